@@ -1,0 +1,146 @@
+//! Messages on the channel between supervisor and worker.
+//!
+//! One `SOCK_SEQPACKET` pair a worker; one JSON object a packet, at most [`MAX_PACKET_BYTES`].
+//! End of file is death of the other side. A packet that cannot be decoded is counted and
+//! dropped by the supervisor (the worker is not trusted) and is a defect to the worker.
+//!
+//! ```text
+//! worker                                  supervisor
+//!   | -- hello (budget, kinds) ------------> |   within supervisor.start_timeout
+//!   | -- ready ----------------------------> |   accepts connections from now on
+//!   | -- heartbeat every heartbeat_interval> |   carries the age of each part's last proof
+//!   | -- high_descriptor ------------------> |   at most once a second
+//!   | <----------------------- drain ------- |   followed by SIGTERM; either is enough
+//!   | -- draining -------------------------> |   stopped accepting
+//!   | <------------- predecessor_gone ------ |   its turns may be taken over
+//!   | EOF                                    |
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::reason::Reason;
+
+/// Version of this protocol. A hello with another one is refused.
+pub const PROTOCOL: u32 = 1;
+
+/// The largest packet either side sends or accepts, in bytes.
+pub const MAX_PACKET_BYTES: usize = 16 * 1024;
+
+/// A part of the worker that must prove itself alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A request went through the real router and came back.
+    Http,
+    /// A write went through the real writer's queue and was committed or found nothing to do.
+    Store,
+    /// The queue of turns answered between two turns, and its claimer is alive.
+    Agents,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Part; 3] = [Part::Http, Part::Store, Part::Agents];
+
+    /// The name on every wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Part::Http => "http",
+            Part::Store => "store",
+            Part::Agents => "agents",
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromWorker {
+    /// The first message.
+    Hello {
+        /// [`PROTOCOL`] of the worker.
+        protocol: u32,
+        /// Version of the worker's package.
+        version: String,
+        /// The generation it took: at least the proposed one.
+        generation: u64,
+        /// Names of the ledger's slots, in order.
+        kinds: Vec<String>,
+        /// The most descriptors it will own, by kind.
+        budget: BTreeMap<String, u32>,
+    },
+    /// It accepts connections. Descriptors open now and not owned are its baseline.
+    Ready,
+    /// The regular proof of life.
+    Heartbeat {
+        /// Counts from 1.
+        sequence: u64,
+        /// Milliseconds since the last completed round trip of each part.
+        age_ms: BTreeMap<Part, u64>,
+    },
+    /// A gate was handed a descriptor numbered past `fd.threshold`.
+    HighDescriptor {
+        /// The descriptor's number.
+        number: u32,
+    },
+    /// It stopped accepting and hands over.
+    Draining,
+}
+
+/// What the supervisor says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// Stop accepting, hand over, exit. SIGTERM follows and says the same.
+    Drain {
+        /// Why.
+        reason: Reason,
+        /// Milliseconds until SIGKILL.
+        grace_ms: u64,
+    },
+    /// The worker of this generation is dead and reaped.
+    PredecessorGone {
+        /// Its generation.
+        generation: u64,
+    },
+}
+
+/// Why a packet was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The packet is longer than [`MAX_PACKET_BYTES`].
+    #[error("packet of {length} bytes, of at most {MAX_PACKET_BYTES}")]
+    TooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// The packet is not one of the messages.
+    #[error("packet is no message of this protocol")]
+    Malformed(#[source] serde_json::Error),
+}
+
+/// Encodes a message as one packet.
+#[must_use]
+pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
+    serde_json::to_vec(message).expect("messages have string keys and no fallible fields")
+}
+
+/// Decodes one packet as [`FromWorker`] or [`ToWorker`].
+///
+/// # Errors
+/// [`DecodeError`] when the packet is too long or not a message.
+pub fn decode<M: DeserializeOwned>(packet: &[u8]) -> Result<M, DecodeError> {
+    if packet.len() > MAX_PACKET_BYTES {
+        return Err(DecodeError::TooLong { length: packet.len() });
+    }
+    serde_json::from_slice(packet).map_err(DecodeError::Malformed)
+}

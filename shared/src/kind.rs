@@ -1,0 +1,65 @@
+//! The kinds of descriptor that the worker's ledger knows.
+
+use serde::{Deserialize, Serialize};
+
+/// What a descriptor of the worker is for. The budget bounds each kind apart.
+///
+/// The order is the order of the slots on the ledger page, and [`Kind::ALL`] is sent in the
+/// worker's hello by name: a supervisor of another version reads the page by those names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A connection of a client: TCP or Unix socket.
+    Http,
+    /// A SQLite file: database, write-ahead log, shared memory, and parked descriptors.
+    Sqlite,
+    /// A connection to a model's endpoint.
+    Model,
+    /// A file or folder of a workplace while a tool reads or writes it.
+    File,
+    /// A running command: its pipes and its pidfd.
+    Child,
+}
+
+impl Kind {
+    /// Every kind, in the order of the ledger's slots.
+    pub const ALL: [Kind; 5] = [Kind::Http, Kind::Sqlite, Kind::Model, Kind::File, Kind::Child];
+
+    /// The name on every wire: `http`, `sqlite`, `model`, `file`, `child`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Http => "http",
+            Kind::Sqlite => "sqlite",
+            Kind::Model => "model",
+            Kind::File => "file",
+            Kind::Child => "child",
+        }
+    }
+
+    /// The kind's slot on the ledger page.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self as usize
+    }
+
+    /// How many descriptors one handle of this kind can hold at the most.
+    ///
+    /// Budgets are configured in handles (connections, commands); the account is in descriptors.
+    #[must_use]
+    pub const fn descriptors_per_handle(self) -> u32 {
+        match self {
+            Kind::Http | Kind::Model | Kind::File => 1,
+            // Database and write-ahead log; the parked descriptor replaces the database's.
+            Kind::Sqlite => 2,
+            // Output pipe, input pipe, pidfd, and the second output pipe.
+            Kind::Child => 4,
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,26 @@
+//! What evonic's two processes say to each other.
+//!
+//! | Room | What it holds |
+//! |---|---|
+//! | [`kind`] | the kinds of descriptor that the worker's ledger knows |
+//! | [`ledger`] | the layout of the page on which the worker keeps its account |
+//! | [`hand_over`] | names of the descriptors and variables a worker inherits |
+//! | [`control`] | messages on the channel between supervisor and worker |
+//! | [`status`] | the status socket: requests, replies, and every type in them |
+//! | [`reason`] | why a worker was replaced |
+//! | [`exit`] | exit codes of both programs |
+//! | [`config`] | the configuration file that both read |
+//!
+//! # Invariants
+//! - `shared` performs no I/O: it turns bytes into types and back.
+//! - Decoders never panic, whatever bytes they are given, and bound what they accept.
+//! - A wire type changes only together with its snapshot and its version.
+
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod hand_over;
+pub mod kind;
+pub mod ledger;
+pub mod reason;
+pub mod status;

@@ -1,0 +1,1 @@
+//! End-to-end tests of both real programs against real parts.

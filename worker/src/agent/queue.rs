@@ -1,0 +1,1 @@
+//! The queue: who claims, how many run, what wakes them.

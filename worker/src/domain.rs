@@ -1,0 +1,18 @@
+//! Agents, sessions, messages, turns, items and events: plain values without behaviour.
+//!
+//! Invariant: nothing here knows a database, HTTP or a clock. The JSON forms are those of
+//! `/api/v1`.
+
+mod agent;
+mod event;
+mod id;
+mod item;
+mod session;
+mod turn;
+
+pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
+pub use event::{Event, EventKind};
+pub use id::{AgentId, InvalidId, MessageId, SessionId, TurnId};
+pub use item::{Item, Outcome, ToolCall};
+pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
+pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnState, Usage};

@@ -1,0 +1,109 @@
+//! An agent: a model, instructions, tools and a workplace under a name.
+
+use serde::{Deserialize, Serialize};
+
+use super::AgentId;
+
+/// A name that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a name has 1 to 64 characters of a-z, 0-9 and '-', and begins with a letter or digit")]
+pub struct InvalidName;
+
+/// The name of an agent: 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentName(String);
+
+impl AgentName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for AgentName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=64).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('-') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName)
+        }
+    }
+}
+
+impl TryFrom<String> for AgentName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<AgentName> for String {
+    fn from(name: AgentName) -> String {
+        name.0
+    }
+}
+
+impl std::fmt::Display for AgentName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its identifier.
+    pub id: AgentId,
+    /// Its name, unique.
+    pub name: AgentName,
+    /// The configured model that answers: `runbook`, or a name of `[models]`.
+    pub model: String,
+    /// What the model is told before the conversation; may be empty.
+    pub instructions: String,
+    /// The tools it may call, by name; null means every tool.
+    pub tools: Option<Vec<String>>,
+    /// RFC 3339, UTC, milliseconds.
+    pub created_at: String,
+    /// RFC 3339, UTC, milliseconds.
+    pub updated_at: String,
+}
+
+/// Body of `POST /api/v1/agents`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAgent {
+    /// See [`Agent::name`].
+    pub name: AgentName,
+    /// See [`Agent::model`].
+    pub model: String,
+    /// See [`Agent::instructions`].
+    #[serde(default)]
+    pub instructions: String,
+    /// See [`Agent::tools`].
+    #[serde(default)]
+    pub tools: Option<Vec<String>>,
+}
+
+/// Body of `PATCH /api/v1/agents/{id}`: what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentChange {
+    /// See [`Agent::name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AgentName>,
+    /// See [`Agent::model`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// See [`Agent::instructions`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// See [`Agent::tools`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+}

@@ -1,0 +1,161 @@
+//! The event log of a session: what happened, in order, committed before it is sent.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Role, SessionId, TurnError, TurnId, Usage};
+
+/// One event.
+///
+/// Its server-sent form is `id: SEQUENCE`, `event: NAME`, `data: JSON`, where JSON is the exact
+/// text that was committed: a resumed stream is byte for byte the one that was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The session it belongs to.
+    pub session_id: SessionId,
+    /// From 1, without gaps, within the session.
+    pub sequence: u64,
+    /// The name: [`EventKind::name`].
+    pub name: String,
+    /// One line of JSON: `turn_id`, `at`, `type` and an [`EventKind`]'s fields.
+    pub data: String,
+}
+
+/// What happened. In JSON the field `type` is the event's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum EventKind {
+    /// `message.created`: a message was accepted, or the agent's answer stands.
+    #[serde(rename = "message.created")]
+    MessageCreated {
+        /// The message's id.
+        message_id: super::MessageId,
+        /// Who said it.
+        role: Role,
+        /// The text.
+        content: String,
+    },
+    /// `turn.started`: a worker took it.
+    #[serde(rename = "turn.started")]
+    TurnStarted {
+        /// The worker's generation.
+        generation: u64,
+    },
+    /// `turn.resumed`: a worker took it over from another one.
+    #[serde(rename = "turn.resumed")]
+    TurnResumed {
+        /// The worker's generation.
+        generation: u64,
+        /// The predecessor's.
+        predecessor: u64,
+    },
+    /// `turn.handed_over`: its worker is stopping, at a step boundary.
+    #[serde(rename = "turn.handed_over")]
+    TurnHandedOver {
+        /// The worker's generation.
+        generation: u64,
+    },
+    /// `text.delta`: a piece of the model's text, as it comes.
+    #[serde(rename = "text.delta")]
+    TextDelta {
+        /// The piece.
+        text: String,
+    },
+    /// `text.retracted`: the pieces since the last `step.completed` are void; the model is asked
+    /// again, because its reply was cut or its worker died.
+    #[serde(rename = "text.retracted")]
+    TextRetracted {
+        /// Why.
+        reason: String,
+    },
+    /// `step.completed`: a model reply was committed.
+    #[serde(rename = "step.completed")]
+    StepCompleted {
+        /// Counts from 1 within the turn.
+        step: u32,
+        /// Its whole text.
+        text: String,
+        /// Its tokens.
+        usage: Usage,
+    },
+    /// `tool.started`: a call is about to run.
+    #[serde(rename = "tool.started")]
+    ToolStarted {
+        /// [`super::ToolCall::id`].
+        call_id: String,
+        /// The tool's name.
+        name: String,
+        /// The arguments as the model wrote them.
+        arguments: String,
+    },
+    /// `tool.output`: a piece of a running tool's output.
+    #[serde(rename = "tool.output")]
+    ToolOutput {
+        /// [`super::ToolCall::id`].
+        call_id: String,
+        /// The piece; bytes that are no UTF-8 are replaced.
+        text: String,
+    },
+    /// `tool.completed`: its result was committed.
+    #[serde(rename = "tool.completed")]
+    ToolCompleted {
+        /// [`super::ToolCall::id`].
+        call_id: String,
+        /// The tool's name.
+        name: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// What the model is shown.
+        content: String,
+    },
+    /// `turn.completed`.
+    #[serde(rename = "turn.completed")]
+    TurnCompleted {
+        /// Tokens of the whole turn.
+        usage: Usage,
+    },
+    /// `turn.failed`.
+    #[serde(rename = "turn.failed")]
+    TurnFailed {
+        /// Why.
+        error: TurnError,
+    },
+    /// `turn.cancelled`.
+    #[serde(rename = "turn.cancelled")]
+    TurnCancelled {},
+}
+
+impl EventKind {
+    /// The event's name on the wire and in the database.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            EventKind::MessageCreated { .. } => "message.created",
+            EventKind::TurnStarted { .. } => "turn.started",
+            EventKind::TurnResumed { .. } => "turn.resumed",
+            EventKind::TurnHandedOver { .. } => "turn.handed_over",
+            EventKind::TextDelta { .. } => "text.delta",
+            EventKind::TextRetracted { .. } => "text.retracted",
+            EventKind::StepCompleted { .. } => "step.completed",
+            EventKind::ToolStarted { .. } => "tool.started",
+            EventKind::ToolOutput { .. } => "tool.output",
+            EventKind::ToolCompleted { .. } => "tool.completed",
+            EventKind::TurnCompleted { .. } => "turn.completed",
+            EventKind::TurnFailed { .. } => "turn.failed",
+            EventKind::TurnCancelled {} => "turn.cancelled",
+        }
+    }
+
+    /// The data of an event: `turn_id`, `at`, `type` and this kind's fields, as one line of JSON.
+    #[must_use]
+    pub fn data(&self, turn_id: &TurnId, at: &str) -> String {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            turn_id: &'a TurnId,
+            at: &'a str,
+            #[serde(flatten)]
+            kind: &'a EventKind,
+        }
+        serde_json::to_string(&Data { turn_id, at, kind: self })
+            .expect("events have string keys and no fallible fields")
+    }
+}

@@ -1,0 +1,74 @@
+//! The transcript that a model is shown: what was said, called and returned, in order.
+
+use serde::{Deserialize, Serialize};
+
+use super::Usage;
+
+/// A model's wish to call a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The model's own identifier of the call, unique within its turn.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments as the model wrote them: JSON text, checked by the tool.
+    pub arguments: String,
+}
+
+/// How a tool call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what was asked.
+    Ok,
+    /// It did not; the content says why.
+    Error,
+    /// The worker died while it ran: whether it took effect cannot be known.
+    Unknown,
+    /// The turn was cancelled while it ran.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Error => "error",
+            Outcome::Unknown => "unknown",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One entry of a transcript.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Item {
+    /// A client's message.
+    User {
+        /// The text.
+        text: String,
+    },
+    /// A model's reply.
+    Assistant {
+        /// The text; may be empty when there are tool calls.
+        text: String,
+        /// The calls it asks for, in order.
+        tool_calls: Vec<ToolCall>,
+        /// Tokens of this reply.
+        usage: Usage,
+    },
+    /// What a tool call returned.
+    ToolResult {
+        /// [`ToolCall::id`].
+        call_id: String,
+        /// [`ToolCall::name`].
+        name: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// What the model is shown.
+        content: String,
+    },
+}

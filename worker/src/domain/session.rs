@@ -1,0 +1,86 @@
+//! A session: one conversation with one agent, and its messages.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AgentId, MessageId, SessionId, Turn, TurnId};
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its identifier.
+    pub id: SessionId,
+    /// The agent it talks with.
+    pub agent_id: AgentId,
+    /// For people; may be empty.
+    pub title: String,
+    /// Sequence number of its last event; 0 when it has none.
+    pub last_event: u64,
+    /// RFC 3339, UTC, milliseconds.
+    pub created_at: String,
+    /// RFC 3339, UTC, milliseconds.
+    pub updated_at: String,
+}
+
+/// Body of `POST /api/v1/sessions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSession {
+    /// Identifier or name of the agent.
+    pub agent: String,
+    /// See [`Session::title`].
+    #[serde(default)]
+    pub title: String,
+}
+
+/// Body of `PATCH /api/v1/sessions/{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionChange {
+    /// See [`Session::title`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Who said a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The client.
+    User,
+    /// The agent: the final text of a turn.
+    Assistant,
+}
+
+/// A message of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its identifier.
+    pub id: MessageId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// The turn it began, or that it ended.
+    pub turn_id: TurnId,
+    /// Who said it.
+    pub role: Role,
+    /// The text.
+    pub content: String,
+    /// RFC 3339, UTC, milliseconds.
+    pub created_at: String,
+}
+
+/// Body of `POST /api/v1/sessions/{id}/messages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    /// The text; not empty.
+    pub content: String,
+}
+
+/// Answer to a posted message: 202.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// The message as stored.
+    pub message: Message,
+    /// The turn that will answer it.
+    pub turn: Turn,
+}

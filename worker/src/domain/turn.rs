@@ -1,0 +1,122 @@
+//! A turn: what an agent does to answer one message.
+//!
+//! ```text
+//!            claim                 last reply without tool calls
+//! queued ------------> running --------------------------------> completed
+//!   ^                     |  \-- model or tool machinery failed --> failed
+//!   | hand-over, takeover |  \-- cancel requested ----------------> cancelled
+//!   +---------------------+
+//! queued -- cancel requested --> cancelled
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::{SessionId, TurnId};
+
+/// Where a turn stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnState {
+    /// Waits for a queue worker, at its first or at a later step.
+    Queued,
+    /// A worker owns it.
+    Running,
+    /// The agent answered.
+    Completed,
+    /// It could not be finished; the error says why.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl TurnState {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            TurnState::Queued => "queued",
+            TurnState::Running => "running",
+            TurnState::Completed => "completed",
+            TurnState::Failed => "failed",
+            TurnState::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it will never change again.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, TurnState::Completed | TurnState::Failed | TurnState::Cancelled)
+    }
+}
+
+/// A turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Its identifier.
+    pub id: TurnId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// Where it stands.
+    pub state: TurnState,
+    /// Model replies committed so far.
+    pub steps: u32,
+    /// Generation of the worker that runs it, while it runs.
+    pub owner: Option<u64>,
+    /// Whether a client asked to cancel it.
+    pub cancel_requested: bool,
+    /// Why it failed, if it did.
+    pub error: Option<TurnError>,
+    /// Tokens so far, as the model's endpoint counted them.
+    pub usage: Usage,
+    /// RFC 3339, UTC, milliseconds.
+    pub created_at: String,
+    /// When it was first claimed.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+}
+
+/// Why a turn failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnError {
+    /// A stable word: `model_unknown`, `model_refused`, `model_unavailable`, `model_protocol`,
+    /// `too_many_steps`, `agent_deleted`, `internal`.
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+/// Tokens, as the model's endpoint counted them. Zero where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Of what was sent.
+    pub input_tokens: u64,
+    /// Of what came back.
+    pub output_tokens: u64,
+}
+
+/// How a turn ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With this text as the assistant's message.
+    Completed {
+        /// The text.
+        text: String,
+    },
+    /// With this error.
+    Failed(TurnError),
+    /// Because a client asked.
+    Cancelled,
+}
+
+/// The right to write a turn: every write names it, and is refused when the database knows
+/// another owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// The worker's generation.
+    pub generation: u64,
+}

@@ -1,0 +1,1 @@
+//! The plain thread that ends a drain which does not end.

@@ -1,0 +1,1 @@
+//! The control channel, on a plain thread.

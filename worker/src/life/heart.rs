@@ -1,0 +1,1 @@
+//! Each part proves itself; the ages of the proofs are the heartbeat.

@@ -1,0 +1,1 @@
+//! What the supervisor handed over: descriptors by name, generation, predecessor.

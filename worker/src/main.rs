@@ -1,0 +1,7 @@
+//! `evonic`: the worker and the operator's command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    evonic_shared::exit::ExitCode::Usage.into()
+}

@@ -1,0 +1,120 @@
+//! What answers a turn.
+//!
+//! A model is a function from a transcript to a reply: text and tool calls. It keeps no state
+//! between replies, so any worker can ask it for the next one.
+
+mod error;
+mod openai;
+mod runbook;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use evonic_shared::config;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use error::ModelError;
+pub use openai::OpenAi;
+pub use runbook::Runbook;
+
+use crate::{
+    domain::{Item, ToolCall, Usage},
+    handles::Budget,
+    tools::ToolSpec,
+};
+
+/// What a model is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The agent's instructions; may be empty.
+    pub instructions: String,
+    /// The transcript, oldest first; the last item is a user's or a tool result.
+    pub items: Vec<Item>,
+    /// The tools it may call.
+    pub tools: Vec<ToolSpec>,
+}
+
+/// What a model answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its text; may be empty when there are calls.
+    pub text: String,
+    /// The calls it asks for, in order; each with an id unique within the turn.
+    pub tool_calls: Vec<ToolCall>,
+    /// Tokens, where the endpoint tells.
+    pub usage: Usage,
+}
+
+/// What comes while a reply is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delta {
+    /// A piece of its text.
+    Text(String),
+    /// The pieces so far are void: the call broke and is made again.
+    Retract {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A model under its configured name.
+#[derive(Debug)]
+pub enum Model {
+    /// The embedded default.
+    Runbook(Runbook),
+    /// An OpenAI-compatible endpoint.
+    OpenAi(OpenAi),
+}
+
+impl Model {
+    /// Asks for the next reply. Pieces of text go to `deltas` as they come; the channel is
+    /// bounded, so a slow reader slows the model. Ends at once, with its connection closed, when
+    /// `cancel` fires or the future is dropped.
+    ///
+    /// Retries the transient only, as configured. Holds at most one `model` permit.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub async fn reply(
+        &self,
+        request: Request,
+        deltas: mpsc::Sender<Delta>,
+        cancel: &CancellationToken,
+    ) -> Result<Reply, ModelError> {
+        match self {
+            Model::Runbook(model) => model.reply(&request, &deltas).await,
+            Model::OpenAi(model) => model.reply(request, deltas, cancel).await,
+        }
+    }
+}
+
+/// Every configured model by name, and `runbook`.
+#[derive(Clone, Debug)]
+pub struct Models {
+    models: Arc<BTreeMap<String, Model>>,
+}
+
+impl Models {
+    /// Makes every configured model; reads their keys. Opens no connection.
+    ///
+    /// # Errors
+    /// [`ModelError::Key`] when a key cannot be read.
+    pub fn new(
+        configured: &BTreeMap<String, config::OpenAi>,
+        budget: &Budget,
+    ) -> Result<Self, ModelError> {
+        let _ = (configured, budget);
+        todo!()
+    }
+
+    /// A model by name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Model> {
+        self.models.get(name)
+    }
+
+    /// Every name, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+}

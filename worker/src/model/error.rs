@@ -1,0 +1,76 @@
+//! What can go wrong with a model.
+
+use crate::handles::Exhausted;
+
+/// Why a model did not reply. [`ModelError::code`] is what the turn's error says.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A key cannot be read. Never contains the key.
+    #[error("key of model {model} cannot be read from {origin}")]
+    Key {
+        /// The model's configured name.
+        model: String,
+        /// Where it was looked for: `environment variable X`, a path.
+        origin: String,
+        /// The operating system's word, if it was a file.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// A certificate store or client cannot be set up.
+    #[error("client of model {model} cannot be set up")]
+    Setup {
+        /// The model's configured name.
+        model: String,
+        /// The library's word.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No connection permit came free.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The endpoint refuses for good: 4xx other than 408, 409, 425, 429.
+    #[error("model {model} refused with status {status}: {message}")]
+    Refused {
+        /// The model's configured name.
+        model: String,
+        /// HTTP status.
+        status: u16,
+        /// The endpoint's message, shortened.
+        message: String,
+    },
+    /// The endpoint could not be reached, or broke off, after every retry.
+    #[error("model {model} is unavailable after {attempts} attempts: {message}")]
+    Unavailable {
+        /// The model's configured name.
+        model: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What went wrong last.
+        message: String,
+    },
+    /// The endpoint answered what is not Chat Completions.
+    #[error("model {model} does not speak Chat Completions: {message}")]
+    Protocol {
+        /// The model's configured name.
+        model: String,
+        /// What was wrong.
+        message: String,
+    },
+    /// The call was cancelled.
+    #[error("the call was cancelled")]
+    Cancelled,
+}
+
+impl ModelError {
+    /// The stable word of the turn's error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            ModelError::Key { .. } | ModelError::Setup { .. } => "model_setup",
+            ModelError::Refused { .. } => "model_refused",
+            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => "model_unavailable",
+            ModelError::Protocol { .. } => "model_protocol",
+            ModelError::Cancelled => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Every tool: its name, its description, its schema, its body.

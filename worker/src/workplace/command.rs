@@ -1,0 +1,1 @@
+//! Commands: started in their own session, streamed, killed with everything they started.

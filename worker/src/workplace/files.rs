@@ -1,0 +1,1 @@
+//! Files below the root: opened beneath it, written atomically.
