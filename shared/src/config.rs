@@ -124,15 +124,17 @@ impl Budget {
     #[must_use]
     pub const fn descriptors(&self, kind: Kind) -> u32 {
         let shared_memory = if matches!(kind, Kind::Sqlite) { 1 } else { 0 };
-        self.handles(kind).saturating_mul(kind.descriptors_per_handle()).saturating_add(shared_memory)
+        self.handles(kind)
+            .saturating_mul(kind.descriptors_per_handle())
+            .saturating_add(shared_memory)
     }
 
     /// Descriptors of all kinds, at the most, with [`RUNTIME_DESCRIPTORS`].
     #[must_use]
     pub fn total(&self) -> u32 {
-        Kind::ALL.iter().fold(RUNTIME_DESCRIPTORS, |sum, &kind| {
-            sum.saturating_add(self.descriptors(kind))
-        })
+        Kind::ALL
+            .iter()
+            .fold(RUNTIME_DESCRIPTORS, |sum, &kind| sum.saturating_add(self.descriptors(kind)))
     }
 }
 

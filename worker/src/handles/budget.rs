@@ -1,8 +1,15 @@
 //! Permits by kind, and the count of descriptors they own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use evonic_shared::{config, kind::Kind};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::Page;
 
@@ -38,8 +45,30 @@ pub struct Usage {
 /// The worker's budget: one a process, shared by cloning.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
 }
+
+#[derive(Debug)]
+struct Inner {
+    pools: [Pool; Kind::ALL.len()],
+    page: Page,
+    threshold: u32,
+    /// The highest descriptor number past the threshold since it was last asked for; 0 for none.
+    high: AtomicU32,
+    high_seen: Notify,
+}
+
+#[derive(Debug)]
+struct Pool {
+    kind: Kind,
+    limit: u32,
+    free: Arc<Semaphore>,
+    peak: AtomicU32,
+    refused: AtomicU64,
+}
+
+/// A full pool drains at the pace of requests, so a second is worth waiting.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Budget {
     /// A budget of these sizes that keeps its account on this page.
@@ -48,8 +77,15 @@ impl Budget {
     /// [`Budget::high_descriptor`].
     #[must_use]
     pub fn new(sizes: &config::Budget, page: Page, threshold: u32) -> Self {
-        let _ = (sizes, page, threshold);
-        todo!()
+        let pools = Kind::ALL.map(|kind| Pool {
+            kind,
+            limit: sizes.handles(kind),
+            free: Arc::new(Semaphore::new(sizes.handles(kind) as usize)),
+            peak: AtomicU32::new(0),
+            refused: AtomicU64::new(0),
+        });
+        let (high, high_seen) = (AtomicU32::new(0), Notify::new());
+        Self { inner: Arc::new(Inner { pools, page, threshold, high, high_seen }) }
     }
 
     /// A permit now, or not at all.
@@ -57,8 +93,11 @@ impl Budget {
     /// # Errors
     /// [`Exhausted`] when none is free.
     pub fn try_acquire(&self, kind: Kind) -> Result<Permit, Exhausted> {
-        let _ = kind;
-        todo!()
+        let pool = self.inner.pool(kind);
+        match Arc::clone(&pool.free).try_acquire_owned() {
+            Ok(place) => Ok(self.permit(kind, place)),
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => Err(pool.refuse()),
+        }
     }
 
     /// A permit within `patience`. Cancel safe; waiters are served in order.
@@ -66,27 +105,69 @@ impl Budget {
     /// # Errors
     /// [`Exhausted`] when none came free.
     pub async fn acquire(&self, kind: Kind, patience: Duration) -> Result<Permit, Exhausted> {
-        let _ = (kind, patience);
-        todo!()
+        let pool = self.inner.pool(kind);
+        let place = Arc::clone(&pool.free).acquire_owned();
+        match tokio::time::timeout(patience, place).await {
+            Ok(Ok(place)) => Ok(self.permit(kind, place)),
+            Ok(Err(_)) | Err(_) => Err(pool.refuse()),
+        }
     }
 
     /// Every kind's usage, in the order of [`Kind::ALL`].
     #[must_use]
     pub fn usage(&self) -> Vec<Usage> {
-        todo!()
+        self.inner.pools.iter().map(|pool| pool.usage(&self.inner.page)).collect()
     }
 
-    /// Waits until a gate was handed a descriptor numbered past the threshold; returns its number.
+    /// Waits until a gate was handed a descriptor numbered past the threshold; returns its
+    /// number. For one waiter. Cancel safe.
     pub async fn high_descriptor(&self) -> u32 {
-        let _ = &self.inner;
-        todo!()
+        loop {
+            match self.inner.high.swap(0, Ordering::Relaxed) {
+                0 => self.inner.high_seen.notified().await,
+                number => return number,
+            }
+        }
+    }
+
+    fn permit(&self, kind: Kind, place: OwnedSemaphorePermit) -> Permit {
+        Permit { budget: Arc::clone(&self.inner), kind, owned: 0, _place: place }
+    }
+}
+
+impl Inner {
+    fn pool(&self, kind: Kind) -> &Pool {
+        &self.pools[kind.slot()]
+    }
+}
+
+impl Pool {
+    fn refuse(&self) -> Exhausted {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Exhausted { kind: self.kind, limit: self.limit, retry_after: RETRY_AFTER }
+    }
+
+    fn usage(&self, page: &Page) -> Usage {
+        let free = u32::try_from(self.free.available_permits()).unwrap_or(u32::MAX);
+        Usage {
+            kind: self.kind,
+            permits: self.limit.saturating_sub(free),
+            limit: self.limit,
+            descriptors: page.get(self.kind),
+            peak: self.peak.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
     }
 }
 
 /// The right to hold one handle of a kind. Gives the place back when dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _private: (),
+    budget: Arc<Inner>,
+    kind: Kind,
+    owned: u32,
+    /// Given back last, after the account was corrected.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Permit {
@@ -95,13 +176,32 @@ impl Permit {
     /// again when the number changes, and with 0 right after closing when the permit is kept.
     /// Dropping the permit records 0.
     pub fn owns(&mut self, descriptors: u32, highest: Option<u32>) {
-        let _ = (descriptors, highest);
-        todo!()
+        let page = &self.budget.page;
+        if descriptors > self.owned {
+            let now = page.add(self.kind, descriptors - self.owned);
+            self.budget.pool(self.kind).peak.fetch_max(now, Ordering::Relaxed);
+        } else if descriptors < self.owned {
+            page.sub(self.kind, self.owned - descriptors);
+        }
+        self.owned = descriptors;
+        if let Some(number) = highest.filter(|&number| number >= self.budget.threshold) {
+            self.budget.high.fetch_max(number, Ordering::Relaxed);
+            self.budget.high_seen.notify_one();
+        }
     }
 
     /// The permit's kind.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        todo!()
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 }
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.owns(0, None);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,7 @@
 //! What can be read, within one transaction of one handle.
 
 use crate::{
-    domain::{
-        Agent, AgentId, AgentName, Event, Item, Message, Session, SessionId, Turn, TurnId,
-    },
+    domain::{Agent, AgentId, AgentName, Event, Item, Message, Session, SessionId, Turn, TurnId},
     store::{List, Paging, StoreError},
 };
 
