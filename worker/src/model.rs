@@ -81,10 +81,13 @@ impl Model {
         deltas: mpsc::Sender<Delta>,
         cancel: &CancellationToken,
     ) -> Result<Reply, ModelError> {
-        match self {
-            Model::Runbook(model) => model.reply(&request, &deltas).await,
-            Model::OpenAi(model) => model.reply(request, deltas, cancel).await,
-        }
+        let reply = async {
+            match self {
+                Model::Runbook(model) => model.reply(&request, &deltas).await,
+                Model::OpenAi(model) => model.reply(&request, &deltas).await,
+            }
+        };
+        cancel.run_until_cancelled(reply).await.unwrap_or(Err(ModelError::Cancelled))
     }
 }
 
@@ -103,8 +106,12 @@ impl Models {
         configured: &BTreeMap<String, config::OpenAi>,
         budget: &Budget,
     ) -> Result<Self, ModelError> {
-        let _ = (configured, budget);
-        todo!()
+        let mut models = BTreeMap::from([(Runbook::NAME.to_owned(), Model::Runbook(Runbook))]);
+        for (name, settings) in configured {
+            let model = Model::OpenAi(OpenAi::new(name, settings, budget)?);
+            models.insert(name.clone(), model);
+        }
+        Ok(Self { models: Arc::new(models) })
     }
 
     /// A model by name.

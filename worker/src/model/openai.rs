@@ -1,9 +1,10 @@
 //! An OpenAI-compatible Chat Completions endpoint, streamed.
 
+use evonic_shared::config;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{Delta, ModelError, Reply, Request};
+use crate::handles::Budget;
 
 /// One configured endpoint.
 #[derive(Debug)]
@@ -12,14 +13,22 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
+    pub(super) fn new(
+        name: &str,
+        settings: &config::OpenAi,
+        budget: &Budget,
+    ) -> Result<Self, ModelError> {
+        let _ = (name, settings, budget);
+        todo!()
+    }
+
     /// See [`super::Model::reply`].
     pub(super) async fn reply(
         &self,
-        request: Request,
-        deltas: mpsc::Sender<Delta>,
-        cancel: &CancellationToken,
+        request: &Request,
+        deltas: &mpsc::Sender<Delta>,
     ) -> Result<Reply, ModelError> {
-        let _ = (request, deltas, cancel);
+        let _ = (request, deltas);
         todo!()
     }
 }
