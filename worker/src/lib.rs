@@ -11,6 +11,7 @@
 //! | [`agent`] | turns as durable state machines, their queue and ownership |
 //! | [`http`] | accept loop, routes, problem details, health, metrics |
 //! | [`life`] | start, control channel, heartbeat, drain, backstop |
+//! | [`sse`] | server-sent events, decoded |
 //! | [`console`] | the operator's command line |
 //!
 //! # Invariants
@@ -26,6 +27,7 @@ pub mod handles;
 pub mod http;
 pub mod life;
 pub mod model;
+pub mod sse;
 pub mod store;
 pub mod tools;
 pub mod workplace;

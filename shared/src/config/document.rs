@@ -1,0 +1,144 @@
+//! The text of a file, laid out as keys with their lines.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    fault::{Fault, Origin},
+    nearest, rules,
+    table::{ANY_NAME, Section, join},
+};
+
+/// A key that stands in the file.
+pub(super) struct Found<'t> {
+    /// Its line, from 1.
+    pub(super) line: usize,
+    /// Its value.
+    pub(super) value: DeValue<'t>,
+}
+
+/// What stands in the file.
+#[derive(Default)]
+pub(super) struct Document<'t> {
+    /// Known keys by their whole path.
+    pub(super) keys: BTreeMap<String, Found<'t>>,
+    /// Tables that carry an operator's name: the line of each by its whole path.
+    pub(super) named: BTreeMap<String, usize>,
+    /// What is wrong so far.
+    pub(super) faults: Vec<Fault>,
+}
+
+impl<'t> Document<'t> {
+    /// Lays out a text. It is read on after a fault of its syntax, so that all are found at once;
+    /// of a line that is no TOML nothing else is said.
+    pub(super) fn parse(file: &Path, text: &'t str, sections: &'static [Section]) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut walk = Walk { file, text, sections, document: Document::default() };
+        walk.table(table.into_inner(), "", "");
+        let mut document = walk.document;
+        let mut broken = BTreeSet::new();
+        for error in errors {
+            let line = line_at(text, error.span().map_or(0, |span| span.start));
+            if broken.insert(line) {
+                document.faults.retain(|fault| fault.origin != origin(file, line));
+                document.keys.retain(|_, found| found.line != line);
+                document.faults.push(Fault {
+                    origin: origin(file, line),
+                    key: None,
+                    problem: format!("this is no TOML: {}", error.message()),
+                    advice: "write `key = value`, text in quotes, below a `[section]`".to_owned(),
+                });
+            }
+        }
+        document
+    }
+}
+
+/// The origin of what stands on a line.
+pub(super) fn origin(file: &Path, line: usize) -> Origin {
+    Origin::File { name: file.to_owned(), line }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+}
+
+struct Walk<'t, 'a> {
+    file: &'a Path,
+    text: &'t str,
+    sections: &'static [Section],
+    document: Document<'t>,
+}
+
+impl<'t> Walk<'t, '_> {
+    /// Lays out a table. `path` is its path as [`Section::path`] has it, `real` as it is written.
+    fn table(&mut self, table: DeTable<'t>, path: &str, real: &str) {
+        for (name, value) in table {
+            let line = line_at(self.text, name.span().start);
+            let name = name.into_inner();
+            let (above, here, real) = (real, join(path, &name), join(real, &name));
+            let any = join(path, ANY_NAME);
+            if self.is_key(path, &name) {
+                let found = Found { line, value: value.into_inner() };
+                self.document.keys.insert(real, found);
+            } else if self.is_table(&here) {
+                self.inner(value.into_inner(), line, &here, &real);
+            } else if self.is_table(&any) {
+                match rules::model_name(&name) {
+                    Ok(()) => {
+                        self.document.named.insert(real.clone(), line);
+                        self.inner(value.into_inner(), line, &any, &real);
+                    }
+                    Err(advice) => self.fault(line, &real, "this name is refused", advice),
+                }
+            } else {
+                let advice = match nearest::key(path, &name, self.sections) {
+                    Some((section, key)) => {
+                        let section = if section == path { above } else { section };
+                        format!("did you mean `{}`?", join(section, key))
+                    }
+                    None => "remove it; `evonic config` lists every key".to_owned(),
+                };
+                self.fault(line, &real, "there is no such key", advice);
+            }
+        }
+    }
+
+    fn inner(&mut self, value: DeValue<'t>, line: usize, path: &str, real: &str) {
+        match value {
+            DeValue::Table(table) => self.table(table, path, real),
+            _ => {
+                let advice = format!("write `[{real}]`, and its keys below");
+                self.fault(line, real, "this is a table, not a value", advice);
+            }
+        }
+    }
+
+    fn is_key(&self, path: &str, name: &str) -> bool {
+        self.sections
+            .iter()
+            .any(|section| section.path == path && section.keys.iter().any(|key| key.name == name))
+    }
+
+    fn is_table(&self, path: &str) -> bool {
+        self.sections.iter().any(|section| {
+            section
+                .path
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    fn fault(&mut self, line: usize, key: &str, problem: &str, advice: impl Into<String>) {
+        self.document.faults.push(Fault {
+            origin: origin(self.file, line),
+            key: Some(key.to_owned()),
+            problem: problem.to_owned(),
+            advice: advice.into(),
+        });
+    }
+}

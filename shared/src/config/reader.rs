@@ -1,0 +1,142 @@
+//! Reads keys one by one from the environment, the file or the defaults, and keeps what is wrong.
+
+use std::{collections::BTreeSet, path::Path};
+
+use toml::de::DeValue;
+
+use super::{
+    Entry, Environment,
+    document::{Document, origin},
+    fault::{Fault, Origin},
+    setting::{Setting, constant},
+    table::{Fallback, Key, join},
+};
+
+/// Where values are read from, and what came of it.
+pub(super) struct Reader<'a> {
+    document: Document<'a>,
+    file: Option<&'a Path>,
+    environment: &'a Environment,
+    entries: Vec<Entry>,
+    /// Keys of which a fault is known: nothing follows from their values.
+    unsound: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        document: Document<'a>,
+        file: Option<&'a Path>,
+        environment: &'a Environment,
+    ) -> Self {
+        Self { document, file, environment, entries: Vec::new(), unsound: BTreeSet::new() }
+    }
+
+    /// Tables below `path` that carry an operator's name: their whole paths and names.
+    pub(super) fn named(&self, path: &str) -> Vec<(String, String)> {
+        let tables = self.document.named.keys();
+        tables
+            .filter_map(|table| {
+                let name = table.strip_prefix(path)?.strip_prefix('.')?;
+                Some((table.clone(), name.to_owned()))
+            })
+            .collect()
+    }
+
+    /// The value of a key: of its variable, else of the file, else its default. After a fault it
+    /// is the default, so that reading goes on.
+    pub(super) fn get<T: Setting>(&mut self, path: &str, key: &Key, default: impl Fn() -> T) -> T {
+        let whole = join(path, key.name);
+        let (origin, read) = match self.given::<T>(&whole, key) {
+            Some((origin, read)) => (origin, read.and_then(|value| bounded(key, value))),
+            None if matches!(key.fallback, Fallback::Required) => {
+                let line = self.document.named.get(path).copied().unwrap_or(1);
+                let origin = self.file.map_or(Origin::Default, |file| origin(file, line));
+                (origin, Err("it is missing, and has no default".to_owned()))
+            }
+            None => (Origin::Default, Ok(default())),
+        };
+        let value = match read {
+            Ok(value) => value,
+            Err(problem) => {
+                let advice = advice(key);
+                self.unsound.insert(whole.clone());
+                self.document.faults.push(Fault { origin, key: Some(whole), problem, advice });
+                return default();
+            }
+        };
+        self.entries.push(Entry { key: whole, value: value.write(), origin });
+        value
+    }
+
+    fn given<T: Setting>(&self, whole: &str, key: &Key) -> Option<(Origin, Result<T, String>)> {
+        if let Some((name, text)) =
+            key.variable.and_then(|name| Some((name, self.environment.get(name)?)))
+        {
+            let read = match text.to_str() {
+                Some(text) => T::read(&DeValue::String(text.into()), &self.environment.folder),
+                None => Err("it is no UTF-8".to_owned()),
+            };
+            return Some((Origin::Variable(name), read));
+        }
+        let found = self.document.keys.get(whole)?;
+        let file = self.file.unwrap_or(Path::new(""));
+        let folder = self.environment.folder.join(file.parent().unwrap_or(Path::new("")));
+        Some((origin(file, found.line), T::read(&found.value, &folder)))
+    }
+
+    /// Refuses a value for what it means. The fault stands where the first of these keys was
+    /// given; nothing is said when one of them is wrong by itself.
+    pub(super) fn refuse(
+        &mut self,
+        keys: &[&str],
+        problem: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        if keys.iter().any(|key| self.unsound.contains(*key)) {
+            return;
+        }
+        let entries = || keys.iter().filter_map(|key| self.entries.iter().find(|e| e.key == *key));
+        let Some(entry) =
+            entries().find(|entry| entry.origin != Origin::Default).or_else(|| entries().next())
+        else {
+            return;
+        };
+        self.document.faults.push(Fault {
+            origin: entry.origin.clone(),
+            key: Some(entry.key.clone()),
+            problem: problem.into(),
+            advice: advice.into(),
+        });
+    }
+
+    /// Every key in order, or every fault in the order of their origins.
+    pub(super) fn finish(self) -> Result<Vec<Entry>, Vec<Fault>> {
+        let mut faults = self.document.faults;
+        if faults.is_empty() {
+            return Ok(self.entries);
+        }
+        faults.sort_by_key(|fault| match &fault.origin {
+            Origin::Variable(_) => 0,
+            Origin::File { line, .. } => *line,
+            Origin::Default => usize::MAX,
+        });
+        Err(faults)
+    }
+}
+
+fn bounded<T: Setting>(key: &Key, value: T) -> Result<T, String> {
+    let Some((least, most)) = key.within else { return Ok(value) };
+    if constant::<T>(least) <= value && value <= constant::<T>(most) {
+        Ok(value)
+    } else {
+        let value = value.write().unwrap_or_default();
+        Err(format!("{value} is not between {least} and {most}"))
+    }
+}
+
+fn advice(key: &Key) -> String {
+    match key.within {
+        Some((least, most)) => format!("write {}, from {least} to {most}", key.hint),
+        None => format!("write {}", key.hint),
+    }
+}

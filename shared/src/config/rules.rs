@@ -1,0 +1,173 @@
+//! What values must be beside having their key's type and bounds, alone and together.
+
+use std::time::Duration;
+
+use super::{Config, reader::Reader};
+
+/// The longest path of a Unix socket, in bytes (`unix(7)`: 108 with its NUL).
+const SOCKET_PATH_BYTES: usize = 107;
+
+/// The longest name in `runtime_dir`.
+const SOCKET: &str = "supervisor.sock";
+
+/// Refuses what the types and bounds let through.
+pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+    places(config, reader);
+    descriptors(config, reader);
+    times(config, reader);
+    hosts(config, reader);
+    for (name, model) in &config.models {
+        if let Err((problem, advice)) = base_url(&model.base_url) {
+            reader.refuse(&[&format!("models.{name}.base_url")], problem, advice);
+        }
+    }
+}
+
+/// Checks the operator's name of a model: as an agent's name, and not the embedded one. The error
+/// says what to do.
+pub(super) fn model_name(name: &str) -> Result<(), &'static str> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name == "runbook" {
+        Err("`runbook` is embedded and is not configured: take another name")
+    } else if (1..=64).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') {
+        Ok(())
+    } else {
+        Err("use 1 to 64 characters of a-z, 0-9 and `-`, the first of them no `-`")
+    }
+}
+
+fn places(config: &Config, reader: &mut Reader<'_>) {
+    if !config.listen.ip().is_loopback() {
+        reader.refuse(
+            &["listen"],
+            format!(
+                "{} can be reached from other machines, and there are no keys yet",
+                config.listen
+            ),
+            "use a loopback address such as `127.0.0.1:8420`, behind a proxy or an SSH tunnel that \
+             asks who is there",
+        );
+    }
+    let length = config.runtime_dir.join(SOCKET).as_os_str().len();
+    if length > SOCKET_PATH_BYTES {
+        let most = SOCKET_PATH_BYTES - SOCKET.len() - 1;
+        reader.refuse(
+            &["runtime_dir"],
+            format!("with `/{SOCKET}` it has {length} bytes; a Unix socket's path has at most {SOCKET_PATH_BYTES}"),
+            format!("choose a folder whose path has at most {most} bytes"),
+        );
+    }
+}
+
+fn descriptors(config: &Config, reader: &mut Reader<'_>) {
+    let budget = config.budget.total();
+    let fd = &config.fd;
+    if fd.threshold <= budget {
+        reader.refuse(
+            &["fd.threshold", "budget.http", "budget.sqlite", "budget.model", "budget.file", "budget.child"],
+            format!("the threshold of {} descriptors is not above the {budget} of a worker whose [budget] is used up", fd.threshold),
+            format!("raise fd.threshold to at least {}, or lower [budget]", budget.saturating_add(1)),
+        );
+    }
+    if fd.ceiling < fd.threshold {
+        reader.refuse(
+            &["fd.ceiling", "fd.threshold"],
+            format!(
+                "the ceiling of {} descriptors is below the threshold of {}",
+                fd.ceiling, fd.threshold
+            ),
+            format!("raise fd.ceiling to at least {}, or lower fd.threshold", fd.threshold),
+        );
+    }
+    if fd.limit <= fd.ceiling {
+        reader.refuse(
+            &["fd.limit", "fd.ceiling", "fd.threshold"],
+            format!("the limit of {} descriptors is not above the ceiling of {}, so a leak would hit the limit first", fd.limit, fd.ceiling),
+            format!("raise fd.limit to at least {}, or lower fd.ceiling", fd.ceiling.saturating_add(1)),
+        );
+    }
+    ordered(reader, ("fd.min_interval", fd.min_interval), ("fd.max_interval", fd.max_interval));
+}
+
+fn times(config: &Config, reader: &mut Reader<'_>) {
+    let supervisor = &config.supervisor;
+    ordered(
+        reader,
+        ("supervisor.backoff_base", supervisor.backoff_base),
+        ("supervisor.backoff_cap", supervisor.backoff_cap),
+    );
+    ordered(reader, ("http.linger", config.http.linger), ("supervisor.grace", supervisor.grace));
+    let (interval, timeout) = (supervisor.heartbeat_interval, supervisor.heartbeat_timeout);
+    if timeout <= interval {
+        let (interval, timeout) = (time(interval), time(timeout));
+        reader.refuse(
+            &["supervisor.heartbeat_timeout", "supervisor.heartbeat_interval"],
+            format!("a heartbeat every {interval} is late after {timeout}, so every worker would be late"),
+            "make heartbeat_timeout twice heartbeat_interval",
+        );
+    }
+}
+
+fn ordered(reader: &mut Reader<'_>, lesser: (&str, Duration), greater: (&str, Duration)) {
+    if lesser.1 > greater.1 {
+        reader.refuse(
+            &[lesser.0, greater.0],
+            format!(
+                "{} of {} is above {} of {}",
+                lesser.0,
+                time(lesser.1),
+                greater.0,
+                time(greater.1)
+            ),
+            format!("lower {}, or raise {}", lesser.0, greater.0),
+        );
+    }
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn hosts(config: &Config, reader: &mut Reader<'_>) {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    for host in &config.http.allowed_hosts {
+        if !host.bytes().all(fits) {
+            reader.refuse(
+                &["http.allowed_hosts"],
+                format!("{host:?} is no host"),
+                "write a name such as `agents.example.org`, without scheme, path or `*`",
+            );
+        }
+    }
+    for name in &config.tools.environment {
+        if name.contains('=') {
+            reader.refuse(
+                &["tools.environment"],
+                format!("{name:?} is no name of a variable"),
+                "write the name only, such as `HTTP_PROXY`; its value is the service's",
+            );
+        }
+    }
+}
+
+/// Checks an endpoint's address; the error is the problem and what to do.
+fn base_url(url: &str) -> Result<(), (String, &'static str)> {
+    const ADVICE: &str = "write it up to and with its version, such as `https://api.openai.com/v1`";
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
+        return Err((format!("{url:?} is no http:// or https:// address"), ADVICE));
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return Err((
+            "it contains a user or a password".to_owned(),
+            "put the key in a variable, a file or a credential (key_env, key_file, key_credential)",
+        ));
+    }
+    if host.is_empty() || host.starts_with(':') {
+        return Err((format!("{url:?} names no host"), ADVICE));
+    }
+    if url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#')) {
+        return Err((format!("{url:?} has a query, a fragment or white space"), ADVICE));
+    }
+    Ok(())
+}

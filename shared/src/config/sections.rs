@@ -1,0 +1,267 @@
+//! The tables of the file.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::table::section;
+use crate::kind::Kind;
+
+section! {
+    /// Lines that the supervisor watches. A worker that crosses one is replaced.
+    Fd(reader, path, budget: u32) at "fd" {
+        /// Open descriptors at which the worker is replaced: the replacement first, then the
+        /// worker is told to stop. Must be above the budget, so that load alone cannot cross it.
+        threshold: u32 = computed(
+            "`400`, or `[budget]` and a quarter where that is more",
+            budget.saturating_add(budget / 4).max(400)
+        ), within 1 to 1000000;
+        /// Open descriptors at which the worker is told to stop at once. Not below the threshold.
+        ceiling: u32 = computed("four times `fd.threshold`", threshold.saturating_mul(4)),
+            within 1 to 4000000;
+        /// Descriptors that nobody accounts for at which the worker is replaced.
+        unexplained: u32 = is(64), within 1 to 1000000;
+        /// The worker's `RLIMIT_NOFILE`, lowered to the hard limit where that is less. Must be
+        /// above the ceiling: between the two a leak is seen before it can do harm.
+        limit: u32 = computed(
+            "`16384`, or twice `fd.ceiling` where that is more",
+            ceiling.saturating_mul(2).max(16_384)
+        ), within 64 to 1073741816;
+        /// The shortest pause between two counts, while descriptors grow.
+        min_interval: Duration = is("20ms"), within "1ms" to "10s";
+        /// The longest pause between two counts.
+        max_interval: Duration = is("2s"), within "10ms" to "1m";
+    }
+}
+
+section! {
+    /// How workers are started, watched and stopped.
+    Supervisor(reader, path) at "supervisor" {
+        /// The worker's program.
+        worker: Option<PathBuf> = absent("`evonic` beside the supervisor's own program");
+        /// From SIGTERM to SIGKILL.
+        grace: Duration = is("10s"), within "100ms" to "1h";
+        /// From start to ready.
+        start_timeout: Duration = is("10s"), within "100ms" to "1h";
+        /// Between two heartbeats.
+        heartbeat_interval: Duration = is("2s"), within "10ms" to "1m";
+        /// The age of a part's last proof of life at which the part is late. Must be above
+        /// `heartbeat_interval`.
+        heartbeat_timeout: Duration = computed(
+            "twice `heartbeat_interval`",
+            heartbeat_interval.saturating_mul(2)
+        ), within "20ms" to "10m";
+        /// How long an accept queue may stand without shrinking.
+        accept_stall: Duration = is("2s"), within "10ms" to "10m";
+        /// The first pause after a second crash in a row.
+        backoff_base: Duration = is("100ms"), within "1ms" to "1m";
+        /// The longest pause between two starts.
+        backoff_cap: Duration = is("30s"), within "1ms" to "1h";
+        /// A worker that lived this long ends the row of crashes.
+        stable_after: Duration = is("30s"), within "100ms" to "1d";
+        /// Crashes in a row that make a crash loop.
+        crash_loop_after: u32 = is(5), within 1 to 1000;
+    }
+}
+
+section! {
+    /// The most handles of each kind that the worker holds at once. A request beyond them is
+    /// answered with 503 and `Retry-After`; descriptors never run out.
+    Budget(reader, path) at "budget" {
+        /// Client connections; 1 descriptor each.
+        http: u32 = is(128), within 4 to 100000;
+        /// Database handles, the writer's included; 2 descriptors each, and one for all.
+        sqlite: u32 = is(9), within 2 to 1000;
+        /// Connections to model endpoints; 1 descriptor each.
+        model: u32 = is(16), within 1 to 10000;
+        /// Files and folders of workplaces that tools have open; 1 descriptor each.
+        file: u32 = is(32), within 1 to 10000;
+        /// Running commands; 4 descriptors each.
+        child: u32 = is(16), within 1 to 10000;
+    }
+}
+
+/// What the worker needs beside its ledger: runtime, listeners, channels, lock file, log.
+pub const RUNTIME_DESCRIPTORS: u32 = 32;
+
+impl Budget {
+    /// Handles of one kind.
+    #[must_use]
+    pub const fn handles(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Http => self.http,
+            Kind::Sqlite => self.sqlite,
+            Kind::Model => self.model,
+            Kind::File => self.file,
+            Kind::Child => self.child,
+        }
+    }
+
+    /// Descriptors of one kind, at the most. SQLite has one more for its shared memory.
+    #[must_use]
+    pub const fn descriptors(&self, kind: Kind) -> u32 {
+        let shared_memory = if matches!(kind, Kind::Sqlite) { 1 } else { 0 };
+        self.handles(kind)
+            .saturating_mul(kind.descriptors_per_handle())
+            .saturating_add(shared_memory)
+    }
+
+    /// Descriptors of all kinds, at the most, with [`RUNTIME_DESCRIPTORS`].
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        Kind::ALL
+            .iter()
+            .fold(RUNTIME_DESCRIPTORS, |sum, &kind| sum.saturating_add(self.descriptors(kind)))
+    }
+}
+
+section! {
+    /// Bounds on what clients send, and on how long they may take.
+    Http(reader, path, grace: Duration) at "http" {
+        /// The most bytes of a request's line and headers.
+        max_header_bytes: u32 = is(16384), within 8192 to 1048576;
+        /// The most headers of a request.
+        max_headers: u32 = is(64), within 8 to 1024;
+        /// From a connection's first byte, or the last answer, to the end of the next headers.
+        header_timeout: Duration = is("10s"), within "10ms" to "10m";
+        /// The most bytes of a request's body.
+        max_body_bytes: u32 = is(1048576), within 1024 to 1073741824;
+        /// The longest pause within a request's body.
+        body_timeout: Duration = is("10s"), within "10ms" to "10m";
+        /// How long a connection may stay idle between two requests.
+        idle_timeout: Duration = is("1m"), within "10ms" to "1h";
+        /// How long a draining worker waits for the next request of an idle connection, to answer
+        /// it with `Connection: close`. Not above `supervisor.grace`.
+        linger: Duration = computed(
+            "`1s`, or a quarter of `supervisor.grace` where that is less",
+            (grace / 4).min(Duration::from_secs(1))
+        ), within "0s" to "1m";
+        /// Between two comments on an otherwise silent event stream.
+        sse_heartbeat: Duration = is("10s"), within "10ms" to "15s";
+        /// Hosts beside loopback names that a request may name in `Host` and `Origin`.
+        allowed_hosts: Vec<String> = is([]);
+    }
+}
+
+section! {
+    /// The database, `evonic.db` in `state_dir`.
+    Store(reader, path) at "store" {
+        /// How long a handle waits for a lock of the database.
+        busy_timeout: Duration = is("5s"), within "1ms" to "10m";
+        /// How long a request waits for a handle before it is answered with 503.
+        acquire_timeout: Duration = is("2s"), within "1ms" to "10m";
+        /// The most writes that are committed together.
+        batch: u32 = is(256), within 1 to 65536;
+    }
+}
+
+section! {
+    /// How turns are run.
+    Agents(reader, path) at "agents" {
+        /// Turns that run at once.
+        workers: u32 = is(8), within 1 to 1000;
+        /// Model replies that a turn may take before it fails.
+        max_steps: u32 = is(100), within 1 to 100000;
+        /// Queued turns of one session, above which a message is refused with 429.
+        max_queued: u32 = is(100), within 1 to 100000;
+        /// How long model text and tool output are gathered before they are committed as one
+        /// event.
+        coalesce: Duration = is("50ms"), within "1ms" to "10s";
+    }
+}
+
+section! {
+    /// Bounds on what tools do and return.
+    Tools(reader, path) at "tools" {
+        /// The longest that a command may run unless the call asks for less.
+        timeout: Duration = is("10m"), within "100ms" to "30d";
+        /// The most bytes of a command's output that its result keeps; head and tail share it.
+        max_output_bytes: u32 = is(65536), within 1024 to 16777216;
+        /// The most bytes that one `read_file` returns; the rest is told and can be asked for.
+        max_read_bytes: u32 = is(65536), within 1024 to 16777216;
+        /// Variables of the service's environment that commands inherit, beside `PATH`, `LANG` and
+        /// `TZ`.
+        environment: Vec<String> = is([]);
+    }
+}
+
+section! {
+    /// The local workplace: where tools read, write and run commands.
+    Workplace(reader, path, state_dir: &Path) at "workplace" {
+        /// The folder that agents work in.
+        root: PathBuf = computed("`workplace` below `state_dir`", state_dir.join("workplace"));
+        /// Whether paths of file tools must stay below the root. Commands are not confined by
+        /// this: they may do what the service's user may.
+        confined: bool = is(true);
+    }
+}
+
+section! {
+    /// An OpenAI-compatible Chat Completions endpoint, under a name of your choice: 1 to 64
+    /// characters of a-z, 0-9 and `-`. The model `runbook` is embedded and needs no section.
+    OpenAi(reader, path) at "models.NAME" {
+        /// The endpoint, up to and with its version: `https://api.openai.com/v1`.
+        base_url: String = required();
+        /// The model's name at the endpoint.
+        model: String = required();
+        /// To connect.
+        connect_timeout: Duration = is("10s"), within "10ms" to "10m";
+        /// To the first byte of the answer, and between two pieces of it.
+        read_timeout: Duration = is("2m"), within "10ms" to "1h";
+        /// Retries of a transient failure.
+        retries: u32 = is(4), within 0 to 100;
+        /// Sampling temperature.
+        temperature: Option<f64> = absent("the endpoint's own"), within 0.0 to 2.0;
+        /// The most tokens of a reply.
+        max_tokens: Option<u32> = absent("the endpoint's own"), within 1 to 100000000;
+    }
+    with {
+        /// Where the key is; none when the endpoint needs none.
+        key: Option<KeySource> = KeyPlaces::read(reader, path).source(reader, path);
+    }
+}
+
+section! {
+    /// Where the endpoint's key is: one of these, or none of them for an endpoint without a key.
+    KeyPlaces(reader, path) at "models.NAME" {
+        /// A variable of the service's environment that holds the key.
+        key_env: Option<String> = absent("no key from there");
+        /// A file that holds the key; white space around it is removed.
+        key_file: Option<PathBuf> = absent("no key from there");
+        /// A systemd credential that holds the key: its name in `$CREDENTIALS_DIRECTORY`.
+        key_credential: Option<String> = absent("no key from there");
+    }
+}
+
+impl KeyPlaces {
+    fn source(self, reader: &mut super::reader::Reader<'_>, path: &str) -> Option<KeySource> {
+        let mut given = [
+            self.key_env.map(|name| ("key_env", KeySource::Env(name))),
+            self.key_file.map(|file| ("key_file", KeySource::File(file))),
+            self.key_credential.map(|name| ("key_credential", KeySource::Credential(name))),
+        ]
+        .into_iter()
+        .flatten();
+        let (first, source) = given.next()?;
+        for (more, _) in given {
+            reader.refuse(
+                &[&format!("{path}.{more}")],
+                format!("`{first}` says already where the key is"),
+                format!("remove one of `{first}` and `{more}`"),
+            );
+        }
+        Some(source)
+    }
+}
+
+/// Where a secret is. The secret itself is never part of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// `key_env`: a variable of the environment.
+    Env(String),
+    /// `key_file`: a file, its surrounding white space removed.
+    File(PathBuf),
+    /// `key_credential`: a systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}

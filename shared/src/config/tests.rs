@@ -1,0 +1,274 @@
+use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
+use proptest::prelude::*;
+
+use super::{
+    table::{ANY_NAME, Fallback, Key, join},
+    *,
+};
+
+fn environment(variables: &[(&str, &str)], uid: u32) -> Environment {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    Environment::new(variables, uid, PathBuf::from("/work"))
+}
+
+fn resolve(text: &str) -> Result<Resolved, Faults> {
+    Config::resolve(Some((Path::new("evonic.toml"), text)), &environment(&[], 0))
+}
+
+/// The faults of a text, one a line.
+fn faults(text: &str) -> String {
+    resolve(text).expect_err("the text is wrong").to_string()
+}
+
+/// Every key, with a name in the place of [`ANY_NAME`].
+fn keys() -> impl Iterator<Item = (String, &'static Key)> {
+    SECTIONS.iter().flat_map(|section| {
+        let path = section.path.replace(ANY_NAME, "gpt");
+        section.keys.iter().map(move |key| (join(&path, key.name), key))
+    })
+}
+
+/// A value of a key that is not its default, as TOML.
+fn other_value(path: &str, key: &Key) -> String {
+    let value = match (path, key.within) {
+        ("listen", _) => "\"[::1]:9000\"",
+        ("models.gpt.base_url", _) => "\"http://127.0.0.1:1234/v1\"",
+        ("fd.threshold", _) => "1000",
+        ("fd.ceiling", _) => "2000",
+        ("fd.limit", _) => "20000",
+        ("supervisor.heartbeat_interval", _) => "\"1s\"",
+        ("supervisor.heartbeat_timeout", _) => "\"3s\"",
+        ("http.linger", _) => "\"2s\"",
+        ("supervisor.backoff_cap", _) => "\"5m\"",
+        ("supervisor.backoff_base", _) => "\"30ms\"",
+        ("fd.max_interval", _) => "\"700ms\"",
+        (_, Some((least, _))) if !matches!(key.fallback, Fallback::Is(value) if value == least) => {
+            least
+        }
+        (_, Some((_, most))) => most,
+        _ if key.type_name.starts_with("list") => "[\"EXAMPLE\"]",
+        _ if key.type_name.contains("true") => "false",
+        _ => "\"/else/where\"",
+    };
+    value.to_owned()
+}
+
+#[test]
+fn a_broken_file_has_all_its_faults_told_at_once() {
+    insta::assert_snapshot!(faults(include_str!("tests/broken.toml")));
+}
+
+#[test]
+fn broken_syntax_does_not_hide_other_faults() {
+    insta::assert_snapshot!(faults(
+        "[fd]\nthreshold = = 3\nceilling = 5000\n\n[store\nbatch = 0\n"
+    ));
+}
+
+#[test]
+fn nothing_resolves_to_defaults() {
+    let resolved = Config::resolve(None, &environment(&[], 0)).expect("defaults are sound");
+    let lines: Vec<String> = resolved
+        .entries
+        .iter()
+        .map(|Entry { key, value, origin }| {
+            format!("{key} = {} # {origin}", value.as_deref().unwrap_or("none"))
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+    let config = Config::defaults("/var/lib/evonic".into(), "/run/evonic".into());
+    assert_eq!(resolved.config, config);
+}
+
+#[test]
+fn every_documented_default_resolves_to_itself() {
+    let resolved = Config::resolve(None, &environment(&[], 0)).expect("defaults are sound");
+    for (path, key) in keys().filter(|(path, _)| !path.starts_with("models.")) {
+        let Fallback::Is(default) = key.fallback else { continue };
+        let entry = resolved.entries.iter().find(|entry| entry.key == path).expect("every key");
+        assert_eq!(entry.value.as_deref(), Some(default), "{path}");
+        assert_eq!(entry.origin, Origin::Default, "{path}");
+    }
+}
+
+#[test]
+fn every_key_can_be_set() {
+    for (path, key) in keys() {
+        let mut lines = vec![format!("{path} = {}", other_value(&path, key))];
+        for (required, other) in
+            keys().filter(|(_, key)| matches!(key.fallback, Fallback::Required))
+        {
+            if path.starts_with("models.") && required != path {
+                lines.push(format!("{required} = {}", other_value(&required, other)));
+            }
+        }
+        let text = lines.join("\n");
+        let resolved = resolve(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+        let entry = resolved.entries.iter().find(|entry| entry.key == path).expect("every key");
+        assert_eq!(
+            (entry.value.clone(), entry.origin.to_string()),
+            (Some(other_value(&path, key)), "evonic.toml:1".to_owned()),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn bounds_hold_at_both_ends() {
+    for (path, key) in keys() {
+        let Some((least, most)) = key.within else { continue };
+        for bound in [least, most] {
+            let other = Config::resolve(
+                Some((Path::new("f"), &format!("{path} = {bound}"))),
+                &environment(&[], 0),
+            );
+            let told = other.err().map(|faults| faults.to_string()).unwrap_or_default();
+            assert!(!told.contains("is not between"), "{path} = {bound}: {told}");
+        }
+    }
+    assert_eq!(
+        faults("http.sse_heartbeat = \"16s\""),
+        "evonic.toml:1: http.sse_heartbeat: \"16s\" is not between \"10ms\" and \"15s\"; write text \
+         such as \"10s\", \"250ms\" or \"1m 30s\", from \"10ms\" to \"15s\""
+    );
+}
+
+#[test]
+fn variables_override_the_file_and_say_so() {
+    let variables = environment(
+        &[("EVONIC_LISTEN", "127.0.0.1:0"), ("EVONIC_STATE_DIR", "state"), ("EVONIC_LOG", "")],
+        1000,
+    );
+    let text = "listen = \"127.0.0.1:1\"\nlog = \"debug\"\nruntime_dir = \"run\"\n";
+    let file = Path::new("etc/evonic.toml");
+    let resolved = Config::resolve(Some((file, text)), &variables).expect("it is sound");
+    let told = |key| {
+        let entry = resolved.entries.iter().find(|entry| entry.key == key).expect("every key");
+        format!("{} {}", entry.value.as_deref().unwrap_or("none"), entry.origin)
+    };
+    assert_eq!(told("listen"), "\"127.0.0.1:0\" $EVONIC_LISTEN");
+    assert_eq!(told("state_dir"), "\"/work/state\" $EVONIC_STATE_DIR");
+    assert_eq!(told("runtime_dir"), "\"/work/etc/run\" etc/evonic.toml:3");
+    assert_eq!(told("log"), "\"debug\" etc/evonic.toml:2");
+    assert_eq!(told("workplace.root"), "\"/work/state/workplace\" default");
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_named() {
+    let mut variables = environment(&[("EVONIC_LISTEN", "0.0.0.0:80")], 0);
+    variables.variables.insert("EVONIC_LOG".to_owned(), OsString::from_vec(vec![0xff]));
+    let faults = Config::resolve(None, &variables).expect_err("they are wrong").to_string();
+    assert!(faults.contains("$EVONIC_LISTEN: listen: 0.0.0.0:80 can be reached"), "{faults}");
+    assert!(faults.contains("$EVONIC_LOG: log: it is no UTF-8"), "{faults}");
+}
+
+#[test]
+fn folders_follow_the_user_and_systemd() {
+    for (variables, uid, state, runtime) in [
+        (&[][..], 0, "/var/lib/evonic", "/run/evonic"),
+        (
+            &[("HOME", "/home/a")][..],
+            1,
+            "/home/a/.local/state/evonic",
+            "/home/a/.local/state/evonic/run",
+        ),
+        (
+            &[("HOME", "/home/a"), ("XDG_STATE_HOME", "/s"), ("XDG_RUNTIME_DIR", "/r")],
+            1,
+            "/s/evonic",
+            "/r/evonic",
+        ),
+        (&[("STATE_DIRECTORY", "/a:/b"), ("RUNTIME_DIRECTORY", "/c")], 1, "/a", "/c"),
+        (&[("XDG_STATE_HOME", "relative")], 1, "/var/lib/evonic", "/var/lib/evonic/run"),
+    ] {
+        let config = Config::resolve(None, &environment(variables, uid)).expect("sound").config;
+        assert_eq!(config.state_dir, Path::new(state), "{variables:?}");
+        assert_eq!(config.runtime_dir, Path::new(runtime), "{variables:?}");
+    }
+}
+
+#[test]
+fn lines_follow_the_budget() {
+    let fd = |text| resolve(text).expect("sound").config.fd;
+    let default = fd("");
+    assert_eq!((default.threshold, default.ceiling, default.limit), (400, 1600, 16_384));
+    let large = fd("budget.http = 10000");
+    assert_eq!((large.threshold, large.ceiling, large.limit), (12_703, 50_812, 101_624));
+    let told = faults("[budget]\nhttp = 400\n[fd]\nthreshold = 400\n");
+    assert!(told.starts_with("evonic.toml:4: fd.threshold: the threshold of 400"), "{told}");
+    assert!(told.ends_with("raise fd.threshold to at least 564, or lower [budget]"), "{told}");
+}
+
+#[test]
+fn a_hard_limit_must_leave_room_above_the_ceiling() {
+    let config = Config::defaults("/s".into(), "/r".into());
+    assert_eq!(config.fits_limit(u64::MAX), Ok(16_384));
+    assert_eq!(config.fits_limit(2000), Ok(2000));
+    assert_eq!(config.fits_limit(1601), Ok(1601));
+    insta::assert_snapshot!(config.fits_limit(1024).expect_err("1024 is below the ceiling"));
+}
+
+#[test]
+fn the_file_is_looked_for_in_order() {
+    let there = |files: &'static [&'static str]| {
+        move |path: &Path| {
+            let known = files.iter().any(|file| Path::new(file) == path);
+            if known {
+                Ok("log = \"debug\"".to_owned())
+            } else {
+                Err(std::io::ErrorKind::NotFound.into())
+            }
+        }
+    };
+    let plain = environment(&[], 0);
+    let named = environment(&[("EVONIC_CONFIG", "named.toml")], 0);
+    let explicit = Some(Path::new("explicit.toml"));
+    for (environment, explicit, files, expected) in [
+        (&plain, None, &[][..], Some(None)),
+        (&plain, None, &["/etc/evonic/evonic.toml"], Some(Some("/etc/evonic/evonic.toml"))),
+        (&plain, None, &["evonic.toml", "/etc/evonic/evonic.toml"], Some(Some("evonic.toml"))),
+        (&named, None, &["evonic.toml", "named.toml"], Some(Some("named.toml"))),
+        (&named, None, &["evonic.toml"], None),
+        (&named, explicit, &["explicit.toml", "named.toml"], Some(Some("explicit.toml"))),
+        (&plain, explicit, &["evonic.toml"], None),
+    ] {
+        let found = load(explicit, environment, there(files)).ok().map(|resolved| resolved.file);
+        assert_eq!(found, expected.map(|file| file.map(PathBuf::from)), "{files:?}");
+    }
+    let refused = |_: &Path| Err(std::io::ErrorKind::PermissionDenied.into());
+    let error = load(None, &plain, refused).expect_err("a file that is there must be readable");
+    assert_eq!(error.to_string(), "the configuration evonic.toml cannot be read");
+}
+
+#[test]
+fn the_page_of_the_documentation_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(page == markdown(), "docs/configuration.md is old: evonic config --markdown > {path}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = resolve(&text);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = resolve(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_value_panics_and_faults_name_the_key(
+        index in 0..64_usize,
+        value in "[-0-9]{1,24}|\"[^\"\\\\\n]{0,20}\"|true|\\[\\]|\\{\\}|1979-05-27|nan|-inf|0x[0-9a-f]{1,20}",
+    ) {
+        let all: Vec<_> = keys().collect();
+        let (path, _) = &all[index % all.len()];
+        if let Err(Faults(faults)) = resolve(&format!("{path} = {value}")) {
+            prop_assert!(!faults.is_empty());
+            prop_assert!(faults.iter().all(|fault| !fault.advice.is_empty()));
+        }
+    }
+}
