@@ -1,6 +1,21 @@
 //! Ownership of turns by a kernel lock that dies with the process.
+//!
+//! A lock file is made and locked under a name of its own, `N.lock.new`, and only then linked to
+//! `N.lock`. So a file under its final name has been locked for as long as its worker lives: who
+//! finds it free knows that the worker is dead, and may remove it without a race against one that
+//! is just starting.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, FlockOperation, Mode, OFlags},
+    io::Errno,
+};
 
 /// A lock cannot be taken or tried.
 #[derive(Debug, thiserror::Error)]
@@ -9,13 +24,16 @@ pub struct OwnershipError {
     operation: &'static str,
     generation: u64,
     #[source]
-    source: std::io::Error,
+    source: io::Error,
 }
 
 /// This worker's generation, with its lock held for as long as it lives.
 #[derive(Debug)]
 pub struct Generation {
     number: u64,
+    folder: PathBuf,
+    /// Closing it, which the kernel does at the process's end if nobody else did, frees the lock.
+    _lock: OwnedFd,
 }
 
 impl Generation {
@@ -24,8 +42,25 @@ impl Generation {
     /// # Errors
     /// [`OwnershipError`] when it cannot be made, or another process holds it.
     pub fn lock(folder: &Path, number: u64) -> Result<Self, OwnershipError> {
-        let _ = (folder, number);
-        todo!()
+        let fault = |source: Errno| OwnershipError {
+            operation: "lock",
+            generation: number,
+            source: source.into(),
+        };
+        for _ in 0..ATTEMPTS {
+            if !Self::is_dead(folder, number)? {
+                return Err(fault(Errno::WOULDBLOCK));
+            }
+            match link_locked(folder, number) {
+                Ok(lock) => {
+                    return Ok(Self { number, folder: folder.to_path_buf(), _lock: lock });
+                }
+                // Another worker's start swept the file away before it was locked.
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(fault(errno)),
+            }
+        }
+        Err(fault(Errno::WOULDBLOCK))
     }
 
     /// The number.
@@ -34,13 +69,120 @@ impl Generation {
         self.number
     }
 
+    /// The folder of this and every other generation's lock.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether the worker of another generation is dead: its lock is free or its file is gone.
     /// Removes the file of a dead one.
     ///
     /// # Errors
     /// [`OwnershipError`] when the lock cannot be tried.
     pub fn is_dead(folder: &Path, number: u64) -> Result<bool, OwnershipError> {
-        let _ = (folder, number);
-        todo!()
+        sweep(&path_of(folder, number)).map_err(|source| OwnershipError {
+            operation: "trying the lock",
+            generation: number,
+            source: source.into(),
+        })
+    }
+
+    /// The generations other than `own` whose workers live. Removes what dead ones left.
+    ///
+    /// # Errors
+    /// [`OwnershipError`] when the folder cannot be read or a lock cannot be tried.
+    pub(super) fn living(folder: &Path, own: u64) -> Result<BTreeSet<u64>, OwnershipError> {
+        let fault = |source| OwnershipError {
+            operation: "looking for the rivals",
+            generation: own,
+            source,
+        };
+        let mut living = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).map_err(fault)? {
+            let name = entry.map_err(fault)?.file_name();
+            let Some(number) = name.to_str().and_then(number_of) else { continue };
+            if number == own {
+                continue;
+            }
+            if !Self::is_dead(folder, number)? {
+                living.insert(number);
+            }
+            sweep(&new_path_of(folder, number)).map_err(|errno| fault(errno.into()))?;
+        }
+        Ok(living)
     }
 }
+
+/// How often a start that was swept away is tried. Each failure needs another worker to sweep
+/// within the microsecond between making the file and locking it.
+const ATTEMPTS: u32 = 100;
+
+/// The number in `N.lock` or `N.lock.new`.
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_suffix(".new").unwrap_or(name).strip_suffix(".lock")?.parse().ok()
+}
+
+fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number}.lock"))
+}
+
+fn new_path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number}.lock.new"))
+}
+
+fn link_locked(folder: &Path, number: u64) -> Result<OwnedFd, Errno> {
+    let (path, new) = (path_of(folder, number), new_path_of(folder, number));
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let lock = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o640))?;
+    // Waits for nobody but a sweeper that is about to remove the file, or for another process of
+    // the same generation that is about to link it: both within microseconds.
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockExclusive))?;
+    rustix::fs::link(&new, &path)?;
+    remove(&new)?;
+    // What was linked is another process's file if one of the same generation came in between.
+    if is_at(&lock, &path)? { Ok(lock) } else { Err(Errno::WOULDBLOCK) }
+}
+
+/// Removes a lock file whose lock is free. Returns whether there is none that is held.
+fn sweep(path: &Path) -> Result<bool, Errno> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    loop {
+        let lock = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(lock) => lock,
+            Err(Errno::NOENT) => return Ok(true),
+            Err(errno) => return Err(errno),
+        };
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
+        // Only what is locked here and still has the name is removed: a file that took the name
+        // meanwhile is looked at anew.
+        if is_at(&lock, path)? {
+            remove(path)?;
+            return Ok(true);
+        }
+    }
+}
+
+/// Whether `path` is the open file.
+fn is_at(file: &OwnedFd, path: &Path) -> Result<bool, Errno> {
+    let open = rustix::fs::fstat(file)?;
+    match rustix::fs::lstat(path) {
+        Ok(named) => Ok((open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(CWD, path, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests;
