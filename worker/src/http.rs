@@ -2,20 +2,74 @@
 //!
 //! Permit before accept; bounds on headers, bodies and pauses; problem details for every error;
 //! drain that ends streams and idle connections and answers the rest with `Connection: close`.
+//!
+//! ```text
+//! accept -> connection (wire, progress) -> exchange (guard) -> routes -> store, agents
+//! ```
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | `accept` | the gate: permit, accept, 503 when full |
+//! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
+//! | `front`, `exchange`, `guard`, `metered` | what every request passes and every answer carries |
+//! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
+//! | `routes`, `follow` | the resources, and the event stream |
+//! | `health`, `metrics`, `exposition`, `process` | what is told about the worker itself |
 
 mod accept;
+mod body;
+mod call;
+mod connection;
+mod exchange;
+mod exposition;
+mod follow;
+mod front;
+mod guard;
 mod health;
+mod metered;
+mod metrics;
+mod problem;
+mod process;
+mod progress;
+mod query;
 mod routes;
+mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     os::unix::net::{UnixListener, UnixStream},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use evonic_shared::config;
-use tokio_util::sync::CancellationToken;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{agent::Agents, handles::Budget, model::Models, store::Store};
+use crate::{
+    agent::Agents,
+    handles::Budget,
+    http::{
+        accept::{Doors, Gate},
+        connection::converse,
+        exchange::Purpose,
+        front::Front,
+        guard::{Guard, Peer},
+        metrics::Metrics,
+        routes::{Site, routes},
+        wire::Carrier,
+    },
+    model::Models,
+    store::Store,
+};
+
+/// Bytes that a connection within the process holds, each way.
+const INSIDE_BYTES: usize = 4096;
+
+/// What a ping asks.
+const PING: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// What the routes serve from.
 #[derive(Clone, Debug)]
@@ -29,7 +83,7 @@ pub struct App {
     /// The ledger.
     pub budget: Budget,
     /// The resolved configuration.
-    pub config: std::sync::Arc<config::Config>,
+    pub config: Arc<config::Config>,
     /// This worker's generation.
     pub generation: u64,
     /// When it started.
@@ -47,43 +101,126 @@ pub struct Listeners {
     pub probe: Option<UnixStream>,
 }
 
-/// The running server.
-#[derive(Debug)]
+/// The running server. Dropping it stops it at once, without the grace of [`Server::drain`].
 pub struct Server {
-    _private: (),
+    front: Arc<Front>,
+    /// The accept loop.
+    doors: TaskTracker,
+    /// Clients' connections.
+    connections: TaskTracker,
+    /// The probe's.
+    inside: TaskTracker,
+    ended: CancellationToken,
 }
 
 impl Server {
     /// Serves until drained. Takes over the listeners' descriptors; both stay shared with other
-    /// workers.
+    /// workers. Called within the runtime.
     ///
     /// # Errors
     /// The operating system's word when a listener cannot be registered.
     pub fn start(app: App, listeners: Listeners) -> std::io::Result<Self> {
-        let _ = (app, listeners);
-        todo!()
+        let (budget, settings) = (app.budget.clone(), app.config.http.clone());
+        let (generation, draining) = (app.generation, CancellationToken::new());
+        let metrics = Arc::new(Metrics::new());
+        let site = Site { app, metrics: Arc::clone(&metrics), draining: draining.clone() };
+        let routes = routes(&Arc::new(site));
+        let port = listeners.http.local_addr()?.port();
+        let guard = Guard::new(port, &settings.allowed_hosts);
+        let front = Front::new(settings, guard, generation, metrics, draining, routes);
+        Self::serve(front, budget, listeners)
+    }
+
+    fn serve(front: Front, budget: Budget, listeners: Listeners) -> std::io::Result<Self> {
+        let Listeners { http, api, probe } = listeners;
+        http.set_nonblocking(true)?;
+        api.set_nonblocking(true)?;
+        let doors = Doors {
+            http: tokio::net::TcpListener::from_std(http)?,
+            api: tokio::net::UnixListener::from_std(api)?,
+        };
+        let server = Self {
+            front: Arc::new(front),
+            doors: TaskTracker::new(),
+            connections: TaskTracker::new(),
+            inside: TaskTracker::new(),
+            ended: CancellationToken::new(),
+        };
+        if let Some(probe) = probe {
+            probe.set_nonblocking(true)?;
+            let carrier = Carrier::Probe(tokio::net::UnixStream::from_std(probe)?);
+            server.inside.spawn(server.converse_inside(carrier));
+        }
+        let gate = Gate::new(Arc::clone(&server.front), budget, server.connections.clone());
+        server.doors.spawn(gate.run(doors));
+        Ok(server)
+    }
+
+    fn converse_inside(&self, carrier: Carrier) -> impl Future<Output = ()> + use<> {
+        converse(Arc::clone(&self.front), carrier, Peer::Inside, Purpose::Serve)
     }
 
     /// `GET /livez` through a real connection and the real router, inside this process: the
-    /// part's proof of life.
+    /// part's proof of life. Holds no descriptor. Cancel safe.
     ///
     /// # Errors
     /// A sentence that says what came instead of 200.
     pub async fn ping(&self) -> Result<(), String> {
-        todo!()
+        let (client, server) = tokio::io::duplex(INSIDE_BYTES);
+        let serve = self.converse_inside(Carrier::Inside(server));
+        let (answer, ()) = tokio::join!(ask(client), serve);
+        match answer {
+            Ok(text) if text.starts_with("HTTP/1.1 200 ") => Ok(()),
+            Ok(text) => Err(format!("answered '{}'", text.lines().next().unwrap_or_default())),
+            Err(error) => Err(format!("no answer: {error}")),
+        }
     }
 
     /// Stops accepting, ends event streams with a retry hint, answers what comes on kept
     /// connections with `Connection: close`, closes idle ones after `http.linger`, and cuts what
-    /// is left after `patience`. Returns how many were cut.
+    /// is left after `patience`. Returns how many were cut while something was under way.
+    ///
+    /// The probe is answered until the end.
     pub async fn drain(&self, patience: Duration) -> usize {
-        let _ = patience;
-        todo!()
+        self.front.draining.cancel();
+        self.doors.close();
+        self.doors.wait().await;
+        self.connections.close();
+        // Past patience what is left is cut, and is gone as soon as it is polled.
+        let _ = tokio::time::timeout(patience, self.connections.wait()).await;
+        self.front.cut.cancel();
+        self.connections.wait().await;
+        self.inside.close();
+        self.inside.wait().await;
+        self.ended.cancel();
+        self.front.cuts()
     }
 
     /// Fires when the listeners are closed and the last connection is gone.
     #[must_use]
     pub fn ended(&self) -> CancellationToken {
-        todo!()
+        self.ended.clone()
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.front.draining.cancel();
+        self.front.cut.cancel();
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let connections = self.connections.len();
+        f.debug_struct("Server").field("connections", &connections).finish_non_exhaustive()
+    }
+}
+
+/// Writes a ping and reads its whole answer.
+async fn ask(mut client: DuplexStream) -> std::io::Result<String> {
+    client.write_all(PING).await?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

@@ -1,1 +1,193 @@
-//! The accept loop and the life of a connection.
+//! The gate of `http` descriptors: permit, then accept, then a connection's life.
+//!
+//! Both listeners are shared with other workers: when one connection waits, each is told, one
+//! gets it, and the others find nothing. A worker that has no permit leaves the connection in
+//! the queue. Most of the budget serves; a small part of it only ever answers 503, so that a
+//! client of a full server is told so instead of being left to wait. What comes beyond that part
+//! stays in the kernel's queue until an answered one is gone, a few seconds at the most.
+
+use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
+
+use evonic_shared::kind::Kind;
+use rustix::io::Errno;
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::Semaphore,
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    handles::{Budget, Held, Permit},
+    http::{
+        connection::converse, exchange::Purpose, front::Front, guard::Peer, metrics::Refusal,
+        wire::Carrier,
+    },
+};
+
+/// The most places that only refuse: an eighth of the budget, if that is less.
+const REFUSING: u32 = 8;
+
+/// A refused connection gives its place back after this time, answered or not.
+const REFUSAL: Duration = Duration::from_secs(3);
+
+/// The first pause after an error that is ours: no memory, or, if something leaks past the
+/// budget, no descriptor. Doubles up to [`LONGEST_PAUSE`]: such an error does not take the
+/// waiting connection out of the queue, and trying again at once would only spin.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// See [`FIRST_PAUSE`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A wait for a permit is renewed after this time, so that the ledger's count of refusals shows
+/// that clients are waiting.
+const PERMIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The registered listeners.
+#[derive(Debug)]
+pub(super) struct Doors {
+    /// TCP.
+    pub(super) http: TcpListener,
+    /// The Unix socket.
+    pub(super) api: UnixListener,
+}
+
+/// A connection that was just accepted.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// Lets connections in.
+pub(super) struct Gate {
+    front: Arc<Front>,
+    budget: Budget,
+    serving: Arc<Semaphore>,
+    connections: TaskTracker,
+}
+
+impl Gate {
+    /// A gate for this budget; connections run on the tracker.
+    pub(super) fn new(front: Arc<Front>, budget: Budget, connections: TaskTracker) -> Self {
+        let limit = limit(&budget);
+        let refusing = REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
+        let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
+        Self { front, budget, serving, connections }
+    }
+
+    /// Accepts until the worker drains; then drops the registrations, and with them this worker's
+    /// descriptors of the listeners. One permit waits with it for the next connection.
+    pub(super) async fn run(self, doors: Doors) {
+        let draining = self.front.draining.clone();
+        draining.run_until_cancelled(self.accept(&doors)).await;
+    }
+
+    async fn accept(&self, doors: &Doors) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let permit = self.permit().await;
+            match doors.next().await {
+                Ok(accepted) => {
+                    pause = FIRST_PAUSE;
+                    self.admit(accepted, permit);
+                }
+                // The client went before it was accepted.
+                Err(error) if is_clients(&error) => {}
+                Err(error) => {
+                    drop(permit);
+                    tracing::warn!(error = %error, pause_ms = pause.as_millis(), "cannot accept");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn permit(&self) -> Permit {
+        loop {
+            if let Ok(permit) = self.budget.acquire(Kind::Http, PERMIT_PATIENCE).await {
+                return permit;
+            }
+        }
+    }
+
+    /// Starts a connection's life: served if a place is free, else refused.
+    fn admit(&self, accepted: Accepted, mut permit: Permit) {
+        permit.owns(1, accepted.number());
+        let (carrier, peer) = accepted.carry(permit);
+        let front = Arc::clone(&self.front);
+        if let Ok(place) = Arc::clone(&self.serving).try_acquire_owned() {
+            self.connections.spawn(async move {
+                converse(front, carrier, peer, Purpose::Serve).await;
+                drop(place);
+            });
+        } else {
+            self.front.metrics.refused(Refusal::Full);
+            self.connections.spawn(async move {
+                let refusal = converse(front, carrier, peer, Purpose::Refuse);
+                // Timing out is the end of patience; there is nobody to tell.
+                let _ = tokio::time::timeout(REFUSAL, refusal).await;
+            });
+        }
+    }
+}
+
+impl Doors {
+    /// The next connection of either listener. Cancel safe.
+    async fn next(&self) -> io::Result<Accepted> {
+        tokio::select! {
+            tcp = self.http.accept() => tcp.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            unix = self.api.accept() => unix.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+impl Accepted {
+    fn number(&self) -> Option<u32> {
+        let number = match self {
+            Self::Tcp(stream, _) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        };
+        u32::try_from(number).ok()
+    }
+
+    /// The connection with its permit, and who is at its other end.
+    fn carry(self, permit: Permit) -> (Carrier, Peer) {
+        match self {
+            Self::Tcp(stream, peer) => {
+                // Answers and events are written whole: waiting for more only delays them. It
+                // fails only where the client is gone, which its first read will tell.
+                let _ = stream.set_nodelay(true);
+                (Carrier::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
+            }
+            Self::Unix(stream) => {
+                let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
+                (Carrier::Unix(Held::new(stream, permit)), Peer::Unix(uid))
+            }
+        }
+    }
+}
+
+fn limit(budget: &Budget) -> u32 {
+    budget.usage().iter().find(|usage| usage.kind == Kind::Http).map_or(1, |usage| usage.limit)
+}
+
+/// Errors of one connection, which the next one does not share: accept(2) counts those of its
+/// network among them.
+fn is_clients(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+        )
+    )
+}

@@ -1,0 +1,144 @@
+//! One request and its answer: guard, routes, then what every answer carries.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONNECTION};
+use http_body::Body as _;
+use hyper::{body::Incoming, service::Service};
+use hyper_util::service::TowerToHyperService;
+use tracing::Instrument;
+use warp::reply::Response;
+
+use crate::http::{
+    call::Template,
+    front::Front,
+    guard::Peer,
+    metered::{Answered, Received},
+    metrics::Served,
+    problem::Problem,
+    progress::Progress,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest identifier that is taken over from a client.
+const REQUEST_ID_BYTES: usize = 64;
+
+/// What a connection was accepted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be served.
+    Serve,
+    /// To be told 503, because every place is taken.
+    Refuse,
+}
+
+/// The service of one connection.
+pub(super) struct Exchange {
+    /// Shared with every connection.
+    pub(super) front: Arc<Front>,
+    /// Who asks.
+    pub(super) peer: Peer,
+    /// What for.
+    pub(super) purpose: Purpose,
+    /// The connection's.
+    pub(super) progress: Progress,
+}
+
+/// An answer on its way to hyper.
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answered>, Infallible>> + Send>>;
+
+impl Service<Request<Incoming>> for Exchange {
+    type Response = http::Response<Answered>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let began = Instant::now();
+        self.progress.called(request.body().is_end_stream());
+        let id = self.request_id(request.headers());
+        let method = request.method().clone();
+        let span = tracing::debug_span!("request", id, %method, path = request.uri().path());
+        let routed = self.route(request).instrument(span);
+        let (front, peer) = (Arc::clone(&self.front), self.peer);
+        let progress = self.progress.clone();
+        Box::pin(async move {
+            let response = routed.await;
+            front.metrics.served(&served(&method, &response), began.elapsed());
+            let keep = peer == Peer::Inside || !front.draining.is_cancelled();
+            Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
+        })
+    }
+}
+
+impl Exchange {
+    fn request_id(&self, headers: &HeaderMap) -> String {
+        let sane = |text: &&str| {
+            (1..=REQUEST_ID_BYTES).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        headers
+            .get(REQUEST_ID)
+            .and_then(|value| value.to_str().ok())
+            .filter(sane)
+            .map_or_else(|| self.front.request_id(), str::to_owned)
+    }
+
+    /// The guard's refusal, or what the routes answer. A handler that panics costs its own
+    /// request and nothing else.
+    fn route(&self, request: Request<Incoming>) -> Routed {
+        if self.purpose == Purpose::Refuse {
+            let full = Problem::unavailable(
+                "exhausted",
+                "every place for a connection is taken",
+                Front::RETRY_AFTER,
+            );
+            return std::future::ready(full.closing().into_response()).boxed();
+        }
+        if let Err(problem) = self.front.guard.admit(self.peer, &request) {
+            return std::future::ready(problem.into_response()).boxed();
+        }
+        let request = request.map(|body| Received::new(body, self.progress.clone()));
+        let routes = TowerToHyperService::new(warp::service(self.front.routes.clone()));
+        let routed = AssertUnwindSafe(routes.call(request)).catch_unwind();
+        async {
+            match routed.await {
+                Ok(Ok(response)) => response,
+                Err(_) => Problem::internal(&Panicked).closing().into_response(),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A response in the making.
+type Routed = futures_util::future::BoxFuture<'static, Response>;
+
+/// A handler panicked; the panic hook has logged where.
+#[derive(Debug, thiserror::Error)]
+#[error("handler panicked")]
+struct Panicked;
+
+fn served(method: &Method, response: &Response) -> Served {
+    let template = response.extensions().get::<Template>().map_or("", |template| template.0);
+    Served::new(method, template, response.status())
+}
+
+/// Adds what every answer carries, and watches its body.
+fn dress(
+    mut response: Response,
+    id: &str,
+    keep: bool,
+    progress: Progress,
+) -> http::Response<Answered> {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if !keep {
+        // Also when the request did not come whole: what follows on the wire is the rest of it.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answered::new(body, progress))
+}

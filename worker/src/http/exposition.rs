@@ -1,0 +1,125 @@
+//! What `/metrics` prints beside the request counters: figures that are read at each scrape.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{
+        DescriptorEncoder, EncodeLabelSet, EncodeMetric,
+        text::{encode_eof, encode_registry},
+    },
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use crate::{handles::Usage, http::metrics::Metrics};
+
+/// Figures of one moment. Those that could not be read are left out.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// [`super::process::open_descriptors`].
+    pub(super) open_fds: Option<u64>,
+    /// [`super::process::max_descriptors`].
+    pub(super) max_fds: Option<u64>,
+    /// [`super::process::resident_bytes`].
+    pub(super) resident_bytes: Option<u64>,
+    /// [`super::process::start_time_seconds`].
+    pub(super) start_time_seconds: f64,
+    /// The ledger.
+    pub(super) usage: Vec<Usage>,
+    /// Turns queued and running.
+    pub(super) turns: Option<(u64, u64)>,
+    /// This worker's generation.
+    pub(super) generation: u64,
+}
+
+type Labels = [(&'static str, &'static str); 1];
+
+impl Figures {
+    /// The whole exposition, in the OpenMetrics text format that Prometheus reads.
+    ///
+    /// # Errors
+    /// [`fmt::Error`] when a metric cannot be encoded.
+    pub(super) fn expose(self, metrics: &Metrics) -> Result<String, fmt::Error> {
+        let mut figures = Registry::default();
+        figures.register_collector(Box::new(self));
+        let mut text = String::new();
+        encode_registry(&mut text, metrics.registry())?;
+        encode_registry(&mut text, &figures)?;
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+
+    fn handles(&self, figure: impl Fn(&Usage) -> u64) -> Vec<(Labels, u64)> {
+        self.usage.iter().map(|usage| ([("kind", usage.kind.name())], figure(usage))).collect()
+    }
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut gauges = Gauges(&mut encoder);
+        gauges.one("process_open_fds", "Open descriptors", self.open_fds)?;
+        gauges.one("process_max_fds", "The soft limit of descriptors", self.max_fds)?;
+        gauges.one("process_resident_memory_bytes", "Resident memory", self.resident_bytes)?;
+        gauges.seconds(
+            "process_start_time_seconds",
+            "When the process started, in seconds since the epoch",
+            self.start_time_seconds,
+        )?;
+        gauges.one("evonic_generation", "The worker's generation", Some(self.generation))?;
+        gauges.each(
+            "evonic_build_info",
+            "The program's version",
+            vec![([("version", env!("CARGO_PKG_VERSION"))], 1)],
+        )?;
+        let handles = self.handles(|usage| u64::from(usage.permits));
+        gauges.each("evonic_handles", "Handles in use, by kind", handles)?;
+        let limits = self.handles(|usage| u64::from(usage.limit));
+        gauges.each("evonic_handles_limit", "The most handles, by kind", limits)?;
+        let owned = self.handles(|usage| u64::from(usage.descriptors));
+        gauges.each("evonic_handles_fds", "Descriptors owned, by kind", owned)?;
+        if let Some((queued, running)) = self.turns {
+            let turns = vec![([("state", "queued")], queued), ([("state", "running")], running)];
+            gauges.each("evonic_turns", "Turns that have not ended, by state", turns)?;
+        }
+        let mut refused = encoder.encode_descriptor(
+            "evonic_handles_refused",
+            "Handles refused because all of their kind were in use",
+            None,
+            MetricType::Counter,
+        )?;
+        for (labels, count) in self.handles(|usage| usage.refused) {
+            ConstCounter::new(count).encode(refused.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Encodes gauges.
+struct Gauges<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+
+impl Gauges<'_, '_> {
+    fn one(&mut self, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
+        let Some(value) = value else { return Ok(()) };
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    fn each<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: Vec<(L, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

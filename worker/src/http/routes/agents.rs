@@ -1,0 +1,127 @@
+//! `/api/v1/agents`.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header::LOCATION};
+use warp::{Filter, reply::Response};
+
+use super::{Site, with};
+use crate::{
+    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent},
+    http::{
+        call::{self, Call, Verb, call, respond},
+        front::Routes,
+        problem::{Answer, Problem},
+    },
+    store::{Reader, StoreError},
+    tools::Toolbox,
+};
+
+/// The collection and its entries.
+pub(super) fn routes(site: &Arc<Site>) -> Routes {
+    let all = warp::path!("api" / "v1" / "agents").and(call()).and(with(site)).then(all);
+    let one = warp::path!("api" / "v1" / "agents" / String).and(call()).and(with(site)).then(one);
+    all.or(one).unify().boxed()
+}
+
+async fn all(call: Call, site: Arc<Site>) -> Response {
+    let answer = match call.verb {
+        Verb::Get => list(&call, &site).await,
+        Verb::Post => create(call, &site).await,
+        _ => Err(Problem::not_allowed("GET, HEAD, POST")),
+    };
+    respond("/api/v1/agents", answer)
+}
+
+async fn one(which: String, call: Call, site: Arc<Site>) -> Response {
+    let answer = match call.verb {
+        Verb::Get => read(which, &call, &site).await,
+        Verb::Patch => change(which, call, &site).await,
+        Verb::Delete => delete(which, &call, &site).await,
+        _ => Err(Problem::not_allowed("GET, HEAD, PATCH, DELETE")),
+    };
+    respond("/api/v1/agents/{id}", answer)
+}
+
+async fn list(call: &Call, site: &Site) -> Answer {
+    let mut query = call.query();
+    let paging = query.paging()?;
+    query.finish()?;
+    let agents = site.app.store.read(move |reader| reader.agents(&paging)).await?;
+    call::json(StatusCode::OK, &agents)
+}
+
+async fn create(call: Call, site: &Site) -> Answer {
+    call.no_query()?;
+    let new: NewAgent = call.json(&site.app.config.http).await?;
+    require_model(site, &new.model)?;
+    require_tools(new.tools.as_deref())?;
+    let agent = site.app.store.write(move |writer| writer.create_agent(new)).await?;
+    let location = format!("/api/v1/agents/{}", agent.id);
+    let mut response = call::json(StatusCode::CREATED, &agent)?;
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn read(which: String, call: &Call, site: &Site) -> Answer {
+    call.no_query()?;
+    let agent = site.app.store.read(move |reader| find(reader, &which)).await?;
+    call::json(StatusCode::OK, &agent)
+}
+
+async fn change(which: String, call: Call, site: &Site) -> Answer {
+    call.no_query()?;
+    let change: AgentChange = call.json(&site.app.config.http).await?;
+    if let Some(model) = &change.model {
+        require_model(site, model)?;
+    }
+    require_tools(change.tools.as_deref())?;
+    let write = site.app.store.write(move |writer| {
+        let id = find(writer, &which)?.id;
+        writer.change_agent(&id, change)
+    });
+    call::json(StatusCode::OK, &write.await?)
+}
+
+async fn delete(which: String, call: &Call, site: &Site) -> Answer {
+    call.no_query()?;
+    let write = site.app.store.write(move |writer| {
+        let id = find(writer, &which)?.id;
+        writer.delete_agent(&id)
+    });
+    write.await?;
+    call::no_content()
+}
+
+/// An agent by its identifier or its name; the two cannot be confused, as no name has a `_`.
+pub(super) fn find(reader: &Reader<'_>, which: &str) -> Result<Agent, StoreError> {
+    if let Ok(id) = which.parse::<AgentId>() {
+        return reader.agent(&id);
+    }
+    match which.parse::<AgentName>() {
+        Ok(name) => reader.agent_named(&name),
+        Err(_) => Err(StoreError::NotFound { what: "agent", id: which.to_owned() }),
+    }
+}
+
+fn require_model(site: &Site, model: &str) -> Result<(), Problem> {
+    if site.app.models.get(model).is_some() {
+        return Ok(());
+    }
+    let known = site.app.models.names().collect::<Vec<_>>().join(", ");
+    let detail = format!("there is no model '{model}'; there are: {known}");
+    Err(Problem::unusable("model", detail))
+}
+
+fn require_tools(tools: Option<&[String]>) -> Result<(), Problem> {
+    let known = Toolbox::names();
+    for (index, tool) in tools.unwrap_or_default().iter().enumerate() {
+        if !known.contains(&tool.as_str()) {
+            let detail = format!("there is no tool '{tool}'; there are: {}", known.join(", "));
+            return Err(Problem::unusable(&format!("tools[{index}]"), detail));
+        }
+    }
+    Ok(())
+}
