@@ -86,23 +86,29 @@ fn too_slow(pause: Duration) -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail).closing()
 }
 
-/// JSON of type `T`, to its last byte.
+/// A JSON object of type `T`, to its last byte.
 ///
 /// # Errors
 /// 400 that says what is wrong where, and names the field.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take an array for a structure's fields in order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed("must be a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        if path == "." {
-            Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body: {cause}"))
+        if path == "." || !cause.is_data() {
+            malformed(cause)
         } else {
             Problem::malformed(&path, format!("field '{path}': {cause}"))
         }
     })?;
-    json.end().map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body: {error}"))
-    })?;
+    json.end().map_err(malformed)?;
     Ok(value)
+}
+
+fn malformed(cause: impl std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body: {cause}"))
 }
