@@ -1,9 +1,7 @@
-//! `evonic-supervisor`: owns the listening sockets and one worker; watches, replaces, explains.
+//! `evonic-supervisor`: see the library's map.
 
 use std::process::ExitCode;
 
-mod policy;
-
 fn main() -> ExitCode {
-    evonic_shared::exit::ExitCode::Usage.into()
+    evonic_supervisor::run(std::env::args_os()).into()
 }

@@ -1,0 +1,224 @@
+//! Counts by kind and by target, and what grew between two of them.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use evonic_shared::{
+    reason::Reason,
+    status::{Census, Count, FORMAT},
+};
+
+/// The most distinct targets that are told apart; a leak of files all of different names makes
+/// no more.
+const MAX_TARGETS: usize = 4096;
+
+/// The most targets that a census lists.
+const MAX_TOP: usize = 20;
+
+/// Where targets beyond [`MAX_TARGETS`] are counted.
+const OTHERS: &str = "others";
+
+/// Everything that one pass saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    kinds: BTreeMap<String, Kind>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Kind {
+    count: u32,
+    targets: BTreeMap<String, u32>,
+}
+
+/// How the lines of a census are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The most numerous first.
+    Count,
+    /// What grew most first, then the most numerous.
+    Growth,
+}
+
+/// Whose census it is, and when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// RFC 3339, UTC, milliseconds.
+    pub at: String,
+    /// Generation of the worker.
+    pub generation: u64,
+    /// Its pid.
+    pub pid: u32,
+}
+
+impl Inventory {
+    pub(super) fn add(&mut self, kind: &str, target: &str, count: u32) {
+        let distinct: usize = self.kinds.values().map(|kind| kind.targets.len()).sum();
+        if !self.kinds.contains_key(kind) {
+            self.kinds.insert(kind.to_owned(), Kind::default());
+        }
+        let Some(entry) = self.kinds.get_mut(kind) else { return };
+        entry.count = entry.count.saturating_add(count);
+        let known = entry.targets.contains_key(target);
+        let name = if known || distinct < MAX_TARGETS { target } else { OTHERS };
+        match entry.targets.get_mut(name) {
+            Some(total) => *total = total.saturating_add(count),
+            None => drop(entry.targets.insert(name.to_owned(), count)),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self, kind: &str, target: &str) -> u32 {
+        self.kinds.get(kind).and_then(|kind| kind.targets.get(target)).copied().unwrap_or(0)
+    }
+
+    /// The census for a client or a file, its growth counted from `ready`.
+    #[must_use]
+    pub fn census(&self, subject: Subject, ready: Option<&Inventory>, order: Order) -> Census {
+        let kinds = lines(&self.kind_counts(), ready.map(Inventory::kind_counts).as_ref(), order);
+        let mut top =
+            lines(&self.target_counts(), ready.map(Inventory::target_counts).as_ref(), order);
+        top.truncate(MAX_TOP);
+        Census {
+            format: FORMAT,
+            at: subject.at,
+            generation: subject.generation,
+            pid: subject.pid,
+            open: self.kinds.values().fold(0, |sum, kind| sum.saturating_add(kind.count)),
+            kinds,
+            top,
+        }
+    }
+
+    /// The kind that grew most and its top target, in a sentence.
+    #[must_use]
+    pub fn culprit(&self, ready: Option<&Inventory>, reason: Reason) -> String {
+        let Some(ready) = ready else {
+            return "the worker was never ready: there is nothing to compare with".to_owned();
+        };
+        let kinds = lines(&self.kind_counts(), Some(&ready.kind_counts()), Order::Growth);
+        let Some(kind) = kinds.first().filter(|kind| kind.growth > 0) else {
+            return format!("no kind of descriptor grew since the worker was ready ({reason})");
+        };
+        let empty = BTreeMap::new();
+        let targets = |inventory: &Inventory| {
+            inventory.kinds.get(&kind.name).map_or(empty.clone(), |kind| kind.targets.clone())
+        };
+        let targets = lines(&targets(self), Some(&targets(ready)), Order::Growth);
+        let (name, growth, count) = (&kind.name, kind.growth, kind.count);
+        match targets.first() {
+            Some(top) => format!(
+                "{name} grew by {growth} to {count}; most of it is {} (+{} to {})",
+                top.name, top.growth, top.count
+            ),
+            None => format!("{name} grew by {growth} to {count}"),
+        }
+    }
+
+    fn kind_counts(&self) -> BTreeMap<String, u32> {
+        self.kinds.iter().map(|(name, kind)| (name.clone(), kind.count)).collect()
+    }
+
+    /// The same name may stand in two kinds; as a line it is one.
+    fn target_counts(&self) -> BTreeMap<String, u32> {
+        let mut all = BTreeMap::new();
+        for (name, count) in self.kinds.values().flat_map(|kind| &kind.targets) {
+            *all.entry(name.clone()).or_insert(0) += count;
+        }
+        all
+    }
+}
+
+fn lines(
+    now: &BTreeMap<String, u32>,
+    ready: Option<&BTreeMap<String, u32>>,
+    order: Order,
+) -> Vec<Count> {
+    let growth = |name: &String, count: u32| match ready {
+        Some(ready) => i64::from(count) - i64::from(ready.get(name).copied().unwrap_or(0)),
+        None => 0,
+    };
+    let gone = ready.into_iter().flatten().filter(|(name, _)| !now.contains_key(*name));
+    let mut lines: Vec<Count> = now
+        .iter()
+        .map(|(name, &count)| Count { name: name.clone(), count, growth: growth(name, count) })
+        .chain(gone.map(|(name, _)| Count { name: name.clone(), count: 0, growth: growth(name, 0) }))
+        .collect();
+    match order {
+        Order::Count => lines.sort_by_key(|line| (Reverse(line.count), Reverse(line.growth))),
+        Order::Growth => lines.sort_by_key(|line| (Reverse(line.growth), Reverse(line.count))),
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory(entries: &[(&str, &str, u32)]) -> Inventory {
+        let mut inventory = Inventory::default();
+        for &(kind, target, count) in entries {
+            inventory.add(kind, target, count);
+        }
+        inventory
+    }
+
+    fn subject() -> Subject {
+        Subject { at: "1970-01-01T00:00:00.000Z".into(), generation: 7, pid: 70 }
+    }
+
+    fn names(lines: &[Count]) -> Vec<(&str, u32, i64)> {
+        lines.iter().map(|line| (line.name.as_str(), line.count, line.growth)).collect()
+    }
+
+    #[test]
+    fn sorted_by_count_or_by_growth() {
+        let ready = inventory(&[("file", "/db", 9), ("tcp", "tcp 1.2.3.4:1", 2), ("pipe", "pipe", 3)]);
+        let now = inventory(&[("file", "/db", 9), ("tcp", "tcp 1.2.3.4:1", 7), ("unix", "unix x", 1)]);
+        let census = now.census(subject(), Some(&ready), Order::Count);
+        assert_eq!(census.open, 17);
+        assert_eq!(
+            names(&census.kinds),
+            [("file", 9, 0), ("tcp", 7, 5), ("unix", 1, 1), ("pipe", 0, -3)]
+        );
+        let census = now.census(subject(), Some(&ready), Order::Growth);
+        assert_eq!(
+            names(&census.top),
+            [("tcp 1.2.3.4:1", 7, 5), ("unix x", 1, 1), ("/db", 9, 0), ("pipe", 0, -3)]
+        );
+        let alone = now.census(subject(), None, Order::Growth);
+        assert!(alone.kinds.iter().all(|line| line.growth == 0));
+    }
+
+    #[test]
+    fn the_culprit_is_what_grew_not_what_is_many() {
+        let ready = inventory(&[("tcp", "tcp accepted on 1.1.1.1:1", 500), ("file", "/a", 1)]);
+        let now = inventory(&[
+            ("tcp", "tcp accepted on 1.1.1.1:1", 490),
+            ("file", "/a", 3),
+            ("file", "/a-wal", 80),
+        ]);
+        assert_eq!(
+            now.culprit(Some(&ready), Reason::FdUnexplained),
+            "file grew by 82 to 83; most of it is /a-wal (+80 to 80)"
+        );
+        assert_eq!(
+            ready.culprit(Some(&ready), Reason::Unhealthy),
+            "no kind of descriptor grew since the worker was ready (unhealthy)"
+        );
+        assert!(now.culprit(None, Reason::FdCeiling).contains("never ready"));
+    }
+
+    #[test]
+    fn distinct_targets_are_bounded_and_nothing_is_lost() {
+        let mut inventory = Inventory::default();
+        for number in 0..MAX_TARGETS as u32 + 500 {
+            inventory.add("file", &format!("/{number}"), 1);
+        }
+        inventory.add("file", "/0", 1);
+        assert_eq!(inventory.count("file", OTHERS), 500);
+        assert_eq!(inventory.count("file", "/0"), 2);
+        let census = inventory.census(subject(), None, Order::Count);
+        assert_eq!(census.open, MAX_TARGETS as u32 + 501);
+        assert_eq!(census.top.len(), MAX_TOP);
+        assert_eq!(census.top[0].name, OTHERS);
+    }
+}

@@ -1,0 +1,152 @@
+//! Sockets by inode: the tables in `/proc/PID/net` (`proc_pid_net(5)`).
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, BufRead, BufReader, Read},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    process::Pid,
+};
+
+use super::Inventory;
+
+/// The most bytes read of one table: 50,000 connections of the host.
+const MAX_TABLE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The state of a listening TCP socket in the tables.
+const LISTENING: &str = "0A";
+
+/// Moves every socket from `sockets` (inode to count) into the inventory. Those that stand in no
+/// table are of another family, or were never bound nor connected.
+pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
+    for table in ["tcp", "tcp6", "udp", "udp6", "unix"] {
+        if sockets.is_empty() {
+            return;
+        }
+        // A table that is missing (no IPv6) or unreadable resolves nothing.
+        let Ok(lines) = open_table(pid, table) else { continue };
+        match table {
+            "unix" => read_unix(lines, sockets, inventory),
+            "tcp" | "tcp6" => read_inet(lines, "tcp", sockets, inventory),
+            _ => read_inet(lines, "udp", sockets, inventory),
+        }
+    }
+    let rest = sockets.drain().fold(0_u32, |sum, (_, count)| sum.saturating_add(count));
+    if rest > 0 {
+        inventory.add("socket", "socket of another family, or unconnected", rest);
+    }
+}
+
+fn open_table(pid: Pid, table: &str) -> io::Result<impl BufRead> {
+    let path = format!("/proc/{}/net/{table}", pid.as_raw_nonzero());
+    let file: OwnedFd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(BufReader::new(std::fs::File::from(file).take(MAX_TABLE_BYTES)))
+}
+
+/// A line: `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...`.
+/// Listening sockets come first in the TCP tables.
+fn read_inet(
+    lines: impl BufRead,
+    kind: &str,
+    sockets: &mut HashMap<u64, u32>,
+    inventory: &mut Inventory,
+) {
+    let mut listening = HashSet::new();
+    for line in lines.lines().map_while(Result::ok) {
+        let mut fields = line.split_ascii_whitespace();
+        let Some((local, remote)) = fields.nth(1).and_then(address).zip(fields.next().and_then(address))
+        else {
+            continue;
+        };
+        let listens = kind == "tcp" && fields.next() == Some(LISTENING);
+        if listens {
+            listening.insert(local.port());
+        }
+        let inode = if kind == "tcp" { fields.nth(5) } else { fields.nth(6) };
+        let Some(count) = inode.and_then(|text| sockets.remove(&text.parse().ok()?)) else {
+            continue;
+        };
+        let target = if listens {
+            format!("{kind} listening on {local}")
+        } else if remote.port() == 0 {
+            format!("{kind} bound to {local}")
+        } else if listening.contains(&local.port()) {
+            // The peers' ports are all different: what they have in common is where they came in.
+            format!("{kind} accepted on {local}")
+        } else {
+            format!("{kind} {remote}")
+        };
+        inventory.add(kind, &target, count);
+    }
+}
+
+/// A line: `Num RefCount Protocol Flags Type St Inode Path`.
+fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
+    for line in lines.lines().map_while(Result::ok) {
+        let mut fields = line.split_ascii_whitespace();
+        let Some(inode) = fields.nth(6).and_then(|text| text.parse().ok()) else { continue };
+        let Some(count) = sockets.remove(&inode) else { continue };
+        let path = fields.next().unwrap_or("without a name");
+        inventory.add("unix", &format!("unix {path}"), count);
+    }
+}
+
+/// `0100007F:20E4`: 32-bit words as this machine stores them, then the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |index: usize| {
+        let digits = host.get(index * 8..index * 8 + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    let host: IpAddr = match host.len() {
+        8 => Ipv4Addr::from(word(0)?).into(),
+        32 => {
+            let mut bytes = [0; 16];
+            for (index, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+                chunk.copy_from_slice(&word(index)?);
+            }
+            Ipv6Addr::from(bytes).to_canonical()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(address("0100007F:20E4"), Some("127.0.0.1:8420".parse().unwrap()));
+        let loopback6 = address("00000000000000000000000001000000:0050");
+        assert_eq!(loopback6, Some("[::1]:80".parse().unwrap()));
+        let mapped = address("0000000000000000FFFF00000100007F:0016");
+        assert_eq!(mapped, Some("127.0.0.1:22".parse().unwrap()));
+        for nonsense in ["", ":", "0100007F", "0100007:1", "zz00007F:20E4", "é100007:20E4"] {
+            assert_eq!(address(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn nonsense_in_a_table_is_skipped() {
+        let table = "  sl  local_address rem_address   st\n\
+             short line\n\
+             0: 0100007F:20E4 00000000:0000 0A 0:0 00:0 0 0 0 77 1\n\
+             1: 0100007F:20E4 0100007F:C001 01 0:0 00:0 0 0 0 78 1\n\
+             2: 0100007F:C002 08080808:01BB 08 0:0 00:0 0 0 0 79 1\n\
+             3: 0100007F:C003 08080808:01BB 01 0:0 00:0 0 0 0 1000 1\n";
+        let mut sockets = HashMap::from([(77, 1), (78, 2), (79, 3), (80, 4)]);
+        let mut inventory = Inventory::default();
+        read_inet(table.as_bytes(), "tcp", &mut sockets, &mut inventory);
+        assert_eq!(sockets, HashMap::from([(80, 4)]));
+        assert_eq!(inventory.count("tcp", "tcp listening on 127.0.0.1:8420"), 1);
+        assert_eq!(inventory.count("tcp", "tcp accepted on 127.0.0.1:8420"), 2);
+        assert_eq!(inventory.count("tcp", "tcp 8.8.8.8:443"), 3);
+    }
+}

@@ -1,0 +1,137 @@
+//! One child process: started, signalled and reaped through its pidfd.
+
+use std::{io, os::fd::OwnedFd};
+
+use evonic_shared::status::Exit;
+use nix::sys::signal;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
+};
+
+use crate::sys::{self, ForkExecError, Plan};
+
+/// A child cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It could not be brought to run its program.
+    #[error(transparent)]
+    ForkExec(#[from] ForkExecError),
+    /// It runs, but cannot be held: it was killed again.
+    #[error("cannot open a pidfd")]
+    Pidfd(#[source] io::Error),
+}
+
+/// A child that is not reaped yet, the leader of its own process group: one descriptor.
+///
+/// Because it is not reaped, neither its pid nor its group's number can be anybody else's.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+    killed: Killed,
+}
+
+/// Whether the supervisor itself sent SIGKILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    No,
+    Yes,
+}
+
+impl Child {
+    /// Starts a program. Returns when it runs.
+    ///
+    /// # Errors
+    /// [`ChildError`]; no process is left then.
+    pub fn start(plan: &Plan<'_>) -> Result<Self, ChildError> {
+        let pid = sys::fork_exec(plan)?;
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { pid, pidfd, killed: Killed::No }),
+            Err(errno) => {
+                // The only signal that goes by number: the child is ours and not reaped.
+                let _ = kill_process_group(pid, Signal::KILL);
+                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+                Err(ChildError::Pidfd(errno.into()))
+            }
+        }
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub const fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its pid, as it is shown.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Readable when it is dead.
+    #[must_use]
+    pub const fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    /// Sends SIGTERM to the process itself.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub fn terminate(&self) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, Signal::TERM)?)
+    }
+
+    /// Sends SIGKILL to the process, and to its process group.
+    ///
+    /// # Errors
+    /// The operating system's word about the process itself.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.killed = Killed::Yes;
+        let result = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        // The group may have no other member.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        Ok(result?)
+    }
+
+    /// Reaps it, if it is dead, and ends what is left of its process group. [`None`] while it
+    /// lives.
+    pub fn reap(&self) -> Option<Exit> {
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::PidFd(self.pidfd_borrowed()), peek).ok().flatten()?;
+        // Before it is reaped: after that the group's number could be somebody else's.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let _ = waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        Some(self.exit(&status))
+    }
+
+    fn pidfd_borrowed(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.pidfd)
+    }
+
+    fn exit(&self, status: &WaitIdStatus) -> Exit {
+        match status.terminating_signal() {
+            Some(number) => Exit::Signal {
+                signal: signal_name(number),
+                after_grace: self.killed == Killed::Yes && number == Signal::KILL.as_raw(),
+            },
+            None => Exit::Code { code: status.exit_status().unwrap_or(-1) },
+        }
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    match signal::Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("signal {number}"),
+    }
+}
+
+/// Reaps a dead child that nobody holds: an orphan that the subreaper inherited.
+pub fn reap_orphan(pid: Pid) {
+    let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+}
+
+#[cfg(test)]
+mod tests;

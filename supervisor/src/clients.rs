@@ -1,0 +1,203 @@
+//! Clients of the status socket: bounded in number, in what they may say, and in what is kept
+//! for them; none is ever waited for.
+//!
+//! A client's next request is looked at when its last reply has left entirely, so that one
+//! client never has more than one reply in memory. While a reply waits for its reader, nothing
+//! is read from that client.
+
+mod client;
+
+use std::{os::unix::net::UnixListener, time::Duration};
+
+use evonic_shared::status::{ErrorCode, FORMAT, Reply, Status};
+use rustix::{
+    io::Errno,
+    net::{SocketFlags, sockopt},
+};
+
+pub use self::client::{Asked, Permission};
+use self::client::Client;
+use crate::{
+    policy::Instant,
+    poller::{EventFlags, Poller, Token},
+};
+
+/// The most clients at once. One more replaces the one that has been quiet for longest.
+const MAX_CLIENTS: usize = 32;
+
+/// The most of them that may watch.
+const MAX_WATCHERS: usize = 16;
+
+/// How long a client may leave a reply unread.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections accepted in one turn of the loop.
+const ACCEPTS: usize = 16;
+
+/// All clients: one descriptor each.
+#[derive(Debug)]
+pub struct Clients {
+    listener: UnixListener,
+    all: Vec<Client>,
+    next_serial: u64,
+}
+
+/// A request, and who asks.
+#[derive(Debug)]
+pub struct Question {
+    /// To be given back with the reply.
+    pub serial: u64,
+    /// What it may ask.
+    pub permission: Permission,
+    /// What it asks, or why that cannot be understood.
+    pub asked: Asked,
+}
+
+impl Clients {
+    /// Without clients.
+    ///
+    /// # Errors
+    /// The operating system's word when the listener cannot be watched.
+    pub fn new(listener: UnixListener, poller: &Poller) -> std::io::Result<Self> {
+        poller.watch(&listener, Token::Listener, EventFlags::IN)?;
+        Ok(Self { listener, all: Vec::new(), next_serial: 0 })
+    }
+
+    /// Accepts who waits.
+    pub fn accept(&mut self, poller: &Poller, now: Instant) {
+        for _ in 0..ACCEPTS {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = match rustix::net::accept_with(&self.listener, flags) {
+                Ok(socket) => socket,
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(Errno::AGAIN) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "status client cannot be accepted");
+                    return;
+                }
+            };
+            if self.all.len() >= MAX_CLIENTS && !self.make_room() {
+                return;
+            }
+            let permission = match sockopt::socket_peercred(&socket) {
+                Ok(peer) if peer.uid.is_root() || peer.uid == rustix::process::geteuid() => {
+                    Permission::Command
+                }
+                _ => Permission::Read,
+            };
+            let serial = self.next_serial;
+            self.next_serial += 1;
+            let client = Client::new(socket, serial, permission, now);
+            if client.register(poller).is_ok() {
+                self.all.push(client);
+            }
+        }
+    }
+
+    /// A client's socket is ready.
+    pub fn ready(&mut self, poller: &Poller, serial: u64, events: EventFlags, now: Instant) {
+        if let Some(client) = self.find(serial) {
+            client.ready(events, now);
+        }
+        self.settle(poller);
+    }
+
+    /// The next request that can be answered, from each client in turn.
+    pub fn next_question(&mut self, poller: &Poller) -> Option<Question> {
+        while let Some(place) = self.all.iter().position(Client::can_be_asked) {
+            // To the end of the row, so that no client keeps the others waiting.
+            let mut client = self.all.remove(place);
+            let asked = client.take_request();
+            let (serial, permission) = (client.serial(), client.permission());
+            self.all.push(client);
+            if let Some(asked) = asked {
+                return Some(Question { serial, permission, asked });
+            }
+            self.settle(poller);
+        }
+        None
+    }
+
+    /// Whether [`Clients::next_question`] has one.
+    #[must_use]
+    pub fn has_question(&self) -> bool {
+        self.all.iter().any(Client::can_be_asked)
+    }
+
+    /// Answers a question.
+    pub fn reply(&mut self, poller: &Poller, serial: u64, reply: &Reply, now: Instant) {
+        if let Some(client) = self.find(serial) {
+            client.send(reply, now);
+        }
+        self.settle(poller);
+    }
+
+    /// Makes a client a watcher: it gets a status at the next [`Clients::show`], and at each
+    /// later one. Refused when too many watch.
+    pub fn watch(&mut self, poller: &Poller, serial: u64, now: Instant) {
+        if self.all.iter().filter(|client| client.watches()).count() >= MAX_WATCHERS {
+            let message = format!("{MAX_WATCHERS} clients watch already");
+            self.reply(poller, serial, &error(ErrorCode::Unavailable, message), now);
+        } else if let Some(client) = self.find(serial) {
+            client.watch();
+        }
+    }
+
+    /// The status changed: watchers are to be told.
+    pub fn status_changed(&mut self) {
+        self.all.iter_mut().for_each(Client::status_changed);
+    }
+
+    /// Whether a watcher waits for a status and can take it.
+    #[must_use]
+    pub fn wants_status(&self) -> bool {
+        self.all.iter().any(Client::wants_status)
+    }
+
+    /// Gives a status to each watcher that wants one. A slow one skips those in between.
+    pub fn show(&mut self, poller: &Poller, status: &Status, now: Instant) {
+        let reply = Reply::Status(status.clone());
+        for client in self.all.iter_mut().filter(|client| client.wants_status()) {
+            client.send(&reply, now);
+        }
+        self.settle(poller);
+    }
+
+    /// Drops clients that leave their reply unread.
+    pub fn expire(&mut self, now: Instant) {
+        self.all.retain(|client| !client.is_stuck(now, PATIENCE));
+    }
+
+    fn find(&mut self, serial: u64) -> Option<&mut Client> {
+        self.all.iter_mut().find(|client| client.serial() == serial)
+    }
+
+    /// Drops those that are finished and watches the others for what they wait for.
+    fn settle(&mut self, poller: &Poller) {
+        self.all.retain_mut(|client| !client.is_finished() && client.rearm(poller).is_ok());
+    }
+
+    /// Drops the client that has been quiet for longest and does not watch.
+    fn make_room(&mut self) -> bool {
+        let quietest = self
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(_, client)| !client.watches())
+            .min_by_key(|(_, client)| client.last_active())
+            .map(|(place, _)| place);
+        if let Some(place) = quietest {
+            self.all.remove(place);
+        }
+        quietest.is_some()
+    }
+}
+
+/// A refusal.
+#[must_use]
+pub fn error(code: ErrorCode, message: impl Into<String>) -> Reply {
+    Reply::Error { format: FORMAT, code, message: message.into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The one thread: turns the world into the policy's events, and does what it says.
+//!
+//! A turn looks after the workers first (deaths, words on control channels, signals, deadlines),
+//! then brings to disk what that left to write, and only then serves status clients, a bounded
+//! number of requests. So neither a client nor a disk stands between a trigger and its action.
+
+mod actions;
+mod answers;
+mod words;
+
+use std::collections::VecDeque;
+
+use evonic_shared::{
+    config::Config, exit::ExitCode, reason::Reason, status::PostMortem,
+};
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::{SfdFlags, SignalFd},
+};
+
+use crate::{
+    child,
+    clients::Clients,
+    clock::Clock,
+    control::Scratch,
+    history::History,
+    notify::Notify,
+    policy::{Event, Policy, Settings},
+    poller::{EventFlags, Poller, Token},
+    post_mortem,
+    sockets::Sockets,
+    source::Source,
+    status::Sources,
+    sys,
+    worker::{Launch, Worker},
+};
+
+/// Requests of status clients answered in one turn.
+const ANSWERS: usize = 8;
+
+/// Orphans reaped in one turn.
+const REAPED: usize = 256;
+
+/// The event loop cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot watch {what}")]
+pub struct LoopError {
+    what: &'static str,
+    #[source]
+    source: std::io::Error,
+}
+
+/// What the loop is made of; everything is open already.
+#[derive(Debug)]
+pub struct Parts {
+    /// Zero of all moments.
+    pub clock: Clock,
+    /// Where the configuration came from, to read it again.
+    pub source: Source,
+    /// The configuration.
+    pub config: Config,
+    /// The listeners.
+    pub sockets: Sockets,
+    /// How workers are started.
+    pub launch: Launch,
+    /// What happened before.
+    pub history: History,
+    /// systemd.
+    pub notify: Notify,
+}
+
+/// The supervisor at work.
+#[derive(Debug)]
+pub struct EventLoop {
+    clock: Clock,
+    source: Source,
+    config: Config,
+    policy: Policy,
+    poller: Poller,
+    signals: SignalFd,
+    sockets: Sockets,
+    launch: Launch,
+    /// Workers that are not reaped: two at most.
+    crew: Vec<Worker>,
+    next_serial: u64,
+    history: History,
+    /// Whether the history has something that its file has not.
+    history_is_behind: bool,
+    clients: Clients,
+    notify: Notify,
+    scratch: Scratch,
+    /// Post-mortems that were taken and are not on disk yet.
+    unwritten: VecDeque<PostMortem>,
+    /// Generations whose post-mortem was taken and whose end is not recorded yet.
+    examined: Vec<(u64, Reason)>,
+    course: Course,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    Ending,
+    Ended,
+}
+
+/// The signals that are read from a descriptor instead of interrupting anything.
+#[must_use]
+pub fn signals() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect()
+}
+
+impl EventLoop {
+    /// Sets everything up; [`signals`] must be blocked already. Nothing is started yet.
+    ///
+    /// # Errors
+    /// [`LoopError`].
+    pub fn new(parts: Parts, policy: Policy) -> Result<Self, LoopError> {
+        let fail = |what| move |source| LoopError { what, source };
+        let poller = Poller::open().map_err(fail("anything"))?;
+        let signals =
+            SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+                .map_err(|errno| fail("signals")(errno.into()))?;
+        poller.watch(&signals, Token::Signals, EventFlags::IN).map_err(fail("signals"))?;
+        let listener = parts.sockets.status().try_clone().map_err(fail("the status socket"))?;
+        let clients = Clients::new(listener, &poller).map_err(fail("the status socket"))?;
+        Ok(Self {
+            clock: parts.clock,
+            source: parts.source,
+            config: parts.config,
+            policy,
+            poller,
+            signals,
+            sockets: parts.sockets,
+            launch: parts.launch,
+            crew: Vec::with_capacity(2),
+            next_serial: 0,
+            history: parts.history,
+            history_is_behind: false,
+            clients,
+            notify: parts.notify,
+            scratch: Scratch::new(),
+            unwritten: VecDeque::new(),
+            examined: Vec::new(),
+            course: Course::On,
+        })
+    }
+
+    /// Runs until every worker is gone after a stop.
+    ///
+    /// # Errors
+    /// [`LoopError`] when the kernel refuses to wait, which it never should.
+    pub fn run(mut self, first: Vec<crate::policy::Action>) -> Result<ExitCode, LoopError> {
+        let mut ready = Vec::new();
+        self.perform(first);
+        while self.course != Course::Ended {
+            let timeout = self.timeout();
+            self.poller
+                .wait(timeout, &mut ready)
+                .map_err(|source| LoopError { what: "the next event", source })?;
+            self.turn(&ready);
+        }
+        self.sockets.remove_files();
+        tracing::info!("stopped");
+        Ok(ExitCode::Ok)
+    }
+
+    fn turn(&mut self, ready: &[(Token, EventFlags)]) {
+        self.notify.sign_of_life(self.clock.now());
+        for &(token, _) in ready {
+            match token {
+                Token::Control(serial) => self.listen(serial),
+                Token::Death(serial) => self.bury(serial),
+                Token::Signals => self.read_signals(),
+                Token::Listener | Token::Client(_) => {}
+            }
+        }
+        if self.policy.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+            self.observe_queue();
+            self.feed(Event::Timer);
+        }
+        self.write_down();
+        for &(token, events) in ready {
+            let now = self.clock.now();
+            match token {
+                Token::Listener => self.clients.accept(&self.poller, now),
+                Token::Client(serial) => self.clients.ready(&self.poller, serial, events, now),
+                Token::Control(_) | Token::Death(_) | Token::Signals => {}
+            }
+        }
+        self.serve_clients();
+    }
+
+    /// Until the policy or systemd expects something; not at all while a client's request is
+    /// left over from the last turn.
+    fn timeout(&self) -> Option<std::time::Duration> {
+        if self.clients.has_question() {
+            return Some(std::time::Duration::ZERO);
+        }
+        let deadlines = [self.policy.deadline(), self.notify.deadline()];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(next.saturating_sub(self.clock.now()))
+    }
+
+    /// Tells the policy something, does what it says, and tells it what came of that.
+    fn feed(&mut self, event: Event) {
+        let actions = self.policy.step(event, self.clock.now());
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: Vec<crate::policy::Action>) {
+        let mut answers = VecDeque::new();
+        self.execute(actions, &mut answers);
+        while let Some(event) = answers.pop_front() {
+            let actions = self.policy.step(event, self.clock.now());
+            self.execute(actions, &mut answers);
+        }
+    }
+
+    /// The length of the accept queues, told together with whatever is told next.
+    fn observe_queue(&mut self) {
+        let waiting = self.sockets.accept_queue();
+        self.feed(Event::AcceptQueue { waiting });
+    }
+
+    fn read_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            match Signal::try_from(signal.ssi_signo.cast_signed()) {
+                Ok(Signal::SIGCHLD) => self.reap(),
+                Ok(Signal::SIGHUP) => {
+                    tracing::info!("reload asked for by SIGHUP");
+                    // Its refusal is logged there; a signal has nobody to be told.
+                    let _ = self.reload();
+                }
+                Ok(signal) => {
+                    tracing::info!(signal = signal.as_str(), "stop asked for");
+                    self.stop();
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.course == Course::On {
+            self.course = Course::Ending;
+            self.notify.stopping();
+        }
+        self.feed(Event::Stop);
+    }
+
+    /// Reaps orphans that the subreaper inherited. A worker among the dead is left to its own
+    /// pidfd's way.
+    fn reap(&mut self) {
+        for _ in 0..REAPED {
+            match sys::peek_dead_child() {
+                Ok(Some(pid)) => {
+                    let worker = self.crew.iter().find(|worker| worker.child.pid() == pid);
+                    match worker.map(|worker| worker.serial) {
+                        Some(serial) => self.bury(serial),
+                        None => child::reap_orphan(pid),
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "dead children cannot be looked for");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A worker is dead: hears its last words, reaps it, closes all that was its own.
+    fn bury(&mut self, serial: u64) {
+        self.listen(serial);
+        let Some(place) = self.crew.iter().position(|worker| worker.serial == serial) else {
+            return;
+        };
+        let Some(exit) = self.crew[place].child.reap() else { return };
+        let worker = self.crew.swap_remove(place);
+        tracing::info!(
+            generation = worker.generation,
+            pid = worker.child.number(),
+            exit = %words::exit(&exit),
+            "worker ended"
+        );
+        let generation = worker.generation;
+        drop(worker);
+        self.feed(Event::Exited { generation, exit });
+    }
+
+    /// Brings to disk what the last events left to write.
+    fn write_down(&mut self) {
+        if std::mem::take(&mut self.history_is_behind)
+            && let Err(error) = self.history.save()
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "history is not kept");
+        }
+        while let Some(report) = self.unwritten.pop_front() {
+            if let Err(error) = post_mortem::keep(&self.config.state_dir, &report) {
+                tracing::error!(error = &error as &dyn std::error::Error, "post-mortem is not kept");
+            }
+        }
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            policy: &self.policy,
+            crew: &self.crew,
+            sockets: &self.sockets,
+            history: &self.history,
+            lines: &self.config.fd,
+            nofile: self.launch.nofile,
+            now: self.clock.now(),
+        }
+    }
+
+    fn worker_mut(&mut self, generation: u64) -> Option<&mut Worker> {
+        self.crew.iter_mut().find(|worker| worker.generation == generation)
+    }
+}
+
+/// The policy's settings, of a configuration.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        threshold: config.fd.threshold,
+        ceiling: config.fd.ceiling,
+        unexplained: config.fd.unexplained,
+        min_interval: config.fd.min_interval,
+        max_interval: config.fd.max_interval,
+        grace: config.supervisor.grace,
+        start_timeout: config.supervisor.start_timeout,
+        heartbeat_timeout: config.supervisor.heartbeat_timeout,
+        accept_stall: config.supervisor.accept_stall,
+        backoff_base: config.supervisor.backoff_base,
+        backoff_cap: config.supervisor.backoff_cap,
+        stable_after: config.supervisor.stable_after,
+        crash_loop_after: config.supervisor.crash_loop_after,
+    }
+}

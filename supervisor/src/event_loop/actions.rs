@@ -1,0 +1,220 @@
+//! What the policy says, done.
+
+use std::collections::VecDeque;
+
+use evonic_shared::{
+    control::ToWorker,
+    reason::Reason,
+    status::{FORMAT, PostMortem, Replacement, State},
+};
+
+use super::{Course, EventLoop, words};
+use crate::{
+    census::{self, Order, Subject},
+    clock,
+    policy::{Action, Event, Record},
+    poller::{EventFlags, Token},
+    post_mortem,
+    worker::{Phase, StartError, Worker},
+};
+
+impl EventLoop {
+    /// Does one step's actions in order. What the policy waits to hear of them goes to `answers`.
+    pub(super) fn execute(&mut self, actions: Vec<Action>, answers: &mut VecDeque<Event>) {
+        for action in actions {
+            match action {
+                Action::Spawn { generation, predecessor } => {
+                    answers.push_back(self.spawn(generation, predecessor));
+                }
+                Action::Count { generation } => answers.extend(self.count(generation)),
+                Action::CensusReady { generation } => self.take_ready_census(generation),
+                Action::PostMortem { generation, reason, detail } => {
+                    self.examine(generation, reason, detail);
+                }
+                Action::Drain { generation, reason } => self.drain(generation, reason),
+                Action::Kill { generation } => self.kill(generation),
+                Action::PredecessorGone { to, gone } => {
+                    if let Some(worker) = self.worker_mut(to) {
+                        worker.tell(&ToWorker::PredecessorGone { generation: gone });
+                    }
+                }
+                Action::Record(record) => self.record(record),
+                Action::Changed => self.changed(),
+                Action::Exit => self.course = Course::Ended,
+            }
+        }
+    }
+
+    fn spawn(&mut self, generation: u64, predecessor: Option<u64>) -> Event {
+        self.next_serial += 1;
+        let serial = self.next_serial;
+        let started =
+            Worker::start(&self.launch, &self.sockets, serial, generation, predecessor)
+                .and_then(|worker| self.watch(worker));
+        match started {
+            Ok(worker) => {
+                let pid = worker.child.number();
+                tracing::info!(generation, pid, "worker started");
+                self.crew.push(worker);
+                self.history.started(generation);
+                self.history_is_behind = true;
+                Event::Spawned { generation, pid }
+            }
+            Err(error) => {
+                tracing::error!(
+                    generation,
+                    error = &error as &dyn std::error::Error,
+                    "worker cannot be started"
+                );
+                Event::SpawnFailed { generation, error: words::chain(&error) }
+            }
+        }
+    }
+
+    fn watch(&self, mut worker: Worker) -> Result<Worker, StartError> {
+        let pidfd = worker.child.pidfd();
+        let watched = self
+            .poller
+            .watch(pidfd, Token::Death(worker.serial), EventFlags::IN)
+            .and_then(|()| {
+                let socket = worker.control.socket();
+                self.poller.watch(socket, Token::Control(worker.serial), EventFlags::IN)
+            });
+        match watched {
+            Ok(()) => Ok(worker),
+            Err(source) => {
+                // Nobody would hear of its death: it must not live. Its orphan is reaped by
+                // SIGCHLD.
+                let _ = worker.child.kill();
+                Err(StartError::Channel { what: "watch", source })
+            }
+        }
+    }
+
+    fn count(&mut self, generation: u64) -> Option<Event> {
+        let (open, owned) = self.worker_mut(generation)?.count()?;
+        Some(Event::Counted { generation, open, owned })
+    }
+
+    fn take_ready_census(&mut self, generation: u64) {
+        let Some(worker) = self.worker_mut(generation) else { return };
+        match census::take(worker.child.pid()) {
+            Ok(inventory) => worker.ready_inventory = Some(inventory),
+            Err(error) => {
+                tracing::warn!(
+                    generation,
+                    error = &error as &dyn std::error::Error,
+                    "census at ready failed: growth will not be told"
+                );
+            }
+        }
+    }
+
+    /// Takes a post-mortem while the patient lives. It is written to disk after this step.
+    fn examine(&mut self, generation: u64, reason: Reason, detail: String) {
+        let (current, predecessor) = self.policy.workers(self.clock.now());
+        let view = [current, predecessor]
+            .into_iter()
+            .flatten()
+            .find(|view| view.generation == generation);
+        let worker = self.crew.iter().find(|worker| worker.generation == generation);
+        let (Some(view), Some(worker)) = (view, worker) else { return };
+        let inventory = match census::take(worker.child.pid()) {
+            Ok(inventory) => inventory,
+            Err(error) => {
+                tracing::warn!(
+                    generation,
+                    error = &error as &dyn std::error::Error,
+                    "post-mortem cannot be taken"
+                );
+                return;
+            }
+        };
+        let subject = Subject {
+            at: clock::rfc3339(std::time::SystemTime::now()),
+            generation,
+            pid: worker.child.number(),
+        };
+        let ready = worker.ready_inventory.as_ref();
+        let culprit = inventory.culprit(ready, reason);
+        tracing::warn!(generation, reason = %reason, detail, culprit, "worker is to be replaced");
+        self.unwritten.push_back(PostMortem {
+            format: FORMAT,
+            reason,
+            detail,
+            culprit,
+            fd: self.sources().descriptors(&view, Some(worker)),
+            ready: ready.map(|ready| ready.census(subject.clone(), None, Order::Count)),
+            census: inventory.census(subject, ready, Order::Growth),
+        });
+        self.examined.push((generation, reason));
+    }
+
+    fn drain(&mut self, generation: u64, reason: Reason) {
+        let grace = self.config.supervisor.grace;
+        let Some(worker) = self.worker_mut(generation) else { return };
+        worker.phase = Phase::Draining;
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        worker.tell(&ToWorker::Drain { reason, grace_ms });
+        match worker.child.terminate() {
+            Ok(()) => tracing::info!(generation, reason = %reason, "worker is told to stop"),
+            Err(error) => tracing::debug!(generation, %error, "SIGTERM was not sent"),
+        }
+    }
+
+    fn kill(&mut self, generation: u64) {
+        let Some(worker) = self.worker_mut(generation) else { return };
+        match worker.child.kill() {
+            Ok(()) => tracing::warn!(generation, "worker is killed"),
+            Err(error) => tracing::debug!(generation, %error, "SIGKILL was not sent"),
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let place = self.examined.iter().position(|&(own, _)| own == record.generation);
+        let post_mortem = place.map(|place| {
+            let (generation, reason) = self.examined.swap_remove(place);
+            post_mortem::file_name(generation, reason)
+        });
+        let took_ms = u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            generation = record.generation,
+            reason = %record.reason,
+            detail = record.detail,
+            exit = %words::exit(&record.exit),
+            fd_open = record.fd_open,
+            took_ms,
+            "worker's end is recorded"
+        );
+        if record.reason == Reason::Stop {
+            return;
+        }
+        self.history.record(Replacement {
+            at: clock::rfc3339(self.clock.wall(record.decided_at)),
+            generation: record.generation,
+            pid: record.pid,
+            reason: record.reason,
+            detail: record.detail,
+            exit: record.exit,
+            fd_open: record.fd_open,
+            took_ms,
+            lived_seconds: record.lived.as_secs_f64(),
+            post_mortem,
+        });
+        self.history_is_behind = true;
+    }
+
+    fn changed(&mut self) {
+        self.clients.status_changed();
+        // Up means: it serves, or it is known that it cannot for now. systemd must not give up on
+        // a supervisor that goes on trying.
+        let failed = self.policy.last_error().is_some();
+        if failed || !matches!(self.policy.state(), State::Starting | State::Stopping) {
+            self.notify.ready();
+        }
+        if self.notify.is_connected() {
+            let line = self.sources().line();
+            self.notify.status(line);
+        }
+    }
+}

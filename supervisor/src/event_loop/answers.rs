@@ -1,0 +1,131 @@
+//! What status clients are answered.
+
+use std::time::SystemTime;
+
+use evonic_shared::status::{ErrorCode, FORMAT, Reply, Request};
+
+use super::{ANSWERS, Course, EventLoop, settings, words};
+use crate::{
+    census::{self, Order, Subject},
+    clients::{Asked, Permission, Question, error},
+    clock, log,
+    policy::Event,
+};
+
+impl EventLoop {
+    /// Answers some of the requests that are there, and shows watchers what changed.
+    pub(super) fn serve_clients(&mut self) {
+        for _ in 0..ANSWERS {
+            let Some(question) = self.clients.next_question(&self.poller) else { break };
+            self.answer(question);
+        }
+        self.write_down();
+        let now = self.clock.now();
+        if self.clients.wants_status() {
+            let status = self.sources().status();
+            self.clients.show(&self.poller, &status, now);
+        }
+        self.clients.expire(now);
+    }
+
+    fn answer(&mut self, question: Question) {
+        let Question { serial, permission, asked } = question;
+        let reply = match asked {
+            Asked::Request(Request::Watch) => {
+                self.clients.watch(&self.poller, serial, self.clock.now());
+                return;
+            }
+            Asked::Request(request) => self.reply(request, permission),
+            Asked::Refused { code, message } => error(code, message),
+        };
+        self.clients.reply(&self.poller, serial, &reply, self.clock.now());
+    }
+
+    fn reply(&mut self, request: Request, permission: Permission) -> Reply {
+        let op = match request {
+            Request::Status | Request::Watch => return Reply::Status(self.sources().status()),
+            Request::History { limit } => {
+                let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+                let entries = self.history.newest_first().take(limit).cloned().collect();
+                return Reply::History { format: FORMAT, entries };
+            }
+            Request::Census => return self.census(),
+            Request::Restart => "restart",
+            Request::Drain => "drain",
+            Request::Reload => "reload",
+        };
+        if permission != Permission::Command {
+            let message = format!("{op} is for root and the service's user");
+            return error(ErrorCode::Forbidden, message);
+        }
+        if self.course != Course::On && op != "drain" {
+            return error(ErrorCode::Unavailable, "the supervisor is stopping");
+        }
+        tracing::info!(op, "command of a client");
+        match request {
+            Request::Reload => {
+                if let Err(refusal) = self.reload() {
+                    return error(ErrorCode::Invalid, refusal);
+                }
+            }
+            Request::Drain => self.stop(),
+            _ => self.feed(Event::Restart),
+        }
+        Reply::Accepted { format: FORMAT, op: op.to_owned() }
+    }
+
+    fn census(&self) -> Reply {
+        let (current, _) = self.policy.workers(self.clock.now());
+        let worker = current.and_then(|view| {
+            self.crew.iter().find(|worker| worker.generation == view.generation)
+        });
+        let Some(worker) = worker else {
+            return error(ErrorCode::Unavailable, "there is no worker now");
+        };
+        match census::take(worker.child.pid()) {
+            Ok(inventory) => {
+                let subject = Subject {
+                    at: clock::rfc3339(SystemTime::now()),
+                    generation: worker.generation,
+                    pid: worker.child.number(),
+                };
+                let ready = worker.ready_inventory.as_ref();
+                Reply::Census(inventory.census(subject, ready, Order::Count))
+            }
+            Err(failure) => error(ErrorCode::Unavailable, words::chain(&failure)),
+        }
+    }
+
+    /// Reads the configuration again and takes it over, or refuses it with all its faults.
+    pub(super) fn reload(&mut self) -> Result<(), String> {
+        self.notify.reloading();
+        let taken = self.take_configuration();
+        self.notify.reloaded();
+        if let Err(refusal) = &taken {
+            tracing::error!(refusal, "configuration is refused; the old one stays in force");
+        }
+        taken
+    }
+
+    fn take_configuration(&mut self) -> Result<(), String> {
+        if self.course != Course::On {
+            return Err("the supervisor is stopping".to_owned());
+        }
+        let (config, launch) = self.source.load().map_err(|error| words::chain(&error))?;
+        let moved = [
+            ("listen", config.listen != self.config.listen),
+            ("state_dir", config.state_dir != self.config.state_dir),
+            ("runtime_dir", config.runtime_dir != self.config.runtime_dir),
+        ];
+        if let Some((key, _)) = moved.into_iter().find(|&(_, changed)| changed) {
+            return Err(format!("{key} changed: that needs a restart of the supervisor"));
+        }
+        log::set_filter(&config.log);
+        let settings = settings(&config);
+        self.config = config;
+        self.launch = launch;
+        tracing::info!("configuration is reloaded");
+        self.feed(Event::Reload(settings));
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! What workers say, and how ends are put into words.
+
+use std::fmt::Write as _;
+
+use evonic_shared::{control::FromWorker, status::Exit};
+
+use super::EventLoop;
+use crate::{control::Received, policy::Event, worker::Phase};
+
+/// Packets of one worker read in one turn; the rest waits for the next.
+const PACKETS: usize = 64;
+
+impl EventLoop {
+    /// Reads a worker's control channel.
+    pub(super) fn listen(&mut self, serial: u64) {
+        for _ in 0..PACKETS {
+            let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+                return;
+            };
+            match worker.control.receive(&mut self.scratch) {
+                Received::Message(message) => self.hear(serial, message),
+                Received::Refused(error) => self.refuse(serial, &error),
+                Received::Nothing => return,
+                Received::Closed => {
+                    // Level-triggered, it would wake us for ever. The pidfd tells of a death; a
+                    // worker that only closed its channel sends no heartbeats any more.
+                    let _ = self.poller.forget(worker.control.socket());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, serial: u64, message: FromWorker) {
+        let taken: Vec<u64> = self
+            .crew
+            .iter()
+            .filter(|worker| worker.serial != serial)
+            .map(|worker| worker.generation)
+            .collect();
+        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+            return;
+        };
+        let generation = worker.generation;
+        match (message, worker.phase) {
+            (FromWorker::Hello { protocol, version, generation, kinds, budget }, _) => {
+                let proposed = worker.proposed;
+                match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
+                    Ok(budget) => {
+                        self.history.started(generation);
+                        self.history_is_behind = true;
+                        self.feed(Event::Hello { proposed, generation, budget });
+                    }
+                    Err(error) => self.refuse(serial, &error),
+                }
+            }
+            (_, Phase::New) => self.refuse(serial, &OutOfTurn),
+            (FromWorker::Ready, Phase::Known) => {
+                worker.phase = Phase::Ready;
+                tracing::info!(generation, "worker is ready");
+                self.feed(Event::Ready { generation });
+            }
+            (FromWorker::Ready, _) => self.refuse(serial, &OutOfTurn),
+            (FromWorker::Heartbeat { age_ms, .. }, phase) => {
+                let patience = self.config.supervisor.heartbeat_timeout / 4;
+                let answered = match phase {
+                    Phase::Ready => worker.probe.turn(self.clock.now(), patience),
+                    _ => None,
+                };
+                let age = age_ms
+                    .into_iter()
+                    .map(|(part, age)| (part, std::time::Duration::from_millis(age)))
+                    .collect();
+                self.observe_queue();
+                self.feed(Event::Heartbeat { generation, age });
+                if let Some(answered) = answered {
+                    self.feed(Event::Probe { generation, answered });
+                }
+                self.clients.status_changed();
+            }
+            (FromWorker::HighDescriptor { number }, _) => {
+                tracing::debug!(generation, number, "worker was handed a high descriptor");
+                self.feed(Event::HighDescriptor { generation });
+            }
+            (FromWorker::Draining, _) => {
+                worker.phase = Phase::Draining;
+                tracing::info!(generation, "worker is draining");
+                self.feed(Event::Draining { generation });
+            }
+        }
+    }
+
+    /// Counts and drops what a worker should not have said; logs it at a bounded rate.
+    fn refuse(&mut self, serial: u64, why: &dyn std::error::Error) {
+        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+            return;
+        };
+        worker.refused_packets = worker.refused_packets.saturating_add(1);
+        if worker.refused_packets.is_power_of_two() {
+            tracing::warn!(
+                generation = worker.generation,
+                refused = worker.refused_packets,
+                error = why,
+                "worker's message is dropped"
+            );
+        }
+    }
+}
+
+/// A message came before its time, or a second time.
+#[derive(Debug, thiserror::Error)]
+#[error("the message is out of turn")]
+struct OutOfTurn;
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(line, ": {error}");
+        cause = error.source();
+    }
+    line
+}
+
+/// How a worker ended, in words.
+pub(super) fn exit(exit: &Exit) -> String {
+    match exit {
+        Exit::Code { code } => format!("code {code}"),
+        Exit::Signal { signal, after_grace: true } => format!("{signal} after grace"),
+        Exit::Signal { signal, .. } => signal.clone(),
+        Exit::NotStarted { error } => format!("not started: {error}"),
+    }
+}

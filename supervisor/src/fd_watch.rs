@@ -1,0 +1,164 @@
+//! How many descriptors a process has open, cheaply and without any right over it.
+//!
+//! Since Linux 6.2 `st_size` of `/proc/PID/fd` is the count. An `O_PATH` handle of that folder is
+//! opened once for each worker: it needs no ptrace right, and it never turns into another
+//! process's when the pid is used again. Older kernels say 0; there the folder is read.
+
+use std::{io, os::fd::OwnedFd};
+
+use rustix::{
+    fs::{Mode, OFlags, RawDir},
+    process::Pid,
+};
+
+/// How this kernel lets descriptors be counted. Probed once, on the own process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `fstat` on a held handle: half a microsecond.
+    Size,
+    /// Reading the folder: microseconds for each descriptor.
+    Listing,
+}
+
+impl Method {
+    /// Which method this kernel supports. The own process has at least the handle itself open,
+    /// so a size of 0 means that the kernel does not count.
+    ///
+    /// # Errors
+    /// [`WatchError`] when `/proc` is not there.
+    pub fn probe() -> Result<Self, WatchError> {
+        let own = rustix::process::getpid();
+        let handle = open_folder(own, OFlags::PATH)?;
+        let size = folder_size(&handle).map_err(|source| WatchError::Count { pid: own, source })?;
+        Ok(if size > 0 { Self::Size } else { Self::Listing })
+    }
+}
+
+/// Descriptors cannot be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// `/proc/PID/fd` cannot be opened.
+    #[error("cannot open /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
+    Open {
+        /// Whose.
+        pid: Pid,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The process is gone, a zombie, or another user's.
+    #[error("cannot count the descriptors of process {pid}", pid = .pid.as_raw_nonzero())]
+    Count {
+        /// Whose.
+        pid: Pid,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A held handle of one process's `/proc/PID/fd`: one descriptor.
+#[derive(Debug)]
+pub struct FdWatch {
+    pid: Pid,
+    folder: OwnedFd,
+    method: Method,
+}
+
+impl FdWatch {
+    /// Opens the handle. The process must be an unreaped child, so that the pid is its own.
+    ///
+    /// # Errors
+    /// [`WatchError::Open`].
+    pub fn open(pid: Pid, method: Method) -> Result<Self, WatchError> {
+        let access = match method {
+            Method::Size => OFlags::PATH,
+            Method::Listing => OFlags::RDONLY,
+        };
+        Ok(Self { pid, folder: open_folder(pid, access)?, method })
+    }
+
+    /// Open descriptors now.
+    ///
+    /// # Errors
+    /// [`WatchError::Count`]; also for a zombie, which has none.
+    pub fn count(&self) -> Result<u32, WatchError> {
+        let counted = match self.method {
+            Method::Size => folder_size(&self.folder),
+            Method::Listing => list(&self.folder, |_| ()),
+        };
+        match counted {
+            Ok(0) => Err(io::ErrorKind::NotFound.into()),
+            other => other,
+        }
+        .map_err(|source| WatchError::Count { pid: self.pid, source })
+    }
+}
+
+fn open_folder(pid: Pid, access: OFlags) -> Result<OwnedFd, WatchError> {
+    let path = format!("/proc/{}/fd", pid.as_raw_nonzero());
+    rustix::fs::open(path, access | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| WatchError::Open { pid, source: errno.into() })
+}
+
+fn folder_size(folder: &OwnedFd) -> io::Result<u32> {
+    let size = rustix::fs::fstat(folder)?.st_size;
+    Ok(u32::try_from(size).unwrap_or(u32::MAX))
+}
+
+/// Visits the name of each descriptor in an open `/proc/PID/fd`, from its beginning, and counts.
+pub(crate) fn list(folder: &OwnedFd, mut visit: impl FnMut(&std::ffi::CStr)) -> io::Result<u32> {
+    rustix::fs::seek(folder, rustix::fs::SeekFrom::Start(0))?;
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    let mut count = 0_u32;
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if entry.file_name().to_bytes().first().is_some_and(u8::is_ascii_digit) {
+            visit(entry.file_name());
+            count = count.saturating_add(1);
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child whose descriptors only the test changes: the test's own process has other threads.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a real process to count")]
+    fn both_methods_count_a_real_process() {
+        let script = "exec 3</dev/null 4</dev/null 5</dev/null; echo up; read line; \
+                      exec 5<&-; echo less; read line";
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut input = child.stdin.take().unwrap();
+        let mut next_line = || {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+            line
+        };
+        let methods = [Method::probe().unwrap(), Method::Listing];
+        let watches = methods.map(|method| FdWatch::open(pid, method).unwrap());
+        assert_eq!(next_line(), "up\n");
+        let before = watches.each_ref().map(|watch| watch.count().unwrap());
+        assert_eq!(before[0], before[1]);
+        std::io::Write::write_all(&mut input, b"\n").unwrap();
+        assert_eq!(next_line(), "less\n");
+        let after = watches.each_ref().map(|watch| watch.count().unwrap());
+        assert_eq!(after, before.map(|count| count - 1));
+        std::io::Write::write_all(&mut input, b"\n").unwrap();
+        child.wait().unwrap();
+        for watch in &watches {
+            assert!(matches!(watch.count(), Err(WatchError::Count { .. })));
+        }
+    }
+}

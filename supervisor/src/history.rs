@@ -1,0 +1,315 @@
+//! What happened to the workers before this one, kept over the supervisor's own restarts.
+//!
+//! `STATE_DIR/history.jsonl`: each line is a whole picture (counters, highest generation) and at
+//! most one replacement, so that the last readable line is enough. A torn or damaged line is
+//! skipped. The file is appended to, and rewritten with the last [`KEPT`] replacements when it
+//! has grown to twice as many lines.
+
+use std::{
+    collections::VecDeque,
+    io::{self, BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use evonic_shared::status::{Replacement, Restarts};
+use serde::{Deserialize, Serialize};
+
+use crate::disk;
+
+/// How many replacements are kept.
+pub const KEPT: usize = 200;
+
+/// Lines after which the file is rewritten.
+const MAX_LINES: usize = 2 * KEPT;
+
+/// The longest line that is believed, in bytes.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+
+/// The most bytes that are read of a file that somebody else wrote.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The history cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    /// The highest generation that was ever started.
+    generation: u64,
+    restarts: Restarts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replacement: Option<Replacement>,
+}
+
+/// The last replacements, and the counters over all of them. Holds no descriptor.
+#[derive(Debug)]
+pub struct History {
+    path: PathBuf,
+    generation: u64,
+    restarts: Restarts,
+    /// Oldest first.
+    kept: VecDeque<Replacement>,
+    /// How many of them, the newest, are not in the file yet.
+    unsaved: usize,
+    lines: usize,
+}
+
+impl History {
+    /// Reads what is there, and makes the file as it should be where it is not.
+    ///
+    /// # Errors
+    /// [`HistoryError`]; never because of what the file contains.
+    pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
+        let path = state_dir.join("history.jsonl");
+        let mut history = Self {
+            path,
+            generation: 0,
+            restarts: Restarts::default(),
+            kept: VecDeque::new(),
+            unsaved: 0,
+            lines: 0,
+        };
+        let damaged = history
+            .read()
+            .map_err(|source| HistoryError::Read { path: history.path.clone(), source })?;
+        // Appending to a torn line would lose the new one too.
+        if damaged > 0 || history.lines > MAX_LINES {
+            tracing::warn!(damaged_lines = damaged, "history is rewritten");
+            history.rewrite()?;
+        }
+        Ok(history)
+    }
+
+    /// The highest generation that was ever started; 0 when none was.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Replacements by reason.
+    #[must_use]
+    pub const fn restarts(&self) -> Restarts {
+        self.restarts
+    }
+
+    /// The last replacement.
+    #[must_use]
+    pub fn last(&self) -> Option<&Replacement> {
+        self.kept.back()
+    }
+
+    /// The kept ones, newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Replacement> {
+        self.kept.iter().rev()
+    }
+
+    /// Counts and keeps a replacement in memory; [`History::save`] brings it to disk.
+    pub fn record(&mut self, replacement: Replacement) {
+        self.restarts.count(replacement.reason);
+        self.keep(replacement);
+        self.unsaved = KEPT.min(self.unsaved + 1);
+    }
+
+    /// Notes that this generation is started.
+    pub fn started(&mut self, generation: u64) {
+        self.generation = self.generation.max(generation);
+    }
+
+    /// Brings to the file what is not in it, and waits until replacements are on disk. A mere
+    /// generation is only written: it need not survive a loss of power, because no worker of it
+    /// does either.
+    ///
+    /// # Errors
+    /// [`HistoryError::Write`]; nothing is lost in memory, and the next call tries again.
+    pub fn save(&mut self) -> Result<(), HistoryError> {
+        if self.lines + self.unsaved.max(1) > MAX_LINES {
+            return self.rewrite();
+        }
+        let mut text = Vec::new();
+        for replacement in self.kept.range(self.kept.len() - self.unsaved..) {
+            text.extend(encode(self.generation, self.restarts, Some(replacement)));
+        }
+        if self.unsaved == 0 {
+            text.extend(encode(self.generation, self.restarts, None));
+        }
+        disk::append_to(&self.path)
+            .and_then(|mut file| {
+                file.write_all(&text)?;
+                if self.unsaved > 0 { file.sync_data() } else { Ok(()) }
+            })
+            .map_err(|source| HistoryError::Write { path: self.path.clone(), source })?;
+        self.lines += self.unsaved.max(1);
+        self.unsaved = 0;
+        Ok(())
+    }
+
+    fn rewrite(&mut self) -> Result<(), HistoryError> {
+        let mut content = Vec::new();
+        for replacement in &self.kept {
+            content.extend(encode(self.generation, self.restarts, Some(replacement)));
+        }
+        content.extend(encode(self.generation, self.restarts, None));
+        disk::replace(&self.path, &content)
+            .map_err(|source| HistoryError::Write { path: self.path.clone(), source })?;
+        self.lines = self.kept.len() + 1;
+        self.unsaved = 0;
+        Ok(())
+    }
+
+    /// Reads the file and says how many lines of it are damaged.
+    fn read(&mut self) -> io::Result<usize> {
+        let file = match std::fs::OpenOptions::new().read(true).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            other => other?,
+        };
+        let mut reader = BufReader::new(file.take(MAX_FILE_BYTES));
+        let mut damaged = 0;
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            if reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)? == 0 {
+                return Ok(damaged);
+            }
+            self.lines += 1;
+            let whole = bytes.ends_with(b"\n");
+            match serde_json::from_slice::<Line>(&bytes) {
+                Ok(line) if whole => self.adopt(line),
+                _ => damaged += 1,
+            }
+        }
+    }
+
+    fn adopt(&mut self, line: Line) {
+        // A damaged number must neither be trusted to the last nor ever go back.
+        self.generation = self.generation.max(line.generation.min(u64::MAX / 2));
+        if line.restarts.total >= self.restarts.total {
+            self.restarts = line.restarts;
+        }
+        if let Some(replacement) = line.replacement {
+            self.keep(replacement);
+        }
+    }
+
+    fn keep(&mut self, replacement: Replacement) {
+        self.kept.push_back(replacement);
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+    }
+}
+
+fn encode(generation: u64, restarts: Restarts, replacement: Option<&Replacement>) -> Vec<u8> {
+    let line = Line { generation, restarts, replacement: replacement.cloned() };
+    let mut bytes = serde_json::to_vec(&line).expect("a line has string keys and finite numbers");
+    bytes.push(b'\n');
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use evonic_shared::{reason::Reason, status::Exit};
+
+    use super::*;
+
+    fn replacement(generation: u64) -> Replacement {
+        Replacement {
+            at: "2026-11-03T12:30:05.120Z".into(),
+            generation,
+            pid: 100,
+            reason: Reason::Crash,
+            detail: "exited with code 1".into(),
+            exit: Exit::Code { code: 1 },
+            fd_open: 20,
+            took_ms: 3,
+            lived_seconds: 1.5,
+            post_mortem: None,
+        }
+    }
+
+    fn add(history: &mut History, generation: u64) {
+        history.started(generation);
+        history.record(replacement(generation));
+        history.save().unwrap();
+    }
+
+    fn generations(history: &History) -> Vec<u64> {
+        history.newest_first().map(|entry| entry.generation).collect()
+    }
+
+    #[test]
+    fn survives_a_new_supervisor() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        assert_eq!((history.generation(), history.last()), (0, None));
+        for generation in 1..=3 {
+            add(&mut history, generation);
+        }
+        history.started(9);
+        history.save().unwrap();
+        let again = History::open(folder.path()).unwrap();
+        assert_eq!(generations(&again), [3, 2, 1]);
+        assert_eq!((again.generation(), again.restarts().crash, again.restarts().total), (9, 3, 3));
+    }
+
+    #[test]
+    fn keeps_the_last_ones_and_a_bounded_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        for generation in 1..=1000 {
+            add(&mut history, generation);
+            assert!(history.lines <= MAX_LINES);
+        }
+        let again = History::open(folder.path()).unwrap();
+        assert_eq!(generations(&again), (801..=1000).rev().collect::<Vec<_>>());
+        assert_eq!(again.restarts().total, 1000);
+        let text = std::fs::read_to_string(folder.path().join("history.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), history.lines);
+    }
+
+    #[test]
+    fn every_torn_end_and_any_garbage_is_survived() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        for generation in 1..=3 {
+            add(&mut history, generation);
+        }
+        let path = folder.path().join("history.jsonl");
+        let whole = std::fs::read(&path).unwrap();
+        let third = whole.iter().rev().skip(1).position(|&byte| byte == b'\n').unwrap();
+        for cut in 1..=third {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let mut history = History::open(folder.path()).unwrap();
+            assert_eq!(generations(&history), [2, 1], "{cut} bytes cut");
+            assert_eq!(history.generation(), 3);
+            add(&mut history, 4);
+            assert_eq!(generations(&History::open(folder.path()).unwrap()), [4, 2, 1]);
+        }
+        let mut garbage = vec![0xff; 200_000];
+        garbage.extend(b"\n{}\n[1]\n");
+        garbage.extend(&whole);
+        garbage.extend(b"\0\0\0");
+        std::fs::write(&path, &garbage).unwrap();
+        assert_eq!(generations(&History::open(folder.path()).unwrap()), [3, 2, 1]);
+        assert_eq!(generations(&History::open(folder.path()).unwrap()), [3, 2, 1]);
+    }
+}

@@ -1,0 +1,75 @@
+//! One supervisor for a runtime folder.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{fs::FlockOperation, io::Errno};
+
+/// The folder cannot be this supervisor's.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another supervisor holds it.
+    #[error(
+        "another evonic-supervisor serves {}: stop it, or choose another runtime_dir \
+         (EVONIC_RUNTIME_DIR) and state_dir (EVONIC_STATE_DIR)",
+        folder.display()
+    )]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The lock file cannot be opened or locked.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The lock: one descriptor. It ends with the process, however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: OwnedFd,
+}
+
+impl Lock {
+    /// Takes the lock of a folder, without waiting.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let path = folder.join("supervisor.lock");
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| LockError::Lock { path: path.clone(), source })?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file.into() }),
+            Err(Errno::WOULDBLOCK) => Err(LockError::Taken { folder: folder.to_owned() }),
+            Err(errno) => Err(LockError::Lock { path, source: errno.into() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_one_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        assert!(matches!(Lock::take(folder.path()), Err(LockError::Taken { .. })));
+        drop(first);
+        Lock::take(folder.path()).unwrap();
+    }
+}

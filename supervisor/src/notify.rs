@@ -1,0 +1,174 @@
+//! systemd's notification protocol (`sd_notify(3)`), as far as it is needed.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{ffi::OsStrExt, net::{SocketAddr, UnixDatagram}},
+    },
+    time::Duration,
+};
+
+use crate::policy::Instant;
+
+/// Where systemd listens, if it does: one descriptor, held for the supervisor's life.
+#[derive(Debug)]
+pub struct Notify {
+    socket: Option<UnixDatagram>,
+    /// Half of what systemd allows between two signs of life.
+    watchdog: Option<Duration>,
+    next_sign: Instant,
+    ready: Ready,
+    status: String,
+}
+
+/// Whether systemd was told that the service is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ready {
+    No,
+    Told,
+}
+
+impl Notify {
+    /// Connects to what `$NOTIFY_SOCKET` names; without it nobody is told anything.
+    ///
+    /// # Errors
+    /// The operating system's word when the address cannot be used.
+    pub fn open(address: Option<&OsStr>, watchdog: Option<Duration>) -> io::Result<Self> {
+        let socket = match address.filter(|address| !address.is_empty()) {
+            None => None,
+            Some(address) => {
+                let address = match address.as_bytes() {
+                    [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+                    path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
+                };
+                let socket = UnixDatagram::unbound()?;
+                socket.set_nonblocking(true)?;
+                socket.connect_addr(&address)?;
+                Some(socket)
+            }
+        };
+        let watchdog = watchdog.filter(|_| socket.is_some()).map(|limit| limit / 2);
+        Ok(Self {
+            socket,
+            watchdog,
+            next_sign: Duration::ZERO,
+            ready: Ready::No,
+            status: String::new(),
+        })
+    }
+
+    /// Whether systemd (or a stand-in) is there.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// The service is up: told once.
+    pub fn ready(&mut self) {
+        if self.ready == Ready::No {
+            self.ready = Ready::Told;
+            self.send("READY=1");
+        }
+    }
+
+    /// One line for `systemctl status`; told when it changed.
+    pub fn status(&mut self, line: String) {
+        if self.socket.is_some() && self.status != line {
+            self.send(&format!("STATUS={line}"));
+            self.status = line;
+        }
+    }
+
+    /// A reload begins: the kernel's monotonic clock in microseconds goes with it
+    /// (`Type=notify-reload`).
+    pub fn reloading(&mut self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    /// A reload ended, whether it was taken or refused.
+    pub fn reloaded(&mut self) {
+        self.send("READY=1");
+    }
+
+    /// The service goes down.
+    pub fn stopping(&mut self) {
+        self.send("STOPPING=1");
+    }
+
+    /// Called at each turn of the event loop, and by nothing else: a sign of life when one is
+    /// due. One that is not due yet but rides on a turn anyway saves a wake-up later.
+    pub fn sign_of_life(&mut self, now: Instant) {
+        let Some(pause) = self.watchdog else { return };
+        if now + pause / 2 >= self.next_sign {
+            self.next_sign = now + pause;
+            self.send("WATCHDOG=1");
+        }
+    }
+
+    /// When the next sign of life is due at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.watchdog.map(|_| self.next_sign)
+    }
+
+    /// A message that systemd cannot take now is lost: it must not hold up the loop.
+    fn send(&self, message: &str) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = socket.send(message.as_bytes())
+        {
+            tracing::warn!(%error, "systemd did not take a notification");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_in_order_and_signs_of_life_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let received = || {
+            let mut all = Vec::new();
+            let mut bytes = [0; 256];
+            while let Ok(length) = systemd.recv(&mut bytes) {
+                all.push(String::from_utf8(bytes[..length].to_vec()).unwrap());
+            }
+            all
+        };
+        let seconds = Duration::from_secs;
+        let mut notify = Notify::open(Some(path.as_os_str()), Some(seconds(8))).unwrap();
+        notify.sign_of_life(seconds(0));
+        notify.ready();
+        notify.ready();
+        notify.status("running".into());
+        notify.status("running".into());
+        assert_eq!(received(), ["WATCHDOG=1", "READY=1", "STATUS=running"]);
+        assert_eq!(notify.deadline(), Some(seconds(4)));
+        notify.sign_of_life(seconds(1));
+        assert_eq!(received(), [""; 0]);
+        notify.sign_of_life(seconds(2));
+        assert_eq!((received(), notify.deadline()), (vec!["WATCHDOG=1".into()], Some(seconds(6))));
+        notify.reloading();
+        notify.reloaded();
+        notify.stopping();
+        let all = received();
+        assert!(all[0].starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(all[1..], ["READY=1", "STOPPING=1"]);
+    }
+
+    #[test]
+    fn without_systemd_nothing_is_due() {
+        let mut notify = Notify::open(None, Some(Duration::from_secs(8))).unwrap();
+        notify.sign_of_life(Duration::from_secs(100));
+        notify.ready();
+        assert_eq!((notify.deadline(), notify.is_connected()), (None, false));
+    }
+}

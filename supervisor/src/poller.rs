@@ -1,0 +1,148 @@
+//! What the one thread waits for.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::{
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, EventData},
+    },
+    io::Errno,
+};
+
+pub use rustix::event::epoll::EventFlags;
+
+/// Events taken in one turn; what is left stays ready for the next.
+const MAX_EVENTS: usize = 32;
+
+/// Who is ready. Serial numbers are never used twice, so that an event of something that was
+/// closed within the same turn finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// The signal descriptor.
+    Signals,
+    /// A worker is dead.
+    Death(u64),
+    /// A worker's control channel.
+    Control(u64),
+    /// The status listener.
+    Listener,
+    /// A client of the status socket.
+    Client(u64),
+}
+
+impl Token {
+    const KINDS: u64 = 5;
+
+    fn encode(self) -> EventData {
+        let (kind, serial) = match self {
+            Self::Signals => (0, 0),
+            Self::Death(serial) => (1, serial),
+            Self::Control(serial) => (2, serial),
+            Self::Listener => (3, 0),
+            Self::Client(serial) => (4, serial),
+        };
+        EventData::new_u64(serial * Self::KINDS + kind)
+    }
+
+    fn decode(data: EventData) -> Self {
+        let (serial, kind) = (data.u64() / Self::KINDS, data.u64() % Self::KINDS);
+        match kind {
+            0 => Self::Signals,
+            1 => Self::Death(serial),
+            2 => Self::Control(serial),
+            3 => Self::Listener,
+            _ => Self::Client(serial),
+        }
+    }
+}
+
+/// An epoll instance: one descriptor. A watched descriptor leaves it when it is closed.
+#[derive(Debug)]
+pub struct Poller {
+    epoll: OwnedFd,
+}
+
+impl Poller {
+    /// Makes an empty one.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Watches a descriptor, level-triggered.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub fn watch(&self, source: impl AsFd, token: Token, events: EventFlags) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, source, token.encode(), events)?)
+    }
+
+    /// Watches a descriptor for something else.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub fn change(&self, source: impl AsFd, token: Token, events: EventFlags) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, source, token.encode(), events)?)
+    }
+
+    /// Watches a descriptor no longer.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub fn forget(&self, source: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, source)?)
+    }
+
+    /// Waits until something is ready, or this long; for ever when [`None`]. The time is rounded
+    /// up to milliseconds, so that a deadline has passed when its wait ends.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub fn wait(
+        &self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<(Token, EventFlags)>,
+    ) -> io::Result<()> {
+        ready.clear();
+        let timeout = timeout.map(|time| {
+            // A day is as good as for ever, and fits every kernel's argument.
+            let time = time.min(Duration::from_hours(24));
+            Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() }
+        });
+        let mut buffer = [std::mem::MaybeUninit::uninit(); MAX_EVENTS];
+        match epoll::wait(&self.epoll, &mut buffer, timeout.as_ref()) {
+            Ok((events, _)) => {
+                ready.extend(events.iter().map(|event| (Token::decode(event.data), event.flags)));
+                Ok(())
+            }
+            Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_the_kernel() {
+        let tokens = [
+            Token::Signals,
+            Token::Death(1),
+            Token::Control(u64::MAX / 8),
+            Token::Listener,
+            Token::Client(0),
+        ];
+        for token in tokens {
+            assert_eq!(Token::decode(token.encode()), token);
+        }
+    }
+}

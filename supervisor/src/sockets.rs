@@ -1,0 +1,224 @@
+//! The listening sockets: bound here, or taken over from whoever started us.
+
+mod inherited;
+
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use evonic_shared::{
+    config::Config,
+    hand_over::{API, HTTP},
+    status::Listener,
+};
+use rustix::{
+    fs::Mode,
+    net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt},
+};
+
+pub use self::inherited::Inherited;
+use crate::sys;
+
+/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// The name by which systemd hands over the status socket.
+const STATUS: &str = "status";
+
+/// A listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Somebody else listens there.
+    #[error(
+        "{address} is in use: stop what listens there (`ss -ltnp` names it), or choose another \
+         address with `listen` in the configuration or EVONIC_LISTEN"
+    )]
+    AddressInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be bound for another reason.
+    #[error("cannot listen on {address}")]
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else listens on the path.
+    #[error(
+        "somebody listens on {} already: stop it, or choose another runtime_dir \
+         (EVONIC_RUNTIME_DIR)",
+        path.display()
+    )]
+    PathInUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path cannot be bound for another reason.
+    #[error("cannot listen on {}", path.display())]
+    Unix {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What was handed over is not what its name says.
+    #[error("the inherited descriptor named {name} is not a listening {expected} socket")]
+    Inherited {
+        /// Its name.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The variables of the protocol contradict each other or the open descriptors.
+    #[error("cannot take over the inherited descriptors")]
+    TakeOver(#[source] io::Error),
+}
+
+/// The three listeners: three descriptors, non-blocking and close-on-exec.
+#[derive(Debug)]
+pub struct Sockets {
+    http: TcpListener,
+    api: UnixListener,
+    status: UnixListener,
+    /// Files that were made here, and are removed in the end.
+    own_files: Vec<PathBuf>,
+}
+
+impl Sockets {
+    /// Takes over what was handed over by name, and binds the rest.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, SocketError> {
+        let mut own_files = Vec::new();
+        let http = match inherited.take(HTTP, AddressFamily::INET)? {
+            Some(socket) => TcpListener::from(socket),
+            None => bind_tcp(config.listen)?,
+        };
+        let mut unix = |name: &str, file: &str| match inherited.take(name, AddressFamily::UNIX)? {
+            Some(socket) => Ok(UnixListener::from(socket)),
+            None => {
+                let path = config.runtime_dir.join(file);
+                let listener = bind_unix(&path)?;
+                own_files.push(path);
+                Ok(listener)
+            }
+        };
+        let api = unix(API, "api.sock")?;
+        let status = unix(STATUS, "supervisor.sock")?;
+        inherited.close_rest();
+        Ok(Self { http, api, status, own_files })
+    }
+
+    /// The TCP listener, to hand over.
+    #[must_use]
+    pub fn http(&self) -> BorrowedFd<'_> {
+        self.http.as_fd()
+    }
+
+    /// The Unix listener, to hand over.
+    #[must_use]
+    pub fn api(&self) -> BorrowedFd<'_> {
+        self.api.as_fd()
+    }
+
+    /// The listener of status clients.
+    #[must_use]
+    pub const fn status(&self) -> &UnixListener {
+        &self.status
+    }
+
+    /// Connections that no worker has accepted yet, where the kernel tells it.
+    #[must_use]
+    pub fn accept_queue(&self) -> u32 {
+        sys::accept_queue(self.http.as_fd()).unwrap_or(0)
+    }
+
+    /// Both handed-over listeners as status shows them.
+    #[must_use]
+    pub fn describe(&self) -> Vec<Listener> {
+        let http = self.http.local_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
+        let api = self.api.local_addr().ok();
+        let api = api.as_ref().and_then(|addr| addr.as_pathname());
+        vec![
+            Listener {
+                name: HTTP.into(),
+                address: http,
+                accept_queue: sys::accept_queue(self.http.as_fd()).ok(),
+            },
+            Listener {
+                name: API.into(),
+                address: api.map_or_else(String::new, |path| path.display().to_string()),
+                accept_queue: None,
+            },
+        ]
+    }
+
+    /// Removes the socket files that were made here. Clients that come later are refused.
+    pub fn remove_files(&mut self) {
+        for path in self.own_files.drain(..) {
+            // A file that somebody removed is as good as removed.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
+    let family = AddressFamily::from(match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    });
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let bind = || -> Result<OwnedFd, rustix::io::Errno> {
+        let socket = rustix::net::socket_with(
+            family,
+            SocketType::STREAM,
+            flags,
+            Some(ipproto::TCP),
+        )?;
+        // Connections of a predecessor that linger in TIME_WAIT are no reason to refuse.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok(socket)
+    };
+    match bind() {
+        Ok(socket) => Ok(socket.into()),
+        Err(rustix::io::Errno::ADDRINUSE) => Err(SocketError::AddressInUse { address }),
+        Err(errno) => Err(SocketError::Tcp { address, source: errno.into() }),
+    }
+}
+
+/// Binds a path, connectable by the service's user and group. A file that nobody listens on any
+/// more is replaced.
+fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
+    let fail = |source| SocketError::Unix { path: path.to_owned(), source };
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(fail)?;
+        }
+        Err(_) => {}
+    }
+    // `umask` holds for the whole process; there is only this thread.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o117));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = listener.map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|errno| fail(errno.into()))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests;

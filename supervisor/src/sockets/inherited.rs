@@ -1,0 +1,70 @@
+//! Descriptors that were handed over by systemd's protocol (`sd_listen_fds(3)`).
+
+use std::{env, io, os::fd::OwnedFd};
+
+use evonic_shared::hand_over::{LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
+use super::SocketError;
+use crate::sys;
+
+/// What was handed over, by name.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    named: Vec<(String, OwnedFd)>,
+}
+
+impl Inherited {
+    /// Takes over what the environment announces, if it is meant for this process. To be called
+    /// first of all, before any other descriptor is opened.
+    ///
+    /// # Errors
+    /// [`SocketError::TakeOver`] when an announced descriptor is not open.
+    pub fn from_environment() -> Result<Self, SocketError> {
+        let number = |name| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+        let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let (Some(count), true) = (number(LISTEN_FDS), number(LISTEN_PID) == Some(own)) else {
+            return Ok(Self::default());
+        };
+        let sockets = sys::take_inherited(count).map_err(SocketError::TakeOver)?;
+        let names = env::var(LISTEN_FDNAMES).unwrap_or_default();
+        let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
+        Ok(Self { named: names.zip(sockets).collect() })
+    }
+
+    /// The socket of this name, if it was handed over.
+    ///
+    /// # Errors
+    /// [`SocketError::Inherited`] when it is no listener of this family.
+    pub(super) fn take(
+        &mut self,
+        name: &str,
+        family: AddressFamily,
+    ) -> Result<Option<OwnedFd>, SocketError> {
+        let Some(place) = self.named.iter().position(|(own, _)| own == name) else {
+            return Ok(None);
+        };
+        let (_, socket) = self.named.swap_remove(place);
+        let fits = || -> io::Result<bool> {
+            let actual = sockopt::socket_domain(&socket)?;
+            let same = actual == family
+                || (family == AddressFamily::INET && actual == AddressFamily::INET6);
+            rustix::io::ioctl_fionbio(&socket, true)?;
+            Ok(same
+                && sockopt::socket_type(&socket)? == SocketType::STREAM
+                && sockopt::socket_acceptconn(&socket)?)
+        };
+        if fits().unwrap_or(false) {
+            return Ok(Some(socket));
+        }
+        let expected = if family == AddressFamily::UNIX { "Unix" } else { "TCP" };
+        Err(SocketError::Inherited { name: name.to_owned(), expected })
+    }
+
+    /// Closes what nobody asked for.
+    pub(super) fn close_rest(self) {
+        for (name, _socket) in self.named {
+            tracing::warn!(name, "inherited descriptor is not used");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From the command line to the running event loop.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use evonic_shared::exit::ExitCode;
+
+use crate::{
+    clock::Clock,
+    disk,
+    event_loop::{EventLoop, LoopError, Parts, settings, signals},
+    fd_watch::{Method, WatchError},
+    history::{History, HistoryError},
+    lock::{Lock, LockError},
+    log,
+    notify::Notify,
+    policy::Policy,
+    sockets::{Inherited, SocketError, Sockets},
+    source::{Source, SourceError},
+    sys::ParentDeath,
+};
+
+const HELP: &str = "\
+Owns evonic's listening sockets and one worker: watches, replaces, explains.
+
+Usage: evonic-supervisor [--config FILE]
+
+Options:
+      --config FILE  read this configuration instead of $EVONIC_CONFIG, ./evonic.toml
+                     or /etc/evonic/evonic.toml
+  -h, --help         print this help
+  -V, --version      print the version
+
+SIGTERM and SIGINT stop the worker and the supervisor, SIGHUP reads the configuration again.
+";
+
+/// Why the supervisor does not start. Anything that can mend itself is no reason.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{0}; see --help")]
+    Usage(#[from] lexopt::Error),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("cannot make the folder {}", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    #[error("cannot {what}")]
+    Kernel {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Source(_) => ExitCode::Config,
+            Self::Folder { .. } | Self::History(_) => ExitCode::Io,
+            Self::Lock(_) | Self::Socket(_) | Self::Watch(_) | Self::Loop(_) | Self::Kernel { .. } => {
+                ExitCode::Os
+            }
+        }
+    }
+}
+
+/// Runs the program to its end. Must be called from the main thread, before any other is started
+/// and before any descriptor is opened.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let under_systemd = env::var_os("NOTIFY_SOCKET").is_some();
+    let journal = under_systemd || env::var_os("JOURNAL_STREAM").is_some();
+    log::install(if journal { log::Style::Journal } else { log::Style::Terminal });
+    match supervise(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            log::failure(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, StartError> {
+    let inherited = Inherited::from_environment()?;
+    let explicit = match parse(arguments)? {
+        Asked::Run { config } => config,
+        Asked::Text(text) => {
+            // Nobody is left to be told when standard output is closed.
+            let _ = io::stdout().write_all(text.as_bytes());
+            return Ok(ExitCode::Ok);
+        }
+    };
+    let clock = Clock::start();
+    let notify = open_notify()?;
+    let source = Source {
+        explicit,
+        // systemd ends the whole control group by itself, and in its own order.
+        on_parent_death: if notify.is_connected() {
+            ParentDeath::Nothing
+        } else {
+            ParentDeath::Terminate
+        },
+        method: Method::probe()?,
+    };
+    let (config, launch) = source.load()?;
+    log::set_filter(&config.log);
+    for path in [&config.state_dir, &config.runtime_dir] {
+        disk::make_folder(path)
+            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+    }
+    let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
+    prepare_process()?;
+    let sockets = Sockets::open(&config, inherited)?;
+    let history = History::open(&config.state_dir)?;
+    let next_generation = history.generation().saturating_add(1);
+    let (policy, first) = Policy::new(settings(&config), next_generation, fastrand::u64(..));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listeners = %sockets.describe().iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(" "),
+        method = ?source.method,
+        "supervising"
+    );
+    let parts = Parts { clock, source, config, sockets, launch, history, notify };
+    Ok(EventLoop::new(parts, policy)?.run(first)?)
+}
+
+enum Asked {
+    Run { config: Option<PathBuf> },
+    Text(String),
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, lexopt::Error> {
+    use lexopt::prelude::{Long, Short};
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut config = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("config") => config = Some(parser.value()?.into()),
+            Short('h') | Long("help") => return Ok(Asked::Text(HELP.to_owned())),
+            Short('V') | Long("version") => {
+                let version = format!("evonic-supervisor {}\n", env!("CARGO_PKG_VERSION"));
+                return Ok(Asked::Text(version));
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Asked::Run { config })
+}
+
+fn open_notify() -> Result<Notify, StartError> {
+    let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    let watchdog = number("WATCHDOG_USEC")
+        .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own)))
+        .map(Duration::from_micros);
+    Notify::open(env::var_os("NOTIFY_SOCKET").as_deref(), watchdog)
+        .map_err(|source| StartError::Kernel { what: "reach systemd at $NOTIFY_SOCKET", source })
+}
+
+/// Signals come through a descriptor; orphans of workers come here.
+fn prepare_process() -> Result<(), StartError> {
+    let kernel = |what| move |source| StartError::Kernel { what, source };
+    signals().thread_block().map_err(|errno| kernel("block signals")(errno.into()))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|errno| kernel("become a subreaper")(errno.into()))
+}

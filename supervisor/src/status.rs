@@ -1,0 +1,166 @@
+//! What clients are shown, put together from the policy's view and what can be read on demand.
+
+use std::time::Duration;
+
+use evonic_shared::{
+    config::Fd,
+    control::Part,
+    status::{Descriptors, FORMAT, Health, PartHealth, Status, Worker as Shown},
+};
+
+use crate::{
+    history::History,
+    policy::{Instant, Policy, View},
+    sockets::Sockets,
+    worker::Worker,
+};
+
+/// Where a status comes from.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// What is going on.
+    pub policy: &'a Policy,
+    /// The workers that live.
+    pub crew: &'a [Worker],
+    /// The listeners.
+    pub sockets: &'a Sockets,
+    /// What happened before.
+    pub history: &'a History,
+    /// The lines that are watched.
+    pub lines: &'a Fd,
+    /// A worker's soft `RLIMIT_NOFILE`.
+    pub nofile: u64,
+    /// The moment of it all.
+    pub now: Instant,
+}
+
+impl Sources<'_> {
+    /// The status of now. Counts descriptors and reads resident memory anew.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (worker, predecessor) = self.policy.workers(self.now);
+        Status {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs(),
+            state: self.policy.state(),
+            uptime_seconds: seconds(self.now),
+            listeners: self.sockets.describe(),
+            worker: worker.map(|view| self.worker(&view)),
+            predecessor: predecessor.map(|view| self.worker(&view)),
+            restarts: self.history.restarts(),
+            last_restart: self.history.last().cloned(),
+            next_start_seconds: self
+                .policy
+                .next_start()
+                .map(|at| seconds(at.saturating_sub(self.now))),
+            last_error: self.policy.last_error().map(str::to_owned),
+        }
+    }
+
+    fn worker(&self, view: &View) -> Shown {
+        let held = self.crew.iter().find(|worker| worker.generation == view.generation);
+        let health = |part| view.health.get(&part).copied().unwrap_or(PartHealth::Unknown);
+        Shown {
+            pid: view.pid,
+            generation: view.generation,
+            state: view.state,
+            version: held.and_then(|held| Some(held.introduction.as_ref()?.version.clone())),
+            uptime_seconds: seconds(self.now.saturating_sub(view.started_at)),
+            rss_bytes: held.and_then(|held| resident_bytes(held.child.number())).unwrap_or(0),
+            last_heartbeat_seconds: view
+                .heartbeat_at
+                .map(|at| seconds(self.now.saturating_sub(at))),
+            health: Health {
+                http: health(Part::Http),
+                store: health(Part::Store),
+                agents: health(Part::Agents),
+            },
+            fd: self.descriptors(view, held),
+        }
+    }
+
+    /// A worker's descriptors: counted now where it lives, else as they were last.
+    #[must_use]
+    pub fn descriptors(&self, view: &View, held: Option<&Worker>) -> Descriptors {
+        let (open, owned) =
+            held.and_then(Worker::count).unwrap_or((view.open, view.owned));
+        Descriptors {
+            open,
+            owned: held.map(Worker::owned).unwrap_or_default(),
+            baseline: view.baseline,
+            budget: view.budget,
+            unexplained: view
+                .baseline
+                .map(|baseline| open.saturating_sub(owned).saturating_sub(baseline)),
+            threshold: self.lines.threshold,
+            ceiling: self.lines.ceiling,
+            unexplained_limit: self.lines.unexplained,
+            limit: u32::try_from(self.nofile).unwrap_or(u32::MAX),
+            per_second: view.per_second,
+            seconds_to_threshold: view.to_threshold.map(seconds),
+        }
+    }
+
+    /// One line for systemd.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (worker, predecessor) = self.policy.workers(self.now);
+        let mut line = match worker {
+            Some(view) => format!(
+                "{}: generation {}, pid {}, {} descriptors (threshold {})",
+                state_name(self.policy), view.generation, view.pid, view.open, self.lines.threshold
+            ),
+            None => state_name(self.policy).to_owned(),
+        };
+        if let Some(view) = predecessor {
+            line.push_str(&format!("; generation {} is ending", view.generation));
+        }
+        if let Some(error) = self.policy.last_error() {
+            line.push_str(&format!("; last error: {error}"));
+        }
+        line
+    }
+}
+
+fn state_name(policy: &Policy) -> &'static str {
+    use evonic_shared::status::State;
+    match policy.state() {
+        State::Starting => "starting",
+        State::Running => "running",
+        State::Recycling => "recycling",
+        State::CrashLoop => "crash loop",
+        State::Stopping => "stopping",
+    }
+}
+
+fn seconds(time: Duration) -> f64 {
+    // To the millisecond: more digits would say more than is known.
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Resident memory: the second field of `/proc/PID/statm` (`proc_pid_statm(5)`), in pages. The
+/// process must be an unreaped child.
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_memory_is_there_and_plausible() {
+        let bytes = resident_bytes(std::process::id()).unwrap();
+        assert!((100_000..10_000_000_000).contains(&bytes), "{bytes}");
+        assert_eq!(resident_bytes(u32::MAX), None);
+    }
+
+    #[test]
+    fn seconds_have_millisecond_precision() {
+        assert_eq!(seconds(Duration::from_micros(1_234_567)), 1.235);
+        assert_eq!(serde_json::to_string(&seconds(Duration::from_millis(100))).unwrap(), "0.1");
+    }
+}

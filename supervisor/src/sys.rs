@@ -1,0 +1,379 @@
+//! The only unsafe room: fork and exec, and three calls that no safe crate offers.
+//!
+//! Everything here takes and returns owned or borrowed descriptors, never bare numbers, so that
+//! the rooms above cannot misuse it.
+#![allow(unsafe_code, reason = "fork, exec, and system calls that neither rustix nor nix wraps")]
+
+use std::{
+    ffi::{CStr, CString},
+    io::{self, Read},
+    mem::{MaybeUninit, size_of},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use evonic_shared::hand_over::FIRST_DESCRIPTOR;
+use nix::libc::{self, c_char, c_int};
+use rustix::process::Pid;
+
+/// The most descriptors a child can be given.
+pub const MAX_DESCRIPTORS: usize = 8;
+
+/// What a child runs and inherits. Everything is laid out before the fork: between fork and exec
+/// the child only makes system calls.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Absolute path, or one relative to the working folder; not searched for in `PATH`.
+    pub program: &'a CStr,
+    /// With the program's name first.
+    pub arguments: &'a [CString],
+    /// `NAME=value`. `LISTEN_PID` must not be among them: it is added here, once it is known.
+    pub environment: &'a [CString],
+    /// Becomes standard input. Output and error are inherited.
+    pub input: BorrowedFd<'a>,
+    /// Numbered from [`FIRST_DESCRIPTOR`], in this order; at most [`MAX_DESCRIPTORS`].
+    pub descriptors: &'a [BorrowedFd<'a>],
+    /// The child's soft `RLIMIT_NOFILE`.
+    pub nofile: u64,
+    /// Whether the child is sent SIGTERM when its parent dies.
+    pub on_parent_death: ParentDeath,
+}
+
+/// What happens to a child whose parent dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParentDeath {
+    /// It is sent SIGTERM.
+    Terminate,
+    /// Somebody else cares: systemd ends the whole control group.
+    Nothing,
+}
+
+/// The child could not be brought to run its program.
+#[derive(Debug, thiserror::Error)]
+pub enum ForkExecError {
+    /// No pipe for the child's report.
+    #[error("no pipe to hear from the child")]
+    Pipe(#[source] io::Error),
+    /// `fork(2)` failed.
+    #[error("cannot fork")]
+    Fork(#[source] io::Error),
+    /// The child failed at this step.
+    #[error("cannot {step}")]
+    Child {
+        /// What it tried.
+        step: Step,
+        /// Why it could not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ForkExecError {
+    /// The operating system's word, of whichever step.
+    #[must_use]
+    pub fn cause(&self) -> &io::Error {
+        match self {
+            Self::Pipe(source) | Self::Fork(source) | Self::Child { source, .. } => source,
+        }
+    }
+}
+
+/// A step of the child between fork and exec, as it reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// `setpgid(2)`.
+    Group = 1,
+    /// `prctl(PR_SET_PDEATHSIG)`, or the parent died first.
+    ParentDeath,
+    /// `setrlimit(2)`.
+    Limit,
+    /// `dup2(2)` and its kin.
+    Descriptors,
+    /// `sigprocmask(2)`.
+    Signals,
+    /// `execve(2)`.
+    Execute,
+}
+
+impl Step {
+    fn from_report(byte: u8) -> Self {
+        [Self::Group, Self::ParentDeath, Self::Limit, Self::Descriptors, Self::Signals]
+            .into_iter()
+            .find(|&step| step as u8 == byte)
+            .unwrap_or(Self::Execute)
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Group => "make a process group",
+            Self::ParentDeath => "ask for a signal at the parent's death",
+            Self::Limit => "set the limit of descriptors",
+            Self::Descriptors => "hand over descriptors",
+            Self::Signals => "unblock signals",
+            Self::Execute => "execute the program",
+        })
+    }
+}
+
+/// `LISTEN_PID=` with room for the largest pid and the final NUL; the child writes its digits.
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+const LISTEN_PID_BYTES: usize = LISTEN_PID.len() + 11;
+
+/// Length of a child's report: the step, then `errno`.
+const REPORT_BYTES: usize = 1 + size_of::<c_int>();
+
+/// Forks and executes. Returns once the program runs, or could not be run; the child then is
+/// reaped. Must be called from the process's only thread when [`ParentDeath::Terminate`] is
+/// asked for: the kernel ties that to the calling thread.
+///
+/// # Errors
+/// [`ForkExecError`]: the step, and the operating system's word.
+///
+/// # Panics
+/// If more than [`MAX_DESCRIPTORS`] are named.
+pub fn fork_exec(plan: &Plan<'_>) -> Result<Pid, ForkExecError> {
+    assert!(plan.descriptors.len() <= MAX_DESCRIPTORS, "the caller names a fixed set");
+    let mut buffer = [0_u8; LISTEN_PID_BYTES];
+    buffer[..LISTEN_PID.len()].copy_from_slice(LISTEN_PID);
+    // The only pointer to the buffer from here on: the environment's, and the digits' below.
+    let listen_pid = buffer.as_mut_ptr();
+    let arguments: Vec<*const c_char> =
+        plan.arguments.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+    let environment: Vec<*const c_char> = plan
+        .environment
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain([listen_pid.cast_const().cast(), ptr::null()])
+        .collect();
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| ForkExecError::Pipe(errno.into()))?;
+    let parent = rustix::process::getpid();
+
+    // SAFETY: the child branch makes only async-signal-safe calls on memory laid out above.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(ForkExecError::Fork(io::Error::last_os_error())),
+        0 => {
+            // SAFETY: this is the child of a fork, and every pointer handed on outlives it.
+            unsafe {
+                let digits = listen_pid.add(LISTEN_PID.len());
+                run_child(plan, &arguments, &environment, digits, writer.as_raw_fd(), parent)
+            }
+        }
+        pid => Pid::from_raw(pid).expect("fork gives the parent a positive pid"),
+    };
+    drop(writer);
+
+    let mut report = Vec::with_capacity(REPORT_BYTES);
+    // End of file is success: the pipe closes on exec.
+    let read = std::fs::File::from(reader).take(REPORT_BYTES as u64).read_to_end(&mut report);
+    let [step, errno @ ..] = report.as_slice() else {
+        return match read {
+            Ok(_) => Ok(pid),
+            Err(source) => Err(ForkExecError::Pipe(source)),
+        };
+    };
+    let errno = errno.try_into().map_or(libc::EIO, c_int::from_ne_bytes);
+    // The child exits right after its report, so this does not block.
+    let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+    Err(ForkExecError::Child {
+        step: Step::from_report(*step),
+        source: io::Error::from_raw_os_error(errno),
+    })
+}
+
+/// The child's side of [`fork_exec`].
+///
+/// # Safety
+/// Only in the child of a fork. `digits` points to 11 writable bytes inside an entry of
+/// `environment`; both pointer lists end with null and point to NUL-terminated strings.
+unsafe fn run_child(
+    plan: &Plan<'_>,
+    arguments: &[*const c_char],
+    environment: &[*const c_char],
+    digits: *mut u8,
+    report: c_int,
+    parent: Pid,
+) -> ! {
+    // SAFETY: as this function's. All calls below are async-signal-safe or plain system calls.
+    unsafe {
+        let mut report = report;
+        let step = 'failed: {
+            if libc::setpgid(0, 0) != 0 {
+                break 'failed Step::Group;
+            }
+            if plan.on_parent_death == ParentDeath::Terminate
+                && (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0
+                    || libc::getppid() != parent.as_raw_nonzero().get())
+            {
+                break 'failed Step::ParentDeath;
+            }
+            let mut limit = MaybeUninit::<libc::rlimit>::zeroed().assume_init();
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+                break 'failed Step::Limit;
+            }
+            limit.rlim_cur = plan.nofile;
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0 {
+                break 'failed Step::Limit;
+            }
+            if !place_descriptors(plan, &mut report) {
+                break 'failed Step::Descriptors;
+            }
+            // Rust ignores SIGPIPE, and whoever started us may have ignored others.
+            for signal in 1..=libc::SIGRTMAX() {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            let mut none = MaybeUninit::<libc::sigset_t>::zeroed().assume_init();
+            libc::sigemptyset(&raw mut none);
+            if libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) != 0 {
+                break 'failed Step::Signals;
+            }
+            write_decimal(digits, libc::getpid().unsigned_abs());
+            libc::execve(plan.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+            Step::Execute
+        };
+        let mut bytes = [0; REPORT_BYTES];
+        bytes[0] = step as u8;
+        bytes[1..].copy_from_slice(&(*libc::__errno_location()).to_ne_bytes());
+        libc::write(report, bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(127)
+    }
+}
+
+/// Puts the plan's descriptors where the worker expects them; everything else closes on exec.
+///
+/// # Safety
+/// Only in the child of a fork: it overwrites descriptors 0 and from [`FIRST_DESCRIPTOR`] on.
+unsafe fn place_descriptors(plan: &Plan<'_>, report: &mut c_int) -> bool {
+    let count = plan.descriptors.len();
+    let above = FIRST_DESCRIPTOR + count as c_int;
+    // First out of the way, so that no placement overwrites a source of a later one.
+    let mut moved = [0; MAX_DESCRIPTORS];
+    // SAFETY: plain descriptor calls on numbers that the plan's borrows keep open.
+    unsafe {
+        for (slot, descriptor) in moved.iter_mut().zip(plan.descriptors) {
+            *slot = libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above);
+            if *slot < 0 {
+                return false;
+            }
+        }
+        let input = libc::fcntl(plan.input.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above);
+        let own_report = libc::fcntl(*report, libc::F_DUPFD_CLOEXEC, above);
+        if input < 0 || own_report < 0 {
+            return false;
+        }
+        *report = own_report;
+        if libc::dup2(input, 0) < 0 {
+            return false;
+        }
+        for (number, &source) in (FIRST_DESCRIPTOR..).zip(&moved[..count]) {
+            if libc::dup2(source, number) < 0 {
+                return false;
+            }
+        }
+        // All of ours are close-on-exec already; this catches what we were started with. Kernels
+        // before 5.11 do not know the flag, which only loses this second net.
+        libc::syscall(
+            libc::SYS_close_range,
+            above as libc::c_uint,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
+    }
+    true
+}
+
+/// Writes a number and a final NUL.
+///
+/// # Safety
+/// `target` points to 11 writable bytes.
+unsafe fn write_decimal(target: *mut u8, number: u32) {
+    let mut digits = [0; 10];
+    let mut rest = number;
+    let mut length = 0;
+    while rest > 0 || length == 0 {
+        digits[length] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        length += 1;
+    }
+    // SAFETY: a `u32` has at most 10 digits, so the NUL is at most the 11th byte.
+    unsafe {
+        for (place, digit) in digits[..length].iter().rev().enumerate() {
+            target.add(place).write(*digit);
+        }
+        target.add(length).write(0);
+    }
+}
+
+/// How many connections wait in the accept queue of a listening TCP socket: `tcpi_unacked` of
+/// `TCP_INFO` (`tcp(7)`), which the kernel fills with the backlog while a socket listens.
+///
+/// # Errors
+/// The operating system's word; a Unix socket has no `TCP_INFO`.
+pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` has `length` writable bytes; all zeroes is a valid `tcp_info`, so a shorter
+    // answer of an older kernel leaves it valid.
+    let info = unsafe {
+        let result = libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        );
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        info.assume_init()
+    };
+    Ok(info.tcpi_unacked)
+}
+
+/// A child that is dead and not yet reaped, left unreaped. [`None`] when there is none.
+///
+/// # Errors
+/// The operating system's word.
+pub fn peek_dead_child() -> io::Result<Option<Pid>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is writable; all zeroes is what the kernel leaves when there is none, and
+    // `si_pid` is the field that `waitid` fills.
+    let pid = unsafe {
+        if libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) != 0 {
+            let error = io::Error::last_os_error();
+            return if error.raw_os_error() == Some(libc::ECHILD) { Ok(None) } else { Err(error) };
+        }
+        info.assume_init().si_pid()
+    };
+    Ok(Pid::from_raw(pid))
+}
+
+/// Takes over `count` descriptors from [`FIRST_DESCRIPTOR`] on and marks them close-on-exec. Once
+/// in a process's life, and before it opens anything of its own: the numbers must be those that
+/// the parent process handed over.
+///
+/// # Errors
+/// The operating system's word when one of them is not open; `AlreadyExists` the second time.
+pub fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let count = c_int::try_from(count).map_err(io::Error::other)?;
+    (FIRST_DESCRIPTOR..FIRST_DESCRIPTOR.saturating_add(count))
+        .map(|number| {
+            // SAFETY: plain `fcntl` on a number; nothing is owned before it is known to be open.
+            if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: it is open, it was handed over to this process, and the flag above makes
+            // sure that it is owned only once.
+            Ok(unsafe { OwnedFd::from_raw_fd(number) })
+        })
+        .collect()
+}

@@ -1,0 +1,331 @@
+//! Everything that the supervisor holds of one worker: six descriptors.
+//!
+//! pidfd, control channel, probe connection, ledger page, `/proc/PID/fd`; all closed when the
+//! [`Worker`] is dropped, which is when the process is reaped.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::{CString, OsString},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use evonic_shared::{
+    control::{PROTOCOL, ToWorker},
+    hand_over::{GENERATION, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, NAMES, PREDECESSOR},
+    ledger::SLOTS,
+};
+use rustix::fs::{Mode, OFlags};
+
+use crate::{
+    census::Inventory,
+    child::{Child, ChildError},
+    control::Control,
+    fd_watch::{FdWatch, Method},
+    ledger::Ledger,
+    probe::Probe,
+    sockets::Sockets,
+    sys::{ParentDeath, Plan},
+};
+
+/// Variables of the supervisor's own that a worker must not inherit.
+const PRIVATE: [&str; 9] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "EVONIC_STATE_DIR",
+    "EVONIC_RUNTIME_DIR",
+    LISTEN_FDS,
+    LISTEN_PID,
+    LISTEN_FDNAMES,
+    GENERATION,
+];
+
+/// How workers are started: the same for all of them, until a reload.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// The configuration file that this supervisor read, so that the worker reads the same.
+    pub config_file: Option<PathBuf>,
+    /// The folders that this supervisor uses, so that the worker uses the same.
+    pub state_dir: PathBuf,
+    /// See `state_dir`.
+    pub runtime_dir: PathBuf,
+    /// The worker's soft `RLIMIT_NOFILE`.
+    pub nofile: u64,
+    /// What happens to a worker whose supervisor dies.
+    pub on_parent_death: ParentDeath,
+    /// How descriptors are counted here.
+    pub method: Method,
+}
+
+/// A worker cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A path contains a NUL.
+    #[error("a path or variable contains a NUL byte")]
+    Nul(#[from] std::ffi::NulError),
+    /// No descriptor for a channel.
+    #[error("cannot make the {what} for a worker")]
+    Channel {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The program cannot be run.
+    #[error("cannot start {}", program.display())]
+    Child {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: ChildError,
+    },
+}
+
+/// What a worker said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Version of its package.
+    pub version: String,
+    /// Names of the ledger's slots.
+    pub kinds: Vec<String>,
+    /// The most descriptors it will own, in all.
+    pub budget: u32,
+}
+
+/// Why a hello is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HelloError {
+    /// Another version of the protocol.
+    #[error("it speaks protocol {theirs}, this supervisor {PROTOCOL}")]
+    Protocol {
+        /// Its version.
+        theirs: u32,
+    },
+    /// It took a generation below the proposed one, or one that another worker has.
+    #[error("it took generation {taken}, proposed was {proposed}")]
+    Generation {
+        /// What it took.
+        taken: u64,
+        /// What it was proposed.
+        proposed: u64,
+    },
+    /// It names more kinds than the ledger has slots.
+    #[error("it names {count} kinds, the ledger has {SLOTS} slots")]
+    Kinds {
+        /// How many.
+        count: usize,
+    },
+    /// It said hello before.
+    #[error("it said hello before")]
+    Twice,
+}
+
+/// A worker that is not reaped yet.
+#[derive(Debug)]
+pub struct Worker {
+    /// Never used twice; of the tokens of its descriptors.
+    pub serial: u64,
+    /// The generation it was proposed.
+    pub proposed: u64,
+    /// The generation it goes by: the proposed one until its hello.
+    pub generation: u64,
+    /// The process.
+    pub child: Child,
+    /// Its control channel.
+    pub control: Control,
+    /// Its probe connection.
+    pub probe: Probe,
+    /// Its account.
+    pub ledger: Ledger,
+    /// Its descriptors; [`None`] when `/proc` refused.
+    pub fd_watch: Option<FdWatch>,
+    /// What its hello said.
+    pub introduction: Option<Introduction>,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The census when it became ready.
+    pub ready_inventory: Option<Inventory>,
+    /// Packets that were no messages, or came out of turn.
+    pub refused_packets: u32,
+}
+
+/// Where a worker is in its life, as far as its own words go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It has not said hello.
+    New,
+    /// It has said hello.
+    Known,
+    /// It has said ready.
+    Ready,
+    /// It was told to drain, or said that it does.
+    Draining,
+}
+
+impl Worker {
+    /// Starts a worker.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left open or running then.
+    pub fn start(
+        launch: &Launch,
+        sockets: &Sockets,
+        serial: u64,
+        generation: u64,
+        predecessor: Option<u64>,
+    ) -> Result<Self, StartError> {
+        let channel = |what| move |source| StartError::Channel { what, source };
+        let (control, their_control) = Control::open().map_err(channel("control channel"))?;
+        let (probe, their_probe) = Probe::open().map_err(channel("probe connection"))?;
+        let ledger = Ledger::create().map_err(channel("ledger page"))?;
+        let input = open_null().map_err(channel("standard input"))?;
+        // In the order of `hand_over::NAMES`.
+        let descriptors = [
+            sockets.http(),
+            sockets.api(),
+            their_control.as_fd(),
+            their_probe.as_fd(),
+            ledger.file().as_fd(),
+        ];
+        let child = Child::start(&Plan {
+            program: &text(&launch.program)?,
+            arguments: &arguments(launch)?,
+            environment: &environment(launch, generation, predecessor)?,
+            input: input.as_fd(),
+            descriptors: &descriptors,
+            nofile: launch.nofile,
+            on_parent_death: launch.on_parent_death,
+        })
+        .map_err(|source| StartError::Child { program: launch.program.clone(), source })?;
+        let fd_watch = FdWatch::open(child.pid(), launch.method)
+            .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "worker's descriptors cannot be counted"))
+            .ok();
+        Ok(Self {
+            serial,
+            proposed: generation,
+            generation,
+            child,
+            control,
+            probe,
+            ledger,
+            fd_watch,
+            introduction: None,
+            phase: Phase::New,
+            ready_inventory: None,
+            refused_packets: 0,
+        })
+    }
+
+    /// Checks a hello and takes its generation and introduction over. `taken` are the generations
+    /// of other workers. Returns its budget, descriptors in all.
+    ///
+    /// # Errors
+    /// [`HelloError`]: the worker stays as it was.
+    pub fn hello(
+        &mut self,
+        protocol: u32,
+        version: String,
+        generation: u64,
+        kinds: Vec<String>,
+        budget: &BTreeMap<String, u32>,
+        taken: &[u64],
+    ) -> Result<u32, HelloError> {
+        if self.phase != Phase::New {
+            return Err(HelloError::Twice);
+        }
+        if protocol != PROTOCOL {
+            return Err(HelloError::Protocol { theirs: protocol });
+        }
+        if generation < self.proposed || taken.contains(&generation) {
+            return Err(HelloError::Generation { taken: generation, proposed: self.proposed });
+        }
+        if kinds.len() > SLOTS {
+            return Err(HelloError::Kinds { count: kinds.len() });
+        }
+        let budget = budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
+        self.phase = Phase::Known;
+        self.generation = generation;
+        self.introduction = Some(Introduction { version, kinds, budget });
+        Ok(budget)
+    }
+
+    /// Open descriptors and owned ones, in one breath. [`None`] when the process is dead already,
+    /// or `/proc` refused.
+    #[must_use]
+    pub fn count(&self) -> Option<(u32, u32)> {
+        let owned = self.ledger.read().unwrap_or([0; SLOTS]);
+        let open = self.fd_watch.as_ref()?.count().ok()?;
+        Some((open, owned.iter().fold(0, |sum, &slot| sum.saturating_add(slot))))
+    }
+
+    /// Owned descriptors by the names of its hello.
+    #[must_use]
+    pub fn owned(&self) -> BTreeMap<String, u32> {
+        let (Some(introduction), Ok(slots)) = (&self.introduction, self.ledger.read()) else {
+            return BTreeMap::new();
+        };
+        introduction.kinds.iter().cloned().zip(slots).collect()
+    }
+
+    /// Says something on the control channel. A worker that does not listen is not waited for:
+    /// SIGTERM says the most important thing, too.
+    pub fn tell(&self, message: &ToWorker) {
+        if let Err(error) = self.control.send(message) {
+            tracing::debug!(generation = self.generation, %error, "worker does not listen");
+        }
+    }
+}
+
+fn open_null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn text(path: &Path) -> Result<CString, std::ffi::NulError> {
+    CString::new(path.as_os_str().to_owned().into_vec())
+}
+
+fn arguments(launch: &Launch) -> Result<Vec<CString>, std::ffi::NulError> {
+    let mut arguments = vec![c"evonic".to_owned(), c"worker".to_owned()];
+    if let Some(file) = &launch.config_file {
+        arguments.extend([c"--config".to_owned(), text(file)?]);
+    }
+    Ok(arguments)
+}
+
+fn environment(
+    launch: &Launch,
+    generation: u64,
+    predecessor: Option<u64>,
+) -> Result<Vec<CString>, std::ffi::NulError> {
+    let own: [(&str, OsString); 5] = [
+        (LISTEN_FDS, NAMES.len().to_string().into()),
+        (LISTEN_FDNAMES, NAMES.join(":").into()),
+        (GENERATION, generation.to_string().into()),
+        ("EVONIC_STATE_DIR", launch.state_dir.clone().into()),
+        ("EVONIC_RUNTIME_DIR", launch.runtime_dir.clone().into()),
+    ];
+    let predecessor = predecessor.map(|number| (PREDECESSOR, number.to_string().into()));
+    let inherited = env::vars_os().filter(|(name, _)| {
+        name.to_str().is_none_or(|name| !PRIVATE.contains(&name) && name != PREDECESSOR)
+    });
+    let own = own.into_iter().chain(predecessor).map(|(name, value)| (name.into(), value));
+    inherited
+        .chain(own)
+        .map(|(name, value): (OsString, OsString)| {
+            let mut entry = name.into_vec();
+            entry.push(b'=');
+            entry.extend(value.into_vec());
+            CString::new(entry)
+        })
+        .collect()
+}
