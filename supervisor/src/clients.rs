@@ -15,8 +15,8 @@ use rustix::{
     net::{SocketFlags, sockopt},
 };
 
-pub use self::client::{Asked, Permission};
 use self::client::Client;
+pub use self::client::{Asked, Permission};
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},

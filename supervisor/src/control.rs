@@ -2,9 +2,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use evonic_shared::control::{
-    DecodeError, FromWorker, MAX_PACKET_BYTES, ToWorker, decode, encode,
-};
+use evonic_shared::control::{DecodeError, FromWorker, MAX_PACKET_BYTES, ToWorker, decode, encode};
 use rustix::{
     io::Errno,
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType},

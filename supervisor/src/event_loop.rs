@@ -10,9 +10,7 @@ mod words;
 
 use std::collections::VecDeque;
 
-use evonic_shared::{
-    config::Config, exit::ExitCode, reason::Reason, status::PostMortem,
-};
+use evonic_shared::{config::Config, exit::ExitCode, reason::Reason, status::PostMortem};
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
@@ -298,7 +296,10 @@ impl EventLoop {
         }
         while let Some(report) = self.unwritten.pop_front() {
             if let Err(error) = post_mortem::keep(&self.config.state_dir, &report) {
-                tracing::error!(error = &error as &dyn std::error::Error, "post-mortem is not kept");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "post-mortem is not kept"
+                );
             }
         }
     }

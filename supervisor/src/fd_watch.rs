@@ -124,6 +124,8 @@ pub(crate) fn list(folder: &OwnedFd, mut visit: impl FnMut(&std::ffi::CStr)) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+
     use super::*;
 
     /// A child whose descriptors only the test changes: the test's own process has other threads.
@@ -139,11 +141,11 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = Pid::from_child(&child);
-        let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut input = child.stdin.take().unwrap();
         let mut next_line = || {
             let mut line = String::new();
-            std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+            output.read_line(&mut line).unwrap();
             line
         };
         let methods = [Method::probe().unwrap(), Method::Listing];
@@ -151,11 +153,11 @@ mod tests {
         assert_eq!(next_line(), "up\n");
         let before = watches.each_ref().map(|watch| watch.count().unwrap());
         assert_eq!(before[0], before[1]);
-        std::io::Write::write_all(&mut input, b"\n").unwrap();
+        input.write_all(b"\n").unwrap();
         assert_eq!(next_line(), "less\n");
         let after = watches.each_ref().map(|watch| watch.count().unwrap());
         assert_eq!(after, before.map(|count| count - 1));
-        std::io::Write::write_all(&mut input, b"\n").unwrap();
+        input.write_all(b"\n").unwrap();
         child.wait().unwrap();
         for watch in &watches {
             assert!(matches!(watch.count(), Err(WatchError::Count { .. })));

@@ -248,6 +248,7 @@ mod tests {
 
     fn add(history: &mut History, generation: u64) {
         history.started(generation);
+        history.save().unwrap();
         history.record(replacement(generation));
         history.save().unwrap();
     }

@@ -100,7 +100,7 @@ pub fn failure(error: &dyn std::error::Error) {
 fn level(filter: &str) -> LevelFilter {
     let mut own = None;
     let mut general = None;
-    for directive in filter.split(',').map(str::trim) {
+    for directive in filter.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         match directive.split_once('=') {
             None => general = directive.parse().ok().or(general),
             Some((target, level)) if "evonic_supervisor".starts_with(target.trim()) => {
@@ -159,12 +159,7 @@ fn write_line(line: &[u8]) -> std::io::Result<()> {
     error.lock().write_all(line)
 }
 
-fn format_line(
-    style: Style,
-    level: Level,
-    lost: u32,
-    record: impl FnOnce(&mut Fields),
-) -> Vec<u8> {
+fn format_line(style: Style, level: Level, lost: u32, record: impl FnOnce(&mut Fields)) -> Vec<u8> {
     let mut fields = Fields::default();
     record(&mut fields);
     let mut line = match style {

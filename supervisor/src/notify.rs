@@ -5,7 +5,10 @@ use std::{
     io,
     os::{
         linux::net::SocketAddrExt,
-        unix::{ffi::OsStrExt, net::{SocketAddr, UnixDatagram}},
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
     },
     time::Duration,
 };

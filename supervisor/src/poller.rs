@@ -113,7 +113,7 @@ impl Poller {
         ready.clear();
         let timeout = timeout.map(|time| {
             // A day is as good as for ever, and fits every kernel's argument.
-            let time = time.min(Duration::from_hours(24));
+            let time = time.min(Duration::from_secs(24 * 60 * 60));
             Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() }
         });
         let mut buffer = [std::mem::MaybeUninit::uninit(); MAX_EVENTS];

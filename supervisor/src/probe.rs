@@ -5,11 +5,7 @@
 //! and asks `GET /livez` again. `/livez` and not `/readyz`: a worker whose budget is full answers
 //! 503 there, which is no reason to replace it.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    time::Duration,
-};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 

@@ -7,7 +7,10 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::FileTypeExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
 };
@@ -174,18 +177,14 @@ impl Sockets {
 }
 
 fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
-    let family = AddressFamily::from(match address {
+    let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
-    });
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let bind = || -> Result<OwnedFd, rustix::io::Errno> {
-        let socket = rustix::net::socket_with(
-            family,
-            SocketType::STREAM,
-            flags,
-            Some(ipproto::TCP),
-        )?;
+        let socket =
+            rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         // Connections of a predecessor that linger in TIME_WAIT are no reason to refuse.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         rustix::net::bind(&socket, &address)?;
@@ -205,8 +204,11 @@ fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
     let fail = |source| SocketError::Unix { path: path.to_owned(), source };
     match UnixStream::connect(path) {
         Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
+        // A file of another kind refuses, too; that one is not ours to remove.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(fail)?;
+            if fs::symlink_metadata(path).map_err(fail)?.file_type().is_socket() {
+                fs::remove_file(path).map_err(fail)?;
+            }
         }
         Err(_) => {}
     }

@@ -76,9 +76,11 @@ impl StartError {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,
             Self::Folder { .. } | Self::History(_) => ExitCode::Io,
-            Self::Lock(_) | Self::Socket(_) | Self::Watch(_) | Self::Loop(_) | Self::Kernel { .. } => {
-                ExitCode::Os
-            }
+            Self::Lock(_)
+            | Self::Socket(_)
+            | Self::Watch(_)
+            | Self::Loop(_)
+            | Self::Kernel { .. } => ExitCode::Os,
         }
     }
 }

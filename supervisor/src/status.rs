@@ -83,8 +83,7 @@ impl Sources<'_> {
     /// A worker's descriptors: counted now where it lives, else as they were last.
     #[must_use]
     pub fn descriptors(&self, view: &View, held: Option<&Worker>) -> Descriptors {
-        let (open, owned) =
-            held.and_then(Worker::count).unwrap_or((view.open, view.owned));
+        let (open, owned) = held.and_then(Worker::count).unwrap_or((view.open, view.owned));
         Descriptors {
             open,
             owned: held.map(Worker::owned).unwrap_or_default(),
@@ -109,7 +108,11 @@ impl Sources<'_> {
         let mut line = match worker {
             Some(view) => format!(
                 "{}: generation {}, pid {}, {} descriptors (threshold {})",
-                state_name(self.policy), view.generation, view.pid, view.open, self.lines.threshold
+                state_name(self.policy),
+                view.generation,
+                view.pid,
+                view.open,
+                self.lines.threshold
             ),
             None => state_name(self.policy).to_owned(),
         };
@@ -145,6 +148,26 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     pages.checked_mul(rustix::param::page_size() as u64)
+}
+
+/// A status without a worker, for tests of those that only pass it on.
+#[cfg(test)]
+pub(crate) fn example() -> Status {
+    use evonic_shared::status::{Restarts, State};
+    Status {
+        format: FORMAT,
+        version: "0.0.0".into(),
+        pid: 1,
+        state: State::Starting,
+        uptime_seconds: 1.5,
+        listeners: vec![],
+        worker: None,
+        predecessor: None,
+        restarts: Restarts::default(),
+        last_restart: None,
+        next_start_seconds: None,
+        last_error: Some("nothing yet".into()),
+    }
 }
 
 #[cfg(test)]

@@ -69,16 +69,6 @@ pub enum ForkExecError {
     },
 }
 
-impl ForkExecError {
-    /// The operating system's word, of whichever step.
-    #[must_use]
-    pub fn cause(&self) -> &io::Error {
-        match self {
-            Self::Pipe(source) | Self::Fork(source) | Self::Child { source, .. } => source,
-        }
-    }
-}
-
 /// A step of the child between fork and exec, as it reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -122,6 +112,12 @@ impl std::fmt::Display for Step {
 /// `LISTEN_PID=` with room for the largest pid and the final NUL; the child writes its digits.
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 const LISTEN_PID_BYTES: usize = LISTEN_PID.len() + 11;
+
+/// The kernel's `struct sigaction` is four words at most; all zeroes is the default action.
+const SIGACTION_WORDS: usize = 4;
+
+/// The highest signal number of Linux.
+const LAST_SIGNAL: c_int = 64;
 
 /// Length of a child's report: the step, then `errno`.
 const REPORT_BYTES: usize = 1 + size_of::<c_int>();
@@ -223,8 +219,16 @@ unsafe fn run_child(
                 break 'failed Step::Descriptors;
             }
             // Rust ignores SIGPIPE, and whoever started us may have ignored others.
-            for signal in 1..=libc::SIGRTMAX() {
-                libc::signal(signal, libc::SIG_DFL);
+            // The bare call, because the C library keeps two of the real-time signals to itself.
+            let default = [0_u64; SIGACTION_WORDS];
+            for signal in 1..=LAST_SIGNAL {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    default.as_ptr(),
+                    ptr::null_mut::<u64>(),
+                    size_of::<u64>(),
+                );
             }
             let mut none = MaybeUninit::<libc::sigset_t>::zeroed().assume_init();
             libc::sigemptyset(&raw mut none);

@@ -208,7 +208,12 @@ impl Worker {
         })
         .map_err(|source| StartError::Child { program: launch.program.clone(), source })?;
         let fd_watch = FdWatch::open(child.pid(), launch.method)
-            .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "worker's descriptors cannot be counted"))
+            .inspect_err(|error| {
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "worker's descriptors cannot be counted"
+                )
+            })
             .ok();
         Ok(Self {
             serial,

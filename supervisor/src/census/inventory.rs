@@ -140,7 +140,11 @@ fn lines(
     let mut lines: Vec<Count> = now
         .iter()
         .map(|(name, &count)| Count { name: name.clone(), count, growth: growth(name, count) })
-        .chain(gone.map(|(name, _)| Count { name: name.clone(), count: 0, growth: growth(name, 0) }))
+        .chain(gone.map(|(name, _)| Count {
+            name: name.clone(),
+            count: 0,
+            growth: growth(name, 0),
+        }))
         .collect();
     match order {
         Order::Count => lines.sort_by_key(|line| (Reverse(line.count), Reverse(line.growth))),
@@ -171,8 +175,10 @@ mod tests {
 
     #[test]
     fn sorted_by_count_or_by_growth() {
-        let ready = inventory(&[("file", "/db", 9), ("tcp", "tcp 1.2.3.4:1", 2), ("pipe", "pipe", 3)]);
-        let now = inventory(&[("file", "/db", 9), ("tcp", "tcp 1.2.3.4:1", 7), ("unix", "unix x", 1)]);
+        let ready =
+            inventory(&[("file", "/db", 9), ("tcp", "tcp 1.2.3.4:1", 2), ("pipe", "pipe", 3)]);
+        let now =
+            inventory(&[("file", "/db", 9), ("tcp", "tcp 1.2.3.4:1", 7), ("unix", "unix x", 1)]);
         let census = now.census(subject(), Some(&ready), Order::Count);
         assert_eq!(census.open, 17);
         assert_eq!(

@@ -23,10 +23,8 @@ pub(super) enum Link {
 impl Link {
     /// Understands every text; what is new to it becomes a kind of its own.
     pub(super) fn parse(text: &str) -> Self {
-        let other = |kind: &str, target: &str| Self::Other {
-            kind: shorten(kind),
-            target: shorten(target),
-        };
+        let other =
+            |kind: &str, target: &str| Self::Other { kind: shorten(kind), target: shorten(target) };
         if let Some(name) = text.strip_prefix("/memfd:") {
             let name = name.strip_suffix(" (deleted)").unwrap_or(name);
             return other("memfd", &format!("memfd:{name}"));

@@ -58,7 +58,8 @@ fn read_inet(
     let mut listening = HashSet::new();
     for line in lines.lines().map_while(Result::ok) {
         let mut fields = line.split_ascii_whitespace();
-        let Some((local, remote)) = fields.nth(1).and_then(address).zip(fields.next().and_then(address))
+        let Some((local, remote)) =
+            fields.nth(1).and_then(address).zip(fields.next().and_then(address))
         else {
             continue;
         };

@@ -68,12 +68,7 @@ enum State {
 }
 
 impl Client {
-    pub(super) fn new(
-        socket: OwnedFd,
-        serial: u64,
-        permission: Permission,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(socket: OwnedFd, serial: u64, permission: Permission, now: Instant) -> Self {
         Self {
             socket,
             serial,
@@ -148,7 +143,7 @@ impl Client {
                 || self.input.len() > MAX_REQUEST_BYTES)
     }
 
-    /// Takes the next line as a request. [`None`] when the client is done.
+    /// Takes the next line as a request. [`None`] for an empty line, and when the client is done.
     pub(super) fn take_request(&mut self) -> Option<Asked> {
         let line = match self.input.iter().position(|&byte| byte == b'\n') {
             Some(end) => {
@@ -166,9 +161,12 @@ impl Client {
             }
             None => std::mem::take(&mut self.input),
         };
-        if line.is_empty() && self.half_closed && self.input.is_empty() {
+        if line.is_empty() {
+            if !self.half_closed || !self.input.is_empty() {
+                return None;
+            }
             // Nothing more will come. One who never asked wants to know the status.
-            self.state = if self.has_asked { State::Dead } else { State::Closing };
+            self.state = State::Closing;
             return (!self.has_asked).then_some(Asked::Request(Request::Status));
         }
         self.has_asked = true;
@@ -254,5 +252,20 @@ impl Client {
             }
         }
         self.output = Vec::new();
+        if self.state == State::Closing {
+            self.discard();
+        }
+    }
+
+    /// Reads away what was said too much: a Unix socket that is closed with unread words resets
+    /// its peer, who might lose our last ones. Bounded: who says megabytes is reset.
+    fn discard(&self) {
+        let mut chunk = [0; MAX_REQUEST_BYTES];
+        for _ in 0..16 {
+            match rustix::net::recv(&self.socket, &mut chunk, RecvFlags::DONTWAIT) {
+                Ok((length, _)) if length > 0 => {}
+                _ => return,
+            }
+        }
     }
 }

@@ -48,9 +48,8 @@ impl EventLoop {
     fn spawn(&mut self, generation: u64, predecessor: Option<u64>) -> Event {
         self.next_serial += 1;
         let serial = self.next_serial;
-        let started =
-            Worker::start(&self.launch, &self.sockets, serial, generation, predecessor)
-                .and_then(|worker| self.watch(worker));
+        let started = Worker::start(&self.launch, &self.sockets, serial, generation, predecessor)
+            .and_then(|worker| self.watch(worker));
         match started {
             Ok(worker) => {
                 let pid = worker.child.number();
@@ -73,10 +72,8 @@ impl EventLoop {
 
     fn watch(&self, mut worker: Worker) -> Result<Worker, StartError> {
         let pidfd = worker.child.pidfd();
-        let watched = self
-            .poller
-            .watch(pidfd, Token::Death(worker.serial), EventFlags::IN)
-            .and_then(|()| {
+        let watched =
+            self.poller.watch(pidfd, Token::Death(worker.serial), EventFlags::IN).and_then(|()| {
                 let socket = worker.control.socket();
                 self.poller.watch(socket, Token::Control(worker.serial), EventFlags::IN)
             });
@@ -113,10 +110,8 @@ impl EventLoop {
     /// Takes a post-mortem while the patient lives. It is written to disk after this step.
     fn examine(&mut self, generation: u64, reason: Reason, detail: String) {
         let (current, predecessor) = self.policy.workers(self.clock.now());
-        let view = [current, predecessor]
-            .into_iter()
-            .flatten()
-            .find(|view| view.generation == generation);
+        let view =
+            [current, predecessor].into_iter().flatten().find(|view| view.generation == generation);
         let worker = self.crew.iter().find(|worker| worker.generation == generation);
         let (Some(view), Some(worker)) = (view, worker) else { return };
         let inventory = match census::take(worker.child.pid()) {

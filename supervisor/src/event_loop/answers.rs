@@ -76,9 +76,8 @@ impl EventLoop {
 
     fn census(&self) -> Reply {
         let (current, _) = self.policy.workers(self.clock.now());
-        let worker = current.and_then(|view| {
-            self.crew.iter().find(|worker| worker.generation == view.generation)
-        });
+        let worker = current
+            .and_then(|view| self.crew.iter().find(|worker| worker.generation == view.generation));
         let Some(worker) = worker else {
             return error(ErrorCode::Unavailable, "there is no worker now");
         };

@@ -91,7 +91,7 @@ impl EventLoop {
     }
 
     /// Counts and drops what a worker should not have said; logs it at a bounded rate.
-    fn refuse(&mut self, serial: u64, why: &dyn std::error::Error) {
+    fn refuse(&mut self, serial: u64, why: &(dyn std::error::Error + 'static)) {
         let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
