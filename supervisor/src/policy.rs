@@ -4,8 +4,10 @@
 //! loop turns the world into [`Event`]s, executes [`Action`]s in order, and sleeps until
 //! [`Policy::deadline`].
 //!
-//! At most two workers live at once: the *current* one (starting or ready) and its *predecessor*
-//! (draining or killed), or a ready current one and a starting *replacement*.
+//! At most two workers live at once, and at most one of them is to stay (the *heir*): it starts or
+//! serves, and nothing speaks against it. Whenever there is no heir and room for one, a worker is
+//! started, at once or when the backoff is over. That single rule makes replacements, restarts
+//! after crashes and queued requests.
 //!
 //! ```text
 //!                 spawn                ready
@@ -25,255 +27,99 @@
 //!
 //! | Event | starting | ready | draining | killed |
 //! |---|---|---|---|---|
-//! | `Ready` | becomes current; a predecessor is drained; census, baseline | ignored | ignored | ignored |
-//! | count past threshold | ignored until ready | census, spawn replacement | past ceiling: nothing more | - |
-//! | count past ceiling | census, drain (it is a crash of the start) | census, spawn replacement, drain now | - | - |
-//! | no hello or ready within `start_timeout` | kill; crash | - | - | - |
-//! | part late, accept queue stalled, probe failed twice | - | census, spawn replacement, drain now | - | - |
-//! | `Exited` | crash; backoff; spawn | crash; spawn | record; tell successor | record; tell successor |
+//! | `Hello` | renamed; later proposals are above; below the proposed one: kill, crash | - | - | - |
+//! | `Ready` | after hello: becomes current; a predecessor is drained; census, count for the baseline | - | - | - |
+//! | `Heartbeat` | count | count; parts are late from here | count | - |
+//! | `HighDescriptor` | count | count | - | - |
+//! | count past threshold, or twice past unexplained | - | post-mortem, spawn; drain when the replacement is ready or at `start_timeout` | - | - |
+//! | count past ceiling | post-mortem, drain; paced as a crash | post-mortem, drain now, spawn | - | - |
+//! | `start_timeout` over | kill; crash | a leak that waits for its replacement is drained | - | - |
+//! | part late, accept queue stalled, probe failed twice | - | post-mortem, drain now, spawn | - | - |
+//! | `Draining` | crash; drain | unasked: crash, drain, spawn; waiting for its replacement: drain | - | - |
+//! | `SpawnFailed` | crash | - | - | - |
+//! | `Exited` | crash; backoff; spawn | crash, unless it was to go; spawn | record; tell successor | record; tell successor |
 //! | grace over | - | - | kill | - |
+//! | `Restart` | it is the answer | spawn; drain when the replacement is ready | - | - |
+//! | `Reload` | replaced as soon as it is ready | spawn; drain when the replacement is ready | - | - |
 //! | `Stop` | drain | drain | goes on | goes on |
+//!
+//! What the table leaves open:
+//!
+//! - **Urgency.** `requested` < `fd_unexplained`, `fd_threshold` < `fd_ceiling`, `unhealthy`. A
+//!   worker that is to go already is only decided on again by something more urgent; what it
+//!   means for the worker is of the later decision, and so is its record.
+//! - **A replacement that fails to start** counts as a crash. A leaking worker is drained all the
+//!   same, `start_timeout` after the decision, because the leak goes on. One that was only to be
+//!   replaced by request goes on serving: a configuration that cannot start takes nobody's
+//!   service away. [`Policy::last_error`] says what happened.
+//! - **Two restarts** are one while the first is on its way: the worker that starts is new to both.
+//!   A reload is another matter: a worker that starts may have read the old configuration. It is
+//!   replaced when it is ready, so one more replacement is queued, never two. Either asks for a
+//!   start at once where a backoff was waited for.
+//! - **A third worker** is never started: a serving worker that must go while its predecessor still
+//!   drains is replaced when the predecessor is dead, at most `grace` later. Meanwhile connections
+//!   wait in the held queue.
+//! - **Crashes in a row** end when a worker that is ready has lived for `stable_after`. Replacements
+//!   for leaks and by request are no crashes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use evonic_shared::{
-    control::Part,
     reason::Reason,
-    status::{Exit, PartHealth, State, WorkerState},
+    status::{Exit, State, WorkerState},
+};
+
+mod accept;
+mod action;
+mod backoff;
+mod event;
+mod growth;
+mod health;
+mod pace;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transitions;
+mod view;
+mod wording;
+mod worker;
+
+pub use action::{Action, Record};
+pub use event::Event;
+pub use settings::Settings;
+pub use view::View;
+
+use self::{
+    accept::AcceptQueue,
+    backoff::Backoff,
+    worker::{Phase, Worker},
 };
 
 /// Time since the supervisor's start: the event loop's monotonic clock, the tests' virtual one.
 pub type Instant = Duration;
 
-/// Settings of the policy, from the configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// `fd.threshold`.
-    pub threshold: u32,
-    /// `fd.ceiling`.
-    pub ceiling: u32,
-    /// `fd.unexplained`.
-    pub unexplained: u32,
-    /// `fd.min_interval`.
-    pub min_interval: Duration,
-    /// `fd.max_interval`.
-    pub max_interval: Duration,
-    /// `supervisor.grace`.
-    pub grace: Duration,
-    /// `supervisor.start_timeout`.
-    pub start_timeout: Duration,
-    /// `supervisor.heartbeat_timeout`.
-    pub heartbeat_timeout: Duration,
-    /// `supervisor.accept_stall`.
-    pub accept_stall: Duration,
-    /// `supervisor.backoff_base`.
-    pub backoff_base: Duration,
-    /// `supervisor.backoff_cap`.
-    pub backoff_cap: Duration,
-    /// `supervisor.stable_after`.
-    pub stable_after: Duration,
-    /// `supervisor.crash_loop_after`.
-    pub crash_loop_after: u32,
-}
+/// The most workers alive at once.
+const MOST_ALIVE: usize = 2;
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A `Spawn` succeeded.
-    Spawned {
-        /// The generation that the action named.
-        generation: u64,
-        /// Its pid.
-        pid: u32,
-    },
-    /// A `Spawn` failed: nothing runs.
-    SpawnFailed {
-        /// The generation that the action named.
-        generation: u64,
-        /// The operating system's word.
-        error: String,
-    },
-    /// First message of a worker. Its generation may differ from the proposed one.
-    Hello {
-        /// The proposed generation.
-        proposed: u64,
-        /// The generation it took.
-        generation: u64,
-        /// The most descriptors it will own.
-        budget: u32,
-    },
-    /// It serves.
-    Ready {
-        /// Which.
-        generation: u64,
-    },
-    /// It proved its parts.
-    Heartbeat {
-        /// Which.
-        generation: u64,
-        /// Age of each part's last proof.
-        age: BTreeMap<Part, Duration>,
-    },
-    /// It stopped accepting.
-    Draining {
-        /// Which.
-        generation: u64,
-    },
-    /// Its descriptors were counted, and its ledger page read, at this instant.
-    Counted {
-        /// Which.
-        generation: u64,
-        /// Open, from `/proc`.
-        open: u32,
-        /// Owned, from the page.
-        owned: u32,
-    },
-    /// One of its gates was handed a descriptor numbered past the threshold: count now.
-    HighDescriptor {
-        /// Which.
-        generation: u64,
-    },
-    /// The accept queues of the held listeners, all together.
-    AcceptQueue {
-        /// Connections that wait.
-        waiting: u32,
-    },
-    /// The probe of a ready worker answered 200 in time, or did not.
-    Probe {
-        /// Which.
-        generation: u64,
-        /// Whether it was answered with 200.
-        answered: bool,
-    },
-    /// A worker is dead and reaped.
-    Exited {
-        /// Which.
-        generation: u64,
-        /// How.
-        exit: Exit,
-    },
-    /// An operator asked for a new worker.
-    Restart,
-    /// The configuration was read again: these hold from now on; the worker is replaced.
-    Reload(Settings),
-    /// SIGTERM, SIGINT or `drain`.
-    Stop,
-    /// A deadline passed.
-    Timer,
-}
-
-/// What to do, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Start a worker and propose this generation. Answered by `Spawned` or `SpawnFailed`.
-    Spawn {
-        /// The generation to propose.
-        generation: u64,
-        /// The worker that lives beside it.
-        predecessor: Option<u64>,
-    },
-    /// Count this worker's descriptors and read its page. Answered by `Counted`.
-    Count {
-        /// Which.
-        generation: u64,
-    },
-    /// Take the census that later ones are compared with.
-    CensusReady {
-        /// Which.
-        generation: u64,
-    },
-    /// Take the census of a post-mortem and keep it as a file.
-    PostMortem {
-        /// Which.
-        generation: u64,
-        /// Why.
-        reason: Reason,
-        /// The finding in a sentence.
-        detail: String,
-    },
-    /// Say drain on the control channel and send SIGTERM through the pidfd.
-    Drain {
-        /// Which.
-        generation: u64,
-        /// Why.
-        reason: Reason,
-    },
-    /// Send SIGKILL through the pidfd and to the process group.
-    Kill {
-        /// Which.
-        generation: u64,
-    },
-    /// Say on the control channel of `to` that `gone` is dead and reaped.
-    PredecessorGone {
-        /// Whom to tell.
-        to: u64,
-        /// Who is dead.
-        gone: u64,
-    },
-    /// Keep a replacement in the history and its counters. `Reason::Stop` is logged only.
-    Record(Record),
-    /// Status changed: tell watchers and systemd.
-    Changed,
-    /// Every worker is dead: end the supervisor.
-    Exit,
-}
-
-/// A finished replacement: the policy's part of a history entry.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    /// Who went.
-    pub generation: u64,
-    /// Its pid; 0 when it was never started.
-    pub pid: u32,
-    /// Why.
-    pub reason: Reason,
-    /// The finding in a sentence.
-    pub detail: String,
-    /// How it ended.
-    pub exit: Exit,
-    /// Descriptors open at the decision.
-    pub fd_open: u32,
-    /// From the decision to the death.
-    pub took: Duration,
-    /// From its start to its death.
-    pub lived: Duration,
-    /// When it was decided.
-    pub decided_at: Instant,
-}
-
-/// What status shows of one worker.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// Its generation.
-    pub generation: u64,
-    /// Its pid.
-    pub pid: u32,
-    /// What it is doing.
-    pub state: WorkerState,
-    /// When it was started.
-    pub started_at: Instant,
-    /// When its last heartbeat came.
-    pub heartbeat_at: Option<Instant>,
-    /// Health by part, at `now`.
-    pub health: BTreeMap<Part, PartHealth>,
-    /// Open descriptors at the last count.
-    pub open: u32,
-    /// Owned ones at the last count.
-    pub owned: u32,
-    /// Open and not owned when it became ready.
-    pub baseline: Option<u32>,
-    /// Its declared budget.
-    pub budget: Option<u32>,
-    /// Growth of what is not owned, descriptors a second; 0 when flat.
-    pub per_second: f64,
-    /// Until the threshold at that growth.
-    pub to_threshold: Option<Duration>,
-}
+/// A step that comes later than this after its deadline proves that the supervisor itself did not
+/// run (it was stopped, frozen or starved): nobody is blamed for what could not be heard meanwhile.
+const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// The supervisor's state machine.
 #[derive(Debug)]
 pub struct Policy {
     settings: Settings,
+    /// Every worker alive, the oldest first; at most one of them is an heir (is to stay).
+    workers: Vec<Worker>,
+    /// Above every generation that ever was.
+    next_generation: u64,
+    backoff: Backoff,
+    accept: AcceptQueue,
+    /// A worker was ready once.
+    served: bool,
+    stopping: bool,
+    ended: bool,
+    last_error: Option<String>,
 }
 
 impl Policy {
@@ -281,47 +127,156 @@ impl Policy {
     /// ever was; `seed` is of the jitter.
     #[must_use]
     pub fn new(settings: Settings, next_generation: u64, seed: u64) -> (Self, Vec<Action>) {
-        let _ = (next_generation, seed);
-        (Self { settings }, todo!())
+        let mut policy = Self {
+            settings,
+            workers: Vec::with_capacity(MOST_ALIVE),
+            next_generation,
+            backoff: Backoff::new(seed),
+            accept: AcceptQueue::default(),
+            served: false,
+            stopping: false,
+            ended: false,
+            last_error: None,
+        };
+        let mut actions = Vec::new();
+        policy.replace_missing(Instant::ZERO, &mut actions);
+        actions.push(Action::Changed);
+        (policy, actions)
     }
 
     /// What this event asks for. `now` never goes back.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        let _ = (&self.settings, event, now);
-        todo!()
+        let mut actions = Vec::new();
+        if self.ended {
+            return actions;
+        }
+        let before = self.outline();
+        if self.deadline().is_some_and(|deadline| now > deadline + OVERSLEPT) {
+            self.excuse(now);
+        }
+        self.calm(now);
+        self.handle(event, now, &mut actions);
+        self.handle_due(now, &mut actions);
+        self.replace_missing(now, &mut actions);
+        if self.outline() != before {
+            actions.push(Action::Changed);
+        }
+        if self.stopping && self.workers.is_empty() {
+            self.ended = true;
+            actions.push(Action::Exit);
+        }
+        actions
     }
 
     /// When to send [`Event::Timer`] at the latest: the next count, grace, start timeout, late
     /// heartbeat, backoff. Each heartbeat moves it, so that an idle pair sleeps until the next
     /// heartbeat. [`None`] when nothing is awaited.
+    ///
+    /// Always later than the `now` of the last step, so a loop that sleeps until then and sends
+    /// [`Event::Timer`] never spins. What came on a channel goes first: a heartbeat that waits in
+    /// a socket is not late.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let workers = self.workers.iter().filter_map(|worker| worker.due_at(&self.settings));
+        workers.chain(self.next_start()).chain(self.accept.look_at()).min()
     }
 
     /// What the supervisor is doing.
     #[must_use]
     pub fn state(&self) -> State {
-        todo!()
+        let heir = self.workers.iter().find(|worker| worker.is_heir());
+        let serves = heir.is_some_and(|heir| heir.phase == Phase::Ready);
+        if self.stopping {
+            State::Stopping
+        } else if !serves && self.backoff.is_loop(&self.settings) {
+            State::CrashLoop
+        } else if !self.served {
+            State::Starting
+        } else if serves && self.workers.len() == 1 {
+            State::Running
+        } else {
+            State::Recycling
+        }
     }
 
     /// The worker that serves or is to serve next, and the one that is ending.
+    ///
+    /// While a replacement starts, the first is the replacement and the second the worker that
+    /// serves until then.
     #[must_use]
     pub fn workers(&self, now: Instant) -> (Option<View>, Option<View>) {
-        let _ = now;
-        todo!()
+        let view = |worker: &Worker| worker.view(now, &self.settings);
+        match self.workers.as_slice() {
+            [] => (None, None),
+            [only] if only.is_ending() => (None, Some(view(only))),
+            [only] => (Some(view(only)), None),
+            [older, newer, ..] if newer.is_ending() && !older.is_ending() => {
+                (Some(view(older)), Some(view(newer)))
+            }
+            [older, newer, ..] => (Some(view(newer)), Some(view(older))),
+        }
     }
 
     /// When the next start is due, while backing off.
     #[must_use]
     pub fn next_start(&self) -> Option<Instant> {
-        todo!()
+        self.backoff.next_start().filter(|_| self.may_start())
     }
 
     /// Why the last start failed.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
-        todo!()
+        self.last_error.as_deref()
+    }
+
+    /// Whether a worker is missing and there is room for one.
+    fn may_start(&self) -> bool {
+        !self.stopping
+            && self.workers.len() < MOST_ALIVE
+            && !self.workers.iter().any(Worker::is_heir)
+    }
+
+    /// Starts the worker that is missing, if it is time.
+    fn replace_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if !self.may_start() || self.backoff.next_start().is_some_and(|start| now < start) {
+            return;
+        }
+        self.backoff.started();
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        let predecessor = self.workers.last().map(|worker| worker.generation);
+        self.workers.push(Worker::new(generation, now, &self.settings));
+        actions.push(Action::Spawn { generation, predecessor });
+    }
+
+    /// Ends the row of crashes when a worker has served long enough.
+    fn calm(&mut self, now: Instant) {
+        for worker in &mut self.workers {
+            let old = now >= worker.started_at + self.settings.stable_after;
+            if worker.phase == Phase::Ready && old && !worker.stable {
+                worker.stable = true;
+                self.backoff.calm();
+            }
+        }
+    }
+
+    /// The supervisor did not run for a while: proofs are due from now on.
+    fn excuse(&mut self, now: Instant) {
+        self.accept.clear();
+        for worker in &mut self.workers {
+            worker.health.begin(now);
+        }
+    }
+
+    /// What [`Action::Changed`] is about: states, not figures.
+    fn outline(&self) -> Outline {
+        let workers = self.workers.iter().map(|worker| {
+            let reason = worker.decision.as_ref().map(|decision| decision.reason);
+            (worker.generation, worker.pid, worker.state(), reason)
+        });
+        (self.state(), workers.collect(), self.next_start(), self.last_error.is_some())
     }
 }
+
+type Outline = (State, Vec<(u64, u32, WorkerState, Option<Reason>)>, Option<Instant>, bool);

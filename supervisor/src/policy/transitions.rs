@@ -1,0 +1,382 @@
+//! The transitions: what each event does to the table of workers, and what time alone does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use evonic_shared::control::Part;
+
+use super::{
+    Action, Event, Exit, Instant, MOST_ALIVE, Phase, Policy, Reason, Settings, Worker, wording,
+    worker::{Decision, Finding},
+};
+
+type Actions = Vec<Action>;
+
+/// The highest generation a worker may take: the store keeps generations as signed 64 bits, and
+/// proposals must be able to grow.
+const HIGHEST_GENERATION: u64 = i64::MAX as u64;
+
+const RELOADED: &str = "the configuration was read again";
+
+impl Policy {
+    /// One event. Those that name an unknown generation are ignored.
+    pub(super) fn handle(&mut self, event: Event, now: Instant, actions: &mut Actions) {
+        match event {
+            Event::Spawned { generation, pid } => self.spawned(generation, pid, now, actions),
+            Event::SpawnFailed { generation, error } => {
+                self.spawn_failed(generation, error, now, actions);
+            }
+            Event::Hello { proposed, generation, budget } => {
+                self.hello(proposed, generation, budget, now, actions);
+            }
+            Event::Ready { generation } => self.ready(generation, now, actions),
+            Event::Heartbeat { generation, age } => self.heartbeat(generation, age, now, actions),
+            Event::Draining { generation } => self.draining(generation, now, actions),
+            Event::Counted { generation, open, owned } => {
+                self.counted(generation, open, owned, now, actions);
+            }
+            Event::HighDescriptor { generation } => self.high(generation, now, actions),
+            Event::AcceptQueue { waiting } => self.accept_queue(waiting, now, actions),
+            Event::Probe { generation, answered } => {
+                self.probe(generation, answered, now, actions);
+            }
+            Event::Exited { generation, exit } => self.exited(generation, exit, now, actions),
+            Event::Restart => self.restart(now),
+            Event::Reload(settings) => self.reload(settings, now),
+            Event::Stop => self.stop(now, actions),
+            Event::Timer => {}
+        }
+    }
+
+    /// What is due at `now`, whichever event came.
+    pub(super) fn handle_due(&mut self, now: Instant, actions: &mut Actions) {
+        for at in 0..self.workers.len() {
+            match self.workers[at].phase {
+                Phase::Spawning | Phase::Killed => {}
+                Phase::Starting => self.starting_due(at, now, actions),
+                Phase::Ready => self.ready_due(at, now, actions),
+                Phase::Draining { kill_at } if now >= kill_at => self.kill(at, actions),
+                Phase::Draining { .. } => {}
+            }
+        }
+        self.look_due(now, actions);
+    }
+
+    fn starting_due(&mut self, at: usize, now: Instant, actions: &mut Actions) {
+        let worker = &self.workers[at];
+        if now >= worker.started_at + self.settings.start_timeout {
+            let missing = if worker.budget.is_some() { "not ready" } else { "no hello" };
+            let detail =
+                format!("{missing} within {}", wording::seconds(self.settings.start_timeout));
+            self.fail_start(at, Reason::Crash, detail, now);
+            self.kill(at, actions);
+        } else if now >= worker.pace.due() {
+            self.count(at, false, now, actions);
+        }
+    }
+
+    fn ready_due(&mut self, at: usize, now: Instant, actions: &mut Actions) {
+        let worker = &self.workers[at];
+        if let Some(detail) = worker.health.finding(now, self.settings.heartbeat_timeout) {
+            self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
+        }
+        let worker = &self.workers[at];
+        if worker.drain_at(&self.settings).is_some_and(|drain_at| now >= drain_at) {
+            self.drain(at, now, actions);
+        }
+        let worker = &self.workers[at];
+        if worker.phase == Phase::Ready && now >= worker.pace.due() {
+            self.count(at, false, now, actions);
+        }
+    }
+
+    /// A queue that is not empty is looked at again: each count comes with a look.
+    fn look_due(&mut self, now: Instant, actions: &mut Actions) {
+        if self.accept.look_at().is_none_or(|look_at| now < look_at) {
+            return;
+        }
+        match self.acceptor() {
+            Some(at) => {
+                self.accept.asked(now, self.settings.accept_stall);
+                self.count(at, false, now, actions);
+            }
+            None => self.accept.clear(),
+        }
+    }
+
+    fn spawned(&mut self, generation: u64, pid: u32, now: Instant, actions: &mut Actions) {
+        let Some(at) = self.find_in(generation, Phase::Spawning) else { return };
+        let worker = &mut self.workers[at];
+        worker.pid = pid;
+        worker.started_at = now;
+        worker.phase = Phase::Starting;
+        worker.health.begin(now);
+        worker.pace.asked(now, false, &self.settings);
+        if let Some(gone) = worker.untold.take() {
+            actions.push(Action::PredecessorGone { to: generation, gone });
+        }
+        if worker.decision.is_some() {
+            self.drain(at, now, actions);
+        }
+    }
+
+    fn spawn_failed(
+        &mut self,
+        generation: u64,
+        error: String,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        if self.find_in(generation, Phase::Spawning).is_some() {
+            self.exited(generation, Exit::NotStarted { error }, now, actions);
+        }
+    }
+
+    fn hello(
+        &mut self,
+        proposed: u64,
+        generation: u64,
+        budget: u32,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        let Some(at) = self.find_in(proposed, Phase::Starting) else { return };
+        let worker = &mut self.workers[at];
+        if worker.budget.is_some() {
+            return;
+        }
+        if !(proposed..=HIGHEST_GENERATION).contains(&generation) {
+            let detail = format!("took generation {generation} where {proposed} was proposed");
+            self.fail_start(at, Reason::Crash, detail, now);
+            self.kill(at, actions);
+            return;
+        }
+        worker.budget = Some(budget);
+        worker.generation = generation;
+        self.next_generation = self.next_generation.max(generation + 1);
+    }
+
+    fn ready(&mut self, generation: u64, now: Instant, actions: &mut Actions) {
+        let Some(at) = self.find_in(generation, Phase::Starting) else { return };
+        if self.workers[at].budget.is_none() {
+            return;
+        }
+        self.workers[at].ready(now);
+        self.served = true;
+        self.last_error = None;
+        self.accept.clear();
+        actions.push(Action::CensusReady { generation });
+        self.count(at, false, now, actions);
+        for other in 0..self.workers.len() {
+            if other != at && self.workers[other].phase == Phase::Ready {
+                self.drain(other, now, actions);
+            }
+        }
+        if self.workers[at].stale {
+            self.workers[at].decide(Reason::Requested, RELOADED.to_owned(), now);
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        generation: u64,
+        age: BTreeMap<Part, Duration>,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        let Some(at) = self.alive(generation) else { return };
+        self.workers[at].health.heartbeat(now, age);
+        self.count(at, true, now, actions);
+    }
+
+    /// A worker that stops although nobody told it to ends by itself.
+    fn draining(&mut self, generation: u64, now: Instant, actions: &mut Actions) {
+        let Some(at) = self.alive(generation).filter(|at| !self.workers[*at].is_ending()) else {
+            return;
+        };
+        if self.workers[at].decision.is_none() {
+            self.crash(at, "stopped accepting, and nobody had told it to".to_owned(), now);
+        }
+        self.drain(at, now, actions);
+    }
+
+    fn counted(
+        &mut self,
+        generation: u64,
+        open: u32,
+        owned: u32,
+        now: Instant,
+        actions: &mut Actions,
+    ) {
+        let Some(at) = self.alive(generation) else { return };
+        if let Some(finding) = self.workers[at].counted(now, open, owned, &self.settings) {
+            self.find(at, finding, now, actions);
+        }
+    }
+
+    fn high(&mut self, generation: u64, now: Instant, actions: &mut Actions) {
+        if let Some(at) = self.alive(generation).filter(|at| !self.workers[*at].is_ending()) {
+            self.count(at, false, now, actions);
+        }
+    }
+
+    fn accept_queue(&mut self, waiting: u32, now: Instant, actions: &mut Actions) {
+        let Some(at) = self.acceptor() else { return self.accept.clear() };
+        if let Some(detail) = self.accept.seen(waiting, now, self.settings.accept_stall) {
+            self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
+        }
+    }
+
+    fn probe(&mut self, generation: u64, answered: bool, now: Instant, actions: &mut Actions) {
+        let Some(at) = self.find_in(generation, Phase::Ready) else { return };
+        if let Some(detail) = self.workers[at].health.probe(answered) {
+            self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
+        }
+    }
+
+    fn exited(&mut self, generation: u64, exit: Exit, now: Instant, actions: &mut Actions) {
+        let Some(at) = self.position(generation) else { return };
+        if self.workers[at].decision.is_none() {
+            let served = self.workers[at].phase == Phase::Ready;
+            let when =
+                if served || self.workers[at].pid == 0 { "" } else { " before it was ready" };
+            self.crash(at, format!("{}{when}", wording::end(&exit)), now);
+        }
+        let mut worker = self.workers.remove(at);
+        let decision = worker.decision.take().expect("one that had none has just crashed");
+        actions.push(Action::Record(worker.record(decision, exit, now)));
+        for survivor in &mut self.workers {
+            match survivor.phase {
+                Phase::Spawning => survivor.untold = Some(generation),
+                _ => {
+                    let to = survivor.generation;
+                    actions.push(Action::PredecessorGone { to, gone: generation });
+                }
+            }
+        }
+    }
+
+    /// A new worker is wanted. One that is on its way is the answer.
+    fn restart(&mut self, now: Instant) {
+        self.backoff.hurry();
+        self.request("an operator asked for it", now);
+    }
+
+    /// New settings: a worker that starts with the old ones is replaced as soon as it is ready.
+    fn reload(&mut self, settings: Settings, now: Instant) {
+        self.settings = settings;
+        self.backoff.hurry();
+        for worker in &mut self.workers {
+            worker.stale = worker.is_heir() && worker.is_starting();
+        }
+        self.request(RELOADED, now);
+    }
+
+    fn request(&mut self, detail: &str, now: Instant) {
+        if self.stopping {
+            return;
+        }
+        for worker in &mut self.workers {
+            if worker.is_heir() && worker.phase == Phase::Ready {
+                worker.decide(Reason::Requested, detail.to_owned(), now);
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Instant, actions: &mut Actions) {
+        self.stopping = true;
+        for at in 0..self.workers.len() {
+            let worker = &mut self.workers[at];
+            if worker.decision.is_none() {
+                worker.decide(Reason::Stop, "the supervisor stops".to_owned(), now);
+            }
+            if worker.phase != Phase::Spawning && !worker.is_ending() {
+                self.drain(at, now, actions);
+            }
+        }
+    }
+
+    /// A finding about a worker that starts or serves: kept if it is more urgent than what was
+    /// decided before.
+    fn find(&mut self, at: usize, finding: Finding, now: Instant, actions: &mut Actions) {
+        let Finding { reason, detail } = finding;
+        let starting = self.workers[at].phase == Phase::Starting;
+        if !starting && !self.workers[at].is_open_to(reason) {
+            return;
+        }
+        let generation = self.workers[at].generation;
+        actions.push(Action::PostMortem { generation, reason, detail: detail.clone() });
+        if starting {
+            self.fail_start(at, reason, detail, now);
+        } else {
+            self.workers[at].decide(reason, detail, now);
+        }
+        if starting || matches!(reason, Reason::FdCeiling | Reason::Unhealthy) {
+            self.drain(at, now, actions);
+        }
+    }
+
+    /// A worker ends by itself.
+    fn crash(&mut self, at: usize, detail: String, now: Instant) {
+        if self.workers[at].is_starting() {
+            self.fail_start(at, Reason::Crash, detail, now);
+        } else {
+            self.backoff.crashed(now, &self.settings);
+            self.last_error = Some(detail.clone());
+            self.workers[at].decide(Reason::Crash, detail, now);
+        }
+    }
+
+    /// A start failed. If it was to answer a request, the worker that serves goes on serving.
+    fn fail_start(&mut self, at: usize, reason: Reason, detail: String, now: Instant) {
+        self.backoff.crashed(now, &self.settings);
+        self.last_error = Some(detail.clone());
+        self.workers[at].decide(reason, detail, now);
+        for worker in &mut self.workers {
+            let requested = worker.decision.as_ref().is_some_and(|d| d.reason == Reason::Requested);
+            if worker.phase == Phase::Ready && requested {
+                worker.decision = None;
+            }
+        }
+    }
+
+    fn drain(&mut self, at: usize, now: Instant, actions: &mut Actions) {
+        let worker = &mut self.workers[at];
+        let Some(Decision { reason, .. }) = worker.decision else { return };
+        worker.phase = Phase::Draining { kill_at: now + self.settings.grace };
+        actions.push(Action::Drain { generation: worker.generation, reason });
+    }
+
+    fn kill(&mut self, at: usize, actions: &mut Actions) {
+        self.workers[at].phase = Phase::Killed;
+        actions.push(Action::Kill { generation: self.workers[at].generation });
+    }
+
+    fn count(&mut self, at: usize, rides: bool, now: Instant, actions: &mut Actions) {
+        let worker = &mut self.workers[at];
+        worker.pace.asked(now, rides, &self.settings);
+        actions.push(Action::Count { generation: worker.generation });
+    }
+
+    fn position(&self, generation: u64) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.generation == generation)
+    }
+
+    fn find_in(&self, generation: u64, phase: Phase) -> Option<usize> {
+        self.position(generation).filter(|at| self.workers[*at].phase == phase)
+    }
+
+    /// A worker that runs and was not killed.
+    fn alive(&self, generation: u64) -> Option<usize> {
+        self.position(generation)
+            .filter(|at| !matches!(self.workers[*at].phase, Phase::Spawning | Phase::Killed))
+    }
+
+    /// The worker that alone is to accept connections.
+    fn acceptor(&self) -> Option<usize> {
+        debug_assert!(self.workers.len() <= MOST_ALIVE);
+        if self.workers.iter().any(Worker::is_starting) {
+            return None;
+        }
+        self.workers.iter().position(|worker| worker.phase == Phase::Ready)
+    }
+}
