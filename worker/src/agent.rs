@@ -217,7 +217,7 @@ pub fn generations_folder(state_dir: &Path) -> PathBuf {
 }
 
 /// An error with its causes, as one sentence.
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,0 +1,45 @@
+use std::{
+    io::Read,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use super::*;
+
+const BODY: &str = "life::backstop::tests::body";
+
+/// A process that hangs in every way it can: in its main thread, and in a destructor.
+#[test]
+#[ignore = "run by the tests of this file in a process of its own"]
+fn body() {
+    let backstop = Backstop::start(log::Reader::File).unwrap();
+    let now = Instant::now();
+    backstop.arm(now + Duration::from_secs(3600), ExitCode::Software);
+    backstop.arm(now + Duration::from_millis(50), ExitCode::Backstop);
+    backstop.arm(now + Duration::from_secs(1800), ExitCode::Orphaned);
+    struct Hangs;
+    impl Drop for Hangs {
+        fn drop(&mut self) {
+            let forever = Mutex::new(());
+            let guard = forever.lock().unwrap();
+            drop(Condvar::new().wait(guard));
+        }
+    }
+    drop(Hangs);
+}
+
+#[test]
+fn it_ends_what_hangs_at_the_earliest_time_and_says_what_is_held() {
+    #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", BODY])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let status = process.wait().unwrap();
+    assert_eq!(status.code(), Some(i32::from(ExitCode::Backstop.code())), "{said}");
+    assert!(said.contains("ending now with code 86; it had not started yet"), "{said}");
+}

@@ -1,0 +1,85 @@
+//! A worker's life from ready to its end.
+
+use std::time::Duration;
+
+use evonic_shared::{control::FromWorker, exit::ExitCode};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    control::{Channel, Order},
+    start::Worker,
+    time::Timetable,
+};
+use crate::{agent::Agents, handles::Budget};
+
+/// What the runtime may take to end its tasks; blocking work that hangs does not keep it longer.
+const RUNTIME_END: Duration = Duration::from_millis(100);
+/// The shortest pause between two reports of a high descriptor.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Lives until ordered to end, and ends in order. The backstop was armed with the order.
+    pub(super) fn live(mut self) -> ExitCode {
+        let (why, grace) = self.runtime.block_on(obey(
+            &mut self.orders,
+            &self.parts.agents,
+            &self.channel,
+            &self.budget,
+        ));
+        let begun = Instant::now();
+        if let Err(error) = self.channel.send(&FromWorker::Draining) {
+            tracing::debug!(%error, "nobody hears that this worker drains");
+        }
+        drop(self.heart);
+        let patience = Timetable::of(grace).patience;
+        tracing::info!(reason = why, patience_ms = patience.as_millis(), "draining");
+        let (cut, (handed_over, left)) = self.runtime.block_on(async {
+            tokio::join!(self.parts.server.drain(patience), self.parts.agents.drain(patience))
+        });
+        self.parts.store.clone().close();
+        tracing::info!(
+            handed_over,
+            turns_left = left,
+            connections_cut = cut,
+            elapsed_ms = begun.elapsed().as_millis(),
+            "drained"
+        );
+        self.runtime.shutdown_timeout(RUNTIME_END);
+        self.control.end();
+        ExitCode::Ok
+    }
+}
+
+/// Obeys orders until one is to end: why, and how long until SIGKILL.
+async fn obey(
+    orders: &mut mpsc::Receiver<Order>,
+    agents: &Agents,
+    channel: &Channel,
+    budget: &Budget,
+) -> (String, Duration) {
+    let report = report_high_descriptors(channel, budget);
+    tokio::pin!(report);
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            () = &mut report => continue,
+        };
+        match order {
+            Some(Order::PredecessorGone(generation)) => agents.predecessor_gone(generation),
+            Some(Order::End { why, grace }) => return (why, grace),
+            // Without its control thread a worker can be told nothing any more.
+            None => return ("control thread lost".to_owned(), Duration::from_secs(5)),
+        }
+    }
+}
+
+/// Tells the supervisor at once when a gate was handed a descriptor numbered past the threshold.
+async fn report_high_descriptors(channel: &Channel, budget: &Budget) {
+    loop {
+        let number = budget.high_descriptor().await;
+        if let Err(error) = channel.send(&FromWorker::HighDescriptor { number }) {
+            tracing::debug!(%error, number, "high descriptor not reported");
+        }
+        tokio::time::sleep(REPORT_PAUSE).await;
+    }
+}
