@@ -29,6 +29,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Origin};
 pub use load::{DEFAULT_FILES, FILE_VARIABLE, LoadError, load};
@@ -126,6 +128,20 @@ pub struct Entry {
     pub value: Option<String>,
     /// Where the value comes from.
     pub origin: Origin,
+}
+
+/// `key`, `value` as the JSON that corresponds to its TOML, and `origin` in words.
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = self.value.as_ref().map(|text| {
+            text.parse::<toml::Value>().expect("values are written as TOML")
+        });
+        let mut entry = serializer.serialize_struct("Entry", 3)?;
+        entry.serialize_field("key", &self.key)?;
+        entry.serialize_field("value", &value)?;
+        entry.serialize_field("origin", &self.origin)?;
+        entry.end()
+    }
 }
 
 impl Config {

@@ -1,1 +1,176 @@
 //! The operator's command line.
+//!
+//! | Room | What it holds |
+//! |---|---|
+//! | [`command`] | what can be asked: subcommands, options, help |
+//! | [`terminal`] | where answers go: colour, width, escape sequences of others |
+//! | [`supervisor`] | the client of the status socket |
+//! | [`api`] | the client of the worker's HTTP over its Unix socket |
+//! | [`configuration`], [`status`], [`history`], [`census`], [`restart`] | the supervisor's side |
+//! | [`resources`], [`chat`] | the worker's side |
+//!
+//! # Invariants
+//! - What is rendered is a pure function of values, width and colour.
+//! - No command but `worker` opens the database: the console is a client like any other.
+
+mod api;
+mod census;
+mod chat;
+mod command;
+mod configuration;
+mod error;
+mod figures;
+mod history;
+mod resources;
+mod restart;
+mod status;
+mod supervisor;
+mod terminal;
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process,
+};
+
+use clap::{CommandFactory, Parser};
+use evonic_shared::{
+    config::{self, Environment, LoadError, Resolved},
+    exit::ExitCode,
+};
+
+use serde::Serialize;
+
+use api::Api;
+use command::{Arguments, Command};
+use error::ConsoleError;
+use terminal::Terminal;
+
+/// Runs the command line of this process to its end.
+#[must_use]
+pub fn main() -> process::ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+            // Nobody is left to tell when the terminal is gone.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let mut out = io::stdout();
+    let mut err = io::stderr();
+    let console = Console { out: &mut out, err: &mut err, terminal: Terminal::of_process() };
+    run(arguments, console).into()
+}
+
+/// Where a command writes.
+pub(crate) struct Console<'a> {
+    /// What was asked for.
+    out: &'a mut dyn Write,
+    /// What is said beside it.
+    err: &'a mut dyn Write,
+    /// What the two are connected to.
+    terminal: Terminal,
+}
+
+impl Console<'_> {
+    /// Writes what was asked for, at once.
+    fn print(&mut self, text: &str) -> Result<(), ConsoleError> {
+        self.out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush())
+            .map_err(ConsoleError::Output)
+    }
+
+    /// Says something beside it, at once.
+    fn say(&mut self, text: &str) {
+        // What is said beside the output is not worth failing for.
+        let _ = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
+    }
+}
+
+/// A value as one line of JSON.
+fn compact<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("wire types have string keys and no fallible fields")
+}
+
+/// A value as JSON for people.
+fn pretty<T: Serialize>(value: &T) -> String {
+    let mut text = serde_json::to_string_pretty(value)
+        .expect("wire types have string keys and no fallible fields");
+    text.push('\n');
+    text
+}
+
+fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
+    let result = match arguments.command {
+        None => console.print(command::FIRST_HELP).map(|()| ExitCode::Ok),
+        Some(command) => dispatch(command, arguments.config.as_deref(), &mut console),
+    };
+    result.unwrap_or_else(|error| {
+        if !error.is_closed_pipe() {
+            let report = error.report(console.terminal.err);
+            console.say(&report);
+        }
+        error.exit_code()
+    })
+}
+
+fn dispatch(
+    command: Command,
+    file: Option<&Path>,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, ConsoleError> {
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "evonic", &mut script);
+            console.print(&String::from_utf8_lossy(&script))?;
+            return Ok(ExitCode::Ok);
+        }
+        Command::Man { command } => return command::manual(&command, console),
+        Command::Config(options) => return configuration::run(&options, load(file), console),
+        _ => {}
+    }
+    let config = load(file)?.config;
+    match command {
+        Command::Worker => return Ok(crate::life::run(config)),
+        Command::Status(options) => status::run(&options, &config, console),
+        Command::History(options) => history::run(&options, &config, console),
+        Command::Census(options) => census::run(&options, &config, console),
+        Command::Restart(options) => restart::run(&options, &config, console),
+        Command::Agent(command) => {
+            on_runtime(resources::agent(command, &Api::of(&config), console))
+        }
+        Command::Session(command) => {
+            on_runtime(resources::session(command, &Api::of(&config), console))
+        }
+        Command::Chat(options) => {
+            return on_runtime(chat::run(&options, &Api::of(&config), console));
+        }
+        Command::Completions { .. } | Command::Man { .. } | Command::Config(_) => Ok(()),
+    }
+    .map(|()| ExitCode::Ok)
+}
+
+fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {
+    let uid = rustix::process::geteuid().as_raw();
+    // Without a current folder relative paths stay relative, and fail where they are used.
+    let folder = std::env::current_dir().unwrap_or_default();
+    let environment = Environment::new(std::env::vars_os(), uid, folder);
+    config::load(file, &environment, |path| std::fs::read_to_string(path))
+}
+
+fn on_runtime<T>(
+    command: impl Future<Output = Result<T, ConsoleError>>,
+) -> Result<T, ConsoleError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ConsoleError::Runtime)?;
+    let result = runtime.block_on(command);
+    // A read of the terminal cannot be interrupted: it is not waited for.
+    runtime.shutdown_background();
+    result
+}

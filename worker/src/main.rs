@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    evonic_shared::exit::ExitCode::Usage.into()
+    evonic::console::main()
 }

@@ -1,0 +1,267 @@
+//! The client of the worker's API: HTTP/1.1 over its Unix socket, one connection a request.
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use evonic_shared::config::Config;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, task::JoinSet, time::timeout};
+
+use super::error::ConsoleError;
+use crate::store::List;
+
+/// How long the worker may take to answer, beside what a request asks it to wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest answer that is read whole.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The first pause before a request is made again; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause before a request is made again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The worker's API.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    socket: PathBuf,
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The body.
+    pub(super) body: Incoming,
+    /// Serves the connection for as long as the answer lives.
+    _connection: JoinSet<()>,
+}
+
+/// A problem (RFC 9457), as far as it is shown.
+#[derive(Debug, Default, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Api {
+    /// The API of the worker that this configuration describes.
+    pub(super) fn of(config: &Config) -> Self {
+        Self { socket: config.runtime_dir.join("api.sock") }
+    }
+
+    /// Reads a resource; a passing failure is tried again for as long as `patience`.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        patience: Duration,
+    ) -> Result<T, ConsoleError> {
+        retry(patience, async || {
+            let request = request(Method::GET, path).body(Full::default());
+            decode(self.send(built(request)).await?).await
+        })
+        .await
+    }
+
+    /// Every entry of a list, page by page.
+    pub(super) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        patience: Duration,
+    ) -> Result<Vec<T>, ConsoleError> {
+        let mut entries = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page: List<T> = self.get(&format!("{path}?limit=200{after}"), patience).await?;
+            entries.extend(page.data);
+            match page.next {
+                Some(cursor) => after = format!("&after={}", cursor.0),
+                None => return Ok(entries),
+            }
+        }
+    }
+
+    /// Posts a body. With a key it is tried again after a passing failure, and takes effect once.
+    pub(super) async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        key: Option<(&str, Duration)>,
+    ) -> Result<T, ConsoleError> {
+        let body = serde_json::to_vec(body).expect("bodies have string keys");
+        let patience = key.map_or(Duration::ZERO, |(_, patience)| patience);
+        retry(patience, async || {
+            let mut request =
+                request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
+            if let Some((key, _)) = key {
+                request = request.header("idempotency-key", format!("\"{key}\""));
+            }
+            decode(self.send(built(request.body(Full::from(body.clone())))).await?).await
+        })
+        .await
+    }
+
+    /// Posts without a body to what may be asked for twice.
+    pub(super) async fn command(&self, path: &str, patience: Duration) -> Result<(), ConsoleError> {
+        retry(patience, async || {
+            let request = request(Method::POST, path).body(Full::default());
+            self.send(built(request)).await.map(drop)
+        })
+        .await
+    }
+
+    /// Deletes a resource.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), ConsoleError> {
+        let request = request(Method::DELETE, path).body(Full::default());
+        self.send(built(request)).await.map(drop)
+    }
+
+    /// Opens a stream of events, behind the event with this number.
+    pub(super) async fn events(&self, path: &str, after: u64) -> Result<Answer, ConsoleError> {
+        let request = request(Method::GET, path)
+            .header(header::ACCEPT, "text/event-stream")
+            .header("last-event-id", after)
+            .body(Full::default());
+        self.send(built(request)).await
+    }
+
+    /// Sends one request on a connection of its own; the answer to a refused one is an error.
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, ConsoleError> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let mut connections = JoinSet::new();
+        connections.spawn(async move {
+            // How the connection ends is seen by who reads the answer.
+            let _ = connection.await;
+        });
+        let response = timeout(PATIENCE, sender.send_request(request))
+            .await
+            .map_err(|_| ConsoleError::Silent { patience: PATIENCE })?
+            .map_err(broken)?;
+        let (head, body) = response.into_parts();
+        let answer = Answer { body, _connection: connections };
+        if head.status.is_success() {
+            return Ok(answer);
+        }
+        Err(refusal(head.status, &head.headers, &whole(answer).await.unwrap_or_default()))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the console is a client in a process of its own, outside the worker's budget"
+    )]
+    async fn connect(&self) -> Result<UnixStream, ConsoleError> {
+        UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => ConsoleError::Forbidden {
+                message: format!("{} is not for this user", self.socket.display()),
+            },
+            _ => ConsoleError::NotRunning { socket: self.socket.clone(), source },
+        })
+    }
+}
+
+fn request(method: Method, path: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(format!("/api/v1{path}"))
+        .header(header::HOST, "localhost")
+        .header(header::USER_AGENT, concat!("evonic/", env!("CARGO_PKG_VERSION")))
+}
+
+fn built(request: http::Result<Request<Full<Bytes>>>) -> Request<Full<Bytes>> {
+    request.expect("paths are made of checked segments")
+}
+
+/// Escapes what a person wrote, so that it is one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~');
+    text.bytes()
+        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+fn broken(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ConsoleError {
+    ConsoleError::Broken(source.into())
+}
+
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ConsoleError {
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let title = match problem.title.as_str() {
+        "" => status.canonical_reason().unwrap_or("The worker refused").to_owned(),
+        title => title.to_owned(),
+    };
+    if status == StatusCode::FORBIDDEN {
+        let message = if problem.detail.is_empty() { title } else { problem.detail };
+        return ConsoleError::Forbidden { message };
+    }
+    let retry_after = headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    ConsoleError::Refused { status: status.as_u16(), title, detail: problem.detail, retry_after }
+}
+
+async fn whole(answer: Answer) -> Result<Bytes, ConsoleError> {
+    let Answer { body, _connection } = answer;
+    let body = Limited::new(body, MAX_ANSWER_BYTES).collect();
+    let body = timeout(PATIENCE, body)
+        .await
+        .map_err(|_| ConsoleError::Silent { patience: PATIENCE })?
+        .map_err(ConsoleError::Broken)?;
+    Ok(body.to_bytes())
+}
+
+async fn decode<T: DeserializeOwned>(answer: Answer) -> Result<T, ConsoleError> {
+    let body = whole(answer).await?;
+    serde_json::from_slice(&body)
+        .map_err(|source| ConsoleError::Protocol { from: "the worker", source: source.into() })
+}
+
+/// Tries until it is answered, refused for good, or `patience` is over: the worker may be on its
+/// way out, with another one on its way in. A socket that nobody listens on is no passing failure:
+/// the supervisor holds it whatever its workers do.
+async fn retry<T>(
+    patience: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, ConsoleError>,
+) -> Result<T, ConsoleError> {
+    let began = Instant::now();
+    let mut pauses = Pauses::default();
+    loop {
+        match attempt().await {
+            Err(error) if error.is_passing() && began.elapsed() < patience => {
+                pauses.pause(error.retry_after()).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Pauses that grow, with jitter.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    made: u32,
+}
+
+impl Pauses {
+    /// Waits, at least as long as was asked for.
+    pub(super) async fn pause(&mut self, at_least: Option<Duration>) {
+        let full = (FIRST_PAUSE * 2_u32.saturating_pow(self.made)).min(LONGEST_PAUSE);
+        self.made = self.made.saturating_add(1).min(16);
+        let jittered = full.mul_f64(0.5 + fastrand::f64() / 2.0);
+        tokio::time::sleep(jittered.max(at_least.unwrap_or_default())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! `evonic census`: what the worker's descriptors are.
+
+use evonic_shared::{
+    config::Config,
+    status::{Census, Count, Reply, Request},
+};
+
+use super::{
+    Console,
+    command::OutputOptions,
+    error::ConsoleError,
+    pretty,
+    supervisor::{Supervisor, unexpected},
+    terminal::Paint,
+};
+
+/// Runs the command.
+pub(super) fn run(
+    options: &OutputOptions,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<(), ConsoleError> {
+    let mut supervisor = Supervisor::connect(&Supervisor::socket(config))?;
+    let Reply::Census(census) = supervisor.ask(&Request::Census)? else {
+        return Err(unexpected("it is no census"));
+    };
+    let text = if options.json { pretty(&census) } else { render(&census, console.terminal.out) };
+    console.print(&text)
+}
+
+/// Renders a census.
+fn render(census: &Census, paint: Paint) -> String {
+    let Census { generation, pid, open, .. } = census;
+    let mut text =
+        format!("generation {generation}   pid {pid}   {}\n", paint.bold(&format!("{open} open")));
+    for (title, counts) in [("kind", &census.kinds), ("most numerous", &census.top)] {
+        if counts.is_empty() {
+            continue;
+        }
+        text.push('\n');
+        text.push_str(&paint.dim(&format!("{:>7}  {:>10}  {title}", "open", "since ready")));
+        text.push('\n');
+        for count in counts {
+            text.push_str(&line(count, paint));
+        }
+    }
+    text
+}
+
+fn line(count: &Count, paint: Paint) -> String {
+    let growth = format!("{:>+11}", count.growth);
+    let growth = match count.growth {
+        0 => " ".repeat(11),
+        1.. => paint.yellow(&growth),
+        _ => paint.dim(&growth),
+    };
+    format!("{:>7}  {growth}  {}\n", count.count, count.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_census_is_rendered() {
+        let count = |name: &str, count, growth| Count { name: name.to_owned(), count, growth };
+        let census = Census {
+            format: 1,
+            at: "2026-11-23T14:03:11.250Z".to_owned(),
+            generation: 17,
+            pid: 4711,
+            open: 408,
+            kinds: vec![count("tcp", 352, 340), count("file", 41, 0), count("eventfd", 15, -1)],
+            top: vec![
+                count("tcp 127.0.0.1:443", 340, 340),
+                count("/var/lib/evonic/evonic.db", 12, 0),
+            ],
+        };
+        insta::assert_snapshot!(render(&census, Paint { colour: false }));
+        let empty = Census { kinds: vec![], top: vec![], open: 0, ..census };
+        let text = render(&empty, Paint { colour: false });
+        assert_eq!(text, "generation 17   pid 4711   0 open\n");
+    }
+}

@@ -1,0 +1,224 @@
+//! `evonic chat`: a message, the agent's turn as it happens, and how it ended.
+//!
+//! The turn belongs to the worker, not to this command. A worker's replacement breaks connections;
+//! the message is posted again under the same key, and the stream of events is resumed behind the
+//! last one seen, so that nothing is said twice or lost.
+
+mod input;
+mod printable;
+mod stream;
+mod transcript;
+
+use std::time::Duration;
+
+use evonic_shared::exit::ExitCode;
+use serde::Deserialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use input::{Input, Message};
+use stream::Follower;
+use transcript::Transcript;
+
+use super::{
+    Console,
+    api::{Api, segment},
+    command::ChatOptions,
+    error::ConsoleError,
+};
+use crate::domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
+
+/// How long a passing failure is waited out: a worker that starts slowly, and some more.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Characters of a message that become the title of its session.
+const TITLE: usize = 60;
+
+/// Runs the command.
+pub(super) async fn run(
+    options: &ChatOptions,
+    api: &Api,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, ConsoleError> {
+    let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
+    let mut input =
+        Input::of(options.message.as_deref(), console.terminal.interactive && !options.json)?;
+    let agent: Agent = api.get(&format!("/agents/{}", segment(&options.agent)), PATIENCE).await?;
+    let session = match &options.session {
+        Some(id) => Some(continued(api, id, &agent).await?),
+        None => None,
+    };
+    let mut chat = Chat { api, agent, session, cursor: 0, interrupts, json: options.json };
+    chat.cursor = chat.session.as_ref().map_or(0, |session| session.last_event);
+    let mut code = ExitCode::Ok;
+    loop {
+        match input.next(&mut chat.interrupts, console).await? {
+            Message::Text(text) => code = chat.turn(text, console).await?,
+            Message::End => break,
+        }
+        if !input.is_interactive() {
+            return Ok(code);
+        }
+    }
+    if let Some(session) = &chat.session {
+        let name = &chat.agent.name;
+        console.say(&format!("Go on with: evonic chat {name} --session {}", session.id));
+    }
+    Ok(code)
+}
+
+/// A session that is gone on with.
+async fn continued(api: &Api, id: &str, agent: &Agent) -> Result<Session, ConsoleError> {
+    let session: Session = api.get(&format!("/sessions/{}", segment(id)), PATIENCE).await?;
+    if session.agent_id != agent.id {
+        let other: Agent = api.get(&format!("/agents/{}", session.agent_id), PATIENCE).await?;
+        return Err(ConsoleError::Usage(format!(
+            "session {id} is with agent {}, not with {}",
+            other.name, agent.name
+        )));
+    }
+    Ok(session)
+}
+
+/// A conversation.
+struct Chat<'a> {
+    api: &'a Api,
+    agent: Agent,
+    /// Made with the first message.
+    session: Option<Session>,
+    /// The last event seen.
+    cursor: u64,
+    interrupts: Signal,
+    json: bool,
+}
+
+/// An event's data.
+#[derive(Deserialize)]
+struct Data {
+    turn_id: TurnId,
+    #[serde(flatten)]
+    kind: EventKind,
+}
+
+impl Chat<'_> {
+    /// Says something and follows the turn to its end.
+    async fn turn(
+        &mut self,
+        content: String,
+        console: &mut Console<'_>,
+    ) -> Result<ExitCode, ConsoleError> {
+        let posted = tokio::select! {
+            posted = post(self.api, &self.agent, self.session.as_ref(), content) => posted?,
+            _ = self.interrupts.recv() => {
+                console.say("Left before the worker confirmed the message.");
+                return Ok(ExitCode::TurnCancelled);
+            }
+        };
+        let (session, Posted { turn, .. }) = posted;
+        if self.json {
+            let opened = serde_json::json!({
+                "type": "chat.opened", "session_id": session.id, "turn_id": turn.id,
+            });
+            console.print(&format!("{opened}\n"))?;
+        }
+        let mut follower = Follower::new(self.api, &session.id, self.cursor);
+        self.session = Some(session);
+        let code = self.follow(&mut follower, &turn.id, console).await;
+        self.cursor = follower.cursor();
+        code
+    }
+
+    async fn follow(
+        &mut self,
+        follower: &mut Follower<'_>,
+        turn: &TurnId,
+        console: &mut Console<'_>,
+    ) -> Result<ExitCode, ConsoleError> {
+        let mut transcript = Transcript::new(console.terminal.out, console.terminal.live);
+        let mut cancelled = false;
+        loop {
+            let event = tokio::select! {
+                event = follower.next() => event?,
+                _ = self.interrupts.recv() => {
+                    if cancelled {
+                        console.say(&format!("Left; turn {turn} is asked to stop."));
+                        return Ok(ExitCode::TurnCancelled);
+                    }
+                    cancelled = true;
+                    console.say("Cancelling. Ctrl-C again leaves at once.");
+                    self.api.command(&format!("/turns/{turn}/cancel"), PATIENCE).await?;
+                    continue;
+                }
+            };
+            // Names of later versions are passed over, and so are the session's other turns.
+            let Ok(data) = serde_json::from_str::<Data>(&event.data) else { continue };
+            if data.turn_id != *turn {
+                continue;
+            }
+            if self.json {
+                console.print(&format!("{}\n", event.data))?;
+            } else {
+                console.print(&transcript.add(&data.kind))?;
+            }
+            if let Some(code) = self.ended(&data.kind, console) {
+                return Ok(code);
+            }
+        }
+    }
+
+    /// How the turn ended, if this event is its end.
+    fn ended(&self, event: &EventKind, console: &mut Console<'_>) -> Option<ExitCode> {
+        let paint = console.terminal.err;
+        let (code, told) = match event {
+            EventKind::TurnCompleted { usage } => (ExitCode::Ok, tokens(*usage)),
+            EventKind::TurnFailed { error } => {
+                let told = format!("The turn failed: {} ({})", error.message, error.code);
+                (ExitCode::TurnFailed, Some(paint.red(&told)))
+            }
+            EventKind::TurnCancelled {} => {
+                (ExitCode::TurnCancelled, Some(paint.yellow("The turn was cancelled.")))
+            }
+            _ => return None,
+        };
+        if let Some(told) = told.filter(|_| !self.json) {
+            console.say(&told);
+        }
+        Some(code)
+    }
+}
+
+/// Posts a message, to a new session when there is none. All of it may be tried again: a session
+/// that was made twice is an empty one too many, a message is stored once under its key.
+async fn post(
+    api: &Api,
+    agent: &Agent,
+    session: Option<&Session>,
+    content: String,
+) -> Result<(Session, Posted), ConsoleError> {
+    let session = match session {
+        Some(session) => session.clone(),
+        None => {
+            let title = content.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            let title = title.trim().chars().take(TITLE).collect();
+            let new = NewSession { agent: agent.id.to_string(), title };
+            api.post("/sessions", &new, Some((&key(), PATIENCE))).await?
+        }
+    };
+    let path = format!("/sessions/{}/messages", session.id);
+    let posted = api.post(&path, &NewMessage { content }, Some((&key(), PATIENCE))).await?;
+    Ok((session, posted))
+}
+
+/// A key under which a request takes effect once.
+fn key() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Tokens in words, where the model counts them.
+fn tokens(usage: Usage) -> Option<String> {
+    let Usage { input_tokens, output_tokens } = usage;
+    (input_tokens + output_tokens > 0)
+        .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What the operator says: on the command line, on standard input, or at a prompt.
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines, Stdin},
+    signal::unix::Signal,
+};
+
+use crate::console::{Console, error::ConsoleError, resources::standard_input};
+
+/// Begins and ends a message of several lines at the prompt.
+const FENCE: &str = "\"\"\"";
+
+/// Where messages come from.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// One message.
+    Once(String),
+    /// A prompt on a terminal.
+    Prompt(Lines<BufReader<Stdin>>),
+}
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// A message that is not empty.
+    Text(String),
+    /// The operator left.
+    End,
+}
+
+impl Input {
+    /// The message of the command line; standard input for `-`, or when nobody can be asked.
+    pub(super) fn of(message: Option<&str>, interactive: bool) -> Result<Self, ConsoleError> {
+        let text = match message {
+            None if interactive => {
+                return Ok(Input::Prompt(BufReader::new(tokio::io::stdin()).lines()));
+            }
+            None | Some("-") => standard_input()?,
+            Some(text) => text.to_owned(),
+        };
+        if text.trim().is_empty() {
+            return Err(ConsoleError::Usage("the message is empty".to_owned()));
+        }
+        Ok(Input::Once(text))
+    }
+
+    /// Whether more than one message may come.
+    pub(super) fn is_interactive(&self) -> bool {
+        matches!(self, Input::Prompt(_))
+    }
+
+    /// The next message. At the prompt Ctrl-C and Ctrl-D leave.
+    pub(super) async fn next(
+        &mut self,
+        interrupts: &mut Signal,
+        console: &mut Console<'_>,
+    ) -> Result<Message, ConsoleError> {
+        let lines = match self {
+            Input::Once(text) => return Ok(Message::Text(std::mem::take(text))),
+            Input::Prompt(lines) => lines,
+        };
+        let mut draft = Draft::default();
+        loop {
+            let prompt = if draft.is_open() { ". " } else { "> " };
+            console.print(&console.terminal.out.bold(prompt))?;
+            let line = tokio::select! {
+                line = lines.next_line() => line.map_err(|source| ConsoleError::Input {
+                    what: "the terminal".to_owned(),
+                    source,
+                })?,
+                _ = interrupts.recv() => None,
+            };
+            let Some(line) = line else {
+                console.print("\n")?;
+                return Ok(Message::End);
+            };
+            if let Some(text) = draft.add(&line) {
+                return Ok(Message::Text(text));
+            }
+        }
+    }
+}
+
+/// Lines on their way to a message: one that is not empty, or all between two fences.
+#[derive(Debug, Default)]
+struct Draft {
+    fenced: Option<Vec<String>>,
+}
+
+impl Draft {
+    fn is_open(&self) -> bool {
+        self.fenced.is_some()
+    }
+
+    fn add(&mut self, line: &str) -> Option<String> {
+        let is_fence = line.trim() == FENCE;
+        let text = match &mut self.fenced {
+            Some(lines) if !is_fence => {
+                lines.push(line.to_owned());
+                return None;
+            }
+            Some(lines) => {
+                let text = lines.join("\n");
+                self.fenced = None;
+                text
+            }
+            None if is_fence => {
+                self.fenced = Some(Vec::new());
+                return None;
+            }
+            None => line.to_owned(),
+        };
+        (!text.trim().is_empty()).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_message_and_so_are_lines_between_fences() {
+        let mut draft = Draft::default();
+        let lines = [
+            "", "  ", "one", "\"\"\"", "two", "", "three ", " \"\"\" ", "\"\"\"", "\"\"\"", "four",
+        ];
+        let messages: Vec<String> = lines.iter().filter_map(|line| draft.add(line)).collect();
+        assert_eq!(messages, ["one", "two\n\nthree ", "four"]);
+        assert!(!draft.is_open());
+    }
+}

@@ -1,0 +1,213 @@
+//! A turn as a person reads it: a pure function of its events.
+
+use super::printable::Printable;
+use crate::{
+    console::terminal::Paint,
+    domain::{EventKind, Outcome},
+};
+
+/// Lines of a result that are shown when nothing of it was streamed.
+const SHOWN_LINES: usize = 40;
+
+/// Characters of an argument that are shown beside a tool's name.
+const SHOWN_ARGUMENT: usize = 100;
+
+/// What stands before a line of a tool's output.
+const MARGIN: &str = "│ ";
+
+/// Writes one turn.
+#[derive(Debug)]
+pub(super) struct Transcript {
+    paint: Paint,
+    /// Filters of the model's text and of a tool's output, where they go to a terminal.
+    filters: Option<(Printable, Printable)>,
+    /// The model's text since the last step.
+    said: String,
+    /// The running call whose output is being shown, once there was any.
+    streamed: bool,
+    at_line_start: bool,
+    text: String,
+}
+
+impl Transcript {
+    /// A transcript; what others wrote is made harmless when it goes to a terminal.
+    pub(super) fn new(paint: Paint, for_terminal: bool) -> Self {
+        Self {
+            paint,
+            filters: for_terminal.then(Default::default),
+            said: String::new(),
+            streamed: false,
+            at_line_start: true,
+            text: String::new(),
+        }
+    }
+
+    /// What the next event adds.
+    pub(super) fn add(&mut self, event: &EventKind) -> String {
+        match event {
+            EventKind::TextDelta { text } => self.say(text),
+            EventKind::TextRetracted { reason } => self.retract(reason),
+            EventKind::StepCompleted { text, .. } => self.end_step(text),
+            EventKind::ToolStarted { name, arguments, .. } => self.start_tool(name, arguments),
+            EventKind::ToolOutput { text, .. } => self.output(text),
+            EventKind::ToolCompleted { outcome, content, .. } => self.end_tool(*outcome, content),
+            EventKind::TurnHandedOver { .. } => self.note("the worker is being replaced"),
+            EventKind::TurnResumed { generation, .. } => {
+                self.note(&format!("generation {generation} goes on"));
+            }
+            EventKind::TurnCompleted { .. }
+            | EventKind::TurnFailed { .. }
+            | EventKind::TurnCancelled {} => self.new_line(),
+            EventKind::MessageCreated { .. } | EventKind::TurnStarted { .. } => {}
+        }
+        std::mem::take(&mut self.text)
+    }
+
+    fn new_line(&mut self) {
+        if !self.at_line_start {
+            self.text.push('\n');
+            self.at_line_start = true;
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.new_line();
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn note(&mut self, note: &str) {
+        let note = self.paint.dim(&format!("({note})"));
+        self.line(&note);
+    }
+
+    fn say(&mut self, piece: &str) {
+        self.said.push_str(piece);
+        let piece = match &mut self.filters {
+            Some((text, _)) => text.filter(piece),
+            None => piece.to_owned(),
+        };
+        if let Some(last) = piece.chars().last() {
+            self.at_line_start = last == '\n';
+        }
+        self.text.push_str(&piece);
+    }
+
+    fn retract(&mut self, reason: &str) {
+        self.said.clear();
+        self.note(&format!("the reply above is void: {reason}; asking again"));
+    }
+
+    /// Completes what was said piece by piece: the step's text is what counts.
+    fn end_step(&mut self, text: &str) {
+        let said = std::mem::take(&mut self.said);
+        match text.strip_prefix(said.as_str()) {
+            Some(rest) => self.say(rest),
+            None => {
+                self.note("the reply above is void; it is");
+                self.say(text);
+            }
+        }
+        self.said.clear();
+        self.new_line();
+    }
+
+    fn start_tool(&mut self, name: &str, arguments: &str) {
+        self.streamed = false;
+        let (inline, block) = shown(arguments);
+        let name = self.paint.bold(name);
+        let head = format!("{} {name}  {}", self.paint.cyan("▸"), self.harmless(&inline));
+        self.line(head.trim_end());
+        for line in self.harmless(&block).lines() {
+            self.line(&format!("  {line}"));
+        }
+    }
+
+    fn harmless(&self, text: &str) -> String {
+        match self.filters {
+            Some(_) => Printable::default().filter(text),
+            None => text.to_owned(),
+        }
+    }
+
+    fn output(&mut self, piece: &str) {
+        let piece = match &mut self.filters {
+            Some((_, output)) => output.filter(piece),
+            None => piece.to_owned(),
+        };
+        self.streamed |= !piece.is_empty();
+        let margin = self.paint.dim(MARGIN);
+        for line in piece.split_inclusive('\n') {
+            if self.at_line_start {
+                self.text.push_str(&margin);
+            }
+            self.text.push_str(line);
+            self.at_line_start = line.ends_with('\n');
+        }
+    }
+
+    fn end_tool(&mut self, outcome: Outcome, content: &str) {
+        self.new_line();
+        if let Some((_, output)) = &mut self.filters {
+            *output = Printable::default();
+        }
+        // What was streamed is not shown again; what the tool says about it is.
+        let content: Vec<&str> = match self.streamed {
+            true => content.lines().rev().take_while(|line| is_note(line)).collect(),
+            false => content.lines().rev().collect(),
+        };
+        let more = content.len().saturating_sub(SHOWN_LINES);
+        for line in content.iter().rev().take(SHOWN_LINES) {
+            self.output(line);
+            self.new_line();
+        }
+        if more > 0 {
+            self.output(&format!("… {more} more lines"));
+            self.new_line();
+        }
+        let verdict = match outcome {
+            Outcome::Ok => return,
+            Outcome::Error => self.paint.red("✗ failed"),
+            Outcome::Cancelled => self.paint.yellow("✗ cancelled"),
+            Outcome::Unknown => self.paint.yellow("? its worker died: the outcome is unknown"),
+        };
+        self.line(&verdict);
+    }
+}
+
+/// Whether a line of a result is the tool's own: `[exit status 1]`.
+fn is_note(line: &str) -> bool {
+    line.starts_with('[') && line.ends_with(']')
+}
+
+/// A call's arguments: what stands beside the tool's name, and what stands below it.
+fn shown(arguments: &str) -> (String, String) {
+    let Ok(serde_json::Value::Object(arguments)) = serde_json::from_str(arguments) else {
+        return (shortened(arguments), String::new());
+    };
+    let mut inline = Vec::new();
+    let mut block = String::new();
+    for (index, (name, value)) in arguments.iter().enumerate() {
+        match value {
+            serde_json::Value::String(text) if index == 0 && !text.contains('\n') => {
+                inline.push(shortened(text));
+            }
+            serde_json::Value::String(text) if index == 0 => block = text.clone(),
+            serde_json::Value::String(text) if text.contains('\n') => {
+                inline.push(format!("{name}: {} lines", text.lines().count()));
+            }
+            other => inline.push(format!("{name}: {}", shortened(&other.to_string()))),
+        }
+    }
+    (inline.join("  "), block)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_ARGUMENT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! What can be asked: subcommands, options, help.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use evonic_shared::exit::ExitCode;
+
+use super::{Console, error::ConsoleError};
+
+/// What `evonic` alone prints.
+pub(super) const FIRST_HELP: &str = "\
+evonic serves AI agents on this machine, and replaces its worker before a leak can hurt it.
+
+Try this first:
+  evonic status                     is it running, and is it well?
+  evonic chat runbook '$ uname -a'  let the built-in agent run a command
+
+Then:
+  evonic agent add NAME             make an agent of your own
+  evonic config                     every setting, and where it comes from
+  evonic --help                     every command
+";
+
+/// A self-hosted agent server that cannot leak itself to death
+///
+/// `evonic-supervisor` runs in the background: it owns the listening sockets and one worker, watches
+/// the worker's descriptors and health, and replaces it without refusing a connection. These
+/// commands show what it does, and talk with agents.
+#[derive(Debug, Parser)]
+#[command(name = "evonic", version, propagate_version = true, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// Read this configuration instead of $EVONIC_CONFIG, ./evonic.toml or /etc/evonic/evonic.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what the supervisor and its worker are doing
+    ///
+    /// The bar shows the worker's open descriptors against the threshold at which it is replaced:
+    /// those it accounts for, those it had from the start, and those that nobody accounts for.
+    Status(StatusOptions),
+    /// Talk with an agent
+    ///
+    /// Shows the agent's text, tool calls and tool output as they come. The turn goes on in the
+    /// worker when this command is killed, and this command goes on when the worker is replaced;
+    /// Ctrl-C cancels the turn. Ends with 0 when the turn completed, 2 when it failed and 3 when
+    /// it was cancelled.
+    Chat(ChatOptions),
+    /// Make, list, show and remove agents
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// List, show and remove sessions: conversations with agents
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Show the last replacements of the worker, and why
+    History(HistoryOptions),
+    /// Show what the worker's open descriptors are, counted now
+    Census(OutputOptions),
+    /// Replace the worker by a fresh one, without a gap
+    ///
+    /// The new worker starts beside the old one, which then finishes what it is doing. Turns of
+    /// agents go on in the new one.
+    Restart(RestartOptions),
+    /// Show every setting and where it comes from
+    Config(ConfigOptions),
+    /// Print shell completions: evonic completions bash > /etc/bash_completion.d/evonic
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of evonic, or of one command
+    Man {
+        /// The command, such as `chat` or `agent add`
+        command: Vec<String>,
+    },
+    /// Serve HTTP and run agents; started by evonic-supervisor
+    Worker,
+}
+
+/// Options of a command that prints state.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct OutputOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Options of `status`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct StatusOptions {
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
+    /// Go on showing it, until Ctrl-C
+    #[arg(long, short)]
+    pub(super) watch: bool,
+}
+
+/// Options of `history`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct HistoryOptions {
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
+    /// At most this many, newest first
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(super) limit: u32,
+}
+
+/// Options of `restart`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct RestartOptions {
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
+    /// Do not wait until the new worker is ready
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+/// Options of `config`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ConfigOptions {
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
+    /// Only say whether the configuration is sound; print everything that is wrong with it
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Print docs/configuration.md
+    #[arg(long, hide = true, conflicts_with_all = ["check", "json"])]
+    pub(super) markdown: bool,
+}
+
+/// Options of `chat`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ChatOptions {
+    /// Name or id of the agent: `runbook` is always there
+    pub(super) agent: String,
+    /// What to say; `-`, or nothing when input is no terminal, reads standard input
+    pub(super) message: Option<String>,
+    /// Go on with this session instead of a new one
+    #[arg(long, value_name = "ID")]
+    pub(super) session: Option<String>,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A subcommand of `agent`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum AgentCommand {
+    /// Make an agent
+    Add {
+        /// Its name: a-z, 0-9 and `-`
+        name: String,
+        /// The model that answers: `runbook`, or a name of [models] in the configuration
+        #[arg(long, short, default_value = "runbook")]
+        model: String,
+        /// What the model is told before the conversation; `@FILE` reads a file, `-` standard input
+        #[arg(long, short, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+        instructions: String,
+        /// Tools it may call, separated by commas; every tool when not given
+        #[arg(long, short, value_name = "NAMES", value_delimiter = ',')]
+        tools: Option<Vec<String>>,
+        #[command(flatten)]
+        output: OutputOptions,
+    },
+    /// List agents
+    List(OutputOptions),
+    /// Show an agent
+    Show {
+        /// Its name or id
+        agent: String,
+        #[command(flatten)]
+        output: OutputOptions,
+    },
+    /// Remove an agent
+    Rm {
+        /// Its name or id
+        agent: String,
+    },
+}
+
+/// A subcommand of `session`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// List sessions, newest first
+    List {
+        /// At most this many
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        limit: usize,
+        #[command(flatten)]
+        output: OutputOptions,
+    },
+    /// Show a session's messages
+    Show {
+        /// Its id
+        session: String,
+        #[command(flatten)]
+        output: OutputOptions,
+    },
+    /// Remove a session with everything in it
+    Rm {
+        /// Its id
+        session: String,
+    },
+}
+
+/// Prints a manual page.
+pub(super) fn manual(path: &[String], console: &mut Console<'_>) -> Result<ExitCode, ConsoleError> {
+    let mut command = Arguments::command();
+    // Building gives each subcommand its whole name and the global options.
+    command.build();
+    for name in path.iter().flat_map(|words| words.split_whitespace()) {
+        command = command
+            .find_subcommand(name)
+            .cloned()
+            .ok_or_else(|| ConsoleError::Usage(format!("there is no command `{name}`")))?;
+    }
+    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)?;
+    Ok(ExitCode::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_reads_well() {
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        insta::assert_snapshot!("help", command.render_long_help());
+        for name in ["chat", "status"] {
+            let help = command.find_subcommand_mut(name).expect("it is there").render_long_help();
+            insta::assert_snapshot!(format!("help_{name}"), help);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `evonic config`: every setting and where it comes from, or everything that is wrong.
+
+use evonic_shared::{
+    config::{self, Entry, LoadError, Resolved},
+    exit::ExitCode,
+};
+
+use super::{
+    Console, command::ConfigOptions, error::ConsoleError, figures, pretty, terminal::Paint,
+};
+
+/// Runs the command.
+pub(super) fn run(
+    options: &ConfigOptions,
+    loaded: Result<Resolved, LoadError>,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, ConsoleError> {
+    if options.markdown {
+        console.print(&config::markdown())?;
+        return Ok(ExitCode::Ok);
+    }
+    let json = options.output.json;
+    let resolved = match loaded {
+        Ok(resolved) => resolved,
+        Err(LoadError::Faults(faults)) if json => {
+            console.print(&pretty(&serde_json::json!({ "faults": faults.0 })))?;
+            return Ok(ExitCode::Config);
+        }
+        Err(LoadError::Faults(faults)) if options.check => {
+            console.print(&format!("{faults}\n"))?;
+            console.say(&figures::count(faults.0.len(), "fault"));
+            return Ok(ExitCode::Config);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let text = match (options.check, json) {
+        (true, true) => pretty(&serde_json::json!({ "faults": [] })),
+        (true, false) => format!("{} is sound.\n", named(&resolved)),
+        (false, true) => {
+            pretty(&serde_json::json!({ "file": resolved.file, "keys": resolved.entries }))
+        }
+        (false, false) => render(&resolved, console.terminal.out),
+    };
+    console.print(&text)?;
+    Ok(ExitCode::Ok)
+}
+
+fn named(resolved: &Resolved) -> String {
+    match &resolved.file {
+        Some(file) => file.display().to_string(),
+        None => "The default configuration".to_owned(),
+    }
+}
+
+/// Renders a configuration as TOML, with each origin as a comment.
+fn render(resolved: &Resolved, paint: Paint) -> String {
+    let file = match &resolved.file {
+        Some(file) => format!("# {}", file.display()),
+        None => "# no file: defaults".to_owned(),
+    };
+    let mut text = paint.dim(&file) + "\n";
+    let wide = |text: &String| text.chars().count();
+    let keys = resolved.entries.iter().map(|entry| wide(&entry.key)).max().unwrap_or(0);
+    let values = resolved.entries.iter().filter_map(|entry| entry.value.as_ref()).map(wide);
+    let values = values.filter(|width| *width <= 40).max().unwrap_or(0);
+    for Entry { key, value, origin } in &resolved.entries {
+        let origin_text = origin.to_string();
+        let origin = match origin {
+            config::Origin::Default => paint.dim(&format!("# {origin_text}")),
+            _ => paint.green(&format!("# {origin_text}")),
+        };
+        let line = match value {
+            Some(value) => format!("{key:keys$} = {value:values$}  {origin}"),
+            None => paint.dim(&format!(
+                "{:1$}  {origin}",
+                format!("# {key} is not set"),
+                keys + 3 + values
+            )),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use evonic_shared::config::{Config, Environment};
+
+    use super::*;
+
+    fn resolved() -> Resolved {
+        let text = "listen = \"127.0.0.1:0\"\n[models.gpt]\nbase_url = \"http://[::1]/v1\"\nmodel = \"m\"\n";
+        let environment = Environment::new([("EVONIC_LOG".into(), "debug".into())], 0, "/".into());
+        Config::resolve(Some((Path::new("/etc/evonic/evonic.toml"), text)), &environment)
+            .expect("it is sound")
+    }
+
+    #[test]
+    fn a_configuration_is_rendered_with_its_origins() {
+        insta::assert_snapshot!(render(&resolved(), Paint { colour: false }));
+    }
+
+    #[test]
+    fn what_is_rendered_is_a_configuration() {
+        let text = render(&resolved(), Paint { colour: false });
+        let again =
+            Config::resolve(Some((Path::new("again.toml"), &text)), &Environment::default())
+                .expect("it is sound");
+        assert_eq!(again.config, resolved().config);
+    }
+}

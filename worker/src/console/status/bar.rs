@@ -1,0 +1,71 @@
+//! Open descriptors as a bar.
+
+use crate::console::terminal::Paint;
+
+/// A part of the bar.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// What stands for it.
+    pub(super) glyph: char,
+    /// How many descriptors it is.
+    pub(super) count: u32,
+    /// Its colour.
+    pub(super) colour: fn(Paint, &str) -> String,
+}
+
+/// Draws parts against `full` in `cells` columns. Whatever there is one of has a cell, as long as
+/// there is room.
+pub(super) fn draw(parts: &[Part], full: u32, cells: usize, paint: Paint) -> String {
+    let full = u64::from(full.max(1));
+    let mut drawn = 0;
+    let mut sum = 0;
+    let mut bar = String::new();
+    for part in parts {
+        sum += u64::from(part.count);
+        let share = (sum * cells as u64 + full / 2) / full;
+        let least = drawn + usize::from(part.count > 0);
+        let end = usize::try_from(share).unwrap_or(cells).max(least).min(cells);
+        bar.push_str(&(part.colour)(paint, &part.glyph.to_string().repeat(end - drawn)));
+        drawn = end;
+    }
+    bar.push_str(&paint.dim(&"·".repeat(cells - drawn)));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(counts: [u32; 3]) -> Vec<Part> {
+        ['a', 'b', 'c']
+            .into_iter()
+            .zip(counts)
+            .map(|(glyph, count)| Part { glyph, count, colour: |_, text| text.to_owned() })
+            .collect()
+    }
+
+    #[test]
+    fn parts_have_their_share() {
+        let paint = Paint { colour: false };
+        for (counts, expected) in [
+            ([0, 0, 0], "··········"),
+            ([20, 30, 0], "aabbb·····"),
+            ([1, 1, 1], "abc·······"),
+            ([100, 0, 0], "aaaaaaaaaa"),
+            ([50, 60, 5], "aaaaabbbbb"),
+            ([u32::MAX; 3], "aaaaaaaaaa"),
+        ] {
+            assert_eq!(draw(&parts(counts), 100, 10, paint), expected, "{counts:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_bar_has_its_width(counts: [u32; 3], full: u32, cells in 0..200_usize) {
+            let bar = draw(&parts(counts), full, cells, Paint { colour: false });
+            prop_assert_eq!(bar.chars().count(), cells);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The client of the status socket: one JSON request a line, one JSON reply a line.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use evonic_shared::{
+    config::Config,
+    status::{ErrorCode, Reply, Request},
+};
+
+use super::{compact, error::ConsoleError};
+
+/// How long the supervisor may take to answer. It never waits for anybody else.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest reply that is read.
+const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// A connection to the supervisor.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    socket: PathBuf,
+    stream: UnixStream,
+    /// What was read after the last line.
+    rest: Vec<u8>,
+}
+
+impl Supervisor {
+    /// The path of the status socket.
+    pub(super) fn socket(config: &Config) -> PathBuf {
+        config.runtime_dir.join("supervisor.sock")
+    }
+
+    /// Connects.
+    pub(super) fn connect(socket: &Path) -> Result<Self, ConsoleError> {
+        let stream = UnixStream::connect(socket).map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => ConsoleError::Forbidden {
+                message: format!("{} is not for this user", socket.display()),
+            },
+            _ => ConsoleError::NotRunning { socket: socket.to_owned(), source },
+        })?;
+        let supervisor = Self { socket: socket.to_owned(), stream, rest: Vec::new() };
+        supervisor.stream.set_write_timeout(Some(PATIENCE)).map_err(|e| supervisor.silent(e))?;
+        Ok(supervisor)
+    }
+
+    /// Asks, without waiting.
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), ConsoleError> {
+        let line = compact(request) + "\n";
+        self.stream.write_all(line.as_bytes()).map_err(|source| self.silent(source))
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, ConsoleError> {
+        self.send(request)?;
+        match self.next(PATIENCE)? {
+            Some(reply) => Ok(reply),
+            None => Err(self.silent(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    /// The next reply of a `watch`, or nothing when none came within `patience`.
+    pub(super) fn next(&mut self, patience: Duration) -> Result<Option<Reply>, ConsoleError> {
+        self.stream.set_read_timeout(Some(patience)).map_err(|source| self.silent(source))?;
+        let mut piece = [0; 16 * 1024];
+        loop {
+            if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return decode(&line).map(Some);
+            }
+            if self.rest.len() > MAX_REPLY_BYTES {
+                return Err(self.silent(io::ErrorKind::InvalidData.into()));
+            }
+            match self.stream.read(&mut piece) {
+                Ok(0) => return Err(self.silent(io::ErrorKind::UnexpectedEof.into())),
+                Ok(length) => self.rest.extend_from_slice(&piece[..length]),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(None),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.silent(error)),
+                },
+            }
+        }
+    }
+
+    fn silent(&self, source: io::Error) -> ConsoleError {
+        ConsoleError::SupervisorSilent { socket: self.socket.clone(), source }
+    }
+}
+
+/// Decodes a line; a refusal is an error.
+fn decode(line: &[u8]) -> Result<Reply, ConsoleError> {
+    match serde_json::from_slice(line) {
+        Ok(Reply::Error { code: ErrorCode::Forbidden, message, .. }) => {
+            Err(ConsoleError::Forbidden { message })
+        }
+        Ok(Reply::Error { code, message, .. }) => {
+            Err(ConsoleError::SupervisorRefused { code, message })
+        }
+        Ok(reply) => Ok(reply),
+        Err(source) => Err(unexpected(source)),
+    }
+}
+
+/// The error of a reply that does not answer the request.
+pub(super) fn unexpected(
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> ConsoleError {
+    ConsoleError::Protocol { from: "the supervisor", source: source.into() }
+}
