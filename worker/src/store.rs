@@ -5,17 +5,40 @@
 //!   it (fsync) and only then answers and publishes events: [`Store::write`].
 //! - Another worker may write the same database during a recycle: [`Store::look_abroad`].
 //!
-//! SQL is portable: PostgreSQL will stand behind the same functions.
+//! SQL is portable: PostgreSQL will stand behind the same functions. What is SQLite's own stands
+//! in `handle`, `account`, `schema` and `commit`.
+//!
+//! One process holds at most one [`Store`] of a database: SQLite's locks are the process's, and
+//! the account of descriptors is one store's.
 
+mod account;
+mod agents;
+mod claims;
+mod column;
+mod commit;
 mod error;
+mod events;
+mod handle;
 mod hub;
+mod messages;
 mod page;
+mod pool;
+mod queue;
 mod reader;
+mod schema;
+mod sessions;
+mod steps;
+mod turns;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
-use evonic_shared::config;
+use evonic_shared::{config, kind::Kind};
+use tokio::sync::oneshot;
 
 pub use error::StoreError;
 pub use hub::{Notice, Subscription};
@@ -23,23 +46,54 @@ pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
 pub use writer::{Claimed, PendingCall, Writer};
 
-use crate::{domain::SessionId, handles::Budget};
+use crate::{
+    domain::SessionId,
+    handles::{Budget, Permit},
+    store::{
+        commit::{Call, Job, WriteLoop},
+        handle::{Gate, WriterHandle},
+        hub::EventHub,
+        pool::{ReadPool, guarded},
+        queue::WriteQueue,
+    },
+};
 
-/// The database. Shared by cloning; closed by [`Store::close`].
+/// The database. Shared by cloning; closed by [`Store::close`], or with its last clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+/// Fields drop in order of declaration: readers first, so that the writer's handle is the last.
+#[derive(Debug)]
+struct Inner {
+    readers: ReadPool,
+    writer: WriteQueue,
+    gate: Arc<Gate>,
+    budget: Budget,
+    patience: Duration,
+    hub: EventHub,
 }
 
 impl Store {
     /// Opens the database, brings its schema up to date, and starts the writer and the bounded,
     /// named reader threads. Blocks: call it before the runtime serves.
     ///
+    /// Holds one permit of [`Kind::Sqlite`] until it is closed; the others are for readers.
+    ///
     /// # Errors
-    /// [`StoreError`] when the file cannot be opened, is of a later version, or is corrupt.
+    /// [`StoreError`] when the file cannot be opened, is of a later version or of another
+    /// program, or is corrupt.
     pub fn open(path: &Path, settings: &config::Store, budget: Budget) -> Result<Self, StoreError> {
-        let _ = (path, settings, budget);
-        todo!()
+        let (jobs, queue) = mpsc::channel();
+        let gate = Gate::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
+        let handle = WriterHandle::open(Arc::clone(&gate))?;
+        let hub = EventHub::default();
+        let serve = WriteLoop::new(queue, handle, hub.clone(), settings.batch)?;
+        let patience = settings.acquire_timeout;
+        let writer = WriteQueue::start(jobs, serve, settings.batch, patience)?;
+        let readers = ReadPool::start(handles(&budget).saturating_sub(1))?;
+        Ok(Self { inner: Arc::new(Inner { readers, writer, gate, budget, patience, hub }) })
     }
 
     /// Runs `f` on a handle that is opened for this call and closed before it returns, on one of
@@ -48,32 +102,44 @@ impl Store {
     /// Cancel safe: a dropped call still closes its handle.
     ///
     /// # Errors
-    /// [`StoreError::Exhausted`] when no handle came free within `store.acquire_timeout`, and
-    /// what `f` returns.
+    /// [`StoreError::Exhausted`] when no handle came free within `store.acquire_timeout`,
+    /// [`StoreError::Panicked`] when `f` did, and what `f` returns.
     pub async fn read<T, F>(&self, f: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let _ = f;
-        todo!()
+        let permit = self.inner.budget.acquire(Kind::Sqlite, self.inner.patience).await?;
+        let gate = Arc::clone(&self.inner.gate);
+        let (answer, answered) = oneshot::channel();
+        self.inner.readers.submit(Box::new(move || {
+            if !answer.is_closed() {
+                // Fails only when the caller has gone.
+                let _ = answer.send(read_once(&gate, permit, f));
+            }
+        }))?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Runs `f` in the writer's next transaction; returns after its commit is on disk. An error
     /// of `f` undoes what `f` did and nothing else. Events that `f` appended are published after
     /// the commit, in order.
     ///
+    /// The writer's queue is bounded: a call waits for its place in it at most
+    /// `store.acquire_timeout`.
+    ///
     /// Not cancel safe: a dropped call may still be committed.
     ///
     /// # Errors
-    /// What `f` returns, and [`StoreError`] when the commit fails.
+    /// What `f` returns, [`StoreError::Panicked`] when it panicked, [`StoreError::Overloaded`]
+    /// when the queue stayed full, and [`StoreError`] when the commit fails.
     pub async fn write<T, F>(&self, f: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let _ = f;
-        todo!()
+        let job = |answer, place| Job::Write(Box::new(Call::new(f, answer, place)));
+        self.inner.writer.ask(job).await
     }
 
     /// A round trip through the writer's queue and a read on its handle: the part's proof of life.
@@ -81,28 +147,54 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the writer cannot answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        self.inner.writer.ask(|answer, _place| Job::Ping(answer)).await
     }
 
     /// Follows the events of one session from now on.
     #[must_use]
     pub fn subscribe(&self, session: &SessionId) -> Subscription {
-        let _ = session;
-        todo!()
+        self.inner.hub.subscribe(session)
     }
 
     /// Asks whether another process changed the database since the last call (`data_version`); if
-    /// so, tells every subscription [`Notice::Foreign`]. Returns whether it did.
+    /// so, tells every subscription [`Notice::Foreign`]. Returns whether it did. After the writer
+    /// reopened its handle the answer is yes, because it cannot be known.
     ///
     /// # Errors
     /// [`StoreError`] when the writer cannot answer.
     pub async fn look_abroad(&self) -> Result<bool, StoreError> {
-        todo!()
+        self.inner.writer.ask(|answer, _place| Job::LookAbroad(answer)).await
     }
 
     /// Finishes queued writes, checkpoints, closes every handle and joins every thread. Blocks.
     pub fn close(self) {
-        let _ = self.inner;
-        todo!()
+        self.inner.readers.close();
+        self.inner.writer.close();
+        self.inner.hub.close();
     }
 }
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.hub.close();
+    }
+}
+
+/// How many handles the budget allows, the writer's included.
+fn handles(budget: &Budget) -> u32 {
+    let sqlite = budget.usage().into_iter().find(|usage| usage.kind == Kind::Sqlite);
+    sqlite.map_or(0, |usage| usage.limit)
+}
+
+/// One read. The handle is closed and the permit given back before it returns.
+fn read_once<T>(
+    gate: &Arc<Gate>,
+    permit: Permit,
+    f: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let handle = gate.open_reader(permit)?;
+    guarded(|| f(&Reader::new(&handle)))
+}
+
+#[cfg(test)]
+mod tests;

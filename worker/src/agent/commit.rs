@@ -127,7 +127,10 @@ impl Retry {
         match error {
             StoreError::Fenced => return Verdict::Fenced,
             StoreError::Closed => return Verdict::Closed,
-            StoreError::Exhausted(_) | StoreError::Full => {}
+            StoreError::Exhausted(_)
+            | StoreError::Overloaded { .. }
+            | StoreError::Locked
+            | StoreError::Full => {}
             StoreError::Sql { .. } => {
                 self.doubtful += 1;
                 if self.doubtful >= ATTEMPTS {

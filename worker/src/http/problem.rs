@@ -144,9 +144,19 @@ impl From<StoreError> for Problem {
             StoreError::Closed => {
                 Self::unavailable("stopping", "this worker is stopping", Duration::from_secs(1))
             }
+            StoreError::Overloaded { retry_after, .. } => {
+                Self::unavailable("overloaded", detail, retry_after)
+            }
+            StoreError::Locked => {
+                Self::unavailable("database_locked", detail, Duration::from_secs(1))
+            }
             StoreError::Open { .. }
+            | StoreError::Alien { .. }
             | StoreError::Newer { .. }
+            | StoreError::NoWal { .. }
+            | StoreError::Thread { .. }
             | StoreError::Sql { .. }
+            | StoreError::Panicked
             | StoreError::Fenced => Self::internal(&error),
         }
     }

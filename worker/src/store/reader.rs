@@ -1,144 +1,66 @@
 //! What can be read, within one transaction of one handle.
+//!
+//! The reads themselves stand with what they read: `agents`, `sessions`, `messages`, `turns`,
+//! `events`, `claims`.
 
-use crate::{
-    domain::{Agent, AgentId, AgentName, Event, Item, Message, Session, SessionId, Turn, TurnId},
-    store::{List, Paging, StoreError},
-};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+
+use crate::store::{StoreError, error::During};
 
 /// A handle that lives no longer than the call that got it.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    connection: &'a rusqlite::Connection,
+    connection: &'a Connection,
 }
 
-impl Reader<'_> {
-    /// An agent by its identifier.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Sql`].
-    pub fn agent(&self, id: &AgentId) -> Result<Agent, StoreError> {
-        let _ = (self.connection, id);
-        todo!()
+impl<'a> Reader<'a> {
+    pub(super) const fn new(connection: &'a Connection) -> Self {
+        Self { connection }
     }
 
-    /// An agent by its name.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Sql`].
-    pub fn agent_named(&self, name: &AgentName) -> Result<Agent, StoreError> {
-        let _ = name;
-        todo!()
+    pub(super) const fn connection(&self) -> &'a Connection {
+        self.connection
     }
 
-    /// Agents, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn agents(&self, paging: &Paging) -> Result<List<Agent>, StoreError> {
-        let _ = paging;
-        todo!()
-    }
-
-    /// A session.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Sql`].
-    pub fn session(&self, id: &SessionId) -> Result<Session, StoreError> {
-        let _ = id;
-        todo!()
-    }
-
-    /// Sessions, oldest first; of one agent when given.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn sessions(
+    /// The first row, if there is one.
+    pub(super) fn first<T>(
         &self,
-        agent: Option<&AgentId>,
-        paging: &Paging,
-    ) -> Result<List<Session>, StoreError> {
-        let _ = (agent, paging);
-        todo!()
+        operation: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(parameters, map).optional())
+            .during(operation)
     }
 
-    /// Messages of a session, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
-    pub fn messages(
+    /// The one row of a query that always has one.
+    pub(super) fn one<T>(
         &self,
-        session: &SessionId,
-        paging: &Paging,
-    ) -> Result<List<Message>, StoreError> {
-        let _ = (session, paging);
-        todo!()
+        operation: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(parameters, map))
+            .during(operation)
     }
 
-    /// A turn.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Sql`].
-    pub fn turn(&self, id: &TurnId) -> Result<Turn, StoreError> {
-        let _ = id;
-        todo!()
-    }
-
-    /// Turns of a session, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
-    pub fn turns(&self, session: &SessionId, paging: &Paging) -> Result<List<Turn>, StoreError> {
-        let _ = (session, paging);
-        todo!()
-    }
-
-    /// The transcript that the model is shown for this turn: every item of its session up to and
-    /// with this turn, in order; none of turns queued after it.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn transcript(&self, turn: &TurnId) -> Result<Vec<Item>, StoreError> {
-        let _ = turn;
-        todo!()
-    }
-
-    /// Events of a session after a sequence number, in order, at most `limit`.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
-    pub fn events(
+    /// Every row.
+    pub(super) fn all<T>(
         &self,
-        session: &SessionId,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<Event>, StoreError> {
-        let _ = (session, after, limit);
-        todo!()
-    }
-
-    /// Which of these turns have a cancel requested.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn cancels(&self, turns: &[TurnId]) -> Result<Vec<TurnId>, StoreError> {
-        let _ = turns;
-        todo!()
-    }
-
-    /// Generations other than `own` that own running turns.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn foreign_owners(&self, own: u64) -> Result<Vec<u64>, StoreError> {
-        let _ = own;
-        todo!()
-    }
-
-    /// Turns by state: queued and running, for metrics and readiness.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn backlog(&self) -> Result<(u64, u64), StoreError> {
-        todo!()
+        operation: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map(parameters, map)?.collect())
+            .during(operation)
     }
 }

@@ -1,0 +1,157 @@
+//! Agents.
+
+use rusqlite::{Row, params};
+
+use crate::{
+    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent},
+    store::{List, Paging, Reader, StoreError, Writer, column},
+};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, model, instructions, tools, created_at, updated_at FROM agents ",
+            $rest
+        )
+    };
+}
+
+fn agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
+    Ok(Agent {
+        id: column::parsed(row, 0)?,
+        name: column::parsed(row, 1)?,
+        model: row.get(2)?,
+        instructions: row.get(3)?,
+        tools: column::json_or_null(row, 4)?,
+        created_at: row.get(5)?,
+        updated_at: row.get(6)?,
+    })
+}
+
+impl Reader<'_> {
+    /// An agent by its identifier.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Sql`].
+    pub fn agent(&self, id: &AgentId) -> Result<Agent, StoreError> {
+        self.first("read agent", select!("WHERE id = ?1"), [id.as_str()], agent)?
+            .ok_or_else(|| StoreError::not_found("agent", id))
+    }
+
+    /// An agent by its name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Sql`].
+    pub fn agent_named(&self, name: &AgentName) -> Result<Agent, StoreError> {
+        self.first("read agent", select!("WHERE name = ?1"), [name.as_str()], agent)?
+            .ok_or_else(|| StoreError::not_found("agent", name))
+    }
+
+    /// Agents, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn agents(&self, paging: &Paging) -> Result<List<Agent>, StoreError> {
+        let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let rows =
+            self.all("list agents", sql, params![paging.after_id(), paging.rows()], agent)?;
+        Ok(List::new(rows, paging, |agent| agent.id.as_str()))
+    }
+}
+
+impl Writer<'_> {
+    /// Adds an agent.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] `name_taken`.
+    pub fn create_agent(&mut self, new: NewAgent) -> Result<Agent, StoreError> {
+        self.check_name(&new.name)?;
+        let now = column::now();
+        let agent = Agent {
+            id: AgentId::new(),
+            name: new.name,
+            model: new.model,
+            instructions: new.instructions,
+            tools: new.tools,
+            created_at: now.clone(),
+            updated_at: now,
+        };
+        self.execute(
+            "create agent",
+            "INSERT INTO agents (id, name, model, instructions, tools, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                agent.id.as_str(),
+                agent.name.as_str(),
+                agent.model,
+                agent.instructions,
+                agent.tools.as_ref().map(column::to_json),
+                agent.created_at,
+                agent.updated_at,
+            ],
+        )?;
+        Ok(agent)
+    }
+
+    /// Changes an agent. A running turn goes on with what it read.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] `name_taken`.
+    pub fn change_agent(&mut self, id: &AgentId, change: AgentChange) -> Result<Agent, StoreError> {
+        let mut agent = self.agent(id)?;
+        if let Some(name) = change.name.filter(|name| *name != agent.name) {
+            self.check_name(&name)?;
+            agent.name = name;
+        }
+        agent.model = change.model.unwrap_or(agent.model);
+        agent.instructions = change.instructions.unwrap_or(agent.instructions);
+        agent.tools = change.tools.or(agent.tools);
+        agent.updated_at = column::now();
+        self.execute(
+            "change agent",
+            "UPDATE agents SET name = ?2, model = ?3, instructions = ?4, tools = ?5,
+             updated_at = ?6 WHERE id = ?1",
+            params![
+                id.as_str(),
+                agent.name.as_str(),
+                agent.model,
+                agent.instructions,
+                agent.tools.as_ref().map(column::to_json),
+                agent.updated_at,
+            ],
+        )?;
+        Ok(agent)
+    }
+
+    /// Deletes an agent, and with it its sessions.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] `agent_in_use` while a turn of it is
+    /// queued or running.
+    pub fn delete_agent(&mut self, id: &AgentId) -> Result<(), StoreError> {
+        let agent = self.agent(id)?;
+        let busy: bool = self.one(
+            "delete agent",
+            "SELECT EXISTS (SELECT 1 FROM turns JOIN sessions ON sessions.id = turns.session_id
+             WHERE sessions.agent_id = ?1 AND turns.state IN ('queued', 'running'))",
+            [id.as_str()],
+            |row| row.get(0),
+        )?;
+        if busy {
+            let message = format!("agent {} has turns that are queued or running", agent.name);
+            return Err(StoreError::conflict("agent_in_use", message));
+        }
+        self.execute("delete agent", "DELETE FROM agents WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    fn check_name(&self, name: &AgentName) -> Result<(), StoreError> {
+        match self.agent_named(name) {
+            Ok(_) => {
+                Err(StoreError::conflict("name_taken", format!("an agent is named {name} already")))
+            }
+            Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The writer: one thread, one handle, one transaction for what waits.
+//!
+//! ```text
+//! first job -> BEGIN IMMEDIATE -> (SAVEPOINT, closure, RELEASE) for all that waits, up to
+//! `store.batch` -> COMMIT (fsync) -> publish events -> answer everybody
+//! ```
+
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::store::{
+    StoreError, Writer, error::During, handle::WriterHandle, hub::EventHub, pool::guarded,
+};
+
+/// How long nobody opens a handle or writes before the writer reopens its own to close what
+/// others left parked.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// What the writer is asked.
+pub(super) enum Job {
+    /// To write.
+    Write(Box<dyn Work>),
+    /// To answer, after a read.
+    Ping(oneshot::Sender<Result<(), StoreError>>),
+    /// Whether another process wrote.
+    LookAbroad(oneshot::Sender<Result<bool, StoreError>>),
+    /// To reopen its handle when it is quiet.
+    Tidy,
+    /// To end.
+    Close,
+}
+
+/// A closure of [`super::Store::write`] and whoever waits for it.
+pub(super) trait Work: Send {
+    /// Runs the closure. Its result waits for [`Work::answer`]. Does not unwind.
+    fn run(&mut self, writer: &mut Writer<'_>);
+
+    /// The error that the closure returned, if it ran and did.
+    fn error(&self) -> Option<&StoreError>;
+
+    /// Answers: with the closure's result, or with the failure of the transaction.
+    fn answer(self: Box<Self>, failure: Option<&StoreError>);
+}
+
+/// See [`Work`].
+pub(super) struct Call<T, F> {
+    closure: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<T, F> Call<T, F> {
+    /// A call in its place of the queue.
+    pub(super) fn new(
+        closure: F,
+        answer: oneshot::Sender<Result<T, StoreError>>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { closure: Some(closure), result: None, answer, _place: place }
+    }
+}
+
+impl<T, F> Work for Call<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, writer: &mut Writer<'_>) {
+        if let Some(closure) = self.closure.take() {
+            self.result = Some(guarded(|| closure(writer)));
+        }
+    }
+
+    fn error(&self) -> Option<&StoreError> {
+        self.result.as_ref().and_then(|result| result.as_ref().err())
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
+        let result = match (self.result, failure) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Some(failure)) => Err(failure.shared()),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(StoreError::Closed),
+        };
+        // Fails only when the caller has gone.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// The writer's thread.
+pub(super) struct WriteLoop {
+    jobs: Receiver<Job>,
+    handle: WriterHandle,
+    hub: EventHub,
+    batch: usize,
+    /// The `data_version` of the last look; none after the handle was reopened, when another
+    /// process may have written unseen.
+    seen: Option<i64>,
+    /// When to try to tidy up.
+    tidy_at: Option<Instant>,
+}
+
+impl WriteLoop {
+    /// A writer with this handle. The next look abroad compares with now.
+    pub(super) fn new(
+        jobs: Receiver<Job>,
+        mut handle: WriterHandle,
+        hub: EventHub,
+        batch: u32,
+    ) -> Result<Self, StoreError> {
+        let seen = Some(data_version(handle.connection()?)?);
+        let batch = batch.max(1) as usize;
+        Ok(Self { jobs, handle, hub, batch, seen, tidy_at: None })
+    }
+
+    /// Serves until it is asked to end; then closes the handle, which checkpoints the database
+    /// when no other process has it open.
+    pub(super) fn run(mut self) {
+        let mut next = None;
+        loop {
+            let job = match next.take() {
+                Some(job) => job,
+                None => match self.wait() {
+                    Some(job) => job,
+                    None => continue,
+                },
+            };
+            match job {
+                Job::Write(work) => next = self.write(work),
+                Job::Ping(answer) => drop(answer.send(self.ping())),
+                Job::LookAbroad(answer) => drop(answer.send(self.look_abroad())),
+                Job::Tidy => self.tidy_at = Some(Instant::now() + QUIET),
+                Job::Close => return,
+            }
+        }
+    }
+
+    /// The next job; none when it was time to tidy up instead.
+    fn wait(&mut self) -> Option<Job> {
+        let job = match self.tidy_at {
+            None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => self.jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
+        match job {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
+            Err(RecvTimeoutError::Timeout) => {
+                self.tidy();
+                None
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        match self.handle.tidy(QUIET) {
+            Ok(false) => self.tidy_at = Some(Instant::now() + QUIET),
+            Ok(true) => (self.seen, self.tidy_at) = (None, None),
+            Err(error) => {
+                (self.seen, self.tidy_at) = (None, None);
+                tracing::error!(error = &error as &dyn std::error::Error, "database lost");
+            }
+        }
+    }
+
+    /// Writes this and what else waits in one transaction. Returns a job of another sort that it
+    /// met on the way.
+    fn write(&mut self, first: Box<dyn Work>) -> Option<Job> {
+        let mut next = Some(first);
+        let mut other = None;
+        let mut done = Vec::new();
+        let jobs = &self.jobs;
+        let mut draw = |count: usize| match (count < self.batch).then(|| jobs.try_recv()) {
+            Some(Ok(Job::Write(work))) => Some(work),
+            Some(Ok(job)) => {
+                other = Some(job);
+                None
+            }
+            Some(Err(_)) | None => None,
+        };
+        let committed = self.handle.connection().and_then(|connection| {
+            connection.execute_batch("BEGIN IMMEDIATE").during("begin")?;
+            let mut writer = Writer::new(connection);
+            while let Some(mut work) = next.take() {
+                let stands = run_one(&mut writer, connection, work.as_mut());
+                done.push(work);
+                stands?;
+                next = draw(done.len());
+            }
+            connection.execute_batch("COMMIT").during("commit")?;
+            Ok(writer.into_events())
+        });
+        match committed {
+            Ok(events) => {
+                self.hub.publish(events);
+                done.into_iter().for_each(|work| work.answer(None));
+            }
+            Err(failure) => {
+                roll_back(&mut self.handle);
+                // Nothing began: what waits would meet the same, each after its own timeout.
+                while let Some(work) = next.take() {
+                    done.push(work);
+                    next = draw(done.len());
+                }
+                done.into_iter().for_each(|work| work.answer(Some(&failure)));
+            }
+        }
+        if self.tidy_at.is_some() {
+            self.tidy_at = Some(Instant::now() + QUIET);
+        }
+        other
+    }
+
+    fn ping(&mut self) -> Result<(), StoreError> {
+        let connection = self.handle.connection()?;
+        connection
+            .prepare_cached("SELECT COUNT(*) FROM agents")
+            .and_then(|mut statement| statement.query_row([], |_| Ok(())))
+            .during("ping")
+    }
+
+    fn look_abroad(&mut self) -> Result<bool, StoreError> {
+        let version = data_version(self.handle.connection()?)?;
+        let changed = self.seen != Some(version);
+        self.seen = Some(version);
+        if changed {
+            self.hub.tell_foreign();
+        }
+        Ok(changed)
+    }
+}
+
+/// Ends a transaction that failed, unless SQLite ended it already.
+fn roll_back(handle: &mut WriterHandle) {
+    if let Ok(connection) = handle.connection()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(error = &error as &dyn std::error::Error, "rollback failed");
+    }
+}
+
+/// Runs one closure in a savepoint of its own; an error of it undoes it and nothing else.
+///
+/// # Errors
+/// When the whole transaction is lost, as SQLite rolls it back when the disk is full.
+fn run_one(
+    writer: &mut Writer<'_>,
+    connection: &Connection,
+    work: &mut dyn Work,
+) -> Result<(), StoreError> {
+    let statement = |sql| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
+    statement("SAVEPOINT job").during("begin job")?;
+    let mark = writer.mark();
+    work.run(writer);
+    let error = work.error();
+    if connection.is_autocommit() {
+        let lost = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+        return Err(error.map_or_else(
+            || StoreError::from_sqlite("transaction", rusqlite::Error::SqliteFailure(lost, None)),
+            StoreError::shared,
+        ));
+    }
+    if error.is_some() {
+        writer.forget_after(mark);
+        statement("ROLLBACK TO job").during("undo job")?;
+    }
+    statement("RELEASE job").during("end job")?;
+    Ok(())
+}
+
+/// Changes when another process commits.
+fn data_version(connection: &Connection) -> Result<i64, StoreError> {
+    connection.pragma_query_value(None, "data_version", |row| row.get(0)).during("look abroad")
+}

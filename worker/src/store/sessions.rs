@@ -1,0 +1,144 @@
+//! Sessions.
+
+use rusqlite::{Row, params};
+
+use crate::{
+    domain::{AgentId, NewSession, Session, SessionChange, SessionId},
+    store::{List, Paging, Reader, StoreError, Writer, column},
+};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, agent_id, title, last_event, created_at, updated_at FROM sessions ",
+            $rest
+        )
+    };
+}
+
+fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: column::parsed(row, 0)?,
+        agent_id: column::parsed(row, 1)?,
+        title: row.get(2)?,
+        last_event: column::natural(row, 3)?,
+        created_at: row.get(4)?,
+        updated_at: row.get(5)?,
+    })
+}
+
+impl Reader<'_> {
+    /// A session.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Sql`].
+    pub fn session(&self, id: &SessionId) -> Result<Session, StoreError> {
+        self.first("read session", select!("WHERE id = ?1"), [id.as_str()], session)?
+            .ok_or_else(|| StoreError::not_found("session", id))
+    }
+
+    /// Sessions, oldest first; of one agent when given.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn sessions(
+        &self,
+        agent: Option<&AgentId>,
+        paging: &Paging,
+    ) -> Result<List<Session>, StoreError> {
+        let (after, limit) = (paging.after_id(), paging.rows());
+        let rows = match agent {
+            Some(agent) => {
+                let sql = select!("WHERE agent_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+                self.all("list sessions", sql, params![agent.as_str(), after, limit], session)?
+            }
+            None => {
+                let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
+                self.all("list sessions", sql, params![after, limit], session)?
+            }
+        };
+        Ok(List::new(rows, paging, |session| session.id.as_str()))
+    }
+}
+
+impl Writer<'_> {
+    /// Adds a session.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the agent (by identifier or name).
+    pub fn create_session(&mut self, new: NewSession) -> Result<Session, StoreError> {
+        // A name cannot look like an identifier: it has no underscore.
+        let agent_id = self
+            .first(
+                "create session",
+                "SELECT id FROM agents WHERE id = ?1 OR name = ?1",
+                [&new.agent],
+                |row| column::parsed(row, 0),
+            )?
+            .ok_or_else(|| StoreError::not_found("agent", &new.agent))?;
+        let now = column::now();
+        let session = Session {
+            id: SessionId::new(),
+            agent_id,
+            title: new.title,
+            last_event: 0,
+            created_at: now.clone(),
+            updated_at: now,
+        };
+        self.execute(
+            "create session",
+            "INSERT INTO sessions (id, agent_id, title, last_event, created_at, updated_at)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+            params![
+                session.id.as_str(),
+                session.agent_id.as_str(),
+                session.title,
+                session.created_at,
+                session.updated_at,
+            ],
+        )?;
+        Ok(session)
+    }
+
+    /// Changes a session.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn change_session(
+        &mut self,
+        id: &SessionId,
+        change: SessionChange,
+    ) -> Result<Session, StoreError> {
+        let mut session = self.session(id)?;
+        session.title = change.title.unwrap_or(session.title);
+        session.updated_at = column::now();
+        self.execute(
+            "change session",
+            "UPDATE sessions SET title = ?2, updated_at = ?3 WHERE id = ?1",
+            params![id.as_str(), session.title, session.updated_at],
+        )?;
+        Ok(session)
+    }
+
+    /// Deletes a session with its messages, turns and events.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] `session_busy` while a turn of it is
+    /// queued or running.
+    pub fn delete_session(&mut self, id: &SessionId) -> Result<(), StoreError> {
+        let session = self.session(id)?;
+        let busy: bool = self.one(
+            "delete session",
+            "SELECT EXISTS (SELECT 1 FROM turns
+             WHERE session_id = ?1 AND state IN ('queued', 'running'))",
+            [id.as_str()],
+            |row| row.get(0),
+        )?;
+        if busy {
+            let message = format!("session {} has turns that are queued or running", session.id);
+            return Err(StoreError::conflict("session_busy", message));
+        }
+        self.execute("delete session", "DELETE FROM sessions WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+}
