@@ -1,0 +1,368 @@
+//! Commands as real processes. Every process that is looked for was started by the test itself.
+
+use std::time::{Duration, Instant};
+
+use evonic_shared::kind::Kind;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::workplace::{
+    CommandSpec, Ended, Finished, WorkplaceError,
+    fixture::{Fixture, bash, eventually, lives},
+};
+
+/// Runs a script to its end; everything must be given back.
+async fn check(spec: CommandSpec) -> (Finished, String) {
+    let fixture = Fixture::new();
+    let (finished, output) = fixture.run(spec, &CancellationToken::new()).await;
+    fixture.assert_given_back().await;
+    (finished.expect("it starts"), output)
+}
+
+/// How a script ended, with nothing left behind.
+async fn ended(script: &str) -> Ended {
+    let (finished, _) = check(bash(script)).await;
+    assert_eq!(finished.left_behind, 0);
+    finished.ended
+}
+
+/// The process numbers that a script wrote to a file, one a line.
+async fn pids(fixture: &Fixture, file: &str, count: usize) -> Vec<u32> {
+    let path = fixture.path(file);
+    let read = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    eventually("the script wrote its process numbers", || read().len() == count).await;
+    read()
+}
+
+#[tokio::test]
+async fn exit_codes_and_signals_are_told() {
+    assert_eq!(ended("exit 0").await, Ended::Exited(0));
+    assert_eq!(ended("exit 3").await, Ended::Exited(3));
+    assert_eq!(ended("kill -TERM $$").await, Ended::Signalled(15));
+}
+
+#[tokio::test]
+async fn output_and_errors_keep_their_order() {
+    let (_, output) = check(bash("for i in 1 2 3; do echo out$i; echo err$i >&2; done")).await;
+    assert_eq!(output, "out1\nerr1\nout2\nerr2\nout3\nerr3\n");
+}
+
+#[tokio::test]
+async fn standard_input_is_given_and_ends() {
+    let stdin = vec![b'x'; 1_000_000];
+    let (_, output) = check(CommandSpec { stdin, ..bash("cat | wc -c; cat") }).await;
+    assert_eq!(output.trim(), "1000000");
+    let (_, output) = check(bash("cat; echo end")).await;
+    assert_eq!(output, "end\n");
+}
+
+#[tokio::test]
+async fn environment_is_scrubbed() {
+    let fixture = Fixture::with(|config| {
+        config.tools.environment = vec!["CARGO_PKG_NAME".to_owned(), "NOT_SET".to_owned()];
+    });
+    let spec = bash("env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | cut -d= -f1 | sort");
+    let (finished, output) = fixture.run(spec, &CancellationToken::new()).await;
+    assert_eq!(finished.expect("it starts").ended, Ended::Exited(0));
+    let mut expected = vec!["CARGO_PKG_NAME", "EVONIC_CALL", "HOME", "LANG", "PATH", "TERM"];
+    if std::env::var_os("TZ").is_some() {
+        expected.push("TZ");
+    }
+    assert_eq!(output.lines().collect::<Vec<_>>(), expected);
+
+    let spec = bash("echo $HOME; pwd; echo $TERM $EVONIC_CALL");
+    let mark = spec.mark.clone();
+    let (_, output) = fixture.run(spec, &CancellationToken::new()).await;
+    let root = fixture.path("").canonicalize().expect("the root is there");
+    let root = root.display();
+    assert_eq!(output, format!("{root}\n{root}\ndumb {mark}\n"));
+}
+
+/// A field of `/proc/PID/status`, in hexadecimal.
+fn mask(status: &str, field: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
+    let mask = u64::from_str_radix(line.trim_start_matches(':').trim(), 16).expect("a mask");
+    // Signals 32 and 33 are the C library's own business.
+    mask & 0x7fff_ffff
+}
+
+#[tokio::test]
+async fn signals_are_at_their_defaults() {
+    const SIGPIPE: u64 = 1 << 12;
+    let own = std::fs::read_to_string("/proc/self/status").expect("/proc is there");
+    assert_ne!(mask(&own, "SigIgn") & SIGPIPE, 0, "the standard library ignores it");
+    let argv = ["cat", "/proc/self/status"].map(str::to_owned).to_vec();
+    let (_, status) = check(CommandSpec { argv, ..bash("") }).await;
+    assert_eq!(mask(&status, "SigBlk"), 0);
+    assert_eq!(mask(&status, "SigIgn"), mask(&own, "SigIgn") & !SIGPIPE);
+}
+
+#[tokio::test]
+async fn a_command_leads_its_process_group() {
+    let (_, output) = check(bash("echo $$; ps -o pgid= -p $$")).await;
+    let numbers: Vec<_> = output.split_whitespace().collect();
+    assert_eq!(numbers[0], numbers[1]);
+}
+
+#[tokio::test]
+async fn no_descriptor_of_this_process_is_inherited() {
+    // A harness may have left descriptors open to every child; they are not this room's.
+    let left_open = |number: &String| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+        let flags =
+            info.ok()?.lines().find_map(|line| line.strip_prefix("flags:").map(str::to_owned))?;
+        let flags = u32::from_str_radix(flags.trim(), 8).ok()?;
+        Some(flags & 0o2_000_000 == 0)
+    };
+    let argv = ["ls", "/proc/self/fd"].map(str::to_owned).to_vec();
+    let (_, output) = check(CommandSpec { argv, ..bash("") }).await;
+    // The three, and the folder that `ls` reads.
+    let more: Vec<_> = output.lines().map(str::to_owned).collect();
+    let more = more.into_iter().filter(|number| !left_open(number).unwrap_or(false)).count();
+    assert!(more <= 4, "{output}");
+}
+
+#[tokio::test]
+async fn folder_must_be_inside_and_a_folder() {
+    let fixture = Fixture::new();
+    fixture.put("sub/file", "");
+    let run = async |folder: &str| {
+        let spec = CommandSpec { folder: folder.to_owned(), ..bash("basename $PWD") };
+        fixture.run(spec, &CancellationToken::new()).await
+    };
+    let (finished, output) = run("sub").await;
+    assert_eq!((finished.expect("it starts").ended, output.as_str()), (Ended::Exited(0), "sub\n"));
+    assert!(matches!(run("..").await.0, Err(WorkplaceError::Outside { .. })));
+    assert!(matches!(run("sub/file").await.0, Err(WorkplaceError::WrongType { .. })));
+    assert!(matches!(run("~/sub").await.0, Err(WorkplaceError::Tilde { .. })));
+    let (missing, _) = run("missing").await;
+    assert!(matches!(missing, Err(WorkplaceError::Path { operation: "enter", .. })));
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_is_named() {
+    let fixture = Fixture::new();
+    for argv in [vec![], vec!["no-such-program".to_owned()], vec!["/etc/passwd".to_owned()]] {
+        let spec = CommandSpec { argv: argv.clone(), ..bash("") };
+        let (result, _) = fixture.run(spec, &CancellationToken::new()).await;
+        let Err(WorkplaceError::Start { program, .. }) = result else { panic!("{result:?}") };
+        assert_eq!(Some(program), argv.first().cloned().or(Some(String::new())));
+    }
+    fixture.assert_given_back().await;
+}
+
+/// A script that starts a tree: a child of the group, one in a session of its own, and one of
+/// those that is stopped. Each writes its number; the leader waits.
+const TREE: &str = "
+    sleep 1000 & echo $! >> pids
+    setsid bash -c 'echo $$ >> pids; exec sleep 1000' &
+    setsid bash -c 'echo $$ >> pids; kill -STOP $$' &
+    setsid bash -c '(setsid sleep 1000 & echo $! >> pids); exit' &
+    echo $$ >> pids
+    wait; sleep 1000";
+
+#[tokio::test]
+async fn cancelling_kills_the_whole_tree_within_a_second() {
+    let fixture = Fixture::new();
+    let cancel = CancellationToken::new();
+    let watch = async {
+        let pids = pids(&fixture, "pids", 5).await;
+        let since = Instant::now();
+        cancel.cancel();
+        (pids, since)
+    };
+    let ((result, _), (pids, since)) = tokio::join!(fixture.run(bash(TREE), &cancel), watch);
+    let took = since.elapsed();
+    assert_eq!(result.expect("it starts").ended, Ended::Cancelled);
+    let alive: Vec<_> = pids.into_iter().filter(|&pid| lives(pid)).collect();
+    assert!(alive.is_empty(), "{alive:?} live after {took:?}");
+    assert!(took < Duration::from_secs(1), "took {took:?}");
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_timeout_kills_the_whole_tree() {
+    let fixture = Fixture::new();
+    let spec = CommandSpec { timeout: Duration::from_millis(500), ..bash(TREE) };
+    let (result, _) = fixture.run(spec, &CancellationToken::new()).await;
+    assert_eq!(result.expect("it starts").ended, Ended::TimedOut);
+    let pids = pids(&fixture, "pids", 5).await;
+    assert!(!pids.into_iter().any(lives));
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn output_before_a_timeout_is_not_lost() {
+    let spec = CommandSpec { timeout: Duration::from_millis(300), ..bash("echo first; sleep 9") };
+    let (finished, output) = check(spec).await;
+    assert_eq!((finished.ended, output.as_str()), (Ended::TimedOut, "first\n"));
+}
+
+#[tokio::test]
+async fn dropping_the_future_kills_the_whole_tree() {
+    let fixture = Fixture::new();
+    let cancel = CancellationToken::new();
+    let pids = tokio::select! {
+        finished = fixture.run(bash(TREE), &cancel) => panic!("it ended: {finished:?}"),
+        pids = pids(&fixture, "pids", 5) => pids,
+    };
+    let since = Instant::now();
+    eventually("every process is dead", || !pids.iter().any(|&pid| lives(pid))).await;
+    assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
+    fixture.assert_given_back().await;
+}
+
+#[test]
+fn a_runtime_that_ends_kills_the_group() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let fixture = Fixture::new();
+    let pids = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        tokio::select! {
+            finished = fixture.run(bash("echo $$ > pids; sleep 1000"), &cancel) => {
+                panic!("it ended: {finished:?}")
+            }
+            pids = pids(&fixture, "pids", 1) => {
+                // The guard of the future cancels the call's task, which never runs again.
+                pids
+            }
+        }
+    });
+    drop(runtime);
+    let other = tokio::runtime::Runtime::new().expect("a runtime");
+    other.block_on(eventually("the leader is dead", || !lives(pids[0])));
+}
+
+#[tokio::test]
+async fn what_is_left_in_the_background_is_killed_and_counted() {
+    let fixture = Fixture::new();
+    let script = "sleep 1000 & echo $! >> pids; setsid sleep 1000 >/dev/null 2>&1 & echo done";
+    let since = Instant::now();
+    let (result, output) = fixture.run(bash(script), &CancellationToken::new()).await;
+    let finished = result.expect("it starts");
+    assert_eq!(finished, Finished { ended: Ended::Exited(0), left_behind: 2 });
+    assert_eq!(output, "done\n");
+    assert!(since.elapsed() < Duration::from_secs(3), "took {:?}", since.elapsed());
+    assert!(!pids(&fixture, "pids", 1).await.into_iter().any(lives));
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_noisy_process_in_the_background_does_not_keep_the_call() {
+    let since = Instant::now();
+    let (finished, output) = check(bash("echo first; yes &")).await;
+    assert_eq!(finished, Finished { ended: Ended::Exited(0), left_behind: 1 });
+    assert!(output.starts_with("first\n") || output.starts_with("y\n"), "{}", &output[..20]);
+    assert!(since.elapsed() < Duration::from_secs(4), "took {:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn output_of_a_process_that_ends_just_after_the_command_is_read() {
+    let (finished, output) = check(bash("(sleep 0.1; echo late) & echo early")).await;
+    assert_eq!((finished.left_behind, output.as_str()), (0, "early\nlate\n"));
+}
+
+#[tokio::test]
+async fn every_byte_reaches_a_slow_reader() {
+    let fixture = Fixture::new();
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
+    let spec = bash("head -c 300000 /dev/zero | tr '\\0' x");
+    let read = async {
+        let mut bytes = 0;
+        while let Some(piece) = receiver.recv().await {
+            bytes += piece.len();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bytes
+    };
+    let cancel = CancellationToken::new();
+    let (finished, bytes) = tokio::join!(fixture.local.run(spec, sender, &cancel), read);
+    assert_eq!((finished.expect("it starts").ended, bytes), (Ended::Exited(0), 300_000));
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_slows_the_command_and_does_not_keep_it_alive() {
+    let fixture = Fixture::new();
+    let (sender, _unread) = mpsc::channel(1);
+    let spec = CommandSpec { timeout: Duration::from_millis(300), ..bash("yes") };
+    let finished = fixture.local.run(spec, sender, &CancellationToken::new()).await;
+    assert_eq!(finished.expect("it starts").ended, Ended::TimedOut);
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_is_gone_does_not_stop_the_command() {
+    let fixture = Fixture::new();
+    let (sender, receiver) = mpsc::channel(1);
+    drop(receiver);
+    let spec = bash("head -c 1000000 /dev/zero; exit 4");
+    let finished = fixture.local.run(spec, sender, &CancellationToken::new()).await;
+    assert_eq!(finished.expect("it starts").ended, Ended::Exited(4));
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn marked_processes_of_a_dead_worker_are_killed() {
+    let fixture = Fixture::new();
+    let mark = bash("").mark;
+    // As a dead worker leaves it: marked, and of no call that is known here.
+    #[expect(clippy::disallowed_methods, reason = "stands for another worker's child")]
+    let mut orphan = std::process::Command::new("setsid")
+        .args(["sleep", "1000"])
+        .env("EVONIC_CALL", &mark)
+        .spawn()
+        .expect("setsid is installed");
+    let almost = fixture.local.kill_marked(&mark[..mark.len() - 1]).await.expect("/proc is there");
+    assert_eq!(almost, 0, "a mark that is the beginning of another one");
+    assert!(lives(orphan.id()));
+    // A loaded machine may be slow to execute the program that carries the mark.
+    let carries = || {
+        let environment = std::fs::read(format!("/proc/{}/environ", orphan.id()));
+        environment.is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&mark))
+    };
+    eventually("the orphan carries its mark", carries).await;
+    assert_eq!(fixture.local.kill_marked(&mark).await.expect("/proc is there"), 1);
+    assert!(!lives(orphan.id()));
+    orphan.wait().expect("it is reaped");
+    assert_eq!(fixture.local.kill_marked(&mark).await.expect("/proc is there"), 0);
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn commands_wait_for_a_permit_and_can_be_cancelled_meanwhile() {
+    let fixture = Fixture::with(|config| config.budget.child = 1);
+    let permit = fixture.budget.try_acquire(Kind::Child).expect("it is free");
+    let cancel = CancellationToken::new();
+    let later = async {
+        tokio::task::yield_now().await;
+        cancel.cancel();
+    };
+    let ((result, _), ()) = tokio::join!(fixture.run(bash("echo never"), &cancel), later);
+    assert_eq!(result.expect("no error").ended, Ended::Cancelled);
+    drop(permit);
+    fixture.assert_given_back().await;
+    assert_eq!(fixture.peak(Kind::Child), 0);
+}
+
+#[tokio::test]
+async fn a_command_owns_what_its_kind_allows() {
+    let fixture = Fixture::new();
+    let cancel = CancellationToken::new();
+    let (sender, _unread) = mpsc::channel(1);
+    let watch = async {
+        pids(&fixture, "pids", 1).await;
+        let usage = fixture.budget.usage();
+        cancel.cancel();
+        usage.into_iter().find(|usage| usage.kind == Kind::Child).expect("every kind is there")
+    };
+    let spec = bash("echo $$ > pids; sleep 1000");
+    let (_, usage) = tokio::join!(fixture.local.run(spec, sender, &cancel), watch);
+    assert_eq!((usage.permits, usage.descriptors), (1, 2));
+    fixture.assert_given_back().await;
+    assert!(fixture.peak(Kind::Child) <= Kind::Child.descriptors_per_handle());
+}

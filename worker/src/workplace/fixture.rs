@@ -1,0 +1,121 @@
+//! A workplace in a temporary folder, for the tests of this room and of `tools`.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use evonic_shared::{config, config::Config, kind::Kind};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandSpec, Finished, Local, WorkplaceError};
+use crate::handles::{Budget, Page};
+
+/// A workplace, its folder and its budget.
+pub(crate) struct Fixture {
+    folder: TempDir,
+    pub(crate) budget: Budget,
+    pub(crate) local: Local,
+    pub(crate) tools: config::Tools,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With other settings than the defaults. The root is the folder `root` of the temporary one.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
+        config.workplace.root = folder.path().join("root");
+        change(&mut config);
+        let page = Page::private().expect("a page");
+        let budget = Budget::new(&config.budget, page, config.fd.threshold);
+        let local = Local::new(&config.workplace, &config.tools, budget.clone());
+        Self { folder, budget, local: local.expect("a workplace"), tools: config.tools }
+    }
+
+    /// A path below the root.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("root").join(path)
+    }
+
+    /// A path beside the root.
+    pub(crate) fn outside(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    pub(crate) fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders are made");
+        std::fs::write(path, content).expect("a file is written");
+    }
+
+    pub(crate) fn get(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).expect("a file is read")
+    }
+
+    /// Runs a command to its end and gathers its output.
+    pub(crate) async fn run(
+        &self,
+        spec: CommandSpec,
+        cancel: &CancellationToken,
+    ) -> (Result<Finished, WorkplaceError>, String) {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let gather = async {
+            let mut output = Vec::new();
+            while let Some(piece) = receiver.recv().await {
+                output.extend(piece);
+            }
+            String::from_utf8_lossy(&output).into_owned()
+        };
+        tokio::join!(self.local.run(spec, sender, cancel), gather)
+    }
+
+    /// Fails unless everything was given back: permits, descriptors, in ledger and pool. Jobs
+    /// whose caller was dropped give theirs back when they notice.
+    pub(crate) async fn assert_given_back(&self) {
+        self.local.idle().await;
+        let used = || {
+            let usage = self.budget.usage().into_iter();
+            usage.filter(|usage| usage.permits + usage.descriptors > 0).collect::<Vec<_>>()
+        };
+        eventually("everything is given back", || used().is_empty()).await;
+    }
+
+    /// The most descriptors of a kind that were ever owned at once.
+    pub(crate) fn peak(&self, kind: Kind) -> u32 {
+        let usage = self.budget.usage();
+        usage.iter().find(|usage| usage.kind == kind).map_or(0, |usage| usage.peak)
+    }
+}
+
+/// A command for bash, with a mark of its own.
+pub(crate) fn bash(script: &str) -> CommandSpec {
+    CommandSpec {
+        argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
+        stdin: Vec::new(),
+        folder: String::new(),
+        timeout: Duration::from_secs(60),
+        mark: format!("test-{}", uuid::Uuid::now_v7().simple()),
+    }
+}
+
+/// Polls until it holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Whether a process lives: it is there and no zombie.
+pub(crate) fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+    let state = stat.ok().and_then(|stat| stat.rsplit_once(')')?.1.trim().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
