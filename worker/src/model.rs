@@ -3,19 +3,23 @@
 //! A model is a function from a transcript to a reply: text and tool calls. It keeps no state
 //! between replies, so any worker can ask it for the next one.
 
+mod connection;
 mod error;
 mod openai;
 mod runbook;
+mod tls;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use evonic_shared::config;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-pub use error::ModelError;
-pub use openai::OpenAi;
+pub use error::{ModelError, SetupError};
+pub use openai::{AddressError, OpenAi};
 pub use runbook::Runbook;
+pub use tls::TlsError;
 
 use crate::{
     domain::{Item, ToolCall, Usage},
@@ -63,7 +67,7 @@ pub enum Model {
     /// The embedded default.
     Runbook(Runbook),
     /// An OpenAI-compatible endpoint.
-    OpenAi(OpenAi),
+    OpenAi(Box<OpenAi>),
 }
 
 impl Model {
@@ -98,18 +102,26 @@ pub struct Models {
 }
 
 impl Models {
-    /// Makes every configured model; reads their keys. Opens no connection.
+    /// Makes every configured model; reads their keys, and the system's certificates if one of
+    /// them is reached by `https`. Opens no connection and keeps no file open.
     ///
     /// # Errors
-    /// [`ModelError::Key`] when a key cannot be read.
+    /// [`ModelError::Key`] when a key cannot be read, [`ModelError::Setup`] when an address is
+    /// wrong or no certificates are installed.
     pub fn new(
         configured: &BTreeMap<String, config::OpenAi>,
         budget: &Budget,
     ) -> Result<Self, ModelError> {
         let mut models = BTreeMap::from([(Runbook::NAME.to_owned(), Model::Runbook(Runbook))]);
+        // What the system trusts is read at most once, and only if an endpoint needs it.
+        let mut trust = None;
+        let mut tls = || match &trust {
+            Some(tls) => Ok(TlsConnector::clone(tls)),
+            None => tls::system().inspect(|tls| trust = Some(tls.clone())),
+        };
         for (name, settings) in configured {
-            let model = Model::OpenAi(OpenAi::new(name, settings, budget)?);
-            models.insert(name.clone(), model);
+            let model = OpenAi::new(name, settings, budget, &mut tls)?;
+            models.insert(name.clone(), Model::OpenAi(Box::new(model)));
         }
         Ok(Self { models: Arc::new(models) })
     }

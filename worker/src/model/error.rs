@@ -1,5 +1,6 @@
 //! What can go wrong with a model.
 
+use super::{openai::AddressError, tls::TlsError};
 use crate::handles::Exhausted;
 
 /// Why a model did not reply. [`ModelError::code`] is what the turn's error says.
@@ -16,19 +17,20 @@ pub enum ModelError {
         #[source]
         source: Option<std::io::Error>,
     },
-    /// A certificate store or client cannot be set up.
-    #[error("client of model {model} cannot be set up")]
+    /// Its address is wrong, or no secure connection can be made.
+    #[error("model {model} cannot be set up")]
     Setup {
         /// The model's configured name.
         model: String,
-        /// The library's word.
+        /// What is wrong.
         #[source]
-        source: reqwest::Error,
+        source: SetupError,
     },
     /// No connection permit came free.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// The endpoint refuses for good: 4xx other than 408, 409, 425, 429.
+    /// The endpoint refuses for good: a status other than 200, 408, 409, 425, 429 and 5xx; or a
+    /// filter of its own stopped the reply (status 200).
     #[error("model {model} refused with status {status}: {message}")]
     Refused {
         /// The model's configured name.
@@ -59,6 +61,17 @@ pub enum ModelError {
     /// The call was cancelled.
     #[error("the call was cancelled")]
     Cancelled,
+}
+
+/// Why an endpoint cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Its address is wrong.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No secure connection can be made.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl ModelError {
