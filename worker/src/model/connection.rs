@@ -199,7 +199,7 @@ impl Connection {
         T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let mut builder = Builder::new();
-        builder.max_buf_size(MAX_BUFFER_BYTES);
+        builder.max_buf_size(MAX_BUFFER_BYTES).max_header_size(MAX_BUFFER_BYTES);
         let (sender, connection) = builder.handshake(io).await.map_err(ConnectError::Http)?;
         Ok(Self { driver: Some(Box::pin(connection)), sender })
     }

@@ -83,7 +83,7 @@ mod tests {
             assert_eq!(endpoint.secure, secure);
             assert_eq!((endpoint.peer.host.as_str(), endpoint.peer.port), (host, port));
             assert_eq!(endpoint.host, header);
-            assert_eq!(endpoint.path, format!("{path}/chat/completions"));
+            assert_eq!(endpoint.path.to_string(), format!("{path}/chat/completions"));
         }
     }
 
