@@ -1,1 +1,21 @@
 //! End-to-end tests of both real programs against real parts.
+//!
+//! | Room | What it holds |
+//! |---|---|
+//! | [`pair`] | a supervisor and its worker, started in folders of their own |
+//! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
+//! | [`load`] | many clients at once, and what they saw |
+//! | [`scripted`] | an OpenAI-compatible server that answers what it is told |
+//! | [`process`] | descriptors, memory and wake-ups of a process, from `/proc` |
+//! | [`fault`] | what the test-only worker does wrong |
+//! | [`poll`] | waits with a deadline and the last state in the failure |
+//! | [`size`] | sizes by environment variable, and tables of figures |
+
+pub mod fault;
+pub mod http;
+pub mod load;
+pub mod pair;
+pub mod poll;
+pub mod process;
+pub mod scripted;
+pub mod size;

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Shows the promise: a leaking worker is replaced under load and nobody notices. Called by
+# `make demo`.
+set -eu
+cd "$(dirname "$0")/.."
+cargo build --release --locked --workspace --bins --quiet
+exec "${CARGO_TARGET_DIR:-target}/release/evonic-demo"

@@ -1,0 +1,444 @@
+//! A supervisor and its worker, started in folders of their own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use evonic_shared::status::{Replacement, Reply, State, Status};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    fault::{self, Plan},
+    http::{Answer, Connection, Failure},
+    poll,
+};
+
+/// How long the harness waits for what should take a second, on a machine that is busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the programs are: beside the test's own, in the profile's folder.
+///
+/// # Panics
+/// When a program was not built: `make test` builds all of them first.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test has a program");
+    let folder = std::env::var_os("EVONIC_PROGRAMS").map_or_else(
+        || own.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_owned(),
+        PathBuf::from,
+    );
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not built: cargo build --workspace", path.display());
+    path
+}
+
+/// How to start a pair.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// TOML after the harness's own keys.
+    pub config: String,
+    /// Variables of both processes.
+    pub environment: Vec<(String, String)>,
+    /// What the worker does wrong: the test-only worker runs instead of the real one.
+    pub fault: Option<Plan>,
+    /// The supervisor's `RLIMIT_NOFILE`, soft and hard.
+    pub limit: Option<u64>,
+}
+
+impl Options {
+    /// With this TOML.
+    #[must_use]
+    pub fn config(toml: &str) -> Self {
+        Self { config: toml.to_owned(), ..Self::default() }
+    }
+
+    /// With this fault in the first generations.
+    #[must_use]
+    pub fn fault(mut self, until_generation: u64, fault: fault::Fault) -> Self {
+        self.fault = Some(Plan { until_generation, fault });
+        self
+    }
+}
+
+/// A running pair. Stopped, with every process of it, when dropped.
+#[derive(Debug)]
+pub struct Pair {
+    folder: TempDir,
+    supervisor: Child,
+}
+
+impl Pair {
+    /// Starts a pair and waits until its worker serves.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn start(options: &Options) -> Self {
+        let pair = Self::launch(options);
+        pair.wait("the first worker serves", |status| status.state == State::Running);
+        pair
+    }
+
+    /// Starts a pair and waits for nothing but the status socket.
+    ///
+    /// # Panics
+    /// When the supervisor cannot be started or does not answer.
+    #[must_use]
+    pub fn launch(options: &Options) -> Self {
+        let pair = Self::spawn(options);
+        poll::until(
+            "the status socket answers",
+            PATIENCE,
+            || (pair.ask(&json!({"op": "status"})).is_ok(), pair.log()),
+            |(answers, _)| answers.then_some(()),
+        );
+        pair
+    }
+
+    /// Starts a supervisor and waits for nothing: it may refuse.
+    ///
+    /// # Panics
+    /// When the program cannot be started at all.
+    #[must_use]
+    pub fn spawn(options: &Options) -> Self {
+        let folder = TempDir::with_prefix("evonic-").expect("a temporary folder");
+        let pair = Self { supervisor: spawn_supervisor(folder.path(), options), folder };
+        pair
+    }
+
+    /// The supervisor's pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.supervisor.id()
+    }
+
+    /// `EVONIC_STATE_DIR`.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// `EVONIC_RUNTIME_DIR`.
+    #[must_use]
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("evonic.toml")
+    }
+
+    /// What both processes logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Sends one request to the status socket.
+    ///
+    /// # Errors
+    /// When it does not answer with a reply.
+    pub fn ask(&self, request: &Value) -> anyhow::Result<Reply> {
+        let mut stream = UnixStream::connect(self.runtime_dir().join("supervisor.sock"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        writeln!(stream, "{request}")?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// The status of now.
+    ///
+    /// # Panics
+    /// When the supervisor does not answer.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self.ask(&json!({"op": "status"})) {
+            Ok(Reply::Status(status)) => status,
+            other => panic!("no status: {other:?}; log:\n{}", self.log()),
+        }
+    }
+
+    /// Waits for a status.
+    ///
+    /// # Panics
+    /// When it does not come within [`PATIENCE`].
+    pub fn wait(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        self.wait_within(what, PATIENCE, wanted)
+    }
+
+    /// Waits for a status.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub fn wait_within(
+        &self,
+        what: &str,
+        deadline: Duration,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Status {
+        let began = Instant::now();
+        loop {
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(
+                began.elapsed() < deadline,
+                "not within {deadline:?}: {what}; last: {status:#?}\nlog:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until a worker above this generation serves alone.
+    pub fn wait_for_successor(&self, of: u64) -> Status {
+        self.wait("a successor serves alone", |status| {
+            status.state == State::Running
+                && status.worker.as_ref().is_some_and(|worker| worker.generation > of)
+                && status.predecessor.is_none()
+        })
+    }
+
+    /// The history, newest first.
+    ///
+    /// # Panics
+    /// When the supervisor does not answer.
+    #[must_use]
+    pub fn history(&self) -> Vec<Replacement> {
+        match self.ask(&json!({"op": "history"})) {
+            Ok(Reply::History { entries, .. }) => entries,
+            other => panic!("no history: {other:?}"),
+        }
+    }
+
+    /// The worker's pid and generation.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn worker(&self) -> (u32, u64) {
+        let worker = self.status().worker.expect("a worker");
+        (worker.pid, worker.generation)
+    }
+
+    /// Where HTTP is served.
+    ///
+    /// # Panics
+    /// When there is no such listener.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let status = self.status();
+        let http = status.listeners.iter().find(|listener| listener.name == "http");
+        http.expect("an http listener").address.parse().expect("an address")
+    }
+
+    /// One request over TCP on a connection of its own.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        Connection::tcp(self.address())?.request(method, path, &[], body)
+    }
+
+    /// A request that must be answered with this status; its JSON.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[must_use]
+    pub fn expect(&self, status: u16, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let answer = self.request(method, path, body).expect("an answer");
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
+    }
+
+    /// A new session of an agent; its identifier.
+    #[must_use]
+    pub fn session(&self, agent: &str) -> String {
+        let session = self.expect(201, "POST", "/api/v1/sessions", Some(&json!({"agent": agent})));
+        session["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Posts a message; its turn's identifier.
+    #[must_use]
+    pub fn post(&self, session: &str, content: &str) -> String {
+        let path = format!("/api/v1/sessions/{session}/messages");
+        let posted = self.expect(202, "POST", &path, Some(&json!({"content": content})));
+        posted["turn"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Waits until a turn ended; the turn.
+    ///
+    /// # Panics
+    /// When it does not within two minutes.
+    #[must_use]
+    pub fn wait_for_turn(&self, turn: &str) -> Value {
+        let path = format!("/api/v1/turns/{turn}?wait=10");
+        let began = Instant::now();
+        loop {
+            if let Ok(answer) = self.request("GET", &path, None)
+                && answer.status == 200
+            {
+                let turn = answer.json();
+                if matches!(turn["state"].as_str(), Some("completed" | "failed" | "cancelled")) {
+                    return turn;
+                }
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(120),
+                "turn {turn} does not end; log:\n{}",
+                self.log()
+            );
+        }
+    }
+
+    /// Runs `evonic` with arguments in this pair's environment.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn evonic(&self, arguments: &[&str]) -> std::process::Output {
+        self.evonic_command(arguments).output().expect("evonic starts")
+    }
+
+    /// `evonic` with arguments in this pair's environment, to be started.
+    #[must_use]
+    pub fn evonic_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("evonic"));
+        command
+            .args(arguments)
+            .env("EVONIC_CONFIG", self.config_file())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Sends a signal to a process of the pair.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(pid: u32, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a pid"));
+        kill(pid, signal).expect("a living process");
+    }
+
+    /// Kills the worker and waits for its successor.
+    pub fn kill_worker(&self) -> Status {
+        let (pid, generation) = self.worker();
+        Self::signal(pid, Signal::SIGKILL);
+        self.wait_for_successor(generation)
+    }
+
+    /// Stops both processes in order; the supervisor's exit code.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub fn stop(&mut self) -> Option<i32> {
+        Self::signal(self.pid(), Signal::SIGTERM);
+        self.wait_for_exit()
+    }
+
+    /// Waits for the supervisor's end; its exit code.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.supervisor.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not stop; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if self.supervisor.try_wait().is_ok_and(|exit| exit.is_none()) {
+            let workers: Vec<u32> = self
+                .ask(&json!({"op": "status"}))
+                .ok()
+                .and_then(|reply| match reply {
+                    Reply::Status(status) => Some(status),
+                    _ => None,
+                })
+                .into_iter()
+                .flat_map(|status| [status.worker, status.predecessor])
+                .flatten()
+                .map(|worker| worker.pid)
+                .collect();
+            let _ = self.supervisor.kill();
+            let _ = self.supervisor.wait();
+            for pid in workers {
+                let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap_or(0)), Signal::SIGKILL);
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the pair ---\n{}", self.log());
+        }
+    }
+}
+
+fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
+    let config = folder.join("evonic.toml");
+    let worker = options.fault.as_ref().map(|_| program("evonic-faulty"));
+    let mut toml = format!(
+        "listen = \"127.0.0.1:0\"\nstate_dir = {:?}\nruntime_dir = {:?}\nlog = \"info\"\n",
+        folder.join("state"),
+        folder.join("run"),
+    );
+    toml.push_str(&options.config);
+    if let Some(worker) = worker {
+        // A table may be opened only once: the worker's key goes into the one that is there.
+        let line = format!("worker = {worker:?}\n");
+        if toml.contains("[supervisor]\n") {
+            toml = toml.replace("[supervisor]\n", &format!("[supervisor]\n{line}"));
+        } else {
+            toml.push_str(&format!("\n[supervisor]\n{line}"));
+        }
+    }
+    fs::write(&config, toml).expect("a configuration file");
+    let log = fs::File::create(folder.join("log")).expect("a log");
+    let mut command = match options.limit {
+        None => Command::new(program("evonic-supervisor")),
+        Some(limit) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+            command.arg(program("evonic-supervisor"));
+            command
+        }
+    };
+    command
+        .arg("--config")
+        .arg(config)
+        .envs(options.environment.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log)
+        .process_group(0);
+    if let Some(plan) = &options.fault {
+        command.env(fault::VARIABLE, serde_json::to_string(plan).expect("a plan is JSON"));
+    }
+    command.spawn().expect("the supervisor starts")
+}

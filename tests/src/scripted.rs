@@ -1,0 +1,162 @@
+//! An OpenAI-compatible server that answers what it is told, over a real socket.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+/// One reply of the script.
+#[derive(Clone, Debug)]
+pub enum Scripted {
+    /// Text, in these pieces, with a pause before each.
+    Text(Vec<String>, Duration),
+    /// One call of a tool with these arguments.
+    Call(String, Value),
+    /// This status with this body.
+    Status(u16, String),
+}
+
+/// The running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Value>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server that answers its n-th request with the n-th reply, and the last for ever.
+    ///
+    /// # Panics
+    /// When no port can be bound.
+    #[must_use]
+    pub fn start(script: Vec<Scripted>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (requests, stop) = (Arc::clone(&requests), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                for (number, stream) in listener.incoming().enumerate() {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let reply = script.get(number).or(script.last()).cloned();
+                    let requests = Arc::clone(&requests);
+                    if let (Ok(stream), Some(reply)) = (stream, reply) {
+                        std::thread::spawn(move || {
+                            // A client that went away is what some tests are about.
+                            let _ = answer(stream, number, &reply, &requests);
+                        });
+                    }
+                }
+            })
+        };
+        Self { address, requests, stop, thread: Some(thread) }
+    }
+
+    /// The bodies of every request so far.
+    ///
+    /// # Panics
+    /// When a thread of the server panicked.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Value> {
+        self.requests.lock().expect("no panic").clone()
+    }
+
+    /// `[models.NAME]` of a configuration that uses this server.
+    #[must_use]
+    pub fn config(&self, name: &str) -> String {
+        format!(
+            "\n[models.{name}]\nbase_url = \"http://{}/v1\"\nmodel = \"scripted\"\n",
+            self.address
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(
+    stream: TcpStream,
+    number: usize,
+    reply: &Scripted,
+    requests: &Mutex<Vec<Value>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    if let Ok(body) = serde_json::from_slice(&body) {
+        requests.lock().expect("no panic").push(body);
+    }
+    let mut stream = reader.into_inner();
+    if let Scripted::Status(status, body) = reply {
+        return write!(
+            stream,
+            "HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+    }
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut finish = "stop";
+    match reply {
+        Scripted::Text(pieces, pause) => {
+            for piece in pieces {
+                std::thread::sleep(*pause);
+                chunk(&mut stream, &json!({"content": piece}), None)?;
+            }
+        }
+        Scripted::Call(tool, arguments) => {
+            let arguments = arguments.to_string();
+            let (head, tail) = arguments.split_at(arguments.len() / 2);
+            let call = json!({"tool_calls": [{"index": 0, "id": format!("call_{number}"),
+                "type": "function", "function": {"name": tool, "arguments": head}}]});
+            chunk(&mut stream, &call, None)?;
+            let rest = json!({"tool_calls": [{"index": 0, "function": {"arguments": tail}}]});
+            chunk(&mut stream, &rest, None)?;
+            finish = "tool_calls";
+        }
+        Scripted::Status(..) => unreachable!("answered above"),
+    }
+    chunk(&mut stream, &json!({}), Some(finish))?;
+    let usage = json!({"id": "scripted", "object": "chat.completion.chunk", "created": 0,
+        "model": "scripted", "choices": [],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}});
+    write!(stream, "data: {usage}\n\ndata: [DONE]\n\n")
+}
+
+fn chunk(stream: &mut TcpStream, delta: &Value, finish: Option<&str>) -> std::io::Result<()> {
+    let chunk = json!({"id": "scripted", "object": "chat.completion.chunk", "created": 0,
+        "model": "scripted",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    write!(stream, "data: {chunk}\n\n")
+}

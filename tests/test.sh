@@ -1,0 +1,32 @@
+#!/bin/bash
+# Installs what the tests need and runs all of them. Called by `make test`, which CI calls.
+set -u
+cd "$(dirname "$0")/.."
+. tests/stages.sh
+
+install() {
+	need cc gcc && need make make && need git git && need runsv runit && need python3 python3-minimal
+}
+
+end_to_end() {
+	# One at a time: each starts a pair of its own and looks at the clock.
+	cargo test --locked -p evonic-tests --no-fail-fast -- --test-threads=1 --nocapture
+}
+
+units() {
+	cargo test --locked -p evonic-shared -p evonic -p evonic-supervisor --no-fail-fast
+}
+
+documentation() {
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --document-private-items --quiet
+}
+
+stage "install" install
+stage "format" cargo fmt --all --check
+stage "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+stage "documentation builds" documentation
+stage "build" cargo build --locked --workspace --all-targets --quiet
+stage "build of make run" make --no-print-directory build
+stage "unit and property tests" units
+stage "end-to-end tests" end_to_end
+finish

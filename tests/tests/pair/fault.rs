@@ -1,0 +1,203 @@
+//! 4. Workers that misbehave are noticed, replaced and gone in time.
+
+use std::time::{Duration, Instant};
+
+use evonic_shared::{
+    reason::Reason,
+    status::{Exit, State},
+};
+use evonic_tests::{
+    fault::{Fault, Puppet},
+    http::{Connection, EventStream},
+    pair::{Options, Pair},
+    poll, process,
+};
+use nix::sys::signal::Signal;
+
+/// Shorter than the defaults, so that the tests are; the ratios are the same.
+const CONFIG: &str = "[supervisor]\n\
+    grace = \"2s\"\n\
+    start_timeout = \"3s\"\n\
+    heartbeat_interval = \"500ms\"\n\
+    heartbeat_timeout = \"1500ms\"\n\
+    accept_stall = \"1s\"\n\
+    backoff_base = \"50ms\"\n\
+    backoff_cap = \"200ms\"\n";
+const GRACE: Duration = Duration::from_secs(2);
+/// Heartbeat timeout, and an interval in which it is seen.
+const NOTICED: Duration = Duration::from_millis(2500);
+/// What a worker may outlive its grace by.
+const AFTER_GRACE: Duration = Duration::from_millis(250);
+
+fn puppet(puppet: Puppet) -> Options {
+    Options::config(CONFIG).fault(1, Fault::Puppet(puppet))
+}
+
+/// Waits until the first worker was replaced; checks the reason and that it died in time.
+fn replaced(pair: &Pair, pid: u32, reason: Reason, detail: &str) {
+    let began = Instant::now();
+    poll::until(
+        "the decision is in the status",
+        Duration::from_secs(20),
+        || pair.status(),
+        |status| (status.predecessor.is_some() || status.last_restart.is_some()).then_some(()),
+    );
+    let decided = Instant::now();
+    poll::until(
+        "the misbehaving worker is dead",
+        GRACE + Duration::from_secs(5),
+        || process::is_alive(pid),
+        |alive| (!alive).then_some(()),
+    );
+    let outlived = decided.elapsed();
+    let status = pair.wait_for_successor(1);
+    let last = status.last_restart.expect("an entry");
+    println!("{detail}: noticed after {:?}, dead {outlived:?} later, {last:?}", decided - began);
+    assert_eq!(last.reason, reason, "{last:#?}");
+    assert!(last.detail.contains(detail), "{detail:?} is not in {last:#?}");
+    // Only when the drain begins with the decision is the whole span bounded by the grace.
+    assert!(
+        Duration::from_millis(last.took_ms) <= GRACE + AFTER_GRACE + Duration::from_millis(100)
+    );
+    assert!(!process::is_alive(pid));
+}
+
+#[test]
+fn pair_4_ignores_sigterm() {
+    let pair = Pair::start(&puppet(Puppet { ignores_drain: true, ..Puppet::default() }));
+    let (pid, _) = pair.worker();
+    assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
+    replaced(&pair, pid, Reason::Requested, "");
+    let exit = pair.history().remove(0).exit;
+    assert_eq!(exit, Exit::Signal { signal: "SIGKILL".to_owned(), after_grace: true });
+}
+
+#[test]
+fn pair_4_is_stopped() {
+    let pair = Pair::start(&Options::config(CONFIG));
+    let (pid, _) = pair.worker();
+    let began = Instant::now();
+    Pair::signal(pid, Signal::SIGSTOP);
+    replaced(&pair, pid, Reason::Unhealthy, "no heartbeat");
+    assert!(began.elapsed() < NOTICED + GRACE + Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn pair_4_one_part_stops() {
+    for part in ["http", "store", "agents"] {
+        let late_part = Some(part.to_owned());
+        let pair = Pair::start(&puppet(Puppet { late_part, ..Puppet::default() }));
+        let (pid, _) = pair.worker();
+        replaced(&pair, pid, Reason::Unhealthy, part);
+    }
+}
+
+#[test]
+fn pair_4_the_database_is_locked_by_somebody_else() {
+    let pair =
+        Pair::start(&Options::config(&format!("{CONFIG}[store]\nbusy_timeout = \"500ms\"\n")));
+    let (pid, _) = pair.worker();
+    let other = rusqlite::Connection::open(pair.state_dir().join("evonic.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The lock is none of the worker's making, and no replacement would help: it stays.
+    let answer =
+        pair.request("POST", "/api/v1/sessions", Some(&serde_json::json!({"agent": "runbook"})));
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
+    other.execute_batch("ROLLBACK").unwrap();
+    let _ = pair.session("runbook");
+    assert_eq!(pair.worker().0, pid);
+}
+
+#[test]
+fn pair_4_blocks_its_runtime() {
+    let options = Options::config(CONFIG).fault(1, Fault::BlockRuntime { after_ms: 1000 });
+    let pair = Pair::start(&options);
+    let (pid, _) = pair.worker();
+    replaced(&pair, pid, Reason::Unhealthy, "http");
+}
+
+#[test]
+fn pair_4_parks_its_accept_loop() {
+    let pair = Pair::start(&puppet(Puppet { parks_accept: true, ..Puppet::default() }));
+    let (pid, _) = pair.worker();
+    let address = pair.address();
+    let waiting = std::thread::spawn(move || {
+        let mut connection = Connection::tcp(address)?;
+        connection.request("GET", "/livez", &[], None)
+    });
+    replaced(&pair, pid, Reason::Unhealthy, "accept");
+    let answer = waiting.join().expect("a client").expect("the successor answers who waited");
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn pair_4_does_not_answer_the_probe() {
+    let pair = Pair::start(&puppet(Puppet { silent_probe: true, ..Puppet::default() }));
+    let (pid, _) = pair.worker();
+    replaced(&pair, pid, Reason::Unhealthy, "probe");
+}
+
+#[test]
+fn pair_4_never_says_ready() {
+    let pair = Pair::launch(&puppet(Puppet { never_ready: true, ..Puppet::default() }));
+    let status = pair.wait_for_successor(1);
+    let last = status.last_restart.expect("an entry");
+    assert_eq!(last.reason, Reason::Crash, "{last:#?}");
+    assert!(last.detail.contains("ready"), "{last:#?}");
+}
+
+#[test]
+fn pair_4_event_streams_do_not_keep_a_worker() {
+    let pair = Pair::start(&Options::config(CONFIG));
+    let (pid, _) = pair.worker();
+    let session = pair.session("runbook");
+    let mut streams: Vec<_> = (0..8)
+        .map(|_| {
+            let connection = Connection::tcp(pair.address()).expect("a connection");
+            EventStream::open(connection, &session, 0).expect("a stream")
+        })
+        .collect();
+    let began = Instant::now();
+    assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
+    for stream in &mut streams {
+        assert_eq!(stream.next_event(), Ok(None), "it ends properly");
+    }
+    poll::until("it is gone", GRACE, || process::is_alive(pid), |alive| (!alive).then_some(()));
+    println!("8 open event streams: the worker was gone after {:?}", began.elapsed());
+}
+
+#[test]
+fn pair_4_exits_at_once_at_start() {
+    let options = Options::config(CONFIG).fault(8, Fault::ExitAtStart { code: 70 });
+    let pair = Pair::launch(&options);
+    let looping = pair.wait("a crash loop", |status| status.state == State::CrashLoop);
+    assert!(looping.last_error.is_some_and(|error| error.contains("70")), "it says why");
+    pair.wait("it tries again until it works", |status| status.state == State::Running);
+    let history = pair.history();
+    assert_eq!(history.len(), 8, "{history:#?}");
+    assert!(history.iter().all(|entry| entry.reason == Reason::Crash));
+    assert!(history.iter().all(|entry| entry.exit == Exit::Code { code: 70 }));
+}
+
+#[test]
+fn pair_4_the_program_is_missing() {
+    let mut pair = Pair::launch(&Options::config(
+        "[supervisor]\nworker = \"/nonexistent/evonic\"\nbackoff_base = \"10ms\"\n\
+         backoff_cap = \"50ms\"\n",
+    ));
+    let status = pair.wait("a crash loop", |status| status.state == State::CrashLoop);
+    let error = status.last_error.expect("an error");
+    assert!(error.contains("/nonexistent/evonic"), "{error}");
+    assert_eq!(pair.stop(), Some(0), "it stops in order");
+}
+
+#[test]
+fn pair_4_the_supervisor_dies() {
+    let pair = Pair::start(&Options::default());
+    let (pid, _) = pair.worker();
+    Pair::signal(pair.pid(), Signal::SIGKILL);
+    let gone = Duration::from_secs(7);
+    poll::until("its worker goes", gone, || process::is_alive(pid), |alive| (!alive).then_some(()));
+}

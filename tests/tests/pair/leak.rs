@@ -1,0 +1,226 @@
+//! 2. Leaks are found, named, and end with their worker.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    time::{Duration, Instant, SystemTime},
+};
+
+use evonic_shared::{
+    reason::Reason,
+    status::{PostMortem, Replacement, State},
+};
+use evonic_tests::{
+    fault::{Fault, Leaked},
+    pair::{Options, Pair},
+    process, size,
+};
+
+/// How a leak ended.
+struct Found {
+    entry: Replacement,
+    post_mortem: PostMortem,
+    /// From the count's crossing of the line, as seen from outside, to the decision.
+    late: Duration,
+    /// The greatest error of the predicted time to the threshold, as a share of the true one.
+    worst_prediction: Option<f64>,
+}
+
+struct Leak {
+    leaked: Leaked,
+    per_second: u32,
+    config: &'static str,
+    /// Descriptors at which the trigger is due, beside those open when it began.
+    line: Line,
+}
+
+enum Line {
+    Threshold(usize),
+    Unexplained(usize),
+}
+
+const BY_THRESHOLD: &str = "[fd]\nthreshold = 400\nunexplained = 100000\n";
+const BY_UNEXPLAINED: &str = "[fd]\nthreshold = 4000\nceiling = 16000\nunexplained = 64\n";
+
+fn find(leak: &Leak) -> Found {
+    let flat = Duration::from_secs(size::of("flat_seconds", 4, 60));
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = Options::config(leak.config).fault(
+        1,
+        Fault::Leak {
+            leaked: leak.leaked,
+            per_second: leak.per_second,
+            after_ms: u64::try_from(flat.as_millis()).expect("a minute"),
+        },
+    );
+    let leak_folder = folder.path().display().to_string();
+    options.environment.push(("EVONIC_TEST_LEAK_FOLDER".to_owned(), leak_folder));
+    let pair = Pair::start(&options);
+    let (pid, generation) = pair.worker();
+    let began = Instant::now();
+    let base = process::descriptors(pid).expect("a worker");
+    let line = match leak.line {
+        Line::Threshold(line) => line,
+        Line::Unexplained(line) => base + line + 1,
+    };
+
+    let mut crossed = None;
+    let mut predictions = VecDeque::new();
+    let mut looked = Instant::now();
+    let patience =
+        flat + Duration::from_secs(u64::from(500 / leak.per_second)) + Duration::from_secs(60);
+    while pair.history().is_empty() {
+        assert!(began.elapsed() < patience, "nothing was done; log:\n{}", pair.log());
+        if crossed.is_none() && process::descriptors(pid).is_some_and(|open| open >= line) {
+            crossed = Some((SystemTime::now(), Instant::now()));
+        }
+        if crossed.is_none() && looked.elapsed() > Duration::from_millis(200) {
+            looked = Instant::now();
+            let fd = pair.status().worker.map(|worker| worker.fd);
+            if let Some(left) = fd.and_then(|fd| fd.seconds_to_threshold) {
+                predictions.push_back((Instant::now(), left));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let entry = pair.history().remove(0);
+    assert_eq!(entry.generation, generation);
+    let at: SystemTime = entry.at.parse::<jiff::Timestamp>().expect("RFC 3339").into();
+    let crossed = crossed.unwrap_or((at, Instant::now()));
+    let name = entry.post_mortem.clone().expect("a post-mortem");
+    let file = pair.state_dir().join("post-mortems").join(name);
+    let post_mortem = serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON");
+
+    pair.wait_for_successor(generation);
+    assert!(!process::is_alive(pid), "the leaking worker is gone");
+    let log = pair.log();
+    assert!(!log.contains("EMFILE") && !log.contains("Too many open files"), "{log}");
+    Found {
+        entry,
+        post_mortem,
+        late: at.duration_since(crossed.0).unwrap_or(Duration::ZERO),
+        worst_prediction: worst(&predictions, crossed.1),
+    }
+}
+
+/// The greatest error among predictions made at least a second after the growth was first seen and
+/// at least half a second before its end.
+fn worst(predictions: &VecDeque<(Instant, f64)>, crossed: Instant) -> Option<f64> {
+    let first = predictions.front()?.0;
+    predictions
+        .iter()
+        .filter_map(|(at, predicted)| {
+            let truth = crossed.checked_duration_since(*at)?.as_secs_f64();
+            let settled = at.duration_since(first) >= Duration::from_secs(1);
+            (settled && truth > 0.5).then(|| (predicted - truth).abs() / truth)
+        })
+        .reduce(f64::max)
+}
+
+fn check(leak: &Leak, reason: Reason, kind: &str, latest: Duration) {
+    let found = find(leak);
+    let fd = &found.post_mortem.fd;
+    println!(
+        "{:?} at {}/s: {} at {} descriptors, {:.0} ms after the line; prediction off by {}; {}",
+        leak.leaked,
+        leak.per_second,
+        found.entry.reason,
+        found.entry.fd_open,
+        found.late.as_secs_f64() * 1e3,
+        found.worst_prediction.map_or("-".to_owned(), |share| format!("{:.0} %", share * 1e2)),
+        found.post_mortem.culprit,
+    );
+    assert_eq!(found.entry.reason, reason, "{:#?}", found.entry);
+    assert_eq!(found.post_mortem.reason, reason);
+    let first = found.post_mortem.census.kinds.first().expect("a kind");
+    assert_eq!(first.name, kind, "the leaked kind comes first: {:#?}", found.post_mortem.census);
+    assert!(found.late <= latest, "{:?} after the line: {fd:#?}", found.late);
+    if let Some(share) = found.worst_prediction {
+        assert!(share <= 0.2, "prediction off by {share:.2}");
+    }
+}
+
+/// From flat: the next count is at most `fd.max_interval` away.
+const FROM_FLAT: Duration = Duration::from_millis(2050);
+/// While growth is visible: two counts at `fd.min_interval`, and what a busy machine adds.
+const WHILE_GROWING: Duration = Duration::from_millis(100);
+
+#[test]
+fn pair_2_slow_leak_of_sockets() {
+    let line = Line::Unexplained(16);
+    let config = "[fd]\nthreshold = 4000\nceiling = 16000\nunexplained = 16\n";
+    let leak = Leak { leaked: Leaked::Sockets, per_second: 1, config, line };
+    check(&leak, Reason::FdUnexplained, "udp", FROM_FLAT);
+}
+
+#[test]
+fn pair_2_leak_of_files() {
+    let line = Line::Threshold(400);
+    let leak = Leak { leaked: Leaked::Files, per_second: 50, config: BY_THRESHOLD, line };
+    check(&leak, Reason::FdThreshold, "file", WHILE_GROWING);
+}
+
+#[test]
+fn pair_2_leak_of_sqlite_handles() {
+    let line = Line::Unexplained(64);
+    let leak = Leak { leaked: Leaked::Sqlite, per_second: 50, config: BY_UNEXPLAINED, line };
+    check(&leak, Reason::FdUnexplained, "file", WHILE_GROWING);
+}
+
+#[test]
+fn pair_2_leak_of_pipes() {
+    let line = Line::Unexplained(64);
+    let leak = Leak { leaked: Leaked::Pipes, per_second: 50, config: BY_UNEXPLAINED, line };
+    check(&leak, Reason::FdUnexplained, "pipe", WHILE_GROWING);
+}
+
+#[test]
+fn pair_2_fast_leak() {
+    let line = Line::Threshold(400);
+    let leak = Leak { leaked: Leaked::Sockets, per_second: 2000, config: BY_THRESHOLD, line };
+    check(&leak, Reason::FdThreshold, "udp", FROM_FLAT);
+}
+
+#[test]
+fn pair_2_fastest_leak_meets_no_limit() {
+    let line = Line::Threshold(400);
+    let leak = Leak { leaked: Leaked::Files, per_second: 5000, config: BY_THRESHOLD, line };
+    let found = find(&leak);
+    println!("files at 5000/s: decided at {} descriptors", found.entry.fd_open);
+    assert!(matches!(found.entry.reason, Reason::FdThreshold | Reason::FdCeiling));
+    let top = found.post_mortem.census.top.first().expect("a target");
+    assert!(top.name.ends_with("leaked-file"), "{:#?}", found.post_mortem.census);
+    let limit = found.post_mortem.fd.limit;
+    assert!(found.entry.fd_open < limit, "{} of {limit}", found.entry.fd_open);
+}
+
+#[test]
+fn pair_2_honest_sawtooth_triggers_nothing() {
+    let seconds = size::of("sawtooth_seconds", 12, 600);
+    let options =
+        Options::default().fault(u64::MAX, Fault::Sawtooth { height: 50, period_ms: 2000 });
+    let pair = Pair::start(&options);
+    let (_, generation) = pair.worker();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let status = pair.status();
+        assert_eq!(status.state, State::Running, "{status:#?}");
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    assert_eq!(pair.worker().1, generation);
+    assert_eq!(pair.status().restarts.total, 0);
+}
+
+#[test]
+fn pair_2_counting_costs_nothing_when_nothing_happens() {
+    let seconds = size::of("idle_seconds", 10, 60);
+    let pair = Pair::start(&Options::default());
+    std::thread::sleep(Duration::from_secs(3));
+    let before = process::cpu_micros(pair.pid()).expect("a supervisor");
+    std::thread::sleep(Duration::from_secs(seconds));
+    let spent = process::cpu_micros(pair.pid()).expect("a supervisor") - before;
+    let a_second = spent / seconds;
+    // All of the supervisor, counting included: heartbeat, count, ledger, probe, watchdog.
+    size::figure("supervisor, everything, when idle", a_second, "µs of processor a second");
+    assert!(a_second < 1000, "{a_second} µs a second");
+}

@@ -1,0 +1,56 @@
+//! 8. Limits: refused where they do not fit, and 503 where they are reached.
+
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use evonic_tests::{
+    http::Connection,
+    pair::{Options, Pair},
+    poll,
+};
+
+#[test]
+fn pair_8_a_limit_that_does_not_fit_is_refused() {
+    let options = Options { limit: Some(256), ..Options::default() };
+    let mut pair = Pair::spawn(&options);
+    assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
+    let log = pair.log();
+    for wanted in ["256", "LimitNOFILE", "[budget]"] {
+        assert!(log.contains(wanted), "{wanted:?} is missing in: {log}");
+    }
+}
+
+#[test]
+fn pair_8_a_threshold_below_the_budget_is_refused() {
+    let mut pair = Pair::spawn(&Options::config("[fd]\nthreshold = 100\n"));
+    assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
+    assert!(pair.log().contains("fd.threshold"), "{}", pair.log());
+}
+
+#[test]
+fn pair_8_every_permit_taken() {
+    let pair = Pair::start(&Options::config("[budget]\nhttp = 8\n"));
+    let address = pair.address();
+    let silent: Vec<_> =
+        (0..8).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    let ask = || {
+        let began = Instant::now();
+        let answer = Connection::tcp(address)
+            .and_then(|mut connection| connection.request("GET", "/api/v1/agents", &[], None));
+        (
+            answer.map(|answer| (answer.status, answer.header("retry-after").is_some())),
+            began.elapsed(),
+        )
+    };
+    let elapsed =
+        poll::until("503 with Retry-After", Duration::from_secs(5), ask, |(answer, took)| {
+            (*answer == Ok((503, true))).then_some(*took)
+        });
+    assert!(elapsed < Duration::from_secs(3), "refused after {elapsed:?}");
+    drop(silent);
+    poll::until("it recovers", Duration::from_secs(5), ask, |(answer, _)| {
+        (*answer == Ok((200, false))).then_some(())
+    });
+}

@@ -1,0 +1,12 @@
+//! The pair: one module for each numbered point of what it must show.
+
+mod bad_input;
+mod crash;
+mod fault;
+mod idle;
+mod kill;
+mod leak;
+mod limit;
+mod recycle;
+mod requests;
+mod work;
