@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 
 install() {
 	need cc gcc && need make make && need git git && need runsv runit && need python3 python3-minimal
+	command -v cargo-deny >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
+}
+
+dependencies() {
+	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 
 end_to_end() {
@@ -23,6 +28,7 @@ documentation() {
 
 stage "install" install
 stage "format" cargo fmt --all --check
+stage "dependencies" dependencies
 stage "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 stage "documentation builds" documentation
 stage "build" cargo build --locked --workspace --all-targets --quiet

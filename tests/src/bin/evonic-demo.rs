@@ -28,7 +28,9 @@ fn main() -> anyhow::Result<()> {
     let pair = Pair::start(&options);
     let (_, leaking) = pair.worker();
     let load = Load::mixed(pair.address(), CLIENTS);
-    say(&format!("{CLIENTS} clients: new connections, kept ones, and event streams of busy agents.\n"));
+    say(&format!(
+        "{CLIENTS} clients: new connections, kept ones, and event streams of busy agents.\n"
+    ));
 
     let began = Instant::now();
     loop {

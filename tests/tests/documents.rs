@@ -1,0 +1,101 @@
+//! README and docs name only what is there.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use evonic_tests::pair::program;
+
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
+    let docs = fs::read_dir(root.join("docs")).expect("docs").flatten().map(|entry| entry.path());
+    std::iter::once(root.join("README.md"))
+        .chain(docs)
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(path).expect("a text"))
+        })
+        .collect()
+}
+
+/// Every `evonic ...` in code: the words after it, up to the end of the code.
+fn commands(text: &str) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+            continue;
+        }
+        let pieces: Vec<&str> = if fenced {
+            vec![line.trim_start_matches("$ ")]
+        } else {
+            line.split('`').skip(1).step_by(2).collect()
+        };
+        for piece in pieces {
+            let mut words = piece.split_whitespace();
+            let program = words.next().unwrap_or("");
+            if program == "evonic" || program.ends_with("/evonic") {
+                found.insert(words.map(str::to_owned).collect());
+            }
+        }
+    }
+    found
+}
+
+fn help(words: &[&str]) -> Option<String> {
+    let output = Command::new(program("evonic")).args(words).arg("--help").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn every_command_and_option_that_is_named_is_there() {
+    let mut checked = 0;
+    for (name, text) in documents() {
+        for words in commands(&text) {
+            let Some(first) = words.first().filter(|word| word.starts_with(char::is_alphabetic))
+            else {
+                continue;
+            };
+            let nested = words.get(1).and_then(|second| {
+                let named = second.split('|').next()?;
+                matches!(first.as_str(), "agent" | "session").then_some(named)
+            });
+            let path: Vec<&str> = std::iter::once(first.as_str()).chain(nested).collect();
+            let help = help(&path).unwrap_or_else(|| panic!("{name}: no command evonic {path:?}"));
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let option = option.trim_matches(|c: char| !c.is_alphanumeric() && c != '-');
+                assert!(help.contains(option), "{name}: evonic {path:?} has no {option}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 5, "the documents name commands: {checked}");
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
+    for (name, text) in documents() {
+        let folder = if name == "README.md" { root.to_owned() } else { root.join("docs") };
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or("");
+            if !file.is_empty() && !file.contains("://") {
+                assert!(folder.join(file).exists(), "{name}: {target} leads nowhere");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_is_named_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
+    let makefile = fs::read_to_string(root.join("Makefile")).expect("a Makefile");
+    for (name, text) in documents() {
+        for rest in text.split("make ").skip(1) {
+            let target: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+            let in_code = rest[target.len()..].starts_with(['`', ' ', '\n']);
+            let known = makefile.contains(&format!("\n{target}:"));
+            let prose = !["run", "test", "demo", "bench", "chaos"].contains(&target.as_str());
+            assert!(!in_code || known || prose, "{name}: make {target}");
+        }
+    }
+}
