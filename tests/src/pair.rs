@@ -113,8 +113,7 @@ impl Pair {
     #[must_use]
     pub fn spawn(options: &Options) -> Self {
         let folder = TempDir::with_prefix("evonic-").expect("a temporary folder");
-        let pair = Self { supervisor: spawn_supervisor(folder.path(), options), folder };
-        pair
+        Self { supervisor: spawn_supervisor(folder.path(), options), folder }
     }
 
     /// The supervisor's pid.

@@ -31,25 +31,25 @@ fn main() -> ExitCode {
     let plan = env::var(VARIABLE).ok().and_then(|text| serde_json::from_str::<Plan>(&text).ok());
     let fault = match (generation, plan) {
         (Some(generation), Some(plan)) if generation <= plan.until_generation => plan.fault,
-        _ => return evonic::console::run(),
+        _ => return evonic::console::main(),
     };
     match fault {
         Fault::ExitAtStart { code } => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Fault::Puppet(puppet) => play(&puppet, generation.unwrap_or(1)),
         Fault::Leak { leaked, per_second, after_ms } => {
             std::thread::spawn(move || leak(leaked, per_second, Duration::from_millis(after_ms)));
-            evonic::console::run()
+            evonic::console::main()
         }
         Fault::Sawtooth { height, period_ms } => {
             std::thread::spawn(move || sawtooth(height, Duration::from_millis(period_ms)));
-            evonic::console::run()
+            evonic::console::main()
         }
         Fault::BlockRuntime { after_ms } => {
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(after_ms));
                 block_runtime();
             });
-            evonic::console::run()
+            evonic::console::main()
         }
     }
 }
