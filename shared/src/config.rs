@@ -133,9 +133,10 @@ pub struct Entry {
 /// `key`, `value` as the JSON that corresponds to its TOML, and `origin` in words.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value = self.value.as_ref().map(|text| {
-            text.parse::<toml::Value>().expect("values are written as TOML")
-        });
+        let value = self
+            .value
+            .as_ref()
+            .map(|text| text.parse::<toml::Value>().expect("values are written as TOML"));
         let mut entry = serializer.serialize_struct("Entry", 3)?;
         entry.serialize_field("key", &self.key)?;
         entry.serialize_field("value", &value)?;

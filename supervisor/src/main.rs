@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    evonic_supervisor::run(std::env::args_os()).into()
+    evonic_supervisor::run(std::env::args_os().skip(1)).into()
 }

@@ -125,8 +125,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let site = Site { app, metrics: Arc::clone(&metrics), draining: draining.clone() };
         let routes = routes(&Arc::new(site));
-        let port = listeners.http.local_addr()?.port();
-        let guard = Guard::new(port, &settings.allowed_hosts);
+        let guard = Guard::new(&settings.allowed_hosts);
         let front = Front::new(settings, guard, generation, metrics, draining, routes);
         Self::serve(front, budget, listeners)
     }

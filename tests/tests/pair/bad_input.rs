@@ -27,7 +27,7 @@ fn pair_10_configuration_faults_come_all_at_once() {
     assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
     let checked = pair.evonic(&["config", "--check"]);
     assert_eq!(checked.status.code(), Some(78));
-    for told in [pair.log(), String::from_utf8_lossy(&checked.stderr).into_owned()] {
+    for told in [pair.log(), String::from_utf8_lossy(&checked.stdout).into_owned()] {
         for wanted in [
             "nonsense",
             "fd.treshold",
@@ -50,7 +50,7 @@ fn pair_10_other_addresses_than_loopback_are_refused() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(78));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("EVONIC_LISTEN"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("EVONIC_LISTEN"), "{output:?}");
 }
 
 fn raw_status(pair: &Pair, send: impl FnOnce(&mut UnixStream)) -> Vec<Value> {

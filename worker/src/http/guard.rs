@@ -28,16 +28,15 @@ pub(super) enum Peer {
 /// What makes a request one of ours.
 #[derive(Debug)]
 pub(super) struct Guard {
-    port: u16,
     hosts: Vec<String>,
     uid: u32,
 }
 
 impl Guard {
-    /// For a TCP listener on `port`. `hosts` are names (any port) or `name:port`.
-    pub(super) fn new(port: u16, hosts: &[String]) -> Self {
+    /// Beside loopback names; `hosts` are names (any port) or `name:port`.
+    pub(super) fn new(hosts: &[String]) -> Self {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { port, hosts, uid: rustix::process::geteuid().as_raw() }
+        Self { hosts, uid: rustix::process::geteuid().as_raw() }
     }
 
     /// Lets a request pass.
@@ -84,30 +83,42 @@ impl Guard {
     }
 
     fn admit_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let host = headers.get(HOST).and_then(|host| parse(host.as_bytes()));
         for origin in headers.get_all(ORIGIN) {
             let bytes = origin.as_bytes();
             let authority = bytes
                 .strip_prefix(b"http://")
                 .or_else(|| bytes.strip_prefix(b"https://"))
                 .and_then(parse);
-            if !authority.is_some_and(|authority| self.is_ours(&authority)) {
+            // A page of this server, or one that the configuration allows: another port of this
+            // machine is another site.
+            let ours = authority.is_some_and(|authority| {
+                host.as_ref() == Some(&authority) || self.is_allowed(&authority)
+            });
+            if !ours {
                 return Err(foreign("origin", &text(origin)));
             }
         }
         Ok(())
     }
 
-    /// A loopback name with our port, or one that the configuration allows.
-    fn is_ours(&self, authority: &Authority) -> bool {
+    /// A name that the configuration allows.
+    fn is_allowed(&self, authority: &Authority) -> bool {
         let whole = authority.as_str().to_ascii_lowercase();
         let name = authority.host().to_ascii_lowercase();
-        if self.hosts.iter().any(|host| *host == whole || *host == name) {
+        self.hosts.iter().any(|host| *host == whole || *host == name)
+    }
+
+    /// A loopback name, or one that the configuration allows. Its port is the client's business:
+    /// behind a tunnel it is not ours, and no foreign site can take such a name.
+    fn is_ours(&self, authority: &Authority) -> bool {
+        if self.is_allowed(authority) {
             return true;
         }
+        let name = authority.host().to_ascii_lowercase();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let loopback = name == "localhost"
-            || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-        loopback && authority.port_u16().unwrap_or(80) == self.port
+        name == "localhost"
+            || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
     }
 }
 

@@ -81,7 +81,7 @@ impl House {
         };
         let draining = CancellationToken::new();
         let routes = routes(&config.http, &draining);
-        let guard = Guard::new(address.port(), &config.http.allowed_hosts);
+        let guard = Guard::new(&config.http.allowed_hosts);
         let metrics = Arc::new(Metrics::new());
         let front = Front::new(config.http, guard, 7, metrics, draining, routes);
         let server = {
