@@ -214,7 +214,7 @@ fn pair_10_refusals_name_the_field() {
     let session = pair.session("runbook");
     let path = format!("/api/v1/sessions/{session}/messages");
     let empty = pair.request("POST", &path, Some(&json!({"content": ""}))).unwrap();
-    assert_eq!(empty.status, 400, "{}", empty.text());
+    assert_eq!(empty.status, 422, "{}", empty.text());
     assert!(empty.text().contains("content"), "{}", empty.text());
 }
 
