@@ -163,7 +163,11 @@ impl ConsoleError {
 
     /// The error with its causes and what to do, for a person.
     pub(super) fn report(&self, paint: Paint) -> String {
-        let mut text = format!("{} {self}", paint.red("evonic:"));
+        let program = paint.red("evonic:");
+        if let ConsoleError::Config(LoadError::Faults(faults)) = self {
+            return format!("{program} the configuration is refused\n{faults}");
+        }
+        let mut text = format!("{program} {self}");
         let mut cause = self.source();
         while let Some(error) = cause {
             text.push_str(&format!(": {error}"));
@@ -177,7 +181,6 @@ impl ConsoleError {
 
     fn advice(&self) -> Option<&'static str> {
         match self {
-            ConsoleError::Config(LoadError::Faults(_)) => None,
             ConsoleError::Config(LoadError::Read { .. }) => {
                 Some("name another file with --config FILE")
             }

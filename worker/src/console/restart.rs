@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use evonic_shared::{
     config::Config,
-    status::{Request, Status, WorkerState},
+    status::{Request, State, Status, WorkerState},
 };
 
 use super::{
@@ -43,7 +43,12 @@ pub(super) fn run(
     let patience = config.supervisor.start_timeout + config.supervisor.backoff_cap + SLACK;
     let mut watch = Watch::connect(&socket)?;
     let mut status = watch.next()?;
+    let mut told = false;
     while !serves(&status, old) {
+        if status.state == State::CrashLoop && !std::mem::replace(&mut told, true) {
+            let last_error = status.last_error.as_deref().unwrap_or("the reason is not known");
+            console.say(&format!("Workers do not become ready: {last_error}. Still waiting."));
+        }
         if began.elapsed() > patience {
             let last_error = status.last_error.unwrap_or_default();
             return Err(ConsoleError::NotReady { patience, last_error });
@@ -70,4 +75,79 @@ fn serves(status: &Status, old: u64) -> bool {
         .worker
         .as_ref()
         .is_some_and(|worker| worker.generation > old && worker.state == WorkerState::Ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use evonic_shared::status::{FORMAT, Reply};
+
+    use super::{
+        super::{
+            command::OutputOptions,
+            status::tests::{line, status, supervisor, worker},
+            terminal::{Paint, Terminal},
+        },
+        *,
+    };
+
+    /// Runs the command against these replies; returns what it wrote and what was asked.
+    fn restart(options: &RestartOptions, replies: Vec<Vec<String>>) -> (String, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
+        let (_, server) = supervisor(folder.path(), replies);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let plain = Paint { colour: false };
+        let terminal = Terminal {
+            interactive: false,
+            live: false,
+            columns: 80,
+            rows: 24,
+            out: plain,
+            err: plain,
+        };
+        run(options, &config, &mut Console { out: &mut out, err: &mut err, terminal })
+            .expect("it is replaced");
+        let told = String::from_utf8(err).expect("text") + &String::from_utf8(out).expect("text");
+        (told, server.join().expect("it ends"))
+    }
+
+    fn accepted() -> String {
+        line(&Reply::Accepted { format: FORMAT, op: "restart".to_owned() })
+    }
+
+    #[test]
+    fn it_waits_until_a_newer_worker_is_ready() {
+        let of = |generation, state| {
+            let mut status = status();
+            let mut worker = worker(generation);
+            worker.state = state;
+            status.worker = Some(worker);
+            status
+        };
+        let mut loops = of(18, WorkerState::Starting);
+        loops.state = State::CrashLoop;
+        loops.last_error = Some("it fell".to_owned());
+        let frames = [
+            of(17, WorkerState::Ready),
+            loops.clone(),
+            loops,
+            of(18, WorkerState::Starting),
+            of(19, WorkerState::Ready),
+        ];
+        let frames = frames.map(|status| line(&Reply::Status(status))).concat();
+        let replies = vec![vec![line(&Reply::Status(status())), accepted()], vec![frames], vec![]];
+        let (told, asked) = restart(&RestartOptions::default(), replies);
+        let (first, last) = told.split_once('\n').expect("two lines");
+        assert_eq!(first, "Workers do not become ready: it fell. Still waiting.");
+        assert!(last.starts_with("Generation 19 serves after "), "{told}");
+        assert_eq!(asked, [r#"{"op":"status"}"#, r#"{"op":"restart"}"#, r#"{"op":"watch"}"#]);
+    }
+
+    #[test]
+    fn it_need_not_wait() {
+        let options = RestartOptions { output: OutputOptions { json: true }, no_wait: true };
+        let replies = vec![vec![line(&Reply::Status(status())), accepted()]];
+        let (told, _) = restart(&options, replies);
+        assert!(told.contains("\"op\": \"restart\""), "{told}");
+    }
 }

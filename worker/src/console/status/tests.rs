@@ -182,7 +182,10 @@ fn a_frame_covers_the_last_one_and_no_more_than_the_terminal() {
 }
 
 /// A supervisor that answers the requests of one connection after the other with these lines.
-fn supervisor(folder: &Path, connections: Vec<Vec<String>>) -> (PathBuf, JoinHandle<Vec<String>>) {
+pub(crate) fn supervisor(
+    folder: &Path,
+    connections: Vec<Vec<String>>,
+) -> (PathBuf, JoinHandle<Vec<String>>) {
     let socket = folder.join("supervisor.sock");
     let listener = UnixListener::bind(&socket).expect("a socket");
     let server = std::thread::spawn(move || {
@@ -202,7 +205,7 @@ fn supervisor(folder: &Path, connections: Vec<Vec<String>>) -> (PathBuf, JoinHan
     (socket, server)
 }
 
-fn line(reply: &Reply) -> String {
+pub(crate) fn line(reply: &Reply) -> String {
     compact(reply) + "\n"
 }
 
