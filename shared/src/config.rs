@@ -6,7 +6,7 @@
 //! performs no I/O); [`Config::resolve`] takes the text and the environment and reports all faults
 //! at once, each with file, line, key and what to do.
 //!
-//! Each key is written once, in a [`section!`](table) of this file or of [`sections`]: its field,
+//! Each key is written once, in a `section!` of this file or of `sections.rs`: its field,
 //! documentation, default, bounds and variable come from the same line.
 
 mod document;

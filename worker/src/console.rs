@@ -2,12 +2,12 @@
 //!
 //! | Room | What it holds |
 //! |---|---|
-//! | [`command`] | what can be asked: subcommands, options, help |
-//! | [`terminal`] | where answers go: colour, width, escape sequences of others |
-//! | [`supervisor`] | the client of the status socket |
-//! | [`api`] | the client of the worker's HTTP over its Unix socket |
-//! | [`configuration`], [`status`], [`history`], [`census`], [`restart`] | the supervisor's side |
-//! | [`resources`], [`chat`] | the worker's side |
+//! | `command` | what can be asked: subcommands, options, help |
+//! | `terminal` | where answers go: colour, width, whether anybody is there |
+//! | `supervisor` | the client of the status socket |
+//! | `api` | the client of the worker's HTTP over its Unix socket |
+//! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
+//! | `resources`, `chat` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.

@@ -50,6 +50,9 @@ pub(super) async fn run(
     let mut chat = Chat { api, agent, session, cursor: 0, interrupts, json: options.json };
     chat.cursor = chat.session.as_ref().map_or(0, |session| session.last_event);
     let mut code = ExitCode::Ok;
+    if input.is_interactive() {
+        console.say(&console.terminal.err.dim(input::HELP));
+    }
     loop {
         match input.next(&mut chat.interrupts, console).await? {
             Message::Text(text) => code = chat.turn(text, console).await?,

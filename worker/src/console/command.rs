@@ -49,8 +49,8 @@ pub(super) enum Command {
     ///
     /// Shows the agent's text, tool calls and tool output as they come. The turn goes on in the
     /// worker when this command is killed, and this command goes on when the worker is replaced;
-    /// Ctrl-C cancels the turn. Ends with 0 when the turn completed, 2 when it failed and 3 when
-    /// it was cancelled.
+    /// Ctrl-C cancels the turn. Ends with 0 when the (last) turn completed, 2 when it failed and 3
+    /// when it was cancelled.
     Chat(ChatOptions),
     /// Make, list, show and remove agents
     #[command(subcommand)]

@@ -10,6 +10,10 @@ use crate::console::{Console, error::ConsoleError, resources::standard_input};
 /// Begins and ends a message of several lines at the prompt.
 const FENCE: &str = "\"\"\"";
 
+/// What is said before the first prompt.
+pub(super) const HELP: &str =
+    "Ctrl-D leaves, Ctrl-C cancels a turn, \"\"\" begins and ends a message of several lines.";
+
 /// Where messages come from.
 #[derive(Debug)]
 pub(super) enum Input {

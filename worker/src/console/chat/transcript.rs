@@ -2,7 +2,7 @@
 
 use super::printable::Printable;
 use crate::{
-    console::terminal::Paint,
+    console::{figures::count, terminal::Paint},
     domain::{EventKind, Outcome},
 };
 
@@ -162,7 +162,7 @@ impl Transcript {
             self.new_line();
         }
         if more > 0 {
-            self.output(&format!("… {more} more lines"));
+            self.output(&format!("… {} more", count(more, "line")));
             self.new_line();
         }
         let verdict = match outcome {
@@ -194,7 +194,7 @@ fn shown(arguments: &str) -> (String, String) {
             }
             serde_json::Value::String(text) if index == 0 => block = text.clone(),
             serde_json::Value::String(text) if text.contains('\n') => {
-                inline.push(format!("{name}: {} lines", text.lines().count()));
+                inline.push(format!("{name}: {}", count(text.lines().count(), "line")));
             }
             other => inline.push(format!("{name}: {}", shortened(&other.to_string()))),
         }

@@ -87,7 +87,7 @@ fn results_that_were_not_streamed_are_shown_up_to_a_bound() {
     let lines: Vec<String> = (1..=50).map(|line| line.to_string()).collect();
     let text = written(&[started("list_files", "{}"), completed(Outcome::Ok, &lines.join("\n"))]);
     assert!(text.starts_with("▸ list_files\n│ 1\n│ 2\n"), "{text}");
-    assert!(text.ends_with("│ 40\n│ … 10 more lines\n"), "{text}");
+    assert!(text.ends_with("│ 40\n│ … 10 lines more\n"), "{text}");
 }
 
 #[test]
