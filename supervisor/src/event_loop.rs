@@ -174,7 +174,6 @@ impl EventLoop {
             }
         }
         if self.policy.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
-            self.observe_queue();
             self.feed(Event::Timer);
         }
         self.write_down();
@@ -213,12 +212,6 @@ impl EventLoop {
             let actions = self.policy.step(event, self.clock.now());
             self.execute(actions, &mut answers);
         }
-    }
-
-    /// The length of the accept queues, told together with whatever is told next.
-    fn observe_queue(&mut self) {
-        let waiting = self.sockets.accept_queue();
-        self.feed(Event::AcceptQueue { waiting });
     }
 
     fn read_signals(&mut self) {

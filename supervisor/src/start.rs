@@ -42,7 +42,7 @@ SIGTERM and SIGINT stop the worker and the supervisor, SIGHUP reads the configur
 /// Why the supervisor does not start. Anything that can mend itself is no reason.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("{0}; see --help")]
+    #[error("the command line is wrong (see --help)")]
     Usage(#[from] lexopt::Error),
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -85,7 +85,7 @@ impl StartError {
     }
 }
 
-/// Runs the program to its end. Must be called from the main thread, before any other is started
+/// Runs the program to its end; the arguments are without its own name. Must be called from the main thread, before any other is started
 /// and before any descriptor is opened.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let under_systemd = env::var_os("NOTIFY_SOCKET").is_some();

@@ -111,13 +111,12 @@ pub enum HelloError {
         /// Its version.
         theirs: u32,
     },
-    /// It took a generation below the proposed one, or one that another worker has.
-    #[error("it took generation {taken}, proposed was {proposed}")]
+    /// It took the generation of another worker. One that is below the proposed one is the
+    /// policy's to judge.
+    #[error("it took generation {taken}, which another worker has")]
     Generation {
         /// What it took.
         taken: u64,
-        /// What it was proposed.
-        proposed: u64,
     },
     /// It names more kinds than the ledger has slots.
     #[error("it names {count} kinds, the ledger has {SLOTS} slots")]
@@ -251,15 +250,15 @@ impl Worker {
         if protocol != PROTOCOL {
             return Err(HelloError::Protocol { theirs: protocol });
         }
-        if generation < self.proposed || taken.contains(&generation) {
-            return Err(HelloError::Generation { taken: generation, proposed: self.proposed });
+        if taken.contains(&generation) {
+            return Err(HelloError::Generation { taken: generation });
         }
         if kinds.len() > SLOTS {
             return Err(HelloError::Kinds { count: kinds.len() });
         }
         let budget = budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
         self.phase = Phase::Known;
-        self.generation = generation;
+        self.generation = generation.max(self.proposed);
         self.introduction = Some(Introduction { version, kinds, budget });
         Ok(budget)
     }

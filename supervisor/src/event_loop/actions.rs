@@ -26,7 +26,11 @@ impl EventLoop {
                 Action::Spawn { generation, predecessor } => {
                     answers.push_back(self.spawn(generation, predecessor));
                 }
-                Action::Count { generation } => answers.extend(self.count(generation)),
+                Action::Count { generation } => {
+                    answers.extend(self.count(generation));
+                    // The policy looks at the accept queue whenever it counts.
+                    answers.push_back(Event::AcceptQueue { waiting: self.sockets.accept_queue() });
+                }
                 Action::CensusReady { generation } => self.take_ready_census(generation),
                 Action::PostMortem { generation, reason, detail } => {
                     self.examine(generation, reason, detail);
@@ -166,11 +170,9 @@ impl EventLoop {
     }
 
     fn record(&mut self, record: Record) {
-        let place = self.examined.iter().position(|&(own, _)| own == record.generation);
-        let post_mortem = place.map(|place| {
-            let (generation, reason) = self.examined.swap_remove(place);
-            post_mortem::file_name(generation, reason)
-        });
+        let examined = self.examined.iter().rfind(|&&(own, _)| own == record.generation);
+        let post_mortem = examined.map(|&(own, reason)| post_mortem::file_name(own, reason));
+        self.examined.retain(|&(own, _)| own != record.generation);
         let took_ms = u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             generation = record.generation,

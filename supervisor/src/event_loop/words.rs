@@ -71,7 +71,6 @@ impl EventLoop {
                     .into_iter()
                     .map(|(part, age)| (part, std::time::Duration::from_millis(age)))
                     .collect();
-                self.observe_queue();
                 self.feed(Event::Heartbeat { generation, age });
                 if let Some(answered) = answered {
                     self.feed(Event::Probe { generation, answered });
