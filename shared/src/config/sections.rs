@@ -123,7 +123,7 @@ section! {
         max_header_bytes: u32 = is(16384), within 8192 to 1048576;
         /// The most headers of a request.
         max_headers: u32 = is(64), within 8 to 1024;
-        /// From a connection's first byte, or the last answer, to the end of the next headers.
+        /// From a connection's start, or a later request's first byte, to the end of its headers.
         header_timeout: Duration = is("10s"), within "10ms" to "10m";
         /// The most bytes of a request's body.
         max_body_bytes: u32 = is(1048576), within 1024 to 1073741824;

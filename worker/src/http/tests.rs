@@ -2,8 +2,15 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests are the clients")]
 
+mod agents;
 mod client;
 mod closing;
+mod events;
 mod full;
+mod health;
 mod house;
+mod odd;
 mod refusals;
+mod sessions;
+mod turns;
+mod worker;

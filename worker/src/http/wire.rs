@@ -118,10 +118,13 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         if !self.ended {
             let before = buf.filled().len();
             ready!(carried!(&mut self.carrier, stream => stream.poll_read(cx, buf)))?;
-            if buf.filled().len() > before || buf.remaining() == 0 {
+            if buf.filled().len() > before {
                 self.progress.received();
                 return Poll::Ready(Ok(()));
             }

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     net::TcpStream,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -222,4 +222,48 @@ fn refused_early_while_sending_is_no_reset() {
         assert!(reply.closes());
         client.assert_closed();
     }
+}
+
+#[test]
+fn load_moves_to_another_server_without_a_reset() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let first = House::on(listener.try_clone().unwrap());
+    let second = House::on(listener);
+    let request = first.get("/late/1");
+    let stop = AtomicBool::new(false);
+    let total = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|index| {
+                let (request, stop, total) = (&request, &stop, &total);
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    while !stop.load(Ordering::Relaxed) {
+                        client.send(request);
+                        let reply = client.reply().unwrap();
+                        assert_eq!(reply.status, 200);
+                        total.fetch_add(1, Ordering::Relaxed);
+                        // Half of them make a new connection each time.
+                        if reply.closes() || index % 2 == 0 {
+                            client = Client::connect(address);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let rounds = |count: usize| {
+            let target = total.load(Ordering::Relaxed) + count;
+            until(|| total.load(Ordering::Relaxed), |&now| now >= target);
+        };
+        rounds(2000);
+        until(|| (first.owned(), second.owned()), |&(one, other)| one > 0 && other > 0);
+        assert_eq!(first.drain(PATIENCE), 0);
+        assert_eq!(first.owned(), 0);
+        rounds(2000);
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().unwrap();
+        }
+    });
 }

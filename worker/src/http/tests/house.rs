@@ -1,4 +1,4 @@
-//! A server on a free port with a few routes that do what real ones cannot be made to.
+//! A running server on a free port.
 
 use std::{
     net::SocketAddr,
@@ -8,28 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_shared::{
-    config::{self, Config},
-    kind::Kind,
-};
-use futures_util::stream;
-use http::StatusCode;
-use serde::Deserialize;
+use evonic_shared::{config::Config, kind::Kind};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use warp::{Filter, reply::Reply};
 
-use super::client::Client;
+use super::{client::Client, odd};
 use crate::{
     handles::{Budget, Page},
-    http::{
-        Listeners, Server,
-        call::{Call, call, json, respond},
-        front::{Front, Routes},
-        guard::Guard,
-        metrics::Metrics,
-        problem::Problem,
-    },
+    http::{Listeners, Server, front::Front, guard::Guard, metrics::Metrics},
 };
 
 /// A running server and what is needed to look into it.
@@ -43,24 +29,30 @@ pub(super) struct House {
     _folder: tempfile::TempDir,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Echo {
-    content: String,
+/// What a server is started with.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) budget: Budget,
+    pub(super) listeners: Listeners,
 }
 
 impl House {
-    /// With the settings that a test changes.
+    /// With odd routes, and the settings that a test changes.
     pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
-        Self::open(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), adjust)
+        Self::open(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), adjust, serve_odd)
     }
 
-    /// With the defaults, on a listener that others may share.
+    /// With odd routes and the defaults, on a listener that others may share.
     pub(super) fn on(listener: std::net::TcpListener) -> Self {
-        Self::open(listener, |_| {})
+        Self::open(listener, |_| {}, serve_odd)
     }
 
-    fn open(listener: std::net::TcpListener, adjust: impl FnOnce(&mut Config)) -> Self {
+    /// With what `start` serves; it is called within the runtime.
+    pub(super) fn open(
+        listener: std::net::TcpListener,
+        adjust: impl FnOnce(&mut Config),
+        start: impl FnOnce(Parts) -> Server,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::defaults(folder.path().into(), folder.path().into());
         config.http.linger = Duration::from_millis(300);
@@ -79,14 +71,10 @@ impl House {
             api: UnixListener::bind(&socket).unwrap(),
             probe: Some(inherited),
         };
-        let draining = CancellationToken::new();
-        let routes = routes(&config.http, &draining);
-        let guard = Guard::new(&config.http.allowed_hosts);
-        let metrics = Arc::new(Metrics::new());
-        let front = Front::new(config.http, guard, 7, metrics, draining, routes);
+        let parts = Parts { config, budget: budget.clone(), listeners };
         let server = {
             let _within = runtime.enter();
-            Server::serve(front, budget.clone(), listeners).unwrap()
+            start(parts)
         };
         Self { runtime, server, address, budget, socket, probe, _folder: folder }
     }
@@ -120,6 +108,16 @@ impl House {
     }
 }
 
+fn serve_odd(parts: Parts) -> Server {
+    let settings = parts.config.http;
+    let draining = CancellationToken::new();
+    let routes = odd::routes(&settings, &draining);
+    let port = parts.listeners.http.local_addr().unwrap().port();
+    let guard = Guard::new(port, &settings.allowed_hosts);
+    let front = Front::new(settings, guard, 7, Arc::new(Metrics::new()), draining, routes);
+    Server::serve(front, parts.budget, parts.listeners).unwrap()
+}
+
 /// Polls until it holds, or fails with the last state.
 pub(super) fn until<T: std::fmt::Debug>(mut state: impl FnMut() -> T, holds: impl Fn(&T) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -131,45 +129,4 @@ pub(super) fn until<T: std::fmt::Debug>(mut state: impl FnMut() -> T, holds: imp
         assert!(Instant::now() < deadline, "does not hold within 10 s: {now:?}");
         std::thread::yield_now();
     }
-}
-
-fn routes(settings: &config::Http, draining: &CancellationToken) -> Routes {
-    let settings = settings.clone();
-    let echo = warp::path!("echo").and(call()).then(move |call: Call| {
-        let settings = settings.clone();
-        async move {
-            let echo = call.json::<Echo>(&settings).await;
-            respond("/echo", echo.and_then(|echo| json(StatusCode::OK, &echo.content.len())))
-        }
-    });
-    let big = warp::path!("big" / usize).map(|bytes| vec![b'x'; bytes].into_response());
-    let panics = warp::path!("panic").then(|| async { panic!("as the test asked") });
-    let late = warp::path!("late" / u64).then(|milliseconds| async move {
-        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-        "late".into_response()
-    });
-    let draining = draining.clone();
-    let ticks = warp::path!("ticks").map(move || {
-        let ticks = stream::unfold(Some(draining.clone()), |draining| async {
-            let draining = draining?;
-            let tick = tokio::time::sleep(Duration::from_millis(5));
-            match draining.run_until_cancelled(tick).await {
-                Some(()) => Some((Ok::<_, std::io::Error>("tick\n"), Some(draining))),
-                None => Some((Ok("end\n"), None)),
-            }
-        });
-        warp::reply::stream(Box::pin(ticks)).into_response()
-    });
-    let rest = warp::any().map(|| respond("", Err(Problem::not_found("nothing"))));
-    echo.or(big)
-        .unify()
-        .or(panics)
-        .unify()
-        .or(late)
-        .unify()
-        .or(ticks)
-        .unify()
-        .or(rest)
-        .unify()
-        .boxed()
 }

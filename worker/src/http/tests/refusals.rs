@@ -280,3 +280,47 @@ fn pipelined_requests_are_answered_in_order() {
     let bodies: Vec<_> = (0..3).map(|_| client.reply().unwrap().body).collect();
     assert_eq!(bodies, [b"late".to_vec(), b"xx".to_vec(), b"xxx".to_vec()]);
 }
+
+#[test]
+fn body_is_asked_for_only_when_it_is_wanted() {
+    let house = House::plain();
+    let head = |length: usize| {
+        let head = house.head("POST", "/echo");
+        format!(
+            "{head}content-type: application/json\r\ncontent-length: {length}\r\n\
+             expect: 100-continue\r\n\r\n"
+        )
+    };
+    let mut client = house.connect();
+    let body = "{\"content\":\"abc\"}";
+    client.send(head(body.len()));
+    assert_eq!(client.head().unwrap().status, 100);
+    assert_eq!(client.ask(body).body, b"3");
+    let mut client = house.connect();
+    client.ask(head(64 << 20)).problem(413);
+    client.assert_closed();
+}
+
+#[test]
+fn broken_off_body_costs_nothing() {
+    let house = House::plain();
+    for _ in 0..10 {
+        let mut client = house.connect();
+        let head = house.head("POST", "/echo");
+        client.send(format!("{head}content-type: application/json\r\ncontent-length: 9\r\n\r\n{{"));
+        client.stream().shutdown(Shutdown::Write).unwrap();
+        client.reply().unwrap().problem(400);
+        client.assert_closed();
+    }
+    super::house::until(|| house.owned(), |&owned| owned == 0);
+}
+
+#[test]
+fn head_is_answered_without_a_body() {
+    let house = House::plain();
+    let mut client = house.connect();
+    client.send(format!("{}\r\n", house.head("HEAD", "/big/7")));
+    let reply = client.head().unwrap();
+    assert_eq!((reply.status, reply.header("content-length")), (200, Some("7")));
+    assert_eq!(client.ask(house.get("/big/2")).body, b"xx");
+}

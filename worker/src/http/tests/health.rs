@@ -1,0 +1,113 @@
+//! Health, metrics, ledger, models.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{client::Client, house::until, worker::Worker};
+
+#[test]
+fn a_healthy_worker_says_so_part_by_part() {
+    let worker = Worker::plain();
+    assert_eq!(worker.fetch("/livez").json(), json!({ "live": true }));
+    for path in ["/readyz", "/healthz"] {
+        let reply = worker.fetch(path);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let health = reply.json();
+        assert_eq!(health["ready"], true);
+        for part in ["store", "agents", "descriptors"] {
+            assert_eq!(health["parts"][part]["ok"], true, "{part}");
+        }
+    }
+    worker.fetch("/readyz?verbose").problem(400);
+    worker.runtime.block_on(worker.server.ping()).unwrap();
+}
+
+#[test]
+fn a_draining_worker_is_alive_and_not_ready() {
+    let worker = Worker::plain();
+    let mut probe = Client::over(worker.probe.try_clone().unwrap());
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(probe.ask(ask("/readyz")).status, 200);
+    let idle = worker.connect();
+    until(|| worker.owned(), |&owned| owned == 1);
+    std::thread::scope(|scope| {
+        let drained = scope.spawn(|| worker.drain(Duration::from_secs(5)));
+        until(|| worker.server.doors.is_empty(), |&stopped| stopped);
+        let problem = probe.ask(ask("/readyz")).problem(503);
+        assert_eq!(problem["draining"], true);
+        assert_eq!(problem["parts"]["store"]["ok"], true);
+        assert_eq!(probe.ask(ask("/livez")).status, 200);
+        drop(idle);
+        drained.join().unwrap();
+    });
+}
+
+#[test]
+fn metrics_count_by_template_and_hold_no_identifier() {
+    let worker = Worker::plain();
+    let session = worker.session("ops");
+    worker.fetch(&format!("/api/v1/sessions/{session}"));
+    worker.fetch("/nothing/here");
+    let reply = worker.fetch("/metrics");
+    assert_eq!(reply.status, 200);
+    let text = String::from_utf8(reply.body.clone()).unwrap();
+    for line in [
+        r#"evonic_http_requests_total{method="GET",route="/api/v1/sessions/{id}",status="200"} 1"#,
+        r#"evonic_http_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"evonic_handles_limit{kind="http"} 128"#,
+        r#"evonic_turns{state="queued"} 0"#,
+        "evonic_generation 1",
+        concat!("evonic_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        r#"evonic_handles_refused_total{kind="file"} 0"#,
+        "evonic_http_connections 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+    }
+    for name in [
+        "process_open_fds",
+        "process_max_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "evonic_http_request_duration_seconds_bucket{le=\"0.001\",route=\"/api/v1/agents\"}",
+    ] {
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        assert!(value.parse::<f64>().unwrap() >= 0.0, "{name} {value}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    assert!(!text.contains(&session));
+}
+
+#[test]
+fn the_ledger_and_the_models_are_told() {
+    let worker = Worker::plain();
+    let ledger = worker.fetch("/api/v1/handles").json();
+    let kinds: Vec<_> =
+        ledger["data"].as_array().unwrap().iter().map(|usage| usage["kind"].clone()).collect();
+    assert_eq!(kinds, ["http", "sqlite", "model", "file", "child"]);
+    assert_eq!(ledger["data"][0]["descriptors"], 1, "the one that asks: {ledger}");
+    assert_eq!(worker.fetch("/api/v1/models").json(), json!({ "data": [{ "name": "runbook" }] }));
+}
+
+#[test]
+fn descriptors_are_flat_over_a_thousand_reads() {
+    let worker = Worker::plain();
+    let session = worker.session("ops");
+    let path = format!("/api/v1/sessions/{session}");
+    let owned = || {
+        let ledger = worker.fetch("/api/v1/handles").json();
+        let kinds = ledger["data"].as_array().unwrap();
+        kinds.iter().map(|usage| usage["descriptors"].as_u64().unwrap()).sum::<u64>()
+    };
+    for _ in 0..50 {
+        assert_eq!(worker.fetch(&path).status, 200);
+    }
+    let warm = owned();
+    for _ in 0..1000 {
+        assert_eq!(worker.fetch(&path).status, 200);
+    }
+    until(owned, |&now| now <= warm);
+}

@@ -1,0 +1,161 @@
+//! A whole worker behind the server: real store, real agents, the runbook as model.
+
+use std::{
+    io::{Read, Write},
+    ops::Deref,
+    sync::Arc,
+    time::Instant,
+};
+
+use evonic_shared::config::Config;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, Reply},
+    house::{House, Parts},
+};
+use crate::{
+    agent::{Agents, Bench, Generation, generations_folder},
+    http::{App, Server},
+    model::Models,
+    store::Store,
+    tools::Toolbox,
+    workplace::Local,
+};
+
+/// A running worker.
+pub(super) struct Worker {
+    house: House,
+    store: Option<Store>,
+}
+
+impl Deref for Worker {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.house
+    }
+}
+
+impl Worker {
+    pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut store = None;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let house = House::open(listener, adjust, |parts| {
+            let (server, opened) = start(parts);
+            store = Some(opened);
+            server
+        });
+        Self { house, store }
+    }
+
+    pub(super) fn plain() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// An agent with the runbook.
+    pub(super) fn agent(&self, name: &str) -> Value {
+        self.post("/api/v1/agents", &json!({ "name": name, "model": "runbook" })).created()
+    }
+
+    /// A session with a new agent of this name.
+    pub(super) fn session(&self, agent: &str) -> String {
+        self.agent(agent);
+        let session = self.post("/api/v1/sessions", &json!({ "agent": agent })).created();
+        session["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Posts a message; returns the id of its turn.
+    pub(super) fn say(&self, session: &str, content: &str) -> String {
+        let path = format!("/api/v1/sessions/{session}/messages");
+        let reply = self.post(&path, &json!({ "content": content }));
+        assert_eq!(reply.status, 202, "{reply:?}");
+        reply.json()["turn"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The turn once it has ended.
+    pub(super) fn ended(&self, turn: &str) -> Value {
+        self.fetch(&format!("/api/v1/turns/{turn}?wait=30")).json()
+    }
+
+    pub(super) fn fetch(&self, path: &str) -> Reply {
+        self.connect().ask(self.get(path))
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send("POST", path, body)
+    }
+
+    pub(super) fn send(&self, method: &str, path: &str, body: &Value) -> Reply {
+        self.connect().ask(self.request(method, path, "", &body.to_string()))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Reply {
+        self.connect().ask(format!("{}\r\n", self.head("DELETE", path)))
+    }
+
+    /// A request with a JSON body and further header lines.
+    pub(super) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let head = self.head(method, path);
+        let length = body.len();
+        format!(
+            "{head}content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n\
+             {body}"
+        )
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.take() {
+            let _within = self.house.runtime.enter();
+            store.close();
+        }
+    }
+}
+
+impl Reply {
+    /// The body of a 201.
+    pub(super) fn created(&self) -> Value {
+        assert_eq!(self.status, 201, "{self:?}");
+        let body = self.json();
+        let location = self.header("location").unwrap();
+        assert!(location.ends_with(body["id"].as_str().unwrap()), "{location}");
+        body
+    }
+}
+
+/// Everything of an event stream until the server ends it.
+pub(super) fn whole<S: Read + Write>(client: &mut Client<S>) -> String {
+    let mut text = Vec::new();
+    while let Some(piece) = client.chunk().unwrap() {
+        text.extend(piece);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+fn start(parts: Parts) -> (Server, Store) {
+    let Parts { config, budget, listeners } = parts;
+    let store =
+        Store::open(&config.state_dir.join("evonic.db"), &config.store, budget.clone()).unwrap();
+    let models = Models::new(&config.models, &budget).unwrap();
+    let workplace = Local::new(&config.workplace, &config.tools, budget.clone()).unwrap();
+    let bench = Bench {
+        store: store.clone(),
+        models: models.clone(),
+        tools: Toolbox::new(workplace, &config.tools),
+        settings: config.agents.clone(),
+    };
+    let generation = Generation::lock(&generations_folder(&config.state_dir), 1).unwrap();
+    let agents = Agents::start(bench, generation, None);
+    let app = App {
+        store: store.clone(),
+        agents,
+        models,
+        budget,
+        config: Arc::new(config),
+        generation: 1,
+        started: Instant::now(),
+    };
+    (Server::start(app, listeners).unwrap(), store)
+}
