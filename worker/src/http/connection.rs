@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -11,7 +12,7 @@ use crate::http::{
     front::Front,
     guard::Peer,
     metrics::Refusal,
-    problem::Problem,
+    problem::{Problem, causes},
     progress::{Due, Limits, Progress, Watchdog},
     wire::{Carrier, Wire},
 };
@@ -36,7 +37,7 @@ pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, pu
     loop {
         tokio::select! {
             biased;
-            ended = &mut connection => return finish(&front, ended),
+            ended = &mut connection => return finish(&front, connection, &progress, ended).await,
             () = front.cut.cancelled() => return cut(&front, &progress),
             () = front.draining.cancelled(), if !told => {
                 told = true;
@@ -89,20 +90,39 @@ fn close(connection: &mut Connection, progress: &Progress) {
     std::pin::Pin::new(connection).graceful_shutdown();
 }
 
-/// Answers 408 to headers that do not end, and closes.
+/// Answers 408 to headers that do not end.
 async fn time_out(front: &Front, connection: Connection) {
     front.metrics.refused(Refusal::SlowHeaders);
-    let body = Problem::new(
-        http::StatusCode::REQUEST_TIMEOUT,
-        "",
-        format!("the headers did not end within {:?}", front.settings.header_timeout),
-    )
-    .to_json();
-    let answer = format!(
-        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
-         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len(),
-    );
+    let detail = format!("the headers did not end within {:?}", front.settings.header_timeout);
+    let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail);
+    refuse(front, connection, &problem).await;
+}
+
+/// The connection ended by itself. hyper has answered 400, 414 or 431 to what is no request and
+/// said farewell, but leaves two unanswered: HTTP/2, and headers that break off.
+async fn finish(
+    front: &Front,
+    connection: Connection,
+    progress: &Progress,
+    ended: hyper::Result<()>,
+) {
+    let Err(error) = ended else { return };
+    tracing::debug!(error = causes(&error), "connection failed");
+    let broken_off = error.is_incomplete_message() && progress.is_in_head();
+    if !error.is_parse() && !broken_off {
+        return;
+    }
+    front.metrics.refused(Refusal::Malformed);
+    if progress.is_in_head() {
+        let detail = "this is no whole request of HTTP/1.1, which is what is spoken here";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed", detail);
+        refuse(front, connection, &problem).await;
+    }
+}
+
+/// Answers what never became a request, and closes.
+async fn refuse(front: &Front, connection: Connection, problem: &Problem) {
+    let answer = problem.to_http1();
     let mut wire = connection.into_parts().io.into_inner();
     let farewell = async {
         // A client that is gone needs no answer.
@@ -114,17 +134,7 @@ async fn time_out(front: &Front, connection: Connection) {
         biased;
         () = farewell => {}
         () = front.cut.cancelled() => {}
-        () = tokio::time::sleep(front.settings.header_timeout) => {}
-    }
-}
-
-/// The connection ended by itself; hyper has answered 400, 414 or 431 to what is no request.
-fn finish(front: &Front, ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        if error.is_parse() {
-            front.metrics.refused(Refusal::Malformed);
-        }
-        tracing::debug!(error = crate::http::problem::causes(&error), "connection failed");
+        () = tokio::time::sleep(front.settings.idle_timeout) => {}
     }
 }
 

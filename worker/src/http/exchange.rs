@@ -3,7 +3,10 @@
 use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONNECTION};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    header::{CONNECTION, X_CONTENT_TYPE_OPTIONS},
+};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
@@ -59,16 +62,21 @@ impl Service<Request<Incoming>> for Exchange {
         self.progress.called(request.body().is_end_stream());
         let id = self.request_id(request.headers());
         let method = request.method().clone();
-        let span = tracing::debug_span!("request", id, %method, path = request.uri().path());
-        let routed = self.route(request).instrument(span);
+        let path = request.uri().path();
+        let span = tracing::debug_span!("request", id, peer = ?self.peer, %method, path);
+        let routed = self.route(request);
         let (front, peer) = (Arc::clone(&self.front), self.peer);
         let progress = self.progress.clone();
-        Box::pin(async move {
+        let answering = async move {
             let response = routed.await;
-            front.metrics.served(&served(&method, &response), began.elapsed());
+            let elapsed = began.elapsed();
+            front.metrics.served(&served(&method, &response), elapsed);
+            let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
+            tracing::debug!(status, elapsed_ms, "answered");
             let keep = peer == Peer::Inside || !front.draining.is_cancelled();
             Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
-        })
+        };
+        Box::pin(answering.instrument(span))
     }
 }
 
@@ -136,6 +144,7 @@ fn dress(
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !keep {
         // Also when the request did not come whole: what follows on the wire is the rest of it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

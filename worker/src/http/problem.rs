@@ -11,6 +11,8 @@ use warp::reply::Response;
 
 use crate::{handles::Exhausted, store::StoreError};
 
+const MEDIA_TYPE: &str = "application/problem+json";
+
 /// What a handler answers.
 pub(super) type Answer = Result<Response, Problem>;
 
@@ -96,8 +98,18 @@ impl Problem {
         self
     }
 
+    /// The bytes of an answer on a connection that never came to a request, and ends with it.
+    pub(super) fn to_http1(&self) -> String {
+        let (status, body) = (self.status, self.to_json());
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {MEDIA_TYPE}\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+    }
+
     /// The body.
-    pub(super) fn to_json(&self) -> String {
+    fn to_json(&self) -> String {
         let title = self.status.canonical_reason().unwrap_or("Refused");
         let (kind, title) = if self.word.is_empty() {
             ("about:blank".to_owned(), title.to_owned())
@@ -120,7 +132,7 @@ impl Problem {
         let mut response = Response::new(self.to_json().into());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.extend(self.headers);
         response
     }

@@ -198,6 +198,11 @@ impl Progress {
         state.stalled = None;
     }
 
+    /// Whether a request has begun whose headers have not ended.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.state().phase == Phase::Head
+    }
+
     /// Whether cutting the connection now would cost its client something.
     pub(super) fn is_under_way(&self) -> bool {
         let state = self.state();

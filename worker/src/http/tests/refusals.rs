@@ -27,6 +27,19 @@ fn malformed_request_is_answered_400() {
 }
 
 #[test]
+fn what_hyper_leaves_unanswered_is_answered_400() {
+    let house = House::plain();
+    let mut client = house.connect();
+    client.ask("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").problem(400);
+    client.assert_closed();
+    let mut client = house.connect();
+    client.send("GET / HTT");
+    client.stream().shutdown(Shutdown::Write).unwrap();
+    client.reply().unwrap().problem(400);
+    client.assert_closed();
+}
+
+#[test]
 fn headers_past_their_bounds_are_answered_431() {
     let house = House::plain();
     let many = "x: y\r\n".repeat(65);
