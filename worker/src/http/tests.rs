@@ -3,10 +3,12 @@
 #![expect(clippy::disallowed_methods, reason = "tests are the clients")]
 
 mod agents;
+mod bodies;
 mod client;
 mod closing;
 mod events;
 mod full;
+mod guard;
 mod health;
 mod house;
 mod odd;

@@ -1,0 +1,43 @@
+//! Who may speak.
+
+use std::os::unix::net::UnixStream;
+
+use super::{client::Client, house::House};
+
+#[test]
+fn foreign_host_and_origin_are_answered_403() {
+    let house = House::new(|config| config.http.allowed_hosts = vec!["evonic.lan".to_owned()]);
+    let port = house.address.port();
+    let ask = |headers: String| {
+        let reply = house.connect().ask(format!("GET /big/1 HTTP/1.1\r\n{headers}\r\n"));
+        reply.status
+    };
+    let other = if port == 80 { 81 } else { 80 };
+    for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1"] {
+        assert_eq!(ask(format!("host: {host}:{port}\r\n")), 403, "{host}");
+    }
+    assert_eq!(ask(format!("host: localhost:{other}\r\n")), 403);
+    assert_eq!(ask(format!("host: evil.example:{port}@localhost:{port}\r\n")), 403);
+    for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST", "evonic.lan"] {
+        assert_eq!(ask(format!("host: {host}:{port}\r\n")), 200, "{host}");
+    }
+    assert_eq!(ask("host: evonic.lan\r\n".to_owned()), 200);
+    assert_eq!(ask(String::new()), 400);
+    assert_eq!(ask(format!("host: localhost:{port}\r\nhost: localhost:{port}\r\n")), 400);
+    let with_origin = |origin: &str| ask(format!("host: localhost:{port}\r\norigin: {origin}\r\n"));
+    for origin in ["null", "http://evil.example", "http://localhost:1", "file://", "http://"] {
+        assert_eq!(with_origin(origin), 403, "{origin}");
+    }
+    assert_eq!(with_origin(&format!("http://localhost:{port}")), 200);
+    assert_eq!(with_origin("https://evonic.lan"), 200);
+    // The request line's own authority counts too.
+    let absolute = format!("GET http://evil.example/ HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n");
+    assert_eq!(house.connect().ask(absolute).status, 403);
+}
+
+#[test]
+fn unix_socket_needs_no_host() {
+    let house = House::plain();
+    let mut client = Client::over(UnixStream::connect(&house.socket).unwrap());
+    assert_eq!(client.ask("GET /big/3 HTTP/1.1\r\nhost: anything\r\n\r\n").body, b"xxx");
+}
