@@ -28,7 +28,7 @@ type Connection = http1::Connection<TokioIo<Wire>, Exchange>;
 /// Serves a connection to its end: its own, its client's, or the server's. Holds the carrier's
 /// permit until then.
 pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, purpose: Purpose) {
-    let _counted = front.metrics.connection();
+    let _counted = (peer != Peer::Inside).then(|| front.metrics.connection());
     let progress = Progress::new();
     let limits = limits(&front, peer, purpose);
     let mut connection = open(&front, carrier, peer, purpose, &progress);

@@ -103,11 +103,7 @@ impl Metrics {
             "Connections refused before any route: no place free, no request, headers too slow",
             refused.clone(),
         );
-        registry.register(
-            "evonic_http_connections",
-            "Connections being served",
-            connections.clone(),
-        );
+        registry.register("evonic_http_connections", "Connections of clients", connections.clone());
         Self { registry, requests, durations, refused, connections }
     }
 

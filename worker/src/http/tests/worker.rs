@@ -146,7 +146,11 @@ fn start(parts: Parts) -> (Server, Store) {
         tools: Toolbox::new(workplace, &config.tools),
         settings: config.agents.clone(),
     };
-    let generation = Generation::lock(&generations_folder(&config.state_dir), 1).unwrap();
+    let locks = generations_folder(&config.state_dir);
+    std::fs::create_dir(&locks).unwrap();
+    let register = store.write(|writer| writer.register_generation(1, std::process::id()));
+    let number = tokio::runtime::Handle::current().block_on(register).unwrap();
+    let generation = Generation::lock(&locks, number).unwrap();
     let agents = Agents::start(bench, generation, None);
     let app = App {
         store: store.clone(),
@@ -154,7 +158,7 @@ fn start(parts: Parts) -> (Server, Store) {
         models,
         budget,
         config: Arc::new(config),
-        generation: 1,
+        generation: number,
         started: Instant::now(),
     };
     (Server::start(app, listeners).unwrap(), store)
