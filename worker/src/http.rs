@@ -55,7 +55,7 @@ use crate::{
         accept::{Doors, Gate},
         connection::converse,
         exchange::Purpose,
-        front::Front,
+        front::{Ends, Front},
         guard::{Guard, Peer},
         metrics::Metrics,
         routes::{Site, routes},
@@ -106,7 +106,7 @@ pub struct Server {
     front: Arc<Front>,
     /// The accept loop.
     doors: TaskTracker,
-    /// Clients' connections.
+    /// Clients' connections, and the changes that outlive them.
     connections: TaskTracker,
     /// The probe's.
     inside: TaskTracker,
@@ -121,16 +121,26 @@ impl Server {
     /// The operating system's word when a listener cannot be registered.
     pub fn start(app: App, listeners: Listeners) -> std::io::Result<Self> {
         let (budget, settings) = (app.budget.clone(), app.config.http.clone());
-        let (generation, draining) = (app.generation, CancellationToken::new());
+        let (generation, ends, connections) = (app.generation, Ends::default(), TaskTracker::new());
         let metrics = Arc::new(Metrics::new());
-        let site = Site { app, metrics: Arc::clone(&metrics), draining: draining.clone() };
+        let site = Site {
+            app,
+            metrics: Arc::clone(&metrics),
+            ends: ends.clone(),
+            changes: connections.clone(),
+        };
         let routes = routes(&Arc::new(site));
         let guard = Guard::new(&settings.allowed_hosts);
-        let front = Front::new(settings, guard, generation, metrics, draining, routes);
-        Self::serve(front, budget, listeners)
+        let front = Front::new(settings, guard, generation, metrics, ends, routes);
+        Self::serve(front, budget, connections, listeners)
     }
 
-    fn serve(front: Front, budget: Budget, listeners: Listeners) -> std::io::Result<Self> {
+    fn serve(
+        front: Front,
+        budget: Budget,
+        connections: TaskTracker,
+        listeners: Listeners,
+    ) -> std::io::Result<Self> {
         let Listeners { http, api, probe } = listeners;
         http.set_nonblocking(true)?;
         api.set_nonblocking(true)?;
@@ -141,7 +151,7 @@ impl Server {
         let server = Self {
             front: Arc::new(front),
             doors: TaskTracker::new(),
-            connections: TaskTracker::new(),
+            connections,
             inside: TaskTracker::new(),
             ended: CancellationToken::new(),
         };
@@ -181,13 +191,13 @@ impl Server {
     ///
     /// The probe is answered until the end.
     pub async fn drain(&self, patience: Duration) -> usize {
-        self.front.draining.cancel();
+        self.front.ends.draining.cancel();
         self.doors.close();
         self.doors.wait().await;
         self.connections.close();
         // Past patience what is left is cut, and is gone as soon as it is polled.
         let _ = tokio::time::timeout(patience, self.connections.wait()).await;
-        self.front.cut.cancel();
+        self.front.ends.cut.cancel();
         self.connections.wait().await;
         self.inside.close();
         self.inside.wait().await;
@@ -204,8 +214,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.front.draining.cancel();
-        self.front.cut.cancel();
+        self.front.ends.draining.cancel();
+        self.front.ends.cut.cancel();
     }
 }
 

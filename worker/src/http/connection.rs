@@ -38,8 +38,8 @@ pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, pu
         tokio::select! {
             biased;
             ended = &mut connection => return finish(&front, connection, &progress, ended).await,
-            () = front.cut.cancelled() => return cut(&front, &progress),
-            () = front.draining.cancelled(), if !told => {
+            () = front.ends.cut.cancelled() => return cut(&front, &progress),
+            () = front.ends.draining.cancelled(), if !told => {
                 told = true;
                 progress.drain();
             }
@@ -133,7 +133,7 @@ async fn refuse(front: &Front, connection: Connection, problem: &Problem) {
     tokio::select! {
         biased;
         () = farewell => {}
-        () = front.cut.cancelled() => {}
+        () = front.ends.cut.cancelled() => {}
         () = tokio::time::sleep(front.settings.idle_timeout) => {}
     }
 }

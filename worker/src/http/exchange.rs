@@ -73,7 +73,7 @@ impl Service<Request<Incoming>> for Exchange {
             front.metrics.served(&served(&method, &response), elapsed);
             let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
             tracing::debug!(status, elapsed_ms, "answered");
-            let keep = peer == Peer::Inside || !front.draining.is_cancelled();
+            let keep = peer == Peer::Inside || !front.ends.draining.is_cancelled();
             Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
         };
         Box::pin(answering.instrument(span))

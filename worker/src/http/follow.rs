@@ -128,7 +128,7 @@ impl Follow {
     }
 
     async fn catch_up(&mut self) -> String {
-        if self.site.draining.is_cancelled() {
+        if self.site.ends.draining.is_cancelled() {
             return self.part();
         }
         match self.read_page().await {
@@ -142,7 +142,7 @@ impl Follow {
                 self.send(&page.events)
             }
             Err(StoreError::Exhausted(exhausted)) => {
-                let draining = self.site.draining.clone();
+                let draining = self.site.ends.draining.clone();
                 let pause = tokio::time::sleep(exhausted.retry_after);
                 draining.run_until_cancelled(pause).await;
                 String::new()
@@ -173,7 +173,7 @@ impl Follow {
     }
 
     async fn follow(&mut self) -> String {
-        let draining = self.site.draining.clone();
+        let draining = self.site.ends.draining.clone();
         let notice = timeout_at(self.heartbeat, self.news.next());
         match draining.run_until_cancelled(notice).await {
             Some(Ok(Some(Notice::Events(events)))) => self.take(&events),

@@ -17,6 +17,15 @@ use crate::http::{guard::Guard, metrics::Metrics};
 /// The routes, as one filter that never rejects.
 pub(super) type Routes = BoxedFilter<(Response,)>;
 
+/// The two steps in which a server ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ends {
+    /// Fires when the worker drains: accept no more, end streams, say `Connection: close`.
+    pub(super) draining: CancellationToken,
+    /// Fires when patience is over: drop what is left.
+    pub(super) cut: CancellationToken,
+}
+
 /// Shared by every connection of a server.
 pub(super) struct Front {
     /// `[http]`.
@@ -27,10 +36,8 @@ pub(super) struct Front {
     pub(super) guard: Guard,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
-    /// Fires when the worker drains: accept no more, end streams, say `Connection: close`.
-    pub(super) draining: CancellationToken,
-    /// Fires when patience is over: drop what is left.
-    pub(super) cut: CancellationToken,
+    /// When it stops.
+    pub(super) ends: Ends,
     /// This worker's generation: the first half of a request's id.
     generation: u64,
     requests: AtomicU64,
@@ -44,7 +51,7 @@ impl Front {
         guard: Guard,
         generation: u64,
         metrics: Arc<Metrics>,
-        draining: CancellationToken,
+        ends: Ends,
         routes: Routes,
     ) -> Self {
         Self {
@@ -52,8 +59,7 @@ impl Front {
             routes,
             guard,
             metrics,
-            draining,
-            cut: CancellationToken::new(),
+            ends,
             generation,
             requests: AtomicU64::new(0),
             cuts: AtomicUsize::new(0),

@@ -36,7 +36,7 @@ pub(super) async fn ready(site: &Site) -> Answer {
         }),
     );
     let parts = [("store", store), ("agents", agents), ("descriptors", headroom(site))];
-    let draining = site.draining.is_cancelled();
+    let draining = site.ends.draining.is_cancelled();
     let mut failing: Vec<&str> =
         parts.iter().filter(|(_, proof)| !proof.ok).map(|(name, _)| *name).collect();
     if draining {

@@ -8,10 +8,19 @@ mod turns;
 
 use std::{convert::Infallible, sync::Arc};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use warp::Filter;
 
-use crate::http::{App, call::respond, front::Routes, metrics::Metrics, problem::Problem};
+use crate::{
+    http::{
+        App,
+        call::respond,
+        front::{Ends, Routes},
+        metrics::Metrics,
+        problem::Problem,
+    },
+    store::StoreError,
+};
 
 /// What handlers serve from.
 pub(super) struct Site {
@@ -19,8 +28,30 @@ pub(super) struct Site {
     pub(super) app: App,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
-    /// Fires when the worker drains.
-    pub(super) draining: CancellationToken,
+    /// When the server stops.
+    pub(super) ends: Ends,
+    /// Changes under way.
+    pub(super) changes: TaskTracker,
+}
+
+impl Site {
+    /// Sees a change through to its end, also when its client leaves meanwhile: what was written
+    /// must reach the queue of turns. A drain waits for it.
+    ///
+    /// # Errors
+    /// What `change` returns; 503 when patience was over first.
+    pub(super) async fn see_through<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let cut = self.ends.cut.clone();
+        let change = self.changes.spawn(async move { cut.run_until_cancelled(change).await });
+        match change.await {
+            Ok(Some(done)) => Ok(done?),
+            Ok(None) => Err(StoreError::Closed.into()),
+            Err(panicked) => Err(Problem::internal(&panicked)),
+        }
+    }
 }
 
 /// All of them.

@@ -82,12 +82,15 @@ async fn post(session: &str, call: Call, site: &Site) -> Answer {
         return Err(Problem::unusable("content", "field 'content': a message is not empty"));
     }
     let max_queued = site.app.config.agents.max_queued;
-    let write = site
-        .app
-        .store
-        .write(move |writer| writer.post_message(&id, &content, key.as_deref(), max_queued));
-    let posted = write.await?;
-    site.app.agents.wake();
+    let (store, agents) = (site.app.store.clone(), site.app.agents.clone());
+    let posting = async move {
+        let write = store
+            .write(move |writer| writer.post_message(&id, &content, key.as_deref(), max_queued));
+        let posted = write.await?;
+        agents.wake();
+        Ok(posted)
+    };
+    let posted = site.see_through(posting).await?;
     let location = format!("/api/v1/turns/{}", posted.turn.id);
     let mut response = call::json(StatusCode::ACCEPTED, &posted)?;
     if let Ok(location) = HeaderValue::try_from(location) {

@@ -63,9 +63,14 @@ async fn read(which: &str, call: &Call, site: &Site) -> Answer {
 async fn request_cancel(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
-    let asked = id.clone();
-    let turn = site.app.store.write(move |writer| writer.request_cancel(&asked)).await?;
-    site.app.agents.cancel(&id);
+    let (store, agents) = (site.app.store.clone(), site.app.agents.clone());
+    let cancelling = async move {
+        let asked = id.clone();
+        let turn = store.write(move |writer| writer.request_cancel(&asked)).await?;
+        agents.cancel(&id);
+        Ok(turn)
+    };
+    let turn = site.see_through(cancelling).await?;
     call::json(StatusCode::ACCEPTED, &turn)
 }
 
@@ -93,7 +98,7 @@ async fn wait_for_end(id: TurnId, patience: Duration, site: &Site) -> Result<Tur
             return Ok(turn);
         }
         let notice = timeout_at(deadline, next_end(&mut news, &id));
-        match site.draining.run_until_cancelled(notice).await {
+        match site.ends.draining.run_until_cancelled(notice).await {
             Some(Ok(true)) => {}
             // Draining, out of patience, or the store is closing.
             None | Some(Err(_) | Ok(false)) => return Ok(turn),

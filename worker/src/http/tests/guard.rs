@@ -16,7 +16,11 @@ fn foreign_host_and_origin_are_answered_403() {
     for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1"] {
         assert_eq!(ask(format!("host: {host}:{port}\r\n")), 403, "{host}");
     }
-    assert_eq!(ask(format!("host: localhost:{other}\r\n")), 403);
+    // Behind a tunnel the port is the client's; the page it serves is then of that port too.
+    let tunnelled = format!("host: localhost:{other}\r\n");
+    assert_eq!(ask(tunnelled.clone()), 200);
+    assert_eq!(ask(format!("{tunnelled}origin: http://localhost:{other}\r\n")), 200);
+    assert_eq!(ask(format!("{tunnelled}origin: http://localhost:{port}\r\n")), 403);
     assert_eq!(ask(format!("host: evil.example:{port}@localhost:{port}\r\n")), 403);
     for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST", "evonic.lan"] {
         assert_eq!(ask(format!("host: {host}:{port}\r\n")), 200, "{host}");

@@ -10,12 +10,17 @@ use std::{
 
 use evonic_shared::{config::Config, kind::Kind};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{client::Client, odd};
 use crate::{
     handles::{Budget, Page},
-    http::{Listeners, Server, front::Front, guard::Guard, metrics::Metrics},
+    http::{
+        Listeners, Server,
+        front::{Ends, Front},
+        guard::Guard,
+        metrics::Metrics,
+    },
 };
 
 /// A running server and what is needed to look into it.
@@ -110,12 +115,11 @@ impl House {
 
 fn serve_odd(parts: Parts) -> Server {
     let settings = parts.config.http;
-    let draining = CancellationToken::new();
-    let routes = odd::routes(&settings, &draining);
-    let port = parts.listeners.http.local_addr().unwrap().port();
-    let guard = Guard::new(port, &settings.allowed_hosts);
-    let front = Front::new(settings, guard, 7, Arc::new(Metrics::new()), draining, routes);
-    Server::serve(front, parts.budget, parts.listeners).unwrap()
+    let ends = Ends::default();
+    let routes = odd::routes(&settings, &ends.draining);
+    let guard = Guard::new(&settings.allowed_hosts);
+    let front = Front::new(settings, guard, 7, Arc::new(Metrics::new()), ends, routes);
+    Server::serve(front, parts.budget, TaskTracker::new(), parts.listeners).unwrap()
 }
 
 /// Polls until it holds, or fails with the last state.

@@ -1,8 +1,10 @@
 //! `/api/v1/sessions`, and the messages of one.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::worker::Worker;
+use super::{house::until, worker::Worker};
 
 #[test]
 fn a_session_is_made_read_changed_and_deleted() {
@@ -134,4 +136,32 @@ fn unknown_and_malformed_identifiers_are_answered_404() {
         worker.fetch(&format!("/api/v1/turns/{id}?wait=10")).problem(404);
         worker.post(&format!("/api/v1/turns/{id}/cancel"), &json!({})).problem(404);
     }
+}
+
+#[test]
+fn a_message_whose_client_leaves_at_once_is_answered_all_the_same() {
+    let worker = Worker::plain();
+    worker.agent("ops");
+    let mut accepted = 0;
+    for pause in 0..60 {
+        let session = worker.post("/api/v1/sessions", &json!({ "agent": "ops" })).created();
+        let path = format!("/api/v1/sessions/{}", session["id"].as_str().unwrap());
+        let say = json!({ "content": "$ true" }).to_string();
+        let mut client = worker.connect();
+        client.send(worker.request("POST", &format!("{path}/messages"), "", &say));
+        // Closing resets the connection, at a different moment of the request's life each time.
+        rustix::net::sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO)).unwrap();
+        let read = Duration::from_micros(1 + pause * 50);
+        client.stream().set_read_timeout(Some(read)).unwrap();
+        let _ = client.reply();
+        drop(client);
+        // What was accepted ends without another message that would wake the queue.
+        until(|| worker.owned(), |&owned| owned == 0);
+        let turns = worker.fetch(&format!("{path}/turns")).json();
+        for turn in turns["data"].as_array().unwrap() {
+            accepted += 1;
+            assert_eq!(worker.ended(turn["id"].as_str().unwrap())["state"], "completed");
+        }
+    }
+    assert!(accepted > 0);
 }
