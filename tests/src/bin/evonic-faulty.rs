@@ -149,12 +149,14 @@ fn play(puppet: &Puppet, generation: u64) -> ExitCode {
         unsafe { sigaction(Signal::SIGTERM, &ignore) }.expect("a disposition");
     }
     let channel = inherited(hand_over::CONTROL);
+    rustix::io::ioctl_fionbio(&channel, false).expect("a blocking channel");
     let say = |message: &FromWorker| {
         let packet = control::encode(message);
         send(channel.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL).is_ok()
     };
     if !puppet.silent_probe {
         let probe = UnixStream::from(inherited(hand_over::PROBE));
+        probe.set_nonblocking(false).expect("a blocking connection");
         std::thread::spawn(move || answer_probe(probe));
     }
     if !puppet.parks_accept {

@@ -115,7 +115,7 @@ fn pair_4_blocks_its_runtime() {
     let options = Options::config(CONFIG).fault(1, Fault::BlockRuntime { after_ms: 1000 });
     let pair = Pair::start(&options);
     let (pid, _) = pair.worker();
-    replaced(&pair, pid, Reason::Unhealthy, "http");
+    replaced(&pair, pid, Reason::Unhealthy, "not checked in");
 }
 
 #[test]
