@@ -35,8 +35,10 @@ pub enum Fault {
         /// From top to top.
         period_ms: u64,
     },
-    /// The real worker, all of whose threads but the control channel's stop for ever.
-    BlockRuntime {
+    /// The real worker, whose threads of this name stop for ever.
+    BlockThreads {
+        /// How their names begin.
+        name: String,
         /// From when on, after the start.
         after_ms: u64,
     },

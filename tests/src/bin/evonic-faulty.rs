@@ -44,10 +44,10 @@ fn main() -> ExitCode {
             std::thread::spawn(move || sawtooth(height, Duration::from_millis(period_ms)));
             evonic::console::main()
         }
-        Fault::BlockRuntime { after_ms } => {
+        Fault::BlockThreads { name, after_ms } => {
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(after_ms));
-                block_runtime();
+                block(&name);
             });
             evonic::console::main()
         }
@@ -110,8 +110,8 @@ extern "C" fn pause_for_ever(_: nix::libc::c_int) {
     }
 }
 
-/// Stops every thread of the process for ever, but those that must work when the runtime does not.
-fn block_runtime() {
+/// Stops every thread of the process whose name begins so, for ever.
+fn block(prefix: &str) {
     let action =
         SigAction::new(SigHandler::Handler(pause_for_ever), SaFlags::empty(), SigSet::all());
     // SAFETY: the handler only calls pause(2).
@@ -121,7 +121,7 @@ fn block_runtime() {
     for task in fs::read_dir("/proc/self/task").expect("/proc").flatten() {
         let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
         let thread: i32 = task.file_name().to_string_lossy().parse().expect("a thread id");
-        if thread != own && name.trim().starts_with("runtime") {
+        if thread != own && name.starts_with(prefix) {
             // SAFETY: tgkill takes numbers only.
             unsafe {
                 nix::libc::syscall(

@@ -110,9 +110,52 @@ fn pair_4_the_database_is_locked_by_somebody_else() {
     assert_eq!(pair.worker().0, pid);
 }
 
+fn blocked(threads: &str) -> Options {
+    let name = threads.to_owned();
+    Options::config(CONFIG).fault(1, Fault::BlockThreads { name, after_ms: 1000 })
+}
+
+#[test]
+fn pair_4_hangs_in_a_blocking_thread_at_exit() {
+    let pair = Pair::start(&blocked("store-read"));
+    let (pid, _) = pair.worker();
+    pair.wait("its threads hang", |status| {
+        status.worker.as_ref().is_some_and(|worker| worker.uptime_seconds > 1.5)
+    });
+    // The drain waits for them in vain, until the backstop ends it.
+    assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
+    poll::until(
+        "it is dead",
+        GRACE + AFTER_GRACE,
+        || process::is_alive(pid),
+        |alive| (!alive).then_some(()),
+    );
+    let last = pair.wait_for_successor(1).last_restart.expect("an entry");
+    assert_eq!(last.exit, Exit::Code { code: 86 }, "{last:#?}");
+}
+
+#[test]
+fn pair_4_an_event_stream_whose_client_does_not_read() {
+    let pair = Pair::start(&Options::config(CONFIG));
+    let (pid, _) = pair.worker();
+    let session = pair.session("runbook");
+    let turn = pair.post(&session, "$ head -c 20000000 /dev/zero | tr '\\0' x | fold -w 100");
+    let connection = Connection::tcp(pair.address()).expect("a connection");
+    let _unread = EventStream::open(connection, &session, 0).expect("a stream");
+    let _ = pair.wait_for_turn(&turn);
+    assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
+    poll::until(
+        "it is dead",
+        GRACE + AFTER_GRACE,
+        || process::is_alive(pid),
+        |alive| (!alive).then_some(()),
+    );
+    pair.wait_for_successor(1);
+}
+
 #[test]
 fn pair_4_blocks_its_runtime() {
-    let options = Options::config(CONFIG).fault(1, Fault::BlockRuntime { after_ms: 1000 });
+    let options = blocked("runtime");
     let pair = Pair::start(&options);
     let (pid, _) = pair.worker();
     replaced(&pair, pid, Reason::Unhealthy, "not checked in");

@@ -1,7 +1,6 @@
 //! 2. Leaks are found, named, and end with their worker.
 
 use std::{
-    collections::VecDeque,
     fs,
     time::{Duration, Instant, SystemTime},
 };
@@ -22,7 +21,9 @@ struct Found {
     post_mortem: PostMortem,
     /// From the count's crossing of the line, as seen from outside, to the decision.
     late: Duration,
-    /// The greatest error of the predicted time to the threshold, as a share of the true one.
+    /// The greatest error of the predicted time to the threshold, as a share of the true one:
+    /// what is left to the threshold at the leak's own pace. Counted from a second after the
+    /// growth was first told, and from ten descriptors on.
     worst_prediction: Option<f64>,
 }
 
@@ -39,8 +40,8 @@ enum Line {
     Unexplained(usize),
 }
 
-const BY_THRESHOLD: &str = "[fd]\nthreshold = 400\nunexplained = 100000\n";
-const BY_UNEXPLAINED: &str = "[fd]\nthreshold = 4000\nceiling = 16000\nunexplained = 64\n";
+const BY_THRESHOLD: &str = "[fd]\nthreshold = 400\nceiling = 14000\nunexplained = 100000\n";
+const BY_UNEXPLAINED: &str = "[fd]\nthreshold = 4000\nceiling = 14000\nunexplained = 256\n";
 
 fn find(leak: &Leak) -> Found {
     let flat = Duration::from_secs(size::of("flat_seconds", 4, 60));
@@ -65,20 +66,30 @@ fn find(leak: &Leak) -> Found {
     };
 
     let mut crossed = None;
-    let mut predictions = VecDeque::new();
+    let mut errors = Vec::new();
+    let mut growing_since = None;
     let mut looked = Instant::now();
     let patience =
         flat + Duration::from_secs(u64::from(500 / leak.per_second)) + Duration::from_secs(60);
     while pair.history().is_empty() {
         assert!(began.elapsed() < patience, "nothing was done; log:\n{}", pair.log());
         if crossed.is_none() && process::descriptors(pid).is_some_and(|open| open >= line) {
-            crossed = Some((SystemTime::now(), Instant::now()));
+            crossed = Some(SystemTime::now());
         }
         if crossed.is_none() && looked.elapsed() > Duration::from_millis(200) {
             looked = Instant::now();
             let fd = pair.status().worker.map(|worker| worker.fd);
-            if let Some(left) = fd.and_then(|fd| fd.seconds_to_threshold) {
-                predictions.push_back((Instant::now(), left));
+            if let Some((fd, predicted)) =
+                fd.and_then(|fd| Some((fd.clone(), fd.seconds_to_threshold?)))
+            {
+                let since = *growing_since.get_or_insert_with(Instant::now);
+                let left = f64::from(fd.threshold.saturating_sub(fd.open));
+                let truth = left / f64::from(leak.per_second);
+                let visible = since.elapsed() >= Duration::from_secs(1)
+                    && fd.unexplained.is_some_and(|unexplained| unexplained >= 10);
+                if visible && truth > 0.5 {
+                    errors.push((predicted - truth).abs() / truth);
+                }
             }
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -86,7 +97,7 @@ fn find(leak: &Leak) -> Found {
     let entry = pair.history().remove(0);
     assert_eq!(entry.generation, generation);
     let at: SystemTime = entry.at.parse::<jiff::Timestamp>().expect("RFC 3339").into();
-    let crossed = crossed.unwrap_or((at, Instant::now()));
+    let crossed = crossed.unwrap_or(at);
     let name = entry.post_mortem.clone().expect("a post-mortem");
     let file = pair.state_dir().join("post-mortems").join(name);
     let post_mortem = serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON");
@@ -98,23 +109,9 @@ fn find(leak: &Leak) -> Found {
     Found {
         entry,
         post_mortem,
-        late: at.duration_since(crossed.0).unwrap_or(Duration::ZERO),
-        worst_prediction: worst(&predictions, crossed.1),
+        late: at.duration_since(crossed).unwrap_or(Duration::ZERO),
+        worst_prediction: errors.into_iter().reduce(f64::max),
     }
-}
-
-/// The greatest error among predictions made at least a second after the growth was first seen and
-/// at least half a second before its end.
-fn worst(predictions: &VecDeque<(Instant, f64)>, crossed: Instant) -> Option<f64> {
-    let first = predictions.front()?.0;
-    predictions
-        .iter()
-        .filter_map(|(at, predicted)| {
-            let truth = crossed.checked_duration_since(*at)?.as_secs_f64();
-            let settled = at.duration_since(first) >= Duration::from_secs(1);
-            (settled && truth > 0.5).then(|| (predicted - truth).abs() / truth)
-        })
-        .reduce(f64::max)
 }
 
 fn check(leak: &Leak, reason: Reason, kind: &str, latest: Duration) {
@@ -148,7 +145,7 @@ const WHILE_GROWING: Duration = Duration::from_millis(100);
 #[test]
 fn pair_2_slow_leak_of_sockets() {
     let line = Line::Unexplained(16);
-    let config = "[fd]\nthreshold = 4000\nceiling = 16000\nunexplained = 16\n";
+    let config = "[fd]\nthreshold = 4000\nceiling = 14000\nunexplained = 16\n";
     let leak = Leak { leaked: Leaked::Sockets, per_second: 1, config, line };
     check(&leak, Reason::FdUnexplained, "udp", FROM_FLAT);
 }
@@ -162,14 +159,14 @@ fn pair_2_leak_of_files() {
 
 #[test]
 fn pair_2_leak_of_sqlite_handles() {
-    let line = Line::Unexplained(64);
+    let line = Line::Unexplained(256);
     let leak = Leak { leaked: Leaked::Sqlite, per_second: 50, config: BY_UNEXPLAINED, line };
     check(&leak, Reason::FdUnexplained, "file", WHILE_GROWING);
 }
 
 #[test]
 fn pair_2_leak_of_pipes() {
-    let line = Line::Unexplained(64);
+    let line = Line::Unexplained(256);
     let leak = Leak { leaked: Leaked::Pipes, per_second: 50, config: BY_UNEXPLAINED, line };
     check(&leak, Reason::FdUnexplained, "pipe", WHILE_GROWING);
 }
