@@ -6,7 +6,7 @@
 //! supervisor reads.
 //!
 //! Gates: `http::accept` (http), `store::handle` (sqlite), `model::connection` (model),
-//! `workplace::files` (file), `workplace::command` (child).
+//! `workplace::files` and `http::process` (file), `workplace::command` (child).
 
 mod budget;
 mod held;

@@ -247,3 +247,6 @@ impl Future for Watchdog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

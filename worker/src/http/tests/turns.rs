@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::worker::Worker;
+use super::{house::until, worker::Worker};
 
 #[test]
 fn waiting_ends_with_the_turn() {
@@ -57,9 +57,10 @@ fn waiting_ends_with_a_drain() {
     let worker = Worker::plain();
     let session = worker.session("ops");
     let turn = worker.say(&session, "$ sleep 3");
+    until(|| worker.owned(), |&owned| owned == 0);
     let mut waiting = worker.connect();
     waiting.send(worker.get(&format!("/api/v1/turns/{turn}?wait=30")));
-    super::house::until(|| worker.owned(), |&owned| owned == 1);
+    until(|| worker.owned(), |&owned| owned == 1);
     assert_eq!(worker.drain(Duration::from_secs(5)), 0);
     let reply = waiting.reply().unwrap();
     assert_eq!(reply.status, 200);
