@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 . tests/stages.sh
 
 install() {
-	need cc gcc && need make make && need git git && need runsv runit && need python3 python3-minimal
+	need cc gcc && need make make && need git git && need runsv runit &&
+		need python3 python3-minimal && need systemd-analyze systemd
 	command -v cargo-deny >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
 }
 

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 /// The variable that holds a [`Plan`] as JSON.
 pub const VARIABLE: &str = "EVONIC_TEST_FAULT";
 
+/// The variable that names a file into which the program writes, at the beginning of `main`, its
+/// pid and the nanoseconds since 1970.
+pub const STAMP: &str = "EVONIC_TEST_STAMP";
+
 /// Which workers do what wrong.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
@@ -44,6 +48,8 @@ pub enum Fault {
     },
     /// A program that speaks the control channel and does nothing else.
     Puppet(Puppet),
+    /// Sleeps for ever: what another supervisor than ours is given to run.
+    Sleep,
     /// Exits with this code before it says hello.
     ExitAtStart {
         /// The exit code.

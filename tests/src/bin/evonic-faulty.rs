@@ -12,7 +12,7 @@ use std::{
         unix::net::UnixStream,
     },
     process::ExitCode,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use evonic_shared::{
@@ -20,13 +20,14 @@ use evonic_shared::{
     hand_over,
     kind::Kind,
 };
-use evonic_tests::fault::{Fault, Leaked, Plan, Puppet, VARIABLE};
+use evonic_tests::fault::{Fault, Leaked, Plan, Puppet, STAMP, VARIABLE};
 use nix::sys::{
     signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
     socket::{MsgFlags, recv, send},
 };
 
 fn main() -> ExitCode {
+    stamp();
     let generation = env::var(hand_over::GENERATION).ok().and_then(|text| text.parse::<u64>().ok());
     let plan = env::var(VARIABLE).ok().and_then(|text| serde_json::from_str::<Plan>(&text).ok());
     let fault = match (generation, plan) {
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         _ => return evonic::console::main(),
     };
     match fault {
+        Fault::Sleep => {
+            std::thread::sleep(Duration::MAX);
+            ExitCode::SUCCESS
+        }
         Fault::ExitAtStart { code } => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Fault::Puppet(puppet) => play(&puppet, generation.unwrap_or(1)),
         Fault::Leak { leaked, per_second, after_ms } => {
@@ -51,6 +56,18 @@ fn main() -> ExitCode {
             });
             evonic::console::main()
         }
+    }
+}
+
+/// Writes down when `main` began, for the benchmark that asks for it.
+fn stamp() {
+    if let Some(path) = env::var_os(STAMP) {
+        let path = std::path::PathBuf::from(path);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let line = format!("{} {}\n", std::process::id(), now.as_nanos());
+        let new = path.with_extension(std::process::id().to_string());
+        fs::write(&new, line).expect("a stamp");
+        fs::rename(new, path).expect("a stamp");
     }
 }
 

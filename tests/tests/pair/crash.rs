@@ -5,12 +5,13 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use evonic_tests::{
+    fault::{Fault, Plan, STAMP, VARIABLE},
     http::Connection,
-    pair::{Options, Pair},
+    pair::{Options, Pair, program},
     poll, size,
 };
 use nix::{
@@ -23,29 +24,33 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[test]
 fn pair_5_crash_to_the_next_worker() {
     let kills = size::of("kills", 10, 200);
-    // Each worker is ready before it is killed: no backoff is wanted between two of them.
-    let pair = Pair::start(&Options::config(
-        "[supervisor]\nbackoff_base = \"1ms\"\nbackoff_cap = \"1ms\"\n",
-    ));
+    let folder = tempfile::tempdir().expect("a folder");
+    let stamp = folder.path().join("stamp");
+    // Nobody misbehaves: the test-only program runs the real worker and writes the stamp. Each
+    // worker is ready before it is killed, so no backoff is wanted between two of them.
+    let mut options =
+        Options::config("[supervisor]\nbackoff_base = \"1ms\"\nbackoff_cap = \"1ms\"\n")
+            .fault(0, Fault::Sleep);
+    options.environment.push((STAMP.to_owned(), stamp.display().to_string()));
+    let pair = Pair::start(&options);
     let address = pair.address();
-    let (mut to_start, mut to_answer) = (Vec::new(), Vec::new());
+    let (mut to_main, mut to_answer) = (Vec::new(), Vec::new());
     for _ in 0..kills {
         let (pid, generation) = pair.worker();
-        let killed = Instant::now();
+        let (killed, began) = (SystemTime::now(), Instant::now());
         Pair::signal(pid, Signal::SIGKILL);
         // The listener is never gone: this request waits in its queue for the next worker.
         let mut connection = Connection::tcp(address).expect("never refused");
         let answer = connection.request("GET", "/livez", &[("Connection", "close")], None);
-        to_answer.push(killed.elapsed());
+        to_answer.push(began.elapsed());
         assert_eq!(answer.expect("an answer").status, 200);
-        let status = pair.wait_for_successor(generation);
-        let lived = status.worker.expect("a worker").uptime_seconds;
-        to_start.push(killed.elapsed().saturating_sub(Duration::from_secs_f64(lived)));
+        pair.wait_for_successor(generation);
+        to_main.push(next_stamp(&stamp, pid).1.duration_since(killed).unwrap_or_default());
     }
     let runsv = runsv(kills);
     println!("crash to the next worker, {kills} kills:      median ms    p99 ms");
     for (what, mut samples) in [
-        ("evonic: kill to the next process", to_start),
+        ("evonic: kill to the next main()", to_main),
         ("evonic: kill to the first answered request", to_answer),
         ("runsv: kill to the next main()", runsv),
     ] {
@@ -54,48 +59,54 @@ fn pair_5_crash_to_the_next_worker() {
     }
 }
 
-/// `runsv` with a service whose first act is to say when it began.
+/// The pid and the time in a stamp of another process than `before`.
+fn next_stamp(stamp: &Path, before: u32) -> (u32, SystemTime) {
+    let read = || fs::read_to_string(stamp).unwrap_or_default();
+    poll::until("the next main() began", PATIENCE, read, |text| {
+        let (pid, nanos) = text.trim().split_once(' ')?;
+        let pid = pid.parse().ok().filter(|&pid| pid != before)?;
+        Some((pid, SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos.parse().ok()?)))
+    })
+}
+
+/// The same program under `runsv`, told to do nothing but write its stamp and sleep.
 fn runsv(kills: u64) -> Vec<Duration> {
     let folder = tempfile::tempdir().expect("a folder");
-    let run = folder.path().join("run");
-    let began = folder.path().join("began");
-    fs::write(
-        &run,
-        format!("#!/bin/sh\necho $$ > {0}.new\nmv {0}.new {0}\nexec sleep 1000\n", began.display()),
-    )
-    .expect("a script");
-    fs::set_permissions(&run, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    let stamp = folder.path().join("stamp");
+    let service = folder.path().join("service");
+    fs::create_dir(&service).expect("a folder");
+    std::os::unix::fs::symlink(program("evonic-faulty"), service.join("run")).expect("a link");
+    let plan = Plan { until_generation: u64::MAX, fault: Fault::Sleep };
     let mut runsv = Command::new("runsv")
-        .arg(folder.path())
+        .arg(&service)
+        .env(STAMP, &stamp)
+        .env(VARIABLE, serde_json::to_string(&plan).expect("a plan is JSON"))
+        .env(evonic_shared::hand_over::GENERATION, "1")
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()
         .expect("runsv is installed by `make test`");
-    let samples = (0..kills).map(|_| one_kill(&began)).collect();
-    end(&mut runsv, &began);
+    let mut pid = next_stamp(&stamp, 0).0;
+    let samples = (0..kills)
+        .map(|_| {
+            // runsv waits before it starts a service again that did not live for a second.
+            std::thread::sleep(Duration::from_millis(1100));
+            let killed = SystemTime::now();
+            Pair::signal(pid, Signal::SIGKILL);
+            let (next, began) = next_stamp(&stamp, pid);
+            pid = next;
+            began.duration_since(killed).unwrap_or_default()
+        })
+        .collect();
+    end(&mut runsv, pid);
     samples
 }
 
-fn one_kill(began: &Path) -> Duration {
-    let pid = wait_for_pid(began);
-    fs::remove_file(began).expect("a file");
-    // runsv waits a second before it starts a service that did not live for one.
-    std::thread::sleep(Duration::from_millis(1100));
-    let killed = Instant::now();
-    Pair::signal(pid, Signal::SIGKILL);
-    wait_for_pid(began);
-    killed.elapsed()
-}
-
-fn wait_for_pid(began: &Path) -> u32 {
-    let read = || fs::read_to_string(began).ok();
-    poll::until("the service began", PATIENCE, read, |text| {
-        text.as_ref().and_then(|text| text.trim().parse().ok())
-    })
-}
-
-fn end(runsv: &mut Child, began: &Path) {
-    let _ = killpg(Pid::from_raw(i32::try_from(runsv.id()).unwrap_or(0)), Signal::SIGKILL);
+fn end(runsv: &mut Child, service: u32) {
+    let group = Pid::from_raw(i32::try_from(runsv.id()).expect("a pid"));
+    let _ = killpg(group, Signal::SIGKILL);
     let _ = runsv.wait();
-    Pair::signal(wait_for_pid(began), Signal::SIGKILL);
+    if evonic_tests::process::is_alive(service) {
+        Pair::signal(service, Signal::SIGKILL);
+    }
 }

@@ -13,7 +13,9 @@ use evonic_tests::{
 const CLIENTS: usize = 32;
 
 fn pair() -> Pair {
-    Pair::start(&Options::config("[supervisor]\ngrace = \"10s\"\nbackoff_base = \"10ms\"\n"))
+    Pair::start(&Options::config(
+        "[supervisor]\ngrace = \"10s\"\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",
+    ))
 }
 
 #[test]
