@@ -45,7 +45,10 @@ use std::{
 };
 
 use evonic_shared::config;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::watch,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -128,6 +131,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             ends: ends.clone(),
             changes: connections.clone(),
+            deleted: watch::Sender::new(()),
         };
         let routes = routes(&Arc::new(site));
         let guard = Guard::new(&settings.allowed_hosts);

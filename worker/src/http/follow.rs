@@ -24,7 +24,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{HeaderValue, header};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use warp::reply::{Reply, Response};
 
 use crate::{
@@ -54,6 +57,7 @@ pub(super) struct Follow {
     /// The stream ends with this turn.
     until: Option<TurnId>,
     news: Subscription,
+    deleted: watch::Receiver<()>,
     step: Step,
     /// When the silence has lasted long enough for a heartbeat.
     heartbeat: Instant,
@@ -86,7 +90,7 @@ impl Follow {
         after: u64,
         until: Option<TurnId>,
     ) -> Result<Self, Problem> {
-        let news = site.app.store.subscribe(&session);
+        let (news, deleted) = (site.app.store.subscribe(&session), site.deleted.subscribe());
         let (id, turn) = (session.clone(), until.clone());
         let read = site.app.store.read(move |reader| {
             let last = reader.session(&id)?.last_event;
@@ -102,7 +106,7 @@ impl Follow {
         }
         let step = if after > last { Step::Reset } else { Step::CatchUp };
         let heartbeat = Instant::now() + site.app.config.http.sse_heartbeat;
-        Ok(Self { site, session, cursor: after.min(last), until, news, step, heartbeat })
+        Ok(Self { site, session, cursor: after.min(last), until, news, deleted, step, heartbeat })
     }
 
     /// The next bytes; nothing when the stream has ended. Ends only between two events.
@@ -174,7 +178,7 @@ impl Follow {
 
     async fn follow(&mut self) -> String {
         let draining = self.site.ends.draining.clone();
-        let notice = timeout_at(self.heartbeat, self.news.next());
+        let notice = timeout_at(self.heartbeat, next_notice(&mut self.news, &mut self.deleted));
         match draining.run_until_cancelled(notice).await {
             Some(Ok(Some(Notice::Events(events)))) => self.take(&events),
             Some(Ok(Some(Notice::Foreign))) => {
@@ -201,7 +205,7 @@ impl Follow {
         }
     }
 
-    /// A heartbeat, if the session is still there.
+    /// A heartbeat, if the session is still there: another worker may have deleted it.
     async fn beat(&mut self) -> String {
         let id = self.session.clone();
         let found = self.site.app.store.read(move |reader| reader.session(&id)).await;
@@ -231,6 +235,15 @@ impl Follow {
     fn part(&mut self) -> String {
         self.step = Step::Ended;
         FAREWELL.to_owned()
+    }
+}
+
+/// The next notice; a deletion is one of those after which the database must be read.
+async fn next_notice(news: &mut Subscription, deleted: &mut watch::Receiver<()>) -> Option<Notice> {
+    tokio::select! {
+        biased;
+        notice = news.next() => notice,
+        Ok(()) = deleted.changed() => Some(Notice::Foreign),
     }
 }
 

@@ -8,6 +8,7 @@ mod turns;
 
 use std::{convert::Infallible, sync::Arc};
 
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use warp::Filter;
 
@@ -32,6 +33,8 @@ pub(super) struct Site {
     pub(super) ends: Ends,
     /// Changes under way.
     pub(super) changes: TaskTracker,
+    /// A session may be gone: streams look whether it is theirs.
+    pub(super) deleted: watch::Sender<()>,
 }
 
 impl Site {

@@ -92,6 +92,7 @@ async fn delete(which: String, call: &Call, site: &Site) -> Answer {
         writer.delete_agent(&id)
     });
     write.await?;
+    site.deleted.send_replace(());
     call::no_content()
 }
 

@@ -88,6 +88,7 @@ async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
     site.app.store.write(move |writer| writer.delete_session(&id)).await?;
+    site.deleted.send_replace(());
     call::no_content()
 }
 

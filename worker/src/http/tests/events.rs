@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -133,14 +133,27 @@ fn bad_cursors_are_refused() {
 }
 
 #[test]
-fn a_stream_ends_with_its_session() {
+fn a_stream_ends_with_its_session_at_once() {
+    let worker = Worker::plain();
+    let (kept, gone) = (worker.session("dev"), worker.session("ops"));
+    let mut stays = open(&worker, &kept, "", "");
+    let mut stream = open(&worker, &gone, "", "");
+    let began = Instant::now();
+    assert_eq!(worker.delete(&format!("/api/v1/sessions/{gone}")).status, 204);
+    assert_eq!(whole(&mut stream), "retry: 100\n\n");
+    assert!(began.elapsed() < Duration::from_secs(5), "before the heartbeat");
+    worker.fetch(&format!("/api/v1/sessions/{gone}/events")).problem(404);
+    worker.say(&kept, "$ true");
+    read_until(&mut stays, |text| text.contains("message.created"));
+}
+
+#[test]
+fn a_stream_notices_a_session_that_another_worker_deleted() {
     let worker = Worker::new(|config| config.http.sse_heartbeat = Duration::from_millis(50));
     let session = worker.session("ops");
     let mut stream = open(&worker, &session, "", "");
-    assert_eq!(worker.delete(&format!("/api/v1/sessions/{session}")).status, 204);
-    let rest = without_heartbeats(&whole(&mut stream));
-    assert_eq!(rest, "retry: 100\n\n");
-    worker.fetch(&format!("/api/v1/sessions/{session}/events")).problem(404);
+    worker.delete_behind_its_back(&session);
+    assert_eq!(without_heartbeats(&whole(&mut stream)), "retry: 100\n\n");
 }
 
 #[test]
