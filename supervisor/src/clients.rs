@@ -34,10 +34,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections accepted in one turn of the loop.
 const ACCEPTS: usize = 16;
 
+/// How long nobody is accepted after the system refused it. Without a pause the waiting client
+/// would wake the loop again at once, for ever.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// All clients: one descriptor each.
 #[derive(Debug)]
 pub struct Clients {
     listener: UnixListener,
+    /// When the listener may be watched again.
+    paused_until: Option<Instant>,
     all: Vec<Client>,
     next_serial: u64,
 }
@@ -60,7 +66,7 @@ impl Clients {
     /// The operating system's word when the listener cannot be watched.
     pub fn new(listener: UnixListener, poller: &Poller) -> std::io::Result<Self> {
         poller.watch(&listener, Token::Listener, EventFlags::IN)?;
-        Ok(Self { listener, all: Vec::new(), next_serial: 0 })
+        Ok(Self { listener, paused_until: None, all: Vec::new(), next_serial: 0 })
     }
 
     /// Accepts who waits.
@@ -73,6 +79,7 @@ impl Clients {
                 Err(Errno::AGAIN) => return,
                 Err(error) => {
                     tracing::warn!(%error, "status client cannot be accepted");
+                    self.pause(poller, now);
                     return;
                 }
             };
@@ -163,9 +170,21 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// Drops clients that leave their reply unread.
-    pub fn expire(&mut self, now: Instant) {
+    /// Drops clients that leave their reply unread, and ends a pause that is over.
+    pub fn expire(&mut self, poller: &Poller, now: Instant) {
         self.all.retain(|client| !client.is_stuck(now, PATIENCE));
+        if self.paused_until.is_some_and(|until| until <= now) {
+            match poller.change(&self.listener, Token::Listener, EventFlags::IN) {
+                Ok(()) => self.paused_until = None,
+                Err(error) => tracing::warn!(%error, "status listener cannot be watched"),
+            }
+        }
+    }
+
+    fn pause(&mut self, poller: &Poller, now: Instant) {
+        if poller.change(&self.listener, Token::Listener, EventFlags::empty()).is_ok() {
+            self.paused_until = Some(now + PAUSE);
+        }
     }
 
     fn find(&mut self, serial: u64) -> Option<&mut Client> {

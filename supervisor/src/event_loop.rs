@@ -33,9 +33,6 @@ use crate::{
     worker::{Launch, Worker},
 };
 
-/// Requests of status clients answered in one turn.
-const ANSWERS: usize = 8;
-
 /// Orphans reaped in one turn.
 const REAPED: usize = 256;
 

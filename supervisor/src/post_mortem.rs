@@ -51,20 +51,25 @@ pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), PostMortem
     Ok(())
 }
 
-/// Those that are too many, by their generations. Files with other names are left alone.
+/// Those that are too many, by their generations, and what was left half-written. Files with
+/// other names are left alone.
 fn oldest(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
+    let mut torn = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some((generation, rest)) = name.split_once('-') else { continue };
-        if let (Ok(generation), true) = (generation.parse::<u64>(), rest.ends_with(".json")) {
+        let Ok(generation) = generation.parse::<u64>() else { continue };
+        if rest.ends_with(".json") {
             all.push((generation, path));
+        } else if rest.ends_with(".json.new") {
+            torn.push(path);
         }
     }
     all.sort_unstable();
     let surplus = all.len().saturating_sub(KEPT);
-    Ok(all.into_iter().take(surplus).map(|(_, path)| path).collect())
+    Ok(all.into_iter().take(surplus).map(|(_, path)| path).chain(torn).collect())
 }
 
 #[cfg(test)]
@@ -111,6 +116,7 @@ mod tests {
         let folder = state.path().join("post-mortems");
         keep(state.path(), &post_mortem(1)).unwrap();
         std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+        std::fs::write(folder.join("1-crash.json.new"), "{").unwrap();
         for generation in 2..=60 {
             keep(state.path(), &post_mortem(generation)).unwrap();
         }
@@ -124,6 +130,7 @@ mod tests {
         kept.sort_unstable();
         assert_eq!(kept, (11..=60).collect::<Vec<_>>());
         assert!(folder.join("notes.txt").exists());
+        assert!(!folder.join("1-crash.json.new").exists());
         let text = std::fs::read(folder.join(file_name(60, Reason::FdThreshold))).unwrap();
         assert_eq!(serde_json::from_slice::<PostMortem>(&text).unwrap(), post_mortem(60));
     }

@@ -152,10 +152,19 @@ pub struct Worker {
     pub introduction: Option<Introduction>,
     /// Where it is in its life.
     pub phase: Phase,
-    /// The census when it became ready.
-    pub ready_inventory: Option<Inventory>,
+    /// What it had when it became ready.
+    pub at_ready: Option<AtReady>,
     /// Packets that were no messages, or came out of turn.
     pub refused_packets: u32,
+}
+
+/// What later findings are compared with.
+#[derive(Clone, Debug)]
+pub struct AtReady {
+    /// The census.
+    pub inventory: Inventory,
+    /// What its ledger owned, by kind.
+    pub owned: BTreeMap<String, u32>,
 }
 
 /// Where a worker is in its life, as far as its own words go.
@@ -225,7 +234,7 @@ impl Worker {
             fd_watch,
             introduction: None,
             phase: Phase::New,
-            ready_inventory: None,
+            at_ready: None,
             refused_packets: 0,
         })
     }
@@ -279,6 +288,20 @@ impl Worker {
             return BTreeMap::new();
         };
         introduction.kinds.iter().cloned().zip(slots).collect()
+    }
+
+    /// How many more it owns than when it became ready, by kind.
+    #[must_use]
+    pub fn owned_growth(&self) -> BTreeMap<String, i64> {
+        let before = |kind: &String| {
+            let owned = self.at_ready.as_ref().and_then(|at_ready| at_ready.owned.get(kind));
+            i64::from(owned.copied().unwrap_or(0))
+        };
+        let growth = |(kind, now): (String, u32)| {
+            let before = before(&kind);
+            (kind, i64::from(now) - before)
+        };
+        self.owned().into_iter().map(growth).collect()
     }
 
     /// Says something on the control channel. A worker that does not listen is not waited for:

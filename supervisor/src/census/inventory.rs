@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use evonic_shared::{
-    reason::Reason,
+    kind::Kind,
     status::{Census, Count, FORMAT},
 };
 
@@ -20,11 +20,11 @@ const OTHERS: &str = "others";
 /// Everything that one pass saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    kinds: BTreeMap<String, Kind>,
+    kinds: BTreeMap<String, Tally>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Kind {
+struct Tally {
     count: u32,
     targets: BTreeMap<String, u32>,
 }
@@ -53,7 +53,7 @@ impl Inventory {
     pub(super) fn add(&mut self, kind: &str, target: &str, count: u32) {
         let distinct: usize = self.kinds.values().map(|kind| kind.targets.len()).sum();
         if !self.kinds.contains_key(kind) {
-            self.kinds.insert(kind.to_owned(), Kind::default());
+            self.kinds.insert(kind.to_owned(), Tally::default());
         }
         let Some(entry) = self.kinds.get_mut(kind) else { return };
         entry.count = entry.count.saturating_add(count);
@@ -88,29 +88,35 @@ impl Inventory {
         }
     }
 
-    /// The kind that grew most and its top target, in a sentence.
+    /// The kind that grew most beyond what the worker accounts for, and its top target, in a
+    /// sentence. `owned` is how many more descriptors the worker's ledger owns than when it was
+    /// ready, by kind of the ledger: load that comes with a leak must not be taken for it.
     #[must_use]
-    pub fn culprit(&self, ready: Option<&Inventory>, reason: Reason) -> String {
+    pub fn culprit(&self, ready: Option<&Inventory>, owned: &BTreeMap<String, i64>) -> String {
         let Some(ready) = ready else {
             return "the worker was never ready: there is nothing to compare with".to_owned();
         };
-        let kinds = lines(&self.kind_counts(), Some(&ready.kind_counts()), Order::Growth);
-        let Some(kind) = kinds.first().filter(|kind| kind.growth > 0) else {
-            return format!("no kind of descriptor grew since the worker was ready ({reason})");
+        let mut kinds = lines(&self.kind_counts(), Some(&ready.kind_counts()), Order::Growth);
+        let explained = explain(&kinds, owned);
+        let of = |name: &str| explained.get(name).copied().unwrap_or(0);
+        kinds.sort_by_key(|kind| Reverse(kind.growth - of(&kind.name)));
+        let Some(kind) = kinds.first().filter(|kind| kind.growth > of(&kind.name)) else {
+            return "no kind of descriptor grew beyond what the worker accounts for".to_owned();
         };
         let empty = BTreeMap::new();
         let targets = |inventory: &Inventory| {
             inventory.kinds.get(&kind.name).map_or(empty.clone(), |kind| kind.targets.clone())
         };
         let targets = lines(&targets(self), Some(&targets(ready)), Order::Growth);
-        let (name, growth, count) = (&kind.name, kind.growth, kind.count);
-        match targets.first() {
-            Some(top) => format!(
-                "{name} grew by {growth} to {count}; most of it is {} (+{} to {})",
-                top.name, top.growth, top.count
-            ),
-            None => format!("{name} grew by {growth} to {count}"),
+        let mut sentence = format!("{} grew by {} to {}", kind.name, kind.growth, kind.count);
+        if of(&kind.name) > 0 {
+            sentence.push_str(&format!(" ({} of it accounted for)", of(&kind.name)));
         }
+        if let Some(top) = targets.first() {
+            let Count { name, count, growth } = top;
+            sentence.push_str(&format!("; most of it is {name} (+{growth} to {count})"));
+        }
+        sentence
     }
 
     fn kind_counts(&self) -> BTreeMap<String, u32> {
@@ -125,6 +131,30 @@ impl Inventory {
         }
         all
     }
+}
+
+/// How much of each census kind's growth the ledger's growth explains. Each kind of the ledger is
+/// spent on the census kinds that its descriptors are of, in this order.
+fn explain(grown: &[Count], owned: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    const SHOWS_AS: [(Kind, &[&str]); 5] = [
+        (Kind::Http, &["tcp", "unix"]),
+        (Kind::Sqlite, &["file"]),
+        (Kind::Model, &["tcp"]),
+        (Kind::File, &["file"]),
+        (Kind::Child, &["pipe", "pidfd"]),
+    ];
+    let mut explained = BTreeMap::new();
+    for (kind, names) in SHOWS_AS {
+        let mut left = owned.get(kind.name()).copied().unwrap_or(0);
+        for name in names {
+            let grown = grown.iter().find(|line| line.name == *name).map_or(0, |line| line.growth);
+            let so_far = explained.entry((*name).to_owned()).or_insert(0);
+            let part = left.clamp(0, (grown - *so_far).max(0));
+            *so_far += part;
+            left -= part;
+        }
+    }
+    explained
 }
 
 fn lines(
@@ -202,15 +232,36 @@ mod tests {
             ("file", "/a", 3),
             ("file", "/a-wal", 80),
         ]);
+        let none = BTreeMap::new();
         assert_eq!(
-            now.culprit(Some(&ready), Reason::FdUnexplained),
+            now.culprit(Some(&ready), &none),
             "file grew by 82 to 83; most of it is /a-wal (+80 to 80)"
         );
         assert_eq!(
-            ready.culprit(Some(&ready), Reason::Unhealthy),
-            "no kind of descriptor grew since the worker was ready (unhealthy)"
+            ready.culprit(Some(&ready), &none),
+            "no kind of descriptor grew beyond what the worker accounts for"
         );
-        assert!(now.culprit(None, Reason::FdCeiling).contains("never ready"));
+        assert!(now.culprit(None, &none).contains("never ready"));
+    }
+
+    #[test]
+    fn load_is_not_taken_for_the_leak() {
+        let ready = inventory(&[("file", "/a", 1), ("unix", "unix x", 2)]);
+        let now = inventory(&[
+            ("tcp", "tcp accepted on 1.1.1.1:1", 128),
+            ("unix", "unix x", 7),
+            ("file", "/a", 11),
+            ("file", "/leak", 60),
+        ]);
+        let owned = |http, sqlite| {
+            BTreeMap::from([("http".to_owned(), http), ("sqlite".to_owned(), sqlite)])
+        };
+        assert_eq!(
+            now.culprit(Some(&ready), &owned(133, 10)),
+            "file grew by 70 to 71 (10 of it accounted for); most of it is /leak (+60 to 60)"
+        );
+        assert!(now.culprit(Some(&ready), &owned(0, 10)).starts_with("tcp grew by 128 to 128;"));
+        assert!(now.culprit(Some(&ready), &owned(128, -5)).starts_with("file grew by 70"));
     }
 
     #[test]

@@ -88,4 +88,14 @@ mod tests {
         assert_eq!(target.chars().count(), MAX_TARGET);
         assert!(target.starts_with('…') && target.ends_with("é/end"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_understood_and_bounded(text: String) {
+            if let Link::Other { kind, target } = Link::parse(&text) {
+                assert!(kind.chars().count() <= MAX_TARGET);
+                assert!(target.chars().count() <= MAX_TARGET);
+            }
+        }
+    }
 }

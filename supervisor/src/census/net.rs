@@ -150,4 +150,17 @@ mod tests {
         assert_eq!(inventory.count("tcp", "tcp accepted on 127.0.0.1:8420"), 2);
         assert_eq!(inventory.count("tcp", "tcp 8.8.8.8:443"), 3);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_table_is_survived(table: Vec<u8>, fields: Vec<String>) {
+            let line = fields.join(" ");
+            for bytes in [&table[..], line.as_bytes()] {
+                let mut sockets = HashMap::from([(1, 1)]);
+                let mut inventory = Inventory::default();
+                read_inet(bytes, "udp", &mut sockets, &mut inventory);
+                read_unix(bytes, &mut sockets, &mut inventory);
+            }
+        }
+    }
 }

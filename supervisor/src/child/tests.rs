@@ -64,7 +64,7 @@ fn it_gets_what_is_named_and_nothing_else() {
     let stray: OwnedFd = rustix::fs::open("/dev/zero", OFlags::RDONLY, Mode::empty()).unwrap();
     let script = "exec 1>&3; echo $LISTEN_PID $$ $MARK; ulimit -n; readlink /proc/self/fd/0; \
                   ls -l /proc/$$/fd | grep -c zero; \
-                  grep -E 'Sig(Blk|Ign)' /proc/$$/status; ps -o pgid= -p $$";
+                  grep -E 'Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$";
     let (child, output) = shell(script, 77);
     let pid = child.number().to_string();
     let output = text(output);

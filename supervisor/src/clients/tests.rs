@@ -161,7 +161,7 @@ fn an_unread_reply_holds_up_its_own_reader_only_and_not_for_ever() {
     assert_eq!(ops(&room.say(b"")), ["Status"], "others are served");
     assert!(room.clients.all[0].is_stuck(PATIENCE * 2, PATIENCE));
     room.now = PATIENCE * 2;
-    room.clients.expire(room.now);
+    room.clients.expire(&room.poller, room.now);
     assert!(room.clients.all.is_empty());
 }
 
@@ -217,6 +217,19 @@ fn watchers_are_bounded_and_a_slow_one_skips() {
     drop(watchers);
     room.turn();
     assert!(room.clients.all.is_empty());
+}
+
+#[test]
+fn a_refusing_system_is_not_asked_again_at_once() {
+    let mut room = Room::open();
+    room.clients.pause(&room.poller, room.now);
+    let waiting = room.connect();
+    assert!(room.clients.all.is_empty(), "the turn neither accepts nor spins");
+    room.now = PAUSE;
+    room.clients.expire(&room.poller, room.now);
+    room.turn();
+    assert_eq!(room.clients.all.len(), 1);
+    drop(waiting);
 }
 
 #[test]

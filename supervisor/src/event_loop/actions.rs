@@ -15,7 +15,7 @@ use crate::{
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
-    worker::{Phase, StartError, Worker},
+    worker::{AtReady, Phase, StartError, Worker},
 };
 
 impl EventLoop {
@@ -100,7 +100,9 @@ impl EventLoop {
     fn take_ready_census(&mut self, generation: u64) {
         let Some(worker) = self.worker_mut(generation) else { return };
         match census::take(worker.child.pid()) {
-            Ok(inventory) => worker.ready_inventory = Some(inventory),
+            Ok(inventory) => {
+                worker.at_ready = Some(AtReady { inventory, owned: worker.owned() });
+            }
             Err(error) => {
                 tracing::warn!(
                     generation,
@@ -134,8 +136,8 @@ impl EventLoop {
             generation,
             pid: worker.child.number(),
         };
-        let ready = worker.ready_inventory.as_ref();
-        let culprit = inventory.culprit(ready, reason);
+        let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
+        let culprit = inventory.culprit(ready, &worker.owned_growth());
         tracing::warn!(generation, reason = %reason, detail, culprit, "worker is to be replaced");
         self.unwritten.push_back(PostMortem {
             format: FORMAT,

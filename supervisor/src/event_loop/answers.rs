@@ -1,10 +1,10 @@
 //! What status clients are answered.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use evonic_shared::status::{ErrorCode, FORMAT, Reply, Request};
 
-use super::{ANSWERS, Course, EventLoop, settings, words};
+use super::{Course, EventLoop, settings, words};
 use crate::{
     census::{self, Order, Subject},
     clients::{Asked, Permission, Question, error},
@@ -12,10 +12,20 @@ use crate::{
     policy::Event,
 };
 
+/// Requests of status clients answered in one turn.
+const ANSWERS: usize = 8;
+
+/// The time after which no further one is begun: a census of many descriptors takes long.
+const SLICE: Duration = Duration::from_millis(5);
+
 impl EventLoop {
     /// Answers some of the requests that are there, and shows watchers what changed.
     pub(super) fn serve_clients(&mut self) {
+        let begun = self.clock.now();
         for _ in 0..ANSWERS {
+            if self.clock.now().saturating_sub(begun) > SLICE {
+                break;
+            }
             let Some(question) = self.clients.next_question(&self.poller) else { break };
             self.answer(question);
         }
@@ -25,7 +35,7 @@ impl EventLoop {
             let status = self.sources().status();
             self.clients.show(&self.poller, &status, now);
         }
-        self.clients.expire(now);
+        self.clients.expire(&self.poller, now);
     }
 
     fn answer(&mut self, question: Question) {
@@ -88,7 +98,7 @@ impl EventLoop {
                     generation: worker.generation,
                     pid: worker.child.number(),
                 };
-                let ready = worker.ready_inventory.as_ref();
+                let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
                 Reply::Census(inventory.census(subject, ready, Order::Count))
             }
             Err(failure) => error(ErrorCode::Unavailable, words::chain(&failure)),

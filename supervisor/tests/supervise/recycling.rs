@@ -90,6 +90,19 @@ fn every_kind_of_silence_is_noticed() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "clients that nobody accepts")]
+fn a_parked_accept_loop_is_noticed() {
+    let house = House::ready(&Behaviour::default());
+    let address = house.status().listeners.remove(0).address;
+    let waiting = [(); 2].map(|()| std::net::TcpStream::connect(&address).unwrap());
+    house.wait("them to be seen", |status| status.listeners[0].accept_queue == Some(2));
+    let status = house.wait("a finding", |status| status.restarts.unhealthy >= 1);
+    drop(waiting);
+    let last = status.last_restart.unwrap();
+    assert!(last.detail.starts_with("2 connections have waited 1"), "{}", last.detail);
+}
+
+#[test]
 fn a_stopped_worker_is_replaced_and_killed_after_grace() {
     let house = House::ready(&Behaviour::default());
     let pid = house.status().worker.unwrap().pid;
