@@ -1,8 +1,8 @@
 //! The one thread: turns the world into the policy's events, and does what it says.
 //!
 //! A turn looks after the workers first (deaths, words on control channels, signals, deadlines),
-//! then brings to disk what that left to write, and only then serves status clients, a bounded
-//! number of requests. So neither a client nor a disk stands between a trigger and its action.
+//! then takes the census of a worker that became ready and brings to disk what is to be kept, and
+//! only then serves status clients, a bounded number of requests. So neither a client nor a disk stands between a trigger and its action.
 
 mod actions;
 mod answers;
@@ -84,6 +84,8 @@ pub struct EventLoop {
     clients: Clients,
     notify: Notify,
     scratch: Scratch,
+    /// Generations whose census at ready is still to be taken.
+    uncounted: Vec<u64>,
     /// Post-mortems that were taken and are not on disk yet.
     unwritten: VecDeque<PostMortem>,
     /// Generations whose post-mortem was taken and whose end is not recorded yet.
@@ -135,6 +137,7 @@ impl EventLoop {
             clients,
             notify: parts.notify,
             scratch: Scratch::new(),
+            uncounted: Vec::new(),
             unwritten: VecDeque::new(),
             examined: Vec::new(),
             course: Course::On,
@@ -173,6 +176,7 @@ impl EventLoop {
         if self.policy.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
             self.feed(Event::Timer);
         }
+        self.take_ready_censuses();
         self.write_down();
         for &(token, events) in ready {
             let now = self.clock.now();

@@ -23,7 +23,8 @@ const LISTENING: &str = "0A";
 /// Moves every socket from `sockets` (inode to count) into the inventory. Those that stand in no
 /// table are of another family, or were never bound nor connected.
 pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
-    for table in ["tcp", "tcp6", "udp", "udp6", "unix"] {
+    // The cheapest first: the kernel walks its whole hash of connections for those of TCP.
+    for table in ["unix", "tcp", "udp", "udp6", "tcp6"] {
         if sockets.is_empty() {
             return;
         }
@@ -57,6 +58,9 @@ fn read_inet(
 ) {
     let mut listening = HashSet::new();
     for line in lines.lines().map_while(Result::ok) {
+        if sockets.is_empty() {
+            return;
+        }
         let mut fields = line.split_ascii_whitespace();
         let Some((local, remote)) =
             fields.nth(1).and_then(address).zip(fields.next().and_then(address))
@@ -88,6 +92,9 @@ fn read_inet(
 /// A line: `Num RefCount Protocol Flags Type St Inode Path`.
 fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
     for line in lines.lines().map_while(Result::ok) {
+        if sockets.is_empty() {
+            return;
+        }
         let mut fields = line.split_ascii_whitespace();
         let Some(inode) = fields.nth(6).and_then(|text| text.parse().ok()) else { continue };
         let Some(count) = sockets.remove(&inode) else { continue };

@@ -31,7 +31,7 @@ impl EventLoop {
                     // The policy looks at the accept queue whenever it counts.
                     answers.push_back(Event::AcceptQueue { waiting: self.sockets.accept_queue() });
                 }
-                Action::CensusReady { generation } => self.take_ready_census(generation),
+                Action::CensusReady { generation } => self.uncounted.push(generation),
                 Action::PostMortem { generation, reason, detail } => {
                     self.examine(generation, reason, detail);
                 }
@@ -97,18 +97,22 @@ impl EventLoop {
         Some(Event::Counted { generation, open, owned })
     }
 
-    fn take_ready_census(&mut self, generation: u64) {
-        let Some(worker) = self.worker_mut(generation) else { return };
-        match census::take(worker.child.pid()) {
-            Ok(inventory) => {
-                worker.at_ready = Some(AtReady { inventory, owned: worker.owned() });
-            }
-            Err(error) => {
-                tracing::warn!(
-                    generation,
-                    error = &error as &dyn std::error::Error,
-                    "census at ready failed: growth will not be told"
-                );
+    /// Takes the censuses that later ones are compared with. Not as the actions come: on a host
+    /// with many connections it takes milliseconds, in which a predecessor waits to be drained.
+    pub(super) fn take_ready_censuses(&mut self) {
+        for generation in std::mem::take(&mut self.uncounted) {
+            let Some(worker) = self.worker_mut(generation) else { continue };
+            match census::take(worker.child.pid()) {
+                Ok(inventory) => {
+                    worker.at_ready = Some(AtReady { inventory, owned: worker.owned() });
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        generation,
+                        error = &error as &dyn std::error::Error,
+                        "census at ready failed: growth will not be told"
+                    );
+                }
             }
         }
     }
