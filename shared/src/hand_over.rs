@@ -22,8 +22,9 @@ pub const HTTP: &str = "http";
 pub const API: &str = "api";
 /// The worker's end of its control channel: `AF_UNIX`, `SOCK_SEQPACKET`.
 pub const CONTROL: &str = "control";
-/// The worker's end of a connected `AF_UNIX` stream on which the supervisor asks `GET /readyz`
-/// as HTTP/1.1. The worker serves it through its real router, like an accepted connection.
+/// The worker's end of a connected `AF_UNIX` stream on which the supervisor asks `GET /livez`
+/// as HTTP/1.1 and expects 200 with a `content-length`. The worker serves it through its real
+/// router, like an accepted connection. Not `/readyz`: a full budget is no reason to replace it.
 pub const PROBE: &str = "probe";
 /// The anonymous file that holds the [ledger page](crate::ledger).
 pub const LEDGER: &str = "ledger";

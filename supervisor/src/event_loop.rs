@@ -79,8 +79,6 @@ pub struct EventLoop {
     crew: Vec<Worker>,
     next_serial: u64,
     history: History,
-    /// Whether the history has something that its file has not.
-    history_is_behind: bool,
     clients: Clients,
     notify: Notify,
     scratch: Scratch,
@@ -133,7 +131,6 @@ impl EventLoop {
             crew: Vec::with_capacity(2),
             next_serial: 0,
             history: parts.history,
-            history_is_behind: false,
             clients,
             notify: parts.notify,
             scratch: Scratch::new(),
@@ -283,9 +280,7 @@ impl EventLoop {
 
     /// Brings to disk what the last events left to write.
     fn write_down(&mut self) {
-        if std::mem::take(&mut self.history_is_behind)
-            && let Err(error) = self.history.save()
-        {
+        if let Err(error) = self.history.save() {
             tracing::error!(error = &error as &dyn std::error::Error, "history is not kept");
         }
         while let Some(report) = self.unwritten.pop_front() {

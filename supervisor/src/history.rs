@@ -71,6 +71,8 @@ pub struct History {
     kept: VecDeque<Replacement>,
     /// How many of them, the newest, are not in the file yet.
     unsaved: usize,
+    /// Whether there is anything that the file was not tried to be given.
+    behind: bool,
     lines: usize,
 }
 
@@ -87,6 +89,7 @@ impl History {
             restarts: Restarts::default(),
             kept: VecDeque::new(),
             unsaved: 0,
+            behind: false,
             lines: 0,
         };
         let damaged = history
@@ -128,20 +131,26 @@ impl History {
         self.restarts.count(replacement.reason);
         self.keep(replacement);
         self.unsaved = KEPT.min(self.unsaved + 1);
+        self.behind = true;
     }
 
     /// Notes that this generation is started.
     pub fn started(&mut self, generation: u64) {
+        self.behind |= generation > self.generation;
         self.generation = self.generation.max(generation);
     }
 
-    /// Brings to the file what is not in it, and waits until replacements are on disk. A mere
-    /// generation is only written: it need not survive a loss of power, because no worker of it
-    /// does either.
+    /// Brings to the file what is not in it, if anything is, and waits until replacements are on
+    /// disk. A mere generation is only written: it need not survive a loss of power, because no
+    /// worker of it does either.
     ///
     /// # Errors
-    /// [`HistoryError::Write`]; nothing is lost in memory, and the next call tries again.
+    /// [`HistoryError::Write`]; nothing is lost in memory, and it is tried again with the next
+    /// change.
     pub fn save(&mut self) -> Result<(), HistoryError> {
+        if !std::mem::take(&mut self.behind) {
+            return Ok(());
+        }
         if self.lines + self.unsaved.max(1) > MAX_LINES {
             return self.rewrite();
         }

@@ -137,8 +137,9 @@ fn state_name(policy: &Policy) -> &'static str {
     }
 }
 
-fn seconds(time: Duration) -> f64 {
-    // To the millisecond: more digits would say more than is known.
+/// Seconds to the millisecond: more digits would say more than is known.
+#[must_use]
+pub fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 

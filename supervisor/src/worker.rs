@@ -13,6 +13,7 @@ use std::{
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use evonic_shared::{
@@ -161,6 +162,8 @@ pub struct Worker {
 /// What later findings are compared with.
 #[derive(Clone, Debug)]
 pub struct AtReady {
+    /// When it was taken.
+    pub at: SystemTime,
     /// The census.
     pub inventory: Inventory,
     /// What its ledger owned, by kind.

@@ -1,6 +1,6 @@
 //! What the policy says, done.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::SystemTime};
 
 use evonic_shared::{
     control::ToWorker,
@@ -15,6 +15,7 @@ use crate::{
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
+    status::seconds,
     worker::{AtReady, Phase, StartError, Worker},
 };
 
@@ -60,7 +61,6 @@ impl EventLoop {
                 tracing::info!(generation, pid, "worker started");
                 self.crew.push(worker);
                 self.history.started(generation);
-                self.history_is_behind = true;
                 Event::Spawned { generation, pid }
             }
             Err(error) => {
@@ -104,7 +104,8 @@ impl EventLoop {
             let Some(worker) = self.worker_mut(generation) else { continue };
             match census::take(worker.child.pid()) {
                 Ok(inventory) => {
-                    worker.at_ready = Some(AtReady { inventory, owned: worker.owned() });
+                    let at = SystemTime::now();
+                    worker.at_ready = Some(AtReady { at, inventory, owned: worker.owned() });
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -135,12 +136,10 @@ impl EventLoop {
                 return;
             }
         };
-        let subject = Subject {
-            at: clock::rfc3339(std::time::SystemTime::now()),
-            generation,
-            pid: worker.child.number(),
-        };
-        let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
+        let subject =
+            |at| Subject { at: clock::rfc3339(at), generation, pid: worker.child.number() };
+        let at_ready = worker.at_ready.as_ref();
+        let ready = at_ready.map(|at_ready| &at_ready.inventory);
         let culprit = inventory.culprit(ready, &worker.owned_growth());
         tracing::warn!(generation, reason = %reason, detail, culprit, "worker is to be replaced");
         self.unwritten.push_back(PostMortem {
@@ -149,8 +148,10 @@ impl EventLoop {
             detail,
             culprit,
             fd: self.sources().descriptors(&view, Some(worker)),
-            ready: ready.map(|ready| ready.census(subject.clone(), None, Order::Count)),
-            census: inventory.census(subject, ready, Order::Growth),
+            census: inventory.census(subject(SystemTime::now()), ready, Order::Growth),
+            ready: at_ready.map(|at_ready| {
+                at_ready.inventory.census(subject(at_ready.at), None, Order::Count)
+            }),
         });
         self.examined.push((generation, reason));
     }
@@ -201,10 +202,9 @@ impl EventLoop {
             exit: record.exit,
             fd_open: record.fd_open,
             took_ms,
-            lived_seconds: record.lived.as_secs_f64(),
+            lived_seconds: seconds(record.lived),
             post_mortem,
         });
-        self.history_is_behind = true;
     }
 
     fn changed(&mut self) {

@@ -48,7 +48,6 @@ impl EventLoop {
                 match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
                     Ok(budget) => {
                         self.history.started(generation);
-                        self.history_is_behind = true;
                         self.feed(Event::Hello { proposed, generation, budget });
                     }
                     Err(error) => self.refuse(serial, &error),
