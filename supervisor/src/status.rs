@@ -96,7 +96,7 @@ impl Sources<'_> {
             ceiling: self.lines.ceiling,
             unexplained_limit: self.lines.unexplained,
             limit: u32::try_from(self.nofile).unwrap_or(u32::MAX),
-            per_second: view.per_second,
+            per_second: to_thousandths(view.per_second),
             seconds_to_threshold: view.to_threshold.map(seconds),
         }
     }
@@ -140,7 +140,11 @@ fn state_name(policy: &Policy) -> &'static str {
 /// Seconds to the millisecond: more digits would say more than is known.
 #[must_use]
 pub fn seconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1000.0).round() / 1000.0
+    to_thousandths(time.as_secs_f64())
+}
+
+fn to_thousandths(figure: f64) -> f64 {
+    (figure * 1000.0).round() / 1000.0
 }
 
 /// Resident memory: the second field of `/proc/PID/statm` (`proc_pid_statm(5)`), in pages. The

@@ -1,6 +1,7 @@
 //! What operators ask for, over the status socket and by signals.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::Shutdown,
     os::unix::fs::PermissionsExt,
@@ -9,7 +10,7 @@ use std::{
 
 use evonic_shared::{
     reason::Reason,
-    status::{ErrorCode, Reply, State, Status},
+    status::{ErrorCode, PostMortem, Reply, State, Status},
 };
 use rustix::process::Signal;
 
@@ -141,4 +142,53 @@ fn a_worker_that_reads_a_bad_configuration_does_not_end_the_one_that_serves() {
     let status = house.wait("a failed start", |status| status.restarts.crash >= 1);
     assert_eq!(status.worker.unwrap().generation, 1);
     assert!(status.last_error.unwrap().contains("78"));
+}
+
+/// The names of all members, at any depth.
+fn members(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                names.insert(name.clone());
+                members(value, names);
+            }
+        }
+        serde_json::Value::Array(array) => array.iter().for_each(|value| members(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_documentation_names_every_field_and_its_examples_are_of_this_format() {
+    let text = include_str!("../../../docs/status-protocol.md");
+    let leaked = tempfile::NamedTempFile::new().unwrap();
+    let path = leaked.path().display().to_string();
+    let mut house = House::ready(&Behaviour { leak: Some((path, 10)), ..Behaviour::default() });
+    house.behave(&Behaviour::default());
+    house.wait("a successor", |status| is_ready(status, 2));
+    let mut names = BTreeSet::new();
+    for request in ["", r#"{"op":"history"}"#, r#"{"op":"census"}"#, "x", r#"{"op":"restart"}"#] {
+        let mut stream = house.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        members(&serde_json::from_reader(stream).unwrap(), &mut names);
+    }
+    let file = house.path("state/post-mortems").read_dir().unwrap().next().unwrap().unwrap();
+    members(&serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap(), &mut names);
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| {
+            !text.contains(&format!("{name}`")) && !text.contains(&format!("\"{name}\""))
+        })
+        .collect();
+    assert!(names.len() > 50 && missing.is_empty(), "not documented: {missing:?}");
+
+    let mut examples = 0;
+    for block in text.split("```json\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let reply = serde_json::from_str::<Reply>(block).map(drop);
+        reply.or_else(|_| serde_json::from_str::<PostMortem>(block).map(drop)).unwrap();
+        examples += 1;
+    }
+    assert_eq!(examples, 6);
 }
