@@ -27,7 +27,7 @@
 //!
 //! | Event | starting | ready | draining | killed |
 //! |---|---|---|---|---|
-//! | `Hello` | renamed; later proposals are above; below the proposed one: kill, crash | - | - | - |
+//! | `Hello` | renamed, and later proposals are above; below the proposed one or absurdly far above: kill, crash | - | - | - |
 //! | `Ready` | after hello: becomes current; a predecessor is drained; census, count for the baseline | - | - | - |
 //! | `Heartbeat` | count | count; parts are late from here | count | - |
 //! | `HighDescriptor` | count | count | - | - |
@@ -72,6 +72,8 @@ use evonic_shared::{
 mod accept;
 mod action;
 mod backoff;
+mod decisions;
+mod due;
 mod event;
 mod growth;
 mod health;

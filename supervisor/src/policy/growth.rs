@@ -2,12 +2,13 @@
 //!
 //! Each count gives a sample of the *rest*: open less owned. Honest load moves open and owned
 //! together and leaves the rest where it was; a leak lifts it. The estimate is a least-squares
-//! line over the longest run of recent samples that lie on one line:
+//! line over that run of recent samples which tells the slope best:
 //!
-//! - *longest*, because the error of a slope falls with the span of its samples;
-//! - *on one line*, because a run that reaches back over the start of the leak would dilute it:
-//!   a run is a line when its samples stray from it no further than the rest always strays
-//!   ([`Growth::noise`]), or than a small part of the rise;
+//! - runs of several lengths are tried, up to ten seconds back, and those are considered that lie
+//!   on one line: they stray from it little more than the rest always strays ([`Growth::noise`]),
+//!   or by a small part of the rise (leaks come in bursts);
+//! - of these the one with the least standard error is taken. A longer run has less of it, unless
+//!   it reaches back over the beginning of the leak, which would dilute the slope;
 //! - outliers (a count in the middle of a burst of opens) are left out of a run, up to a fifth.
 //!
 //! Growth is only spoken of when the slope stands out of the noise and the rise is of several
@@ -34,10 +35,13 @@ const UNKNOWN_NOISE: f64 = 1.0;
 const STRAY_NOISE: f64 = 1.5;
 /// ...or by less than this part of its rise.
 const STRAY_RISE: f64 = 0.05;
-/// Slope by standard error that is growth.
+/// Slope by standard error that is growth, in a run of many samples. A short run must show more:
+/// a few samples of noise often lie on a rising line by chance.
 const SIGNIFICANT: f64 = 5.0;
-/// The least rise that is growth, in descriptors.
+/// The least rise that is growth, in descriptors...
 const LEAST_RISE: f64 = 4.0;
+/// ...and by the noise: more than noise spans.
+const LEAST_RISE_BY_NOISE: f64 = 6.0;
 /// The least surprise that calls for a second look, in descriptors.
 const LEAST_JUMP: f64 = 8.0;
 
@@ -62,14 +66,12 @@ pub(super) struct Trend {
     pub(super) per_second: f64,
     /// When the last sample was taken.
     at: Instant,
-    /// The line's value then.
-    rest: f64,
 }
 
 impl Trend {
-    /// The line's value at `now`.
-    pub(super) fn rest_at(&self, now: Instant) -> f64 {
-        self.rest + self.per_second * seconds_between(self.at, now)
+    /// How many descriptors more than at the last sample there are by now.
+    pub(super) fn since_last(&self, now: Instant) -> f64 {
+        self.per_second * seconds_between(self.at, now)
     }
 }
 
@@ -80,11 +82,11 @@ impl Growth {
         self.forget(now);
         let noise = self.noise();
         self.jumped = self.samples.back().is_some_and(|last| {
-            let expected = self.trend.map_or(last.rest, |trend| trend.rest_at(now));
-            sample.rest - expected > LEAST_JUMP.max(6.0 * noise)
+            let expected = self.trend.map_or(0.0, |trend| trend.since_last(now));
+            sample.rest - last.rest - expected > LEAST_JUMP.max(6.0 * noise)
         });
         self.samples.push_back(sample);
-        self.trend = self.rising(noise.max(self.noise()));
+        self.trend = self.rising(self.noise());
     }
 
     /// The growth, if there is one.
@@ -129,7 +131,7 @@ impl Growth {
         (1.4826 / 1.5_f64.sqrt() * median(&mut strays)).max(floor)
     }
 
-    /// The line of the longest run that is one, if it rises beyond doubt.
+    /// The line of the run that tells the slope best, if it rises beyond doubt.
     fn rising(&self, noise: f64) -> Option<Trend> {
         let newest = *self.samples.back()?;
         let points: Vec<(f64, f64)> = self
@@ -139,20 +141,18 @@ impl Growth {
             .take_while(|sample| sample.at + WINDOW >= newest.at)
             .map(|sample| (-seconds_between(sample.at, newest.at), sample.rest - newest.rest))
             .collect();
-        let (line, _) = lengths(points.len())
+        let (line, error, length) = lengths(points.len())
             .filter_map(|length| {
                 let line = Line::through(&points[..length], noise)?;
-                let rise = line.slope * line.span;
-                (line.stray <= (STRAY_NOISE * noise).max(STRAY_RISE * rise))
-                    .then_some((line, length))
+                let straight =
+                    line.stray <= (STRAY_NOISE * noise).max(STRAY_RISE * line.slope * line.span);
+                straight.then(|| (line, line.stray.max(noise) / line.spread.sqrt(), length))
             })
-            .max_by_key(|(_, length)| *length)?;
-        let error = line.stray.max(noise) / line.spread.sqrt();
-        (line.slope >= SIGNIFICANT * error && line.slope * line.span >= LEAST_RISE).then(|| Trend {
-            per_second: line.slope,
-            at: newest.at,
-            rest: newest.rest + line.at_zero,
-        })
+            .min_by(|(_, one, _), (_, other, _)| one.total_cmp(other))?;
+        let significant = SIGNIFICANT * (1.0 + 4.0 / (length as f64 - 2.0));
+        let least_rise = LEAST_RISE.max(LEAST_RISE_BY_NOISE * noise);
+        (line.slope >= significant * error && line.slope * line.span >= least_rise)
+            .then_some(Trend { per_second: line.slope, at: newest.at })
     }
 }
 

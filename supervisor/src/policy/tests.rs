@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use super::{Instant, Settings};
 
+mod growth;
+mod leaks;
 mod observer;
+mod random;
 mod script;
+mod simulator;
 mod table;
 
 use self::script::Script;

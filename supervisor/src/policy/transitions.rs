@@ -1,19 +1,18 @@
-//! The transitions: what each event does to the table of workers, and what time alone does.
+//! The transitions: what each event does to the table of workers.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use evonic_shared::control::Part;
 
 use super::{
-    Action, Event, Exit, Instant, MOST_ALIVE, Phase, Policy, Reason, Settings, Worker, wording,
-    worker::{Decision, Finding},
+    Action, Event, Exit, Instant, Phase, Policy, Reason, Settings, wording, worker::Finding,
 };
 
 type Actions = Vec<Action>;
 
-/// The highest generation a worker may take: the store keeps generations as signed 64 bits, and
-/// proposals must be able to grow.
-const HIGHEST_GENERATION: u64 = i64::MAX as u64;
+/// How far above the proposed generation a worker may go: further than any state that was lost
+/// can lie behind, and so little that a worker that lies cannot use the numbers up.
+const MOST_RAISE: u64 = 1 << 32;
 
 const RELOADED: &str = "the configuration was read again";
 
@@ -44,62 +43,6 @@ impl Policy {
             Event::Reload(settings) => self.reload(settings, now),
             Event::Stop => self.stop(now, actions),
             Event::Timer => {}
-        }
-    }
-
-    /// What is due at `now`, whichever event came.
-    pub(super) fn handle_due(&mut self, now: Instant, actions: &mut Actions) {
-        for at in 0..self.workers.len() {
-            match self.workers[at].phase {
-                Phase::Spawning | Phase::Killed => {}
-                Phase::Starting => self.starting_due(at, now, actions),
-                Phase::Ready => self.ready_due(at, now, actions),
-                Phase::Draining { kill_at } if now >= kill_at => self.kill(at, actions),
-                Phase::Draining { .. } => {}
-            }
-        }
-        self.look_due(now, actions);
-    }
-
-    fn starting_due(&mut self, at: usize, now: Instant, actions: &mut Actions) {
-        let worker = &self.workers[at];
-        if now >= worker.started_at + self.settings.start_timeout {
-            let missing = if worker.budget.is_some() { "not ready" } else { "no hello" };
-            let detail =
-                format!("{missing} within {}", wording::seconds(self.settings.start_timeout));
-            self.fail_start(at, Reason::Crash, detail, now);
-            self.kill(at, actions);
-        } else if now >= worker.pace.due() {
-            self.count(at, false, now, actions);
-        }
-    }
-
-    fn ready_due(&mut self, at: usize, now: Instant, actions: &mut Actions) {
-        let worker = &self.workers[at];
-        if let Some(detail) = worker.health.finding(now, self.settings.heartbeat_timeout) {
-            self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
-        }
-        let worker = &self.workers[at];
-        if worker.drain_at(&self.settings).is_some_and(|drain_at| now >= drain_at) {
-            self.drain(at, now, actions);
-        }
-        let worker = &self.workers[at];
-        if worker.phase == Phase::Ready && now >= worker.pace.due() {
-            self.count(at, false, now, actions);
-        }
-    }
-
-    /// A queue that is not empty is looked at again: each count comes with a look.
-    fn look_due(&mut self, now: Instant, actions: &mut Actions) {
-        if self.accept.look_at().is_none_or(|look_at| now < look_at) {
-            return;
-        }
-        match self.acceptor() {
-            Some(at) => {
-                self.accept.asked(now, self.settings.accept_stall);
-                self.count(at, false, now, actions);
-            }
-            None => self.accept.clear(),
         }
     }
 
@@ -144,7 +87,7 @@ impl Policy {
         if worker.budget.is_some() {
             return;
         }
-        if !(proposed..=HIGHEST_GENERATION).contains(&generation) {
+        if !(proposed..=proposed.saturating_add(MOST_RAISE)).contains(&generation) {
             let detail = format!("took generation {generation} where {proposed} was proposed");
             self.fail_start(at, Reason::Crash, detail, now);
             self.kill(at, actions);
@@ -220,7 +163,7 @@ impl Policy {
     }
 
     fn accept_queue(&mut self, waiting: u32, now: Instant, actions: &mut Actions) {
-        let Some(at) = self.acceptor() else { return self.accept.clear() };
+        let Some(at) = self.acceptor() else { return };
         if let Some(detail) = self.accept.seen(waiting, now, self.settings.accept_stall) {
             self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
         }
@@ -293,90 +236,5 @@ impl Policy {
                 self.drain(at, now, actions);
             }
         }
-    }
-
-    /// A finding about a worker that starts or serves: kept if it is more urgent than what was
-    /// decided before.
-    fn find(&mut self, at: usize, finding: Finding, now: Instant, actions: &mut Actions) {
-        let Finding { reason, detail } = finding;
-        let starting = self.workers[at].phase == Phase::Starting;
-        if !starting && !self.workers[at].is_open_to(reason) {
-            return;
-        }
-        let generation = self.workers[at].generation;
-        actions.push(Action::PostMortem { generation, reason, detail: detail.clone() });
-        if starting {
-            self.fail_start(at, reason, detail, now);
-        } else {
-            self.workers[at].decide(reason, detail, now);
-        }
-        if starting || matches!(reason, Reason::FdCeiling | Reason::Unhealthy) {
-            self.drain(at, now, actions);
-        }
-    }
-
-    /// A worker ends by itself.
-    fn crash(&mut self, at: usize, detail: String, now: Instant) {
-        if self.workers[at].is_starting() {
-            self.fail_start(at, Reason::Crash, detail, now);
-        } else {
-            self.backoff.crashed(now, &self.settings);
-            self.last_error = Some(detail.clone());
-            self.workers[at].decide(Reason::Crash, detail, now);
-        }
-    }
-
-    /// A start failed. If it was to answer a request, the worker that serves goes on serving.
-    fn fail_start(&mut self, at: usize, reason: Reason, detail: String, now: Instant) {
-        self.backoff.crashed(now, &self.settings);
-        self.last_error = Some(detail.clone());
-        self.workers[at].decide(reason, detail, now);
-        for worker in &mut self.workers {
-            let requested = worker.decision.as_ref().is_some_and(|d| d.reason == Reason::Requested);
-            if worker.phase == Phase::Ready && requested {
-                worker.decision = None;
-            }
-        }
-    }
-
-    fn drain(&mut self, at: usize, now: Instant, actions: &mut Actions) {
-        let worker = &mut self.workers[at];
-        let Some(Decision { reason, .. }) = worker.decision else { return };
-        worker.phase = Phase::Draining { kill_at: now + self.settings.grace };
-        actions.push(Action::Drain { generation: worker.generation, reason });
-    }
-
-    fn kill(&mut self, at: usize, actions: &mut Actions) {
-        self.workers[at].phase = Phase::Killed;
-        actions.push(Action::Kill { generation: self.workers[at].generation });
-    }
-
-    fn count(&mut self, at: usize, rides: bool, now: Instant, actions: &mut Actions) {
-        let worker = &mut self.workers[at];
-        worker.pace.asked(now, rides, &self.settings);
-        actions.push(Action::Count { generation: worker.generation });
-    }
-
-    fn position(&self, generation: u64) -> Option<usize> {
-        self.workers.iter().position(|worker| worker.generation == generation)
-    }
-
-    fn find_in(&self, generation: u64, phase: Phase) -> Option<usize> {
-        self.position(generation).filter(|at| self.workers[*at].phase == phase)
-    }
-
-    /// A worker that runs and was not killed.
-    fn alive(&self, generation: u64) -> Option<usize> {
-        self.position(generation)
-            .filter(|at| !matches!(self.workers[*at].phase, Phase::Spawning | Phase::Killed))
-    }
-
-    /// The worker that alone is to accept connections.
-    fn acceptor(&self) -> Option<usize> {
-        debug_assert!(self.workers.len() <= MOST_ALIVE);
-        if self.workers.iter().any(Worker::is_starting) {
-            return None;
-        }
-        self.workers.iter().position(|worker| worker.phase == Phase::Ready)
     }
 }

@@ -253,7 +253,7 @@ impl Worker {
     pub(super) fn view(&self, now: Instant, settings: &Settings) -> View {
         let trend = self.growth.trend();
         let to_threshold = trend.map(|trend| {
-            let expected = trend.rest_at(now) + f64::from(self.owned);
+            let expected = f64::from(self.open) + trend.since_last(now);
             let left = (f64::from(settings.threshold) - expected).max(0.0);
             Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX)
         });

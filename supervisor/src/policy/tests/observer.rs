@@ -9,7 +9,8 @@ use super::{super::*, ms};
 #[derive(Debug, Default)]
 struct Life {
     spawned: bool,
-    drained_at: Option<Instant>,
+    /// Drained, and to be killed then.
+    kill_by: Option<Instant>,
     killed: bool,
 }
 
@@ -54,7 +55,7 @@ impl Observer {
     }
 
     pub(super) fn is_drained(&self, generation: u64) -> bool {
-        self.alive.get(&generation).is_some_and(|life| life.drained_at.is_some())
+        self.alive.get(&generation).is_some_and(|life| life.kill_by.is_some())
     }
 
     /// Checks the actions that answered `event` (none: the first actions of all).
@@ -76,26 +77,21 @@ impl Observer {
                     }
                 }
             }
-            Some(Event::SpawnFailed { generation, .. }) => {
-                if self.alive.get(generation).is_some_and(|life| !life.spawned) {
-                    self.died(*generation, &mut expected_records, &mut expected_gone);
-                }
+            Some(Event::SpawnFailed { generation, .. })
+                if self.alive.get(generation).is_some_and(|life| !life.spawned) =>
+            {
+                self.died(*generation, &mut expected_records, &mut expected_gone);
             }
-            Some(Event::Exited { generation, .. }) => {
-                if self.alive.contains_key(generation) {
-                    self.died(*generation, &mut expected_records, &mut expected_gone);
-                }
+            Some(Event::Exited { generation, .. }) if self.alive.contains_key(generation) => {
+                self.died(*generation, &mut expected_records, &mut expected_gone);
             }
             Some(Event::Hello { proposed, generation, .. }) => {
-                // Only a worker that the policy renames has another name from now on.
-                let renamed = {
-                    let (first, second) = policy.workers(now);
-                    first.into_iter().chain(second).any(|view| view.generation == *generation)
-                };
-                if renamed && proposed != generation && self.alive.contains_key(proposed) {
-                    let life = self.alive.remove(proposed).expect("just seen");
-                    self.alive.insert(*generation, life);
+                let shown = shown(policy, now);
+                if !shown.contains(proposed) && shown.contains(generation) {
                     self.highest = self.highest.max(Some(*generation));
+                    if let Some(life) = self.alive.remove(proposed) {
+                        self.alive.insert(*generation, life);
+                    }
                 }
             }
             Some(Event::Reload(settings)) => self.settings = settings.clone(),
@@ -125,8 +121,8 @@ impl Observer {
                 Action::Drain { generation, .. } => {
                     self.assert_runs(*generation, action);
                     let life = self.alive.get_mut(generation).expect("it runs");
-                    assert_eq!(life.drained_at, None, "drained twice");
-                    life.drained_at = Some(now);
+                    assert_eq!(life.kill_by, None, "drained twice");
+                    life.kill_by = Some(now + self.settings.grace);
                 }
                 Action::Kill { generation } => {
                     self.assert_runs(*generation, action);
@@ -156,15 +152,11 @@ impl Observer {
 
     fn check_rest(&self, event: Option<&Event>, policy: &Policy, now: Instant) {
         for (generation, life) in &self.alive {
-            if let Some(drained_at) = life.drained_at {
-                let overdue = now >= drained_at + self.settings.grace && !life.killed;
-                assert!(!overdue || drained_at == now, "{generation} outlives its grace");
-            }
+            let overdue = life.kill_by.is_some_and(|kill_by| now > kill_by) && !life.killed;
+            assert!(!overdue, "{generation} outlives its grace");
         }
-        let (first, second) = policy.workers(now);
-        let shown: BTreeSet<u64> =
-            first.into_iter().chain(second).map(|view| view.generation).collect();
-        assert_eq!(shown, self.alive.keys().copied().collect(), "status shows who lives");
+        let alive: BTreeSet<u64> = self.alive.keys().copied().collect();
+        assert_eq!(shown(policy, now), alive, "status shows who lives");
         if let Some(next) = policy.next_start() {
             assert!(next > now, "a start that is due is made");
             assert!(next <= now + self.settings.backoff_cap.max(ms(1)), "backoff beyond its cap");
@@ -173,7 +165,7 @@ impl Observer {
             assert!(policy.deadline().is_none_or(|deadline| deadline > now), "a busy loop");
         }
         assert_eq!(self.stopped, policy.state() == State::Stopping);
-        let missing = self.alive.values().all(|life| life.drained_at.is_some() || life.killed);
+        let missing = self.alive.values().all(|life| life.kill_by.is_some() || life.killed);
         if missing && !self.stopped && self.alive.len() < 2 {
             assert!(policy.next_start().is_some(), "nobody serves and nobody is to be started");
         }
@@ -203,4 +195,9 @@ impl Observer {
         let life = self.alive.get(&generation);
         assert!(life.is_some_and(|life| life.spawned), "{action:?} names who does not run");
     }
+}
+
+fn shown(policy: &Policy, now: Instant) -> BTreeSet<u64> {
+    let (first, second) = policy.workers(now);
+    first.into_iter().chain(second).map(|view| view.generation).collect()
 }

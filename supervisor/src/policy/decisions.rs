@@ -1,0 +1,108 @@
+//! Decisions on a worker, and how they are carried out.
+
+use super::{
+    Action, Instant, MOST_ALIVE, Phase, Policy, Reason, Worker,
+    worker::{Decision, Finding, urgency},
+};
+
+impl Policy {
+    /// A finding about a worker that starts or serves: kept if it is more urgent than what was
+    /// decided before.
+    pub(super) fn find(
+        &mut self,
+        at: usize,
+        finding: Finding,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Finding { reason, detail } = finding;
+        let starting = self.workers[at].phase == Phase::Starting;
+        if !starting && !self.workers[at].is_open_to(reason) {
+            return;
+        }
+        let generation = self.workers[at].generation;
+        let examined = self.workers[at].decision.as_ref().is_some_and(|d| urgency(d.reason) > 0);
+        if !examined {
+            actions.push(Action::PostMortem { generation, reason, detail: detail.clone() });
+        }
+        if starting {
+            self.fail_start(at, reason, detail, now);
+        } else {
+            self.workers[at].decide(reason, detail, now);
+        }
+        if starting || matches!(reason, Reason::FdCeiling | Reason::Unhealthy) {
+            self.drain(at, now, actions);
+        }
+    }
+
+    /// A worker ends by itself.
+    pub(super) fn crash(&mut self, at: usize, detail: String, now: Instant) {
+        if self.workers[at].is_starting() {
+            self.fail_start(at, Reason::Crash, detail, now);
+        } else {
+            self.backoff.crashed(now, &self.settings);
+            self.last_error = Some(detail.clone());
+            self.workers[at].decide(Reason::Crash, detail, now);
+        }
+    }
+
+    /// A start failed. If it was to answer a request, the worker that serves goes on serving.
+    pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String, now: Instant) {
+        self.backoff.crashed(now, &self.settings);
+        self.last_error = Some(detail.clone());
+        self.workers[at].decide(reason, detail, now);
+        for worker in &mut self.workers {
+            let requested = worker.decision.as_ref().is_some_and(|d| d.reason == Reason::Requested);
+            if worker.phase == Phase::Ready && requested {
+                worker.decision = None;
+            }
+        }
+    }
+
+    pub(super) fn drain(&mut self, at: usize, now: Instant, actions: &mut Vec<Action>) {
+        let worker = &mut self.workers[at];
+        let Some(Decision { reason, .. }) = worker.decision else { return };
+        worker.phase = Phase::Draining { kill_at: now + self.settings.grace };
+        actions.push(Action::Drain { generation: worker.generation, reason });
+    }
+
+    pub(super) fn kill(&mut self, at: usize, actions: &mut Vec<Action>) {
+        self.workers[at].phase = Phase::Killed;
+        actions.push(Action::Kill { generation: self.workers[at].generation });
+    }
+
+    pub(super) fn count(
+        &mut self,
+        at: usize,
+        rides: bool,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let worker = &mut self.workers[at];
+        worker.pace.asked(now, rides, &self.settings);
+        actions.push(Action::Count { generation: worker.generation });
+    }
+
+    pub(super) fn position(&self, generation: u64) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.generation == generation)
+    }
+
+    pub(super) fn find_in(&self, generation: u64, phase: Phase) -> Option<usize> {
+        self.position(generation).filter(|at| self.workers[*at].phase == phase)
+    }
+
+    /// A worker that runs and was not killed.
+    pub(super) fn alive(&self, generation: u64) -> Option<usize> {
+        self.position(generation)
+            .filter(|at| !matches!(self.workers[*at].phase, Phase::Spawning | Phase::Killed))
+    }
+
+    /// The worker that alone is to accept connections.
+    pub(super) fn acceptor(&self) -> Option<usize> {
+        debug_assert!(self.workers.len() <= MOST_ALIVE);
+        if self.workers.iter().any(Worker::is_starting) {
+            return None;
+        }
+        self.workers.iter().position(|worker| worker.phase == Phase::Ready)
+    }
+}

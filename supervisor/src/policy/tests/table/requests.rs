@@ -1,0 +1,131 @@
+use evonic_shared::status::State;
+
+use super::*;
+
+#[test]
+fn a_restart_replaces_without_a_gap() {
+    let mut script = Script::ready();
+    assert_eq!(brief(&script.now(Event::Restart)), ["spawn 2 beside 1"]);
+    script.start(2);
+    let actions = script.now(Event::Ready { generation: 2 });
+    assert_eq!(brief(&actions), ["census 2", "drain 1 requested"]);
+    let actions = script.exit(1, "SIGTERM");
+    assert_eq!(brief(&actions), ["record 1 requested: an operator asked for it", "tell 2 of 1"]);
+}
+
+#[test]
+fn restarts_while_one_is_on_its_way_are_answered_by_it() {
+    let mut script = Script::ready();
+    script.now(Event::Restart);
+    script.start(2);
+    assert!(brief(&script.now(Event::Restart)).is_empty());
+    script.now(Event::Ready { generation: 2 });
+    let actions = script.exit(1, "SIGTERM");
+    assert_eq!(brief(&actions).len(), 2, "no third worker");
+    assert_eq!(script.policy.state(), State::Running);
+}
+
+#[test]
+fn a_reload_holds_at_once_and_replaces() {
+    let mut script = Script::ready();
+    let actions = script.now(Event::Reload(Settings { threshold: 30, ..settings() }));
+    assert_eq!(brief(&actions), ["spawn 2 beside 1"]);
+    script.start(2);
+    script.now(Event::Ready { generation: 2 });
+    script.exit(1, "SIGTERM");
+    script.count(2, 20, 5);
+    assert_eq!(brief(&script.count(2, 30, 15))[0], "post-mortem 2 fd_threshold");
+}
+
+/// What starts may have read the old configuration: it is replaced once, however often one reloads.
+#[test]
+fn a_reload_during_a_start_queues_one_replacement() {
+    let mut script = Script::ready();
+    script.now(Event::Reload(settings()));
+    script.start(2);
+    for _ in 0..3 {
+        assert!(brief(&script.now(Event::Reload(settings()))).is_empty());
+    }
+    let actions = script.now(Event::Ready { generation: 2 });
+    assert_eq!(brief(&actions), ["census 2", "drain 1 requested"]);
+    let actions = script.exit(1, "SIGTERM");
+    assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
+    script.start(3);
+    script.now(Event::Ready { generation: 3 });
+    let actions = script.exit(2, "SIGTERM");
+    assert_eq!(
+        brief(&actions),
+        ["record 2 requested: the configuration was read again", "tell 3 of 2"]
+    );
+    assert_eq!(script.policy.state(), State::Running);
+}
+
+#[test]
+fn a_request_is_given_up_when_the_replacement_dies() {
+    let mut script = Script::ready();
+    script.now(Event::Restart);
+    script.start(2);
+    let actions = script.exit(2, "SIGABRT");
+    assert_eq!(
+        brief(&actions),
+        ["record 2 crash: killed by SIGABRT before it was ready", "tell 1 of 2"]
+    );
+    assert_eq!(script.policy.state(), State::Running);
+    assert_eq!(script.policy.last_error(), Some("killed by SIGABRT before it was ready"));
+    assert_eq!(script.policy.next_start(), None);
+    script.live_until(1, s(60));
+    assert_eq!(script.policy.workers(script.now).1, None, "it goes on serving");
+}
+
+#[test]
+fn a_request_is_given_up_when_the_replacement_hangs() {
+    let mut script = Script::ready();
+    script.now(Event::Restart);
+    script.start(2);
+    script.live_until(1, s(12));
+    let tail: Vec<Action> = script.log.iter().map(|(_, action)| action.clone()).collect();
+    assert_eq!(brief(&tail).last().expect("killed"), "kill 2");
+    let (worker, predecessor) = script.policy.workers(script.now);
+    assert_eq!(worker.expect("it serves").generation, 1);
+    assert_eq!(predecessor.expect("it ends").generation, 2);
+    script.exit(2, "SIGKILL");
+    assert_eq!(script.policy.state(), State::Running);
+}
+
+#[test]
+fn a_request_ends_a_backoff() {
+    for event in [Event::Restart, Event::Reload(settings())] {
+        let mut script = Script::new();
+        let mut generation = 0;
+        while script.policy.next_start().is_none() {
+            generation += 1;
+            script.now(Event::Spawned { generation, pid: 1 });
+            script.exit(generation, "SIGABRT");
+        }
+        let actions = script.now(event);
+        assert_eq!(brief(&actions), [format!("spawn {}", generation + 1)]);
+    }
+}
+
+#[test]
+fn a_request_for_a_worker_whose_predecessor_drains_waits_for_room() {
+    let mut script = Script::ready();
+    script.now(Event::Restart);
+    script.start(2);
+    script.now(Event::Ready { generation: 2 });
+    assert!(brief(&script.now(Event::Restart)).is_empty());
+    let actions = script.exit(1, "SIGTERM");
+    assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
+}
+
+#[test]
+fn a_leak_found_during_a_request_is_no_longer_waited_for() {
+    let mut script = Script::ready();
+    script.now(Event::Restart);
+    script.start(2);
+    assert_eq!(brief(&script.count(1, 500, 5)), ["post-mortem 1 fd_threshold"]);
+    script.exit(2, "SIGABRT");
+    script.until(s(3));
+    script.heartbeat(1, 0);
+    assert_eq!(script.policy.state(), State::Recycling, "the leak goes on");
+}
