@@ -52,7 +52,8 @@ impl Kind {
             Kind::Http | Kind::Model | Kind::File => 1,
             // Database and write-ahead log; the parked descriptor replaces the database's.
             Kind::Sqlite => 2,
-            // Output pipe, input pipe, pidfd, and the second output pipe.
+            // While it starts: the output pipe with its writing end twice, and standard input.
+            // While what it left behind is looked for: pipe, pidfd, and two of that look.
             Kind::Child => 4,
         }
     }

@@ -179,22 +179,34 @@ impl Inner {
             Tool::WriteFile => self.write_file(arguments::parse(&schema, arguments)?).await,
             Tool::EditFile => self.edit_file(arguments::parse(&schema, arguments)?).await,
             Tool::ReadFile => {
-                unless(cancel, self.read_file(arguments::parse(&schema, arguments)?)).await
+                self.within(cancel, self.read_file(arguments::parse(&schema, arguments)?)).await
             }
             Tool::ListFiles => {
-                unless(cancel, self.list_files(arguments::parse(&schema, arguments)?)).await
+                self.within(cancel, self.list_files(arguments::parse(&schema, arguments)?)).await
             }
             Tool::SearchFiles => {
-                unless(cancel, self.search_files(arguments::parse(&schema, arguments)?)).await
+                self.within(cancel, self.search_files(arguments::parse(&schema, arguments)?)).await
             }
         };
         Ok(result)
     }
-}
 
-/// A tool that may be dropped at any time.
-async fn unless(cancel: &CancellationToken, tool: impl Future<Output = ToolResult>) -> ToolResult {
-    cancel.run_until_cancelled(tool).await.unwrap_or_else(ToolResult::cancelled)
+    /// Runs a tool that may be dropped at any time, for as long as a command may take.
+    async fn within(
+        &self,
+        cancel: &CancellationToken,
+        tool: impl Future<Output = ToolResult>,
+    ) -> ToolResult {
+        let tool = tokio::time::timeout(self.settings.timeout, tool);
+        match cancel.run_until_cancelled(tool).await {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => {
+                let seconds = figures::count(self.settings.timeout.as_secs());
+                ToolResult::error(format!("[timed out after {seconds} s]"))
+            }
+            None => ToolResult::cancelled(),
+        }
+    }
 }
 
 #[cfg(test)]

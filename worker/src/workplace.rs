@@ -60,7 +60,7 @@ pub struct CommandSpec {
 pub struct Finished {
     /// How it ended.
     pub ended: Ended,
-    /// Processes with its mark that still ran when it ended (or was ended), and were killed.
+    /// Processes of its group or with its mark that still ran when it ended, and were killed.
     pub left_behind: u32,
 }
 

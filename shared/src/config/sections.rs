@@ -75,8 +75,9 @@ section! {
         sqlite: u32 = is(9), within 2 to 1000;
         /// Connections to model endpoints; 1 descriptor each.
         model: u32 = is(16), within 1 to 10000;
-        /// Files and folders of workplaces that tools have open; 1 descriptor each.
-        file: u32 = is(32), within 1 to 10000;
+        /// Files and folders of workplaces that tools have open; 1 descriptor each, and a tool
+        /// needs two at once.
+        file: u32 = is(32), within 2 to 10000;
         /// Running commands; 4 descriptors each.
         child: u32 = is(16), within 1 to 10000;
     }

@@ -140,8 +140,12 @@ impl<'c> Live<'c> {
             self.left = Some(left - text.len());
         }
         if !text.is_empty() {
-            // Nobody listens any more when it fails; the result is gathered all the same.
-            let _nobody = self.cancel.run_until_cancelled(self.output.send(text)).await;
+            // Nobody listens any more when there is no place; the result is gathered all the same.
+            tokio::select! {
+                biased;
+                place = self.output.reserve() => drop(place.map(|place| place.send(text))),
+                () = self.cancel.cancelled() => {}
+            }
         }
     }
 }

@@ -48,6 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long killed processes are waited for before the call returns.
 const DEATH: Duration = Duration::from_millis(900);
 
+/// How long the reader of a cancelled command's last output is waited for.
+const SOON: Duration = Duration::from_millis(50);
+
 /// Descriptors while a command is started: see [`Leader::start`].
 const STARTING: u32 = 4;
 
@@ -133,7 +136,7 @@ impl Commands {
         let mark = mark.to_owned();
         let killed = self.pool.run(move |_| {
             permit.owns(sweep::DESCRIPTORS, None);
-            sweep::kill_marked(&mark, DEATH)
+            sweep::kill_all(&mark, None, DEATH)
         });
         killed.await.map_err(|source| WorkplaceError::Path {
             operation: "list",
@@ -168,11 +171,11 @@ impl Commands {
             call.leader.get_ref().kill_group();
         }
         let left_behind = self.clear(&mut call, mark).await;
-        if stop != Stop::Cancelled {
-            // Who held the pipe is dead, so that this ends at once unless the reader is slow.
-            let _slow = timeout(DEATH, call.stream.drain()).await;
-        }
-        let Call { mut leader, stream, mut permit } = call;
+        // Who held the pipe is dead, so that this ends at once unless the reader is slow.
+        let patience = if stop == Stop::Cancelled { SOON } else { DEATH };
+        let _slow = timeout(patience, call.stream.drain()).await;
+        // Dropped from the last to the first: the permit after what it is for.
+        let Call { mut permit, mut leader, stream } = call;
         drop(stream);
         permit.owns(1, None);
 
@@ -214,11 +217,11 @@ impl Commands {
     }
 
     /// Kills what still lives of a command whose leader ended or was killed. Returns how many
-    /// marked processes there were. They are counted before the rest of the group is killed.
+    /// processes there were.
     async fn clear(&self, call: &mut Call, mark: String) -> u32 {
         call.permit.owns(RUNNING + sweep::DESCRIPTORS, None);
-        let killed = self.pool.run(move |_| sweep::kill_marked(&mark, DEATH)).await;
-        call.leader.get_ref().kill_group();
+        let group = call.leader.get_ref().group();
+        let killed = self.pool.run(move |_| sweep::kill_all(&mark, group, DEATH)).await;
         call.permit.owns(RUNNING, None);
         killed.unwrap_or_else(|error| {
             tracing::error!(%error, "processes cannot be listed");

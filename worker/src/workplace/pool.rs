@@ -50,14 +50,18 @@ impl Pool {
         Ok(Self { queue })
     }
 
-    /// Runs a job on one of the threads. When the future is dropped the job goes on until it
-    /// notices, and what it owns is dropped at its end. A panic of the job is the caller's.
+    /// Runs a job on one of the threads. When the future is dropped a job that waits for its
+    /// thread is not begun; one that runs goes on until it notices, and what it owns is dropped at
+    /// its end. A panic of the job is the caller's.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
     ) -> T {
         let (reply, result) = oneshot::channel::<Result<T, Box<dyn Any + Send>>>();
         let job = move || {
+            if reply.is_closed() {
+                return;
+            }
             let done = catch_unwind(AssertUnwindSafe(|| work(&Wanted(&|| !reply.is_closed()))));
             // Nobody waits any more: the result is dropped, and with it what it holds.
             drop(reply.send(done));
@@ -75,3 +79,6 @@ impl Pool {
 fn next(jobs: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
+
+#[cfg(test)]
+mod tests;

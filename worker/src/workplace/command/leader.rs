@@ -85,11 +85,16 @@ impl Leader {
         }
     }
 
+    /// Its process group, until it is reaped.
+    pub(super) const fn group(&self) -> Option<Pid> {
+        if self.reaped { None } else { Some(self.pid) }
+    }
+
     /// Sends SIGKILL to the whole process group.
     pub(super) fn kill_group(&self) {
-        if !self.reaped {
+        if let Some(group) = self.group() {
             // The group may be empty but for the leader, or the leader may have left it.
-            let _empty = kill_process_group(self.pid, Signal::KILL);
+            let _empty = kill_process_group(group, Signal::KILL);
             let _ended = pidfd_send_signal(&self.pidfd, Signal::KILL);
         }
     }

@@ -287,3 +287,6 @@ fn keep(file: &File, stat: &Stat) -> io::Result<()> {
     }
     Ok(fchmod(file, Mode::from_raw_mode(stat.st_mode))?)
 }
+
+#[cfg(test)]
+mod tests;
