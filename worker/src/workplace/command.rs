@@ -263,11 +263,7 @@ impl Call {
 }
 
 /// Registers the leader's pidfd with the runtime.
-#[expect(
-    deprecated,
-    reason = "the successor is unsafe for the sake of types that change their \
-                               descriptor or close it early; a leader does neither"
-)]
+#[expect(deprecated, reason = "what follows it is unsafe; a leader keeps its one descriptor")]
 fn watched(leader: Leader) -> io::Result<AsyncFd<Leader>> {
     AsyncFd::with_interest(leader, Interest::READABLE)
 }

@@ -10,12 +10,17 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{Access, AtFlags, CWD, MemfdFlags, accessat, memfd_create},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal},
 };
+
+/// How long one that is dropped alive is given to die.
+const DYING: Duration = Duration::from_millis(100);
 
 /// What a command is started with.
 pub(super) struct Start {
@@ -115,10 +120,13 @@ impl AsRawFd for Leader {
 }
 
 impl Drop for Leader {
+    /// A call that goes its way has reaped it. This is for the one whose runtime is torn down, or
+    /// has no room for its pidfd: it blocks for as long as dying of SIGKILL takes.
     fn drop(&mut self) {
-        if !self.reaped {
+        if self.group().is_some() {
             self.kill_group();
-            // Only a runtime that is being torn down drops it alive: the process's heir reaps it.
+            let timeout = Timespec::try_from(DYING).expect("100 ms fit");
+            let _ended = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&timeout));
             let _status = self.reap();
         }
     }
