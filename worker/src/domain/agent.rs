@@ -1,6 +1,6 @@
 //! An agent: a model, instructions, tools and a workplace under a name.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::AgentId;
 
@@ -103,7 +103,33 @@ pub struct AgentChange {
     /// See [`Agent::instructions`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// See [`Agent::tools`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tools: Option<Vec<String>>,
+    /// See [`Agent::tools`]: `null` allows every tool again.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present_even_if_null"
+    )]
+    pub tools: Option<Option<Vec<String>>>,
+}
+
+/// Tells a field that is `null` from one that is absent: serde reads both as [`None`] otherwise.
+fn present_even_if_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_tells_null_from_absent() {
+        let change = |json| serde_json::from_str::<AgentChange>(json).unwrap().tools;
+        assert_eq!(change("{}"), None);
+        assert_eq!(change(r#"{"tools": null}"#), Some(None));
+        assert_eq!(change(r#"{"tools": ["bash"]}"#), Some(Some(vec!["bash".to_owned()])));
+    }
 }

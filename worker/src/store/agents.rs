@@ -105,7 +105,7 @@ impl Writer<'_> {
         }
         agent.model = change.model.unwrap_or(agent.model);
         agent.instructions = change.instructions.unwrap_or(agent.instructions);
-        agent.tools = change.tools.or(agent.tools);
+        agent.tools = change.tools.unwrap_or(agent.tools);
         agent.updated_at = column::now();
         self.execute(
             "change agent",

@@ -77,7 +77,7 @@ async fn change(which: String, call: Call, site: &Site) -> Answer {
     if let Some(model) = &change.model {
         require_model(site, model)?;
     }
-    require_tools(change.tools.as_deref())?;
+    require_tools(change.tools.as_ref().and_then(Option::as_deref))?;
     let write = site.app.store.write(move |writer| {
         let id = find(writer, &which)?.id;
         writer.change_agent(&id, change)
