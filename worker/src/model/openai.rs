@@ -109,7 +109,6 @@ impl OpenAi {
             };
             let (reason, asked) = match &failure {
                 Failure::Transient { message, retry_after } => (self.clean(message), *retry_after),
-                Failure::Exhausted(error) => (error.to_string(), Some(error.retry_after)),
                 _ => return Err(self.error(failure, attempt)),
             };
             if attempt > self.settings.retries {

@@ -8,7 +8,8 @@ use crate::{handles::Exhausted, model::connection::ConnectError};
 /// shortened, and cleaned of the key, where they become a `ModelError`.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// No permit; another attempt may get one.
+    /// No permit. Not tried again here: no attempt was made, and the caller may wait as long as it
+    /// likes.
     Exhausted(Exhausted),
     /// Another attempt may do better, not before the given time if there is one.
     Transient { message: String, retry_after: Option<Duration> },

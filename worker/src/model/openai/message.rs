@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use evonic_shared::config;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{Item, Outcome, ToolCall},
@@ -76,13 +77,14 @@ struct Tool<'a> {
 struct ToolFunction<'a> {
     name: &'a str,
     description: &'a str,
-    parameters: &'a serde_json::Value,
+    parameters: Value,
 }
 
 /// The body that asks this endpoint for the next reply.
 pub(super) fn body(settings: &config::OpenAi, request: &Request) -> Bytes {
     let tools = request.tools.iter().map(|tool| {
-        let ToolSpec { name, description, schema: parameters, .. } = tool;
+        let ToolSpec { name, description, schema, .. } = tool;
+        let parameters = parameters(schema);
         Tool { r#type: "function", function: ToolFunction { name, description, parameters } }
     });
     let body = Body {
@@ -95,6 +97,15 @@ pub(super) fn body(settings: &config::OpenAi, request: &Request) -> Bytes {
         max_tokens: settings.max_tokens,
     };
     serde_json::to_vec(&body).expect("it has string keys and finite numbers only").into()
+}
+
+/// A tool's schema without its `$schema`, which some endpoints refuse.
+fn parameters(schema: &Value) -> Value {
+    let mut parameters = schema.clone();
+    if let Value::Object(fields) = &mut parameters {
+        fields.shift_remove("$schema");
+    }
+    parameters
 }
 
 fn messages(request: &Request) -> Vec<Message<'_>> {
@@ -145,9 +156,9 @@ fn call(call: &ToolCall) -> Call<'_> {
 /// Arguments as they were, unless they are no JSON object: endpoints refuse a transcript with
 /// such, and the model would never learn of its mistake.
 fn arguments(text: &str) -> Cow<'_, str> {
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+    match serde_json::from_str::<Map<String, Value>>(text) {
         Ok(_) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(serde_json::json!({ "not_json": text }).to_string()),
+        Err(_) => Cow::Owned(json!({ "not_json": text }).to_string()),
     }
 }
 

@@ -75,7 +75,7 @@ fn key_file(key: &str) -> (tempfile::TempDir, KeySource) {
 }
 
 fn request(items: Vec<Item>) -> Request {
-    let schema = json!({"type": "object", "properties": {"command": {"type": "string"}}});
+    let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"command": {"type": "string"}}});
     let bash =
         ToolSpec { name: "bash", description: "Runs a command.", schema, effect: Effect::Change };
     Request { instructions: "Be brief.".to_owned(), items, tools: vec![bash] }

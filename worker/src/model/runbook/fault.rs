@@ -42,8 +42,8 @@ pub(super) enum Fault {
     Range { found: String },
     #[error("{found} is no duration from 1s to 24h: write 90s, 5m or 2h")]
     Duration { found: String },
-    #[error("the text to replace is empty")]
-    NothingToReplace,
+    #[error("{what} is empty")]
+    Empty { what: &'static str },
     #[error("show has no step before it")]
     NothingToShow,
     #[error("the message has no step")]

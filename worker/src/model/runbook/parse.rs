@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
     /// `bash TEXT`, `python TEXT`
     fn script(&mut self, words: &mut Words<'a>) -> Result<String, ParseError> {
         let script = text(words, "a script in quotes or <<TAG")?;
-        self.resolve(words, script)
+        self.resolve_some(words, script, "the script")
     }
 
     /// `write PATH TEXT`
@@ -124,12 +124,20 @@ impl<'a> Parser<'a> {
         if times.is_some() {
             keyword(words, "times", "`times`")?;
         }
-        let at = old.at;
-        let old = self.resolve(words, old)?;
-        if old.is_empty() {
-            return Err(at.fault(Fault::NothingToReplace));
-        }
+        let old = self.resolve_some(words, old, "the text to replace")?;
         Ok(Step::Edit { path, old, new: self.resolve(words, new)?, times })
+    }
+
+    /// A text that must not be empty.
+    fn resolve_some(
+        &mut self,
+        words: &mut Words<'a>,
+        text: Text,
+        what: &'static str,
+    ) -> Result<String, ParseError> {
+        let at = text.at;
+        let text = self.resolve(words, text)?;
+        if text.is_empty() { Err(at.fault(Fault::Empty { what })) } else { Ok(text) }
     }
 
     /// A text, read from the following lines if it is a block; the step's own line must be read.

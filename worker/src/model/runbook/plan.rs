@@ -189,7 +189,7 @@ impl Settings {
     /// A path as the tools take it: relative ones begin in the folder.
     fn path(&self, path: &str) -> String {
         match &self.folder {
-            Some(folder) if !path.starts_with(['/', '~']) => {
+            Some(folder) if !path.starts_with('/') => {
                 format!("{}/{path}", folder.trim_end_matches('/'))
             }
             _ => path.to_owned(),

@@ -76,7 +76,7 @@ fn kind(fault: &Fault) -> u8 {
         Fault::OpenCommand => 8,
         Fault::Range { .. } => 9,
         Fault::Duration { .. } => 10,
-        Fault::NothingToReplace => 11,
+        Fault::Empty { .. } => 11,
         Fault::NothingToShow => 12,
         Fault::NoStep => 13,
         Fault::TooLong { .. } | Fault::TooManySteps { .. } | Fault::ToolDenied { .. } => 14,

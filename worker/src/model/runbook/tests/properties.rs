@@ -22,9 +22,13 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
+fn some_text() -> impl Strategy<Value = String> {
+    text().prop_filter("it is not empty", |text| !text.is_empty())
+}
+
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
-        text().prop_filter("a word is not empty", |text| !text.is_empty()),
+        some_text(),
         prop::sample::select(vec!["in", "files", "depth", "lines", "with", "replace", "times"])
             .prop_map(str::to_owned),
         "[a-z./*]{1,12}",
@@ -44,8 +48,8 @@ fn range() -> impl Strategy<Value = LineRange> {
 fn step() -> impl Strategy<Value = Step> {
     let number = || option::of(1..=u32::MAX);
     prop_oneof![
-        text().prop_map(|code| Step::Bash { code }),
-        text().prop_map(|code| Step::Python { code }),
+        some_text().prop_map(|code| Step::Bash { code }),
+        some_text().prop_map(|code| Step::Python { code }),
         (word(), option::of(range())).prop_map(|(path, lines)| Step::Read { path, lines }),
         (word(), text()).prop_map(|(path, content)| Step::Write { path, content }),
         (word(), word(), text(), number()).prop_map(|(path, old, new, times)| Step::Edit {

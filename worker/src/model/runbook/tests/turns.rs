@@ -6,6 +6,8 @@ use super::{answer, request, run, user};
 use crate::{
     domain::{Item, Outcome, ToolCall, Usage},
     model::{Delta, Model, Runbook},
+    tools::Toolbox,
+    workplace::fixture::Fixture,
 };
 
 fn arguments(calls: &[ToolCall]) -> Vec<(String, Value)> {
@@ -44,7 +46,7 @@ fn each_step_becomes_its_tool_call() {
 
 #[test]
 fn settings_hold_for_the_steps_below_them() {
-    let message = "$ a\nfolder web\ntimeout 2m\n$ b\nread x\nread /etc/hosts\nread ~/x\nlist\n\
+    let message = "$ a\nfolder web\ntimeout 2m\n$ b\nread x\nread /etc/hosts\nread ~x\nlist\n\
         search x\nfolder .\ntimeout default\n$ c\nwrite y \"\"";
     let (_, calls) = run(message, ok);
     let expected = [
@@ -52,7 +54,7 @@ fn settings_hold_for_the_steps_below_them() {
         json!({"command": "b", "timeout_seconds": 120, "folder": "web"}),
         json!({"path": "web/x"}),
         json!({"path": "/etc/hosts"}),
-        json!({"path": "~/x"}),
+        json!({"path": "web/~x"}),
         json!({"path": "web"}),
         json!({"pattern": "x", "path": "web"}),
         json!({"command": "c", "folder": "."}),
@@ -164,4 +166,37 @@ async fn the_reply_is_sent_as_it_is_returned() {
     let reply = model.reply(request(vec![user("$ uptime")]), sender, &cancel).await.unwrap();
     assert_eq!(receiver.recv().await, Some(Delta::Text(reply.text)));
     assert_eq!(receiver.recv().await, None);
+}
+
+/// Every kind of step, with every option, on the real tools.
+#[tokio::test]
+async fn the_tools_take_what_the_runbook_asks_for() {
+    let message = "on failure continue\n$ printf 'one\\ntwo\\n' > a.txt\nbash <<END\nmkdir -p \
+        web/src\nEND\nfolder web\ntimeout 1m\npython \"open('b.txt', 'w').write('x x')\"\nwrite \
+        src/c.txt \"three\\n\"\nedit b.txt replace \"x\" with \"y\" 2 times\n$ cat b.txt\nshow\n\
+        list . depth 2\nlist\nsearch thr in src files *.txt\nfolder .\ntimeout default\nread a.txt \
+        lines 2-2\nread web/src/c.txt\n$ exit 3\nread missing.txt\nsearch one";
+    let fixture = Fixture::with(|_| ());
+    let tools = Toolbox::new(fixture.local.clone(), &fixture.tools);
+    let mut transcript = request(vec![user(message)]);
+    transcript.tools = tools.specs(None);
+    let text = loop {
+        let reply = answer(&transcript);
+        let Some(call) = reply.tool_calls.first() else { break reply.text };
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let listen = async { while receiver.recv().await.is_some() {} };
+        let (result, ()) = tokio::join!(tools.run(call, "runbook", sender, &cancel), listen);
+        transcript.items.push(Item::ToolResult {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            outcome: result.outcome,
+            content: result.content,
+        });
+    };
+    assert!(text.starts_with("failed: steps 12, 13 of 14\n"), "{text}");
+    for shown in ["ok: $ cat b.txt\n    y y\n", "2\ttwo\n", "three", "c.txt:1:three", "a.txt:1:one"]
+    {
+        assert!(text.contains(shown), "{shown}\n{text}");
+    }
 }
