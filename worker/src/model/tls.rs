@@ -50,3 +50,14 @@ pub(super) fn trusting(
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_trusts_is_found() {
+        let trust = system();
+        assert!(trust.is_ok(), "{:?}", trust.err());
+    }
+}

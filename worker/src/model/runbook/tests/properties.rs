@@ -48,7 +48,7 @@ fn range() -> impl Strategy<Value = LineRange> {
 fn step() -> impl Strategy<Value = Step> {
     let number = || option::of(1..=u32::MAX);
     prop_oneof![
-        some_text().prop_map(|code| Step::Bash { code }),
+        prop_oneof![some_text(), r"[a-b \\]{1,6}"].prop_map(|code| Step::Bash { code }),
         some_text().prop_map(|code| Step::Python { code }),
         (word(), option::of(range())).prop_map(|(path, lines)| Step::Read { path, lines }),
         (word(), text()).prop_map(|(path, content)| Step::Write { path, content }),
