@@ -70,6 +70,19 @@ fn an_outlier_does_not_hide_a_leak() {
     }
 }
 
+/// The last sample counts for the interval to the next: one that strays must not end the hurry.
+#[test]
+fn a_last_sample_that_strays_does_not_end_the_growth() {
+    for stray in [-60.0, 60.0] {
+        let leaking = every(ms(20), ms(400)).map(|at| s(60) + at);
+        let growth = sampled(every(s(2), s(60)).chain(leaking), |t| {
+            let stray = if t > 60.39 { stray } else { 0.0 };
+            100.0 + 200.0 * (t - 60.0).max(0.0) + stray
+        });
+        assert_rate(&growth, 200.0, &format!("{stray}"));
+    }
+}
+
 #[test]
 fn a_step_and_a_fall_are_no_growth() {
     for height in [4.0, 30.0, 300.0] {

@@ -179,6 +179,28 @@ fn a_sawtooth_of_honest_load_is_no_leak() {
     }
 }
 
+/// Each count leaves three quarters of the way: a leak that becomes four times as fast at any
+/// moment is still met at the line.
+#[test]
+fn a_leak_that_quickens_is_met_at_the_line() {
+    for quicker in 0..40 {
+        let turn = 64.0 + f64::from(quicker) * 0.3;
+        let leaked = move |t: f64| 20.0 * (t - 60.0).max(0.0) + 60.0 * (t - turn).max(0.0);
+        let unlimited = Settings { unexplained: 100_000, ..settings() };
+        let mut simulator = Simulator::new(unlimited, move |generation| match generation {
+            1 => {
+                Model { figures: Box::new(move |t| (20 + leaked(t) as u32, 5)), ..Model::honest() }
+            }
+            _ => Model::honest(),
+        });
+        simulator.run(s(100));
+        let (at, _) = simulator.found().expect("found");
+        let crossing = (380.0 + 60.0 * turn + 20.0 * 60.0) / 80.0;
+        let late = at.as_secs_f64() - crossing;
+        assert!(late <= 0.05, "quicker at {turn}: {late:.3} s late");
+    }
+}
+
 /// Load that comes and goes hides a leak from a count of what is open, not from the account.
 #[test]
 fn a_leak_beneath_honest_load_is_found() {

@@ -98,6 +98,23 @@ fn a_starting_worker_is_counted_at_leisure() {
 }
 
 #[test]
+fn what_is_opened_before_ready_is_no_leak() {
+    let mut script = Script::new();
+    script.start(1);
+    for step in 1..=20 {
+        script.until(ms(20) * step);
+        script.count(1, 15 * step, 0);
+    }
+    let rate = |script: &Script| script.policy.workers(script.now).0.expect("it lives").per_second;
+    assert!(rate(&script) > 700.0, "on the way to the ceiling");
+    script.now(Event::Ready { generation: 1 });
+    script.count(1, 300, 0);
+    assert_eq!(rate(&script), 0.0);
+    script.until(s(1));
+    assert!(brief(&script.count(1, 364, 0)).is_empty(), "64 above the baseline");
+}
+
+#[test]
 fn unknown_generations_are_ignored() {
     let mut script = Script::ready();
     let generation = 77;
