@@ -16,7 +16,8 @@ pub enum Action {
         /// The worker that lives beside it.
         predecessor: Option<u64>,
     },
-    /// Count this worker's descriptors and read its page. Answered by `Counted`.
+    /// Count this worker's descriptors, read its page, look at the accept queues. Answered by
+    /// `Counted` and `AcceptQueue`.
     Count {
         /// Which.
         generation: u64,

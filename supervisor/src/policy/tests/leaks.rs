@@ -225,3 +225,14 @@ fn a_leak_beneath_honest_load_is_found() {
         assert!(at + tolerance >= crossing && at <= crossing + tolerance, "{rate}/s at {at:?}");
     }
 }
+
+/// A parked accept loop is noticed at the next heartbeat and found `accept_stall` later.
+#[test]
+fn a_parked_accept_loop_is_found() {
+    let mut simulator = Simulator::new(settings(), |_| Model::honest());
+    simulator.waiting = Box::new(|t| if t < 60.5 { 0 } else { 7 });
+    simulator.run(s(70));
+    let (at, reason) = simulator.found().expect("found");
+    assert_eq!(reason, Reason::Unhealthy);
+    assert!(at <= ms(60_500) + s(2) + s(2) + ms(250), "{at:?}");
+}

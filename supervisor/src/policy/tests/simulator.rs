@@ -46,6 +46,8 @@ pub(super) struct Simulator {
     random: fastrand::Rng,
     pub(super) counts: Vec<Instant>,
     pub(super) heartbeats: usize,
+    /// Connections in the accept queue, by the seconds since the simulation began; it is looked
+    /// at with each count.
     pub(super) waiting: Box<dyn Fn(f64) -> u32>,
 }
 
@@ -86,7 +88,6 @@ impl Simulator {
         self.script.now = at;
         if timer_first {
             self.script.timers += 1;
-            self.look();
             self.feed(Event::Timer);
         } else if let Some(event) = planned.and_then(|key| self.agenda.remove(&key)) {
             self.happen(event);
@@ -122,7 +123,6 @@ impl Simulator {
                 self.heartbeats += 1;
                 let jitter = ms(1).mul_f64(self.random.f64());
                 self.plan(self.script.now + pause + jitter, event.clone());
-                self.look();
             }
             Event::Exited { generation, .. } if self.models.remove(generation).is_none() => return,
             Event::Ready { generation } => {
@@ -133,11 +133,6 @@ impl Simulator {
             _ => {}
         }
         self.feed(event);
-    }
-
-    fn look(&mut self) {
-        let waiting = (self.waiting)(self.script.now.as_secs_f64());
-        self.feed(Event::AcceptQueue { waiting });
     }
 
     fn execute(&mut self, actions: Vec<Action>) {
@@ -160,6 +155,8 @@ impl Simulator {
                     let (open, owned) = (model.figures)(now.as_secs_f64());
                     self.counts.push(now);
                     self.feed(Event::Counted { generation, open, owned });
+                    let waiting = (self.waiting)(now.as_secs_f64());
+                    self.feed(Event::AcceptQueue { waiting });
                 }
                 Action::Drain { generation, .. } => {
                     let model = self.models.get(&generation);

@@ -91,22 +91,23 @@ fn two_probes_in_a_row() {
     assert!(brief(&actions).contains(&"drain 1 unhealthy".to_owned()));
 }
 
-/// Looks at the accept queue as the event loop does: with each wake-up.
+/// Looks at the accept queue as the event loop does: with each count.
 fn queue(
     script: &mut Script,
     from: Instant,
     until: Instant,
     waiting: impl Fn(u64) -> u32,
 ) -> Vec<Action> {
-    let mut actions = Vec::new();
     script.until(from);
+    let mut actions = script.now(Event::AcceptQueue { waiting: waiting(0) });
     let mut look = 0;
-    actions.extend(script.now(Event::AcceptQueue { waiting: waiting(look) }));
     while let Some(deadline) = script.policy.deadline().filter(|at| *at <= until) {
-        script.now = deadline;
-        look += 1;
-        actions.extend(script.now(Event::AcceptQueue { waiting: waiting(look) }));
-        actions.extend(script.now(Event::Timer));
+        let due = script.until(deadline);
+        if due.iter().any(|action| matches!(action, Action::Count { .. })) {
+            look += 1;
+            actions.extend(script.now(Event::AcceptQueue { waiting: waiting(look) }));
+        }
+        actions.extend(due);
         if look % 7 == 0 {
             script.heartbeat(1, 0);
         }
