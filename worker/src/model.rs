@@ -68,6 +68,9 @@ pub enum Model {
     Runbook(Runbook),
     /// An OpenAI-compatible endpoint.
     OpenAi(Box<OpenAi>),
+    /// An endpoint that cannot be set up, and why. It refuses each turn with that; the other
+    /// models work on.
+    Unusable(Arc<ModelError>),
 }
 
 impl Model {
@@ -89,6 +92,7 @@ impl Model {
             match self {
                 Model::Runbook(model) => model.reply(&request, &deltas).await,
                 Model::OpenAi(model) => model.reply(&request, &deltas).await,
+                Model::Unusable(error) => Err(ModelError::Unusable(Arc::clone(error))),
             }
         };
         cancel.run_until_cancelled(reply).await.unwrap_or(Err(ModelError::Cancelled))
@@ -105,13 +109,10 @@ impl Models {
     /// Makes every configured model; reads their keys, and the system's certificates if one of
     /// them is reached by `https`. Opens no connection and keeps no file open.
     ///
-    /// # Errors
-    /// [`ModelError::Key`] when a key cannot be read, [`ModelError::Setup`] when an address is
-    /// wrong or no certificates are installed.
-    pub fn new(
-        configured: &BTreeMap<String, config::OpenAi>,
-        budget: &Budget,
-    ) -> Result<Self, ModelError> {
+    /// A key that cannot be read, or certificates that are not installed, are logged and cost
+    /// that model alone: a mistake in one entry does not stop the service.
+    #[must_use]
+    pub fn new(configured: &BTreeMap<String, config::OpenAi>, budget: &Budget) -> Self {
         let mut models = BTreeMap::from([(Runbook::NAME.to_owned(), Model::Runbook(Runbook))]);
         // What the system trusts is read at most once, and only if an endpoint needs it.
         let mut trust = None;
@@ -120,10 +121,17 @@ impl Models {
             None => tls::system().inspect(|tls| trust = Some(tls.clone())),
         };
         for (name, settings) in configured {
-            let model = OpenAi::new(name, settings, budget, &mut tls)?;
-            models.insert(name.clone(), Model::OpenAi(Box::new(model)));
+            let model = match OpenAi::new(name, settings, budget, &mut tls) {
+                Ok(model) => Model::OpenAi(Box::new(model)),
+                Err(error) => {
+                    let cause = &error as &dyn std::error::Error;
+                    tracing::error!(model = name, error = cause, "model cannot be used");
+                    Model::Unusable(Arc::new(error))
+                }
+            };
+            models.insert(name.clone(), model);
         }
-        Ok(Self { models: Arc::new(models) })
+        Self { models: Arc::new(models) }
     }
 
     /// A model by name.

@@ -124,6 +124,20 @@ fn pair_1_a_failed_turn_and_a_cancelled_one_show_in_the_exit_code() {
     assert_eq!(sleepers(&pair), 0, "the process tree is gone");
 }
 
+#[test]
+fn pair_1_a_model_whose_key_is_missing_costs_nobody_else_anything() {
+    let pair = Pair::start(&Options::config(
+        "[models.keyless]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n\
+         key_env = \"EVONIC_TEST_NO_SUCH_KEY\"\n",
+    ));
+    assert!(pair.evonic(&["agent", "add", "keyless", "--model", "keyless"]).status.success());
+    let output = pair.evonic(&["chat", "keyless", "hello"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("EVONIC_TEST_NO_SUCH_KEY"), "{told}");
+    assert!(pair.evonic(&["chat", "runbook", "$ true"]).status.success());
+}
+
 /// Processes named `sleep` whose folder is this pair's workplace.
 fn sleepers(pair: &Pair) -> usize {
     let workplace = pair.state_dir().join("workplace");

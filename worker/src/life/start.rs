@@ -31,7 +31,7 @@ use crate::{
     agent::{self, Agents, Bench, Generation, OwnershipError},
     handles::{Budget, Page, PageError},
     http::{App, Listeners, Server},
-    model::{ModelError, Models},
+    model::Models,
     store::{Store, StoreError},
     tools::Toolbox,
     workplace::{Local, WorkplaceError},
@@ -70,9 +70,6 @@ pub(super) enum StartError {
     /// See [`OwnershipError`].
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
-    /// See [`ModelError`].
-    #[error(transparent)]
-    Model(#[from] ModelError),
     /// See [`WorkplaceError`].
     #[error(transparent)]
     Workplace(#[from] WorkplaceError),
@@ -87,7 +84,7 @@ impl StartError {
             StartError::Folder { .. } | StartError::Store(_) | StartError::Ownership(_) => {
                 ExitCode::Io
             }
-            StartError::Model(_) | StartError::Workplace(_) => ExitCode::Config,
+            StartError::Workplace(_) => ExitCode::Config,
         }
     }
 
@@ -148,7 +145,7 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
     let greeted = channel.send(&hello(&config, number));
     greeted.map_err(StartError::system("the control channel"))?;
 
-    let models = Models::new(&config.models, &budget)?;
+    let models = Models::new(&config.models, &budget);
     let workplace = Local::new(&config.workplace, &config.tools, budget.clone())?;
     let bench = Bench {
         store: store.clone(),

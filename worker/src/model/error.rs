@@ -26,6 +26,9 @@ pub enum ModelError {
         #[source]
         source: SetupError,
     },
+    /// The model could not be set up when the worker started.
+    #[error(transparent)]
+    Unusable(std::sync::Arc<ModelError>),
     /// No connection permit came free.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
@@ -79,7 +82,9 @@ impl ModelError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            ModelError::Key { .. } | ModelError::Setup { .. } => "model_setup",
+            ModelError::Key { .. } | ModelError::Setup { .. } | ModelError::Unusable(_) => {
+                "model_setup"
+            }
             ModelError::Refused { .. } => "model_refused",
             ModelError::Exhausted(_) | ModelError::Unavailable { .. } => "model_unavailable",
             ModelError::Protocol { .. } => "model_protocol",

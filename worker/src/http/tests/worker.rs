@@ -145,7 +145,7 @@ fn start(parts: Parts) -> (Server, Store) {
     let Parts { config, budget, listeners } = parts;
     let store =
         Store::open(&config.state_dir.join("evonic.db"), &config.store, budget.clone()).unwrap();
-    let models = Models::new(&config.models, &budget).unwrap();
+    let models = Models::new(&config.models, &budget);
     let workplace = Local::new(&config.workplace, &config.tools, budget.clone()).unwrap();
     let bench = Bench {
         store: store.clone(),
