@@ -1,0 +1,201 @@
+//! Every command of the operator's command line, as an operator calls it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use evonic_tests::pair::{Options, Pair, program};
+use serde_json::Value;
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn ok(pair: &Pair, arguments: &[&str]) -> String {
+    let output = pair.evonic(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    text(&output)
+}
+
+fn json(pair: &Pair, arguments: &[&str]) -> Value {
+    let text = ok(pair, arguments);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+}
+
+fn contains_all(text: &str, wanted: &[&str]) {
+    for word in wanted {
+        assert!(text.contains(word), "{word:?} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn state_is_shown_to_people_and_to_programs() {
+    let pair = Pair::start(&Options::default());
+    let screen = ok(&pair, &["status"]);
+    contains_all(&screen, &["running", "generation 1", "of 400", "sqlite", "restarts"]);
+    assert!(!screen.contains('\x1b'), "no colour where there is no terminal");
+    assert_eq!(json(&pair, &["status", "--json"])["worker"]["generation"], 1);
+
+    let restarted = ok(&pair, &["restart"]);
+    assert!(restarted.contains('2'), "it waits for the successor: {restarted}");
+    assert_eq!(pair.worker().1, 2);
+    pair.wait_for_successor(1);
+    contains_all(&ok(&pair, &["history"]), &["requested", "generation 1"]);
+    assert_eq!(json(&pair, &["history", "--json", "--limit", "1"])["entries"][0]["generation"], 1);
+    contains_all(&ok(&pair, &["census"]), &["evonic.db", "generation 2"]);
+    assert!(json(&pair, &["census", "--json"])["open"].as_u64().is_some_and(|open| open > 5));
+}
+
+#[test]
+fn watching_shows_what_changes() {
+    let pair = Pair::start(&Options::default());
+    let mut watch = pair
+        .evonic_command(&["status", "--watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut generation = || {
+        let line = lines.next().expect("a line").unwrap();
+        let status: Value = serde_json::from_str(&line).unwrap();
+        status["worker"]["generation"].as_u64()
+    };
+    assert_eq!(generation(), Some(1));
+    pair.kill_worker();
+    while generation() != Some(2) {}
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn agents_are_made_listed_shown_and_removed() {
+    let pair = Pair::start(&Options::default());
+    ok(&pair, &["agent", "add", "nightly", "--model", "runbook"]);
+    contains_all(&ok(&pair, &["agent", "list"]), &["nightly", "runbook"]);
+    assert_eq!(json(&pair, &["agent", "show", "nightly", "--json"])["name"], "nightly");
+    let taken = pair.evonic(&["agent", "add", "nightly", "--model", "runbook"]);
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("nightly"), "{taken:?}");
+    ok(&pair, &["agent", "rm", "nightly"]);
+    assert!(!ok(&pair, &["agent", "list"]).contains("nightly"));
+    assert_eq!(pair.evonic(&["agent", "show", "nightly"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_chat_reads_its_message_from_standard_input_and_survives_a_replacement() {
+    let pair = Pair::start(&Options::default());
+    let mut chat = pair
+        .evonic_command(&["chat", "runbook"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let runbook =
+        "$ echo first\n$ for i in 1 2 3 4; do echo step $i; sleep 0.5; done\n$ echo last\n";
+    chat.stdin.take().unwrap().write_all(runbook.as_bytes()).unwrap();
+    let mut output = BufReader::new(chat.stdout.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains("step 1") {
+        assert!(output.read_line(&mut seen).unwrap() > 0, "{seen}");
+    }
+    // The command runs to its end under the old worker; the new one goes on with the next step.
+    ok(&pair, &["restart", "--no-wait"]);
+    output.read_to_string(&mut seen).unwrap();
+    assert!(chat.wait().unwrap().success(), "{seen}");
+    contains_all(&seen, &["first", "step 4", "last", "done"]);
+    assert!(pair.worker().1 > 1, "the worker was replaced meanwhile");
+
+    let sessions = json(&pair, &["session", "list", "--json"]);
+    let session = sessions[0]["id"].as_str().expect("a session").to_owned();
+    ok(&pair, &["session", "show", &session]);
+    ok(&pair, &["chat", "runbook", "--session", &session, "$ echo again"]);
+    ok(&pair, &["session", "rm", &session]);
+    assert_eq!(pair.evonic(&["session", "show", &session]).status.code(), Some(1));
+}
+
+#[test]
+fn a_chat_as_json_is_the_event_log() {
+    let pair = Pair::start(&Options::default());
+    let lines = ok(&pair, &["chat", "runbook", "--json", "$ echo hello"]);
+    let kinds: Vec<String> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().into())
+        .collect();
+    assert_eq!(kinds.first().map(String::as_str), Some("chat.opened"));
+    assert_eq!(kinds.last().map(String::as_str), Some("turn.completed"));
+    assert!(kinds.iter().any(|kind| kind == "tool.completed"), "{kinds:?}");
+}
+
+#[test]
+fn configuration_is_shown_with_its_origin() {
+    let pair = Pair::start(&Options::config("[fd]\nunexplained = 99\n"));
+    let output = pair.evonic_command(&["config"]).env("EVONIC_LOG", "warn").output().unwrap();
+    contains_all(&text(&output), &["evonic.toml:", "$EVONIC_LOG", "default", "99"]);
+    assert!(json(&pair, &["config", "--json"]).is_object());
+    ok(&pair, &["config", "--check"]);
+    let documented = ok(&pair, &["config", "--markdown"]);
+    assert_eq!(documented, include_str!("../../docs/configuration.md"));
+}
+
+#[test]
+fn without_a_pair_every_command_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["status"][..], &["history"], &["restart"], &["agent", "list"], &["chat", "runbook", "x"]]
+    {
+        let output = std::process::Command::new(program("evonic"))
+            .args(arguments)
+            .env("EVONIC_STATE_DIR", folder.path().join("state"))
+            .env("EVONIC_RUNTIME_DIR", folder.path().join("run"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {output:?}");
+        contains_all(&String::from_utf8_lossy(&output.stderr), &["evonic-supervisor"]);
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed() {
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(program("evonic")).args(arguments).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        text(&output)
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(&["completions", shell]).contains("evonic"), "{shell}");
+    }
+    assert!(run(&["man"]).contains(".TH"));
+    assert!(run(&["man", "chat"]).contains("chat"));
+    contains_all(&run(&[]), &["evonic chat runbook"]);
+    contains_all(&run(&["--version"]), &["evonic"]);
+    let unknown = std::process::Command::new(program("evonic")).arg("fly").output().unwrap();
+    assert_eq!(unknown.status.code(), Some(64));
+}
+
+#[test]
+fn ctrl_c_cancels_the_turn() {
+    let pair = Pair::start(&Options::default());
+    let mut chat = pair
+        .evonic_command(&["chat", "runbook", "$ echo begun; sleep 60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(chat.stdout.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains("│ begun") {
+        assert!(output.read_line(&mut seen).unwrap() > 0, "{seen}");
+    }
+    Pair::signal(chat.id(), nix::sys::signal::Signal::SIGINT);
+    let ended = evonic_tests::poll::until(
+        "the chat ends",
+        Duration::from_secs(5),
+        || chat.try_wait().unwrap(),
+        |status| *status,
+    );
+    assert_eq!(ended.code(), Some(3));
+}

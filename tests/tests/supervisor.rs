@@ -1,0 +1,173 @@
+//! The supervisor beside systemd and over its own restart.
+
+use std::{
+    collections::VecDeque,
+    os::unix::net::UnixDatagram,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use evonic_shared::{reason::Reason, status::State};
+use evonic_tests::{
+    http::Connection,
+    pair::{Options, Pair, program},
+};
+use nix::sys::signal::Signal;
+
+/// Reads datagrams until one has this line; every one that came before it.
+fn until(socket: &UnixDatagram, wanted: &str) -> VecDeque<String> {
+    let mut seen = VecDeque::new();
+    let mut buffer = [0; 4096];
+    let began = Instant::now();
+    loop {
+        if let Ok(length) = socket.recv(&mut buffer) {
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let found = message.lines().any(|line| line == wanted);
+            seen.push_back(message);
+            if found {
+                return seen;
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "no {wanted} in {seen:#?}");
+    }
+}
+
+#[test]
+fn systemd_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut options = Options::default();
+    options.environment.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+    options.environment.push(("WATCHDOG_USEC".to_owned(), "1000000".to_owned()));
+    let mut pair = Pair::launch(&options);
+    until(&socket, "READY=1");
+    let began = Instant::now();
+    for _ in 0..3 {
+        until(&socket, "WATCHDOG=1");
+    }
+    assert!(began.elapsed() < Duration::from_millis(2500), "the watchdog is fed in time");
+
+    Pair::signal(pair.pid(), Signal::SIGHUP);
+    until(&socket, "RELOADING=1");
+    until(&socket, "READY=1");
+    let replaced = pair.wait_for_successor(1);
+    assert_eq!(replaced.restarts.requested, 1, "a reload replaces the worker");
+    let said = pair.log();
+
+    // A worker that systemd could take for the service must not talk to it.
+    let worker = replaced.worker.expect("a worker").pid;
+    let environment = std::fs::read(format!("/proc/{worker}/environ")).unwrap();
+    assert!(!String::from_utf8_lossy(&environment).contains("NOTIFY_SOCKET"), "{said}");
+
+    assert_eq!(pair.stop(), Some(0));
+    let last = until(&socket, "STOPPING=1");
+    let status = last.iter().flat_map(|message| message.lines()).find(|l| l.starts_with("STATUS="));
+    assert!(status.is_some(), "{last:#?}");
+}
+
+#[test]
+fn a_reload_with_faults_leaves_the_old_configuration_in_force() {
+    let pair = Pair::start(&Options::default());
+    let before = pair.worker();
+    let file = pair.config_file();
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{good}\nnonsense = 1\n")).unwrap();
+    match pair.ask(&serde_json::json!({"op": "reload"})).unwrap() {
+        evonic_shared::status::Reply::Error { message, .. } => {
+            assert!(message.contains("nonsense"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(pair.worker(), before);
+    std::fs::write(&file, good).unwrap();
+    pair.ask(&serde_json::json!({"op": "reload"})).unwrap();
+    pair.wait_for_successor(before.1);
+}
+
+#[test]
+fn history_and_generations_outlive_the_supervisor() {
+    let mut pair = Pair::start(&Options::default());
+    pair.kill_worker();
+    let (before, generation) = (pair.history(), pair.worker().1);
+    assert_eq!(before.len(), 1);
+    assert_eq!(before[0].reason, Reason::Crash);
+    assert_eq!(pair.stop(), Some(0));
+
+    let again = std::process::Command::new(program("evonic-supervisor"))
+        .arg("--config")
+        .arg(pair.config_file())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = again.id();
+    let status = evonic_tests::poll::until(
+        "the next supervisor serves",
+        Duration::from_secs(20),
+        || pair.ask(&serde_json::json!({"op": "status"})).ok(),
+        |reply| match reply {
+            Some(evonic_shared::status::Reply::Status(status))
+                if status.state == State::Running =>
+            {
+                Some(status.clone())
+            }
+            _ => None,
+        },
+    );
+    assert_eq!(status.restarts.crash, 1, "counters are kept");
+    assert_eq!(pair.history(), before, "and so is the history");
+    assert!(status.worker.unwrap().generation > generation, "no generation comes twice");
+    Pair::signal(pid, Signal::SIGTERM);
+    let mut again = again;
+    assert!(again.wait().unwrap().success());
+}
+
+#[test]
+fn a_second_supervisor_is_refused() {
+    let pair = Pair::start(&Options::default());
+    let output = Command::new(program("evonic-supervisor"))
+        .arg("--config")
+        .arg(pair.config_file())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("another evonic-supervisor"), "{told}");
+    assert_eq!(pair.status().state, State::Running);
+}
+
+#[test]
+fn listeners_of_systemd_are_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("evonic.toml");
+    std::fs::write(
+        &config,
+        format!(
+            "state_dir = {:?}\nruntime_dir = {:?}\n",
+            folder.path().join("state"),
+            folder.path().join("run")
+        ),
+    )
+    .unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut activated = Command::new("systemd-socket-activate")
+        .args(["--fdname=http", &format!("--listen={port}")])
+        .arg(program("evonic-supervisor"))
+        .arg("--config")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("`make test` installs systemd");
+    let answer = evonic_tests::poll::until(
+        "the activated pair answers",
+        Duration::from_secs(20),
+        || Connection::tcp(port).and_then(|mut kept| kept.request("GET", "/livez", &[], None)),
+        |answer| answer.as_ref().ok().map(|answer| answer.status),
+    );
+    assert_eq!(answer, 200);
+    Pair::signal(activated.id(), Signal::SIGTERM);
+    activated.wait().unwrap();
+}
