@@ -95,7 +95,7 @@ fn history_and_generations_outlive_the_supervisor() {
     assert_eq!(before[0].reason, Reason::Crash);
     assert_eq!(pair.stop(), Some(0));
 
-    let again = std::process::Command::new(program("evonic-supervisor"))
+    let mut again = Command::new(program("evonic-supervisor"))
         .arg("--config")
         .arg(pair.config_file())
         .stdin(Stdio::null())
@@ -120,7 +120,6 @@ fn history_and_generations_outlive_the_supervisor() {
     assert_eq!(pair.history(), before, "and so is the history");
     assert!(status.worker.unwrap().generation > generation, "no generation comes twice");
     Pair::signal(pid, Signal::SIGTERM);
-    let mut again = again;
     assert!(again.wait().unwrap().success());
 }
 
