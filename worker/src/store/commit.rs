@@ -13,8 +13,11 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::store::{
-    StoreError, Writer, error::During, handle::WriterHandle, hub::EventHub, pool::guarded,
+use crate::{
+    domain::Event,
+    store::{
+        StoreError, Writer, error::During, handle::WriterHandle, hub::EventHub, pool::guarded,
+    },
 };
 
 /// How long nobody opens a handle or writes before the writer reopens its own to close what
@@ -171,49 +174,49 @@ impl WriteLoop {
     /// Writes this and what else waits in one transaction. Returns a job of another sort that it
     /// met on the way.
     fn write(&mut self, first: Box<dyn Work>) -> Option<Job> {
-        let mut next = Some(first);
-        let mut other = None;
-        let mut done = Vec::new();
-        let jobs = &self.jobs;
-        let mut draw = |count: usize| match (count < self.batch).then(|| jobs.try_recv()) {
-            Some(Ok(Job::Write(work))) => Some(work),
-            Some(Ok(job)) => {
-                other = Some(job);
-                None
-            }
-            Some(Err(_)) | None => None,
-        };
-        let committed = self.handle.connection().and_then(|connection| {
-            connection.execute_batch("BEGIN IMMEDIATE").during("begin")?;
-            let mut writer = Writer::new(connection);
-            while let Some(mut work) = next.take() {
-                let stands = run_one(&mut writer, connection, work.as_mut());
-                done.push(work);
-                stands?;
-                next = draw(done.len());
-            }
-            connection.execute_batch("COMMIT").during("commit")?;
-            Ok(writer.into_events())
-        });
-        match committed {
+        let mut drawn = Drawn { next: Some(first), done: Vec::new(), other: None };
+        match self.commit(&mut drawn) {
             Ok(events) => {
                 self.hub.publish(events);
-                done.into_iter().for_each(|work| work.answer(None));
+                drawn.answer(None);
             }
             Err(failure) => {
-                roll_back(&mut self.handle);
-                // Nothing began: what waits would meet the same, each after its own timeout.
-                while let Some(work) = next.take() {
-                    done.push(work);
-                    next = draw(done.len());
+                self.roll_back();
+                // Where nothing began, what waits would meet the same, each after a timeout.
+                while let Some(work) = drawn.next.take() {
+                    drawn.done.push(work);
+                    drawn.draw(&self.jobs, self.batch);
                 }
-                done.into_iter().for_each(|work| work.answer(Some(&failure)));
+                drawn.answer(Some(&failure));
             }
         }
         if self.tidy_at.is_some() {
             self.tidy_at = Some(Instant::now() + QUIET);
         }
-        other
+        drawn.other
+    }
+
+    fn commit(&mut self, drawn: &mut Drawn) -> Result<Vec<Event>, StoreError> {
+        let connection: &Connection = self.handle.connection()?;
+        connection.execute_batch("BEGIN IMMEDIATE").during("begin")?;
+        let mut writer = Writer::new(connection);
+        while let Some(mut work) = drawn.next.take() {
+            let stands = run_one(&mut writer, work.as_mut());
+            drawn.done.push(work);
+            stands?;
+            drawn.draw(&self.jobs, self.batch);
+        }
+        connection.execute_batch("COMMIT").during("commit")?;
+        Ok(writer.into_events())
+    }
+
+    fn roll_back(&mut self) {
+        if let Ok(connection) = self.handle.connection()
+            && !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "rollback failed");
+        }
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
@@ -235,13 +238,28 @@ impl WriteLoop {
     }
 }
 
-/// Ends a transaction that failed, unless SQLite ended it already.
-fn roll_back(handle: &mut WriterHandle) {
-    if let Ok(connection) = handle.connection()
-        && !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
-    {
-        tracing::error!(error = &error as &dyn std::error::Error, "rollback failed");
+/// The jobs of one transaction.
+struct Drawn {
+    next: Option<Box<dyn Work>>,
+    done: Vec<Box<dyn Work>>,
+    /// A job of another sort, for after it.
+    other: Option<Job>,
+}
+
+impl Drawn {
+    /// Draws the next write, if one waits and the batch has room.
+    fn draw(&mut self, jobs: &Receiver<Job>, batch: usize) {
+        if self.done.len() < batch && self.other.is_none() {
+            match jobs.try_recv() {
+                Ok(Job::Write(work)) => self.next = Some(work),
+                Ok(job) => self.other = Some(job),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, failure: Option<&StoreError>) {
+        self.done.drain(..).for_each(|work| work.answer(failure));
     }
 }
 
@@ -249,11 +267,8 @@ fn roll_back(handle: &mut WriterHandle) {
 ///
 /// # Errors
 /// When the whole transaction is lost, as SQLite rolls it back when the disk is full.
-fn run_one(
-    writer: &mut Writer<'_>,
-    connection: &Connection,
-    work: &mut dyn Work,
-) -> Result<(), StoreError> {
+fn run_one(writer: &mut Writer<'_>, work: &mut dyn Work) -> Result<(), StoreError> {
+    let connection = writer.connection();
     let statement = |sql| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
     statement("SAVEPOINT job").during("begin job")?;
     let mark = writer.mark();

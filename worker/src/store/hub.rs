@@ -118,6 +118,3 @@ impl Drop for Subscription {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

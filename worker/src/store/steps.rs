@@ -166,7 +166,7 @@ impl Writer<'_> {
         self.execute(
             "store item",
             "INSERT INTO items (turn_id, position, data)
-             VALUES (?1, (SELECT COUNT(*) FROM items WHERE turn_id = ?1), ?2)",
+             SELECT ?1, COALESCE(MAX(position) + 1, 0), ?2 FROM items WHERE turn_id = ?1",
             params![turn.as_str(), column::to_json(item)],
         )?;
         Ok(())
