@@ -42,21 +42,30 @@ fn main() -> ExitCode {
         Fault::ExitAtStart { code } => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Fault::Puppet(puppet) => play(&puppet, generation.unwrap_or(1)),
         Fault::Leak { leaked, per_second, after_ms } => {
-            std::thread::spawn(move || leak(leaked, per_second, Duration::from_millis(after_ms)));
+            beside(move || leak(leaked, per_second, Duration::from_millis(after_ms)));
             evonic::console::main()
         }
         Fault::Sawtooth { height, period_ms } => {
-            std::thread::spawn(move || sawtooth(height, Duration::from_millis(period_ms)));
+            beside(move || sawtooth(height, Duration::from_millis(period_ms)));
             evonic::console::main()
         }
         Fault::BlockThreads { name, after_ms } => {
-            std::thread::spawn(move || {
+            beside(move || {
                 std::thread::sleep(Duration::from_millis(after_ms));
                 block(&name);
             });
             evonic::console::main()
         }
     }
+}
+
+/// Runs a fault beside the real worker, on a thread that takes none of its signals: a signal that
+/// the worker waits for must not find a thread that does not block it.
+fn beside(fault: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(|| {
+        SigSet::all().thread_block().expect("a mask");
+        fault();
+    });
 }
 
 /// Writes down when `main` began, for the benchmark that asks for it.

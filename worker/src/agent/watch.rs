@@ -137,7 +137,9 @@ impl Watcher {
         }
         let taken = self.bench.store.write(move |writer| writer.take_over(rival)).await;
         let taken = taken.map_err(|error| sentence(&error))?;
-        tracing::info!(rival, turns = taken, "took over a dead worker's turns");
+        if taken > 0 {
+            tracing::info!(rival, turns = taken, "took over a dead worker's turns");
+        }
         self.shared.wake.notify_one();
         Ok(true)
     }
