@@ -2,7 +2,7 @@
 //!
 //! One TOML file: `--config`, else `$EVONIC_CONFIG`, else `./evonic.toml`, else
 //! `/etc/evonic/evonic.toml`, else defaults. Every key has a default, but for a model's two
-//! required ones. [`load`] finds the file and reads it through the caller's function (`shared`
+//! required ones. [`load()`] finds the file and reads it through the caller's function (`shared`
 //! performs no I/O); [`Config::resolve`] takes the text and the environment and reports all faults
 //! at once, each with file, line, key and what to do.
 //!

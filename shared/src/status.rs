@@ -1,7 +1,7 @@
 //! The status socket (`RUNTIME_DIR/supervisor.sock`): requests, replies, and every type in them.
 //!
 //! A client writes one JSON [`Request`] a line, at most [`MAX_REQUEST_BYTES`]; it gets one JSON
-//! reply a line: [`Reply::Ok`] or [`Reply::Error`]. `watch` answers with a [`Status`] at once and
+//! reply a line: what was asked for, or [`Reply::Error`]. `watch` answers with a [`Status`] at once and
 //! again at each change, until the client leaves. A client that sends nothing and half-closes
 //! gets `status`, so `nc -UN` is a client.
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `start` | from the command line to the running loop |
 //! | `event_loop` | the one thread: events to the policy, its actions done, clients served |
-//! | [`policy`] | what to do: a pure function of state, event and time |
+//! | `policy` | what to do: a pure function of state, event and time |
 //! | `worker`, `child`, `sys` | what is held of a worker; one process; fork and exec |
 //! | `control`, `ledger`, `probe` | the three ways to hear of a worker's inside |
 //! | `fd_watch`, `census` | how many descriptors a worker has, and what they are |

@@ -156,7 +156,7 @@ pub(super) enum AgentCommand {
     Add {
         /// Its name: a-z, 0-9 and `-`
         name: String,
-        /// The model that answers: `runbook`, or a name of [models] in the configuration
+        /// The model that answers: `runbook`, or a name of `[models]` in the configuration
         #[arg(long, short, default_value = "runbook")]
         model: String,
         /// What the model is told before the conversation; `@FILE` reads a file, `-` standard input

@@ -84,7 +84,7 @@ pub(super) fn write(
     replace(desk, &target, content, Draft::Unnamed).map_err(failed("write", path))
 }
 
-/// As [`write`], unless the file is no longer as it was when it was read.
+/// As [`write()`], unless the file is no longer as it was when it was read.
 pub(super) fn write_back(
     desk: &Desk,
     root: &Root,
