@@ -16,6 +16,7 @@
 //! future cancels the task, which kills, reaps, and only then gives the permit back.
 
 mod leader;
+mod process;
 mod stream;
 mod sweep;
 

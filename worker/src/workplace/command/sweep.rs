@@ -6,16 +6,15 @@
 //! the process group is not found.
 
 use std::{
-    collections::HashSet,
-    fs, io,
+    collections::{HashMap, HashSet},
+    io,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal},
-};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::process::{Stat, all, environment, is_of, wait_for_end};
 
 /// The variable that carries the mark.
 pub(super) const VARIABLE: &str = "EVONIC_CALL";
@@ -29,6 +28,9 @@ const DYING: Duration = Duration::from_millis(50);
 /// How long a process is given to get from one program to the next.
 const BETWEEN: Duration = Duration::from_millis(1);
 
+/// How often a process without environment is looked at before it counts as made so.
+const BARE_LOOKS: u32 = 10;
+
 /// What a look at a process shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
@@ -36,8 +38,10 @@ enum Look {
     Belongs,
     /// It is not, or it is dead.
     Passes,
-    /// It is between two programs, and has no environment for a moment.
+    /// It is between two programs, and shows no environment for a moment.
     Between,
+    /// It has no environment: it is either made so, or between two programs.
+    Bare,
     /// It is the command's, and on its way out.
     Dying,
 }
@@ -72,6 +76,10 @@ struct Sweep {
     killed: HashSet<Pid>,
     /// Looked at, and not to be looked at again.
     passed: HashSet<Pid>,
+    /// How often those without environment were looked at.
+    bare: HashMap<Pid, u32>,
+    /// When the leader was started: no process of the command is older.
+    since: u64,
     /// A process whose end, or next program, the next look waits for.
     wait_for: Option<(OwnedFd, Duration)>,
 }
@@ -79,15 +87,16 @@ struct Sweep {
 impl Sweep {
     fn new(mark: &str, group: Option<Pid>) -> Self {
         let wanted = format!("{VARIABLE}={mark}").into_bytes();
-        let (killed, passed) = (HashSet::new(), HashSet::new());
-        Self { wanted, group, killed, passed, wait_for: None }
+        let (killed, passed, bare) = (HashSet::new(), HashSet::new(), HashMap::new());
+        let since = group.and_then(Stat::of).map_or(0, |stat| stat.started);
+        Self { wanted, group, killed, passed, bare, since, wait_for: None }
     }
 
     /// Looks at the processes that were not looked at, and kills those that belong to the
     /// command. Whether there were any.
     fn look_at_new(&mut self) -> io::Result<bool> {
         let mut any = false;
-        for pid in processes()? {
+        for pid in all()? {
             if self.passed.contains(&pid) {
                 continue;
             }
@@ -97,7 +106,11 @@ impl Sweep {
                     self.passed.insert(pid);
                     continue;
                 }
-                Look::Between => BETWEEN,
+                Look::Bare if self.is_made_bare(pid) => {
+                    self.passed.insert(pid);
+                    continue;
+                }
+                Look::Between | Look::Bare => BETWEEN,
                 Look::Belongs | Look::Dying => DYING,
             };
             // One at a time: the last one's is closed first.
@@ -115,7 +128,7 @@ impl Sweep {
                 _ => Look::Passes,
             };
         }
-        match fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())) {
+        match environment(pid) {
             // Gone, or another user's.
             Err(_) => Look::Passes,
             Ok(variables) if variables.is_empty() => self.look_without_environment(pid),
@@ -130,9 +143,18 @@ impl Sweep {
     fn look_without_environment(&self, pid: Pid) -> Look {
         match Stat::of(pid) {
             Some(stat) if stat.is_alive && self.killed.contains(&pid) => Look::Dying,
-            Some(stat) if stat.is_alive && stat.is_between => Look::Between,
-            _ => Look::Passes,
+            Some(stat) if !stat.is_alive || stat.is_exiting || stat.is_kernel => Look::Passes,
+            Some(stat) if stat.started < self.since => Look::Passes,
+            Some(stat) if stat.is_bare => Look::Bare,
+            Some(_) => Look::Between,
+            None => Look::Passes,
         }
+    }
+
+    fn is_made_bare(&mut self, pid: Pid) -> bool {
+        let looks = self.bare.entry(pid).or_default();
+        *looks += 1;
+        *looks > BARE_LOOKS
     }
 
     /// Kills a process if it belongs to the command. That is looked at again once the pidfd is
@@ -147,99 +169,44 @@ impl Sweep {
     }
 }
 
-/// What `/proc/PID/stat` says. See
-/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
-#[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    /// It is no zombie.
-    is_alive: bool,
-    /// It is about to be one.
-    is_exiting: bool,
-    /// It has left its last program and has no environment of the next one yet.
-    is_between: bool,
-}
-
-impl Stat {
-    /// `PF_EXITING` of the kernel's `include/linux/sched.h`.
-    const EXITING: u32 = 0x0000_0004;
-
-    /// `PF_KTHREAD`: a thread of the kernel, which never has an environment.
-    const KERNEL: u32 = 0x0020_0000;
-
-    fn of(pid: Pid) -> Option<Self> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        text.ok().as_deref().and_then(Self::parse)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        // The second field is a name in parentheses that may have anything in it. Fields are
-        // numbered from 1 by the manual; the first one here is the third.
-        let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3).copied();
-        let flags: u32 = field(9)?.parse().ok()?;
-        let has_environment = field(51)? != "0";
-        Some(Self {
-            is_alive: !matches!(field(3)?, "Z" | "X"),
-            is_exiting: flags & Self::EXITING != 0,
-            is_between: flags & (Self::EXITING | Self::KERNEL) == 0 && !has_environment,
-        })
-    }
-}
-
-/// Every process but this one. The list is read whole, so that its folder is closed again.
-fn processes() -> io::Result<Vec<Pid>> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.parse().ok());
-        pids.extend(number.and_then(Pid::from_raw).filter(|&pid| pid != getpid()));
-    }
-    Ok(pids)
-}
-
-/// Whether a process is of a group. By nix: rustix takes it that no group has the number 0, which
-/// is that of the kernel's threads.
-fn is_of(pid: Pid, group: Pid) -> bool {
-    let raw = |pid: Pid| nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get());
-    nix::unistd::getpgid(Some(raw(pid))) == Ok(raw(group))
-}
-
-fn wait_for_end(process: &OwnedFd, at_most: Duration) {
-    let timeout = Timespec::try_from(at_most).expect("50 ms fit");
-    // An interrupted wait is a shorter one; the caller looks again in any case.
-    let _ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout));
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Stat;
+    use std::time::{Duration, Instant};
 
-    fn stat(state: &str, flags: u32, env_end: u64) -> Stat {
-        let zeros = |count| "0 ".repeat(count);
-        let text = format!("7 (a ) (b) {state} {}{flags} {}{env_end} 0\n", zeros(5), zeros(41));
-        Stat::parse(&text).expect("it has all fields")
-    }
+    use rustix::process::Pid;
 
+    use super::{Look, Sweep, VARIABLE};
+
+    /// A process that carries the mark in every one of its programs, and goes on to the next one
+    /// all the time.
     #[test]
-    fn a_process_between_two_programs_is_told_from_all_others() {
-        let running = Stat { is_alive: true, is_exiting: false, is_between: false };
-        assert_eq!(stat("R", 0x0040_0000, 0), Stat { is_between: true, ..running });
-        assert_eq!(stat("S", 0x0040_0000, 140_000), running, "an empty environment");
-        assert_eq!(stat("I", 0x0020_8040, 0), running, "a thread of the kernel");
-        let exiting = Stat { is_exiting: true, ..running };
-        assert_eq!(stat("R", 0x0040_0004, 0), exiting);
-        assert_eq!(stat("Z", 0x0040_0004, 0), Stat { is_alive: false, ..exiting });
-        assert_eq!(Stat::parse("7 (short) R 1"), None);
-    }
-
-    #[test]
-    fn the_kernel_writes_what_is_parsed() {
-        let own = std::fs::read_to_string("/proc/self/stat").expect("/proc is there");
-        let running = Stat { is_alive: true, is_exiting: false, is_between: false };
-        assert_eq!(Stat::parse(&own), Some(running));
-        let threads = std::fs::read_to_string("/proc/2/stat").ok();
-        let kernel = threads.filter(|stat| stat.contains("(kthreadd)"));
-        let told = kernel.as_deref().and_then(Stat::parse);
-        assert!(told.is_none_or(|stat| !stat.is_between), "kthreadd has no program");
+    fn a_process_is_not_passed_over_between_two_programs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let script = folder.path().join("script");
+        std::fs::write(&script, "exec sh \"$0\"").expect("a file is written");
+        #[expect(clippy::disallowed_methods, reason = "stands for what a command started")]
+        let mut process = std::process::Command::new("sh")
+            .arg(&script)
+            .env(VARIABLE, "always-on-the-move")
+            .spawn()
+            .expect("there is a shell");
+        let sweep = Sweep::new("always-on-the-move", None);
+        let pid = Pid::from_child(&process);
+        let (mut looks, mut between, mut bare, mut passed) = (0_u32, 0_u32, 0_u32, 0_u32);
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < deadline {
+            looks += 1;
+            match sweep.look(pid) {
+                Look::Belongs => {}
+                Look::Between => between += 1,
+                Look::Bare => bare += 1,
+                Look::Passes | Look::Dying => passed += 1,
+            }
+        }
+        process.kill().expect("it is ours");
+        process.wait().expect("it is ours");
+        println!("{looks} looks, {between} between two programs, {bare} without environment");
+        assert_eq!(passed, 0, "of {looks} looks");
+        assert!(between > 0, "not once in {looks} looks");
     }
 }

@@ -61,16 +61,24 @@ async fn standard_input_is_given_and_ends() {
 
 #[tokio::test]
 async fn environment_is_scrubbed() {
+    let mut expected = ["EVONIC_CALL", "HOME", "LANG", "PATH", "TERM"].map(str::to_owned).to_vec();
+    if std::env::var_os("TZ").is_some() {
+        expected.push("TZ".to_owned());
+    }
+    let is_other = |name: &String| {
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_plain && !expected.contains(name) && !["PWD", "OLDPWD", "SHLVL"].contains(&&**name)
+    };
+    let another = std::env::vars().map(|(name, _)| name).find(is_other).expect("this has more");
     let fixture = Fixture::with(|config| {
-        config.tools.environment = vec!["CARGO_PKG_NAME".to_owned(), "NOT_SET".to_owned()];
+        config.tools.environment = vec![another.clone(), "NOT_SET".to_owned()];
     });
-    let spec = bash("env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | cut -d= -f1 | sort");
+    expected.push(another);
+    expected.sort();
+    let spec =
+        bash("env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | cut -d= -f1 | LC_ALL=C sort");
     let (finished, output) = fixture.run(spec, &CancellationToken::new()).await;
     assert_eq!(finished.expect("it starts").ended, Ended::Exited(0));
-    let mut expected = vec!["CARGO_PKG_NAME", "EVONIC_CALL", "HOME", "LANG", "PATH", "TERM"];
-    if std::env::var_os("TZ").is_some() {
-        expected.push("TZ");
-    }
     assert_eq!(output.lines().collect::<Vec<_>>(), expected);
 
     let spec = bash("echo $HOME; pwd; echo $TERM $EVONIC_CALL");
@@ -232,7 +240,9 @@ fn a_runtime_that_ends_kills_the_group() {
     });
     drop(runtime);
     let leader = format!("/proc/{}", pids[0]);
-    assert!(!std::fs::exists(leader).expect("/proc is there"), "it is killed, and reaped");
+    let other = tokio::runtime::Runtime::new().expect("a runtime");
+    let is_reaped = || !std::fs::exists(&leader).expect("/proc is there");
+    other.block_on(eventually("the leader is killed and reaped", is_reaped));
 }
 
 #[tokio::test]
@@ -367,4 +377,47 @@ async fn a_command_owns_what_its_kind_allows() {
     assert_eq!(finished.expect("it starts").ended, Ended::Cancelled);
     fixture.assert_given_back().await;
     assert!(fixture.peak(Kind::Child) <= Kind::Child.descriptors_per_handle());
+}
+
+/// Processes that fork, leave their session and go on to another program as fast as they can,
+/// while they are looked for.
+#[tokio::test]
+async fn a_sweep_misses_nobody_who_is_on_the_move() {
+    let fixture = Fixture::new();
+    let script = "
+        for i in 1 2 3 4; do
+            setsid bash -c 'while :; do (setsid env true & exec env true); done' &
+        done
+        for i in $(seq 20); do
+            setsid bash -c 'exec env nice env setsid -f env sleep 1000' &
+        done
+        echo started > started; wait; sleep 1000";
+    for _ in 0..10 {
+        let started = fixture.path("started");
+        let spec = bash(script);
+        let mark = spec.mark.clone();
+        let cancel = CancellationToken::new();
+        let watch = async {
+            eventually("it has started", || started.exists()).await;
+            cancel.cancel();
+        };
+        let ((result, _), ()) = tokio::join!(fixture.run(spec, &cancel), watch);
+        assert_eq!(result.expect("it starts").ended, Ended::Cancelled);
+        let missed = fixture.local.kill_marked(&mark).await.expect("/proc is there");
+        assert_eq!(missed, 0);
+        std::fs::remove_file(started).expect("it is there");
+    }
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn processes_of_the_group_need_no_mark() {
+    let fixture = Fixture::new();
+    let script = "env -i sleep 1000 & echo $! > pids; while [ $(readlink /proc/$!/exe) = \
+                  $(readlink /proc/$$/exe) ]; do :; done";
+    let (result, _) = fixture.run(bash(script), &CancellationToken::new()).await;
+    let finished = result.expect("it starts");
+    assert_eq!(finished, Finished { ended: Ended::Exited(0), left_behind: 1 });
+    assert!(!pids(&fixture, "pids", 1).await.into_iter().any(lives));
+    fixture.assert_given_back().await;
 }
