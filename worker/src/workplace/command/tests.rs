@@ -272,7 +272,7 @@ async fn a_noisy_process_in_the_background_does_not_keep_the_call() {
 
 #[tokio::test]
 async fn output_of_a_process_that_ends_just_after_the_command_is_read() {
-    let (finished, output) = check(bash("(sleep 0.1; echo late) & echo early")).await;
+    let (finished, output) = check(bash("(sleep 0.01; echo late) & echo early")).await;
     assert_eq!((finished.left_behind, output.as_str()), (0, "early\nlate\n"));
 }
 

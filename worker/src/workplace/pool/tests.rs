@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::Pool;
 
@@ -17,15 +17,19 @@ async fn jobs_run_on_named_threads() {
 #[tokio::test]
 async fn a_job_notices_that_nobody_waits() {
     let pool = Pool::start("evonic-test", 1).expect("there are threads");
-    let (noticed, wait) = sync_channel(0);
+    let (begun, has_begun) = oneshot::channel();
+    let (noticed, wait) = sync_channel(1);
     let job = pool.run(move |wanted| {
+        begun.send(()).expect("the test waits");
         while wanted.still() {
             std::thread::yield_now();
         }
-        // The receiver lives until the end of the test unless it already failed.
-        let _failed = noticed.send(());
+        noticed.send(()).expect("the test waits");
     });
-    timeout(Duration::from_millis(10), job).await.expect_err("it goes on while it is wanted");
+    tokio::select! {
+        () = job => panic!("it ended while it was wanted"),
+        begun = has_begun => begun.expect("it begins"),
+    }
     wait.recv_timeout(Duration::from_secs(10)).expect("it notices");
 }
 
