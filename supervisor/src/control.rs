@@ -81,13 +81,14 @@ impl Control {
 
 /// Where packets are received; one for all channels.
 #[derive(Debug)]
-pub struct Scratch(Box<[u8; MAX_PACKET_BYTES]>);
+pub struct Scratch(Box<[u8]>);
 
 impl Scratch {
     /// Room for the longest packet.
     #[must_use]
     pub fn new() -> Self {
-        Self(Box::new([0; MAX_PACKET_BYTES]))
+        // Zeroed by the kernel, and never touched beyond the longest packet that comes.
+        Self(vec![0; MAX_PACKET_BYTES].into_boxed_slice())
     }
 }
 

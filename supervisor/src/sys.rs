@@ -6,7 +6,8 @@
 
 use std::{
     ffi::{CStr, CString},
-    io::{self, Read},
+    fs::OpenOptions,
+    io::{self, BufRead, BufReader, Read},
     mem::{MaybeUninit, size_of},
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
@@ -357,6 +358,51 @@ pub fn peek_dead_child() -> io::Result<Option<Pid>> {
     Ok(Pid::from_raw(pid))
 }
 
+/// Gives back to the system the pages of program files that are mapped now. Those that are used
+/// again come back from the page cache, a microsecond each; those that only a start needs (the
+/// configuration's parser, relocations, unwind tables) stay away.
+pub fn forget_program_pages() {
+    let Ok(maps) = OpenOptions::new().read(true).open("/proc/self/smaps") else { return };
+    let lines = BufReader::new(maps).lines().map_while(Result::ok);
+    for (start, length) in clean_mappings(lines) {
+        // SAFETY: a mapping of a file that is not writable and has no page of its own, as the
+        // kernel has just told: every byte comes from the file, and comes from there again.
+        unsafe {
+            libc::madvise(ptr::without_provenance_mut(start), length, libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Start and length of the mappings in `/proc/PID/smaps` (`proc_pid_smaps(5)`) that are of a file,
+/// cannot be written, and have nothing in memory that differs from the file. Each begins with a
+/// line `start-end perms offset dev inode path`, and one of those that follow is `Anonymous:`.
+fn clean_mappings(
+    lines: impl Iterator<Item = impl AsRef<str>>,
+) -> impl Iterator<Item = (usize, usize)> {
+    let mut candidate = None;
+    lines.filter_map(move |line| {
+        let line = line.as_ref();
+        if let Some(size) = line.strip_prefix("Anonymous:") {
+            return candidate.take().filter(|_| size.trim() == "0 kB");
+        }
+        if let Some(mapping) = mapping(line) {
+            candidate = mapping;
+        }
+        None
+    })
+}
+
+/// The head of a mapping; [`None`] inside when it is not of a file or can be written.
+fn mapping(line: &str) -> Option<Option<(usize, usize)>> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let length = usize::from_str_radix(end, 16).ok()?.checked_sub(start)?;
+    let (permissions, inode) = (fields.next()?, fields.nth(2)?);
+    let is_fixed = !permissions.contains('w') && permissions.ends_with('p');
+    Some((is_fixed && inode != "0").then_some((start, length)))
+}
+
 /// Takes over `count` descriptors from [`FIRST_DESCRIPTOR`] on and marks them close-on-exec. Once
 /// in a process's life, and before it opens anything of its own: the numbers must be those that
 /// the parent process handed over.
@@ -380,4 +426,41 @@ pub fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
             Ok(unsafe { OwnedFd::from_raw_fd(number) })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMAPS: &str = "\
+00001000-00003000 r--p 00000000 fe:00 12   /usr/bin/evonic-supervisor
+Size:                  8 kB
+Anonymous:             0 kB
+VmFlags: rd mr mw me
+00003000-00004000 r-xp 00002000 fe:00 12   /usr/bin/evonic-supervisor
+Anonymous:             0 kB
+00004000-00005000 r--p 00003000 fe:00 12   /usr/bin/evonic-supervisor
+Anonymous:             4 kB
+00005000-00006000 rw-p 00004000 fe:00 12   /usr/bin/evonic-supervisor
+Anonymous:             0 kB
+00007000-00008000 r--s 00000000 fe:00 13   /shared
+Anonymous:             0 kB
+7ffd1000-7ffd2000 r-xp 00000000 00:00 0   [vdso]
+Anonymous:             0 kB
+";
+
+    #[test]
+    fn only_what_the_file_has_is_given_back() {
+        let found: Vec<_> = clean_mappings(SMAPS.lines()).collect();
+        assert_eq!(found, [(0x1000, 0x2000), (0x3000, 0x1000)]);
+        for nonsense in ["", "Anonymous: 0 kB", "9-1 r-xp 0 0 1 x\nAnonymous: 0 kB", "a-b"] {
+            assert_eq!(clean_mappings(nonsense.lines()).count(), 0, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn the_program_runs_on_without_its_pages() {
+        forget_program_pages();
+        assert_eq!((0..100).map(|number| number.to_string().len()).sum::<usize>(), 190);
+    }
 }

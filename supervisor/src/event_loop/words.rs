@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use evonic_shared::{control::FromWorker, status::Exit};
 
 use super::EventLoop;
-use crate::{control::Received, policy::Event, worker::Phase};
+use crate::{control::Received, policy::Event, sys, worker::Phase};
+
+/// The heartbeat by which all is done that a start needs and an idle pair does not.
+const SETTLED: u64 = 2;
 
 /// Packets of one worker read in one turn; the rest waits for the next.
 const PACKETS: usize = 64;
@@ -60,7 +63,10 @@ impl EventLoop {
                 self.feed(Event::Ready { generation });
             }
             (FromWorker::Ready, _) => self.refuse(serial, &OutOfTurn),
-            (FromWorker::Heartbeat { age_ms, .. }, phase) => {
+            (FromWorker::Heartbeat { sequence, age_ms }, phase) => {
+                if sequence == SETTLED {
+                    sys::forget_program_pages();
+                }
                 let patience = self.config.supervisor.heartbeat_timeout / 4;
                 let answered = match phase {
                     Phase::Ready => worker.probe.turn(self.clock.now(), patience),
