@@ -3,68 +3,33 @@
 //! pidfd, control channel, probe connection, ledger page, `/proc/PID/fd`; all closed when the
 //! [`Worker`] is dropped, which is when the process is reaped.
 
+mod launch;
+
 use std::{
     collections::BTreeMap,
-    env,
-    ffi::{CString, OsString},
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStringExt,
-    },
-    path::{Path, PathBuf},
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     time::SystemTime,
 };
 
 use evonic_shared::{
     control::{PROTOCOL, ToWorker},
-    hand_over::{GENERATION, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, NAMES, PREDECESSOR},
     ledger::SLOTS,
 };
 use rustix::fs::{Mode, OFlags};
 
+pub use self::launch::Launch;
 use crate::{
     census::Inventory,
     child::{Child, ChildError},
     control::Control,
-    fd_watch::{FdWatch, Method},
+    fd_watch::FdWatch,
     ledger::Ledger,
     probe::Probe,
     sockets::Sockets,
-    sys::{ParentDeath, Plan},
+    sys::Plan,
 };
-
-/// Variables of the supervisor's own that a worker must not inherit.
-const PRIVATE: [&str; 9] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "EVONIC_STATE_DIR",
-    "EVONIC_RUNTIME_DIR",
-    LISTEN_FDS,
-    LISTEN_PID,
-    LISTEN_FDNAMES,
-    GENERATION,
-];
-
-/// How workers are started: the same for all of them, until a reload.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// The program.
-    pub program: PathBuf,
-    /// The configuration file that this supervisor read, so that the worker reads the same.
-    pub config_file: Option<PathBuf>,
-    /// The folders that this supervisor uses, so that the worker uses the same.
-    pub state_dir: PathBuf,
-    /// See `state_dir`.
-    pub runtime_dir: PathBuf,
-    /// The worker's soft `RLIMIT_NOFILE`.
-    pub nofile: u64,
-    /// What happens to a worker whose supervisor dies.
-    pub on_parent_death: ParentDeath,
-    /// How descriptors are counted here.
-    pub method: Method,
-}
 
 /// A worker cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -209,9 +174,9 @@ impl Worker {
             ledger.file().as_fd(),
         ];
         let child = Child::start(&Plan {
-            program: &text(&launch.program)?,
-            arguments: &arguments(launch)?,
-            environment: &environment(launch, generation, predecessor)?,
+            program: &launch.program()?,
+            arguments: &launch.arguments()?,
+            environment: &launch.environment(generation, predecessor)?,
             input: input.as_fd(),
             descriptors: &descriptors,
             nofile: launch.nofile,
@@ -318,44 +283,4 @@ impl Worker {
 
 fn open_null() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
-}
-
-fn text(path: &Path) -> Result<CString, std::ffi::NulError> {
-    CString::new(path.as_os_str().to_owned().into_vec())
-}
-
-fn arguments(launch: &Launch) -> Result<Vec<CString>, std::ffi::NulError> {
-    let mut arguments = vec![c"evonic".to_owned(), c"worker".to_owned()];
-    if let Some(file) = &launch.config_file {
-        arguments.extend([c"--config".to_owned(), text(file)?]);
-    }
-    Ok(arguments)
-}
-
-fn environment(
-    launch: &Launch,
-    generation: u64,
-    predecessor: Option<u64>,
-) -> Result<Vec<CString>, std::ffi::NulError> {
-    let own: [(&str, OsString); 5] = [
-        (LISTEN_FDS, NAMES.len().to_string().into()),
-        (LISTEN_FDNAMES, NAMES.join(":").into()),
-        (GENERATION, generation.to_string().into()),
-        ("EVONIC_STATE_DIR", launch.state_dir.clone().into()),
-        ("EVONIC_RUNTIME_DIR", launch.runtime_dir.clone().into()),
-    ];
-    let predecessor = predecessor.map(|number| (PREDECESSOR, number.to_string().into()));
-    let inherited = env::vars_os().filter(|(name, _)| {
-        name.to_str().is_none_or(|name| !PRIVATE.contains(&name) && name != PREDECESSOR)
-    });
-    let own = own.into_iter().chain(predecessor).map(|(name, value)| (name.into(), value));
-    inherited
-        .chain(own)
-        .map(|(name, value): (OsString, OsString)| {
-            let mut entry = name.into_vec();
-            entry.push(b'=');
-            entry.extend(value.into_vec());
-            CString::new(entry)
-        })
-        .collect()
 }

@@ -25,16 +25,10 @@ pub const GRACE: Duration = Duration::from_millis(500);
 const CONFIG: &str = r#"
 listen = "127.0.0.1:0"
 [fd]
-threshold = 60
+threshold = 400
 unexplained = 30
-ceiling = 200
-limit = 512
-[budget]
-http = 4
-sqlite = 2
-model = 1
-file = 1
-child = 1
+ceiling = 600
+limit = 2048
 [http]
 linger = "100ms"
 [supervisor]

@@ -86,7 +86,7 @@ fn status_shows_everything() {
     assert!(worker.rss_bytes > 100_000 && worker.uptime_seconds < 60.0);
     let fd = worker.fd;
     assert_eq!((fd.owned["http"], fd.owned["child"], fd.budget), (3, 0, Some(50)));
-    assert_eq!((fd.threshold, fd.ceiling, fd.unexplained_limit, fd.limit), (60, 200, 30, 512));
+    assert_eq!((fd.threshold, fd.ceiling, fd.unexplained_limit, fd.limit), (400, 600, 30, 2048));
     assert!(fd.open >= 8 && fd.baseline == Some(fd.open - 3), "{fd:?}");
     assert_eq!((fd.unexplained, fd.per_second, fd.seconds_to_threshold), (Some(0), 0.0, None));
 }
@@ -113,7 +113,7 @@ fn what_cannot_mend_itself_is_refused_with_advice() {
         change(&mut house);
         house.refused()
     };
-    let (code, log) = refusal(&|house| house.reconfigure("threshold = 60", "treshold = 60"));
+    let (code, log) = refusal(&|house| house.reconfigure("threshold = 400", "treshold = 400"));
     assert_eq!(code, i32::from(ExitCode::Config.code()), "{log}");
     assert!(log.contains("treshold") && log.contains("evonic.toml:"), "{log}");
 

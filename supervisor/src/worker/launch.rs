@@ -1,0 +1,95 @@
+//! How workers are started.
+
+use std::{
+    env,
+    ffi::{CString, NulError, OsString},
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
+
+use evonic_shared::hand_over::{
+    GENERATION, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, NAMES, PREDECESSOR,
+};
+
+use crate::{fd_watch::Method, sys::ParentDeath};
+
+/// Variables of the supervisor's own that a worker must not inherit.
+const PRIVATE: [&str; 9] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "EVONIC_STATE_DIR",
+    "EVONIC_RUNTIME_DIR",
+    LISTEN_FDS,
+    LISTEN_PID,
+    LISTEN_FDNAMES,
+    GENERATION,
+];
+
+/// How workers are started: the same for all of them, until a reload.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// The configuration file that this supervisor read, so that the worker reads the same.
+    pub config_file: Option<PathBuf>,
+    /// The folders that this supervisor uses, so that the worker uses the same.
+    pub state_dir: PathBuf,
+    /// See `state_dir`.
+    pub runtime_dir: PathBuf,
+    /// The worker's soft `RLIMIT_NOFILE`.
+    pub nofile: u64,
+    /// What happens to a worker whose supervisor dies.
+    pub on_parent_death: ParentDeath,
+    /// How descriptors are counted here.
+    pub method: Method,
+}
+
+impl Launch {
+    /// The program, for the kernel.
+    pub(super) fn program(&self) -> Result<CString, NulError> {
+        text(&self.program)
+    }
+
+    /// `evonic worker [--config FILE]`.
+    pub(super) fn arguments(&self) -> Result<Vec<CString>, NulError> {
+        let mut arguments = vec![c"evonic".to_owned(), c"worker".to_owned()];
+        if let Some(file) = &self.config_file {
+            arguments.extend([c"--config".to_owned(), text(file)?]);
+        }
+        Ok(arguments)
+    }
+
+    /// The supervisor's own environment, and what the contract adds to it.
+    pub(super) fn environment(
+        &self,
+        generation: u64,
+        predecessor: Option<u64>,
+    ) -> Result<Vec<CString>, NulError> {
+        let own: [(&str, OsString); 5] = [
+            (LISTEN_FDS, NAMES.len().to_string().into()),
+            (LISTEN_FDNAMES, NAMES.join(":").into()),
+            (GENERATION, generation.to_string().into()),
+            ("EVONIC_STATE_DIR", self.state_dir.clone().into()),
+            ("EVONIC_RUNTIME_DIR", self.runtime_dir.clone().into()),
+        ];
+        let predecessor = predecessor.map(|number| (PREDECESSOR, number.to_string().into()));
+        let inherited = env::vars_os().filter(|(name, _)| {
+            name.to_str().is_none_or(|name| !PRIVATE.contains(&name) && name != PREDECESSOR)
+        });
+        let own = own.into_iter().chain(predecessor).map(|(name, value)| (name.into(), value));
+        inherited
+            .chain(own)
+            .map(|(name, value): (OsString, OsString)| {
+                let mut entry = name.into_vec();
+                entry.push(b'=');
+                entry.extend(value.into_vec());
+                CString::new(entry)
+            })
+            .collect()
+    }
+}
+
+fn text(path: &Path) -> Result<CString, NulError> {
+    CString::new(path.as_os_str().to_owned().into_vec())
+}
