@@ -1,4 +1,4 @@
-//! Everything that the supervisor holds of one worker: six descriptors.
+//! Everything that the supervisor holds of one worker: five descriptors.
 //!
 //! pidfd, control channel, probe connection, ledger page, `/proc/PID/fd`; all closed when the
 //! [`Worker`] is dropped, which is when the process is reaped.
