@@ -104,7 +104,7 @@ impl House {
         let own = std::env::current_exe().unwrap();
         let script = format!(
             "#!/bin/sh\nSTAND_IN_ARGUMENTS=\"$0 $*\" exec '{}' --exact stand_in::stand_in \
-             --ignored --nocapture --test-threads 1 >/dev/null\n",
+             --nocapture --test-threads 1 >/dev/null\n",
             own.display()
         );
         let path = self.path("worker");

@@ -75,11 +75,11 @@ pub struct Report {
     pub descriptors: BTreeMap<u32, String>,
 }
 
-/// The worker of the other tests: started by the supervisor, never by hand.
+/// The worker of the other tests: started by the supervisor, never by hand. Without a behaviour
+/// it was called as a test of this program, and is none.
 #[test]
-#[ignore = "the stand-in itself, not a test"]
 fn stand_in() {
-    let path = env::var(BEHAVIOUR).expect("only the supervisor's worker is started so");
+    let Ok(path) = env::var(BEHAVIOUR) else { return };
     let behaviour: Behaviour =
         serde_json::from_slice(&std::fs::read(path).unwrap()).expect("written by the harness");
     Worker::take_over(behaviour).run()
