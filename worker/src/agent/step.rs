@@ -76,7 +76,7 @@ pub(super) fn next_step(standing: &Standing<'_>) -> Step {
 
 /// The calls of the last reply that have no result, in order. Results come in the order of their
 /// calls, because calls run one after the other.
-pub(super) fn unanswered(transcript: &[Item]) -> &[ToolCall] {
+fn unanswered(transcript: &[Item]) -> &[ToolCall] {
     let mut results = 0;
     for item in own_part(transcript).iter().rev() {
         match item {

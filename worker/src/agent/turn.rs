@@ -29,7 +29,7 @@ use super::{
     Bench,
     commit::{Desk, GaveUp},
     sentence,
-    step::{Standing, Step, next_step, unanswered},
+    step::{Standing, Step, next_step},
 };
 use crate::{
     domain::{Agent, EventKind, Item, Lease, Outcome, ToolCall, TurnEnd, TurnError},
@@ -135,11 +135,9 @@ impl Run {
             Step::Call(call) => self.call(call).await,
             Step::Ask => self.ask().await,
             Step::HandOver => self.hand_over().await,
-            Step::Cancel => {
-                ControlFlow::Break(self.end(TurnEnd::Cancelled, words::CANCELLED_BEFORE).await)
-            }
+            Step::Cancel => ControlFlow::Break(self.end(TurnEnd::Cancelled).await),
             Step::Complete { text } => {
-                ControlFlow::Break(self.end(TurnEnd::Completed { text }, "").await)
+                ControlFlow::Break(self.end(TurnEnd::Completed { text }).await)
             }
             Step::TooManySteps => {
                 ControlFlow::Break(self.fail(words::too_many_steps(max_steps)).await)
@@ -189,31 +187,19 @@ impl Run {
     /// Ends the turn as failed.
     async fn fail(&self, error: TurnError) -> Left {
         tracing::warn!(code = error.code, reason = error.message, "turn failed");
-        self.end(TurnEnd::Failed(error), words::FAILED_BEFORE).await
+        self.end(TurnEnd::Failed(error)).await
     }
 
-    /// Ends the turn. Calls that did not run get a result that says so, `not_run`: the transcript
-    /// stays whole for the session's next turn.
-    async fn end(&self, end: TurnEnd, not_run: &'static str) -> Left {
-        match self.try_end(end, not_run).await {
+    /// Ends the turn. The store answers the calls that did not run.
+    async fn end(&self, end: TurnEnd) -> Left {
+        match self.try_end(end).await {
             Ok(()) => Left::Ended,
             Err(gave_up) => self.give_up(gave_up).await,
         }
     }
 
-    async fn try_end(&self, end: TurnEnd, not_run: &'static str) -> Result<(), GaveUp> {
-        let outcome = match end {
-            TurnEnd::Cancelled => Outcome::Cancelled,
-            TurnEnd::Completed { .. } | TurnEnd::Failed(_) => Outcome::Error,
-        };
-        let open = unanswered(&self.transcript).to_vec();
-        let write = move |writer: &mut Writer<'_>, lease: &Lease| {
-            for call in &open {
-                writer.finish_call(lease, call, outcome, not_run.to_owned())?;
-            }
-            writer.end_turn(lease, end.clone())
-        };
-        self.desk.commit(write).await
+    async fn try_end(&self, end: TurnEnd) -> Result<(), GaveUp> {
+        self.desk.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
     }
 
     /// Commits a write of this turn; leaves the turn when that is given up.
@@ -238,7 +224,7 @@ impl Run {
         };
         tracing::error!(error, "store is broken for this turn");
         let end = TurnEnd::Failed(words::internal(error));
-        match self.try_end(end, words::FAILED_BEFORE).await {
+        match self.try_end(end).await {
             Ok(()) => Left::Ended,
             Err(GaveUp::Fenced) => Left::Fenced,
             Err(GaveUp::LetGo | GaveUp::Broken(_)) => Left::Kept,

@@ -13,9 +13,11 @@
 //! heartbeats: the supervisor counts its time, not its pulse. The first end sets the backstop; a
 //! later one can only bring it forward.
 
+mod channel;
+
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,20 +27,18 @@ use std::{
 };
 
 use evonic_shared::{
-    control::{self, DecodeError, FromWorker, MAX_PACKET_BYTES, ToWorker},
+    control::{FromWorker, ToWorker},
     exit::ExitCode,
 };
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
-use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec},
-    io::Errno,
-    net::{RecvFlags, SendFlags},
-};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::sync::mpsc;
 
+use self::channel::Received;
+pub(super) use self::channel::{Bell, Channel};
 use super::{backstop::Backstop, heart::Pulse, time::Timetable};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
@@ -62,72 +62,6 @@ pub(super) enum Order {
 
 /// Orders that may wait. There is at most one predecessor, and one end that counts.
 pub(super) const ORDERS: usize = 8;
-
-/// Wakes the control thread: an eventfd. Shared by cloning.
-#[derive(Clone, Debug)]
-pub(super) struct Bell {
-    eventfd: Arc<OwnedFd>,
-}
-
-impl Bell {
-    /// A bell. Holds one descriptor.
-    pub(super) fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self { eventfd: Arc::new(rustix::event::eventfd(0, flags)?) })
-    }
-
-    /// Rings. A bell that is rung already stays so.
-    pub(super) fn ring(&self) {
-        // Fails only when the count is full, and then it is rung.
-        let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
-    }
-
-    /// Whether it was rung since it was last asked.
-    pub(super) fn was_rung(&self) -> bool {
-        rustix::io::read(&self.eventfd, &mut [0; 8]).is_ok()
-    }
-}
-
-/// The worker's end of the channel. Any thread may send.
-#[derive(Debug)]
-pub(super) struct Channel {
-    socket: OwnedFd,
-}
-
-impl Channel {
-    /// The channel on this socket.
-    pub(super) const fn new(socket: OwnedFd) -> Self {
-        Self { socket }
-    }
-
-    /// Sends a message now. One that the supervisor has no room for is dropped: it has not read
-    /// for a hundred heartbeats, and a worker never waits for it.
-    pub(super) fn send(&self, message: &FromWorker) -> io::Result<()> {
-        let packet = control::encode(message);
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, &packet, flags));
-        sent.map(|_| ()).map_err(io::Error::from)
-    }
-
-    fn receive(&self) -> Received {
-        let mut packet = [0; MAX_PACKET_BYTES + 1];
-        let flags = RecvFlags::DONTWAIT;
-        let received =
-            rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut packet[..], flags));
-        match received {
-            Ok((_, 0)) => Received::Lost,
-            Ok((_, length)) => Received::Message(control::decode(&packet[..length])),
-            Err(Errno::AGAIN) => Received::Nothing,
-            Err(_) => Received::Lost,
-        }
-    }
-}
-
-enum Received {
-    Message(Result<ToWorker, DecodeError>),
-    Nothing,
-    Lost,
-}
 
 /// The signals that this process takes as messages.
 pub(super) fn signals() -> SigSet {
@@ -241,10 +175,10 @@ impl Listener {
         let signals = self.signals.as_fd();
         let mut wanted = vec![
             PollFd::new(&signals, PollFlags::IN),
-            PollFd::new(&self.control.bell.eventfd, PollFlags::IN),
+            PollFd::new(self.control.bell.eventfd(), PollFlags::IN),
         ];
         if !lost {
-            wanted.push(PollFd::new(&self.control.channel.socket, PollFlags::IN));
+            wanted.push(PollFd::new(self.control.channel.socket(), PollFlags::IN));
         }
         // An interrupted wait is as good as one that ended: everything is asked for anew.
         let _ = rustix::event::poll(&mut wanted, timeout.as_ref());

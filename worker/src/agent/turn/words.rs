@@ -2,10 +2,6 @@
 
 use crate::domain::TurnError;
 
-/// Result of a call that the turn's cancel came before.
-pub(super) const CANCELLED_BEFORE: &str = "Not run: the turn was cancelled before.";
-/// Result of a call that the turn's failure came before.
-pub(super) const FAILED_BEFORE: &str = "Not run: the turn failed before.";
 /// Result of a call that was dropped because it did not heed its cancel.
 pub(super) const CANCELLED_HARD: &str = "Cancelled while it ran. It did not stop by itself and was \
      cut off; what it had done until then stays done.";

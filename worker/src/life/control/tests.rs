@@ -1,5 +1,10 @@
-use evonic_shared::{control::Part, reason::Reason};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::os::fd::OwnedFd;
+
+use evonic_shared::{
+    control::{self, MAX_PACKET_BYTES, Part},
+    reason::Reason,
+};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::*;
 use crate::life::log::Reader;
