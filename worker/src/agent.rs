@@ -62,6 +62,7 @@ pub struct Bench {
 pub struct Agents {
     shared: Arc<Shared>,
     pings: mpsc::Sender<Ping>,
+    tools: Toolbox,
     tracker: TaskTracker,
 }
 
@@ -79,6 +80,8 @@ struct Shared {
     drain: CancellationToken,
     /// Patience is nearly over: what can be repeated is handed over as it is.
     let_go: CancellationToken,
+    /// Patience is over: what still runs is cut off.
+    abandoned: CancellationToken,
     /// No turn runs any more, and none will.
     drained: CancellationToken,
     handed_over: AtomicUsize,
@@ -103,6 +106,7 @@ impl Agents {
         let shared = Arc::new(Shared::new(generation));
         let tracker = TaskTracker::new();
         let (pings, asked) = mpsc::channel(PINGS);
+        let tools = bench.tools.clone();
         let background = Background::new(tracker.clone());
         let watcher = Watcher::new(Arc::clone(&shared), bench.clone(), background, predecessor);
         tracker.spawn(watcher.run());
@@ -112,7 +116,7 @@ impl Agents {
             claimer.run().await;
             drained.cancel();
         });
-        Self { shared, pings, tracker }
+        Self { shared, pings, tools, tracker }
     }
 
     /// Says that a turn was queued.
@@ -165,6 +169,15 @@ impl Agents {
         let left = self.running() + self.shared.kept.load(Ordering::Relaxed);
         (self.shared.handed_over.load(Ordering::Relaxed), left)
     }
+
+    /// Cuts off what a drain left running, and waits at most `patience` until its commands are
+    /// killed with all they started. The turns stay owned.
+    pub async fn abandon(&self, patience: Duration) {
+        self.shared.abandoned.cancel();
+        if tokio::time::timeout(patience, self.tools.idle()).await.is_err() {
+            tracing::warn!("commands that were cut off are not gone yet");
+        }
+    }
 }
 
 impl Shared {
@@ -177,6 +190,7 @@ impl Shared {
             gone_named: Notify::new(),
             drain: CancellationToken::new(),
             let_go: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
             drained: CancellationToken::new(),
             handed_over: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
@@ -227,3 +241,6 @@ pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     }
     sentence
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::{agent::Agents, handles::Budget};
 
+/// What commands that outlive the drain may take to die.
+const COMMANDS_END: Duration = Duration::from_millis(200);
 /// What the runtime may take to end its tasks; blocking work that hangs does not keep it longer.
 const RUNTIME_END: Duration = Duration::from_millis(100);
 /// The shortest pause between two reports of a high descriptor.
@@ -36,6 +38,9 @@ impl Worker {
         let (cut, (handed_over, left)) = self.runtime.block_on(async {
             tokio::join!(self.parts.server.drain(patience), self.parts.agents.drain(patience))
         });
+        if left > 0 {
+            self.runtime.block_on(self.parts.agents.abandon(COMMANDS_END));
+        }
         self.parts.store.clone().close();
         tracing::info!(
             handed_over,

@@ -67,7 +67,8 @@ impl Reader<'_> {
         )
     }
 
-    fn pending_call(&self, turn: &TurnId) -> Result<Option<PendingCall>, StoreError> {
+    /// A call that was started and has no result.
+    pub(super) fn pending_call(&self, turn: &TurnId) -> Result<Option<PendingCall>, StoreError> {
         self.first(
             "read calls",
             "SELECT call_id, name, arguments, mark FROM calls

@@ -67,7 +67,8 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &[completed])
     }
 
-    /// Commits that a call is about to run, with the mark of its processes: `tool.started`.
+    /// Commits that a call is about to run, with the mark of its processes: `tool.started`. One
+    /// that was interrupted and only reads is started again.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -81,7 +82,8 @@ impl Writer<'_> {
         self.execute(
             "start call",
             "INSERT INTO calls (turn_id, step, call_id, name, arguments, mark)
-             SELECT id, steps, ?2, ?3, ?4, ?5 FROM turns WHERE id = ?1",
+             SELECT id, steps, ?2, ?3, ?4, ?5 FROM turns WHERE id = ?1
+             ON CONFLICT (turn_id, step, call_id) DO UPDATE SET mark = excluded.mark, outcome = NULL",
             params![lease.turn_id.as_str(), call.id, call.name, call.arguments, mark],
         )?;
         let started = EventKind::ToolStarted {

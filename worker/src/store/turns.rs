@@ -128,15 +128,16 @@ impl Reader<'_> {
 }
 
 impl Writer<'_> {
-    /// Asks to cancel a turn. A queued one ends at once; of a running one the owner is told by
-    /// the returned state. An ended one stays as it is.
+    /// Asks to cancel a turn. A queued one ends at once, unless a call of it was interrupted: what
+    /// is left of that has to be killed, by who claims the turn next. Of a running one the owner
+    /// is told by the returned state. An ended one stays as it is.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub fn request_cancel(&mut self, id: &TurnId) -> Result<Turn, StoreError> {
         let turn = self.turn(id)?;
         match turn.state {
-            TurnState::Queued => {
+            TurnState::Queued if self.pending_call(id)?.is_none() => {
                 self.close_calls(&turn.session_id, id)?;
                 self.execute(
                     "cancel turn",
@@ -146,7 +147,7 @@ impl Writer<'_> {
                 )?;
                 self.add_events(&turn.session_id, id, &[EventKind::TurnCancelled {}])?;
             }
-            TurnState::Running => {
+            TurnState::Queued | TurnState::Running => {
                 let sql = "UPDATE turns SET cancel_requested = 1 WHERE id = ?1";
                 self.execute("cancel turn", sql, [id.as_str()])?;
             }

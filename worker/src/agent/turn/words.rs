@@ -17,9 +17,9 @@ pub(super) fn unknown_outcome(killed: u32) -> String {
         many => format!("{many} processes of it were still running and have been killed."),
     };
     format!(
-        "The outcome of this call is unknown: the worker that ran it died before it ended. It was \
-         not run again. {rest} It may have taken effect wholly, in part, or not at all: check \
-         before you repeat it or build on it."
+        "The outcome of this call is unknown: the worker that ran it stopped or died before it \
+         ended. It was not run again. {rest} It may have taken effect wholly, in part, or not at \
+         all: check before you repeat it or build on it."
     )
 }
 
