@@ -132,10 +132,15 @@ fn the_first_end_counts() {
     supervisor.thread.end();
 }
 
-/// A worker that lost its supervisor and does nothing about it.
+/// Set in the process that is [`orphan`].
+const ORPHAN: &str = "EVONIC_TEST_ORPHAN";
+
+/// A worker that lost its supervisor and does nothing about it; anywhere else it does nothing.
 #[test]
-#[ignore = "run by the tests of this file in a process of its own"]
 fn orphan() {
+    if std::env::var_os(ORPHAN).is_none() {
+        return;
+    }
     let mut supervisor =
         Supervisor::with_grace(Duration::from_secs(3600), Duration::from_millis(100));
     let (_, unused) = rustix::net::socketpair(
@@ -155,7 +160,8 @@ fn orphan() {
 fn an_orphan_is_ended() {
     #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "life::control::tests::orphan"])
+        .args(["--exact", "life::control::tests::orphan"])
+        .env(ORPHAN, "1")
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .status()
