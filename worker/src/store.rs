@@ -132,22 +132,26 @@ impl Store {
     ///
     /// # Errors
     /// What `f` returns, [`StoreError::Panicked`] when it panicked, [`StoreError::Overloaded`]
-    /// when the queue stayed full, and [`StoreError`] when the commit fails.
+    /// when the queue stayed full, and [`StoreError`] when the transaction is lost, with everything
+    /// in it: when its commit fails, or the disk is full.
     pub async fn write<T, F>(&self, f: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let job = |answer, place| Job::Write(Box::new(Call::new(f, answer, place)));
-        self.inner.writer.ask(job).await
+        self.inner.writer.ask(|asker| Job::Write(Box::new(Call::new(f, asker)))).await
     }
 
-    /// A round trip through the writer's queue and a read on its handle: the part's proof of life.
+    /// A round trip through the writer's queue and a read on its handle, then one through a reader
+    /// thread: the part's proof of life. Opens no handle. Where every reader thread is busy, the
+    /// end of anybody's read is proof enough. Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError`] when the writer cannot answer.
+    /// [`StoreError`] when the writer cannot answer, [`StoreError::Exhausted`] when no reader
+    /// thread came free within `store.acquire_timeout`.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.writer.ask(|answer, _place| Job::Ping(answer)).await
+        self.inner.writer.ask(Job::Ping).await?;
+        self.inner.ping_readers().await
     }
 
     /// Follows the events of one session from now on.
@@ -163,7 +167,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the writer cannot answer.
     pub async fn look_abroad(&self) -> Result<bool, StoreError> {
-        self.inner.writer.ask(|answer, _place| Job::LookAbroad(answer)).await
+        self.inner.writer.ask(Job::LookAbroad).await
     }
 
     /// Finishes queued writes, checkpoints, closes every handle and joins every thread. Blocks.
@@ -171,6 +175,29 @@ impl Store {
         self.inner.readers.close();
         self.inner.writer.close();
         self.inner.hub.close();
+    }
+}
+
+impl Inner {
+    async fn ping_readers(&self) -> Result<(), StoreError> {
+        tokio::select! {
+            biased;
+            passed = self.pass_a_reader() => passed,
+            () = self.readers.progress() => Ok(()),
+        }
+    }
+
+    async fn pass_a_reader(&self) -> Result<(), StoreError> {
+        let permit = self.budget.acquire(Kind::Sqlite, self.patience).await?;
+        let gate = Arc::clone(&self.gate);
+        let (answer, answered) = oneshot::channel();
+        self.readers.submit(Box::new(move || {
+            gate.pass();
+            drop(permit);
+            // Fails only when the caller has gone.
+            let _ = answer.send(());
+        }))?;
+        answered.await.map_err(|_| StoreError::Closed)
     }
 }
 

@@ -36,8 +36,9 @@ pub(super) struct Account {
 /// The account, locked.
 #[derive(Debug)]
 pub(super) struct Sums {
-    /// The writer's permit. It also owns what belongs to no handle: shared memory, parked.
-    permit: Permit,
+    /// The writer's permit, until it ends. It also owns what belongs to no handle: shared memory,
+    /// parked.
+    permit: Option<Permit>,
     writer: bool,
     readers: u32,
     parked: u32,
@@ -48,6 +49,7 @@ pub(super) struct Sums {
 impl Account {
     /// The account of a database that is not open yet.
     pub(super) fn new(permit: Permit) -> Self {
+        let permit = Some(permit);
         let (writer, readers, parked, tidying) = (false, 0, 0, false);
         let last_open = Instant::now();
         Self { sums: Mutex::new(Sums { permit, writer, readers, parked, last_open, tidying }) }
@@ -79,15 +81,18 @@ impl Sums {
 
     /// A handle was opened under this permit.
     pub(super) fn reader_opened(&mut self, permit: &mut Permit) {
-        permit.owns(OF_A_HANDLE, None);
         self.readers += 1;
         self.parked = self.parked.saturating_sub(1);
         self.last_open = Instant::now();
+        // In this order, so that what is taken over never counts twice.
         self.declare();
+        permit.owns(OF_A_HANDLE, None);
     }
 
-    /// A handle is about to be closed, and its permit dropped.
-    pub(super) fn reader_closing(&mut self) {
+    /// A handle is about to be closed, and its permit dropped: what will be parked is no longer
+    /// the permit's.
+    pub(super) fn reader_closing(&mut self, permit: &mut Permit) {
+        permit.owns(OF_A_HANDLE - 1, None);
         self.readers -= 1;
         self.park();
     }
@@ -110,6 +115,11 @@ impl Sums {
         self.tidying = false;
     }
 
+    /// The writer ended: its permit is given back, although clones of the store may be left.
+    pub(super) fn writer_ended(&mut self) {
+        self.permit = None;
+    }
+
     /// One handle less: its descriptor is parked, or it was the last and nothing is left.
     fn park(&mut self) {
         let others = self.writer || self.readers > 0;
@@ -120,6 +130,8 @@ impl Sums {
     fn declare(&mut self) {
         let writer = if self.writer { OF_A_HANDLE } else { 0 };
         let process = if self.writer || self.readers > 0 { OF_THE_PROCESS } else { 0 };
-        self.permit.owns(writer + process + self.parked, None);
+        if let Some(permit) = &mut self.permit {
+            permit.owns(writer + process + self.parked, None);
+        }
     }
 }

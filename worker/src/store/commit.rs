@@ -29,13 +29,34 @@ pub(super) enum Job {
     /// To write.
     Write(Box<dyn Work>),
     /// To answer, after a read.
-    Ping(oneshot::Sender<Result<(), StoreError>>),
+    Ping(Asker<()>),
     /// Whether another process wrote.
-    LookAbroad(oneshot::Sender<Result<bool, StoreError>>),
+    LookAbroad(Asker<bool>),
     /// To reopen its handle when it is quiet.
     Tidy,
     /// To end.
     Close,
+}
+
+/// Whoever waits for an answer, and the place in the queue that is taken until then.
+pub(super) struct Asker<T> {
+    answer: oneshot::Sender<Result<T, StoreError>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<T> Asker<T> {
+    /// One who waits.
+    pub(super) const fn new(
+        answer: oneshot::Sender<Result<T, StoreError>>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { answer, _place: place }
+    }
+
+    fn answer(self, result: Result<T, StoreError>) {
+        // Fails only when nobody waits any more.
+        let _ = self.answer.send(result);
+    }
 }
 
 /// A closure of [`super::Store::write`] and whoever waits for it.
@@ -54,18 +75,13 @@ pub(super) trait Work: Send {
 pub(super) struct Call<T, F> {
     closure: Option<F>,
     result: Option<Result<T, StoreError>>,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-    _place: OwnedSemaphorePermit,
+    asker: Asker<T>,
 }
 
 impl<T, F> Call<T, F> {
-    /// A call in its place of the queue.
-    pub(super) fn new(
-        closure: F,
-        answer: oneshot::Sender<Result<T, StoreError>>,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { closure: Some(closure), result: None, answer, _place: place }
+    /// A call that has not run yet.
+    pub(super) const fn new(closure: F, asker: Asker<T>) -> Self {
+        Self { closure: Some(closure), result: None, asker }
     }
 }
 
@@ -91,8 +107,7 @@ where
             (Some(Ok(value)), None) => Ok(value),
             (None, None) => Err(StoreError::Closed),
         };
-        // Fails only when the caller has gone.
-        let _ = self.answer.send(result);
+        self.asker.answer(result);
     }
 }
 
@@ -136,8 +151,8 @@ impl WriteLoop {
             };
             match job {
                 Job::Write(work) => next = self.write(work),
-                Job::Ping(answer) => drop(answer.send(self.ping())),
-                Job::LookAbroad(answer) => drop(answer.send(self.look_abroad())),
+                Job::Ping(asker) => asker.answer(self.ping()),
+                Job::LookAbroad(asker) => asker.answer(self.look_abroad()),
                 Job::Tidy => self.tidy_at = Some(Instant::now() + QUIET),
                 Job::Close => return,
             }

@@ -33,7 +33,7 @@ const EVERY: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;
                      PRAGMA temp_store = MEMORY;";
 
 /// What a reader's handle is told beside: it cannot write, and sees one state of the database
-/// from here to its end.
+/// from its first statement to its end.
 const READER: &str = "PRAGMA query_only = ON; BEGIN;";
 
 /// The writer's statements, prepared once each.
@@ -66,6 +66,11 @@ impl Gate {
         Ok(Arc::new(Self { path, busy_timeout, budget, account, writer }))
     }
 
+    /// Returns when no handle is being opened or closed.
+    pub(super) fn pass(&self) {
+        drop(self.account.lock());
+    }
+
     /// Opens a handle to read with, under a permit that is given back with it.
     pub(super) fn open_reader(
         self: &Arc<Self>,
@@ -96,8 +101,8 @@ impl Gate {
     fn keep_one(&self, sums: &mut Sums) -> Result<(), StoreError> {
         // Without a free permit a reader is about to open one anyway.
         if let Ok(permit) = self.budget.try_acquire(Kind::Sqlite) {
-            let spare = self.open_held(sums, permit)?;
-            sums.reader_closing();
+            let mut spare = self.open_held(sums, permit)?;
+            sums.reader_closing(spare.permit_mut());
             drop(spare);
         }
         Ok(())
@@ -117,7 +122,10 @@ impl Gate {
     }
 
     fn cannot(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::Open { path: self.path.clone(), source }
+        match StoreError::from_sqlite("open", source) {
+            StoreError::Sql { source, .. } => StoreError::Open { path: self.path.clone(), source },
+            sorted => sorted,
+        }
     }
 }
 
@@ -140,8 +148,9 @@ impl Deref for ReaderHandle {
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
         let mut sums = self.gate.account.lock();
-        sums.reader_closing();
-        self.held = None;
+        if let Some(mut held) = self.held.take() {
+            sums.reader_closing(held.permit_mut());
+        }
         if sums.wants_tidying() {
             // Fails only when the writer has ended, and its handle with it.
             let _ = self.gate.writer.send(Job::Tidy);
@@ -220,6 +229,8 @@ impl WriterHandle {
 impl Drop for WriterHandle {
     fn drop(&mut self) {
         let gate = Arc::clone(&self.gate);
-        self.close(&mut gate.account.lock());
+        let mut sums = gate.account.lock();
+        self.close(&mut sums);
+        sums.writer_ended();
     }
 }

@@ -10,6 +10,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use tokio::sync::Notify;
+
 use crate::store::StoreError;
 
 /// One read, its permit included. Does not unwind.
@@ -26,6 +28,7 @@ pub(super) struct ReadPool {
 struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    done: Notify,
 }
 
 #[derive(Default)]
@@ -62,6 +65,11 @@ impl ReadPool {
         Ok(())
     }
 
+    /// Returns when a job ends after it was first polled. Cancel safe.
+    pub(super) async fn progress(&self) {
+        self.queue.done.notified().await;
+    }
+
     /// Finishes the jobs that were handed over and joins the threads. Again: does nothing.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
@@ -85,6 +93,7 @@ impl Queue {
     fn work(&self) {
         while let Some(job) = self.next() {
             job();
+            self.done.notify_waiters();
         }
     }
 

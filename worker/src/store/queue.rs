@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::store::{
     StoreError,
-    commit::{Job, WriteLoop},
+    commit::{Asker, Job, WriteLoop},
     pool::join,
 };
 
@@ -49,19 +49,15 @@ impl WriteQueue {
         Ok(Self { jobs, places, size, patience, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Queues the job that `job` makes of a way to answer and a place in the queue, and waits for
-    /// the answer.
-    pub(super) async fn ask<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>, OwnedSemaphorePermit) -> Job,
-    ) -> Result<T, StoreError> {
+    /// Queues the job that `job` makes of whom to answer, and waits for the answer.
+    pub(super) async fn ask<T>(&self, job: impl FnOnce(Asker<T>) -> Job) -> Result<T, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned();
         let place = tokio::time::timeout(self.patience, place)
             .await
             .map_err(|_| StoreError::Overloaded { waiting: self.size, retry_after: RETRY_AFTER })?
             .map_err(|_| StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(job(answer, place)).map_err(|_| StoreError::Closed)?;
+        self.jobs.send(job(Asker::new(answer, place))).map_err(|_| StoreError::Closed)?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
