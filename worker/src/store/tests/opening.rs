@@ -1,140 +1,152 @@
-//! What is opened, how, and what is refused.
+//! What a handle is told, and which files are refused.
 
 use rusqlite::Connection;
 
 use super::*;
 
-/// Opens the file past the gate: only while no store of this process has it open.
-#[expect(clippy::disallowed_methods, reason = "prepares files that the gate must refuse")]
-fn outside(path: &std::path::Path) -> Connection {
-    Connection::open(path).unwrap()
+fn pragma<T: rusqlite::types::FromSql>(reader: &Reader<'_>, name: &str) -> T {
+    reader.connection().pragma_query_value(None, name, |row| row.get(0)).unwrap()
 }
 
-fn open(path: &std::path::Path) -> Result<Store, StoreError> {
-    Store::open(path, &SETTINGS, budget(9))
+fn settings_of(reader: &Reader<'_>) -> Vec<(&'static str, i64)> {
+    ["foreign_keys", "synchronous", "temp_store", "busy_timeout", "query_only"]
+        .map(|name| (name, pragma(reader, name)))
+        .to_vec()
 }
 
-#[tokio::test]
-async fn every_handle_is_durable_and_checks_references() {
-    let rig = Rig::new();
-    let pragmas = |connection: &Connection| {
-        let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get(0));
-        let mode: String = mode.unwrap();
-        let names = ["synchronous", "foreign_keys", "busy_timeout", "temp_store", "query_only"];
-        (mode, names.map(|name| number(name).unwrap()))
-    };
-    let read = rig.store.read(move |reader| Ok(pragmas(reader.connection()))).await.unwrap();
-    assert_eq!(read, ("wal".to_owned(), [2, 1, 5_000, 2, 1]));
-    let write = rig.store.write(move |writer| Ok(pragmas(writer.connection()))).await.unwrap();
-    assert_eq!(write, ("wal".to_owned(), [2, 1, 5_000, 2, 0]));
-}
-
-#[tokio::test]
-async fn sqlite_is_compiled_for_threads() {
-    let rig = Rig::new();
-    let list = |reader: &crate::store::Reader<'_>| {
-        reader.all("options", "PRAGMA compile_options", [], |row| row.get::<_, String>(0))
-    };
-    let options = rig.store.read(move |reader| list(reader)).await.unwrap();
-    assert!(options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()), "{options:?}");
-    assert!(options.contains(&"THREADSAFE=1".to_owned()), "{options:?}");
-}
-
-#[tokio::test]
-async fn a_reader_cannot_write() {
-    let rig = Rig::new();
-    let sql = "DELETE FROM agents";
-    let refused = rig.store.read(move |reader| reader.first("cheat", sql, [], |_| Ok(()))).await;
-    assert!(matches!(refused, Err(StoreError::Sql { .. })), "{refused:?}");
-}
-
-#[tokio::test]
-async fn a_fresh_database_has_the_runbook_agent_and_keeps_it_once() {
-    let folder = tempfile::tempdir().unwrap();
+#[test]
+fn every_handle_is_told_the_same() {
+    let mut house = House::new();
     for _ in 0..2 {
-        let store = open(&path(&folder)).unwrap();
-        let agents = store.read(|reader| reader.agents(&page(10))).await.unwrap().data;
-        assert_eq!(agents.len(), 1);
-        let agent = &agents[0];
-        assert_eq!((agent.name.as_str(), agent.model.as_str()), ("runbook", "runbook"));
-        assert_eq!((agent.instructions.as_str(), &agent.tools), ("", &None));
-        store.close();
+        let (writer, its_mode) = house
+            .write(|writer| Ok((settings_of(writer), pragma::<String>(writer, "journal_mode"))));
+        let (reader, mode) = house
+            .read(|reader| Ok((settings_of(reader), pragma::<String>(reader, "journal_mode"))));
+        assert_eq!((mode.as_str(), its_mode.as_str()), ("wal", "wal"));
+        let every = [("foreign_keys", 1), ("synchronous", 2), ("temp_store", 2)];
+        assert_eq!(writer[..3], every);
+        assert_eq!(reader[..3], every);
+        assert_eq!(writer[3..], [("busy_timeout", 5_000), ("query_only", 0)]);
+        assert_eq!(reader[3..], [("busy_timeout", 5_000), ("query_only", 1)]);
+        house.reopen();
     }
 }
 
 #[test]
-fn closing_leaves_one_file_of_the_latest_version() {
-    let folder = tempfile::tempdir().unwrap();
-    open(&path(&folder)).unwrap().close();
-    let files = std::fs::read_dir(folder.path()).unwrap();
-    let files: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(files, ["evonic.db"]);
-    let connection = outside(&path(&folder));
-    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-    assert_eq!(number("user_version").unwrap(), 1);
-    assert_eq!(number("application_id").unwrap().to_be_bytes(), *b"evon");
+fn sqlite_is_built_as_it_was_measured() {
+    let house = House::new();
+    let options: Vec<String> = house.read(|reader| {
+        reader.all("options", "SELECT compile_options FROM pragma_compile_options", [], |row| {
+            row.get(0)
+        })
+    });
+    for wanted in
+        ["DEFAULT_MEMSTATUS=0", "THREADSAFE=1", "OMIT_LOAD_EXTENSION", "DEFAULT_FOREIGN_KEYS"]
+    {
+        assert!(options.iter().any(|option| option == wanted), "{wanted}: {options:?}");
+    }
+    assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
 }
 
 #[test]
-fn a_later_version_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    open(&path(&folder)).unwrap().close();
-    outside(&path(&folder)).pragma_update(None, "user_version", 2).unwrap();
-    let before = std::fs::read(path(&folder)).unwrap();
-    let refused = open(&path(&folder)).unwrap_err();
-    assert!(matches!(refused, StoreError::Newer { found: 2, known: 1, .. }), "{refused:?}");
-    assert_eq!(std::fs::read(path(&folder)).unwrap(), before);
+fn a_reader_cannot_write_and_sees_one_state() {
+    let house = House::new();
+    let write = house
+        .try_read(|reader| reader.one("write", "DELETE FROM agents RETURNING 1", [], |_| Ok(())));
+    assert!(matches!(write, Err(StoreError::Sql { .. })), "{write:?}");
+
+    let store = house.store.clone();
+    let runtime = house.runtime.handle().clone();
+    let (before, after) = house.read(move |reader| {
+        let count = || reader.sessions(None, &WHOLE).map(|page| page.data.len());
+        let before = count()?;
+        runtime.block_on(store.write(|writer| writer.create_session(new_session("runbook"))))?;
+        Ok((before, count()?))
+    });
+    assert_eq!((before, after), (0, 0));
+    let all = house.read(|reader| reader.sessions(None, &WHOLE));
+    assert_eq!(all.data.len(), 1);
 }
 
 #[test]
-fn a_database_of_another_program_is_refused_and_left_alone() {
-    let prepared = [
-        "CREATE TABLE theirs (id INTEGER)",
-        "PRAGMA application_id = 7",
-        "PRAGMA user_version = 3",
-    ];
-    for sql in prepared {
-        let folder = tempfile::tempdir().unwrap();
-        outside(&path(&folder)).execute_batch(sql).unwrap();
-        let before = std::fs::read(path(&folder)).unwrap();
-        let refused = open(&path(&folder)).unwrap_err();
-        assert!(matches!(refused, StoreError::Alien { .. }), "{sql}: {refused:?}");
-        assert_eq!(std::fs::read(path(&folder)).unwrap(), before, "{sql}");
+fn what_was_written_is_there_again() {
+    let mut house = House::new();
+    let session = house.session();
+    house.reopen();
+    let id = session.id.clone();
+    assert_eq!(house.read(move |reader| reader.session(&id)), session);
+    let agents = house.read(|reader| reader.agents(&WHOLE)).data;
+    assert_eq!(agents.len(), 1, "the schema is made once");
+    let Agent { name, model, instructions, tools, .. } = &agents[0];
+    assert_eq!((name.as_str(), model.as_str()), ("runbook", "runbook"));
+    assert_eq!((instructions.as_str(), tools), ("", &None));
+    let (mark, version) = house.read(|reader| {
+        Ok((pragma::<i32>(reader, "application_id"), pragma::<i32>(reader, "user_version")))
+    });
+    assert_eq!((mark.to_be_bytes(), version), (*b"evon", 1));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file that another program made")]
+fn made_by_another(statements: &str) -> (tempfile::TempDir, StoreError) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_in(folder.path());
+    Connection::open(&path).unwrap().execute_batch(statements).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let budget = budget(HANDLES);
+    let refusal = Store::open(&path, &SETTINGS, budget.clone()).unwrap_err();
+    assert_eq!(std::fs::read(&path).unwrap(), before, "a refused file is left as it is");
+    let usage = budget.usage().into_iter().find(|usage| usage.kind == Kind::Sqlite).unwrap();
+    assert_eq!((usage.permits, usage.descriptors), (0, 0));
+    (folder, refusal)
+}
+
+#[test]
+fn a_later_version_is_refused() {
+    let mark = i32::from_be_bytes(*b"evon");
+    let (_folder, refusal) =
+        made_by_another(&format!("PRAGMA application_id = {mark}; PRAGMA user_version = 99;"));
+    match refusal {
+        StoreError::Newer { found: 99, known: 1, .. } => {}
+        other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn what_is_no_database_or_cannot_be_made_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(path(&folder), [b'x'; 5_000]).unwrap();
-    let refused = open(&path(&folder)).unwrap_err();
-    assert!(matches!(refused, StoreError::Open { .. }), "{refused:?}");
-    let refused = open(&folder.path().join("missing").join("evonic.db")).unwrap_err();
-    assert!(matches!(refused, StoreError::Open { .. }), "{refused:?}");
+fn a_file_of_another_program_is_refused() {
+    for made in [
+        "CREATE TABLE notes (text TEXT)",
+        "PRAGMA application_id = 7; CREATE TABLE notes (text TEXT)",
+        "PRAGMA user_version = 1; CREATE TABLE notes (text TEXT)",
+        "PRAGMA user_version = -1",
+    ] {
+        let (_folder, refusal) = made_by_another(made);
+        assert!(matches!(refusal, StoreError::Alien { .. }), "{made}: {refusal:?}");
+    }
 }
 
 #[test]
-fn a_refused_store_leaves_no_descriptor_and_no_permit() {
+fn what_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(path(&folder), [b'x'; 5_000]).unwrap();
-    let budget = budget(9);
-    Store::open(&path(&folder), &SETTINGS, budget.clone()).unwrap_err();
-    let usage = budget.usage()[Kind::Sqlite.slot()];
-    assert_eq!((usage.descriptors, usage.permits), (0, 0));
+    let path = path_in(folder.path());
+    std::fs::write(&path, "this is a text and not a database ".repeat(100)).unwrap();
+    let refusal = Store::open(&path, &SETTINGS, budget(HANDLES)).unwrap_err();
+    assert!(
+        matches!(&refusal, StoreError::Open { path: told, .. } if *told == path),
+        "{refusal:?}"
+    );
+
+    let missing = folder.path().join("no").join("such").join("folder");
+    let refusal = Store::open(&missing, &SETTINGS, budget(HANDLES)).unwrap_err();
+    assert!(matches!(refusal, StoreError::Open { .. }), "{refusal:?}");
 }
 
-#[tokio::test]
-async fn a_closed_store_says_so() {
-    let rig = Rig::new();
-    let session = rig.session().await.id;
-    let mut followed = rig.store.subscribe(&session);
-    rig.store.clone().close();
-    assert!(matches!(rig.store.ping().await, Err(StoreError::Closed)));
-    let read = rig.store.read(|reader| reader.backlog()).await;
-    assert!(matches!(read, Err(StoreError::Closed)), "{read:?}");
-    let write = rig.store.write(|_| Ok(())).await;
-    assert!(matches!(write, Err(StoreError::Closed)), "{write:?}");
-    assert!(followed.next().await.is_none());
-    assert!(rig.store.subscribe(&session).next().await.is_none());
+#[test]
+fn the_writer_needs_a_permit() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = budget(2);
+    let permits = [(); 2].map(|()| budget.try_acquire(Kind::Sqlite).unwrap());
+    let refusal = Store::open(&path_in(folder.path()), &SETTINGS, budget.clone()).unwrap_err();
+    assert!(matches!(refusal, StoreError::Exhausted(_)), "{refusal:?}");
+    assert!(!path_in(folder.path()).exists(), "nothing is opened without a permit");
+    drop(permits);
 }

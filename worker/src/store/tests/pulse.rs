@@ -1,0 +1,68 @@
+//! The proof of life.
+
+use super::*;
+
+#[test]
+fn an_idle_store_answers_and_opens_nothing_for_it() {
+    let house = House::new();
+    let before = house.usage();
+    for _ in 0..100 {
+        house.wait(house.store.ping()).unwrap();
+    }
+    let after = house.usage();
+    assert_eq!((after.descriptors, after.peak), (before.descriptors, before.peak));
+}
+
+#[test]
+fn a_busy_writer_is_waited_for() {
+    let house = House::new();
+    let hold = house.hold_the_writer();
+    let store = house.store.clone();
+    let ping = house.runtime.spawn(async move { store.ping().await });
+    house.wait(house.store.read(|reader| reader.backlog())).unwrap();
+    assert!(!ping.is_finished());
+    house.ends(hold).unwrap();
+    house.wait(ping).unwrap().unwrap();
+}
+
+#[test]
+fn readers_that_all_hang_are_no_proof() {
+    let patience = Duration::from_millis(50);
+    let house = House::with(&config::Store { acquire_timeout: patience, ..SETTINGS }, 4);
+    let mut holds: Vec<_> = (0..2).map(|_| house.hold_a_reader()).collect();
+    house.wait(house.store.ping()).unwrap();
+    holds.push(house.hold_a_reader());
+    let refusal = house.wait(house.store.ping()).unwrap_err();
+    assert!(matches!(refusal, StoreError::Exhausted(_)), "{refusal:?}");
+    holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
+    house.wait(house.store.ping()).unwrap();
+}
+
+/// More reads wait than could be done within the ping's patience; every end of one proves life.
+#[test]
+fn busy_readers_are_proof_enough() {
+    let house = House::with(&SETTINGS, 2);
+    let hold = house.hold_a_reader();
+    let store = house.store.clone();
+    // Before the ping in the line of those who want a permit, and it stays on the only thread.
+    let (release, released) = mpsc::channel::<()>();
+    let second = async move {
+        let read = move |_: &Reader<'_>| {
+            let _ = released.recv();
+            Ok(())
+        };
+        store.read(read).await
+    };
+    let mut second = std::pin::pin!(second);
+    let mut ping = std::pin::pin!(house.store.ping());
+    house.wait(async {
+        assert!(futures_util::poll!(&mut second).is_pending());
+        // To the readers' queue, where it waits.
+        let pause = tokio::time::timeout(Duration::from_millis(50), &mut ping).await;
+        assert!(pause.is_err(), "{pause:?}");
+    });
+    house.ends(hold).unwrap();
+    house.wait(&mut ping).unwrap();
+    drop(release);
+    house.wait(&mut second).unwrap();
+}
