@@ -129,8 +129,8 @@ pub(super) struct ConfigOptions {
     /// Only say whether the configuration is sound; print everything that is wrong with it
     #[arg(long)]
     pub(super) check: bool,
-    /// Print docs/configuration.md
-    #[arg(long, hide = true, conflicts_with_all = ["check", "json"])]
+    /// Print every key with its meaning, as docs/configuration.md has it
+    #[arg(long, conflicts_with_all = ["check", "json"])]
     pub(super) markdown: bool,
 }
 
