@@ -1,7 +1,7 @@
 //! Any order of what several workers do: one owner a turn, one running turn a session, no gaps,
 //! and every accepted message ends exactly once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ enum Deed {
     Post { session: usize },
     Claim { generation: u64 },
     Append { lease: usize },
-    Step { lease: usize },
+    Step { lease: usize, finished: bool },
     HandOver { lease: usize },
     End { lease: usize, how: u8 },
     TakeOver { generation: u64 },
@@ -29,7 +29,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (0..SESSIONS).prop_map(|session| Deed::Post { session }),
         6 => (1..=GENERATIONS).prop_map(|generation| Deed::Claim { generation }),
         2 => any.prop_map(|lease| Deed::Append { lease }),
-        3 => any.prop_map(|lease| Deed::Step { lease }),
+        3 => (any, prop::bool::ANY).prop_map(|(lease, finished)| Deed::Step { lease, finished }),
         2 => any.prop_map(|lease| Deed::HandOver { lease }),
         4 => (any, 0..3_u8).prop_map(|(lease, how)| Deed::End { lease, how }),
         2 => (1..=GENERATIONS).prop_map(|generation| Deed::TakeOver { generation }),
@@ -45,6 +45,8 @@ struct Model {
     turns: Vec<(TurnId, SessionId, Option<State>)>,
     /// Every lease ever given, also stale ones: workers that do not know yet.
     leases: Vec<Lease>,
+    /// Turns with a call that was started and has no result.
+    begun: HashSet<TurnId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,8 @@ fn end(how: u8) -> TurnEnd {
     }
 }
 
-/// Writes under a lease: it stands exactly when the lease's generation runs the turn.
+/// Writes under a lease: it stands exactly when the lease's generation runs the turn, which is
+/// then returned.
 fn leased(
     house: &House,
     model: &mut Model,
@@ -93,8 +96,8 @@ fn leased(
     then: Option<State>,
     write: impl FnOnce(&mut Writer<'_>, &Lease) -> Result<(), StoreError> + Send + 'static,
     keeps: bool,
-) {
-    let Some(lease) = pick(&model.leases, number) else { return };
+) -> Option<TurnId> {
+    let lease = pick(&model.leases, number)?;
     let own = lease.clone();
     let result = house.try_write(move |writer| write(writer, &own));
     let state = model.state(&lease.turn_id);
@@ -103,8 +106,10 @@ fn leased(
         if !keeps {
             *state = then;
         }
+        Some(lease.turn_id)
     } else {
         assert!(matches!(result, Err(StoreError::Fenced)), "{result:?}");
+        None
     }
 }
 
@@ -128,12 +133,17 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
                 |writer: &mut Writer<'_>, lease: &Lease| writer.append(lease, vec![delta("x")]);
             leased(house, model, lease, None, append, true);
         }
-        Deed::Step { lease } => {
-            let step = |writer: &mut Writer<'_>, lease: &Lease| {
+        Deed::Step { lease, finished } => {
+            let step = move |writer: &mut Writer<'_>, lease: &Lease| {
                 writer.record_reply(lease, String::new(), vec![call("c")], Usage::default())?;
-                writer.start_call(lease, &call("c"), "mark")
+                writer.start_call(lease, &call("c"), "mark")?;
+                if finished {
+                    writer.finish_call(lease, &call("c"), Outcome::Ok, String::new())?;
+                }
+                Ok(())
             };
-            leased(house, model, lease, None, step, true);
+            let stands = leased(house, model, lease, None, step, true);
+            model.begun.extend(stands.filter(|_| !finished));
         }
         Deed::HandOver { lease } => {
             let hand_over = |writer: &mut Writer<'_>, lease: &Lease| writer.hand_over(lease);
@@ -159,8 +169,10 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             let Some((turn, ..)) = pick(&model.turns, turn) else { return };
             let id = turn.clone();
             house.write(move |writer| writer.request_cancel(&id));
+            // What an interrupted call left is killed by who claims the turn next.
+            let begun = model.begun.contains(&turn);
             let state = model.state(&turn);
-            if *state == Some(State::Queued) {
+            if *state == Some(State::Queued) && !begun {
                 *state = None;
             }
         }

@@ -255,3 +255,39 @@ fn a_cancel_depends_on_where_the_turn_is() {
     let late = cancel(&id).unwrap();
     assert_eq!((late.state, late.cancel_requested), (TurnState::Completed, false));
 }
+
+/// What an interrupted call left running is killed by who claims the turn next; so it is not
+/// ended before.
+#[test]
+fn a_cancel_of_an_interrupted_turn_waits_for_its_next_owner() {
+    let house = House::new();
+    let lease = house.running(1).lease;
+    let own = lease.clone();
+    house.write(move |writer| {
+        writer.record_reply(&own, String::new(), vec![call("c")], Usage::default())?;
+        writer.start_call(&own, &call("c"), "mark")
+    });
+    house.write(|writer| writer.take_over(1));
+    let id = lease.turn_id.clone();
+    let asked = house.write(move |writer| writer.request_cancel(&id));
+    assert_eq!((asked.state, asked.cancel_requested), (TurnState::Queued, true));
+    let claimed = house.claim(2).unwrap();
+    assert!(claimed.turn.cancel_requested && claimed.interrupted.is_some(), "{claimed:?}");
+}
+
+/// A call that only reads is run again where it was interrupted, under its new owner's mark.
+#[test]
+fn an_interrupted_call_can_be_started_again() {
+    let house = House::new();
+    let lease = house.running(1).lease;
+    house.write(move |writer| {
+        writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
+        writer.start_call(&lease, &call("c"), "old")
+    });
+    house.write(|writer| writer.take_over(1));
+    let lease = house.claim(2).unwrap().lease;
+    house.write(move |writer| writer.start_call(&lease, &call("c"), "new"));
+    house.write(|writer| writer.take_over(2));
+    let pending = PendingCall { call: call("c"), mark: "new".to_owned() };
+    assert_eq!(house.claim(3).unwrap().interrupted, Some(pending));
+}

@@ -85,7 +85,8 @@ fn an_end_closes_open_calls() {
             writer.record_reply(&own, String::new(), calls, USAGE)?;
             writer.start_call(&own, &call("done"), "mark")?;
             writer.finish_call(&own, &call("done"), Outcome::Ok, "fine".to_owned())?;
-            writer.start_call(&own, &call("begun"), "mark")
+            // A queued turn with a call that was begun does not end at once.
+            if queued { Ok(()) } else { writer.start_call(&own, &call("begun"), "mark") }
         });
         let own = lease.clone();
         if queued {
