@@ -9,7 +9,7 @@ use super::{
 
 fn environment(variables: &[(&str, &str)], uid: u32) -> Environment {
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
-    Environment::new(variables, uid, PathBuf::from("/work"))
+    Environment::new(variables, uid, PathBuf::from("/srv"))
 }
 
 fn resolve(text: &str) -> Result<Resolved, Faults> {
@@ -148,10 +148,10 @@ fn variables_override_the_file_and_say_so() {
         format!("{} {}", entry.value.as_deref().unwrap_or("none"), entry.origin)
     };
     assert_eq!(told("listen"), "\"127.0.0.1:0\" $EVONIC_LISTEN");
-    assert_eq!(told("state_dir"), "\"/work/state\" $EVONIC_STATE_DIR");
-    assert_eq!(told("runtime_dir"), "\"/work/etc/run\" etc/evonic.toml:3");
+    assert_eq!(told("state_dir"), "\"/srv/state\" $EVONIC_STATE_DIR");
+    assert_eq!(told("runtime_dir"), "\"/srv/etc/run\" etc/evonic.toml:3");
     assert_eq!(told("log"), "\"debug\" etc/evonic.toml:2");
-    assert_eq!(told("workplace.root"), "\"/work/state/workplace\" default");
+    assert_eq!(told("workplace.root"), "\"/srv/state/workplace\" default");
 }
 
 #[test]
