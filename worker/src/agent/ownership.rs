@@ -1,6 +1,6 @@
 //! Ownership of turns by a kernel lock that dies with the process.
 //!
-//! A lock file is made and locked under a name of its own, `N.lock.new`, and only then linked to
+//! A lock file is made and locked under a name of its own, `N.lock.new`, and only then renamed to
 //! `N.lock`. So a file under its final name has been locked for as long as its worker lives: who
 //! finds it free knows that the worker is dead, and may remove it without a race against one that
 //! is just starting.
@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FlockOperation, Mode, OFlags},
+    fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -51,7 +51,7 @@ impl Generation {
             if !Self::is_dead(folder, number)? {
                 return Err(fault(Errno::WOULDBLOCK));
             }
-            match link_locked(folder, number) {
+            match make_locked(folder, number) {
                 Ok(lock) => {
                     return Ok(Self { number, folder: folder.to_path_buf(), _lock: lock });
                 }
@@ -130,16 +130,22 @@ fn new_path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number}.lock.new"))
 }
 
-fn link_locked(folder: &Path, number: u64) -> Result<OwnedFd, Errno> {
+fn make_locked(folder: &Path, number: u64) -> Result<OwnedFd, Errno> {
     let (path, new) = (path_of(folder, number), new_path_of(folder, number));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let lock = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o640))?;
     // Waits for nobody but a sweeper that is about to remove the file, or for another process of
-    // the same generation that is about to link it: both within microseconds.
+    // the same generation that is about to rename it: both within microseconds.
     rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockExclusive))?;
-    rustix::fs::link(&new, &path)?;
-    remove(&new)?;
-    // What was linked is another process's file if one of the same generation came in between.
+    match rustix::fs::renameat_with(CWD, &new, CWD, &path, RenameFlags::NOREPLACE) {
+        // Some file systems cannot rename without replacing; all that can lock know links.
+        Err(Errno::INVAL) => {
+            rustix::fs::link(&new, &path)?;
+            remove(&new)?;
+        }
+        renamed => renamed?,
+    }
+    // What was renamed is another process's file if one of the same generation came in between.
     if is_at(&lock, &path)? { Ok(lock) } else { Err(Errno::WOULDBLOCK) }
 }
 
