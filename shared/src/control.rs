@@ -34,7 +34,8 @@ pub const MAX_PACKET_BYTES: usize = 16 * 1024;
 pub enum Part {
     /// A request went through the real router and came back.
     Http,
-    /// A write went through the real writer's queue and was committed or found nothing to do.
+    /// A question went through the real writer's queue and was answered from its handle, and one
+    /// went through a reader's thread.
     Store,
     /// The queue of turns answered between two turns, and its claimer is alive.
     Agents,

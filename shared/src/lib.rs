@@ -14,7 +14,8 @@
 //! # Invariants
 //! - `shared` performs no I/O: it turns bytes into types and back.
 //! - Decoders never panic, whatever bytes they are given, and bound what they accept.
-//! - A wire type changes only together with its snapshot and its version.
+//! - A wire type whose meaning changes raises its version: [`control::PROTOCOL`],
+//!   [`status::FORMAT`].
 
 pub mod config;
 pub mod control;

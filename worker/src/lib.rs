@@ -15,7 +15,8 @@
 //! | [`console`] | the operator's command line |
 //!
 //! # Invariants
-//! - No descriptor is opened outside the gates named in [`handles`]; none without a permit.
+//! - A descriptor that load can multiply is opened only by the gates named in [`handles`], under a
+//!   permit.
 //! - `domain` knows no database, no HTTP and no clock. SQL stands nowhere but in `store`.
 //! - `http` runs no agent work: it writes what was asked to the store and wakes the queue.
 //! - `agent` never writes a turn it does not own: every write names its generation.
