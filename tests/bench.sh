@@ -8,7 +8,7 @@ programs=${CARGO_TARGET_DIR:-target}/dist
 
 point() {
 	EVONIC_FULL=1 EVONIC_PROGRAMS=$programs \
-		cargo test --locked -p evonic-tests --test pair -- --test-threads=1 --nocapture "$@"
+		cargo test --locked --workspace --test pair -- --test-threads=1 --nocapture "$@"
 }
 
 stage "install" need runsv runit

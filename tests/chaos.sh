@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . tests/stages.sh
 
 point() {
-	EVONIC_FULL=1 cargo test --locked -p evonic-tests --test pair -- --test-threads=1 --nocapture "$@"
+	EVONIC_FULL=1 cargo test --locked --workspace --test pair -- --test-threads=1 --nocapture "$@"
 }
 
 stage "build" cargo build --locked --workspace --bins

@@ -14,13 +14,16 @@ dependencies() {
 	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 
-end_to_end() {
-	# One at a time: each starts a pair of its own and looks at the clock.
-	cargo test --locked -p evonic-tests --no-fail-fast -- --test-threads=1 --nocapture
-}
+# Always the whole workspace, so that every stage builds with the same features, and once.
 
 units() {
-	cargo test --locked -p evonic-shared -p evonic -p evonic-supervisor --no-fail-fast
+	cargo test --locked --workspace --no-fail-fast --lib --bins --test supervise
+}
+
+end_to_end() {
+	# One at a time: each starts a pair of its own and looks at the clock.
+	cargo test --locked --workspace --no-fail-fast --test bring_up --test cli --test documents \
+		--test pair --test supervisor --test systemd -- --test-threads=1 --nocapture
 }
 
 documentation() {
