@@ -16,14 +16,26 @@ dependencies() {
 
 # Always the whole workspace, so that every stage builds with the same features, and once.
 
+# targets FILE...: the arguments of cargo that name these test files and folders.
+targets() {
+	for file in "$@"; do
+		[ ! -e "$file" ] || printf -- '--test %s ' "$(basename "$file" .rs)"
+	done
+}
+
 units() {
-	cargo test --locked --workspace --no-fail-fast --lib --bins --test supervise
+	cargo test --locked --workspace --no-fail-fast --lib --bins \
+		$(targets supervisor/tests/* worker/tests/* shared/tests/*)
+}
+
+examples() {
+	cargo test --locked --workspace --no-fail-fast --doc
 }
 
 end_to_end() {
 	# One at a time: each starts a pair of its own and looks at the clock.
-	cargo test --locked --workspace --no-fail-fast --test bring_up --test cli --test documents \
-		--test pair --test supervisor --test systemd -- --test-threads=1 --nocapture
+	cargo test --locked --workspace --no-fail-fast $(targets tests/tests/*) \
+		-- --test-threads=1 --nocapture
 }
 
 documentation() {
@@ -38,5 +50,6 @@ stage "documentation builds" documentation
 stage "build" cargo build --locked --workspace --all-targets --quiet
 stage "build of make run" make --no-print-directory build
 stage "unit and property tests" units
+stage "examples in the documentation" examples
 stage "end-to-end tests" end_to_end
 finish
