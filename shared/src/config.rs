@@ -76,7 +76,7 @@ section! {
         /// `[http]`.
         http: Http = Http::read(reader, "http", supervisor.grace);
         /// `[store]`.
-        store: Store = Store::read(reader, "store");
+        store: Store = Store::read(reader, "store", supervisor.heartbeat_timeout);
         /// `[agents]`.
         agents: Agents = Agents::read(reader, "agents");
         /// `[tools]`.

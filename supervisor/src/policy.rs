@@ -89,6 +89,7 @@ mod worker;
 pub use action::{Action, Record};
 pub use event::Event;
 pub use settings::Settings;
+pub use transitions::is_credible;
 pub use view::View;
 
 use self::{

@@ -26,6 +26,7 @@ use crate::{
     control::Control,
     fd_watch::FdWatch,
     ledger::Ledger,
+    policy::is_credible,
     probe::Probe,
     sockets::Sockets,
     sys::Plan,
@@ -77,8 +78,8 @@ pub enum HelloError {
         /// Its version.
         theirs: u32,
     },
-    /// It took the generation of another worker. One that is below the proposed one is the
-    /// policy's to judge.
+    /// It took the generation of another worker. One that is not credible is the policy's to
+    /// judge.
     #[error("it took generation {taken}, which another worker has")]
     Generation {
         /// What it took.
@@ -235,7 +236,9 @@ impl Worker {
         }
         let budget = budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
         self.phase = Phase::Known;
-        self.generation = generation.max(self.proposed);
+        if is_credible(self.proposed, generation) {
+            self.generation = generation;
+        }
         self.introduction = Some(Introduction { version, kinds, budget });
         Ok(budget)
     }

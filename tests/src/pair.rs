@@ -54,6 +54,20 @@ pub struct Options {
     pub fault: Option<Plan>,
     /// The supervisor's `RLIMIT_NOFILE`, soft and hard.
     pub limit: Option<u64>,
+    /// Where standard error goes.
+    pub log: LogTo,
+}
+
+/// Where the log of a pair goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogTo {
+    /// Into a file that [`Pair::log`] reads.
+    #[default]
+    File,
+    /// Into a pipe that nobody reads.
+    Unread,
+    /// Into a pipe whose reader is gone.
+    Closed,
 }
 
 impl Options {
@@ -434,10 +448,17 @@ fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
         .envs(options.environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
-        .stderr(log)
+        .stderr(match options.log {
+            LogTo::File => Stdio::from(log),
+            LogTo::Unread | LogTo::Closed => Stdio::piped(),
+        })
         .process_group(0);
     if let Some(plan) = &options.fault {
         command.env(fault::VARIABLE, serde_json::to_string(plan).expect("a plan is JSON"));
     }
-    command.spawn().expect("the supervisor starts")
+    let mut supervisor = command.spawn().expect("the supervisor starts");
+    if options.log == LogTo::Closed {
+        drop(supervisor.stderr.take());
+    }
+    supervisor
 }

@@ -10,7 +10,7 @@ use std::{
 use evonic_shared::{reason::Reason, status::State};
 use evonic_tests::{
     http::Connection,
-    pair::{Options, Pair, program},
+    pair::{LogTo, Options, Pair, program},
 };
 use nix::sys::signal::Signal;
 
@@ -169,4 +169,21 @@ fn listeners_of_systemd_are_taken_over() {
     assert_eq!(answer, 200);
     Pair::signal(activated.id(), Signal::SIGTERM);
     activated.wait().unwrap();
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    for log in [LogTo::Unread, LogTo::Closed] {
+        let mut options = Options { log, ..Options::default() };
+        options.environment.push(("EVONIC_LOG".to_owned(), "trace".to_owned()));
+        let pair = Pair::start(&options);
+        let worker = pair.worker();
+        let mut kept = Connection::tcp(pair.address()).unwrap();
+        for _ in 0..100 {
+            let answer = kept.request("GET", "/api/v1/agents", &[], None).unwrap();
+            assert_eq!(answer.status, 200);
+        }
+        assert_eq!(pair.worker(), worker, "{log:?}: the worker was replaced");
+        assert_eq!(pair.kill_worker().state, State::Running, "{log:?}: its successor starts");
+    }
 }

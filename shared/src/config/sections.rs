@@ -147,9 +147,13 @@ section! {
 
 section! {
     /// The database, `evonic.db` in `state_dir`.
-    Store(reader, path) at "store" {
-        /// How long a handle waits for a lock of the database.
-        busy_timeout: Duration = is("5s"), within "1ms" to "10m";
+    Store(reader, path, late: Duration) at "store" {
+        /// How long a handle waits for a lock of the database. Below
+        /// `supervisor.heartbeat_timeout`: somebody else's lock is no fault of the worker.
+        busy_timeout: Duration = computed(
+            "`2s`, or half of `supervisor.heartbeat_timeout` where that is less",
+            (late / 2).min(Duration::from_secs(2))
+        ), within "1ms" to "10m";
         /// How long a request waits for a handle before it is answered with 503.
         acquire_timeout: Duration = is("2s"), within "1ms" to "10m";
         /// The most writes that are committed together.

@@ -50,7 +50,7 @@ impl EventLoop {
                 let proposed = worker.proposed;
                 match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
                     Ok(budget) => {
-                        self.history.started(generation);
+                        self.history.started(worker.generation);
                         self.feed(Event::Hello { proposed, generation, budget });
                     }
                     Err(error) => self.refuse(serial, &error),

@@ -14,6 +14,13 @@ type Actions = Vec<Action>;
 /// can lie behind, and so little that a worker that lies cannot use the numbers up.
 const MOST_RAISE: u64 = 1 << 32;
 
+/// Whether a worker may take this generation where that one was proposed. One that may not keeps
+/// the proposed one until it is dead.
+#[must_use]
+pub fn is_credible(proposed: u64, generation: u64) -> bool {
+    (proposed..=proposed.saturating_add(MOST_RAISE)).contains(&generation)
+}
+
 const RELOADED: &str = "the configuration was read again";
 
 impl Policy {
@@ -87,7 +94,7 @@ impl Policy {
         if worker.budget.is_some() {
             return;
         }
-        if !(proposed..=proposed.saturating_add(MOST_RAISE)).contains(&generation) {
+        if !is_credible(proposed, generation) {
             let detail = format!("took generation {generation} where {proposed} was proposed");
             self.fail_start(at, Reason::Crash, detail, now);
             self.kill(at, actions);

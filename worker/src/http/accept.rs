@@ -27,8 +27,9 @@ use crate::{
 /// The most places that only refuse: an eighth of the budget, if that is less.
 const REFUSING: u32 = 8;
 
-/// A refused connection gives its place back after this time, answered or not.
-const REFUSAL: Duration = Duration::from_secs(3);
+/// A refused connection gives its place back after this time, answered or not. Well below
+/// `supervisor.accept_stall`: clients that dawdle over their refusal must not make the queue stand.
+const REFUSAL: Duration = Duration::from_millis(500);
 
 /// The first pause after an error that is ours: no memory, or, if something leaks past the
 /// budget, no descriptor. Doubles up to [`LONGEST_PAUSE`]: such an error does not take the

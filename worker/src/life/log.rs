@@ -1,10 +1,21 @@
 //! The log: lines on standard error, in the form that its reader wants.
+//!
+//! A reader that does not read, or is gone, costs lines and nothing else: no thread of the worker
+//! waits for it longer than [`PATIENCE`].
 
 use std::{
     fmt,
     io::{self, IsTerminal},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    pipe::PIPE_BUF,
+};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
@@ -49,7 +60,11 @@ impl Reader {
 /// should one come here all the same, `info` stands in for it.
 pub(super) fn start(filter: &str, reader: Reader) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let stands = Arc::new(AtomicBool::new(false));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || Stderr { stands: Arc::clone(&stands) })
+        .log_internal_errors(false);
     // Another log that was set before stays: only tests do that.
     let _ = match reader {
         Reader::Person => tracing::subscriber::set_global_default(log.compact().finish()),
@@ -64,6 +79,39 @@ pub(super) fn start(filter: &str, reader: Reader) {
             )
         }
     };
+}
+
+/// How long a line waits for its reader before it is dropped.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
+/// No wait at all.
+const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// Standard error, for a line at a time: a pipe that has room takes it whole.
+struct Stderr {
+    /// Whether the last line was dropped: then the next ones do not wait.
+    stands: Arc<AtomicBool>,
+}
+
+impl io::Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let stderr = rustix::stdio::stderr();
+        let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
+        let patience = if self.stands.load(Ordering::Relaxed) { NONE } else { PATIENCE };
+        let polled = rustix::event::poll(&mut ready, Some(&patience));
+        let stands = polled.is_err() || !ready[0].revents().contains(PollFlags::OUT);
+        self.stands.store(stands, Ordering::Relaxed);
+        if stands {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // Room for a page is what makes a pipe writable: more than that could block.
+        let piece = &line[..line.len().min(PIPE_BUF)];
+        Ok(rustix::io::write(stderr, piece)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One line of the log without its machinery, for who cannot trust it any more.
