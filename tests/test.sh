@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 install() {
 	need cc gcc && need make make && need git git && need runsv runit &&
 		need python3 python3-minimal && need systemd-analyze systemd &&
-		need update-ca-certificates ca-certificates
-	command -v cargo-deny >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
+		need update-ca-certificates ca-certificates &&
+		{ command -v cargo-deny >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny; }
 }
 
 dependencies() {
