@@ -10,8 +10,8 @@
 //!
 //! Before each heartbeat the parts are called to prove themselves; it is sent when all have
 //! answered, or after [`PROOF_TIME`] with the age of what is missing. An ending worker sends no
-//! heartbeats: the supervisor counts its time, not its pulse. The first end sets the backstop; a
-//! later one can only bring it forward.
+//! heartbeats: the supervisor counts its time, not its pulse. The first end sets the backstop and
+//! begins the drain; a later one can only bring them forward.
 
 mod channel;
 
@@ -60,7 +60,7 @@ pub(super) enum Order {
     PredecessorGone(u64),
 }
 
-/// Orders that may wait. There is at most one predecessor, and one end that counts.
+/// Orders that may wait. There is at most one predecessor, and a few reasons to end.
 pub(super) const ORDERS: usize = 8;
 
 /// The signals that this process takes as messages.
@@ -155,10 +155,11 @@ impl Listener {
         while !self.stage.over.load(Ordering::SeqCst) {
             self.wait(lost);
             self.control.bell.was_rung();
-            self.hear_signals();
+            // The supervisor first: it says why and how long, the signal that follows does not.
             if !lost {
                 lost = self.hear_supervisor();
             }
+            self.hear_signals();
             if !self.ending {
                 self.beat(Instant::now());
             }
@@ -230,10 +231,8 @@ impl Listener {
             _ => Timetable::of(grace).backstop,
         };
         self.control.backstop.arm(Instant::now() + after, code);
-        if !self.ending {
-            self.ending = true;
-            self.order(Order::End { why, grace });
-        }
+        self.ending = true;
+        self.order(Order::End { why, grace });
     }
 
     fn order(&self, order: Order) {

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     control::{Channel, Order},
+    heart::Parts,
     start::Worker,
     time::Timetable,
 };
@@ -33,11 +34,10 @@ impl Worker {
             tracing::debug!(%error, "nobody hears that this worker drains");
         }
         drop(self.heart);
-        let patience = Timetable::of(grace).patience;
-        tracing::info!(reason = why, patience_ms = patience.as_millis(), "draining");
-        let (cut, (handed_over, left)) = self.runtime.block_on(async {
-            tokio::join!(self.parts.server.drain(patience), self.parts.agents.drain(patience))
-        });
+        let deadline = begun + Timetable::of(grace).patience;
+        tracing::info!(reason = why, patience_ms = (deadline - begun).as_millis(), "draining");
+        let drained = drain(&self.parts, &mut self.orders, deadline);
+        let (cut, (handed_over, left)) = self.runtime.block_on(drained);
         if left > 0 {
             self.runtime.block_on(self.parts.agents.abandon(COMMANDS_END));
         }
@@ -53,6 +53,39 @@ impl Worker {
         self.control.end();
         ExitCode::Ok
     }
+}
+
+/// Drains the server and the queue until then; until an earlier time when an order says so.
+/// Returns the connections that were cut, and the turns that were handed over and left.
+async fn drain(
+    parts: &Parts,
+    orders: &mut mpsc::Receiver<Order>,
+    mut deadline: Instant,
+) -> (usize, (usize, usize)) {
+    loop {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        // Both go on where they were when they are called again.
+        let both =
+            async { tokio::join!(parts.server.drain(patience), parts.agents.drain(patience)) };
+        tokio::select! {
+            drained = both => return drained,
+            sooner = sooner(orders, deadline) => deadline = sooner,
+        }
+    }
+}
+
+/// Waits for an order that brings the deadline forward.
+async fn sooner(orders: &mut mpsc::Receiver<Order>, deadline: Instant) -> Instant {
+    while let Some(order) = orders.recv().await {
+        if let Order::End { why, grace } = order {
+            let end = Instant::now() + Timetable::of(grace).patience;
+            if end < deadline {
+                tracing::info!(reason = why, "less time is left to drain");
+                return end;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Obeys orders until one is to end: why, and how long until SIGKILL.

@@ -118,7 +118,7 @@ fn a_complete_round_is_told_at_once() {
 }
 
 #[test]
-fn the_first_end_counts() {
+fn every_order_comes_in_turn() {
     let mut supervisor = Supervisor::start(Duration::from_secs(3600));
     supervisor.say_bytes(b"what is this?");
     supervisor.say(&ToWorker::PredecessorGone { generation: 4 });
@@ -127,6 +127,8 @@ fn the_first_end_counts() {
     supervisor.say(&ToWorker::PredecessorGone { generation: 5 });
     assert_eq!(supervisor.order(), Order::PredecessorGone(4));
     let (why, grace) = ("drain (fd_threshold)".to_owned(), Duration::from_secs(3600));
+    assert_eq!(supervisor.order(), Order::End { why, grace });
+    let (why, grace) = ("drain (stop)".to_owned(), Duration::from_secs(3500));
     assert_eq!(supervisor.order(), Order::End { why, grace });
     assert_eq!(supervisor.order(), Order::PredecessorGone(5));
     supervisor.thread.end();
