@@ -20,6 +20,7 @@ mod error;
 mod events;
 mod handle;
 mod hub;
+mod job;
 mod messages;
 mod page;
 mod pool;
@@ -50,9 +51,10 @@ use crate::{
     domain::SessionId,
     handles::{Budget, Permit},
     store::{
-        commit::{Call, Job, WriteLoop},
+        commit::WriteLoop,
         handle::{Gate, WriterHandle},
         hub::EventHub,
+        job::{Call, Job},
         pool::{ReadPool, guarded},
         queue::WriteQueue,
     },

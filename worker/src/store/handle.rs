@@ -19,7 +19,8 @@ use crate::{
     store::{
         StoreError,
         account::{Account, Sums},
-        commit::Job,
+        error::During,
+        job::Job,
         schema,
     },
 };
@@ -38,6 +39,12 @@ const READER: &str = "PRAGMA query_only = ON; BEGIN;";
 
 /// The writer's statements, prepared once each.
 const STATEMENTS: usize = 128;
+
+/// The log's size from which the writer makes SQLite start it anew.
+const LOG_BYTES: u64 = 16 << 20;
+
+/// How long the writer waits for the readers of an old log, each time.
+const LOG_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The door to one database.
 #[derive(Debug)]
@@ -164,12 +171,14 @@ pub(super) struct WriterHandle {
     /// None after a reopening that failed; tried again at the next use.
     connection: Option<Connection>,
     gate: Arc<Gate>,
+    /// The log's size from which it is trimmed.
+    trim_at: u64,
 }
 
 impl WriterHandle {
     /// Opens the database, makes it if missing, and brings its schema up to date.
     pub(super) fn open(gate: Arc<Gate>) -> Result<Self, StoreError> {
-        let mut writer = Self { connection: None, gate: Arc::clone(&gate) };
+        let mut writer = Self { connection: None, gate: Arc::clone(&gate), trim_at: LOG_BYTES };
         let mut sums = gate.account.lock();
         writer.connect(&mut sums, FLAGS | OpenFlags::SQLITE_OPEN_CREATE, |connection| {
             schema::bring_up_to_date(connection, &gate.path)
@@ -199,6 +208,30 @@ impl WriterHandle {
         sums.tidied();
         self.connect(&mut sums, FLAGS, |_| Ok(()))?;
         Ok(true)
+    }
+
+    /// Empties the log once it is large. SQLite itself does so only in a moment when nobody reads
+    /// from the log, and readers that always overlap leave none. This checkpoint lets those that
+    /// come read from the database, and waits for those that are there. In vain behind one that
+    /// stays: then it is tried again when the log has grown by as much once more.
+    pub(super) fn trim_log(&mut self) -> Result<(), StoreError> {
+        let trim_at = self.trim_at;
+        let patience = self.gate.busy_timeout;
+        let connection = self.connection()?;
+        let log = connection.path().map(|path| format!("{path}-wal"));
+        let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
+        if size < trim_at {
+            return Ok(());
+        }
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        connection.busy_timeout(LOG_PATIENCE).during("trim log")?;
+        let busy = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+        connection.busy_timeout(patience).during("trim log")?;
+        self.trim_at = size + LOG_BYTES;
+        if !busy.during("trim log")? {
+            self.trim_at = LOG_BYTES;
+        }
+        Ok(())
     }
 
     fn connect(

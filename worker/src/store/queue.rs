@@ -10,7 +10,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::store::{
     StoreError,
-    commit::{Asker, Job, WriteLoop},
+    commit::WriteLoop,
+    job::{Asker, Job},
     pool::join,
 };
 

@@ -141,6 +141,35 @@ fn a_lock_of_another_process_is_waited_for_and_then_told() {
     house.session();
 }
 
+/// Whoever waits for the same lock is refused with the first, not each after a time of its own.
+#[test]
+fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
+    let patience = Duration::from_millis(300);
+    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    let mut neighbour = Neighbour::start(&house);
+    neighbour.told("hold");
+    let begun = Instant::now();
+    let calls = (0..20).map(|_| house.store.write(|writer| writer.claim_turn(1)));
+    for refused in house.wait(futures_util::future::join_all(calls)) {
+        assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
+    }
+    assert!(begun.elapsed() < 10 * patience, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_account_is_exact_beside_another_process() {
+    let house = House::new();
+    let _neighbour = Neighbour::start(&house);
+    for _ in 0..2 {
+        let holds: Vec<_> = (1..HANDLES).map(|_| house.hold_a_reader()).collect();
+        assert_eq!(house.links(), house.usage().descriptors);
+        holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
+        assert_eq!(house.links(), house.usage().descriptors);
+        // The writer's reopening is not the last close of the database here.
+        descriptors::settled(&house);
+    }
+}
+
 #[test]
 fn a_killed_process_leaves_a_whole_database() {
     let house = House::new();

@@ -75,6 +75,36 @@ fn a_panic_undoes_its_closure_and_nothing_else() {
     house.wait(house.store.ping()).unwrap();
 }
 
+#[test]
+fn a_transaction_is_bounded_and_keeps_the_order() {
+    let house = House::with(&config::Store { batch: 4, ..SETTINGS }, HANDLES);
+    let session = house.session().id;
+    let mut follower = house.store.subscribe(&session);
+    let results = together(
+        &house,
+        (0..11).map(|number| {
+            let id = session.clone();
+            move |writer: &mut Writer<'_>| writer.post_message(&id, &number.to_string(), None, 100)
+        }),
+    );
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let (mut sizes, mut told) = (Vec::new(), Vec::new());
+    while told.len() < results.len() {
+        match house.wait(follower.next()) {
+            Some(Notice::Events(events)) => {
+                sizes.push(events.len());
+                told.extend_from_slice(&events);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // What held the writer is the first of its transaction.
+    assert_eq!(sizes, [3, 4, 4]);
+    for (event, posted) in told.iter().zip(results) {
+        assert!(event.data.contains(posted.unwrap().message.id.as_str()), "{event:?}");
+    }
+}
+
 /// A constraint that fails ends one statement; the closure may go on, and decides.
 #[test]
 fn a_closure_that_swallows_an_error_keeps_the_rest() {

@@ -5,7 +5,7 @@ use super::*;
 /// The writer's two, the shared memory, and one that is kept parked.
 pub(super) const BASELINE: u32 = 4;
 
-fn settled(house: &House) {
+pub(super) fn settled(house: &House) {
     until("baseline", || {
         let (links, usage) = (house.links(), house.usage());
         if links == BASELINE && usage.descriptors == BASELINE && usage.permits == 1 {
@@ -101,6 +101,45 @@ fn a_thousand_reads_leave_the_count_flat() {
         assert_eq!(house.usage().descriptors, BASELINE);
     }
     assert_eq!(house.links(), BASELINE);
+}
+
+/// SQLite starts its log anew only in a moment when nobody reads from it. Readers that always
+/// overlap never leave one: the writer has to ask for it.
+#[test]
+fn the_log_stays_bounded_while_readers_overlap() {
+    let house = House::new();
+    let session = house.session().id;
+    let log = house.path.with_file_name("evonic.db-wal");
+    let content = "x".repeat(100_000);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 1..HANDLES {
+        let (store, stop) = (house.store.clone(), Arc::clone(&stop));
+        let linger = |reader: &Reader<'_>| {
+            reader.backlog()?;
+            let (_never, told) = mpsc::channel::<()>();
+            let _ = told.recv_timeout(Duration::from_millis(fastrand::u64(5..15)));
+            Ok(())
+        };
+        let read = async move {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                store.read(linger).await.unwrap();
+            }
+        };
+        readers.spawn_on(read, house.runtime.handle());
+    }
+    let (mut written, mut largest) = (0_u64, 0);
+    while written < 96 << 20 {
+        let (id, text) = (session.clone(), content.clone());
+        house.write(move |writer| writer.post_message(&id, &text, None, u32::MAX));
+        // The message, its item and its event.
+        written += 3 * content.len() as u64;
+        largest = largest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    house.wait(async { while readers.join_next().await.is_some() {} });
+    println!("log: {largest} bytes at the most for {written} written");
+    assert!(largest < 24 << 20, "{largest} of {written}");
 }
 
 #[test]

@@ -140,6 +140,16 @@ fn lists_are_whole_and_in_order_at_every_page_size() {
 }
 
 #[test]
+fn a_cursor_outlives_the_session_that_it_names() {
+    let house = House::new();
+    let (first, second) = (house.session().id, house.session().id);
+    let paging = Paging { limit: 10, after: Some(Cursor(first.to_string())) };
+    house.write(move |writer| writer.delete_session(&first));
+    let left = house.read(move |reader| reader.sessions(None, &paging)).data;
+    assert!(left.iter().map(|session| &session.id).eq([&second]), "{left:?}");
+}
+
+#[test]
 fn odd_cursors_and_limits_are_no_faults() {
     let house = House::new();
     let (session, other) = (house.session(), house.session());
