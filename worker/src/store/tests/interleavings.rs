@@ -134,6 +134,11 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             leased(house, model, lease, None, append, true);
         }
         Deed::Step { lease, finished } => {
+            // An agent answers an open call before its model is asked again.
+            let open = |lease: &Lease| model.begun.contains(&lease.turn_id);
+            if pick(&model.leases, lease).is_some_and(|lease| open(&lease)) {
+                return;
+            }
             let step = move |writer: &mut Writer<'_>, lease: &Lease| {
                 writer.record_reply(lease, String::new(), vec![call("c")], Usage::default())?;
                 writer.start_call(lease, &call("c"), "mark")?;
