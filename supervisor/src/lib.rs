@@ -14,8 +14,9 @@
 //! | `source`, `lock`, `log`, `notify`, `clock` | configuration, one supervisor a folder, systemd |
 //!
 //! # Invariants
-//! - One thread, and no async runtime. Nothing but the event loop's wait, a start's exec and
-//!   writing to disk can take time; none of them stands between a trigger and its action.
+//! - One thread, and no async runtime. Nothing but the event loop's wait, a start's exec, a census
+//!   and writing to disk can take time. What is urgent in a turn of the loop is done before that
+//!   turn writes; the next trigger waits for a disk that does not answer.
 //! - `policy` knows no clock, no descriptor and no process; nothing but the policy decides.
 //! - `unsafe` stands in `sys` only.
 //! - The number of open descriptors depends on the workers (two at most) and the status clients
