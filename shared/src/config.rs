@@ -36,8 +36,8 @@ pub use fault::{Fault, Faults, Origin};
 pub use load::{DEFAULT_FILES, FILE_VARIABLE, LoadError, load};
 pub use markdown::markdown;
 pub use sections::{
-    Agents, Budget, Fd, Http, KeySource, OpenAi, RUNTIME_DESCRIPTORS, Store, Supervisor, Tools,
-    Workplace,
+    Agents, Budget, Docker, Fd, Http, KeySource, Lost, OnLost, OpenAi, RUNTIME_DESCRIPTORS, Spool,
+    Ssh, Store, Supervisor, Tools, Workplace,
 };
 
 use document::Document;
@@ -83,6 +83,12 @@ section! {
         tools: Tools = Tools::read(reader, "tools");
         /// `[workplace]`: the local workplace.
         workplace: Workplace = Workplace::read(reader, "workplace", &state_dir);
+        /// `[spool]`: records of running commands.
+        spool: Spool = Spool::read(reader, "spool");
+        /// `[ssh]`: connections to hosts.
+        ssh: Ssh = Ssh::read(reader, "ssh");
+        /// `[docker]`: engines and containers.
+        docker: Docker = Docker::read(reader, "docker");
         /// `[models.NAME]`. `runbook` is always there and cannot be configured.
         models: BTreeMap<String, OpenAi> = models(reader);
     }
@@ -98,7 +104,11 @@ const SECTIONS: &[Section] = &[
     Store::SECTION,
     Agents::SECTION,
     Tools::SECTION,
+    OnLost::SECTION,
     Workplace::SECTION,
+    Spool::SECTION,
+    Ssh::SECTION,
+    Docker::SECTION,
     OpenAi::SECTION,
     KeyPlaces::SECTION,
 ];

@@ -19,13 +19,18 @@ pub enum Kind {
     File,
     /// A running command: its pipes and its pidfd.
     Child,
+    /// A connection to an SSH host.
+    Ssh,
+    /// A connection to a Docker engine.
+    Docker,
 }
 
 impl Kind {
     /// Every kind, in the order of the ledger's slots.
-    pub const ALL: [Kind; 5] = [Kind::Http, Kind::Sqlite, Kind::Model, Kind::File, Kind::Child];
+    pub const ALL: [Kind; 7] =
+        [Kind::Http, Kind::Sqlite, Kind::Model, Kind::File, Kind::Child, Kind::Ssh, Kind::Docker];
 
-    /// The name on every wire: `http`, `sqlite`, `model`, `file`, `child`.
+    /// The name on every wire: `http`, `sqlite`, `model`, `file`, `child`, `ssh`, `docker`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,6 +39,8 @@ impl Kind {
             Kind::Model => "model",
             Kind::File => "file",
             Kind::Child => "child",
+            Kind::Ssh => "ssh",
+            Kind::Docker => "docker",
         }
     }
 
@@ -49,12 +56,14 @@ impl Kind {
     #[must_use]
     pub const fn descriptors_per_handle(self) -> u32 {
         match self {
-            Kind::Http | Kind::Model | Kind::File => 1,
+            Kind::Http | Kind::Model | Kind::File | Kind::Docker => 1,
             // Database and write-ahead log; the parked descriptor replaces the database's.
             Kind::Sqlite => 2,
             // While it starts: the output pipe with its writing end twice, and standard input.
             // While what it left behind is looked for: pipe, pidfd, and two of that look.
             Kind::Child => 4,
+            // The bell of its thread, and the socket; over a jump host a pair of them instead.
+            Kind::Ssh => 3,
         }
     }
 }

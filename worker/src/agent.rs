@@ -62,7 +62,6 @@ pub struct Bench {
 pub struct Agents {
     shared: Arc<Shared>,
     pings: mpsc::Sender<Ping>,
-    tools: Toolbox,
     tracker: TaskTracker,
 }
 
@@ -106,7 +105,6 @@ impl Agents {
         let shared = Arc::new(Shared::new(generation));
         let tracker = TaskTracker::new();
         let (pings, asked) = mpsc::channel(PINGS);
-        let tools = bench.tools.clone();
         let background = Background::new(tracker.clone());
         let watcher = Watcher::new(Arc::clone(&shared), bench.clone(), background, predecessor);
         tracker.spawn(watcher.run());
@@ -116,7 +114,7 @@ impl Agents {
             claimer.run().await;
             drained.cancel();
         });
-        Self { shared, pings, tools, tracker }
+        Self { shared, pings, tracker }
     }
 
     /// Says that a turn was queued.
@@ -170,13 +168,9 @@ impl Agents {
         (self.shared.handed_over.load(Ordering::Relaxed), left)
     }
 
-    /// Cuts off what a drain left running, and waits at most `patience` until its commands are
-    /// killed with all they started. The turns stay owned.
-    pub async fn abandon(&self, patience: Duration) {
+    /// Cuts off what a drain left running. The turns stay owned; their commands go on.
+    pub fn abandon(&self) {
         self.shared.abandoned.cancel();
-        if tokio::time::timeout(patience, self.tools.idle()).await.is_err() {
-            tracing::warn!("commands that were cut off are not gone yet");
-        }
     }
 }
 

@@ -9,10 +9,15 @@ mod id;
 mod item;
 mod session;
 mod turn;
+mod workplace;
 
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
 pub use event::{Event, EventKind};
-pub use id::{AgentId, InvalidId, MessageId, SessionId, TurnId};
+pub use id::{AgentId, InvalidId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Item, Outcome, ToolCall};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnState, Usage};
+pub use workplace::{
+    DockerSettings, HostKeys, LocalSettings, NewWorkplace, SecretSource, Settings, SshAuth,
+    SshSettings, Workplace, WorkplaceChange, WorkplaceKind,
+};

@@ -66,6 +66,7 @@ use crate::{
     },
     model::Models,
     store::Store,
+    workplace::Workplaces,
 };
 
 /// Bytes that a connection within the process holds, each way.
@@ -83,6 +84,8 @@ pub struct App {
     pub agents: Agents,
     /// The models, to check an agent's model by name.
     pub models: Models,
+    /// Where agents' tools act.
+    pub workplaces: Workplaces,
     /// The ledger.
     pub budget: Budget,
     /// The resolved configuration.

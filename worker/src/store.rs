@@ -30,6 +30,7 @@ mod schema;
 mod sessions;
 mod steps;
 mod turns;
+mod workplaces;
 mod writer;
 
 use std::{

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::catalogue::Tool;
 use crate::{
     domain::{Outcome, ToolCall},
-    workplace::{Local, WorkplaceError},
+    workplace::{Place, WorkplaceError},
 };
 
 /// What a tool does to the world; decides what happens when its worker dies while it runs.
@@ -86,14 +86,14 @@ pub struct Toolbox {
 
 #[derive(Debug)]
 struct Inner {
-    workplace: Local,
+    workplace: Arc<dyn Place>,
     settings: config::Tools,
 }
 
 impl Toolbox {
     /// The tools at this workplace.
     #[must_use]
-    pub fn new(workplace: Local, settings: &config::Tools) -> Self {
+    pub fn new(workplace: Arc<dyn Place>, settings: &config::Tools) -> Self {
         Self { inner: Arc::new(Inner { workplace, settings: settings.clone() }) }
     }
 
@@ -147,7 +147,7 @@ impl Toolbox {
 
     /// Kills what an interrupted call left behind. Returns how many processes there were.
     pub async fn clear(&self, mark: &str) -> u32 {
-        match self.inner.workplace.kill_marked(mark).await {
+        match self.inner.workplace.kill(mark).await {
             Ok(killed) => killed,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
@@ -155,11 +155,6 @@ impl Toolbox {
                 0
             }
         }
-    }
-
-    /// Waits until nothing is left of any call, also of those whose future was dropped.
-    pub async fn idle(&self) {
-        self.inner.workplace.idle().await;
     }
 }
 

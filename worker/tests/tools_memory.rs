@@ -27,7 +27,7 @@ async fn memory_is_constant_while_output_is_endless() {
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
     let local = Local::new(&config.workplace, &config.tools, budget).expect("a workplace");
-    let tools = Toolbox::new(local, &config.tools);
+    let tools = Toolbox::new(std::sync::Arc::new(local), &config.tools);
     let run = async |command: &str| {
         let call = ToolCall {
             id: "call".to_owned(),

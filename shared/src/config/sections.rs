@@ -80,6 +80,10 @@ section! {
         file: u32 = is(32), within 2 to 10000;
         /// Running commands; 4 descriptors each.
         child: u32 = is(16), within 1 to 10000;
+        /// Connections to SSH hosts, jump hosts included; 3 descriptors each at the most.
+        ssh: u32 = is(16), within 1 to 1000;
+        /// Connections to Docker engines; 1 descriptor each.
+        docker: u32 = is(16), within 1 to 10000;
     }
 }
 
@@ -96,6 +100,8 @@ impl Budget {
             Kind::Model => self.model,
             Kind::File => self.file,
             Kind::Child => self.child,
+            Kind::Ssh => self.ssh,
+            Kind::Docker => self.docker,
         }
     }
 
@@ -189,6 +195,94 @@ section! {
         /// `TZ`.
         environment: Vec<String> = is([]);
     }
+    with {
+        /// `[tools.on_lost]`.
+        on_lost: OnLost = OnLost::read(reader, "tools.on_lost");
+    }
+}
+
+section! {
+    /// What happens to a tool call whose outcome cannot be known, because its worker died and its
+    /// record is gone, or its machine was started anew. `report` tells the agent exactly what is
+    /// known; `retry` runs it again and says so in the result; `fail` ends the turn.
+    OnLost(reader, path) at "tools.on_lost" {
+        /// Of `bash`.
+        bash: Lost = is("report");
+        /// Of `python`.
+        python: Lost = is("report");
+        /// Of `read_file`.
+        read_file: Lost = is("retry");
+        /// Of `write_file`.
+        write_file: Lost = is("report");
+        /// Of `edit_file`.
+        edit_file: Lost = is("report");
+        /// Of `list_files`.
+        list_files: Lost = is("retry");
+        /// Of `search_files`.
+        search_files: Lost = is("retry");
+        /// Of `copy`, which goes on where it was: the same bytes are never sent twice.
+        copy: Lost = is("retry");
+    }
+}
+
+section! {
+    /// Records of running commands, kept on the machine where they run: what they wrote and how
+    /// they ended. By them a command outlives its worker, its connection and its engine.
+    Spool(reader, path) at "spool" {
+        /// The most bytes that a command may write to its standard output and error; one that
+        /// writes more is killed.
+        max_output_bytes: u32 = is(268435456), within 65536 to 4294967295;
+        /// How long the record of a command that nobody asks for is kept.
+        keep: Duration = is("7days"), within "1h" to "1year";
+    }
+}
+
+section! {
+    /// Connections to SSH hosts.
+    Ssh(reader, path) at "ssh" {
+        /// To connect, exchange keys and authenticate.
+        connect_timeout: Duration = is("10s"), within "100ms" to "5m";
+        /// The most connections to one host, as one user. All hosts together: `budget.ssh`.
+        per_host: u32 = is(4), within 2 to 100;
+        /// Between two signs of life on a connection that is silent.
+        keepalive_interval: Duration = is("10s"), within "100ms" to "10m";
+        /// A connection that was silent for this long is dead.
+        dead_after: Duration = computed(
+            "three times `keepalive_interval`",
+            keepalive_interval.saturating_mul(3)
+        ), within "200ms" to "1h";
+        /// A connection that nothing used for this long is closed.
+        idle_timeout: Duration = is("1m"), within "100ms" to "1day";
+        /// How often a transient failure is tried again. Permanent ones never are.
+        retries: u32 = is(4), within 0 to 100;
+        /// The first pause before that; it doubles, with jitter.
+        backoff_base: Duration = is("250ms"), within "1ms" to "1m";
+        /// The longest pause.
+        backoff_cap: Duration = is("10s"), within "1ms" to "1h";
+        /// Transient failures in a row after which a host is left alone for a while.
+        breaker_failures: u32 = is(5), within 1 to 1000;
+        /// How long it is left alone.
+        breaker_pause: Duration = is("30s"), within "100ms" to "1d";
+    }
+}
+
+section! {
+    /// Docker engines and the containers of sessions.
+    Docker(reader, path) at "docker" {
+        /// The engine of workplaces that name none: `unix:///PATH`, or `tcp://HOST:PORT` with TLS.
+        engine: String = is("unix:///var/run/docker.sock");
+        /// The folder of `ca.pem`, `cert.pem` and `key.pem` for `tcp://`.
+        cert_path: Option<PathBuf> = absent("none: `tcp://` is refused without");
+        /// To connect, and to the beginning of an answer.
+        timeout: Duration = is("30s"), within "100ms" to "1h";
+        /// The most running containers of this instance. At that many the least recently used idle
+        /// one gives way; a busy one never does.
+        containers: u32 = is(16), within 1 to 10000;
+        /// A container that nothing used for this long is stopped.
+        idle_stop: Duration = is("10m"), within "1s" to "30d";
+        /// Between two comparisons of the engine with the ledger.
+        reconcile_interval: Duration = is("1m"), within "1s" to "1d";
+    }
 }
 
 section! {
@@ -269,4 +363,15 @@ pub enum KeySource {
     File(PathBuf),
     /// `key_credential`: a systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+}
+
+/// What happens to a call whose outcome cannot be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// The agent is told what is known.
+    Report,
+    /// It is run again, and the result says so.
+    Retry,
+    /// The turn fails.
+    Fail,
 }

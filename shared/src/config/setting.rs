@@ -8,6 +8,8 @@ use std::{
 
 use toml::de::DeValue;
 
+use super::sections::Lost;
+
 /// A type that a key may have.
 pub(super) trait Setting: Sized + PartialOrd {
     /// The type's name, for people.
@@ -180,6 +182,29 @@ impl Setting for PathBuf {
 
     fn write(&self) -> Option<String> {
         Some(quoted(&self.display().to_string()))
+    }
+}
+
+impl Setting for Lost {
+    const NAME: &'static str = "`\"report\"`, `\"retry\"` or `\"fail\"`";
+    const HINT: &'static str = "\"report\", \"retry\" or \"fail\"";
+
+    fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
+        match text(value)? {
+            "report" => Ok(Lost::Report),
+            "retry" => Ok(Lost::Retry),
+            "fail" => Ok(Lost::Fail),
+            other => Err(format!("{other:?} is none of these")),
+        }
+    }
+
+    fn write(&self) -> Option<String> {
+        let name = match self {
+            Lost::Report => "report",
+            Lost::Retry => "retry",
+            Lost::Fail => "fail",
+        };
+        Some(quoted(name))
     }
 }
 

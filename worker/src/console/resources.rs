@@ -29,7 +29,9 @@ pub(super) async fn agent(
             let name: AgentName =
                 name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))?;
             let instructions = text_of(&instructions)?;
-            let new = NewAgent { name, model, instructions, tools };
+            let workplace = "local".to_owned();
+            let other_workplaces = Vec::new();
+            let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
             let agent: Agent = api.post("/agents", &new, None).await?;
             let told = if output.json {
                 pretty(&agent)
@@ -216,6 +218,8 @@ mod tests {
             model: "runbook".to_owned(),
             instructions: "Be brief.\nBe right.\n".to_owned(),
             tools,
+            workplace: "local".to_owned(),
+            other_workplaces: Vec::new(),
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
             updated_at: "2026-11-23T14:03:11.250Z".to_owned(),
         }

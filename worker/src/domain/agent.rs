@@ -68,6 +68,10 @@ pub struct Agent {
     pub instructions: String,
     /// The tools it may call, by name; null means every tool.
     pub tools: Option<Vec<String>>,
+    /// Identifier of the workplace that its tools act in; its name is taken too.
+    pub workplace: String,
+    /// Identifiers or names of other workplaces that its `copy` may read and write.
+    pub other_workplaces: Vec<String>,
     /// RFC 3339, UTC, milliseconds.
     pub created_at: String,
     /// RFC 3339, UTC, milliseconds.
@@ -88,6 +92,16 @@ pub struct NewAgent {
     /// See [`Agent::tools`].
     #[serde(default)]
     pub tools: Option<Vec<String>>,
+    /// See [`Agent::workplace`]; `local` when absent.
+    #[serde(default = "local")]
+    pub workplace: String,
+    /// See [`Agent::other_workplaces`].
+    #[serde(default)]
+    pub other_workplaces: Vec<String>,
+}
+
+fn local() -> String {
+    "local".to_owned()
 }
 
 /// Body of `PATCH /api/v1/agents/{id}`: what is absent stays.
@@ -110,6 +124,12 @@ pub struct AgentChange {
         deserialize_with = "present_even_if_null"
     )]
     pub tools: Option<Option<Vec<String>>>,
+    /// See [`Agent::workplace`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workplace: Option<String>,
+    /// See [`Agent::other_workplaces`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_workplaces: Option<Vec<String>>,
 }
 
 /// Tells a field that is `null` from one that is absent: serde reads both as [`None`] otherwise.

@@ -73,3 +73,4 @@ id!(AgentId, "agt", "Identifies an agent.");
 id!(SessionId, "ses", "Identifies a session.");
 id!(MessageId, "msg", "Identifies a message.");
 id!(TurnId, "trn", "Identifies a turn.");
+id!(WorkplaceId, "wpl", "Identifies a workplace.");

@@ -13,8 +13,6 @@ use super::{
 };
 use crate::{agent::Agents, handles::Budget};
 
-/// What commands that outlive the drain may take to die.
-const COMMANDS_END: Duration = Duration::from_millis(200);
 /// What the runtime may take to end its tasks; blocking work that hangs does not keep it longer.
 const RUNTIME_END: Duration = Duration::from_millis(100);
 /// The shortest pause between two reports of a high descriptor.
@@ -39,7 +37,7 @@ impl Worker {
         let drained = drain(&self.parts, &mut self.orders, deadline);
         let (cut, (handed_over, left)) = self.runtime.block_on(drained);
         if left > 0 {
-            self.runtime.block_on(self.parts.agents.abandon(COMMANDS_END));
+            self.parts.agents.abandon();
         }
         self.parts.store.clone().close();
         tracing::info!(

@@ -34,7 +34,7 @@ use crate::{
     model::Models,
     store::{Store, StoreError},
     tools::Toolbox,
-    workplace::{Local, WorkplaceError},
+    workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces},
 };
 
 /// Why a worker does not start.
@@ -146,11 +146,23 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
     greeted.map_err(StartError::system("the control channel"))?;
 
     let models = Models::new(&config.models, &budget);
-    let workplace = Local::new(&config.workplace, &config.tools, budget.clone())?;
+    let config = Arc::new(config);
+    let instance = runtime.block_on(store.read(|reader| reader.instance()))?;
+    let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
+    let parts = WorkplaceParts {
+        config: parts_config,
+        budget: budget.clone(),
+        store: parts_store,
+        instance,
+    };
+    let workplaces = {
+        let _inside = runtime.enter();
+        Workplaces::start(parts)?
+    };
     let bench = Bench {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolbox::new(workplace, &config.tools),
+        tools: Toolbox::new(Arc::new(workplaces.local().clone()), &config.tools),
         settings: config.agents.clone(),
     };
     let listeners =
@@ -163,7 +175,8 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
         agents: agents.clone(),
         models,
         budget: budget.clone(),
-        config: Arc::new(config),
+        config,
+        workplaces,
         generation: number,
         started,
     };

@@ -10,7 +10,8 @@ use crate::{
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, model, instructions, tools, created_at, updated_at FROM agents ",
+            "SELECT id, name, model, instructions, tools, workplace, other_workplaces, created_at,
+             updated_at FROM agents ",
             $rest
         )
     };
@@ -23,8 +24,10 @@ fn agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
         model: row.get(2)?,
         instructions: row.get(3)?,
         tools: column::json_or_null(row, 4)?,
-        created_at: row.get(5)?,
-        updated_at: row.get(6)?,
+        workplace: row.get(5)?,
+        other_workplaces: column::json_or_null(row, 6)?.unwrap_or_default(),
+        created_at: row.get(7)?,
+        updated_at: row.get(8)?,
     })
 }
 
@@ -73,19 +76,24 @@ impl Writer<'_> {
             model: new.model,
             instructions: new.instructions,
             tools: new.tools,
+            workplace: new.workplace,
+            other_workplaces: new.other_workplaces,
             created_at: now.clone(),
             updated_at: now,
         };
         self.execute(
             "create agent",
-            "INSERT INTO agents (id, name, model, instructions, tools, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO agents (id, name, model, instructions, tools, workplace,
+             other_workplaces, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 agent.id.as_str(),
                 agent.name.as_str(),
                 agent.model,
                 agent.instructions,
                 agent.tools.as_ref().map(column::to_json),
+                agent.workplace,
+                column::to_json(&agent.other_workplaces),
                 agent.created_at,
                 agent.updated_at,
             ],
@@ -106,17 +114,21 @@ impl Writer<'_> {
         agent.model = change.model.unwrap_or(agent.model);
         agent.instructions = change.instructions.unwrap_or(agent.instructions);
         agent.tools = change.tools.unwrap_or(agent.tools);
+        agent.workplace = change.workplace.unwrap_or(agent.workplace);
+        agent.other_workplaces = change.other_workplaces.unwrap_or(agent.other_workplaces);
         agent.updated_at = column::now();
         self.execute(
             "change agent",
             "UPDATE agents SET name = ?2, model = ?3, instructions = ?4, tools = ?5,
-             updated_at = ?6 WHERE id = ?1",
+             workplace = ?6, other_workplaces = ?7, updated_at = ?8 WHERE id = ?1",
             params![
                 id.as_str(),
                 agent.name.as_str(),
                 agent.model,
                 agent.instructions,
                 agent.tools.as_ref().map(column::to_json),
+                agent.workplace,
+                column::to_json(&agent.other_workplaces),
                 agent.updated_at,
             ],
         )?;

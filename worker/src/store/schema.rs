@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::{
-    domain::AgentId,
+    domain::{AgentId, WorkplaceId},
     store::{StoreError, column, error::During},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
 /// What leads from each version to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 1] = [first];
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 2] = [first, workplaces];
 
 /// The version that this program writes.
 const KNOWN: u32 = STEPS.len() as u32;
@@ -73,5 +73,18 @@ fn first(connection: &Connection) -> rusqlite::Result<()> {
          VALUES (?1, 'runbook', 'runbook', '', NULL, ?2, ?2)",
         params![AgentId::new().as_str(), column::now()],
     )?;
+    Ok(())
+}
+
+/// Workplaces, and the one that is there on every machine.
+fn workplaces(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0002.sql"))?;
+    connection.execute(
+        "INSERT INTO workplaces (id, name, kind, settings, created_at, updated_at)
+         VALUES (?1, 'local', 'local', '{}', ?2, ?2)",
+        params![WorkplaceId::new().as_str(), column::now()],
+    )?;
+    let instance = uuid::Uuid::now_v7().simple().to_string();
+    connection.execute("INSERT INTO instance (id) VALUES (?1)", params![instance])?;
     Ok(())
 }

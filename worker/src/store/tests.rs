@@ -231,7 +231,7 @@ fn path_in(folder: &Path) -> PathBuf {
 }
 
 fn budget(sqlite: u32) -> Budget {
-    let sizes = config::Budget { http: 4, sqlite, model: 1, file: 2, child: 1 };
+    let sizes = config::Budget { http: 4, sqlite, model: 1, file: 2, child: 1, ssh: 1, docker: 1 };
     Budget::new(&sizes, Page::private().unwrap(), 1_000_000)
 }
 
@@ -255,6 +255,8 @@ fn new_agent(name: &str) -> NewAgent {
         model: "runbook".to_owned(),
         instructions: String::new(),
         tools: None,
+        workplace: "local".to_owned(),
+        other_workplaces: Vec::new(),
     }
 }
 

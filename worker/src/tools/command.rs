@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +55,7 @@ impl Inner {
         let timeout = timeout_seconds.map_or(most, |asked| Duration::from_secs(asked).min(most));
         let spec = CommandSpec {
             argv,
-            stdin: stdin.into_bytes(),
+            stdin: stdin.into(),
             folder: folder.unwrap_or_default(),
             timeout,
             mark: caller.mark.to_owned(),
@@ -73,11 +74,7 @@ impl Inner {
     }
 }
 
-async fn gather(
-    mut pieces: mpsc::Receiver<Vec<u8>>,
-    mut live: Live<'_>,
-    max_bytes: usize,
-) -> Capped {
+async fn gather(mut pieces: mpsc::Receiver<Bytes>, mut live: Live<'_>, max_bytes: usize) -> Capped {
     let mut output = Capped::new(max_bytes);
     while let Some(piece) = pieces.recv().await {
         output.push(&piece);
@@ -90,10 +87,12 @@ async fn gather(
 /// The output, and below it in brackets how the command ended unless it just ended well.
 fn result(output: String, finished: Finished, timeout: Duration) -> ToolResult {
     let Finished { ended, left_behind } = finished;
-    let (outcome, end) = match ended {
+    let (outcome, end) = match &ended {
         Ended::Exited(0) => (Outcome::Ok, None),
         Ended::Exited(code) => (Outcome::Error, Some(format!("exit status {code}"))),
         Ended::Signalled(signal) => (Outcome::Error, Some(format!("killed by signal {signal}"))),
+        Ended::NotStarted(why) => (Outcome::Error, Some(why.clone())),
+        Ended::TooMuchOutput | Ended::Unknown(_) => todo!("the tools room"),
         Ended::TimedOut => {
             let seconds = figures::count(timeout.as_secs());
             let end = format!(

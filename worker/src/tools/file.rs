@@ -37,7 +37,7 @@ impl Inner {
     pub(super) async fn write_file(&self, arguments: WriteFile) -> ToolResult {
         let WriteFile { path, content } = arguments;
         let bytes = figures::of(content.len() as u64, "byte", "bytes");
-        match self.workplace.write(&path, content.into_bytes()).await {
+        match self.workplace.write(&path, content.into()).await {
             Ok(()) => ToolResult::ok(format!("wrote {bytes} to {path}")),
             Err(error) => error.into(),
         }
@@ -46,7 +46,20 @@ impl Inner {
     pub(super) async fn edit_file(&self, arguments: EditFile) -> ToolResult {
         let EditFile { path, old, new, count } = arguments;
         let change = Change { old, new, count: count.unwrap_or(1) };
-        match self.workplace.edit(&path, EDIT_BYTES, move |content| change.apply(content)).await {
+        let (keep, kept) = std::sync::mpsc::channel();
+        let change = Box::new(move |content: &[u8]| match change.apply(content) {
+            Ok((new, lines)) => {
+                // Its reader is this very function.
+                let _read = keep.send(Ok(lines));
+                Some(new)
+            }
+            Err(refusal) => {
+                let _read = keep.send(Err(refusal));
+                None
+            }
+        });
+        let edited = self.workplace.edit(&path, EDIT_BYTES, change).await;
+        match edited.map(|()| kept.recv().expect("it was asked before the edit ended")) {
             Ok(Ok(lines)) => {
                 let replaced = figures::of(lines.len() as u64, "occurrence", "occurrences");
                 ToolResult::ok(format!("replaced {replaced} in {path}, {}", at_lines(&lines)))

@@ -25,7 +25,7 @@ impl Bench {
 
     fn with(change: impl FnOnce(&mut evonic_shared::config::Tools)) -> Self {
         let fixture = Fixture::with(|config| change(&mut config.tools));
-        let tools = Toolbox::new(fixture.local.clone(), &fixture.tools);
+        let tools = Toolbox::new(std::sync::Arc::new(fixture.local.clone()), &fixture.tools);
         Self { fixture, tools }
     }
 

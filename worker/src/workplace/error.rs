@@ -2,6 +2,15 @@
 
 use crate::handles::Exhausted;
 
+/// Whether trying again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It may: a broken connection, a host that is busy or starting, a spent budget.
+    Transient,
+    /// It will not: permission, authentication, host key, missing file, quota, bad input.
+    Permanent,
+}
+
 /// An error of a workplace. Paths are as the caller wrote them.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkplaceError {
@@ -88,4 +97,68 @@ pub enum WorkplaceError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// There is no such workplace.
+    #[error("there is no workplace {workplace}")]
+    NoSuchWorkplace {
+        /// Its name or identifier.
+        workplace: String,
+    },
+    /// A machine or engine cannot be reached now, or a connection to it broke.
+    #[error("{host}: {operation} failed")]
+    Unreachable {
+        /// The host or engine.
+        host: String,
+        /// `connect`, `resolve`, `exchange keys`, `run`.
+        operation: &'static str,
+        /// What was said.
+        #[source]
+        source: Cause,
+    },
+    /// A host failed so often in a row that it is left alone for a while.
+    #[error("{host} failed {failures} times in a row; it is left alone for {seconds} s more")]
+    LeftAlone {
+        /// The host.
+        host: String,
+        /// Failures in a row.
+        failures: u32,
+        /// Until it is tried again.
+        seconds: u64,
+    },
+    /// A machine or engine refuses, and will refuse again.
+    #[error("{host}: {operation} refused")]
+    Refused {
+        /// The host or engine.
+        host: String,
+        /// `host key`, `authenticate`, `image`, `socket`.
+        operation: &'static str,
+        /// What was said, and what to do.
+        #[source]
+        source: Cause,
+    },
+    /// Its settings cannot be used.
+    #[error("{field}: {problem}")]
+    Settings {
+        /// The field: `settings.identity_files[0]`.
+        field: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+}
+
+/// What was said by somebody who speaks only text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(pub String);
+
+impl WorkplaceError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            WorkplaceError::Exhausted(_)
+            | WorkplaceError::Unreachable { .. }
+            | WorkplaceError::LeftAlone { .. } => Class::Transient,
+            _ => Class::Permanent,
+        }
+    }
 }

@@ -71,7 +71,7 @@ impl Shop {
         let bench = Bench {
             store: self.store.clone(),
             models: Models::new(&self.config.models, &self.budget),
-            tools: Toolbox::new(local, &self.config.tools),
+            tools: Toolbox::new(std::sync::Arc::new(local), &self.config.tools),
             settings: self.config.agents.clone(),
         };
         let generation = Generation::lock(&self.locks(), generation).unwrap();
@@ -96,6 +96,8 @@ impl Shop {
             model: model.to_owned(),
             instructions: String::new(),
             tools: tools.map(|tools| tools.iter().map(|&tool| tool.to_owned()).collect()),
+            workplace: "local".to_owned(),
+            other_workplaces: Vec::new(),
         };
         self.write(move |writer| {
             let agent = writer.create_agent(new)?.id.to_string();

@@ -140,7 +140,7 @@ fn a_running_command_is_left_to_the_successor_and_not_run_again() {
     let (own, child) = (shop.pid("own"), shop.pid("child"));
     assert_eq!(first.drain(Duration::from_millis(200)), (0, 1));
     assert_eq!(shop.turn(&turn).owner, Some(1));
-    first.runtime.block_on(first.agents.abandon(Duration::from_secs(5)));
+    first.agents.abandon();
     shop.dead(own);
     shop.dead(child);
     assert_eq!(shop.turn(&turn).owner, Some(1), "it is taken over when this worker is dead");

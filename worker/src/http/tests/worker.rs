@@ -20,7 +20,7 @@ use crate::{
     model::Models,
     store::Store,
     tools::Toolbox,
-    workplace::Local,
+    workplace::Workplaces,
 };
 
 /// A running worker.
@@ -146,11 +146,18 @@ fn start(parts: Parts) -> (Server, Store) {
     let store =
         Store::open(&config.state_dir.join("evonic.db"), &config.store, budget.clone()).unwrap();
     let models = Models::new(&config.models, &budget);
-    let workplace = Local::new(&config.workplace, &config.tools, budget.clone()).unwrap();
+    let config = Arc::new(config);
+    let workplaces = Workplaces::start(crate::workplace::Parts {
+        config: Arc::clone(&config),
+        budget: budget.clone(),
+        store: store.clone(),
+        instance: "test".to_owned(),
+    })
+    .unwrap();
     let bench = Bench {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolbox::new(workplace, &config.tools),
+        tools: Toolbox::new(Arc::new(workplaces.local().clone()), &config.tools),
         settings: config.agents.clone(),
     };
     let locks = generations_folder(&config.state_dir);
@@ -164,7 +171,8 @@ fn start(parts: Parts) -> (Server, Store) {
         agents,
         models,
         budget,
-        config: Arc::new(config),
+        config,
+        workplaces,
         generation: number,
         started: Instant::now(),
     };

@@ -12,6 +12,7 @@ fn settings() -> config::Tools {
         max_output_bytes: 1,
         max_read_bytes: 1,
         environment: Vec::new(),
+        on_lost: config::Config::defaults("/s".into(), "/r".into()).tools.on_lost,
     }
 }
 

@@ -177,7 +177,7 @@ async fn the_tools_take_what_the_runbook_asks_for() {
         list . depth 2\nlist\nsearch thr in src files *.txt\nfolder .\ntimeout default\nread a.txt \
         lines 2-2\nread web/src/c.txt\n$ exit 3\nread missing.txt\nsearch one";
     let fixture = Fixture::with(|_| ());
-    let tools = Toolbox::new(fixture.local.clone(), &fixture.tools);
+    let tools = Toolbox::new(std::sync::Arc::new(fixture.local.clone()), &fixture.tools);
     let mut transcript = request(vec![user(message)]);
     transcript.tools = tools.specs(None);
     let text = loop {

@@ -20,7 +20,7 @@ use super::{
     expect_type, failed, look, reopen,
     root::{Root, open_at},
 };
-use crate::workplace::{self, Entry, WorkplaceError, pool::Wanted};
+use crate::workplace::{self, Entry, WorkplaceError, local::pool::Wanted};
 
 /// Bytes of the buffer that the kernel fills with names.
 const BUFFER_BYTES: usize = 32 * 1024;

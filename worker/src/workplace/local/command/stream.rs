@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     net::unix::pipe::Receiver,
     sync::mpsc,
@@ -25,14 +26,14 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The reading end of the pipe, and who reads its bytes.
 pub(super) struct Stream {
     pipe: Receiver,
-    reader: mpsc::Sender<Vec<u8>>,
+    reader: mpsc::Sender<Bytes>,
     /// Read, and not yet handed on.
     pending: Vec<u8>,
     ended: bool,
 }
 
 impl Stream {
-    pub(super) fn new(pipe: PipeReader, reader: mpsc::Sender<Vec<u8>>) -> io::Result<Self> {
+    pub(super) fn new(pipe: PipeReader, reader: mpsc::Sender<Bytes>) -> io::Result<Self> {
         let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe))?;
         Ok(Self { pipe, reader, pending: Vec::new(), ended: false })
     }
@@ -50,7 +51,7 @@ impl Stream {
             let place = self.reader.reserve().await;
             let piece = std::mem::take(&mut self.pending);
             if let Ok(place) = place {
-                place.send(piece);
+                place.send(piece.into());
             }
             return 0;
         }

@@ -25,6 +25,7 @@ use std::{
     process::ExitStatus, sync::Arc, time::Duration,
 };
 
+use bytes::Bytes;
 use evonic_shared::kind::Kind;
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -37,8 +38,11 @@ use self::{
     leader::{Leader, Start},
     stream::Stream,
 };
-use super::{CommandSpec, Ended, Finished, WorkplaceError, files::Root, pool::Pool};
-use crate::handles::{Budget, Permit};
+use super::{files::Root, pool::Pool};
+use crate::{
+    handles::{Budget, Permit},
+    workplace::{CommandSpec, Ended, Finished, WorkplaceError},
+};
 
 /// Threads that start programs and look through `/proc`.
 const THREADS: usize = 4;
@@ -105,7 +109,7 @@ impl Commands {
     pub(super) async fn run(
         self: &Arc<Self>,
         spec: CommandSpec,
-        output: mpsc::Sender<Vec<u8>>,
+        output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
         let cancelled = Finished { ended: Ended::Cancelled, left_behind: 0 };
@@ -156,7 +160,7 @@ impl Commands {
     async fn call(
         &self,
         spec: CommandSpec,
-        output: mpsc::Sender<Vec<u8>>,
+        output: mpsc::Sender<Bytes>,
         permit: Permit,
         cancel: &CancellationToken,
         reply: Reply,
@@ -194,7 +198,7 @@ impl Commands {
     async fn start(
         &self,
         spec: CommandSpec,
-        output: mpsc::Sender<Vec<u8>>,
+        output: mpsc::Sender<Bytes>,
         mut permit: Permit,
     ) -> Result<Call, WorkplaceError> {
         let CommandSpec { argv, stdin, folder, mark, timeout: _ } = spec;
@@ -207,7 +211,7 @@ impl Commands {
         permit.owns(STARTING, None);
         let started = self.pool.run(move |_| {
             let folder = root.folder_path(&folder)?;
-            let started = Leader::start(Start { argv, stdin, folder, environment });
+            let started = Leader::start(Start { argv, stdin: stdin.into(), folder, environment });
             Ok::<_, WorkplaceError>(started)
         });
         let attach =

@@ -97,7 +97,7 @@ impl Fixture {
 pub(crate) fn bash(script: &str) -> CommandSpec {
     CommandSpec {
         argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
-        stdin: Vec::new(),
+        stdin: bytes::Bytes::new(),
         folder: String::new(),
         timeout: Duration::from_secs(60),
         mark: format!("test-{}", uuid::Uuid::now_v7().simple()),

@@ -53,7 +53,7 @@ async fn output_and_errors_keep_their_order() {
 #[tokio::test]
 async fn standard_input_is_given_and_ends() {
     let stdin = vec![b'x'; 1_000_000];
-    let (_, output) = check(CommandSpec { stdin, ..bash("cat | wc -c; cat") }).await;
+    let (_, output) = check(CommandSpec { stdin: stdin.into(), ..bash("cat | wc -c; cat") }).await;
     assert_eq!(output.trim(), "1000000");
     let (_, output) = check(bash("cat; echo end")).await;
     assert_eq!(output, "end\n");
@@ -279,7 +279,7 @@ async fn output_of_a_process_that_ends_just_after_the_command_is_read() {
 #[tokio::test]
 async fn every_byte_reaches_a_slow_reader() {
     let fixture = Fixture::new();
-    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
+    let (sender, mut receiver) = mpsc::channel::<bytes::Bytes>(1);
     let spec = bash("head -c 300000 /dev/zero | tr '\\0' x");
     let read = async {
         let mut bytes = 0;

@@ -6,7 +6,7 @@ use evonic_shared::config;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Desk, Draft, Target, find, replace};
-use crate::workplace::{files::Root, fixture::Fixture};
+use crate::workplace::{fixture::Fixture, local::files::Root};
 
 fn desk(fixture: &Fixture) -> Desk {
     let permit = || fixture.budget.try_acquire(evonic_shared::kind::Kind::File).expect("free");

@@ -23,7 +23,7 @@ use super::{
     look, reopen,
     root::{Root, real_path},
 };
-use crate::workplace::{Found, Match, WorkplaceError, pool::Wanted};
+use crate::workplace::{Found, Match, WorkplaceError, local::pool::Wanted};
 
 /// The most names of one folder that are looked at.
 const FOLDER_NAMES: usize = 250_000;

@@ -1,0 +1,254 @@
+//! A workplace: where an agent's tools act, under a name.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AgentName, WorkplaceId};
+
+/// A workplace. `local` is always there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workplace {
+    /// Its identifier.
+    pub id: WorkplaceId,
+    /// Its name, unique, of the form of an agent's.
+    pub name: AgentName,
+    /// Its kind and what that needs.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// RFC 3339, UTC, milliseconds.
+    pub created_at: String,
+    /// RFC 3339, UTC, milliseconds.
+    pub updated_at: String,
+}
+
+/// Body of `POST /api/v1/workplaces`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewWorkplace {
+    /// See [`Workplace::name`].
+    pub name: AgentName,
+    /// See [`Workplace::settings`].
+    #[serde(flatten)]
+    pub settings: Settings,
+}
+
+/// Body of `PATCH /api/v1/workplaces/{id}`: what is absent stays. The kind stays too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkplaceChange {
+    /// See [`Workplace::name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AgentName>,
+    /// The whole new settings of its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
+}
+
+/// What kinds there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkplaceKind {
+    /// The machine of the service.
+    Local,
+    /// Another machine, over SSH.
+    Ssh,
+    /// A container for each session.
+    Docker,
+}
+
+impl WorkplaceKind {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            WorkplaceKind::Local => "local",
+            WorkplaceKind::Ssh => "ssh",
+            WorkplaceKind::Docker => "docker",
+        }
+    }
+}
+
+/// A kind, and what that needs. In JSON `kind` is the kind's name and `settings` an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "settings", rename_all = "snake_case")]
+pub enum Settings {
+    /// See [`WorkplaceKind::Local`].
+    Local(LocalSettings),
+    /// See [`WorkplaceKind::Ssh`].
+    Ssh(SshSettings),
+    /// See [`WorkplaceKind::Docker`].
+    Docker(DockerSettings),
+}
+
+impl Settings {
+    /// The kind.
+    #[must_use]
+    pub const fn kind(&self) -> WorkplaceKind {
+        match self {
+            Settings::Local(_) => WorkplaceKind::Local,
+            Settings::Ssh(_) => WorkplaceKind::Ssh,
+            Settings::Docker(_) => WorkplaceKind::Docker,
+        }
+    }
+}
+
+/// Settings of a local workplace; what is absent is `[workplace]` of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LocalSettings {
+    /// Its folder, a whole path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Whether each session has a folder of its own below it, `sessions/ID`.
+    pub session_folders: bool,
+}
+
+/// Settings of an SSH workplace. What is absent comes from `config_file`, then from OpenSSH's
+/// defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SshSettings {
+    /// A host's name or address, or an alias of `config_file`.
+    pub host: String,
+    /// Its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Who to log in as; the service's own user when nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// How to authenticate, in this order; when empty: agent, key, then password and
+    /// keyboard-interactive where there is a password.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authenticate: Vec<SshAuth>,
+    /// Private keys on the service's machine, whole paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identity_files: Vec<PathBuf>,
+    /// Of the private keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SecretSource>,
+    /// Of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretSource>,
+    /// Host keys in OpenSSH's format; `known_hosts` in `state_dir` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<PathBuf>,
+    /// What to do about a host that is not in it.
+    pub host_keys: HostKeys,
+    /// OpenSSH's client configuration; `~/.ssh/config` of the service's user when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<PathBuf>,
+    /// Hosts to go over, as `ProxyJump`: `[user@]host[:port]`, separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jump: Option<String>,
+    /// The folder to work in, relative to the remote home; the home itself when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Whether each session has a folder of its own below it, `sessions/ID`.
+    pub session_folders: bool,
+}
+
+/// A way to authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum SshAuth {
+    /// Keys of the agent at `$SSH_AUTH_SOCK`.
+    Agent,
+    /// Private key files.
+    Key,
+    /// The password.
+    Password,
+    /// The password, as the answer to each question that is not echoed.
+    KeyboardInteractive,
+}
+
+/// What to do about a host that is not known. A changed key is always refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum HostKeys {
+    /// Refuse it.
+    #[default]
+    Strict,
+    /// Take its key down, and go on.
+    AcceptNew,
+}
+
+/// Where a secret is, on the service's machine. The secret itself is never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// A variable of the service's environment.
+    Env(String),
+    /// A file; white space around its content is removed.
+    File(PathBuf),
+    /// A systemd credential.
+    Credential(String),
+}
+
+/// Settings of a Docker workplace: one container for each session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DockerSettings {
+    /// The engine, as `docker.engine` of the configuration, which holds when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// As `docker.cert_path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_path: Option<PathBuf>,
+    /// The image; `evonic sandbox build` makes the default one.
+    pub image: String,
+    /// `UID` or `UID:GID`, not 0.
+    pub user: String,
+    /// The most memory, swap included.
+    pub memory_bytes: u64,
+    /// Processors, in thousandths of one.
+    pub cpu_millis: u32,
+    /// The most processes and threads.
+    pub pids: u32,
+    /// The most open files of a process.
+    pub open_files: u32,
+    /// The size of `/tmp`, in memory.
+    pub tmp_bytes: u64,
+    /// `none`, or the name of a network of the engine.
+    pub network: String,
+    /// More variables of the environment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for DockerSettings {
+    fn default() -> Self {
+        Self {
+            engine: None,
+            cert_path: None,
+            image: "evonic-sandbox:latest".to_owned(),
+            user: "1000:1000".to_owned(),
+            memory_bytes: 1 << 30,
+            cpu_millis: 1000,
+            pids: 256,
+            open_files: 1024,
+            tmp_bytes: 64 << 20,
+            network: "none".to_owned(),
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workplace_reads_as_it_is_written() {
+        let text = r#"{"name": "box", "kind": "ssh", "settings": {"host": "h", "port": 2222,
+            "password": {"file": "/p"}, "host_keys": "accept_new"}}"#;
+        let new: NewWorkplace = serde_json::from_str(text).unwrap();
+        let Settings::Ssh(ssh) = &new.settings else { panic!("{new:?}") };
+        assert_eq!((ssh.host.as_str(), ssh.port), ("h", Some(2222)));
+        assert_eq!(ssh.password, Some(SecretSource::File("/p".into())));
+        let again = serde_json::to_string(&new).unwrap();
+        assert_eq!(serde_json::from_str::<NewWorkplace>(&again).unwrap(), new);
+        let unknown = r#"{"name": "box", "kind": "docker", "settings": {"imagine": "x"}}"#;
+        let error = serde_json::from_str::<NewWorkplace>(unknown).unwrap_err();
+        assert!(error.to_string().contains("imagine"), "{error}");
+    }
+}

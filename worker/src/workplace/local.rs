@@ -1,0 +1,303 @@
+//! The local workplace: a folder of this machine, and commands run in it as the service's user.
+//!
+//! # Invariants
+//! - Paths of file operations do not leave a confined root, whatever is renamed or linked
+//!   meanwhile: the kernel resolves them.
+
+mod command;
+mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod pool;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use evonic_shared::config;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    command::Commands,
+    files::{Files, Root},
+};
+use super::{
+    Change, CommandSpec, Download, Entry, Finished, Found, Lines, Place, Removal, Stat, Upload,
+    WorkplaceError,
+};
+use crate::{domain::WorkplaceKind, handles::Budget};
+
+/// A protection of commands on this machine, for `evonic doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Protection {
+    /// Its name: `landlock`, `rlimits`.
+    pub name: &'static str,
+    /// Whether it holds for commands that are started now.
+    pub active: bool,
+    /// What it does, or why it does not.
+    pub detail: String,
+}
+
+/// The local workplace: a folder, and commands run in it as the service's user.
+#[derive(Clone, Debug)]
+pub struct Local {
+    commands: Arc<Commands>,
+    files: Arc<Files>,
+}
+
+impl Local {
+    /// The workplace at the configured root, which is made if it is missing. Reads the service's
+    /// environment, once. Starts eight threads, which end when the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when the root cannot be made or is no folder.
+    pub fn new(
+        workplace: &config::Workplace,
+        tools: &config::Tools,
+        budget: Budget,
+    ) -> Result<Self, WorkplaceError> {
+        let root = Arc::new(Root::new(workplace)?);
+        let commands = Commands::new(budget.clone(), Arc::clone(&root), &tools.environment);
+        let commands = Arc::new(commands.map_err(WorkplaceError::Threads)?);
+        let files = Arc::new(Files::new(budget, root).map_err(WorkplaceError::Threads)?);
+        Ok(Self { commands, files })
+    }
+
+    /// Runs a command; its output (standard output and error as they come, interleaved) goes to
+    /// `output`, which is bounded: a slow reader slows the command. Returns when it ended and
+    /// nothing of its output is left. When `cancel` fires, the time is out, or the future is
+    /// dropped, its process group and every process that carries its mark are killed.
+    ///
+    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
+    /// `EVONIC_CALL` (the mark), and what `tools.environment` names. Standard input ends after
+    /// the given bytes. The command leads a process group, with an empty signal mask; signals that
+    /// the service itself was started to ignore stay ignored, but for SIGPIPE.
+    ///
+    /// A descriptor inherited by a process that the command left behind does not keep the call
+    /// from returning: its output is read until it is silent for 200 ms, for a second at the
+    /// most. Then what was left behind is killed and counted.
+    ///
+    /// Holds one `child` permit.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it cannot be started.
+    pub async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        self.commands.run(spec, output, cancel).await
+    }
+
+    /// Kills every process that carries this mark: what a dead worker's command left behind.
+    /// Returns how many there were. Holds one `child` permit.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when `/proc` cannot be read.
+    pub async fn kill_marked(&self, mark: &str) -> Result<u32, WorkplaceError> {
+        self.commands.kill_marked(mark).await
+    }
+
+    /// Waits until every call is over, also those whose future was dropped: their processes are
+    /// dead and their permits given back. For the end of a drain.
+    pub async fn idle(&self) {
+        self.commands.idle().await;
+    }
+
+    /// Reads at most `limit` bytes from `offset`; also returns the file's size.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`]: not found, outside the root, no regular file, no permission.
+    pub async fn read(
+        &self,
+        path: &str,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<u8>, u64), WorkplaceError> {
+        self.files.read(path, offset, limit).await
+    }
+
+    /// Reads the lines `from` to `to` (from 1, both included; to the end when absent): as many
+    /// whole ones as fit into `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Local::read`].
+    pub async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError> {
+        self.files.read_lines(path, from, to, limit).await
+    }
+
+    /// Writes a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the
+    /// folder. Keeps the mode of a file that is there, and follows a link to its target; missing
+    /// folders are made. A file that may not be written is not replaced.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub async fn write(&self, path: &str, content: Vec<u8>) -> Result<(), WorkplaceError> {
+        self.files.write(path, content).await
+    }
+
+    /// Reads a file, changes its content and writes it as [`Local::write`] does, unless `change`
+    /// refuses or somebody else changed the file meanwhile. `change` may also return a value.
+    /// It runs on a thread that may be busy for long.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`]; a refusal is the inner error.
+    pub async fn edit<T: Send + 'static, E: Send + 'static>(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T), E> + Send + 'static,
+    ) -> Result<Result<T, E>, WorkplaceError> {
+        self.files.edit(path, limit_bytes, change).await
+    }
+
+    /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at
+    /// most `limit`; also returns whether there were more. Links are not followed.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+        self.files.list(path, depth, limit).await
+    }
+
+    /// Lines that match a regular expression in the file `path`, or in the files below it whose
+    /// path matches `glob` (by the rules of `.gitignore`: `*.rs` at any depth, `src/**` below the
+    /// folder that is searched). Honours `.gitignore` files from the root down; `.git`, binary
+    /// files and links are passed over.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`], with the expression's own fault when it is wrong.
+    pub async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError> {
+        self.files.search(pattern, path, glob, limit).await
+    }
+}
+
+#[async_trait]
+impl Place for Local {
+    fn kind(&self) -> WorkplaceKind {
+        WorkplaceKind::Local
+    }
+
+    async fn home(&self) -> Result<String, WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        Local::run(self, spec, output, cancel).await
+    }
+
+    async fn attach(
+        &self,
+        _mark: &str,
+        _from: u64,
+        _output: mpsc::Sender<Bytes>,
+        _cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn output(&self, _mark: &str, _from: u64, _limit: u64) -> Result<Bytes, WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
+        self.kill_marked(mark).await
+    }
+
+    fn forget(&self, _mark: &str) {}
+
+    async fn stat(&self, _path: &str) -> Result<Stat, WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError> {
+        self.files.read_lines(path, from, to, limit).await
+    }
+
+    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
+        self.files.write(path, content.into()).await
+    }
+
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+    ) -> Result<(), WorkplaceError> {
+        let refusal = |content: &[u8]| change(content).map(|new| (new, ())).ok_or(());
+        self.files.edit(path, limit_bytes, refusal).await.map(|_refused| ())
+    }
+
+    async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+        self.files.list(path, depth, limit).await
+    }
+
+    async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError> {
+        self.files.search(pattern, path, glob, limit).await
+    }
+
+    async fn make_folder(&self, _path: &str) -> Result<(), WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn remove(&self, _path: &str, _removal: Removal) -> Result<(), WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn rename(&self, _from: &str, _to: &str) -> Result<(), WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn download(&self, _path: &str, _from: u64) -> Result<Download, WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn upload(&self, _path: &str, _id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+        todo!("the local room")
+    }
+
+    async fn sha256(&self, _path: &str) -> Result<String, WorkplaceError> {
+        todo!("the local room")
+    }
+}

@@ -1,0 +1,65 @@
+//! Workplaces on other machines, over SSH (libssh2).
+//!
+//! ```text
+//! settings --target--> Target --connect--> Connection --link--> Link (a thread each)
+//!                                                                 |
+//!                                             Hosts: a few links a host, owned, counted
+//!                                                                 |
+//!                                                      Ssh: the Place of a session
+//! ```
+
+mod connect;
+mod link;
+mod place;
+mod target;
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{CheckStep, HostState, Parts, WorkplaceError};
+use crate::domain::{SessionId, SshSettings};
+
+pub(crate) use place::Ssh;
+
+/// Every connection of this worker to hosts.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    parts: Parts,
+}
+
+impl Hosts {
+    /// Connections by these settings. Opens none.
+    pub(crate) fn new(parts: &Parts) -> Self {
+        Self { parts: parts.clone() }
+    }
+
+    /// A workplace, for a session when given. Connects when it is first used.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Settings`].
+    pub(crate) fn open(
+        &self,
+        settings: &SshSettings,
+        session: Option<&SessionId>,
+    ) -> Result<Ssh, WorkplaceError> {
+        let _ = (settings, session, &self.parts);
+        todo!("the SSH files room")
+    }
+
+    /// See [`super::Workplaces::check`].
+    pub(crate) async fn check(&self, settings: &SshSettings, steps: mpsc::Sender<CheckStep>) {
+        let _ = (settings, steps);
+        todo!("the SSH connections room")
+    }
+
+    /// Every host that was used.
+    pub(crate) fn states(&self) -> Vec<HostState> {
+        Vec::new()
+    }
+
+    /// Ends every connection.
+    pub(crate) async fn close(&self, patience: Duration) {
+        let _ = patience;
+    }
+}
