@@ -49,7 +49,7 @@ impl Bench {
         let time = if self.round % 10 == 4 { 20 } else { 60_000 };
         let spec = CommandSpec {
             argv: [program, "-c", script].map(str::to_owned).to_vec(),
-            stdin: vec![b'x'; 10],
+            stdin: vec![b'x'; 10].into(),
             folder: String::new(),
             timeout: Duration::from_millis(time),
             mark: format!("flat-{}-{}", std::process::id(), self.round),
