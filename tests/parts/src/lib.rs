@@ -8,5 +8,53 @@
 mod engine;
 mod sshd;
 
+use std::{
+    fmt::Debug,
+    io::Write,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
 pub use engine::Engine;
 pub use sshd::{Account, Sshd};
+
+/// How long a part may take, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Polls until it holds.
+fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(state) => {
+                assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}: {state:?}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs a command that has to succeed; returns its standard output.
+fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?} is not installed: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}: {told}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a command that reads this.
+///
+/// # Errors
+/// What it said when it failed.
+fn feed(command: &mut Command, input: &[u8]) -> Result<(), String> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?} is not installed: {error}"));
+    // One that fails at once does not read.
+    let _read = child.stdin.take().expect("it is a pipe").write_all(input);
+    let output = child.wait_with_output().expect("its end");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(told) }
+}
