@@ -12,6 +12,7 @@ help:
 	@echo "make chaos  the long runs: kills, leaks and recycles at full size"
 
 build:
+	@tests/libraries.sh
 	$(CARGO) build --release --locked -p evonic -p evonic-supervisor
 
 run: build

@@ -41,12 +41,16 @@ finish() {
 
 # need COMMAND PACKAGE: installs a Debian package where its command is missing.
 need() {
-	command -v "$1" >/dev/null 2>&1 && return 0
+	command -v "$1" >/dev/null 2>&1 || install_package "$2"
+}
+
+# install_package NAME...: installs Debian packages.
+install_package() {
 	as_root=
 	[ "$(id -u)" = 0 ] || as_root=sudo
 	if [ -z "${updated-}" ]; then
 		$as_root apt-get update -q
 		updated=1
 	fi
-	DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends "$2"
+	DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends "$@"
 }
