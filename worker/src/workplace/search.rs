@@ -14,17 +14,18 @@ pub(super) async fn list<S: Shell>(
     todo!("the shell files room")
 }
 
-/// See [`super::Place::search`]; `path` is a path on that machine. With the same expressions,
-/// globs and `.gitignore` rules as the local one: by `rg` where that is installed, else by the
-/// files themselves, streamed as one `tar`.
+/// See [`super::Place::search`]; `root` is the workplace's folder and `path` what is searched, both
+/// paths on that machine. Paths of matches are relative to `root` where they are below it, and
+/// `.gitignore` files count from `root` down.
 pub(super) async fn search<S: Shell>(
     shell: &S,
     pattern: &str,
+    root: &str,
     path: &str,
     glob: Option<&str>,
     limit: u32,
 ) -> Result<Found, WorkplaceError> {
-    let _ = (shell, pattern, path, glob, limit);
+    let _ = (shell, pattern, root, path, glob, limit);
     todo!("the shell files room")
 }
 
