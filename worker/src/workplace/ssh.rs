@@ -8,6 +8,7 @@
 //!                                                      Ssh: the Place of a session
 //! ```
 
+mod breaker;
 mod connect;
 mod link;
 mod place;
