@@ -5,13 +5,7 @@ cd "$(dirname "$0")/.."
 . tests/stages.sh
 
 install() {
-	tests/libraries.sh && need make make && need git git && need runsv runit &&
-		need python3 python3-minimal && need systemd-analyze systemd &&
-		need update-ca-certificates ca-certificates &&
-		need /usr/sbin/sshd openssh-server && need ssh openssh-client && need fish fish &&
-		need tcsh tcsh && need zsh zsh &&
-		{ need dockerd docker.io && need docker docker.io && need iptables iptables; } &&
-		need busybox busybox-static && need rg ripgrep &&
+	tests/parts.sh &&
 		{ command -v cargo-deny >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny; }
 }
 

@@ -1,0 +1,182 @@
+//! A pair with workplaces on a real sshd and a real Docker engine.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use evonic_parts::{Account, Engine, Sshd};
+use serde_json::{Value, json};
+
+use crate::{
+    pair::{Options, Pair},
+    poll, process,
+};
+
+/// Keys under which connections are closed soon and failures are not waited out.
+pub const BRISK: &str = "[ssh]\nidle_timeout = \"300ms\"\n";
+
+/// The settings of an SSH workplace: this user of this server.
+#[must_use]
+pub fn ssh_settings(server: &Sshd, account: &Account) -> Value {
+    json!({
+        "host": "127.0.0.1",
+        "port": server.port(),
+        "user": account.name,
+        "authenticate": ["key"],
+        "identity_files": [account.key],
+        "known_hosts": server.known_hosts(),
+    })
+}
+
+/// The settings of a Docker workplace on this engine, with its test image.
+#[must_use]
+pub fn docker_settings(engine: &Engine) -> Value {
+    json!({"engine": engine.address(), "image": "evonic-test:latest"})
+}
+
+/// A pair with what its workplaces need. The pair stops first.
+pub struct Site {
+    /// The pair.
+    pub pair: Pair,
+    /// The server of `ssh` workplaces.
+    pub server: Option<Sshd>,
+    /// The engine of `docker` workplaces.
+    pub engine: Option<Engine>,
+}
+
+impl Site {
+    /// A pair alone.
+    #[must_use]
+    pub fn local(options: &Options) -> Self {
+        Self { pair: Pair::start(options), server: None, engine: None }
+    }
+
+    /// A pair, and the workplace and agent `ssh` of a user whose home is elsewhere.
+    #[must_use]
+    pub fn ssh(options: &Options) -> (Self, Account) {
+        let server = Sshd::start();
+        let account = server.account("/bin/bash", "home of the agent");
+        let site = Self { pair: Pair::start(options), server: None, engine: None };
+        site.workplace("ssh", "ssh", &ssh_settings(&server, &account));
+        (Self { server: Some(server), ..site }, account)
+    }
+
+    /// A pair, and the workplace and agent `docker`.
+    #[must_use]
+    pub fn docker(options: &Options) -> Self {
+        let engine = Engine::start();
+        let _image = engine.make_image();
+        let site = Self { pair: Pair::start(options), server: None, engine: None };
+        site.workplace("docker", "docker", &docker_settings(&engine));
+        Self { engine: Some(engine), ..site }
+    }
+
+    /// A pair, and all three kinds: the agents `runbook` (local), `ssh` and `docker`.
+    #[must_use]
+    pub fn whole(options: &Options) -> (Self, Account) {
+        let (site, account) = Self::ssh(options);
+        let engine = Engine::start();
+        let _image = engine.make_image();
+        site.workplace("docker", "docker", &docker_settings(&engine));
+        (Self { engine: Some(engine), ..site }, account)
+    }
+
+    /// Makes a workplace, and an agent of the same name with the runbook model that acts there.
+    pub fn workplace(&self, name: &str, kind: &str, settings: &Value) {
+        let new = json!({"name": name, "kind": kind, "settings": settings});
+        let _made = self.pair.expect(201, "POST", "/api/v1/workplaces", Some(&new));
+        let agent = json!({"name": name, "model": "runbook", "workplace": name});
+        let _made = self.pair.expect(201, "POST", "/api/v1/agents", Some(&agent));
+    }
+
+    /// Runs a runbook by an agent in a new session, to its end; what happened.
+    #[must_use]
+    pub fn run(&self, agent: &str, runbook: &str) -> Ran {
+        let session = self.pair.session(agent);
+        self.run_in(&session, runbook)
+    }
+
+    /// Runs a runbook in a session, to its end; what happened in it.
+    #[must_use]
+    pub fn run_in(&self, session: &str, runbook: &str) -> Ran {
+        let turn = self.pair.post(session, runbook);
+        let ended = self.pair.wait_for_turn(&turn);
+        Ran { ended, events: self.events(session, &turn) }
+    }
+
+    /// The events of a turn, as the database has them.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn events(&self, session: &str, turn: &str) -> Vec<Value> {
+        let database = rusqlite::Connection::open_with_flags(
+            self.pair.state_dir().join("evonic.db"),
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+        )
+        .expect("the database");
+        let mut query = database
+            .prepare("SELECT data FROM events WHERE session_id = ?1 ORDER BY sequence")
+            .expect("a query");
+        let rows = query.query_map([session], |row| row.get::<_, String>(0)).expect("rows");
+        rows.map(|row| serde_json::from_str::<Value>(&row.expect("a row")).expect("JSON"))
+            .filter(|event| event["turn_id"] == turn)
+            .collect()
+    }
+
+    /// The worker's descriptors, and those its ledger owns for workplaces, once both stand still.
+    #[must_use]
+    pub fn settled(&self) -> (usize, BTreeMap<String, u32>) {
+        let look = || {
+            let status = self.pair.status();
+            let worker = status.worker.expect("a worker");
+            let mut owned = worker.fd.owned;
+            owned.retain(|kind, _| matches!(kind.as_str(), "ssh" | "docker" | "child" | "file"));
+            (process::descriptors(worker.pid).unwrap_or(0), owned)
+        };
+        let mut last = (look(), Instant::now());
+        poll::until("the descriptors stand still", Duration::from_secs(60), look, move |now| {
+            if *now != last.0 {
+                last = (now.clone(), Instant::now());
+            }
+            let quiet = now.1.values().all(|&owned| owned == 0);
+            (quiet && last.1.elapsed() > Duration::from_secs(2)).then(|| now.clone())
+        })
+    }
+}
+
+/// A turn that ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The turn.
+    pub ended: Value,
+    /// Its events.
+    pub events: Vec<Value>,
+}
+
+impl Ran {
+    /// Whether the turn completed.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.ended["state"] == "completed"
+    }
+
+    /// What its tools showed while they ran, as one text.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.of("tool.output", "text").concat()
+    }
+
+    /// The results of its tools: outcome and content.
+    #[must_use]
+    pub fn results(&self) -> Vec<(String, String)> {
+        let outcomes = self.of("tool.completed", "outcome");
+        outcomes.into_iter().zip(self.of("tool.completed", "content")).collect()
+    }
+
+    fn of(&self, kind: &str, field: &str) -> Vec<String> {
+        let events = self.events.iter().filter(|event| event["type"] == kind);
+        events.map(|event| event[field].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}

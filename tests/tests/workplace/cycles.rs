@@ -1,0 +1,61 @@
+//! 2. Connect, run, close, a thousand times: the ledger and `/proc` return to where they were.
+
+use std::time::{Duration, Instant};
+
+use evonic_tests::{pair::Options, poll, process, site::Site, size};
+
+#[test]
+fn workplace_2_cycles_leave_nothing_behind() {
+    let cycles = size::of("cycles", 12, 1000);
+    let (site, _account) = Site::whole(&Options::config(
+        "[ssh]\nidle_timeout = \"100ms\"\n[docker]\nidle_stop = \"1h\"\n",
+    ));
+    for agent in ["runbook", "ssh", "docker"] {
+        let session = site.pair.session(agent);
+        assert!(site.run_in(&session, "$ true").is_completed(), "{agent}");
+        let before = site.settled();
+        let began = Instant::now();
+        for _ in 0..cycles {
+            assert!(site.run_in(&session, "$ true").is_completed(), "{agent}");
+            closed(&site, agent);
+        }
+        let each = began.elapsed() / u32::try_from(cycles).expect("it is small");
+        size::figure(&format!("{agent}: connect, run, close"), size::ms(each), "ms");
+        assert_eq!(site.settled(), before, "{agent}: {:#?}", process::links(site.pair.worker().0));
+    }
+}
+
+/// Waits until no connection of this kind is open.
+fn closed(site: &Site, agent: &str) {
+    let kind = if agent == "runbook" { "child" } else { agent };
+    let owned = || {
+        let worker = site.pair.status().worker.expect("a worker");
+        worker.fd.owned.get(kind).copied().unwrap_or(0)
+    };
+    poll::until("the connection is closed", Duration::from_secs(20), owned, |&n| {
+        (n == 0).then_some(())
+    });
+}
+
+#[test]
+fn workplace_2_many_commands_over_one_session() {
+    let commands = size::of("small_commands", 180, 20_000);
+    let (site, _account) = Site::whole(&Options::default());
+    for agent in ["runbook", "ssh", "docker"] {
+        let session = site.pair.session(agent);
+        assert!(site.run_in(&session, "$ echo 0").is_completed(), "{agent}");
+        let before = site.settled();
+        let began = Instant::now();
+        let mut left = commands;
+        while left > 0 {
+            let steps = left.min(90);
+            let ran = site.run_in(&session, &"$ echo one\n".repeat(steps as usize));
+            assert!(ran.is_completed(), "{agent}: {ran:#?}");
+            assert_eq!(ran.output(), "one\n".repeat(steps as usize), "{agent}");
+            left -= steps;
+        }
+        let each = began.elapsed() / u32::try_from(commands).expect("it is small");
+        size::figure(&format!("{agent}: a small command, its turn included"), size::ms(each), "ms");
+        assert_eq!(site.settled(), before, "{agent}: {:#?}", process::links(site.pair.worker().0));
+    }
+}

@@ -1,0 +1,163 @@
+//! 1. The remote home is what the remote host says; permanent errors are told once and cost
+//!    nothing.
+
+use std::{fs, net::TcpListener, os::unix::fs::MetadataExt, time::Duration};
+
+use evonic_tests::{
+    pair::Options,
+    process,
+    site::{BRISK, Site, ssh_settings},
+    size,
+};
+use serde_json::json;
+
+#[test]
+fn workplace_1_files_land_in_the_remote_home() {
+    let (site, account) = Site::ssh(&Options::config(BRISK));
+    let ran = site.run(
+        "ssh",
+        "write ~/in-tilde.txt \"a\"\nwrite notes/relative.txt \"b\"\n$ pwd; echo $HOME; id -un\n\
+         read ~/in-tilde.txt\nread notes/relative.txt",
+    );
+    assert!(ran.is_completed(), "{ran:#?}");
+    let home = account.home.to_str().expect("text");
+    assert_eq!(ran.output(), format!("{home}\n{home}\n{}\n", account.name));
+    for (file, content) in [("in-tilde.txt", "a"), ("notes/relative.txt", "b")] {
+        let path = account.home.join(file);
+        assert_eq!(fs::read_to_string(&path).expect("it is in the remote home"), content);
+        let owner = fs::metadata(&path).expect("it is there").uid();
+        assert_eq!(owner, fs::metadata(&account.home).expect("it is there").uid());
+    }
+}
+
+#[test]
+fn workplace_1_odd_homes_and_shells_work_or_are_refused_with_their_reason() {
+    let site = Site::local(&Options::config(BRISK));
+    let server = evonic_parts::Sshd::start();
+    for (name, shell, home) in [
+        ("spaces", "/bin/sh", "a home with spaces"),
+        ("quotes", "/bin/bash", "it's \"quoted\" $HOME"),
+        ("fish", "/usr/bin/fish", "fish"),
+        ("tcsh", "/bin/tcsh", "tcsh"),
+        ("zsh", "/bin/zsh", "zsh"),
+    ] {
+        let account = server.account(shell, home);
+        site.workplace(name, "ssh", &ssh_settings(&server, &account));
+        let ran = site.run(name, "write a.txt \"x\"\n$ printf %s \"$PWD|it's\"; cat a.txt");
+        assert!(ran.is_completed(), "{name}: {ran:#?}");
+        assert_eq!(ran.output(), format!("{}|it'sx", account.home.display()), "{name}");
+    }
+
+    let banner = server.account("/bin/bash", "banner");
+    fs::write(banner.home.join(".bashrc"), "echo WELCOME\necho noise >&2\n").expect("a banner");
+    site.workplace("banner", "ssh", &ssh_settings(&server, &banner));
+    let ran = site.run("banner", "$ echo mine");
+    assert!(ran.is_completed() && ran.output() == "mine\n", "{ran:#?}");
+
+    let nologin = server.account("/usr/sbin/nologin", "nologin");
+    site.workplace("nologin", "ssh", &ssh_settings(&server, &nologin));
+    let ran = site.run("nologin", "$ echo hi");
+    let (outcome, told) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{told}");
+    assert!(told.contains("shell"), "{told}");
+
+    let missing = server.account("/bin/sh", "missing");
+    fs::remove_dir_all(&missing.home).expect("the home is removed");
+    site.workplace("missing", "ssh", &ssh_settings(&server, &missing));
+    let ran = site.run("missing", "write a.txt \"x\"");
+    let (outcome, told) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{told}");
+    assert!(told.contains("home"), "{told}");
+}
+
+#[test]
+fn workplace_1_an_unwritable_home_is_one_clear_error() {
+    let attempts = size::of("refused_attempts", 60, 1000);
+    let (site, account) = Site::ssh(&Options::config(BRISK));
+    fs::set_permissions(&account.home, std::os::unix::fs::PermissionsExt::from_mode(0o555))
+        .expect("a mode");
+    std::os::unix::fs::chown(&account.home, Some(0), Some(0)).expect("an owner");
+    let first = site.run("ssh", "write denied.txt \"x\"");
+    let (outcome, told) = first.results().remove(0);
+    assert_eq!(outcome, "error", "{told}");
+    assert!(told.contains("denied.txt") && told.to_lowercase().contains("permission"), "{told}");
+    let before = site.settled();
+    attempt(&site, "ssh", "write denied.txt \"x\"", attempts);
+    assert_eq!(site.settled(), before, "{:#?}", process::links(site.pair.worker().0));
+}
+
+#[test]
+fn workplace_1_refused_connections_leave_no_descriptor() {
+    let attempts = size::of("refused_attempts", 60, 1000);
+    // Every attempt connects: nothing is waited out, and no host is left alone.
+    let site = Site::local(&Options::config(
+        "[ssh]\nidle_timeout = \"300ms\"\nretries = 0\nbreaker_failures = 1000\n\
+         connect_timeout = \"300ms\"\n",
+    ));
+    let server = evonic_parts::Sshd::start();
+    let account = server.account("/bin/sh", "home");
+    let settings = ssh_settings(&server, &account);
+
+    let mut stranger = settings.clone();
+    let other = server.account("/bin/sh", "other");
+    stranger["identity_files"] = json!([other.key]);
+    site.workplace("stranger", "ssh", &stranger);
+
+    let mut unknown = settings.clone();
+    unknown["known_hosts"] = json!(server.folder().join("empty"));
+    fs::write(server.folder().join("empty"), "").expect("an empty file");
+    site.workplace("unknown", "ssh", &unknown);
+
+    let mut closed = settings.clone();
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    closed["port"] = json!(port);
+    site.workplace("closed", "ssh", &closed);
+
+    // A listener that never answers: what is connected to it hangs.
+    let hole = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut black = settings;
+    black["port"] = json!(hole.local_addr().expect("an address").port());
+    site.workplace("black", "ssh", &black);
+
+    for (agent, wanted) in
+        [("stranger", "authenticat"), ("unknown", "host key"), ("closed", "connect"), ("black", "")]
+    {
+        let first = site.run(agent, "$ true");
+        let (outcome, told) = first.results().remove(0);
+        assert_eq!(outcome, "error", "{agent}: {told}");
+        assert!(told.contains("127.0.0.1") && told.contains(wanted), "{agent}: {told}");
+        let before = site.settled();
+        let attempts = if agent == "black" { attempts.min(200) } else { attempts };
+        attempt(&site, agent, "$ true", attempts);
+        assert_eq!(site.settled(), before, "{agent}: {:#?}", process::links(site.pair.worker().0));
+    }
+}
+
+/// Runs a step that fails this often, in turns of at most 90 steps.
+fn attempt(site: &Site, agent: &str, step: &str, attempts: u64) {
+    let session = site.pair.session(agent);
+    let mut left = attempts;
+    while left > 0 {
+        let steps = left.min(90);
+        let runbook =
+            format!("on failure continue\n{}", format!("{step}\n").repeat(steps as usize));
+        let ran = site.run_in(&session, &runbook);
+        let failed = ran.results().iter().filter(|(outcome, _)| outcome == "error").count();
+        assert_eq!(failed as u64, steps, "{agent}: {:?}", ran.results().last());
+        left -= steps;
+    }
+}
+
+#[test]
+fn workplace_1_a_changed_host_key_is_refused_with_both_fingerprints() {
+    let (mut site, _account) = Site::ssh(&Options::config(BRISK));
+    assert!(site.run("ssh", "$ true").is_completed());
+    let server = site.server.as_mut().expect("a server");
+    server.change_keys();
+    std::thread::sleep(Duration::from_millis(10));
+    let ran = site.run("ssh", "$ true");
+    let (outcome, told) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{told}");
+    assert_eq!(told.matches("SHA256:").count(), 2, "{told}");
+}
