@@ -2,8 +2,10 @@
 
 use std::{
     ffi::OsStr,
-    io,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
     os::{
+        fd::BorrowedFd,
         linux::net::SocketAddrExt,
         unix::{
             ffi::OsStrExt,
@@ -12,6 +14,8 @@ use std::{
     },
     time::Duration,
 };
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::policy::Instant;
 
@@ -116,6 +120,33 @@ impl Notify {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.watchdog.map(|_| self.next_sign)
+    }
+
+    /// Gives systemd a descriptor to keep under a name: should this process die, the next one gets
+    /// it back (`FileDescriptorStoreMax=` of the unit). A name that it keeps already is replaced.
+    pub fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
+        let Some(socket) = &self.socket else { return };
+        self.forget(name);
+        let message = format!("FDSTORE=1\nFDNAME={name}");
+        let descriptors = [descriptor];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fits = control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        debug_assert!(fits, "the space is for one descriptor");
+        let sent = rustix::net::sendmsg(
+            socket,
+            &[IoSlice::new(message.as_bytes())],
+            &mut control,
+            SendFlags::empty(),
+        );
+        if let Err(error) = sent {
+            tracing::warn!(%error, name, "systemd did not take a descriptor to keep");
+        }
+    }
+
+    /// Has systemd close what it keeps under a name, if there is such a thing.
+    pub fn forget(&self, name: &str) {
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
     }
 
     /// A message that systemd cannot take now is lost: it must not hold up the loop.

@@ -26,7 +26,7 @@ use rustix::{
 };
 
 pub use self::inherited::Inherited;
-use crate::sys;
+use crate::{notify::Notify, sys};
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -88,14 +88,26 @@ pub enum SocketError {
 }
 
 /// The three listeners: three descriptors, non-blocking and close-on-exec.
+///
+/// Each is, in this order: handed over under its own name (socket activation); handed back by
+/// systemd's descriptor store, where a supervisor that died had left it, if it still is what the
+/// configuration asks for; or bound anew.
 #[derive(Debug)]
 pub struct Sockets {
     http: TcpListener,
     api: UnixListener,
     status: UnixListener,
-    /// Files that were made here, and are removed in the end.
+    /// Files of sockets that are not somebody else's, removed in the end.
     own_files: Vec<PathBuf>,
+    /// Names under which systemd keeps a socket that does not fit any more.
+    stale: Vec<&'static str>,
+    /// Whether each is handed over by a unit of its own, which keeps it anyway.
+    activated: [bool; 3],
 }
+
+/// The names in systemd's descriptor store, which are not those of socket activation: what was
+/// stored must fit the configuration, what a socket unit listens on is the operator's word.
+const STORED: [&str; 3] = ["stored-http", "stored-api", "stored-status"];
 
 impl Sockets {
     /// Takes over what was handed over by name, and binds the rest.
@@ -103,24 +115,64 @@ impl Sockets {
     /// # Errors
     /// [`SocketError`].
     pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, SocketError> {
-        let mut own_files = Vec::new();
+        let (mut own_files, mut stale) = (Vec::new(), Vec::new());
+        let mut activated = [false; 3];
+        let [stored_http, stored_api, stored_status] = STORED;
+        let stored = inherited.take_stored(stored_http).map(TcpListener::from);
         let http = match inherited.take(HTTP, AddressFamily::INET)? {
-            Some(socket) => TcpListener::from(socket),
-            None => bind_tcp(config.listen)?,
-        };
-        let mut unix = |name: &str, file: &str| match inherited.take(name, AddressFamily::UNIX)? {
-            Some(socket) => Ok(UnixListener::from(socket)),
-            None => {
-                let path = config.runtime_dir.join(file);
-                let listener = bind_unix(&path)?;
-                own_files.push(path);
-                Ok(listener)
+            Some(socket) => {
+                activated[0] = true;
+                TcpListener::from(socket)
             }
+            None => match stored {
+                Some(listener) if listens_at(&listener, config.listen) => listener,
+                other => {
+                    stale.extend(other.map(|_unfit| stored_http));
+                    bind_tcp(config.listen)?
+                }
+            },
         };
-        let api = unix(API, "api.sock")?;
-        let status = unix(STATUS, "supervisor.sock")?;
+        let mut unix = |place: usize, name: &str, kept: &'static str, file: &str| {
+            let stored = inherited.take_stored(kept).map(UnixListener::from);
+            if let Some(socket) = inherited.take(name, AddressFamily::UNIX)? {
+                activated[place] = true;
+                return Ok(UnixListener::from(socket));
+            }
+            let path = config.runtime_dir.join(file);
+            let listener = match stored {
+                Some(listener) if is_reached_by(&listener, &path) => listener,
+                other => {
+                    // Closed before the path is bound: a listener answers there otherwise.
+                    stale.extend(other.map(|_unfit| kept));
+                    bind_unix(&path)?
+                }
+            };
+            own_files.push(path);
+            Ok(listener)
+        };
+        let api = unix(1, API, stored_api, "api.sock")?;
+        let status = unix(2, STATUS, stored_status, "supervisor.sock")?;
         inherited.close_rest();
-        Ok(Self { http, api, status, own_files })
+        Ok(Self { http, api, status, own_files, stale, activated })
+    }
+
+    /// Gives systemd's descriptor store what it does not get from elsewhere, and has it close what
+    /// does not fit any more. From then on the files stay when this process ends: whoever comes
+    /// next gets the sockets back. systemd removes the folder with the service.
+    pub fn keep(&mut self, notify: &Notify) {
+        if !notify.is_connected() {
+            return;
+        }
+        for name in self.stale.drain(..) {
+            notify.forget(name);
+        }
+        let descriptors = [self.http.as_fd(), self.api.as_fd(), self.status.as_fd()];
+        for ((name, descriptor), activated) in STORED.iter().zip(descriptors).zip(self.activated) {
+            if !activated {
+                notify.keep(name, descriptor);
+            }
+        }
+        self.own_files.clear();
     }
 
     /// The TCP listener, to hand over.
@@ -174,6 +226,19 @@ impl Sockets {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Whether a listener is what the configuration asks for; port 0 asks for any.
+fn listens_at(listener: &TcpListener, wanted: SocketAddr) -> bool {
+    let port = |own: SocketAddr| wanted.port() == 0 || own.port() == wanted.port();
+    listener.local_addr().is_ok_and(|own| own.ip() == wanted.ip() && port(own))
+}
+
+/// Whether who connects to a path reaches this listener: it was bound there, and the file is there
+/// still. Nobody else binds it: this supervisor holds the folder's lock.
+fn is_reached_by(listener: &UnixListener, path: &Path) -> bool {
+    listener.local_addr().is_ok_and(|own| own.as_pathname() == Some(path))
+        && fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
 fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {

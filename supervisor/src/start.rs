@@ -130,7 +130,8 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     }
     let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
     prepare_process()?;
-    let sockets = Sockets::open(&config, inherited)?;
+    let mut sockets = Sockets::open(&config, inherited)?;
+    sockets.keep(&notify);
     let history = History::open(&config.state_dir)?;
     let next_generation = history.generation().saturating_add(1);
     let (policy, first) = Policy::new(settings(&config), next_generation, fastrand::u64(..));

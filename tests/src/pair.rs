@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
-    os::unix::{net::UnixStream, process::CommandExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -128,6 +131,41 @@ impl Pair {
     pub fn spawn(options: &Options) -> Self {
         let folder = TempDir::with_prefix("evonic-").expect("a temporary folder");
         Self { supervisor: spawn_supervisor(folder.path(), options), folder }
+    }
+
+    /// Starts a supervisor anew in the same folders, with these descriptors handed over by name, as
+    /// systemd's descriptor store does. The one before has ended.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_again(&mut self, options: &Options, kept: &[(String, OwnedFd)]) {
+        let mut script = String::new();
+        let mut names = Vec::new();
+        for (number, (name, descriptor)) in kept.iter().enumerate() {
+            rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty()).expect("a flag");
+            script.push_str(&format!("exec {}<&{}; ", number + 3, descriptor.as_raw_fd()));
+            names.push(name.as_str());
+        }
+        script.push_str(&format!(
+            "LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={} exec \"$0\" \"$@\"",
+            kept.len(),
+            names.join(":")
+        ));
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).arg(program("evonic-supervisor"));
+        command
+            .arg("--config")
+            .arg(self.config_file())
+            .envs(options.environment.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null())
+            .process_group(0);
+        self.supervisor = command.spawn().expect("the supervisor starts");
+        poll::until(
+            "the status socket answers",
+            PATIENCE,
+            || (self.ask(&json!({"op": "status"})).is_ok(), self.log()),
+            |(answers, _)| answers.then_some(()),
+        );
     }
 
     /// The supervisor's pid.

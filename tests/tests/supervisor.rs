@@ -2,7 +2,9 @@
 
 use std::{
     collections::VecDeque,
-    os::unix::net::UnixDatagram,
+    io::IoSliceMut,
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -13,6 +15,7 @@ use evonic_tests::{
     pair::{LogTo, Options, Pair, program},
 };
 use nix::sys::signal::Signal;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 /// Reads datagrams until one has this line; every one that came before it.
 fn until(socket: &UnixDatagram, wanted: &str) -> VecDeque<String> {
@@ -65,6 +68,77 @@ fn systemd_is_told() {
     let last = until(&socket, "STOPPING=1");
     let status = last.iter().flat_map(|message| message.lines()).find(|l| l.starts_with("STATUS="));
     assert!(status.is_some(), "{last:#?}");
+}
+
+/// Receives what is said until systemd would have this many descriptors; these, by name.
+fn stored(socket: &UnixDatagram, count: usize) -> Vec<(String, OwnedFd)> {
+    let mut kept = Vec::new();
+    let began = Instant::now();
+    while kept.len() < count {
+        let mut text = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut text)],
+            &mut control,
+            RecvFlags::empty(),
+        );
+        let Ok(received) = received else {
+            assert!(began.elapsed() < Duration::from_secs(20), "only {kept:?}");
+            continue;
+        };
+        let text = String::from_utf8_lossy(&text[..received.bytes]).into_owned();
+        let name = text.lines().find_map(|line| line.strip_prefix("FDNAME="));
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                let name = name.expect("a stored descriptor has a name").to_owned();
+                kept.extend(descriptors.map(|descriptor| (name.clone(), descriptor)));
+            }
+        }
+    }
+    kept
+}
+
+#[test]
+fn the_descriptor_store_keeps_the_sockets_over_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut options = Options::default();
+    options.environment.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+    let mut pair = Pair::launch(&options);
+    let kept = stored(&socket, 3);
+    let names: Vec<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["stored-http", "stored-api", "stored-status"]);
+    pair.wait("it serves", |status| status.state == State::Running);
+    let address = pair.address();
+
+    Pair::signal(pair.pid(), Signal::SIGKILL);
+    pair.wait_for_exit();
+    // Nobody serves now, and nobody is refused.
+    let waiting = std::thread::scope(|scope| {
+        let waiting =
+            scope.spawn(|| Connection::tcp(address).unwrap().request("GET", "/livez", &[], None));
+        pair.start_again(&options, &kept);
+        waiting.join().unwrap()
+    });
+    assert_eq!(waiting.expect("it waited").status, 200);
+    assert_eq!(pair.address(), address, "the same socket, though the port was the kernel's choice");
+    drop(kept);
+    let kept = stored(&socket, 3);
+    // What does not fit the configuration any more is closed, and forgotten.
+    let file = pair.config_file();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("127.0.0.1:0", "[::1]:0")).unwrap();
+    Pair::signal(pair.pid(), Signal::SIGKILL);
+    pair.wait_for_exit();
+    pair.start_again(&options, &kept);
+    drop(kept);
+    pair.wait("it serves", |status| status.state == State::Running);
+    assert!(pair.address().is_ipv6(), "{}", pair.address());
+    assert!(Connection::tcp(address).is_err(), "nobody listens there any more");
 }
 
 #[test]

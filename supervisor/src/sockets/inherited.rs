@@ -61,6 +61,14 @@ impl Inherited {
         Err(SocketError::Inherited { name: name.to_owned(), expected })
     }
 
+    /// What systemd's descriptor store kept under this name, if it still is a listening socket.
+    pub(super) fn take_stored(&mut self, name: &str) -> Option<OwnedFd> {
+        let place = self.named.iter().position(|(own, _)| own == name)?;
+        let (_, socket) = self.named.swap_remove(place);
+        rustix::io::ioctl_fionbio(&socket, true).ok()?;
+        sockopt::socket_acceptconn(&socket).unwrap_or(false).then_some(socket)
+    }
+
     /// Closes what nobody asked for.
     pub(super) fn close_rest(self) {
         for (name, _socket) in self.named {
