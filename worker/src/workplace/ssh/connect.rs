@@ -18,6 +18,8 @@ pub(super) struct Connection {
     pub(super) session: ssh2::Session,
     /// Another handle of what the session reads and writes: shutting it down unblocks any call.
     pub(super) socket: Arc<OwnedFd>,
+    /// Descriptors that `permit` owns now; the thread of the connection adds its bell.
+    pub(super) descriptors: u32,
     /// Closed after the session. A jump host's permit is held by its own connection.
     pub(super) permit: Permit,
 }
