@@ -18,6 +18,6 @@ pub use item::{Item, Outcome, ToolCall};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnState, Usage};
 pub use workplace::{
-    DockerSettings, HostKeys, LocalSettings, NewWorkplace, SecretSource, Settings, SshAuth,
-    SshSettings, Workplace, WorkplaceChange, WorkplaceKind,
+    DockerSettings, HostKeys, LocalSettings, NewWorkplace, NewWorkplaceBody, SecretSource,
+    Settings, SettingsFault, SshAuth, SshSettings, Workplace, WorkplaceChange, WorkplaceKind,
 };

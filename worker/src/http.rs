@@ -13,13 +13,14 @@
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
 //! | `front`, `exchange`, `guard`, `metered` | what every request passes and every answer carries |
 //! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
-//! | `routes`, `follow` | the resources, and the event stream |
+//! | `routes`, `follow`, `event_stream` | the resources, and their streams of events |
 //! | `health`, `metrics`, `exposition`, `process` | what is told about the worker itself |
 
 mod accept;
 mod body;
 mod call;
 mod connection;
+mod event_stream;
 mod exchange;
 mod exposition;
 mod follow;

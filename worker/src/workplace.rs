@@ -22,6 +22,7 @@
 //! - A permanent error is told once. Only [`Class::Transient`] is ever tried again.
 //! - Every descriptor is opened under a permit, and every connection has one owner.
 
+mod check;
 mod copy;
 pub(crate) mod docker;
 mod error;

@@ -1,9 +1,12 @@
 //! A workplace: where an agent's tools act, under a name.
 
+mod soundness;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::soundness::{NewWorkplaceBody, SettingsFault};
 use super::{AgentName, WorkplaceId};
 
 /// A workplace. `local` is always there.
@@ -24,6 +27,7 @@ pub struct Workplace {
 
 /// Body of `POST /api/v1/workplaces`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NewWorkplaceBody")]
 pub struct NewWorkplace {
     /// See [`Workplace::name`].
     pub name: AgentName,
@@ -39,9 +43,10 @@ pub struct WorkplaceChange {
     /// See [`Workplace::name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<AgentName>,
-    /// The whole new settings of its kind.
+    /// Settings to change: each key replaces the whole value of that key, `null` takes it back to
+    /// its default, and what is absent stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<serde_json::Value>,
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What kinds there are.

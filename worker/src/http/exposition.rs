@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{handles::Usage, http::metrics::Metrics};
+use crate::{handles::Usage, http::metrics::Metrics, workplace::HostState};
 
 /// Figures of one moment. Those that could not be read are left out.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Figures {
     pub(super) turns: Option<(u64, u64)>,
     /// This worker's generation.
     pub(super) generation: u64,
+    /// Hosts and engines of workplaces: as many as the operator named.
+    pub(super) hosts: Vec<HostState>,
 }
 
 type Labels = [(&'static str, &'static str); 1];
@@ -52,6 +54,10 @@ impl Figures {
 
     fn handles(&self, figure: impl Fn(&Usage) -> u64) -> Vec<(Labels, u64)> {
         self.usage.iter().map(|usage| ([("kind", usage.kind.name())], figure(usage))).collect()
+    }
+
+    fn hosts(&self, figure: impl Fn(&HostState) -> u64) -> Vec<([(&'static str, &str); 1], u64)> {
+        self.hosts.iter().map(|host| ([("host", host.host.as_str())], figure(host))).collect()
     }
 }
 
@@ -82,6 +88,21 @@ impl Collector for Figures {
             let turns = vec![([("state", "queued")], queued), ([("state", "running")], running)];
             gauges.each("evonic_turns", "Turns that have not ended, by state", turns)?;
         }
+        gauges.each(
+            "evonic_host_connections",
+            "Open connections to a host or engine of workplaces",
+            self.hosts(|host| u64::from(host.connections)),
+        )?;
+        gauges.each(
+            "evonic_host_failures",
+            "Failures in a row of a host or engine",
+            self.hosts(|host| u64::from(host.failures)),
+        )?;
+        gauges.each(
+            "evonic_host_left_alone",
+            "Whether a host or engine is left alone for a while after its failures",
+            self.hosts(|host| u64::from(host.left_alone_seconds.is_some())),
+        )?;
         let mut refused = encoder.encode_descriptor(
             "evonic_handles_refused",
             "Handles refused because all of their kind were in use",

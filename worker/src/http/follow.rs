@@ -13,26 +13,20 @@
 //! that was cut. No database handle is held while waiting: a page is read, the handle closes, and
 //! then the page is sent at the client's pace.
 
-use std::{
-    convert::Infallible,
-    fmt::Write,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-};
+use std::{fmt::Write, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
-use http::{HeaderValue, header};
+use futures_util::stream;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
-use warp::reply::{Reply, Response};
+use warp::reply::Response;
 
 use crate::{
     domain::{Event, SessionId, TurnId},
     http::{
+        event_stream::{self, FAREWELL, HEARTBEAT},
         problem::{Problem, causes},
         routes::Site,
     },
@@ -41,12 +35,6 @@ use crate::{
 
 /// Events that one read of the database brings at the most.
 const PAGE: u32 = 64;
-
-/// The client comes back at once: another worker is serving already.
-const FAREWELL: &str = "retry: 100\n\n";
-
-/// A comment: keeps proxies and the client from giving up on a silent stream.
-const HEARTBEAT: &str = ": \n\n";
 
 /// A stream in the making.
 pub(super) struct Follow {
@@ -259,25 +247,8 @@ pub(super) fn ends_turn(event: &Event, turn: &TurnId) -> bool {
 
 /// The stream as an answer.
 pub(super) fn respond(follow: Follow) -> Response {
-    let events = stream::unfold(follow, |mut follow| async {
+    event_stream::respond(stream::unfold(follow, |mut follow| async {
         let bytes = follow.next().await?;
-        Some((Ok::<_, Infallible>(bytes), follow))
-    });
-    let mut response = warp::reply::stream(Shareable(Mutex::new(Box::pin(events)))).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
-/// A stream that only its owner polls, for a body that must be `Sync`: the lock is never taken.
-struct Shareable<S>(Mutex<Pin<Box<S>>>);
-
-impl<S: Stream> Stream for Shareable<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx)
-    }
+        Some((bytes, follow))
+    }))
 }

@@ -71,6 +71,7 @@ pub(super) async fn metrics(site: &Site) -> Answer {
         usage: site.app.budget.usage(),
         turns: turns.ok().and_then(Result::ok),
         generation: site.app.generation,
+        hosts: site.app.workplaces.hosts(),
     };
     let text = figures.expose(&site.metrics).map_err(|error| Problem::internal(&error))?;
     let mut response = Response::new(text.into());

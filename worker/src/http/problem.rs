@@ -9,7 +9,7 @@ use http::{
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
-use crate::{handles::Exhausted, store::StoreError};
+use crate::{domain::SettingsFault, handles::Exhausted, store::StoreError};
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -179,6 +179,17 @@ impl From<Exhausted> for Problem {
         let detail = exhausted.to_string();
         Self::unavailable("exhausted", detail, exhausted.retry_after)
             .with("kind", exhausted.kind.name().into())
+    }
+}
+
+impl From<SettingsFault> for Problem {
+    fn from(fault: SettingsFault) -> Self {
+        let detail = fault.to_string();
+        if fault.malformed {
+            Self::malformed(&fault.field, detail)
+        } else {
+            Self::unusable(&fault.field, detail)
+        }
     }
 }
 

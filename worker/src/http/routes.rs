@@ -5,6 +5,7 @@ mod messages;
 mod sessions;
 mod system;
 mod turns;
+mod workplaces;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -67,6 +68,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         .or(sessions::routes(site))
         .unify()
         .or(agents::routes(site))
+        .unify()
+        .or(workplaces::routes(site))
         .unify()
         .or(warp::any().map(|| respond("", Err(Problem::not_found("there is nothing here")))))
         .unify()

@@ -16,3 +16,4 @@ mod refusals;
 mod sessions;
 mod turns;
 mod worker;
+mod workplaces;

@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 
 use crate::{
-    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent},
+    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId},
     store::{List, Paging, Reader, StoreError, Writer, column},
 };
 
@@ -59,6 +59,17 @@ impl Reader<'_> {
         let rows =
             self.all("list agents", sql, params![paging.after_id(), paging.rows()], agent)?;
         Ok(List::new(rows, paging, |agent| agent.id.as_str()))
+    }
+}
+
+impl Reader<'_> {
+    /// Identifiers of every session of an agent.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn sessions_of(&self, id: &AgentId) -> Result<Vec<SessionId>, StoreError> {
+        let sql = "SELECT id FROM sessions WHERE agent_id = ?1 ORDER BY id";
+        self.all("list sessions", sql, [id.as_str()], |row| column::parsed(row, 0))
     }
 }
 

@@ -90,7 +90,7 @@ pub enum StoreError {
     #[error("{message}")]
     Conflict {
         /// A stable word: `name_taken`, `session_busy`, `agent_in_use`, `queue_full`,
-        /// `key_reused`.
+        /// `key_reused`, `built_in`, `kind_fixed`, `workplace_in_use`.
         code: &'static str,
         /// A sentence for a person.
         message: String,

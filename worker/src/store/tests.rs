@@ -12,6 +12,7 @@ mod owners;
 mod pulse;
 mod resources;
 mod steps;
+mod workplaces;
 
 use std::{
     path::{Path, PathBuf},

@@ -3,9 +3,12 @@
 use rusqlite::{Row, params, types::Type};
 
 use crate::{
-    domain::{AgentName, NewWorkplace, Settings, Workplace, WorkplaceChange, WorkplaceId},
+    domain::{AgentName, NewWorkplace, Settings, Workplace, WorkplaceId},
     store::{List, Paging, Reader, StoreError, Writer, column},
 };
+
+/// The name of the workplace that is always there.
+const LOCAL: &str = "local";
 
 macro_rules! select {
     ($rest:literal) => {
@@ -69,32 +72,117 @@ impl Writer<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] `name_taken`.
     pub fn create_workplace(&mut self, new: NewWorkplace) -> Result<Workplace, StoreError> {
-        let _ = new;
-        todo!("the workplaces API room")
+        self.check_workplace_name(&new.name)?;
+        let now = column::now();
+        let workplace = Workplace {
+            id: WorkplaceId::new(),
+            name: new.name,
+            settings: new.settings,
+            created_at: now.clone(),
+            updated_at: now,
+        };
+        self.execute(
+            "create workplace",
+            "INSERT INTO workplaces (id, name, kind, settings, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                workplace.id.as_str(),
+                workplace.name.as_str(),
+                workplace.settings.kind().name(),
+                stored(&workplace.settings),
+                workplace.created_at,
+                workplace.updated_at,
+            ],
+        )?;
+        Ok(workplace)
     }
 
     /// Changes a workplace. What is open goes on with what it read.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Conflict`] `name_taken`, and `built_in` for the name
-    /// of `local`.
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] `name_taken`, `built_in` for the name
+    /// of `local`, `kind_fixed` for settings of another kind.
     pub fn change_workplace(
         &mut self,
         id: &WorkplaceId,
         name: Option<AgentName>,
         settings: Option<Settings>,
     ) -> Result<Workplace, StoreError> {
-        let _: (_, _, _, Option<WorkplaceChange>) = (id, name, settings, None);
-        todo!("the workplaces API room")
+        let mut workplace = self.workplace(id.as_str())?;
+        if let Some(name) = name.filter(|name| *name != workplace.name) {
+            if workplace.name.as_str() == LOCAL {
+                let message = "workplace local keeps its name; add another workplace instead";
+                return Err(StoreError::conflict("built_in", message));
+            }
+            self.check_workplace_name(&name)?;
+            workplace.name = name;
+        }
+        if let Some(settings) = settings {
+            if settings.kind() != workplace.settings.kind() {
+                let message = format!("workplace {} keeps its kind; add another", workplace.name);
+                return Err(StoreError::conflict("kind_fixed", message));
+            }
+            workplace.settings = settings;
+        }
+        workplace.updated_at = column::now();
+        self.execute(
+            "change workplace",
+            "UPDATE workplaces SET name = ?2, settings = ?3, updated_at = ?4 WHERE id = ?1",
+            params![
+                id.as_str(),
+                workplace.name.as_str(),
+                stored(&workplace.settings),
+                workplace.updated_at,
+            ],
+        )?;
+        Ok(workplace)
     }
 
-    /// Deletes a workplace.
+    /// Deletes a workplace. What is on its machine stays.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] `built_in` for `local`,
     /// `workplace_in_use` while an agent names it.
     pub fn delete_workplace(&mut self, id: &WorkplaceId) -> Result<(), StoreError> {
-        let _ = id;
-        todo!("the workplaces API room")
+        let workplace = self.workplace(id.as_str())?;
+        if workplace.name.as_str() == LOCAL {
+            let message = "workplace local is always there";
+            return Err(StoreError::conflict("built_in", message));
+        }
+        // Identifiers have a fixed length: one that stands in the list's text is an entry of it.
+        let user: Option<String> = self.first(
+            "delete workplace",
+            "SELECT name FROM agents
+             WHERE workplace = ?1 OR other_workplaces LIKE '%' || ?1 || '%'
+             ORDER BY id LIMIT 1",
+            [id.as_str()],
+            |row| row.get(0),
+        )?;
+        if let Some(agent) = user {
+            let message = format!("agent {agent} works in workplace {}", workplace.name);
+            return Err(StoreError::conflict("workplace_in_use", message));
+        }
+        self.execute("delete workplace", "DELETE FROM workplaces WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    fn check_workplace_name(&self, name: &AgentName) -> Result<(), StoreError> {
+        match self.workplace(name.as_str()) {
+            Ok(_) => Err(StoreError::conflict(
+                "name_taken",
+                format!("a workplace is named {name} already"),
+            )),
+            Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The settings alone, as JSON.
+fn stored(settings: &Settings) -> String {
+    match settings {
+        Settings::Local(settings) => column::to_json(settings),
+        Settings::Ssh(settings) => column::to_json(settings),
+        Settings::Docker(settings) => column::to_json(settings),
     }
 }

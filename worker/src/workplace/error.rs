@@ -1,6 +1,6 @@
 //! What can go wrong in a workplace.
 
-use crate::handles::Exhausted;
+use crate::{domain::SettingsFault, handles::Exhausted, store::StoreError};
 
 /// Whether trying again may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,15 @@ pub enum WorkplaceError {
         /// Its name or identifier.
         workplace: String,
     },
+    /// What it is cannot be read now.
+    #[error("workplace {workplace} cannot be looked up")]
+    Unread {
+        /// Its name or identifier.
+        workplace: String,
+        /// The database's word.
+        #[source]
+        source: StoreError,
+    },
     /// A machine or engine cannot be reached now, or a connection to it broke.
     #[error("{host}: {operation} failed")]
     Unreachable {
@@ -150,12 +159,20 @@ pub enum WorkplaceError {
 #[error("{0}")]
 pub struct Cause(pub String);
 
+impl From<SettingsFault> for WorkplaceError {
+    fn from(fault: SettingsFault) -> Self {
+        let SettingsFault { field, problem, .. } = fault;
+        WorkplaceError::Settings { field, problem }
+    }
+}
+
 impl WorkplaceError {
     /// Whether trying again may help.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
             WorkplaceError::Exhausted(_)
+            | WorkplaceError::Unread { .. }
             | WorkplaceError::Unreachable { .. }
             | WorkplaceError::LeftAlone { .. } => Class::Transient,
             _ => Class::Permanent,

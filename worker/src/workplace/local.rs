@@ -26,7 +26,10 @@ use super::{
     Change, CommandSpec, Download, Entry, Finished, Found, Lines, Place, Removal, Stat, Upload,
     WorkplaceError,
 };
-use crate::{domain::WorkplaceKind, handles::Budget};
+use crate::{
+    domain::{LocalSettings, SessionId, WorkplaceKind},
+    handles::Budget,
+};
 
 /// A protection of commands on this machine, for `evonic doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -62,6 +65,27 @@ impl Local {
         let commands = Arc::new(commands.map_err(WorkplaceError::Threads)?);
         let files = Arc::new(Files::new(budget, root).map_err(WorkplaceError::Threads)?);
         Ok(Self { commands, files })
+    }
+
+    /// The local workplace of these settings, for a session when given. Shares this one's threads.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when its folder cannot be made or is none.
+    pub(crate) fn at(
+        &self,
+        settings: &LocalSettings,
+        session: Option<&SessionId>,
+    ) -> Result<Self, WorkplaceError> {
+        let _ = session;
+        if *settings == LocalSettings::default() {
+            return Ok(self.clone());
+        }
+        todo!("the local room")
+    }
+
+    /// What protects this machine from commands.
+    pub(crate) fn protections(&self) -> Vec<Protection> {
+        todo!("the local room")
     }
 
     /// Runs a command; its output (standard output and error as they come, interleaved) goes to

@@ -1,18 +1,32 @@
 //! Every workplace of this worker: found by name, opened for a session, checked, closed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use evonic_shared::config::Config;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
 
 /// Docker engines, for those who build images and compare ledgers.
 pub use super::docker::Engines;
-use super::{Local, Place, Protection, WorkplaceError, ssh};
-use crate::{
-    domain::{SessionId, Settings},
-    handles::Budget,
-    store::Store,
+use super::{
+    Local, Place, Protection, Removal, WorkplaceError,
+    check::{self, Steps, elapsed_ms},
+    ssh,
 };
+use crate::{
+    domain::{LocalSettings, SessionId, Settings, Workplace},
+    handles::Budget,
+    store::{Store, StoreError},
+};
+
+/// The longest that a check may take.
+const CHECK_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest that the removal of a session's folder may take.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What workplaces are made of.
 #[derive(Clone, Debug)]
@@ -39,6 +53,9 @@ struct Inner {
     local: Local,
     hosts: ssh::Hosts,
     engines: Engines,
+    /// Folders of deleted sessions that are being removed, one at a time.
+    removals: TaskTracker,
+    remover: Semaphore,
 }
 
 /// How a worker ends, for what outlives it.
@@ -103,7 +120,8 @@ impl Workplaces {
         let local = Local::new(&config.workplace, &config.tools, parts.budget.clone())?;
         let hosts = ssh::Hosts::new(&parts);
         let engines = Engines::start(&parts);
-        Ok(Self { inner: Arc::new(Inner { local, hosts, engines, parts }) })
+        let (removals, remover) = (TaskTracker::new(), Semaphore::new(1));
+        Ok(Self { inner: Arc::new(Inner { parts, local, hosts, engines, removals, remover }) })
     }
 
     /// The configured folder of this machine.
@@ -113,7 +131,8 @@ impl Workplaces {
     }
 
     /// Opens a workplace, by name or identifier, for a session; without one, the workplace itself.
-    /// Connects when it is first used.
+    /// Connects when it is first used. Its settings are read anew each time: what was changed
+    /// holds from the next turn on, and what is open goes on with what it read.
     ///
     /// # Errors
     /// [`WorkplaceError`].
@@ -122,23 +141,84 @@ impl Workplaces {
         workplace: &str,
         session: Option<&SessionId>,
     ) -> Result<Arc<dyn Place>, WorkplaceError> {
-        let _ = (session, &self.inner.parts);
-        if workplace == "local" {
-            return Ok(Arc::new(self.inner.local.clone()));
-        }
-        todo!("the registry room")
+        self.place(&self.read(workplace).await?, session)
     }
 
-    /// Tries a workplace's every step. Ends when all are done or one failed.
+    async fn read(&self, which: &str) -> Result<Workplace, WorkplaceError> {
+        let wanted = which.to_owned();
+        let read = self.inner.parts.store.read(move |reader| reader.workplace(&wanted)).await;
+        read.map_err(|error| match error {
+            StoreError::Exhausted(exhausted) => exhausted.into(),
+            StoreError::NotFound { .. } => {
+                WorkplaceError::NoSuchWorkplace { workplace: which.to_owned() }
+            }
+            source => WorkplaceError::Unread { workplace: which.to_owned(), source },
+        })
+    }
+
+    fn place(
+        &self,
+        workplace: &Workplace,
+        session: Option<&SessionId>,
+    ) -> Result<Arc<dyn Place>, WorkplaceError> {
+        match &workplace.settings {
+            Settings::Local(settings) => Ok(Arc::new(self.inner.local.at(settings, session)?)),
+            Settings::Ssh(settings) => {
+                let _ssh = self.inner.hosts.open(settings, session)?;
+                todo!("the SSH files room: Ok(Arc::new(ssh))")
+            }
+            Settings::Docker(settings) => {
+                let session = session.ok_or_else(|| WorkplaceError::Settings {
+                    field: "session".to_owned(),
+                    problem: format!(
+                        "each container of workplace {} belongs to a session; name one",
+                        workplace.name
+                    ),
+                })?;
+                let _docker = self.inner.engines.open(&workplace.id, settings, session)?;
+                todo!("the Docker room: Ok(Arc::new(docker))")
+            }
+        }
+    }
+
+    /// Tries a workplace's every step. Ends when all are done, one failed, or two minutes are
+    /// over. Cancel safe.
     pub async fn check(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
-        let _ = (settings, steps);
-        todo!("the registry room")
+        let began = Instant::now();
+        let checks = async {
+            match settings {
+                Settings::Local(local) => self.check_local(local, steps.clone()).await,
+                Settings::Ssh(ssh) => self.inner.hosts.check(ssh, steps.clone()).await,
+                Settings::Docker(docker) => self.inner.engines.check(docker, steps.clone()).await,
+            }
+        };
+        if tokio::time::timeout(CHECK_PATIENCE, checks).await.is_err() {
+            let late = CheckStep {
+                step: "time".to_owned(),
+                verdict: Verdict::Failed,
+                detail: format!("not done within {} s", CHECK_PATIENCE.as_secs()),
+                advice: Some("see what the step after the last one waits for".to_owned()),
+                elapsed_ms: elapsed_ms(began),
+            };
+            // Nobody may listen any more.
+            let _ = steps.send(late).await;
+        }
+    }
+
+    async fn check_local(&self, settings: &LocalSettings, steps: mpsc::Sender<CheckStep>) {
+        let steps = Steps::new(steps);
+        let local = &self.inner.local;
+        let opened = async { local.at(settings, None).map(|place| (place, "opened".to_owned())) };
+        let advice = "give settings.root a folder that the service's user may use";
+        if let Some(place) = steps.step("folder", Some(advice), opened).await {
+            check::files_and_commands(&place, &steps).await;
+        }
     }
 
     /// What protects this machine from commands.
     #[must_use]
     pub fn protections(&self) -> Vec<Protection> {
-        todo!("the registry room")
+        self.inner.local.protections()
     }
 
     /// Every host and engine that was used.
@@ -155,14 +235,51 @@ impl Workplaces {
         &self.inner.engines
     }
 
-    /// A session is gone: its containers and folders go too, soon.
-    pub fn session_deleted(&self, session: &SessionId) {
+    /// A session is gone: its containers, and its folders in these workplaces, go too, soon. A
+    /// folder that cannot be removed is told in the log, and stays.
+    pub fn session_deleted(&self, session: &SessionId, workplaces: &[Workplace]) {
         self.inner.engines.session_deleted(session);
+        let with_folders = workplaces.iter().filter(|workplace| match &workplace.settings {
+            Settings::Local(settings) => settings.session_folders,
+            Settings::Ssh(settings) => settings.session_folders,
+            Settings::Docker(_) => false,
+        });
+        for workplace in with_folders {
+            let (workplaces, workplace) = (self.clone(), workplace.clone());
+            let folder = format!("sessions/{session}");
+            self.inner.removals.spawn(async move {
+                workplaces.remove_folder(&workplace, &folder).await;
+            });
+        }
+    }
+
+    async fn remove_folder(&self, workplace: &Workplace, folder: &str) {
+        let Ok(_turn) = self.inner.remover.acquire().await else { return };
+        let removed = async {
+            match self.place(workplace, None)?.remove(folder, Removal::All).await {
+                // The session never worked there.
+                Err(WorkplaceError::Path { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    Ok(())
+                }
+                removed => removed,
+            }
+        };
+        let reason = match tokio::time::timeout(REMOVAL_PATIENCE, removed).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => crate::agent::sentence(&error),
+            Err(_) => format!("not done within {} s", REMOVAL_PATIENCE.as_secs()),
+        };
+        tracing::warn!(workplace = %workplace.name, folder, reason, "session's folder stays");
     }
 
     /// Ends every connection within `patience`. Commands go on. Containers stay for a successor,
     /// and are stopped when the service stops.
     pub async fn close(&self, end: End, patience: Duration) {
+        self.inner.removals.close();
+        // What is not removed by then stays.
+        self.inner.remover.close();
         tokio::join!(
             self.inner.hosts.close(patience),
             self.inner.engines.close(end, patience),

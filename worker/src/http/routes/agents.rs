@@ -7,15 +7,18 @@ use warp::{Filter, reply::Response};
 
 use super::{Site, with};
 use crate::{
-    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent},
+    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, Workplace},
     http::{
         call::{self, Call, Verb, call, respond},
         front::Routes,
         problem::{Answer, Problem},
     },
-    store::{Reader, StoreError},
+    store::{Paging, Reader, StoreError},
     tools::Toolbox,
 };
+
+/// Workplaces that a refusal lists.
+const NAMED: u32 = 20;
 
 /// The collection and its entries.
 pub(super) fn routes(site: &Arc<Site>) -> Routes {
@@ -56,7 +59,14 @@ async fn create(call: Call, site: &Site) -> Answer {
     let new: NewAgent = call.json(&site.app.config.http).await?;
     require_model(site, &new.model)?;
     require_tools(new.tools.as_deref())?;
-    let agent = site.app.store.write(move |writer| writer.create_agent(new)).await?;
+    let write = site.app.store.write(move |writer| {
+        let mut new = new;
+        if let Err(missing) = settle(writer, Some(&mut new.workplace), &mut new.other_workplaces)? {
+            return Ok(Err(missing));
+        }
+        writer.create_agent(new).map(Ok)
+    });
+    let agent = write.await??;
     let location = format!("/api/v1/agents/{}", agent.id);
     let mut response = call::json(StatusCode::CREATED, &agent)?;
     if let Ok(location) = HeaderValue::try_from(location) {
@@ -79,20 +89,33 @@ async fn change(which: String, call: Call, site: &Site) -> Answer {
     }
     require_tools(change.tools.as_ref().and_then(Option::as_deref))?;
     let write = site.app.store.write(move |writer| {
-        let id = find(writer, &which)?.id;
-        writer.change_agent(&id, change)
+        let (agent, mut change) = (find(writer, &which)?, change);
+        let mut own = change.workplace.take();
+        let mut others = change.other_workplaces.take();
+        let settled = settle(writer, own.as_mut(), others.iter_mut().flatten())?;
+        if let Err(missing) = settled {
+            return Ok(Err(missing));
+        }
+        let change = AgentChange { workplace: own, other_workplaces: others, ..change };
+        writer.change_agent(&agent.id, change).map(Ok)
     });
-    call::json(StatusCode::OK, &write.await?)
+    call::json(StatusCode::OK, &write.await??)
 }
 
 async fn delete(which: String, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let write = site.app.store.write(move |writer| {
-        let id = find(writer, &which)?.id;
-        writer.delete_agent(&id)
+        let agent = find(writer, &which)?;
+        let sessions = writer.sessions_of(&agent.id)?;
+        let places = workplaces_of(writer, &agent)?;
+        writer.delete_agent(&agent.id)?;
+        Ok((sessions, places))
     });
-    write.await?;
+    let (sessions, places) = write.await?;
     site.deleted.send_replace(());
+    for session in sessions {
+        site.app.workplaces.session_deleted(&session, &places);
+    }
     call::no_content()
 }
 
@@ -125,4 +148,63 @@ fn require_tools(tools: Option<&[String]>) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// A field that names a workplace that is not there.
+struct Missing {
+    field: String,
+    which: String,
+    known: String,
+}
+
+impl From<Missing> for Problem {
+    fn from(Missing { field, which, known }: Missing) -> Self {
+        let detail = format!("there is no workplace '{which}'; there are: {known}");
+        Problem::unusable(&field, detail)
+    }
+}
+
+/// Puts identifiers in the place of workplaces' names; `local` stays `local`.
+fn settle<'a>(
+    reader: &Reader<'_>,
+    own: Option<&mut String>,
+    others: impl IntoIterator<Item = &'a mut String>,
+) -> Result<Result<(), Missing>, StoreError> {
+    let own = own.map(|which| ("workplace".to_owned(), which));
+    let others = others.into_iter().enumerate();
+    let others = others.map(|(index, which)| (format!("other_workplaces[{index}]"), which));
+    for (field, which) in own.into_iter().chain(others) {
+        match reader.workplace(which) {
+            Ok(workplace) if workplace.name.as_str() == "local" => *which = "local".to_owned(),
+            Ok(workplace) => *which = workplace.id.into(),
+            Err(StoreError::NotFound { .. }) => {
+                let (which, known) = (which.clone(), known(reader)?);
+                return Ok(Err(Missing { field, which, known }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// The names of workplaces, as many as a sentence bears.
+fn known(reader: &Reader<'_>) -> Result<String, StoreError> {
+    let page = reader.workplaces(&Paging { limit: NAMED, after: None })?;
+    let names: Vec<_> = page.data.iter().map(|workplace| workplace.name.as_str()).collect();
+    let more = if page.next.is_some() { " and more" } else { "" };
+    Ok(names.join(", ") + more)
+}
+
+/// The workplaces that an agent names. One that is gone is passed over.
+pub(super) fn workplaces_of(
+    reader: &Reader<'_>,
+    agent: &Agent,
+) -> Result<Vec<Workplace>, StoreError> {
+    let named = [&agent.workplace].into_iter().chain(&agent.other_workplaces);
+    named
+        .filter_map(|which| match reader.workplace(which) {
+            Err(StoreError::NotFound { .. }) => None,
+            found => Some(found),
+        })
+        .collect()
 }

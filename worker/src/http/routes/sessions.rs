@@ -87,8 +87,16 @@ async fn change(which: &str, call: Call, site: &Site) -> Answer {
 async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
-    site.app.store.write(move |writer| writer.delete_session(&id)).await?;
+    let session = id.clone();
+    let write = site.app.store.write(move |writer| {
+        let agent = writer.agent(&writer.session(&id)?.agent_id)?;
+        let places = agents::workplaces_of(writer, &agent)?;
+        writer.delete_session(&id)?;
+        Ok(places)
+    });
+    let places = write.await?;
     site.deleted.send_replace(());
+    site.app.workplaces.session_deleted(&session, &places);
     call::no_content()
 }
 

@@ -14,7 +14,8 @@ use crate::http::{
     problem::{Answer, Problem},
 };
 
-/// `/livez`, `/readyz`, `/healthz`, `/metrics`, `/api/v1/handles`, `/api/v1/models`.
+/// `/livez`, `/readyz`, `/healthz`, `/metrics`, `/api/v1/handles`, `/api/v1/models`,
+/// `/api/v1/hosts`.
 pub(super) fn routes(site: &Arc<Site>) -> Routes {
     let live = warp::path!("livez").and(call()).and(with(site)).then(live);
     let ready = warp::path!("readyz").and(call()).and(with(site)).then(ready);
@@ -22,6 +23,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
     let metrics = warp::path!("metrics").and(call()).and(with(site)).then(metrics);
     let handles = warp::path!("api" / "v1" / "handles").and(call()).and(with(site)).then(handles);
     let models = warp::path!("api" / "v1" / "models").and(call()).and(with(site)).then(models);
+    let hosts = warp::path!("api" / "v1" / "hosts").and(call()).and(with(site)).then(hosts);
     live.or(ready)
         .unify()
         .or(health)
@@ -31,6 +33,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         .or(handles)
         .unify()
         .or(models)
+        .unify()
+        .or(hosts)
         .unify()
         .boxed()
 }
@@ -71,6 +75,12 @@ async fn models(call: Call, site: Arc<Site>) -> Response {
         call::json(StatusCode::OK, &json!({ "data": names }))
     };
     respond("/api/v1/models", read_only(&call).and_then(|()| list()))
+}
+
+/// Hosts and engines of workplaces that this worker used.
+async fn hosts(call: Call, site: Arc<Site>) -> Response {
+    let list = || call::json(StatusCode::OK, &json!({ "data": site.app.workplaces.hosts() }));
+    respond("/api/v1/hosts", read_only(&call).and_then(|()| list()))
 }
 
 fn read_only(call: &Call) -> Result<(), Problem> {

@@ -97,6 +97,11 @@ fn other_methods_are_told_which_are_right() {
         ("/api/v1/turns/x/cancel", "POST"),
         ("/api/v1/models", "GET, HEAD"),
         ("/api/v1/handles", "GET, HEAD"),
+        ("/api/v1/hosts", "GET, HEAD"),
+        ("/api/v1/workplaces", "GET, HEAD, POST"),
+        ("/api/v1/workplaces/x", "GET, HEAD, PATCH, DELETE"),
+        ("/api/v1/workplaces/x/check", "POST"),
+        ("/api/v1/sandbox/build", "POST"),
         ("/livez", "GET, HEAD"),
         ("/metrics", "GET, HEAD"),
     ] {
