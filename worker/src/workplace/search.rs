@@ -1,6 +1,22 @@
 //! What [`super::Place`] asks of machines that have only a shell: lists, searches, hashes. By
-//! scripts of the POSIX shell, checked against dash, bash and busybox.
+//! scripts of the POSIX shell and the tools beside it, as GNU and busybox have them.
+//!
+//! Names are separated by NUL on their way, so that no name can be mistaken for two. What crosses
+//! the wire is bounded there, and nothing is kept here but names and lines that match.
 
+mod archive;
+mod ask;
+mod hash;
+mod lines;
+mod listing;
+mod names;
+pub(super) mod rules;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use self::rules::Filter;
 use super::{Entry, Found, WorkplaceError, spool::Shell};
 
 /// See [`super::Place::list`]; `folder` is a path on that machine.
@@ -10,13 +26,16 @@ pub(super) async fn list<S: Shell>(
     depth: u32,
     limit: u32,
 ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-    let _ = (shell, folder, depth, limit);
-    todo!("the shell files room")
+    listing::list(shell, folder, depth, limit).await
 }
 
 /// See [`super::Place::search`]; `root` is the workplace's folder and `path` what is searched, both
 /// paths on that machine. Paths of matches are relative to `root` where they are below it, and
 /// `.gitignore` files count from `root` down.
+///
+/// Names are asked for first; what is wanted of them comes as one `tar`, after `rg` has taken out
+/// what cannot match, where there is one. At most 1 GiB is read and a minute is spent: what was
+/// left out is told as [`Found::more`].
 pub(super) async fn search<S: Shell>(
     shell: &S,
     pattern: &str,
@@ -25,8 +44,8 @@ pub(super) async fn search<S: Shell>(
     glob: Option<&str>,
     limit: u32,
 ) -> Result<Found, WorkplaceError> {
-    let _ = (shell, pattern, root, path, glob, limit);
-    todo!("the shell files room")
+    let filter = Filter::new(pattern, glob)?;
+    walk::search(shell, &walk::Sought { pattern, filter, root, path, limit }).await
 }
 
 /// SHA-256 of a file, by what that machine has (`sha256sum`, `shasum`, `openssl`); [`None`] when it
@@ -35,6 +54,5 @@ pub(super) async fn sha256<S: Shell>(
     shell: &S,
     path: &str,
 ) -> Result<Option<String>, WorkplaceError> {
-    let _ = (shell, path);
-    todo!("the shell files room")
+    hash::sha256(shell, path).await
 }

@@ -27,7 +27,10 @@ use tokio::{sync::Mutex, time::timeout};
 use self::desk::{Desk, Opened};
 pub(super) use self::root::Root;
 use super::{Entry, Found, Lines, WorkplaceError, pool::Pool};
-use crate::handles::{Budget, Exhausted, Permit};
+use crate::{
+    handles::{Budget, Exhausted, Permit},
+    workplace::search::rules::Filter,
+};
 
 /// Threads that wait for disks.
 const THREADS: usize = 4;
@@ -152,7 +155,7 @@ impl Files {
         limit: u32,
     ) -> Result<Found, WorkplaceError> {
         let path = path.to_owned();
-        let filter = search::Filter::new(pattern, glob)?;
+        let filter = Filter::new(pattern, glob)?;
         self.on_thread(move |desk, root, wanted| {
             search::search(desk, root, &path, &filter, limit as usize, wanted)
         })

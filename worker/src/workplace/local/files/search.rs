@@ -8,62 +8,26 @@ use std::{
     vec,
 };
 
-use ignore::{
-    gitignore::{Gitignore, GitignoreBuilder},
-    overrides::{Override, OverrideBuilder},
-};
-use regex::bytes::Regex;
+use ignore::gitignore::Gitignore;
 use rustix::fs::{FileType, OFlags, fstat};
 
 use super::{
-    CHUNK_BYTES,
     desk::{Desk, Opened},
     expect_type, failed,
     list::{below, enter, names},
     look, reopen,
     root::{Root, real_path},
 };
-use crate::workplace::{Found, Match, WorkplaceError, local::pool::Wanted};
+use crate::workplace::{
+    Found, Match, WorkplaceError,
+    local::pool::Wanted,
+    search::rules::{
+        BINARY_BYTES, Filter, GITIGNORE, IGNORE_BYTES, LINE_BYTES, ignored_by, is_ignored, shown,
+    },
+};
 
 /// The most names of one folder that are looked at.
 const FOLDER_NAMES: usize = 250_000;
-
-/// Bytes of a line that are looked at.
-const LINE_BYTES: u64 = 1024 * 1024;
-
-const GITIGNORE: &str = ".gitignore";
-
-/// Bytes of a `.gitignore` that are read.
-const IGNORE_BYTES: u64 = 1024 * 1024;
-
-/// Characters of a line that are shown.
-const SHOWN: usize = 500;
-
-/// Characters that are shown before a match that stands far inside its line.
-const SHOWN_BEFORE: usize = 100;
-
-/// What is looked for.
-pub(super) struct Filter {
-    pattern: Regex,
-    /// Relative to the folder that is searched, by the rules of `.gitignore`: without a slash it
-    /// is a name at any depth.
-    glob: Override,
-}
-
-impl Filter {
-    /// # Errors
-    /// [`WorkplaceError::Pattern`] with the fault.
-    pub(super) fn new(pattern: &str, glob: Option<&str>) -> Result<Self, WorkplaceError> {
-        let fault = |message: String| WorkplaceError::Pattern { message };
-        let pattern = Regex::new(pattern).map_err(|error| fault(error.to_string()))?;
-        let mut globs = OverrideBuilder::new("/");
-        if let Some(glob) = glob {
-            globs.add(glob).map_err(|error| fault(error.to_string()))?;
-        }
-        let glob = globs.build().map_err(|error| fault(error.to_string()))?;
-        Ok(Self { pattern, glob })
-    }
-}
 
 /// A folder that is being searched.
 struct Level {
@@ -135,7 +99,7 @@ impl Search<'_> {
             {
                 continue;
             }
-            if self.filter.glob.matched(Path::new("/").join(&inside), is_folder).is_ignore() {
+            if self.filter.passes_over(&inside, is_folder) {
                 continue;
             }
             if is_folder {
@@ -186,7 +150,7 @@ impl Search<'_> {
             return Ok(());
         }
         let mut file = file.map(std::fs::File::from);
-        let mut reader = BufReader::with_capacity(CHUNK_BYTES, &mut *file);
+        let mut reader = BufReader::with_capacity(BINARY_BYTES, &mut *file);
         if reader.fill_buf()?.contains(&0) {
             return Ok(());
         }
@@ -201,15 +165,11 @@ impl Search<'_> {
             } else {
                 reader.skip_until(b'\n')?;
             }
-            if let Some(at) = self.filter.pattern.find(&line) {
+            if let Some(at) = self.filter.find(&line) {
                 // Joining an empty path would end it with a slash.
                 let whole = self.shown.components().chain(inside.components());
                 let path = whole.collect::<PathBuf>().to_string_lossy().into_owned();
-                self.found.matches.push(Match {
-                    path,
-                    line: number,
-                    text: shown(&line, at.start()),
-                });
+                self.found.matches.push(Match { path, line: number, text: shown(&line, at) });
                 if self.found.matches.len() > self.limit {
                     break;
                 }
@@ -227,18 +187,6 @@ impl Search<'_> {
     }
 }
 
-/// Whether a path is ignored: the nearest `.gitignore` that says something about it decides.
-fn is_ignored<'i>(
-    path: &Path,
-    is_folder: bool,
-    nearest_first: impl Iterator<Item = &'i Gitignore>,
-) -> bool {
-    nearest_first
-        .map(|ignores| ignores.matched(path, is_folder))
-        .find(|matched| !matched.is_none())
-        .is_some_and(|matched| matched.is_ignore())
-}
-
 /// The `.gitignore` files of the folders above the one that is searched, the root's first.
 fn ignored_above(desk: &Desk, root: &Root, real: &Path) -> Vec<Gitignore> {
     let mut folders: Vec<&Path> =
@@ -251,39 +199,16 @@ fn ignored_above(desk: &Desk, root: &Root, real: &Path) -> Vec<Gitignore> {
     folders.into_iter().filter_map(read).collect()
 }
 
-/// The `.gitignore` of a folder. One that cannot be read, and lines of it that are wrong, ignore
-/// nothing.
+/// The `.gitignore` of a folder. One that cannot be read ignores nothing.
 fn ignored_in(desk: &Desk, base: &OwnedFd, inside: &Path, real: &Path) -> Gitignore {
-    let mut builder = GitignoreBuilder::new(real);
-    for line in ignore_text(desk, base, inside).unwrap_or_default().lines() {
-        let _wrong = builder.add_line(None, line);
-    }
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
+    ignored_by(real, &ignore_text(desk, base, inside).unwrap_or_default())
 }
 
-fn ignore_text(desk: &Desk, base: &OwnedFd, inside: &Path) -> io::Result<String> {
+fn ignore_text(desk: &Desk, base: &OwnedFd, inside: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = below(desk, base, &inside.join(GITIGNORE), flags)?;
     let mut file = file.map(std::fs::File::from);
     let mut text = Vec::new();
     (&mut *file).take(IGNORE_BYTES).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// A line as it is shown: its beginning, or when it is long the surroundings of the match.
-fn shown(line: &[u8], at: usize) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let before = String::from_utf8_lossy(&line[..at.min(line.len())]);
-    let after = String::from_utf8_lossy(&line[at.min(line.len())..]);
-    let length = before.chars().count() + after.chars().count();
-    if length <= SHOWN {
-        return before.into_owned() + &after;
-    }
-    let skipped = before.chars().count().saturating_sub(SHOWN_BEFORE);
-    let start = if skipped > 0 { "…" } else { "" };
-    let kept = before.chars().skip(skipped).chain(after.chars());
-    let room = SHOWN - 2;
-    let text: String = kept.take(room).collect();
-    let end = if length - skipped > room { "…" } else { "" };
-    format!("{start}{text}{end}")
+    Ok(text)
 }
