@@ -56,6 +56,13 @@ pub enum Progress {
         /// SHA-256 in 64 hexadecimal digits.
         sha256: String,
     },
+    /// Neither a file nor a folder: it is not copied.
+    Skipped {
+        /// Its path, as at its source.
+        path: String,
+        /// What it is.
+        reason: String,
+    },
     /// Everything is at its target.
     Done {
         /// Files.
@@ -94,6 +101,26 @@ pub enum CopyError {
     #[error("{path} is a folder; say that it is to be copied with everything below it")]
     Folder {
         /// The folder.
+        path: String,
+    },
+    /// Onto itself, or below itself.
+    #[error("{path} cannot be copied onto or below itself")]
+    Itself {
+        /// The target.
+        path: String,
+    },
+    /// A folder with more entries than are listed, or folders in one another without end.
+    #[error("{path} has {problem}; copy it as an archive")]
+    TooMuch {
+        /// The folder.
+        path: String,
+        /// What it has too much of.
+        problem: String,
+    },
+    /// A name that cannot be written down.
+    #[error("{path} has bytes in its name that are no UTF-8; rename it, or copy an archive of it")]
+    Name {
+        /// The path, those bytes replaced.
         path: String,
     },
     /// It was cancelled.
