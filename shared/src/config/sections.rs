@@ -290,9 +290,28 @@ section! {
     Workplace(reader, path, state_dir: &Path) at "workplace" {
         /// The folder that agents work in.
         root: PathBuf = computed("`workplace` below `state_dir`", state_dir.join("workplace"));
-        /// Whether paths of file tools must stay below the root. Commands are not confined by
-        /// this: they may do what the service's user may.
+        /// Whether agents stay below the root: file tools always, commands where the kernel has
+        /// Landlock (`evonic doctor` says whether it has). A confined command may write below the
+        /// root (the session's folder, if it has one) and to a temporary folder of its own, and
+        /// read that and what belongs to the system: not the service's state, configuration and
+        /// sockets, and nobody's home. The network and Unix sockets are not confined.
         confined: bool = is(true);
+        /// More that a confined command may read and execute. What is missing is passed over.
+        read: Vec<PathBuf> = is([]);
+        /// More that a confined command may read, execute and write: `"/tmp"`, a cache.
+        write: Vec<PathBuf> = is([]);
+        /// The most processes and threads of the service's user while a command runs, those of the
+        /// service among them. Does not hold for root.
+        max_processes: u32 = is(4096), within 64 to 4194304;
+        /// The most memory that one process of a command may write to.
+        max_memory_bytes: u64 = is(8589934592), within 67108864 to 9223372036854775807;
+        /// The largest file that a command may write.
+        max_file_bytes: u64 = is(17179869184), within 1048576 to 9223372036854775807;
+        /// The most open files of one process of a command.
+        max_open_files: u32 = is(4096), within 64 to 1048576;
+        /// The most time that one process of a command may spend on processors.
+        max_cpu_time: Option<Duration> = absent("no limit but the command's own time"),
+            within "1s" to "1year";
     }
 }
 

@@ -72,6 +72,26 @@ impl Setting for u32 {
     }
 }
 
+impl Setting for u64 {
+    const NAME: &'static str = "whole number";
+    const HINT: &'static str = "a whole number";
+
+    fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
+        match value {
+            // TOML's whole numbers have 63 bits.
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .and_then(|number| u64::try_from(number).ok())
+                .ok_or_else(|| format!("{number} is not between 0 and {}", i64::MAX)),
+            other => Err(found(other)),
+        }
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
 impl Setting for f64 {
     const NAME: &'static str = "number";
     const HINT: &'static str = "a number";
@@ -182,6 +202,21 @@ impl Setting for PathBuf {
 
     fn write(&self) -> Option<String> {
         Some(quoted(&self.display().to_string()))
+    }
+}
+
+impl Setting for Vec<PathBuf> {
+    const NAME: &'static str = "list of paths";
+    const HINT: &'static str = "a list of paths such as [\"/one\", \"two\"]";
+
+    fn read(value: &DeValue<'_>, folder: &Path) -> Result<Self, String> {
+        let DeValue::Array(entries) = value else { return Err(found(value)) };
+        entries.iter().map(|entry| PathBuf::read(entry.get_ref(), folder)).collect()
+    }
+
+    fn write(&self) -> Option<String> {
+        let entries: Option<Vec<String>> = self.iter().map(PathBuf::write).collect();
+        Some(format!("[{}]", entries?.join(", ")))
     }
 }
 

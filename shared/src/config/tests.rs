@@ -47,6 +47,7 @@ fn other_value(path: &str, key: &Key) -> String {
             least
         }
         (_, Some((_, most))) => most,
+        _ if key.type_name == "list of paths" => "[\"/else/where\"]",
         _ if key.type_name.starts_with("list") => "[\"EXAMPLE\"]",
         _ if key.type_name.contains("true") => "false",
         _ if key.type_name.contains("report") => "\"fail\"",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use evonic_shared::config;
+use evonic_shared::config::Config;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,9 @@ use crate::{
     domain::{LocalSettings, SessionId, WorkplaceKind},
     handles::Budget,
 };
+
+/// The folder of sessions' folders, below the workplace's.
+const SESSIONS: &str = "sessions";
 
 /// A protection of commands on this machine, for `evonic doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -55,32 +58,36 @@ impl Local {
     ///
     /// # Errors
     /// [`WorkplaceError`] when the root cannot be made or is no folder.
-    pub fn new(
-        workplace: &config::Workplace,
-        tools: &config::Tools,
-        budget: Budget,
-    ) -> Result<Self, WorkplaceError> {
-        let root = Arc::new(Root::new(workplace)?);
-        let commands = Commands::new(budget.clone(), Arc::clone(&root), &tools.environment);
+    pub fn new(config: &Config, budget: Budget) -> Result<Self, WorkplaceError> {
+        let settings = &config.workplace;
+        let root = Arc::new(Root::new(settings.root.clone(), settings.confined)?);
+        let commands = Commands::new(budget.clone(), Arc::clone(&root), &config.tools.environment);
         let commands = Arc::new(commands.map_err(WorkplaceError::Threads)?);
         let files = Arc::new(Files::new(budget, root).map_err(WorkplaceError::Threads)?);
         Ok(Self { commands, files })
     }
 
-    /// The local workplace of these settings, for a session when given. Shares this one's threads.
+    /// A local workplace of these settings, for a session; without one, the workplace itself. Its
+    /// folders are made if they are missing. Threads and permits are this one's.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when its folder cannot be made or is none.
+    /// [`WorkplaceError`] when a folder cannot be made, or is none.
     pub(crate) fn at(
         &self,
         settings: &LocalSettings,
         session: Option<&SessionId>,
     ) -> Result<Self, WorkplaceError> {
-        let _ = session;
-        if *settings == LocalSettings::default() {
+        let own = settings.root.as_deref().unwrap_or(self.files.root().path());
+        let folder = match session {
+            Some(session) if settings.session_folders => own.join(SESSIONS).join(session.as_str()),
+            _ => own.to_owned(),
+        };
+        if folder == self.files.root().path() {
             return Ok(self.clone());
         }
-        todo!("the local room")
+        let files = Arc::new(self.files.at(folder)?);
+        let commands = Arc::new(self.commands.at(Arc::clone(files.root())));
+        Ok(Self { commands, files })
     }
 
     /// What protects this machine from commands.
@@ -222,7 +229,7 @@ impl Place for Local {
     }
 
     async fn home(&self) -> Result<String, WorkplaceError> {
-        todo!("the local room")
+        Ok(self.files.root().path().display().to_string())
     }
 
     async fn run(
@@ -254,8 +261,8 @@ impl Place for Local {
 
     fn forget(&self, _mark: &str) {}
 
-    async fn stat(&self, _path: &str) -> Result<Stat, WorkplaceError> {
-        todo!("the local room")
+    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
+        self.files.stat(path).await
     }
 
     async fn read_lines(
@@ -301,27 +308,27 @@ impl Place for Local {
         self.files.search(pattern, path, glob, limit).await
     }
 
-    async fn make_folder(&self, _path: &str) -> Result<(), WorkplaceError> {
-        todo!("the local room")
+    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+        self.files.make_folder(path).await
     }
 
-    async fn remove(&self, _path: &str, _removal: Removal) -> Result<(), WorkplaceError> {
-        todo!("the local room")
+    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+        self.files.remove(path, removal).await
     }
 
-    async fn rename(&self, _from: &str, _to: &str) -> Result<(), WorkplaceError> {
-        todo!("the local room")
+    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+        self.files.rename(from, to).await
     }
 
-    async fn download(&self, _path: &str, _from: u64) -> Result<Download, WorkplaceError> {
-        todo!("the local room")
+    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+        self.files.download(path, from).await
     }
 
-    async fn upload(&self, _path: &str, _id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
-        todo!("the local room")
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+        self.files.upload(path, id).await
     }
 
-    async fn sha256(&self, _path: &str) -> Result<String, WorkplaceError> {
-        todo!("the local room")
+    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
+        self.files.sha256(path).await
     }
 }

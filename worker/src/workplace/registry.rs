@@ -117,7 +117,7 @@ impl Workplaces {
     /// [`WorkplaceError`] when the local folder cannot be made.
     pub fn start(parts: Parts) -> Result<Self, WorkplaceError> {
         let config = &parts.config;
-        let local = Local::new(&config.workplace, &config.tools, parts.budget.clone())?;
+        let local = Local::new(config, parts.budget.clone())?;
         let hosts = ssh::Hosts::new(&parts);
         let engines = Engines::start(&parts);
         let (removals, remover) = (TaskTracker::new(), Semaphore::new(1));

@@ -66,8 +66,7 @@ impl Shop {
     /// A worker of this generation.
     pub(super) fn worker(&self, generation: u64, predecessor: Option<u64>) -> Worker {
         let runtime = runtime();
-        let local =
-            Local::new(&self.config.workplace, &self.config.tools, self.budget.clone()).unwrap();
+        let local = Local::new(&self.config, self.budget.clone()).unwrap();
         let bench = Bench {
             store: self.store.clone(),
             models: Models::new(&self.config.models, &self.budget),

@@ -72,7 +72,7 @@ pub(super) struct Commands {
     root: Arc<Root>,
     /// Of every command: all but the mark.
     environment: Vec<(OsString, OsString)>,
-    pool: Pool,
+    pool: Arc<Pool>,
     calls: TaskTracker,
 }
 
@@ -101,8 +101,18 @@ impl Commands {
     /// The operating system's, when it gives no more threads.
     pub(super) fn new(budget: Budget, root: Arc<Root>, inherited: &[String]) -> io::Result<Self> {
         let environment = environment(&root, inherited);
-        let pool = Pool::start("evonic-command", THREADS)?;
+        let pool = Arc::new(Pool::start("evonic-command", THREADS)?);
         Ok(Self { budget, root, environment, pool, calls: TaskTracker::new() })
+    }
+
+    /// The same gate and threads for another folder.
+    pub(super) fn at(&self, root: Arc<Root>) -> Self {
+        let mut environment = self.environment.clone();
+        environment.retain(|(name, value)| name != "HOME" || value != self.root.path());
+        environment.push(("HOME".into(), root.path().into()));
+        let (budget, pool, calls) =
+            (self.budget.clone(), Arc::clone(&self.pool), self.calls.clone());
+        Self { budget, root, environment, pool, calls }
     }
 
     /// See [`super::Local::run`].

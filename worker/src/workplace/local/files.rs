@@ -6,16 +6,19 @@
 //! opened for reading: what a path is, is asked of an `O_PATH` handle, which wakes no pipe's other
 //! end and no device, and that same object is then opened through `/proc/self/fd`.
 
+mod change;
 mod desk;
 mod lines;
 mod list;
 mod root;
 mod search;
+mod transfer;
 mod write;
 
 use std::{
     io::{self, Read},
     os::fd::OwnedFd,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -29,7 +32,7 @@ pub(super) use self::root::Root;
 use super::{Entry, Found, Lines, WorkplaceError, pool::Pool};
 use crate::{
     handles::{Budget, Exhausted, Permit},
-    workplace::search::rules::Filter,
+    workplace::{self, Removal, search::rules::Filter},
 };
 
 /// Threads that wait for disks.
@@ -46,18 +49,28 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) struct Files {
     budget: Budget,
     root: Arc<Root>,
-    pool: Pool,
+    pool: Arc<Pool>,
     /// Held while an operation takes its two permits: else many could hold one each and wait for
     /// the other for ever.
-    door: Mutex<()>,
+    door: Arc<Mutex<()>>,
 }
 
 impl Files {
     /// # Errors
     /// The operating system's, when it gives no more threads.
     pub(super) fn new(budget: Budget, root: Arc<Root>) -> io::Result<Self> {
-        let pool = Pool::start("evonic-file", THREADS)?;
-        Ok(Self { budget, root, pool, door: Mutex::new(()) })
+        let pool = Arc::new(Pool::start("evonic-file", THREADS)?);
+        Ok(Self { budget, root, pool, door: Arc::new(Mutex::new(())) })
+    }
+
+    /// The same gate and threads for another folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Root`].
+    pub(super) fn at(&self, folder: PathBuf) -> Result<Self, WorkplaceError> {
+        let root = Root::new(folder, self.root.is_confined())?;
+        let (pool, door) = (Arc::clone(&self.pool), Arc::clone(&self.door));
+        Ok(Self { budget: self.budget.clone(), root: Arc::new(root), pool, door })
     }
 
     /// See [`super::Local::read`].
@@ -162,6 +175,38 @@ impl Files {
         .await
     }
 
+    /// See [`crate::workplace::Place::stat`].
+    pub(super) async fn stat(&self, path: &str) -> Result<workplace::Stat, WorkplaceError> {
+        let path = path.to_owned();
+        self.on_thread(move |desk, root, _| change::stat(desk, root, &path)).await
+    }
+
+    /// See [`crate::workplace::Place::make_folder`].
+    pub(super) async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+        let path = path.to_owned();
+        self.on_thread(move |desk, root, _| change::make_folder(desk, root, &path)).await
+    }
+
+    /// See [`crate::workplace::Place::remove`].
+    pub(super) async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+        let path = path.to_owned();
+        self.on_thread(move |desk, root, wanted| {
+            change::remove(desk, root, &path, removal, wanted)
+        })
+        .await
+    }
+
+    /// See [`crate::workplace::Place::rename`].
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.on_thread(move |desk, root, _| change::rename(desk, root, &from, &to)).await
+    }
+
+    /// Where it is, and whether what agents do stays there.
+    pub(super) const fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
     /// Runs an operation on a thread that may block, with its two permits.
     async fn on_thread<T: Send + 'static>(
         &self,
@@ -194,7 +239,10 @@ impl Files {
 }
 
 /// An error of an operation on a path.
-fn failed(operation: &'static str, path: &str) -> impl Fn(io::Error) -> WorkplaceError {
+fn failed(
+    operation: &'static str,
+    path: &str,
+) -> impl Fn(io::Error) -> WorkplaceError + use<> {
     let path = path.to_owned();
     move |source| WorkplaceError::Path { operation, path: path.clone(), source }
 }

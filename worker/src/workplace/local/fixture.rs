@@ -34,7 +34,7 @@ impl Fixture {
         change(&mut config);
         let page = Page::private().expect("a page");
         let budget = Budget::new(&config.budget, page, config.fd.threshold);
-        let local = Local::new(&config.workplace, &config.tools, budget.clone());
+        let local = Local::new(&config, budget.clone());
         Self { folder, budget, local: local.expect("a workplace"), tools: config.tools }
     }
 

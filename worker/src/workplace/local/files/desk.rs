@@ -44,6 +44,13 @@ impl Desk {
         Ok(Opened { inner, place })
     }
 
+    /// The first of its permits, for a descriptor that outlives the operation. Nothing else is
+    /// open by then.
+    pub(super) fn into_permit(self) -> Permit {
+        let [first, _second] = self.permits.into_inner();
+        first
+    }
+
     fn account(&self, open: u32, highest: Option<u32>) {
         debug_assert!(open <= 2, "an operation on files has at most two descriptors open");
         self.open.set(open);
@@ -70,6 +77,13 @@ impl<'d, T> Opened<'d, T> {
     /// The same descriptor as another type.
     pub(super) fn map<U>(self, into: impl FnOnce(T) -> U) -> Opened<'d, U> {
         Opened { inner: into(self.inner), place: self.place }
+    }
+}
+
+impl<T> Opened<'_, T> {
+    /// The descriptor, which is no longer on this account.
+    pub(super) fn release(self) -> T {
+        self.inner
     }
 }
 

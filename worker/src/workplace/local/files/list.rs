@@ -141,7 +141,8 @@ fn stat(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<Stat> {
     statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-const fn kind(file_type: FileType) -> workplace::FileType {
+/// What a file is, in the words of every workplace.
+pub(super) const fn kind(file_type: FileType) -> workplace::FileType {
     match file_type {
         FileType::RegularFile => workplace::FileType::File,
         FileType::Directory => workplace::FileType::Folder,

@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use evonic_shared::config;
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat},
     io::Errno,
@@ -37,12 +36,19 @@ impl Root {
     ///
     /// # Errors
     /// [`WorkplaceError::Root`] when it cannot be made or is no folder.
-    pub(in crate::workplace) fn new(settings: &config::Workplace) -> Result<Self, WorkplaceError> {
-        let configured = settings.root.clone();
+    pub(in crate::workplace) fn new(
+        configured: PathBuf,
+        confined: bool,
+    ) -> Result<Self, WorkplaceError> {
         let failed = |source| root_error(&configured, source);
         fs::create_dir_all(&configured).map_err(failed)?;
         let real = fs::canonicalize(&configured).map_err(failed)?;
-        Ok(Self { configured, real, confined: settings.confined })
+        Ok(Self { configured, real, confined })
+    }
+
+    /// Whether what agents do stays below it.
+    pub(in crate::workplace) const fn is_confined(&self) -> bool {
+        self.confined
     }
 
     /// Where it is.
@@ -157,6 +163,20 @@ impl Root {
         let root = desk.open(|| self.handle_io())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         desk.open(|| Ok(open_at(root.as_fd(), inside, flags, resolve)?))
+    }
+
+    /// As [`Root::open_real_folder`], with one descriptor only. A path without links, below the
+    /// root's own, which has none either.
+    pub(super) fn open_real_folder_alone<'d>(
+        &self,
+        desk: &'d Desk,
+        path: &Path,
+    ) -> io::Result<Opened<'d, OwnedFd>> {
+        if self.confined && !path.starts_with(&self.real) {
+            return Err(Errno::XDEV.into());
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        desk.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?))
     }
 
     fn handle(&self) -> Result<OwnedFd, WorkplaceError> {

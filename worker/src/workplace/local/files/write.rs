@@ -27,11 +27,11 @@ use crate::workplace::WorkplaceError;
 const ATTEMPTS: u32 = 8;
 
 /// Where a file will stand.
-struct Target<'d> {
-    folder: Opened<'d, OwnedFd>,
-    name: PathBuf,
+pub(super) struct Target<'d> {
+    pub(super) folder: Opened<'d, OwnedFd>,
+    pub(super) name: PathBuf,
     /// Of the file that stands there now.
-    existing: Option<Stat>,
+    pub(super) existing: Option<Stat>,
 }
 
 /// How the new content is kept until it becomes the file.
@@ -108,7 +108,8 @@ fn version(stat: &Stat) -> impl PartialEq + use<> {
     )
 }
 
-fn find<'d>(desk: &'d Desk, root: &Root, path: &str) -> Result<Target<'d>, WorkplaceError> {
+/// Finds out where a file will stand. Missing folders are made.
+pub(super) fn find<'d>(desk: &'d Desk, root: &Root, path: &str) -> Result<Target<'d>, WorkplaceError> {
     let failed = failed("write", path);
     for _ in 0..ATTEMPTS {
         let found = match look(desk, root, "write", path) {
@@ -167,7 +168,7 @@ fn missing<'d>(
         found: "the name of a folder",
         needed: "the name of a file",
     })?;
-    make_folders(desk, root, path, parent)?;
+    make_folders(desk, root, "write", parent)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let folder = root.open(desk, "write", parent, flags)?;
     match statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -181,7 +182,7 @@ fn missing<'d>(
 }
 
 /// The folder and the name; [`None`] when the path cannot be a file's.
-fn split(path: &str) -> Option<(&str, &OsStr)> {
+pub(super) fn split(path: &str) -> Option<(&str, &OsStr)> {
     if path.ends_with('/') || path.ends_with("/.") {
         return None;
     }
@@ -191,16 +192,21 @@ fn split(path: &str) -> Option<(&str, &OsStr)> {
 }
 
 /// Makes the folders of a path that are missing, each beneath the root.
-fn make_folders(desk: &Desk, root: &Root, path: &str, parent: &str) -> Result<(), WorkplaceError> {
-    if look(desk, root, "write", parent).is_ok() {
+pub(super) fn make_folders(
+    desk: &Desk,
+    root: &Root,
+    operation: &'static str,
+    path: &str,
+) -> Result<(), WorkplaceError> {
+    if look(desk, root, operation, path).is_ok() {
         return Ok(());
     }
-    let mut above = PathBuf::from(if parent.starts_with('/') { "/" } else { "." });
-    for part in Path::new(parent).components() {
+    let mut above = PathBuf::from(if path.starts_with('/') { "/" } else { "." });
+    for part in Path::new(path).components() {
         let next = above.join(part);
         let text = |path: &Path| path.to_str().map(str::to_owned).unwrap_or_default();
         if let Component::Normal(name) = part {
-            let is_missing = match look(desk, root, "write", &text(&next)) {
+            let is_missing = match look(desk, root, operation, &text(&next)) {
                 Ok(_) | Err(WorkplaceError::Outside { .. }) => false,
                 Err(WorkplaceError::Path { source, .. })
                     if source.kind() == io::ErrorKind::NotFound =>
@@ -210,10 +216,10 @@ fn make_folders(desk: &Desk, root: &Root, path: &str, parent: &str) -> Result<()
                 Err(error) => return Err(error),
             };
             if is_missing {
-                let (folder, _) = look(desk, root, "write", &text(&above))?;
+                let (folder, _) = look(desk, root, operation, &text(&above))?;
                 match mkdirat(&*folder, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
                     Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(failed("write", path)(error.into())),
+                    Err(error) => return Err(failed(operation, path)(error.into())),
                 }
             }
         }
@@ -247,6 +253,11 @@ fn replace(desk: &Desk, target: &Target<'_>, content: &[u8], draft: Draft) -> io
         None => link(&file, Hidden::new(folder))?,
     };
     hidden.become_file(&target.name)?;
+    sync_folder(folder)
+}
+
+/// Makes what changed in a folder survive the machine.
+pub(super) fn sync_folder(folder: &OwnedFd) -> io::Result<()> {
     match fsync(folder) {
         // Some file systems keep no folder apart from its files.
         Err(Errno::INVAL) => Ok(()),
@@ -278,7 +289,7 @@ fn link<'t>(file: &File, hidden: Hidden<'t>) -> io::Result<Hidden<'t>> {
 
 /// Gives a draft the owner and the mode of the file that it replaces. The owner first: changing
 /// it takes some bits of the mode away.
-fn keep(file: &File, stat: &Stat) -> io::Result<()> {
+pub(super) fn keep(file: &File, stat: &Stat) -> io::Result<()> {
     let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     match fchown(file, Some(owner), Some(group)) {
         // Another user's file in a folder of ours: it becomes ours, as with any editor.

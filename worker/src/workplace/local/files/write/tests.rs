@@ -2,7 +2,6 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use evonic_shared::config;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Desk, Draft, Target, find, replace};
@@ -28,7 +27,7 @@ async fn drafts_of_either_kind_become_the_file_and_leave_nothing() {
         let fixture = Fixture::new();
         fixture.put("old", "old");
         fs::set_permissions(fixture.path("old"), fs::Permissions::from_mode(0o640)).expect("ours");
-        let root = Root::new(&config::Workplace { root: fixture.path(""), confined: true });
+        let root = Root::new(fixture.path(""), true);
         let root = root.expect("a root");
         {
             let desk = desk(&fixture);
