@@ -26,7 +26,7 @@ async fn memory_is_constant_while_output_is_endless() {
     let config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
-    let local = Local::new(&config.workplace, &config.tools, budget).expect("a workplace");
+    let local = Local::new(&config, budget).expect("a workplace");
     let tools = Toolbox::new(std::sync::Arc::new(local), &config.tools);
     let run = async |command: &str| {
         let call = ToolCall {
