@@ -120,7 +120,7 @@ async fn descriptors_are_flat_over_commands_and_files() {
     config.workplace.root = folder.path().join("root");
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
-    let local = Local::new(&config.workplace, &config.tools, budget.clone());
+    let local = Local::new(&config, budget.clone());
     let mut bench = Bench { local: local.expect("a workplace"), budget, round: 0 };
 
     for _ in 0..20 {
