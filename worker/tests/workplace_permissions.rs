@@ -37,7 +37,7 @@ fn permissions_are_those_of_the_services_user() {
     config.workplace.root = folder.path().join("root");
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
-    let local = Local::new(&config.workplace, &config.tools, budget.clone());
+    let local = Local::new(&config, budget.clone());
     let local = local.expect("a workplace");
     let root = config.workplace.root;
     let mode = |path: &str, mode| {
