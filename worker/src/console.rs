@@ -7,7 +7,7 @@
 //! | `supervisor` | the client of the status socket |
 //! | `api` | the client of the worker's HTTP over its Unix socket |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `resources`, `chat` | the worker's side |
+//! | `resources`, `workplaces`, `chat`, `told` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
@@ -26,6 +26,8 @@ mod restart;
 mod status;
 mod supervisor;
 mod terminal;
+mod told;
+mod workplaces;
 
 use std::{
     io::{self, Write},
@@ -145,6 +147,12 @@ fn dispatch(
         }
         Command::Session(command) => {
             on_runtime(resources::session(command, &Api::of(&config), console))
+        }
+        Command::Workplace(command) => {
+            return on_runtime(workplaces::workplace(command, &Api::of(&config), console));
+        }
+        Command::Sandbox(command) => {
+            return on_runtime(workplaces::sandbox(command, &Api::of(&config), console));
         }
         Command::Chat(options) => {
             return on_runtime(chat::run(&options, &Api::of(&config), console));

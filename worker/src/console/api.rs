@@ -111,6 +111,30 @@ impl Api {
         .await
     }
 
+    /// Changes a resource.
+    pub(super) async fn patch<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ConsoleError> {
+        let body = serde_json::to_vec(body).expect("bodies have string keys");
+        let request = request(Method::PATCH, path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body));
+        decode(self.send(built(request)).await?).await
+    }
+
+    /// Asks for work that may be done twice; the answer is a stream of what it says.
+    pub(super) async fn tell(&self, path: &str) -> Result<Answer, ConsoleError> {
+        retry(PATIENCE, async || {
+            let request = request(Method::POST, path)
+                .header(header::ACCEPT, "text/event-stream")
+                .body(Full::default());
+            self.send(built(request)).await
+        })
+        .await
+    }
+
     /// Posts without a body to what may be asked for twice.
     pub(super) async fn command(&self, path: &str, patience: Duration) -> Result<(), ConsoleError> {
         retry(patience, async || {

@@ -1,10 +1,13 @@
 //! What can be asked: subcommands, options, help.
 
+mod workplaces;
+
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use evonic_shared::exit::ExitCode;
 
+pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
 use super::{Console, error::ConsoleError};
 
 /// What `evonic` alone prints.
@@ -58,6 +61,12 @@ pub(super) enum Command {
     /// List, show and remove sessions: conversations with agents
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Make, list, show, check, change and remove workplaces: where agents' tools act
+    #[command(subcommand)]
+    Workplace(WorkplaceCommand),
+    /// Make the image that containers of agents are made from
+    #[command(subcommand)]
+    Sandbox(SandboxCommand),
     /// Show the last replacements of the worker, and why
     History(HistoryOptions),
     /// Show what the worker's open descriptors are, counted now
@@ -165,6 +174,12 @@ pub(super) enum AgentCommand {
         /// Tools it may call, separated by commas; every tool when not given
         #[arg(long, short, value_name = "NAMES", value_delimiter = ',')]
         tools: Option<Vec<String>>,
+        /// The workplace that its tools act in
+        #[arg(long, short, value_name = "NAME", default_value = "local")]
+        workplace: String,
+        /// Another workplace that it may copy from and to; may be given several times
+        #[arg(long, value_name = "NAME")]
+        other_workplace: Vec<String>,
         #[command(flatten)]
         output: OutputOptions,
     },
@@ -241,6 +256,11 @@ mod tests {
         for name in ["chat", "status"] {
             let help = command.find_subcommand_mut(name).expect("it is there").render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);
+        }
+        let workplace = command.find_subcommand_mut("workplace").expect("it is there");
+        for name in ["add", "set", "check"] {
+            let help = workplace.find_subcommand_mut(name).expect("it is there").render_long_help();
+            insta::assert_snapshot!(format!("help_workplace_{name}"), help);
         }
     }
 }

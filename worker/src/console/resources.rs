@@ -13,7 +13,7 @@ use super::{
     pretty,
     terminal::Paint,
 };
-use crate::domain::{Agent, AgentName, Message, NewAgent, Role, Session};
+use crate::domain::{Agent, AgentName, Message, NewAgent, Role, Session, Workplace};
 
 /// How long a passing failure of a read is waited out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,12 +25,19 @@ pub(super) async fn agent(
     console: &mut Console<'_>,
 ) -> Result<(), ConsoleError> {
     match command {
-        AgentCommand::Add { name, model, instructions, tools, output } => {
+        AgentCommand::Add {
+            name,
+            model,
+            instructions,
+            tools,
+            workplace,
+            other_workplace,
+            output,
+        } => {
             let name: AgentName =
                 name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))?;
             let instructions = text_of(&instructions)?;
-            let workplace = "local".to_owned();
-            let other_workplaces = Vec::new();
+            let other_workplaces = other_workplace;
             let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
             let agent: Agent = api.post("/agents", &new, None).await?;
             let told = if output.json {
@@ -42,18 +49,19 @@ pub(super) async fn agent(
         }
         AgentCommand::List(output) => {
             let agents: Vec<Agent> = api.list("/agents", PATIENCE).await?;
-            let told = if output.json {
-                pretty(&agents)
-            } else {
-                agents_table(&agents, console.terminal.out)
-            };
-            console.print(&told)
+            if output.json {
+                return console.print(&pretty(&agents));
+            }
+            let workplaces: Vec<Workplace> = api.list("/workplaces", PATIENCE).await?;
+            console.print(&agents_table(&agents, &workplaces, console.terminal.out))
         }
         AgentCommand::Show { agent, output } => {
             let agent: Agent = api.get(&format!("/agents/{}", segment(&agent)), PATIENCE).await?;
-            let told =
-                if output.json { pretty(&agent) } else { agent_page(&agent, console.terminal.out) };
-            console.print(&told)
+            if output.json {
+                return console.print(&pretty(&agent));
+            }
+            let workplaces: Vec<Workplace> = api.list("/workplaces", PATIENCE).await?;
+            console.print(&agent_page(&agent, &workplaces, console.terminal.out))
         }
         AgentCommand::Rm { agent } => {
             api.delete(&format!("/agents/{}", segment(&agent))).await?;
@@ -107,7 +115,7 @@ pub(super) async fn session(
 }
 
 /// A text, or that of `@FILE`, or of standard input for `-`.
-fn text_of(argument: &str) -> Result<String, ConsoleError> {
+pub(super) fn text_of(argument: &str) -> Result<String, ConsoleError> {
     let input = |what: &str| {
         let what = what.to_owned();
         move |source| ConsoleError::Input { what, source }
@@ -129,7 +137,7 @@ pub(super) fn standard_input() -> Result<String, ConsoleError> {
 }
 
 /// Rows in columns as wide as their widest cell; the last column is as it is.
-fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint: Paint) -> String {
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint: Paint) -> String {
     let wide = |text: &str| text.chars().count();
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| wide(&row[column])).chain([wide(head[column])]).max().unwrap_or(0)
@@ -150,25 +158,44 @@ fn tools(agent: &Agent) -> String {
     }
 }
 
-fn agents_table(agents: &[Agent], paint: Paint) -> String {
-    let rows: Vec<_> = agents
-        .iter()
-        .map(|agent| [agent.name.to_string(), agent.model.clone(), tools(agent)])
-        .collect();
-    table(["name", "model", "tools"], &rows, paint)
+/// A line of a page: what it is, and its value.
+pub(super) fn label(name: &str, value: &str, paint: Paint) -> String {
+    format!("{}{value}\n", paint.dim(&format!("{name:<16}")))
 }
 
-fn agent_page(agent: &Agent, paint: Paint) -> String {
-    let label = |text: &str| paint.dim(&format!("{text:<14}"));
+/// The name of a workplace; what was given where it is gone.
+fn named<'a>(which: &'a str, workplaces: &'a [Workplace]) -> &'a str {
+    let found = workplaces.iter().find(|workplace| workplace.id.as_str() == which);
+    found.map_or(which, |workplace| workplace.name.as_str())
+}
+
+fn agents_table(agents: &[Agent], workplaces: &[Workplace], paint: Paint) -> String {
+    let rows: Vec<_> = agents
+        .iter()
+        .map(|agent| {
+            let workplace = named(&agent.workplace, workplaces).to_owned();
+            [agent.name.to_string(), agent.model.clone(), workplace, tools(agent)]
+        })
+        .collect();
+    table(["name", "model", "workplace", "tools"], &rows, paint)
+}
+
+fn agent_page(agent: &Agent, workplaces: &[Workplace], paint: Paint) -> String {
+    let others = agent.other_workplaces.iter().map(|which| named(which, workplaces));
+    let others = others.collect::<Vec<_>>().join(", ");
     let mut page = format!("{}\n", paint.bold(agent.name.as_str()));
     for (name, value) in [
         ("id", agent.id.to_string()),
         ("model", agent.model.clone()),
         ("tools", tools(agent)),
+        ("workplace", named(&agent.workplace, workplaces).to_owned()),
+        ("copies with", others),
         ("created", agent.created_at.clone()),
         ("updated", agent.updated_at.clone()),
     ] {
-        page.push_str(&format!("{}{value}\n", label(name)));
+        if !value.is_empty() {
+            page.push_str(&label(name, &value, paint));
+        }
     }
     if !agent.instructions.is_empty() {
         page.push_str(&format!("\n{}\n", agent.instructions.trim_end()));
@@ -209,6 +236,7 @@ mod tests {
     use super::*;
 
     const PLAIN: Paint = Paint { colour: false };
+    const BOX: &str = "wpl_0190c2a1b3c47d5e8f60718293a4b5ca";
 
     fn agent(name: &str, tools: Option<&[&str]>) -> Agent {
         let tools = tools.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
@@ -218,8 +246,8 @@ mod tests {
             model: "runbook".to_owned(),
             instructions: "Be brief.\nBe right.\n".to_owned(),
             tools,
-            workplace: "local".to_owned(),
-            other_workplaces: Vec::new(),
+            workplace: if name == "mute" { "local".to_owned() } else { BOX.to_owned() },
+            other_workplaces: vec!["local".to_owned(), "wpl_gone".to_owned()],
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
             updated_at: "2026-11-23T14:03:11.250Z".to_owned(),
         }
@@ -243,8 +271,16 @@ mod tests {
             agent("a-reader-with-a-long-name", Some(&["read_file", "list_files"])),
             agent("mute", Some(&[])),
         ];
-        insta::assert_snapshot!("agents", agents_table(&agents, PLAIN));
-        insta::assert_snapshot!("agent", agent_page(&agents[0], PLAIN));
+        let settings = crate::domain::DockerSettings::default();
+        let workplaces = [Workplace {
+            id: BOX.parse().expect("an id"),
+            name: "box".parse().expect("a name"),
+            settings: crate::domain::Settings::Docker(settings),
+            created_at: String::new(),
+            updated_at: String::new(),
+        }];
+        insta::assert_snapshot!("agents", agents_table(&agents, &workplaces, PLAIN));
+        insta::assert_snapshot!("agent", agent_page(&agents[0], &workplaces, PLAIN));
     }
 
     #[test]

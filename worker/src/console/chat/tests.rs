@@ -11,7 +11,7 @@ use tokio::{
 use super::*;
 use crate::console::terminal::{Paint, Terminal};
 
-const AGENT: &str = r#"{"id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","name":"runbook","model":"runbook","instructions":"","tools":null,"created_at":"","updated_at":""}"#;
+const AGENT: &str = r#"{"id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","name":"runbook","model":"runbook","instructions":"","tools":null,"workplace":"local","other_workplaces":[],"created_at":"","updated_at":""}"#;
 const SESSION: &str = r#"{"id":"ses_0190c2a1b3c47d5e8f60718293a4b5c7","agent_id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","title":"","last_event":0,"created_at":"","updated_at":""}"#;
 const TURN: &str = "trn_0190c2a1b3c47d5e8f60718293a4b5c9";
 
