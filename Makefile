@@ -2,11 +2,17 @@
 
 CARGO ?= cargo
 
-.PHONY: run build test demo bench chaos clean help
+# The programs that are installed: `make install PROGRAMS=target/release` takes quicker builds.
+PROGRAMS ?= target/dist
+
+.PHONY: run build dist install uninstall deb test demo bench chaos clean help
 
 help:
 	@echo "make run    build and start the supervisor and its worker with the defaults"
 	@echo "make test   install what the tests need and run all of them"
+	@echo "make install     put the programs, the unit and the manual below PREFIX (/usr/local)"
+	@echo "make uninstall   remove them again; configuration and data stay"
+	@echo "make deb         build a Debian package in target/"
 	@echo "make demo   watch a leaking worker being replaced under load, in under a minute"
 	@echo "make bench  print the figures, beside other programs' in the same run"
 	@echo "make chaos  the long runs: kills, leaks and recycles at full size"
@@ -17,6 +23,20 @@ build:
 
 run: build
 	@tests/run.sh
+
+dist:
+	@tests/libraries.sh
+	[ "$(PROGRAMS)" != target/dist ] || \
+		$(CARGO) build --profile dist --locked -p evonic -p evonic-supervisor
+
+install: dist
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" systemd/install.sh "$(PROGRAMS)"
+
+uninstall:
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" systemd/uninstall.sh
+
+deb: dist
+	@systemd/deb/build.sh "$(PROGRAMS)" target
 
 test:
 	@tests/test.sh

@@ -10,4 +10,5 @@ tests/libraries.sh &&
 	need update-ca-certificates ca-certificates &&
 	need /usr/sbin/sshd openssh-server && need ssh openssh-client && need scp openssh-client &&
 	need fish fish && need tcsh tcsh && need zsh zsh && need busybox busybox-static &&
+	need debootstrap debootstrap && need systemd-nspawn systemd-container &&
 	need dockerd docker.io && need docker docker.io && need iptables iptables && need rg ripgrep

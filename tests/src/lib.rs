@@ -5,6 +5,7 @@
 //! | [`pair`] | a supervisor and its worker, started in folders of their own |
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
+//! | [`machine`] | a Debian machine with systemd as its first process |
 //! | [`scripted`] | an OpenAI-compatible server that answers what it is told |
 //! | [`process`] | descriptors, memory and wake-ups of a process, from `/proc` |
 //! | [`fault`] | what the test-only worker does wrong |
@@ -15,6 +16,7 @@
 pub mod fault;
 pub mod http;
 pub mod load;
+pub mod machine;
 pub mod pair;
 pub mod poll;
 pub mod process;

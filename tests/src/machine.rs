@@ -1,0 +1,204 @@
+//! A Debian machine with systemd as its first process, booted by the test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use crate::poll;
+
+/// How long a boot, or a job of systemd, may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is installed beside Debian's minimum.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libssl3,libgcc-s1";
+
+/// A container of systemd-nspawn with a system of its own and this machine's network. Powered off,
+/// with everything in it, when dropped.
+#[derive(Debug)]
+pub struct Machine {
+    folder: TempDir,
+    nspawn: Child,
+    leader: u32,
+}
+
+impl Machine {
+    /// Boots a fresh system; returns when systemd takes orders. The base is made once, in the
+    /// folder of builds.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn boot() -> Self {
+        let base = base();
+        let folder = TempDir::with_prefix("evonic-machine-").expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["upper", "work", "root"] {
+            fs::create_dir(at(name)).expect("a folder");
+        }
+        let layers = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            base.display(),
+            at("upper").display(),
+            at("work").display()
+        );
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "overlay", "-o", &layers]).arg(at("root"));
+        run(&mut mount);
+        let log = fs::File::create(at("console")).expect("a log");
+        let nspawn = Command::new("systemd-nspawn")
+            .args(["-q", "--boot", "--console=read-only", "--register=no", "--keep-unit"])
+            .arg("-D")
+            .arg(at("root"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a descriptor"))
+            .stderr(log)
+            .spawn()
+            .expect("systemd-nspawn is installed: package systemd-container");
+        let mut machine = Self { folder, leader: 0, nspawn };
+        poll::until(
+            "systemd takes orders",
+            PATIENCE,
+            || {
+                // The first child sets the container up and goes; its first process stays.
+                machine.leader = children(machine.nspawn.id()).first().copied().unwrap_or(0);
+                let output = machine.command(&["systemctl", "is-system-running"]).output();
+                let state = output.map(|output| text(&output.stdout)).unwrap_or_default();
+                (state, machine.leader, machine.console())
+            },
+            |(state, ..)| matches!(state.trim(), "running" | "degraded").then_some(()),
+        );
+        machine
+    }
+
+    /// A path of its file system, as this machine sees it.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// A command inside, to be started.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.leader.to_string(), "-m", "-u", "-i", "-p", "-C", "--"]);
+        command.args(arguments).env_clear().stdin(Stdio::null());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("SYSTEMD_PAGER", "");
+        command
+    }
+
+    /// Runs a command inside to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("nsenter is installed: package util-linux")
+    }
+
+    /// Runs a command inside that has to succeed; its standard output.
+    ///
+    /// # Panics
+    /// When it fails, with the service's log.
+    pub fn expect(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}\n{}", self.journal());
+        text(&output.stdout)
+    }
+
+    /// What the service logged.
+    #[must_use]
+    pub fn journal(&self) -> String {
+        let output =
+            self.run(&["journalctl", "-u", "evonic", "--no-pager", "-o", "cat", "-n", "60"]);
+        text(&output.stdout)
+    }
+
+    /// A property of the service.
+    #[must_use]
+    pub fn property(&self, name: &str) -> String {
+        let shown = self.expect(&["systemctl", "show", "-P", name, "evonic.service"]);
+        shown.trim().to_owned()
+    }
+
+    /// Waits until a property of the service is what is wanted; what it is then.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for(&self, name: &str, wanted: impl Fn(&str) -> bool) -> String {
+        poll::until(
+            name,
+            PATIENCE,
+            || (self.property(name), self.journal()),
+            |(value, _)| wanted(value).then(|| value.clone()),
+        )
+    }
+
+    fn console(&self) -> String {
+        fs::read_to_string(self.folder.path().join("console")).unwrap_or_default()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- journal of the machine ---\n{}", self.journal());
+        }
+        // The first process does not survive, and with it nothing of the machine does.
+        for pid in [self.leader, self.nspawn.id()] {
+            let _gone = kill(Pid::from_raw(i32::try_from(pid).unwrap_or(0)), Signal::SIGKILL);
+        }
+        let _status = self.nspawn.wait();
+        let _unmounted =
+            Command::new("umount").arg("-l").arg(self.folder.path().join("root")).status();
+    }
+}
+
+/// The base system, made when it is not there yet.
+fn base() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it").join("target"),
+        PathBuf::from,
+    );
+    let base = target.join("machine/bookworm");
+    if !base.exists() {
+        let new = target.join(format!("machine/bookworm.{}", std::process::id()));
+        let mut debootstrap = Command::new("debootstrap");
+        debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]);
+        run(debootstrap.arg(&new));
+        // Another test may have been faster.
+        if fs::rename(&new, &base).is_err() {
+            let _removed = fs::remove_dir_all(&new);
+        }
+    }
+    base
+}
+
+fn run(command: &mut Command) {
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?} is not installed: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    listed.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,3 @@
+//! Installing: one module for each numbered point of what it must show.
+
+mod unit;
