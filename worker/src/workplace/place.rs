@@ -276,6 +276,8 @@ pub enum Unknown {
     Restarted,
     /// Somebody killed the shell that watched over it.
     WatcherKilled,
+    /// Its machine stays out of reach: whether it was started cannot be told, and it may run on.
+    OutOfReach,
 }
 
 /// What is removed.

@@ -1,0 +1,85 @@
+# What the scripts share. `s` is the folder of all spools, `d` the command's below it, `mark` its
+# mark. All of it runs on dash, bash and busybox. What short commands pass through forks as little
+# as can be: `read` from /proc costs nothing beside a fork. Lines that begin with `#` do not travel.
+
+# Time in hundredths of a second.
+now() {
+	read -r now _ </proc/uptime
+	now=${now%.*}${now#*.}
+}
+
+# State, session and start time of a process; fails when it does not live. Its name, which may be
+# anything, ends at the last parenthesis.
+process() {
+	{ IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+	set -- ${stat##*) }
+	state=$1 session=$4 start=${20}
+	[ "$state" != Z ] && [ "$state" != X ]
+}
+
+# What a pid and a start time are good for: this boot, and in a container this start of it.
+machine() {
+	read -r machine </proc/sys/kernel/random/boot_id
+	process 1 || start=
+	machine=$machine.$start
+}
+
+# Those of these /proc/PID/environ that hold the mark. A grep without -z cannot see the end of it.
+marked() {
+	if printf 'a\000b\000' | grep -zqxF b; then
+		grep -lszxF "EVONIC_CALL=$mark" "$@"
+	else
+		for e; do
+			tr '\000' '\n' <"$e" | grep -qxF "EVONIC_CALL=$mark" && echo "$e"
+		done
+	fi
+} 2>/dev/null
+
+# Everything that lives of the command: by the mark, by the session that it leads, and, before it
+# leads one, the command itself.
+living() {
+	living=
+	for l in $c $(
+		marked /proc/[0-9]*/environ
+		[ -z "$c" ] || grep -lsE "^[0-9]+ \(.*\) [A-Z] [0-9]+ [0-9]+ $c " /proc/[0-9]*/stat
+	); do
+		l=${l#/proc/}
+		l=${l%%/*}
+		case " $living " in
+		*" $l "*) ;;
+		*) process "$l" && living="$living $l" ;;
+		esac
+	done
+	[ -n "$living" ]
+}
+
+# Kills all of that, again and again until nothing is left, for a second at the most. Counts it, but
+# for `$1`.
+sweep() {
+	swept=0 seen=' '
+	now
+	over=$((now + 100))
+	while living; do
+		for l in $living; do
+			case $seen in
+			*" $l "*) ;;
+			*)
+				seen="$seen$l "
+				[ "$l" = "$1" ] || swept=$((swept + 1))
+				;;
+			esac
+		done
+		kill -s KILL $living 2>/dev/null
+		now
+		[ "$now" -lt "$over" ] || break
+		sleep 0.02
+	done
+}
+
+# The command's pid, unless somebody else has it by now. While it is asked for, it is `c`.
+leader() {
+	c=
+	{ read -r c began <"$d/command"; } 2>/dev/null || c=
+	{ [ -n "$c" ] && process "$c" && [ "$start" != "$began" ]; } && c=
+	return 0
+}

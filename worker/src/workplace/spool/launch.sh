@@ -1,0 +1,46 @@
+# The launcher: `$1` nonce, `$2` folder of all spools, `$3` mark, `$4` forgotten marks, `$5` first
+# byte to show, `$6` text of the watcher, `$7` folder, `$8` time limit in hundredths, `$9` limit of
+# output, `${10}` size of the input, then the command.
+nonce=$1 s=$2 mark=$3 from=$5 watch=$6 folder=$7 limit=$8 max=$9 size=${10}
+d=$s/$mark
+printf '%s\n' "$nonce"
+command -v setsid >/dev/null || refuse 'the program setsid is missing; install util-linux'
+ready
+clear_forgotten "$4"
+shift 10
+if [ ! -d "$d" ] && [ "$size" -gt 0 ]; then
+	# Before the lock is taken: when the link breaks in the middle, the next launcher begins anew.
+	input=$s/.$mark.$$
+	e=$(exec 2>&1; cat >"$input") || refuse "$e"
+	[ "$(($(wc -c <"$input")))" -eq "$size" ] || { rm -f "$input" && exit 1; }
+fi
+
+finish() {
+	line=
+	IFS= read -r line
+	if [ "$line" != late ]; then
+		[ -n "$line" ] || { await 'norecord 0 0' && until outcome; do sleep 0.1; done; }
+		rest
+		return
+	fi
+	start_tail
+	while IFS= read -r line && [ "$line" = beat ]; do
+		say .
+	done
+	[ -n "$line" ] || until outcome; do sleep 0.1; done
+	end_tail
+}
+
+if e=$(mkdir -m 700 "$d" 2>&1); then
+	if [ "$size" -gt 0 ]; then
+		mv "$input" "$d/in" || refuse "$d cannot be written to"
+	fi
+	setsid /bin/sh -c "$watch" evonic "$d" "$mark" "$limit" "$max" "$folder" "$@" \
+		</dev/null 2>/dev/null | finish
+elif [ -d "$d" ]; then
+	[ "$size" -eq 0 ] || rm -f "$input"
+	follow
+else
+	refuse "$e"
+fi
+exit 0

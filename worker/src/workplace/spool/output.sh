@@ -1,0 +1,9 @@
+# A piece of the output: `$1` nonce, `$2` folder of all spools, `$3` mark, `$4` first byte, `$5` how
+# many at the most.
+nonce=$1
+d=$2/$3
+printf '%s\n' "$nonce"
+[ -f "$d/out" ] || { say missing && exit 0; }
+tail -c "+$(($4 + 1))" "$d/out" 2>/dev/null | head -c "$5"
+say shown
+exit 0

@@ -1,0 +1,14 @@
+# Tidies up: `$1` nonce, `$2` folder of all spools, `$3` forgotten marks, `$4` minutes for which a
+# record is kept. The record of a command that runs stays.
+nonce=$1 s=$2
+printf '%s\n' "$nonce"
+[ -d "$s" ] || { say tidied && exit 0; }
+cd "$s" || refuse "$s cannot be entered"
+[ -z "$3" ] || rm -rf -- $3
+find . ! -name . -prune -type d -mmin "+$4" | while IFS= read -r d; do
+	! watched || continue
+	[ -n "$(find "$d" -name status -mmin "-$4")" ] || rm -rf "$d"
+done
+find . ! -name . -prune -type f -name '.*' -mmin "+$4" -exec rm -f {} +
+say tidied
+exit 0
