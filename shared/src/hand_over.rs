@@ -29,8 +29,13 @@ pub const PROBE: &str = "probe";
 /// The anonymous file that holds the [ledger page](crate::ledger).
 pub const LEDGER: &str = "ledger";
 
+/// An anonymous file that holds the text of the configuration that the supervisor accepted, empty
+/// where there is no file: what an operator edits meanwhile is nobody's before it is accepted. A
+/// worker that does not get it reads the file itself.
+pub const CONFIG: &str = "config";
+
 /// Every name, in the order in which a worker's descriptors are numbered.
-pub const NAMES: [&str; 5] = [HTTP, API, CONTROL, PROBE, LEDGER];
+pub const NAMES: [&str; 6] = [HTTP, API, CONTROL, PROBE, LEDGER, CONFIG];
 
 /// The generation that the supervisor proposes: a decimal `u64`, at least 1. The worker may take
 /// a higher one where its database has seen this one already; its hello says which it took.

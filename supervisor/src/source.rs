@@ -1,6 +1,7 @@
 //! Where the configuration comes from, at start and at each reload.
 
 use std::{
+    cell::RefCell,
     env, io,
     path::{Path, PathBuf},
 };
@@ -44,9 +45,12 @@ impl Source {
         let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let uid = rustix::process::geteuid().as_raw();
         let environment = Environment::new(env::vars_os(), uid, folder);
+        let read = RefCell::new(String::new());
         let Resolved { config, file, .. } =
             load(self.explicit.as_deref(), &environment, |path: &Path| {
-                std::fs::read_to_string(path)
+                let text = std::fs::read_to_string(path)?;
+                read.borrow_mut().clone_from(&text);
+                Ok(text)
             })?;
         let hard = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         let nofile = config.fits_limit(hard)?;
@@ -57,6 +61,7 @@ impl Source {
         let launch = Launch {
             program,
             config_file: file,
+            config_text: read.into_inner().into(),
             state_dir: config.state_dir.clone(),
             runtime_dir: config.runtime_dir.clone(),
             nofile: nofile.into(),

@@ -165,6 +165,7 @@ impl Worker {
         let (control, their_control) = Control::open().map_err(channel("control channel"))?;
         let (probe, their_probe) = Probe::open().map_err(channel("probe connection"))?;
         let ledger = Ledger::create().map_err(channel("ledger page"))?;
+        let configuration = launch.configuration().map_err(channel("configuration"))?;
         let input = open_null().map_err(channel("standard input"))?;
         // In the order of `hand_over::NAMES`.
         let descriptors = [
@@ -173,6 +174,7 @@ impl Worker {
             their_control.as_fd(),
             their_probe.as_fd(),
             ledger.file().as_fd(),
+            configuration.as_fd(),
         ];
         let child = Child::start(&Plan {
             program: &launch.program()?,

@@ -37,7 +37,7 @@ use std::{
 
 use clap::{CommandFactory, Parser};
 use evonic_shared::{
-    config::{self, Environment, LoadError, Resolved},
+    config::{self, Config, Environment, LoadError, Resolved},
     exit::ExitCode,
 };
 
@@ -133,11 +133,11 @@ fn dispatch(
         }
         Command::Man { command } => return command::manual(&command, console),
         Command::Config(options) => return configuration::run(&options, load(file), console),
+        Command::Worker => return Ok(crate::life::run(load_for_worker(file)?.config)),
         _ => {}
     }
     let config = load(file)?.config;
     match command {
-        Command::Worker => return Ok(crate::life::run(config)),
         Command::Status(options) => status::run(&options, &config, console),
         Command::History(options) => history::run(&options, &config, console),
         Command::Census(options) => census::run(&options, &config, console),
@@ -157,17 +157,34 @@ fn dispatch(
         Command::Chat(options) => {
             return on_runtime(chat::run(&options, &Api::of(&config), console));
         }
-        Command::Completions { .. } | Command::Man { .. } | Command::Config(_) => Ok(()),
+        Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Config(_)
+        | Command::Worker => Ok(()),
     }
     .map(|()| ExitCode::Ok)
 }
 
 fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {
+    config::load(file, &environment(), |path| std::fs::read_to_string(path))
+}
+
+/// The configuration that the supervisor accepted; the file's, where none is handed over.
+fn load_for_worker(file: Option<&Path>) -> Result<Resolved, LoadError> {
+    let name = || file.unwrap_or(Path::new("(handed over)"));
+    let handed = crate::life::handed_configuration();
+    match handed.map_err(|source| LoadError::Read { path: name().to_owned(), source })? {
+        // The supervisor names the file where it found one.
+        Some(text) => Ok(Config::resolve(file.map(|file| (file, text.as_str())), &environment())?),
+        None => load(file),
+    }
+}
+
+fn environment() -> Environment {
     let uid = rustix::process::geteuid().as_raw();
     // Without a current folder relative paths stay relative, and fail where they are used.
     let folder = std::env::current_dir().unwrap_or_default();
-    let environment = Environment::new(std::env::vars_os(), uid, folder);
-    config::load(file, &environment, |path| std::fs::read_to_string(path))
+    Environment::new(std::env::vars_os(), uid, folder)
 }
 
 fn on_runtime<T>(

@@ -1,7 +1,7 @@
 //! The life of a worker: start, control channel, heartbeat, drain, backstop.
 //!
 //! ```text
-//! start    log -> signals blocked -> descriptors taken -> backstop thread -> control thread
+//! start    configuration as the supervisor accepted it -> log -> signals blocked -> descriptors taken -> backstop thread -> control thread
 //!            -> ledger page mapped, budget made -> runtime -> folders, store opened
 //!            -> generation registered in the database, then locked -> hello
 //!            -> models, workplace -> agents -> server -> every part proves itself once -> ready
@@ -32,6 +32,15 @@ mod start;
 mod time;
 
 use evonic_shared::{config::Config, exit::ExitCode};
+
+/// The text of the configuration that this process's supervisor accepted and handed over, empty
+/// where it found no file; nothing when there is no supervisor, or one that hands none over.
+///
+/// # Errors
+/// The operating system's word when it cannot be read.
+pub fn handed_configuration() -> std::io::Result<Option<String>> {
+    inherited::configuration().map_err(std::io::Error::other)
+}
 
 /// Runs `evonic worker` to its end. Called once, from the main thread, before any other is
 /// started.

@@ -3,13 +3,18 @@
 use std::{
     env,
     ffi::{CString, NulError, OsString},
-    os::unix::ffi::OsStringExt,
+    fs::File,
+    io::{self, Write},
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use evonic_shared::hand_over::{
     GENERATION, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, NAMES, PREDECESSOR,
 };
+
+use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::{fd_watch::Method, sys::ParentDeath};
 
@@ -31,8 +36,10 @@ const PRIVATE: [&str; 9] = [
 pub struct Launch {
     /// The program.
     pub program: PathBuf,
-    /// The configuration file that this supervisor read, so that the worker reads the same.
+    /// The configuration file that this supervisor read, for the worker's words about it.
     pub config_file: Option<PathBuf>,
+    /// What was accepted of it: the worker goes by this, whatever is in the file by now.
+    pub config_text: Arc<str>,
     /// The folders that this supervisor uses, so that the worker uses the same.
     pub state_dir: PathBuf,
     /// See `state_dir`.
@@ -49,6 +56,19 @@ impl Launch {
     /// The program, for the kernel.
     pub(super) fn program(&self) -> Result<CString, NulError> {
         text(&self.program)
+    }
+
+    /// The accepted configuration in a sealed anonymous file: one descriptor.
+    ///
+    /// # Errors
+    /// The operating system's word.
+    pub(super) fn configuration(&self) -> io::Result<OwnedFd> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = File::from(rustix::fs::memfd_create(c"evonic-config", flags)?);
+        file.write_all(self.config_text.as_bytes())?;
+        let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        rustix::fs::fcntl_add_seals(&file, seals)?;
+        Ok(file.into())
     }
 
     /// `evonic worker [--config FILE]`.

@@ -38,8 +38,9 @@ fn the_worker_gets_what_the_contract_says() {
 
     let variable = |name: &str| report.environment.get(name).map(String::as_str);
     assert_eq!(variable("LISTEN_PID"), Some(report.pid.to_string().as_str()));
-    assert_eq!(variable("LISTEN_FDS"), Some("5"));
-    assert_eq!(variable("LISTEN_FDNAMES"), Some("http:api:control:probe:ledger"));
+    assert_eq!(variable("LISTEN_FDS"), Some("6"));
+    let names = variable("LISTEN_FDNAMES");
+    assert_eq!(names, Some("http:api:control:probe:ledger:config"));
     assert_eq!(variable("EVONIC_GENERATION"), Some("1"));
     assert_eq!(variable("EVONIC_PREDECESSOR"), None);
     assert_eq!(variable("WATCHDOG_USEC"), None);
@@ -53,8 +54,9 @@ fn the_worker_gets_what_the_contract_says() {
         assert!(report.descriptors[&socket].starts_with("socket:"), "{report:?}");
     }
     assert_eq!(report.descriptors[&7], "/memfd:evonic-ledger (deleted)");
+    assert_eq!(report.descriptors[&8], "/memfd:evonic-config (deleted)");
     // Beyond those only what the stand-in opens to write this report.
-    let more: Vec<&String> = report.descriptors.range(8..).map(|(_, link)| link).collect();
+    let more: Vec<&String> = report.descriptors.range(9..).map(|(_, link)| link).collect();
     assert!(more.iter().all(|link| !link.starts_with("socket:")), "{more:?}");
 
     house.ask(r#"{"op":"restart"}"#);
@@ -85,7 +87,7 @@ fn status_shows_everything() {
     assert_eq!(worker.health.store, PartHealth::Ok);
     assert!(worker.rss_bytes > 100_000 && worker.uptime_seconds < 60.0);
     let fd = worker.fd;
-    assert_eq!((fd.owned["http"], fd.owned["child"], fd.budget), (3, 0, Some(50)));
+    assert_eq!((fd.owned["http"], fd.owned["child"], fd.budget), (3, 0, Some(70)));
     assert_eq!((fd.threshold, fd.ceiling, fd.unexplained_limit, fd.limit), (400, 600, 30, 2048));
     assert!(fd.open >= 8 && fd.baseline == Some(fd.open - 3), "{fd:?}");
     assert_eq!((fd.unexplained, fd.per_second, fd.seconds_to_threshold), (Some(0), 0.0, None));

@@ -1,6 +1,7 @@
 //! The pair: one module for each numbered point of what it must show.
 
 mod bad_input;
+mod configuration;
 mod crash;
 mod fault;
 mod idle;

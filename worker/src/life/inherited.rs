@@ -11,7 +11,7 @@ use std::{
 };
 
 use evonic_shared::hand_over::{
-    API, CONTROL, FIRST_DESCRIPTOR, GENERATION, HTTP, LEDGER, LISTEN_FDNAMES, LISTEN_FDS,
+    API, CONFIG, CONTROL, FIRST_DESCRIPTOR, GENERATION, HTTP, LEDGER, LISTEN_FDNAMES, LISTEN_FDS,
     LISTEN_PID, NAMES, PREDECESSOR, PROBE,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -60,6 +60,21 @@ pub(super) enum HandOverError {
         /// What it should be.
         needed: &'static str,
     },
+}
+
+/// The text of the configuration that the supervisor accepted, if it handed one over. Reads it
+/// through another descriptor, which is closed again: the inherited one is [`Inherited::take`]'s to
+/// close.
+///
+/// # Errors
+/// [`HandOverError::Descriptor`] when it cannot be read.
+pub(super) fn configuration() -> Result<Option<String>, HandOverError> {
+    let Ok(numbers) = numbers(&|variable| std::env::var(variable).ok()) else { return Ok(None) };
+    let handed = numbers.by_name.into_iter().find(|(name, _)| name == CONFIG);
+    let Some((name, number)) = handed else { return Ok(None) };
+    std::fs::read_to_string(format!("/proc/self/fd/{number}"))
+        .map(Some)
+        .map_err(|source| HandOverError::Descriptor { name, source })
 }
 
 /// Everything a worker inherits.
@@ -188,7 +203,7 @@ mod tests {
         numbers(&|variable| match variable {
             _ if variable == changed => value.map(str::to_owned),
             LISTEN_PID => Some(std::process::id().to_string()),
-            LISTEN_FDS => Some("5".to_owned()),
+            LISTEN_FDS => Some(NAMES.len().to_string()),
             LISTEN_FDNAMES => Some(NAMES.join(":")),
             GENERATION => Some("12".to_owned()),
             _ => None,
@@ -218,7 +233,7 @@ mod tests {
             (LISTEN_PID, ""),
             (LISTEN_FDS, "4"),
             (LISTEN_FDS, "-1"),
-            (LISTEN_FDNAMES, "http:api:http:probe:ledger"),
+            (LISTEN_FDNAMES, "http:api:http:probe:ledger:config"),
             (GENERATION, "0"),
             (GENERATION, "-3"),
             (PREDECESSOR, "eleven"),

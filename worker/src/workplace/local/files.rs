@@ -190,10 +190,8 @@ impl Files {
     /// See [`crate::workplace::Place::remove`].
     pub(super) async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
         let path = path.to_owned();
-        self.on_thread(move |desk, root, wanted| {
-            change::remove(desk, root, &path, removal, wanted)
-        })
-        .await
+        self.on_thread(move |desk, root, wanted| change::remove(desk, root, &path, removal, wanted))
+            .await
     }
 
     /// See [`crate::workplace::Place::rename`].
@@ -239,10 +237,7 @@ impl Files {
 }
 
 /// An error of an operation on a path.
-fn failed(
-    operation: &'static str,
-    path: &str,
-) -> impl Fn(io::Error) -> WorkplaceError + use<> {
+fn failed(operation: &'static str, path: &str) -> impl Fn(io::Error) -> WorkplaceError + use<> {
     let path = path.to_owned();
     move |source| WorkplaceError::Path { operation, path: path.clone(), source }
 }

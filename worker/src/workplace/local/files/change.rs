@@ -51,12 +51,7 @@ pub(super) fn make_folder(desk: &Desk, root: &Root, path: &str) -> Result<(), Wo
 }
 
 /// See [`crate::workplace::Place::rename`]. Links are renamed, not what they lead to.
-pub(super) fn rename(
-    desk: &Desk,
-    root: &Root,
-    from: &str,
-    to: &str,
-) -> Result<(), WorkplaceError> {
+pub(super) fn rename(desk: &Desk, root: &Root, from: &str, to: &str) -> Result<(), WorkplaceError> {
     let (target, new_name) = entry(desk, root, "rename", to)?;
     let target = {
         let folder = target;
@@ -119,12 +114,7 @@ fn unlink(folder: &OwnedFd, name: &OsStr, is_folder: bool) -> io::Result<()> {
 
 /// Removes a folder from its bottom up. Beside `base`, the folder it is in, one descriptor is
 /// open at a time: a path below it is opened anew for each step, without links.
-fn remove_tree(
-    desk: &Desk,
-    base: &OwnedFd,
-    name: &OsStr,
-    wanted: &Wanted<'_>,
-) -> io::Result<()> {
+fn remove_tree(desk: &Desk, base: &OwnedFd, name: &OsStr, wanted: &Wanted<'_>) -> io::Result<()> {
     let mut left = vec![PathBuf::from(name)];
     while let Some(path) = left.last().cloned() {
         if !wanted.still() {

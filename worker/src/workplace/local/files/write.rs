@@ -109,7 +109,11 @@ fn version(stat: &Stat) -> impl PartialEq + use<> {
 }
 
 /// Finds out where a file will stand. Missing folders are made.
-pub(super) fn find<'d>(desk: &'d Desk, root: &Root, path: &str) -> Result<Target<'d>, WorkplaceError> {
+pub(super) fn find<'d>(
+    desk: &'d Desk,
+    root: &Root,
+    path: &str,
+) -> Result<Target<'d>, WorkplaceError> {
     let failed = failed("write", path);
     for _ in 0..ATTEMPTS {
         let found = match look(desk, root, "write", path) {
