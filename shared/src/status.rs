@@ -104,6 +104,9 @@ pub enum State {
     Recycling,
     /// Workers die faster than they become ready; the next start waits.
     CrashLoop,
+    /// One worker after the other leaks soon after its start; each serves until the next is ready,
+    /// which waits longer and longer.
+    LeakLoop,
     /// Both processes are stopping.
     Stopping,
 }

@@ -61,6 +61,11 @@
 //!   wait in the held queue.
 //! - **Crashes in a row** end when a worker that is ready has lived for `stable_after`. Replacements
 //!   for leaks and by request are no crashes.
+//! - **Leaks in a row** are those of workers younger than `stable_after`. They have a pace of their
+//!   own, as that of crashes: the replacement's start waits, and the leaking worker serves until it
+//!   is ready. Where nobody serves (past the ceiling, or dead) the wait is a second at most. As many
+//!   in a row as make a crash loop make a leak loop, until a worker lives for `stable_after` and
+//!   does not leak.
 
 use std::time::Duration;
 
@@ -108,6 +113,9 @@ const MOST_ALIVE: usize = 2;
 /// run (it was stopped, frozen or starved): nobody is blamed for what could not be heard meanwhile.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
+/// The longest that the pace of leaks leaves nobody to serve: connections wait in the held queue.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
 /// The supervisor's state machine.
 #[derive(Debug)]
 pub struct Policy {
@@ -116,7 +124,10 @@ pub struct Policy {
     workers: Vec<Worker>,
     /// Above every generation that ever was.
     next_generation: u64,
+    /// Of crashes.
     backoff: Backoff,
+    /// Of leaks that came soon after their worker's start.
+    leaks: Backoff,
     accept: AcceptQueue,
     /// A worker was ready once.
     served: bool,
@@ -135,6 +146,7 @@ impl Policy {
             workers: Vec::with_capacity(MOST_ALIVE),
             next_generation,
             backoff: Backoff::new(seed),
+            leaks: Backoff::new(!seed),
             accept: AcceptQueue::default(),
             served: false,
             stopping: false,
@@ -196,6 +208,8 @@ impl Policy {
             State::CrashLoop
         } else if !self.served {
             State::Starting
+        } else if self.leaks.is_loop(&self.settings) {
+            State::LeakLoop
         } else if serves && self.workers.len() == 1 {
             State::Running
         } else {
@@ -224,7 +238,8 @@ impl Policy {
     /// When the next start is due, while backing off.
     #[must_use]
     pub fn next_start(&self) -> Option<Instant> {
-        self.backoff.next_start().filter(|_| self.may_start())
+        let start = self.backoff.next_start().max(self.leaks.next_start());
+        start.filter(|_| self.may_start())
     }
 
     /// Why the last start failed.
@@ -242,10 +257,15 @@ impl Policy {
 
     /// Starts the worker that is missing, if it is time.
     fn replace_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if !self.may_start() || self.backoff.next_start().is_some_and(|start| now < start) {
+        if !self.workers.iter().any(|worker| worker.phase == Phase::Ready) {
+            // A leak's pace is kept while its worker serves; without one, connections wait.
+            self.leaks.wait_at_most(now + LONGEST_GAP);
+        }
+        if !self.may_start() || self.next_start().is_some_and(|start| now < start) {
             return;
         }
         self.backoff.started();
+        self.leaks.started();
         let generation = self.next_generation;
         self.next_generation += 1;
         let predecessor = self.workers.last().map(|worker| worker.generation);
@@ -260,6 +280,9 @@ impl Policy {
             if worker.phase == Phase::Ready && old && !worker.stable {
                 worker.stable = true;
                 self.backoff.calm();
+                if worker.is_heir() {
+                    self.leaks.calm();
+                }
             }
         }
     }

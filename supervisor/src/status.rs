@@ -133,6 +133,7 @@ fn state_name(policy: &Policy) -> &'static str {
         State::Running => "running",
         State::Recycling => "recycling",
         State::CrashLoop => "crash loop",
+        State::LeakLoop => "leak loop",
         State::Stopping => "stopping",
     }
 }

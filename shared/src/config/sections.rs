@@ -54,13 +54,13 @@ section! {
         ), within "20ms" to "10m";
         /// How long an accept queue may stand without shrinking.
         accept_stall: Duration = is("2s"), within "10ms" to "10m";
-        /// The first pause after a second crash in a row.
+        /// The first pause after a second crash in a row, or a second leak soon after a start.
         backoff_base: Duration = is("100ms"), within "1ms" to "1m";
         /// The longest pause between two starts.
         backoff_cap: Duration = is("30s"), within "1ms" to "1h";
-        /// A worker that lived this long ends the row of crashes.
+        /// A worker that lived this long ends the row of crashes, and that of leaks.
         stable_after: Duration = is("30s"), within "100ms" to "1d";
-        /// Crashes in a row that make a crash loop.
+        /// Crashes in a row that make a crash loop, and leaks in a row that make a leak loop.
         crash_loop_after: u32 = is(5), within 1 to 1000;
     }
 }

@@ -1,37 +1,43 @@
-//! The pace of restarts after crashes: the first at once, then exponential with full jitter.
+//! The pace of restarts after crashes, and of replacements for leaks that come soon: the first at
+//! once, then exponential with full jitter.
 
 use std::time::Duration;
 
 use super::{Instant, Settings};
 
-/// Crashes in a row, and when the next start may be.
+/// Failures of one sort in a row, and when the next start may be.
 #[derive(Debug)]
 pub(super) struct Backoff {
     random: fastrand::Rng,
-    crashes: u32,
+    failures: u32,
     next_start: Option<Instant>,
 }
 
 impl Backoff {
-    /// No crash yet.
+    /// No failure yet.
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), crashes: 0, next_start: None }
+        Self { random: fastrand::Rng::with_seed(seed), failures: 0, next_start: None }
     }
 
-    /// A worker crashed.
-    pub(super) fn crashed(&mut self, now: Instant, settings: &Settings) {
-        self.crashes = self.crashes.saturating_add(1);
+    /// A worker failed.
+    pub(super) fn failed(&mut self, now: Instant, settings: &Settings) {
+        self.failures = self.failures.saturating_add(1);
         self.next_start = Some(now + self.delay(settings));
     }
 
     /// A worker lived long enough to end the row.
     pub(super) fn calm(&mut self) {
-        self.crashes = 0;
+        self.failures = 0;
     }
 
     /// The next start need not wait: an operator asked for it.
     pub(super) fn hurry(&mut self) {
         self.next_start = None;
+    }
+
+    /// The next start waits no longer than until then.
+    pub(super) fn wait_at_most(&mut self, until: Instant) {
+        self.next_start = self.next_start.map(|start| start.min(until));
     }
 
     /// A start is made.
@@ -44,14 +50,14 @@ impl Backoff {
         self.next_start
     }
 
-    /// Whether so many crashed in a row that it is a crash loop.
+    /// Whether so many failed in a row that it is a loop.
     pub(super) fn is_loop(&self, settings: &Settings) -> bool {
-        self.crashes >= settings.crash_loop_after.max(1)
+        self.failures >= settings.crash_loop_after.max(1)
     }
 
-    /// Nothing after the first crash; after the n-th anything up to `base * 2^(n-2)` or the cap.
+    /// Nothing after the first failure; after the n-th anything up to `base * 2^(n-2)` or the cap.
     fn delay(&mut self, settings: &Settings) -> Duration {
-        let Some(doublings) = self.crashes.checked_sub(2) else { return Duration::ZERO };
+        let Some(doublings) = self.failures.checked_sub(2) else { return Duration::ZERO };
         let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
         let most = settings.backoff_base.saturating_mul(factor).min(settings.backoff_cap);
         most.mul_f64(self.random.f64())

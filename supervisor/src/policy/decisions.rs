@@ -5,6 +5,10 @@ use super::{
     worker::{Decision, Finding, urgency},
 };
 
+const fn is_leak(reason: Reason) -> bool {
+    matches!(reason, Reason::FdUnexplained | Reason::FdThreshold | Reason::FdCeiling)
+}
+
 impl Policy {
     /// A finding about a worker that starts or serves: kept if it is more urgent than what was
     /// decided before.
@@ -28,11 +32,26 @@ impl Policy {
         if starting {
             self.fail_start(at, reason, detail, now);
         } else {
+            let start_at = self.pace_leak(at, reason, now);
             self.workers[at].decide(reason, detail, now);
+            if let Some(decision) = &mut self.workers[at].decision {
+                decision.start_at = start_at;
+            }
         }
         if starting || matches!(reason, Reason::FdCeiling | Reason::Unhealthy) {
             self.drain(at, now, actions);
         }
+    }
+
+    /// When the replacement of a worker with this finding may start: a worker that leaks soon after
+    /// its start is one of a row, and where that goes on each waits longer. It serves meanwhile.
+    fn pace_leak(&mut self, at: usize, reason: Reason, now: Instant) -> Instant {
+        let worker = &self.workers[at];
+        let counted = worker.decision.as_ref().is_some_and(|decision| is_leak(decision.reason));
+        if is_leak(reason) && !counted && !worker.stable {
+            self.leaks.failed(now, &self.settings);
+        }
+        self.leaks.next_start().unwrap_or(now).max(now)
     }
 
     /// A worker ends by itself.
@@ -40,7 +59,7 @@ impl Policy {
         if self.workers[at].is_starting() {
             self.fail_start(at, Reason::Crash, detail, now);
         } else {
-            self.backoff.crashed(now, &self.settings);
+            self.backoff.failed(now, &self.settings);
             self.last_error = Some(detail.clone());
             self.workers[at].decide(Reason::Crash, detail, now);
         }
@@ -48,7 +67,7 @@ impl Policy {
 
     /// A start failed. If it was to answer a request, the worker that serves goes on serving.
     pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String, now: Instant) {
-        self.backoff.crashed(now, &self.settings);
+        self.backoff.failed(now, &self.settings);
         self.last_error = Some(detail.clone());
         self.workers[at].decide(reason, detail, now);
         for worker in &mut self.workers {

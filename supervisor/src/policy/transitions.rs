@@ -207,18 +207,24 @@ impl Policy {
 
     /// A new worker is wanted. One that is on its way is the answer.
     fn restart(&mut self, now: Instant) {
-        self.backoff.hurry();
+        self.hurry();
         self.request("an operator asked for it", now);
     }
 
     /// New settings: a worker that starts with the old ones is replaced as soon as it is ready.
     fn reload(&mut self, settings: Settings, now: Instant) {
         self.settings = settings;
-        self.backoff.hurry();
+        self.hurry();
         for worker in &mut self.workers {
             worker.stale = worker.is_heir() && worker.is_starting();
         }
         self.request(RELOADED, now);
+    }
+
+    /// The next start need not wait: an operator asked for it.
+    fn hurry(&mut self) {
+        self.backoff.hurry();
+        self.leaks.hurry();
     }
 
     fn request(&mut self, detail: &str, now: Instant) {

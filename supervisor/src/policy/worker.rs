@@ -58,6 +58,8 @@ pub(super) struct Decision {
     pub(super) detail: String,
     pub(super) fd_open: u32,
     pub(super) at: Instant,
+    /// When the replacement may start.
+    pub(super) start_at: Instant,
 }
 
 /// A finding of a count.
@@ -132,7 +134,8 @@ impl Worker {
 
     /// Why it goes, and the figures of this instant.
     pub(super) fn decide(&mut self, reason: Reason, detail: String, now: Instant) {
-        self.decision = Some(Decision { reason, detail, fd_open: self.open, at: now });
+        self.decision =
+            Some(Decision { reason, detail, fd_open: self.open, at: now, start_at: now });
     }
 
     /// A count came; the finding, if it crosses a line.
@@ -221,7 +224,7 @@ impl Worker {
     pub(super) fn drain_at(&self, settings: &Settings) -> Option<Instant> {
         let decision = self.decision.as_ref().filter(|_| self.phase == Phase::Ready)?;
         (urgency(decision.reason) >= urgency(Reason::FdThreshold))
-            .then(|| decision.at + settings.start_timeout)
+            .then(|| decision.start_at + settings.start_timeout)
     }
 
     /// What the history keeps of it.

@@ -83,6 +83,7 @@ impl Screen<'_> {
             State::Running => paint.green("running"),
             State::Recycling => paint.yellow("recycling"),
             State::CrashLoop => paint.red("crash loop"),
+            State::LeakLoop => paint.red("leak loop"),
             State::Stopping => paint.yellow("stopping"),
         };
         let words = [

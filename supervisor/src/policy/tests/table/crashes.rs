@@ -93,6 +93,7 @@ fn recycles_and_requests_are_no_crashes() {
         if generation % 2 == 0 {
             script.now(Event::Restart);
         } else {
+            script.live_until(generation, script.now + s(31));
             script.count(generation, 500, 5);
         }
         script.start(generation + 1);

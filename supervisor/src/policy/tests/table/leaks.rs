@@ -165,6 +165,104 @@ fn a_third_worker_waits_for_room() {
         ["post-mortem 2 fd_ceiling", "drain 2 fd_ceiling"]
     );
     assert_eq!(script.policy.next_start(), None);
-    let actions = script.exit(1, "SIGTERM");
+    let mut actions = script.exit(1, "SIGTERM");
+    // The second leak in a row: its pace is a tenth of a second at most.
+    actions.extend(script.until(script.now + ms(100)));
     assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
+}
+
+/// Replaces the worker that serves, which leaks at once; returns what was done until the next one
+/// was started, and how long that took.
+fn leak_soon(script: &mut Script, generation: u64) -> (Vec<String>, Duration) {
+    let began = script.now;
+    let mut actions = script.count(generation, 500, 5);
+    let next = script.policy.next_start();
+    if let Some(next) = next {
+        actions.extend(script.until(next));
+    }
+    let took = script.now - began;
+    script.start(generation + 1);
+    script.now(Event::Ready { generation: generation + 1 });
+    script.count(generation + 1, 20, 5);
+    script.heartbeat(generation + 1, 0);
+    let drained = brief(&script.exit(generation, "SIGTERM"));
+    assert_eq!(drained.len(), 2, "recorded and told: {drained:?}");
+    (brief(&actions), took)
+}
+
+#[test]
+fn leaks_soon_after_a_start_have_a_pace() {
+    let settings = Settings { backoff_base: s(2), heartbeat_timeout: s(1000), ..settings() };
+    for seed in 0..50 {
+        let mut script = Script::with(settings.clone(), seed);
+        script.start(1);
+        script.now(Event::Ready { generation: 1 });
+        script.count(1, 20, 5);
+        let mut waits = Vec::new();
+        for generation in 1..=8 {
+            let (actions, took) = leak_soon(&mut script, generation);
+            let post_mortem = format!("post-mortem {generation} fd_threshold");
+            let spawn = format!("spawn {} beside {generation}", generation + 1);
+            // It serves until its replacement is ready: nothing else is done meanwhile.
+            assert_eq!(actions, [post_mortem, spawn]);
+            let wanted = if generation >= 5 { State::LeakLoop } else { State::Running };
+            assert_eq!(script.policy.state(), wanted, "after {generation}");
+            waits.push(took);
+        }
+        assert_eq!(waits[0], Duration::ZERO, "the first at once");
+        let most = |index: u32| s(30).min(s(2) * 2_u32.pow(index.saturating_sub(1)));
+        for (index, wait) in (0..).zip(&waits).skip(1) {
+            assert!(*wait <= most(index), "{index}: {wait:?}");
+        }
+        assert!(waits.iter().sum::<Duration>() > s(1), "{waits:?}");
+
+        // A worker that stays and does not leak ends it.
+        script.live_until(9, script.now + s(31));
+        assert_eq!(script.policy.state(), State::Running);
+        assert_eq!(leak_soon(&mut script, 9).1, Duration::ZERO);
+    }
+}
+
+/// The wait is longer than the start timeout: the leaking worker serves all the same.
+#[test]
+fn a_leaking_worker_serves_while_its_replacement_waits() {
+    let settings = Settings {
+        backoff_base: s(1000),
+        backoff_cap: s(1000),
+        heartbeat_timeout: s(5000),
+        ..settings()
+    };
+    let mut script = Script::with(settings, 7);
+    script.start(1);
+    script.now(Event::Ready { generation: 1 });
+    script.count(1, 20, 5);
+    leak_soon(&mut script, 1);
+    let began = script.now;
+    assert_eq!(brief(&script.count(2, 500, 5)), ["post-mortem 2 fd_threshold"]);
+    let next = script.policy.next_start().expect("it waits");
+    assert!(next > began + s(20), "{next:?}");
+    assert!(brief(&script.until(next - ms(1))).is_empty(), "served");
+    // Past the ceiling it goes at once, and its connections wait for a second at most.
+    assert_eq!(brief(&script.count(2, 1600, 5)), ["drain 2 fd_ceiling"]);
+    assert!(script.policy.next_start().expect("soon") <= script.now + s(1));
+    assert_eq!(brief(&script.until(next + s(1))), ["spawn 3 beside 2"]);
+
+    // So it is for one that crosses the ceiling at once, and an operator need not wait at all.
+    script.start(3);
+    script.now(Event::Ready { generation: 3 });
+    script.exit(2, "SIGTERM");
+    let actions = script.count(3, 500, 5);
+    assert_eq!(brief(&actions), ["post-mortem 3 fd_threshold"]);
+    assert_eq!(brief(&script.now(Event::Restart)), ["spawn 4 beside 3"]);
+}
+
+/// One that lives long enough before it leaks is none of a row.
+#[test]
+fn a_slow_leak_is_replaced_at_once_each_time() {
+    let mut script = Script::ready();
+    for generation in 1..=8 {
+        script.live_until(generation, script.now + s(31));
+        assert_eq!(leak_soon(&mut script, generation).1, Duration::ZERO);
+        assert_eq!(script.policy.state(), State::Running);
+    }
 }
