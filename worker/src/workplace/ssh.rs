@@ -10,8 +10,11 @@
 
 mod breaker;
 mod connect;
+mod known_hosts;
 mod link;
+mod pattern;
 mod place;
+mod secret;
 mod target;
 
 use std::time::Duration;
