@@ -8,8 +8,13 @@
 //!                                                      Ssh: the Place of a session
 //! ```
 
+mod address;
+mod authenticate;
 mod breaker;
+mod config_file;
 mod connect;
+mod host_key;
+mod jump;
 mod known_hosts;
 mod link;
 mod pattern;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{pattern, secret};
 use crate::workplace::WorkplaceError;
 
-pub(super) use append::append;
+pub(super) use append::{Taken, append};
 
 /// What is known of one host.
 #[derive(Debug, Default)]

@@ -1,0 +1,95 @@
+//! Ways to authenticate.
+
+use super::*;
+
+#[test]
+fn a_password_works_and_is_never_told() {
+    let sshd = Sshd::start();
+    let account = sshd.account("/bin/sh", "home");
+    let bench = Bench::new();
+    let mut target = target(&sshd, &account);
+    target.authenticate = vec![SshAuth::Password];
+    target.password = secret(&sshd, "password", &format!("{}\n", account.password));
+    assert_eq!(whoami(&bench.connect(&target).unwrap()), account.name);
+
+    target.password = secret(&sshd, "wrong", "marker-4711");
+    target.authenticate = vec![SshAuth::Key, SshAuth::Password, SshAuth::KeyboardInteractive];
+    let key = sshd.folder().join("broken");
+    std::fs::write(&key, "-----BEGIN OPENSSH PRIVATE KEY-----\nmarker-0815\n").unwrap();
+    target.identity_files = vec![key, sshd.folder().join("absent")];
+    let error = bench.refused(&target);
+    let text = format!("{} {error:?}", told(&error));
+    assert!(!text.contains("marker"), "{text}");
+    for part in
+        ["broken", "absent", "password is wrong", "keyboard_interactive", "the server allows"]
+    {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+}
+
+#[test]
+fn key_files_of_every_kind_work() {
+    let sshd = Sshd::start();
+    let account = sshd.account("/bin/sh", "home");
+    let bench = Bench::new();
+    let phrase = secret(&sshd, "phrase", "marker-12345");
+    let kinds: [&[&str]; 7] = [
+        &["-t", "ed25519", "-N", ""],
+        &["-t", "ed25519", "-N", "marker-12345"],
+        &["-t", "rsa", "-b", "2048", "-N", ""],
+        &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "marker-12345"],
+        &["-t", "ecdsa", "-b", "256", "-N", ""],
+        &["-t", "ecdsa", "-b", "521", "-N", "marker-12345"],
+        &["-t", "ecdsa", "-b", "384", "-m", "PEM", "-N", ""],
+    ];
+    let authorized = sshd.folder().join("authorized").join(&account.name);
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let key = sshd.folder().join(format!("kind-{number}"));
+        let made = Command::new("ssh-keygen").arg("-q").args(kind).arg("-f").arg(&key).status();
+        assert!(made.unwrap().success());
+        std::fs::copy(key.with_extension("pub"), &authorized).unwrap();
+        let mut target = target(&sshd, &account);
+        target.identity_files = vec![key];
+        target.passphrase = phrase.clone();
+        let connection = bench.connect(&target);
+        drop(connection.unwrap_or_else(|error| panic!("{kind:?}: {}", told(&error))));
+        if kind.last().is_some_and(|phrase| phrase.starts_with("marker")) {
+            target.passphrase = None;
+            let text = told(&bench.refused(&target));
+            assert!(text.contains("set settings.passphrase"), "{kind:?}: {text}");
+            target.passphrase = secret(&sshd, "other", "marker-other");
+            let text = told(&bench.refused(&target));
+            assert!(text.contains("cannot be decrypted"), "{kind:?}: {text}");
+        }
+    }
+}
+
+/// The server asks for two ways in a row.
+#[test]
+fn a_partial_success_goes_on() {
+    let sshd = Sshd::with("AuthenticationMethods publickey,password");
+    let account = sshd.account("/bin/sh", "home");
+    let bench = Bench::new();
+    let mut target = target(&sshd, &account);
+    target.authenticate = vec![SshAuth::Key, SshAuth::Password];
+    target.password = secret(&sshd, "password", &account.password);
+    drop(bench.connect(&target).unwrap_or_else(|error| panic!("{}", told(&error))));
+
+    target.authenticate = vec![SshAuth::Key];
+    let error = bench.refused(&target);
+    assert_eq!(error.class(), Class::Permanent);
+    let text = told(&error);
+    assert!(text.contains("more is asked for") && text.contains("allows password"), "{text}");
+}
+
+#[test]
+fn too_many_tries_are_a_refusal_and_not_a_broken_link() {
+    let sshd = Sshd::with("MaxAuthTries 2");
+    let account = sshd.account("/bin/sh", "home");
+    let mut target = target(&sshd, &account);
+    target.identity_files =
+        (0..4).map(|n| sshd.account("/bin/sh", &format!("other{n}")).key).collect();
+    let error = Bench::new().refused(&target);
+    assert_eq!(error.class(), Class::Permanent);
+    assert!(told(&error).contains("MaxAuthTries"), "{}", told(&error));
+}
