@@ -1,4 +1,26 @@
 //! Copies between workplaces: streamed in constant memory, gone on with after a cut, checked.
+//!
+//! ```text
+//!   stat source -> open unfinished copy -> stream what it lacks -> hash both -> stat source -> rename
+//!                         ^    |                                     |              |
+//!                         |    | transient: wait, go on there        | differ       | changed
+//!                         +----+                                     +-- start over, once
+//! ```
+//!
+//! - What decides how much is there is the unfinished copy itself, `.NAME.ID.part` beside the
+//!   target: whoever asks for the same copy again goes on with it, also another worker.
+//! - A folder that is new is copied as `.NAME.ID.part` too, and gets its name when all is there: so
+//!   the same copy, asked for again, still finds no folder of that name to copy below.
+//! - A file that is at its target already, with the same size, mode and hash, is not sent again.
+
+mod file;
+mod paths;
+mod pump;
+mod retry;
+mod tree;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -129,7 +151,12 @@ pub enum CopyError {
 }
 
 impl Copying {
-    /// Copies. Holds no more than a few MiB, whatever the size.
+    /// Copies. Holds no more than a few MiB, whatever the size, and the names of one folder for
+    /// each level. Modes of files are kept; links and what is neither a file nor a folder are
+    /// skipped, which is told.
+    ///
+    /// When nobody listens to `progress` any more, it goes on; when the future is dropped it ends,
+    /// and what is unfinished stays. Cancel safe in that sense.
     ///
     /// # Errors
     /// [`CopyError`].
@@ -138,7 +165,26 @@ impl Copying {
         progress: mpsc::Sender<Progress>,
         cancel: &CancellationToken,
     ) -> Result<(), CopyError> {
-        let _ = (progress, cancel);
-        todo!("the copies room")
+        let told = retry::Told::new(progress);
+        match cancel.run_until_cancelled(tree::copy(&self, &told)).await {
+            None => Err(CopyError::Cancelled),
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                told.tell(Progress::Failed { reason: causes(&error) }).await;
+                Err(error)
+            }
+        }
     }
+}
+
+/// An error and its causes, joined by colons.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
