@@ -34,7 +34,7 @@ fn contains_all(text: &str, wanted: &[&str]) {
 fn state_is_shown_to_people_and_to_programs() {
     let pair = Pair::start(&Options::default());
     let screen = ok(&pair, &["status"]);
-    contains_all(&screen, &["running", "generation 1", "of 400", "sqlite", "restarts"]);
+    contains_all(&screen, &["running", "generation 1", "ceiling", "sqlite", "restarts"]);
     assert!(!screen.contains('\x1b'), "no colour where there is no terminal");
     assert_eq!(json(&pair, &["status", "--json"])["worker"]["generation"], 1);
 
@@ -67,6 +67,62 @@ fn watching_shows_what_changes() {
     while generation() != Some(2) {}
     watch.kill().unwrap();
     watch.wait().unwrap();
+}
+
+#[test]
+fn workplaces_are_made_shown_changed_checked_and_removed() {
+    let pair = Pair::start(&Options::default());
+    let root = pair.state_dir().join("elsewhere");
+    let place = root.to_str().unwrap();
+    ok(&pair, &["workplace", "add", "here", "--kind", "local", "--root", place]);
+    let far = ["--host", "192.0.2.1", "--port", "2222", "--password", "env:NOBODY"];
+    ok(&pair, &[&["workplace", "add", "far", "-k", "ssh"][..], &far].concat());
+    let settings = "{\"memory_bytes\": 1073741824, \"pids\": 99}";
+    let docker = ["workplace", "add", "boxes", "-k", "docker", "--settings", settings];
+    ok(&pair, &[&docker[..], &["--memory", "512M"]].concat());
+    contains_all(
+        &ok(&pair, &["workplace", "list"]),
+        &["local", "here", "192.0.2.1:2222", "docker"],
+    );
+    contains_all(&ok(&pair, &["workplace", "show", "far"]), &["2222", "env:NOBODY", "strict"]);
+    let boxes = json(&pair, &["workplace", "show", "boxes", "--json"]);
+    assert_eq!(
+        (&boxes["settings"]["memory_bytes"], &boxes["settings"]["pids"]),
+        (&(512_u64 << 20).into(), &99.into())
+    );
+
+    ok(&pair, &["workplace", "set", "far", "port=", "user=ops", "name=farther"]);
+    let far = json(&pair, &["workplace", "show", "farther", "--json"]);
+    assert_eq!((&far["settings"]["port"], &far["settings"]["user"]), (&Value::Null, &"ops".into()));
+    let refused = pair.evonic(&["workplace", "set", "farther", "host="]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("settings.host"), "{refused:?}");
+    let usage = pair.evonic(&["workplace", "set", "farther", "password=hunter2"]);
+    assert_eq!(usage.status.code(), Some(64), "{usage:?}");
+
+    contains_all(&ok(&pair, &["workplace", "check", "here"]), &["home", "write", "run", "free"]);
+    let steps = ok(&pair, &["workplace", "check", "here", "--json"]);
+    assert!(steps.lines().count() >= 5, "{steps}");
+    for line in steps.lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap()["verdict"].is_string(), "{line}");
+    }
+    ok(&pair, &["workplace", "set", "here", "root=/dev/null/nowhere"]);
+    let failed = pair.evonic(&["workplace", "check", "here"]);
+    assert_eq!(failed.status.code(), Some(1));
+    contains_all(&text(&failed), &["failed", "do:"]);
+
+    let agent = ["agent", "add", "worker", "--workplace", "boxes", "--other-workplace", "local"];
+    ok(&pair, &agent);
+    contains_all(&ok(&pair, &["agent", "show", "worker"]), &["boxes", "local"]);
+    assert_eq!(pair.evonic(&["workplace", "rm", "boxes"]).status.code(), Some(1));
+    let nowhere = pair.evonic(&["agent", "add", "lost", "--workplace", "nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("farther"), "{nowhere:?}");
+    ok(&pair, &["agent", "rm", "worker"]);
+    ok(&pair, &["workplace", "rm", "boxes"]);
+    let wrong = pair.evonic(&["sandbox", "build", "--workplace", "here"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    contains_all(&ok(&pair, &["man", "workplace add"]), &["evonic", "identity"]);
 }
 
 #[test]

@@ -29,7 +29,8 @@ impl Steps {
         Self { sender }
     }
 
-    /// Does a step and tells how it went: its value with what was found, or nothing when it failed.
+    /// Does a step and tells how it went: its value with what was found; nothing when it failed, or
+    /// nobody listens any more.
     pub(in crate::workplace) async fn step<T>(
         &self,
         name: &str,
@@ -45,7 +46,7 @@ impl Steps {
             }
         };
         self.tell(name, verdict, detail, advice, began).await;
-        value
+        value.filter(|_| !self.sender.is_closed())
     }
 
     /// Tells how a step went.
@@ -64,7 +65,7 @@ impl Steps {
 }
 
 /// Milliseconds since then.
-pub(in crate::workplace) fn elapsed_ms(began: Instant) -> u64 {
+fn elapsed_ms(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 pub use super::docker::Engines;
 use super::{
     Local, Place, Protection, Removal, WorkplaceError,
-    check::{self, Steps, elapsed_ms},
+    check::{self, Steps},
     ssh,
 };
 use crate::{
@@ -53,8 +53,9 @@ struct Inner {
     local: Local,
     hosts: ssh::Hosts,
     engines: Engines,
-    /// Folders of deleted sessions that are being removed, one at a time.
-    removals: TaskTracker,
+    /// Checks, and removals of deleted sessions' folders.
+    tasks: TaskTracker,
+    /// Folders are removed one at a time.
     remover: Semaphore,
 }
 
@@ -120,8 +121,8 @@ impl Workplaces {
         let local = Local::new(config, parts.budget.clone())?;
         let hosts = ssh::Hosts::new(&parts);
         let engines = Engines::start(&parts);
-        let (removals, remover) = (TaskTracker::new(), Semaphore::new(1));
-        Ok(Self { inner: Arc::new(Inner { parts, local, hosts, engines, removals, remover }) })
+        let (tasks, remover) = (TaskTracker::new(), Semaphore::new(1));
+        Ok(Self { inner: Arc::new(Inner { parts, local, hosts, engines, tasks, remover }) })
     }
 
     /// The configured folder of this machine.
@@ -181,27 +182,36 @@ impl Workplaces {
         }
     }
 
-    /// Tries a workplace's every step. Ends when all are done, one failed, or two minutes are
-    /// over. Cancel safe.
+    /// Tries a workplace's every step. Ends when all are done, one failed, nobody listens any more,
+    /// or two minutes are over.
+    ///
+    /// Cancel safe: a step that is under way when the future is dropped is seen through, so that
+    /// nothing of it is left behind.
     pub async fn check(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
         let began = Instant::now();
-        let checks = async {
-            match settings {
-                Settings::Local(local) => self.check_local(local, steps.clone()).await,
-                Settings::Ssh(ssh) => self.inner.hosts.check(ssh, steps.clone()).await,
-                Settings::Docker(docker) => self.inner.engines.check(docker, steps.clone()).await,
+        let (workplaces, settings, said) = (self.clone(), settings.clone(), steps.clone());
+        let checks = async move { workplaces.check_kind(&settings, said).await };
+        let checks = tokio::time::timeout(CHECK_PATIENCE, checks);
+        let (detail, advice) = match self.inner.tasks.spawn(checks).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => (
+                format!("not done within {} s", CHECK_PATIENCE.as_secs()),
+                "see what the step after the last one waits for",
+            ),
+            Err(panicked) => {
+                tracing::error!(error = &panicked as &dyn std::error::Error, "check failed");
+                ("the check itself failed".to_owned(), "the service's log says why")
             }
         };
-        if tokio::time::timeout(CHECK_PATIENCE, checks).await.is_err() {
-            let late = CheckStep {
-                step: "time".to_owned(),
-                verdict: Verdict::Failed,
-                detail: format!("not done within {} s", CHECK_PATIENCE.as_secs()),
-                advice: Some("see what the step after the last one waits for".to_owned()),
-                elapsed_ms: elapsed_ms(began),
-            };
-            // Nobody may listen any more.
-            let _ = steps.send(late).await;
+        let advice = Some(advice.to_owned());
+        Steps::new(steps).tell("check", Verdict::Failed, detail, advice, began).await;
+    }
+
+    async fn check_kind(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
+        match settings {
+            Settings::Local(local) => self.check_local(local, steps).await,
+            Settings::Ssh(ssh) => self.inner.hosts.check(ssh, steps).await,
+            Settings::Docker(docker) => self.inner.engines.check(docker, steps).await,
         }
     }
 
@@ -247,7 +257,7 @@ impl Workplaces {
         for workplace in with_folders {
             let (workplaces, workplace) = (self.clone(), workplace.clone());
             let folder = format!("sessions/{session}");
-            self.inner.removals.spawn(async move {
+            self.inner.tasks.spawn(async move {
                 workplaces.remove_folder(&workplace, &folder).await;
             });
         }
@@ -277,9 +287,11 @@ impl Workplaces {
     /// Ends every connection within `patience`. Commands go on. Containers stay for a successor,
     /// and are stopped when the service stops.
     pub async fn close(&self, end: End, patience: Duration) {
-        self.inner.removals.close();
-        // What is not removed by then stays.
+        self.inner.tasks.close();
+        // Folders whose turn has not come stay.
         self.inner.remover.close();
+        // So do those that are not removed by then.
+        let _ = tokio::time::timeout(patience / 2, self.inner.tasks.wait()).await;
         tokio::join!(
             self.inner.hosts.close(patience),
             self.inner.engines.close(end, patience),

@@ -17,7 +17,7 @@ use crate::{
         front::Routes,
         problem::{Answer, Problem},
     },
-    workplace::Verdict,
+    workplace::{CheckStep, Verdict},
 };
 
 /// The collection, its entries, their checks, and the image of sandboxes.
@@ -131,11 +131,11 @@ async fn try_steps(which: String, call: &Call, site: &Site) -> Answer {
     let settings = find(which, site).await?.settings;
     let workplaces = site.app.workplaces.clone();
     Ok(event_stream::tell(site, "step", |steps| async move {
-        let (sender, mut found) = tokio::sync::mpsc::channel(1);
+        let (sender, mut found) = tokio::sync::mpsc::channel::<CheckStep>(1);
         let hand_on = async {
             let mut ok = true;
             while let Some(step) = found.recv().await {
-                ok &= step_is_good(&step);
+                ok &= step.verdict != Verdict::Failed;
                 if steps.send(step).await.is_err() {
                     break;
                 }
@@ -145,10 +145,6 @@ async fn try_steps(which: String, call: &Call, site: &Site) -> Answer {
         let ((), ok) = tokio::join!(workplaces.check(&settings, sender), hand_on);
         json!({ "ok": ok })
     }))
-}
-
-fn step_is_good(step: &crate::workplace::CheckStep) -> bool {
-    step.verdict != Verdict::Failed
 }
 
 /// Builds the default image on the engine of `?workplace=`, or on the configured one. Tells each

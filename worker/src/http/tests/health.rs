@@ -95,6 +95,7 @@ fn the_ledger_and_the_models_are_told() {
         ledger["data"].as_array().unwrap().iter().map(|usage| usage["kind"].clone()).collect();
     assert_eq!(kinds, ["http", "sqlite", "model", "file", "child", "ssh", "docker"]);
     assert_eq!(ledger["data"][0]["descriptors"], 1, "the one that asks: {ledger}");
+    assert_eq!(worker.fetch("/api/v1/hosts").json(), json!({ "data": [] }));
     assert_eq!(worker.fetch("/api/v1/models").json(), json!({ "data": [{ "name": "runbook" }] }));
 }
 

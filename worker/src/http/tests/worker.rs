@@ -53,6 +53,11 @@ impl Worker {
         Self::new(|_| {})
     }
 
+    /// The folder of the local workplace.
+    pub(super) fn root(&self) -> std::path::PathBuf {
+        self.socket.with_file_name("workplace")
+    }
+
     /// An agent with the runbook.
     pub(super) fn agent(&self, name: &str) -> Value {
         self.post("/api/v1/agents", &json!({ "name": name, "model": "runbook" })).created()

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::worker::Worker;
+use super::{
+    house::until,
+    worker::{Worker, whole},
+};
 
 const WORKPLACES: &str = "/api/v1/workplaces";
 
@@ -161,4 +164,94 @@ fn a_secret_is_nowhere_but_in_its_place() {
         }
     }
     assert!(referred, "the database was looked at");
+}
+
+/// The events of a stream, by name.
+fn told(worker: &Worker, path: &str) -> Vec<(String, Value)> {
+    let mut client = worker.connect();
+    client.send(worker.request("POST", path, "", ""));
+    let head = client.head().unwrap();
+    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    whole(&mut client)
+        .split("\n\n")
+        .filter_map(|event| {
+            let (name, data) = event.strip_prefix("event: ")?.split_once("\ndata: ")?;
+            Some((name.to_owned(), serde_json::from_str(data).unwrap()))
+        })
+        .collect()
+}
+
+#[test]
+fn a_check_tells_each_step_and_how_it_ended() {
+    let worker = Worker::plain();
+    let events = told(&worker, "/api/v1/workplaces/local/check");
+    let steps: Vec<_> = events
+        .iter()
+        .filter(|(name, _)| name == "step")
+        .map(|(_, step)| (step["step"].as_str().unwrap(), step["verdict"].as_str().unwrap()))
+        .collect();
+    let names: Vec<_> = steps.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["folder", "home", "write", "run", "space"], "{events:?}");
+    assert!(steps.iter().all(|(_, verdict)| *verdict != "failed"), "{events:?}");
+    assert_eq!(events.last().unwrap(), &("done".to_owned(), json!({ "ok": true })));
+
+    let root = json!({ "root": "/dev/null/nowhere" });
+    let new = json!({ "name": "broken", "kind": "local", "settings": root });
+    worker.post(WORKPLACES, &new).created();
+    let events = told(&worker, "/api/v1/workplaces/broken/check");
+    let [(_, step), (_, done)] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((&step["step"], &step["verdict"]), (&json!("folder"), &json!("failed")));
+    assert!(step["advice"].as_str().unwrap().contains("settings.root"), "{step}");
+    assert_eq!(done, &json!({ "ok": false }));
+}
+
+fn names_in(folder: &std::path::Path) -> Vec<std::ffi::OsString> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+}
+
+#[test]
+fn a_check_holds_nothing_when_it_is_over_or_left() {
+    let worker = Worker::plain();
+    let path = "/api/v1/workplaces/local/check";
+    told(&worker, path);
+    until(|| worker.owned(), |&owned| owned == 0);
+    let usage = || -> u32 { worker.budget.usage().iter().map(|usage| usage.descriptors).sum() };
+    let before = usage();
+    for round in 0..20 {
+        if round % 2 == 0 {
+            told(&worker, path);
+            continue;
+        }
+        let mut client = worker.connect();
+        client.send(worker.request("POST", path, "", ""));
+        assert_eq!(client.head().unwrap().status, 200);
+        client.stream().shutdown(std::net::Shutdown::Both).unwrap();
+    }
+    until(usage, |&owned| owned == before);
+    let left = || names_in(&worker.root());
+    until(left, Vec::is_empty);
+}
+
+#[test]
+fn a_deleted_session_leaves_no_folder() {
+    let worker = Worker::plain();
+    let root = worker.root().with_file_name("apart");
+    let settings = json!({ "root": root, "session_folders": true });
+    let new = json!({ "name": "apart", "kind": "local", "settings": settings });
+    worker.post(WORKPLACES, &new).created();
+    let new = json!({ "name": "ops", "model": "runbook", "workplace": "apart" });
+    worker.post("/api/v1/agents", &new).created();
+    let folders = root.join("sessions");
+    let session = || {
+        let session = worker.post("/api/v1/sessions", &json!({ "agent": "ops" })).created();
+        let id = session["id"].as_str().unwrap().to_owned();
+        std::fs::create_dir_all(folders.join(&id).join("deep")).unwrap();
+        id
+    };
+    let (first, _second, _third) = (session(), session(), session());
+    assert_eq!(worker.delete(&format!("/api/v1/sessions/{first}")).status, 204);
+    until(|| names_in(&folders), |names| names.len() == 2);
+    // With their agent go the others.
+    assert_eq!(worker.delete("/api/v1/agents/ops").status, 204);
+    until(|| names_in(&folders), Vec::is_empty);
 }
