@@ -16,6 +16,7 @@ mod agents;
 mod claims;
 mod column;
 mod commit;
+mod containers;
 mod error;
 mod events;
 mod handle;
@@ -42,6 +43,7 @@ use std::{
 use evonic_shared::{config, kind::Kind};
 use tokio::sync::oneshot;
 
+pub use containers::ContainerRow;
 pub use error::StoreError;
 pub use hub::{Notice, Subscription};
 pub use page::{Cursor, List, Paging};

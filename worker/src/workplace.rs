@@ -26,6 +26,7 @@ mod check;
 mod copy;
 pub(crate) mod docker;
 mod error;
+mod lines;
 mod local;
 mod place;
 mod registry;

@@ -21,6 +21,12 @@ pub trait Place: std::fmt::Debug + Send + Sync {
     /// Its kind.
     fn kind(&self) -> WorkplaceKind;
 
+    /// What an agent has to be told about its workplace with its next result: that its container
+    /// was made anew, that memory ran out. Told once.
+    fn news(&self) -> Option<String> {
+        None
+    }
+
     /// The home of the user as whom it works, as its machine says.
     ///
     /// # Errors

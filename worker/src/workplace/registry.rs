@@ -176,8 +176,7 @@ impl Workplaces {
                         workplace.name
                     ),
                 })?;
-                let _docker = self.inner.engines.open(&workplace.id, settings, session)?;
-                todo!("the Docker room: Ok(Arc::new(docker))")
+                Ok(Arc::new(self.inner.engines.open(&workplace.id, settings, session)?))
             }
         }
     }

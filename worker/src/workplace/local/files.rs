@@ -8,7 +8,6 @@
 
 mod change;
 mod desk;
-mod lines;
 mod list;
 mod root;
 mod search;
@@ -30,6 +29,7 @@ use tokio::{sync::Mutex, time::timeout};
 use self::desk::{Desk, Opened};
 pub(super) use self::root::Root;
 use super::{Entry, Found, Lines, WorkplaceError, pool::Pool};
+use crate::workplace::lines;
 use crate::{
     handles::{Budget, Exhausted, Permit},
     workplace::{self, Removal, search::rules::Filter},
@@ -40,9 +40,6 @@ const THREADS: usize = 4;
 
 /// How long an operation waits for its permits.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The gate for files.
 #[derive(Debug)]

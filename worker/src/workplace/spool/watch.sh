@@ -161,7 +161,8 @@ exited.12[67])
 	;;
 esac
 if { read -r why <"$d/why"; } 2>/dev/null; then
-	wait "$g"
+	# The guard goes on until it is ended, unless it was the one that killed.
+	[ "$why" = cancelled ] || wait "$g"
 	{ read -r swept <"$d/swept"; } 2>/dev/null
 	word=$why code=0
 fi

@@ -1,9 +1,14 @@
 //! A range of lines of a file, whatever its size, in constant memory.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    ops::ControlFlow,
+};
 
-use super::CHUNK_BYTES;
-use crate::workplace::Lines;
+use super::Lines;
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Bytes in which a zero byte makes a file a binary one.
 const BINARY_BYTES: usize = 8 * 1024;
@@ -23,7 +28,7 @@ pub(super) struct Range {
 }
 
 /// Where the reading of a file stands.
-struct Reading {
+pub(super) struct Reading {
     range: Range,
     lines: Lines,
     /// The line that the next byte belongs to.
@@ -34,6 +39,10 @@ struct Reading {
     start: usize,
     /// Whether no more text is taken.
     full: bool,
+    /// Bytes of the file so far.
+    seen: u64,
+    /// Bytes of it since the text was full.
+    beyond: u64,
 }
 
 /// Reads the range, whole lines as far as they fit; only when the first one does not fit is it
@@ -44,32 +53,46 @@ pub(super) fn read(
     range: Range,
     wanted: &dyn Fn() -> bool,
 ) -> io::Result<Lines> {
-    let lines = Lines { first: range.from.max(1), size_bytes, ..Lines::default() };
-    let mut reading = Reading { range, lines, line: 1, column: 0, start: 0, full: false };
+    let mut reading = Reading::begin(range, size_bytes);
     let mut chunk = vec![0; CHUNK_BYTES];
-    let (mut seen, mut beyond) = (0_u64, 0_u64);
     loop {
         let length = file.read(&mut chunk)?;
         if length == 0 {
-            return Ok(reading.end(seen));
+            return Ok(reading.end());
         }
-        let piece = &chunk[..length];
-        if seen == 0 && piece[..length.min(BINARY_BYTES)].contains(&0) {
-            reading.lines.binary = true;
-            return Ok(reading.lines);
-        }
-        seen += length as u64;
-        reading.take(piece);
-        if reading.full {
-            beyond += length as u64;
-        }
-        if beyond > COUNT_BYTES || !wanted() {
-            return Ok(reading.lines);
+        if reading.push(&chunk[..length]).is_break() || !wanted() {
+            return Ok(reading.broken_off());
         }
     }
 }
 
 impl Reading {
+    /// Before the first byte of a file of this size.
+    pub(super) fn begin(range: Range, size_bytes: u64) -> Self {
+        let lines = Lines { first: range.from.max(1), size_bytes, ..Lines::default() };
+        Self { range, lines, line: 1, column: 0, start: 0, full: false, seen: 0, beyond: 0 }
+    }
+
+    /// Takes the file's next bytes; breaks off when no more are needed.
+    pub(super) fn push(&mut self, piece: &[u8]) -> ControlFlow<()> {
+        let first = self.seen == 0;
+        if first && piece[..piece.len().min(BINARY_BYTES)].contains(&0) {
+            self.lines.binary = true;
+            return ControlFlow::Break(());
+        }
+        self.seen += piece.len() as u64;
+        self.take(piece);
+        if self.full {
+            self.beyond += piece.len() as u64;
+        }
+        if self.beyond > COUNT_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// What was read when the file goes on.
+    pub(super) fn broken_off(self) -> Lines {
+        self.lines
+    }
+
     fn take(&mut self, piece: &[u8]) {
         for part in piece.split_inclusive(|&byte| byte == b'\n') {
             self.take_part(part);
@@ -115,12 +138,13 @@ impl Reading {
         self.column = 0;
     }
 
-    fn end(mut self, seen: u64) -> Lines {
+    /// What was read when the file is at its end.
+    pub(super) fn end(mut self) -> Lines {
         if self.column > 0 {
             self.end_line();
         }
         self.lines.total = Some(self.line - 1);
-        self.lines.size_bytes = self.lines.size_bytes.max(seen);
+        self.lines.size_bytes = self.lines.size_bytes.max(self.seen);
         self.lines
     }
 }

@@ -1,0 +1,6 @@
+//! Tests against a real engine.
+
+mod commands;
+mod files;
+mod keeping;
+mod world;
