@@ -1,6 +1,7 @@
 //! `evonic status`: asks, renders, and with `--watch` goes on doing so.
 
 mod bar;
+mod hosts;
 pub(super) mod screen;
 
 use std::{
@@ -18,6 +19,7 @@ use screen::{Setting, render};
 
 use super::{
     Console,
+    api::Api,
     command::StatusOptions,
     compact,
     error::ConsoleError,
@@ -42,7 +44,11 @@ pub(super) fn run(
         View { json: options.output.json, post_mortems: config.state_dir.join("post-mortems") };
     if !options.watch {
         let status = ask(&mut Supervisor::connect(&socket)?)?;
-        return view.print(&status, console);
+        view.print(&status, console)?;
+        if view.json {
+            return Ok(());
+        }
+        return console.print(&hosts::left_alone(&Api::of(config), console.terminal.out));
     }
     let mut watch = Watch::connect(&socket)?;
     let mut last = None;

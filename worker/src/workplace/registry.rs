@@ -96,7 +96,7 @@ pub enum Verdict {
 }
 
 /// The state of a host or engine, for status and metrics.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HostState {
     /// `user@host:port`, or the engine's address.
     pub host: String,

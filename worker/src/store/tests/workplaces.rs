@@ -22,7 +22,7 @@ fn local_is_there_from_the_start_and_stays() {
     let local = house.read(|reader| reader.workplace("local"));
     assert_eq!(local.settings, Settings::Local(crate::domain::LocalSettings::default()));
     let all = house.read(|reader| reader.workplaces(&WHOLE)).data;
-    assert_eq!(all, [local.clone()]);
+    assert_eq!(all, std::slice::from_ref(&local));
     let id = local.id.clone();
     let name = "here".parse().ok();
     let renamed = house.try_write(move |writer| writer.change_workplace(&id, name, None));
