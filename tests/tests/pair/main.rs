@@ -7,6 +7,7 @@ mod fault;
 mod idle;
 mod kill;
 mod leak;
+mod leak_loop;
 mod limit;
 mod recycle;
 mod requests;

@@ -22,6 +22,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// Checks that run at once: one goes on to the end of its step when nobody listens any more.
+const CHECKS: usize = 8;
+
 /// The longest that a check may take.
 const CHECK_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -55,6 +58,8 @@ struct Inner {
     engines: Engines,
     /// Checks, and removals of deleted sessions' folders.
     tasks: TaskTracker,
+    /// Places for checks.
+    checks: Arc<Semaphore>,
     /// Folders are removed one at a time.
     remover: Semaphore,
 }
@@ -121,8 +126,10 @@ impl Workplaces {
         let local = Local::new(config, parts.budget.clone())?;
         let hosts = ssh::Hosts::new(&parts);
         let engines = Engines::start(&parts);
-        let (tasks, remover) = (TaskTracker::new(), Semaphore::new(1));
-        Ok(Self { inner: Arc::new(Inner { parts, local, hosts, engines, tasks, remover }) })
+        let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
+        let tasks = TaskTracker::new();
+        let inner = Inner { parts, local, hosts, engines, tasks, checks, remover };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The configured folder of this machine.
@@ -189,7 +196,15 @@ impl Workplaces {
     pub async fn check(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
         let began = Instant::now();
         let (workplaces, settings, said) = (self.clone(), settings.clone(), steps.clone());
-        let checks = async move { workplaces.check_kind(&settings, said).await };
+        let Ok(place) = Arc::clone(&self.inner.checks).try_acquire_owned() else {
+            let detail = format!("{CHECKS} checks run already");
+            let advice = Some("try again when they are over".to_owned());
+            return Steps::new(steps).tell("check", Verdict::Failed, detail, advice, began).await;
+        };
+        let checks = async move {
+            let _place = place;
+            workplaces.check_kind(&settings, said).await;
+        };
         let checks = tokio::time::timeout(CHECK_PATIENCE, checks);
         let (detail, advice) = match self.inner.tasks.spawn(checks).await {
             Ok(Ok(())) => return,
