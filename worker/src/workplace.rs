@@ -39,7 +39,7 @@ pub use copy::{CopyError, Copying, Progress};
 pub use error::{Class, WorkplaceError};
 #[cfg(test)]
 pub(crate) use local::fixture;
-pub use local::{Local, Protection};
+pub use local::{Local, Protection, protections};
 pub use place::{
     Change, CommandSpec, Download, Ended, Entry, FileType, Finished, Found, Lines, Match, Place,
     Removal, Stat, Unknown, Upload,

@@ -3,12 +3,16 @@
 //! # Invariants
 //! - Paths of file operations do not leave a confined root, whatever is renamed or linked
 //!   meanwhile: the kernel resolves them.
+//! - Commands of a confined root write nowhere else, where the kernel has Landlock. Where it has
+//!   not, that is said, and not tried by other means.
 
-mod command;
+mod commands;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod pool;
+mod protection;
+mod shell;
 
 use std::sync::Arc;
 
@@ -18,8 +22,9 @@ use evonic_shared::config::Config;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::protection::{Protection, of as protections};
 use self::{
-    command::Commands,
+    commands::Commands,
     files::{Files, Root},
 };
 use super::{
@@ -34,22 +39,12 @@ use crate::{
 /// The folder of sessions' folders, below the workplace's.
 const SESSIONS: &str = "sessions";
 
-/// A protection of commands on this machine, for `evonic doctor`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Protection {
-    /// Its name: `landlock`, `rlimits`.
-    pub name: &'static str,
-    /// Whether it holds for commands that are started now.
-    pub active: bool,
-    /// What it does, or why it does not.
-    pub detail: String,
-}
-
 /// The local workplace: a folder, and commands run in it as the service's user.
 #[derive(Clone, Debug)]
 pub struct Local {
-    commands: Arc<Commands>,
+    commands: Commands,
     files: Arc<Files>,
+    settings: Arc<Config>,
 }
 
 impl Local {
@@ -61,10 +56,11 @@ impl Local {
     pub fn new(config: &Config, budget: Budget) -> Result<Self, WorkplaceError> {
         let settings = &config.workplace;
         let root = Arc::new(Root::new(settings.root.clone(), settings.confined)?);
-        let commands = Commands::new(budget.clone(), Arc::clone(&root), &config.tools.environment);
-        let commands = Arc::new(commands.map_err(WorkplaceError::Threads)?);
-        let files = Arc::new(Files::new(budget, root).map_err(WorkplaceError::Threads)?);
-        Ok(Self { commands, files })
+        let files = Files::new(budget.clone(), root).map_err(WorkplaceError::Threads)?;
+        let files = Arc::new(files);
+        let commands = Commands::new(config, budget, &files)?;
+        let settings = Arc::new(config.clone());
+        Ok(Self { commands, files, settings })
     }
 
     /// A local workplace of these settings, for a session; without one, the workplace itself. Its
@@ -86,33 +82,28 @@ impl Local {
             return Ok(self.clone());
         }
         let files = Arc::new(self.files.at(folder)?);
-        let commands = Arc::new(self.commands.at(Arc::clone(files.root())));
-        Ok(Self { commands, files })
+        let commands = self.commands.at(&files);
+        Ok(Self { commands, files, settings: Arc::clone(&self.settings) })
     }
 
     /// What protects this machine from commands.
-    pub(crate) fn protections(&self) -> Vec<Protection> {
-        todo!("the local room")
+    #[must_use]
+    pub fn protections(&self) -> Vec<Protection> {
+        protection::of(&self.settings)
     }
 
-    /// Runs a command; its output (standard output and error as they come, interleaved) goes to
-    /// `output`, which is bounded: a slow reader slows the command. Returns when it ended and
-    /// nothing of its output is left. When `cancel` fires, the time is out, or the future is
-    /// dropped, its process group and every process that carries its mark are killed.
+    /// Runs a command: see [`Place::run`]. Standard output and error come as one stream, in their
+    /// order.
     ///
     /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
-    /// `EVONIC_CALL` (the mark), and what `tools.environment` names. Standard input ends after
-    /// the given bytes. The command leads a process group, with an empty signal mask; signals that
-    /// the service itself was started to ignore stay ignored, but for SIGPIPE.
+    /// `EVONIC_CALL` (the mark), `TMPDIR` (a folder of its own, when it is confined), and what
+    /// `tools.environment` names. Standard input ends after the given bytes. The limits and the
+    /// confinement of `[workplace]` hold from its first instruction on.
     ///
-    /// A descriptor inherited by a process that the command left behind does not keep the call
-    /// from returning: its output is read until it is silent for 200 ms, for a second at the
-    /// most. Then what was left behind is killed and counted.
-    ///
-    /// Holds one `child` permit.
+    /// Holds one `child` permit while it is followed.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when it cannot be started.
+    /// [`WorkplaceError`] when it was certainly not started.
     pub async fn run(
         &self,
         spec: CommandSpec,
@@ -122,17 +113,8 @@ impl Local {
         self.commands.run(spec, output, cancel).await
     }
 
-    /// Kills every process that carries this mark: what a dead worker's command left behind.
-    /// Returns how many there were. Holds one `child` permit.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`] when `/proc` cannot be read.
-    pub async fn kill_marked(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        self.commands.kill_marked(mark).await
-    }
-
-    /// Waits until every call is over, also those whose future was dropped: their processes are
-    /// dead and their permits given back. For the end of a drain.
+    /// Waits until every script is over, also those whose future was dropped, and their permits are
+    /// given back. Commands go on. For the end of a drain.
     pub async fn idle(&self) {
         self.commands.idle().await;
     }
@@ -243,23 +225,25 @@ impl Place for Local {
 
     async fn attach(
         &self,
-        _mark: &str,
-        _from: u64,
-        _output: mpsc::Sender<Bytes>,
-        _cancel: &CancellationToken,
+        mark: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        todo!("the local room")
+        self.commands.attach(mark, from, output, cancel).await
     }
 
-    async fn output(&self, _mark: &str, _from: u64, _limit: u64) -> Result<Bytes, WorkplaceError> {
-        todo!("the local room")
+    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
+        self.commands.output(mark, from, limit).await
     }
 
     async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        self.kill_marked(mark).await
+        self.commands.kill(mark).await
     }
 
-    fn forget(&self, _mark: &str) {}
+    fn forget(&self, mark: &str) {
+        self.commands.forget(mark);
+    }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
         self.files.stat(path).await

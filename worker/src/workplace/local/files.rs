@@ -65,9 +65,20 @@ impl Files {
     /// # Errors
     /// [`WorkplaceError::Root`].
     pub(super) fn at(&self, folder: PathBuf) -> Result<Self, WorkplaceError> {
-        let root = Root::new(folder, self.root.is_confined())?;
+        Ok(self.with(Root::new(folder, self.root.is_confined())?))
+    }
+
+    /// As [`Files::at`], for a folder of the service's own: no path leads out of it.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Root`].
+    pub(super) fn confined_at(&self, folder: PathBuf) -> Result<Self, WorkplaceError> {
+        Ok(self.with(Root::new(folder, true)?))
+    }
+
+    fn with(&self, root: Root) -> Self {
         let (pool, door) = (Arc::clone(&self.pool), Arc::clone(&self.door));
-        Ok(Self { budget: self.budget.clone(), root: Arc::new(root), pool, door })
+        Self { budget: self.budget.clone(), root: Arc::new(root), pool, door }
     }
 
     /// See [`super::Local::read`].
@@ -195,6 +206,20 @@ impl Files {
     pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
         let (from, to) = (from.to_owned(), to.to_owned());
         self.on_thread(move |desk, root, _| change::rename(desk, root, &from, &to)).await
+    }
+
+    /// The path of a folder for a command to run in.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it is no folder, or outside.
+    pub(super) async fn folder_path(&self, path: &str) -> Result<PathBuf, WorkplaceError> {
+        let path = path.to_owned();
+        self.on_thread(move |desk, root, _| {
+            let (handle, stat) = look(desk, root, "enter", &path)?;
+            expect_type(&path, &stat, FileType::Directory)?;
+            root::real_path(&handle).map_err(failed("enter", &path))
+        })
+        .await
     }
 
     /// Where it is, and whether what agents do stays there.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2, readlinkat},
     io::Errno,
 };
 
@@ -54,18 +54,6 @@ impl Root {
     /// Where it is.
     pub(in crate::workplace) fn path(&self) -> &Path {
         &self.real
-    }
-
-    /// The path of a folder for a command to run in. Holds two descriptors meanwhile.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`] when it is no folder, or outside.
-    pub(in crate::workplace) fn folder_path(&self, path: &str) -> Result<PathBuf, WorkplaceError> {
-        let root = self.handle()?;
-        let handle = self.open_from(root.as_fd(), "enter", path, OFlags::PATH)?;
-        let stat = fstat(&handle).map_err(|error| super::failed("enter", path)(error.into()))?;
-        super::expect_type(path, &stat, FileType::Directory)?;
-        real_path(&handle).map_err(super::failed("enter", path))
     }
 
     /// Opens a path of the caller. Holds two descriptors meanwhile, and the one when it returns.
@@ -177,10 +165,6 @@ impl Root {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         desk.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?))
-    }
-
-    fn handle(&self) -> Result<OwnedFd, WorkplaceError> {
-        self.handle_io().map_err(|source| root_error(&self.configured, source))
     }
 
     fn handle_io(&self) -> io::Result<OwnedFd> {
