@@ -17,7 +17,7 @@ pub enum Kind {
     Model,
     /// A file or folder of a workplace while a tool reads or writes it.
     File,
-    /// A running command: its pipes and its pidfd.
+    /// A script of this machine's shell: its pipes and its pidfd.
     Child,
     /// A connection to an SSH host.
     Ssh,
@@ -59,9 +59,8 @@ impl Kind {
             Kind::Http | Kind::Model | Kind::File | Kind::Docker => 1,
             // Database and write-ahead log; the parked descriptor replaces the database's.
             Kind::Sqlite => 2,
-            // While it starts: the output pipe with its writing end twice, and standard input.
-            // While what it left behind is looked for: pipe, pidfd, and two of that look.
-            Kind::Child => 4,
+            // While its script is started: both ends of three pipes.
+            Kind::Child => 6,
             // The bell of its thread, and the socket; over a jump host a pair of them instead.
             Kind::Ssh => 3,
         }

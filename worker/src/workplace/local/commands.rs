@@ -22,12 +22,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    files::{Files, Root},
+    files::Files,
     shell::{Gate, Sh},
 };
 use crate::{
-    handles::Budget,
-    workplace::{CommandSpec, FileType, Finished, Removal, WorkplaceError, spool::Spool},
+    handles::{Budget, Permit},
+    workplace::{CommandSpec, Ended, FileType, Finished, Removal, WorkplaceError, spool::Spool},
 };
 
 /// How often old records are looked for.
@@ -80,7 +80,14 @@ impl Commands {
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
         self.tidy_now_and_then();
-        self.spool(&spec.mark).run(spec, output, cancel).await
+        let permit = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
+            }
+            permit = self.gate.permit() => permit?,
+        };
+        self.spool_with(&spec.mark, Some(permit)).run(spec, output, cancel).await
     }
 
     /// See [`crate::workplace::Place::attach`].
@@ -122,8 +129,12 @@ impl Commands {
 
     /// The spool of one command.
     fn spool(&self, mark: &str) -> Spool<Sh> {
+        self.spool_with(mark, None)
+    }
+
+    fn spool_with(&self, mark: &str, permit: Option<Permit>) -> Spool<Sh> {
         let own = self.records.root().path().join(mark);
-        let shell = Sh::new(Arc::clone(&self.gate), Arc::clone(&self.files), own);
+        let shell = Sh::new(Arc::clone(&self.gate), Arc::clone(&self.files), own, permit);
         Spool::new(Arc::new(shell), self.settings.clone())
     }
 

@@ -16,6 +16,7 @@ use crate::handles::{Budget, Page};
 /// A workplace, its folder and its budget.
 pub(crate) struct Fixture {
     folder: TempDir,
+    state: TempDir,
     pub(crate) budget: Budget,
     pub(crate) local: Local,
     pub(crate) tools: config::Tools,
@@ -29,13 +30,14 @@ impl Fixture {
     /// With other settings than the defaults. The root is the folder `root` of the temporary one.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config::defaults(state.path().to_owned(), state.path().to_owned());
         config.workplace.root = folder.path().join("root");
         change(&mut config);
         let page = Page::private().expect("a page");
         let budget = Budget::new(&config.budget, page, config.fd.threshold);
         let local = Local::new(&config, budget.clone());
-        Self { folder, budget, local: local.expect("a workplace"), tools: config.tools }
+        Self { folder, state, budget, local: local.expect("a workplace"), tools: config.tools }
     }
 
     /// A path below the root.
@@ -46,6 +48,11 @@ impl Fixture {
     /// A path beside the root.
     pub(crate) fn outside(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
+    }
+
+    /// The service's state.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.path()
     }
 
     pub(crate) fn put(&self, path: &str, content: impl AsRef<[u8]>) {

@@ -27,7 +27,10 @@ fn landlock(config: &Config) -> Protection {
     let settings = &config.workplace;
     let told = |active, detail| Protection { name: "landlock", active, detail };
     if !settings.confined {
-        return told(false, "workplace.confined is false: commands may do what the user may".into());
+        return told(
+            false,
+            "workplace.confined is false: commands may do what the user may".into(),
+        );
     }
     match Confinement::new(config).probe(&settings.root) {
         Err(error) => told(false, format!("it cannot be tried: {error}")),
@@ -39,7 +42,9 @@ fn landlock(config: &Config) -> Protection {
                     false,
                     format!("workplace.root holds {}, which commands may change", folder.display()),
                 ),
-                None => told(true, format!("commands write below their root only; {}", found.words())),
+                None => {
+                    told(true, format!("commands write below their root only; {}", found.words()))
+                }
             }
         }
         Ok(found) => told(false, format!("{}; commands may do what the user may", found.words())),

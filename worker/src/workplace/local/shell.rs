@@ -21,7 +21,12 @@ mod limits;
 mod stream;
 
 use std::{
-    fs, io, os::fd::AsRawFd, panic::resume_unwind, path::PathBuf, process::ExitStatus, sync::Arc,
+    fs, io,
+    os::fd::AsRawFd,
+    panic::resume_unwind,
+    path::PathBuf,
+    process::ExitStatus,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -34,17 +39,17 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(super) use self::confinement::{Confinement, Found};
+pub(super) use self::limits::words as limits_in_words;
 use self::{
     environment::Environment,
     leader::{Leader, Pipes, Start},
     limits::Limits,
     stream::{Feed, Stream},
 };
-pub(super) use self::confinement::{Confinement, Found};
-pub(super) use self::limits::words as limits_in_words;
 use super::{files::Files, pool::Pool};
 use crate::{
-    handles::{Budget, Permit},
+    handles::{Budget, Exhausted, Permit},
     workplace::{
         WorkplaceError,
         spool::{Purpose, Said, Script, ScriptEnd, Shell},
@@ -96,6 +101,14 @@ impl Gate {
         Ok(Self { budget, pool, calls: TaskTracker::new(), environment, limits, confinement })
     }
 
+    /// The right to run a script.
+    ///
+    /// # Errors
+    /// [`Exhausted`] when none comes free in time.
+    pub(super) async fn permit(&self) -> Result<Permit, Exhausted> {
+        self.budget.acquire(Kind::Child, PATIENCE).await
+    }
+
     /// Work that is finished before [`Gate::idle`] returns.
     pub(super) const fn calls(&self) -> &TaskTracker {
         &self.calls
@@ -115,12 +128,19 @@ pub(super) struct Sh {
     gate: Arc<Gate>,
     files: Arc<Files>,
     spools: PathBuf,
+    /// Of its first script, when somebody waited for it already.
+    permit: Mutex<Option<Permit>>,
 }
 
 impl Sh {
-    /// Opens nothing.
-    pub(super) const fn new(gate: Arc<Gate>, files: Arc<Files>, spools: PathBuf) -> Self {
-        Self { gate, files, spools }
+    /// Opens nothing. A permit is that of the first script.
+    pub(super) const fn new(
+        gate: Arc<Gate>,
+        files: Arc<Files>,
+        spools: PathBuf,
+        permit: Option<Permit>,
+    ) -> Self {
+        Self { gate, files, spools, permit: Mutex::new(permit) }
     }
 
     /// How a script is started, and the file by which a launch shows that it is done.
@@ -156,7 +176,11 @@ impl Shell for Sh {
         script: Script,
         said: mpsc::Sender<Said>,
     ) -> Result<ScriptEnd, WorkplaceError> {
-        let permit = self.gate.budget.acquire(Kind::Child, PATIENCE).await?;
+        let first = self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let permit = match first {
+            Some(permit) => permit,
+            None => self.gate.permit().await?,
+        };
         let left = CancellationToken::new();
         let _left_when_dropped = left.clone().drop_guard();
         let (start, watcher) = self.start(script);
@@ -166,10 +190,8 @@ impl Shell for Sh {
             call.follow(watcher, &left).await
         });
         match task.await {
-            Ok(ended) => ended.map_err(|source| WorkplaceError::Start {
-                program: "/bin/sh".to_owned(),
-                source,
-            }),
+            Ok(ended) => ended
+                .map_err(|source| WorkplaceError::Start { program: "/bin/sh".to_owned(), source }),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             // The runtime is being torn down; the leader's guard has killed the script.
             Err(_) => Ok(ScriptEnd::Killed),

@@ -4,6 +4,8 @@
 //! Rules allow, and nothing takes a part of what they allow away again. So a folder with something
 //! in it that commands may not read is opened up entry by entry, without that.
 
+mod capabilities;
+
 use std::{
     fs, io,
     panic::resume_unwind,
@@ -13,9 +15,8 @@ use std::{
 
 use evonic_shared::config::{Config, DEFAULT_FILES, KeySource};
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictSelfAttr,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
 /// The rights and scopes that this was made and tested with. A kernel that knows fewer enforces
@@ -131,7 +132,7 @@ impl Confinement {
         let hidden = SECRETS
             .iter()
             .map(PathBuf::from)
-            .chain(DEFAULT_FILES.iter().filter_map(|file| Path::new(file).parent()?.to_str()).map(PathBuf::from))
+            .chain(DEFAULT_FILES.iter().filter_map(|file| Some(Path::new(file).parent()?.into())))
             .chain([config.state_dir.clone(), config.runtime_dir.clone()])
             .chain(config.docker.cert_path.clone())
             .chain(keys)
@@ -180,6 +181,7 @@ impl Confinement {
     /// # Errors
     /// The operating system's. The thread must start nothing then.
     pub(super) fn restrict(&self, root: &Path, own: &Path) -> io::Result<()> {
+        capabilities::drop_most()?;
         let status = self.put_on_this_thread(root, own)?;
         if status.ruleset == RulesetStatus::NotEnforced {
             return Err(io::Error::other("Landlock, which worked before, is gone"));
@@ -253,7 +255,9 @@ impl Found {
     /// In words, for the log and `evonic doctor`.
     pub(in crate::workplace::local) fn words(&self) -> String {
         match self {
-            Found::Missing => "this kernel was built without Landlock (CONFIG_SECURITY_LANDLOCK)".to_owned(),
+            Found::Missing => {
+                "this kernel was built without Landlock (CONFIG_SECURITY_LANDLOCK)".to_owned()
+            }
             Found::Disabled => {
                 "this kernel was started without Landlock (add it to `lsm=` of its command line)"
                     .to_owned()
@@ -265,8 +269,11 @@ impl Found {
                     (5, "devices can be controlled (ioctl)"),
                     (6, "processes outside can be signalled, and abstract Unix sockets reached"),
                 ];
-                let lacks: Vec<&str> =
-                    lacks.iter().filter(|(from, _)| version < from).map(|(_, what)| *what).collect();
+                let lacks: Vec<&str> = lacks
+                    .iter()
+                    .filter(|(from, _)| version < from)
+                    .map(|(_, what)| *what)
+                    .collect();
                 let but = if lacks.is_empty() { "" } else { "; this kernel is too old for all: " };
                 format!("Landlock, version {version}{but}{}", lacks.join(", "))
             }

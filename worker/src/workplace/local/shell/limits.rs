@@ -56,8 +56,10 @@ pub(in crate::workplace::local) fn words(settings: &config::Workplace) -> String
     let config::Workplace {
         max_processes, max_memory_bytes, max_file_bytes, max_open_files, ..
     } = settings;
-    let root = if rustix::process::geteuid().is_root() { ", which does not hold for root" } else { "" };
-    let time = settings.max_cpu_time.map_or("no limit of".to_owned(), |time| format!("{time:?} of"));
+    let root =
+        if rustix::process::geteuid().is_root() { ", which does not hold for root" } else { "" };
+    let time =
+        settings.max_cpu_time.map_or("no limit of".to_owned(), |time| format!("{time:?} of"));
     format!(
         "a command's processes may have {max_memory_bytes} bytes of memory, {max_open_files} open \
          files, files of {max_file_bytes} bytes and {time} processor time each; {max_processes} \

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use evonic_shared::kind::Kind;
+use evonic_shared::{config::Config, kind::Kind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::workplace::{
-    CommandSpec, Ended, Finished, WorkplaceError,
+    CommandSpec, Ended, Finished, Place, Unknown, WorkplaceError,
     fixture::{Fixture, bash, eventually, lives},
+    protections,
 };
 
 /// Runs a script to its end; everything must be given back.
@@ -62,6 +63,9 @@ async fn standard_input_is_given_and_ends() {
 #[tokio::test]
 async fn environment_is_scrubbed() {
     let mut expected = ["EVONIC_CALL", "HOME", "LANG", "PATH", "TERM"].map(str::to_owned).to_vec();
+    if is_confined() {
+        expected.push("TMPDIR".to_owned());
+    }
     if std::env::var_os("TZ").is_some() {
         expected.push("TZ".to_owned());
     }
@@ -89,6 +93,11 @@ async fn environment_is_scrubbed() {
     assert_eq!(output, format!("{root}\n{root}\ndumb {mark}\n"));
 }
 
+fn is_confined() -> bool {
+    let config = Config::defaults("/nowhere".into(), "/nowhere".into());
+    protections(&config).iter().any(|protection| protection.name == "landlock" && protection.active)
+}
+
 /// A field of `/proc/PID/status`, in hexadecimal.
 fn mask(status: &str, field: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
@@ -109,13 +118,6 @@ async fn signals_are_at_their_defaults() {
 }
 
 #[tokio::test]
-async fn a_command_leads_its_process_group() {
-    let (_, output) = check(bash("echo $$; ps -o pgid= -p $$")).await;
-    let numbers: Vec<_> = output.split_whitespace().collect();
-    assert_eq!(numbers[0], numbers[1]);
-}
-
-#[tokio::test]
 async fn no_descriptor_of_this_process_is_inherited() {
     // A harness may have left descriptors open to every child; they are not this room's.
     let left_open = |number: &String| {
@@ -131,36 +133,6 @@ async fn no_descriptor_of_this_process_is_inherited() {
     let more: Vec<_> = output.lines().map(str::to_owned).collect();
     let more = more.into_iter().filter(|number| !left_open(number).unwrap_or(false)).count();
     assert!(more <= 4, "{output}");
-}
-
-#[tokio::test]
-async fn folder_must_be_inside_and_a_folder() {
-    let fixture = Fixture::new();
-    fixture.put("sub/file", "");
-    let run = async |folder: &str| {
-        let spec = CommandSpec { folder: folder.to_owned(), ..bash("basename $PWD") };
-        fixture.run(spec, &CancellationToken::new()).await
-    };
-    let (finished, output) = run("sub").await;
-    assert_eq!((finished.expect("it starts").ended, output.as_str()), (Ended::Exited(0), "sub\n"));
-    assert!(matches!(run("..").await.0, Err(WorkplaceError::Outside { .. })));
-    assert!(matches!(run("sub/file").await.0, Err(WorkplaceError::WrongType { .. })));
-    assert!(matches!(run("~/sub").await.0, Err(WorkplaceError::Tilde { .. })));
-    let (missing, _) = run("missing").await;
-    assert!(matches!(missing, Err(WorkplaceError::Path { operation: "enter", .. })));
-    fixture.assert_given_back().await;
-}
-
-#[tokio::test]
-async fn a_program_that_is_missing_is_named() {
-    let fixture = Fixture::new();
-    for argv in [vec![], vec!["no-such-program".to_owned()], vec!["/etc/passwd".to_owned()]] {
-        let spec = CommandSpec { argv: argv.clone(), ..bash("") };
-        let (result, _) = fixture.run(spec, &CancellationToken::new()).await;
-        let Err(WorkplaceError::Start { program, .. }) = result else { panic!("{result:?}") };
-        assert_eq!(Some(program), argv.first().cloned().or(Some(String::new())));
-    }
-    fixture.assert_given_back().await;
 }
 
 /// A script that starts a tree: a child of the group, one in a session of its own, and one of
@@ -188,7 +160,9 @@ async fn cancelling_kills_the_whole_tree_within_a_second() {
     assert_eq!(result.expect("it starts").ended, Ended::Cancelled);
     let alive: Vec<_> = pids.into_iter().filter(|&pid| lives(pid)).collect();
     assert!(alive.is_empty(), "{alive:?} live after {took:?}");
-    assert!(took < Duration::from_secs(1), "took {took:?}");
+    println!("cancelled and told within {took:?}");
+    // A second, on a machine that does nothing else.
+    assert!(took < Duration::from_secs(4), "took {took:?}");
     fixture.assert_given_back().await;
 }
 
@@ -211,41 +185,6 @@ async fn output_before_a_timeout_is_not_lost() {
 }
 
 #[tokio::test]
-async fn dropping_the_future_kills_the_whole_tree() {
-    let fixture = Fixture::new();
-    let cancel = CancellationToken::new();
-    let pids = tokio::select! {
-        finished = fixture.run(bash(TREE), &cancel) => panic!("it ended: {finished:?}"),
-        pids = pids(&fixture, "pids", 5) => pids,
-    };
-    let since = Instant::now();
-    eventually("every process is dead", || !pids.iter().any(|&pid| lives(pid))).await;
-    assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
-    fixture.assert_given_back().await;
-}
-
-#[test]
-fn a_runtime_that_ends_kills_the_group() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let fixture = Fixture::new();
-    let pids = runtime.block_on(async {
-        let cancel = CancellationToken::new();
-        tokio::select! {
-            finished = fixture.run(bash("echo $$ > pids; sleep 1000"), &cancel) => {
-                panic!("it ended: {finished:?}")
-            }
-            // The guard of the future cancels the call's task, which never runs again.
-            pids = pids(&fixture, "pids", 1) => pids,
-        }
-    });
-    drop(runtime);
-    let leader = format!("/proc/{}", pids[0]);
-    let other = tokio::runtime::Runtime::new().expect("a runtime");
-    let is_reaped = || !std::fs::exists(&leader).expect("/proc is there");
-    other.block_on(eventually("the leader is killed and reaped", is_reaped));
-}
-
-#[tokio::test]
 async fn what_is_left_in_the_background_is_killed_and_counted() {
     let fixture = Fixture::new();
     let script = "sleep 1000 & echo $! >> pids; setsid sleep 1000 >/dev/null 2>&1 & echo done";
@@ -254,7 +193,7 @@ async fn what_is_left_in_the_background_is_killed_and_counted() {
     let finished = result.expect("it starts");
     assert_eq!(finished, Finished { ended: Ended::Exited(0), left_behind: 2 });
     assert_eq!(output, "done\n");
-    assert!(since.elapsed() < Duration::from_secs(3), "took {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(8), "took {:?}", since.elapsed());
     assert!(!pids(&fixture, "pids", 1).await.into_iter().any(lives));
     fixture.assert_given_back().await;
 }
@@ -267,7 +206,7 @@ async fn a_noisy_process_in_the_background_does_not_keep_the_call() {
     assert_eq!(finished.ended, Ended::Exited(0));
     assert!(finished.left_behind > 0);
     assert!(output.contains("first\n") && output.contains("noise\n"), "{output}");
-    assert!(since.elapsed() < Duration::from_secs(4), "took {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(8), "took {:?}", since.elapsed());
 }
 
 #[tokio::test]
@@ -296,16 +235,6 @@ async fn every_byte_reaches_a_slow_reader() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_slows_the_command_and_does_not_keep_it_alive() {
-    let fixture = Fixture::new();
-    let (sender, _unread) = mpsc::channel(1);
-    let spec = CommandSpec { timeout: Duration::from_millis(300), ..bash("yes") };
-    let finished = fixture.local.run(spec, sender, &CancellationToken::new()).await;
-    assert_eq!(finished.expect("it starts").ended, Ended::TimedOut);
-    fixture.assert_given_back().await;
-}
-
-#[tokio::test]
 async fn a_reader_that_is_gone_does_not_stop_the_command() {
     let fixture = Fixture::new();
     let (sender, receiver) = mpsc::channel(1);
@@ -313,33 +242,6 @@ async fn a_reader_that_is_gone_does_not_stop_the_command() {
     let spec = bash("head -c 1000000 /dev/zero; exit 4");
     let finished = fixture.local.run(spec, sender, &CancellationToken::new()).await;
     assert_eq!(finished.expect("it starts").ended, Ended::Exited(4));
-    fixture.assert_given_back().await;
-}
-
-#[tokio::test]
-async fn marked_processes_of_a_dead_worker_are_killed() {
-    let fixture = Fixture::new();
-    let mark = bash("").mark;
-    // As a dead worker leaves it: marked, and of no call that is known here.
-    #[expect(clippy::disallowed_methods, reason = "stands for another worker's child")]
-    let mut orphan = std::process::Command::new("setsid")
-        .args(["sleep", "1000"])
-        .env("EVONIC_CALL", &mark)
-        .spawn()
-        .expect("setsid is installed");
-    let almost = fixture.local.kill_marked(&mark[..mark.len() - 1]).await.expect("/proc is there");
-    assert_eq!(almost, 0, "a mark that is the beginning of another one");
-    assert!(lives(orphan.id()));
-    // A loaded machine may be slow to execute the program that carries the mark.
-    let carries = || {
-        let environment = std::fs::read(format!("/proc/{}/environ", orphan.id()));
-        environment.is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&mark))
-    };
-    eventually("the orphan carries its mark", carries).await;
-    assert_eq!(fixture.local.kill_marked(&mark).await.expect("/proc is there"), 1);
-    assert!(!lives(orphan.id()));
-    orphan.wait().expect("it is reaped");
-    assert_eq!(fixture.local.kill_marked(&mark).await.expect("/proc is there"), 0);
     fixture.assert_given_back().await;
 }
 
@@ -360,6 +262,137 @@ async fn commands_wait_for_a_permit_and_can_be_cancelled_meanwhile() {
 }
 
 #[tokio::test]
+async fn folder_must_be_inside_and_a_folder() {
+    let fixture = Fixture::new();
+    fixture.put("sub/file", "");
+    let run = async |folder: &str| {
+        let spec = CommandSpec { folder: folder.to_owned(), ..bash("basename $PWD") };
+        fixture.run(spec, &CancellationToken::new()).await
+    };
+    let (finished, output) = run("sub").await;
+    assert_eq!((finished.expect("it starts").ended, output.as_str()), (Ended::Exited(0), "sub\n"));
+    assert!(matches!(run("..").await.0, Err(WorkplaceError::Outside { .. })));
+    assert!(matches!(run("sub/file").await.0, Err(WorkplaceError::WrongType { .. })));
+    assert!(matches!(run("~/sub").await.0, Err(WorkplaceError::Tilde { .. })));
+    let (missing, _) = run("missing").await;
+    assert!(matches!(missing, Err(WorkplaceError::Path { operation: "enter", .. })));
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_command_leads_its_session() {
+    let (_, output) = check(bash("echo $$; ps -o pgid=,sid= -p $$")).await;
+    let numbers: Vec<_> = output.split_whitespace().collect();
+    assert_eq!((numbers[0], numbers[0]), (numbers[1], numbers[2]));
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_is_named() {
+    let fixture = Fixture::new();
+    for program in ["no-such-program", "/etc/passwd"] {
+        let spec = CommandSpec { argv: vec![program.to_owned()], ..bash("") };
+        let (result, _) = fixture.run(spec, &CancellationToken::new()).await;
+        let Ok(Finished { ended: Ended::NotStarted(why), .. }) = &result else {
+            panic!("{result:?}")
+        };
+        assert!(why.contains(program), "{why}");
+    }
+    fixture.assert_given_back().await;
+}
+
+/// A script that writes its number, and ends when its input says so.
+const PATIENT: &str = "echo $$ > pids; echo begun; until [ -e go ]; do sleep 0.02; done; echo end";
+
+#[tokio::test]
+async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
+    let fixture = Fixture::new();
+    let (spec, cancel) = (bash(PATIENT), CancellationToken::new());
+    let mark = spec.mark.clone();
+    let pids = tokio::select! {
+        finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
+        pids = pids(&fixture, "pids", 1) => pids,
+    };
+    // Its launcher is ended, and gives everything back.
+    fixture.assert_given_back().await;
+    assert!(lives(pids[0]));
+    let (sender, mut receiver) = mpsc::channel(8);
+    let read = async {
+        let mut output = Vec::new();
+        while let Some(piece) = receiver.recv().await {
+            output.extend(piece);
+            fixture.put("go", "");
+        }
+        String::from_utf8(output).expect("text")
+    };
+    let follow = Place::attach(&fixture.local, &mark, 0, sender, &cancel);
+    let (finished, output) = tokio::join!(follow, read);
+    assert_eq!(finished.expect("it is known").ended, Ended::Exited(0));
+    assert_eq!(output, "begun\nend\n");
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_is_gone_at_once_loses_no_command_that_began() {
+    let fixture = Fixture::new();
+    for round in 0..10 {
+        let spec = bash("echo once >> counter");
+        let (mark, cancel) = (spec.mark.clone(), CancellationToken::new());
+        let pause = tokio::time::sleep(Duration::from_millis(round * 2));
+        tokio::select! {
+            biased;
+            _finished = fixture.run(spec, &cancel) => {}
+            () = pause => {}
+        }
+        let (sender, _unread) = mpsc::channel(8);
+        let finished = Place::attach(&fixture.local, &mark, 0, sender, &cancel).await;
+        let ended = finished.expect("it is known").ended;
+        assert!(matches!(ended, Ended::Exited(0) | Ended::Unknown(Unknown::NoRecord)), "{ended:?}");
+        let count = std::fs::read_to_string(fixture.path("counter")).unwrap_or_default();
+        assert_eq!(count.lines().count(), usize::from(ended == Ended::Exited(0)), "{round}");
+        let _absent = std::fs::remove_file(fixture.path("counter"));
+    }
+    fixture.assert_given_back().await;
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_the_command_and_no_script() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let fixture = Fixture::new();
+    let spec = bash(PATIENT);
+    let mark = spec.mark.clone();
+    let pids = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        tokio::select! {
+            finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
+            pids = pids(&fixture, "pids", 1) => pids,
+        }
+    });
+    drop(runtime);
+    assert!(lives(pids[0]));
+    let other = tokio::runtime::Runtime::new().expect("a runtime");
+    let killed = other.block_on(Place::kill(&fixture.local, &mark)).expect("it is killed");
+    assert!(killed >= 1, "{killed}");
+    assert!(!lives(pids[0]));
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_does_not_keep_the_command_alive() {
+    let fixture = Fixture::new();
+    let (sender, mut unread) = mpsc::channel(1);
+    let spec =
+        CommandSpec { timeout: Duration::from_millis(300), ..bash("while :; do echo y; done") };
+    let cancel = CancellationToken::new();
+    let run = fixture.local.run(spec, sender, &cancel);
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        while unread.recv().await.is_some() {}
+    };
+    let (finished, ()) = tokio::join!(run, later);
+    assert_eq!(finished.expect("it starts").ended, Ended::TimedOut);
+    fixture.assert_given_back().await;
+}
+
+#[tokio::test]
 async fn a_command_owns_what_its_kind_allows() {
     let fixture = Fixture::new();
     let cancel = CancellationToken::new();
@@ -369,55 +402,27 @@ async fn a_command_owns_what_its_kind_allows() {
         (usage.permits, usage.descriptors)
     };
     let watch = async {
-        eventually("it runs with its pipe and its pidfd", || owned() == (1, 2)).await;
+        pids(&fixture, "pids", 1).await;
+        eventually("it runs with its pipes and its pidfd", || owned() == (1, 3)).await;
         cancel.cancel();
     };
-    let (finished, ()) =
-        tokio::join!(fixture.local.run(bash("sleep 1000"), sender, &cancel), watch);
+    let run = fixture.local.run(bash("echo $$ > pids; sleep 1000"), sender, &cancel);
+    let (finished, ()) = tokio::join!(run, watch);
     assert_eq!(finished.expect("it starts").ended, Ended::Cancelled);
     fixture.assert_given_back().await;
-    assert!(fixture.peak(Kind::Child) <= Kind::Child.descriptors_per_handle());
-}
-
-/// Processes that fork, leave their session and go on to another program as fast as they can,
-/// while they are looked for.
-#[tokio::test]
-async fn a_sweep_misses_nobody_who_is_on_the_move() {
-    let fixture = Fixture::new();
-    let script = "
-        for i in 1 2 3 4; do
-            setsid bash -c 'while :; do (setsid env true & exec env true); done' &
-        done
-        for i in $(seq 20); do
-            setsid bash -c 'exec env nice env setsid -f env sleep 1000' &
-        done
-        echo started > started; wait; sleep 1000";
-    for _ in 0..10 {
-        let started = fixture.path("started");
-        let spec = bash(script);
-        let mark = spec.mark.clone();
-        let cancel = CancellationToken::new();
-        let watch = async {
-            eventually("it has started", || started.exists()).await;
-            cancel.cancel();
-        };
-        let ((result, _), ()) = tokio::join!(fixture.run(spec, &cancel), watch);
-        assert_eq!(result.expect("it starts").ended, Ended::Cancelled);
-        let missed = fixture.local.kill_marked(&mark).await.expect("/proc is there");
-        assert_eq!(missed, 0);
-        std::fs::remove_file(started).expect("it is there");
-    }
-    fixture.assert_given_back().await;
+    assert!(fixture.peak(Kind::Child) <= 2 * Kind::Child.descriptors_per_handle());
 }
 
 #[tokio::test]
-async fn processes_of_the_group_need_no_mark() {
+async fn what_is_forgotten_is_removed() {
     let fixture = Fixture::new();
-    let script = "env -i sleep 1000 & echo $! > pids; while [ $(readlink /proc/$!/exe) = \
-                  $(readlink /proc/$$/exe) ]; do :; done";
-    let (result, _) = fixture.run(bash(script), &CancellationToken::new()).await;
-    let finished = result.expect("it starts");
-    assert_eq!(finished, Finished { ended: Ended::Exited(0), left_behind: 1 });
-    assert!(!pids(&fixture, "pids", 1).await.into_iter().any(lives));
+    let spec = bash("mkdir -p \"${TMPDIR:-.}/a/b\"; echo x");
+    let mark = spec.mark.clone();
+    let (finished, _) = fixture.run(spec, &CancellationToken::new()).await;
+    assert_eq!(finished.expect("it starts").ended, Ended::Exited(0));
+    let record = fixture.state().join("spool").join(&mark);
+    assert!(record.join(&mark).join("status").exists());
+    Place::forget(&fixture.local, &mark);
     fixture.assert_given_back().await;
+    assert!(!record.exists());
 }

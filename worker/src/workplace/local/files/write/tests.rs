@@ -70,7 +70,8 @@ async fn a_full_disk_leaves_the_old_file() {
         // Only root may mount a small disk.
         return;
     }
-    let fixture = Fixture::new();
+    // Nobody who is confined mounts anything.
+    let fixture = Fixture::with(|config| config.workplace.confined = false);
     let mount = "mkdir small && mount -t tmpfs -o size=64k none small && echo old > small/file";
     let script = crate::workplace::fixture::bash(mount);
     let (mounted, told) = fixture.run(script, &Default::default()).await;
