@@ -6,6 +6,7 @@
 //! | `terminal` | where answers go: colour, width, whether anybody is there |
 //! | `supervisor` | the client of the status socket |
 //! | `api` | the client of the worker's HTTP over its Unix socket |
+//! | `doctor` | what is checked in one go, on both sides |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
 //! | `resources`, `workplaces`, `chat`, `told` | the worker's side |
 //!
@@ -18,6 +19,7 @@ mod census;
 mod chat;
 mod command;
 mod configuration;
+mod doctor;
 mod error;
 mod figures;
 mod history;
@@ -133,6 +135,9 @@ fn dispatch(
         }
         Command::Man { command } => return command::manual(&command, console),
         Command::Config(options) => return configuration::run(&options, load(file), console),
+        Command::Doctor(options) => {
+            return on_runtime(doctor::run(&options, load(file), console));
+        }
         Command::Worker => return Ok(crate::life::run(load_for_worker(file)?.config)),
         _ => {}
     }
@@ -160,6 +165,7 @@ fn dispatch(
         Command::Completions { .. }
         | Command::Man { .. }
         | Command::Config(_)
+        | Command::Doctor(_)
         | Command::Worker => Ok(()),
     }
     .map(|()| ExitCode::Ok)

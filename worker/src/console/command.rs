@@ -76,6 +76,12 @@ pub(super) enum Command {
     /// The new worker starts beside the old one, which then finishes what it is doing. Turns of
     /// agents go on in the new one.
     Restart(RestartOptions),
+    /// Check this installation: what runs, what is protected, and what to do about the rest
+    ///
+    /// Looks at the configuration, folders, limits, supervisor and worker, at what confines the
+    /// commands of agents on this machine, and at what workplaces need. Changes nothing. Ends with
+    /// 0 when nothing failed.
+    Doctor(OutputOptions),
     /// Show every setting and where it comes from
     Config(ConfigOptions),
     /// Print shell completions: evonic completions bash > /etc/bash_completion.d/evonic

@@ -1,0 +1,103 @@
+//! `evonic doctor`: what protects this machine from commands, and what an operator would want
+//! checked in one go.
+
+mod checks;
+
+use evonic_shared::{
+    config::{LoadError, Resolved},
+    exit::ExitCode,
+};
+
+use super::{
+    Api, Console, command::OutputOptions, error::ConsoleError, pretty, terminal::Paint,
+};
+use crate::workplace::Verdict;
+
+/// What was looked at, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Finding {
+    /// `configuration`, `state_dir`, `landlock`.
+    check: String,
+    /// How it is.
+    verdict: Verdict,
+    /// What was found.
+    detail: String,
+    /// What to do about it.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &str, detail: impl Into<String>) -> Self {
+        let (check, detail) = (check.to_owned(), detail.into());
+        Self { check, verdict: Verdict::Ok, detail, advice: None }
+    }
+
+    fn warning(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { verdict: Verdict::Warning, advice, ..Self::ok(check, detail) }
+    }
+
+    fn failed(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { verdict: Verdict::Failed, advice, ..Self::ok(check, detail) }
+    }
+}
+
+/// Runs the command. Ends with 1 when something failed.
+pub(super) async fn run(
+    options: &OutputOptions,
+    loaded: Result<Resolved, LoadError>,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, ConsoleError> {
+    let findings = match loaded {
+        Err(error) => vec![Finding::failed(
+            "configuration",
+            error.to_string(),
+            "mend it; `evonic config --check` tells every fault",
+        )],
+        Ok(resolved) => {
+            let config = &resolved.config;
+            let file = resolved.file.as_ref().map(|file| file.display().to_string());
+            let named = file.unwrap_or_else(|| "no file: defaults".to_owned());
+            let mut findings = vec![Finding::ok("configuration", named)];
+            findings.extend(checks::folders(config));
+            findings.extend(checks::limit(config));
+            findings.push(checks::supervisor(config));
+            let (worker, workplaces) = checks::worker(&Api::of(config)).await;
+            findings.push(worker);
+            findings.extend(checks::protections(config));
+            findings.extend(checks::workplaces(config, &workplaces));
+            findings.extend(checks::programs());
+            findings
+        }
+    };
+    let text = if options.json {
+        pretty(&serde_json::json!({ "checks": findings }))
+    } else {
+        render(&findings, console.terminal.out)
+    };
+    console.print(&text)?;
+    let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
+    Ok(if failed { ExitCode::Failure } else { ExitCode::Ok })
+}
+
+/// One line each, with what to do below it.
+fn render(findings: &[Finding], paint: Paint) -> String {
+    let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { check, verdict, detail, advice } in findings {
+        let verdict = match verdict {
+            Verdict::Ok => paint.green("ok     "),
+            Verdict::Warning => paint.yellow("warning"),
+            Verdict::Failed => paint.red("failed "),
+        };
+        text.push_str(&format!("{verdict}  {check:width$}  {detail}\n"));
+        if let Some(advice) = advice {
+            text.push_str(&format!("{:9}{:width$}  {}\n", "", "", paint.dim(advice)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! Findings, of a service that is not there.
+
+use evonic_shared::config::Config;
+
+use super::{Finding, Paint, Verdict, checks, render};
+
+#[test]
+fn findings_are_rendered_with_what_to_do() {
+    let findings = [
+        Finding::ok("configuration", "evonic.toml"),
+        Finding::warning("landlock", "it is missing", "do without"),
+        Finding::failed("worker", "it is away", "look for it"),
+    ];
+    insta::assert_snapshot!(render(&findings, Paint { colour: false }), @r"
+    ok       configuration  evonic.toml
+    warning  landlock       it is missing
+                            do without
+    failed   worker         it is away
+                            look for it
+    ");
+}
+
+#[test]
+fn a_service_that_is_not_there_is_told_of() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = Config::defaults(folder.path().join("state"), folder.path().join("run"));
+    assert_eq!(checks::supervisor(&config).verdict, Verdict::Failed);
+    for finding in checks::folders(&config) {
+        assert_ne!(finding.verdict, Verdict::Failed, "{finding:?}");
+    }
+    let protections = checks::protections(&config);
+    let names: Vec<_> = protections.iter().map(|finding| finding.check.as_str()).collect();
+    assert_eq!(names, ["landlock", "rlimits"]);
+    assert!(checks::programs().iter().any(|finding| finding.check == "setsid"));
+    let mut small = config;
+    small.fd.ceiling = u32::MAX - 1;
+    assert_eq!(checks::limit(&small)[0].verdict, Verdict::Failed);
+}
