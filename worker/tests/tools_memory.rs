@@ -34,7 +34,7 @@ async fn memory_is_constant_while_output_is_endless() {
             name: "bash".to_owned(),
             arguments: json!({"command": command, "timeout_seconds": 1}).to_string(),
         };
-        let mark = format!("memory-{}", std::process::id());
+        let mark = format!("memory-{}-{}", std::process::id(), command.len());
         let (sender, mut receiver) = mpsc::channel::<String>(4);
         let read = async {
             let mut bytes = 0;

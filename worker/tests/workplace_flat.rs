@@ -9,7 +9,7 @@ use std::{
 
 use evonic::{
     handles::{Budget, Page},
-    workplace::{CommandSpec, Ended, Local},
+    workplace::{CommandSpec, Ended, Local, Place},
 };
 use evonic_shared::{config::Config, kind::Kind};
 use tokio::{sync::mpsc, time::timeout};
@@ -47,12 +47,13 @@ impl Bench {
         };
         let program = if self.round.is_multiple_of(10) { "no-such-program" } else { "bash" };
         let time = if self.round % 10 == 4 { 20 } else { 60_000 };
+        let mark = format!("flat-{}-{}", std::process::id(), self.round);
         let spec = CommandSpec {
             argv: [program, "-c", script].map(str::to_owned).to_vec(),
             stdin: vec![b'x'; 10].into(),
             folder: String::new(),
             timeout: Duration::from_millis(time),
-            mark: format!("flat-{}-{}", std::process::id(), self.round),
+            mark: mark.clone(),
         };
         let (sender, mut receiver) = mpsc::channel(4);
         let cancel = CancellationToken::new();
@@ -60,7 +61,10 @@ impl Bench {
         let read = async { while receiver.recv().await.is_some() {} };
         let both = async { tokio::join!(run, read).0 };
         match self.round % 10 {
-            0 => assert!(both.await.is_err()),
+            0 => {
+                let ended = both.await.expect("it is told").ended;
+                assert!(matches!(ended, Ended::NotStarted(_)), "{ended:?}");
+            }
             3 => {
                 let soon = async {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -70,10 +74,15 @@ impl Bench {
                 assert_eq!(finished.expect("it starts").ended, Ended::Cancelled);
             }
             4 => assert_eq!(both.await.expect("it starts").ended, Ended::TimedOut),
-            5 => assert!(timeout(Duration::from_millis(20), both).await.is_err()),
+            5 => {
+                assert!(timeout(Duration::from_millis(20), both).await.is_err());
+                // It goes on, without anything of this process.
+                self.local.kill(&mark).await.expect("it is killed");
+            }
             6 => assert_eq!(both.await.expect("it starts").left_behind, 1),
             _ => assert_eq!(both.await.expect("it starts").ended, Ended::Exited(0)),
         }
+        self.local.forget(&mark);
     }
 
     /// One round of every operation on files, also of those that fail.
@@ -115,6 +124,7 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn descriptors_are_flat_over_commands_and_files() {
     const ROUNDS: u32 = 1_000;
+    const COMMANDS: u32 = 200;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
     config.workplace.root = folder.path().join("root");
@@ -129,11 +139,11 @@ async fn descriptors_are_flat_over_commands_and_files() {
     }
     let before = bench.settled().await;
     let since = Instant::now();
-    for _ in 0..ROUNDS {
+    for _ in 0..COMMANDS {
         bench.command().await;
     }
     let commands = since.elapsed();
-    assert_eq!(bench.settled().await, before, "after {ROUNDS} commands");
+    assert_eq!(bench.settled().await, before, "after {COMMANDS} commands");
     let since = Instant::now();
     for _ in 0..ROUNDS {
         bench.files().await;
@@ -143,7 +153,7 @@ async fn descriptors_are_flat_over_commands_and_files() {
 
     let peaks = [Kind::Child, Kind::File].map(|kind| bench.peak(kind));
     println!(
-        "{ROUNDS} commands in {commands:.1?}, {ROUNDS} rounds of 10 file operations in \
+        "{COMMANDS} commands in {commands:.1?}, {ROUNDS} rounds of 10 file operations in \
          {files:.1?}; {} descriptors before and after, peaks {peaks:?}",
         before.values().sum::<usize>()
     );

@@ -186,7 +186,9 @@ async fn the_tools_take_what_the_runbook_asks_for() {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
         let cancel = tokio_util::sync::CancellationToken::new();
         let listen = async { while receiver.recv().await.is_some() {} };
-        let (result, ()) = tokio::join!(tools.run(call, "runbook", sender, &cancel), listen);
+        // A mark names one command for ever.
+        let mark = format!("runbook-{}", call.id);
+        let (result, ()) = tokio::join!(tools.run(call, &mark, sender, &cancel), listen);
         transcript.items.push(Item::ToolResult {
             call_id: call.id.clone(),
             name: call.name.clone(),
