@@ -78,7 +78,7 @@ section! {
         /// Files and folders of workplaces that tools have open; 1 descriptor each, and a tool
         /// needs two at once.
         file: u32 = is(32), within 2 to 10000;
-        /// Running commands; 4 descriptors each.
+        /// Running commands; 6 descriptors each.
         child: u32 = is(16), within 1 to 10000;
         /// Connections to SSH hosts, jump hosts included; 3 descriptors each at the most.
         ssh: u32 = is(16), within 1 to 1000;

@@ -57,7 +57,8 @@ impl Files {
             let piece = files.pool.run(move |_| read_at(&reader, offset)).await;
             let piece = piece.map_err(failed("read", &path))?;
             let next = offset + piece.len() as u64;
-            Ok((!piece.is_empty()).then(|| (piece, (files, file, path, next))))
+            let more = !piece.is_empty();
+            Ok(more.then_some((piece, (files, file, path, next))))
         });
         Ok(Download { stat, bytes: pieces.boxed() })
     }
