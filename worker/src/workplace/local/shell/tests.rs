@@ -210,12 +210,6 @@ async fn a_noisy_process_in_the_background_does_not_keep_the_call() {
 }
 
 #[tokio::test]
-async fn output_of_a_process_that_ends_just_after_the_command_is_read() {
-    let (finished, output) = check(bash("(sleep 0.01; echo late) & echo early")).await;
-    assert_eq!((finished.left_behind, output.as_str()), (0, "early\nlate\n"));
-}
-
-#[tokio::test]
 async fn every_byte_reaches_a_slow_reader() {
     let fixture = Fixture::new();
     let (sender, mut receiver) = mpsc::channel::<bytes::Bytes>(1);
