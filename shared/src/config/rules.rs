@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     descriptors(config, reader);
     times(config, reader);
     hosts(config, reader);
+    engine(config, reader);
     for (name, model) in &config.models {
         if let Err((problem, advice)) = base_url(&model.base_url) {
             reader.refuse(&[&format!("models.{name}.base_url")], problem, advice);
@@ -110,6 +111,35 @@ fn times(config: &Config, reader: &mut Reader<'_>) {
             format!("a heartbeat every {interval} is late after {timeout}, so every worker would be late"),
             "make heartbeat_timeout twice heartbeat_interval",
         );
+    }
+}
+
+/// `docker.engine` names a socket, or a port behind TLS.
+fn engine(config: &Config, reader: &mut Reader<'_>) {
+    let (engine, key) = (&config.docker.engine, "docker.engine");
+    if let Some(path) = engine.strip_prefix("unix://") {
+        if !path.starts_with('/') {
+            let problem = format!("{engine:?} has no whole path");
+            reader.refuse(&[key], problem, "write unix:///PATH, with three slashes");
+        }
+        return;
+    }
+    let peer = engine.strip_prefix("tcp://").and_then(|peer| peer.rsplit_once(':'));
+    match peer {
+        Some((host, port)) if !host.is_empty() && port.parse().is_ok_and(|port: u16| port != 0) => {
+            if config.docker.cert_path.is_none() {
+                reader.refuse(
+                    &[key, "docker.cert_path"],
+                    "an engine without TLS gives root to whoever reaches it",
+                    "set docker.cert_path to the folder of ca.pem, cert.pem and key.pem",
+                );
+            }
+        }
+        _ => reader.refuse(
+            &[key],
+            format!("{engine:?} is no engine"),
+            "write unix:///PATH or tcp://HOST:PORT",
+        ),
     }
 }
 

@@ -275,7 +275,7 @@ section! {
         cert_path: Option<PathBuf> = absent("none: `tcp://` is refused without");
         /// To connect, and to the beginning of an answer.
         timeout: Duration = is("30s"), within "100ms" to "1h";
-        /// The most running containers of this instance. At that many the least recently used idle
+        /// The most running containers of this instance on one engine. At that many the least recently used idle
         /// one gives way; a busy one never does.
         containers: u32 = is(16), within 1 to 10000;
         /// A container that nothing used for this long is stopped.

@@ -51,7 +51,7 @@ fn other_value(path: &str, key: &Key) -> String {
         _ if key.type_name.starts_with("list") => "[\"EXAMPLE\"]",
         _ if key.type_name.contains("true") => "false",
         _ if key.type_name.contains("report") => "\"fail\"",
-        ("docker.engine", _) => "\"tcp://engine:2376\"",
+        ("docker.engine", _) => "\"unix:///else/docker.sock\"",
         _ => "\"/else/where\"",
     };
     value.to_owned()

@@ -12,7 +12,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use tokio::{sync::OnceCell, time::Instant};
@@ -42,10 +42,12 @@ pub(super) struct Container {
     users: AtomicU32,
     used: Mutex<Instant>,
     /// Whether it was used since the ledger was told.
-    fresh: std::sync::atomic::AtomicBool,
+    fresh: AtomicBool,
     news: Mutex<Vec<String>>,
     /// Kills for want of memory that were told.
     pub(super) memory_kills: AtomicU64,
+    /// Whether old records of commands were removed since this worker first used it.
+    pub(super) tidied: AtomicBool,
     /// The user's home, asked for once.
     pub(super) home: OnceCell<Home>,
 }
@@ -68,6 +70,7 @@ impl Container {
             fresh: false.into(),
             news: Mutex::default(),
             memory_kills: AtomicU64::new(0),
+            tidied: false.into(),
             home: OnceCell::new(),
         }
     }

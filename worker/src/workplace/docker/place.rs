@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     WorkplaceError,
     container::{Container, Lease},
+    fault,
     order::order,
     reading::Reading,
     recipe::{HIDDEN, WORKSPACE},
@@ -92,6 +93,20 @@ impl Docker {
         writing::below_workspace(path, &self.whole(path).await?)
     }
 
+    /// Removes old records of commands, once a worker, beside the agent's work.
+    fn tidy(&self) {
+        let container = &self.sandbox.0;
+        if container.tidied.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (spool, ending) = (self.spool.clone(), container.house.ending.clone());
+        container.house.tasks.spawn(async move {
+            if let Some(Err(error)) = ending.run_until_cancelled(spool.tidy()).await {
+                tracing::debug!(reason = fault::told(&error), "records of commands not removed");
+            }
+        });
+    }
+
     /// Tells the agent when something was killed for want of memory, which looks like any kill.
     async fn explain(&self, finished: &Finished) {
         let killed = match finished.ended {
@@ -140,6 +155,7 @@ impl Place for Docker {
         let _lease = self.sandbox.0.lease().await?;
         let finished = self.spool.run(spec, output, cancel).await?;
         self.explain(&finished).await;
+        self.tidy();
         Ok(finished)
     }
 
