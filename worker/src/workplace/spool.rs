@@ -60,6 +60,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// The longest argument of a program, as Linux has it.
+const ARGUMENT_BYTES: usize = (128 << 10) - 1;
+
 /// The longest mark: a file's name, with room around it.
 const MARK_BYTES: usize = 200;
 
@@ -195,6 +198,13 @@ impl<S: Shell> Spool<S> {
         if cancel.is_cancelled() {
             return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
         }
+        if let Some(long) = spec.argv.iter().map(String::len).find(|bytes| *bytes > ARGUMENT_BYTES)
+        {
+            let why = format!(
+                "an argument has {long} bytes, at most {ARGUMENT_BYTES} can be handed over"
+            );
+            return Ok(Finished { ended: Ended::NotStarted(why), left_behind: 0 });
+        }
         let launch = self.launch(&spec).await?;
         let following = async {
             Ok(match self.follow(&spec.mark, 0, Some(launch), &output).await {
@@ -290,18 +300,21 @@ impl<S: Shell> Spool<S> {
     /// # Errors
     /// [`WorkplaceError`].
     pub(super) async fn tidy(&self) -> Result<(), WorkplaceError> {
-        let text = script::join(&[text::COMMON, text::SHOW, text::TIDY]);
-        let forgotten = self.forgotten.take();
-        let minutes = self.settings.keep.as_secs() / 60;
-        let arguments = vec![forgotten.join(" "), minutes.to_string()];
-        let mut nothing = BytesMut::new();
-        let heard = self.serve(text, arguments, Sink::Memory(&mut nothing)).await;
-        match heard.and_then(|heard| word(heard, "tidy")) {
-            Ok(word) if word == "tidied" => Ok(()),
-            Ok(word) => Err(refused(word)),
-            Err(error) => {
-                self.forgotten.add(forgotten);
-                Err(error)
+        loop {
+            let text = script::join(&[text::COMMON, text::SHOW, text::TIDY]);
+            let forgotten = self.forgotten.take();
+            let minutes = self.settings.keep.as_secs() / 60;
+            let arguments = vec![forgotten.join(" "), minutes.to_string()];
+            let mut nothing = BytesMut::new();
+            let heard = self.serve(text, arguments, Sink::Memory(&mut nothing)).await;
+            match heard.and_then(|heard| word(heard, "tidy")) {
+                Ok(word) if word != "tidied" => return Err(refused(word)),
+                Ok(_) if forgotten.is_empty() => return Ok(()),
+                Ok(_) => {}
+                Err(error) => {
+                    self.forgotten.add(forgotten);
+                    return Err(error);
+                }
             }
         }
     }

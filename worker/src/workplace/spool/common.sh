@@ -53,13 +53,16 @@ living() {
 	[ -n "$living" ]
 }
 
-# Kills all of that, again and again until nothing is left, for a second at the most. Counts it, but
-# for `$1`.
+# Kills all of that, again and again until nothing was found twice, for a second at the most: a
+# process that is about to become another program shows no mark for a moment. Counts it, but for
+# `$1`.
 sweep() {
-	swept=0 seen=' '
+	swept=0 seen=' ' empty=0
 	now
 	over=$((now + 100))
-	while living; do
+	while [ "$empty" -lt 2 ]; do
+		empty=$((empty + 1))
+		! living || empty=0
 		for l in $living; do
 			case $seen in
 			*" $l "*) ;;
@@ -69,10 +72,10 @@ sweep() {
 				;;
 			esac
 		done
-		kill -s KILL $living 2>/dev/null
+		[ -z "$living" ] || kill -s KILL $living 2>/dev/null
 		now
 		[ "$now" -lt "$over" ] || break
-		sleep 0.02
+		[ "$empty" -ge 2 ] || sleep 0.02
 	done
 }
 

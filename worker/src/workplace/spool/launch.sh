@@ -35,8 +35,15 @@ if e=$(mkdir -m 700 "$d" 2>&1); then
 	if [ "$size" -gt 0 ]; then
 		mv "$input" "$d/in" || refuse "$d cannot be written to"
 	fi
-	setsid /bin/sh -c "$watch" evonic "$d" "$mark" "$limit" "$max" "$folder" "$@" \
-		</dev/null 2>/dev/null | finish
+	if [ -z "$BASH_VERSION" ]; then
+		setsid /bin/sh -c "$watch" evonic "$d" "$mark" "$limit" "$max" "$folder" "$@" \
+			</dev/null 2>/dev/null | finish
+	else
+		# With -c, bash does not note by which signal a command died.
+		printf '%s' "$watch" |
+			setsid /bin/sh -s -- "$d" "$mark" "$limit" "$max" "$folder" "$@" 2>/dev/null |
+			finish
+	fi
 elif [ -d "$d" ]; then
 	[ "$size" -eq 0 ] || rm -f "$input"
 	follow

@@ -1,8 +1,10 @@
 //! Real shells as children of this process.
 
+mod lives;
 mod machine;
+mod passes;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -25,8 +27,14 @@ fn exited(code: i32) -> Ended {
     Ended::Exited(code)
 }
 
+/// The same with a mark that no other machine has.
+fn own(spool: &Spool<Machine>, spec: CommandSpec) -> CommandSpec {
+    CommandSpec { mark: spool.shell.mark(&spec.mark), ..spec }
+}
+
 /// Runs a command; returns how it ended and its output.
 async fn run(spool: &Spool<Machine>, spec: CommandSpec) -> (Finished, Vec<u8>) {
+    let spec = own(spool, spec);
     let (sender, receiver) = mpsc::channel(4);
     let cancel = CancellationToken::new();
     let (finished, output) = tokio::join!(spool.run(spec, sender, &cancel), collect(receiver));
@@ -36,7 +44,8 @@ async fn run(spool: &Spool<Machine>, spec: CommandSpec) -> (Finished, Vec<u8>) {
 async fn attach(spool: &Spool<Machine>, mark: &str, from: u64) -> (Finished, Vec<u8>) {
     let (sender, receiver) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let following = spool.attach(mark, from, sender, &cancel);
+    let mark = spool.shell.mark(mark);
+    let following = spool.attach(&mark, from, sender, &cancel);
     let (finished, output) = tokio::join!(following, collect(receiver));
     (finished.unwrap(), output)
 }

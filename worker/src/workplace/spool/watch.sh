@@ -3,12 +3,12 @@
 # launcher, which may be gone: "late" when the command takes its time, "beat" now and then, and the
 # status.
 #
-#   watcher ---- guard                  time and output limits
-#      |--- main ---> setsid command    waits for it, kills what it leaves behind
-#      '--- store                       cat: its output to the file
+#   watcher --- setsid command --> pipe --> cat >>out
+#         '---- guard: time and output limits
 #
 # Output goes through a pipe and not straight into the file, because a command that opens
-# /dev/stderr would empty a file.
+# /dev/stderr would empty a file. The command is no job in the background, because those are deaf to
+# SIGINT.
 d=$1 mark=$2 limit=$3 max=$4 folder=$5
 shift 5
 now
@@ -71,41 +71,44 @@ guard() {
 } 2>/dev/null
 
 # Whether something may be left: looks only at pids that were handed out since, when they are few
-# and it was quick.
+# and it was quick. Session 0 is the kernel, or outside of the container.
 left() {
 	now
-	read -r _ _ _ _ last </proc/loadavg
-	[ $((now - begin)) -lt 200 ] && [ "$last" -ge "$c" ] && [ $((last - c)) -lt 1000 ] || return 0
-	others= p=$c
-	while [ "$p" -lt "$last" ]; do
-		p=$((p + 1))
-		[ -d "/proc/$p" ] && process "$p" || continue
-		[ "$session" != "$c" ] || return 0
-		[ "$session" = $$ ] || others="$others /proc/$p/environ"
+	[ $((now - begin)) -lt 200 ] || return 0
+	others= p=$c tries=0
+	while
+		read -r _ _ _ _ last </proc/loadavg
+		[ "$p" -ne "$last" ]
+	do
+		[ "$last" -gt "$p" ] && [ $((last - p)) -lt 1000 ] || return 0
+		while [ "$p" -lt "$last" ]; do
+			p=$((p + 1))
+			[ -d "/proc/$p" ] && process "$p" || continue
+			case $session in
+			"$c") return 0 ;;
+			"$$" | 0) ;;
+			*) others="$others /proc/$p/environ" ;;
+			esac
+		done
 	done
-	[ -n "$others" ] && [ -n "$(marked $others)" ]
-}
-
-main() {
-	in=$d/in
-	[ -f "$in" ] || in=/dev/null
-	(
-		process self
-		echo "${stat%% *} $start" >"$d/command"
-		export EVONIC_CALL="$mark"
-		exec setsid -- "$@" 2>&1
-	) <"$in"
-	code=$? word=exited swept=0
-	# The shell notes a death by signal on its standard error.
-	[ "$code" -le 128 ] || [ ! -s "$d/note" ] || { word=signalled && code=$((code - 128)); }
-	{ read -r c _ <"$d/command"; } 2>/dev/null && left && sweep "$c"
-	echo "$word $code $swept" 1<>"$d/exit"
-}
-
-store() {
-	process self
-	echo "${stat%% *}" >"$d/store"
-	exec cat >>"$d/out"
+	while [ -n "$others" ]; do
+		[ -z "$(marked $others)" ] || return 0
+		# A process that is about to become another program shows no environment for a moment.
+		named=" $(grep -lsz . $others | tr '\n' ' ')"
+		set -- $others
+		others=
+		for o; do
+			case $named in
+			*" $o "*) ;;
+			*) p=${o#/proc/} && process "${p%/environ}" && others="$others $o" ;;
+			esac
+		done
+		[ -n "$others" ] || break
+		tries=$((tries + 1))
+		[ "$tries" -lt 10 ] || return 0
+		sleep 0.01
+	done
+	return 1
 }
 
 set -C
@@ -147,11 +150,26 @@ esac
 [ ! -d "$where" ] || not_started "$1 is a folder"
 [ -x "$where" ] || not_started "$1 may not be executed: permission denied"
 
+mkfifo "$d/pipe" || not_started "$full"
 guard </dev/null &
 g=$!
-main "$@" | store
-word=watcherkilled code=0 swept=0
-read -r word code swept <"$d/exit" || word=watcherkilled
+cat <"$d/pipe" >>"$d/out" &
+store=$!
+echo "$store" >"$d/store"
+in=$d/in
+[ -f "$in" ] || in=/dev/null
+(
+	process self
+	echo "${stat%% *} $start" >"$d/command"
+	export EVONIC_CALL="$mark"
+	exec setsid -- "$@" 2>&1
+) <"$in" >"$d/pipe"
+code=$? word=exited swept=0
+# This shell notes a death by signal on its standard error; but not SIGINT and SIGPIPE.
+[ "$code" -le 128 ] || [ ! -s "$d/note" ] || { word=signalled && code=$((code - 128)); }
+{ read -r c _ <"$d/command"; } 2>/dev/null && left && sweep "$c"
+echo ended 1<>"$d/exit"
+wait "$store"
 case $word.$code in
 exited.12[67])
 	# setsid could not become the command: an interpreter is missing, an argument too long.

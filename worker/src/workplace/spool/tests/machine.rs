@@ -35,6 +35,7 @@ pub(super) enum Way {
 pub(super) struct Machine {
     pub(super) folder: tempfile::TempDir,
     shell: PathBuf,
+    tag: String,
     way: Way,
     settings: config::Spool,
     /// Whether the next link breaks at once.
@@ -72,7 +73,8 @@ impl Machine {
         let keep = std::time::Duration::from_secs(3600);
         let settings = config::Spool { max_output_bytes, keep };
         let (dead, cut) = (AtomicBool::new(false), Notify::new());
-        Arc::new(Self { folder, shell: link, way, settings, dead, cut })
+        let tag = format!("{:x}", fastrand::u64(..));
+        Arc::new(Self { folder, tag, shell: link, way, settings, dead, cut })
     }
 
     pub(super) fn spool(self: &Arc<Self>) -> Spool<Self> {
@@ -81,26 +83,62 @@ impl Machine {
 
     /// The record of a command.
     pub(super) fn record(&self, mark: &str) -> PathBuf {
-        self.spools_path().join(mark)
+        self.spools_path().join(self.mark(mark))
     }
 
     pub(super) fn spools_path(&self) -> PathBuf {
         self.folder.path().join("spools")
     }
 
+    /// A mark that no other machine has.
+    pub(super) fn mark(&self, name: &str) -> String {
+        format!("{name}-{}", self.tag)
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Processes that carry a mark.
+    pub(super) fn marked(&self, mark: &str) -> Vec<u32> {
+        let mark = format!("EVONIC_CALL={}", self.mark(mark));
+        let ours = format!("EVONIC_TEST_SHELL={}", self.shell.display());
+        with_environment(|lines| {
+            lines.contains(&mark.as_bytes()) && lines.contains(&ours.as_bytes())
+        })
+    }
+
+    /// Processes that come from this machine's shells.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let ours = format!("EVONIC_TEST_SHELL={}", self.shell.display());
+        with_environment(|lines| lines.contains(&ours.as_bytes()))
+    }
+
+    /// The marks of which there is a record, and whatever else lies there.
+    pub(super) fn records(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.spools_path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let names = names.iter().map(|name| name.replace(&format!("-{}", self.tag), ""));
+        names.collect()
+    }
+
+    /// Makes a record two hours old.
+    #[expect(clippy::disallowed_methods, reason = "a test's own files")]
+    pub(super) fn age(&self, mark: &str) {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+        for path in [self.record(mark).join("status"), self.record(mark)] {
+            std::fs::File::open(path).unwrap().set_modified(then).unwrap();
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the gate of this test's shells")]
     fn start(&self, script: &Script) -> (Child, Bytes) {
         let shell = self.shell.to_str().unwrap();
-        let ours = |text: &str| match self.shell.to_str() {
-            // The watcher's shell is the one under test, too; it is named in the script.
-            Some(_) => text.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\""),
-            None => text.to_owned(),
-        };
-        let script = Script { text: ours(&script.text), ..script.clone() };
+        // The watcher's shell, which the script names, is the one under test too.
+        let text = script.text.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\"");
+        let script = Script { text, ..script.clone() };
         let mut command = Command::new(shell);
         let input = match self.way {
             Way::Arguments => {
@@ -167,6 +205,47 @@ impl Shell for Machine {
     async fn folder(&self, folder: &str) -> Result<String, WorkplaceError> {
         Ok(self.folder.path().join(folder).to_str().unwrap().to_owned())
     }
+}
+
+/// Processes whose environment, as lines, is such.
+fn with_environment(such: impl Fn(&[&[u8]]) -> bool) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_str().and_then(|name| name.parse().ok())
+    });
+    pids.filter(|pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        such(&environment.split(|byte| *byte == 0).collect::<Vec<_>>())
+    })
+    .collect()
+}
+
+/// Kills a process that cannot defend itself.
+pub(super) fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Lets everybody execute a file.
+pub(super) fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What a script writes when a login shell hands it on.
+#[expect(clippy::disallowed_methods, reason = "the gate of this test's shells")]
+pub(super) fn login(shell: &str, script: &Script) -> Vec<u8> {
+    use std::io::Write;
+    let mut words = shell.split(' ');
+    let mut child = std::process::Command::new(words.next().unwrap())
+        .args(words)
+        .args(["-c", super::super::LOGIN_COMMAND])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&script.stream()).unwrap();
+    child.wait_with_output().unwrap().stdout
 }
 
 async fn hand_on(
