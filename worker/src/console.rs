@@ -8,7 +8,7 @@
 //! | `api` | the client of the worker's HTTP over its Unix socket |
 //! | `doctor` | what is checked in one go, on both sides |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `resources`, `workplaces`, `chat`, `told` | the worker's side |
+//! | `resources`, `workplaces`, `chat`, `cp`, `told` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
@@ -19,6 +19,7 @@ mod census;
 mod chat;
 mod command;
 mod configuration;
+mod cp;
 mod doctor;
 mod error;
 mod figures;
@@ -156,6 +157,7 @@ fn dispatch(
         Command::Workplace(command) => {
             return on_runtime(workplaces::workplace(command, &Api::of(&config), console));
         }
+        Command::Cp(options) => return on_runtime(cp::run(&options, &Api::of(&config), console)),
         Command::Sandbox(command) => {
             return on_runtime(workplaces::sandbox(command, &Api::of(&config), console));
         }

@@ -4,6 +4,7 @@
 //! `/api/v1`.
 
 mod agent;
+mod copy;
 mod event;
 mod id;
 mod item;
@@ -12,6 +13,7 @@ mod turn;
 mod workplace;
 
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
+pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Item, Outcome, ToolCall};

@@ -136,6 +136,7 @@ impl Server {
             ends: ends.clone(),
             changes: connections.clone(),
             deleted: watch::Sender::new(()),
+            copies: Default::default(),
         };
         let routes = routes(&Arc::new(site));
         let guard = Guard::new(&settings.allowed_hosts);

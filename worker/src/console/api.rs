@@ -135,6 +135,20 @@ impl Api {
         .await
     }
 
+    /// Asks for work with a body, once; the answer is a stream of what it says.
+    pub(super) async fn tell_about<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Answer, ConsoleError> {
+        let body = serde_json::to_vec(body).expect("bodies have string keys");
+        let request = request(Method::POST, path)
+            .header(header::ACCEPT, "text/event-stream")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body));
+        self.send(built(request)).await
+    }
+
     /// Posts without a body to what may be asked for twice.
     pub(super) async fn command(&self, path: &str, patience: Duration) -> Result<(), ConsoleError> {
         retry(patience, async || {

@@ -64,6 +64,14 @@ pub(super) enum Command {
     /// Make, list, show, check, change and remove workplaces: where agents' tools act
     #[command(subcommand)]
     Workplace(WorkplaceCommand),
+    /// Copy files and folders between workplaces
+    ///
+    /// Goes on by itself after broken connections and when the worker is replaced, and when the
+    /// same command is given again. What was copied is compared by its hash before it gets its
+    /// name; until then it is `.NAME.ID.part` beside it. Modes of files are kept; links are not
+    /// copied. Ctrl-C stops. Ends with 0 when everything is there, 1 when it failed and 3 when it
+    /// was stopped.
+    Cp(CopyOptions),
     /// Make the image that containers of agents are made from
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -157,6 +165,26 @@ pub(super) struct ChatOptions {
     /// What to say; `-`, or nothing when input is no terminal, reads standard input
     pub(super) message: Option<String>,
     /// Go on with this session instead of a new one
+    #[arg(long, value_name = "ID")]
+    pub(super) session: Option<String>,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Options of `cp`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CopyOptions {
+    /// What is copied; `local` is the service's own machine
+    #[arg(value_name = "WORKPLACE:PATH")]
+    pub(super) from: String,
+    /// Its new path, or the folder below which it goes
+    #[arg(value_name = "WORKPLACE:PATH")]
+    pub(super) to: String,
+    /// Copy a folder with everything below it
+    #[arg(long, short)]
+    pub(super) recursive: bool,
+    /// The session whose container or folder it is, where each session has its own
     #[arg(long, value_name = "ID")]
     pub(super) session: Option<String>,
     /// Print events as JSON, one a line
@@ -259,7 +287,7 @@ mod tests {
         let mut command = Arguments::command().term_width(100);
         command.build();
         insta::assert_snapshot!("help", command.render_long_help());
-        for name in ["chat", "status"] {
+        for name in ["chat", "cp", "status"] {
             let help = command.find_subcommand_mut(name).expect("it is there").render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);
         }

@@ -1,6 +1,7 @@
 //! Every route, by resource. A path that matches is answered; nothing is rejected.
 
 mod agents;
+mod copies;
 mod messages;
 mod sessions;
 mod system;
@@ -36,6 +37,8 @@ pub(super) struct Site {
     pub(super) changes: TaskTracker,
     /// A session may be gone: streams look whether it is theirs.
     pub(super) deleted: watch::Sender<()>,
+    /// Copies under way.
+    pub(super) copies: copies::Copies,
 }
 
 impl Site {
@@ -70,6 +73,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         .or(agents::routes(site))
         .unify()
         .or(workplaces::routes(site))
+        .unify()
+        .or(copies::routes(site))
         .unify()
         .or(warp::any().map(|| respond("", Err(Problem::not_found("there is nothing here")))))
         .unify()

@@ -6,6 +6,7 @@ mod agents;
 mod bodies;
 mod client;
 mod closing;
+mod copies;
 mod events;
 mod full;
 mod guard;

@@ -56,17 +56,21 @@ impl File<'_> {
 
     async fn stat(&self) -> Result<Stat, CopyError> {
         let Copying { from, .. } = self.copying;
-        retried(self.told, async || from.stat(self.from).await).await.map_err(at(self.from))
+        retried(self.told, || from.stat(self.from)).await.map_err(at(self.from))
     }
 
     /// The hash of a file that needs no copying: the target's size, mode and hash are its own.
     async fn is_there(&self, stat: &Stat) -> Result<Option<String>, CopyError> {
         let Copying { to, .. } = self.copying;
-        let there = retried(self.told, async || match to.stat(self.to).await {
-            Ok(there) => Ok(Some(there)),
-            Err(error) if error.class() == Class::Transient => Err(error),
-            // What is wrong with it is said when it is written.
-            Err(_) => Ok(None),
+        let there = retried(self.told, || {
+            Box::pin(async {
+                match to.stat(self.to).await {
+                    Ok(there) => Ok(Some(there)),
+                    Err(error) if error.class() == Class::Transient => Err(error),
+                    // What is wrong with it is said when it is written.
+                    Err(_) => Ok(None),
+                }
+            })
         });
         let same = |there: &Stat| {
             there.file_type == FileType::File
@@ -81,16 +85,15 @@ impl File<'_> {
     /// The hash that source and target have in common.
     async fn is_copied(&self, stat: &Stat) -> Result<Option<String>, CopyError> {
         let Copying { from, to, .. } = self.copying;
-        let (ours, theirs) = retried(self.told, async || {
-            try_join!(from.sha256(self.from), async {
-                match to.sha256(self.to).await {
-                    Err(error) if error.class() == Class::Permanent => Ok(String::new()),
-                    hash => hash,
-                }
-            })
-        })
-        .await
-        .map_err(at(self.from))?;
+        let theirs = || async {
+            match to.sha256(self.to).await {
+                Err(error) if error.class() == Class::Permanent => Ok(String::new()),
+                hash => hash,
+            }
+        };
+        let hashes =
+            retried(self.told, || Box::pin(async { try_join!(from.sha256(self.from), theirs()) }));
+        let (ours, theirs) = hashes.await.map_err(at(self.from))?;
         let now = self.stat().await?;
         Ok((ours == theirs && is_same(&now, stat)).then_some(ours))
     }
@@ -113,7 +116,10 @@ impl File<'_> {
         let hash = self.fill(&mut pump).await;
         *sent += pump.sent;
         let Some(hash) = hash? else {
-            retried(self.told, async || pump.start_over().await).await.map_err(at(self.to))?;
+            let mut retry = Retry::new(self.told);
+            while let Err(error) = pump.start_over().await {
+                retry.wait(error).await.map_err(at(self.to))?;
+            }
             return Ok(None);
         };
         let Some(target) = pump.target.take() else { return Ok(None) };

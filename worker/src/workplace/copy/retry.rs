@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{Progress, causes};
@@ -103,9 +104,9 @@ impl<'t> Retry<'t> {
 ///
 /// # Errors
 /// See [`Retry::wait`].
-pub(super) async fn retried<T>(
+pub(super) async fn retried<'a, T>(
     told: &Told,
-    mut attempt: impl AsyncFnMut() -> Result<T, WorkplaceError>,
+    mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, WorkplaceError>> + Send,
 ) -> Result<T, WorkplaceError> {
     let mut retry = Retry::new(told);
     loop {

@@ -19,7 +19,7 @@ const DEPTH: usize = 128;
 /// See [`Copying::run`].
 pub(super) async fn copy(copying: &Copying, told: &Told) -> Result<(), CopyError> {
     let from = copying.from_path.as_str();
-    let source = retried(told, async || copying.from.stat(from).await).await.map_err(at(from))?;
+    let source = retried(told, || copying.from.stat(from)).await.map_err(at(from))?;
     let tree = Tree { copying, told };
     let (target, there) = tree.target(&source).await?;
     match source.file_type {
@@ -68,10 +68,16 @@ impl Tree<'_> {
 
     async fn there(&self, path: &str) -> Result<Option<Stat>, CopyError> {
         use std::io::ErrorKind::NotFound;
-        let stat = retried(self.told, async || match self.copying.to.stat(path).await {
-            Ok(stat) => Ok(Some(stat)),
-            Err(WorkplaceError::Path { source, .. }) if source.kind() == NotFound => Ok(None),
-            Err(error) => Err(error),
+        let stat = retried(self.told, || {
+            Box::pin(async {
+                match self.copying.to.stat(path).await {
+                    Ok(stat) => Ok(Some(stat)),
+                    Err(WorkplaceError::Path { source, .. }) if source.kind() == NotFound => {
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
+            })
         });
         stat.await.map_err(at(path))
     }
@@ -163,7 +169,7 @@ impl Tree<'_> {
     }
 
     async fn make_folder(&self, path: &str) -> Result<(), CopyError> {
-        let made = retried(self.told, async || self.copying.to.make_folder(path).await);
+        let made = retried(self.told, || self.copying.to.make_folder(path));
         made.await.map_err(at(path))
     }
 
@@ -177,8 +183,7 @@ impl Tree<'_> {
         if depth == DEPTH {
             return too_much(format!("more than {DEPTH} folders in one another"));
         }
-        let listed =
-            retried(self.told, async || self.copying.from.list(&folder, 1, FOLDER_ENTRIES).await);
+        let listed = retried(self.told, || self.copying.from.list(&folder, 1, FOLDER_ENTRIES));
         let (mut entries, more) = listed.await.map_err(at(&folder))?;
         if more {
             return too_much(format!("more than {FOLDER_ENTRIES} entries"));
