@@ -11,6 +11,7 @@
 mod address;
 mod authenticate;
 mod breaker;
+mod check;
 mod config_file;
 mod connect;
 mod host_key;
@@ -26,7 +27,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{CheckStep, HostState, Parts, WorkplaceError};
+use self::target::Target;
+use super::{CheckStep, HostState, Parts, WorkplaceError, check::Steps};
 use crate::domain::{SessionId, SshSettings};
 
 pub(crate) use place::Ssh;
@@ -58,8 +60,15 @@ impl Hosts {
 
     /// See [`super::Workplaces::check`].
     pub(crate) async fn check(&self, settings: &SshSettings, steps: mpsc::Sender<CheckStep>) {
-        let _ = (settings, steps);
-        todo!("the SSH connections room")
+        let steps = Steps::new(steps);
+        let advice = "correct the settings, or the file and line that is named";
+        let resolved = async {
+            Target::resolve(settings, &self.parts)
+                .map(|target| (target.clone(), target.to_string()))
+        };
+        let Some(target) = steps.step("settings", Some(advice), resolved).await else { return };
+        let Parts { config, budget, .. } = &self.parts;
+        check::reach(&target, &config.ssh, budget, &steps).await;
     }
 
     /// Every host that was used.

@@ -18,6 +18,7 @@ pub(super) struct HostConfig {
     pub(super) user: Option<Said>,
     pub(super) port: Option<u16>,
     pub(super) identity_files: Vec<Said>,
+    pub(super) identity_agent: Option<Said>,
     pub(super) proxy_jump: Option<Said>,
     pub(super) known_hosts: Option<Vec<Said>>,
     pub(super) host_key_alias: Option<Said>,
@@ -157,6 +158,7 @@ impl Reading<'_> {
                     found.identity_files.push(said);
                 }
             }
+            "identityagent" => first(&mut found.identity_agent, one()?),
             "proxyjump" => first(&mut found.proxy_jump, one()?),
             "hostkeyalias" => first(&mut found.host_key_alias, one()?),
             "stricthostkeychecking" => first(&mut found.strict, one()?),

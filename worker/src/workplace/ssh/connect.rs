@@ -153,4 +153,4 @@ pub(super) fn millis(time: Duration) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

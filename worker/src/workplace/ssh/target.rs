@@ -26,6 +26,8 @@ pub(super) struct Target {
     /// In this order, none twice.
     pub(super) authenticate: Vec<SshAuth>,
     pub(super) identity_files: Vec<PathBuf>,
+    /// The agent's socket: `IdentityAgent`, else the service's `$SSH_AUTH_SOCK`.
+    pub(super) agent: Option<PathBuf>,
     pub(super) passphrase: Option<SecretSource>,
     pub(super) password: Option<SecretSource>,
     /// Read in this order; the first is written by [`HostKeys::AcceptNew`].
@@ -43,6 +45,7 @@ struct Surroundings<'a> {
     /// Here, and only here, is the service's own home right: for its own files.
     home: PathBuf,
     user: String,
+    agent: Option<PathBuf>,
     state_dir: &'a Path,
 }
 
@@ -70,6 +73,7 @@ impl Target {
         let around = Surroundings {
             home: home.or_else(std::env::home_dir).unwrap_or_else(|| PathBuf::from("/")),
             user: own.map_or_else(|| "root".to_owned(), |user| user.name),
+            agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
             state_dir: &parts.config.state_dir,
         };
         Self::complete(settings, &around)

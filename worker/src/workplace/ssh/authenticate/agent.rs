@@ -9,14 +9,13 @@ use std::{
 use super::{Attempt, Tried};
 use crate::workplace::{WorkplaceError, ssh::address::left};
 
-/// Tries the keys of the agent at `$SSH_AUTH_SOCK`, in its order. Its connection is the second
+/// Tries the agent's keys, in its order. Its connection is the second
 /// descriptor of the permit for that long.
 pub(super) fn try_agent(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
     let refused = |why: String| Ok(Tried::Refused(why));
-    let Some(path) = std::env::var_os("SSH_AUTH_SOCK") else {
+    let Some(path) = attempt.target.agent.as_deref() else {
         return refused("the service has no SSH_AUTH_SOCK".to_owned());
     };
-    let path = Path::new(&path);
     if let Err(error) = answers(path, attempt) {
         return refused(format!("the agent at {} does not answer: {error}", path.display()));
     }

@@ -15,20 +15,20 @@ mod jumps;
 mod ways;
 
 /// A budget and settings with little patience.
-pub(super) struct Bench {
-    pub(super) budget: Budget,
-    pub(super) settings: config::Ssh,
+pub(in super::super) struct Bench {
+    pub(in super::super) budget: Budget,
+    pub(in super::super) settings: config::Ssh,
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         let mut config = Config::resolve(None, &config::Environment::default()).unwrap().config;
         config.ssh.connect_timeout = Duration::from_secs(20);
         let budget = Budget::new(&config.budget, Page::private().unwrap(), 1 << 20);
         Self { budget, settings: config.ssh.clone() }
     }
 
-    pub(super) fn connect(&self, target: &Target) -> Result<Connection, WorkplaceError> {
+    pub(in super::super) fn connect(&self, target: &Target) -> Result<Connection, WorkplaceError> {
         let permits = (0..=target.jumps.len())
             .map(|_| self.budget.try_acquire(Kind::Ssh).expect("a permit"))
             .collect();
@@ -43,14 +43,14 @@ impl Bench {
     }
 
     /// Permits and descriptors that are in use.
-    pub(super) fn used(&self) -> (u32, u32) {
+    pub(in super::super) fn used(&self) -> (u32, u32) {
         let usage = self.budget.usage();
         let ssh = usage.iter().find(|usage| usage.kind == Kind::Ssh).unwrap();
         (ssh.permits, ssh.descriptors)
     }
 }
 
-pub(super) fn target(sshd: &Sshd, account: &Account) -> Target {
+pub(in super::super) fn target(sshd: &Sshd, account: &Account) -> Target {
     Target {
         name: format!("[127.0.0.1]:{}", sshd.port()),
         host: "127.0.0.1".into(),
@@ -58,6 +58,7 @@ pub(super) fn target(sshd: &Sshd, account: &Account) -> Target {
         user: account.name.clone(),
         authenticate: vec![SshAuth::Key],
         identity_files: vec![account.key.clone()],
+        agent: None,
         passphrase: None,
         password: None,
         known_hosts: vec![sshd.known_hosts()],

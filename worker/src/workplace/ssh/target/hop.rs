@@ -80,6 +80,7 @@ pub(super) fn target(
         user,
         authenticate: ways(settings),
         identity_files: settings.identity_files.clone(),
+        agent: around.agent.clone(),
         passphrase: settings.passphrase.clone(),
         password: settings.password.clone(),
         known_hosts: Vec::new(),
@@ -89,6 +90,11 @@ pub(super) fn target(
     };
     if target.identity_files.is_empty() {
         target.identity_files = identity_files(asked, &target, config, around)?;
+    }
+    if let Some(said) = config.identity_agent.as_ref().filter(|said| said.value != "SSH_AUTH_SOCK")
+    {
+        let is_named = said.value != "none";
+        target.agent = is_named.then(|| path(said, asked, &target, around)).transpose()?;
     }
     target.known_hosts = known_hosts_files(asked, &target, settings, config, around)?;
     Ok(target)

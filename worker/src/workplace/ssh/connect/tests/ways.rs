@@ -93,3 +93,56 @@ fn too_many_tries_are_a_refusal_and_not_a_broken_link() {
     assert_eq!(error.class(), Class::Permanent);
     assert!(told(&error).contains("MaxAuthTries"), "{}", told(&error));
 }
+
+/// PAM's questions, as most servers ask for a password.
+#[test]
+fn questions_are_answered_with_the_password() {
+    let sshd = Sshd::with("UsePAM yes\nAuthenticationMethods keyboard-interactive");
+    let account = sshd.account("/bin/sh", "home");
+    let bench = Bench::new();
+    let mut target = target(&sshd, &account);
+    target.authenticate = vec![SshAuth::KeyboardInteractive];
+    target.password = secret(&sshd, "password", &account.password);
+    let connection = bench.connect(&target);
+    drop(connection.unwrap_or_else(|error| panic!("{} {}", told(&error), sshd.log())));
+
+    target.password = secret(&sshd, "wrong", "marker-4711");
+    let error = bench.refused(&target);
+    assert_eq!(error.class(), Class::Permanent);
+    assert!(!told(&error).contains("marker"), "{}", told(&error));
+}
+
+#[test]
+fn an_agent_signs_and_one_that_is_stuck_does_not_hold_us_up() {
+    let sshd = Sshd::start();
+    let account = sshd.account("/bin/sh", "home");
+    let mut bench = Bench::new();
+    let mut target = target(&sshd, &account);
+    target.authenticate = vec![SshAuth::Agent];
+    let socket = sshd.folder().join("agent");
+    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let add = || {
+        let mut add = Command::new("ssh-add");
+        add.arg(&account.key).env("SSH_AUTH_SOCK", &socket).output().unwrap()
+    };
+    let mut last = add();
+    while !last.status.success() {
+        assert!(Instant::now() < deadline, "{last:?}");
+        last = add();
+    }
+    target.agent = Some(socket);
+    let connected = bench.connect(&target).map(drop);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    connected.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(bench.used(), (0, 0));
+
+    let stuck = sshd.folder().join("stuck");
+    let _listener = std::os::unix::net::UnixListener::bind(&stuck).unwrap();
+    target.agent = Some(stuck);
+    bench.settings.connect_timeout = Duration::from_secs(1);
+    let text = told(&bench.refused(&target));
+    assert!(text.contains("does not answer"), "{text}");
+    assert_eq!(bench.used(), (0, 0));
+}
