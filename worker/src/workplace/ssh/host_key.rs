@@ -176,6 +176,9 @@ fn failed(
         return WorkplaceError::Refused { host, operation: "algorithms", source };
     }
     let said = match banner {
+        Some(banner) if code == KEX_FAILURE && in_time => {
+            format!("{banner} closed the connection in the middle: cut, or no algorithm in common")
+        }
         Some(banner) => format!("{}, after {banner}", error.message()),
         None => format!("{}; it said nothing: not SSH, or too busy", error.message()),
     };
