@@ -182,8 +182,7 @@ fn write(before: &Connection, channel: &mut Channel, load: &mut Load, begun: &mu
         return true;
     }
     let written = channel.write(&load.bytes[load.from..load.to]);
-    *begun =
-        if matches!(written, Err(_)) && is_sending(before) { Begun::Write } else { Begun::Nothing };
+    *begun = if written.is_err() && is_sending(before) { Begun::Write } else { Begun::Nothing };
     match written {
         Ok(written) => {
             load.from += written;
@@ -199,8 +198,7 @@ fn read(before: &Connection, channel: &mut Channel, load: &mut Load, begun: &mut
         return true;
     }
     let read = channel.read(&mut load.bytes);
-    *begun =
-        if matches!(read, Err(_)) && is_sending(before) { Begun::Read } else { Begun::Nothing };
+    *begun = if read.is_err() && is_sending(before) { Begun::Read } else { Begun::Nothing };
     match read {
         Ok(read) => {
             (load.from, load.to, load.ended) = (0, read, read == 0 && channel.eof());

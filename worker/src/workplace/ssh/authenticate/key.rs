@@ -91,6 +91,8 @@ fn is_encrypted(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "OpenSSH's own tools, run by a test")]
+
     use std::process::Command;
 
     use super::*;

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "OpenSSH's own tools, run by a test")]
+
 use std::process::Command;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "OpenSSH's own tools, run by a test")]
+
 use std::{path::PathBuf, process::Command};
 
 use evonic_parts::{Account, Sshd};
