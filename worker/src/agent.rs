@@ -41,7 +41,7 @@ use self::{
     turn::Left,
     watch::Watcher,
 };
-use crate::{domain::TurnId, model::Models, store::Store, tools::Toolbox};
+use crate::{domain::TurnId, model::Models, store::Store, tools::Toolboxes};
 
 /// What turns are run with.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub struct Bench {
     /// The models.
     pub models: Models,
     /// The tools.
-    pub tools: Toolbox,
+    pub tools: Toolboxes,
     /// `[agents]`.
     pub settings: config::Agents,
 }
@@ -75,12 +75,11 @@ struct Shared {
     /// Generations that somebody called dead.
     gone: Mutex<BTreeSet<u64>>,
     gone_named: Notify,
-    /// Nothing is claimed any more, and no turn takes another step.
+    /// Nothing is claimed any more, no turn takes another step, and calls that somebody else can
+    /// go on with are handed over as they are.
     drain: CancellationToken,
     /// Patience is nearly over: what can be repeated is handed over as it is.
     let_go: CancellationToken,
-    /// Patience is over: what still runs is cut off.
-    abandoned: CancellationToken,
     /// No turn runs any more, and none will.
     drained: CancellationToken,
     handed_over: AtomicUsize,
@@ -151,9 +150,10 @@ impl Agents {
         self.shared.roster.len()
     }
 
-    /// Stops claiming, lets each running turn reach its next step boundary within `patience` and
-    /// hands it over; what is left then stays owned, for the successor to take over when this
-    /// process is dead. Returns how many were handed over and how many are left.
+    /// Stops claiming, and hands each running turn over: at once when it is in a command, which
+    /// runs on; else at its next step boundary, or shortly before `patience` is over when it can
+    /// be repeated. What is left stays owned, for the successor to take over when this process is
+    /// dead. Returns how many were handed over and how many are left.
     pub async fn drain(&self, patience: Duration) -> (usize, usize) {
         let deadline = Instant::now() + patience;
         let margin = HAND_OVER_TIME.min(patience / 2);
@@ -167,11 +167,6 @@ impl Agents {
         let left = self.running() + self.shared.kept.load(Ordering::Relaxed);
         (self.shared.handed_over.load(Ordering::Relaxed), left)
     }
-
-    /// Cuts off what a drain left running. The turns stay owned; their commands go on.
-    pub fn abandon(&self) {
-        self.shared.abandoned.cancel();
-    }
 }
 
 impl Shared {
@@ -184,7 +179,6 @@ impl Shared {
             gone_named: Notify::new(),
             drain: CancellationToken::new(),
             let_go: CancellationToken::new(),
-            abandoned: CancellationToken::new(),
             drained: CancellationToken::new(),
             handed_over: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),

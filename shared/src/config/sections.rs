@@ -174,6 +174,10 @@ section! {
         workers: u32 = is(8), within 1 to 1000;
         /// Model replies that a turn may take before it fails.
         max_steps: u32 = is(100), within 1 to 100000;
+        /// Workers in a row that may die in one call of a tool without a byte more of its output.
+        /// After so many the call is not tried again: its outcome is unknown, and `tools.on_lost`
+        /// says what follows, where `retry` is `report`.
+        max_takeovers: u32 = is(5), within 1 to 1000;
         /// Queued turns of one session, above which a message is refused with 429.
         max_queued: u32 = is(100), within 1 to 100000;
         /// How long model text and tool output are gathered before they are committed as one

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::Lease,
+    domain::{Lease, SessionId},
     store::{Reader, Store, StoreError, Writer},
 };
 
@@ -43,6 +43,11 @@ impl Desk {
     /// A desk for the owner of this lease.
     pub(super) const fn new(store: Store, lease: Lease, let_go: CancellationToken) -> Self {
         Self { store, lease, let_go }
+    }
+
+    /// The session of the turn.
+    pub(super) const fn session(&self) -> &SessionId {
+        &self.lease.session_id
     }
 
     /// Commits `write`, which may run several times and does the same each time.

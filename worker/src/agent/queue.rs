@@ -56,9 +56,9 @@ impl Claimer {
         }
     }
 
-    /// Claims until the worker drains, then waits for the last turn, or cuts it off.
+    /// Claims until the worker drains, then waits for the last turn.
     pub(super) async fn run(mut self) {
-        let (drain, abandoned) = (self.shared.drain.clone(), self.shared.abandoned.clone());
+        let drain = self.shared.drain.clone();
         loop {
             let draining = drain.is_cancelled();
             if draining && self.turns.is_empty() {
@@ -70,7 +70,6 @@ impl Claimer {
             }
             tokio::select! {
                 biased;
-                () = abandoned.cancelled() => return,
                 Some(ping) = self.pings.recv() => answer(ping),
                 Some(joined) = self.turns.join_next_with_id() => self.reap(joined),
                 () = drain.cancelled(), if !draining => {}

@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct Standing<'a> {
     /// Its transcript, after that of every earlier turn of its session.
     pub(super) transcript: &'a [Item],
-    /// A call that was started and has no result: its worker died.
+    /// A call that was started and has no result: its worker died, or handed it over.
     pub(super) interrupted: Option<&'a PendingCall>,
     /// What the interrupted call's tool does to the world, where the tool is known.
     pub(super) effect: Option<Effect>,
@@ -21,12 +21,17 @@ pub(super) struct Standing<'a> {
     pub(super) draining: bool,
     /// How often the model may reply.
     pub(super) max_steps: u32,
+    /// How many workers in a row may die in one call.
+    pub(super) max_takeovers: u32,
 }
 
 /// The next step of a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Answer this interrupted call: it may have changed something, and nobody knows.
+    /// Go on with this interrupted call: follow its command, or find out what it did.
+    Resume(PendingCall),
+    /// Answer this interrupted call without another try: it costs one worker after the other, or
+    /// its tool is gone.
     Settle(PendingCall),
     /// End the turn as cancelled.
     Cancel,
@@ -47,14 +52,20 @@ pub(super) enum Step {
 
 /// Decides the next step.
 ///
-/// An interrupted change is answered before anything else, so that what is left of it is killed
-/// however the turn goes on. A draining worker starts nothing, not even what is short.
+/// An interrupted change is seen to before a cancelled turn ends, so that what is left of it is
+/// killed. A draining worker starts nothing, not even what is short.
 pub(super) fn next_step(standing: &Standing<'_>) -> Step {
     let turn = own_part(standing.transcript);
-    match (standing.interrupted, standing.effect) {
-        // What an unknown tool does is unknown too.
-        (Some(pending), Some(Effect::Change) | None) => return Step::Settle(pending.clone()),
-        (Some(_), Some(Effect::Read)) | (None, _) => {}
+    if let Some(pending) = standing.interrupted {
+        let reads = standing.effect == Some(Effect::Read);
+        match standing.effect {
+            _ if standing.draining && !standing.cancelled => return Step::HandOver,
+            _ if standing.cancelled && reads => return Step::Cancel,
+            Some(_) if pending.takeovers < standing.max_takeovers => {
+                return Step::Resume(pending.clone());
+            }
+            _ => return Step::Settle(pending.clone()),
+        }
     }
     if standing.cancelled {
         return Step::Cancel;

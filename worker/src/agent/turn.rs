@@ -5,7 +5,8 @@
 //!    |
 //!    v
 //! boundary <------------------------------------------------------------+
-//!    |-- interrupted change -> killed, answered as unknown -------------+
+//!    |-- interrupted call ---> followed, or found out -> finish_call ---+
+//!    |                    \--> nobody can know -> told, or started again +
 //!    |-- cancel requested ---> every open call answered -> cancelled    |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
@@ -13,6 +14,7 @@
 //!    |                                       \-> reply without -> completed
 //!    |-- too many replies, or model or machinery broken -> failed
 //! anywhere: fenced, or let go of -> left as it stands in the database
+//! in a model call, or a call that somebody else can go on with: worker drains -> handed over
 //! ```
 //!
 //! What stands in the database is enough to go on from every arrow; nothing else is kept.
@@ -21,7 +23,7 @@ mod ask;
 mod call;
 mod words;
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +34,10 @@ use super::{
     step::{Standing, Step, next_step},
 };
 use crate::{
-    domain::{Agent, EventKind, Item, Lease, Outcome, ToolCall, TurnEnd, TurnError},
+    domain::{Agent, EventKind, Item, Lease, ToolCall, TurnEnd, TurnError},
     store::{Claimed, PendingCall, StoreError, Writer},
-    tools::{Effect, ToolSpec},
+    tools::{ToolResult, ToolSpec, Toolbox, User},
+    workplace::WorkplaceError,
 };
 
 /// How a turn left this worker.
@@ -42,7 +45,7 @@ use crate::{
 pub(super) enum Left {
     /// It ended.
     Ended,
-    /// It waits for the successor, at a step boundary.
+    /// It waits for the successor.
     HandedOver,
     /// It is another worker's.
     Fenced,
@@ -61,6 +64,9 @@ pub(super) struct Signals {
     pub(super) let_go: CancellationToken,
 }
 
+/// Between two attempts to end a turn for which the store is broken.
+const BROKEN_PAUSE: Duration = Duration::from_secs(15);
+
 /// Goes on with the turn, or leaves it.
 type Flow<T = ()> = ControlFlow<Left, T>;
 
@@ -71,7 +77,11 @@ pub(super) struct Run {
     desk: Desk,
     agent: Agent,
     specs: Vec<ToolSpec>,
+    /// The tools at the workplace where they were used last.
+    toolbox: Option<(String, Toolbox)>,
     interrupted: Option<PendingCall>,
+    /// The interrupted call, when it is to be started a second time.
+    again: Option<PendingCall>,
     /// Whether text was published that no step has completed, and why it is void by now.
     void_text: Option<String>,
     transcript: Vec<Item>,
@@ -86,7 +96,18 @@ impl Run {
         let specs = bench.tools.specs(agent.tools.as_deref());
         let void_text = partial_text.then(|| words::worker_stopped(predecessor));
         let transcript = Vec::new();
-        Self { bench, desk, agent, specs, interrupted, void_text, transcript, signals }
+        Self {
+            bench,
+            desk,
+            agent,
+            specs,
+            toolbox: None,
+            interrupted,
+            again: None,
+            void_text,
+            transcript,
+            signals,
+        }
     }
 
     /// Runs it until it leaves this worker.
@@ -120,17 +141,25 @@ impl Run {
 
     /// Takes one step, from boundary to boundary.
     async fn step(&mut self) -> Flow {
-        let max_steps = self.bench.settings.max_steps;
+        let settings = &self.bench.settings;
+        let (max_steps, max_takeovers) = (settings.max_steps, settings.max_takeovers);
         let interrupted = self.interrupted.as_ref();
         let step = next_step(&Standing {
             transcript: &self.transcript,
             interrupted,
-            effect: interrupted.and_then(|pending| self.effect(&pending.call.name)),
+            effect: interrupted
+                .and_then(|pending| self.spec(&pending.call.name))
+                .map(|spec| spec.effect),
             cancelled: self.signals.cancel.is_cancelled(),
             draining: self.signals.drain.is_cancelled(),
             max_steps,
+            max_takeovers,
         });
         match step {
+            Step::Resume(pending) => match self.again.take() {
+                Some(again) if !self.signals.cancel.is_cancelled() => self.start(again).await,
+                _ => self.resume(pending).await,
+            },
             Step::Settle(pending) => self.settle(pending).await,
             Step::Call(call) => self.call(call).await,
             Step::Ask => self.ask().await,
@@ -145,23 +174,9 @@ impl Run {
         }
     }
 
-    /// Answers a call whose worker died while it ran: what is left of it is killed, and the agent
-    /// is told precisely what is known.
-    async fn settle(&mut self, pending: PendingCall) -> Flow {
-        let killed = self.bench.tools.clear(&pending.mark).await;
-        tracing::info!(call_id = pending.call.id, killed, "interrupted call settled");
-        self.finish(pending.call, Outcome::Unknown, words::unknown_outcome(killed), Vec::new())
-            .await
-    }
-
     /// Commits a call's result, after the last of its output, and remembers it.
-    async fn finish(
-        &mut self,
-        call: ToolCall,
-        outcome: Outcome,
-        content: String,
-        last: Vec<EventKind>,
-    ) -> Flow {
+    async fn finish(&mut self, call: ToolCall, result: ToolResult, last: Shown) -> Flow {
+        let ToolResult { outcome, content } = result;
         let item = Item::ToolResult {
             call_id: call.id.clone(),
             name: call.name.clone(),
@@ -169,7 +184,7 @@ impl Run {
             content: content.clone(),
         };
         self.commit(move |writer, lease| {
-            append(writer, lease, &last)?;
+            last.write(writer, lease, &call.id)?;
             writer.finish_call(lease, &call, outcome, content.clone())
         })
         .await?;
@@ -178,7 +193,39 @@ impl Run {
         ControlFlow::Continue(())
     }
 
-    /// Hands the turn over: at a step boundary, or in a model call, which can be repeated.
+    /// Commits a call's result and with it the turn's end as failed.
+    async fn finish_failed(
+        &self,
+        call: ToolCall,
+        result: ToolResult,
+        last: Shown,
+        error: TurnError,
+    ) -> Flow {
+        tracing::warn!(code = error.code, reason = error.message, "turn failed");
+        let ToolResult { outcome, content } = result;
+        self.commit(move |writer, lease| {
+            last.write(writer, lease, &call.id)?;
+            writer.finish_call(lease, &call, outcome, content.clone())?;
+            writer.end_turn(lease, TurnEnd::Failed(error.clone()))
+        })
+        .await?;
+        ControlFlow::Break(Left::Ended)
+    }
+
+    /// The tools at a workplace, for this turn's agent and session.
+    async fn toolbox(&mut self, workplace: &str) -> Result<Toolbox, WorkplaceError> {
+        if let Some((_, toolbox)) = self.toolbox.as_ref().filter(|(there, _)| there == workplace) {
+            return Ok(toolbox.clone());
+        }
+        let session = self.desk.session().clone();
+        let user = User { session, others: self.agent.other_workplaces.clone() };
+        let toolbox = self.bench.tools.open(workplace, user).await?;
+        self.toolbox = Some((workplace.to_owned(), toolbox.clone()));
+        Ok(toolbox)
+    }
+
+    /// Hands the turn over: at a step boundary, in a model call, which can be repeated, or in a
+    /// call that somebody else can go on with.
     async fn hand_over(&self) -> Flow {
         self.commit(|writer, lease| writer.hand_over(lease)).await?;
         ControlFlow::Break(Left::HandedOver)
@@ -215,7 +262,8 @@ impl Run {
     }
 
     /// What becomes of the turn when a write is given up. A store that broke in the middle of it
-    /// may still take its end.
+    /// may take its end, now or later: until then the turn is this worker's, and nobody waits for
+    /// its replacement.
     async fn give_up(&self, gave_up: GaveUp) -> Left {
         let error = match gave_up {
             GaveUp::Fenced => return Left::Fenced,
@@ -224,16 +272,44 @@ impl Run {
         };
         tracing::error!(error, "store is broken for this turn");
         let end = TurnEnd::Failed(words::internal(error));
-        match self.try_end(end).await {
-            Ok(()) => Left::Ended,
-            Err(GaveUp::Fenced) => Left::Fenced,
-            Err(GaveUp::LetGo | GaveUp::Broken(_)) => Left::Kept,
+        loop {
+            match self.try_end(end.clone()).await {
+                Ok(()) => return Left::Ended,
+                Err(GaveUp::Fenced) => return Left::Fenced,
+                Err(GaveUp::LetGo) => return Left::Kept,
+                Err(GaveUp::Broken(_)) => {}
+            }
+            tokio::select! {
+                () = self.signals.let_go.cancelled() => return Left::Kept,
+                () = tokio::time::sleep(BROKEN_PAUSE) => {}
+            }
         }
     }
 
-    /// What a tool does to the world, whether or not this agent may call it now.
-    fn effect(&self, name: &str) -> Option<Effect> {
-        self.bench.tools.specs(None).iter().find(|spec| spec.name == name).map(|spec| spec.effect)
+    /// A tool, whether or not this agent may call it now.
+    fn spec(&self, name: &str) -> Option<ToolSpec> {
+        self.bench.tools.specs(Some(&[name.to_owned()])).pop()
+    }
+}
+
+/// Output of a call that was gathered, and how far it is shown with it.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    text: Option<String>,
+    seen: u64,
+}
+
+impl Shown {
+    fn write(
+        &self,
+        writer: &mut Writer<'_>,
+        lease: &Lease,
+        call_id: &str,
+    ) -> Result<(), StoreError> {
+        match &self.text {
+            Some(text) => writer.show_output(lease, call_id, text.clone(), self.seen),
+            None => Ok(()),
+        }
     }
 }
 

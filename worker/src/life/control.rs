@@ -29,6 +29,7 @@ use std::{
 use evonic_shared::{
     control::{FromWorker, ToWorker},
     exit::ExitCode,
+    reason::Reason,
 };
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -40,6 +41,7 @@ use tokio::sync::mpsc;
 use self::channel::Received;
 pub(super) use self::channel::{Bell, Channel};
 use super::{backstop::Backstop, heart::Pulse, time::Timetable};
+use crate::workplace::End;
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
 const PROOF_TIME: Duration = Duration::from_millis(250);
@@ -55,6 +57,9 @@ pub(super) enum Order {
         why: String,
         /// Until SIGKILL.
         grace: Duration,
+        /// Whether a successor goes on with what is there. Only the supervisor can say that none
+        /// does: a signal or its death may mean either, and what is kept can still go later.
+        end: End,
     },
     /// The worker of this generation is dead.
     PredecessorGone(u64),
@@ -194,7 +199,8 @@ impl Listener {
                 }
                 Some(signal) => {
                     let grace = self.control.grace;
-                    self.end(signal.as_str().to_owned(), grace, ExitCode::Backstop);
+                    let why = signal.as_str().to_owned();
+                    self.end(why, grace, End::Recycled, ExitCode::Backstop);
                 }
             }
         }
@@ -207,12 +213,15 @@ impl Listener {
                 Received::Nothing => return false,
                 Received::Lost => {
                     let grace = ORPHAN_GRACE.min(self.control.grace);
-                    self.end("supervisor lost".to_owned(), grace, ExitCode::Orphaned);
+                    let why = "supervisor lost".to_owned();
+                    self.end(why, grace, End::Recycled, ExitCode::Orphaned);
                     return true;
                 }
                 Received::Message(Ok(ToWorker::Drain { reason, grace_ms })) => {
                     let grace = Duration::from_millis(grace_ms);
-                    self.end(format!("drain ({reason})"), grace, ExitCode::Backstop);
+                    let end =
+                        if reason == Reason::Stop { End::Stopped } else { End::Recycled };
+                    self.end(format!("drain ({reason})"), grace, end, ExitCode::Backstop);
                 }
                 Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
                     self.order(Order::PredecessorGone(generation));
@@ -224,7 +233,7 @@ impl Listener {
         }
     }
 
-    fn end(&mut self, why: String, grace: Duration, code: ExitCode) {
+    fn end(&mut self, why: String, grace: Duration, end: End, code: ExitCode) {
         // Without a supervisor there is no SIGKILL to leave time for.
         let after = match code {
             ExitCode::Orphaned => grace,
@@ -232,7 +241,7 @@ impl Listener {
         };
         self.control.backstop.arm(Instant::now() + after, code);
         self.ending = true;
-        self.order(Order::End { why, grace });
+        self.order(Order::End { why, grace, end });
     }
 
     fn order(&self, order: Order) {

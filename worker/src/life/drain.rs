@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use evonic_shared::{control::FromWorker, exit::ExitCode};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use super::{
     control::{Channel, Order},
@@ -11,17 +14,25 @@ use super::{
     start::Worker,
     time::Timetable,
 };
-use crate::{agent::Agents, handles::Budget};
+use crate::{
+    agent::Agents,
+    handles::Budget,
+    workplace::{End, Workplaces},
+};
 
 /// What the runtime may take to end its tasks; blocking work that hangs does not keep it longer.
 const RUNTIME_END: Duration = Duration::from_millis(100);
+/// What is kept of a stopping service's patience for closing its workplaces; less of a short one.
+const STOP_TIME: Duration = Duration::from_secs(2);
+/// What closing workplaces may take even when patience is over.
+const CLOSE_TIME: Duration = Duration::from_millis(200);
 /// The shortest pause between two reports of a high descriptor.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Lives until ordered to end, and ends in order. The backstop was armed with the order.
     pub(super) fn live(mut self) -> ExitCode {
-        let (why, grace) = self.runtime.block_on(obey(
+        let (why, grace, mut end) = self.runtime.block_on(obey(
             &mut self.orders,
             &self.parts.agents,
             &self.channel,
@@ -34,11 +45,9 @@ impl Worker {
         drop(self.heart);
         let deadline = begun + Timetable::of(grace).patience;
         tracing::info!(reason = why, patience_ms = (deadline - begun).as_millis(), "draining");
-        let drained = drain(&self.parts, &mut self.orders, deadline);
+        let drained = drain(&self.parts, &mut self.orders, deadline, &mut end);
         let (cut, (handed_over, left)) = self.runtime.block_on(drained);
-        if left > 0 {
-            self.parts.agents.abandon();
-        }
+        self.runtime.block_on(close(&self.parts.workplaces, end, deadline));
         self.parts.store.clone().close();
         tracing::info!(
             handed_over,
@@ -53,46 +62,65 @@ impl Worker {
     }
 }
 
-/// Drains the server and the queue until then; until an earlier time when an order says so.
-/// Returns the connections that were cut, and the turns that were handed over and left.
+/// Drains the server and the queue until then; until an earlier time when an order says so, which
+/// may also say that no successor comes. Returns the connections that were cut, and the turns that
+/// were handed over and left.
 async fn drain(
     parts: &Parts,
     orders: &mut mpsc::Receiver<Order>,
     mut deadline: Instant,
+    end: &mut End,
 ) -> (usize, (usize, usize)) {
     loop {
         let patience = deadline.saturating_duration_since(Instant::now());
+        // What outlives a worker may take a while to be told that it must not.
+        let closing =
+            if *end == End::Stopped { STOP_TIME.min(patience / 4) } else { Duration::ZERO };
+        let patience = patience - closing;
         // Both go on where they were when they are called again.
         let both =
             async { tokio::join!(parts.server.drain(patience), parts.agents.drain(patience)) };
         tokio::select! {
             drained = both => return drained,
-            sooner = sooner(orders, deadline) => deadline = sooner,
+            (sooner, how) = sooner(orders, deadline, *end) => (deadline, *end) = (sooner, how),
         }
     }
 }
 
-/// Waits for an order that brings the deadline forward.
-async fn sooner(orders: &mut mpsc::Receiver<Order>, deadline: Instant) -> Instant {
+/// Closes connections to other machines, and stops what must not outlive the service.
+async fn close(workplaces: &Workplaces, end: End, deadline: Instant) {
+    let patience = deadline.saturating_duration_since(Instant::now()).max(CLOSE_TIME);
+    if timeout(patience, workplaces.close(end, patience)).await.is_err() {
+        tracing::warn!("workplaces are not closed in time");
+    }
+}
+
+/// Waits for an order that brings the deadline forward, or says that the service stops.
+async fn sooner(
+    orders: &mut mpsc::Receiver<Order>,
+    deadline: Instant,
+    end: End,
+) -> (Instant, End) {
     while let Some(order) = orders.recv().await {
-        if let Order::End { why, grace } = order {
-            let end = Instant::now() + Timetable::of(grace).patience;
-            if end < deadline {
+        if let Order::End { why, grace, end: how } = order {
+            let then = (Instant::now() + Timetable::of(grace).patience).min(deadline);
+            let stops = how == End::Stopped && end == End::Recycled;
+            if then < deadline || stops {
                 tracing::info!(reason = why, "less time is left to drain");
-                return end;
+                return (then, if stops { how } else { end });
             }
         }
     }
     std::future::pending().await
 }
 
-/// Obeys orders until one is to end: why, and how long until SIGKILL.
+/// Obeys orders until one is to end: why, how long until SIGKILL, and what comes after.
 async fn obey(
     orders: &mut mpsc::Receiver<Order>,
     agents: &Agents,
     channel: &Channel,
     budget: &Budget,
-) -> (String, Duration) {
+) -> (String, Duration, End) {
     let report = report_high_descriptors(channel, budget);
     tokio::pin!(report);
     loop {
@@ -102,9 +130,11 @@ async fn obey(
         };
         match order {
             Some(Order::PredecessorGone(generation)) => agents.predecessor_gone(generation),
-            Some(Order::End { why, grace }) => return (why, grace),
+            Some(Order::End { why, grace, end }) => return (why, grace, end),
             // Without its control thread a worker can be told nothing any more.
-            None => return ("control thread lost".to_owned(), Duration::from_secs(5)),
+            None => {
+                return ("control thread lost".to_owned(), Duration::from_secs(5), End::Recycled);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use evonic_shared::control::Part;
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::control::Bell;
-use crate::{agent::Agents, http::Server, store::Store};
+use crate::{agent::Agents, http::Server, store::Store, workplace::Workplaces};
 
 /// When each part last proved itself. Shared by cloning; readable from any thread.
 #[derive(Clone, Debug)]
@@ -109,6 +109,8 @@ pub(super) struct Parts {
     pub(super) store: Store,
     /// [`Part::Agents`].
     pub(super) agents: Agents,
+    /// Where tools act; other machines are no sign of this worker's life.
+    pub(super) workplaces: Workplaces,
 }
 
 impl Parts {

@@ -33,7 +33,7 @@ use crate::{
     http::{App, Listeners, Server},
     model::Models,
     store::{Store, StoreError},
-    tools::Toolbox,
+    tools::Toolboxes,
     workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces},
 };
 
@@ -162,7 +162,7 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
     let bench = Bench {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolbox::new(Arc::new(workplaces.local().clone()), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
         settings: config.agents.clone(),
     };
     let listeners =
@@ -176,12 +176,12 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
         models,
         budget: budget.clone(),
         config,
-        workplaces,
+        workplaces: workplaces.clone(),
         generation: number,
         started,
     };
     let server = Server::start(app, listeners).map_err(StartError::system("a listener"))?;
-    let parts = Parts { server: Arc::new(server), store, agents };
+    let parts = Parts { server: Arc::new(server), store, agents, workplaces };
     let heart = runtime.block_on(Heart::start(&parts, &pulse));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;

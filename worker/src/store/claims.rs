@@ -71,12 +71,19 @@ impl Reader<'_> {
     pub(super) fn pending_call(&self, turn: &TurnId) -> Result<Option<PendingCall>, StoreError> {
         self.first(
             "read calls",
-            "SELECT call_id, name, arguments, mark FROM calls
+            "SELECT call_id, name, arguments, mark, workplace, seen, takeovers, repeated FROM calls
              WHERE turn_id = ?1 AND outcome IS NULL ORDER BY step LIMIT 1",
             [turn.as_str()],
             |row| {
                 let call = ToolCall { id: row.get(0)?, name: row.get(1)?, arguments: row.get(2)? };
-                Ok(PendingCall { call, mark: row.get(3)? })
+                Ok(PendingCall {
+                    call,
+                    mark: row.get(3)?,
+                    workplace: row.get(4)?,
+                    seen: column::natural(row, 5)?,
+                    takeovers: row.get(6)?,
+                    repeated: row.get(7)?,
+                })
             },
         )
     }
@@ -135,12 +142,19 @@ impl Writer<'_> {
         }))
     }
 
-    /// Queues again every running turn of a generation whose lock is known to be free. Returns
-    /// how many.
+    /// Queues again every running turn of a generation whose lock is known to be free, and counts
+    /// it against the call that it was in. Returns how many turns there were.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn take_over(&mut self, dead: u64) -> Result<u32, StoreError> {
+        self.execute(
+            "take turns over",
+            "UPDATE calls SET takeovers = takeovers + 1
+             WHERE outcome IS NULL AND turn_id IN (
+                 SELECT id FROM turns WHERE state = 'running' AND owner = ?1)",
+            [column::integer(dead)],
+        )?;
         let taken = self.execute(
             "take turns over",
             "UPDATE turns SET state = 'queued', owner = NULL
@@ -150,7 +164,7 @@ impl Writer<'_> {
         Ok(u32::try_from(taken).unwrap_or(u32::MAX))
     }
 
-    /// Hands a turn over at a step boundary: queued again, `turn.handed_over`.
+    /// Hands a turn over as it stands: queued again, `turn.handed_over`.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].

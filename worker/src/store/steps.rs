@@ -9,7 +9,7 @@ use crate::{
         EventKind, Item, Lease, Message, MessageId, Outcome, Role, SessionId, ToolCall, TurnEnd,
         TurnId, TurnState, Usage,
     },
-    store::{StoreError, Writer, column},
+    store::{PendingCall, StoreError, Writer, column},
 };
 
 /// What the model is shown of a call that its turn's end left without a result.
@@ -67,24 +67,32 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &[completed])
     }
 
-    /// Commits that a call is about to run, with the mark of its processes: `tool.started`. One
-    /// that was interrupted and only reads is started again.
+    /// Commits that a call is about to run, with the mark of its command and its place:
+    /// `tool.started`. One that was interrupted is started again, under a mark of its own; how
+    /// often its worker died goes on being counted.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
-    pub fn start_call(
-        &mut self,
-        lease: &Lease,
-        call: &ToolCall,
-        mark: &str,
-    ) -> Result<(), StoreError> {
+    pub fn start_call(&mut self, lease: &Lease, start: &PendingCall) -> Result<(), StoreError> {
         self.check_lease(lease)?;
+        let PendingCall { call, mark, workplace, repeated, .. } = start;
         self.execute(
             "start call",
-            "INSERT INTO calls (turn_id, step, call_id, name, arguments, mark)
-             SELECT id, steps, ?2, ?3, ?4, ?5 FROM turns WHERE id = ?1
-             ON CONFLICT (turn_id, step, call_id) DO UPDATE SET mark = excluded.mark, outcome = NULL",
-            params![lease.turn_id.as_str(), call.id, call.name, call.arguments, mark],
+            "INSERT INTO calls (turn_id, step, call_id, name, arguments, mark, workplace, repeated)
+             SELECT id, steps, ?2, ?3, ?4, ?5, ?6, ?7 FROM turns WHERE id = ?1
+             ON CONFLICT (turn_id, step, call_id) DO UPDATE SET
+                 mark = excluded.mark, workplace = excluded.workplace, seen = 0,
+                 takeovers = CASE WHEN outcome IS NULL THEN takeovers ELSE 0 END,
+                 repeated = excluded.repeated, outcome = NULL",
+            params![
+                lease.turn_id.as_str(),
+                call.id,
+                call.name,
+                call.arguments,
+                mark,
+                workplace,
+                repeated
+            ],
         )?;
         let started = EventKind::ToolStarted {
             call_id: call.id.clone(),
@@ -92,6 +100,29 @@ impl Writer<'_> {
             arguments: call.arguments.clone(),
         };
         self.add_events(&lease.session_id, &lease.turn_id, &[started])
+    }
+
+    /// Appends output of the call that runs, and remembers up to which byte of it the events go:
+    /// whoever goes on with the call goes on from there.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn show_output(
+        &mut self,
+        lease: &Lease,
+        call_id: &str,
+        text: String,
+        seen: u64,
+    ) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        self.execute(
+            "show output",
+            "UPDATE calls SET seen = ?3, takeovers = 0
+             WHERE turn_id = ?1 AND call_id = ?2 AND outcome IS NULL AND seen <> ?3",
+            params![lease.turn_id.as_str(), call_id, column::integer(seen)],
+        )?;
+        let output = EventKind::ToolOutput { call_id: call_id.to_owned(), text };
+        self.add_events(&lease.session_id, &lease.turn_id, &[output])
     }
 
     /// Commits a call's result: its item, `tool.completed`.

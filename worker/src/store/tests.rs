@@ -265,6 +265,11 @@ fn call(id: &str) -> ToolCall {
     ToolCall { id: id.to_owned(), name: "bash".to_owned(), arguments: "{}".to_owned() }
 }
 
+/// A call that is about to run for the first time.
+fn pending(id: &str, mark: &str) -> PendingCall {
+    PendingCall::new(call(id), mark, "local")
+}
+
 fn completed(text: &str) -> TurnEnd {
     TurnEnd::Completed { text: text.to_owned() }
 }

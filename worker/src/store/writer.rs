@@ -49,8 +49,29 @@ pub struct Claimed {
 pub struct PendingCall {
     /// The call.
     pub call: ToolCall,
-    /// The mark that its processes carry in their environment (`EVONIC_CALL`).
+    /// Names its command for ever: the mark of its record, and of its processes (`EVONIC_CALL`).
     pub mark: String,
+    /// Where it was started: identifier of a workplace, or `local`.
+    pub workplace: String,
+    /// Bytes of its output that are in the event log; [`PendingCall::ALL`] once the log says that
+    /// no more of it is shown.
+    pub seen: u64,
+    /// Workers in a row that died while they had it, without a byte more of its output.
+    pub takeovers: u32,
+    /// Why it runs a second time, if it does.
+    pub repeated: Option<String>,
+}
+
+impl PendingCall {
+    /// Stands for all of an output: the largest integer of the database.
+    pub const ALL: u64 = i64::MAX.unsigned_abs();
+
+    /// A call that is about to run there, for the first time.
+    #[must_use]
+    pub fn new(call: ToolCall, mark: &str, workplace: &str) -> Self {
+        let (mark, workplace) = (mark.to_owned(), workplace.to_owned());
+        Self { call, mark, workplace, seen: 0, takeovers: 0, repeated: None }
+    }
 }
 
 impl<'a> Writer<'a> {

@@ -76,6 +76,16 @@ pub(super) struct SearchFiles {
     pub(super) glob: Option<String>,
 }
 
+/// Arguments of `copy`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Copy {
+    pub(super) from: String,
+    pub(super) to: String,
+    #[serde(default)]
+    pub(super) recursive: bool,
+}
+
 /// Reads a model's arguments. A null stands for an absent argument, an empty text for none at
 /// all: models write both.
 ///
@@ -93,7 +103,8 @@ pub(super) fn parse<T: DeserializeOwned>(schema: &Value, text: &str) -> Result<T
 }
 
 /// Checks arguments against the part of JSON Schema that the catalogue uses: `properties`,
-/// `required`, no others; `type` string with `minLength`, `type` integer with `minimum`.
+/// `required`, no others; `type` string with `minLength`, `type` integer with `minimum`, `type`
+/// boolean.
 fn check(schema: &Value, given: Map<String, Value>) -> Result<Map<String, Value>, String> {
     let empty = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&empty);
@@ -124,6 +135,9 @@ fn fitting(property: &Value, value: &Value) -> Result<Value, String> {
             .filter(|&number| number >= minimum)
             .map(Value::from)
             .ok_or_else(|| format!("a whole number from {minimum}"));
+    }
+    if property["type"] == "boolean" {
+        return value.as_bool().map(Value::from).ok_or_else(|| "true or false".to_owned());
     }
     match value.as_str() {
         None => Err("a text".to_owned()),

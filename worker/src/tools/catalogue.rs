@@ -3,7 +3,7 @@
 use evonic_shared::config;
 use serde_json::{Value, json};
 
-use super::Effect;
+use super::{Effect, Ending};
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +15,12 @@ pub(super) enum Tool {
     EditFile,
     ListFiles,
     SearchFiles,
+    Copy,
 }
 
 impl Tool {
     /// In the order in which a model is told of them.
-    pub(super) const ALL: [Tool; 7] = [
+    pub(super) const ALL: [Tool; 8] = [
         Tool::Bash,
         Tool::Python,
         Tool::ReadFile,
@@ -27,11 +28,12 @@ impl Tool {
         Tool::EditFile,
         Tool::ListFiles,
         Tool::SearchFiles,
+        Tool::Copy,
     ];
 
     /// Their names, in the same order.
-    pub(super) const NAMES: [&'static str; 7] = {
-        let mut names = [""; 7];
+    pub(super) const NAMES: [&'static str; 8] = {
+        let mut names = [""; 8];
         let mut at = 0;
         while at < names.len() {
             names[at] = Tool::ALL[at].name();
@@ -53,13 +55,42 @@ impl Tool {
             Tool::EditFile => "edit_file",
             Tool::ListFiles => "list_files",
             Tool::SearchFiles => "search_files",
+            Tool::Copy => "copy",
         }
     }
 
     pub(super) const fn effect(self) -> Effect {
         match self {
             Tool::ReadFile | Tool::ListFiles | Tool::SearchFiles => Effect::Read,
-            Tool::Bash | Tool::Python | Tool::WriteFile | Tool::EditFile => Effect::Change,
+            Tool::Bash | Tool::Python | Tool::WriteFile | Tool::EditFile | Tool::Copy => {
+                Effect::Change
+            }
+        }
+    }
+
+    pub(super) const fn ending(self) -> Ending {
+        match self {
+            Tool::Bash | Tool::Python => Ending::Own,
+            Tool::Copy => Ending::GoesOn,
+            Tool::ReadFile
+            | Tool::ListFiles
+            | Tool::SearchFiles
+            | Tool::WriteFile
+            | Tool::EditFile => Ending::WithWorker,
+        }
+    }
+
+    /// What the operator wants of a call whose outcome nobody can know.
+    pub(super) const fn on_lost(self, policy: &config::OnLost) -> config::Lost {
+        match self {
+            Tool::Bash => policy.bash,
+            Tool::Python => policy.python,
+            Tool::ReadFile => policy.read_file,
+            Tool::WriteFile => policy.write_file,
+            Tool::EditFile => policy.edit_file,
+            Tool::ListFiles => policy.list_files,
+            Tool::SearchFiles => policy.search_files,
+            Tool::Copy => policy.copy,
         }
     }
 
@@ -98,6 +129,11 @@ impl Tool {
             Tool::SearchFiles => {
                 "Finds the lines that match a regular expression, as PATH:LINE:TEXT. Honours \
                  .gitignore; passes over .git and binary files."
+            }
+            Tool::Copy => {
+                "Copies a file, or a folder with `recursive`, within the workplace or between it \
+                 and another one that this agent may use, and checks that the copy is the same. \
+                 An unfinished copy is gone on with by the same call again."
             }
         }
     }
@@ -175,6 +211,19 @@ impl Tool {
                     "path": path("The folder or file to search. Default: the whole workplace"),
                     "glob": text("Only files whose path matches: *.rs at any depth, src/** below \
                                   the folder that is searched, !*.md leaves out."),
+                }),
+            ),
+            Tool::Copy => object(
+                &["from", "to"],
+                json!({
+                    "from": text("A path in the workplace, or WORKPLACE:PATH in another one."),
+                    "to": text("Its new path, as `from`; below it when it is a folder that is \
+                                there."),
+                    "recursive": {
+                        "type": "boolean",
+                        "description": "Whether a folder is copied, with everything below it. \
+                                        Default: false.",
+                    },
                 }),
             ),
         }

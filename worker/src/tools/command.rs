@@ -3,27 +3,39 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner, ToolResult,
+    Answer, Inner, Loss, Piece, ToolResult,
+    answer::{sentence, why},
     arguments::{Bash, Python},
     figures,
     output::{Capped, Live},
 };
 use crate::{
     domain::Outcome,
-    workplace::{CommandSpec, Ended, Finished, WorkplaceError},
+    workplace::{Class, CommandSpec, Ended, Finished, WorkplaceError},
 };
 
-/// Pieces of output between the pipe and the reader.
+/// Pieces of output between the machine and the reader.
 const PIECES: usize = 4;
 
-/// Who called a command.
+/// A machine that is out of reach while a command runs there is tried for as long as the command
+/// may run, and this much longer.
+const MARGIN: Duration = Duration::from_secs(60);
+/// The first pause between two such attempts; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause between two such attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Who called a tool.
 pub(super) struct Caller<'c> {
+    /// Names the call's command.
     pub(super) mark: &'c str,
-    pub(super) output: mpsc::Sender<String>,
+    /// Of a call that is gone on with: bytes of its output that were shown.
+    pub(super) seen: Option<u64>,
+    pub(super) output: mpsc::Sender<Piece>,
     pub(super) cancel: &'c CancellationToken,
 }
 
@@ -36,20 +48,20 @@ struct Program {
 }
 
 impl Inner {
-    pub(super) async fn bash(&self, arguments: Bash, caller: Caller<'_>) -> ToolResult {
+    pub(super) async fn bash(&self, arguments: Bash, caller: Caller<'_>) -> Answer {
         let Bash { command, timeout_seconds, folder } = arguments;
         let argv = vec!["bash".to_owned(), "-c".to_owned(), command];
         self.command(Program { argv, stdin: String::new(), timeout_seconds, folder }, caller).await
     }
 
     /// The program comes by standard input: an argument has a limit of 128 KiB.
-    pub(super) async fn python(&self, arguments: Python, caller: Caller<'_>) -> ToolResult {
+    pub(super) async fn python(&self, arguments: Python, caller: Caller<'_>) -> Answer {
         let Python { code, timeout_seconds, folder } = arguments;
         let argv = ["python3", "-u", "-"].map(str::to_owned).to_vec();
         self.command(Program { argv, stdin: code, timeout_seconds, folder }, caller).await
     }
 
-    async fn command(&self, program: Program, caller: Caller<'_>) -> ToolResult {
+    async fn command(&self, program: Program, caller: Caller<'_>) -> Answer {
         let Program { argv, stdin, timeout_seconds, folder } = program;
         let most = self.settings.timeout;
         let timeout = timeout_seconds.map_or(most, |asked| Duration::from_secs(asked).min(most));
@@ -61,38 +73,134 @@ impl Inner {
             mark: caller.mark.to_owned(),
         };
         let max_bytes = self.settings.max_output_bytes as usize;
-        let live = Live::new(caller.output, caller.cancel, max_bytes);
-        let (sender, receiver) = mpsc::channel(PIECES);
-        let (finished, output) = tokio::join!(
-            self.workplace.run(spec, sender, caller.cancel),
-            gather(receiver, live, max_bytes),
-        );
-        match finished {
-            Ok(finished) => result(output.text(), finished, timeout),
-            Err(error) => not_started(error),
+        let live = Live::new(caller.output, caller.cancel, max_bytes, caller.seen.unwrap_or(0));
+        let mut told = Told { capped: Capped::new(max_bytes), live, at: 0 };
+        let finished = match caller.seen {
+            None => {
+                let (sender, receiver) = mpsc::channel(PIECES);
+                let run = self.workplace.run(spec, sender, caller.cancel);
+                match tokio::join!(run, told.take_in(receiver)).0 {
+                    Ok(finished) => finished,
+                    Err(error) => return not_started(error).into(),
+                }
+            }
+            Some(seen) => {
+                let shown = seen.min(max_bytes as u64);
+                match self.follow(caller.mark, shown, timeout, &mut told, caller.cancel).await {
+                    Ok(finished) => finished,
+                    Err(why) => {
+                        let output = told.end().await;
+                        return Answer::Lost(Loss { why, output, runs_on: true });
+                    }
+                }
+            }
+        };
+        answer(told.end().await, finished, timeout)
+    }
+
+    /// Follows a command that an earlier worker started, of whose output so many bytes were shown.
+    /// Its machine may be out of reach for as long as the command may run, and a little longer.
+    /// `Err` says why it cannot be followed.
+    async fn follow(
+        &self,
+        mark: &str,
+        shown: u64,
+        timeout: Duration,
+        told: &mut Told<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, String> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.attach(mark, shown, told, cancel).await {
+                Ok(finished) => return Ok(finished),
+                Err(error) => error,
+            };
+            let tried = begun.elapsed();
+            if error.class() == Class::Permanent {
+                return Err(format!("its machine refuses ({})", sentence(&error)));
+            }
+            if cancel.is_cancelled() || tried + pause > timeout + MARGIN {
+                let seconds = figures::of(tried.as_secs(), "second", "seconds");
+                let error = sentence(&error);
+                return Err(format!("its machine has been out of reach for {seconds} ({error})"));
+            }
+            tracing::warn!(
+                mark,
+                error = &error as &dyn std::error::Error,
+                retry_ms = pause.as_millis(),
+                "command out of reach; trying again"
+            );
+            // A cancel is tried at once: to follow is to kill then.
+            cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Reads what was shown before, for the result, and follows the command from there on.
+    async fn attach(
+        &self,
+        mark: &str,
+        shown: u64,
+        told: &mut Told<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        if told.at < shown {
+            match self.workplace.output(mark, 0, shown).await {
+                Ok(head) => told.capped.push(&head),
+                Err(error) if error.class() == Class::Transient => return Err(error),
+                // To follow it says the same, and what has become of it.
+                Err(_) => {}
+            }
+            told.at = shown;
+        }
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let attach = self.workplace.attach(mark, told.at, sender, cancel);
+        tokio::join!(attach, told.take_in(receiver)).0
     }
 }
 
-async fn gather(mut pieces: mpsc::Receiver<Bytes>, mut live: Live<'_>, max_bytes: usize) -> Capped {
-    let mut output = Capped::new(max_bytes);
-    while let Some(piece) = pieces.recv().await {
-        output.push(&piece);
-        live.push(&piece).await;
+/// A command's output on its two ways: into the result, and shown as it comes.
+struct Told<'c> {
+    capped: Capped,
+    live: Live<'c>,
+    /// How many bytes of it have come.
+    at: u64,
+}
+
+impl Told<'_> {
+    async fn take_in(&mut self, mut pieces: mpsc::Receiver<Bytes>) {
+        while let Some(piece) = pieces.recv().await {
+            self.at += piece.len() as u64;
+            self.capped.push(&piece);
+            self.live.push(&piece).await;
+        }
     }
-    live.end().await;
-    output
+
+    /// The output as the result keeps it.
+    async fn end(self) -> String {
+        self.live.end().await;
+        self.capped.text()
+    }
 }
 
 /// The output, and below it in brackets how the command ended unless it just ended well.
-fn result(output: String, finished: Finished, timeout: Duration) -> ToolResult {
+fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
     let Finished { ended, left_behind } = finished;
     let (outcome, end) = match &ended {
         Ended::Exited(0) => (Outcome::Ok, None),
         Ended::Exited(code) => (Outcome::Error, Some(format!("exit status {code}"))),
         Ended::Signalled(signal) => (Outcome::Error, Some(format!("killed by signal {signal}"))),
         Ended::NotStarted(why) => (Outcome::Error, Some(why.clone())),
-        Ended::TooMuchOutput | Ended::Unknown(_) => todo!("the tools room"),
+        Ended::TooMuchOutput => {
+            let end = "wrote more than a command may and was killed, with everything it had \
+                       started; send what is long to a file";
+            (Outcome::Error, Some(end.to_owned()))
+        }
+        Ended::Unknown(unknown) => {
+            let why = why(*unknown).to_owned();
+            return Answer::Lost(Loss { why, output, runs_on: false });
+        }
         Ended::TimedOut => {
             let seconds = figures::count(timeout.as_secs());
             let end = format!(
@@ -120,7 +228,7 @@ fn result(output: String, finished: Finished, timeout: Duration) -> ToolResult {
     }
     let notes: Vec<_> = notes.iter().map(|note| format!("[{note}]")).collect();
     content.push_str(&notes.join("\n"));
-    ToolResult { outcome, content }
+    ToolResult { outcome, content }.into()
 }
 
 fn not_started(error: WorkplaceError) -> ToolResult {

@@ -12,7 +12,7 @@ use super::{
 use crate::workplace::{Entry, FileType, Found, Lines};
 
 /// The largest file that is edited.
-const EDIT_BYTES: u64 = 8 * 1024 * 1024;
+pub(super) const EDIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The most entries of one listing.
 const ENTRIES: u32 = 1_000;

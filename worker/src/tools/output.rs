@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::figures;
+use super::{Piece, figures};
 
 /// The head and the tail of an output, in constant memory.
 #[derive(Debug)]
@@ -53,27 +53,6 @@ impl Capped {
     }
 }
 
-/// Bytes into text, wherever they were split on the way.
-#[derive(Debug, Default)]
-struct Decoder {
-    /// The beginning of a character whose end has not come yet: at most three bytes.
-    rest: Vec<u8>,
-}
-
-impl Decoder {
-    fn push(&mut self, piece: &[u8]) -> String {
-        self.rest.extend_from_slice(piece);
-        let whole = self.rest.len() - incomplete(&self.rest);
-        let text = String::from_utf8_lossy(&self.rest[..whole]).into_owned();
-        self.rest.drain(..whole);
-        text
-    }
-
-    fn end(self) -> String {
-        String::from_utf8_lossy(&self.rest).into_owned()
-    }
-}
-
 const fn is_continuation(byte: u8) -> bool {
     byte & 0b1100_0000 == 0b1000_0000
 }
@@ -94,60 +73,80 @@ pub(super) fn incomplete(bytes: &[u8]) -> usize {
     if present < needed { present } else { 0 }
 }
 
+/// What stands in the place of the rest.
+const NOTE: &str = "\n[... it goes on; the end is in the result ...]\n";
+
 /// What is shown of a running command: the beginning, then a note. Every piece becomes an event
 /// in the database, so that an endless output must not.
+///
+/// Bytes are shown as text, wherever they were split on the way: the beginning of a character
+/// waits for its end, and counts as shown only with it.
 pub(super) struct Live<'c> {
-    output: mpsc::Sender<String>,
+    output: mpsc::Sender<Piece>,
     cancel: &'c CancellationToken,
-    decoder: Decoder,
+    /// The beginning of a character whose end has not come yet: at most three bytes.
+    rest: Vec<u8>,
+    /// Bytes of the output that are shown by now.
+    shown: u64,
     /// Bytes that may still be shown; [`None`] once the note stands.
     left: Option<usize>,
 }
 
 impl<'c> Live<'c> {
+    /// Shows at most this many bytes; `seen` of them were shown before, of which nothing is shown
+    /// again.
     pub(super) fn new(
-        output: mpsc::Sender<String>,
+        output: mpsc::Sender<Piece>,
         cancel: &'c CancellationToken,
         max_bytes: usize,
+        seen: u64,
     ) -> Self {
-        Self { output, cancel, decoder: Decoder::default(), left: Some(max_bytes) }
+        let before = usize::try_from(seen).unwrap_or(usize::MAX);
+        let left = max_bytes.checked_sub(before);
+        Self { output, cancel, rest: Vec::new(), shown: seen, left }
     }
 
     /// Shows a piece. Waits for a slow reader unless the call is cancelled.
     pub(super) async fn push(&mut self, piece: &[u8]) {
         if self.left.is_some() {
-            let text = self.decoder.push(piece);
-            self.show(text).await;
+            self.rest.extend_from_slice(piece);
+            self.show(self.rest.len() - incomplete(&self.rest)).await;
         }
     }
 
     /// Shows what is left of a character that never ended.
     pub(super) async fn end(mut self) {
-        if self.left.is_some() {
-            let text = std::mem::take(&mut self.decoder).end();
-            self.show(text).await;
-        }
+        self.show(self.rest.len()).await;
     }
 
-    async fn show(&mut self, mut text: String) {
+    /// Shows so many bytes of those that wait.
+    async fn show(&mut self, bytes: usize) {
         let Some(left) = self.left else { return };
-        if text.len() > left {
-            let end = (0..=left).rev().find(|&at| text.is_char_boundary(at));
-            text.truncate(end.unwrap_or(0));
-            text.push_str("\n[... it goes on; the end is in the result ...]\n");
+        let piece = if bytes > left {
+            let head = &self.rest[..left];
+            let mut text = lossy(&head[..left - incomplete(head)]);
+            text.push_str(NOTE);
             self.left = None;
+            Piece { text, seen: Piece::ALL }
         } else {
-            self.left = Some(left - text.len());
-        }
-        if !text.is_empty() {
+            self.left = Some(left - bytes);
+            self.shown += bytes as u64;
+            Piece { text: lossy(&self.rest[..bytes]), seen: self.shown }
+        };
+        self.rest.drain(..bytes);
+        if !piece.text.is_empty() {
             // Nobody listens any more when there is no place; the result is gathered all the same.
             tokio::select! {
                 biased;
-                place = self.output.reserve() => drop(place.map(|place| place.send(text))),
+                place = self.output.reserve() => drop(place.map(|place| place.send(piece))),
                 () = self.cancel.cancelled() => {}
             }
         }
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

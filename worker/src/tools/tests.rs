@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Effect, ToolResult, Toolbox};
+use super::{Answer, Effect, Piece, ToolResult, Toolbox};
 use crate::{
     domain::{Outcome, ToolCall},
     workplace::fixture::{Fixture, eventually, lives},
@@ -42,17 +42,20 @@ impl Bench {
             arguments: arguments.as_str().map_or(arguments.to_string(), str::to_owned),
         };
         let mark = format!("test-{}", uuid::Uuid::now_v7().simple());
-        let (sender, mut receiver) = mpsc::channel::<String>(1);
+        let (sender, mut receiver) = mpsc::channel::<Piece>(1);
         let gather = async {
             let mut live = String::new();
             while let Some(piece) = receiver.recv().await {
-                live.push_str(&piece);
+                live.push_str(&piece.text);
             }
             live
         };
-        let result = tokio::join!(self.tools.run(&call, &mark, sender, cancel), gather);
+        let (answer, live) = tokio::join!(self.tools.run(&call, &mark, sender, cancel), gather);
         self.fixture.assert_given_back().await;
-        result
+        match answer {
+            Answer::Known(result) => (result, live),
+            Answer::Lost(loss) => panic!("nobody knows what became of it: {loss:?}"),
+        }
     }
 
     async fn call(&self, name: &str, arguments: Value) -> ToolResult {

@@ -26,7 +26,7 @@ fn result(id: usize) -> Item {
 }
 
 fn pending(id: usize) -> PendingCall {
-    PendingCall { call: call(id), mark: format!("m{id}") }
+    PendingCall::new(call(id), &format!("m{id}"), "local")
 }
 
 const fn standing(transcript: &[Item]) -> Standing<'_> {
@@ -37,6 +37,7 @@ const fn standing(transcript: &[Item]) -> Standing<'_> {
         cancelled: false,
         draining: false,
         max_steps: 100,
+        max_takeovers: 5,
     }
 }
 
@@ -78,15 +79,17 @@ fn a_reply_that_asks_for_nothing_is_the_answer() {
 }
 
 #[test]
-fn what_an_interrupted_call_does_decides() {
+fn an_interrupted_call_is_gone_on_with() {
     let transcript = [user(), reply([0])];
-    let pending = pending(0);
-    let after = |effect| {
-        next_step(&Standing { interrupted: Some(&pending), effect, ..standing(&transcript) })
+    let died = |takeovers| PendingCall { takeovers, ..pending(0) };
+    let after = |pending: &PendingCall, effect| {
+        next_step(&Standing { interrupted: Some(pending), effect, ..standing(&transcript) })
     };
-    assert_eq!(after(Some(Effect::Read)), Step::Call(call(0)));
-    assert_eq!(after(Some(Effect::Change)), Step::Settle(pending.clone()));
-    assert_eq!(after(None), Step::Settle(pending.clone()));
+    for effect in [Effect::Read, Effect::Change] {
+        assert_eq!(after(&died(4), Some(effect)), Step::Resume(died(4)));
+        assert_eq!(after(&died(5), Some(effect)), Step::Settle(died(5)));
+    }
+    assert_eq!(after(&died(0), None), Step::Settle(died(0)));
 }
 
 #[test]
@@ -176,7 +179,7 @@ proptest! {
         interrupted: bool,
     ) {
         let pending = unanswered(&transcript).first().filter(|_| interrupted).map(|call| {
-            PendingCall { call: call.clone(), mark: "m".to_owned() }
+            PendingCall::new(call.clone(), "m", "local")
         });
         let step = next_step(&Standing {
             interrupted: pending.as_ref(),
@@ -186,14 +189,22 @@ proptest! {
             ..standing(&transcript)
         });
         match (pending, effect) {
-            (Some(pending), Some(Effect::Change) | None) => {
-                prop_assert_eq!(step, Step::Settle(pending));
+            (Some(_), _) if draining && !cancelled => prop_assert_eq!(step, Step::HandOver),
+            (Some(pending), Some(Effect::Change)) => {
+                prop_assert_eq!(step, Step::Resume(pending));
+            }
+            (Some(pending), None) => prop_assert_eq!(step, Step::Settle(pending)),
+            (Some(pending), Some(Effect::Read)) if !cancelled => {
+                prop_assert_eq!(step, Step::Resume(pending));
             }
             _ if cancelled => prop_assert_eq!(step, Step::Cancel),
             _ if draining => {
                 prop_assert!(matches!(step, Step::HandOver | Step::Complete { .. }), "{:?}", step);
             }
-            _ => prop_assert!(!matches!(step, Step::Settle(_) | Step::Cancel | Step::HandOver)),
+            _ => prop_assert!(!matches!(
+                step,
+                Step::Settle(_) | Step::Resume(_) | Step::Cancel | Step::HandOver
+            )),
         }
     }
 }

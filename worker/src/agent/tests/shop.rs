@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,8 +21,8 @@ use crate::{
     handles::{Budget, Page},
     model::Models,
     store::{Claimed, Store, StoreError, Writer},
-    tools::Toolbox,
-    workplace::Local,
+    tools::Toolboxes,
+    workplace::{Parts, Workplaces},
 };
 
 /// The state that workers share.
@@ -66,11 +67,20 @@ impl Shop {
     /// A worker of this generation.
     pub(super) fn worker(&self, generation: u64, predecessor: Option<u64>) -> Worker {
         let runtime = runtime();
-        let local = Local::new(&self.config, self.budget.clone()).unwrap();
+        let parts = Parts {
+            config: Arc::new(self.config.clone()),
+            budget: self.budget.clone(),
+            store: self.store.clone(),
+            instance: "0".repeat(32),
+        };
+        let workplaces = {
+            let _inside = runtime.enter();
+            Workplaces::start(parts).unwrap()
+        };
         let bench = Bench {
             store: self.store.clone(),
             models: Models::new(&self.config.models, &self.budget),
-            tools: Toolbox::new(std::sync::Arc::new(local), &self.config.tools),
+            tools: Toolboxes::new(workplaces, self.store.clone(), &self.config.tools),
             settings: self.config.agents.clone(),
         };
         let generation = Generation::lock(&self.locks(), generation).unwrap();

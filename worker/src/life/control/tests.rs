@@ -127,9 +127,9 @@ fn every_order_comes_in_turn() {
     supervisor.say(&ToWorker::PredecessorGone { generation: 5 });
     assert_eq!(supervisor.order(), Order::PredecessorGone(4));
     let (why, grace) = ("drain (fd_threshold)".to_owned(), Duration::from_secs(3600));
-    assert_eq!(supervisor.order(), Order::End { why, grace });
+    assert_eq!(supervisor.order(), Order::End { why, grace, end: End::Recycled });
     let (why, grace) = ("drain (stop)".to_owned(), Duration::from_secs(3500));
-    assert_eq!(supervisor.order(), Order::End { why, grace });
+    assert_eq!(supervisor.order(), Order::End { why, grace, end: End::Stopped });
     assert_eq!(supervisor.order(), Order::PredecessorGone(5));
     supervisor.thread.end();
 }
@@ -154,7 +154,7 @@ fn orphan() {
     .unwrap();
     drop(std::mem::replace(&mut supervisor.socket, unused));
     let (why, grace) = ("supervisor lost".to_owned(), Duration::from_millis(100));
-    assert_eq!(supervisor.order(), Order::End { why, grace });
+    assert_eq!(supervisor.order(), Order::End { why, grace, end: End::Recycled });
     supervisor.thread.thread.join().unwrap();
 }
 

@@ -141,7 +141,7 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             }
             let step = move |writer: &mut Writer<'_>, lease: &Lease| {
                 writer.record_reply(lease, String::new(), vec![call("c")], Usage::default())?;
-                writer.start_call(lease, &call("c"), "mark")?;
+                writer.start_call(lease, &pending("c", "mark"))?;
                 if finished {
                     writer.finish_call(lease, &call("c"), Outcome::Ok, String::new())?;
                 }

@@ -60,7 +60,8 @@ const WRITES: [(&str, Write); 6] = [
     ("record_reply", |writer, lease| {
         writer.record_reply(lease, "x".to_owned(), Vec::new(), Usage::default())
     }),
-    ("start_call", |writer, lease| writer.start_call(lease, &call("x"), "mark")),
+    ("start_call", |writer, lease| writer.start_call(lease, &pending("x", "mark"))),
+    ("show_output", |writer, lease| writer.show_output(lease, "x", String::new(), 1)),
     ("finish_call", |writer, lease| {
         writer.finish_call(lease, &call("x"), Outcome::Ok, "x".to_owned())
     }),
@@ -172,9 +173,9 @@ fn turns_of_the_dead_are_taken_over_and_no_others() {
             vec![call("c1"), call("c2")],
             Usage::default(),
         )?;
-        writer.start_call(&started, &call("c1"), "mark-1")?;
+        writer.start_call(&started, &pending("c1", "mark-1"))?;
         writer.finish_call(&started, &call("c1"), Outcome::Ok, "fine".to_owned())?;
-        writer.start_call(&started, &call("c2"), "mark-2")
+        writer.start_call(&started, &pending("c2", "mark-2"))
     });
     let partial = dead[1].lease.clone();
     house.write(move |writer| writer.append(&partial, vec![delta("half a sen")]));
@@ -186,7 +187,7 @@ fn turns_of_the_dead_are_taken_over_and_no_others() {
 
     let first = house.claim(2).unwrap();
     assert_eq!((&first.turn.id, first.predecessor), (&dead[0].turn.id, Some(1)));
-    let pending = PendingCall { call: call("c2"), mark: "mark-2".to_owned() };
+    let pending = pending("c2", "mark-2");
     assert_eq!((first.interrupted, first.partial_text), (Some(pending), false));
     let second = house.claim(2).unwrap();
     assert_eq!((&second.turn.id, second.predecessor), (&dead[1].turn.id, Some(1)));
@@ -265,7 +266,7 @@ fn a_cancel_of_an_interrupted_turn_waits_for_its_next_owner() {
     let own = lease.clone();
     house.write(move |writer| {
         writer.record_reply(&own, String::new(), vec![call("c")], Usage::default())?;
-        writer.start_call(&own, &call("c"), "mark")
+        writer.start_call(&own, &pending("c", "mark"))
     });
     house.write(|writer| writer.take_over(1));
     let id = lease.turn_id.clone();
@@ -282,12 +283,43 @@ fn an_interrupted_call_can_be_started_again() {
     let lease = house.running(1).lease;
     house.write(move |writer| {
         writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
-        writer.start_call(&lease, &call("c"), "old")
+        writer.start_call(&lease, &pending("c", "old"))
     });
     house.write(|writer| writer.take_over(1));
     let lease = house.claim(2).unwrap().lease;
-    house.write(move |writer| writer.start_call(&lease, &call("c"), "new"));
+    house.write(move |writer| writer.start_call(&lease, &pending("c", "new")));
     house.write(|writer| writer.take_over(2));
-    let pending = PendingCall { call: call("c"), mark: "new".to_owned() };
+    let pending = PendingCall { takeovers: 2, ..pending("c", "new") };
     assert_eq!(house.claim(3).unwrap().interrupted, Some(pending));
+}
+
+/// Deaths are counted as long as nothing comes of the call; a hand-over is none.
+#[test]
+fn a_successor_knows_how_far_an_interrupted_call_was() {
+    let house = House::new();
+    let lease = house.running(1).lease;
+    let start = PendingCall { repeated: Some("why".to_owned()), ..pending("c", "m") };
+    let begun = start.clone();
+    house.write(move |writer| {
+        writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
+        writer.start_call(&lease, &begun)?;
+        writer.show_output(&lease, "c", "héllo".to_owned(), 6)
+    });
+    let taken_over = |by: u64, seen: u64, takeovers: u32| {
+        let claimed = house.claim(by).unwrap();
+        let expected = PendingCall { seen, takeovers, ..start.clone() };
+        assert_eq!(claimed.interrupted, Some(expected));
+        claimed.lease
+    };
+    house.write(|writer| writer.take_over(1));
+    let second = taken_over(2, 6, 1);
+    house.write(move |writer| writer.hand_over(&second));
+    let third = taken_over(3, 6, 1);
+    house.write(|writer| writer.take_over(3));
+    let fourth = taken_over(4, 6, 2);
+    drop(third);
+    let all = PendingCall::ALL;
+    house.write(move |writer| writer.show_output(&fourth, "c", "and on".to_owned(), all));
+    house.write(|writer| writer.take_over(4));
+    taken_over(5, all, 1);
 }

@@ -79,29 +79,55 @@ proptest! {
     }
 }
 
-/// What is shown of these pieces.
-async fn shown(pieces: &[&[u8]], max: usize) -> String {
+/// What is shown of these pieces after so many bytes, and how far that is.
+async fn shown(pieces: &[&[u8]], max: usize, seen: u64) -> (String, u64) {
     let (sender, mut receiver) = mpsc::channel(99);
     let cancel = CancellationToken::new();
-    let mut live = Live::new(sender, &cancel, max);
+    let mut live = Live::new(sender, &cancel, max, seen);
     for piece in pieces {
         live.push(piece).await;
     }
     live.end().await;
-    let mut text = String::new();
+    let (mut text, mut seen) = (String::new(), seen);
     while let Some(piece) = receiver.recv().await {
-        text.push_str(&piece);
+        text.push_str(&piece.text);
+        seen = piece.seen;
     }
-    text
+    (text, seen)
 }
 
 #[tokio::test]
 async fn live_output_is_shown_up_to_its_limit() {
-    const NOTE: &str = "\n[... it goes on; the end is in the result ...]\n";
-    assert_eq!(shown(&[b"abc", b"de\xc3"], 8).await, "abcde\u{fffd}");
-    assert_eq!(shown(&[b"\xc3", b"\xa9"], 2).await, "é");
-    assert_eq!(shown(&[b"abc", b"de", b"f"], 5).await, format!("abcde{NOTE}"));
-    assert_eq!(shown(&["aéé".as_bytes(), b"never"], 4).await, format!("aé{NOTE}"));
+    let noted = |text: &str| (format!("{text}{NOTE}"), Piece::ALL);
+    assert_eq!(shown(&[b"abc", b"de\xc3"], 8, 0).await, ("abcde\u{fffd}".to_owned(), 6));
+    assert_eq!(shown(&[b"\xc3", b"\xa9"], 2, 0).await, ("é".to_owned(), 2));
+    assert_eq!(shown(&[b"abc", b"de", b"f"], 5, 0).await, noted("abcde"));
+    assert_eq!(shown(&["aéé".as_bytes(), b"never"], 4, 0).await, noted("aé"));
+}
+
+/// Wherever it is cut: what was shown goes on at the next byte, and the note comes once.
+#[tokio::test]
+async fn live_output_goes_on_where_it_was() {
+    let output = "aé\u{1f600}b\u{20ac}c".as_bytes();
+    for max in 1..=output.len() {
+        let whole = shown(&[output], max, 0).await;
+        for cut in 0..=output.len() {
+            let (sender, mut receiver) = mpsc::channel(99);
+            let cancel = CancellationToken::new();
+            let mut live = Live::new(sender, &cancel, max, 0);
+            live.push(&output[..cut]).await;
+            // The worker dies here: what waits for the end of a character is lost with it.
+            drop(live);
+            let (mut text, mut seen) = (String::new(), 0);
+            while let Some(piece) = receiver.recv().await {
+                text.push_str(&piece.text);
+                seen = piece.seen;
+            }
+            let from = usize::try_from(seen).unwrap().min(output.len());
+            let (rest, end) = shown(&[&output[from..]], max, seen).await;
+            assert_eq!((text + &rest, end), whole, "cut at {cut}, at most {max}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -109,7 +135,7 @@ async fn a_cancelled_call_does_not_wait_for_its_reader() {
     let (sender, _unread) = mpsc::channel(1);
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let mut live = Live::new(sender, &cancel, 99);
+    let mut live = Live::new(sender, &cancel, 99, 0);
     for _ in 0..3 {
         live.push(b"x").await;
     }
