@@ -219,8 +219,7 @@ impl Listener {
                 }
                 Received::Message(Ok(ToWorker::Drain { reason, grace_ms })) => {
                     let grace = Duration::from_millis(grace_ms);
-                    let end =
-                        if reason == Reason::Stop { End::Stopped } else { End::Recycled };
+                    let end = if reason == Reason::Stop { End::Stopped } else { End::Recycled };
                     self.end(format!("drain ({reason})"), grace, end, ExitCode::Backstop);
                 }
                 Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {

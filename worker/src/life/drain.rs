@@ -96,11 +96,7 @@ async fn close(workplaces: &Workplaces, end: End, deadline: Instant) {
 }
 
 /// Waits for an order that brings the deadline forward, or says that the service stops.
-async fn sooner(
-    orders: &mut mpsc::Receiver<Order>,
-    deadline: Instant,
-    end: End,
-) -> (Instant, End) {
+async fn sooner(orders: &mut mpsc::Receiver<Order>, deadline: Instant, end: End) -> (Instant, End) {
     while let Some(order) = orders.recv().await {
         if let Order::End { why, grace, end: how } = order {
             let then = (Instant::now() + Timetable::of(grace).patience).min(deadline);

@@ -169,6 +169,15 @@ impl Shop {
         self.events(session).into_iter().map(|event| event.name).collect()
     }
 
+    /// Everything that a session's calls showed while they ran.
+    pub(super) fn shown(&self, session: &SessionId) -> String {
+        let text = |event: Event| {
+            let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+            (event.name == "tool.output").then(|| data["text"].as_str().unwrap().to_owned())
+        };
+        self.events(session).into_iter().filter_map(text).collect()
+    }
+
     /// Waits until the turn has ended.
     pub(super) fn ended(&self, turn: &TurnId) -> Turn {
         self.until("the turn's end", || self.turn(turn), |turn| turn.state.is_ended())

@@ -67,29 +67,31 @@ fn a_cancel_just_after_the_claim_is_seen() {
     assert!(!shop.workplace("touched").exists());
 }
 
+/// A drain does not wait for a command: the next worker goes on with it.
 #[test]
-fn draining_hands_over_at_the_next_boundary() {
+fn draining_hands_a_running_command_over() {
     let shop = Shop::open();
     let first = shop.worker(1, None);
     let (session, turn) = shop.runbook(
-        "$ echo ran >> runs; touch started; until [ -e go ]; do sleep 0.01; done\n$ echo ran >> next\n",
+        "$ echo ran >> runs; echo early; touch started; until [ -e go ]; do sleep 0.01; done; \
+         echo late\n$ echo ran >> next\n",
     );
     first.agents.wake();
     shop.until("start", || shop.workplace("started").exists(), |&exists| exists);
-    let counts = std::thread::scope(|scope| {
-        let draining = scope.spawn(|| first.drain(Duration::from_secs(20)));
-        shop.pause(Duration::from_millis(50));
-        assert!(!draining.is_finished(), "it did not wait for the command");
-        std::fs::write(shop.workplace("go"), "").unwrap();
-        draining.join().unwrap()
-    });
-    assert_eq!(counts, (1, 0));
-    assert_eq!(shop.turn(&turn).state, TurnState::Queued);
+    let begun = Instant::now();
+    assert_eq!(first.drain(Duration::from_secs(20)), (1, 0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+    let handed_over = shop.turn(&turn);
+    assert_eq!((handed_over.state, handed_over.owner), (TurnState::Queued, None));
     assert_eq!(shop.lines("next"), [""; 0], "a draining worker started a step");
 
     let _second = shop.worker(2, Some(1));
+    shop.said(&session, "turn.resumed");
+    std::fs::write(shop.workplace("go"), "").unwrap();
     assert_eq!(shop.ended(&turn).state, TurnState::Completed);
     assert_eq!((shop.lines("runs").len(), shop.lines("next").len()), (1, 1));
+    assert_eq!(shop.results(&turn)[0], ("ok", "early\nlate\n".to_owned()));
+    assert_eq!(shop.shown(&session), "early\nlate\n");
     let names = shop.event_names(&session);
     assert!(names.windows(2).any(|pair| pair == ["turn.handed_over", "turn.resumed"]), "{names:?}");
 }
@@ -131,37 +133,35 @@ fn a_model_call_is_let_go_when_patience_ends() {
     cancelled_within_a_second(&shop, &second, &turn);
 }
 
+/// While a command belongs to nobody, a client cancels: who claims it kills it.
 #[test]
-fn a_running_command_is_left_to_the_successor_and_not_run_again() {
+fn a_cancel_of_a_command_that_was_handed_over_kills_it() {
     let shop = Shop::open();
     let first = shop.worker(1, None);
     let (_, turn) = endless_command(&shop);
     first.agents.wake();
     let (own, child) = (shop.pid("own"), shop.pid("child"));
-    assert_eq!(first.drain(Duration::from_millis(200)), (0, 1));
-    assert_eq!(shop.turn(&turn).owner, Some(1));
-    first.agents.abandon();
+    assert_eq!(first.drain(Duration::from_secs(20)), (1, 0));
+    drop(first);
+    ask_to_cancel(&shop, &turn);
+    assert_eq!(shop.turn(&turn).state, TurnState::Queued, "nobody has killed it");
+    let _second = shop.worker(2, Some(1));
+    assert_eq!(shop.ended(&turn).state, TurnState::Cancelled);
     shop.dead(own);
     shop.dead(child);
-    assert_eq!(shop.turn(&turn).owner, Some(1), "it is taken over when this worker is dead");
-
-    let _second = shop.worker(2, Some(1));
-    drop(first);
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    assert_eq!(shop.lines("runs"), ["ran"]);
-    let (outcome, content) = &shop.results(&turn)[0];
-    assert_eq!(*outcome, "unknown");
-    assert!(content.contains("No process of it was running any more"), "{content}");
+    assert_eq!(shop.results(&turn)[0].0, "cancelled");
 }
 
 /// While a worker drains, a client of its successor cancels: only the database tells.
 #[test]
 fn a_cancel_through_the_successor_is_noticed() {
-    let shop = Shop::open();
+    let endless = Endless::start();
+    let shop = Shop::with(|config| endless.configure(config));
     let first = shop.worker(1, None);
-    let (_, turn) = endless_command(&shop);
+    let session = shop.session("endless", None);
+    let turn = shop.post(&session, "think");
     first.agents.wake();
-    let own = shop.pid("own");
+    shop.said(&session, "text.delta");
     std::thread::scope(|scope| {
         let draining = scope.spawn(|| first.drain(Duration::from_secs(20)));
         let begun = Instant::now();
@@ -170,7 +170,6 @@ fn a_cancel_through_the_successor_is_noticed() {
         assert!(begun.elapsed() < Duration::from_secs(1), "took {:?}", begun.elapsed());
         assert_eq!(draining.join().unwrap(), (0, 0));
     });
-    shop.dead(own);
 }
 
 /// Sets the flag as another process does: on a connection of its own.

@@ -93,9 +93,7 @@ impl Run {
             Ok(_) if self.spec(name).is_none() => {
                 Loss { why: format!("there is no tool {name} any more"), ..Loss::default() }
             }
-            Ok(killed) => {
-                Loss { why: words::deadly(pending.takeovers, killed), ..Loss::default() }
-            }
+            Ok(killed) => Loss { why: words::deadly(pending.takeovers, killed), ..Loss::default() },
             Err(error) => Loss { why: error, runs_on: true, ..Loss::default() },
         };
         self.lost(pending, loss, Shown::default()).await
@@ -271,12 +269,8 @@ impl Run {
             && pending.takeovers < self.bench.settings.max_takeovers
             && (harmless || pending.repeated.is_none());
         if policy == Lost::Retry && may {
-            let again = PendingCall {
-                mark: mark(),
-                seen: 0,
-                repeated: Some(loss.why),
-                ..pending.clone()
-            };
+            let again =
+                PendingCall { mark: mark(), seen: 0, repeated: Some(loss.why), ..pending.clone() };
             (self.again, self.interrupted) = (Some(again), Some(pending));
             return ControlFlow::Continue(());
         }
@@ -291,7 +285,10 @@ impl Run {
             None => self.finish(call, result, last).await,
         };
         let committed = matches!(flow, ControlFlow::Continue(()) | ControlFlow::Break(Left::Ended));
-        if committed && !loss.runs_on && let Ok(toolbox) = toolbox {
+        if committed
+            && !loss.runs_on
+            && let Ok(toolbox) = toolbox
+        {
             toolbox.forget(&mark);
         }
         flow

@@ -19,7 +19,7 @@ use crate::{
     http::{App, Server},
     model::Models,
     store::Store,
-    tools::Toolbox,
+    tools::Toolboxes,
     workplace::Workplaces,
 };
 
@@ -162,7 +162,7 @@ fn start(parts: Parts) -> (Server, Store) {
     let bench = Bench {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolbox::new(Arc::new(workplaces.local().clone()), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
         settings: config.agents.clone(),
     };
     let locks = generations_folder(&config.state_dir);

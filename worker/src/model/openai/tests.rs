@@ -22,7 +22,7 @@ use crate::{
     domain::Item,
     handles::{Budget, Page, Usage},
     model::{Delta, ModelError, Reply, Request, tls::TlsError},
-    tools::{Effect, ToolSpec},
+    tools::{Effect, Ending, ToolSpec},
 };
 use server::Server;
 
@@ -76,8 +76,13 @@ fn key_file(key: &str) -> (tempfile::TempDir, KeySource) {
 
 fn request(items: Vec<Item>) -> Request {
     let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"command": {"type": "string"}}});
-    let bash =
-        ToolSpec { name: "bash", description: "Runs a command.", schema, effect: Effect::Change };
+    let bash = ToolSpec {
+        name: "bash",
+        description: "Runs a command.",
+        schema,
+        effect: Effect::Change,
+        ending: Ending::Own,
+    };
     Request { instructions: "Be brief.".to_owned(), items, tools: vec![bash] }
 }
 

@@ -77,6 +77,7 @@ impl<'a> Parser<'a> {
             "edit" => Statement::Step(self.edit(&mut words)?),
             "list" => Statement::Step(list(&mut words)?),
             "search" => Statement::Step(search(&mut words)?),
+            "copy" => Statement::Step(copy(&mut words)?),
             "say" => Statement::Say(say(&mut words)?),
             "show" => Statement::Show,
             "on" => Statement::Set(on_failure(&mut words)?),
@@ -182,6 +183,12 @@ fn search(words: &mut Words<'_>) -> Result<Step, ParseError> {
     let path = if words.take("in") { Some(path(words)?) } else { None };
     let files = if words.take("files") { Some(nonempty(words, "a file pattern")?) } else { None };
     Ok(Step::Search { pattern, path, files })
+}
+
+/// `copy FROM TO [recursive]`
+fn copy(words: &mut Words<'_>) -> Result<Step, ParseError> {
+    let (from, to) = (path(words)?, path(words)?);
+    Ok(Step::Copy { from, to, recursive: words.take("recursive") })
 }
 
 /// `say TEXT`

@@ -176,6 +176,10 @@ impl Settings {
                 let arguments = arguments.option("path", self.optional_path(path));
                 ("search_files", arguments.option("glob", files.clone()).done())
             }
+            Step::Copy { from, to, recursive } => {
+                let arguments = Arguments::default().text("from", &self.end(from));
+                ("copy", arguments.text("to", &self.end(to)).flag("recursive", *recursive).done())
+            }
         }
     }
 
@@ -193,6 +197,17 @@ impl Settings {
                 format!("{}/{path}", folder.trim_end_matches('/'))
             }
             _ => path.to_owned(),
+        }
+    }
+
+    /// An end of a copy: a path, unless it is one of another workplace.
+    fn end(&self, end: &str) -> String {
+        let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+        match end.split_once(':') {
+            Some((place, path)) if !path.is_empty() && !place.is_empty() => {
+                if place.chars().all(named) { end.to_owned() } else { self.path(end) }
+            }
+            _ => self.path(end),
         }
     }
 
@@ -221,6 +236,14 @@ impl Arguments {
     fn number(mut self, name: &str, number: Option<u32>) -> Self {
         if let Some(number) = number {
             self.0.insert(name.to_owned(), number.into());
+        }
+        self
+    }
+
+    /// A flag, which is left out unless it is set.
+    fn flag(mut self, name: &str, set: bool) -> Self {
+        if set {
+            self.0.insert(name.to_owned(), set.into());
         }
         self
     }

@@ -134,8 +134,8 @@ pub(super) fn refusal(message: &str, error: &ParseError) -> String {
         let _ = writeln!(text, "    {line}");
     }
     text.push_str(
-        "\nSteps: $, bash, python, read, write, edit, list, search. Also: say, show, on failure, \
-         timeout, folder, #.\n",
+        "\nSteps: $, bash, python, read, write, edit, list, search, copy. Also: say, show, on \
+         failure, timeout, folder, #.\n",
     );
     text
 }

@@ -66,6 +66,7 @@ pub(super) enum Step {
     Edit { path: String, old: String, new: String, times: Option<u32> },
     List { path: Option<String>, depth: Option<u32> },
     Search { pattern: String, path: Option<String>, files: Option<String> },
+    Copy { from: String, to: String, recursive: bool },
 }
 
 /// Lines of a file, from 1, both ends included. At least one end is given.
@@ -129,6 +130,10 @@ impl Display for Step {
                 option(f, " in ", path.as_deref().map(Word))?;
                 option(f, " files ", files.as_deref().map(Word))
             }
+            Step::Copy { from, to, recursive } => {
+                write!(f, "copy {} {}", Word(from), Word(to))?;
+                f.write_str(if *recursive { " recursive" } else { "" })
+            }
         }
     }
 }
@@ -155,7 +160,8 @@ fn is_one_command(code: &str) -> bool {
 }
 
 /// Words with a meaning of their own behind a step's name: as a path they stand in quotes.
-const KEYWORDS: [&str; 7] = ["depth", "files", "in", "lines", "replace", "times", "with"];
+const KEYWORDS: [&str; 8] =
+    ["depth", "files", "in", "lines", "recursive", "replace", "times", "with"];
 
 /// A word: bare where that is unambiguous, else in double quotes.
 struct Word<'a>(&'a str);

@@ -9,17 +9,31 @@ use serde_json::json;
 use crate::{
     domain::{Item, Outcome, ToolCall, Usage},
     model::Request,
-    tools::{Effect, ToolSpec},
+    tools::{Effect, Ending, ToolSpec},
 };
 
 use super::answer;
 
 /// The tools that a runbook's steps become.
-const TOOLS: [&str; 7] =
-    ["bash", "python", "read_file", "write_file", "edit_file", "list_files", "search_files"];
+const TOOLS: [&str; 8] = [
+    "bash",
+    "python",
+    "read_file",
+    "write_file",
+    "edit_file",
+    "list_files",
+    "search_files",
+    "copy",
+];
 
 fn spec(name: &'static str) -> ToolSpec {
-    ToolSpec { name, description: "", schema: json!({}), effect: Effect::Change }
+    ToolSpec {
+        name,
+        description: "",
+        schema: json!({}),
+        effect: Effect::Change,
+        ending: Ending::Own,
+    }
 }
 
 fn request(items: Vec<Item>) -> Request {

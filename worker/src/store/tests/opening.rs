@@ -83,7 +83,7 @@ fn what_was_written_is_there_again() {
     let (mark, version) = house.read(|reader| {
         Ok((pragma::<i32>(reader, "application_id"), pragma::<i32>(reader, "user_version")))
     });
-    assert_eq!((mark.to_be_bytes(), version), (*b"evon", 1));
+    assert_eq!((mark.to_be_bytes(), version), (*b"evon", 2));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file that another program made")]
@@ -106,7 +106,7 @@ fn a_later_version_is_refused() {
     let (_folder, refusal) =
         made_by_another(&format!("PRAGMA application_id = {mark}; PRAGMA user_version = 99;"));
     match refusal {
-        StoreError::Newer { found: 99, known: 1, .. } => {}
+        StoreError::Newer { found: 99, known: 2, .. } => {}
         other => panic!("{other:?}"),
     }
 }

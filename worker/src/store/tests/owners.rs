@@ -55,7 +55,7 @@ fn a_claim_says_what_its_owner_needs() {
 type Write = fn(&mut Writer<'_>, &Lease) -> Result<(), StoreError>;
 
 /// Every write that names a lease.
-const WRITES: [(&str, Write); 6] = [
+const WRITES: [(&str, Write); 7] = [
     ("append", |writer, lease| writer.append(lease, vec![delta("x")])),
     ("record_reply", |writer, lease| {
         writer.record_reply(lease, "x".to_owned(), Vec::new(), Usage::default())
@@ -187,7 +187,7 @@ fn turns_of_the_dead_are_taken_over_and_no_others() {
 
     let first = house.claim(2).unwrap();
     assert_eq!((&first.turn.id, first.predecessor), (&dead[0].turn.id, Some(1)));
-    let pending = pending("c2", "mark-2");
+    let pending = PendingCall { takeovers: 1, ..pending("c2", "mark-2") };
     assert_eq!((first.interrupted, first.partial_text), (Some(pending), false));
     let second = house.claim(2).unwrap();
     assert_eq!((&second.turn.id, second.predecessor), (&dead[1].turn.id, Some(1)));

@@ -3,7 +3,7 @@ use std::time::Duration;
 use evonic_shared::config;
 use serde_json::{Value, json};
 
-use super::{Bash, EditFile, ListFiles, Python, ReadFile, SearchFiles, WriteFile, parse};
+use super::{Bash, Copy, EditFile, ListFiles, Python, ReadFile, SearchFiles, WriteFile, parse};
 use crate::tools::catalogue::Tool;
 
 fn settings() -> config::Tools {
@@ -29,6 +29,7 @@ fn takes(tool: Tool, arguments: Value) -> Result<(), String> {
         Tool::SearchFiles => {
             serde_json::from_value::<SearchFiles>(arguments).map(drop).map_err(told)
         }
+        Tool::Copy => serde_json::from_value::<Copy>(arguments).map(drop).map_err(told),
     }
 }
 
@@ -37,6 +38,7 @@ fn example(property: &Value) -> Value {
     match property["type"].as_str() {
         Some("string") => json!("text"),
         Some("integer") => property["minimum"].clone(),
+        Some("boolean") => json!(true),
         other => panic!("no such type in this catalogue: {other:?}"),
     }
 }
@@ -80,6 +82,17 @@ fn nulls_empty_texts_and_whole_floats_are_what_models_mean() {
         let error = error.expect_err("it is refused");
         assert!(error.starts_with("depth must be a whole number from 1, not "), "{error}");
     }
+}
+
+#[test]
+fn a_flag_is_true_or_false() {
+    let schema = Tool::Copy.schema(&settings());
+    let copy = |more: &str| parse::<Copy>(&schema, &format!(r#"{{"from": "a", "to": "b"{more}}}"#));
+    assert!(!copy("").expect("it is read").recursive);
+    assert!(!copy(r#", "recursive": null"#).expect("it is read").recursive);
+    assert!(copy(r#", "recursive": true"#).expect("it is read").recursive);
+    let error = copy(r#", "recursive": "yes""#).expect_err("it is refused");
+    assert_eq!(error, "recursive must be true or false, not the text \"yes\"");
 }
 
 #[test]

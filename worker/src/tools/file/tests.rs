@@ -13,7 +13,8 @@ async fn read(
     let fixture = Fixture::with(|config| config.tools.max_read_bytes = max);
     fixture.put("f", content);
     let settings = fixture.tools.clone();
-    let inner = Inner { workplace: std::sync::Arc::new(fixture.local.clone()), settings };
+    let workplace = std::sync::Arc::new(fixture.local.clone());
+    let inner = Inner { workplace, settings, reach: None };
     let result = inner.read_file(ReadFile { path: "f".to_owned(), from_line, to_line }).await;
     fixture.assert_given_back().await;
     result
@@ -108,7 +109,8 @@ async fn a_large_file_is_not_read_into_memory() {
     // Sparse: it takes no room, and is all zeros behind its first lines.
     file.set_len(1 << 40).expect("a sparse file");
     let settings = fixture.tools.clone();
-    let inner = Inner { workplace: std::sync::Arc::new(fixture.local.clone()), settings };
+    let workplace = std::sync::Arc::new(fixture.local.clone());
+    let inner = Inner { workplace, settings, reach: None };
     let arguments = ReadFile { path: "f".to_owned(), from_line: Some(2), to_line: Some(3) };
     let result = inner.read_file(arguments).await;
     let told = "     2\t\n     3\t\n[lines 2-3 of many, 2 bytes of 1024 GiB]\n";

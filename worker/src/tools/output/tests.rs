@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Capped, Decoder, Live};
+use super::{Capped, Live, NOTE};
+use crate::tools::Piece;
 
 /// Bytes that are text, nearly text, or no text at all.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -36,15 +37,11 @@ fn capped(pieces: &[Vec<u8>], max: usize) -> String {
 proptest! {
     #[test]
     fn pieces_decode_as_the_whole_would(pieces in pieces()) {
-        let mut decoder = Decoder::default();
-        let mut text = String::new();
-        for piece in &pieces {
-            text.push_str(&decoder.push(piece));
-            prop_assert!(decoder.rest.len() < 4);
-        }
-        text.push_str(&decoder.end());
         let all = pieces.concat();
-        prop_assert_eq!(text, String::from_utf8_lossy(&all));
+        let pieces: Vec<_> = pieces.iter().map(Vec::as_slice).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (text, seen) = runtime.block_on(shown(&pieces, all.len(), 0));
+        prop_assert_eq!((text, seen), (String::from_utf8_lossy(&all).into_owned(), all.len() as u64));
     }
 
     #[test]

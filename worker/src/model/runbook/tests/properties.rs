@@ -61,6 +61,11 @@ fn step() -> impl Strategy<Value = Step> {
         (option::of(word()), number()).prop_map(|(path, depth)| Step::List { path, depth }),
         (word(), option::of(word()), option::of(word()))
             .prop_map(|(pattern, path, files)| Step::Search { pattern, path, files }),
+        (word(), word(), any::<bool>()).prop_map(|(from, to, recursive)| Step::Copy {
+            from,
+            to,
+            recursive
+        }),
     ]
 }
 

@@ -6,7 +6,7 @@ use super::{answer, request, run, user};
 use crate::{
     domain::{Item, Outcome, ToolCall, Usage},
     model::{Delta, Model, Runbook},
-    tools::Toolbox,
+    tools::{Answer, Toolbox},
     workplace::fixture::Fixture,
 };
 
@@ -24,7 +24,7 @@ fn each_step_becomes_its_tool_call() {
     let message = "$ ls | wc -l\nbash <<END\nset -e\nmake\nEND\npython \"print(1)\"\n\
         read a.txt\nread a.txt lines 2-\nwrite 'b c.txt' \"x\"\nedit a.txt replace \"a\" with \"b\"\n\
         edit a.txt replace <<A with <<B 3 times\none\nA\ntwo\nB\nlist\nlist src depth 2\n\
-        search 'a b'\nsearch x in src files *.rs";
+        search 'a b'\nsearch x in src files *.rs\ncopy a.txt b.txt\ncopy src 'other:/a b' recursive";
     let (text, calls) = run(message, ok);
     let expected = [
         ("bash", json!({"command": "ls | wc -l"})),
@@ -39,15 +39,17 @@ fn each_step_becomes_its_tool_call() {
         ("list_files", json!({"path": "src", "depth": 2})),
         ("search_files", json!({"pattern": "a b"})),
         ("search_files", json!({"pattern": "x", "path": "src", "glob": "*.rs"})),
+        ("copy", json!({"from": "a.txt", "to": "b.txt"})),
+        ("copy", json!({"from": "src", "to": "other:/a b", "recursive": true})),
     ];
     assert_eq!(arguments(&calls), expected.map(|(name, value)| (name.to_owned(), value)));
-    assert!(text.starts_with("done: 12 steps\n\n1 ok: $ ls | wc -l\n2 ok: bash <<END\n"), "{text}");
+    assert!(text.starts_with("done: 14 steps\n\n1 ok: $ ls | wc -l\n2 ok: bash <<END\n"), "{text}");
 }
 
 #[test]
 fn settings_hold_for_the_steps_below_them() {
     let message = "$ a\nfolder web\ntimeout 2m\n$ b\nread x\nread /etc/hosts\nread ~x\nlist\n\
-        search x\nfolder .\ntimeout default\n$ c\nwrite y \"\"";
+        search x\ncopy x other:y\nfolder .\ntimeout default\n$ c\nwrite y \"\"";
     let (_, calls) = run(message, ok);
     let expected = [
         json!({"command": "a"}),
@@ -57,6 +59,7 @@ fn settings_hold_for_the_steps_below_them() {
         json!({"path": "web/~x"}),
         json!({"path": "web"}),
         json!({"pattern": "x", "path": "web"}),
+        json!({"from": "web/x", "to": "other:y"}),
         json!({"command": "c", "folder": "."}),
         json!({"path": "./y", "content": ""}),
     ];
