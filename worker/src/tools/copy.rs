@@ -117,7 +117,7 @@ async fn told(
     output: &mpsc::Sender<Piece>,
     max_bytes: usize,
 ) -> String {
-    let (mut left, mut next, mut part) = (max_bytes, 0, 1);
+    let (mut left, mut next, mut part, mut skipped) = (max_bytes, 0, 1, 0);
     let mut done = "nothing".to_owned();
     while let Some(step) = steps.recv().await {
         let line = match step {
@@ -140,6 +140,10 @@ async fn told(
                 done = format!("{files}, {bytes} ({} sent)", figures::size(sent));
                 continue;
             }
+            Progress::Skipped { path, reason } => {
+                skipped += 1;
+                format!("{path} is not copied: {reason}\n")
+            }
             Progress::Failed { .. } => continue,
         };
         if let Some(rest) = left.checked_sub(line.len()) {
@@ -147,6 +151,10 @@ async fn told(
             // Nobody listens any more when this fails; the copy goes on all the same.
             let _ = output.send(Piece { text: line, seen: 0 }).await;
         }
+    }
+    if skipped > 0 {
+        let ones = figures::of(skipped, "one", "ones");
+        done.push_str(&format!(", without {ones} that are neither files nor folders,"));
     }
     done
 }
