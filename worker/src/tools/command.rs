@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::Outcome,
-    workplace::{Class, CommandSpec, Ended, Finished, WorkplaceError},
+    workplace::{Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError},
 };
 
 /// Pieces of output between the machine and the reader.
@@ -75,30 +75,29 @@ impl Inner {
         let max_bytes = self.settings.max_output_bytes as usize;
         let live = Live::new(caller.output, caller.cancel, max_bytes, caller.seen.unwrap_or(0));
         let mut told = Told { capped: Capped::new(max_bytes), live, at: 0 };
-        let finished = match caller.seen {
+        let seen = match caller.seen {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
                 let run = self.workplace.run(spec, sender, caller.cancel);
                 match tokio::join!(run, told.take_in(receiver)).0 {
-                    Ok(finished) => finished,
+                    // It may run: to follow it is to find out.
+                    Ok(Finished { ended: Ended::Unknown(Unknown::OutOfReach), .. }) => 0,
+                    Ok(finished) => return answer(told.end().await, finished, timeout),
                     Err(error) => return not_started(error).into(),
                 }
             }
-            Some(seen) => {
-                let shown = seen.min(max_bytes as u64);
-                match self.follow(caller.mark, shown, timeout, &mut told, caller.cancel).await {
-                    Ok(finished) => finished,
-                    Err(why) => {
-                        let output = told.end().await;
-                        return Answer::Lost(Loss { why, output, runs_on: true });
-                    }
-                }
-            }
+            Some(seen) => seen,
         };
-        answer(told.end().await, finished, timeout)
+        let shown = seen.min(max_bytes as u64);
+        let finished = self.follow(caller.mark, shown, timeout, &mut told, caller.cancel).await;
+        let output = told.end().await;
+        match finished {
+            Ok(finished) => answer(output, finished, timeout),
+            Err(why) => Answer::Lost(Loss { why, output, runs_on: true }),
+        }
     }
 
-    /// Follows a command that an earlier worker started, of whose output so many bytes were shown.
+    /// Follows a command that was started before, of whose output so many bytes were shown.
     /// Its machine may be out of reach for as long as the command may run, and a little longer.
     /// `Err` says why it cannot be followed.
     async fn follow(
@@ -199,7 +198,8 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
         }
         Ended::Unknown(unknown) => {
             let why = why(*unknown).to_owned();
-            return Answer::Lost(Loss { why, output, runs_on: false });
+            let runs_on = *unknown == Unknown::OutOfReach;
+            return Answer::Lost(Loss { why, output, runs_on });
         }
         Ended::TimedOut => {
             let seconds = figures::count(timeout.as_secs());
