@@ -86,8 +86,6 @@ pub(super) const fn why(unknown: Unknown) -> &'static str {
             "somebody killed the shell that watched over it, and what was left of it has been \
              killed too"
         }
-        Unknown::OutOfReach => {
-            "its machine is out of reach: whether it was started cannot be told"
-        }
+        Unknown::OutOfReach => "its machine is out of reach: whether it was started cannot be told",
     }
 }

@@ -54,8 +54,9 @@ mod text {
     pub(super) const TIDY: &str = include_str!("spool/tidy.sh");
 }
 
-/// How long the last output of a cancelled command is waited for, once it is dead.
-const SOON: Duration = Duration::from_secs(1);
+/// How long the last output of a cancelled command is waited for, once it is dead: a cancel takes
+/// less than a second in all.
+const SOON: Duration = Duration::from_millis(250);
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
