@@ -6,7 +6,7 @@ use std::fs;
 use evonic::{
     domain::{Outcome, ToolCall},
     handles::{Budget, Page},
-    tools::Toolbox,
+    tools::{Answer, Piece, Toolbox},
     workplace::Local,
 };
 use evonic_shared::config::Config;
@@ -35,16 +35,19 @@ async fn memory_is_constant_while_output_is_endless() {
             arguments: json!({"command": command, "timeout_seconds": 1}).to_string(),
         };
         let mark = format!("memory-{}-{}", std::process::id(), command.len());
-        let (sender, mut receiver) = mpsc::channel::<String>(4);
+        let (sender, mut receiver) = mpsc::channel::<Piece>(4);
         let read = async {
             let mut bytes = 0;
-            while let Some(text) = receiver.recv().await {
-                bytes += text.len();
+            while let Some(piece) = receiver.recv().await {
+                bytes += piece.text.len();
             }
             bytes
         };
         let cancel = CancellationToken::new();
-        tokio::join!(tools.run(&call, &mark, sender, &cancel), read)
+        match tokio::join!(tools.run(&call, &mark, sender, &cancel), read) {
+            (Answer::Known(result), live) => (result, live),
+            (Answer::Lost(loss), _) => panic!("nobody knows what became of it: {loss:?}"),
+        }
     };
     run("head -c 1000000 /dev/zero").await;
     let before = resident_bytes();
