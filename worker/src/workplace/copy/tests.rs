@@ -254,7 +254,8 @@ async fn a_source_that_changes_is_noticed() {
 #[tokio::test]
 async fn memory_does_not_grow_with_the_file() {
     let (here, there) = (Fixture::new(), Fixture::new());
-    let file = fs::File::create(here.path("a")).expect("a file");
+    here.put("a", "");
+    let file = fs::OpenOptions::new().write(true).open(here.path("a")).expect("a file");
     file.set_len(256 * MIB as u64).expect("a size");
     let faults = Arc::new(Faults::none());
     let from: Arc<dyn Place> = Arc::new(Flaky::new(here.local.clone(), Arc::clone(&faults)));

@@ -179,14 +179,14 @@ impl Tree<'_> {
             "" => self.copying.from_path.clone(),
             path => join(&self.copying.from_path, path),
         };
-        let too_much = |problem: String| Err(CopyError::TooMuch { path: folder.clone(), problem });
+        let too_much = |problem: String| CopyError::TooMuch { path: folder.clone(), problem };
         if depth == DEPTH {
-            return too_much(format!("more than {DEPTH} folders in one another"));
+            return Err(too_much(format!("more than {DEPTH} folders in one another")));
         }
         let listed = retried(self.told, || self.copying.from.list(&folder, 1, FOLDER_ENTRIES));
         let (mut entries, more) = listed.await.map_err(at(&folder))?;
         if more {
-            return too_much(format!("more than {FOLDER_ENTRIES} entries"));
+            return Err(too_much(format!("more than {FOLDER_ENTRIES} entries")));
         }
         entries.retain(|entry| !is_unfinished(&entry.path, &self.copying.id));
         // A character that nobody writes stands for bytes that cannot be written.
