@@ -171,10 +171,7 @@ impl Workplaces {
     ) -> Result<Arc<dyn Place>, WorkplaceError> {
         match &workplace.settings {
             Settings::Local(settings) => Ok(Arc::new(self.inner.local.at(settings, session)?)),
-            Settings::Ssh(settings) => {
-                let _ssh = self.inner.hosts.open(settings, session)?;
-                todo!("the SSH files room: Ok(Arc::new(ssh))")
-            }
+            Settings::Ssh(settings) => Ok(Arc::new(self.inner.hosts.open(settings, session)?)),
             Settings::Docker(settings) => {
                 let session = session.ok_or_else(|| WorkplaceError::Settings {
                     field: "session".to_owned(),

@@ -14,20 +14,40 @@ mod breaker;
 mod check;
 mod config_file;
 mod connect;
+mod facts;
+mod files;
 mod host_key;
 mod jump;
 mod known_hosts;
 mod link;
 mod pattern;
 mod place;
+mod pool;
 mod secret;
+mod sftp;
+mod shell;
 mod target;
+mod transfer;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Mutex as Door, mpsc},
+    time::timeout,
+};
+use tokio_util::task::TaskTracker;
 
-use self::target::Target;
+use self::{
+    pool::{Common, Host},
+    shell::Remote,
+    target::Target,
+};
 use super::{CheckStep, HostState, Parts, WorkplaceError, check::Steps};
 use crate::domain::{SessionId, SshSettings};
 
@@ -37,12 +57,22 @@ pub(crate) use place::Ssh;
 #[derive(Debug)]
 pub(crate) struct Hosts {
     parts: Parts,
+    common: Arc<Common>,
 }
 
 impl Hosts {
     /// Connections by these settings. Opens none.
     pub(crate) fn new(parts: &Parts) -> Self {
-        Self { parts: parts.clone() }
+        let common = Common {
+            settings: parts.config.ssh.clone(),
+            budget: parts.budget.clone(),
+            threads: TaskTracker::new(),
+            closed: AtomicBool::new(false),
+            all: Mutex::default(),
+            permits: Door::default(),
+            number: AtomicU64::new(0),
+        };
+        Self { parts: parts.clone(), common: Arc::new(common) }
     }
 
     /// A workplace, for a session when given. Connects when it is first used.
@@ -54,8 +84,30 @@ impl Hosts {
         settings: &SshSettings,
         session: Option<&SessionId>,
     ) -> Result<Ssh, WorkplaceError> {
-        let _ = (settings, session, &self.parts);
-        todo!("the SSH files room")
+        let target = Target::resolve(settings, &self.parts)?;
+        let session = session.filter(|_| settings.session_folders).cloned();
+        let folder = settings.folder.clone().filter(|folder| !folder.is_empty());
+        let instance = self.parts.instance.clone();
+        let remote = Remote::new(self.host(target), instance, folder, session);
+        let config = &self.parts.config;
+        Ok(Ssh::new(remote, config.spool.clone(), config.ssh.clone()))
+    }
+
+    /// Workplaces of one target share its connections.
+    fn host(&self, target: Target) -> Arc<Host> {
+        let mut all = self.common.all.lock().unwrap_or_else(PoisonError::into_inner);
+        // What nobody uses, and has nothing to tell, is forgotten.
+        all.retain(|host| Arc::strong_count(host) > 1 || host.state().failures > 0);
+        if let Some(host) = all.iter().find(|host| host.target == target) {
+            return Arc::clone(host);
+        }
+        let host = Arc::new(Host::new(target, &self.common));
+        all.push(Arc::clone(&host));
+        host
+    }
+
+    fn all(&self) -> Vec<Arc<Host>> {
+        self.common.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// See [`super::Workplaces::check`].
@@ -73,11 +125,34 @@ impl Hosts {
 
     /// Every host that was used.
     pub(crate) fn states(&self) -> Vec<HostState> {
-        Vec::new()
+        self.all().iter().map(|host| host.state()).collect()
     }
 
-    /// Ends every connection.
+    /// Ends every connection: in half of `patience` by itself, then by cutting it.
     pub(crate) async fn close(&self, patience: Duration) {
-        let _ = patience;
+        self.common.closed.store(true, Ordering::Release);
+        self.common.threads.close();
+        let links = || self.all().into_iter().flat_map(|host| host.alive());
+        links().for_each(|link| link.end());
+        if timeout(patience / 2, self.common.threads.wait()).await.is_ok() {
+            return;
+        }
+        self.cut();
+        // What still connects ends with its own time limit.
+        let _late = timeout(patience / 2, self.common.threads.wait()).await;
+    }
+
+    fn cut(&self) {
+        self.all().iter().for_each(|host| host.cut());
     }
 }
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.common.closed.store(true, Ordering::Release);
+        self.cut();
+    }
+}
+
+#[cfg(test)]
+mod tests;
