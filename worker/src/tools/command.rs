@@ -21,6 +21,9 @@ use crate::{
 /// Pieces of output between the machine and the reader.
 const PIECES: usize = 4;
 
+/// The longest argument that Linux hands over to a program (`MAX_ARG_STRLEN`, with its end).
+const ARGUMENT_BYTES: usize = 128 * 1024 - 1;
+
 /// A machine that is out of reach while a command runs there is tried for as long as the command
 /// may run, and this much longer.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -50,6 +53,14 @@ struct Program {
 impl Inner {
     pub(super) async fn bash(&self, arguments: Bash, caller: Caller<'_>) -> Answer {
         let Bash { command, timeout_seconds, folder } = arguments;
+        if command.len() > ARGUMENT_BYTES {
+            let bytes = figures::count(command.len() as u64);
+            return ToolResult::error(format!(
+                "the command is too long ({bytes} bytes, 128 KiB at most); write it to a file with \
+                 write_file and run that"
+            ))
+            .into();
+        }
         let argv = vec!["bash".to_owned(), "-c".to_owned(), command];
         self.command(Program { argv, stdin: String::new(), timeout_seconds, folder }, caller).await
     }
@@ -237,14 +248,6 @@ fn not_started(error: WorkplaceError) -> ToolResult {
             if source.kind() == std::io::ErrorKind::NotFound =>
         {
             ToolResult::error(format!("{program} is not installed on this machine"))
-        }
-        WorkplaceError::Start { program, source }
-            if source.kind() == std::io::ErrorKind::ArgumentListTooLong =>
-        {
-            ToolResult::error(format!(
-                "{program}: the command is too long (128 KiB at most); write it to a file with \
-                 write_file and run that"
-            ))
         }
         _ => error.into(),
     }
