@@ -8,9 +8,7 @@ use evonic_shared::{
     exit::ExitCode,
 };
 
-use super::{
-    Api, Console, command::OutputOptions, error::ConsoleError, pretty, terminal::Paint,
-};
+use super::{Api, Console, command::OutputOptions, error::ConsoleError, pretty, terminal::Paint};
 use crate::workplace::Verdict;
 
 /// What was looked at, and what came of it.

@@ -120,7 +120,14 @@ impl Hosts {
         };
         let Some(target) = steps.step("settings", Some(advice), resolved).await else { return };
         let Parts { config, budget, .. } = &self.parts;
-        check::reach(&target, &config.ssh, budget, &steps).await;
+        if !check::reach(&target, &config.ssh, budget, &steps).await {
+            return;
+        }
+        let advice = "correct the settings, or the file and line that is named";
+        let opened = async { self.open(settings, None).map(|place| (place, target.to_string())) };
+        if let Some(place) = steps.step("folder", Some(advice), opened).await {
+            crate::workplace::check::files_and_commands(&place, &steps).await;
+        }
     }
 
     /// Every host that was used.

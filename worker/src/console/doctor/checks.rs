@@ -88,9 +88,11 @@ pub(super) fn supervisor(config: &Config) -> Finding {
             let detail = format!("pid {}, {:?}", status.pid, status.state).to_lowercase();
             match (status.state, status.last_error) {
                 (State::Running, None) => Finding::ok("supervisor", detail),
-                (_, Some(error)) => {
-                    Finding::warning("supervisor", format!("{detail}; {error}"), "see `evonic history`")
-                }
+                (_, Some(error)) => Finding::warning(
+                    "supervisor",
+                    format!("{detail}; {error}"),
+                    "see `evonic history`",
+                ),
                 _ => Finding::warning("supervisor", detail, "see `evonic status`"),
             }
         }
@@ -110,9 +112,7 @@ pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
             let ready = api.get::<serde_json::Value>("/readyz", PATIENCE).await;
             let finding = match ready {
                 Ok(_) => Finding::ok("worker", "it answers and is ready"),
-                Err(error) => {
-                    Finding::warning("worker", error.to_string(), "see `evonic status`")
-                }
+                Err(error) => Finding::warning("worker", error.to_string(), "see `evonic status`"),
             };
             (finding, workplaces)
         }

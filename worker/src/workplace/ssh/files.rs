@@ -328,6 +328,9 @@ fn remove_all(
     })
 }
 
+/// A folder: where it is, what its entries' paths begin with, its entries.
+type Folder = (RemotePath, String, Vec<(Bytes, Attributes)>);
+
 /// See [`crate::workplace::Place::list`], where there is no shell.
 pub(super) async fn list(
     sftp: &Arc<Sftp>,
@@ -353,12 +356,11 @@ pub(super) async fn list(
             }
         };
         let folders = std::mem::take(&mut level);
-        let read: Vec<(RemotePath, String, Vec<(Bytes, Attributes)>)> =
-            stream::iter(folders.into_iter().map(read))
-                .buffered(AT_ONCE)
-                .try_collect()
-                .await
-                .map_err(|fault| fault.on(sftp.host(), "list", shown))?;
+        let read: Vec<Folder> = stream::iter(folders.into_iter().map(read))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(|fault| fault.on(sftp.host(), "list", shown))?;
         for (folder, above, entries) in read {
             for (name, attributes) in entries {
                 let path = format!("{above}{}", String::from_utf8_lossy(&name));
