@@ -188,7 +188,7 @@ pub trait Place: std::fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait Upload: Send {
     /// Bytes that are safely in it.
-    fn len(&self) -> u64;
+    fn safe_bytes(&self) -> u64;
 
     /// Adds bytes at its end. They may still be under way when this returns.
     ///

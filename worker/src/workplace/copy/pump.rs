@@ -113,11 +113,11 @@ impl Pump<'_> {
             return Ok(());
         }
         let mut upload = self.to.upload(self.to_path, self.id).await?;
-        if upload.len() > self.stat.size_bytes {
+        if upload.safe_bytes() > self.stat.size_bytes {
             upload.discard().await?;
             upload = self.to.upload(self.to_path, self.id).await?;
         }
-        let written = upload.len();
+        let written = upload.safe_bytes();
         self.target = Some(Target { upload, written });
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Writing<'_> {
 
     /// Forgets what is safe, and what is too much to keep.
     fn let_go(&mut self) {
-        let safe = self.target.upload.len();
+        let safe = self.target.upload.safe_bytes();
         let oldest = self.target.written.saturating_sub(KEPT_BYTES);
         while let Some((start, piece)) = self.kept.front() {
             if *start + piece.len() as u64 > safe.max(oldest) {

@@ -104,7 +104,7 @@ impl Appending {
 
 #[async_trait]
 impl Upload for Appending {
-    fn len(&self) -> u64 {
+    fn safe_bytes(&self) -> u64 {
         self.length
     }
 

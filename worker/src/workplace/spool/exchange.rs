@@ -35,8 +35,6 @@ pub(super) struct Heard {
     pub(super) begun: bool,
     /// The last line of ours, but for signs of life.
     pub(super) word: Option<String>,
-    /// Whether there was any sign that the command had been started.
-    pub(super) alive: bool,
     /// What was said besides.
     pub(super) noise: String,
     /// How the script ended.
@@ -97,12 +95,7 @@ impl Ears {
         let line = std::mem::take(&mut self.line);
         self.noise(&line);
         let noise = String::from_utf8_lossy(&self.noise).trim().to_owned();
-        Heard { begun: self.begun, word: self.word, alive: self.alive, noise, end }
-    }
-
-    /// Whether anything of ours was heard.
-    pub(super) const fn begun(&self) -> bool {
-        self.begun
+        Heard { begun: self.begun, word: self.word, noise, end }
     }
 
     /// Whether there was any sign that the command had been started.

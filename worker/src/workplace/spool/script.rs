@@ -1,4 +1,4 @@
-//! Scripts on their way: past any login shell, and as plain arguments.
+//! Scripts on their way: past any login shell.
 
 use bytes::Bytes;
 
@@ -12,13 +12,6 @@ pub(in crate::workplace) const LOGIN_COMMAND: &str =
     r#"exec /bin/sh -c 'n=${IFS#??}; IFS= read -r l && eval "$l"'"#;
 
 impl Script {
-    /// Program and arguments, for kinds that can hand them over; standard input is
-    /// [`Script::input`].
-    pub(in crate::workplace) fn argv(&self) -> Vec<String> {
-        let fixed = ["/bin/sh", "-c", &self.text, "evonic"].map(str::to_owned);
-        fixed.into_iter().chain(self.arguments.iter().cloned()).collect()
-    }
-
     /// What [`LOGIN_COMMAND`] reads from its standard input, which then ends: one line with the
     /// text and the arguments, then the script's own input.
     pub(in crate::workplace) fn stream(&self) -> Bytes {

@@ -155,7 +155,7 @@ const DEFAULT_MODE: u32 = 0o644;
 
 #[async_trait]
 impl Upload for SshUpload {
-    fn len(&self) -> u64 {
+    fn safe_bytes(&self) -> u64 {
         self.writer.safe()
     }
 

@@ -134,8 +134,8 @@ struct FlakyUpload {
 
 #[async_trait]
 impl Upload for FlakyUpload {
-    fn len(&self) -> u64 {
-        self.inner.len()
+    fn safe_bytes(&self) -> u64 {
+        self.inner.safe_bytes()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {

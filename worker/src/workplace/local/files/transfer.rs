@@ -131,7 +131,7 @@ struct Part {
 
 #[async_trait]
 impl Upload for Part {
-    fn len(&self) -> u64 {
+    fn safe_bytes(&self) -> u64 {
         self.len
     }
 

@@ -142,7 +142,7 @@ impl Machine {
         let mut command = Command::new(shell);
         let input = match self.way {
             Way::Arguments => {
-                command.args(&script.argv()[1..]);
+                command.args(["-c", &script.text, "evonic"]).args(&script.arguments);
                 script.input.clone()
             }
             Way::Login => {

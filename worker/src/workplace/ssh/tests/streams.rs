@@ -15,7 +15,7 @@ fn content(bytes: usize) -> Vec<u8> {
 
 async fn upload(place: &Ssh, path: &str, content: &[u8]) -> Result<u64, WorkplaceError> {
     let mut upload = place.upload(path, "id").await?;
-    let from = upload.len();
+    let from = upload.safe_bytes();
     for piece in content[usize::try_from(from).unwrap()..].chunks(MIB) {
         upload.write(Bytes::copy_from_slice(piece)).await?;
     }
