@@ -18,6 +18,7 @@ mod confinement;
 mod environment;
 mod leader;
 mod limits;
+mod mask;
 mod stream;
 
 use std::{

@@ -23,7 +23,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal},
 };
 
-use super::{Confinement, Limits};
+use super::{Confinement, Limits, mask};
 
 /// How long one that is dropped alive is given to die.
 const DYING: Duration = Duration::from_millis(100);
@@ -77,8 +77,7 @@ impl Leader {
     /// Starts it. Holds six descriptors while it runs (both ends of three pipes), and its pidfd and
     /// its ends of two or three pipes when it returns.
     ///
-    /// The standard library gives the child an empty signal mask and SIGPIPE's default, and every
-    /// other descriptor is close-on-exec.
+    /// It hears every signal, and SIGPIPE ends it; every other descriptor is close-on-exec.
     #[expect(clippy::disallowed_methods, reason = "the gate for children; the caller's permit")]
     pub(super) fn start(start: Start) -> io::Result<(Self, Pipes)> {
         let Start { text, arguments, input, environment, launch } = start;
@@ -97,6 +96,7 @@ impl Leader {
         command.arg("-c").arg(text).arg("evonic").args(arguments);
         command.env_clear().envs(environment).current_dir("/").process_group(0);
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        mask::clear(&mut command);
 
         let mut child = match &launch {
             Some(launch) => launch.spawn(command)?,

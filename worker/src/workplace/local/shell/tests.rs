@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use evonic_shared::{config::Config, kind::Kind};
+use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,23 @@ async fn exit_codes_and_signals_are_told() {
     assert_eq!(ended("exit 0").await, Ended::Exited(0));
     assert_eq!(ended("exit 3").await, Ended::Exited(3));
     assert_eq!(ended("kill -TERM $$").await, Ended::Signalled(15));
+}
+
+/// The worker's threads block what its control thread reads.
+#[tokio::test]
+async fn signals_that_the_worker_blocks_reach_commands() {
+    let blocked = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+    let fixture = std::thread::spawn(move || {
+        blocked.thread_block().expect("they are blocked");
+        Fixture::new()
+    });
+    let fixture = fixture.join().expect("it is made, with the threads that start scripts");
+    // It runs for longer than a launcher waits before it follows the output.
+    let script = "timeout 0.3 sleep 60; echo $?; grep SigBlk /proc/self/status";
+    let (finished, output) = fixture.run(bash(script), &CancellationToken::new()).await;
+    assert_eq!(finished.expect("it starts").ended, Ended::Exited(0));
+    assert_eq!(output, "124\nSigBlk:\t0000000000000000\n");
+    fixture.assert_given_back().await;
 }
 
 #[tokio::test]
