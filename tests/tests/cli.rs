@@ -49,6 +49,24 @@ fn state_is_shown_to_people_and_to_programs() {
 }
 
 #[test]
+fn a_restart_takes_a_changed_configuration_when_it_is_asked_to() {
+    let pair = Pair::start(&Options::config("[agents]\nmax_queued = 7\n"));
+    let sound = std::fs::read_to_string(pair.config_file()).unwrap();
+    let change = |to: &str| {
+        std::fs::write(pair.config_file(), sound.replace("max_queued = 7", to)).unwrap();
+    };
+    let before = pair.worker().1;
+    change("max_queud = 7");
+    let refused = pair.evonic(&["restart", "--reload"]);
+    assert!(!refused.status.success(), "{refused:?}");
+    contains_all(&String::from_utf8_lossy(&refused.stderr), &["max_queud"]);
+    assert_eq!(pair.worker().1, before, "nothing was replaced");
+    change("max_queued = 1");
+    ok(&pair, &["restart", "--reload"]);
+    assert!(pair.worker().1 > before);
+}
+
+#[test]
 fn watching_shows_what_changes() {
     let pair = Pair::start(&Options::default());
     let mut watch = pair
@@ -123,6 +141,26 @@ fn workplaces_are_made_shown_changed_checked_and_removed() {
     let wrong = pair.evonic(&["sandbox", "build", "--workplace", "here"]);
     assert_eq!(wrong.status.code(), Some(1));
     contains_all(&ok(&pair, &["man", "workplace add"]), &["evonic", "identity"]);
+}
+
+#[test]
+fn the_doctor_looks_at_what_runs_and_says_what_is_missing() {
+    let pair = Pair::start(&Options::default());
+    let engine = pair.state_dir().join("no-engine.sock");
+    let engine = format!("unix://{}", engine.display());
+    let verdict = |found: &Value, name: &str| {
+        let checks = found["checks"].as_array().expect("a list");
+        let check = checks.iter().find(|check| check["check"] == name);
+        check.unwrap_or_else(|| panic!("{name} is missing: {found}"))["verdict"].clone()
+    };
+    let found: Value = serde_json::from_slice(&pair.evonic(&["doctor", "--json"]).stdout).unwrap();
+    for well in ["configuration", "state_dir", "supervisor", "worker", "rlimits", "setsid"] {
+        assert_eq!(verdict(&found, well), "ok", "{well}: {found}");
+    }
+    ok(&pair, &["workplace", "add", "boxes", "--kind", "docker", "--engine", &engine]);
+    let failed = pair.evonic(&["doctor"]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    contains_all(&text(&failed), &["failed", "docker", "no-engine.sock", "start the engine"]);
 }
 
 #[test]

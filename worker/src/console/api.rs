@@ -73,6 +73,18 @@ impl Api {
         .await
     }
 
+    /// Asks whether every part of the worker is ready, again and again for as long as `patience`.
+    ///
+    /// # Errors
+    /// [`ConsoleError::Refused`] that names the parts that are not.
+    pub(super) async fn ready(&self, patience: Duration) -> Result<(), ConsoleError> {
+        retry(patience, async || {
+            let request = whole_path(Method::GET, "/readyz").body(Full::default());
+            whole(self.send(built(request)).await?).await.map(drop)
+        })
+        .await
+    }
+
     /// Every entry of a list, page by page.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
@@ -209,10 +221,15 @@ impl Api {
     }
 }
 
+/// A request to a path of the API.
 fn request(method: Method, path: &str) -> http::request::Builder {
+    whole_path(method, &format!("/api/v1{path}"))
+}
+
+fn whole_path(method: Method, path: &str) -> http::request::Builder {
     Request::builder()
         .method(method)
-        .uri(format!("/api/v1{path}"))
+        .uri(path)
         .header(header::HOST, "localhost")
         .header(header::USER_AGENT, concat!("evonic/", env!("CARGO_PKG_VERSION")))
 }

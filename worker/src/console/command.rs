@@ -139,6 +139,9 @@ pub(super) struct HistoryOptions {
 pub(super) struct RestartOptions {
     #[command(flatten)]
     pub(super) output: OutputOptions,
+    /// Read the configuration again first; refused when something is wrong with it
+    #[arg(long)]
+    pub(super) reload: bool,
     /// Do not wait until the new worker is ready
     #[arg(long)]
     pub(super) no_wait: bool,

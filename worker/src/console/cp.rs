@@ -68,7 +68,10 @@ pub(super) async fn run(
         return Ok(ExitCode::Ok);
     }
     let program = console.terminal.err.red("evonic:");
-    console.say(&format!("{program} {error}\nThe same command goes on where it was."));
+    console.say(&format!("{program} {error}"));
+    if screen.planned {
+        console.say("The same command goes on where it was.");
+    }
     Ok(ExitCode::Failure)
 }
 
@@ -158,7 +161,7 @@ impl Screen {
                 self.bar.set_style(style());
                 self.bar.set_length(bytes);
                 if !std::mem::replace(&mut self.planned, true) && self.bar.is_hidden() {
-                    console.say(&format!("{files} files, {}", HumanBytes(bytes)));
+                    console.say(&format!("{}, {}", counted(files), HumanBytes(bytes)));
                 }
             }
             Progress::Moved { path, bytes } => {
@@ -173,7 +176,7 @@ impl Screen {
             }
             Progress::Done { files, bytes, sent } => {
                 let (bytes, sent) = (HumanBytes(bytes), HumanBytes(sent));
-                self.say(&format!("{files} files, {bytes}; {sent} sent"), console);
+                self.say(&format!("{}, {bytes}; {sent} sent", counted(files)), console);
             }
             // The outcome says it.
             Progress::Checked { .. } | Progress::Failed { .. } => {}
@@ -188,6 +191,11 @@ impl Screen {
     fn say(&self, text: &str, console: &mut Console<'_>) {
         self.bar.suspend(|| console.say(text));
     }
+}
+
+/// `1 file`, `2 files`.
+fn counted(files: u64) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 fn style() -> ProgressStyle {
@@ -214,6 +222,7 @@ mod tests {
             assert!(error.contains(&format!("local:{text}")), "{error}");
         }
         assert!(session("x").is_err());
+        assert_eq!([counted(0), counted(1)], ["0 files", "1 file"]);
     }
 
     fn shown(json: bool) -> (String, String) {

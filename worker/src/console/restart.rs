@@ -31,7 +31,8 @@ pub(super) fn run(
     let before = ask(&mut supervisor)?;
     let old = newest(&before);
     let began = Instant::now();
-    let accepted = supervisor.ask(&Request::Restart)?;
+    let request = if options.reload { Request::Reload } else { Request::Restart };
+    let accepted = supervisor.ask(&request)?;
     if options.no_wait {
         let told = if options.output.json {
             pretty(&accepted)
@@ -145,9 +146,11 @@ mod tests {
 
     #[test]
     fn it_need_not_wait() {
-        let options = RestartOptions { output: OutputOptions { json: true }, no_wait: true };
+        let options =
+            RestartOptions { output: OutputOptions { json: true }, reload: true, no_wait: true };
         let replies = vec![vec![line(&Reply::Status(status())), accepted()]];
-        let (told, _) = restart(&options, replies);
+        let (told, asked) = restart(&options, replies);
+        assert_eq!(asked, [r#"{"op":"status"}"#, r#"{"op":"reload"}"#]);
         assert!(told.contains("\"op\": \"restart\""), "{told}");
     }
 }

@@ -81,11 +81,35 @@ pub(in crate::workplace) async fn files_and_commands(place: &dyn Place, steps: &
     if steps.step("write", Some(advice), write(place)).await.is_none() {
         return false;
     }
-    let advice = "commands need /bin/sh and a login shell that runs it";
-    if steps.step("run", Some(advice), run(place, "uname -sr")).await.is_none() {
-        return false;
-    }
-    space(place, steps).await
+    commands(place, steps).await && space(place, steps).await
+}
+
+/// Runs a command, which looks for the programs of the tools `bash` and `python`. Without `bash` an
+/// agent has hardly a hand; many do without Python.
+async fn commands(place: &dyn Place, steps: &Steps) -> bool {
+    let began = Instant::now();
+    let ran = run(
+        place,
+        "uname -sr; for program in bash python3; do \
+        command -v $program >/dev/null || echo no $program; done",
+    );
+    let (verdict, detail, advice) = match ran.await {
+        Ok((said, _)) => {
+            let detail = said.lines().collect::<Vec<_>>().join(", ");
+            match said.lines().any(|line| line == "no bash") {
+                true => {
+                    (Verdict::Warning, detail, Some("install bash: the tool of that name fails"))
+                }
+                false => (Verdict::Ok, detail, None),
+            }
+        }
+        Err(error) => {
+            let advice = "commands need /bin/sh and a login shell that runs it";
+            (Verdict::Failed, crate::agent::sentence(&error), Some(advice))
+        }
+    };
+    steps.tell("run", verdict, detail, advice.map(str::to_owned), began).await;
+    verdict != Verdict::Failed && !steps.sender.is_closed()
 }
 
 /// Writes a file, reads it back and removes it.

@@ -36,8 +36,8 @@ pub(in crate::console) enum WorkplaceCommand {
     },
     /// Change a workplace: evonic workplace set box port=2222 user=
     ///
-    /// KEY is a setting as `show` names it, or `name`. Without a value the setting goes back to its
-    /// default. Turns that run go on with what they have; the next ones take the change.
+    /// KEY is a setting as `show` names it, or `name`. Several paths or words are separated by
+    /// commas. Without a value the setting goes back to its default. Turns that run go on with what they have; the next ones take the change.
     Set {
         /// Its name or id
         workplace: String,

@@ -107,11 +107,10 @@ pub(super) fn supervisor(config: &Config) -> Finding {
 
 /// Whether the worker answers and is ready, and its workplaces.
 pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
-    match api.list::<Workplace>("/api/v1/workplaces", PATIENCE).await {
+    match api.list::<Workplace>("/workplaces", PATIENCE).await {
         Ok(workplaces) => {
-            let ready = api.get::<serde_json::Value>("/readyz", PATIENCE).await;
-            let finding = match ready {
-                Ok(_) => Finding::ok("worker", "it answers and is ready"),
+            let finding = match api.ready(PATIENCE).await {
+                Ok(()) => Finding::ok("worker", "it answers and is ready"),
                 Err(error) => Finding::warning("worker", error.to_string(), "see `evonic status`"),
             };
             (finding, workplaces)

@@ -60,9 +60,10 @@ pub(in crate::workplace::local) fn words(settings: &config::Workplace) -> String
         if rustix::process::geteuid().is_root() { ", which does not hold for root" } else { "" };
     let time =
         settings.max_cpu_time.map_or("no limit of".to_owned(), |time| format!("{time:?} of"));
+    let (memory, file) = (max_memory_bytes >> 20, max_file_bytes >> 20);
     format!(
-        "a command's processes may have {max_memory_bytes} bytes of memory, {max_open_files} open \
-         files, files of {max_file_bytes} bytes and {time} processor time each; {max_processes} \
+        "a command's processes may have {memory} MiB of memory, {max_open_files} open files, files \
+         of {file} MiB and {time} processor time each; {max_processes} \
          processes of the user{root}; no core dumps"
     )
 }
