@@ -1,6 +1,11 @@
 //! README and docs name only what is there.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use evonic_tests::pair::program;
 
@@ -98,5 +103,73 @@ fn every_make_target_that_is_named_is_there() {
             let prose = !["run", "test", "demo", "bench", "chaos"].contains(&target.as_str());
             assert!(!in_code || known || prose, "{name}: make {target}");
         }
+    }
+}
+
+/// Sections of the configuration, and what stands below each in its reference.
+fn sections() -> BTreeMap<String, String> {
+    let reference = include_str!("../../docs/configuration.md");
+    let sections = reference.split("\n## `[").skip(1).filter_map(|section| {
+        let (name, rest) = section.split_once("]`")?;
+        Some((name.to_owned(), rest.split("\n## ").next()?.to_owned()))
+    });
+    sections.collect()
+}
+
+#[test]
+fn every_key_that_is_named_is_there() {
+    let sections = sections();
+    let mut checked = 0;
+    // The status protocol has fields of its own under the same words.
+    for (name, text) in documents().into_iter().filter(|(name, _)| name != "status-protocol.md") {
+        for word in text.split('`').skip(1).step_by(2) {
+            let Some((section, key)) = word.rsplit_once('.') else { continue };
+            let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                && !["rs", "sh", "sock", "json", "jsonl"].contains(&key);
+            if let Some(keys) = sections.get(section).filter(|_| is_key) {
+                let table = format!("{section}.{key}");
+                let there = keys.contains(&format!("| `{key}` |")) || sections.contains_key(&table);
+                assert!(there, "{name}: the configuration has no {table}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 20, "the documents name keys: {checked}");
+}
+
+#[test]
+fn every_setting_of_a_workplace_that_is_named_is_there() {
+    let settings = include_str!("../../worker/src/domain/workplace.rs");
+    for (name, text) in documents() {
+        for key in text.split("settings.").skip(1) {
+            let key: String =
+                key.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let known = key.is_empty() || settings.contains(&format!("pub {key}: "));
+            assert!(known || key == "rs", "{name}: workplaces have no setting {key}");
+        }
+    }
+}
+
+/// The unit, the package and the scripts name what the page on installing names.
+#[test]
+fn every_folder_of_an_installation_that_is_named_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
+    let page = fs::read_to_string(root.join("docs/install.md")).expect("a page");
+    let parts = ["evonic.service", "evonic.socket", "evonic.sysusers.conf", "evonic.tmpfiles.conf"];
+    let scripts = ["install.sh", "uninstall.sh", "deb/postrm"];
+    let all: String = parts
+        .iter()
+        .chain(&scripts)
+        .map(|file| fs::read_to_string(root.join("systemd").join(file)).expect("a part"))
+        .collect();
+    for named in ["/etc/evonic", "/var/lib/evonic", "share/doc/evonic", "lib/systemd/system"] {
+        assert!(page.contains(named) && all.contains(named), "{named}");
+    }
+    for directive in
+        page.split('`').filter(|word| word.contains('=') && word.starts_with(char::is_uppercase))
+    {
+        // Those of the table of `make install` are no directives.
+        let ours = ["PREFIX=", "DESTDIR=", "PROGRAMS="].iter().any(|own| directive.contains(own));
+        assert!(ours || all.contains(directive), "the unit has no {directive}");
     }
 }
