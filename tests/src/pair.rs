@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evonic_parts::Folder;
 use evonic_shared::status::{Replacement, Reply, State, Status};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     fault::{self, Plan},
@@ -91,7 +91,7 @@ impl Options {
 /// A running pair. Stopped, with every process of it, when dropped.
 #[derive(Debug)]
 pub struct Pair {
-    folder: TempDir,
+    folder: Folder,
     supervisor: Child,
 }
 
@@ -129,7 +129,7 @@ impl Pair {
     /// When the program cannot be started at all.
     #[must_use]
     pub fn spawn(options: &Options) -> Self {
-        let folder = TempDir::with_prefix("evonic-").expect("a temporary folder");
+        let folder = Folder::with_prefix("evonic-").expect("a temporary folder");
         Self { supervisor: spawn_supervisor(folder.path(), options), folder }
     }
 

@@ -22,7 +22,7 @@ fn resident_bytes() -> u64 {
 
 #[tokio::test]
 async fn memory_is_constant_while_output_is_endless() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = evonic_parts::Folder::new().expect("a temporary folder");
     let config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);

@@ -125,7 +125,7 @@ impl Bench {
 async fn descriptors_are_flat_over_commands_and_files() {
     const ROUNDS: u32 = 1_000;
     const COMMANDS: u32 = 200;
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = evonic_parts::Folder::new().expect("a temporary folder");
     let mut config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
     config.workplace.root = folder.path().join("root");
     let page = Page::private().expect("a page");

@@ -32,7 +32,7 @@ fn is_denied<T: std::fmt::Debug>(result: Result<T, WorkplaceError>) -> bool {
 #[test]
 fn permissions_are_those_of_the_services_user() {
     give_up_root();
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = evonic_parts::Folder::new().expect("a temporary folder");
     let mut config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
     config.workplace.root = folder.path().join("root");
     let page = Page::private().expect("a page");

@@ -2,10 +2,12 @@
 //!
 //! - [`Sshd`]: OpenSSH's server on a loopback port of its own, with users made for it.
 //! - [`Engine`]: a Docker engine with folders of its own, and an image made without a registry.
+//! - [`Folder`]: a temporary folder, and the end of what runs in it.
 //!
-//! Both need root. A part that is missing fails the test, with the package that has it.
+//! The first two need root. A part that is missing fails the test, with the package that has it.
 
 mod engine;
+mod folder;
 mod sshd;
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
 };
 
 pub use engine::Engine;
+pub use folder::Folder;
 pub use sshd::{Account, Sshd};
 
 /// How long a part may take, on a machine that is busy.

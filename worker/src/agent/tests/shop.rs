@@ -31,7 +31,7 @@ pub(super) struct Shop {
     pub(super) config: Config,
     pub(super) runtime: Runtime,
     budget: Budget,
-    folder: tempfile::TempDir,
+    folder: evonic_parts::Folder,
 }
 
 impl Shop {
@@ -40,7 +40,7 @@ impl Shop {
     }
 
     pub(super) fn with(adjust: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = evonic_parts::Folder::new().unwrap();
         let mut config = Config::defaults(folder.path().into(), folder.path().into());
         config.workplace.root = folder.path().join("workplace");
         adjust(&mut config);

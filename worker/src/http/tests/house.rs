@@ -31,7 +31,7 @@ pub(super) struct House {
     pub(super) budget: Budget,
     pub(super) socket: PathBuf,
     pub(super) probe: UnixStream,
-    _folder: tempfile::TempDir,
+    _folder: evonic_parts::Folder,
 }
 
 /// What a server is started with.
@@ -58,7 +58,7 @@ impl House {
         adjust: impl FnOnce(&mut Config),
         start: impl FnOnce(Parts) -> Server,
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = evonic_parts::Folder::new().unwrap();
         let mut config = Config::defaults(folder.path().into(), folder.path().into());
         config.http.linger = Duration::from_millis(300);
         adjust(&mut config);
@@ -131,6 +131,6 @@ pub(super) fn until<T: std::fmt::Debug>(mut state: impl FnMut() -> T, holds: imp
             return;
         }
         assert!(Instant::now() < deadline, "does not hold within 10 s: {now:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evonic_parts::Folder;
 use evonic_shared::{config, config::Config, kind::Kind};
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +15,8 @@ use crate::handles::{Budget, Page};
 
 /// A workplace, its folder and its budget.
 pub(crate) struct Fixture {
-    folder: TempDir,
-    state: TempDir,
+    folder: Folder,
+    state: Folder,
     pub(crate) budget: Budget,
     pub(crate) local: Local,
     pub(crate) tools: config::Tools,
@@ -29,8 +29,8 @@ impl Fixture {
 
     /// With other settings than the defaults. The root is the folder `root` of the temporary one.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let state = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::new().expect("a temporary folder");
+        let state = Folder::new().expect("a temporary folder");
         let mut config = Config::defaults(state.path().to_owned(), state.path().to_owned());
         config.workplace.root = folder.path().join("root");
         change(&mut config);

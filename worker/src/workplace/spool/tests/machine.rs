@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use evonic_parts::Folder;
 use evonic_shared::config;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -33,7 +34,7 @@ pub(super) enum Way {
 /// This machine, by one shell.
 #[derive(Debug)]
 pub(super) struct Machine {
-    pub(super) folder: tempfile::TempDir,
+    pub(super) folder: Folder,
     shell: PathBuf,
     tag: String,
     way: Way,
@@ -62,7 +63,7 @@ impl Machine {
     }
 
     pub(super) fn with(shell: &str, way: Way, max_output_bytes: u32) -> Arc<Self> {
-        let folder = tempfile::Builder::new().prefix("spool' \"x").tempdir().unwrap();
+        let folder = Folder::with_prefix("spool' \"x").unwrap();
         // A busybox is a shell by its name.
         let link = folder.path().join("sh");
         let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
