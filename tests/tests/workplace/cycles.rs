@@ -37,6 +37,26 @@ fn closed(site: &Site, agent: &str) {
     });
 }
 
+/// The answers to its signs of life are for nobody, and no reason to look again and again.
+#[test]
+fn workplace_2_a_connection_that_nobody_uses_costs_nothing() {
+    const IDLE: Duration = Duration::from_secs(6);
+    let config = "[ssh]\nkeepalive_interval = \"2s\"\ndead_after = \"3s\"\n";
+    let (site, _account) = Site::ssh(&Options::config(config));
+    let session = site.pair.session("ssh");
+    assert!(site.run_in(&session, "$ true").is_completed());
+    let worker = site.pair.worker().0;
+    let before = process::cpu_micros(worker).expect("it lives");
+    std::thread::sleep(IDLE);
+    let spent = process::cpu_micros(worker).expect("it lives") - before;
+    let percent = spent as f64 / IDLE.as_micros() as f64 * 100.0;
+    size::figure("an idle connection, of a processor", percent, "%");
+    assert!(percent < 25.0, "{spent} us in {IDLE:?}");
+    let status = site.pair.status().worker.expect("a worker");
+    assert!(status.fd.owned.get("ssh").is_some_and(|open| *open > 0), "it is kept: {status:?}");
+    assert!(site.run_in(&session, "$ true").is_completed());
+}
+
 #[test]
 fn workplace_2_many_commands_over_one_session() {
     let commands = size::of("small_commands", 180, 20_000);

@@ -97,6 +97,7 @@ pub(in crate::workplace::ssh) fn run(started: Started, settings: &config::Ssh) {
         life: Life { heard: Instant::now(), unanswered: None, next: Instant::now() },
         settings,
         glances: 0,
+        unread: 0,
     };
     let reason = driver.work();
     link.over.store(true, Ordering::SeqCst);
@@ -129,6 +130,8 @@ struct Driver<'a> {
     settings: &'a config::Ssh,
     /// Waits in a row that nothing ended.
     glances: u32,
+    /// Bytes that the socket held at the last wait, unless something was done since.
+    unread: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +149,13 @@ struct Life {
     next: Instant,
 }
 
+impl Life {
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        self.unanswered = None;
+    }
+}
+
 impl Driver<'_> {
     /// Returns why it ended.
     fn work(&mut self) -> String {
@@ -156,7 +166,7 @@ impl Driver<'_> {
             self.link.bell.heard();
             self.waiting.extend(self.orders.try_iter());
             match self.round() {
-                Ok(true) => self.glances = 0,
+                Ok(true) => (self.glances, self.unread) = (0, 0),
                 Ok(false) => {
                     if let Some(reason) = self.wait() {
                         return reason;
@@ -242,13 +252,28 @@ impl Driver<'_> {
     }
 
     /// Waits for the socket or the bell. Returns why the connection is over, if it is.
+    ///
+    /// What the socket holds is read by channels only: the answer to a sign of life stays there
+    /// when there is none, and the rest of an output when its reader is slow. Who waited for more
+    /// than that would not wait at all.
     fn wait(&mut self) -> Option<String> {
-        let due = match self.due() {
+        let unread = rustix::io::ioctl_fionread(self.socket).unwrap_or(0);
+        let left_lying = unread > 0 && unread == self.unread;
+        if unread > self.unread {
+            self.life.hear();
+        }
+        self.unread = unread;
+        let mut due = match self.due() {
             Ok(due) => due,
             Err(reason) => return Some(reason),
         };
         let bell = self.link.bell.descriptor()?;
         let mut flags = PollFlags::IN;
+        if left_lying {
+            due = due.min(DEAF);
+            flags = PollFlags::empty();
+            flags.set(PollFlags::RDHUP, self.channels.is_empty());
+        }
         if self.stuck.is_some() {
             flags |= PollFlags::OUT;
         }
@@ -266,9 +291,11 @@ impl Driver<'_> {
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Some(error.to_string()),
         }
-        if wanted[0].revents().contains(PollFlags::IN) {
-            self.life.heard = Instant::now();
-            self.life.unanswered = None;
+        let told = wanted[0].revents();
+        if told.contains(PollFlags::IN) {
+            self.life.hear();
+        } else if told.intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR) {
+            return Some("the host closed it".to_owned());
         }
         None
     }
@@ -319,6 +346,9 @@ impl Driver<'_> {
         self.session.keepalive_send().map(drop).map_err(|error| error.message().to_owned())
     }
 }
+
+/// The longest wait beside bytes that nobody reads.
+const DEAF: Duration = Duration::from_millis(200);
 
 /// The shortest wait.
 const LEAST: Duration = Duration::from_millis(1);
