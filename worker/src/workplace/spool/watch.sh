@@ -161,7 +161,8 @@ in=$d/in
 (
 	process self
 	echo "${stat%% *} $start" >"$d/command"
-	export EVONIC_CALL="$mark"
+	# By its level a shell knows that it is not the login shell, whose files may say something.
+	export EVONIC_CALL="$mark" SHLVL=1
 	exec setsid -- "$@" 2>&1
 ) <"$in" >"$d/pipe"
 code=$? word=exited swept=0
