@@ -18,14 +18,15 @@ fn labelled(site: &Site) -> BTreeSet<String> {
     listed.lines().filter(|name| name.starts_with("evonic-")).map(str::to_owned).collect()
 }
 
-/// Names of the containers in the ledger.
+/// Names of the containers that are there by the ledger.
 fn ledger(site: &Site) -> BTreeSet<String> {
     let database = rusqlite::Connection::open_with_flags(
         site.pair.state_dir().join("evonic.db"),
         rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
     )
     .expect("the database");
-    let mut query = database.prepare("SELECT name FROM containers").expect("a query");
+    let mut query =
+        database.prepare("SELECT name FROM containers WHERE container <> ''").expect("a query");
     let rows = query.query_map([], |row| row.get(0)).expect("rows");
     rows.collect::<Result<_, _>>().expect("names")
 }

@@ -22,7 +22,7 @@ pub struct ContainerRow {
     pub engine: String,
     /// Its name, and that of its volume.
     pub name: String,
-    /// The engine's identifier; absent until it is made.
+    /// The engine's identifier; absent until it is made, empty when it has vanished since.
     pub container: Option<String>,
     /// When it was last used: RFC 3339, UTC, milliseconds.
     pub used_at: String,
@@ -101,6 +101,16 @@ impl Writer<'_> {
     pub fn container_made(&mut self, name: &str, id: &str) -> Result<(), StoreError> {
         let sql = "UPDATE containers SET container = ?2 WHERE name = ?1";
         self.execute("note container", sql, params![name, id]).map(drop)
+    }
+
+    /// Notes that a container is not there any more: somebody removed it. Its next use makes it anew
+    /// and tells its agent.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn container_vanished(&mut self, name: &str, id: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE containers SET container = '' WHERE name = ?1 AND container = ?2";
+        self.execute("note lost container", sql, params![name, id]).map(drop)
     }
 
     /// Notes that these containers were used.

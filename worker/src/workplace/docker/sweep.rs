@@ -156,6 +156,12 @@ async fn compare(house: &Arc<House>, engine: &Engine) -> Result<(), Failed> {
         let name = row.name.clone();
         house.write(move |writer| writer.container_gone(&name)).await?;
     }
+    let listed: HashSet<&str> = containers.iter().map(|(name, _)| name.as_str()).collect();
+    for row in rows.values().filter(|row| row.engine == here && !row.orphan) {
+        if !listed.contains(row.name.as_str()) {
+            note_vanished(house, engine, row).await?;
+        }
+    }
     for (name, one) in containers {
         let running = one.state == Some(ContainerSummaryStateEnum::RUNNING);
         match rows.get(name.as_str()) {
@@ -164,6 +170,19 @@ async fn compare(house: &Arc<House>, engine: &Engine) -> Result<(), Failed> {
         }
     }
     clear_short_lived(engine, instance).await
+}
+
+/// Notes that a container which the ledger knows is gone, unless it was made since it was listed.
+async fn note_vanished(house: &House, engine: &Engine, row: &ContainerRow) -> Result<(), Failed> {
+    let Some(id) = row.container.clone().filter(|id| !id.is_empty()) else { return Ok(()) };
+    let asked = engine.docker.inspect_container(&id, None);
+    match engine.ask("inspect container", asked).await {
+        Err(failed) if failed.is_missing() => {
+            let name = row.name.clone();
+            Ok(house.write(move |writer| writer.container_vanished(&name, &id)).await?)
+        }
+        found => found.map(drop),
+    }
 }
 
 /// Containers of an instance by name.
