@@ -4,6 +4,7 @@
 //! answers one request at a time. Here requests of many are under way at once, each answered by its
 //! identifier. Dropping a request's future costs nothing but its answer.
 
+mod behind;
 mod file;
 mod replies;
 mod wire;

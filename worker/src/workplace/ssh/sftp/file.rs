@@ -3,10 +3,12 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Attributes, Fault, Sftp, answer, done,
+    Attributes, Fault, Sftp, answer,
+    behind::Behind,
+    done,
     replies::Answer,
     status,
     wire::{Kind, Packet, Reply},
@@ -14,9 +16,6 @@ use super::{
 
 /// Bytes that are asked for before they are needed: what OpenSSH lets a channel have under way.
 const AHEAD_BYTES: u64 = 2 << 20;
-
-/// Bytes that are sent before the server says that it has them.
-const BEHIND_BYTES: u64 = 4 << 20;
 
 /// How long a server may take to bring a file to its disk.
 const FSYNC: Duration = Duration::from_secs(300);
@@ -77,7 +76,7 @@ impl File {
 
     /// Writes from byte `from` on.
     pub(in crate::workplace::ssh) const fn write_from(self, from: u64) -> Writer {
-        Writer { file: self, next: from, safe: from, queue: VecDeque::new() }
+        Writer { file: self, next: from, safe: from, queue: VecDeque::new(), behind: Behind::new() }
     }
 }
 
@@ -167,7 +166,16 @@ pub(in crate::workplace::ssh) struct Writer {
     file: File,
     next: u64,
     safe: u64,
-    queue: VecDeque<(u64, oneshot::Receiver<Answer>)>,
+    queue: VecDeque<Sent>,
+    behind: Behind,
+}
+
+/// Bytes on their way to the server.
+#[derive(Debug)]
+struct Sent {
+    length: u64,
+    at: Instant,
+    answer: oneshot::Receiver<Answer>,
 }
 
 impl Writer {
@@ -184,13 +192,19 @@ impl Writer {
     /// Adds bytes; waits while too many are under way. After an error, and after it was dropped
     /// half way, nothing more may be written.
     pub(in crate::workplace::ssh) async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        for piece in bytes.chunks(self.file.sftp.can.write_bytes as usize) {
-            self.settle(BEHIND_BYTES.saturating_sub(piece.len() as u64)).await?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let most = self.behind.piece(self.file.sftp.can.write_bytes) as usize;
+            let (piece, after) = rest.split_at(most.min(rest.len()));
+            let length = piece.len() as u64;
+            self.settle(self.behind.bytes.saturating_sub(length)).await?;
             let asked = self.file.sftp.ask(|id| {
                 Packet::new(Kind::Write, id).string(&self.file.handle).u64(self.next).string(piece)
             });
-            self.queue.push_back((piece.len() as u64, asked.map_err(Fault::Broken)?));
-            self.next += piece.len() as u64;
+            let answer = asked.map_err(Fault::Broken)?;
+            self.queue.push_back(Sent { length, at: Instant::now(), answer });
+            self.next += length;
+            rest = after;
         }
         Ok(())
     }
@@ -203,12 +217,15 @@ impl Writer {
     /// Waits until no more than this is under way.
     async fn settle(&mut self, most: u64) -> Result<(), Fault> {
         while self.next - self.safe > most {
-            let Some((length, asked)) = self.queue.front_mut() else { break };
-            let length = *length;
+            let Some(Sent { length, at, answer: asked }) = self.queue.front_mut() else { break };
+            let (length, at) = (*length, *at);
             let reply = answer(asked).await;
             self.queue.pop_front();
             match reply? {
-                Reply::Status { .. } => self.safe += length,
+                Reply::Status { .. } => {
+                    self.safe += length;
+                    self.behind.confirmed(length, at, Instant::now());
+                }
                 other => return Err(other.unexpected()),
             }
         }
