@@ -51,8 +51,8 @@ fn survive(site: &mut Site, agent: &str, times: u64, mut fault: impl FnMut(&mut 
 fn assert_whole(ran: &Ran, what: &str) {
     assert!(ran.is_completed(), "{what}: {ran:#?}");
     let wanted: String = (1..=lines()).map(|number| format!("line {number}\n")).collect();
-    assert_eq!(ran.output(), wanted, "{what}: every line once, in order");
     let results = ran.results();
+    assert_eq!(ran.output(), wanted, "{what}: every line once, in order: {results:?}");
     assert_eq!(results.len(), 1, "{what}: {results:?}");
     let (outcome, content) = &results[0];
     assert_eq!(outcome, "error", "{what}: it exits with 7: {content}");

@@ -406,7 +406,8 @@ impl<S: Shell> Spool<S> {
                 },
                 Err(error) => {
                     self.forgotten.add(forgotten);
-                    let first = certain && did_not_run(&error);
+                    // Whatever the error says: what gave a sign of life was started.
+                    let first = certain && !alive && did_not_run(&error);
                     certain = first;
                     if first {
                         return Outcome::Failed { error, certain };

@@ -196,7 +196,11 @@ impl Sandbox {
                     let said = "the container or its engine was stopped meanwhile".to_owned();
                     return Err(fault::unreachable(&engine.address, "run", said));
                 }
-                Err(failed) => return Err(failed.into()),
+                // Where the engine went meanwhile does not matter: the script was started.
+                Err(failed) => {
+                    let said = fault::told(&failed.error);
+                    return Err(fault::unreachable(&engine.address, "run", said));
+                }
             }
             if Instant::now() >= deadline {
                 // The stream was cut, and the script goes on until its lifeline is gone too.

@@ -32,7 +32,7 @@ not_started() {
 
 guard() {
 	trap '' PIPE
-	end=$((begin + limit)) nap=10 was=0 naps=0 ended=
+	end=$((begin + limit)) nap=10 was=0 naps=0 ended= c=
 	while :; do
 		now
 		[ -n "$ended" ] || [ "$now" -lt "$end" ] || { why=timedout && break; }
@@ -43,6 +43,9 @@ guard() {
 		*) sleep 1 ;;
 		esac
 		process $$ || exit
+		[ -n "$c" ] || read -r c _ <"$d/command"
+		# Somebody removed its folder: nobody could follow it, or end it.
+		[ -d "$d" ] || { sweep '' && exit; }
 		[ "$naps" -gt 0 ] || echo late
 		naps=$((naps + 1))
 		[ $((naps % 5)) -gt 0 ] || echo beat

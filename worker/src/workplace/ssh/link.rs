@@ -179,7 +179,10 @@ impl Place {
 
     fn leave(&self) {
         *self.link.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.link.users.fetch_sub(1, Ordering::SeqCst);
+        if self.link.users.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // Its thread waits for the end of a time that does not count any more.
+            self.link.bell.ring();
+        }
     }
 }
 
