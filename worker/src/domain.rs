@@ -8,6 +8,7 @@ mod copy;
 mod event;
 mod id;
 mod item;
+mod key;
 mod session;
 mod turn;
 mod workplace;
@@ -15,8 +16,9 @@ mod workplace;
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
 pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
-pub use id::{AgentId, InvalidId, MessageId, SessionId, TurnId, WorkplaceId};
+pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Item, Outcome, ToolCall};
+pub use key::Scope;
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnState, Usage};
 pub use workplace::{

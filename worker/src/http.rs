@@ -4,7 +4,7 @@
 //! drain that ends streams and idle connections and answers the rest with `Connection: close`.
 //!
 //! ```text
-//! accept -> connection (wire, progress) -> exchange (guard) -> routes -> store, agents
+//! accept -> connection (wire, progress) -> exchange (guard, admission) -> routes -> store, agents
 //! ```
 //!
 //! | Part | What it does |
@@ -12,13 +12,16 @@
 //! | `accept` | the gate: permit, accept, 503 when full |
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
 //! | `front`, `exchange`, `guard`, `metered` | what every request passes and every answer carries |
+//! | `admission`, `caller` | who asks, and whether they may |
 //! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
 //! | `routes`, `follow`, `event_stream` | the resources, and their streams of events |
 //! | `health`, `metrics`, `exposition`, `process` | what is told about the worker itself |
 
 mod accept;
+mod admission;
 mod body;
 mod call;
+mod caller;
 mod connection;
 mod event_stream;
 mod exchange;

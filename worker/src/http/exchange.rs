@@ -1,4 +1,4 @@
-//! One request and its answer: guard, routes, then what every answer carries.
+//! One request and its answer: guard, admission, routes, then what every answer carries.
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
 
@@ -14,7 +14,9 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::http::{
+    admission::admit,
     call::Template,
+    caller::Caller,
     front::Front,
     guard::Peer,
     metered::{Answered, Received},
@@ -61,10 +63,11 @@ impl Service<Request<Incoming>> for Exchange {
         let began = Instant::now();
         self.progress.called(request.body().is_end_stream());
         let id = self.request_id(request.headers());
+        let caller = Caller::of(self.peer, id.clone());
         let method = request.method().clone();
         let path = request.uri().path();
         let span = tracing::debug_span!("request", id, peer = ?self.peer, %method, path);
-        let routed = self.route(request);
+        let routed = self.route(request, caller);
         let (front, peer) = (Arc::clone(&self.front), self.peer);
         let progress = self.progress.clone();
         let answering = async move {
@@ -93,9 +96,9 @@ impl Exchange {
             .map_or_else(|| self.front.request_id(), str::to_owned)
     }
 
-    /// The guard's refusal, or what the routes answer. A handler that panics costs its own
+    /// What stands in the way, or what the routes answer. A handler that panics costs its own
     /// request and nothing else.
-    fn route(&self, request: Request<Incoming>) -> Routed {
+    fn route(&self, request: Request<Incoming>, caller: Caller) -> Routed {
         if self.purpose == Purpose::Refuse {
             let full = Problem::unavailable(
                 "exhausted",
@@ -107,12 +110,24 @@ impl Exchange {
         if let Err(problem) = self.front.guard.admit(self.peer, &request) {
             return std::future::ready(problem.into_response()).boxed();
         }
-        let request = request.map(|body| Received::new(body, self.progress.clone()));
-        let routes = TowerToHyperService::new(warp::service(self.front.routes.clone()));
-        let routed = AssertUnwindSafe(routes.call(request)).catch_unwind();
+        let mut request = request.map(|body| Received::new(body, self.progress.clone()));
+        let front = Arc::clone(&self.front);
+        let routed = async move {
+            let caller =
+                match admit(request.method(), request.uri(), request.headers(), caller).await {
+                    Ok(caller) => caller,
+                    Err(problem) => return problem.into_response(),
+                };
+            request.extensions_mut().insert(caller);
+            let routes = TowerToHyperService::new(warp::service(front.routes.clone()));
+            match routes.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        };
         async {
-            match routed.await {
-                Ok(Ok(response)) => response,
+            match AssertUnwindSafe(routed).catch_unwind().await {
+                Ok(response) => response,
                 Err(_) => Problem::internal(&Panicked).closing().into_response(),
             }
         }
