@@ -62,6 +62,8 @@ enum Step {
 /// What one read brought.
 struct Page {
     events: Vec<Event>,
+    /// There are more in the database.
+    more: bool,
     /// The turn that is waited for has ended, and its last event is in this page or before.
     complete: bool,
 }
@@ -125,8 +127,7 @@ impl Follow {
         }
         match self.read_page().await {
             Ok(page) => {
-                let full = page.events.len() == PAGE as usize;
-                self.step = match (full, page.complete) {
+                self.step = match (page.more, page.complete) {
                     (true, _) => Step::CatchUp,
                     (false, true) => Step::Ended,
                     (false, false) => Step::Follow,
@@ -154,12 +155,12 @@ impl Follow {
     async fn read_page(&self) -> Result<Page, StoreError> {
         let (id, after, until) = (self.session.clone(), self.cursor, self.until.clone());
         let read = self.site.app.store.read(move |reader| {
-            let events = reader.events(&id, after, PAGE)?;
+            let (events, more) = reader.events(&id, after, PAGE)?;
             let complete = match until {
                 Some(turn) => reader.turn(&turn)?.state.is_ended(),
                 None => false,
             };
-            Ok(Page { events, complete })
+            Ok(Page { events, more, complete })
         });
         read.await
     }

@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use crate::{
     domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId},
-    store::{List, Paging, Reader, StoreError, Writer, column},
+    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 macro_rules! select {
@@ -29,6 +29,17 @@ fn agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
         created_at: row.get(7)?,
         updated_at: row.get(8)?,
     })
+}
+
+impl Entry for Agent {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn bytes(&self) -> usize {
+        let lists = self.tools.iter().chain([&self.other_workplaces]).flatten();
+        self.instructions.len() + self.model.len() + lists.map(|name| name.len() + 3).sum::<usize>()
+    }
 }
 
 impl Reader<'_> {
@@ -56,9 +67,7 @@ impl Reader<'_> {
     /// [`StoreError::Sql`].
     pub fn agents(&self, paging: &Paging) -> Result<List<Agent>, StoreError> {
         let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-        let rows =
-            self.all("list agents", sql, params![paging.after_id(), paging.rows()], agent)?;
-        Ok(List::new(rows, paging, |agent| agent.id.as_str()))
+        self.page("list agents", sql, params![paging.after_id(), paging.rows()], agent, paging)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{
 };
 
 impl Reader<'_> {
-    /// Events of a session after a sequence number, in order, at most `limit`.
+    /// Events of a session after a sequence number, in order: at most `limit`, and fewer when they
+    /// are long; whether there are more.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
@@ -17,12 +18,12 @@ impl Reader<'_> {
         session: &SessionId,
         after: u64,
         limit: u32,
-    ) -> Result<Vec<Event>, StoreError> {
-        let events = self.all(
+    ) -> Result<(Vec<Event>, bool), StoreError> {
+        let (events, more) = self.some(
             "read events",
             "SELECT sequence, name, data FROM events
              WHERE session_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
-            params![session.as_str(), column::integer(after), limit],
+            params![session.as_str(), column::integer(after), i64::from(limit) + 1],
             |row| {
                 Ok(Event {
                     session_id: session.clone(),
@@ -31,11 +32,13 @@ impl Reader<'_> {
                     data: row.get(2)?,
                 })
             },
+            limit,
+            |event: &Event| event.data.len(),
         )?;
         if events.is_empty() {
             self.session(session)?;
         }
-        Ok(events)
+        Ok((events, more))
     }
 }
 

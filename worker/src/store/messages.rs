@@ -7,7 +7,7 @@ use crate::{
         EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
         Usage,
     },
-    store::{List, Paging, Reader, StoreError, Writer, column},
+    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 macro_rules! select {
@@ -44,6 +44,16 @@ fn queued(message: &Message) -> Turn {
     }
 }
 
+impl Entry for Message {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn bytes(&self) -> usize {
+        self.content.len()
+    }
+}
+
 impl Reader<'_> {
     /// Messages of a session, oldest first.
     ///
@@ -57,13 +67,13 @@ impl Reader<'_> {
         self.session(session)?;
         let place = "SELECT position FROM messages WHERE id = ?1 AND session_id = ?2";
         let after = self.place("list messages", place, session, paging)?;
-        let rows = self.all(
+        self.page(
             "list messages",
             select!("WHERE session_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3"),
             params![session.as_str(), after, paging.rows()],
             message,
-        )?;
-        Ok(List::new(rows, paging, |message| message.id.as_str()))
+            paging,
+        )
     }
 
     /// The position after which a page begins. After a cursor that nobody was given there is

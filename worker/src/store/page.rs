@@ -16,6 +16,10 @@ pub struct Paging {
     pub after: Option<Cursor>,
 }
 
+/// A page ends early when its entries hold this many bytes, so that a handful of clients that ask
+/// for long messages do not fill the memory.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// The most entries of a page.
 const MOST: u32 = 200;
 
@@ -40,17 +44,54 @@ impl Paging {
 pub struct List<T> {
     /// Its entries, oldest first.
     pub data: Vec<T>,
-    /// The cursor of the next page; null at the end.
+    /// The cursor of the next page; null at the end. A page that has one may be shorter than was
+    /// asked for.
     pub next: Option<Cursor>,
 }
 
-impl<T> List<T> {
-    /// The page of these [`Paging::rows`].
-    pub(super) fn new(mut rows: Vec<T>, paging: &Paging, id: impl Fn(&T) -> &str) -> Self {
-        let size = paging.size() as usize;
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let next = rows.last().filter(|_| more).map(|last| Cursor(id(last).to_owned()));
-        Self { data: rows, next }
+/// What stands in a list.
+pub(super) trait Entry {
+    /// Its identifier: the cursor of what comes after it.
+    fn id(&self) -> &str;
+
+    /// Bytes of its texts of any length. What is always short does not count.
+    fn bytes(&self) -> usize;
+}
+
+impl<T: Entry> List<T> {
+    /// The page of these entries, [`Paging::rows`] of them at the most. Takes no more of them than
+    /// the page has, and one that tells whether another page follows.
+    ///
+    /// # Errors
+    /// The first that an entry brings.
+    pub(super) fn gather<E>(
+        entries: impl Iterator<Item = Result<T, E>>,
+        paging: &Paging,
+    ) -> Result<Self, E> {
+        let (data, more) = gather(entries, paging.size() as usize, T::bytes)?;
+        let next = data.last().filter(|_| more).map(|last| Cursor(last.id().to_owned()));
+        Ok(Self { data, next })
     }
+}
+
+/// Takes entries until there are `most`, or they hold [`PAGE_BYTES`]; whether there are more. The
+/// first is taken whatever its size: every page leads on.
+///
+/// # Errors
+/// The first that an entry brings.
+pub(super) fn gather<T, E>(
+    entries: impl Iterator<Item = Result<T, E>>,
+    most: usize,
+    bytes: impl Fn(&T) -> usize,
+) -> Result<(Vec<T>, bool), E> {
+    let (mut data, mut held) = (Vec::new(), 0);
+    for entry in entries {
+        let entry = entry?;
+        if data.len() == most || held >= PAGE_BYTES {
+            return Ok((data, true));
+        }
+        held += bytes(&entry);
+        data.push(entry);
+    }
+    Ok((data, false))
 }

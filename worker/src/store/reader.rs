@@ -5,7 +5,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use crate::store::{StoreError, error::During};
+use crate::store::{
+    List, Paging, StoreError,
+    error::During,
+    page::{self, Entry},
+};
 
 /// A handle that lives no longer than the call that got it.
 #[derive(Debug)]
@@ -47,6 +51,40 @@ impl<'a> Reader<'a> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.query_row(parameters, map))
+            .during(operation)
+    }
+
+    /// The rows of a page. Those after it are not read.
+    pub(super) fn page<T: Entry>(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        paging: &Paging,
+    ) -> Result<List<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| List::gather(statement.query_map(parameters, map)?, paging))
+            .during(operation)
+    }
+
+    /// At most `most` rows, and fewer when they are large; whether there are more. Those after
+    /// them are not read.
+    pub(super) fn some<T>(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        most: u32,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Result<(Vec<T>, bool), StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| {
+                page::gather(statement.query_map(parameters, map)?, most as usize, bytes)
+            })
             .during(operation)
     }
 

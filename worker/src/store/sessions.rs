@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use crate::{
     domain::{AgentId, NewSession, Session, SessionChange, SessionId},
-    store::{List, Paging, Reader, StoreError, Writer, column},
+    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 macro_rules! select {
@@ -27,6 +27,16 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     })
 }
 
+impl Entry for Session {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn bytes(&self) -> usize {
+        self.title.len()
+    }
+}
+
 impl Reader<'_> {
     /// A session.
     ///
@@ -47,17 +57,17 @@ impl Reader<'_> {
         paging: &Paging,
     ) -> Result<List<Session>, StoreError> {
         let (after, limit) = (paging.after_id(), paging.rows());
-        let rows = match agent {
+        match agent {
             Some(agent) => {
                 let sql = select!("WHERE agent_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
-                self.all("list sessions", sql, params![agent.as_str(), after, limit], session)?
+                let parameters = params![agent.as_str(), after, limit];
+                self.page("list sessions", sql, parameters, session, paging)
             }
             None => {
                 let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-                self.all("list sessions", sql, params![after, limit], session)?
+                self.page("list sessions", sql, params![after, limit], session, paging)
             }
-        };
-        Ok(List::new(rows, paging, |session| session.id.as_str()))
+        }
     }
 }
 

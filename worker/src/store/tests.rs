@@ -160,7 +160,9 @@ impl House {
 
     fn events(&self, session: &SessionId) -> Vec<Event> {
         let session = session.clone();
-        self.read(move |reader| reader.events(&session, 0, 10_000))
+        let (events, more) = self.read(move |reader| reader.events(&session, 0, 10_000));
+        assert!(!more, "the log is longer than a test reads");
+        events
     }
 
     fn names(&self, session: &SessionId) -> Vec<String> {

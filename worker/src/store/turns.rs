@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use crate::{
     domain::{EventKind, Item, SessionId, Turn, TurnError, TurnId, TurnState, Usage},
-    store::{List, Paging, Reader, StoreError, Writer, column},
+    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 macro_rules! select {
@@ -41,6 +41,16 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
     })
 }
 
+impl Entry for Turn {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn bytes(&self) -> usize {
+        self.error.as_ref().map_or(0, |error| error.message.len())
+    }
+}
+
 impl Reader<'_> {
     /// A turn.
     ///
@@ -59,13 +69,13 @@ impl Reader<'_> {
         self.session(session)?;
         let place = "SELECT position FROM turns WHERE id = ?1 AND session_id = ?2";
         let after = self.place("list turns", place, session, paging)?;
-        let rows = self.all(
+        self.page(
             "list turns",
             select!("WHERE session_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3"),
             params![session.as_str(), after, paging.rows()],
             turn,
-        )?;
-        Ok(List::new(rows, paging, |turn| turn.id.as_str()))
+            paging,
+        )
     }
 
     /// The transcript that the model is shown for this turn: every item of its session up to and

@@ -4,7 +4,7 @@ use rusqlite::{Row, params, types::Type};
 
 use crate::{
     domain::{AgentName, NewWorkplace, Settings, Workplace, WorkplaceId},
-    store::{List, Paging, Reader, StoreError, Writer, column},
+    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 /// The name of the workplace that is always there.
@@ -36,6 +36,16 @@ fn settings(row: &Row<'_>) -> rusqlite::Result<Settings> {
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, error.into()))
 }
 
+impl Entry for Workplace {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn bytes(&self) -> usize {
+        serde_json::to_vec(&self.settings).map_or(0, |settings| settings.len())
+    }
+}
+
 impl Reader<'_> {
     /// What this installation is called in labels and spools: 32 hexadecimal digits.
     ///
@@ -60,9 +70,8 @@ impl Reader<'_> {
     /// [`StoreError::Sql`].
     pub fn workplaces(&self, paging: &Paging) -> Result<List<Workplace>, StoreError> {
         let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-        let rows =
-            self.all("list workplaces", sql, params![paging.after_id(), paging.rows()], workplace)?;
-        Ok(List::new(rows, paging, |workplace| workplace.id.as_str()))
+        let parameters = params![paging.after_id(), paging.rows()];
+        self.page("list workplaces", sql, parameters, workplace, paging)
     }
 }
 

@@ -162,7 +162,9 @@ impl Shop {
     pub(super) fn events(&self, session: &SessionId) -> Vec<Event> {
         let session = session.clone();
         let read = self.store.read(move |reader| reader.events(&session, 0, 10_000));
-        self.runtime.block_on(read).unwrap()
+        let (events, more) = self.runtime.block_on(read).unwrap();
+        assert!(!more, "the log is longer than a test reads");
+        events
     }
 
     pub(super) fn event_names(&self, session: &SessionId) -> Vec<String> {

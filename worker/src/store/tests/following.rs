@@ -102,13 +102,21 @@ fn events_are_read_from_any_place() {
     }
     let from = |after, limit| {
         let id = session.id.clone();
-        let events = house.read(move |reader| reader.events(&id, after, limit));
-        events.into_iter().map(|event| event.sequence).collect::<Vec<_>>()
+        let (events, more) = house.read(move |reader| reader.events(&id, after, limit));
+        (events.into_iter().map(|event| event.sequence).collect::<Vec<_>>(), more)
     };
-    assert_eq!(from(0, 10), [1, 2, 3]);
-    assert_eq!(from(1, 1), [2]);
-    assert_eq!(from(3, 10), [0; 0]);
-    assert_eq!(from(u64::MAX, 10), [0; 0]);
+    assert_eq!(from(0, 10), (vec![1, 2, 3], false));
+    assert_eq!(from(0, 3), (vec![1, 2, 3], false));
+    assert_eq!(from(1, 1), (vec![2], true));
+    assert_eq!(from(3, 10), (vec![], false));
+    assert_eq!(from(u64::MAX, 10), (vec![], false));
+    let long = "x".repeat(700 << 10);
+    for _ in 0..3 {
+        house.post(&session.id, &long);
+    }
+    // Two of them are more than a page holds.
+    assert_eq!(from(0, 10), (vec![1, 2, 3, 4, 5], true));
+    assert_eq!(from(5, 10), (vec![6], false));
     let unknown = SessionId::new();
     assert_missing(house.try_read(move |reader| reader.events(&unknown, 0, 10)), "session");
 }

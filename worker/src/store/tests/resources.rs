@@ -100,6 +100,29 @@ fn pages<T>(limit: usize, mut page: impl FnMut(Paging) -> List<T>) -> Vec<T> {
 }
 
 #[test]
+fn a_page_of_long_entries_ends_early_and_leads_on() {
+    let house = House::new();
+    let session = house.session();
+    let long = "x".repeat(400 << 10);
+    for _ in 0..5 {
+        house.post(&session.id, &long);
+    }
+    let mut sizes = Vec::new();
+    let mut after = None;
+    loop {
+        let (id, paging) = (session.id.clone(), Paging { limit: 200, after });
+        let List { data, next } = house.read(move |reader| reader.messages(&id, &paging));
+        assert!(data.iter().all(|message| message.content.len() == long.len()));
+        sizes.push(data.len());
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [3, 2], "a page ends with the entry that fills a mebibyte");
+}
+
+#[test]
 fn lists_are_whole_and_in_order_at_every_page_size() {
     let house = House::new();
     let session = house.session();
