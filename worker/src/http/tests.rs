@@ -7,6 +7,7 @@ mod bodies;
 mod client;
 mod closing;
 mod copies;
+mod document;
 mod events;
 mod full;
 mod guard;

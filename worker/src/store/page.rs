@@ -58,7 +58,7 @@ pub(super) trait Entry {
     fn bytes(&self) -> usize;
 }
 
-impl<T: Entry> List<T> {
+impl<T> List<T> {
     /// The page of these entries, [`Paging::rows`] of them at the most. Takes no more of them than
     /// the page has, and one that tells whether another page follows.
     ///
@@ -67,7 +67,10 @@ impl<T: Entry> List<T> {
     pub(super) fn gather<E>(
         entries: impl Iterator<Item = Result<T, E>>,
         paging: &Paging,
-    ) -> Result<Self, E> {
+    ) -> Result<Self, E>
+    where
+        T: Entry,
+    {
         let (data, more) = gather(entries, paging.size() as usize, T::bytes)?;
         let next = data.last().filter(|_| more).map(|last| Cursor(last.id().to_owned()));
         Ok(Self { data, next })

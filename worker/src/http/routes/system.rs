@@ -1,8 +1,8 @@
-//! Health, metrics, the ledger, the models.
+//! Health, metrics, the ledger, the models, the API's document.
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use warp::{Filter, reply::Response};
 
@@ -14,8 +14,11 @@ use crate::http::{
     problem::{Answer, Problem},
 };
 
-/// `/livez`, `/readyz`, `/healthz`, `/metrics`, `/api/v1/handles`, `/api/v1/models`,
-/// `/api/v1/hosts`.
+/// The API in the words of OpenAPI 3.1. Tests hold it against the routes and their answers.
+const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
+
+/// `/livez`, `/readyz`, `/healthz`, `/metrics`, `/api/openapi.json`, `/api/v1/handles`,
+/// `/api/v1/models`, `/api/v1/hosts`.
 pub(super) fn routes(site: &Arc<Site>) -> Routes {
     let live = warp::path!("livez").and(call()).and(with(site)).then(live);
     let ready = warp::path!("readyz").and(call()).and(with(site)).then(ready);
@@ -24,6 +27,7 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
     let handles = warp::path!("api" / "v1" / "handles").and(call()).and(with(site)).then(handles);
     let models = warp::path!("api" / "v1" / "models").and(call()).and(with(site)).then(models);
     let hosts = warp::path!("api" / "v1" / "hosts").and(call()).and(with(site)).then(hosts);
+    let document = warp::path!("api" / "openapi.json").and(call()).and(with(site)).then(document);
     live.or(ready)
         .unify()
         .or(health)
@@ -35,6 +39,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         .or(models)
         .unify()
         .or(hosts)
+        .unify()
+        .or(document)
         .unify()
         .boxed()
 }
@@ -81,6 +87,16 @@ async fn models(call: Call, site: Arc<Site>) -> Response {
 async fn hosts(call: Call, site: Arc<Site>) -> Response {
     let list = || call::json(StatusCode::OK, &json!({ "data": site.app.workplaces.hosts() }));
     respond("/api/v1/hosts", read_only(&call).and_then(|()| list()))
+}
+
+async fn document(call: Call, _site: Arc<Site>) -> Response {
+    let text = || {
+        let mut response = Response::new(DOCUMENT.into());
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    };
+    respond("/api/openapi.json", read_only(&call).map(|()| text()))
 }
 
 fn read_only(call: &Call) -> Result<(), Problem> {
