@@ -9,12 +9,14 @@
 //! Each key is written once, in a `section!` of this file or of `sections.rs`: its field,
 //! documentation, default, bounds and variable come from the same line.
 
+mod choice;
 mod document;
 mod environment;
 mod fault;
 mod load;
 mod markdown;
 mod nearest;
+mod network;
 mod reader;
 mod rules;
 mod sections;
@@ -31,13 +33,15 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+pub use choice::{ForwardedHeader, LogFormat};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Origin};
 pub use load::{DEFAULT_FILES, FILE_VARIABLE, LoadError, load};
 pub use markdown::markdown;
+pub use network::Network;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, KeySource, Lost, OnLost, OpenAi, RUNTIME_DESCRIPTORS, Spool,
-    Ssh, Store, Supervisor, Tools, Workplace,
+    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Lost, OnLost, OpenAi,
+    RUNTIME_DESCRIPTORS, Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };
 
 use document::Document;
@@ -49,7 +53,7 @@ section! {
     /// Places.
     Config(reader, path, environment: &Environment) at "" {
         /// Where HTTP is served; port 0 lets the kernel choose, and `evonic status` tells what it
-        /// chose. Only loopback addresses are accepted until there are keys.
+        /// chose. An address that other machines reach needs `http.tls`, or `http.trusted_proxies`.
         listen: SocketAddr = is("127.0.0.1:8420"), from "EVONIC_LISTEN";
         /// Database, history, post-mortems, the local workplace.
         state_dir: PathBuf = computed(
@@ -65,6 +69,9 @@ section! {
         ), from "EVONIC_RUNTIME_DIR";
         /// What is logged: a level, or levels by target, such as `info` or `evonic=debug,info`.
         log: String = is("info"), from "EVONIC_LOG";
+        /// The form of the log. `auto`: journald's fields under systemd, text on a terminal, JSON
+        /// elsewhere.
+        log_format: LogFormat = is("auto"), from "EVONIC_LOG_FORMAT";
     }
     with {
         /// `[budget]`: the most handles of each kind that the worker holds at once.
@@ -101,6 +108,7 @@ const SECTIONS: &[Section] = &[
     Fd::SECTION,
     Supervisor::SECTION,
     Http::SECTION,
+    HttpTls::SECTION,
     Store::SECTION,
     Agents::SECTION,
     Tools::SECTION,

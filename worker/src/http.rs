@@ -9,9 +9,9 @@
 //!
 //! | Part | What it does |
 //! |---|---|
-//! | `accept` | the gate: permit, accept, 503 when full |
+//! | `accept`, `tls` | the gate: permit, accept, handshake, 503 when full |
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
-//! | `front`, `exchange`, `guard`, `metered` | what every request passes and every answer carries |
+//! | `front`, `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
 //! | `admission`, `caller` | who asks, and whether they may |
 //! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
 //! | `routes`, `follow`, `event_stream` | the resources, and their streams of events |
@@ -35,8 +35,10 @@ mod metrics;
 mod problem;
 mod process;
 mod progress;
+mod proxies;
 mod query;
 mod routes;
+mod tls;
 mod wire;
 
 #[cfg(test)]
@@ -55,6 +57,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::tls::TlsError;
+
 use crate::{
     agent::Agents,
     handles::Budget,
@@ -66,6 +70,7 @@ use crate::{
         guard::{Guard, Peer},
         metrics::Metrics,
         routes::{Site, routes},
+        tls::Secure,
         wire::Carrier,
     },
     model::Models,
@@ -103,12 +108,23 @@ pub struct App {
 /// What the server accepts on.
 #[derive(Debug)]
 pub struct Listeners {
-    /// TCP. No key is needed on loopback until keys come.
+    /// TCP, behind TLS where that is configured.
     pub http: std::net::TcpListener,
     /// Unix socket: root and the service's user, by peer credentials.
     pub api: UnixListener,
     /// The supervisor's connection: served like an accepted one, outside the `http` budget.
     pub probe: Option<UnixStream>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A listener cannot be registered.
+    #[error("a listener cannot be had")]
+    Listener(#[from] std::io::Error),
+    /// See [`TlsError`].
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// The running server. Dropping it stops it at once, without the grace of [`Server::drain`].
@@ -128,8 +144,8 @@ impl Server {
     /// workers. Called within the runtime.
     ///
     /// # Errors
-    /// The operating system's word when a listener cannot be registered.
-    pub fn start(app: App, listeners: Listeners) -> std::io::Result<Self> {
+    /// [`ServerError`].
+    pub fn start(app: App, listeners: Listeners) -> Result<Self, ServerError> {
         let (budget, settings) = (app.budget.clone(), app.config.http.clone());
         let (generation, ends, connections) = (app.generation, Ends::default(), TaskTracker::new());
         let metrics = Arc::new(Metrics::new());
@@ -142,13 +158,15 @@ impl Server {
             copies: Default::default(),
         };
         let routes = routes(&Arc::new(site));
-        let guard = Guard::new(&settings.allowed_hosts);
+        let guard = Guard::new(&settings);
+        let secure = Secure::open(&settings.tls, &budget)?;
         let front = Front::new(settings, guard, generation, metrics, ends, routes);
-        Self::serve(front, budget, connections, listeners)
+        Ok(Self::serve(front, secure, budget, connections, listeners)?)
     }
 
     fn serve(
         front: Front,
+        secure: Option<Secure>,
         budget: Budget,
         connections: TaskTracker,
         listeners: Listeners,
@@ -172,7 +190,8 @@ impl Server {
             let carrier = Carrier::Probe(tokio::net::UnixStream::from_std(probe)?);
             server.inside.spawn(server.converse_inside(carrier));
         }
-        let gate = Gate::new(Arc::clone(&server.front), budget, server.connections.clone());
+        let connections = server.connections.clone();
+        let gate = Gate::new(Arc::clone(&server.front), secure, budget, connections);
         server.doors.spawn(gate.run(doors));
         Ok(server)
     }

@@ -13,6 +13,8 @@ const SOCKET: &str = "supervisor.sock";
 /// Refuses what the types and bounds let through.
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     places(config, reader);
+    exposure(config, reader);
+    log(&config.log, reader);
     descriptors(config, reader);
     times(config, reader);
     hosts(config, reader);
@@ -38,17 +40,6 @@ pub(super) fn model_name(name: &str) -> Result<(), &'static str> {
 }
 
 fn places(config: &Config, reader: &mut Reader<'_>) {
-    if !config.listen.ip().is_loopback() {
-        reader.refuse(
-            &["listen"],
-            format!(
-                "{} can be reached from other machines, and there are no keys yet",
-                config.listen
-            ),
-            "use a loopback address such as `127.0.0.1:8420`, behind a proxy or an SSH tunnel that \
-             asks who is there",
-        );
-    }
     let length = config.runtime_dir.join(SOCKET).as_os_str().len();
     if length > SOCKET_PATH_BYTES {
         let most = SOCKET_PATH_BYTES - SOCKET.len() - 1;
@@ -57,6 +48,55 @@ fn places(config: &Config, reader: &mut Reader<'_>) {
             format!("with `/{SOCKET}` it has {length} bytes; a Unix socket's path has at most {SOCKET_PATH_BYTES}"),
             format!("choose a folder whose path has at most {most} bytes"),
         );
+    }
+}
+
+/// Keys must not travel where others can read them.
+fn exposure(config: &Config, reader: &mut Reader<'_>) {
+    let tls = &config.http.tls;
+    let halves = [("http.tls.certificate", &tls.certificate), ("http.tls.key", &tls.key)];
+    match halves {
+        [(given, Some(_)), (missing, None)] | [(missing, None), (given, Some(_))] => {
+            reader.refuse(
+                &[given, missing],
+                format!("{given} is given, and {missing} is not"),
+                "give both for TLS, or none of them",
+            );
+        }
+        _ => {}
+    }
+    let exposed = !config.listen.ip().is_loopback();
+    if exposed && config.http.trusted_proxies.is_empty() && tls.pair().is_none() {
+        reader.refuse(
+            &["listen"],
+            format!("{} can be reached from other machines, without TLS", config.listen),
+            "give http.tls.certificate and http.tls.key, or name the proxies before it in \
+             http.trusted_proxies, or use a loopback address such as `127.0.0.1:8420`",
+        );
+    }
+}
+
+/// A filter of the log: levels, alone or by target.
+fn log(filter: &str, reader: &mut Reader<'_>) {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text));
+    let target = |text: &str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':' | b'.');
+        !text.is_empty() && text.bytes().all(fits)
+    };
+    for directive in filter.split(',').map(str::trim) {
+        let sound = match directive.split_once('=') {
+            None => level(directive),
+            Some((name, word)) => target(name) && level(word),
+        };
+        if !sound {
+            reader.refuse(
+                &["log"],
+                format!("{directive:?} is no level, and no target with its level"),
+                "write a level (off, error, warn, info, debug, trace), or levels by target such \
+                 as `evonic=debug,info`",
+            );
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::table::section;
+use super::{choice::ForwardedHeader, network::Network, table::section};
 use crate::kind::Kind;
 
 section! {
@@ -148,6 +148,35 @@ section! {
         sse_heartbeat: Duration = is("10s"), within "10ms" to "15s";
         /// Hosts beside loopback names that a request may name in `Host` and `Origin`.
         allowed_hosts: Vec<String> = is([]);
+        /// Proxies that are believed whose request they pass on: addresses and networks, such as
+        /// `"10.0.0.0/8"`. Nobody else is believed.
+        trusted_proxies: Vec<Network> = is([]);
+        /// The header in which they say it. It must be the one that they set: the other one is
+        /// the client's own, and is not believed.
+        forwarded_header: ForwardedHeader = is("x-forwarded-for");
+    }
+    with {
+        /// `[http.tls]`.
+        tls: HttpTls = HttpTls::read(reader, "http.tls");
+    }
+}
+
+section! {
+    /// TLS on the TCP listener: both keys, or none of them for plain HTTP. The files are looked at
+    /// again while the worker runs: a renewed certificate needs no restart.
+    HttpTls(reader, path) at "http.tls" {
+        /// The certificate and those between it and its authority, in PEM.
+        certificate: Option<PathBuf> = absent("no TLS");
+        /// Its private key, in PEM.
+        key: Option<PathBuf> = absent("no TLS");
+    }
+}
+
+impl HttpTls {
+    /// The certificate's file and the key's, where TLS is configured.
+    #[must_use]
+    pub fn pair(&self) -> Option<(&Path, &Path)> {
+        Some((self.certificate.as_deref()?, self.key.as_deref()?))
     }
 }
 

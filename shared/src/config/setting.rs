@@ -32,11 +32,12 @@ pub(super) fn constant<T: Setting>(text: &str) -> T {
 }
 
 /// Text as a TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+/// The text of a value that must be one.
+pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
     match value {
         DeValue::String(text) => Ok(text),
         other => Err(found(other)),

@@ -47,6 +47,10 @@ fn other_value(path: &str, key: &Key) -> String {
             least
         }
         (_, Some((_, most))) => most,
+        ("log", _) => "\"evonic=debug,info\"",
+        ("http.trusted_proxies", _) => "[\"10.0.0.0/8\", \"::1\"]",
+        _ if key.type_name.contains("x-forwarded-for") => "\"forwarded\"",
+        _ if key.type_name.contains("journal") => "\"json\"",
         _ if key.type_name == "list of paths" => "[\"/else/where\"]",
         _ if key.type_name.starts_with("list") => "[\"EXAMPLE\"]",
         _ if key.type_name.contains("true") => "false",
@@ -105,6 +109,10 @@ fn every_key_can_be_set() {
             if path.starts_with("models.") && required != path {
                 lines.push(format!("{required} = {}", other_value(&required, other)));
             }
+        }
+        if let Some(half) = path.strip_prefix("http.tls.") {
+            let other = if half == "key" { "certificate" } else { "key" };
+            lines.push(format!("http.tls.{other} = \"/some/where\""));
         }
         let text = lines.join("\n");
         let resolved = resolve(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));

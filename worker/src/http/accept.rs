@@ -20,7 +20,7 @@ use crate::{
     handles::{Budget, Held, Permit},
     http::{
         connection::converse, exchange::Purpose, front::Front, guard::Peer, metrics::Refusal,
-        wire::Carrier,
+        tls::Secure, wire::Carrier,
     },
 };
 
@@ -61,6 +61,8 @@ enum Accepted {
 /// Lets connections in.
 pub(super) struct Gate {
     front: Arc<Front>,
+    /// TLS on the TCP listener.
+    secure: Option<Arc<Secure>>,
     budget: Budget,
     serving: Arc<Semaphore>,
     connections: TaskTracker,
@@ -68,11 +70,16 @@ pub(super) struct Gate {
 
 impl Gate {
     /// A gate for this budget; connections run on the tracker.
-    pub(super) fn new(front: Arc<Front>, budget: Budget, connections: TaskTracker) -> Self {
+    pub(super) fn new(
+        front: Arc<Front>,
+        secure: Option<Secure>,
+        budget: Budget,
+        connections: TaskTracker,
+    ) -> Self {
         let limit = limit(&budget);
         let refusing = REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
         let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
-        Self { front, budget, serving, connections }
+        Self { front, secure: secure.map(Arc::new), budget, serving, connections }
     }
 
     /// Accepts until the worker drains; then drops the registrations, and with them this worker's
@@ -115,20 +122,37 @@ impl Gate {
     fn admit(&self, accepted: Accepted, mut permit: Permit) {
         permit.owns(1, accepted.number());
         let (carrier, peer) = accepted.carry(permit);
-        let front = Arc::clone(&self.front);
+        let (front, secure) = (Arc::clone(&self.front), self.secure.clone());
         if let Ok(place) = Arc::clone(&self.serving).try_acquire_owned() {
             self.connections.spawn(async move {
-                converse(front, carrier, peer, Purpose::Serve).await;
+                meet(front, secure, carrier, peer, Purpose::Serve).await;
                 drop(place);
             });
         } else {
             self.front.metrics.refused(Refusal::Full);
             self.connections.spawn(async move {
-                let refusal = converse(front, carrier, peer, Purpose::Refuse);
+                let refusal = meet(front, secure, carrier, peer, Purpose::Refuse);
                 // Timing out is the end of patience; there is nobody to tell.
                 let _ = tokio::time::timeout(REFUSAL, refusal).await;
             });
         }
+    }
+}
+
+/// A connection's life: over TCP it begins with TLS where that is configured.
+async fn meet(
+    front: Arc<Front>,
+    secure: Option<Arc<Secure>>,
+    carrier: Carrier,
+    peer: Peer,
+    purpose: Purpose,
+) {
+    let carrier = match (carrier, secure) {
+        (Carrier::Tcp(stream), Some(secure)) => secure.greet(&front, stream).await,
+        (carrier, _) => Some(carrier),
+    };
+    if let Some(carrier) = carrier {
+        converse(front, carrier, peer, purpose).await;
     }
 }
 

@@ -63,10 +63,11 @@ impl Service<Request<Incoming>> for Exchange {
         let began = Instant::now();
         self.progress.called(request.body().is_end_stream());
         let id = self.request_id(request.headers());
-        let caller = Caller::of(self.peer, id.clone());
+        let address = self.front.guard.client(self.peer, request.headers());
+        let caller = Caller { address, ..Caller::of(self.peer, id.clone()) };
         let method = request.method().clone();
         let path = request.uri().path();
-        let span = tracing::debug_span!("request", id, peer = ?self.peer, %method, path);
+        let span = tracing::debug_span!("request", id, client = ?caller.address, %method, path);
         let routed = self.route(request, caller);
         let (front, peer) = (Arc::clone(&self.front), self.peer);
         let progress = self.progress.clone();

@@ -1,4 +1,7 @@
-//! Who may speak here: loopback names on TCP, root and the service's user on the Unix socket.
+//! Who may speak here: by known names on TCP, root and the service's user on the Unix socket.
+//!
+//! What is not encrypted is for this machine and for trusted proxies: a key must not travel where
+//! others can read it.
 //!
 //! Until keys come, a request is believed because of where it comes from. A web page of a foreign
 //! site can make a browser send requests to a loopback address, by its own name for it (DNS
@@ -6,13 +9,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use evonic_shared::config;
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode,
     header::{HOST, ORIGIN},
     uri::Authority,
 };
 
-use crate::http::problem::Problem;
+use crate::http::{problem::Problem, proxies::Proxies};
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +34,26 @@ pub(super) enum Peer {
 pub(super) struct Guard {
     hosts: Vec<String>,
     uid: u32,
+    secure: bool,
+    proxies: Proxies,
 }
 
 impl Guard {
-    /// Beside loopback names; `hosts` are names (any port) or `name:port`.
-    pub(super) fn new(hosts: &[String]) -> Self {
-        let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { hosts, uid: rustix::process::geteuid().as_raw() }
+    /// The guard of these settings.
+    pub(super) fn new(settings: &config::Http) -> Self {
+        let hosts = settings.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let uid = rustix::process::geteuid().as_raw();
+        let secure = settings.tls.pair().is_some();
+        Self { hosts, uid, secure, proxies: Proxies::new(settings) }
+    }
+
+    /// The client's address: the peer's, or the one that a trusted proxy tells of; none on the
+    /// Unix socket and from inside.
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        match peer {
+            Peer::Tcp(peer) => Some(self.proxies.client_address(peer.ip(), headers)),
+            Peer::Unix(_) | Peer::Inside => None,
+        }
     }
 
     /// Lets a request pass.
@@ -50,11 +67,23 @@ impl Guard {
             Peer::Unix(_) => Err(forbidden(
                 "only root and the service's own user may use this socket".to_owned(),
             )),
-            Peer::Tcp(_) => {
+            Peer::Tcp(peer) => {
+                self.admit_address(peer.ip())?;
                 self.admit_host(request)?;
                 self.admit_origin(request.headers())
             }
         }
+    }
+
+    fn admit_address(&self, peer: IpAddr) -> Result<(), Problem> {
+        if self.secure || peer.to_canonical().is_loopback() || self.proxies.trusts(peer) {
+            return Ok(());
+        }
+        Err(forbidden(
+            "without TLS only trusted proxies may ask from other machines; see \
+             http.trusted_proxies"
+                .to_owned(),
+        ))
     }
 
     fn admit_host<B>(&self, request: &Request<B>) -> Result<(), Problem> {

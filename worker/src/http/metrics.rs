@@ -52,6 +52,8 @@ pub(super) enum Refusal {
     Malformed,
     /// The headers did not end in time.
     SlowHeaders,
+    /// TLS was not agreed on.
+    Handshake,
 }
 
 impl Refusal {
@@ -60,6 +62,7 @@ impl Refusal {
             Self::Full => "full",
             Self::Malformed => "malformed",
             Self::SlowHeaders => "slow_headers",
+            Self::Handshake => "handshake",
         }
     }
 }
@@ -100,7 +103,8 @@ impl Metrics {
         );
         registry.register(
             "evonic_http_refused",
-            "Connections refused before any route: no place free, no request, headers too slow",
+            "Connections refused before any route: no place free, no TLS, no request, headers too \
+             slow",
             refused.clone(),
         );
         registry.register("evonic_http_connections", "Connections of clients", connections.clone());

@@ -15,6 +15,7 @@ mod health;
 mod house;
 mod odd;
 mod refusals;
+mod secure;
 mod sessions;
 mod turns;
 mod worker;

@@ -17,7 +17,10 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{handles::Held, http::progress::Progress};
+use crate::{
+    handles::Held,
+    http::{progress::Progress, tls::Secured},
+};
 
 /// A closed wire waits this long for another byte of a client that goes on sending.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -30,6 +33,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub(super) enum Carrier {
     /// A TCP client.
     Tcp(Held<TcpStream>),
+    /// A TCP client behind TLS.
+    Tls(Box<Secured>),
     /// A client of the Unix socket.
     Unix(Held<UnixStream>),
     /// The supervisor's probe; outside the budget.
@@ -44,6 +49,10 @@ macro_rules! carried {
         match $carrier {
             Carrier::Tcp(held) => {
                 let $stream = Pin::new(&mut **held);
+                $call
+            }
+            Carrier::Tls(secured) => {
+                let $stream = Pin::new(&mut **secured);
                 $call
             }
             Carrier::Unix(held) => {
@@ -123,7 +132,12 @@ impl AsyncRead for Wire {
         }
         if !self.ended {
             let before = buf.filled().len();
-            ready!(carried!(&mut self.carrier, stream => stream.poll_read(cx, buf)))?;
+            match ready!(carried!(&mut self.carrier, stream => stream.poll_read(cx, buf))) {
+                // A client that ends its TLS without a word: a request that was cut by that is
+                // told by its own length.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                read => read?,
+            }
             if buf.filled().len() > before {
                 self.progress.received();
                 return Poll::Ready(Ok(()));
@@ -161,7 +175,12 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        carried!(&mut self.carrier, stream => stream.poll_flush(cx))
+        let flushed = carried!(&mut self.carrier, stream => stream.poll_flush(cx));
+        // TLS takes a little more than it has sent.
+        if flushed.is_pending() {
+            self.progress.stalled();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,5 +199,46 @@ impl AsyncWrite for Wire {
             self.ended = true;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A TCP connection under TLS stays with its permit.
+impl AsyncRead for Held<TcpStream> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut **self).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Held<TcpStream> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut **self).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut **self).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut **self).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut **self).poll_shutdown(cx)
     }
 }

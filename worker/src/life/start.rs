@@ -30,7 +30,7 @@ use super::{
 use crate::{
     agent::{self, Agents, Bench, Generation, OwnershipError},
     handles::{Budget, Page, PageError},
-    http::{App, Listeners, Server},
+    http::{App, Listeners, Server, ServerError},
     model::Models,
     store::{Store, StoreError},
     tools::Toolboxes,
@@ -73,6 +73,9 @@ pub(super) enum StartError {
     /// See [`WorkplaceError`].
     #[error(transparent)]
     Workplace(#[from] WorkplaceError),
+    /// See [`ServerError`].
+    #[error(transparent)]
+    Server(#[from] ServerError),
 }
 
 impl StartError {
@@ -80,11 +83,13 @@ impl StartError {
     pub(super) const fn exit_code(&self) -> ExitCode {
         match self {
             StartError::HandOver(_) => ExitCode::Usage,
-            StartError::System { .. } | StartError::Page(_) => ExitCode::Os,
+            StartError::System { .. }
+            | StartError::Page(_)
+            | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
             StartError::Folder { .. } | StartError::Store(_) | StartError::Ownership(_) => {
                 ExitCode::Io
             }
-            StartError::Workplace(_) => ExitCode::Config,
+            StartError::Workplace(_) | StartError::Server(ServerError::Tls(_)) => ExitCode::Config,
         }
     }
 
@@ -180,7 +185,7 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
         generation: number,
         started,
     };
-    let server = Server::start(app, listeners).map_err(StartError::system("a listener"))?;
+    let server = Server::start(app, listeners)?;
     let parts = Parts { server: Arc::new(server), store, agents, workplaces };
     let heart = runtime.block_on(Heart::start(&parts, &pulse));
     let said = channel.send(&FromWorker::Ready);

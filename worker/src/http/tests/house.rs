@@ -20,6 +20,7 @@ use crate::{
         front::{Ends, Front},
         guard::Guard,
         metrics::Metrics,
+        tls::Secure,
     },
 };
 
@@ -117,9 +118,10 @@ fn serve_odd(parts: Parts) -> Server {
     let settings = parts.config.http;
     let ends = Ends::default();
     let routes = odd::routes(&settings, &ends.draining);
-    let guard = Guard::new(&settings.allowed_hosts);
+    let guard = Guard::new(&settings);
     let front = Front::new(settings, guard, 7, Arc::new(Metrics::new()), ends, routes);
-    Server::serve(front, parts.budget, TaskTracker::new(), parts.listeners).unwrap()
+    let secure = Secure::open(&front.settings.tls, &parts.budget).unwrap();
+    Server::serve(front, secure, parts.budget, TaskTracker::new(), parts.listeners).unwrap()
 }
 
 /// Polls until it holds, or fails with the last state.
