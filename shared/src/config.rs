@@ -17,6 +17,7 @@ mod load;
 mod markdown;
 mod nearest;
 mod network;
+mod quota;
 mod reader;
 mod rules;
 mod sections;
@@ -39,8 +40,9 @@ pub use fault::{Fault, Faults, Origin};
 pub use load::{DEFAULT_FILES, FILE_VARIABLE, LoadError, load};
 pub use markdown::markdown;
 pub use network::Network;
+pub use quota::Quota;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Lost, OnLost, OpenAi,
+    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Lost, OnLost, OpenAi,
     RUNTIME_DESCRIPTORS, Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };
 
@@ -82,6 +84,8 @@ section! {
         supervisor: Supervisor = Supervisor::read(reader, "supervisor");
         /// `[http]`.
         http: Http = Http::read(reader, "http", supervisor.grace);
+        /// `[limits]`: requests of one client.
+        limits: Limits = Limits::read(reader, "limits");
         /// `[store]`.
         store: Store = Store::read(reader, "store", supervisor.heartbeat_timeout);
         /// `[agents]`.
@@ -109,6 +113,7 @@ const SECTIONS: &[Section] = &[
     Supervisor::SECTION,
     Http::SECTION,
     HttpTls::SECTION,
+    Limits::SECTION,
     Store::SECTION,
     Agents::SECTION,
     Tools::SECTION,

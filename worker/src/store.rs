@@ -3,6 +3,7 @@
 //! - A read opens a handle of its own and closes it before it returns: [`Store::read`].
 //! - A write is a closure to the one writer, which puts what waits into one transaction, commits
 //!   it (fsync) and only then answers and publishes events: [`Store::write`].
+//! - Requests are counted in a database of their own: [`Limiter`].
 //! - Another worker may write the same database during a recycle: [`Store::look_abroad`].
 //!
 //! SQL is portable: PostgreSQL will stand behind the same functions. What is SQLite's own stands
@@ -22,6 +23,7 @@ mod events;
 mod handle;
 mod hub;
 mod job;
+mod limiter;
 mod messages;
 mod page;
 mod pool;
@@ -46,6 +48,7 @@ use tokio::sync::oneshot;
 pub use containers::ContainerRow;
 pub use error::StoreError;
 pub use hub::{Notice, Subscription};
+pub use limiter::{Charge, Level, Limiter, Meter};
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
 pub use writer::{Claimed, PendingCall, Writer};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{choice::ForwardedHeader, network::Network, table::section};
+use super::{choice::ForwardedHeader, network::Network, quota::Quota, table::section};
 use crate::kind::Kind;
 
 section! {
@@ -71,8 +71,9 @@ section! {
     Budget(reader, path) at "budget" {
         /// Client connections; 1 descriptor each.
         http: u32 = is(128), within 4 to 100000;
-        /// Database handles, the writer's included; 2 descriptors each, and one for all.
-        sqlite: u32 = is(9), within 2 to 1000;
+        /// Database handles; 2 descriptors each, and one more for each of the two databases. One is
+        /// the writer's, and two are the rate limiter's where `limits.enabled` says so.
+        sqlite: u32 = is(11), within 4 to 1000;
         /// Connections to model endpoints; 1 descriptor each.
         model: u32 = is(16), within 1 to 10000;
         /// Files and folders of workplaces that tools have open; 1 descriptor each, and a tool
@@ -105,10 +106,10 @@ impl Budget {
         }
     }
 
-    /// Descriptors of one kind, at the most. SQLite has one more for its shared memory.
+    /// Descriptors of one kind, at the most. SQLite has one more a database for its shared memory.
     #[must_use]
     pub const fn descriptors(&self, kind: Kind) -> u32 {
-        let shared_memory = if matches!(kind, Kind::Sqlite) { 1 } else { 0 };
+        let shared_memory = if matches!(kind, Kind::Sqlite) { 2 } else { 0 };
         self.handles(kind)
             .saturating_mul(kind.descriptors_per_handle())
             .saturating_add(shared_memory)
@@ -177,6 +178,25 @@ impl HttpTls {
     #[must_use]
     pub fn pair(&self) -> Option<(&Path, &Path)> {
         Some((self.certificate.as_deref()?, self.key.as_deref()?))
+    }
+}
+
+section! {
+    /// How many requests a client may make over TCP; beyond that it is answered with 429. A quota
+    /// is `"REQUESTS/WINDOW"`: so many requests within the window, and as many at once after a
+    /// window without any. A request must find room in every quota of its address and of its key,
+    /// else it is refused and counted in none. Not counted: the Unix socket, `/livez`, `/readyz`
+    /// and `/healthz`. An IPv6 address counts by its first 64 bits.
+    Limits(reader, path) at "limits" {
+        /// Whether requests are counted at all.
+        enabled: bool = is(true);
+        /// Quotas of each key.
+        key: Vec<Quota> = is(["1000/1s", "30000/1m"]);
+        /// Quotas of each address, with any key or none.
+        address: Vec<Quota> = is(["2000/1s", "60000/1m"]);
+        /// Quotas of keys that were presented and refused, of each address. Once they are used up
+        /// the address is refused whatever key it presents, before the key is looked at.
+        failed: Vec<Quota> = is(["20/1m", "200/1h"]);
     }
 }
 

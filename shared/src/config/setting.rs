@@ -44,7 +44,8 @@ pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
     }
 }
 
-fn found(value: &DeValue<'_>) -> String {
+/// What was found instead of the key's type.
+pub(super) fn found(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?} is text"),
         DeValue::Integer(number) => format!("{number} is a whole number"),
