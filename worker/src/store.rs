@@ -87,7 +87,7 @@ impl Store {
     /// Opens the database, brings its schema up to date, and starts the writer and the bounded,
     /// named reader threads. Blocks: call it before the runtime serves.
     ///
-    /// Holds one permit of [`Kind::Sqlite`] until it is closed; the others are for readers.
+    /// Holds one permit of [`Kind::Sqlite`] until it is closed; those that are left are for readers.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be opened, is of a later version or of another
@@ -100,7 +100,7 @@ impl Store {
         let serve = WriteLoop::new(queue, handle, hub.clone(), settings.batch)?;
         let patience = settings.acquire_timeout;
         let writer = WriteQueue::start(jobs, serve, settings.batch, patience)?;
-        let readers = ReadPool::start(handles(&budget).saturating_sub(1))?;
+        let readers = ReadPool::start(free_handles(&budget))?;
         Ok(Self { inner: Arc::new(Inner { readers, writer, gate, budget, patience, hub }) })
     }
 
@@ -215,10 +215,10 @@ impl Drop for Inner {
     }
 }
 
-/// How many handles the budget allows, the writer's included.
-fn handles(budget: &Budget) -> u32 {
+/// How many handles the budget has left for readers.
+fn free_handles(budget: &Budget) -> u32 {
     let sqlite = budget.usage().into_iter().find(|usage| usage.kind == Kind::Sqlite);
-    sqlite.map_or(0, |usage| usage.limit)
+    sqlite.map_or(0, |usage| usage.limit.saturating_sub(usage.permits))
 }
 
 /// One read. The handle is closed and the permit given back before it returns.

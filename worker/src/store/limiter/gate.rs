@@ -124,8 +124,11 @@ impl Gate {
         let connection = self.connect(FLAGS)?;
         sums.reader_opened(&mut self.permit);
         drop(sums);
-        let handle =
-            Handle { connection: Some(connection), permit: &mut self.permit, account: &self.account };
+        let handle = Handle {
+            connection: Some(connection),
+            permit: &mut self.permit,
+            account: &self.account,
+        };
         configure(&handle)?;
         Ok(handle)
     }
@@ -194,8 +197,5 @@ fn is_broken(error: &StoreError) -> bool {
     let (StoreError::Sql { source, .. } | StoreError::Open { source, .. }) = error else {
         return false;
     };
-    matches!(
-        source.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+    matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -98,11 +98,7 @@ impl Levels {
 }
 
 /// The one statement of a request.
-fn charge(
-    handle: &Connection,
-    meters: &[Meter],
-    now: Moment,
-) -> Result<Vec<Level>, StoreError> {
+fn charge(handle: &Connection, meters: &[Meter], now: Moment) -> Result<Vec<Level>, StoreError> {
     if meters.is_empty() {
         return Ok(Vec::new());
     }

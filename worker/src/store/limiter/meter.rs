@@ -66,8 +66,7 @@ impl Meter {
         let missing = debt + (free + 1) * step - span;
         Level {
             remaining: u32::try_from(free).unwrap_or(0),
-            refill: (debt > 0 && missing > 0)
-                .then(|| Duration::from_nanos(missing.unsigned_abs())),
+            refill: (debt > 0 && missing > 0).then(|| Duration::from_nanos(missing.unsigned_abs())),
             refused: !granted && free == 0,
         }
     }

@@ -64,14 +64,20 @@ impl House {
         links.filter(|link| link.starts_with(self.folder.path())).count().try_into().unwrap()
     }
 
+    /// Another handle on the file.
+    #[expect(clippy::disallowed_methods, reason = "what another worker does")]
+    fn outside(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+
     fn rows(&self) -> u32 {
-        let outside = rusqlite::Connection::open(self.path()).unwrap();
-        outside.query_row("SELECT count(*) FROM levels", [], |row| row.get(0)).unwrap()
+        self.outside().query_row("SELECT count(*) FROM levels", [], |row| row.get(0)).unwrap()
     }
 }
 
 fn budget() -> Budget {
-    let sizes = config::Budget { http: 4, sqlite: 4, model: 1, file: 2, child: 1, ssh: 1, docker: 1 };
+    let sizes =
+        config::Budget { http: 4, sqlite: 4, model: 1, file: 2, child: 1, ssh: 1, docker: 1 };
     Budget::new(&sizes, Page::private().unwrap(), 1_000_000)
 }
 
@@ -234,7 +240,7 @@ fn a_file_that_is_gone_or_cannot_be_opened_is_told_and_tried_again() {
 #[test]
 fn a_lock_is_waited_for_and_then_told() {
     let house = House::new();
-    let outside = rusqlite::Connection::open(house.path()).unwrap();
+    let outside = house.outside();
     outside.execute_batch("BEGIN IMMEDIATE").unwrap();
     let told = house.try_count(&[meter("key a", "5/1day")]).unwrap_err();
     assert!(matches!(told, StoreError::Locked), "{told:?}");

@@ -30,9 +30,8 @@ impl Reference {
                 (key, window, window / i128::from(meter.quota.requests()), paid_at)
             })
             .collect();
-        let has_room = |(_, window, step, paid_at): &(_, i128, i128, i128)| {
-            paid_at + step - now <= *window
-        };
+        let has_room =
+            |(_, window, step, paid_at): &(_, i128, i128, i128)| paid_at + step - now <= *window;
         let granted = windows.iter().all(has_room);
         let mut told = Vec::new();
         for (meter, entry) in meters.iter().zip(windows) {
@@ -58,17 +57,13 @@ fn database() -> rusqlite::Connection {
 
 /// A request: how long after the last one, and its meters.
 fn request() -> impl Strategy<Value = (i64, Vec<Meter>)> {
-    let pause = prop_oneof![
-        Just(0),
-        0..SECOND / 10,
-        0..5 * SECOND,
-        Just(3600 * SECOND),
-    ];
+    let pause = prop_oneof![Just(0), 0..SECOND / 10, 0..5 * SECOND, Just(3600 * SECOND),];
     let quotas = ["1/1s", "3/1s", "7/2s", "10/1m", "999999/1s", "2/1day"];
-    let meter = (0..3_u8, 0..quotas.len(), any::<bool>()).prop_map(move |(subject, quota, check)| {
-        let charge = if check { Charge::Check } else { Charge::One };
-        Meter { charge, ..meter(&format!("subject {subject}"), quotas[quota]) }
-    });
+    let meter =
+        (0..3_u8, 0..quotas.len(), any::<bool>()).prop_map(move |(subject, quota, check)| {
+            let charge = if check { Charge::Check } else { Charge::One };
+            Meter { charge, ..meter(&format!("subject {subject}"), quotas[quota]) }
+        });
     let meters = proptest::collection::vec(meter, 1..6).prop_map(|mut meters| {
         // As the configuration has it: one quota a window of a subject.
         let mut known = std::collections::HashSet::new();
