@@ -8,12 +8,13 @@ now() {
 	now=${now%.*}${now#*.}
 }
 
-# State, session and start time of a process; fails when it does not live. Its name, which may be
-# anything, ends at the last parenthesis.
+# State, session and start time of a process, and where its environment ends: 0 while it becomes
+# another program, or when that may not be known. Fails when it does not live. Its name, which may
+# be anything, ends at the last parenthesis.
 process() {
 	{ IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
 	set -- ${stat##*) }
-	state=$1 session=$4 start=${20}
+	state=$1 session=$4 start=${20} image=${49}
 	[ "$state" != Z ] && [ "$state" != X ]
 }
 
@@ -24,24 +25,31 @@ machine() {
 	machine=$machine.$start
 }
 
-# Those of these /proc/PID/environ that hold the mark. A grep without -z cannot see the end of it.
+# Those of these /proc/PID/environ that hold the mark, in `found`. A grep without -z cannot see the
+# end of it, and does not find its own.
 marked() {
-	if printf 'a\000b\000' | grep -zqxF b; then
-		grep -lszxF "EVONIC_CALL=$mark" "$@"
-	else
+	found=$(
+		EVONIC_PROBE=1 exec grep -lszxF -e "EVONIC_CALL=$mark" -e EVONIC_PROBE=1 \
+			"$@" /proc/self/environ
+	)
+	case $found in
+	*/proc/self/environ) found=${found%/proc/self/environ} ;;
+	*)
+		found=
 		for e; do
-			tr '\000' '\n' <"$e" | grep -qxF "EVONIC_CALL=$mark" && echo "$e"
+			tr '\000' '\n' <"$e" | grep -qxF "EVONIC_CALL=$mark" && found="$found $e"
 		done
-	fi
+		;;
+	esac
 } 2>/dev/null
 
 # Everything that lives of the command: by the mark, by the session that it leads, and, before it
 # leads one, the command itself.
 living() {
 	living=
-	for l in $c $(
-		marked /proc/[0-9]*/environ
-		[ -z "$c" ] || grep -lsE "^[0-9]+ \(.*\) [A-Z] [0-9]+ [0-9]+ $c " /proc/[0-9]*/stat
+	marked /proc/[0-9]*/environ
+	for l in $c $found $(
+		[ -z "$c" ] || exec grep -lsE "^[0-9]+ \(.*\) [A-Z] [0-9]+ [0-9]+ $c " /proc/[0-9]*/stat
 	); do
 		l=${l#/proc/}
 		l=${l%%/*}

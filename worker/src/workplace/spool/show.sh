@@ -17,7 +17,8 @@ ready() {
 }
 
 clear_forgotten() {
-	[ -z "$1" ] || (cd "$s" && exec rm -rf -- $1) </dev/null >/dev/null 2>&1 &
+	[ -n "$1" ] || return 0
+	(cd "$s" && exec rm -rf -- $1) </dev/null >/dev/null 2>&1 &
 }
 
 # The status once it is whole; it is written over blanks.
@@ -36,7 +37,7 @@ settle() {
 
 # Whether its watcher lives.
 watched() {
-	{ read -r w since boot <"$d/watcher"; } 2>/dev/null || return 1
+	{ read -r w since boot <"$d/watcher"; } 2>/dev/null || { boot= && return 1; }
 	machine
 	[ "$boot" = "$machine" ] && process "$w" && [ "$start" = "$since" ]
 }

@@ -3,7 +3,7 @@
 # launcher, which may be gone: "late" when the command takes its time, "beat" now and then, and the
 # status.
 #
-#   watcher --- setsid command --> pipe --> cat >>out
+#   watcher --- setsid command --> pipe --> cat >>out (the store)
 #         '---- guard: time and output limits
 #
 # Output goes through a pipe and not straight into the file, because a command that opens
@@ -30,9 +30,19 @@ not_started() {
 	finish "notstarted ${1%%"$n"*}"
 }
 
+# The command, as `c`: as it wrote, or, when its folder is gone, as the one child that leads a
+# session.
+command_pid() {
+	read -r c _ <"$d/command" && return
+	c=$(grep -ls "^\([0-9]*\) (.*) [A-Z] $$ \1 \1 " /proc/[0-9]*/stat)
+	c=${c#/proc/}
+	c=${c%%/*}
+	[ -n "$c" ]
+} 2>/dev/null
+
 guard() {
 	trap '' PIPE
-	end=$((begin + limit)) nap=10 was=0 naps=0 ended= c=
+	end=$((begin + limit)) nap=10 was=0 naps=0 ended= c= why=
 	while :; do
 		now
 		[ -n "$ended" ] || [ "$now" -lt "$end" ] || { why=timedout && break; }
@@ -49,78 +59,112 @@ guard() {
 		[ "$naps" -gt 0 ] || echo late
 		naps=$((naps + 1))
 		[ $((naps % 5)) -gt 0 ] || echo beat
+		# Somebody removed its folder: nobody could follow it, or end it.
+		[ -e "$d/out" ] || break
 		if read -r _ <"$d/exit"; then
 			# It ended, and something that hid from the sweep still holds its output.
-			[ -z "$ended" ] || { read -r k <"$d/store" && kill -s TERM "$k"; }
-			ended=1 nap=20
+			[ -z "$ended" ] || kill -s TERM "$store"
+			ended=1 nap=50
 			continue
 		fi
+		[ -n "$c" ] || read -r c _ <"$d/command"
 		size=$(wc -c <"$d/out")
-		[ "$size" -le "$max" ] || { why=toomuch && break; }
+		[ "${size:-0}" -le "$max" ] || { why=toomuch && break; }
 		nap=$((nap * 2))
 		[ "$nap" -le 100 ] || nap=100
 		[ $((size - was)) -le $(((max - size) / 2)) ] || nap=5
 		was=$size
 	done
-	set -C
-	echo "$why" >"$d/why"
+	[ -z "$why" ] || { set -C && echo "$why" >"$d/why"; }
 	set +C
-	until read -r c _ <"$d/command"; do
+	naps=0
+	until [ -n "$c" ] || command_pid || [ "$naps" -ge 500 ]; do
 		process $$ || exit
+		naps=$((naps + 1))
 		sleep 0.02
 	done
 	sweep "$c"
-	echo "$swept" >"$d/swept"
+	[ -z "$why" ] || echo "$swept" >"$d/swept"
+	[ -n "$why" ] || kill -s TERM "$store"
 } 2>/dev/null
 
 # Whether something may be left: looks only at pids that were handed out since, when they are few
-# and it was quick. Session 0 is the kernel, or outside of the container.
+# and it was quick. Session 0 is the kernel, or outside of the container. What left the command's
+# session is in one that is younger than it; its mark tells it from others. What may not be read has
+# no mark to be found by.
 left() {
 	now
 	[ $((now - begin)) -lt 200 ] || return 0
 	others= p=$c tries=0
 	while
 		read -r _ _ _ _ last </proc/loadavg
-		[ "$p" -ne "$last" ]
+		[ "$p" -ne "$last" ] || [ -n "$others" ]
 	do
-		[ "$last" -gt "$p" ] && [ $((last - p)) -lt 1000 ] || return 0
+		[ "$last" -ge "$p" ] && [ $((last - p)) -lt 1000 ] || return 0
 		while [ "$p" -lt "$last" ]; do
 			p=$((p + 1))
 			[ -d "/proc/$p" ] && process "$p" || continue
-			case $session in
-			"$c") return 0 ;;
-			"$$" | 0) ;;
-			*) others="$others /proc/$p/environ" ;;
-			esac
+			[ "$session" != "$c" ] || return 0
+			[ "$session" -gt "$c" ] && [ "$session" -le "$last" ] &&
+				true <"/proc/$p/environ" && others="$others $p"
 		done
-	done
-	while [ -n "$others" ]; do
-		[ -z "$(marked $others)" ] || return 0
-		# A process that is about to become another program shows no environment for a moment.
-		named=" $(grep -lsz . $others | tr '\n' ' ')"
-		set -- $others
-		others=
-		for o; do
-			case $named in
-			*" $o "*) ;;
-			*) p=${o#/proc/} && process "${p%/environ}" && others="$others $o" ;;
-			esac
-		done
-		[ -n "$others" ] || break
+		[ -n "$others" ] || continue
 		tries=$((tries + 1))
 		[ "$tries" -lt 10 ] || return 0
-		sleep 0.01
+		unmarked || return 0
+		[ -z "$others" ] || sleep 0.01
 	done
 	return 1
+} 2>/dev/null
+
+# Whether none of the others has the mark; they are now those that can have hidden it, by becoming
+# another program.
+unmarked() {
+	images= files=
+	for o in $others; do
+		process "$o" || continue
+		images="$images $o.$image" files="$files /proc/$o/environ"
+	done
+	others=
+	[ -n "$files" ] || return 0
+	marked $files
+	[ -z "$found" ] || return 1
+	for o in $images; do
+		process "${o%.*}" || continue
+		[ "$image" != 0 ] && [ "$image" = "${o#*.}" ] || others="$others ${o%.*}"
+	done
+}
+
+# What holds the output when the command has ended may have something to say: it has 200 ms to end.
+linger() {
+	i=0
+	until [ "$i" -ge 10 ] || [ -e "$d/why" ] || ! process "$store"; do
+		i=$((i + 1))
+		sleep 0.02
+	done
 }
 
 set -C
-if ! { echo "$$ $start $machine" >"$d/watcher"; } 2>/dev/null; then
+if ! true >"$d/watcher"; then
 	# Somebody took its place: too late.
-	[ ! -s "$d/watcher" ] || exit
+	[ ! -e "$d/watcher" ] || exit
 	not_started "$full"
 fi
 set +C
+echo "$$ $start $machine" 1<>"$d/watcher" || not_started "$full"
+# A pipe that costs no process: shells hand a short text over by one. Where they do not, a fifo.
+exec 3<<E
+.
+E
+if [ -p /proc/self/fd/3 ] && true >/proc/self/fd/3; then
+	exec 4>/proc/self/fd/3
+	read -r _ <&3
+else
+	mkfifo "$d/pipe" || not_started "$full"
+	exec 3<>"$d/pipe"
+	exec 4>"$d/pipe"
+	exec 3<"$d/pipe"
+fi
 exec 2>"$d/note"
 { printf '%299s' '' >"$d/status" && printf '%99s' '' >"$d/exit" && : >"$d/out"; } ||
 	not_started "$full"
@@ -153,26 +197,34 @@ esac
 [ ! -d "$where" ] || not_started "$1 is a folder"
 [ -x "$where" ] || not_started "$1 may not be executed: permission denied"
 
-mkfifo "$d/pipe" || not_started "$full"
-guard </dev/null &
-g=$!
-cat <"$d/pipe" >>"$d/out" &
+cat <&3 >>"$d/out" 3<&- 4>&- &
 store=$!
-echo "$store" >"$d/store"
+guard </dev/null 3<&- 4>&- &
+g=$!
+exec 3<&-
 in=$d/in
 [ -f "$in" ] || in=/dev/null
 (
 	process self
 	echo "${stat%% *} $start" >"$d/command"
+	# Who kills it says so first, and looks for the pid then.
+	[ ! -e "$d/why" ] || exit
 	# By its level a shell knows that it is not the login shell, whose files may say something.
 	export EVONIC_CALL="$mark" SHLVL=1
 	exec setsid -- "$@" 2>&1
-) <"$in" >"$d/pipe"
+) <"$in" >&4 4>&-
 code=$? word=exited swept=0
+exec 4>&-
+echo ended 1<>"$d/exit"
 # This shell notes a death by signal on its standard error; but not SIGINT and SIGPIPE.
 [ "$code" -le 128 ] || [ ! -s "$d/note" ] || { word=signalled && code=$((code - 128)); }
-{ read -r c _ <"$d/command"; } 2>/dev/null && left && sweep "$c"
-echo ended 1<>"$d/exit"
+if ! { read -r c _ <"$d/command"; } 2>/dev/null; then
+	c=
+	sweep ''
+elif left; then
+	linger
+	sweep "$c"
+fi
 wait "$store"
 case $word.$code in
 exited.12[67])
@@ -188,4 +240,5 @@ if { read -r why <"$d/why"; } 2>/dev/null; then
 	{ read -r swept <"$d/swept"; } 2>/dev/null
 	word=$why code=0
 fi
+[ -e "$d/out" ] || { word=norecord && code=0; }
 finish "$word $code $swept"

@@ -1,5 +1,7 @@
 //! How commands live, end and are killed.
 
+use std::time::Instant;
+
 use super::{machine::Way, *};
 
 /// Scripts that leave something behind, and how many processes that is at least.
@@ -24,6 +26,65 @@ async fn what_a_command_leaves_behind_is_killed_and_counted() {
             assert_eq!(output, b"done\n", "{machine:?} {script}");
             assert_eq!(machine.marked(&mark), Vec::<u32>::new());
         })
+    });
+    futures_util::future::join_all(every).await;
+}
+
+#[tokio::test]
+async fn what_holds_the_output_at_the_end_may_finish() {
+    let scripts = [
+        "echo before; (sleep 0.1; echo after) &",
+        "echo before; setsid sh -c 'sleep 0.1; echo after' &",
+        "exec bash -c 'echo before; exec > >(sleep 0.05; exec cat); echo after'",
+    ];
+    let machines = Machine::all();
+    let every = machines.iter().flat_map(|machine| {
+        scripts.iter().enumerate().map(move |(number, script)| async move {
+            let mark = format!("linger{number}");
+            let (finished, output) =
+                run(&machine.spool(), spec(&mark, &["sh", "-c", script])).await;
+            assert_eq!(finished, Finished { ended: exited(0), left_behind: 0 }, "{machine:?}");
+            assert_eq!(output, b"before\nafter\n", "{machine:?} {script}");
+        })
+    });
+    futures_util::future::join_all(every).await;
+}
+
+#[tokio::test]
+async fn a_command_whose_folder_is_removed_dies_with_everything_it_started() {
+    for machine in Machine::all() {
+        let spool = machine.spool();
+        let removing = async {
+            until("it began", || read(&machine.record("r").join("out")) == "begun\n").await;
+            std::fs::remove_dir_all(machine.record("r")).unwrap();
+        };
+        let script = "setsid sleep 1000 & sleep 1000 & echo begun; sleep 1000";
+        let ((finished, _), ()) =
+            tokio::join!(run(&spool, spec("r", &["sh", "-c", script])), removing);
+        assert_eq!(finished.ended, Ended::Unknown(Unknown::NoRecord), "{machine:?}");
+        until("nothing of it lives", || machine.processes().is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_cancelled_as_it_is_launched_is_cancelled() {
+    let machines = Machine::all();
+    let every = machines.iter().map(|machine| async move {
+        let spool = machine.spool();
+        for number in 0..15 {
+            let mark = format!("early{number}");
+            let (sender, _receiver) = mpsc::channel(4);
+            let cancel = CancellationToken::new();
+            let running = spool.run(own(&spool, spec(&mark, &["sleep", "1000"])), sender, &cancel);
+            let cancelling = async {
+                tokio::time::sleep(Duration::from_millis(number)).await;
+                cancel.cancel();
+            };
+            let (finished, ()) = tokio::join!(running, cancelling);
+            assert_eq!(finished.unwrap().ended, Ended::Cancelled, "{machine:?} {number}");
+            assert_eq!(attach(&spool, &mark, 0).await.0.ended, Ended::Cancelled, "{machine:?}");
+            assert_eq!(machine.marked(&mark), Vec::<u32>::new(), "{machine:?}");
+        }
     });
     futures_util::future::join_all(every).await;
 }
@@ -76,8 +137,10 @@ async fn a_cancelled_command_dies_with_everything_it_started() {
         let reading = async {
             assert_eq!(receiver.recv().await.unwrap(), "begun\n");
             cancel.cancel();
+            Instant::now()
         };
-        let (finished, ()) = tokio::join!(following, reading);
+        let (finished, cancelled) = tokio::join!(following, reading);
+        println!("cancelled: {:?} {machine:?}", cancelled.elapsed());
         assert_eq!(finished.unwrap().ended, Ended::Cancelled, "{machine:?}");
         assert_eq!(machine.marked("c"), Vec::<u32>::new());
         assert_eq!(attach(&spool, "c", 0).await.0.ended, Ended::Cancelled);

@@ -67,6 +67,9 @@ async fn every_line_comes_once_over_links_that_break() {
         let following =
             spool.run(own(&spool, spec("lines", &["sh", "-c", script])), sender, &cancel);
         let cutting = async {
+            // A launcher that is cut off with the folder made starts nothing; that is told.
+            until("it is watched", || !read(&machine.record("lines").join("watcher")).is_empty())
+                .await;
             loop {
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(20..200))).await;
                 machine.cut.notify_waiters();
