@@ -56,7 +56,7 @@ mod text {
 
 /// How long the last output of a cancelled command is waited for, once it is dead: a cancel takes
 /// less than a second in all.
-const SOON: Duration = Duration::from_millis(250);
+const SOON: Duration = Duration::from_millis(700);
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -199,7 +199,11 @@ esac
 
 cat <&3 >>"$d/out" 3<&- 4>&- &
 store=$!
-guard </dev/null 3<&- 4>&- &
+# By `exec`, because dash keeps what is closed for a function alone, and so the pipe open.
+(
+	exec </dev/null 3<&- 4>&-
+	guard
+) &
 g=$!
 exec 3<&-
 in=$d/in
