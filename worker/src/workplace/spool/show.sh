@@ -37,16 +37,22 @@ settle() {
 
 # Whether its watcher lives.
 watched() {
-	{ read -r w since boot <"$d/watcher"; } 2>/dev/null || { boot= && return 1; }
+	{ read -r w since boot <"$d/watcher"; } 2>/dev/null || { w= boot= && return 1; }
 	machine
 	[ "$boot" = "$machine" ] && process "$w" && [ "$start" = "$since" ]
 }
 
-# How it ended, in `line`; fails while it runs. Without a watcher nobody can know.
+# How it ended, in `line`; fails while it runs. Without a watcher nobody can know; who took its place
+# said so there.
 outcome() {
 	! status || return 0
 	! watched || return 1
 	! status || return 0
+	if [ "$w" = none ]; then
+		line="$since $boot"
+		settle
+		return 0
+	fi
 	c=
 	case $boot in
 	"$machine") leader && line=watcherkilled ;;
@@ -61,7 +67,7 @@ outcome() {
 # Takes the place of a watcher that did not come, so that it never will.
 claim() {
 	set -C
-	if { echo none >"$d/watcher"; } 2>/dev/null; then
+	if { echo "none $1" >"$d/watcher"; } 2>/dev/null; then
 		set +C
 		line="$1"
 		settle

@@ -238,7 +238,14 @@ exited.12[67])
 	esac
 	;;
 esac
-if { read -r why <"$d/why"; } 2>/dev/null; then
+if [ -e "$d/why" ]; then
+	# It may be there, but not yet written.
+	i=0
+	until { read -r why <"$d/why"; } 2>/dev/null || [ "$i" -ge 50 ]; do
+		i=$((i + 1))
+		sleep 0.02
+	done
+	why=${why:-cancelled}
 	# The guard goes on until it is ended, unless it was the one that killed.
 	[ "$why" = cancelled ] || wait "$g"
 	{ read -r swept <"$d/swept"; } 2>/dev/null
