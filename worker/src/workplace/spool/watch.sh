@@ -227,7 +227,9 @@ if ! { read -r c _ <"$d/command"; } 2>/dev/null; then
 	sweep ''
 elif left; then
 	linger
-	sweep "$c"
+	# What closed the output as it ended may be dying still.
+	sleep 0.02
+	! left || sweep "$c"
 fi
 wait "$store"
 case $word.$code in
