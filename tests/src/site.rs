@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     pair::{Options, Pair},
-    poll, process,
+    poll,
 };
 
 /// Keys under which connections are closed soon and failures are not waited out.
@@ -125,15 +125,16 @@ impl Site {
             .collect()
     }
 
-    /// The worker's descriptors, and those its ledger owns for workplaces, once both stand still.
+    /// The worker's descriptors but SQLite's, and those its ledger owns for workplaces, once both
+    /// stand still. SQLite keeps one or two more parked, or not, as its handles came and went.
     #[must_use]
-    pub fn settled(&self) -> (usize, BTreeMap<String, u32>) {
+    pub fn settled(&self) -> (u32, BTreeMap<String, u32>) {
         let look = || {
-            let status = self.pair.status();
-            let worker = status.worker.expect("a worker");
-            let mut owned = worker.fd.owned;
+            let fd = self.pair.status().worker.expect("a worker").fd;
+            let sqlite = fd.owned.get("sqlite").copied().unwrap_or(0);
+            let mut owned = fd.owned;
             owned.retain(|kind, _| matches!(kind.as_str(), "ssh" | "docker" | "child" | "file"));
-            (process::descriptors(worker.pid).unwrap_or(0), owned)
+            (fd.open - sqlite, owned)
         };
         let mut last = (look(), Instant::now());
         poll::until("the descriptors stand still", Duration::from_secs(60), look, move |now| {
@@ -141,7 +142,8 @@ impl Site {
                 last = (now.clone(), Instant::now());
             }
             let quiet = now.1.values().all(|&owned| owned == 0);
-            (quiet && last.1.elapsed() > Duration::from_secs(2)).then(|| now.clone())
+            // Longer than the longest pause between two counts.
+            (quiet && last.1.elapsed() > Duration::from_secs(3)).then(|| now.clone())
         })
     }
 }
