@@ -158,9 +158,19 @@ impl Connection {
     /// [`Failure`].
     pub fn answer(&mut self) -> Result<Answer, Failure> {
         let (status, headers) = self.head()?;
-        let find = |name: &str| {
-            headers.iter().find(|(key, _): &&(String, String)| key == name).map(|(_, value)| value)
+        let body = match status {
+            ..200 | 204 | 304 => Vec::new(),
+            _ => self.body(&headers)?,
         };
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Reads the body that follows these headers.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn body(&mut self, headers: &[(String, String)]) -> Result<Vec<u8>, Failure> {
+        let find = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         let mut body = Vec::new();
         if find("transfer-encoding").is_some_and(|value| value.contains("chunked")) {
             while let Some(chunk) = self.chunk()? {
@@ -169,10 +179,10 @@ impl Connection {
         } else if let Some(length) = find("content-length") {
             body.resize(length.parse().map_err(|_| Failure::Malformed)?, 0);
             self.stream.read_exact(&mut body)?;
-        } else if status >= 200 && status != 204 && status != 304 {
+        } else {
             self.stream.read_to_end(&mut body)?;
         }
-        Ok(Answer { status, headers, body })
+        Ok(body)
     }
 
     /// Reads an answer's status line and headers.

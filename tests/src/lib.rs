@@ -6,6 +6,7 @@
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
 //! | [`machine`] | a Debian machine with systemd as its first process |
+//! | [`openapi`] | the API's document, requests made from it, and whether answers keep to it |
 //! | [`scripted`] | an OpenAI-compatible server that answers what it is told |
 //! | [`process`] | descriptors, memory and wake-ups of a process, from `/proc` |
 //! | [`fault`] | what the test-only worker does wrong |
@@ -17,6 +18,7 @@ pub mod fault;
 pub mod http;
 pub mod load;
 pub mod machine;
+pub mod openapi;
 pub mod pair;
 pub mod poll;
 pub mod process;

@@ -1,0 +1,236 @@
+//! 4. The served API is the documented one, whatever it is asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::{Duration, Instant},
+};
+
+use evonic_tests::{
+    openapi::{Document, Found, Generator, Pool, Request, Sender},
+    pair::{Options, Pair},
+    poll, process, size,
+};
+use serde_json::{Value, json};
+
+/// No engine of this machine is touched, and no session has to wait long.
+fn start() -> Pair {
+    Pair::start(&Options::config(
+        "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n[http]\nidle_timeout = \"10m\"\n",
+    ))
+}
+
+fn sender(pair: &Pair) -> Sender {
+    let key = fs::read_to_string(pair.state_dir().join("admin.key")).ok();
+    Sender::new(pair.address(), key.map(|key| key.trim().to_owned()))
+}
+
+fn document(sender: &mut Sender) -> Document {
+    let found = sender.send(&Request::plain("GET", "/api/openapi.json", None)).unwrap();
+    assert_eq!(found.status, 200, "{found:?}");
+    Document::new(found.json())
+}
+
+/// Asks, checks every answer against the document, and remembers what was done.
+struct Visitor {
+    document: Document,
+    sender: Sender,
+    done: BTreeSet<String>,
+}
+
+impl Visitor {
+    fn ask(&mut self, status: u16, method: &str, path: &str, body: Option<Value>) -> Found {
+        let request = Request::plain(method, path, body);
+        let found = self.sender.send(&request).unwrap();
+        assert_eq!(found.status, status, "{request:?}: {found:?}");
+        let judged = self.document.judge(&request, &found);
+        judged.unwrap_or_else(|fault| panic!("{request:?}: {fault}\n{found:?}"));
+        if let Some(operation) = self.document.operation_of(method, path)
+            && status < 300
+        {
+            self.done.insert(operation.id.clone());
+        }
+        found
+    }
+
+    fn id(&mut self, path: &str, body: Value) -> String {
+        let made = self.ask(201, "POST", path, Some(body)).json();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    fn get(&mut self, path: &str) -> Found {
+        self.ask(200, "GET", path, None)
+    }
+}
+
+#[test]
+fn install_4_every_answer_is_as_documented() {
+    let pair = start();
+    let mut sender = sender(&pair);
+    let document = document(&mut sender);
+    let mut visitor = Visitor { document, sender, done: BTreeSet::new() };
+    for path in ["/livez", "/readyz", "/healthz", "/metrics", "/api/openapi.json"] {
+        visitor.get(path);
+    }
+    talk(&mut visitor);
+    workplaces(&mut visitor);
+    for path in ["/api/v1/handles", "/api/v1/hosts", "/api/v1/models"] {
+        visitor.get(path);
+    }
+    let missing: Vec<_> = visitor
+        .document
+        .operations
+        .iter()
+        .filter(|operation| !visitor.done.contains(&operation.id))
+        .map(|operation| &operation.id)
+        .collect();
+    assert!(missing.is_empty(), "no answer was seen of: {missing:?}");
+}
+
+fn talk(visitor: &mut Visitor) {
+    let agent =
+        json!({"name": "ops", "model": "runbook", "tools": ["bash", "write_file", "read_file"]});
+    let agent = visitor.id("/api/v1/agents", agent);
+    let agent = format!("/api/v1/agents/{agent}");
+    visitor.get(&agent);
+    visitor.ask(200, "PATCH", &agent, Some(json!({"instructions": "be brief", "tools": null})));
+    let session = visitor.id("/api/v1/sessions", json!({"agent": "ops", "title": "a"}));
+    let session = format!("/api/v1/sessions/{session}");
+    visitor.get(&session);
+    visitor.ask(200, "PATCH", &session, Some(json!({"title": "b"})));
+    let messages = format!("{session}/messages");
+    for content in ["$ echo one; echo two", "write a.txt \"x\"\nread a.txt", "this is no runbook"] {
+        let posted = visitor.ask(202, "POST", &messages, Some(json!({"content": content}))).json();
+        let turn = posted["turn"]["id"].as_str().unwrap();
+        let turn = format!("/api/v1/turns/{turn}");
+        poll::until(
+            "the turn ends",
+            Duration::from_secs(60),
+            || visitor.get(&format!("{turn}?wait=1")).json(),
+            |turn| turn["ended_at"].is_string().then_some(()),
+        );
+        visitor.ask(202, "POST", &format!("{turn}/cancel"), None);
+    }
+    for list in ["messages?limit=2", "turns", "events", "events?after=3", "events?after=999999"] {
+        visitor.get(&format!("{session}/{list}"));
+    }
+    for list in ["agents", "sessions", "sessions?agent=ops"] {
+        visitor.get(&format!("/api/v1/{list}"));
+    }
+    visitor.ask(204, "DELETE", &session, None);
+    visitor.ask(204, "DELETE", &agent, None);
+    visitor.ask(404, "GET", &agent, None);
+}
+
+fn workplaces(visitor: &mut Visitor) {
+    let all = "/api/v1/workplaces";
+    let ssh = json!({"host": "127.0.0.1", "port": 1, "password": {"env": "NOWHERE"}});
+    let far = visitor.id(all, json!({"name": "far", "kind": "ssh", "settings": ssh}));
+    visitor.id(all, json!({"name": "pen", "kind": "docker"}));
+    visitor.id(all, json!({"name": "near", "kind": "local", "settings": {}}));
+    visitor.get(all);
+    let far = format!("{all}/{far}");
+    visitor.get(&far);
+    visitor.ask(200, "PATCH", &far, Some(json!({"settings": {"user": "ops"}})));
+    for name in ["far", "pen", "local"] {
+        visitor.ask(200, "POST", &format!("{all}/{name}/check"), None);
+    }
+    visitor.ask(200, "POST", "/api/v1/sandbox/build?workplace=pen", None);
+    let end = |path| json!({"workplace": "local", "path": path});
+    visitor.ask(200, "POST", "/api/v1/copies", Some(json!({"from": end("a.txt"), "to": end("b")})));
+    visitor.ask(204, "DELETE", &far, None);
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    descriptors: usize,
+    kib: u64,
+}
+
+fn held(pid: u32) -> Held {
+    let descriptors = process::descriptors(pid).expect("a worker");
+    let (_, kib) = process::memory_kib(pid).expect("a worker");
+    Held { descriptors, kib }
+}
+
+/// Growth that has other reasons than a leak: threads and buffers that come with the load, and
+/// what the database keeps of a page.
+const GROWTH_KIB: u64 = 96 << 10;
+
+#[test]
+fn install_4_requests_made_from_the_document() {
+    let pair = start();
+    let (worker, generation) = pair.worker();
+    let mut sender = sender(&pair);
+    let document = document(&mut sender);
+    let random = if size::is_full() { fastrand::u64(..1 << 32) } else { 1 };
+    let seed = size::of("fuzz_seed", random, random);
+    let requests = size::of("fuzz_requests", 2500, u64::MAX);
+    let seconds = size::of("fuzz_seconds", 120, 600);
+    println!("  seed {seed}: EVONIC_SIZE_FUZZ_SEED={seed} makes the same requests again");
+    let mut generator = Generator {
+        document: &document,
+        rng: fastrand::Rng::with_seed(seed),
+        pool: Pool::default(),
+        folder: pair.state_dir().join("made-up"),
+    };
+    let began = Instant::now();
+    let mut warm = held(worker);
+    let (mut statuses, mut faults) = (BTreeMap::<u16, u64>::new(), BTreeMap::new());
+    let mut slowest = Duration::ZERO;
+    let mut sent = 0;
+    while sent < requests && began.elapsed() < Duration::from_secs(seconds) {
+        let operation = generator.operation();
+        let request = generator.request(operation);
+        let asked = Instant::now();
+        let found = match sender.send(&request) {
+            Ok(found) => found,
+            Err(fault) => panic!("request {sent}: {request:?}: {fault}"),
+        };
+        slowest = slowest.max(asked.elapsed());
+        sent += 1;
+        *statuses.entry(found.status).or_default() += 1;
+        if let Err(fault) = document.judge(&request, &found) {
+            let about = format!("{} {}: {fault}", operation.id, found.status);
+            let told = format!("request {sent}: {request:?}\n    {}", shown(&found));
+            faults.entry(about).or_insert(told);
+        }
+        if found.status == 404 || request.method == "DELETE" {
+            generator.pool.forget(&request.path);
+        }
+        if let Ok(value) = serde_json::from_slice(&found.body) {
+            generator.pool.learn(&value);
+        }
+        if sent == requests.min(20_000) / 4 {
+            warm = held(worker);
+        }
+    }
+    size::figure("requests made from the document", sent, "");
+    size::figure("slowest", size::ms(slowest), "ms");
+    println!("  statuses: {statuses:?}");
+    let faults: Vec<_> = faults.iter().map(|(about, told)| format!("{about}\n  {told}")).collect();
+    assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
+    assert_eq!(pair.worker(), (worker, generation), "the worker is still the same");
+    let log = pair.log();
+    assert!(!log.contains("panicked"), "{log}");
+    drop(sender);
+    poll::until(
+        "the worker's descriptors are few",
+        Duration::from_secs(60),
+        || (held(worker), warm, process::links(worker)),
+        |(now, warm, _)| (now.descriptors <= warm.descriptors).then_some(()),
+    );
+    let now = held(worker);
+    size::figure(
+        "memory after a quarter, and at the end",
+        format!("{} {}", warm.kib, now.kib),
+        "KiB",
+    );
+    assert!(now.kib < warm.kib + GROWTH_KIB, "{warm:?}, then {now:?}");
+}
+
+fn shown(found: &Found) -> String {
+    let body: String = String::from_utf8_lossy(&found.body).chars().take(600).collect();
+    format!("{} {:?} {body}", found.status, found.headers)
+}
