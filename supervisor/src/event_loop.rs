@@ -157,7 +157,9 @@ impl EventLoop {
     }
 
     fn turn(&mut self, ready: &[(Token, EventFlags)]) {
-        self.notify.sign_of_life(self.clock.now());
+        if self.notify.sign_of_life(self.clock.now()) {
+            self.tell_systemd();
+        }
         for &(token, _) in ready {
             match token {
                 Token::Control(serial) => self.listen(serial),

@@ -107,13 +107,16 @@ impl Notify {
     }
 
     /// Called at each turn of the event loop, and by nothing else: a sign of life when one is
-    /// due. One that is not due yet but rides on a turn anyway saves a wake-up later.
-    pub fn sign_of_life(&mut self, now: Instant) {
-        let Some(pause) = self.watchdog else { return };
-        if now + pause / 2 >= self.next_sign {
+    /// due. One that is not due yet but rides on a turn anyway saves a wake-up later. Returns
+    /// whether one was given: the moment to tell figures that changed meanwhile.
+    pub fn sign_of_life(&mut self, now: Instant) -> bool {
+        let Some(pause) = self.watchdog else { return false };
+        let is_due = now + pause / 2 >= self.next_sign;
+        if is_due {
             self.next_sign = now + pause;
             self.send("WATCHDOG=1");
         }
+        is_due
     }
 
     /// When the next sign of life is due at the latest.
@@ -179,16 +182,16 @@ mod tests {
         };
         let seconds = Duration::from_secs;
         let mut notify = Notify::open(Some(path.as_os_str()), Some(seconds(8))).unwrap();
-        notify.sign_of_life(seconds(0));
+        assert!(notify.sign_of_life(seconds(0)));
         notify.ready();
         notify.ready();
         notify.status("running".into());
         notify.status("running".into());
         assert_eq!(received(), ["WATCHDOG=1", "READY=1", "STATUS=running"]);
         assert_eq!(notify.deadline(), Some(seconds(4)));
-        notify.sign_of_life(seconds(1));
+        assert!(!notify.sign_of_life(seconds(1)));
         assert_eq!(received(), [""; 0]);
-        notify.sign_of_life(seconds(2));
+        assert!(notify.sign_of_life(seconds(2)));
         assert_eq!((received(), notify.deadline()), (vec!["WATCHDOG=1".into()], Some(seconds(6))));
         notify.reloading();
         notify.reloaded();
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn without_systemd_nothing_is_due() {
         let mut notify = Notify::open(None, Some(Duration::from_secs(8))).unwrap();
-        notify.sign_of_life(Duration::from_secs(100));
+        assert!(!notify.sign_of_life(Duration::from_secs(100)));
         notify.ready();
         assert_eq!((notify.deadline(), notify.is_connected()), (None, false));
     }

@@ -101,28 +101,33 @@ impl Sources<'_> {
         }
     }
 
-    /// One line for systemd.
+    /// One line for systemd: the worker, its descriptors, and why the last one was replaced.
     #[must_use]
     pub fn line(&self) -> String {
         let (worker, predecessor) = self.policy.workers(self.now);
-        let mut line = match worker {
-            Some(view) => format!(
-                "{}: generation {}, pid {}, {} descriptors (threshold {})",
-                state_name(self.policy),
-                view.generation,
-                view.pid,
-                view.open,
-                self.lines.threshold
-            ),
-            None => state_name(self.policy).to_owned(),
-        };
+        let mut line = state_name(self.policy).to_owned();
+        if let Some(view) = worker {
+            let held = self.crew.iter().find(|worker| worker.generation == view.generation);
+            let (open, _) = held.and_then(Worker::count).unwrap_or((view.open, view.owned));
+            line.push_str(&format!(
+                ": worker {}, generation {}, {open} of {} descriptors",
+                view.pid, view.generation, self.lines.threshold
+            ));
+        }
         if let Some(view) = predecessor {
             line.push_str(&format!("; generation {} is ending", view.generation));
+        }
+        if let Some(last) = self.history.last() {
+            line.push_str(&format!(
+                "; last replaced: generation {}, {}: {}, at {}",
+                last.generation, last.reason, last.detail, last.at
+            ));
         }
         if let Some(error) = self.policy.last_error() {
             line.push_str(&format!("; last error: {error}"));
         }
-        line
+        // A second line would be another message.
+        line.replace(char::is_control, " ")
     }
 }
 

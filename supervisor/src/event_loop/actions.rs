@@ -215,6 +215,11 @@ impl EventLoop {
         if failed || !matches!(self.policy.state(), State::Starting | State::Stopping) {
             self.notify.ready();
         }
+        self.tell_systemd();
+    }
+
+    /// Tells systemd the line of now, if it differs from the one that it has.
+    pub(super) fn tell_systemd(&mut self) {
         if self.notify.is_connected() {
             let line = self.sources().line();
             self.notify.status(line);
