@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds the Debian package: build.sh PROGRAMS OUTPUT_FOLDER. Called by `make deb`.
+# Builds the Debian package: build.sh PROGRAMS OUTPUT_FOLDER [VERSION]. Called by `make deb`.
 set -eu
 cd "$(dirname "$0")/../.."
 programs=$1
 output=$2
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=${3:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
 architecture=$(dpkg --print-architecture)
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -24,7 +24,7 @@ install -d -m 755 "$stage/DEBIAN"
 sed "s/^#.*//; /^$/d; s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/" \
 	systemd/deb/control >"$stage/DEBIAN/control"
 printf 'Installed-Size: %s\n' "$(du -sk --exclude=DEBIAN "$stage" | cut -f 1)" >>"$stage/DEBIAN/control"
-for script in postinst prerm postrm; do
+for script in preinst postinst prerm postrm; do
 	install -m 755 "systemd/deb/$script" "$stage/DEBIAN/$script"
 done
 chmod 755 "$stage"
