@@ -222,6 +222,13 @@ fn hosts(config: &Config, reader: &mut Reader<'_>) {
                 "write the name only, such as `HTTP_PROXY`; its value is the service's",
             );
         }
+        if name == "CREDENTIALS_DIRECTORY" {
+            reader.refuse(
+                &["tools.environment"],
+                "`CREDENTIALS_DIRECTORY` says where the service's secrets are".to_owned(),
+                "remove it; give commands what they need in a variable of its own",
+            );
+        }
     }
 }
 

@@ -35,14 +35,18 @@ impl Key {
     /// # Errors
     /// [`ModelError::Key`] when it is not there, empty, or cannot be sent in a header.
     pub(super) fn read(model: &str, source: &KeySource) -> Result<Self, ModelError> {
-        let (origin, text) = match source {
-            KeySource::Env(name) => (format!("environment variable {name}"), from_variable(name)),
-            KeySource::File(path) => (path.display().to_string(), from_file(path)),
-            KeySource::Credential(name) => (format!("credential {name}"), from_credential(name)),
+        let (key, origin, text) = match source {
+            KeySource::Env(name) => {
+                ("key_env", format!("environment variable {name}"), from_variable(name))
+            }
+            KeySource::File(path) => ("key_file", path.display().to_string(), from_file(path)),
+            KeySource::Credential(name) => {
+                ("key_credential", format!("credential {name}"), from_credential(name))
+            }
         };
         text.and_then(|text| Self::new(text.trim())).map_err(|source| ModelError::Key {
             model: model.to_owned(),
-            origin,
+            origin: format!("{origin} (models.{model}.{key})"),
             source: Some(source),
         })
     }
@@ -94,7 +98,9 @@ fn from_file(path: &Path) -> io::Result<String> {
 /// See `CREDENTIALS_DIRECTORY` in systemd.exec(5).
 fn from_credential(name: &str) -> io::Result<String> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "CREDENTIALS_DIRECTORY is not set")
+        let told =
+            format!("the service has no credentials; add LoadCredential={name}:FILE to its unit");
+        io::Error::new(io::ErrorKind::NotFound, told)
     })?;
     credential(Path::new(&folder), name)
 }
@@ -103,7 +109,9 @@ fn credential(folder: &Path, name: &str) -> io::Result<String> {
     if name.contains('/') || matches!(name, "" | "." | "..") {
         return Err(invalid("a credential's name is no path"));
     }
-    from_file(&folder.join(name))
+    let path = folder.join(name);
+    from_file(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn invalid(why: &'static str) -> io::Error {
@@ -131,6 +139,8 @@ mod tests {
         assert_eq!(read(KeySource::File(path.clone())).unwrap().text, "sk-secret");
         assert_eq!(credential(folder.path(), "openai").unwrap().trim(), "sk-secret");
         assert!(credential(folder.path(), "../openai").is_err());
+        let missing = credential(folder.path(), "missing").unwrap_err().to_string();
+        assert!(missing.contains(&format!("{}/missing: No such", folder.path().display())));
         let path_variable = std::env::var("PATH").unwrap();
         assert_eq!(read(KeySource::Env("PATH".to_owned())).unwrap().text, path_variable);
     }
@@ -140,11 +150,11 @@ mod tests {
         let error = read(KeySource::Env("EVONIC_NO_SUCH".to_owned())).unwrap_err();
         assert_eq!(
             error,
-            "key of model gpt cannot be read from environment variable EVONIC_NO_SUCH: it is not \
-             set"
+            "key of model gpt cannot be read from environment variable EVONIC_NO_SUCH \
+             (models.gpt.key_env): it is not set"
         );
         let error = read(KeySource::File("/no/such/file".into())).unwrap_err();
-        assert!(error.contains("/no/such/file: No such file"), "{error}");
+        assert!(error.contains("/no/such/file (models.gpt.key_file): No such file"), "{error}");
         let error = read(KeySource::File("/dev/zero".into())).unwrap_err();
         assert!(error.contains("no regular file"), "{error}");
     }
