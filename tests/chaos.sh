@@ -14,6 +14,7 @@ stage "build" cargo build --locked --workspace --bins
 stage "2 leaks" point pair pair_2
 stage "3 recycles" point pair pair_3
 stage "9 kills" point pair pair_9
+stage "install: 1 the unit" point install install_1
 stage "workplaces: 1 homes and refusals" point workplace workplace_1
 stage "workplaces: 2 cycles" point workplace workplace_2
 stage "workplaces: 4 survival" point workplace workplace_4

@@ -90,6 +90,7 @@ impl Answer {
 pub struct Connection {
     stream: BufReader<Box<dyn Stream>>,
     closing: bool,
+    begun: bool,
 }
 
 /// How long a client waits for a piece of an answer.
@@ -120,13 +121,19 @@ impl Connection {
     /// Speaks over a stream that is connected already.
     #[must_use]
     pub fn over(stream: Box<dyn Stream>) -> Self {
-        Self { stream: BufReader::new(stream), closing: false }
+        Self { stream: BufReader::new(stream), closing: false, begun: false }
     }
 
     /// Whether the server said that it closes the connection.
     #[must_use]
     pub const fn is_closing(&self) -> bool {
         self.closing
+    }
+
+    /// Whether the last answer began to come: then its handler had finished it.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Sends bytes as they are.
@@ -190,6 +197,8 @@ impl Connection {
     /// # Errors
     /// [`Failure`].
     pub fn head(&mut self) -> Result<(u16, Vec<(String, String)>), Failure> {
+        self.begun = false;
+        self.begun = !self.stream.fill_buf()?.is_empty();
         let line = self.line()?;
         let status = line
             .strip_prefix("HTTP/1.1 ")

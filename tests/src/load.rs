@@ -28,6 +28,9 @@ pub struct Tally {
     pub reset: u64,
     /// Answers cut short.
     pub cut_short: u64,
+    /// Of the two above: answers of finished handlers, which had begun to come. Events not
+    /// counted.
+    pub torn: u64,
     /// Requests without an answer in time, or with one that is not HTTP.
     pub other: u64,
     /// Events read.
@@ -66,6 +69,7 @@ impl Tally {
         self.refused += other.refused;
         self.reset += other.reset;
         self.cut_short += other.cut_short;
+        self.torn += other.torn;
         self.other += other.other;
         self.events += other.events;
         self.events_wrong += other.events_wrong;
@@ -77,12 +81,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} answered, {} refused, {} reset, {} cut short, {} other; {} events, {} wrong; \
-             slowest {:.0} ms",
+            "{} answered, {} refused, {} reset, {} cut short ({} in an answer), {} other; \
+             {} events, {} wrong; slowest {:.0} ms",
             self.answered,
             self.refused,
             self.reset,
             self.cut_short,
+            self.torn,
             self.unexpected + self.other,
             self.events,
             self.events_wrong,
@@ -150,27 +155,39 @@ impl Load {
 
 const READ: &str = "/api/v1/agents?limit=5";
 
-fn timed(tally: &mut Tally, request: impl FnOnce() -> Result<u16, Failure>, wanted: u16) {
+/// Asks once, on this connection or a new one; the connection, where it may be used again.
+fn ask(
+    tally: &mut Tally,
+    address: SocketAddr,
+    kept: Option<Connection>,
+    headers: &[(&str, &str)],
+) -> Option<Connection> {
     let began = Instant::now();
-    match request() {
-        Ok(status) if status == wanted => tally.answered += 1,
-        Ok(_) => tally.unexpected += 1,
-        Err(failure) => tally.fail(failure),
-    }
+    let mut connection = match kept.map_or_else(|| Connection::tcp(address), Ok) {
+        Ok(connection) => connection,
+        Err(failure) => {
+            tally.fail(failure);
+            return None;
+        }
+    };
+    let answer = connection.request("GET", READ, headers, None);
     tally.slowest = tally.slowest.max(began.elapsed());
+    match answer {
+        Ok(answer) if answer.status == 200 => tally.answered += 1,
+        Ok(_) => tally.unexpected += 1,
+        Err(failure) => {
+            tally.torn += u64::from(connection.has_begun());
+            tally.fail(failure);
+            return None;
+        }
+    }
+    (!connection.is_closing()).then_some(connection)
 }
 
 fn fresh(address: SocketAddr, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     while !stop.load(Ordering::Relaxed) {
-        timed(
-            &mut tally,
-            || {
-                let mut connection = Connection::tcp(address)?;
-                Ok(connection.request("GET", READ, &[("Connection", "close")], None)?.status)
-            },
-            200,
-        );
+        let _closed = ask(&mut tally, address, None, &[("Connection", "close")]);
     }
     tally
 }
@@ -179,21 +196,7 @@ fn keep_alive(address: SocketAddr, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     let mut connection: Option<Connection> = None;
     while !stop.load(Ordering::Relaxed) {
-        timed(
-            &mut tally,
-            || {
-                let mut kept = match connection.take() {
-                    Some(kept) => kept,
-                    None => Connection::tcp(address)?,
-                };
-                let answer = kept.request("GET", READ, &[], None)?;
-                if !kept.is_closing() {
-                    connection = Some(kept);
-                }
-                Ok(answer.status)
-            },
-            200,
-        );
+        connection = ask(&mut tally, address, connection.take(), &[]);
         // A client that thinks between two requests: the gap in which a careless server closes.
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..20)));
     }
@@ -205,9 +208,15 @@ const CHATTY: &str = "$ for i in 1 2 3 4 5; do echo line $i; sleep 0.05; done";
 
 fn events(address: SocketAddr, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
-    let Some(session) = new_session(address) else {
-        tally.other += 1;
-        return tally;
+    let session = loop {
+        match new_session(address) {
+            Ok(Some(session)) => break session,
+            Ok(None) => tally.unexpected += 1,
+            Err(failure) => tally.fail(failure),
+        }
+        if stop.load(Ordering::Relaxed) {
+            return tally;
+        }
     };
     let mut last = 0;
     let mut raw = String::new();
@@ -225,11 +234,12 @@ fn events(address: SocketAddr, stop: &AtomicBool) -> Tally {
     tally
 }
 
-fn new_session(address: SocketAddr) -> Option<String> {
+/// A new session; [`None`] when it was refused.
+fn new_session(address: SocketAddr) -> Result<Option<String>, Failure> {
     let body = json!({"agent": "runbook"});
-    let mut connection = Connection::tcp(address).ok()?;
-    let answer = connection.request("POST", "/api/v1/sessions", &[], Some(&body)).ok()?;
-    (answer.status == 201).then(|| answer.json()["id"].as_str().map(str::to_owned))?
+    let answer = Connection::tcp(address)?.request("POST", "/api/v1/sessions", &[], Some(&body))?;
+    let id = (answer.status == 201).then(|| answer.json()["id"].as_str().map(str::to_owned));
+    Ok(id.flatten())
 }
 
 fn follow_a_turn(

@@ -1,5 +1,7 @@
 //! A Debian machine with systemd as its first process, booted by the test.
 
+mod group;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -13,6 +15,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
+use self::group::Group;
 use crate::poll;
 
 /// How long a boot, or a job of systemd, may take on a machine that is busy.
@@ -28,6 +31,8 @@ pub struct Machine {
     folder: TempDir,
     nspawn: Child,
     leader: u32,
+    /// Last: removed when nothing runs in it any more.
+    group: Option<Group>,
 }
 
 impl Machine {
@@ -53,30 +58,49 @@ impl Machine {
         let mut mount = Command::new("mount");
         mount.args(["-t", "overlay", "overlay", "-o", &layers]).arg(at("root"));
         run(&mut mount);
-        let log = fs::File::create(at("console")).expect("a log");
-        let nspawn = Command::new("systemd-nspawn")
-            .args(["-q", "--boot", "--console=read-only", "--register=no", "--keep-unit"])
-            .arg("-D")
-            .arg(at("root"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a descriptor"))
-            .stderr(log)
-            .spawn()
-            .expect("systemd-nspawn is installed: package systemd-container");
-        let mut machine = Self { folder, leader: 0, nspawn };
+        let name = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
+        let group = Group::make(&name);
+        let nspawn = nspawn(folder.path(), group.as_ref());
+        let mut machine = Self { folder, leader: 0, nspawn, group };
+        machine.wait_until_up();
+        machine
+    }
+
+    /// Takes its power away: every process of it is killed at once, and what was in memory is
+    /// gone. Its file system stays.
+    pub fn cut_power(&mut self) {
+        // The first process does not survive, and with it nothing of the machine does.
+        if let Ok(leader) = i32::try_from(std::mem::take(&mut self.leader))
+            && leader > 0
+        {
+            let _gone = kill(Pid::from_raw(leader), Signal::SIGKILL);
+        }
+        let _gone = self.nspawn.kill();
+        let _status = self.nspawn.wait();
+    }
+
+    /// Boots a machine without power from the file system that it had.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn boot_again(&mut self) {
+        self.nspawn = nspawn(self.folder.path(), self.group.as_ref());
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&mut self) {
         poll::until(
             "systemd takes orders",
             PATIENCE,
             || {
                 // The first child sets the container up and goes; its first process stays.
-                machine.leader = children(machine.nspawn.id()).first().copied().unwrap_or(0);
-                let output = machine.command(&["systemctl", "is-system-running"]).output();
+                self.leader = children(self.nspawn.id()).first().copied().unwrap_or(0);
+                let output = self.command(&["systemctl", "is-system-running"]).output();
                 let state = output.map(|output| text(&output.stdout)).unwrap_or_default();
-                (state, machine.leader, machine.console())
+                (state, self.leader, self.console())
             },
             |(state, ..)| matches!(state.trim(), "running" | "degraded").then_some(()),
         );
-        machine
     }
 
     /// A path of its file system, as this machine sees it.
@@ -153,14 +177,32 @@ impl Drop for Machine {
         if std::thread::panicking() {
             eprintln!("--- journal of the machine ---\n{}", self.journal());
         }
-        // The first process does not survive, and with it nothing of the machine does.
-        for pid in [self.leader, self.nspawn.id()] {
-            let _gone = kill(Pid::from_raw(i32::try_from(pid).unwrap_or(0)), Signal::SIGKILL);
-        }
-        let _status = self.nspawn.wait();
+        self.cut_power();
         let _unmounted =
             Command::new("umount").arg("-l").arg(self.folder.path().join("root")).status();
     }
+}
+
+/// Boots what is mounted at `root` in this folder.
+fn nspawn(folder: &Path, group: Option<&Group>) -> Child {
+    let log = fs::File::create(folder.join("console")).expect("a log");
+    let program = "systemd-nspawn";
+    group
+        .map_or_else(|| Command::new(program), |group| group.command(program))
+        // The same hierarchy of control groups on every machine that tests run on.
+        .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+        .args(["-q", "--boot", "--console=read-only", "--register=no", "--keep-unit"])
+        // A real machine has these; nspawn allows them only when told.
+        .arg(
+            "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+        )
+        .arg("-D")
+        .arg(folder.join("root"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a descriptor"))
+        .stderr(log)
+        .spawn()
+        .expect("systemd-nspawn is installed: package systemd-container")
 }
 
 /// The base system, made when it is not there yet.

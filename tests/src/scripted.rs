@@ -29,6 +29,7 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Value>>>,
+    keys: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,26 +44,28 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let keys = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
-            let (requests, stop) = (Arc::clone(&requests), Arc::clone(&stop));
+            let (requests, keys) = (Arc::clone(&requests), Arc::clone(&keys));
+            let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
                 for (number, stream) in listener.incoming().enumerate() {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
                     let reply = script.get(number).or(script.last()).cloned();
-                    let requests = Arc::clone(&requests);
+                    let (requests, keys) = (Arc::clone(&requests), Arc::clone(&keys));
                     if let (Ok(stream), Some(reply)) = (stream, reply) {
                         std::thread::spawn(move || {
                             // A client that went away is what some tests are about.
-                            let _ = answer(stream, number, &reply, &requests);
+                            let _ = answer(stream, number, &reply, &requests, &keys);
                         });
                     }
                 }
             })
         };
-        Self { address, requests, stop, thread: Some(thread) }
+        Self { address, requests, keys, stop, thread: Some(thread) }
     }
 
     /// The bodies of every request so far.
@@ -72,6 +75,15 @@ impl Server {
     #[must_use]
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().expect("no panic").clone()
+    }
+
+    /// The header `Authorization` of every request so far that had one.
+    ///
+    /// # Panics
+    /// When a thread of the server panicked.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.keys.lock().expect("no panic").clone()
     }
 
     /// `[models.NAME]` of a configuration that uses this server.
@@ -99,6 +111,7 @@ fn answer(
     number: usize,
     reply: &Scripted,
     requests: &Mutex<Vec<Value>>,
+    keys: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
@@ -106,6 +119,9 @@ fn answer(
     while reader.read_line(&mut line)? > 2 {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
+        }
+        if line.to_ascii_lowercase().starts_with("authorization:") {
+            keys.lock().expect("no panic").push(line["authorization:".len()..].trim().to_owned());
         }
         line.clear();
     }

@@ -1,0 +1,58 @@
+//! A control group of a machine's own: two machines in one would count, and kill, each other's
+//! processes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// A control group of the unified hierarchy. Removed, with all below it, when dropped: whatever ran
+/// in it has ended by then.
+#[derive(Debug)]
+pub(super) struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    /// Makes one below this process's own; [`None`] where that is not allowed.
+    pub(super) fn make(name: &str) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+        let mount = mount.split(' ').nth(4)?;
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let path = Path::new(mount).join(own).join(name);
+        fs::create_dir(&path).ok()?;
+        Some(Self { path })
+    }
+
+    /// A command that enters it before it becomes this program.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""]);
+        command.arg(&self.path).arg(program);
+        command
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let began = Instant::now();
+        // What was killed is in it until the kernel is done with it.
+        while !is_removed(&self.path) && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Removes a group after those below it; whether it is gone.
+fn is_removed(path: &Path) -> bool {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|file| file.is_dir()) {
+            let _later = is_removed(&entry.path());
+        }
+    }
+    fs::remove_dir(path).is_ok() || !path.exists()
+}

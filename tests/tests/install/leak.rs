@@ -1,0 +1,58 @@
+//! 1. A worker that leaks, in the real unit.
+
+use std::{fs, time::Duration};
+
+use evonic_tests::{
+    fault::{Fault, Leaked, Plan, VARIABLE},
+    load::Load,
+    pair::program,
+    poll,
+};
+
+use crate::house::{CLIENTS, House, assert_served};
+
+#[test]
+fn install_1_a_leak_under_the_unit_is_found_told_and_ended() {
+    let house = House::build("");
+    let machine = &house.machine;
+    fs::copy(program("evonic-faulty"), machine.path("/usr/bin/evonic-faulty")).expect("a copy");
+    let (generation, _) = house.worker_after(0);
+    let leak = Fault::Leak { leaked: Leaked::Sockets, per_second: 100, after_ms: 3000 };
+    let plan = Plan { until_generation: generation + 1, fault: leak };
+    let plan = serde_json::to_string(&plan).expect("a plan is JSON").replace('"', "\\\"");
+    let config = format!(
+        "listen = \"{}\"\n[supervisor]\nworker = \"/usr/bin/evonic-faulty\"\n",
+        house.address
+    );
+    house.put("/etc/evonic/evonic.toml", &config);
+    house.drop_in("leak", &format!("[Service]\nEnvironment=\"{VARIABLE}={plan}\"\n"));
+    machine.expect(&["systemctl", "restart", "evonic"]);
+    let (leaking, pid) = house.worker_after(generation);
+    house.told(&format!("worker {pid}, generation {leaking}, "));
+    let supervisor = machine.property("MainPID");
+
+    let load = Load::mixed(house.address, CLIENTS);
+    let (successor, _) = house.worker_after(leaking);
+    assert_served(&load.finish(), 0, "a leak");
+
+    let line = house.told(&format!("; last replaced: generation {leaking}, fd_"));
+    println!("systemctl status: {line}");
+    assert!(line.contains(&format!("generation {successor}, ")), "{line}");
+    assert_eq!(machine.property("MainPID"), supervisor, "the supervisor stays");
+    assert_eq!(machine.property("NRestarts"), "0");
+    let told = poll::until(
+        "the journal has the post-mortem",
+        Duration::from_secs(30),
+        || machine.journal(),
+        |journal| {
+            let found = journal.lines().find(|line| line.contains("worker is to be replaced"));
+            found.map(str::to_owned)
+        },
+    );
+    println!("journal: {told}");
+    assert!(told.contains("culprit=") && told.contains("udp grew by"), "{told}");
+    let history = machine.expect(&["evonic", "history", "--json"]);
+    assert!(history.contains("post_mortem"), "{history}");
+    let kept = fs::read_dir(machine.path("/var/lib/evonic/post-mortems")).expect("a folder");
+    assert_eq!(kept.count(), 1, "one leak, one post-mortem");
+}
