@@ -21,26 +21,33 @@
 //! - Processes are found by their session, and by the mark in their environment (`EVONIC_CALL`).
 
 mod exchange;
+mod follow;
 mod forgotten;
 mod patience;
 mod script;
+mod shell;
+mod soundness;
 mod status;
 
 use std::{io, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use evonic_shared::config;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(in crate::workplace) use self::script::LOGIN_COMMAND;
 use self::{
     exchange::{Heard, Sink, exchange},
+    follow::Outcome,
     forgotten::Forgotten,
     patience::Patience,
+    soundness::{check, check_mark},
 };
-use super::{Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
+pub(in crate::workplace) use self::{
+    script::LOGIN_COMMAND,
+    shell::{Purpose, Said, Script, ScriptEnd, Shell},
+};
+use super::{CommandSpec, Ended, Finished, Unknown, WorkplaceError};
 
 /// The scripts: what travels, and what it is made of. See the files for what they do.
 mod text {
@@ -58,92 +65,8 @@ mod text {
 /// less than a second in all.
 const SOON: Duration = Duration::from_millis(700);
 
-/// The longest time limit: ten years. Shells count in hundredths of a second.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
-
 /// The longest argument of a program, as Linux has it.
 const ARGUMENT_BYTES: usize = (128 << 10) - 1;
-
-/// The longest mark: a file's name, with room around it.
-const MARK_BYTES: usize = 200;
-
-/// A machine that can run a script of the POSIX shell.
-#[async_trait]
-pub(super) trait Shell: std::fmt::Debug + Send + Sync {
-    /// Runs `script` by `/bin/sh` there, attached, and hands on what it writes as it comes. `said`
-    /// is bounded. Returns when the script's shell ended and everything it wrote was handed on, or
-    /// the link broke. When the future is dropped the link is closed, and so is, soon, the script.
-    ///
-    /// A script need not read all of its input. Its environment has no `EVONIC_CALL`: what carries
-    /// a mark is killed with the command.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`]; of [`Class::Transient`] when the link broke: whether the script ran
-    /// cannot be told, unless the operation of [`WorkplaceError::Unreachable`] is `resolve`,
-    /// `connect`, `exchange keys` or `authenticate`: then it certainly did not.
-    async fn script(
-        &self,
-        script: Script,
-        said: mpsc::Sender<Said>,
-    ) -> Result<ScriptEnd, WorkplaceError>;
-
-    /// The folder of all spools there, in which this service alone writes: a whole path. Made by
-    /// the launcher, for its user only.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`] when the machine has to be asked and cannot be reached.
-    async fn spools(&self) -> Result<String, WorkplaceError>;
-
-    /// The folder that a command runs in: a whole path, or one relative to where scripts start.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`] when it cannot be entered.
-    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError>;
-}
-
-/// A script to run.
-#[derive(Clone, Debug)]
-pub(super) struct Script {
-    /// What `/bin/sh` runs: any POSIX shell, without a terminal.
-    pub(super) text: String,
-    /// `$1`, `$2`, ... of it; without NUL.
-    pub(super) arguments: Vec<String>,
-    /// What it reads from its standard input, which then ends.
-    pub(super) input: Bytes,
-    /// What it is for.
-    pub(super) purpose: Purpose,
-}
-
-/// What a script is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Launches the command of this mark: the machine's limits and confinement are put on it, and
-    /// its environment is that of commands.
-    Launch {
-        /// The mark.
-        mark: String,
-    },
-    /// Works for the service: follows, kills, looks, cleans up.
-    Serve,
-}
-
-/// What a script wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// To its standard output.
-    Out(Bytes),
-    /// To its standard error.
-    Err(Bytes),
-}
-
-/// How a script ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ScriptEnd {
-    /// With this exit code.
-    Exited(i32),
-    /// By a signal.
-    Killed,
-}
 
 /// The commands of one machine. Shared by cloning.
 #[derive(Debug)]
@@ -161,25 +84,6 @@ impl<S> Clone for Spool<S> {
             forgotten: Arc::clone(&self.forgotten),
         }
     }
-}
-
-/// What is needed to launch a command, as often as a link breaks before it is seen to run.
-struct Launch {
-    /// From the watcher's text on.
-    arguments: Vec<String>,
-    stdin: Bytes,
-}
-
-/// What came of following a command.
-enum Outcome {
-    Finished(Finished),
-    /// The machine refused, before anything was started: why, in words.
-    Refused(String),
-    /// It failed. `certain`: no launcher can have started the command.
-    Failed {
-        error: WorkplaceError,
-        certain: bool,
-    },
 }
 
 impl<S: Shell> Spool<S> {
@@ -320,19 +224,6 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    async fn launch(&self, spec: &CommandSpec) -> Result<Launch, WorkplaceError> {
-        let limit = spec.timeout.min(LONGEST).as_millis().div_ceil(10);
-        let fixed = [
-            script::join(&[text::COMMON, text::WATCH]),
-            self.shell.folder(&spec.folder).await?,
-            limit.to_string(),
-            self.settings.max_output_bytes.to_string(),
-            spec.stdin.len().to_string(),
-        ];
-        let arguments = fixed.into_iter().chain(spec.argv.iter().cloned()).collect();
-        Ok(Launch { arguments, stdin: spec.stdin.clone() })
-    }
-
     /// Runs a script of the service. `arguments` come after the folder of all spools.
     async fn serve(
         &self,
@@ -344,116 +235,6 @@ impl<S: Shell> Spool<S> {
         let (ears, end) =
             exchange(&*self.shell, text, arguments, Bytes::new(), Purpose::Serve, sink).await;
         Ok(ears.heard(end?))
-    }
-
-    /// Follows a command to its end, over as many links as it takes. Launches it where that is
-    /// asked for; a second launcher becomes a follower by itself.
-    async fn follow(
-        &self,
-        mark: &str,
-        from: u64,
-        mut launch: Option<Launch>,
-        output: &mpsc::Sender<Bytes>,
-    ) -> Outcome {
-        let mut at = from;
-        let mut patience = Patience::new();
-        let mut certain = launch.is_some();
-        loop {
-            let forgotten = self.forgotten.take();
-            let before = at;
-            let (alive, result) =
-                self.follow_once(mark, &forgotten, launch.as_ref(), output, &mut at).await;
-            let error = match result {
-                Ok(heard) => match heard.word.as_deref() {
-                    Some(word) if word.starts_with("end ") => match ended(word, at) {
-                        Some(Progress::Finished(finished)) => return Outcome::Finished(finished),
-                        Some(Progress::More) => {
-                            // What the end cut off is there; the next link brings it.
-                            launch = None;
-                            if at > before {
-                                continue;
-                            }
-                            broken("follow")
-                        }
-                        None => {
-                            return Outcome::Failed {
-                                error: refused(word.to_owned()),
-                                certain: false,
-                            };
-                        }
-                    },
-                    Some(word) if word.starts_with("refused ") => {
-                        let why = word["refused ".len()..].to_owned();
-                        return if certain || launch.is_none() {
-                            Outcome::Refused(why)
-                        } else {
-                            Outcome::Failed { error: refused(why), certain }
-                        };
-                    }
-                    _ => match word(heard, "follow") {
-                        Ok(word) => {
-                            return Outcome::Failed { error: refused(word), certain: false };
-                        }
-                        // No word of ours, by a shell that ended by itself: it will not run scripts.
-                        Err(error) if error.class() == Class::Permanent => {
-                            return Outcome::Failed { error, certain };
-                        }
-                        Err(error) => {
-                            certain = false;
-                            error
-                        }
-                    },
-                },
-                Err(error) => {
-                    self.forgotten.add(forgotten);
-                    // Whatever the error says: what gave a sign of life was started.
-                    let first = certain && !alive && did_not_run(&error);
-                    certain = first;
-                    if first {
-                        return Outcome::Failed { error, certain };
-                    }
-                    error
-                }
-            };
-            if alive {
-                launch = None;
-            }
-            if at > before || alive {
-                patience.renew();
-            }
-            if let Err(error) = patience.after(error).await {
-                return Outcome::Failed { error, certain };
-            }
-        }
-    }
-
-    /// Follows a command over one link. Also returns whether there was a sign of its life.
-    async fn follow_once(
-        &self,
-        mark: &str,
-        forgotten: &[String],
-        launch: Option<&Launch>,
-        output: &mpsc::Sender<Bytes>,
-        at: &mut u64,
-    ) -> (bool, Result<Heard, WorkplaceError>) {
-        let spools = match self.shell.spools().await {
-            Ok(spools) => spools,
-            Err(error) => return (false, Err(error)),
-        };
-        let fixed = [spools, mark.to_owned(), forgotten.join(" "), at.to_string()];
-        let mut arguments = Vec::from(fixed);
-        let (last, stdin, purpose) = match launch {
-            Some(launch) => {
-                arguments.extend_from_slice(&launch.arguments);
-                let purpose = Purpose::Launch { mark: mark.to_owned() };
-                (text::LAUNCH, launch.stdin.clone(), purpose)
-            }
-            None => (text::FOLLOW, Bytes::new(), Purpose::Serve),
-        };
-        let text = script::join(&[text::COMMON, text::SHOW, last]);
-        let sink = Sink::Reader { to: output, at };
-        let (ears, end) = exchange(&*self.shell, text, arguments, stdin, purpose, sink).await;
-        (ears.alive(), end.map(|end| ears.heard(end)))
     }
 
     /// Kills the command when `cancel` fires; the rest of its output is still handed on, if that
@@ -490,22 +271,6 @@ impl<S: Shell> Spool<S> {
     }
 }
 
-/// What the last word of a follower means.
-enum Progress {
-    Finished(Finished),
-    /// There is more of the output than was shown.
-    More,
-}
-
-/// Reads `end SIZE STATUS`; the size is `-` when all was shown.
-fn ended(word: &str, at: u64) -> Option<Progress> {
-    let (size, status) = word.strip_prefix("end ")?.split_once(' ')?;
-    if size != "-" && size.parse::<u64>().ok()? > at {
-        return Some(Progress::More);
-    }
-    status::read(status).map(Progress::Finished)
-}
-
 /// The last word of a script; without one its link broke, or its login shell runs no scripts.
 fn word(heard: Heard, operation: &'static str) -> Result<String, WorkplaceError> {
     match (heard.word, heard.end) {
@@ -528,43 +293,6 @@ fn broken(operation: &'static str) -> WorkplaceError {
 /// A machine that will not do it.
 fn refused(why: String) -> WorkplaceError {
     WorkplaceError::Start { program: "/bin/sh".to_owned(), source: io::Error::other(why) }
-}
-
-/// Whether an error of a shell came before the script was handed over.
-fn did_not_run(error: &WorkplaceError) -> bool {
-    match error {
-        WorkplaceError::Unreachable { operation, .. } => {
-            matches!(*operation, "resolve" | "connect" | "exchange keys" | "authenticate")
-        }
-        WorkplaceError::Exhausted(_) | WorkplaceError::LeftAlone { .. } => true,
-        error => error.class() == Class::Permanent,
-    }
-}
-
-fn check_mark(mark: &str) -> Result<(), WorkplaceError> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !mark.is_empty() && mark.len() <= MARK_BYTES && mark.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(WorkplaceError::Settings {
-        field: "mark".to_owned(),
-        problem: format!("1 to {MARK_BYTES} letters, digits, _ and - are needed"),
-    })
-}
-
-fn check(spec: &CommandSpec) -> Result<(), WorkplaceError> {
-    check_mark(&spec.mark)?;
-    let wrong = |field: &str, problem: &str| {
-        let (field, problem) = (field.to_owned(), problem.to_owned());
-        Err(WorkplaceError::Settings { field, problem })
-    };
-    if spec.argv.first().is_none_or(String::is_empty) {
-        return wrong("argv", "a program is needed");
-    }
-    if spec.argv.iter().any(|word| word.contains('\0')) || spec.folder.contains('\0') {
-        return wrong("argv", "a NUL cannot be handed to a program");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
