@@ -16,6 +16,7 @@ mod config_file;
 mod connect;
 mod facts;
 mod files;
+mod folders;
 mod host_key;
 mod jump;
 mod known_hosts;

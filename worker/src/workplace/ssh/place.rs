@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     breaker::Backoff,
-    files,
+    files, folders,
     sftp::Sftp,
     shell::Remote,
     transfer::{self, Lane, SshUpload},
@@ -174,7 +174,7 @@ impl Place for Ssh {
             return search::list(&*self.remote, &whole, depth, limit).await;
         }
         let list =
-            |sftp, whole| async move { files::list(&sftp, &whole, path, depth, limit).await };
+            |sftp, whole| async move { folders::list(&sftp, &whole, path, depth, limit).await };
         self.again(path, list).await
     }
 
@@ -193,7 +193,7 @@ impl Place for Ssh {
     async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
         self.again(
             path,
-            |sftp, whole| async move { files::make_folders(&sftp, &whole, path).await },
+            |sftp, whole| async move { folders::make_folders(&sftp, &whole, path).await },
         )
         .await
     }
@@ -201,7 +201,7 @@ impl Place for Ssh {
     async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
         let whole = self.remote.resolve(path).await?;
         let desk = self.remote.desk().await?;
-        files::remove(&desk.sftp, &whole, path, removal).await
+        folders::remove(&desk.sftp, &whole, path, removal).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {

@@ -5,20 +5,23 @@
 //! identifier. Dropping a request's future costs nothing but its answer.
 
 mod behind;
+mod fault;
 mod file;
 mod replies;
 mod wire;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use tokio::{sync::oneshot, time::timeout};
 
 pub(super) use self::{
+    fault::Fault,
     file::{File, Reader, Writer},
     wire::Attributes,
 };
 use self::{
+    fault::status,
     replies::{Answer, NOBODY, Receiver, Replies},
     wire::{Kind, Packet, Reply},
 };
@@ -54,30 +57,6 @@ const PIECE_BYTES: u32 = 32 * 1024;
 
 /// Bytes of one read or write, where the server takes them.
 const LARGE_PIECE_BYTES: u32 = 128 * 1024;
-
-/// Why a request failed.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// The server says no.
-    Status { code: u32, message: String },
-    /// There is no answer.
-    Broken(String),
-}
-
-/// Status codes of the protocol; from 11 on those of later versions, which some servers send.
-mod status {
-    pub(super) const OK: u32 = 0;
-    pub(super) const EOF: u32 = 1;
-    pub(super) const NO_SUCH_FILE: u32 = 2;
-    pub(super) const PERMISSION_DENIED: u32 = 3;
-    pub(super) const FAILURE: u32 = 4;
-    pub(super) const UNSUPPORTED: u32 = 8;
-    pub(super) const NO_SUCH_PATH: u32 = 10;
-    pub(super) const EXISTS: u32 = 11;
-    pub(super) const WRITE_PROTECTED: u32 = 12;
-    pub(super) const NO_SPACE: u32 = 14;
-    pub(super) const QUOTA: u32 = 15;
-}
 
 impl Sftp {
     /// Opens SFTP in a place of a connection, and asks for the home.
@@ -385,58 +364,5 @@ async fn no_sftp(host: &str, stream: &mut Stream, fault: Fault) -> WorkplaceErro
             refused(host, &format!("{said}; {advice}"))
         }
         Ok(Ok(_)) => refused(host, &format!("{}; {advice}", fault.words())),
-    }
-}
-
-impl Fault {
-    /// As an error of an operation on a path.
-    pub(super) fn on(self, host: &str, operation: &'static str, path: &str) -> WorkplaceError {
-        match self {
-            Fault::Broken(said) => unreachable(host, operation, said),
-            Fault::Status { code, message } => WorkplaceError::Path {
-                operation,
-                path: path.to_owned(),
-                source: error_of(code, message),
-            },
-        }
-    }
-
-    /// Whether there is nothing at the path.
-    pub(super) const fn is_missing(&self) -> bool {
-        matches!(self, Fault::Status { code: status::NO_SUCH_FILE | status::NO_SUCH_PATH, .. })
-    }
-
-    /// Whether the server does not say what is wrong.
-    pub(super) const fn is_vague(&self) -> bool {
-        matches!(self, Fault::Status { code: status::FAILURE, .. })
-    }
-
-    /// Whether the connection broke.
-    pub(super) const fn is_broken(&self) -> bool {
-        matches!(self, Fault::Broken(_))
-    }
-
-    fn words(&self) -> &str {
-        match self {
-            Fault::Status { message, .. } => message,
-            Fault::Broken(said) => said,
-        }
-    }
-}
-
-fn error_of(code: u32, message: String) -> io::Error {
-    let kind = match code {
-        status::NO_SUCH_FILE | status::NO_SUCH_PATH => io::ErrorKind::NotFound,
-        status::PERMISSION_DENIED => io::ErrorKind::PermissionDenied,
-        status::UNSUPPORTED => io::ErrorKind::Unsupported,
-        status::EXISTS => io::ErrorKind::AlreadyExists,
-        status::WRITE_PROTECTED => io::ErrorKind::ReadOnlyFilesystem,
-        status::NO_SPACE => io::ErrorKind::StorageFull,
-        status::QUOTA => io::ErrorKind::QuotaExceeded,
-        _ => io::ErrorKind::Other,
-    };
-    match kind {
-        io::ErrorKind::Other => io::Error::other(format!("the server says: {message}")),
-        kind => io::Error::from(kind),
     }
 }

@@ -154,7 +154,7 @@ impl Remote {
     async fn make_folder(&self, path: &RemotePath) -> Result<(), WorkplaceError> {
         let shown = path.to_string();
         match self.desk().await {
-            Ok(desk) => super::files::make_folders(&desk.sftp, path, &shown).await,
+            Ok(desk) => super::folders::make_folders(&desk.sftp, path, &shown).await,
             Err(WorkplaceError::Refused { operation: "SFTP", .. }) => {
                 let (end, _, said) = self.ask("mkdir -p -- \"$1\"", vec![self.utf8(path)?]).await?;
                 match end {

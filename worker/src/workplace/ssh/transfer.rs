@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     files::{self, Target},
+    folders,
     link::{Place, Role},
     sftp::{Fault, Reader, Sftp, Writer},
     shell::Remote,
@@ -117,7 +118,7 @@ impl SshUpload {
         let mut file = sftp.create(&part, Some(0o600), false).await;
         if file.as_ref().is_err_and(Fault::is_missing) {
             if let Some(folder) = target.path.parent() {
-                files::make_folders(sftp, &folder, shown).await?;
+                folders::make_folders(sftp, &folder, shown).await?;
             }
             file = sftp.create(&part, Some(0o600), false).await;
         }
