@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The programs that are installed: `make install PROGRAMS=target/release` takes quicker builds.
 PROGRAMS ?= target/dist
 
-.PHONY: run build dist install uninstall deb test demo bench chaos clean help
+.PHONY: run build dist install uninstall deb test demo bench chaos fuzz clean help
 
 help:
 	@echo "make run    build and start the supervisor and its worker with the defaults"
@@ -15,6 +15,7 @@ help:
 	@echo "make deb         build a Debian package in target/"
 	@echo "make demo   watch a leaking worker being replaced under load, in under a minute"
 	@echo "make bench  print the figures, beside other programs' in the same run"
+	@echo "make fuzz   requests made from the API's document, and odd bytes for every decoder"
 	@echo "make chaos  the long runs: kills, leaks and recycles at full size"
 
 build:
@@ -49,6 +50,9 @@ bench:
 
 chaos:
 	@tests/chaos.sh
+
+fuzz:
+	@tests/fuzz/all.sh
 
 clean:
 	$(CARGO) clean

@@ -51,4 +51,5 @@ stage "build of make run" make --no-print-directory build
 stage "unit and property tests" units
 stage "examples in the documentation" examples
 stage "end-to-end tests" end_to_end
+stage "coverage-guided fuzzing, two seconds a decoder" tests/fuzz/decoders.sh 2
 finish

@@ -6,6 +6,8 @@
 //! is read from that client.
 
 mod client;
+#[cfg(any(test, feature = "fuzzing"))]
+mod decoder;
 
 use std::{os::unix::net::UnixListener, time::Duration};
 
@@ -17,6 +19,8 @@ use rustix::{
 
 use self::client::Client;
 pub use self::client::{Asked, Permission};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::decoder::decoded;
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},

@@ -27,6 +27,8 @@ mod child;
 mod clients;
 mod clock;
 mod control;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod decoders;
 mod disk;
 mod event_loop;
 mod fd_watch;

@@ -127,6 +127,14 @@ fn parse(bytes: &[u8]) -> Result<Option<(u16, usize)>, Unusable> {
     Ok((bytes.len() >= length).then_some((status, length)))
 }
 
+/// The decoder of answers, for the fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn decoded(bytes: &[u8]) {
+    if let Ok(Some((status, length))) = parse(bytes) {
+        assert!(status < 1000 && length <= bytes.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{

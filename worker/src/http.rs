@@ -23,6 +23,8 @@ mod body;
 mod call;
 mod caller;
 mod connection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod decoders;
 mod event_stream;
 mod exchange;
 mod exposition;

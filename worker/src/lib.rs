@@ -23,6 +23,8 @@
 
 pub mod agent;
 pub mod console;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod decoders;
 pub mod domain;
 pub mod handles;
 pub mod http;

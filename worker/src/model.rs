@@ -4,6 +4,8 @@
 //! between replies, so any worker can ask it for the next one.
 
 mod connection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod decoders;
 mod error;
 mod openai;
 mod runbook;

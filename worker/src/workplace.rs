@@ -24,6 +24,8 @@
 
 mod check;
 mod copy;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod decoders;
 pub(crate) mod docker;
 mod error;
 mod lines;

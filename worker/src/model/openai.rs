@@ -19,6 +19,8 @@
 mod assembly;
 mod call;
 mod chunk;
+#[cfg(any(test, feature = "fuzzing"))]
+mod decoder;
 mod endpoint;
 mod failure;
 mod key;
@@ -35,6 +37,8 @@ use evonic_shared::config;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use decoder::answer;
 pub use endpoint::AddressError;
 
 use self::{call::Call, endpoint::Endpoint, failure::Failure, key::Key, pace::Pace};

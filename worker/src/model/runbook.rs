@@ -34,6 +34,15 @@ use self::{
 use super::{Delta, ModelError, Reply, Request};
 use crate::domain::{Item, Usage};
 
+/// The decoder of runbooks, for the fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn runbook(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Err(error) = parse::parse(text) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
 /// The runbook model. It has no state.
 #[derive(Debug, Default)]
 pub struct Runbook;

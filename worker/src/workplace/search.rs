@@ -6,6 +6,8 @@
 
 mod archive;
 mod ask;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod decoders;
 mod hash;
 mod lines;
 mod listing;

@@ -14,6 +14,8 @@ mod breaker;
 mod check;
 mod config_file;
 mod connect;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod decoders;
 mod facts;
 mod files;
 mod folders;

@@ -56,6 +56,14 @@ pub(super) async fn list<S: Shell>(
     Ok((told.iter().map(Told::entry).collect(), more))
 }
 
+/// The decoder of what is said, for the fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn decoded(said: &[u8]) {
+    for told in parse(said) {
+        let _entry = told.entry();
+    }
+}
+
 /// The order of paths: part by part.
 pub(super) fn by_parts(a: &[u8], b: &[u8]) -> Ordering {
     a.split(|byte| *byte == b'/').cmp(b.split(|byte| *byte == b'/'))

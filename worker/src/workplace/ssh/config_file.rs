@@ -67,6 +67,17 @@ impl HostConfig {
     }
 }
 
+/// The decoder of these files, for the fuzzer. The first line is the host that is looked up. No
+/// other file is opened.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn decoded(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (host, text) = text.split_once('\n').unwrap_or((text, ""));
+    let home = Path::new("/nowhere");
+    let mut reading = Reading { host, home, found: HostConfig::default() };
+    let _fault = reading.text(Path::new("config"), text, true, DEPTH);
+}
+
 struct Reading<'a> {
     host: &'a str,
     home: &'a Path,

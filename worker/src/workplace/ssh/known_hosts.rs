@@ -164,6 +164,25 @@ impl std::fmt::Display for Entry {
     }
 }
 
+/// The decoder of these files, for the fuzzer. The first line is the name that is looked up.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn decoded(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (host, text) = text.split_once('\n').unwrap_or((text, ""));
+    for port in [22, 2222] {
+        let mut known = Known::default();
+        known.add(Path::new("known_hosts"), text, &name_of(host, port));
+        for entry in &known.entries {
+            // Whoever shows a key of the file is known by it, or it was revoked.
+            let judgement = known.judge(&entry.key);
+            let by_port = matches!(judgement, Judgement::Changed(_) | Judgement::New);
+            assert!(entry.marker != Marker::None || !by_port, "{entry}: {judgement:?}");
+            assert!(!entry.key.to_string().is_empty());
+        }
+        assert!(known.key_types().len() <= known.entries.len());
+    }
+}
+
 /// The name that a host's keys are known by: `host`, or `[host]:port` for another port than 22.
 pub(super) fn name_of(host: &str, port: u16) -> String {
     let host = host.to_lowercase();

@@ -5,6 +5,8 @@
 //! identifier. Dropping a request's future costs nothing but its answer.
 
 mod behind;
+#[cfg(any(test, feature = "fuzzing"))]
+mod decoder;
 mod fault;
 mod file;
 mod replies;
@@ -15,6 +17,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Buf, Bytes};
 use tokio::{sync::oneshot, time::timeout};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::decoder::decoded;
 pub(super) use self::{
     fault::Fault,
     file::{File, Reader, Writer},
