@@ -27,7 +27,9 @@ use super::{
 };
 use crate::{
     handles::{Budget, Permit},
-    workplace::{CommandSpec, Ended, FileType, Finished, Removal, WorkplaceError, spool::Spool},
+    workplace::{
+        CommandSpec, Ended, FileType, Finished, Removal, Unknown, WorkplaceError, spool::Spool,
+    },
 };
 
 /// How often old records are looked for.
@@ -87,7 +89,9 @@ impl Commands {
             }
             permit = self.gate.permit() => permit?,
         };
-        self.spool_with(&spec.mark, Some(permit)).run(spec, output, cancel).await
+        let mark = spec.mark.clone();
+        let finished = self.spool_with(&mark, Some(permit)).run(spec, output, cancel).await;
+        self.finished(&mark, finished)
     }
 
     /// See [`crate::workplace::Place::attach`].
@@ -98,7 +102,8 @@ impl Commands {
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        self.spool(mark).attach(mark, from, output, cancel).await
+        let finished = self.spool(mark).attach(mark, from, output, cancel).await;
+        self.finished(mark, finished)
     }
 
     /// See [`crate::workplace::Place::output`].
@@ -113,7 +118,25 @@ impl Commands {
 
     /// See [`crate::workplace::Place::kill`].
     pub(super) async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        self.spool(mark).kill(mark).await
+        let killed = self.spool(mark).kill(mark).await;
+        if killed.is_ok() {
+            self.gate.end_group(mark);
+        }
+        killed
+    }
+
+    /// Passes on how a command ended, and ends what it left, unless it may still run.
+    fn finished(
+        &self,
+        mark: &str,
+        finished: Result<Finished, WorkplaceError>,
+    ) -> Result<Finished, WorkplaceError> {
+        if let Ok(Finished { ended, .. }) = &finished
+            && *ended != Ended::Unknown(Unknown::OutOfReach)
+        {
+            self.gate.end_group(mark);
+        }
+        finished
     }
 
     /// See [`crate::workplace::Place::forget`].

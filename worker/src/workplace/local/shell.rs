@@ -16,6 +16,7 @@
 
 mod confinement;
 mod environment;
+mod groups;
 mod leader;
 mod limits;
 mod mask;
@@ -44,6 +45,7 @@ pub(super) use self::confinement::{Confinement, Found};
 pub(super) use self::limits::words as limits_in_words;
 use self::{
     environment::Environment,
+    groups::Groups,
     leader::{Leader, Pipes, Start},
     limits::Limits,
     stream::{Feed, Stream},
@@ -68,6 +70,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WATCHER: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How often it is looked whether a killed control group is empty, and for how long.
+const DYING: Duration = Duration::from_millis(5);
+const DEAD: Duration = Duration::from_secs(5);
+
 /// Descriptors while a script is started: both ends of its three pipes. The rules of a confinement
 /// are put together before these are opened, with two at a time.
 const STARTING: u32 = 6;
@@ -87,6 +93,7 @@ pub(super) struct Gate {
     environment: Environment,
     limits: Limits,
     confinement: Option<Arc<Confinement>>,
+    groups: Option<Groups>,
 }
 
 impl Gate {
@@ -99,7 +106,8 @@ impl Gate {
         let pool = Pool::start("evonic-command", THREADS)?;
         let confinement = confinement::active(config)?.map(Arc::new);
         let limits = Limits::of(&config.workplace);
-        Ok(Self { budget, pool, calls: TaskTracker::new(), environment, limits, confinement })
+        let (calls, groups) = (TaskTracker::new(), Groups::of_service());
+        Ok(Self { budget, pool, calls, environment, limits, confinement, groups })
     }
 
     /// The right to run a script.
@@ -113,6 +121,25 @@ impl Gate {
     /// Work that is finished before [`Gate::idle`] returns.
     pub(super) const fn calls(&self) -> &TaskTracker {
         &self.calls
+    }
+
+    /// Ends what is left of a command that is over: whatever hid from its watcher. Returns at once;
+    /// [`Gate::idle`] waits for it.
+    pub(super) fn end_group(self: &Arc<Self>, mark: &str) {
+        let Some(groups) = self.groups.clone() else { return };
+        let (gate, mark) = (Arc::clone(self), mark.to_owned());
+        self.calls.spawn(async move {
+            let until = Instant::now() + DEAD;
+            while Instant::now() < until {
+                let (groups, mark) = (groups.clone(), mark.clone());
+                if gate.pool.run(move |_| groups.is_ended(&mark)).await {
+                    return;
+                }
+                sleep(DYING).await;
+            }
+            // A process that hangs in the kernel: the next worker tries again.
+            tracing::info!(mark, "what a command left does not die");
+        });
     }
 
     /// Waits until every script is over, also those whose future was dropped.
@@ -158,6 +185,8 @@ impl Sh {
         let temporary = self.spools.join("tmp");
         let environment = service.of_command(root.path(), confinement.as_deref(), &temporary);
         let launch = leader::Launch {
+            groups: self.gate.groups.clone(),
+            mark: mark.clone(),
             confinement,
             limits: self.gate.limits.clone(),
             root: root.path().to_owned(),

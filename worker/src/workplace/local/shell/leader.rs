@@ -23,7 +23,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal},
 };
 
-use super::{Confinement, Limits, mask};
+use super::{Confinement, Groups, Limits, mask};
 
 /// How long one that is dropped alive is given to die.
 const DYING: Duration = Duration::from_millis(100);
@@ -42,6 +42,9 @@ pub(super) struct Start {
 
 /// What is put on a script that launches a command, and by it on the command.
 pub(super) struct Launch {
+    pub(super) groups: Option<Groups>,
+    /// The command's mark.
+    pub(super) mark: String,
     pub(super) confinement: Option<Arc<Confinement>>,
     pub(super) limits: Limits,
     /// The workplace's folder.
@@ -105,7 +108,7 @@ impl Leader {
         let pipes = pipes(&mut child, fed);
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-        let limited = launch.map_or(Ok(()), |launch| launch.limits.put_on(pid));
+        let limited = launch.map_or(Ok(()), |launch| launch.limit(pid));
         match (pidfd, limited) {
             (Ok(pidfd), Ok(())) => Ok((Self { child, pid, pidfd, reaped: false }, pipes)),
             (Err(error), _) | (_, Err(error)) => {
@@ -134,6 +137,17 @@ impl Leader {
 }
 
 impl Launch {
+    /// Limits the process, which waits, and what it will start.
+    fn limit(&self, pid: Pid) -> io::Result<()> {
+        if let Some(groups) = &self.groups
+            && let Err(error) = groups.enter(&self.mark, pid)
+        {
+            // It is found by its watcher, as on a machine without groups.
+            tracing::warn!(mark = self.mark, %error, "a command has no control group of its own");
+        }
+        self.limits.put_on(pid)
+    }
+
     /// Starts a command that makes nothing but what its folders and its confinement allow. A
     /// confinement is put on a thread and inherited by what that one starts: so there is a thread
     /// for each, which ends at once.
