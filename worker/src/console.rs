@@ -6,15 +6,18 @@
 //! | `terminal` | where answers go: colour, width, whether anybody is there |
 //! | `supervisor` | the client of the status socket |
 //! | `api` | the client of the worker's HTTP over its Unix socket |
+//! | `backup` | a copy of the database, with or without the service |
 //! | `doctor` | what is checked in one go, on both sides |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
 //! | `resources`, `workplaces`, `chat`, `cp`, `told` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
-//! - No command but `worker` opens the database: the console is a client like any other.
+//! - No command but `worker` and `backup` opens the database: the console is a client like any
+//!   other.
 
 mod api;
+mod backup;
 mod census;
 mod chat;
 mod command;
@@ -147,6 +150,7 @@ fn dispatch(
         Command::Status(options) => status::run(&options, &config, console),
         Command::History(options) => history::run(&options, &config, console),
         Command::Census(options) => census::run(&options, &config, console),
+        Command::Backup { file } => backup::run(&file, &config, console),
         Command::Restart(options) => restart::run(&options, &config, console),
         Command::Agent(command) => {
             on_runtime(resources::agent(command, &Api::of(&config), console))

@@ -7,13 +7,14 @@
 //! - Another worker may write the same database during a recycle: [`Store::look_abroad`].
 //!
 //! SQL is portable: PostgreSQL will stand behind the same functions. What is SQLite's own stands
-//! in `handle`, `account`, `schema` and `commit`.
+//! in `handle`, `account`, `schema`, `commit` and `backup`.
 //!
 //! One process holds at most one [`Store`] of a database: SQLite's locks are the process's, and
 //! the account of descriptors is one store's.
 
 mod account;
 mod agents;
+mod backup;
 mod claims;
 mod column;
 mod commit;
@@ -45,6 +46,7 @@ use std::{
 use evonic_shared::{config, kind::Kind};
 use tokio::sync::oneshot;
 
+pub use backup::back_up;
 pub use containers::ContainerRow;
 pub use error::StoreError;
 pub use hub::{Notice, Subscription};

@@ -79,6 +79,15 @@ pub(super) enum Command {
     History(HistoryOptions),
     /// Show what the worker's open descriptors are, counted now
     Census(OutputOptions),
+    /// Copy the database into a new file, also while the service runs
+    ///
+    /// The copy is one moment's, compacted, and readable for its owner only: it holds every session.
+    /// Not in it: files of workplaces, the configuration, and secrets. Run it as root or as the
+    /// service's user.
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
     /// Replace the worker by a fresh one, without a gap
     ///
     /// The new worker starts beside the old one, which then finishes what it is doing. Turns of

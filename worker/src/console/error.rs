@@ -5,7 +5,7 @@ use std::{error::Error, io, path::PathBuf, time::Duration};
 use evonic_shared::{config::LoadError, exit::ExitCode, status::ErrorCode};
 
 use super::terminal::Paint;
-use crate::sse::SseError;
+use crate::{sse::SseError, store::StoreError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,9 @@ pub(crate) enum ConsoleError {
         /// Why the last start failed; may be empty.
         last_error: String,
     },
+    /// The database cannot be copied.
+    #[error("the database is not copied")]
+    Backup(#[source] StoreError),
     /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),
@@ -133,7 +136,9 @@ impl ConsoleError {
             ConsoleError::Protocol { .. } | ConsoleError::Events(_) => ExitCode::Software,
             ConsoleError::Usage(_) => ExitCode::Usage,
             ConsoleError::Output(_) if self.is_closed_pipe() => ExitCode::Ok,
-            ConsoleError::Input { .. } | ConsoleError::Output(_) => ExitCode::Io,
+            ConsoleError::Input { .. } | ConsoleError::Output(_) | ConsoleError::Backup(_) => {
+                ExitCode::Io
+            }
             ConsoleError::Runtime(_) => ExitCode::Os,
         }
     }

@@ -165,6 +165,7 @@ impl From<StoreError> for Problem {
             StoreError::Open { .. }
             | StoreError::Alien { .. }
             | StoreError::Newer { .. }
+            | StoreError::Copy { .. }
             | StoreError::NoWal { .. }
             | StoreError::Thread { .. }
             | StoreError::Sql { .. }

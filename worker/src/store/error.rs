@@ -36,7 +36,11 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The database was written by a later version.
-    #[error("database {} has schema version {found}, this program knows {known}", path.display())]
+    #[error(
+        "database {} has schema version {found}, this program knows {known}: install the later \
+         program again, or put back a copy of the time before it",
+        path.display()
+    )]
     Newer {
         /// Its path.
         path: PathBuf,
@@ -44,6 +48,15 @@ pub enum StoreError {
         found: u32,
         /// The latest version that this program knows.
         known: u32,
+    },
+    /// A copy of the database cannot be written.
+    #[error("copy {} cannot be written", path.display())]
+    Copy {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        source: std::io::Error,
     },
     /// The file system does not support write-ahead logging.
     #[error("database {} stays in journal mode {mode} instead of wal", path.display())]

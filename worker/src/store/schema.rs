@@ -47,7 +47,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
 }
 
 /// The version of a database of this program; 0 for an empty file.
-fn check(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let number = |pragma| {
         connection
             .pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))

@@ -1,6 +1,7 @@
 //! The store on a real file: every test has a database of its own.
 
 mod abroad;
+mod backup;
 mod closing;
 mod commit;
 mod descriptors;
