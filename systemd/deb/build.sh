@@ -11,14 +11,22 @@ trap 'rm -rf "$stage"' EXIT
 
 DESTDIR=$stage PREFIX=/usr systemd/install.sh "$programs"
 gzip -9n "$stage/usr/share/man/man1/evonic.1"
+ln -s evonic.1.gz "$stage/usr/share/man/man1/evonic-supervisor.1.gz"
 rm -f "$stage/usr/share/doc/evonic/LICENSE"
 cat >"$stage/usr/share/doc/evonic/copyright" <<END
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: evonic
 
 Files: *
-Copyright: the evonic developers
+Copyright: 2026 the evonic developers
 License: Apache-2.0 or Expat
+END
+gzip -9n >"$stage/usr/share/doc/evonic/changelog.gz" <<END
+evonic ($version) unstable; urgency=medium
+
+  * See README.md and the pages beside this file.
+
+ -- the evonic developers <evonic@localhost>  $(date -R -d "@${SOURCE_DATE_EPOCH:-$(date +%s)}")
 END
 install -d -m 755 "$stage/DEBIAN"
 sed "s/^#.*//; /^$/d; s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/" \
