@@ -13,6 +13,7 @@ use evonic_shared::{reason::Reason, status::State};
 use evonic_tests::{
     http::Connection,
     pair::{LogTo, Options, Pair, program},
+    process::is_alive,
 };
 use nix::sys::signal::Signal;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
@@ -139,6 +140,52 @@ fn the_descriptor_store_keeps_the_sockets_over_a_crash() {
     pair.wait("it serves", |status| status.state == State::Running);
     assert!(pair.address().is_ipv6(), "{}", pair.address());
     assert!(Connection::tcp(address).is_err(), "nobody listens there any more");
+}
+
+#[test]
+fn a_worker_without_its_supervisor_hurries_and_the_next_one_starts_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    // Under systemd no signal tells a worker: it finds its channel closed.
+    let mut options = Options::config("[supervisor]\ngrace = \"60s\"\n");
+    options.environment.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+    let mut pair = Pair::launch(&options);
+    let kept = stored(&socket, 3);
+    pair.wait("it serves", |status| status.state == State::Running);
+    let (old, generation) = pair.worker();
+    let turn = pair.post(&pair.session("runbook"), "$ sleep 1; echo survived");
+    // A request that goes on and on: a drain waits for it as long as it may.
+    let mut slow = Connection::tcp(pair.address()).unwrap();
+    slow.send(
+        b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\n\
+          Content-Type: application/json\r\nContent-Length: 4000\r\n\r\n{",
+    )
+    .unwrap();
+    Pair::signal(pair.pid(), Signal::SIGKILL);
+    pair.wait_for_exit();
+    let began = Instant::now();
+    pair.start_again(&options, &kept);
+    drop(kept);
+    let status = pair.wait("the next one serves", |status| status.state == State::Running);
+    let beside = is_alive(old);
+    assert!(status.worker.unwrap().generation > generation);
+    evonic_tests::poll::until(
+        "the old worker ends",
+        Duration::from_secs(55),
+        || (slow.send(b" ").is_ok(), is_alive(old)),
+        |(_, alive)| (!alive).then_some(()),
+    );
+    let took = began.elapsed();
+    println!(
+        "a worker without its supervisor, of a grace of 60 s: ended after {:.1} s; {} when the \
+         next one served",
+        took.as_secs_f64(),
+        if beside { "still there" } else { "gone" },
+    );
+    assert!(took < Duration::from_secs(30), "{took:?}: 5 s is what it has\n{}", pair.log());
+    assert_eq!(pair.wait_for_turn(&turn)["state"], "completed");
 }
 
 #[test]

@@ -1,10 +1,17 @@
 //! 1. The unit in a real systemd, as the Debian package installs it.
 
-use std::{fs, process::Command, time::Instant};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use evonic_tests::{http::Connection, load::Load, pair::program, size};
+use evonic_tests::{http::Connection, load::Load, pair::program, poll, size};
 
 use crate::house::{CLIENTS, House, assert_served, root};
+
+/// Where the control groups of commands are.
+const GROUPS: &str = "/sys/fs/cgroup/system.slice/evonic.service/commands";
 
 #[test]
 fn install_1_the_unit_in_a_real_systemd() {
@@ -23,6 +30,21 @@ fn install_1_the_unit_in_a_real_systemd() {
     // Commands, over the real unit's hardening.
     let ran = machine.expect(&["evonic", "chat", "runbook", "$ echo ran by $(id -un)"]);
     assert!(ran.contains("ran by evonic"), "{ran}");
+    // Each has a control group of its own, and nothing that hides from its watcher outlives it.
+    let hidden = "$ setsid env -i sleep 4711 </dev/null >/dev/null 2>&1 & sleep 0.3; \
+                  cat /proc/self/cgroup";
+    let ran = machine.expect(&["evonic", "chat", "runbook", hidden]);
+    assert!(ran.contains("/evonic.service/commands/call_"), "{ran}");
+    poll::until(
+        "what a command left is killed",
+        Duration::from_secs(30),
+        || {
+            let left = machine.run(&["pgrep", "-f", "^sleep 4711"]).stdout;
+            let groups = machine.run(&["find", GROUPS, "-mindepth", "1", "-type", "d"]).stdout;
+            [left, groups].map(|told| String::from_utf8_lossy(&told).into_owned())
+        },
+        |[left, groups]| (left.is_empty() && groups.is_empty()).then_some(()),
+    );
 
     let kills = size::of("unit_kills", 5, 20);
     let load = Load::mixed(house.address, CLIENTS);
@@ -101,13 +123,21 @@ fn install_1_a_stop_leaves_nothing_and_a_purge_leaves_less() {
     let machine = &house.machine;
     let _turn =
         machine.expect(&["evonic", "chat", "runbook", "$ echo the same as ever > kept.txt"]);
+    let sessions = machine.expect(&["evonic", "session", "list", "--json"]);
+    machine.expect(&["evonic", "backup", "/root/copy.db"]);
     machine.expect(&["systemctl", "stop", "evonic"]);
     assert_eq!(house.processes(), "", "a stop leaves no process");
     assert!(Connection::tcp(house.address).is_err(), "and no listener");
 
-    // A service that went down at once leaves files behind.
+    // The copy is put back as docs/install.md says.
+    machine.expect(&["sh", "-c", "rm /var/lib/evonic/evonic.db*"]);
+    let put_back = "install -o evonic -g evonic -m 640 /root/copy.db /var/lib/evonic/evonic.db";
+    machine.expect(&["sh", "-c", put_back]);
     machine.expect(&["systemctl", "start", "evonic"]);
     house.serves();
+    assert_eq!(machine.expect(&["evonic", "session", "list", "--json"]), sessions);
+
+    // A service that went down at once leaves files behind.
     machine.expect(&["systemctl", "kill", "--signal=KILL", "evonic"]);
     machine.wait_for("ActiveState", |state| state == "active");
     house.serves();
