@@ -10,6 +10,7 @@ mod id;
 mod item;
 mod key;
 mod session;
+mod token;
 mod turn;
 mod workplace;
 
@@ -18,8 +19,9 @@ pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Item, Outcome, ToolCall};
-pub use key::Scope;
+pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
+pub use token::{Hash, Token};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnState, Usage};
 pub use workplace::{
     DockerSettings, HostKeys, LocalSettings, NewWorkplace, NewWorkplaceBody, SecretSource,

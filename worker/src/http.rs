@@ -12,7 +12,7 @@
 //! | `accept`, `tls` | the gate: permit, accept, handshake, 503 when full |
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
 //! | `front`, `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
-//! | `admission`, `caller` | who asks, and whether they may |
+//! | `admission`, `caller`, `keyring` | who asks, and whether they may |
 //! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
 //! | `routes`, `follow`, `event_stream` | the resources, and their streams of events |
 //! | `health`, `metrics`, `exposition`, `process` | what is told about the worker itself |
@@ -32,6 +32,7 @@ mod follow;
 mod front;
 mod guard;
 mod health;
+mod keyring;
 mod metered;
 mod metrics;
 mod problem;
@@ -66,12 +67,14 @@ use crate::{
     handles::Budget,
     http::{
         accept::{Doors, Gate},
+        admission::Admission,
         connection::converse,
         exchange::Purpose,
         front::{Ends, Front},
         guard::{Guard, Peer},
+        keyring::Keyring,
         metrics::Metrics,
-        routes::{Site, routes},
+        routes::{Site, decisions::DECISIONS, routes},
         tls::Secure,
         wire::Carrier,
     },
@@ -110,7 +113,7 @@ pub struct App {
 /// What the server accepts on.
 #[derive(Debug)]
 pub struct Listeners {
-    /// TCP, behind TLS where that is configured.
+    /// TCP, behind TLS where that is configured: with a key, but for health.
     pub http: std::net::TcpListener,
     /// Unix socket: root and the service's user, by peer credentials.
     pub api: UnixListener,
@@ -151,8 +154,11 @@ impl Server {
         let (budget, settings) = (app.budget.clone(), app.config.http.clone());
         let (generation, ends, connections) = (app.generation, Ends::default(), TaskTracker::new());
         let metrics = Arc::new(Metrics::new());
+        let keyring = Keyring::new(app.store.clone(), connections.clone(), ends.cut.clone());
+        let admission = Admission::new(keyring.clone(), DECISIONS);
         let site = Site {
             app,
+            keyring,
             metrics: Arc::clone(&metrics),
             ends: ends.clone(),
             changes: connections.clone(),
@@ -162,7 +168,7 @@ impl Server {
         let routes = routes(&Arc::new(site));
         let guard = Guard::new(&settings);
         let secure = Secure::open(&settings.tls, &budget)?;
-        let front = Front::new(settings, guard, generation, metrics, ends, routes);
+        let front = Front::new(settings, guard, admission, generation, metrics, ends, routes);
         Ok(Self::serve(front, secure, budget, connections, listeners)?)
     }
 

@@ -4,6 +4,7 @@
 //! start    configuration as the supervisor accepted it -> log -> signals blocked -> descriptors taken -> backstop thread -> control thread
 //!            -> ledger page mapped, budget made -> runtime -> folders, store opened
 //!            -> generation registered in the database, then locked -> hello
+//!            -> the first key, where there never was one
 //!            -> models, workplace -> agents -> server -> every part proves itself once -> ready
 //! life     heartbeats, orders
 //! drain    draining said -> no new proofs -> server stops accepting and ends its streams while
@@ -24,6 +25,7 @@
 mod backstop;
 mod control;
 mod drain;
+pub(crate) mod first_key;
 mod heart;
 mod inherited;
 mod log;

@@ -1,27 +1,116 @@
 //! Whether a request may be answered: who asks, whether they may, and how often.
 
-use http::{HeaderMap, Method, Uri};
+use http::{
+    HeaderMap, Method, StatusCode, Uri,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+};
 
 use crate::{
     domain::Scope,
-    http::{caller::Caller, problem::Problem},
+    http::{
+        call::Verb,
+        caller::{Caller, Identity},
+        keyring::Keyring,
+        problem::Problem,
+        routes::decisions::{Decision, Need, Resource},
+    },
 };
 
-/// Lets a request pass, or says why not. Awaited between the guard and the routes, for each
-/// request but those of a connection that is only there to be refused.
-///
-/// Cancel safe: a client that leaves ends it.
-///
-/// # Errors
-/// None yet: a loopback client is believed.
-pub(super) async fn admit(
-    _method: &Method,
-    _uri: &Uri,
-    _headers: &HeaderMap,
-    mut caller: Caller,
-) -> Result<Caller, Problem> {
-    // Limits by address stand here, before anything is looked up.
-    caller.scope = Some(Scope::Admin);
-    // Limits by key stand here, where failures are counted too.
-    Ok(caller)
+/// Who decides. One for a server.
+#[derive(Debug)]
+pub(super) struct Admission {
+    keyring: Keyring,
+    decisions: &'static [Decision],
+}
+
+/// A request that is not let in: the template of what it asked for, empty where that is nothing,
+/// and why.
+pub(super) type Refused = (&'static str, Problem);
+
+impl Admission {
+    /// By these keys and this table.
+    pub(super) const fn new(keyring: Keyring, decisions: &'static [Decision]) -> Self {
+        Self { keyring, decisions }
+    }
+
+    /// Lets a request pass, or says why not. Awaited between the guard and the routes, for each
+    /// request but those of a connection that is only there to be refused.
+    ///
+    /// Cancel safe: a client that leaves ends it.
+    ///
+    /// # Errors
+    /// 401 without a key that is valid, 403 when it may not do this; 404 and 405 for what is not
+    /// there, but only to who has a key.
+    pub(super) async fn admit(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        caller: Caller,
+    ) -> Result<Caller, Refused> {
+        let resource = Resource::find(self.decisions, uri.path());
+        let template = resource.map_or("", |resource| resource.template);
+        let refused = |problem| (template, problem);
+        // Limits by address stand here, before anything is looked up.
+        let is_free = resource.is_some_and(Resource::is_free);
+        let caller =
+            if is_free { caller } else { self.identify(headers, caller).await.map_err(refused)? };
+        // Limits by key stand here; a failure of the line before is counted there.
+        let Some(resource) = resource else {
+            return Err(refused(Problem::not_found("there is nothing here")));
+        };
+        let Some(need) = resource.need(Verb::from(method)) else {
+            return Err(refused(Problem::not_allowed(&resource.methods())));
+        };
+        match authorise(need, &caller) {
+            Ok(()) => Ok(caller),
+            Err(problem) => Err(refused(problem)),
+        }
+    }
+
+    /// By its key, if one is shown; else by its connection, if that is enough.
+    async fn identify(&self, headers: &HeaderMap, mut caller: Caller) -> Result<Caller, Problem> {
+        if caller.scope.is_some() && !headers.contains_key(AUTHORIZATION) {
+            return Ok(caller);
+        }
+        let key = self.keyring.recognise(headers).await?;
+        caller.identity = Identity::Key(key.id.clone());
+        caller.scope = Some(key.scope);
+        caller.agents = key.agents.clone();
+        Ok(caller)
+    }
+}
+
+/// Whether a caller has what is needed.
+fn authorise(need: Need, caller: &Caller) -> Result<(), Problem> {
+    let (needed, is_whole) = match need {
+        Need::Nothing => return Ok(()),
+        Need::Whole(scope) => (scope, true),
+        Need::OfAgents(scope) => (scope, false),
+    };
+    if caller.scope < Some(needed) {
+        return Err(scope_missing(needed, caller.scope));
+    }
+    if is_whole && caller.agents.is_some() {
+        let detail = "this is beyond the agents that the key is restricted to";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "key_restricted", detail));
+    }
+    Ok(())
+}
+
+fn scope_missing(needed: Scope, scope: Option<Scope>) -> Problem {
+    let has = scope.map_or("none", Scope::name);
+    let detail = format!("this needs a key with scope '{needed}'; this one has '{has}'");
+    let challenge = match needed {
+        Scope::Read => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"read\"",
+        Scope::Run => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"run\"",
+        Scope::Operate => {
+            "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"operate\""
+        }
+        Scope::Admin => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"admin\"",
+    };
+    Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
+        .with("needed_scope", needed.name().into())
+        .with("scope", has.into())
+        .carrying(WWW_AUTHENTICATE, challenge)
 }

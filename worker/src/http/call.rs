@@ -11,6 +11,7 @@ use warp::{Filter, Rejection, reply::Response};
 
 use crate::http::{
     body,
+    caller::Caller,
     problem::{Answer, Problem},
     query::Query,
 };
@@ -28,6 +29,19 @@ pub(super) enum Verb {
     Delete,
     /// Anything else: 405 everywhere.
     Other,
+}
+
+impl Verb {
+    /// The methods of it, as `Allow` lists them.
+    pub(super) const fn names(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Other => "",
+        }
+    }
 }
 
 impl From<&Method> for Verb {
@@ -49,8 +63,10 @@ pub(super) type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error
 pub(super) struct Call {
     /// The method.
     pub(super) verb: Verb,
-    /// Its headers.
+    /// Its headers, without its key.
     pub(super) headers: HeaderMap,
+    /// Who asks.
+    pub(super) caller: Caller,
     query: String,
     body: BodyStream,
 }
@@ -58,14 +74,18 @@ pub(super) struct Call {
 /// Extracts the request once its path has matched.
 pub(super) fn call() -> impl Filter<Extract = (Call,), Error = Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::method().and(query).and(warp::header::headers_cloned()).and(warp::body::stream()).map(
-        |method: Method, query, headers, body| Call {
+    warp::method()
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Caller>())
+        .and(warp::body::stream())
+        .map(|method: Method, query, headers, caller, body| Call {
             verb: Verb::from(&method),
             headers,
+            caller,
             query,
             body: boxed(body),
-        },
-    )
+        })
 }
 
 fn boxed<B: Buf>(

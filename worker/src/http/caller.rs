@@ -29,7 +29,6 @@ pub(super) struct Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     /// A key.
-    #[allow(dead_code, reason = "keys are made by the next change")]
     Key(KeyId),
     /// The user of a process at the other end of the Unix socket.
     User(u32),
@@ -53,12 +52,16 @@ impl Caller {
     }
 
     /// The key's identifier, where one was shown.
-    #[allow(dead_code, reason = "limits and records ask")]
     pub(super) const fn key(&self) -> Option<&KeyId> {
         match &self.identity {
             Identity::Key(id) => Some(id),
             Identity::User(_) | Identity::Inside | Identity::Anonymous => None,
         }
+    }
+
+    /// Whether it may see and use an agent.
+    pub(super) fn may_use(&self, agent: &AgentId) -> bool {
+        self.agents.as_ref().is_none_or(|agents| agents.contains(agent))
     }
 
     /// Who it is, for records: `key_...`, `uid:0`, `inside` or `anonymous`.

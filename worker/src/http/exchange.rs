@@ -5,7 +5,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, tim
 use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request,
-    header::{CONNECTION, X_CONTENT_TYPE_OPTIONS},
+    header::{AUTHORIZATION, CONNECTION, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
@@ -14,8 +14,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::http::{
-    admission::admit,
-    call::Template,
+    call::{Template, respond},
     caller::Caller,
     front::Front,
     guard::Peer,
@@ -114,11 +113,14 @@ impl Exchange {
         let mut request = request.map(|body| Received::new(body, self.progress.clone()));
         let front = Arc::clone(&self.front);
         let routed = async move {
-            let caller =
-                match admit(request.method(), request.uri(), request.headers(), caller).await {
-                    Ok(caller) => caller,
-                    Err(problem) => return problem.into_response(),
-                };
+            let (method, uri) = (request.method(), request.uri());
+            let admitted = front.admission.admit(method, uri, request.headers(), caller).await;
+            let caller = match admitted {
+                Ok(caller) => caller,
+                Err((template, problem)) => return respond(template, Err(problem)),
+            };
+            // Known by now; what no handler has none can show.
+            request.headers_mut().remove(AUTHORIZATION);
             request.extensions_mut().insert(caller);
             let routes = TowerToHyperService::new(warp::service(front.routes.clone()));
             match routes.call(request).await {

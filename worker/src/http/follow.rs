@@ -26,9 +26,10 @@ use warp::reply::Response;
 use crate::{
     domain::{Event, SessionId, TurnId},
     http::{
+        caller::Caller,
         event_stream::{self, FAREWELL, HEARTBEAT},
         problem::{Problem, causes},
-        routes::Site,
+        routes::{Site, sessions},
     },
     store::{Notice, StoreError, Subscription},
 };
@@ -73,17 +74,18 @@ impl Follow {
     /// between the two.
     ///
     /// # Errors
-    /// 404 when there is no such session; 422 when the turn is not of this session.
+    /// 404 when there is no such session for this caller; 422 when the turn is not of this session.
     pub(super) async fn open(
         site: Arc<Site>,
+        caller: &Caller,
         session: SessionId,
         after: u64,
         until: Option<TurnId>,
     ) -> Result<Self, Problem> {
         let (news, deleted) = (site.app.store.subscribe(&session), site.deleted.subscribe());
-        let (id, turn) = (session.clone(), until.clone());
+        let (id, turn, caller) = (session.clone(), until.clone(), caller.clone());
         let read = site.app.store.read(move |reader| {
-            let last = reader.session(&id)?.last_event;
+            let last = sessions::visible(reader, &caller, &id)?.last_event;
             let foreign = match turn {
                 Some(turn) => reader.turn(&turn)?.session_id != id,
                 None => false,

@@ -12,7 +12,7 @@ use evonic_shared::config;
 use tokio_util::sync::CancellationToken;
 use warp::{filters::BoxedFilter, reply::Response};
 
-use crate::http::{guard::Guard, metrics::Metrics};
+use crate::http::{admission::Admission, guard::Guard, metrics::Metrics};
 
 /// The routes, as one filter that never rejects.
 pub(super) type Routes = BoxedFilter<(Response,)>;
@@ -32,8 +32,10 @@ pub(super) struct Front {
     pub(super) settings: config::Http,
     /// What is served.
     pub(super) routes: Routes,
-    /// Who may speak.
+    /// From where one may speak.
     pub(super) guard: Guard,
+    /// Who may have it.
+    pub(super) admission: Admission,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
     /// When it stops.
@@ -49,6 +51,7 @@ impl Front {
     pub(super) fn new(
         settings: config::Http,
         guard: Guard,
+        admission: Admission,
         generation: u64,
         metrics: Arc<Metrics>,
         ends: Ends,
@@ -58,6 +61,7 @@ impl Front {
             settings,
             routes,
             guard,
+            admission,
             metrics,
             ends,
             generation,

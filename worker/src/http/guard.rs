@@ -3,8 +3,7 @@
 //! What is not encrypted is for this machine and for trusted proxies: a key must not travel where
 //! others can read it.
 //!
-//! Until keys come, a request is believed because of where it comes from. A web page of a foreign
-//! site can make a browser send requests to a loopback address, by its own name for it (DNS
+//! Keys come after this. A web page of a foreign site can make a browser send requests to a loopback address, by its own name for it (DNS
 //! rebinding) or across origins: both show in `Host` and `Origin`, which a page cannot forge.
 
 use std::net::{IpAddr, SocketAddr};

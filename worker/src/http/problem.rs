@@ -56,13 +56,13 @@ impl Problem {
     }
 
     /// 405, with the methods that would have been right.
-    pub(super) fn not_allowed(methods: &'static str) -> Self {
+    pub(super) fn not_allowed(methods: &str) -> Self {
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "",
             format!("this resource answers {methods}"),
         );
-        problem.headers.push((ALLOW, HeaderValue::from_static(methods)));
+        problem.headers.extend(HeaderValue::from_str(methods).map(|methods| (ALLOW, methods)));
         problem
     }
 
@@ -83,6 +83,12 @@ impl Problem {
     /// Adds an extension member.
     pub(super) fn with(mut self, member: &'static str, value: Value) -> Self {
         self.members.push((member, value));
+        self
+    }
+
+    /// Adds a header.
+    pub(super) fn carrying(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 

@@ -2,8 +2,10 @@
 
 mod agents;
 mod copies;
+pub(super) mod decisions;
+mod keys;
 mod messages;
-mod sessions;
+pub(super) mod sessions;
 mod system;
 mod turns;
 mod workplaces;
@@ -19,6 +21,7 @@ use crate::{
         App,
         call::respond,
         front::{Ends, Routes},
+        keyring::Keyring,
         metrics::Metrics,
         problem::Problem,
     },
@@ -29,6 +32,8 @@ use crate::{
 pub(super) struct Site {
     /// The worker's parts.
     pub(super) app: App,
+    /// Who is known.
+    pub(super) keyring: Keyring,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
     /// When the server stops.
@@ -75,6 +80,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         .or(workplaces::routes(site))
         .unify()
         .or(copies::routes(site))
+        .unify()
+        .or(keys::routes(site))
         .unify()
         .or(warp::any().map(|| respond("", Err(Problem::not_found("there is nothing here")))))
         .unify()

@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     backstop::Backstop,
     control::{Bell, Channel, Control, ControlThread, ORDERS, Order, signals},
+    first_key,
     heart::{Heart, Parts, Pulse},
     inherited::{HandOverError, Inherited},
     log,
@@ -64,6 +65,15 @@ pub(super) enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The first key has no file.
+    #[error("the first key cannot be written to {}", path.display())]
+    FirstKey {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        source: io::Error,
+    },
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,9 +96,10 @@ impl StartError {
             StartError::System { .. }
             | StartError::Page(_)
             | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
-            StartError::Folder { .. } | StartError::Store(_) | StartError::Ownership(_) => {
-                ExitCode::Io
-            }
+            StartError::Folder { .. }
+            | StartError::FirstKey { .. }
+            | StartError::Store(_)
+            | StartError::Ownership(_) => ExitCode::Io,
             StartError::Workplace(_) | StartError::Server(ServerError::Tls(_)) => ExitCode::Config,
         }
     }
@@ -149,6 +160,8 @@ pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, Start
     let number = generation.number();
     let greeted = channel.send(&hello(&config, number));
     greeted.map_err(StartError::system("the control channel"))?;
+
+    runtime.block_on(first_key::ensure(&store, &config.state_dir, &budget))?;
 
     let models = Models::new(&config.models, &budget);
     let config = Arc::new(config);

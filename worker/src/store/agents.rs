@@ -1,6 +1,6 @@
 //! Agents.
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params};
 
 use crate::{
     domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId},
@@ -61,13 +61,31 @@ impl Reader<'_> {
             .ok_or_else(|| StoreError::not_found("agent", name))
     }
 
-    /// Agents, oldest first.
+    /// Agents, oldest first; among these when given.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn agents(&self, paging: &Paging) -> Result<List<Agent>, StoreError> {
-        let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-        self.page("list agents", sql, params![paging.after_id(), paging.rows()], agent, paging)
+    pub fn agents(
+        &self,
+        among: Option<&[AgentId]>,
+        paging: &Paging,
+    ) -> Result<List<Agent>, StoreError> {
+        let (after, limit) = (paging.after_id(), paging.rows());
+        match among {
+            Some(among) => {
+                let marks = column::marks(among.len(), 3);
+                let sql =
+                    format!(select!("WHERE id > ?1 AND id IN ({}) ORDER BY id LIMIT ?2"), marks);
+                let mut parameters: Vec<&dyn ToSql> = vec![&after, &limit];
+                let ids: Vec<&str> = among.iter().map(AgentId::as_str).collect();
+                parameters.extend(ids.iter().map(|id| id as &dyn ToSql));
+                self.page("list agents", &sql, &parameters[..], agent, paging)
+            }
+            None => {
+                let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
+                self.page("list agents", sql, params![after, limit], agent, paging)
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values of the domain in and out of columns.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use rusqlite::{Row, types::Type};
 use serde::{
@@ -11,6 +11,12 @@ use serde::{
 /// Now: RFC 3339, UTC, milliseconds.
 pub(super) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// So much later than now, in the form of [`now`]; the end of time at the latest.
+pub(super) fn after(time: Duration) -> String {
+    let now = jiff::Timestamp::now();
+    format!("{:.3}", now.checked_add(time).unwrap_or(jiff::Timestamp::MAX))
 }
 
 /// An identifier or a name.
@@ -66,6 +72,11 @@ pub(super) fn integer(number: u64) -> i64 {
 /// JSON on its way in.
 pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("values of the domain have string keys only")
+}
+
+/// Marks of so many parameters, numbered from `first`: `?3, ?4`.
+pub(super) fn marks(count: usize, first: usize) -> String {
+    (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }
 
 fn unfit<E>(column: usize, error: E) -> rusqlite::Error

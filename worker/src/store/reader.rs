@@ -1,7 +1,7 @@
 //! What can be read, within one transaction of one handle.
 //!
 //! The reads themselves stand with what they read: `agents`, `sessions`, `messages`, `turns`,
-//! `events`, `claims`.
+//! `events`, `claims`, `keys`.
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 

@@ -16,10 +16,10 @@ use crate::{
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
 /// What leads from each version to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 2] = [first, workplaces];
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 3] = [first, workplaces, keys];
 
 /// The version that this program writes.
-const KNOWN: u32 = STEPS.len() as u32;
+pub(super) const KNOWN: u32 = STEPS.len() as u32;
 
 /// Makes the database this program's own, in write-ahead logging, at the latest version. Leaves
 /// one that belongs to another program or to a later version as it is.
@@ -87,4 +87,9 @@ fn workplaces(connection: &Connection) -> rusqlite::Result<()> {
     let instance = uuid::Uuid::now_v7().simple().to_string();
     connection.execute("INSERT INTO instance (id) VALUES (?1)", params![instance])?;
     Ok(())
+}
+
+/// Keys; none is there before the first start.
+fn keys(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0003.sql"))
 }

@@ -1,6 +1,6 @@
 //! Sessions.
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params};
 
 use crate::{
     domain::{AgentId, NewSession, Session, SessionChange, SessionId},
@@ -47,21 +47,27 @@ impl Reader<'_> {
             .ok_or_else(|| StoreError::not_found("session", id))
     }
 
-    /// Sessions, oldest first; of one agent when given.
+    /// Sessions, oldest first; of these agents when given.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn sessions(
         &self,
-        agent: Option<&AgentId>,
+        agents: Option<&[AgentId]>,
         paging: &Paging,
     ) -> Result<List<Session>, StoreError> {
         let (after, limit) = (paging.after_id(), paging.rows());
-        match agent {
-            Some(agent) => {
-                let sql = select!("WHERE agent_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
-                let parameters = params![agent.as_str(), after, limit];
-                self.page("list sessions", sql, parameters, session, paging)
+        match agents {
+            Some(agents) => {
+                let among = column::marks(agents.len(), 3);
+                let sql = format!(
+                    select!("WHERE id > ?1 AND agent_id IN ({}) ORDER BY id LIMIT ?2"),
+                    among
+                );
+                let mut parameters: Vec<&dyn ToSql> = vec![&after, &limit];
+                let ids: Vec<&str> = agents.iter().map(AgentId::as_str).collect();
+                parameters.extend(ids.iter().map(|id| id as &dyn ToSql));
+                self.page("list sessions", &sql, &parameters[..], session, paging)
             }
             None => {
                 let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");

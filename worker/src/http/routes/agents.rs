@@ -10,6 +10,7 @@ use crate::{
     domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, Workplace},
     http::{
         call::{self, Call, Verb, call, respond},
+        caller::Caller,
         front::Routes,
         problem::{Answer, Problem},
     },
@@ -50,7 +51,9 @@ async fn list(call: &Call, site: &Site) -> Answer {
     let mut query = call.query();
     let paging = query.paging()?;
     query.finish()?;
-    let agents = site.app.store.read(move |reader| reader.agents(&paging)).await?;
+    let among = call.caller.agents.clone();
+    let read = site.app.store.read(move |reader| reader.agents(among.as_deref(), &paging));
+    let agents = read.await?;
     call::json(StatusCode::OK, &agents)
 }
 
@@ -77,7 +80,8 @@ async fn create(call: Call, site: &Site) -> Answer {
 
 async fn read(which: String, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
-    let agent = site.app.store.read(move |reader| find(reader, &which)).await?;
+    let caller = call.caller.clone();
+    let agent = site.app.store.read(move |reader| visible(reader, &caller, &which)).await?;
     call::json(StatusCode::OK, &agent)
 }
 
@@ -128,6 +132,19 @@ pub(super) fn find(reader: &Reader<'_>, which: &str) -> Result<Agent, StoreError
         Ok(name) => reader.agent_named(&name),
         Err(_) => Err(StoreError::NotFound { what: "agent", id: which.to_owned() }),
     }
+}
+
+/// The same among those that the caller may use: the others are not there for it.
+pub(super) fn visible(
+    reader: &Reader<'_>,
+    caller: &Caller,
+    which: &str,
+) -> Result<Agent, StoreError> {
+    let agent = find(reader, which)?;
+    if caller.may_use(&agent.id) {
+        return Ok(agent);
+    }
+    Err(StoreError::NotFound { what: "agent", id: which.to_owned() })
 }
 
 fn require_model(site: &Site, model: &str) -> Result<(), Problem> {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header::LOCATION};
 use warp::{Filter, reply::Response};
 
-use super::{Site, sessions::identify, with};
+use super::{
+    Site,
+    sessions::{identify, require_visible},
+    with,
+};
 use crate::{
     domain::{NewMessage, TurnId},
     http::{
@@ -59,8 +63,12 @@ async fn list_messages(session: &str, call: &Call, site: &Site) -> Answer {
     let paging = query.paging()?;
     query.finish()?;
     let id = identify(session)?;
-    let messages = site.app.store.read(move |reader| reader.messages(&id, &paging)).await?;
-    call::json(StatusCode::OK, &messages)
+    let caller = call.caller.clone();
+    let read = site.app.store.read(move |reader| {
+        require_visible(reader, &caller, &id)?;
+        reader.messages(&id, &paging)
+    });
+    call::json(StatusCode::OK, &read.await?)
 }
 
 async fn list_turns(session: &str, call: &Call, site: &Site) -> Answer {
@@ -68,15 +76,19 @@ async fn list_turns(session: &str, call: &Call, site: &Site) -> Answer {
     let paging = query.paging()?;
     query.finish()?;
     let id = identify(session)?;
-    let turns = site.app.store.read(move |reader| reader.turns(&id, &paging)).await?;
-    call::json(StatusCode::OK, &turns)
+    let caller = call.caller.clone();
+    let read = site.app.store.read(move |reader| {
+        require_visible(reader, &caller, &id)?;
+        reader.turns(&id, &paging)
+    });
+    call::json(StatusCode::OK, &read.await?)
 }
 
 /// 202 once the message is on disk and its turn is queued.
 async fn post(session: &str, call: Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(session)?;
-    let key = idempotency_key(&call)?;
+    let (key, caller) = (idempotency_key(&call)?, call.caller.clone());
     let NewMessage { content } = call.json(&site.app.config.http).await?;
     if content.trim().is_empty() {
         return Err(Problem::unusable("content", "field 'content': a message is not empty"));
@@ -84,8 +96,10 @@ async fn post(session: &str, call: Call, site: &Site) -> Answer {
     let max_queued = site.app.config.agents.max_queued;
     let (store, agents) = (site.app.store.clone(), site.app.agents.clone());
     let posting = async move {
-        let write = store
-            .write(move |writer| writer.post_message(&id, &content, key.as_deref(), max_queued));
+        let write = store.write(move |writer| {
+            require_visible(writer, &caller, &id)?;
+            writer.post_message(&id, &content, key.as_deref(), max_queued)
+        });
         let posted = write.await?;
         agents.wake();
         Ok(posted)
@@ -128,6 +142,7 @@ async fn stream(session: &str, call: &Call, site: Arc<Site>) -> Answer {
         Some(text) => Some(text.parse::<u64>().map_err(refuse)?),
     };
     let session = identify(session)?;
-    let follow = Follow::open(site, session, last.or(after).unwrap_or(0), until).await?;
+    let follow =
+        Follow::open(site, &call.caller, session, last.or(after).unwrap_or(0), until).await?;
     Ok(follow::respond(follow))
 }

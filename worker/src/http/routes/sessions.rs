@@ -7,12 +7,14 @@ use warp::{Filter, reply::Response};
 
 use super::{Site, agents, with};
 use crate::{
-    domain::{NewSession, SessionChange, SessionId},
+    domain::{NewSession, Session, SessionChange, SessionId},
     http::{
         call::{self, Call, Verb, call, respond},
+        caller::Caller,
         front::Routes,
         problem::{Answer, Problem},
     },
+    store::{Reader, StoreError},
 };
 
 /// The most characters of a title.
@@ -48,18 +50,29 @@ async fn list(call: &Call, site: &Site) -> Answer {
     let mut query = call.query();
     let (paging, agent) = (query.paging()?, query.take("agent")?);
     query.finish()?;
+    let caller = call.caller.clone();
     let read = site.app.store.read(move |reader| {
-        let agent = agent.map(|which| agents::find(reader, &which)).transpose()?;
-        reader.sessions(agent.as_ref().map(|agent| &agent.id), &paging)
+        let agents = match agent {
+            Some(which) => Some(vec![agents::visible(reader, &caller, &which)?.id]),
+            None => caller.agents,
+        };
+        reader.sessions(agents.as_deref(), &paging)
     });
     call::json(StatusCode::OK, &read.await?)
 }
 
 async fn create(call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let caller = call.caller.clone();
     let new: NewSession = call.json(&site.app.config.http).await?;
     require_title(&new.title)?;
-    let session = site.app.store.write(move |writer| writer.create_session(new)).await?;
+    let write = site.app.store.write(move |writer| {
+        if caller.agents.is_some() {
+            agents::visible(writer, &caller, &new.agent)?;
+        }
+        writer.create_session(new)
+    });
+    let session = write.await?;
     let location = format!("/api/v1/sessions/{}", session.id);
     let mut response = call::json(StatusCode::CREATED, &session)?;
     if let Ok(location) = HeaderValue::try_from(location) {
@@ -71,25 +84,29 @@ async fn create(call: Call, site: &Site) -> Answer {
 async fn read(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
-    let session = site.app.store.read(move |reader| reader.session(&id)).await?;
+    let caller = call.caller.clone();
+    let session = site.app.store.read(move |reader| visible(reader, &caller, &id)).await?;
     call::json(StatusCode::OK, &session)
 }
 
 async fn change(which: &str, call: Call, site: &Site) -> Answer {
     call.no_query()?;
-    let id = identify(which)?;
+    let (id, caller) = (identify(which)?, call.caller.clone());
     let change: SessionChange = call.json(&site.app.config.http).await?;
     require_title(change.title.as_deref().unwrap_or_default())?;
-    let write = site.app.store.write(move |writer| writer.change_session(&id, change));
+    let write = site.app.store.write(move |writer| {
+        visible(writer, &caller, &id)?;
+        writer.change_session(&id, change)
+    });
     call::json(StatusCode::OK, &write.await?)
 }
 
 async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
-    let session = id.clone();
+    let (session, caller) = (id.clone(), call.caller.clone());
     let write = site.app.store.write(move |writer| {
-        let agent = writer.agent(&writer.session(&id)?.agent_id)?;
+        let agent = writer.agent(&visible(writer, &caller, &id)?.agent_id)?;
         let places = agents::workplaces_of(writer, &agent)?;
         writer.delete_session(&id)?;
         Ok(places)
@@ -106,6 +123,28 @@ async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
 /// 404: what has not the form of an identifier identifies nothing.
 pub(super) fn identify(which: &str) -> Result<SessionId, Problem> {
     which.parse().map_err(|_| Problem::not_found(format!("no session {which}")))
+}
+
+/// A session of an agent that the caller may use: the others are not there for it.
+pub(in crate::http) fn visible(
+    reader: &Reader<'_>,
+    caller: &Caller,
+    id: &SessionId,
+) -> Result<Session, StoreError> {
+    let session = reader.session(id)?;
+    if caller.may_use(&session.agent_id) {
+        return Ok(session);
+    }
+    Err(StoreError::NotFound { what: "session", id: id.to_string() })
+}
+
+/// The same where the session itself is not wanted.
+pub(in crate::http) fn require_visible(
+    reader: &Reader<'_>,
+    caller: &Caller,
+    id: &SessionId,
+) -> Result<(), StoreError> {
+    if caller.agents.is_none() { Ok(()) } else { visible(reader, caller, id).map(drop) }
 }
 
 fn require_title(title: &str) -> Result<(), Problem> {

@@ -6,16 +6,17 @@ use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 use warp::{Filter, reply::Response};
 
-use super::{Site, with};
+use super::{Site, sessions, with};
 use crate::{
     domain::{Turn, TurnId},
     http::{
         call::{self, Call, Verb, call, respond},
+        caller::Caller,
         follow::ends_turn,
         front::Routes,
         problem::{Answer, Problem},
     },
-    store::{Notice, Subscription},
+    store::{Notice, StoreError, Subscription},
 };
 
 /// The longest that a client may ask to wait, in seconds.
@@ -56,6 +57,7 @@ async fn read(which: &str, call: &Call, site: &Site) -> Answer {
         return Err(Problem::malformed("wait", format!("parameter 'wait' must be {form}")));
     }
     let id = identify(which)?;
+    require_visible_turn(&call.caller, &id, site).await?;
     let turn = wait_for_end(id, Duration::from_secs(wait), site).await?;
     call::json(StatusCode::OK, &turn)
 }
@@ -63,6 +65,7 @@ async fn read(which: &str, call: &Call, site: &Site) -> Answer {
 async fn request_cancel(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
+    require_visible_turn(&call.caller, &id, site).await?;
     let (store, agents) = (site.app.store.clone(), site.app.agents.clone());
     let cancelling = async move {
         let asked = id.clone();
@@ -72,6 +75,25 @@ async fn request_cancel(which: &str, call: &Call, site: &Site) -> Answer {
     };
     let turn = site.see_through(cancelling).await?;
     call::json(StatusCode::ACCEPTED, &turn)
+}
+
+/// Refuses a turn of an agent that the caller may not use: it is not there for it. A turn keeps
+/// its session, and a session its agent.
+async fn require_visible_turn(caller: &Caller, id: &TurnId, site: &Site) -> Result<(), Problem> {
+    if caller.agents.is_none() {
+        return Ok(());
+    }
+    let (caller, turn) = (caller.clone(), id.clone());
+    let read = site.app.store.read(move |reader| {
+        let session = reader.turn(&turn)?.session_id;
+        match sessions::visible(reader, &caller, &session) {
+            Err(StoreError::NotFound { .. }) => {
+                Err(StoreError::NotFound { what: "turn", id: turn.to_string() })
+            }
+            seen => seen.map(drop),
+        }
+    });
+    Ok(read.await?)
 }
 
 fn identify(which: &str) -> Result<TurnId, Problem> {

@@ -218,7 +218,7 @@ fn refused_early_while_sending_is_no_reset() {
         sent.unwrap();
         let mut client = Client::over(stream);
         let reply = client.reply().unwrap();
-        reply.problem(404);
+        reply.problem(401);
         assert!(reply.closes());
         client.assert_closed();
     }

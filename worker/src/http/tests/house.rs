@@ -17,11 +17,14 @@ use crate::{
     handles::{Budget, Page},
     http::{
         Listeners, Server,
+        admission::Admission,
         front::{Ends, Front},
         guard::Guard,
+        keyring::Keyring,
         metrics::Metrics,
         tls::Secure,
     },
+    store::Store,
 };
 
 /// A running server and what is needed to look into it.
@@ -32,6 +35,8 @@ pub(super) struct House {
     pub(super) budget: Budget,
     pub(super) socket: PathBuf,
     pub(super) probe: UnixStream,
+    /// Shown by every request that [`House::head`] begins.
+    pub(super) key: Option<String>,
     _folder: evonic_parts::Folder,
 }
 
@@ -82,7 +87,7 @@ impl House {
             let _within = runtime.enter();
             start(parts)
         };
-        Self { runtime, server, address, budget, socket, probe, _folder: folder }
+        Self { runtime, server, address, budget, socket, probe, key: None, _folder: folder }
     }
 
     /// With the defaults.
@@ -96,7 +101,8 @@ impl House {
 
     /// A request's head for this server.
     pub(super) fn head(&self, method: &str, path: &str) -> String {
-        format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address)
+        let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n"));
+        format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{}", self.address, key.unwrap_or_default())
     }
 
     pub(super) fn get(&self, path: &str) -> String {
@@ -115,13 +121,17 @@ impl House {
 }
 
 fn serve_odd(parts: Parts) -> Server {
+    let path = parts.config.state_dir.join("evonic.db");
+    let store = Store::open(&path, &parts.config.store, parts.budget.clone()).unwrap();
     let settings = parts.config.http;
-    let ends = Ends::default();
+    let (ends, connections) = (Ends::default(), TaskTracker::new());
+    let keyring = Keyring::new(store, connections.clone(), ends.cut.clone());
+    let admission = Admission::new(keyring, odd::DECISIONS);
     let routes = odd::routes(&settings, &ends.draining);
     let guard = Guard::new(&settings);
-    let front = Front::new(settings, guard, 7, Arc::new(Metrics::new()), ends, routes);
+    let front = Front::new(settings, guard, admission, 7, Arc::new(Metrics::new()), ends, routes);
     let secure = Secure::open(&front.settings.tls, &parts.budget).unwrap();
-    Server::serve(front, secure, parts.budget, TaskTracker::new(), parts.listeners).unwrap()
+    Server::serve(front, secure, parts.budget, connections, parts.listeners).unwrap()
 }
 
 /// Polls until it holds, or fails with the last state.

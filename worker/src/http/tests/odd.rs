@@ -10,10 +10,24 @@ use tokio_util::sync::CancellationToken;
 use warp::{Filter, reply::Reply};
 
 use crate::http::{
-    call::{Call, call, json, respond},
+    call::{Call, Verb, call, json, respond},
     front::Routes,
     problem::Problem,
+    routes::decisions::{Decision, Need},
 };
+
+const fn free(template: &'static str, verb: Verb) -> Decision {
+    Decision { template, verb, need: Need::Nothing }
+}
+
+/// Nothing odd needs a key.
+pub(super) const DECISIONS: &[Decision] = &[
+    free("/echo", Verb::Post),
+    free("/big/{bytes}", Verb::Get),
+    free("/panic", Verb::Get),
+    free("/late/{milliseconds}", Verb::Get),
+    free("/ticks", Verb::Get),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

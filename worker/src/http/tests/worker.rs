@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     agent::{Agents, Bench, Generation, generations_folder},
+    domain::{Scope, Token},
     http::{App, Server},
     model::Models,
-    store::Store,
+    store::{KeyRow, Store},
     tools::Toolboxes,
     workplace::Workplaces,
 };
@@ -41,11 +42,23 @@ impl Worker {
     pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut store = None;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let house = House::open(listener, adjust, |parts| {
+        let mut house = House::open(listener, adjust, |parts| {
             let (server, opened) = start(parts);
             store = Some(opened);
             server
         });
+        let token = Token::random().unwrap();
+        house.key = Some(token.reveal().to_owned());
+        let admin = KeyRow {
+            id: token.id().clone(),
+            name: "admin".parse().unwrap(),
+            hash: token.hash(),
+            scope: Scope::Admin,
+            agents: None,
+            expires_in: None,
+        };
+        let write = store.as_ref().unwrap().write(move |writer| writer.create_key(admin));
+        house.runtime.block_on(write).unwrap();
         Self { house, store }
     }
 

@@ -7,7 +7,7 @@ fn name(writer: &mut Writer<'_>, number: usize) -> Result<Agent, StoreError> {
 }
 
 fn names(house: &House) -> Vec<String> {
-    let agents = house.read(|reader| reader.agents(&WHOLE)).data;
+    let agents = house.read(|reader| reader.agents(None, &WHOLE)).data;
     agents.iter().map(|agent| agent.name.to_string()).filter(|name| name != "runbook").collect()
 }
 

@@ -31,7 +31,7 @@ where
 }
 
 async fn read(store: Store) {
-    store.read(|reader| reader.agents(&WHOLE)).await.unwrap();
+    store.read(|reader| reader.agents(None, &WHOLE)).await.unwrap();
 }
 
 async fn post(store: Store, session: SessionId) {

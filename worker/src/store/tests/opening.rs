@@ -75,15 +75,15 @@ fn what_was_written_is_there_again() {
     house.reopen();
     let id = session.id.clone();
     assert_eq!(house.read(move |reader| reader.session(&id)), session);
-    let agents = house.read(|reader| reader.agents(&WHOLE)).data;
+    let agents = house.read(|reader| reader.agents(None, &WHOLE)).data;
     assert_eq!(agents.len(), 1, "the schema is made once");
     let Agent { name, model, instructions, tools, .. } = &agents[0];
     assert_eq!((name.as_str(), model.as_str()), ("runbook", "runbook"));
     assert_eq!((instructions.as_str(), tools), ("", &None));
     let (mark, version) = house.read(|reader| {
-        Ok((pragma::<i32>(reader, "application_id"), pragma::<i32>(reader, "user_version")))
+        Ok((pragma::<i32>(reader, "application_id"), pragma::<u32>(reader, "user_version")))
     });
-    assert_eq!((mark.to_be_bytes(), version), (*b"evon", 2));
+    assert_eq!((mark.to_be_bytes(), version), (*b"evon", schema::KNOWN));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file that another program made")]
@@ -106,7 +106,7 @@ fn a_later_version_is_refused() {
     let (_folder, refusal) =
         made_by_another(&format!("PRAGMA application_id = {mark}; PRAGMA user_version = 99;"));
     match refusal {
-        StoreError::Newer { found: 99, known: 2, .. } => {}
+        StoreError::Newer { found: 99, known: schema::KNOWN, .. } => {}
         other => panic!("{other:?}"),
     }
 }

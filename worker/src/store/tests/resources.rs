@@ -134,7 +134,7 @@ fn lists_are_whole_and_in_order_at_every_page_size() {
     }
     let owner = session.agent_id.clone();
     for limit in 1..9 {
-        let agents = pages(limit, |paging| house.read(move |reader| reader.agents(&paging)));
+        let agents = pages(limit, |paging| house.read(move |reader| reader.agents(None, &paging)));
         assert_eq!(agents.len(), 7);
         assert!(agents.is_sorted_by(|a, b| a.id < b.id && a.created_at <= b.created_at));
         let sessions =
@@ -143,7 +143,7 @@ fn lists_are_whole_and_in_order_at_every_page_size() {
         assert!(sessions.is_sorted_by(|a, b| a.id < b.id));
         let own = pages(limit, |paging| {
             let owner = owner.clone();
-            house.read(move |reader| reader.sessions(Some(&owner), &paging))
+            house.read(move |reader| reader.sessions(Some(std::slice::from_ref(&owner)), &paging))
         });
         let expected: Vec<_> =
             sessions.into_iter().filter(|session| session.agent_id == owner).collect();
@@ -186,7 +186,7 @@ fn odd_cursors_and_limits_are_no_faults() {
         assert_eq!((turns.data.len(), messages.data.len()), (0, 0), "{cursor}");
     }
     let after_all = at("zzz");
-    assert_eq!(house.read(move |reader| reader.agents(&after_all)).data, []);
+    assert_eq!(house.read(move |reader| reader.agents(None, &after_all)).data, []);
     for (limit, wanted) in [(0, 1), (u32::MAX, 2)] {
         let paging = Paging { limit, after: None };
         let page = house.read(move |reader| reader.sessions(None, &paging));
