@@ -5,11 +5,11 @@
 //! | `command` | what can be asked: subcommands, options, help |
 //! | `terminal` | where answers go: colour, width, whether anybody is there |
 //! | `supervisor` | the client of the status socket |
-//! | `api` | the client of the worker's HTTP over its Unix socket |
+//! | `api`, `server` | the client of the worker's HTTP; which worker, and with which key |
 //! | `backup` | a copy of the database, with or without the service |
 //! | `doctor` | what is checked in one go, on both sides |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `resources`, `workplaces`, `chat`, `cp`, `told` | the worker's side |
+//! | `resources`, `keys`, `workplaces`, `chat`, `cp`, `told` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
@@ -27,8 +27,10 @@ mod doctor;
 mod error;
 mod figures;
 mod history;
+mod keys;
 mod resources;
 mod restart;
+mod server;
 mod status;
 mod supervisor;
 mod terminal;
@@ -50,8 +52,9 @@ use evonic_shared::{
 use serde::Serialize;
 
 use api::Api;
-use command::{Arguments, Command};
+use command::{Arguments, Command, ServerOptions};
 use error::ConsoleError;
+use server::Server;
 use terminal::Terminal;
 
 /// Runs the command line of this process to its end.
@@ -114,7 +117,9 @@ fn pretty<T: Serialize>(value: &T) -> String {
 fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
     let result = match arguments.command {
         None => console.print(command::FIRST_HELP).map(|()| ExitCode::Ok),
-        Some(command) => dispatch(command, arguments.config.as_deref(), &mut console),
+        Some(command) => {
+            dispatch(command, arguments.config.as_deref(), &arguments.server, &mut console)
+        }
     };
     result.unwrap_or_else(|error| {
         if !error.is_closed_pipe() {
@@ -128,6 +133,7 @@ fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
 fn dispatch(
     command: Command,
     file: Option<&Path>,
+    server: &ServerOptions,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, ConsoleError> {
     match command {
@@ -146,27 +152,25 @@ fn dispatch(
         _ => {}
     }
     let config = load(file)?.config;
+    let api = || Server::named(server, &config).map(Api::of);
     match command {
         Command::Status(options) => status::run(&options, &config, console),
         Command::History(options) => history::run(&options, &config, console),
         Command::Census(options) => census::run(&options, &config, console),
         Command::Backup { file } => backup::run(&file, &config, console),
         Command::Restart(options) => restart::run(&options, &config, console),
-        Command::Agent(command) => {
-            on_runtime(resources::agent(command, &Api::of(&config), console))
-        }
-        Command::Session(command) => {
-            on_runtime(resources::session(command, &Api::of(&config), console))
-        }
+        Command::Agent(command) => on_runtime(resources::agent(command, &api()?, console)),
+        Command::Key(command) => on_runtime(keys::key(command, &api()?, console)),
+        Command::Session(command) => on_runtime(resources::session(command, &api()?, console)),
         Command::Workplace(command) => {
-            return on_runtime(workplaces::workplace(command, &Api::of(&config), console));
+            return on_runtime(workplaces::workplace(command, &api()?, console));
         }
-        Command::Cp(options) => return on_runtime(cp::run(&options, &Api::of(&config), console)),
+        Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),
         Command::Sandbox(command) => {
-            return on_runtime(workplaces::sandbox(command, &Api::of(&config), console));
+            return on_runtime(workplaces::sandbox(command, &api()?, console));
         }
         Command::Chat(options) => {
-            return on_runtime(chat::run(&options, &Api::of(&config), console));
+            return on_runtime(chat::run(&options, &api()?, console));
         }
         Command::Completions { .. }
         | Command::Man { .. }

@@ -1,21 +1,24 @@
-//! The client of the worker's API: HTTP/1.1 over its Unix socket, one connection a request.
+//! The client of the worker's API: HTTP/1.1 over its Unix socket or TCP, one connection a request.
 
 use std::{
     io,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use evonic_shared::config::Config;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, task::JoinSet, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    task::JoinSet,
+    time::timeout,
+};
 
-use super::error::ConsoleError;
+use super::{error::ConsoleError, server::Server};
 use crate::store::List;
 
 /// How long the worker may take to answer, beside what a request asks it to wait.
@@ -33,8 +36,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The worker's API.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
-    socket: PathBuf,
+    server: Server,
 }
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An answer whose body is still to come.
 #[derive(Debug)]
@@ -55,9 +62,9 @@ struct Problem {
 }
 
 impl Api {
-    /// The API of the worker that this configuration describes.
-    pub(super) fn of(config: &Config) -> Self {
-        Self { socket: config.runtime_dir.join("api.sock") }
+    /// The API of this worker.
+    pub(super) const fn of(server: Server) -> Self {
+        Self { server }
     }
 
     /// Reads a resource; a passing failure is tried again for as long as `patience`.
@@ -186,8 +193,17 @@ impl Api {
     }
 
     /// Sends one request on a connection of its own; the answer to a refused one is an error.
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, ConsoleError> {
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, ConsoleError> {
         let stream = self.connect().await?;
+        if let Server::Tcp { authority, key } = &self.server {
+            let headers = request.headers_mut();
+            headers.insert(header::HOST, header_of(authority.as_str()));
+            if let Some(key) = key {
+                let mut value = header_of(&format!("Bearer {}", key.reveal()));
+                value.set_sensitive(true);
+                headers.insert(header::AUTHORIZATION, value);
+            }
+        }
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let mut connections = JoinSet::new();
@@ -204,21 +220,49 @@ impl Api {
         if head.status.is_success() {
             return Ok(answer);
         }
-        Err(refusal(head.status, &head.headers, &whole(answer).await.unwrap_or_default()))
+        let refused = refusal(head.status, &head.headers, &whole(answer).await.unwrap_or_default());
+        Err(match (refused, &self.server) {
+            // Here it is about the key, whoever the user is.
+            (ConsoleError::Forbidden { message }, Server::Tcp { .. }) => {
+                ConsoleError::KeyRefused { message }
+            }
+            (refused, _) => refused,
+        })
     }
 
     #[expect(
         clippy::disallowed_methods,
         reason = "the console is a client in a process of its own, outside the worker's budget"
     )]
-    async fn connect(&self) -> Result<UnixStream, ConsoleError> {
-        UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
-            io::ErrorKind::PermissionDenied => ConsoleError::Forbidden {
-                message: format!("{} is not for this user", self.socket.display()),
+    async fn connect(&self) -> Result<Box<dyn Stream>, ConsoleError> {
+        match &self.server {
+            Server::Unix(socket) => match UnixStream::connect(socket).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let message = format!("{} is not for this user", socket.display());
+                    Err(ConsoleError::Forbidden { message })
+                }
+                Err(source) => {
+                    Err(ConsoleError::NotRunning { place: socket.display().to_string(), source })
+                }
             },
-            _ => ConsoleError::NotRunning { socket: self.socket.clone(), source },
-        })
+            Server::Tcp { authority, .. } => {
+                let connecting = TcpStream::connect(authority.as_str());
+                match timeout(PATIENCE, connecting).await {
+                    Ok(Ok(stream)) => Ok(Box::new(stream)),
+                    Ok(Err(source)) => {
+                        Err(ConsoleError::NotRunning { place: authority.to_string(), source })
+                    }
+                    Err(_) => Err(ConsoleError::Silent { patience: PATIENCE }),
+                }
+            }
+        }
     }
+}
+
+/// A header's value of what was checked to be visible ASCII.
+fn header_of(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("authorities and keys are visible ASCII")
 }
 
 /// A request to a path of the API.
@@ -256,6 +300,9 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ConsoleError
         "" => status.canonical_reason().unwrap_or("The worker refused").to_owned(),
         title => title.to_owned(),
     };
+    if status == StatusCode::UNAUTHORIZED {
+        return ConsoleError::KeyRefused { message: problem.detail };
+    }
     if status == StatusCode::FORBIDDEN {
         let message = if problem.detail.is_empty() { title } else { problem.detail };
         return ConsoleError::Forbidden { message };

@@ -1,5 +1,6 @@
 //! What can be asked: subcommands, options, help.
 
+mod keys;
 mod workplaces;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use evonic_shared::exit::ExitCode;
 
+pub(super) use self::keys::KeyCommand;
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
 use super::{Console, error::ConsoleError};
 
@@ -36,8 +38,22 @@ pub(super) struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) server: ServerOptions,
+
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
+
+/// Which worker is spoken to by the commands that speak to one.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ServerOptions {
+    /// Speak to the worker at http://HOST:PORT (or $EVONIC_SERVER) instead of by its Unix socket
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// The key for it; `@FILE` reads a file; else $EVONIC_KEY, or the service's own admin.key
+    #[arg(long, global = true, value_name = "KEY")]
+    pub(super) key: Option<String>,
 }
 
 /// A subcommand.
@@ -75,6 +91,9 @@ pub(super) enum Command {
     /// Make the image that containers of agents are made from
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// Make, list and revoke keys: who may do what over TCP
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Show the last replacements of the worker, and why
     History(HistoryOptions),
     /// Show what the worker's open descriptors are, counted now

@@ -8,7 +8,10 @@ use evonic_shared::{
     exit::ExitCode,
 };
 
-use super::{Api, Console, command::OutputOptions, error::ConsoleError, pretty, terminal::Paint};
+use super::{
+    Api, Console, command::OutputOptions, error::ConsoleError, pretty, server::Server,
+    terminal::Paint,
+};
 use crate::workplace::Verdict;
 
 /// What was looked at, and what came of it.
@@ -61,7 +64,7 @@ pub(super) async fn run(
             findings.extend(checks::folders(config));
             findings.extend(checks::limit(config));
             findings.push(checks::supervisor(config));
-            let (worker, workplaces) = checks::worker(&Api::of(config)).await;
+            let (worker, workplaces) = checks::worker(&Api::of(Server::of(config))).await;
             findings.push(worker);
             findings.extend(checks::protections(config));
             findings.extend(checks::workplaces(config, &workplaces));

@@ -14,10 +14,10 @@ pub(crate) enum ConsoleError {
     #[error(transparent)]
     Config(#[from] LoadError),
     /// Nothing answers on a socket.
-    #[error("evonic is not running: nothing answers on {}", socket.display())]
+    #[error("evonic is not running: nothing answers on {place}")]
     NotRunning {
-        /// The socket.
-        socket: PathBuf,
+        /// The socket, or the address.
+        place: String,
         /// The operating system's word.
         #[source]
         source: io::Error,
@@ -26,6 +26,12 @@ pub(crate) enum ConsoleError {
     #[error("you may not do this: {message}")]
     Forbidden {
         /// Who refused what.
+        message: String,
+    },
+    /// The key is missing, is none, or may not do this.
+    #[error("the key does not do: {message}")]
+    KeyRefused {
+        /// The worker's sentence.
         message: String,
     },
     /// The supervisor refused.
@@ -126,6 +132,7 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Unavailable, .. }
             | ConsoleError::NotReady { .. } => ExitCode::Unavailable,
             ConsoleError::Forbidden { .. }
+            | ConsoleError::KeyRefused { .. }
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 ExitCode::NoPermission
             }
@@ -197,6 +204,10 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 Some("run it as root or as the service's user")
             }
+            ConsoleError::KeyRefused { .. } => Some(
+                "give one with --key or $EVONIC_KEY; on the machine of the service, \
+                 `evonic key add` makes one",
+            ),
             ConsoleError::SupervisorSilent { .. }
             | ConsoleError::Broken(_)
             | ConsoleError::Silent { .. } => {

@@ -24,6 +24,7 @@ use super::{
     compact,
     error::ConsoleError,
     pretty,
+    server::Server,
     supervisor::{Supervisor, unexpected},
 };
 
@@ -48,7 +49,8 @@ pub(super) fn run(
         if view.json {
             return Ok(());
         }
-        return console.print(&hosts::left_alone(&Api::of(config), console.terminal.out));
+        return console
+            .print(&hosts::left_alone(&Api::of(Server::of(config)), console.terminal.out));
     }
     let mut watch = Watch::connect(&socket)?;
     let mut last = None;

@@ -41,7 +41,7 @@ impl Supervisor {
             io::ErrorKind::PermissionDenied => ConsoleError::Forbidden {
                 message: format!("{} is not for this user", socket.display()),
             },
-            _ => ConsoleError::NotRunning { socket: socket.to_owned(), source },
+            _ => ConsoleError::NotRunning { place: socket.display().to_string(), source },
         })?;
         let supervisor = Self { socket: socket.to_owned(), stream, rest: Vec::new() };
         supervisor.stream.set_write_timeout(Some(PATIENCE)).map_err(|e| supervisor.silent(e))?;

@@ -11,7 +11,7 @@ fn problems_become_sentences_and_exit_codes() {
     use evonic_shared::exit::ExitCode;
 
     let mut headers = HeaderMap::new();
-    headers.insert(header::RETRY_AFTER, http::HeaderValue::from_static("2"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     for (status, body, told, code) in [
         (
             404,

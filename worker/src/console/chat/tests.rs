@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::console::terminal::{Paint, Terminal};
+use crate::console::{
+    server::Server,
+    terminal::{Paint, Terminal},
+};
 
 const AGENT: &str = r#"{"id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","name":"runbook","model":"runbook","instructions":"","tools":null,"workplace":"local","other_workplaces":[],"created_at":"","updated_at":""}"#;
 const SESSION: &str = r#"{"id":"ses_0190c2a1b3c47d5e8f60718293a4b5c7","agent_id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","title":"","last_event":0,"created_at":"","updated_at":""}"#;
@@ -93,7 +96,7 @@ fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode, ConsoleError>, Str
     let mut err = Vec::new();
     let (result, requests) = runtime.block_on(async {
         let listener = listen(folder.path());
-        let api = Api::of(&config);
+        let api = Api::of(Server::of(&config));
         let plain = Paint { colour: false };
         let terminal = Terminal {
             interactive: false,
@@ -242,7 +245,7 @@ fn nobody_on_the_socket_is_told_at_once() {
     let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
     let error = runtime
-        .block_on(Api::of(&config).get::<Agent>("/agents/x", PATIENCE))
+        .block_on(Api::of(Server::of(&config)).get::<Agent>("/agents/x", PATIENCE))
         .expect_err("nobody listens");
     assert_eq!(error.exit_code(), ExitCode::Unavailable);
 }

@@ -1,0 +1,152 @@
+//! `evonic key`.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    Console,
+    api::{Api, segment},
+    command::KeyCommand,
+    error::ConsoleError,
+    figures::{ago, local},
+    pretty,
+    resources::table,
+    terminal::Paint,
+};
+use crate::domain::{Agent, AgentId, AgentName, IssuedKey, Key, NewKey};
+
+/// How long a passing failure of a read is waited out.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs `evonic key`.
+pub(super) async fn key(
+    command: KeyCommand,
+    api: &Api,
+    console: &mut Console<'_>,
+) -> Result<(), ConsoleError> {
+    match command {
+        KeyCommand::Add { name, scope, expires, agent, output } => {
+            let name: AgentName =
+                name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))?;
+            let new = NewKey {
+                name,
+                scope: scope.into(),
+                expires_in_seconds: expires.map(|time| time.as_secs()),
+                agents: (!agent.is_empty()).then_some(agent),
+            };
+            let made: IssuedKey = api.post("/keys", &new, None).await?;
+            if output.json {
+                return console.print(&pretty(&made));
+            }
+            // Alone on the output, so that a script may take it as it is.
+            console.print(&format!("{}\n", made.secret))?;
+            console.say(&format!("Made {}. It is not shown again.", made.key.name));
+            Ok(())
+        }
+        KeyCommand::List(output) => {
+            let keys: Vec<Key> = api.list("/keys", PATIENCE).await?;
+            if output.json {
+                return console.print(&pretty(&keys));
+            }
+            let agents: Vec<Agent> = api.list("/agents", PATIENCE).await?;
+            let now = Timestamp::now();
+            let told = keys_table(&keys, &agents, now, &TimeZone::system(), console.terminal.out);
+            console.print(&told)
+        }
+        KeyCommand::Revoke { which } => {
+            api.delete(&format!("/keys/{}", segment(&which))).await?;
+            console.print(&format!("Revoked {which}.\n"))
+        }
+    }
+}
+
+fn keys_table(
+    keys: &[Key],
+    agents: &[Agent],
+    now: Timestamp,
+    zone: &TimeZone,
+    paint: Paint,
+) -> String {
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let used = key.last_used_at.as_deref();
+            let used = used.map(|at| ago(at, now).unwrap_or_else(|| local(at, zone)));
+            [
+                key.name.to_string(),
+                key.scope.to_string(),
+                named(key, agents),
+                used.unwrap_or_else(|| "never".to_owned()),
+                state(key, now, zone),
+                key.id.to_string(),
+            ]
+        })
+        .collect();
+    table(["key", "scope", "agents", "used", "valid", "id"], &rows, paint)
+}
+
+/// The agents of a key by their names.
+fn named(key: &Key, agents: &[Agent]) -> String {
+    let Some(ids) = &key.agents else { return "every one".to_owned() };
+    let name = |id: &AgentId| {
+        agents.iter().find(|agent| agent.id == *id).map(|agent| agent.name.to_string())
+    };
+    let names: Vec<_> =
+        ids.iter().map(|id| name(id).unwrap_or_else(|| "(removed)".to_owned())).collect();
+    names.join(", ")
+}
+
+fn state(key: &Key, now: Timestamp, zone: &TimeZone) -> String {
+    if let Some(at) = &key.revoked_at {
+        return format!("revoked {}", local(at, zone));
+    }
+    match &key.expires_at {
+        None => "for ever".to_owned(),
+        Some(at) if at.parse::<Timestamp>().is_ok_and(|at| at <= now) => {
+            format!("expired {}", local(at, zone))
+        }
+        Some(at) => format!("until {}", local(at, zone)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Scope;
+
+    #[test]
+    fn keys_are_rendered() {
+        let agent: Agent = serde_json::from_value(serde_json::json!({
+            "id": "agt_00000000000070008000000000000001", "name": "deployer", "model": "runbook",
+            "instructions": "", "tools": null, "workplace": "local", "other_workplaces": [],
+            "created_at": "", "updated_at": ""
+        }))
+        .unwrap();
+        let gone = "agt_00000000000070008000000000000002".parse().unwrap();
+        let key = |name: &str, scope| Key {
+            id: "key_00000000000070008000000000000003".parse().unwrap(),
+            name: name.parse().unwrap(),
+            scope,
+            agents: None,
+            created_at: "2026-11-24T00:00:00.000Z".to_owned(),
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let at = |text: &str| Some(text.to_owned());
+        let keys = [
+            Key { last_used_at: at("2026-11-24T00:09:00.000Z"), ..key("admin", Scope::Admin) },
+            Key {
+                agents: Some(vec![agent.id.clone(), gone]),
+                expires_at: at("2026-12-24T00:00:00.000Z"),
+                ..key("ci", Scope::Run)
+            },
+            Key { expires_at: at("2026-11-24T00:05:00.000Z"), ..key("old", Scope::Read) },
+            Key { revoked_at: at("2026-11-24T00:06:00.000Z"), ..key("lost", Scope::Operate) },
+        ];
+        let now = "2026-11-24T00:10:00Z".parse().unwrap();
+        let paint = Paint { colour: false };
+        insta::assert_snapshot!("keys", keys_table(&keys, &[agent], now, &TimeZone::UTC, paint));
+    }
+}
