@@ -9,7 +9,9 @@ say_where() {
 	address=$("$programs/evonic" status --json | sed -n 's/.*"address": *"\([0-9.:]*\|\[.*\]:[0-9]*\)".*/\1/p' | head -n 1)
 	printf '\nevonic serves at http://%s. In another terminal, try:\n\n' "$address"
 	printf "  %s/evonic chat runbook '\$ uname -a'\n" "$programs"
-	printf '  %s/evonic status\n\n' "$programs"
+	printf '  %s/evonic status\n' "$programs"
+	state=$("$programs/evonic" config | sed -n 's/^state_dir *= "\([^"]*\)".*/\1/p')
+	printf '  curl -H "Authorization: Bearer $(cat %s/admin.key)" http://%s/api/v1/agents\n\n' "$state" "$address"
 }
 
 if "$programs/evonic" status >/dev/null 2>&1; then

@@ -1,10 +1,13 @@
 //! A byte-exact HTTP/1.1 client that tells refused, reset and cut short apart.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -86,9 +89,28 @@ impl Answer {
     }
 }
 
+/// Files with the admin keys of what serves at an address, as each pair says when it is asked for
+/// its own.
+static KEYS: Mutex<BTreeMap<SocketAddr, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// From now on, connections to this address show the key of this file.
+pub fn register_key(address: SocketAddr, file: PathBuf) {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner).insert(address, file);
+}
+
+fn key_for(address: SocketAddr) -> Option<String> {
+    let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = keys.get(&address)?.clone();
+    drop(keys);
+    // None before the first start made it.
+    Some(fs::read_to_string(file).ok()?.trim_end().to_owned())
+}
+
 /// One connection.
 pub struct Connection {
     stream: BufReader<Box<dyn Stream>>,
+    /// Shown by every request that shows none of its own.
+    key: Option<String>,
     closing: bool,
     begun: bool,
 }
@@ -97,15 +119,32 @@ pub struct Connection {
 pub const PATIENCE: Duration = Duration::from_secs(70);
 
 impl Connection {
-    /// Connects over TCP.
+    /// Connects over TCP. Its requests show the admin key of the pair that serves there.
     ///
     /// # Errors
     /// [`Failure`].
     pub fn tcp(address: SocketAddr) -> Result<Self, Failure> {
+        let mut connection = Self::tcp_without_key(address)?;
+        connection.key = key_for(address);
+        Ok(connection)
+    }
+
+    /// Connects over TCP, as somebody without a key.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn tcp_without_key(address: SocketAddr) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self::over(Box::new(stream)))
+    }
+
+    /// Shows this key instead of its own.
+    #[must_use]
+    pub fn showing(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
     }
 
     /// Connects over a Unix socket.
@@ -121,7 +160,7 @@ impl Connection {
     /// Speaks over a stream that is connected already.
     #[must_use]
     pub fn over(stream: Box<dyn Stream>) -> Self {
-        Self { stream: BufReader::new(stream), closing: false, begun: false }
+        Self { stream: BufReader::new(stream), key: None, closing: false, begun: false }
     }
 
     /// Whether the server said that it closes the connection.
@@ -155,8 +194,25 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
-        self.send(&encode(method, path, headers, body))?;
+        self.ask(method, path, headers, body)?;
         self.answer()
+    }
+
+    /// Sends a request, with its key.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(), Failure> {
+        let value = self.key.as_ref().map(|key| format!("Bearer {key}"));
+        let mut headers = headers.to_vec();
+        headers.extend(value.as_deref().map(|value| ("Authorization", value)));
+        self.send(&encode(method, path, &headers, body))
     }
 
     /// Reads one whole answer.
@@ -300,7 +356,7 @@ impl EventStream {
     pub fn open(mut connection: Connection, session: &str, after: u64) -> Result<Self, Failure> {
         let after = after.to_string();
         let path = format!("/api/v1/sessions/{session}/events");
-        connection.send(&encode("GET", &path, &[("Last-Event-ID", &after)], None))?;
+        connection.ask("GET", &path, &[("Last-Event-ID", &after)], None)?;
         let (status, _) = connection.head()?;
         if status == 200 {
             Ok(Self { connection, buffer: String::new() })

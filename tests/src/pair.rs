@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fault::{self, Plan},
-    http::{Answer, Connection, Failure},
+    http::{Answer, Connection, Failure, register_key},
     poll,
 };
 
@@ -287,7 +287,7 @@ impl Pair {
         (worker.pid, worker.generation)
     }
 
-    /// Where HTTP is served.
+    /// Where HTTP is served. Connections to it show the admin key from then on.
     ///
     /// # Panics
     /// When there is no such listener.
@@ -295,7 +295,19 @@ impl Pair {
     pub fn address(&self) -> SocketAddr {
         let status = self.status();
         let http = status.listeners.iter().find(|listener| listener.name == "http");
-        http.expect("an http listener").address.parse().expect("an address")
+        let address = http.expect("an http listener").address.parse().expect("an address");
+        register_key(address, self.state_dir().join("admin.key"));
+        address
+    }
+
+    /// The admin key of the first start.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn admin_key(&self) -> String {
+        let text = fs::read_to_string(self.state_dir().join("admin.key")).expect("a first key");
+        text.trim_end().to_owned()
     }
 
     /// One request over TCP on a connection of its own.

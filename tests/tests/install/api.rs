@@ -74,6 +74,7 @@ fn install_4_every_answer_is_as_documented() {
     }
     talk(&mut visitor);
     workplaces(&mut visitor);
+    keys(&mut visitor);
     for path in ["/api/v1/handles", "/api/v1/hosts", "/api/v1/models"] {
         visitor.get(path);
     }
@@ -139,6 +140,21 @@ fn workplaces(visitor: &mut Visitor) {
     let end = |path| json!({"workplace": "local", "path": path});
     visitor.ask(200, "POST", "/api/v1/copies", Some(json!({"from": end("a.txt"), "to": end("b")})));
     visitor.ask(204, "DELETE", &far, None);
+}
+
+fn keys(visitor: &mut Visitor) {
+    let all = "/api/v1/keys";
+    let agents = json!(["runbook"]);
+    let some = json!({"name": "ci", "scope": "run", "expires_in_seconds": 60, "agents": agents});
+    let key = visitor.id(all, some);
+    visitor.ask(409, "POST", all, Some(json!({"name": "ci", "scope": "read"})));
+    visitor.ask(422, "POST", all, Some(json!({"name": "no", "scope": "admin", "agents": agents})));
+    visitor.ask(409, "DELETE", &format!("{all}/admin"), None);
+    visitor.get(all);
+    let key = format!("{all}/{key}");
+    visitor.get(&key);
+    visitor.ask(204, "DELETE", &key, None);
+    visitor.get(&key);
 }
 
 /// What a process holds.

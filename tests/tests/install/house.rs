@@ -8,7 +8,13 @@ use std::{
     time::Duration,
 };
 
-use evonic_tests::{http::Connection, load::Tally, machine::Machine, pair::program, poll};
+use evonic_tests::{
+    http::{Connection, register_key},
+    load::Tally,
+    machine::Machine,
+    pair::program,
+    poll,
+};
 use serde_json::Value;
 
 /// Clients under load.
@@ -46,6 +52,7 @@ impl House {
         let machine = Machine::boot();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let house = Self { machine, address: free.expect("a port") };
+        register_key(house.address, house.machine.path("/var/lib/evonic/admin.key"));
         house.put("/etc/evonic/evonic.toml", &format!("listen = \"{}\"\n{config}", house.address));
         house.install(None);
         house.machine.wait_for("ActiveState", |state| state == "active");

@@ -2,6 +2,7 @@
 
 mod api;
 mod house;
+mod keys;
 mod leak;
 mod power;
 mod secrets;

@@ -106,14 +106,16 @@ fn pair_10_status_clients() {
     );
 }
 
-fn raw_http(pair: &Pair, bytes: &[u8]) -> (u16, Duration) {
+fn raw_http(pair: &Pair, bytes: &str) -> (u16, Duration) {
     let began = Instant::now();
     let mut connection = Connection::tcp(pair.address()).unwrap();
-    let _ = connection.send(bytes);
+    let shown = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", pair.admin_key());
+    let bytes = bytes.replace("Host: localhost\r\n", &shown);
+    let _ = connection.send(bytes.as_bytes());
     match connection.answer() {
         Ok(answer) => (answer.status, began.elapsed()),
         Err(Failure::CutShort) => (0, began.elapsed()),
-        Err(failure) => panic!("{failure:?} to {:?}", String::from_utf8_lossy(&bytes[..60])),
+        Err(failure) => panic!("{failure:?} to {bytes:.60?}"),
     }
 }
 
@@ -163,7 +165,7 @@ fn pair_10_malformed_http() {
         ),
     ];
     for (what, bytes, wanted) in &cases {
-        let (status, took) = raw_http(&pair, bytes.as_bytes());
+        let (status, took) = raw_http(&pair, bytes);
         assert_eq!(status, *wanted, "{what}");
         assert!(took < Duration::from_secs(5), "{what} took {took:?}");
     }
