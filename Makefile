@@ -5,6 +5,9 @@ CARGO ?= cargo
 # The programs that are installed: `make install PROGRAMS=target/release` takes quicker builds.
 PROGRAMS ?= target/dist
 
+# Where `make deb` puts the package.
+DEB ?= target
+
 .PHONY: run build dist install uninstall deb test demo bench chaos fuzz clean help
 
 help:
@@ -37,7 +40,7 @@ uninstall:
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" systemd/uninstall.sh
 
 deb: dist
-	@systemd/deb/build.sh "$(PROGRAMS)" target
+	@systemd/deb/build.sh "$(PROGRAMS)" "$(DEB)"
 
 test:
 	@tests/test.sh

@@ -33,11 +33,19 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it")
 }
 
-/// A package of the programs beside this test, as this version; its own when none is given.
-pub fn package(output: &Path, version: Option<&str>) -> PathBuf {
+/// A package of the programs beside this test: as `make deb` makes it, or as this version.
+fn package(output: &Path, version: Option<&str>) -> PathBuf {
     let programs = program("evonic").parent().expect("a folder").to_owned();
-    let mut build = Command::new(root().join("systemd/deb/build.sh"));
-    build.arg(programs).arg(output).args(version);
+    let mut build;
+    if let Some(version) = version {
+        build = Command::new(root().join("systemd/deb/build.sh"));
+        build.arg(programs).arg(output).arg(version);
+    } else {
+        build = Command::new("make");
+        build.args(["--no-print-directory", "deb"]).current_dir(root());
+        build.arg(format!("PROGRAMS={}", programs.display()));
+        build.arg(format!("DEB={}", output.display()));
+    }
     // Quick to make and to unpack.
     build.env("DPKG_DEB_COMPRESSOR_TYPE", "zstd").env("DPKG_DEB_COMPRESSOR_LEVEL", "1");
     let built = build.output().expect("dpkg-deb is installed");
@@ -54,17 +62,22 @@ impl House {
         let house = Self { machine, address: free.expect("a port") };
         register_key(house.address, house.machine.path("/var/lib/evonic/admin.key"));
         house.put("/etc/evonic/evonic.toml", &format!("listen = \"{}\"\n{config}", house.address));
-        house.install(None);
+        house.bring(None);
+        house.install();
         house.machine.wait_for("ActiveState", |state| state == "active");
         house.serves();
         house
     }
 
-    /// Installs the package, as this version.
-    pub fn install(&self, version: Option<&str>) {
+    /// Brings the package to the machine, as this version.
+    pub fn bring(&self, version: Option<&str>) {
         let folder = tempfile::tempdir().expect("a folder");
         let package = package(folder.path(), version);
         fs::copy(package, self.machine.path("/root/evonic.deb")).expect("the package");
+    }
+
+    /// Installs the package that was brought last.
+    pub fn install(&self) {
         // Dependencies come with a base that has no index of packages.
         self.machine.expect(&["dpkg", "--force-depends", "-i", "/root/evonic.deb"]);
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     process::Command,
     time::{Duration, Instant},
 };
@@ -76,9 +77,12 @@ fn install_1_the_unit_in_a_real_systemd() {
     assert_served(&load.finish(), 0, "a reload");
     house.told(", requested: ");
 
+    house.bring(Some("99.0"));
     let load = Load::mixed(house.address, CLIENTS);
     let before = machine.property("MainPID");
-    house.install(Some("99.0"));
+    // While one worker takes over from another.
+    machine.expect(&["evonic", "restart", "--no-wait"]);
+    house.install();
     machine.wait_for("MainPID", |now| now != before && now != "0");
     house.serves();
     assert_served(&load.finish(), 0, "an upgrade");
@@ -118,6 +122,39 @@ fn install_1_the_unit_is_sound_and_hardened_where_it_is_installed() {
 }
 
 #[test]
+fn install_1_a_socket_unit_and_a_configuration_that_is_mended() {
+    let house = House::build("");
+    let machine = &house.machine;
+    machine.expect(&["systemctl", "stop", "evonic"]);
+    let port = format!("[Socket]\nListenStream=\nListenStream={}\n", house.address);
+    house.put("/etc/systemd/system/evonic.socket.d/port.conf", &port);
+    // Where the service itself would listen is taken: the socket's address counts.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address");
+    house.put("/etc/evonic/evonic.toml", &format!("listen = \"{taken}\"\n"));
+    machine.expect(&["systemctl", "daemon-reload"]);
+    machine.expect(&["systemctl", "start", "evonic.socket"]);
+    assert_eq!(machine.property("ActiveState"), "inactive");
+    // The first who connects starts the service.
+    house.serves();
+    let pid = machine.property("MainPID");
+    machine.expect(&["kill", "-KILL", &pid]);
+    machine.wait_for("MainPID", |now| now != pid && now != "0");
+    house.serves();
+    machine.expect(&["systemctl", "stop", "evonic.socket", "evonic"]);
+
+    // A configuration with a fault is tried for as long as it takes.
+    house.put("/etc/evonic/evonic.toml", "nonsense = 1\n");
+    machine.expect(&["systemctl", "start", "--no-block", "evonic"]);
+    // More than systemd's own limit would allow.
+    machine.wait_for("NRestarts", |count| count.parse::<u32>().is_ok_and(|count| count > 6));
+    assert!(machine.journal().contains("nonsense"), "{}", machine.journal());
+    house.put("/etc/evonic/evonic.toml", &format!("listen = \"{}\"\n", house.address));
+    machine.wait_for("ActiveState", |state| state == "active");
+    house.serves();
+}
+
+#[test]
 fn install_1_a_stop_leaves_nothing_and_a_purge_leaves_less() {
     let house = House::build("");
     let machine = &house.machine;
@@ -150,7 +187,7 @@ fn install_1_a_stop_leaves_nothing_and_a_purge_leaves_less() {
     assert!(machine.path("/var/lib/evonic/evonic.db").exists(), "and so do the data");
 
     // Installed again, it goes on with both.
-    house.install(None);
+    house.install();
     machine.wait_for("ActiveState", |state| state == "active");
     house.serves();
     let read = machine.expect(&["evonic", "chat", "runbook", "read kept.txt"]);
