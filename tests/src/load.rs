@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -13,7 +13,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::http::{Connection, EventStream, Failure};
+use crate::{
+    http::{Connection, EventStream, Failure},
+    poll,
+};
 
 /// What clients saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,9 +110,29 @@ pub enum Client {
     Events,
 }
 
+/// How far the clients are.
+#[derive(Default)]
+struct Course {
+    over: AtomicBool,
+    begun: AtomicUsize,
+}
+
+impl Course {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Counts a client that has something to show, once.
+    fn count(&self, shown: bool, counted: &mut bool) {
+        if shown && !std::mem::replace(counted, true) {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Running clients.
 pub struct Load {
-    stop: Arc<AtomicBool>,
+    course: Arc<Course>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
@@ -121,21 +144,37 @@ impl Load {
         Self::start(address, (0..count).map(|n| kinds[n % kinds.len()]))
     }
 
+    /// The same; returns when every client was answered, and those of events saw a turn end.
+    ///
+    /// # Panics
+    /// When that does not come.
+    #[must_use]
+    pub fn flowing(address: SocketAddr, count: usize) -> Self {
+        let load = Self::mixed(address, count);
+        poll::until(
+            "every client is answered",
+            Duration::from_secs(60),
+            || load.course.begun.load(Ordering::Relaxed),
+            |&begun| (begun == count).then_some(()),
+        );
+        load
+    }
+
     /// Starts these clients.
     #[must_use]
     pub fn start(address: SocketAddr, clients: impl Iterator<Item = Client>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let course = Arc::new(Course::default());
         let clients = clients
             .map(|client| {
-                let stop = Arc::clone(&stop);
+                let course = Arc::clone(&course);
                 std::thread::spawn(move || match client {
-                    Client::Fresh => fresh(address, &stop),
-                    Client::KeepAlive => keep_alive(address, &stop),
-                    Client::Events => events(address, &stop),
+                    Client::Fresh => fresh(address, &course),
+                    Client::KeepAlive => keep_alive(address, &course),
+                    Client::Events => events(address, &course),
                 })
             })
             .collect();
-        Self { stop, clients }
+        Self { course, clients }
     }
 
     /// Stops every client and says what they saw, all together.
@@ -144,7 +183,7 @@ impl Load {
     /// When a client panicked.
     #[must_use]
     pub fn finish(self) -> Tally {
-        self.stop.store(true, Ordering::Relaxed);
+        self.course.over.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
         for client in self.clients {
             sum.add(&client.join().expect("a client does not panic"));
@@ -184,19 +223,23 @@ fn ask(
     (!connection.is_closing()).then_some(connection)
 }
 
-fn fresh(address: SocketAddr, stop: &AtomicBool) -> Tally {
+fn fresh(address: SocketAddr, course: &Course) -> Tally {
     let mut tally = Tally::default();
-    while !stop.load(Ordering::Relaxed) {
+    let mut counted = false;
+    while !course.is_over() {
         let _closed = ask(&mut tally, address, None, &[("Connection", "close")]);
+        course.count(tally.answered > 0, &mut counted);
     }
     tally
 }
 
-fn keep_alive(address: SocketAddr, stop: &AtomicBool) -> Tally {
+fn keep_alive(address: SocketAddr, course: &Course) -> Tally {
     let mut tally = Tally::default();
+    let mut counted = false;
     let mut connection: Option<Connection> = None;
-    while !stop.load(Ordering::Relaxed) {
+    while !course.is_over() {
         connection = ask(&mut tally, address, connection.take(), &[]);
+        course.count(tally.answered > 0, &mut counted);
         // A client that thinks between two requests: the gap in which a careless server closes.
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..20)));
     }
@@ -206,23 +249,25 @@ fn keep_alive(address: SocketAddr, stop: &AtomicBool) -> Tally {
 /// A runbook whose output comes in pieces.
 const CHATTY: &str = "$ for i in 1 2 3 4 5; do echo line $i; sleep 0.05; done";
 
-fn events(address: SocketAddr, stop: &AtomicBool) -> Tally {
+fn events(address: SocketAddr, course: &Course) -> Tally {
     let mut tally = Tally::default();
+    let mut counted = false;
     let session = loop {
         match new_session(address) {
             Ok(Some(session)) => break session,
             Ok(None) => tally.unexpected += 1,
             Err(failure) => tally.fail(failure),
         }
-        if stop.load(Ordering::Relaxed) {
+        if course.is_over() {
             return tally;
         }
     };
     let mut last = 0;
     let mut raw = String::new();
-    while !stop.load(Ordering::Relaxed) {
-        if let Err(failure) = follow_a_turn(address, &session, &mut last, &mut raw, &mut tally) {
-            tally.fail(failure);
+    while !course.is_over() {
+        match follow_a_turn(address, &session, &mut last, &mut raw, &mut tally) {
+            Ok(()) => course.count(tally.events > 0, &mut counted),
+            Err(failure) => tally.fail(failure),
         }
     }
     // The stored log, read again from its beginning, must be what was received in pieces.

@@ -48,7 +48,7 @@ fn install_1_the_unit_in_a_real_systemd() {
     );
 
     let kills = size::of("unit_kills", 5, 20);
-    let load = Load::mixed(house.address, CLIENTS);
+    let load = Load::flowing(house.address, CLIENTS);
     for _ in 0..kills {
         let (generation, pid) = house.worker_after(0);
         machine.expect(&["kill", "-KILL", &pid]);
@@ -57,7 +57,7 @@ fn install_1_the_unit_in_a_real_systemd() {
     assert_served(&load.finish(), kills, &format!("{kills} kills of the worker"));
     house.told(", crash: killed by SIGKILL, at ");
 
-    let load = Load::mixed(house.address, CLIENTS);
+    let load = Load::flowing(house.address, CLIENTS);
     for _ in 0..kills {
         let pid = machine.property("MainPID");
         machine.expect(&["kill", "-KILL", &pid]);
@@ -70,7 +70,7 @@ fn install_1_the_unit_in_a_real_systemd() {
     assert_served(&load.finish(), 0, &format!("{kills} kills of the supervisor"));
     house.told(", crash: killed by SIGKILL, at ");
 
-    let load = Load::mixed(house.address, CLIENTS);
+    let load = Load::flowing(house.address, CLIENTS);
     let (generation, _) = house.worker_after(0);
     machine.expect(&["systemctl", "reload", "evonic"]);
     assert!(house.status()["worker"]["generation"].as_u64() > Some(generation));
@@ -78,7 +78,7 @@ fn install_1_the_unit_in_a_real_systemd() {
     house.told(", requested: ");
 
     house.bring(Some("99.0"));
-    let load = Load::mixed(house.address, CLIENTS);
+    let load = Load::flowing(house.address, CLIENTS);
     let before = machine.property("MainPID");
     // While one worker takes over from another.
     machine.expect(&["evonic", "restart", "--no-wait"]);
