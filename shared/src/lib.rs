@@ -10,6 +10,7 @@
 //! | [`reason`] | why a worker was replaced |
 //! | [`exit`] | exit codes of both programs |
 //! | [`config`] | the configuration file that both read |
+//! | [`log`] | the form of a line of the log |
 //!
 //! # Invariants
 //! - `shared` performs no I/O: it turns bytes into types and back.
@@ -23,5 +24,6 @@ pub mod exit;
 pub mod hand_over;
 pub mod kind;
 pub mod ledger;
+pub mod log;
 pub mod reason;
 pub mod status;

@@ -1,18 +1,28 @@
 //! The supervisor's log: one line a state change, on standard error.
 //!
-//! Under systemd a line begins with its severity (`<6>`, `sd-daemon(3)`) and journald adds the
-//! time; elsewhere it begins with the time. A reader that does not read never stops the
-//! supervisor: a line that does not fit in time is dropped, and the next one that fits says how
-//! many were.
+//! Under systemd a line goes to journald by its own protocol, as fields; to a terminal as text, and
+//! elsewhere as JSON, unless the configuration says otherwise. A reader that does not read never
+//! stops the supervisor: a line that does not fit in time is dropped, and the next one that fits
+//! says how many were.
 
 use std::{
+    env,
     fmt::Write as _,
-    io::Write as _,
-    sync::atomic::{AtomicU8, AtomicU32, Ordering},
+    io::{self, IsTerminal, Write as _},
+    os::unix::net::UnixDatagram,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU32, Ordering},
+    },
     time::SystemTime,
 };
 
+use evonic_shared::{
+    config::LogFormat,
+    log::{JOURNAL_SOCKET, Line, MAX_JSON_BYTES, Severity},
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -22,27 +32,58 @@ use tracing::{
 
 use crate::clock;
 
-/// The longest line, in bytes: what a pipe takes whole.
-const MAX_LINE_BYTES: usize = 4096;
-
 /// How long a line may wait for its reader.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
-/// How a line begins.
+/// What lines call this program.
+const PROGRAM: &str = "evonic-supervisor";
+
+/// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// `<6>message key=value`
-    Journal,
+enum Style {
     /// `2026-11-03T12:30:05.120Z INFO message key=value`
-    Terminal,
+    Text,
+    /// `<6>message key=value`: the journal reads the severity (`sd-daemon(3)`).
+    Prefixed,
+    /// An object a line.
+    Json,
+    /// A datagram to journald: one descriptor, from the first such line on.
+    Native,
+}
+
+const STYLES: [Style; 4] = [Style::Text, Style::Prefixed, Style::Json, Style::Native];
+
+impl Style {
+    /// Standard error's reader chooses, unless the configuration does. systemd names the journal's
+    /// socket in `JOURNAL_STREAM` by device and inode (`systemd.exec(5)`).
+    fn of(format: LogFormat) -> Self {
+        let journal = || {
+            let stream = env::var("JOURNAL_STREAM").ok();
+            rustix::fs::fstat(rustix::stdio::stderr())
+                .is_ok_and(|s| stream.is_some_and(|t| t == format!("{}:{}", s.st_dev, s.st_ino)))
+        };
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Journal => Self::Native,
+            LogFormat::Text if journal() => Self::Prefixed,
+            LogFormat::Text => Self::Text,
+            LogFormat::Auto if journal() => Self::Native,
+            LogFormat::Auto if io::stderr().is_terminal() => Self::Text,
+            LogFormat::Auto => Self::Json,
+        }
+    }
 }
 
 /// A subscriber without spans.
 #[derive(Debug)]
 struct Log {
-    style: Style,
     lost: AtomicU32,
+    /// The connection to journald; none where it cannot be reached.
+    journal: OnceLock<Option<UnixDatagram>>,
 }
+
+/// How lines are written, as an index of [`STYLES`]; a reload changes it.
+static STYLE: AtomicU8 = AtomicU8::new(0);
 
 /// How much is logged, as a [`LevelFilter`]'s rank; a reload changes it.
 static RANK: AtomicU8 = AtomicU8::new(rank(LevelFilter::INFO));
@@ -67,10 +108,23 @@ const fn rank(level: LevelFilter) -> u8 {
     }
 }
 
-/// Installs the log for the process, at `info`; a second call changes nothing.
-pub fn install(style: Style) {
+/// Installs the log for the process, at `info`; a second call changes nothing. Until the
+/// configuration is read, `EVONIC_LOG_FORMAT` alone can say how lines are written.
+pub fn install() {
+    let words = [LogFormat::Text, LogFormat::Json, LogFormat::Journal];
+    let said = env::var("EVONIC_LOG_FORMAT").ok();
+    let said = words.into_iter().find(|format| said.as_deref() == Some(format.word()));
+    set_format(said.unwrap_or(LogFormat::Auto));
+    let log = Log { lost: AtomicU32::new(0), journal: OnceLock::new() };
     // Only a second call can fail.
-    let _ = tracing::subscriber::set_global_default(Log { style, lost: AtomicU32::new(0) });
+    let _ = tracing::subscriber::set_global_default(log);
+}
+
+/// Takes over the configuration's form of lines.
+pub fn set_format(format: LogFormat) {
+    let style = Style::of(format);
+    let index = STYLES.iter().position(|&known| known == style);
+    STYLE.store(index.and_then(|index| u8::try_from(index).ok()).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// Takes over the configuration's filter.
@@ -135,10 +189,11 @@ impl Subscriber for Log {
 
     fn event(&self, event: &Event<'_>) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        let line = format_line(self.style, *event.metadata().level(), lost, |fields| {
-            event.record(fields);
-        });
-        if write_line(&line).is_err() {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let line = fields.line(*metadata.level(), metadata.target(), lost);
+        if self.write(&line).is_err() {
             self.lost.fetch_add(lost.saturating_add(1), Ordering::Relaxed);
         }
     }
@@ -148,68 +203,139 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
+impl Log {
+    fn write(&self, line: &Line) -> io::Result<()> {
+        let style = STYLES[usize::from(STYLE.load(Ordering::Relaxed)).min(STYLES.len() - 1)];
+        let journal = || self.journal.get_or_init(|| open_journal().ok()).as_ref();
+        match style {
+            Style::Native => match journal() {
+                Some(journal) => send(journal, &line.to_journal()),
+                None => write_line(&encode(line, Style::Prefixed)),
+            },
+            style => write_line(&encode(line, style)),
+        }
+    }
+}
+
+fn open_journal() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect(JOURNAL_SOCKET)?;
+    Ok(socket)
+}
+
+/// Sends a datagram, waiting [`PATIENCE`] at the most; to a journald that was started anew it is
+/// sent again.
+fn send(journal: &UnixDatagram, datagram: &[u8]) -> io::Result<()> {
+    let Err(error) = journal.send(datagram) else { return Ok(()) };
+    if error.kind() == io::ErrorKind::WouldBlock {
+        rustix::event::poll(&mut [PollFd::new(journal, PollFlags::OUT)], Some(&PATIENCE))?;
+    } else {
+        journal.connect(JOURNAL_SOCKET)?;
+    }
+    journal.send(datagram).map(drop)
+}
+
 /// Writes to standard error, waiting [`PATIENCE`] at the most. Standard error is shared with the
 /// worker and with whoever started us, so it must not be made non-blocking.
-fn write_line(line: &[u8]) -> std::io::Result<()> {
-    let error = std::io::stderr();
+fn write_line(line: &[u8]) -> io::Result<()> {
+    let error = io::stderr();
     let mut polled = [PollFd::new(&error, PollFlags::OUT)];
     if rustix::event::poll(&mut polled, Some(&PATIENCE))? == 0 {
-        return Err(std::io::ErrorKind::WouldBlock.into());
+        return Err(io::ErrorKind::WouldBlock.into());
     }
     error.lock().write_all(line)
 }
 
-fn format_line(style: Style, level: Level, lost: u32, record: impl FnOnce(&mut Fields)) -> Vec<u8> {
-    let mut fields = Fields::default();
-    record(&mut fields);
-    let mut line = match style {
-        Style::Journal => format!("<{}>", severity(level)),
-        Style::Terminal => format!("{} {level:>5} ", clock::rfc3339(SystemTime::now())),
+/// A line for standard error: one event is one line, whatever it quotes.
+fn encode(line: &Line, style: Style) -> Vec<u8> {
+    let time = clock::rfc3339(SystemTime::now());
+    let begin = match style {
+        Style::Json => return line.to_json(&time).into_bytes(),
+        Style::Text => {
+            let word = line.severity.word().to_uppercase();
+            format!("{time} {word:>5} ")
+        }
+        Style::Prefixed | Style::Native => format!("<{}>", line.severity.priority()),
     };
-    line.push_str(&fields.message);
-    line.push_str(&fields.rest);
-    if lost > 0 {
-        let _ = write!(line, " lines_lost={lost}");
-    }
-    // One event is one line, whatever it quotes.
-    let mut bytes: Vec<u8> = line.replace(['\n', '\r'], " ").into_bytes();
-    bytes.truncate(MAX_LINE_BYTES - 1);
+    let mut bytes = (begin + &line.to_text()).replace(['\n', '\r'], " ").into_bytes();
+    bytes.truncate(MAX_JSON_BYTES - 1);
     bytes.push(b'\n');
     bytes
 }
 
-fn severity(level: Level) -> u8 {
+const fn severity(level: Level) -> Severity {
     match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
+        Level::ERROR => Severity::Error,
+        Level::WARN => Severity::Warn,
+        Level::INFO => Severity::Info,
+        Level::DEBUG => Severity::Debug,
+        Level::TRACE => Severity::Trace,
     }
 }
 
 #[derive(Default)]
 struct Fields {
     message: String,
-    rest: String,
+    others: Map<String, Value>,
+}
+
+impl Fields {
+    fn line(mut self, level: Level, target: &str, lost: u32) -> Line {
+        if lost > 0 {
+            self.others.insert("lines_lost".to_owned(), lost.into());
+        }
+        Line {
+            program: PROGRAM,
+            severity: severity(level),
+            target: target.to_owned(),
+            message: self.message,
+            fields: self.others,
+        }
+    }
+
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.others.insert(field.name().to_owned(), value.into());
+    }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        // Writing to a String cannot fail.
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name => write!(self.rest, " {name}={value:?}"),
-        };
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            _ => self.put(field, format!("{value:?}")),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let _ = write!(self.rest, " {}=\"{value}", field.name());
+        let mut text = value.to_string();
         let mut cause = value.source();
         while let Some(error) = cause {
-            let _ = write!(self.rest, ": {error}");
+            // Writing to a String cannot fail.
+            let _ = write!(text, ": {error}");
             cause = error.source();
         }
-        self.rest.push('"');
+        self.put(field, text);
     }
 }
 
@@ -230,14 +356,21 @@ mod tests {
 
     #[test]
     fn one_bounded_line() {
-        let line = format_line(Style::Journal, Level::WARN, 2, |fields| {
-            fields.message = "worker\nstarted".into();
-            fields.rest = " generation=3".into();
-        });
-        assert_eq!(line, b"<4>worker started generation=3 lines_lost=2\n");
-        let long = format_line(Style::Terminal, Level::INFO, 0, |fields| {
-            fields.message = "x".repeat(10_000);
-        });
-        assert_eq!((long.len(), long.last()), (MAX_LINE_BYTES, Some(&b'\n')));
+        let fields = |message: &str| Fields {
+            message: message.to_owned(),
+            others: Map::from_iter([("generation".to_owned(), 3.into())]),
+        };
+        let line = fields("worker\nstarted").line(Level::WARN, "evonic_supervisor", 2);
+        assert_eq!(
+            encode(&line, Style::Prefixed),
+            b"<4>worker started generation=3 lines_lost=2\n"
+        );
+        let json: Value = serde_json::from_slice(&encode(&line, Style::Json)).unwrap();
+        assert_eq!((&json["level"], &json["lines_lost"]), (&"warn".into(), &2.into()));
+        let long = fields(&"x".repeat(10_000)).line(Level::INFO, "evonic_supervisor", 0);
+        for style in [Style::Text, Style::Json] {
+            let line = encode(&long, style);
+            assert!(line.len() <= MAX_JSON_BYTES && line.ends_with(b"\n"), "{style:?}");
+        }
     }
 }

@@ -88,9 +88,7 @@ impl StartError {
 /// Runs the program to its end; the arguments are without its own name. Must be called from the main thread, before any other is started
 /// and before any descriptor is opened.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let under_systemd = env::var_os("NOTIFY_SOCKET").is_some();
-    let journal = under_systemd || env::var_os("JOURNAL_STREAM").is_some();
-    log::install(if journal { log::Style::Journal } else { log::Style::Terminal });
+    log::install();
     match supervise(arguments) {
         Ok(code) => code,
         Err(error) => {
@@ -124,6 +122,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     };
     let (config, launch) = source.load()?;
     log::set_filter(&config.log);
+    log::set_format(config.log_format);
     for path in [&config.state_dir, &config.runtime_dir] {
         disk::make_folder(path)
             .map_err(|source| StartError::Folder { path: path.clone(), source })?;

@@ -156,6 +156,7 @@ impl Pair {
         command
             .arg("--config")
             .arg(self.config_file())
+            .env("EVONIC_LOG_FORMAT", "text")
             .envs(options.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .process_group(0);
@@ -495,6 +496,7 @@ fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
     command
         .arg("--config")
         .arg(config)
+        .env("EVONIC_LOG_FORMAT", "text")
         .envs(options.environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))

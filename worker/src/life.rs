@@ -47,9 +47,8 @@ pub fn handed_configuration() -> std::io::Result<Option<String>> {
 /// Runs `evonic worker` to its end. Called once, from the main thread, before any other is
 /// started.
 pub fn run(config: Config) -> ExitCode {
-    let reader = log::Reader::of_stderr();
-    log::start(&config.log, reader);
-    match start::start(config, reader) {
+    let style = log::start(&config.log, config.log_format);
+    match start::start(config, style) {
         Ok(worker) => worker.live(),
         Err(error) => {
             let sentence = crate::agent::sentence(&error);

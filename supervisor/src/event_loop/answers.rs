@@ -130,6 +130,7 @@ impl EventLoop {
             return Err(format!("{key} changed: that needs a restart of the supervisor"));
         }
         log::set_filter(&config.log);
+        log::set_format(config.log_format);
         let settings = settings(&config);
         self.config = config;
         self.launch = launch;

@@ -27,7 +27,7 @@ fn signals_stop_both_in_order() {
         for name in ["run/supervisor.sock", "run/api.sock"] {
             assert!(!house.path(name).exists());
         }
-        assert!(house.log().contains("exit=code 0"), "{}", house.log());
+        assert!(house.log().contains("exit=\"code 0\""), "{}", house.log());
         house.start();
         house.wait("the next life", |status| is_ready(status, 2));
         assert_eq!(house.status().restarts.total, 0, "a stop is no restart");

@@ -126,6 +126,7 @@ impl House {
             .env(BEHAVIOUR, self.path("behaviour"))
             .env("EVONIC_STATE_DIR", self.path("state"))
             .env("EVONIC_RUNTIME_DIR", self.path("run"))
+            .env("EVONIC_LOG_FORMAT", "text")
             .env_remove("EVONIC_LISTEN")
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())

@@ -28,7 +28,7 @@ struct Shared {
     end: Mutex<Option<End>>,
     changed: Condvar,
     witnesses: OnceLock<(Budget, Agents)>,
-    reader: log::Reader,
+    style: log::Style,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +42,12 @@ impl Backstop {
     ///
     /// # Errors
     /// The operating system's word when it cannot be started.
-    pub(super) fn start(reader: log::Reader) -> io::Result<Self> {
+    pub(super) fn start(style: log::Style) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             end: Mutex::new(None),
             changed: Condvar::new(),
             witnesses: OnceLock::new(),
-            reader,
+            style,
         });
         let watched = Arc::clone(&shared);
         thread::Builder::new().name("backstop".to_owned()).spawn(move || {
@@ -106,7 +106,7 @@ impl Shared {
             },
         );
         let line = log::bare_line(
-            self.reader,
+            self.style,
             &format!("drain outlived its time, ending now with code {}; {held}", end.code.code()),
         );
         let stderr = rustix::stdio::stderr();

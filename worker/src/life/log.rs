@@ -1,138 +1,166 @@
-//! The log: lines on standard error, in the form that its reader wants.
+//! The log, in the form that its reader wants.
+//!
+//! Under systemd lines go to journald by its own protocol: fields stay fields, and the severity
+//! needs no prefix. That costs one descriptor; severity prefixes on standard error would cost none,
+//! but leave the figures in the text. They stand in where journald cannot be reached.
 //!
 //! A reader that does not read, or is gone, costs lines and nothing else: no thread of the worker
-//! waits for it longer than [`PATIENCE`].
+//! waits for it longer than [`stderr::PATIENCE`].
+
+mod journal;
+mod machine;
+mod stderr;
 
 use std::{
     fmt,
     io::{self, IsTerminal},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::Path,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec},
-    pipe::PIPE_BUF,
+use evonic_shared::{
+    config::LogFormat,
+    log::{JOURNAL_SOCKET, Line, Severity},
 };
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{
         FmtContext, FormatEvent, FormatFields,
         format::{Compact, Format, Writer},
-        time::{FormatTime, SystemTime},
     },
+    layer::SubscriberExt,
     registry::LookupSpan,
 };
 
+use self::{
+    journal::Journal,
+    machine::{Machine, now, severity},
+    stderr::Stderr,
+};
+
+/// What lines call this program.
+const PROGRAM: &str = "evonic";
+
 /// Who reads standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
-    /// A person: colours and time.
+enum Reader {
+    /// A person.
     Person,
-    /// The journal: it knows the time, and reads the severity from a prefix.
+    /// The journal.
     Journal,
-    /// A file or a pipe: plain lines with time.
+    /// A file or a pipe.
     File,
 }
 
 impl Reader {
     /// Who reads this process's standard error. systemd names the journal's socket in
     /// `JOURNAL_STREAM` by device and inode (`systemd.exec(5)`).
-    pub(super) fn of_stderr() -> Self {
+    fn of_stderr() -> Self {
         let stream = std::env::var("JOURNAL_STREAM").ok();
         let status = rustix::fs::fstat(rustix::stdio::stderr());
         match (stream, status) {
             (Some(stream), Ok(status))
                 if stream == format!("{}:{}", status.st_dev, status.st_ino) =>
             {
-                Reader::Journal
+                Self::Journal
             }
-            _ if io::stderr().is_terminal() => Reader::Person,
-            _ => Reader::File,
+            _ if io::stderr().is_terminal() => Self::Person,
+            _ => Self::File,
         }
     }
 }
 
-/// Starts the log of this process. A filter that cannot be read was refused by the configuration;
-/// should one come here all the same, `info` stands in for it.
-pub(super) fn start(filter: &str, reader: Reader) {
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// With colours and time.
+    Coloured,
+    /// With time.
+    Plain,
+    /// With a severity in front that the journal reads.
+    Prefixed,
+    /// As JSON.
+    Json,
+    /// To journald by its own protocol.
+    Native,
+}
+
+impl Style {
+    fn of(format: LogFormat, reader: Reader) -> Self {
+        match (format, reader) {
+            (LogFormat::Json, _) | (LogFormat::Auto, Reader::File) => Self::Json,
+            (LogFormat::Journal, _) | (LogFormat::Auto, Reader::Journal) => Self::Native,
+            (LogFormat::Text, Reader::Journal) => Self::Prefixed,
+            (LogFormat::Text, Reader::File) => Self::Plain,
+            (LogFormat::Text | LogFormat::Auto, Reader::Person) => Self::Coloured,
+        }
+    }
+}
+
+/// Starts the log of this process, and says how its lines are written. A filter that cannot be
+/// read was refused by the configuration; should one come here all the same, `info` stands in for
+/// it.
+pub(super) fn start(filter: &str, format: LogFormat) -> Style {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let stands = Arc::new(AtomicBool::new(false));
+    let mut style = Style::of(format, Reader::of_stderr());
+    let machine = match style {
+        Style::Json => Some(Machine::Json(Stderr::default())),
+        Style::Native => Journal::open(Path::new(JOURNAL_SOCKET)).ok().map(Machine::Journal),
+        Style::Coloured | Style::Plain | Style::Prefixed => None,
+    };
+    // Another log that was set before stays: only tests do that.
+    if let Some(machine) = machine {
+        let log = tracing_subscriber::registry().with(filter).with(machine);
+        let _ = tracing::subscriber::set_global_default(log);
+        return style;
+    }
+    let stderr = Stderr::default();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || Stderr { stands: Arc::clone(&stands) })
+        .with_writer(move || stderr.clone())
+        .with_ansi(style == Style::Coloured && !no_color())
         .log_internal_errors(false);
-    // Another log that was set before stays: only tests do that.
-    let _ = match reader {
-        Reader::Person => tracing::subscriber::set_global_default(log.compact().finish()),
-        Reader::File => {
-            tracing::subscriber::set_global_default(log.with_ansi(false).compact().finish())
+    let _ = match style {
+        Style::Coloured | Style::Plain => {
+            tracing::subscriber::set_global_default(log.compact().finish())
         }
-        Reader::Journal => {
+        Style::Prefixed | Style::Json | Style::Native => {
+            style = Style::Prefixed;
             let format = Format::default().compact().without_time().with_level(false);
-            let journal = Journal { format: format.with_ansi(false) };
-            tracing::subscriber::set_global_default(
-                log.with_ansi(false).event_format(journal).finish(),
-            )
+            let prefixed = Prefixed { format: format.with_ansi(false) };
+            tracing::subscriber::set_global_default(log.event_format(prefixed).finish())
         }
     };
+    style
 }
 
-/// How long a line waits for its reader before it is dropped.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-
-/// No wait at all.
-const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-
-/// Standard error, for a line at a time: a pipe that has room takes it whole.
-struct Stderr {
-    /// Whether the last line was dropped: then the next ones do not wait.
-    stands: Arc<AtomicBool>,
+/// See no-color.org.
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-impl io::Write for Stderr {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let stderr = rustix::stdio::stderr();
-        let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
-        let patience = if self.stands.load(Ordering::Relaxed) { NONE } else { PATIENCE };
-        let polled = rustix::event::poll(&mut ready, Some(&patience));
-        let stands = polled.is_err() || !ready[0].revents().contains(PollFlags::OUT);
-        self.stands.store(stands, Ordering::Relaxed);
-        if stands {
-            return Err(io::ErrorKind::WouldBlock.into());
+/// One line for standard error without the log's machinery, for who cannot trust it any more.
+pub(super) fn bare_line(style: Style, text: &str) -> String {
+    match style {
+        Style::Prefixed | Style::Native => format!("<3>{text}\n"),
+        Style::Coloured | Style::Plain => now() + " ERROR evonic: " + text + "\n",
+        Style::Json => Line {
+            program: PROGRAM,
+            severity: Severity::Error,
+            target: PROGRAM.to_owned(),
+            message: text.to_owned(),
+            fields: Default::default(),
         }
-        // Room for a page is what makes a pipe writable: more than that could block.
-        let piece = &line[..line.len().min(PIPE_BUF)];
-        Ok(rustix::io::write(stderr, piece)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One line of the log without its machinery, for who cannot trust it any more.
-pub(super) fn bare_line(reader: Reader, text: &str) -> String {
-    match reader {
-        Reader::Journal => format!("<3>{text}\n"),
-        Reader::Person | Reader::File => {
-            let mut line = String::new();
-            // Writing to a string does not fail.
-            let _ = SystemTime.format_time(&mut Writer::new(&mut line));
-            line + " ERROR evonic: " + text + "\n"
-        }
+        .to_json(&now()),
     }
 }
 
 /// Lines with the severity that `sd-daemon(3)` defines in front.
-struct Journal {
+struct Prefixed {
     format: Format<Compact, ()>,
 }
 
-impl<S, N> FormatEvent<S, N> for Journal
+impl<S, N> FormatEvent<S, N> for Prefixed
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -143,13 +171,32 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let severity = match *event.metadata().level() {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
-        };
-        write!(writer, "<{severity}>")?;
+        write!(writer, "<{}>", severity(*event.metadata().level()).priority())?;
         self.format.format_event(context, writer, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reader_chooses_unless_the_configuration_does() {
+        let styles = |format| {
+            [Reader::Person, Reader::Journal, Reader::File].map(|reader| Style::of(format, reader))
+        };
+        assert_eq!(styles(LogFormat::Auto), [Style::Coloured, Style::Native, Style::Json]);
+        assert_eq!(styles(LogFormat::Text), [Style::Coloured, Style::Prefixed, Style::Plain]);
+        assert_eq!(styles(LogFormat::Json), [Style::Json; 3]);
+        assert_eq!(styles(LogFormat::Journal), [Style::Native; 3]);
+    }
+
+    #[test]
+    fn a_bare_line_has_the_form_of_the_others() {
+        assert_eq!(bare_line(Style::Native, "late"), "<3>late\n");
+        assert!(bare_line(Style::Plain, "late").ends_with(" ERROR evonic: late\n"));
+        let line: serde_json::Value =
+            serde_json::from_str(&bare_line(Style::Json, "late")).unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&"error".into(), &"late".into()));
     }
 }

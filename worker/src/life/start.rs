@@ -130,13 +130,13 @@ const BLOCKING_THREADS: usize = 16;
 ///
 /// # Errors
 /// [`StartError`].
-pub(super) fn start(config: Config, reader: log::Reader) -> Result<Worker, StartError> {
+pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartError> {
     let started = Instant::now();
     // Every thread that is started from here on inherits the mask.
     let blocked = signals().thread_block().map_err(io::Error::from);
     blocked.map_err(StartError::system("the signal mask"))?;
     let inherited = Inherited::take()?;
-    let backstop = Backstop::start(reader).map_err(StartError::system("a thread"))?;
+    let backstop = Backstop::start(style).map_err(StartError::system("a thread"))?;
     let bell = Bell::new().map_err(StartError::system("an eventfd"))?;
     let pulse = Pulse::new(bell.clone());
     let channel = Arc::new(Channel::new(inherited.control));

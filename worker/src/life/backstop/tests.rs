@@ -18,7 +18,7 @@ fn body() {
     if std::env::var_os(HANGS).is_none() {
         return;
     }
-    let backstop = Backstop::start(log::Reader::File).unwrap();
+    let backstop = Backstop::start(log::Style::Plain).unwrap();
     let now = Instant::now();
     backstop.arm(now + Duration::from_secs(3600), ExitCode::Software);
     backstop.arm(now + Duration::from_millis(50), ExitCode::Backstop);

@@ -7,7 +7,7 @@ use evonic_shared::{
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::*;
-use crate::life::log::Reader;
+use crate::life::log::Style;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -40,7 +40,7 @@ impl Supervisor {
             channel: Arc::new(Channel::new(theirs)),
             bell,
             pulse: pulse.clone(),
-            backstop: Backstop::start(Reader::File).unwrap(),
+            backstop: Backstop::start(Style::Plain).unwrap(),
             orders: sender,
             interval,
             grace,
