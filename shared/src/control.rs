@@ -13,6 +13,7 @@
 //!   | <----------------------- drain ------- |   followed by SIGTERM; either is enough
 //!   | -- draining -------------------------> |   stopped accepting
 //!   | <------------- predecessor_gone ------ |   its turns may be taken over
+//!   | <--------------------- figures ------- |   after a heartbeat, when they have changed
 //!   | EOF                                    |
 //! ```
 
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::reason::Reason;
+use crate::{reason::Reason, status::Restarts};
 
 /// Version of this protocol. A hello with another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -78,6 +79,9 @@ pub enum FromWorker {
         kinds: Vec<String>,
         /// The most descriptors it will own, by kind.
         budget: BTreeMap<String, u32>,
+        /// Whether it understands [`ToWorker::Figures`].
+        #[serde(default)]
+        hears_figures: bool,
     },
     /// It accepts connections. Descriptors open now and not owned are its baseline.
     Ready,
@@ -113,6 +117,26 @@ pub enum ToWorker {
         /// Its generation.
         generation: u64,
     },
+    /// The supervisor's figures, to be shown with the worker's own. Only to a worker whose hello
+    /// asked for them.
+    Figures(Figures),
+}
+
+/// What the supervisor knows, as figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// When the supervisor started: RFC 3339, UTC, milliseconds.
+    pub started_at: String,
+    /// Replacements by reason, over the supervisor's own restarts.
+    pub restarts: Restarts,
+    /// When the last replacement was decided, if there was one.
+    pub last_restart_at: Option<String>,
+    /// This worker's descriptors at the last count.
+    pub fds: u32,
+    /// `fd.threshold`.
+    pub threshold: u32,
+    /// `fd.ceiling`.
+    pub ceiling: u32,
 }
 
 /// Why a packet was refused.

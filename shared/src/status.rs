@@ -259,6 +259,19 @@ pub struct Restarts {
 }
 
 impl Restarts {
+    /// Each reason that is counted, with its count.
+    #[must_use]
+    pub const fn by_reason(&self) -> [(Reason, u64); 6] {
+        [
+            (Reason::FdThreshold, self.fd_threshold),
+            (Reason::FdCeiling, self.fd_ceiling),
+            (Reason::FdUnexplained, self.fd_unexplained),
+            (Reason::Unhealthy, self.unhealthy),
+            (Reason::Crash, self.crash),
+            (Reason::Requested, self.requested),
+        ]
+    }
+
     /// Counts one replacement. [`Reason::Stop`] replaces nothing and is not counted.
     pub fn count(&mut self, reason: Reason) {
         let counter = match reason {

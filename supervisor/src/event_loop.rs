@@ -9,7 +9,7 @@ mod answers;
 mod deaths;
 mod words;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use evonic_shared::{config::Config, exit::ExitCode, reason::Reason, status::PostMortem};
 use nix::sys::{
@@ -19,7 +19,7 @@ use nix::sys::{
 
 use crate::{
     clients::Clients,
-    clock::Clock,
+    clock::{self, Clock},
     control::Scratch,
     history::History,
     notify::Notify,
@@ -64,6 +64,8 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct EventLoop {
     clock: Clock,
+    /// When it began, by the wall clock: RFC 3339.
+    started_at: String,
     source: Source,
     config: Config,
     policy: Policy,
@@ -117,6 +119,7 @@ impl EventLoop {
         let clients = Clients::new(listener, &poller).map_err(fail("the status socket"))?;
         Ok(Self {
             clock: parts.clock,
+            started_at: clock::rfc3339(parts.clock.wall(Duration::ZERO)),
             source: parts.source,
             config: parts.config,
             policy,
@@ -186,9 +189,9 @@ impl EventLoop {
 
     /// Until the policy or systemd expects something; not at all while a client's request is
     /// left over from the last turn.
-    fn timeout(&self) -> Option<std::time::Duration> {
+    fn timeout(&self) -> Option<Duration> {
         if self.clients.has_question() {
-            return Some(std::time::Duration::ZERO);
+            return Some(Duration::ZERO);
         }
         let deadlines = [self.policy.deadline(), self.notify.deadline()];
         let next = deadlines.into_iter().flatten().min()?;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use evonic_shared::{
-    control::{PROTOCOL, ToWorker},
+    control::{Figures, PROTOCOL, ToWorker},
     ledger::SLOTS,
 };
 use rustix::fs::{Mode, OFlags};
@@ -123,6 +123,10 @@ pub struct Worker {
     pub at_ready: Option<AtReady>,
     /// Packets that were no messages, or came out of turn.
     pub refused_packets: u32,
+    /// Whether it asked for this supervisor's figures.
+    pub hears_figures: bool,
+    /// What it was told of them last.
+    pub told: Option<Figures>,
 }
 
 /// What later findings are compared with.
@@ -207,6 +211,8 @@ impl Worker {
             phase: Phase::New,
             at_ready: None,
             refused_packets: 0,
+            hears_figures: false,
+            told: None,
         })
     }
 

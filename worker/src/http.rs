@@ -80,6 +80,7 @@ use crate::{
     },
     model::Models,
     store::Store,
+    supervision::Supervision,
     workplace::Workplaces,
 };
 
@@ -104,6 +105,8 @@ pub struct App {
     pub budget: Budget,
     /// The resolved configuration.
     pub config: Arc<config::Config>,
+    /// What the supervisor told of itself.
+    pub supervision: Supervision,
     /// This worker's generation.
     pub generation: u64,
     /// When it started.

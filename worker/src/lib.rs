@@ -10,6 +10,7 @@
 //! | [`workplace`] | where tools act: files and commands of the local workplace |
 //! | [`agent`] | turns as durable state machines, their queue and ownership |
 //! | [`http`] | accept loop, routes, problem details, health, metrics |
+//! | [`supervision`] | what the supervisor told of itself |
 //! | [`life`] | start, control channel, heartbeat, drain, backstop |
 //! | [`sse`] | server-sent events, decoded |
 //! | [`console`] | the operator's command line |
@@ -32,5 +33,6 @@ pub mod life;
 pub mod model;
 pub mod sse;
 pub mod store;
+pub mod supervision;
 pub mod tools;
 pub mod workplace;

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use evonic_shared::{control::FromWorker, status::Exit};
+use evonic_shared::{
+    control::{Figures, FromWorker, ToWorker},
+    status::Exit,
+};
 
 use super::EventLoop;
 use crate::{control::Received, policy::Event, sys, worker::Phase};
@@ -46,8 +49,12 @@ impl EventLoop {
         };
         let generation = worker.generation;
         match (message, worker.phase) {
-            (FromWorker::Hello { protocol, version, generation, kinds, budget }, _) => {
+            (
+                FromWorker::Hello { protocol, version, generation, kinds, budget, hears_figures },
+                _,
+            ) => {
                 let proposed = worker.proposed;
+                worker.hears_figures = hears_figures;
                 match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
                     Ok(budget) => {
                         self.history.started(worker.generation);
@@ -81,6 +88,7 @@ impl EventLoop {
                     self.feed(Event::Probe { generation, answered });
                 }
                 self.clients.status_changed();
+                self.tell_figures(serial);
             }
             (FromWorker::HighDescriptor { number }, _) => {
                 tracing::debug!(generation, number, "worker was handed a high descriptor");
@@ -91,6 +99,34 @@ impl EventLoop {
                 tracing::info!(generation, "worker is draining");
                 self.feed(Event::Draining { generation });
             }
+        }
+    }
+
+    /// Tells a worker what its metrics are to show of this supervisor, if it asked and that has
+    /// changed.
+    fn tell_figures(&mut self, serial: u64) {
+        let now = self.clock.now();
+        let (serving, ending) = self.policy.workers(now);
+        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+            return;
+        };
+        let mut views = serving.into_iter().chain(ending);
+        let view = views.find(|view| view.generation == worker.generation);
+        let Some(view) = view.filter(|_| worker.hears_figures) else { return };
+        let figures = Figures {
+            started_at: self.started_at.clone(),
+            restarts: self.history.restarts(),
+            last_restart_at: self.history.last().map(|last| last.at.clone()),
+            fds: view.open,
+            threshold: self.config.fd.threshold,
+            ceiling: self.config.fd.ceiling,
+        };
+        if worker.told.as_ref() == Some(&figures) {
+            return;
+        }
+        // One that does not listen is told with its next heartbeat.
+        if worker.control.send(&ToWorker::Figures(figures.clone())).is_ok() {
+            worker.told = Some(figures);
         }
     }
 

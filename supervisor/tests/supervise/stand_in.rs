@@ -146,6 +146,7 @@ impl Worker {
     fn hello(&mut self) {
         let proposed: u64 = env::var(GENERATION).unwrap().parse().unwrap();
         self.say(&FromWorker::Hello {
+            hears_figures: false,
             protocol: self.behaviour.protocol.unwrap_or(PROTOCOL),
             version: "0.0.0-stand-in".into(),
             generation: proposed + self.behaviour.generation_ahead,

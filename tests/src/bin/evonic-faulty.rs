@@ -196,6 +196,7 @@ fn play(puppet: &Puppet, generation: u64) -> ExitCode {
         });
     }
     say(&FromWorker::Hello {
+        hears_figures: false,
         protocol: PROTOCOL,
         version: "puppet".to_owned(),
         generation,

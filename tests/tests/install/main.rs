@@ -4,6 +4,8 @@ mod api;
 mod house;
 mod keys;
 mod leak;
+mod markers;
 mod power;
 mod secrets;
+mod told;
 mod unit;

@@ -115,6 +115,7 @@ impl Claimer {
             turn_id = lease.turn_id.as_str(),
             session_id = lease.session_id.as_str(),
             generation = lease.generation,
+            request_id = claimed.turn.request_id,
         );
         let signals = Signals {
             cancel: self.shared.roster.enter(lease.turn_id.clone()),

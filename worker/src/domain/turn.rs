@@ -68,6 +68,9 @@ pub struct Turn {
     pub error: Option<TurnError>,
     /// Tokens so far, as the model's endpoint counted them.
     pub usage: Usage,
+    /// The request that posted its message, as it was answered and logged.
+    #[serde(default)]
+    pub request_id: Option<String>,
     /// RFC 3339, UTC, milliseconds.
     pub created_at: String,
     /// When it was first claimed.

@@ -12,7 +12,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{handles::Usage, http::metrics::Metrics, workplace::HostState};
+use crate::{
+    handles::Usage,
+    http::metrics::Metrics,
+    supervision::{Heard, epoch_seconds},
+    workplace::HostState,
+};
 
 /// Figures of one moment. Those that could not be read are left out.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(super) struct Figures {
     pub(super) generation: u64,
     /// Hosts and engines of workplaces: as many as the operator named.
     pub(super) hosts: Vec<HostState>,
+    /// What the supervisor told, and what it was told.
+    pub(super) supervision: Heard,
 }
 
 type Labels = [(&'static str, &'static str); 1];
@@ -58,6 +65,63 @@ impl Figures {
 
     fn hosts(&self, figure: impl Fn(&HostState) -> u64) -> Vec<([(&'static str, &str); 1], u64)> {
         self.hosts.iter().map(|host| ([("host", host.host.as_str())], figure(host))).collect()
+    }
+}
+
+impl Figures {
+    /// The supervisor's, as far as it told.
+    fn supervisor(&self, gauges: &mut Gauges<'_, '_>) -> fmt::Result {
+        if let Some(at) = self.supervision.heartbeat_at {
+            gauges.seconds(
+                "evonic_supervisor_heartbeat_time_seconds",
+                "When the supervisor was last sent a heartbeat, in seconds since the epoch",
+                at.as_secs_f64(),
+            )?;
+        }
+        let Some(told) = &self.supervision.figures else { return Ok(()) };
+        let times = [
+            (
+                "evonic_supervisor_start_time_seconds",
+                "When the supervisor started, in seconds since the epoch",
+                Some(&told.started_at),
+            ),
+            (
+                "evonic_supervisor_last_restart_time_seconds",
+                "When the last replacement was decided, in seconds since the epoch",
+                told.last_restart_at.as_ref(),
+            ),
+        ];
+        for (name, help, time) in times {
+            if let Some(seconds) = time.and_then(|time| epoch_seconds(time)) {
+                gauges.seconds(name, help, seconds)?;
+            }
+        }
+        for (name, help, figure) in [
+            ("evonic_supervisor_fds", "Descriptors, as the supervisor counted them", told.fds),
+            (
+                "evonic_supervisor_fds_threshold",
+                "Descriptors at which the supervisor replaces the worker",
+                told.threshold,
+            ),
+            (
+                "evonic_supervisor_fds_ceiling",
+                "Descriptors at which the supervisor stops the worker at once",
+                told.ceiling,
+            ),
+        ] {
+            gauges.one(name, help, Some(u64::from(figure)))?;
+        }
+        let mut restarts = gauges.0.encode_descriptor(
+            "evonic_supervisor_restarts",
+            "Replacements of workers, over the supervisor's own restarts, by reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for (reason, count) in told.restarts.by_reason() {
+            let labels = [("reason", reason.name())];
+            ConstCounter::new(count).encode(restarts.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -103,6 +167,7 @@ impl Collector for Figures {
             "Whether a host or engine is left alone for a while after its failures",
             self.hosts(|host| u64::from(host.left_alone_seconds.is_some())),
         )?;
+        self.supervisor(&mut gauges)?;
         let mut refused = encoder.encode_descriptor(
             "evonic_handles_refused",
             "Handles refused because all of their kind were in use",

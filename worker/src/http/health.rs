@@ -72,6 +72,7 @@ pub(super) async fn metrics(site: &Site) -> Answer {
         turns: turns.ok().and_then(Result::ok),
         generation: site.app.generation,
         hosts: site.app.workplaces.hosts(),
+        supervision: site.app.supervision.heard(),
     };
     let text = figures.expose(&site.metrics).map_err(|error| Problem::internal(&error))?;
     let mut response = Response::new(text.into());

@@ -41,7 +41,7 @@ use tokio::sync::mpsc;
 use self::channel::Received;
 pub(super) use self::channel::{Bell, Channel};
 use super::{backstop::Backstop, heart::Pulse, time::Timetable};
-use crate::workplace::End;
+use crate::{supervision::Supervision, workplace::End};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
 const PROOF_TIME: Duration = Duration::from_millis(250);
@@ -86,6 +86,8 @@ pub(super) struct Control {
     pub(super) backstop: Backstop,
     /// Where orders go.
     pub(super) orders: mpsc::Sender<Order>,
+    /// Where the supervisor's figures go.
+    pub(super) supervision: Supervision,
     /// `supervisor.heartbeat_interval`.
     pub(super) interval: Duration,
     /// `supervisor.grace`: for an end by signal, which does not say how long.
@@ -225,6 +227,9 @@ impl Listener {
                 Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
                     self.order(Order::PredecessorGone(generation));
                 }
+                Received::Message(Ok(ToWorker::Figures(figures))) => {
+                    self.control.supervision.hear(figures);
+                }
                 Received::Message(Err(error)) => {
                     tracing::error!(%error, "supervisor sent what is no message");
                 }
@@ -267,10 +272,9 @@ impl Listener {
             self.beats.proofs_due = None;
             self.beats.sequence += 1;
             let (sequence, age_ms) = (self.beats.sequence, self.control.pulse.ages());
-            if let Err(error) =
-                self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms })
-            {
-                tracing::warn!(%error, sequence, "heartbeat not sent");
+            match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
+                Ok(()) => self.control.supervision.beat(),
+                Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
             }
         }
     }

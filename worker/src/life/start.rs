@@ -34,6 +34,7 @@ use crate::{
     http::{App, Listeners, Server, ServerError},
     model::Models,
     store::{Store, StoreError},
+    supervision::Supervision,
     tools::Toolboxes,
     workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces},
 };
@@ -140,6 +141,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let bell = Bell::new().map_err(StartError::system("an eventfd"))?;
     let pulse = Pulse::new(bell.clone());
     let channel = Arc::new(Channel::new(inherited.control));
+    let supervision = Supervision::default();
     let (orders_sender, orders) = mpsc::channel(ORDERS);
     let control = ControlThread::start(Control {
         channel: Arc::clone(&channel),
@@ -147,6 +149,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         pulse: pulse.clone(),
         backstop: backstop.clone(),
         orders: orders_sender,
+        supervision: supervision.clone(),
         interval: config.supervisor.heartbeat_interval,
         grace: config.supervisor.grace,
     })
@@ -195,6 +198,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         budget: budget.clone(),
         config,
         workplaces: workplaces.clone(),
+        supervision,
         generation: number,
         started,
     };
@@ -253,6 +257,7 @@ async fn take_generation(
 fn hello(config: &Config, generation: u64) -> FromWorker {
     let budget = |kind: Kind| (kind.name().to_owned(), config.budget.descriptors(kind));
     FromWorker::Hello {
+        hears_figures: true,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation,

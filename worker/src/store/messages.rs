@@ -28,7 +28,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
 }
 
 /// A turn as it is queued.
-fn queued(message: &Message) -> Turn {
+fn queued(message: &Message, request_id: Option<&str>) -> Turn {
     Turn {
         id: message.turn_id.clone(),
         session_id: message.session_id.clone(),
@@ -38,6 +38,7 @@ fn queued(message: &Message) -> Turn {
         cancel_requested: false,
         error: None,
         usage: Usage::default(),
+        request_id: request_id.map(str::to_owned),
         created_at: message.created_at.clone(),
         started_at: None,
         ended_at: None,
@@ -97,7 +98,7 @@ impl Reader<'_> {
 }
 
 impl Writer<'_> {
-    /// Accepts a message and queues its turn. The same key with the same content returns what was
+    /// Accepts a message and queues its turn, which keeps the request's identifier. The same key with the same content returns what was
     /// stored the first time.
     ///
     /// # Errors
@@ -109,6 +110,7 @@ impl Writer<'_> {
         content: &str,
         idempotency_key: Option<&str>,
         max_queued: u32,
+        request_id: Option<&str>,
     ) -> Result<Posted, StoreError> {
         self.session(session)?;
         if let Some(posted) = self.posted(session, content, idempotency_key)? {
@@ -126,12 +128,13 @@ impl Writer<'_> {
         self.execute(
             "queue turn",
             "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
-             input_tokens, output_tokens, created_at) VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3)",
-            params![message.turn_id.as_str(), session.as_str(), message.created_at],
+             input_tokens, output_tokens, created_at, request_id)
+             VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3, ?4)",
+            params![message.turn_id.as_str(), session.as_str(), message.created_at, request_id],
         )?;
         self.add_item(&message.turn_id, &Item::User { text: content.to_owned() })?;
         self.add_message(&message, idempotency_key)?;
-        Ok(Posted { turn: queued(&message), message })
+        Ok(Posted { turn: queued(&message, request_id), message })
     }
 
     /// Stores a message and says so.
@@ -177,7 +180,8 @@ impl Writer<'_> {
         let sql = select!("WHERE session_id = ?1 AND idempotency_key = ?2");
         match self.first("post message", sql, [session.as_str(), key], message)? {
             Some(message) if message.content == content => {
-                Ok(Some(Posted { turn: queued(&message), message }))
+                let first = self.turn(&message.turn_id)?.request_id;
+                Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
             }
             Some(_) => {
                 let message = format!("key {key} was used with other content");

@@ -16,7 +16,7 @@ use crate::{
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
 /// What leads from each version to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 3] = [first, workplaces, keys];
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 4] = [first, workplaces, keys, requests];
 
 /// The version that this program writes.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
@@ -92,4 +92,9 @@ fn workplaces(connection: &Connection) -> rusqlite::Result<()> {
 /// Keys; none is there before the first start.
 fn keys(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(include_str!("schema/0003.sql"))
+}
+
+/// The request that posted a turn's message.
+fn requests(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0004.sql"))
 }

@@ -138,7 +138,7 @@ impl House {
 
     fn post(&self, session: &SessionId, content: &str) -> TurnId {
         let (session, content) = (session.clone(), content.to_owned());
-        self.write(move |writer| writer.post_message(&session, &content, None, 100)).turn.id
+        self.write(move |writer| writer.post_message(&session, &content, None, 100, None)).turn.id
     }
 
     fn claim(&self, generation: u64) -> Option<Claimed> {

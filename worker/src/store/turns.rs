@@ -11,8 +11,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, session_id, state, steps, owner, cancel_requested, error_code, \
-             error_message, input_tokens, output_tokens, created_at, started_at, ended_at \
-             FROM turns ",
+             error_message, input_tokens, output_tokens, created_at, started_at, ended_at, \
+             request_id FROM turns ",
             $rest
         )
     };
@@ -35,6 +35,7 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
             input_tokens: column::natural(row, 8)?,
             output_tokens: column::natural(row, 9)?,
         },
+        request_id: row.get(13)?,
         created_at: row.get(10)?,
         started_at: row.get(11)?,
         ended_at: row.get(12)?,

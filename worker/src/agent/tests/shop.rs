@@ -117,7 +117,9 @@ impl Shop {
     /// Queues a turn.
     pub(super) fn post(&self, session: &SessionId, content: &str) -> TurnId {
         let (session, content) = (session.clone(), content.to_owned());
-        self.write(move |writer| Ok(writer.post_message(&session, &content, None, 100)?.turn.id))
+        self.write(move |writer| {
+            Ok(writer.post_message(&session, &content, None, 100, None)?.turn.id)
+        })
     }
 
     /// Queues a turn of a new runbook agent.

@@ -98,7 +98,8 @@ async fn post(session: &str, call: Call, site: &Site) -> Answer {
     let posting = async move {
         let write = store.write(move |writer| {
             require_visible(writer, &caller, &id)?;
-            writer.post_message(&id, &content, key.as_deref(), max_queued)
+            let request_id = Some(caller.request_id.as_str());
+            writer.post_message(&id, &content, key.as_deref(), max_queued, request_id)
         });
         let posted = write.await?;
         agents.wake();

@@ -191,6 +191,7 @@ fn start(parts: Parts) -> (Server, Store) {
         budget,
         config,
         workplaces,
+        supervision: Default::default(),
         generation: number,
         started: Instant::now(),
     };

@@ -40,6 +40,7 @@ impl Supervisor {
             channel: Arc::new(Channel::new(theirs)),
             bell,
             pulse: pulse.clone(),
+            supervision: Default::default(),
             backstop: Backstop::start(Style::Plain).unwrap(),
             orders: sender,
             interval,

@@ -84,7 +84,9 @@ fn a_transaction_is_bounded_and_keeps_the_order() {
         &house,
         (0..11).map(|number| {
             let id = session.clone();
-            move |writer: &mut Writer<'_>| writer.post_message(&id, &number.to_string(), None, 100)
+            move |writer: &mut Writer<'_>| {
+                writer.post_message(&id, &number.to_string(), None, 100, None)
+            }
         }),
     );
     assert!(results.iter().all(Result::is_ok), "{results:?}");
@@ -173,7 +175,7 @@ fn a_lost_transaction_is_told_to_everyone_in_it() {
         (0..4).map(|number| {
             let id = session.id.clone();
             move |writer: &mut Writer<'_>| {
-                writer.post_message(&id, &number.to_string(), None, 10)?;
+                writer.post_message(&id, &number.to_string(), None, 10, None)?;
                 if number == 2 {
                     writer.connection().execute_batch("ROLLBACK").unwrap();
                 }
@@ -210,7 +212,7 @@ fn a_full_disk_undoes_its_write_and_passes() {
     let big = "x".repeat(1 << 20);
     let content = big.clone();
     let id = session.id.clone();
-    let refused = house.try_write(move |writer| writer.post_message(&id, &content, None, 10));
+    let refused = house.try_write(move |writer| writer.post_message(&id, &content, None, 10, None));
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
     assert_eq!(house.names(&session.id), [""; 0]);
     assert_eq!(house.claim(1), None);
@@ -222,7 +224,7 @@ fn a_full_disk_undoes_its_write_and_passes() {
             let (id, content) = (session.id.clone(), big.clone());
             move |writer: &mut Writer<'_>| {
                 if number == 2 {
-                    writer.post_message(&id, &content, None, 10)?;
+                    writer.post_message(&id, &content, None, 10, None)?;
                 }
                 writer.session(&id)
             }

@@ -131,7 +131,7 @@ fn the_log_stays_bounded_while_readers_overlap() {
     let (mut written, mut largest) = (0_u64, 0);
     while written < 96 << 20 {
         let (id, text) = (session.clone(), content.clone());
-        house.write(move |writer| writer.post_message(&id, &text, None, u32::MAX));
+        house.write(move |writer| writer.post_message(&id, &text, None, u32::MAX, None));
         // The message, its item and its event.
         written += 3 * content.len() as u64;
         largest = largest.max(std::fs::metadata(&log).unwrap().len());

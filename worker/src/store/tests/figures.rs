@@ -35,7 +35,8 @@ async fn read(store: Store) {
 }
 
 async fn post(store: Store, session: SessionId) {
-    let post = move |writer: &mut Writer<'_>| writer.post_message(&session, "x", None, u32::MAX);
+    let post =
+        move |writer: &mut Writer<'_>| writer.post_message(&session, "x", None, u32::MAX, None);
     store.write(post).await.unwrap();
 }
 

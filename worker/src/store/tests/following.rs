@@ -39,7 +39,7 @@ fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
     let mut follower = house.store.subscribe(&session.id);
     let id = session.id.clone();
     let undone = house.try_write(move |writer| {
-        writer.post_message(&id, "undone", None, 10)?;
+        writer.post_message(&id, "undone", None, 10, None)?;
         Err::<(), _>(StoreError::Fenced)
     });
     assert!(matches!(undone, Err(StoreError::Fenced)), "{undone:?}");
@@ -49,7 +49,7 @@ fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
     let (id, store) = (session.id.clone(), house.store.clone());
     let write = house.runtime.spawn(async move {
         let post = move |writer: &mut Writer<'_>| {
-            writer.post_message(&id, "stands", None, 10)?;
+            writer.post_message(&id, "stands", None, 10, None)?;
             here.send(()).unwrap();
             let _ = released.recv();
             Ok(())
@@ -77,7 +77,8 @@ fn what_is_told_is_in_the_database() {
     let writes = house.runtime.spawn(async move {
         for number in 0..50 {
             let (id, content) = (id.clone(), number.to_string());
-            let post = move |writer: &mut Writer<'_>| writer.post_message(&id, &content, None, 100);
+            let post =
+                move |writer: &mut Writer<'_>| writer.post_message(&id, &content, None, 100, None);
             store.write(post).await.unwrap();
         }
     });

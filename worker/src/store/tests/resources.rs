@@ -205,7 +205,7 @@ fn a_key_makes_posting_again_harmless() {
     let (session, other) = (house.session(), house.session());
     let post = |session: &SessionId, content: &'static str, key: Option<&'static str>| {
         let session = session.clone();
-        house.try_write(move |writer| writer.post_message(&session, content, key, 3))
+        house.try_write(move |writer| writer.post_message(&session, content, key, 3, None))
     };
     let first = post(&session.id, "hello", Some("k")).unwrap();
     assert_eq!(first.turn.state, TurnState::Queued);

@@ -1,0 +1,93 @@
+//! 3. What the log and the metrics tell: a request through to its turn, and the supervisor.
+
+use evonic_tests::{
+    http::Connection,
+    pair::{Options, PATIENCE, Pair},
+    poll,
+};
+use serde_json::{Value, json};
+
+#[test]
+fn install_3_a_request_is_followed_through_its_turn() {
+    let mut options = Options::default();
+    for (name, value) in [("EVONIC_LOG", "debug"), ("EVONIC_LOG_FORMAT", "json")] {
+        options.environment.push((name.to_owned(), value.to_owned()));
+    }
+    let pair = Pair::start(&options);
+    let session = pair.session("runbook");
+    let path = format!("/api/v1/sessions/{session}/messages");
+    let post = |headers: &[(&str, &str)]| {
+        let socket = pair.runtime_dir().join("api.sock");
+        let mut connection = Connection::unix(&socket).expect("a connection");
+        let body = json!({"content": "$ true"});
+        let answer = connection.request("POST", &path, headers, Some(&body)).expect("an answer");
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let told = answer.header("x-request-id").expect("an identifier").to_owned();
+        (told, answer.json()["turn"].clone())
+    };
+    let (told, turn) = post(&[("x-request-id", "follow-me")]);
+    assert_eq!((told.as_str(), &turn["request_id"]), ("follow-me", &json!("follow-me")));
+    let id = turn["id"].as_str().expect("an identifier").to_owned();
+    assert_eq!(pair.wait_for_turn(&id)["request_id"], "follow-me");
+    let (told, turn) = post(&[]);
+    assert_eq!(turn["request_id"], json!(told), "the worker's own identifier is kept as well");
+    let _ended = pair.wait_for_turn(turn["id"].as_str().expect("an identifier"));
+
+    let lines = poll::until(
+        "the log tells of the turn",
+        PATIENCE,
+        || {
+            let log = pair.log();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.filter(|line| line["turn_id"] == id.as_str()).collect::<Vec<_>>()
+        },
+        |lines| {
+            let inside = |line: &&Value| line["span"].is_string();
+            let inside: Vec<_> = lines.iter().filter(inside).cloned().collect();
+            (!inside.is_empty()).then_some(inside)
+        },
+    );
+    for line in lines {
+        assert_eq!(line["request_id"], "follow-me", "{line}");
+    }
+}
+
+#[test]
+fn install_3_the_worker_shows_the_supervisors_figures() {
+    let pair = Pair::start(&Options::config("[supervisor]\nheartbeat_interval = \"50ms\"\n"));
+    let (_, generation) = pair.worker();
+    pair.ask(&json!({"op": "restart"})).expect("a reply");
+    pair.wait_for_successor(generation);
+    let text = poll::until(
+        "the supervisor's figures",
+        PATIENCE,
+        || pair.request("GET", "/metrics", None).map(|answer| answer.text()).unwrap_or_default(),
+        |text| text.contains("evonic_supervisor_restarts_total").then(|| text.clone()),
+    );
+    let figure = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        let figure = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        figure.unwrap_or_else(|| panic!("no {name} in:\n{text}"))
+    };
+    assert_eq!(figure("evonic_supervisor_restarts_total{reason=\"requested\"}"), 1.0);
+    assert_eq!(figure("evonic_supervisor_restarts_total{reason=\"crash\"}"), 0.0);
+    assert_eq!(figure("evonic_supervisor_fds_threshold"), 483.0);
+    assert!(figure("evonic_supervisor_fds") >= 10.0);
+    let started = figure("evonic_supervisor_start_time_seconds");
+    let restarted = figure("evonic_supervisor_last_restart_time_seconds");
+    let beat = figure("evonic_supervisor_heartbeat_time_seconds");
+    assert!(started <= restarted && restarted < beat + 1.0, "{started} {restarted} {beat}");
+}
+
+#[test]
+fn install_3_a_certificate_that_cannot_be_used_is_told_with_its_key() {
+    let pair = Pair::launch(&Options::config(
+        "[http.tls]\ncertificate = \"no-such.pem\"\nkey = \"no-such.key\"\n",
+    ));
+    let status = pair.wait("the worker ended", |status| {
+        status.last_error.as_ref().is_some_and(|error| error.contains("configuration is refused"))
+    });
+    assert!(status.last_error.is_some());
+    let log = pair.log();
+    assert!(log.contains("http.tls.certificate: cannot read "), "{log}");
+}
