@@ -40,17 +40,16 @@ fn install_3_secrets_are_in_no_output() {
     let passphrase_file = folder.path().join("passphrase");
     fs::write(&passphrase_file, marker("passphrase of an SSH key")).expect("a file");
 
-    // Both endpoints quote the key that they refuse.
-    let refusal = format!(
-        "{{\"error\":{{\"message\":\"wrong key {} {}\"}}}}",
-        marker("model key in a variable"),
-        marker("model key in a file")
-    );
-    let server = Server::start(vec![Scripted::Status(401, refusal)]);
+    // Each endpoint quotes the key that it refuses.
+    let endpoint = |place| {
+        let refusal = format!("{{\"error\":{{\"message\":\"wrong key {}\"}}}}", marker(place));
+        Server::start(vec![Scripted::Status(401, refusal)])
+    };
+    let endpoints = ["model key in a variable", "model key in a file"].map(endpoint);
     let config = format!(
         "{}key_env = \"MARKED_KEY\"\n{}key_file = {:?}\n[fd]\nunexplained = 64\n",
-        server.config("variable"),
-        server.config("file"),
+        endpoints[0].config("variable"),
+        endpoints[1].config("file"),
         key_file.display().to_string(),
     );
     let leak = Fault::Leak { leaked: Leaked::Files, per_second: 200, after_ms: 1_000 };
@@ -66,9 +65,7 @@ fn install_3_secrets_are_in_no_output() {
     .into();
     let leaked = folder.path().join("leaked");
     fs::create_dir(&leaked).expect("a folder");
-    options
-        .environment
-        .push(("EVONIC_TEST_LEAK_FOLDER".to_owned(), leaked.display().to_string()));
+    options.environment.push(("EVONIC_TEST_LEAK_FOLDER".to_owned(), leaked.display().to_string()));
     let sshd = Sshd::start();
     let account = sshd.account("/bin/bash", "home");
     let site = Site::local(&options);
@@ -91,11 +88,11 @@ fn install_3_secrets_are_in_no_output() {
         let ran = site.run(name, "hello");
         assert_eq!(ran.ended["state"], "failed", "{:?}", ran.ended);
     }
-    assert_eq!(
-        server.keys(),
-        ["model key in a variable", "model key in a file"]
-            .map(|place| format!("Bearer {}", marker(place)))
-    );
+    for (endpoint, place) in
+        endpoints.iter().zip(["model key in a variable", "model key in a file"])
+    {
+        assert_eq!(endpoint.keys(), [format!("Bearer {}", marker(place))]);
+    }
     let _ran = site.run("runbook", "$ env");
 
     let mut told = BTreeMap::new();

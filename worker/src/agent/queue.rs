@@ -117,6 +117,7 @@ impl Claimer {
             generation = lease.generation,
             request_id = claimed.turn.request_id,
         );
+        tracing::debug!(parent: &span, "turn claimed");
         let signals = Signals {
             cancel: self.shared.roster.enter(lease.turn_id.clone()),
             drain: self.shared.drain.clone(),

@@ -66,7 +66,8 @@ impl Service<Request<Incoming>> for Exchange {
         let caller = Caller { address, ..Caller::of(self.peer, id.clone()) };
         let method = request.method().clone();
         let path = request.uri().path();
-        let span = tracing::error_span!("request", request_id = id, client = ?caller.address, %method, path);
+        let client = caller.address.map(tracing::field::display);
+        let span = tracing::error_span!("request", request_id = id, client, %method, path);
         let routed = self.route(request, caller);
         let (front, peer) = (Arc::clone(&self.front), self.peer);
         let progress = self.progress.clone();
