@@ -67,4 +67,15 @@ fn install_1_credentials_reach_the_worker_and_no_command() {
     }
     let journal = machine.expect(&["journalctl", "--no-pager", "-o", "export"]);
     assert!(!journal.contains(MARKER), "the journal has no secret");
+    // Both processes write fields, not text.
+    for program in ["evonic", "evonic-supervisor"] {
+        let filter = format!("SYSLOG_IDENTIFIER={program}");
+        let told = machine.expect(&["journalctl", "--no-pager", "-o", "export", &filter]);
+        for field in ["PRIORITY=6", "EVONIC_GENERATION=1", "EVONIC_TARGET=evonic"] {
+            assert!(
+                told.lines().any(|line| line.starts_with(field)),
+                "{field} of {program}: {told}"
+            );
+        }
+    }
 }
