@@ -12,6 +12,8 @@ use super::{Document, Operation, object, words};
 pub struct Pool {
     /// Identifiers, by their prefix.
     ids: BTreeMap<String, Vec<String>>,
+    /// What is never named in a request: who asks would lose its own key.
+    pub spared: Vec<String>,
 }
 
 /// The most identifiers of a kind that are kept.
@@ -24,6 +26,7 @@ impl Pool {
             Value::Object(members) => {
                 if let Some(id) = members.get("id").and_then(Value::as_str)
                     && let Some((prefix, _)) = id.split_once('_')
+                    && !self.spared.iter().any(|spared| spared == id)
                 {
                     let known = self.ids.entry(prefix.to_owned()).or_default();
                     known.push(id.to_owned());

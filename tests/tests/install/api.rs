@@ -185,12 +185,20 @@ fn install_4_requests_made_from_the_document() {
     let requests = size::of("fuzz_requests", 2500, u64::MAX);
     let seconds = size::of("fuzz_seconds", 120, 600);
     println!("  seed {seed}: EVONIC_SIZE_FUZZ_SEED={seed} makes the same requests again");
+    let keys = sender.send(&Request::plain("GET", "/api/v1/keys", None)).unwrap().json();
+    let keys = keys["data"].as_array().into_iter().flatten();
+    let spared = keys.map(|key| key["id"].as_str().unwrap().to_owned()).collect();
     let mut generator = Generator {
         document: &document,
         rng: fastrand::Rng::with_seed(seed),
-        pool: Pool::default(),
+        pool: Pool { spared, ..Pool::default() },
         folder: pair.state_dir().join("made-up"),
     };
+    for _ in 0..5 {
+        let new = Some(json!({"agent": "runbook"}));
+        let made = sender.send(&Request::plain("POST", "/api/v1/sessions", new)).unwrap();
+        generator.pool.learn(&made.json());
+    }
     let began = Instant::now();
     let mut warm = held(worker);
     let (mut statuses, mut faults) = (BTreeMap::<u16, u64>::new(), BTreeMap::new());
