@@ -21,6 +21,7 @@ pub const DECODERS: &[(&str, Decoder)] = &[
     ("archive", workplace::decoders::archive),
     ("configuration", configuration),
     ("control", control),
+    ("forwarded", http::decoders::forwarded),
     ("known_hosts", workplace::decoders::known_hosts),
     ("listing", workplace::decoders::listing),
     ("model", model::decoders::answer),

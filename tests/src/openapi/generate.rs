@@ -13,13 +13,19 @@ pub struct Pool {
     /// Identifiers, by their prefix.
     ids: BTreeMap<String, Vec<String>>,
     /// What is never named in a request: who asks would lose its own key.
-    pub spared: Vec<String>,
+    spared: Vec<String>,
 }
 
 /// The most identifiers of a kind that are kept.
 const KEPT: usize = 40;
 
 impl Pool {
+    /// Nothing yet; these identifiers are never named in a request.
+    #[must_use]
+    pub fn sparing(spared: Vec<String>) -> Self {
+        Self { spared, ..Self::default() }
+    }
+
     /// Takes every identifier of an answer.
     pub fn learn(&mut self, value: &Value) {
         match value {

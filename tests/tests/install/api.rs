@@ -191,7 +191,7 @@ fn install_4_requests_made_from_the_document() {
     let mut generator = Generator {
         document: &document,
         rng: fastrand::Rng::with_seed(seed),
-        pool: Pool { spared, ..Pool::default() },
+        pool: Pool::sparing(spared),
         folder: pair.state_dir().join("made-up"),
     };
     for _ in 0..5 {

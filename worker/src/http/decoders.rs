@@ -1,6 +1,11 @@
 //! This room's own decoders, for the fuzzer: what hyper has not taken apart.
 
-use super::{body, query::Query};
+use std::{net::IpAddr, path::PathBuf, sync::LazyLock};
+
+use evonic_shared::config::{self, Config, ForwardedHeader};
+use http::{HeaderMap, HeaderValue, header::FORWARDED};
+
+use super::{body, proxies::Proxies, query::Query};
 use crate::domain::{
     AgentChange, NewAgent, NewCopy, NewMessage, NewSession, NewWorkplace, NewWorkplaceBody,
     SessionChange, WorkplaceChange,
@@ -50,4 +55,27 @@ pub(crate) fn request(bytes: &[u8]) {
         | body::parse::<SessionChange>(json).is_ok()
         | body::parse::<NewMessage>(json).is_ok()
         | body::parse::<NewCopy>(json).is_ok();
+}
+
+/// The header of proxies, in both forms, one line of it for each of the bytes'.
+pub(crate) fn forwarded(bytes: &[u8]) {
+    static DEFAULTS: LazyLock<config::Http> =
+        LazyLock::new(|| Config::defaults(PathBuf::new(), PathBuf::new()).http);
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|&byte| byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(FORWARDED, value.clone());
+            headers.append("x-forwarded-for", value);
+        }
+    }
+    let mut settings = DEFAULTS.clone();
+    settings.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+    let (proxy, stranger) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
+    for header in [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded] {
+        settings.forwarded_header = header;
+        let proxies = Proxies::new(&settings);
+        let _client = proxies.client_address(proxy, &headers);
+        // Nobody else is believed.
+        assert_eq!(proxies.client_address(stranger, &headers), stranger);
+    }
 }
