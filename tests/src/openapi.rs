@@ -59,7 +59,7 @@ struct Answered {
     content: Option<(String, Validator)>,
     /// What checks the data of its events, by name.
     events: BTreeMap<String, Validator>,
-    /// Headers that it has.
+    /// Headers that it must have.
     headers: Vec<String>,
 }
 
@@ -131,7 +131,7 @@ impl Document {
         let answers = object(&text["responses"]).map(|(status, answer)| {
             let answer = self.resolved(answer);
             let status = status.parse().expect("answers stand under their status");
-            (status, answered(answer, closed))
+            (status, self.answered(answer, closed))
         });
         Operation {
             id: word(&text["operationId"]),
@@ -140,6 +140,25 @@ impl Document {
             parameters: parameters.collect(),
             body,
             answers: answers.collect(),
+        }
+    }
+
+    fn answered(&self, answer: &Value, components: &Value) -> Answered {
+        let mut content = object(&answer["content"]);
+        let first = content.next();
+        assert!(content.next().is_none(), "an answer of two content types: {answer}");
+        let headers = object(&answer["headers"])
+            .filter(|(_, header)| self.resolved(header)["required"] == true);
+        let events = first.map(|(_, content)| object(&content["x-events"])).into_iter().flatten();
+        Answered {
+            content: first.map(|(name, content)| {
+                let schema = content.get("schema").expect("content has a schema");
+                (name.clone(), validator(schema, components))
+            }),
+            events: events
+                .map(|(name, schema)| (name.clone(), validator(schema, components)))
+                .collect(),
+            headers: headers.map(|(name, _)| name.to_ascii_lowercase()).collect(),
         }
     }
 
@@ -164,23 +183,6 @@ impl Document {
         let mut components = self.root["components"].clone();
         close(&mut components["schemas"]);
         components
-    }
-}
-
-fn answered(answer: &Value, components: &Value) -> Answered {
-    let mut content = object(&answer["content"]);
-    let first = content.next();
-    assert!(content.next().is_none(), "an answer of two content types: {answer}");
-    let events = first.map(|(_, content)| object(&content["x-events"])).into_iter().flatten();
-    Answered {
-        content: first.map(|(name, content)| {
-            let schema = content.get("schema").expect("content has a schema");
-            (name.clone(), validator(schema, components))
-        }),
-        events: events
-            .map(|(name, schema)| (name.clone(), validator(schema, components)))
-            .collect(),
-        headers: object(&answer["headers"]).map(|(name, _)| name.to_ascii_lowercase()).collect(),
     }
 }
 

@@ -13,10 +13,11 @@ use evonic_tests::{
 };
 use serde_json::{Value, json};
 
-/// No engine of this machine is touched, and no session has to wait long.
+/// No engine of this machine is touched, and keys that are made up are no reason to turn away.
 fn start() -> Pair {
     Pair::start(&Options::config(
-        "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n[http]\nidle_timeout = \"10m\"\n",
+        "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n[http]\nidle_timeout = \"10m\"\n\
+         [limits]\nkey = []\naddress = []\nfailed = []\n",
     ))
 }
 
