@@ -1,5 +1,6 @@
 //! 3. What the log and the metrics tell: a request through to its turn, and the supervisor.
 
+use base64::Engine;
 use evonic_tests::{
     http::Connection,
     pair::{Options, PATIENCE, Pair},
@@ -97,4 +98,33 @@ fn install_3_a_certificate_that_cannot_be_used_is_told_with_its_key() {
     assert!(status.last_error.is_some());
     let log = pair.log();
     assert!(log.contains("http.tls.certificate: cannot read "), "{log}");
+}
+
+#[test]
+fn install_3_the_command_line_speaks_https() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a pair");
+    let write = |name: &str, label: &str, content: &[u8]| {
+        let content = base64::engine::general_purpose::STANDARD.encode(content);
+        let path = folder.path().join(name);
+        let text = format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n");
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let certificate = write("certificate.pem", "CERTIFICATE", own.cert.der());
+    let key = write("key.pem", "PRIVATE KEY", &own.signing_key.serialize_der());
+    let tls = format!("[http.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    let pair = Pair::start(&Options::config(&tls));
+    let server = format!("https://localhost:{}", pair.address().port());
+    let run = |arguments: &[&str]| pair.evonic_command(arguments).output().expect("it runs");
+
+    let told = run(&["--server", &server, "--ca", &certificate, "agent", "list", "--json"]);
+    assert!(told.status.success(), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("runbook"), "{told:?}");
+    let told = run(&["--server", &server, "agent", "list"]);
+    let why = String::from_utf8_lossy(&told.stderr);
+    assert!(!told.status.success() && why.contains("no secure connection to"), "{told:?}");
+    // By the sockets of this machine nothing changes.
+    assert!(run(&["agent", "list"]).status.success());
+    assert!(run(&["status"]).status.success());
 }

@@ -18,7 +18,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{error::ConsoleError, server::Server};
+use super::{
+    error::ConsoleError,
+    server::{Server, Trust},
+};
 use crate::store::List;
 
 /// How long the worker may take to answer, beside what a request asks it to wait.
@@ -195,7 +198,7 @@ impl Api {
     /// Sends one request on a connection of its own; the answer to a refused one is an error.
     async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, ConsoleError> {
         let stream = self.connect().await?;
-        if let Server::Tcp { authority, key } = &self.server {
+        if let Server::Tcp { authority, key, .. } = &self.server {
             let headers = request.headers_mut();
             headers.insert(header::HOST, header_of(authority.as_str()));
             if let Some(key) = key {
@@ -246,14 +249,22 @@ impl Api {
                     Err(ConsoleError::NotRunning { place: socket.display().to_string(), source })
                 }
             },
-            Server::Tcp { authority, .. } => {
-                let connecting = TcpStream::connect(authority.as_str());
-                match timeout(PATIENCE, connecting).await {
-                    Ok(Ok(stream)) => Ok(Box::new(stream)),
-                    Ok(Err(source)) => {
-                        Err(ConsoleError::NotRunning { place: authority.to_string(), source })
-                    }
-                    Err(_) => Err(ConsoleError::Silent { patience: PATIENCE }),
+            Server::Tcp { authority, trust, .. } => {
+                let place = match authority.port_u16() {
+                    Some(_) => authority.to_string(),
+                    None => format!("{authority}:443"),
+                };
+                let silent = |_| ConsoleError::Silent { patience: PATIENCE };
+                let connected = timeout(PATIENCE, TcpStream::connect(place.as_str())).await;
+                let stream = match connected.map_err(silent)? {
+                    Ok(stream) => stream,
+                    Err(source) => return Err(ConsoleError::NotRunning { place, source }),
+                };
+                let Some(Trust { connector, name }) = trust else { return Ok(Box::new(stream)) };
+                let shaken = timeout(PATIENCE, connector.connect(name.clone(), stream)).await;
+                match shaken.map_err(silent)? {
+                    Ok(stream) => Ok(Box::new(stream)),
+                    Err(source) => Err(ConsoleError::NotTrusted { place, source }),
                 }
             }
         }

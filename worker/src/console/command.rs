@@ -48,12 +48,16 @@ pub(super) struct Arguments {
 /// Which worker is spoken to by the commands that speak to one.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ServerOptions {
-    /// Speak to the worker at http://HOST:PORT (or $EVONIC_SERVER) instead of by its Unix socket
+    /// Speak to the worker at https://HOST or, on this machine, http://HOST:PORT (or
+    /// $EVONIC_SERVER) instead of by its Unix socket
     #[arg(long, global = true, value_name = "URL")]
     pub(super) server: Option<String>,
     /// The key for it; `@FILE` reads a file; else $EVONIC_KEY, or the service's own admin.key
     #[arg(long, global = true, value_name = "KEY")]
     pub(super) key: Option<String>,
+    /// Trust the authorities of this PEM file for https:// instead of the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
 }
 
 /// A subcommand.

@@ -22,6 +22,15 @@ pub(crate) enum ConsoleError {
         #[source]
         source: io::Error,
     },
+    /// The certificate that was shown is not believed, or there is none.
+    #[error("no secure connection to {place}")]
+    NotTrusted {
+        /// The address.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
     /// The socket, or the request, is not for this user.
     #[error("you may not do this: {message}")]
     Forbidden {
@@ -125,6 +134,7 @@ impl ConsoleError {
         match self {
             ConsoleError::Config(_) => ExitCode::Config,
             ConsoleError::NotRunning { .. }
+            | ConsoleError::NotTrusted { .. }
             | ConsoleError::SupervisorSilent { .. }
             | ConsoleError::Broken(_)
             | ConsoleError::Silent { .. }
@@ -204,6 +214,10 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 Some("run it as root or as the service's user")
             }
+            ConsoleError::NotTrusted { .. } => Some(
+                "is its certificate for this name, and of an authority that this machine or --ca \
+                 trusts?",
+            ),
             ConsoleError::KeyRefused { .. } => Some(
                 "give one with --key or $EVONIC_KEY; on the machine of the service, \
                  `evonic key add` makes one",
