@@ -92,7 +92,7 @@ impl Clients {
             }
             let permission = match sockopt::socket_peercred(&socket) {
                 Ok(peer) if peer.uid.is_root() || peer.uid == rustix::process::geteuid() => {
-                    Permission::Command
+                    Permission::Command { uid: peer.uid.as_raw() }
                 }
                 _ => Permission::Read,
             };

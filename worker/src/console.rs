@@ -9,7 +9,7 @@
 //! | `backup` | a copy of the database, with or without the service |
 //! | `doctor` | what is checked in one go, on both sides |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `resources`, `keys`, `workplaces`, `chat`, `cp`, `told` | the worker's side |
+//! | `resources`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `told` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
@@ -17,6 +17,7 @@
 //!   other.
 
 mod api;
+mod audit;
 mod backup;
 mod census;
 mod chat;
@@ -165,6 +166,7 @@ fn dispatch(
         Command::Workplace(command) => {
             return on_runtime(workplaces::workplace(command, &api()?, console));
         }
+        Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console)),
         Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),
         Command::Sandbox(command) => {
             return on_runtime(workplaces::sandbox(command, &api()?, console));

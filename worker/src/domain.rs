@@ -4,6 +4,7 @@
 //! `/api/v1`.
 
 mod agent;
+mod audit;
 mod copy;
 mod event;
 mod id;
@@ -15,6 +16,7 @@ mod turn;
 mod workplace;
 
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
+pub use audit::{Action, AuditRecord, AuditTarget, Origin};
 pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};

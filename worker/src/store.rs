@@ -14,7 +14,9 @@
 
 mod account;
 mod agents;
+mod audit;
 mod backup;
+mod changer;
 mod claims;
 mod column;
 mod commit;
@@ -47,7 +49,9 @@ use std::{
 use evonic_shared::{config, kind::Kind};
 use tokio::sync::oneshot;
 
+pub use audit::{AuditQuery, Order};
 pub use backup::back_up;
+pub use changer::Changer;
 pub use containers::ContainerRow;
 pub use error::StoreError;
 pub use hub::{Notice, Subscription};
@@ -58,7 +62,7 @@ pub use reader::Reader;
 pub use writer::{Claimed, PendingCall, Writer};
 
 use crate::{
-    domain::SessionId,
+    domain::{Origin, SessionId},
     handles::{Budget, Permit},
     store::{
         commit::WriteLoop,
@@ -84,6 +88,7 @@ struct Inner {
     gate: Arc<Gate>,
     budget: Budget,
     patience: Duration,
+    audit_keep: Duration,
     hub: EventHub,
 }
 
@@ -102,10 +107,11 @@ impl Store {
         let handle = WriterHandle::open(Arc::clone(&gate))?;
         let hub = EventHub::default();
         let serve = WriteLoop::new(queue, handle, hub.clone(), settings.batch)?;
-        let patience = settings.acquire_timeout;
+        let (patience, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
         let writer = WriteQueue::start(jobs, serve, settings.batch, patience)?;
         let readers = ReadPool::start(free_handles(&budget))?;
-        Ok(Self { inner: Arc::new(Inner { readers, writer, gate, budget, patience, hub }) })
+        let inner = Inner { readers, writer, gate, budget, patience, audit_keep, hub };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Runs `f` on a handle that is opened for this call and closed before it returns, on one of
@@ -152,6 +158,20 @@ impl Store {
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.inner.writer.ask(|asker| Job::Write(Box::new(Call::new(f, asker)))).await
+    }
+
+    /// As [`Store::write`], for what somebody asked for: each change is recorded with its origin in
+    /// the same transaction.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; also when the record cannot be written, and then nothing is changed.
+    pub async fn change<T, F>(&self, origin: Origin, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let keep = self.inner.audit_keep;
+        self.write(move |writer| f(&mut Changer::new(writer, origin, keep))).await
     }
 
     /// A round trip through the writer's queue and a read on its handle, then one through a reader

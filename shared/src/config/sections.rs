@@ -213,6 +213,9 @@ section! {
         acquire_timeout: Duration = is("2s"), within "1ms" to "10m";
         /// The most writes that are committed together.
         batch: u32 = is(256), within 1 to 65536;
+        /// How long a line of the audit log is kept: who changed what, and when. Each new line
+        /// lets a few go that are older.
+        audit_keep: Duration = is("1year"), within "7days" to "100years";
     }
 }
 

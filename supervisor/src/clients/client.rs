@@ -19,7 +19,10 @@ pub enum Permission {
     /// What is going on.
     Read,
     /// That something be done, too: root, and the service's user.
-    Command,
+    Command {
+        /// Which of them.
+        uid: u32,
+    },
 }
 
 /// What a client asked.

@@ -64,22 +64,22 @@ impl EventLoop {
             Request::Drain => "drain",
             Request::Reload => "reload",
         };
-        if permission != Permission::Command {
+        let Permission::Command { uid } = permission else {
             let message = format!("{op} is for root and the service's user");
             return error(ErrorCode::Forbidden, message);
-        }
+        };
         if self.course != Course::On && op != "drain" {
             return error(ErrorCode::Unavailable, "the supervisor is stopping");
         }
-        tracing::info!(op, "command of a client");
+        tracing::info!(op, uid, "command of a client");
         match request {
             Request::Reload => {
-                if let Err(refusal) = self.reload() {
+                if let Err(refusal) = self.reload(uid) {
                     return error(ErrorCode::Invalid, refusal);
                 }
             }
             Request::Drain => self.stop(),
-            _ => self.feed(Event::Restart),
+            _ => self.feed(Event::Restart { uid }),
         }
         Reply::Accepted { format: FORMAT, op: op.to_owned() }
     }
@@ -105,10 +105,11 @@ impl EventLoop {
         }
     }
 
-    /// Reads the configuration again and takes it over, or refuses it with all its faults.
-    pub(super) fn reload(&mut self) -> Result<(), String> {
+    /// Reads the configuration again because this user asked for it, and takes it over, or refuses
+    /// it with all its faults.
+    pub(super) fn reload(&mut self, uid: u32) -> Result<(), String> {
         self.notify.reloading();
-        let taken = self.take_configuration();
+        let taken = self.take_configuration(uid);
         self.notify.reloaded();
         if let Err(refusal) = &taken {
             tracing::error!(refusal, "configuration is refused; the old one stays in force");
@@ -116,7 +117,7 @@ impl EventLoop {
         taken
     }
 
-    fn take_configuration(&mut self) -> Result<(), String> {
+    fn take_configuration(&mut self, uid: u32) -> Result<(), String> {
         if self.course != Course::On {
             return Err("the supervisor is stopping".to_owned());
         }
@@ -135,7 +136,7 @@ impl EventLoop {
         self.config = config;
         self.launch = launch;
         tracing::info!("configuration is reloaded");
-        self.feed(Event::Reload(settings));
+        self.feed(Event::Reload { settings, uid });
         Ok(())
     }
 }

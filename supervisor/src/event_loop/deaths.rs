@@ -15,12 +15,13 @@ impl EventLoop {
             match Signal::try_from(signal.ssi_signo.cast_signed()) {
                 Ok(Signal::SIGCHLD) => self.reap(),
                 Ok(Signal::SIGHUP) => {
-                    tracing::info!("reload asked for by SIGHUP");
+                    let uid = signal.ssi_uid;
+                    tracing::info!(uid, "reload asked for by SIGHUP");
                     // Its refusal is logged there; a signal has nobody to be told.
-                    let _ = self.reload();
+                    let _ = self.reload(uid);
                 }
-                Ok(signal) => {
-                    tracing::info!(signal = signal.as_str(), "stop asked for");
+                Ok(stop) => {
+                    tracing::info!(signal = stop.as_str(), uid = signal.ssi_uid, "stop asked for");
                     self.stop();
                 }
                 Err(_) => {}

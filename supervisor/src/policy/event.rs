@@ -83,9 +83,17 @@ pub enum Event {
         exit: Exit,
     },
     /// An operator asked for a new worker.
-    Restart,
-    /// The configuration was read again: these hold from now on; the worker is replaced.
-    Reload(Settings),
+    Restart {
+        /// The operator's user.
+        uid: u32,
+    },
+    /// The configuration was read again; the worker is replaced.
+    Reload {
+        /// These hold from now on.
+        settings: Settings,
+        /// The user who asked for it.
+        uid: u32,
+    },
     /// SIGTERM, SIGINT or `drain`.
     Stop,
     /// A deadline passed.

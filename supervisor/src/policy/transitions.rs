@@ -21,8 +21,6 @@ pub fn is_credible(proposed: u64, generation: u64) -> bool {
     (proposed..=proposed.saturating_add(MOST_RAISE)).contains(&generation)
 }
 
-const RELOADED: &str = "the configuration was read again";
-
 impl Policy {
     /// One event. Those that name an unknown generation are ignored.
     pub(super) fn handle(&mut self, event: Event, now: Instant, actions: &mut Actions) {
@@ -46,8 +44,8 @@ impl Policy {
                 self.probe(generation, answered, now, actions);
             }
             Event::Exited { generation, exit } => self.exited(generation, exit, now, actions),
-            Event::Restart => self.restart(now),
-            Event::Reload(settings) => self.reload(settings, now),
+            Event::Restart { uid } => self.restart(uid, now),
+            Event::Reload { settings, uid } => self.reload(settings, uid, now),
             Event::Stop => self.stop(now, actions),
             Event::Timer => {}
         }
@@ -121,8 +119,8 @@ impl Policy {
                 self.drain(other, now, actions);
             }
         }
-        if self.workers[at].stale {
-            self.workers[at].decide(Reason::Requested, RELOADED.to_owned(), now);
+        if let Some(uid) = self.workers[at].stale {
+            self.workers[at].decide(Reason::Requested, reloaded(uid), now);
         }
     }
 
@@ -206,19 +204,19 @@ impl Policy {
     }
 
     /// A new worker is wanted. One that is on its way is the answer.
-    fn restart(&mut self, now: Instant) {
+    fn restart(&mut self, uid: u32, now: Instant) {
         self.hurry();
-        self.request("an operator asked for it", now);
+        self.request(&format!("an operator asked for it (uid {uid})"), now);
     }
 
     /// New settings: a worker that starts with the old ones is replaced as soon as it is ready.
-    fn reload(&mut self, settings: Settings, now: Instant) {
+    fn reload(&mut self, settings: Settings, uid: u32, now: Instant) {
         self.settings = settings;
         self.hurry();
         for worker in &mut self.workers {
-            worker.stale = worker.is_heir() && worker.is_starting();
+            worker.stale = (worker.is_heir() && worker.is_starting()).then_some(uid);
         }
-        self.request(RELOADED, now);
+        self.request(&reloaded(uid), now);
     }
 
     /// The next start need not wait: an operator asked for it.
@@ -250,4 +248,9 @@ impl Policy {
             }
         }
     }
+}
+
+/// Why a worker goes after a reload.
+fn reloaded(uid: u32) -> String {
+    format!("the configuration was read again (uid {uid})")
 }

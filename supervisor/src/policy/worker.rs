@@ -28,8 +28,8 @@ pub(super) struct Worker {
     pub(super) decision: Option<Decision>,
     /// Since when more is unexplained than may be.
     pub(super) above_since: Option<Instant>,
-    /// Its settings were replaced while it started.
-    pub(super) stale: bool,
+    /// Who had its settings replaced while it started.
+    pub(super) stale: Option<u32>,
     /// It was ready and lived long enough to end a row of crashes.
     pub(super) stable: bool,
     /// Who died before this worker could be told.
@@ -96,7 +96,7 @@ impl Worker {
             health: Health::new(now),
             decision: None,
             above_since: None,
-            stale: false,
+            stale: None,
             stable: false,
             untold: None,
         }

@@ -76,7 +76,7 @@ fn install_4_every_answer_is_as_documented() {
     talk(&mut visitor);
     workplaces(&mut visitor);
     keys(&mut visitor);
-    for path in ["/api/v1/handles", "/api/v1/hosts", "/api/v1/models"] {
+    for path in ["/api/v1/handles", "/api/v1/hosts", "/api/v1/models", "/api/v1/audit"] {
         visitor.get(path);
     }
     let missing: Vec<_> = visitor

@@ -1,6 +1,7 @@
 //! Installing: what each numbered point of it must show. Point 1 is in several modules.
 
 mod api;
+mod audit;
 mod house;
 mod keys;
 mod leak;

@@ -98,6 +98,12 @@ pub(super) enum Command {
     /// Make, list and revoke keys: who may do what over TCP
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show who changed what, and when
+    ///
+    /// Every change that was asked for over HTTP, also by these commands: agents, sessions,
+    /// messages, workplaces, keys, copies. What is in them is not shown. Replacements of the worker
+    /// stand in `evonic history`.
+    Audit(AuditOptions),
     /// Show the last replacements of the worker, and why
     History(HistoryOptions),
     /// Show what the worker's open descriptors are, counted now
@@ -154,6 +160,25 @@ pub(super) struct StatusOptions {
     /// Go on showing it, until Ctrl-C
     #[arg(long, short)]
     pub(super) watch: bool,
+}
+
+/// Options of `audit`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct AuditOptions {
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
+    /// At most this many, newest first
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(super) limit: usize,
+    /// Only what this one changed: an identifier of a key, or uid:N
+    #[arg(long, value_name = "ACTOR")]
+    pub(super) actor: Option<String>,
+    /// Only what was done to this: an identifier or a name
+    #[arg(long, value_name = "TARGET")]
+    pub(super) target: Option<String>,
+    /// Only this, such as agent.create
+    #[arg(long, value_name = "ACTION")]
+    pub(super) action: Option<String>,
 }
 
 /// Options of `history`.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    domain::{AgentId, KeyId, Scope},
+    domain::{AgentId, KeyId, Origin, Scope},
     http::guard::Peer,
 };
 
@@ -65,9 +65,14 @@ impl Caller {
     }
 
     /// Who it is, for records: `key_...`, `uid:0`, `inside` or `anonymous`.
-    #[allow(dead_code, reason = "limits and records ask")]
     pub(super) fn actor(&self) -> String {
         self.identity.to_string()
+    }
+
+    /// Where a change of its comes from.
+    pub(super) fn origin(&self) -> Origin {
+        let request_id = Some(self.request_id.clone());
+        Origin { actor: self.actor(), address: self.address, request_id }
     }
 }
 

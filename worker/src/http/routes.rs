@@ -1,6 +1,7 @@
 //! Every route, by resource. A path that matches is answered; nothing is rejected.
 
 mod agents;
+mod audit;
 mod copies;
 pub(super) mod decisions;
 mod keys;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use warp::Filter;
 
 use crate::{
+    domain::{Action, Origin},
     http::{
         App,
         call::respond,
@@ -47,6 +49,24 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// Records work that is about to be done outside the database.
+    ///
+    /// # Errors
+    /// When it cannot be recorded: it must not be done.
+    async fn record(
+        &self,
+        origin: Origin,
+        action: Action,
+        target: String,
+        name: Option<String>,
+    ) -> Result<(), Problem> {
+        let record = self
+            .app
+            .store
+            .change(origin, move |changer| changer.record_work(action, &target, name.as_deref()));
+        Ok(record.await?)
+    }
+
     /// Sees a change through to its end, also when its client leaves meanwhile: what was written
     /// must reach the queue of turns. A drain waits for it.
     ///
@@ -80,6 +100,8 @@ pub(super) fn routes(site: &Arc<Site>) -> Routes {
         .or(workplaces::routes(site))
         .unify()
         .or(copies::routes(site))
+        .unify()
+        .or(audit::routes(site))
         .unify()
         .or(keys::routes(site))
         .unify()

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::start::StartError;
 use crate::{
-    domain::{Scope, Token},
+    domain::{Origin, Scope, Token},
     handles::Budget,
     store::{KeyRow, Store},
 };
@@ -42,15 +42,15 @@ pub(super) async fn ensure(store: &Store, state: &Path, budget: &Budget) -> Resu
         budget.try_acquire(Kind::File).map_err(|full| failed(io::Error::other(full)))?;
     permit.owns(1, None);
     let file = path.clone();
-    let made = store.write(move |writer| {
+    let made = store.change(Origin::inside(), move |changer| {
         // Once more, within the transaction: another worker may have been faster.
-        if writer.has_keys()? {
+        if changer.has_keys()? {
             return Ok(Ok(false));
         }
         if let Err(error) = write(&file, token.reveal()) {
             return Ok(Err(error));
         }
-        writer.create_key(KeyRow {
+        changer.create_key(KeyRow {
             id: token.id().clone(),
             name: NAME.parse().expect("it has the form of a name"),
             hash: token.hash(),

@@ -3,8 +3,11 @@
 use rusqlite::{Row, ToSql, params};
 
 use crate::{
-    domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId},
-    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
+    domain::{Action, Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId},
+    store::{
+        Changer, List, Paging, Reader, StoreError, Writer, changer::differences, column,
+        page::Entry,
+    },
 };
 
 macro_rules! select {
@@ -100,7 +103,7 @@ impl Reader<'_> {
     }
 }
 
-impl Writer<'_> {
+impl Changer<'_, '_> {
     /// Adds an agent.
     ///
     /// # Errors
@@ -136,6 +139,8 @@ impl Writer<'_> {
                 agent.updated_at,
             ],
         )?;
+        let name = Some(agent.name.as_str());
+        self.record(Action::AgentCreate, agent.id.as_str(), name, &[])?;
         Ok(agent)
     }
 
@@ -144,7 +149,8 @@ impl Writer<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] `name_taken`.
     pub fn change_agent(&mut self, id: &AgentId, change: AgentChange) -> Result<Agent, StoreError> {
-        let mut agent = self.agent(id)?;
+        let before = self.agent(id)?;
+        let mut agent = before.clone();
         if let Some(name) = change.name.filter(|name| *name != agent.name) {
             self.check_name(&name)?;
             agent.name = name;
@@ -170,6 +176,8 @@ impl Writer<'_> {
                 agent.updated_at,
             ],
         )?;
+        let (name, fields) = (Some(before.name.as_str()), differences(&before, &agent));
+        self.record(Action::AgentUpdate, id.as_str(), name, &fields)?;
         Ok(agent)
     }
 
@@ -192,9 +200,11 @@ impl Writer<'_> {
             return Err(StoreError::conflict("agent_in_use", message));
         }
         self.execute("delete agent", "DELETE FROM agents WHERE id = ?1", [id.as_str()])?;
-        Ok(())
+        self.record(Action::AgentDelete, id.as_str(), Some(agent.name.as_str()), &[])
     }
+}
 
+impl Writer<'_> {
     fn check_name(&self, name: &AgentName) -> Result<(), StoreError> {
         match self.agent_named(name) {
             Ok(_) => {

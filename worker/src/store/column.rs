@@ -19,6 +19,12 @@ pub(super) fn after(time: Duration) -> String {
     format!("{:.3}", now.checked_add(time).unwrap_or(jiff::Timestamp::MAX))
 }
 
+/// So much earlier than now, in the form of [`now`]; the beginning of time at the earliest.
+pub(super) fn before(time: Duration) -> String {
+    let now = jiff::Timestamp::now();
+    format!("{:.3}", now.checked_sub(time).unwrap_or(jiff::Timestamp::MIN))
+}
+
 /// An identifier or a name.
 pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where

@@ -3,8 +3,8 @@
 use rusqlite::{Row, params};
 
 use crate::{
-    domain::{AgentId, AgentName, Hash, Key, KeyId, Scope},
-    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
+    domain::{Action, AgentId, AgentName, Hash, Key, KeyId, Scope},
+    store::{Changer, List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 macro_rules! select {
@@ -96,7 +96,7 @@ impl Reader<'_> {
     }
 }
 
-impl Writer<'_> {
+impl Changer<'_, '_> {
     /// Adds a key.
     ///
     /// # Errors
@@ -130,6 +130,7 @@ impl Writer<'_> {
                 key.expires_at,
             ],
         )?;
+        self.record(Action::KeyCreate, key.id.as_str(), Some(key.name.as_str()), &[])?;
         Ok(key)
     }
 
@@ -140,15 +141,20 @@ impl Writer<'_> {
     pub fn revoke_key(&mut self, which: &str) -> Result<Key, StoreError> {
         let mut key = self.key(which)?;
         let now = column::now();
-        self.execute(
+        let revoked = self.execute(
             "revoke key",
             "UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
             params![key.id.as_str(), now],
         )?;
+        if revoked > 0 {
+            self.record(Action::KeyRevoke, key.id.as_str(), Some(key.name.as_str()), &[])?;
+        }
         key.revoked_at.get_or_insert(now);
         Ok(key)
     }
+}
 
+impl Writer<'_> {
     /// Notes that a key is in use.
     ///
     /// # Errors

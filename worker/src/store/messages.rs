@@ -4,10 +4,10 @@ use rusqlite::{Row, params};
 
 use crate::{
     domain::{
-        EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
-        Usage,
+        Action, EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId,
+        TurnState, Usage,
     },
-    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
+    store::{Changer, List, Paging, Reader, StoreError, Writer, column, page::Entry},
 };
 
 macro_rules! select {
@@ -97,9 +97,9 @@ impl Reader<'_> {
     }
 }
 
-impl Writer<'_> {
-    /// Accepts a message and queues its turn, which keeps the request's identifier. The same key with the same content returns what was
-    /// stored the first time.
+impl Changer<'_, '_> {
+    /// Accepts a message and queues its turn, which keeps the request's identifier. The same key
+    /// with the same content returns what was stored the first time.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `queue_full` above `max_queued`,
@@ -134,9 +134,13 @@ impl Writer<'_> {
         )?;
         self.add_item(&message.turn_id, &Item::User { text: content.to_owned() })?;
         self.add_message(&message, idempotency_key)?;
+        let within = Some(session.as_str());
+        self.record(Action::MessageCreate, message.id.as_str(), within, &[])?;
         Ok(Posted { turn: queued(&message, request_id), message })
     }
+}
 
+impl Writer<'_> {
     /// Stores a message and says so.
     pub(super) fn add_message(
         &mut self,

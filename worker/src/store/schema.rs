@@ -16,7 +16,8 @@ use crate::{
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
 /// What leads from each version to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 4] = [first, workplaces, keys, requests];
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 5] =
+    [first, workplaces, keys, requests, audit];
 
 /// The version that this program writes.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
@@ -97,4 +98,9 @@ fn keys(connection: &Connection) -> rusqlite::Result<()> {
 /// The request that posted a turn's message.
 fn requests(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(include_str!("schema/0004.sql"))
+}
+
+/// The audit log. What was changed before it was there is not in it.
+fn audit(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0005.sql"))
 }

@@ -3,8 +3,8 @@
 use rusqlite::{Row, ToSql, params};
 
 use crate::{
-    domain::{AgentId, NewSession, Session, SessionChange, SessionId},
-    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
+    domain::{Action, AgentId, NewSession, Session, SessionChange, SessionId},
+    store::{Changer, List, Paging, Reader, StoreError, changer::differences, column, page::Entry},
 };
 
 macro_rules! select {
@@ -77,7 +77,7 @@ impl Reader<'_> {
     }
 }
 
-impl Writer<'_> {
+impl Changer<'_, '_> {
     /// Adds a session.
     ///
     /// # Errors
@@ -113,6 +113,7 @@ impl Writer<'_> {
                 session.updated_at,
             ],
         )?;
+        self.record(Action::SessionCreate, session.id.as_str(), None, &[])?;
         Ok(session)
     }
 
@@ -125,7 +126,8 @@ impl Writer<'_> {
         id: &SessionId,
         change: SessionChange,
     ) -> Result<Session, StoreError> {
-        let mut session = self.session(id)?;
+        let before = self.session(id)?;
+        let mut session = before.clone();
         session.title = change.title.unwrap_or(session.title);
         session.updated_at = column::now();
         self.execute(
@@ -133,6 +135,8 @@ impl Writer<'_> {
             "UPDATE sessions SET title = ?2, updated_at = ?3 WHERE id = ?1",
             params![id.as_str(), session.title, session.updated_at],
         )?;
+        let fields = differences(&before, &session);
+        self.record(Action::SessionUpdate, id.as_str(), None, &fields)?;
         Ok(session)
     }
 
@@ -155,6 +159,6 @@ impl Writer<'_> {
             return Err(StoreError::conflict("session_busy", message));
         }
         self.execute("delete session", "DELETE FROM sessions WHERE id = ?1", [id.as_str()])?;
-        Ok(())
+        self.record(Action::SessionDelete, id.as_str(), None, &[])
     }
 }

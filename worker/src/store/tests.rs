@@ -1,6 +1,7 @@
 //! The store on a real file: every test has a database of its own.
 
 mod abroad;
+mod audit;
 mod backup;
 mod closing;
 mod commit;
@@ -45,6 +46,7 @@ const SETTINGS: config::Store = config::Store {
     busy_timeout: Duration::from_secs(5),
     acquire_timeout: Duration::from_secs(5),
     batch: 256,
+    audit_keep: Duration::from_secs(30 * 24 * 3600),
 };
 
 /// All of a short list.
@@ -118,15 +120,15 @@ impl House {
     fn try_write<T, F>(&self, f: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.wait(self.store.write(f))
+        self.wait(self.store.change(Origin::inside(), f))
     }
 
     fn write<T, F>(&self, f: F) -> T
     where
         T: Send + 'static,
-        F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.try_write(f).unwrap()
     }

@@ -3,8 +3,8 @@
 use rusqlite::{Row, params};
 
 use crate::{
-    domain::{EventKind, Item, SessionId, Turn, TurnError, TurnId, TurnState, Usage},
-    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
+    domain::{Action, EventKind, Item, SessionId, Turn, TurnError, TurnId, TurnState, Usage},
+    store::{Changer, List, Paging, Reader, StoreError, column, page::Entry},
 };
 
 macro_rules! select {
@@ -138,7 +138,7 @@ impl Reader<'_> {
     }
 }
 
-impl Writer<'_> {
+impl Changer<'_, '_> {
     /// Asks to cancel a turn. A queued one ends at once, unless a call of it was interrupted: what
     /// is left of that has to be killed, by who claims the turn next. Of a running one the owner
     /// is told by the returned state. An ended one stays as it is.
@@ -164,6 +164,11 @@ impl Writer<'_> {
             }
             TurnState::Completed | TurnState::Failed | TurnState::Cancelled => return Ok(turn),
         }
-        self.turn(id)
+        let asked = self.turn(id)?;
+        if asked != turn {
+            let within = Some(turn.session_id.as_str());
+            self.record(Action::TurnCancel, id.as_str(), within, &[])?;
+        }
+        Ok(asked)
     }
 }

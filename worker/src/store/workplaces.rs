@@ -3,8 +3,11 @@
 use rusqlite::{Row, params, types::Type};
 
 use crate::{
-    domain::{AgentName, NewWorkplace, Settings, Workplace, WorkplaceId},
-    store::{List, Paging, Reader, StoreError, Writer, column, page::Entry},
+    domain::{Action, AgentName, NewWorkplace, Settings, Workplace, WorkplaceId},
+    store::{
+        Changer, List, Paging, Reader, StoreError, Writer, changer::differences, column,
+        page::Entry,
+    },
 };
 
 /// The name of the workplace that is always there.
@@ -75,7 +78,7 @@ impl Reader<'_> {
     }
 }
 
-impl Writer<'_> {
+impl Changer<'_, '_> {
     /// Adds a workplace.
     ///
     /// # Errors
@@ -103,6 +106,8 @@ impl Writer<'_> {
                 workplace.updated_at,
             ],
         )?;
+        let name = Some(workplace.name.as_str());
+        self.record(Action::WorkplaceCreate, workplace.id.as_str(), name, &[])?;
         Ok(workplace)
     }
 
@@ -117,7 +122,8 @@ impl Writer<'_> {
         name: Option<AgentName>,
         settings: Option<Settings>,
     ) -> Result<Workplace, StoreError> {
-        let mut workplace = self.workplace(id.as_str())?;
+        let before = self.workplace(id.as_str())?;
+        let mut workplace = before.clone();
         if let Some(name) = name.filter(|name| *name != workplace.name) {
             if workplace.name.as_str() == LOCAL {
                 let message = "workplace local keeps its name; add another workplace instead";
@@ -144,6 +150,8 @@ impl Writer<'_> {
                 workplace.updated_at,
             ],
         )?;
+        let (name, fields) = (Some(before.name.as_str()), differences(&before, &workplace));
+        self.record(Action::WorkplaceUpdate, id.as_str(), name, &fields)?;
         Ok(workplace)
     }
 
@@ -172,9 +180,11 @@ impl Writer<'_> {
             return Err(StoreError::conflict("workplace_in_use", message));
         }
         self.execute("delete workplace", "DELETE FROM workplaces WHERE id = ?1", [id.as_str()])?;
-        Ok(())
+        self.record(Action::WorkplaceDelete, id.as_str(), Some(workplace.name.as_str()), &[])
     }
+}
 
+impl Writer<'_> {
     fn check_workplace_name(&self, name: &AgentName) -> Result<(), StoreError> {
         match self.workplace(name.as_str()) {
             Ok(_) => Err(StoreError::conflict(

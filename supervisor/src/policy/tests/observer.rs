@@ -94,7 +94,7 @@ impl Observer {
                     }
                 }
             }
-            Some(Event::Reload(settings)) => self.settings = settings.clone(),
+            Some(Event::Reload { settings, .. }) => self.settings = settings.clone(),
             Some(Event::Stop) => self.stopped = true,
             _ => {}
         }

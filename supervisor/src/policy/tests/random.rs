@@ -138,8 +138,8 @@ fn play(script: &mut Script, story: Vec<(u64, Happening)>) {
                 };
                 Event::Exited { generation: of(who), exit }
             }
-            Happening::Restart => Event::Restart,
-            Happening::Reload(settings) => Event::Reload(settings),
+            Happening::Restart => Event::Restart { uid: 0 },
+            Happening::Reload(settings) => Event::Reload { settings, uid: 0 },
             Happening::Stop => Event::Stop,
             Happening::Up => {
                 for generation in script.observer.alive() {
@@ -184,7 +184,7 @@ proptest! {
         let mut script = Script::with(settings, seed);
         play(&mut script, story);
         let calm = super::settings();
-        script.now(Event::Reload(calm));
+        script.now(Event::Reload { settings: calm, uid: 0 });
         let until = script.now + s(30);
         behave(&mut script, until);
         prop_assert_eq!(script.policy.state(), State::Running, "{:?}", script.policy);

@@ -17,10 +17,10 @@ use tokio::{
 
 use crate::{
     agent::{Agents, Bench, Generation},
-    domain::{Event, Item, Lease, NewAgent, NewSession, SessionId, Turn, TurnId},
+    domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId},
     handles::{Budget, Page},
     model::Models,
-    store::{Claimed, Store, StoreError, Writer},
+    store::{Changer, Claimed, Store, StoreError},
     tools::Toolboxes,
     workplace::{Parts, Workplaces},
 };
@@ -93,9 +93,9 @@ impl Shop {
 
     pub(super) fn write<T: Send + 'static>(
         &self,
-        write: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
+        write: impl FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
-        self.runtime.block_on(self.store.write(write)).unwrap()
+        self.runtime.block_on(self.store.change(Origin::inside(), write)).unwrap()
     }
 
     /// A session with a new agent of this model.
@@ -133,7 +133,7 @@ impl Shop {
     pub(super) fn as_another<T: Send + 'static>(
         &self,
         generation: u64,
-        act: impl FnOnce(&mut Writer<'_>, &Lease) -> Result<T, StoreError> + Send + 'static,
+        act: impl FnOnce(&mut Changer<'_, '_>, &Lease) -> Result<T, StoreError> + Send + 'static,
     ) -> (Claimed, T) {
         self.write(move |writer| {
             let claimed = writer.claim_turn(generation)?.expect("a turn is queued");

@@ -59,15 +59,17 @@ async fn list(call: &Call, site: &Site) -> Answer {
 
 async fn create(call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let origin = call.caller.origin();
     let new: NewAgent = call.json(&site.app.config.http).await?;
     require_model(site, &new.model)?;
     require_tools(new.tools.as_deref())?;
-    let write = site.app.store.write(move |writer| {
+    let write = site.app.store.change(origin, move |changer| {
         let mut new = new;
-        if let Err(missing) = settle(writer, Some(&mut new.workplace), &mut new.other_workplaces)? {
+        if let Err(missing) = settle(changer, Some(&mut new.workplace), &mut new.other_workplaces)?
+        {
             return Ok(Err(missing));
         }
-        writer.create_agent(new).map(Ok)
+        changer.create_agent(new).map(Ok)
     });
     let agent = write.await??;
     let location = format!("/api/v1/agents/{}", agent.id);
@@ -87,32 +89,33 @@ async fn read(which: String, call: &Call, site: &Site) -> Answer {
 
 async fn change(which: String, call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let origin = call.caller.origin();
     let change: AgentChange = call.json(&site.app.config.http).await?;
     if let Some(model) = &change.model {
         require_model(site, model)?;
     }
     require_tools(change.tools.as_ref().and_then(Option::as_deref))?;
-    let write = site.app.store.write(move |writer| {
-        let (agent, mut change) = (find(writer, &which)?, change);
+    let write = site.app.store.change(origin, move |changer| {
+        let (agent, mut change) = (find(changer, &which)?, change);
         let mut own = change.workplace.take();
         let mut others = change.other_workplaces.take();
-        let settled = settle(writer, own.as_mut(), others.iter_mut().flatten())?;
+        let settled = settle(changer, own.as_mut(), others.iter_mut().flatten())?;
         if let Err(missing) = settled {
             return Ok(Err(missing));
         }
         let change = AgentChange { workplace: own, other_workplaces: others, ..change };
-        writer.change_agent(&agent.id, change).map(Ok)
+        changer.change_agent(&agent.id, change).map(Ok)
     });
     call::json(StatusCode::OK, &write.await??)
 }
 
 async fn delete(which: String, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
-    let write = site.app.store.write(move |writer| {
-        let agent = find(writer, &which)?;
-        let sessions = writer.sessions_of(&agent.id)?;
-        let places = workplaces_of(writer, &agent)?;
-        writer.delete_agent(&agent.id)?;
+    let write = site.app.store.change(call.caller.origin(), move |changer| {
+        let agent = find(changer, &which)?;
+        let sessions = changer.sessions_of(&agent.id)?;
+        let places = workplaces_of(changer, &agent)?;
+        changer.delete_agent(&agent.id)?;
         Ok((sessions, places))
     });
     let (sessions, places) = write.await?;

@@ -13,7 +13,7 @@ use warp::{Filter, reply::Response};
 
 use super::{Site, with};
 use crate::{
-    domain::{CopyEnd, NewCopy},
+    domain::{Action, CopyEnd, NewCopy},
     http::{
         call::{Call, Verb, call, respond},
         event_stream,
@@ -63,6 +63,7 @@ async fn copies(call: Call, site: Arc<Site>) -> Response {
 /// same request again goes on where it was.
 async fn copy(call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let origin = call.caller.origin();
     let new: NewCopy = call.json(&site.app.config.http).await?;
     let seat = site.copies.enter(identify(&new))?;
     let NewCopy { from, to, recursive } = new;
@@ -71,6 +72,8 @@ async fn copy(call: Call, site: &Site) -> Answer {
     let is_same = (&from.workplace, &from.session) == (&to.workplace, &to.session);
     let to_place =
         if is_same { Arc::clone(&from_place) } else { open(&to, "to.workplace", site).await? };
+    let between = format!("{} -> {}", from.workplace, to.workplace);
+    site.record(origin, Action::CopyCreate, seat.id.clone(), Some(between)).await?;
     let copying = Copying {
         from: from_place,
         from_path: from.path,

@@ -80,6 +80,7 @@ pub(in crate::http) const DECISIONS: &[Decision] = &[
     decide("/api/v1/workplaces/{id}/check", Post, Whole(Operate)),
     decide("/api/v1/sandbox/build", Post, Whole(Operate)),
     decide("/api/v1/copies", Post, Whole(Operate)),
+    decide("/api/v1/audit", Get, Whole(Admin)),
     decide("/api/v1/keys", Get, Whole(Admin)),
     decide("/api/v1/keys", Post, Whole(Admin)),
     decide("/api/v1/keys/{id}", Get, Whole(Admin)),

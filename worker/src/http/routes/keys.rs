@@ -58,18 +58,19 @@ async fn list(call: &Call, site: &Site) -> Answer {
 /// Makes a key and shows it, this once.
 async fn create(call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let origin = call.caller.origin();
     let new: NewKey = call.json(&site.app.config.http).await?;
     require_sound(&new)?;
     let token = Token::random().map_err(|error| Problem::internal(&error))?;
     let (id, hash) = (token.id().clone(), token.hash());
     let NewKey { name, scope, expires_in_seconds, agents } = new;
-    let write = site.app.store.write(move |writer| {
-        let agents = match settle(writer, agents)? {
+    let write = site.app.store.change(origin, move |changer| {
+        let agents = match settle(changer, agents)? {
             Ok(agents) => agents,
             Err(problem) => return Ok(Err(problem)),
         };
         let expires_in = expires_in_seconds.map(Duration::from_secs);
-        writer.create_key(KeyRow { id, name, hash, scope, agents, expires_in }).map(Ok)
+        changer.create_key(KeyRow { id, name, hash, scope, agents, expires_in }).map(Ok)
     });
     let key = write.await??;
     let location = format!("/api/v1/keys/{}", key.id);
@@ -94,12 +95,12 @@ async fn read(which: String, call: &Call, site: &Site) -> Answer {
 async fn revoke(which: String, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let own = call.caller.key().cloned();
-    let write = site.app.store.write(move |writer| {
-        let key = writer.key(&which)?;
+    let write = site.app.store.change(call.caller.origin(), move |changer| {
+        let key = changer.key(&which)?;
         if own.as_ref() == Some(&key.id) {
             return Ok(Err(key.name));
         }
-        writer.revoke_key(key.id.as_str()).map(Ok)
+        changer.revoke_key(key.id.as_str()).map(Ok)
     });
     let key = write.await?.map_err(|name| {
         let detail = format!("key {name} is the one that is shown; revoke it by another");

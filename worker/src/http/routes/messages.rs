@@ -96,10 +96,10 @@ async fn post(session: &str, call: Call, site: &Site) -> Answer {
     let max_queued = site.app.config.agents.max_queued;
     let (store, agents) = (site.app.store.clone(), site.app.agents.clone());
     let posting = async move {
-        let write = store.write(move |writer| {
-            require_visible(writer, &caller, &id)?;
+        let write = store.change(caller.origin(), move |changer| {
+            require_visible(changer, &caller, &id)?;
             let request_id = Some(caller.request_id.as_str());
-            writer.post_message(&id, &content, key.as_deref(), max_queued, request_id)
+            changer.post_message(&id, &content, key.as_deref(), max_queued, request_id)
         });
         let posted = write.await?;
         agents.wake();

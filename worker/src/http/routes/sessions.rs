@@ -66,11 +66,11 @@ async fn create(call: Call, site: &Site) -> Answer {
     let caller = call.caller.clone();
     let new: NewSession = call.json(&site.app.config.http).await?;
     require_title(&new.title)?;
-    let write = site.app.store.write(move |writer| {
+    let write = site.app.store.change(caller.origin(), move |changer| {
         if caller.agents.is_some() {
-            agents::visible(writer, &caller, &new.agent)?;
+            agents::visible(changer, &caller, &new.agent)?;
         }
-        writer.create_session(new)
+        changer.create_session(new)
     });
     let session = write.await?;
     let location = format!("/api/v1/sessions/{}", session.id);
@@ -94,9 +94,9 @@ async fn change(which: &str, call: Call, site: &Site) -> Answer {
     let (id, caller) = (identify(which)?, call.caller.clone());
     let change: SessionChange = call.json(&site.app.config.http).await?;
     require_title(change.title.as_deref().unwrap_or_default())?;
-    let write = site.app.store.write(move |writer| {
-        visible(writer, &caller, &id)?;
-        writer.change_session(&id, change)
+    let write = site.app.store.change(caller.origin(), move |changer| {
+        visible(changer, &caller, &id)?;
+        changer.change_session(&id, change)
     });
     call::json(StatusCode::OK, &write.await?)
 }
@@ -105,10 +105,10 @@ async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
     let (session, caller) = (id.clone(), call.caller.clone());
-    let write = site.app.store.write(move |writer| {
-        let agent = writer.agent(&visible(writer, &caller, &id)?.agent_id)?;
-        let places = agents::workplaces_of(writer, &agent)?;
-        writer.delete_session(&id)?;
+    let write = site.app.store.change(caller.origin(), move |changer| {
+        let agent = changer.agent(&visible(changer, &caller, &id)?.agent_id)?;
+        let places = agents::workplaces_of(changer, &agent)?;
+        changer.delete_session(&id)?;
         Ok(places)
     });
     let places = write.await?;

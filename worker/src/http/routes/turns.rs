@@ -66,10 +66,11 @@ async fn request_cancel(which: &str, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
     let id = identify(which)?;
     require_visible_turn(&call.caller, &id, site).await?;
+    let origin = call.caller.origin();
     let (store, agents) = (site.app.store.clone(), site.app.agents.clone());
     let cancelling = async move {
         let asked = id.clone();
-        let turn = store.write(move |writer| writer.request_cancel(&asked)).await?;
+        let turn = store.change(origin, move |changer| changer.request_cancel(&asked)).await?;
         agents.cancel(&id);
         Ok(turn)
     };

@@ -9,7 +9,8 @@ use warp::{Filter, reply::Response};
 use super::{Site, with};
 use crate::{
     domain::{
-        DockerSettings, NewWorkplace, NewWorkplaceBody, Settings, Workplace, WorkplaceChange,
+        Action, DockerSettings, NewWorkplace, NewWorkplaceBody, Settings, Workplace,
+        WorkplaceChange,
     },
     http::{
         call::{self, Call, Verb, call, respond},
@@ -76,10 +77,12 @@ async fn list(call: &Call, site: &Site) -> Answer {
 
 async fn create(call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let origin = call.caller.origin();
     let body: NewWorkplaceBody = call.json(&site.app.config.http).await?;
     let new = NewWorkplace::try_from(body)?;
     new.settings.check()?;
-    let workplace = site.app.store.write(move |writer| writer.create_workplace(new)).await?;
+    let change = site.app.store.change(origin, move |changer| changer.create_workplace(new));
+    let workplace = change.await?;
     let location = format!("/api/v1/workplaces/{}", workplace.id);
     let mut response = call::json(StatusCode::CREATED, &workplace)?;
     if let Ok(location) = HeaderValue::try_from(location) {
@@ -99,16 +102,17 @@ async fn find(which: String, site: &Site) -> Result<Workplace, Problem> {
 
 async fn change(which: String, call: Call, site: &Site) -> Answer {
     call.no_query()?;
+    let origin = call.caller.origin();
     let change: WorkplaceChange = call.json(&site.app.config.http).await?;
     // What is laid over the settings, and what they are, must not part.
-    let write = site.app.store.write(move |writer| {
-        let workplace = writer.workplace(&which)?;
+    let write = site.app.store.change(origin, move |changer| {
+        let workplace = changer.workplace(&which)?;
         let settings = change.settings.map(|change| {
             let settings = workplace.settings.changed(change)?;
             settings.check().map(|()| settings)
         });
         match settings.transpose() {
-            Ok(settings) => writer.change_workplace(&workplace.id, change.name, settings).map(Ok),
+            Ok(settings) => changer.change_workplace(&workplace.id, change.name, settings).map(Ok),
             Err(fault) => Ok(Err(fault)),
         }
     });
@@ -117,9 +121,9 @@ async fn change(which: String, call: Call, site: &Site) -> Answer {
 
 async fn delete(which: String, call: &Call, site: &Site) -> Answer {
     call.no_query()?;
-    let write = site.app.store.write(move |writer| {
-        let id = writer.workplace(&which)?.id;
-        writer.delete_workplace(&id)
+    let write = site.app.store.change(call.caller.origin(), move |changer| {
+        let id = changer.workplace(&which)?.id;
+        changer.delete_workplace(&id)
     });
     write.await?;
     call::no_content()
@@ -154,10 +158,12 @@ async fn build(call: &Call, site: &Site) -> Answer {
     let mut query = call.query();
     let which = query.take(NAME)?;
     query.finish()?;
-    let settings = match which {
-        None => DockerSettings::default(),
+    let (settings, target, named) = match which {
+        None => (DockerSettings::default(), "default".to_owned(), None),
         Some(which) => match find(which, site).await? {
-            Workplace { settings: Settings::Docker(settings), .. } => settings,
+            Workplace { settings: Settings::Docker(settings), id, name, .. } => {
+                (settings, id.into(), Some(name.into()))
+            }
             Workplace { name, settings, .. } => {
                 let kind = settings.kind().name();
                 let detail = format!("workplace {name} is of kind {kind}; docker is needed");
@@ -165,6 +171,7 @@ async fn build(call: &Call, site: &Site) -> Answer {
             }
         },
     };
+    site.record(call.caller.origin(), Action::SandboxBuild, target, named).await?;
     let workplaces = site.app.workplaces.clone();
     Ok(event_stream::tell(site, "line", |said| async move {
         match workplaces.engines().build_sandbox(&settings, said).await {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     agent::{Agents, Bench, Generation, generations_folder},
-    domain::{Scope, Token},
+    domain::{Origin, Scope, Token},
     http::{App, Server},
     model::Models,
     store::{KeyRow, Store},
@@ -57,8 +57,11 @@ impl Worker {
             agents: None,
             expires_in: None,
         };
-        let write = store.as_ref().unwrap().write(move |writer| writer.create_key(admin));
-        house.runtime.block_on(write).unwrap();
+        let make = store
+            .as_ref()
+            .unwrap()
+            .change(Origin::inside(), move |changer| changer.create_key(admin));
+        house.runtime.block_on(make).unwrap();
         Self { house, store }
     }
 
@@ -94,7 +97,11 @@ impl Worker {
     /// Deletes a session as another worker does: without a word to this one's routes.
     pub(super) fn delete_behind_its_back(&self, session: &str) {
         let id = session.parse().unwrap();
-        let delete = self.store.as_ref().unwrap().write(move |writer| writer.delete_session(&id));
+        let delete = self
+            .store
+            .as_ref()
+            .unwrap()
+            .change(Origin::inside(), move |changer| changer.delete_session(&id));
         self.runtime.block_on(delete).unwrap();
     }
 

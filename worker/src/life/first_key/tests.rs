@@ -3,7 +3,11 @@ use std::os::unix::fs::PermissionsExt;
 use evonic_shared::config::Config;
 
 use super::*;
-use crate::{domain::Key, handles::Page, store::Paging};
+use crate::{
+    domain::{Key, Origin},
+    handles::Page,
+    store::Paging,
+};
 
 struct House {
     folder: evonic_parts::Folder,
@@ -60,7 +64,7 @@ fn the_first_key_is_written_once_for_the_owner_alone() {
 fn a_revoked_first_key_does_not_come_back() {
     let house = House::new();
     house.ensure().unwrap();
-    let revoke = house.store.write(|writer| writer.revoke_key(NAME));
+    let revoke = house.store.change(Origin::inside(), |changer| changer.revoke_key(NAME));
     house.runtime.block_on(revoke).unwrap();
     fs::remove_file(house.folder.path().join(FILE)).unwrap();
     house.ensure().unwrap();

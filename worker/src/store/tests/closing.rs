@@ -25,11 +25,9 @@ fn what_was_accepted_is_finished() {
     let mut posts: Vec<_> = (0..7)
         .map(|number: i32| {
             let (id, content) = (session.id.clone(), number.to_string());
-            Box::pin(
-                house
-                    .store
-                    .write(move |writer| writer.post_message(&id, &content, None, 100, None)),
-            )
+            Box::pin(house.store.change(Origin::inside(), move |changer| {
+                changer.post_message(&id, &content, None, 100, None)
+            }))
         })
         .collect();
     house.wait(async {

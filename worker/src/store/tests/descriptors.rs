@@ -58,7 +58,9 @@ fn the_account_is_exact_after_any_crowd() {
                     for _ in 0..fastrand::u32(1..8) {
                         if fastrand::u8(..) < 25 {
                             let new = new_session("runbook");
-                            store.write(|writer| writer.create_session(new)).await.unwrap();
+                            let made = store
+                                .change(Origin::inside(), |changer| changer.create_session(new));
+                            made.await.unwrap();
                         } else {
                             store.read(|reader| reader.backlog()).await.unwrap();
                         }

@@ -35,9 +35,10 @@ async fn read(store: Store) {
 }
 
 async fn post(store: Store, session: SessionId) {
-    let post =
-        move |writer: &mut Writer<'_>| writer.post_message(&session, "x", None, u32::MAX, None);
-    store.write(post).await.unwrap();
+    let post = move |writer: &mut Changer<'_, '_>| {
+        writer.post_message(&session, "x", None, u32::MAX, None)
+    };
+    store.change(Origin::inside(), post).await.unwrap();
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn recycles_and_requests_are_no_crashes() {
     let mut script = Script::ready();
     for generation in 1..20 {
         if generation % 2 == 0 {
-            script.now(Event::Restart);
+            script.now(Event::Restart { uid: 0 });
         } else {
             script.live_until(generation, script.now + s(31));
             script.count(generation, 500, 5);

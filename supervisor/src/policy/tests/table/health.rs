@@ -73,7 +73,7 @@ fn a_fresh_worker_has_the_whole_timeout() {
 #[test]
 fn a_late_worker_that_is_being_replaced_is_drained_at_once() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
     let actions = script.until(s(5));
     assert_eq!(brief(&actions), ["post-mortem 1 unhealthy", "drain 1 unhealthy"]);
@@ -158,7 +158,7 @@ fn an_empty_queue_asks_for_no_look() {
 #[test]
 fn the_queue_is_nobodys_fault_while_a_worker_starts() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
     let actions = queue(&mut script, ms(1100), s(4), |_| 9);
     assert_eq!(finding(&actions), None);

@@ -253,7 +253,7 @@ fn a_leaking_worker_serves_while_its_replacement_waits() {
     script.exit(2, "SIGTERM");
     let actions = script.count(3, 500, 5);
     assert_eq!(brief(&actions), ["post-mortem 3 fd_threshold"]);
-    assert_eq!(brief(&script.now(Event::Restart)), ["spawn 4 beside 3"]);
+    assert_eq!(brief(&script.now(Event::Restart { uid: 0 })), ["spawn 4 beside 3"]);
 }
 
 /// One that lives long enough before it leaks is none of a row.

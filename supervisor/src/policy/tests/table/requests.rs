@@ -5,20 +5,23 @@ use super::*;
 #[test]
 fn a_restart_replaces_without_a_gap() {
     let mut script = Script::ready();
-    assert_eq!(brief(&script.now(Event::Restart)), ["spawn 2 beside 1"]);
+    assert_eq!(brief(&script.now(Event::Restart { uid: 0 })), ["spawn 2 beside 1"]);
     script.start(2);
     let actions = script.now(Event::Ready { generation: 2 });
     assert_eq!(brief(&actions), ["census 2", "drain 1 requested"]);
     let actions = script.exit(1, "SIGTERM");
-    assert_eq!(brief(&actions), ["record 1 requested: an operator asked for it", "tell 2 of 1"]);
+    assert_eq!(
+        brief(&actions),
+        ["record 1 requested: an operator asked for it (uid 0)", "tell 2 of 1"]
+    );
 }
 
 #[test]
 fn restarts_while_one_is_on_its_way_are_answered_by_it() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
-    assert!(brief(&script.now(Event::Restart)).is_empty());
+    assert!(brief(&script.now(Event::Restart { uid: 0 })).is_empty());
     script.now(Event::Ready { generation: 2 });
     let actions = script.exit(1, "SIGTERM");
     assert_eq!(brief(&actions).len(), 2, "no third worker");
@@ -28,7 +31,8 @@ fn restarts_while_one_is_on_its_way_are_answered_by_it() {
 #[test]
 fn a_reload_holds_at_once_and_replaces() {
     let mut script = Script::ready();
-    let actions = script.now(Event::Reload(Settings { threshold: 30, ..settings() }));
+    let actions =
+        script.now(Event::Reload { settings: Settings { threshold: 30, ..settings() }, uid: 0 });
     assert_eq!(brief(&actions), ["spawn 2 beside 1"]);
     script.start(2);
     script.now(Event::Ready { generation: 2 });
@@ -41,10 +45,10 @@ fn a_reload_holds_at_once_and_replaces() {
 #[test]
 fn a_reload_during_a_start_queues_one_replacement() {
     let mut script = Script::ready();
-    script.now(Event::Reload(settings()));
+    script.now(Event::Reload { settings: settings(), uid: 0 });
     script.start(2);
     for _ in 0..3 {
-        assert!(brief(&script.now(Event::Reload(settings()))).is_empty());
+        assert!(brief(&script.now(Event::Reload { settings: settings(), uid: 0 })).is_empty());
     }
     let actions = script.now(Event::Ready { generation: 2 });
     assert_eq!(brief(&actions), ["census 2", "drain 1 requested"]);
@@ -55,7 +59,7 @@ fn a_reload_during_a_start_queues_one_replacement() {
     let actions = script.exit(2, "SIGTERM");
     assert_eq!(
         brief(&actions),
-        ["record 2 requested: the configuration was read again", "tell 3 of 2"]
+        ["record 2 requested: the configuration was read again (uid 0)", "tell 3 of 2"]
     );
     assert_eq!(script.policy.state(), State::Running);
 }
@@ -63,7 +67,7 @@ fn a_reload_during_a_start_queues_one_replacement() {
 #[test]
 fn a_request_is_given_up_when_the_replacement_dies() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
     let actions = script.exit(2, "SIGABRT");
     assert_eq!(
@@ -80,7 +84,7 @@ fn a_request_is_given_up_when_the_replacement_dies() {
 #[test]
 fn a_request_is_given_up_when_the_replacement_hangs() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
     script.live_until(1, s(12));
     let tail: Vec<Action> = script.log.iter().map(|(_, action)| action.clone()).collect();
@@ -94,7 +98,7 @@ fn a_request_is_given_up_when_the_replacement_hangs() {
 
 #[test]
 fn a_request_ends_a_backoff() {
-    for event in [Event::Restart, Event::Reload(settings())] {
+    for event in [Event::Restart { uid: 0 }, Event::Reload { settings: settings(), uid: 0 }] {
         let mut script = Script::new();
         let mut generation = 0;
         while script.policy.next_start().is_none() {
@@ -110,10 +114,10 @@ fn a_request_ends_a_backoff() {
 #[test]
 fn a_request_for_a_worker_whose_predecessor_drains_waits_for_room() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
     script.now(Event::Ready { generation: 2 });
-    assert!(brief(&script.now(Event::Restart)).is_empty());
+    assert!(brief(&script.now(Event::Restart { uid: 0 })).is_empty());
     let actions = script.exit(1, "SIGTERM");
     assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
 }
@@ -121,7 +125,7 @@ fn a_request_for_a_worker_whose_predecessor_drains_waits_for_room() {
 #[test]
 fn a_leak_found_during_a_request_is_no_longer_waited_for() {
     let mut script = Script::ready();
-    script.now(Event::Restart);
+    script.now(Event::Restart { uid: 0 });
     script.start(2);
     assert_eq!(brief(&script.count(1, 500, 5)), ["post-mortem 1 fd_threshold"]);
     script.exit(2, "SIGABRT");

@@ -58,7 +58,7 @@ fn a_worker_may_take_a_higher_generation() {
     script.now(Event::Hello { proposed: 1, generation: 41, budget: 100 });
     assert!(script.now(Event::Ready { generation: 1 }).is_empty(), "nobody has this name now");
     assert_eq!(brief(&script.now(Event::Ready { generation: 41 })), ["census 41"]);
-    assert_eq!(brief(&script.now(Event::Restart)), ["spawn 42 beside 41"]);
+    assert_eq!(brief(&script.now(Event::Restart { uid: 0 })), ["spawn 42 beside 41"]);
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_worker_that_is_just_being_spawned_is_drained_when_it_runs() {
 fn requests_during_a_stop_change_nothing() {
     let mut script = Script::ready();
     script.now(Event::Stop);
-    assert!(brief(&script.now(Event::Restart)).is_empty());
-    assert!(brief(&script.now(Event::Reload(settings()))).is_empty());
+    assert!(brief(&script.now(Event::Restart { uid: 0 })).is_empty());
+    assert!(brief(&script.now(Event::Reload { settings: settings(), uid: 0 })).is_empty());
     assert!(brief(&script.count(1, 9999, 5)).is_empty());
 }

@@ -124,7 +124,9 @@ async fn engine_and_ledger_are_compared_and_others_are_left_alone() {
     // The successor finds the same.
     let successor = Engines::start(&world.parts);
     let deleted = session.clone();
-    world.store.write(move |writer| writer.delete_session(&deleted)).await.unwrap();
+    let origin = crate::domain::Origin::inside();
+    let delete = world.store.change(origin, move |changer| changer.delete_session(&deleted));
+    delete.await.unwrap();
     world.engines.session_deleted(&session);
     becomes(&engine, &stray, "").await;
     becomes(&engine, gone.name(), "").await;

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        DockerSettings, NewAgent, NewSession, NewWorkplace, SessionId, Settings, WorkplaceId,
+        DockerSettings, NewAgent, NewSession, NewWorkplace, Origin, SessionId, Settings,
+        WorkplaceId,
     },
     handles::{Budget, Page, Usage},
     store::Store,
@@ -72,7 +73,11 @@ impl World {
             name: "box".parse().unwrap(),
             settings: Settings::Docker(settings.clone()),
         };
-        let workplace = store.write(|writer| writer.create_workplace(new)).await.unwrap().id;
+        let workplace = store
+            .change(Origin::inside(), |changer| changer.create_workplace(new))
+            .await
+            .unwrap()
+            .id;
         let agent = NewAgent {
             name: "one".parse().unwrap(),
             model: "runbook".to_owned(),
@@ -81,14 +86,15 @@ impl World {
             workplace: "local".to_owned(),
             other_workplaces: Vec::new(),
         };
-        store.write(|writer| writer.create_agent(agent)).await.unwrap();
+        store.change(Origin::inside(), |changer| changer.create_agent(agent)).await.unwrap();
         let engines = Engines::start(&parts);
         Self { engines, store, budget, parts, workplace, settings, _folder: folder }
     }
 
     pub(super) async fn session(&self) -> SessionId {
         let new = NewSession { agent: "one".to_owned(), title: String::new() };
-        self.store.write(|writer| writer.create_session(new)).await.unwrap().id
+        let made = self.store.change(Origin::inside(), |changer| changer.create_session(new));
+        made.await.unwrap().id
     }
 
     pub(super) fn open(&self, session: &SessionId) -> Docker {

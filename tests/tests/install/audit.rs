@@ -1,0 +1,245 @@
+//! 3. Every change is recorded: who, what, when.
+
+use std::collections::BTreeSet;
+
+use evonic_tests::{
+    http::Connection,
+    pair::{Options, Pair},
+};
+use serde_json::{Value, json};
+
+/// What stands in bodies and must stand in no record.
+const MARKER: &str = "planted-9b1f6c";
+
+/// Operations that change nothing that is recorded, and why.
+const EXCEPTIONS: [(&str, &str); 1] =
+    [("POST /api/v1/workplaces/{id}/check", "it looks, and leaves everything as it is")];
+
+/// Makes changes over the Unix socket, and remembers which operations it used.
+struct Operator {
+    pair: Pair,
+    done: BTreeSet<String>,
+    count: usize,
+}
+
+impl Operator {
+    fn start() -> Self {
+        // No engine of this machine is touched.
+        let config = "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n";
+        let pair = Pair::start(&Options::config(config));
+        Self { pair, done: BTreeSet::new(), count: 0 }
+    }
+
+    fn ask(&self, id: &str, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
+        let socket = self.pair.runtime_dir().join("api.sock");
+        let answer = Connection::unix(&socket)
+            .and_then(|mut link| link.request(method, path, &[("X-Request-Id", id)], body))
+            .unwrap_or_else(|failure| panic!("{method} {path}: {failure:?}"));
+        (answer.status, answer.text())
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, text) = self.ask("look", "GET", path, None);
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The whole log.
+    fn log(&self) -> Vec<Value> {
+        let (mut log, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("/api/v1/audit?limit=7{after}"));
+            log.extend(page["data"].as_array().expect("a list").clone());
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return log,
+            }
+        }
+    }
+
+    /// Makes a change, and finds its one record; the identifier of what was made.
+    fn change(&mut self, operation: &str, id: &str, body: Value, said: &Said<'_>) -> String {
+        self.count += 1;
+        let request = format!("audit-{}", self.count);
+        let (method, path) = operation.split_once(' ').expect("a method and a path");
+        let path = path.replace("{id}", id);
+        let body = (!body.is_null()).then_some(body);
+        let (status, text) = self.ask(&request, method, &path, body.as_ref());
+        assert!((200..300).contains(&status), "{operation}: {status} {text}");
+        let operation = operation.split('?').next().unwrap_or(operation);
+        self.done.insert(operation.to_owned());
+        let log = self.log();
+        let found: Vec<_> = log.iter().filter(|line| line["request_id"] == *request).collect();
+        let [record] = found[..] else { panic!("{operation}: {found:?} of {log:#?}") };
+        let uid = rustix::process::geteuid().as_raw();
+        assert_eq!(record["actor"], format!("uid:{uid}"), "{record}");
+        assert_eq!(record["address"], Value::Null, "{record}");
+        assert_eq!(record["action"], said.action, "{record}");
+        assert_eq!(record["target"]["name"], json!(said.name), "{record}");
+        assert_eq!(record["fields"], json!(said.fields), "{record}");
+        assert_eq!(record["position"], log.last().expect("a record")["position"], "{record}");
+        let made: Value = serde_json::from_str(&text).unwrap_or_default();
+        for place in [&made["id"], &made["message"]["id"]] {
+            if let Some(id) = place.as_str() {
+                assert_eq!(record["target"]["id"], id, "{record}");
+            }
+        }
+        let turn = made["turn"]["id"].as_str();
+        turn.or(made["id"].as_str()).unwrap_or_default().to_owned()
+    }
+}
+
+/// What the record of a change says.
+struct Said<'a> {
+    action: &'a str,
+    name: Option<&'a str>,
+    fields: &'a [&'a str],
+}
+
+const fn said<'a>(action: &'a str, name: Option<&'a str>, fields: &'a [&'a str]) -> Said<'a> {
+    Said { action, name, fields }
+}
+
+fn agents_and_sessions(operator: &mut Operator) {
+    let agents = "POST /api/v1/agents";
+    let body = json!({"name": "ops", "model": "runbook", "instructions": MARKER});
+    let agent = operator.change(agents, "", body, &said("agent.create", Some("ops"), &[]));
+    let one = "PATCH /api/v1/agents/{id}";
+    let body = json!({"instructions": format!("{MARKER} too"), "tools": ["bash"]});
+    let fields = ["instructions", "tools"];
+    operator.change(one, &agent, body, &said("agent.update", Some("ops"), &fields));
+    let body = json!({"agent": "ops", "title": MARKER});
+    let made = said("session.create", None, &[]);
+    let session = operator.change("POST /api/v1/sessions", "", body, &made);
+    let body = json!({"title": format!("{MARKER} too")});
+    let changed = said("session.update", None, &["title"]);
+    operator.change("PATCH /api/v1/sessions/{id}", &session, body, &changed);
+    let body = json!({"content": format!("$ sleep 60 # {MARKER}")});
+    let posted = said("message.create", Some(&session), &[]);
+    let turn = operator.change("POST /api/v1/sessions/{id}/messages", &session, body, &posted);
+    let cancelled = said("turn.cancel", Some(&session), &[]);
+    operator.change("POST /api/v1/turns/{id}/cancel", &turn, Value::Null, &cancelled);
+    let ended = operator.pair.wait_for_turn(&turn);
+    assert_eq!(ended["state"], "cancelled");
+    let deleted = said("session.delete", None, &[]);
+    operator.change("DELETE /api/v1/sessions/{id}", &session, Value::Null, &deleted);
+    let deleted = said("agent.delete", Some("ops"), &[]);
+    operator.change("DELETE /api/v1/agents/{id}", &agent, Value::Null, &deleted);
+}
+
+fn workplaces(operator: &mut Operator) {
+    let settings = json!({"environment": {"TOKEN": MARKER}});
+    let body = json!({"name": "pen", "kind": "docker", "settings": settings});
+    let made = said("workplace.create", Some("pen"), &[]);
+    let pen = operator.change("POST /api/v1/workplaces", "", body, &made);
+    let settings = json!({"environment": {"TOKEN": format!("{MARKER} too")}, "image": "debian"});
+    let body = json!({"name": "box", "settings": settings});
+    let fields = ["name", "settings.environment", "settings.image"];
+    let changed = said("workplace.update", Some("pen"), &fields);
+    operator.change("PATCH /api/v1/workplaces/{id}", &pen, body, &changed);
+    let built = said("sandbox.build", Some("box"), &[]);
+    let build = "POST /api/v1/sandbox/build?workplace=box";
+    operator.change(build, "", Value::Null, &built);
+    let end = |path: &str| json!({"workplace": "local", "path": format!("{MARKER}/{path}")});
+    let body = json!({"from": end("a"), "to": end("b")});
+    let begun = said("copy.create", Some("local -> local"), &[]);
+    operator.change("POST /api/v1/copies", "", body, &begun);
+    let deleted = said("workplace.delete", Some("box"), &[]);
+    operator.change("DELETE /api/v1/workplaces/{id}", &pen, Value::Null, &deleted);
+}
+
+/// A key is made, used from a TCP connection, and revoked.
+fn keys(operator: &mut Operator) {
+    let body = json!({"name": "ci", "scope": "run"});
+    let (status, text) = operator.ask("audit-key", "POST", "/api/v1/keys", Some(&body));
+    assert_eq!(status, 201, "{text}");
+    operator.done.insert("POST /api/v1/keys".to_owned());
+    let made: Value = serde_json::from_str(&text).expect("JSON");
+    let (id, secret) = (made["id"].as_str().expect("an id"), made["secret"].as_str());
+    let secret = secret.expect("it is shown once");
+    let headers = [("X-Request-Id", "by-key")];
+    let body = json!({"agent": "runbook"});
+    let answer = Connection::tcp(operator.pair.address())
+        .map(|link| link.showing(secret))
+        .and_then(|mut link| link.request("POST", "/api/v1/sessions", &headers, Some(&body)))
+        .expect("an answer");
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let log = operator.log();
+    let of = |request: &str| log.iter().find(|line| line["request_id"] == request);
+    let creation = of("audit-key").expect("a record");
+    assert_eq!(
+        (&creation["action"], &creation["target"]["id"]),
+        (&json!("key.create"), &json!(id))
+    );
+    let used = of("by-key").expect("a record");
+    assert_eq!((&used["actor"], &used["address"]), (&json!(id), &json!("127.0.0.1")));
+    let revoked = said("key.revoke", Some("ci"), &[]);
+    operator.change("DELETE /api/v1/keys/{id}", id, Value::Null, &revoked);
+    let log = Value::from(operator.log()).to_string();
+    let proof = &secret[secret.len() - 64..];
+    assert!(!log.contains(proof), "the key is in no record");
+    let first = &operator.log()[0];
+    assert_eq!((&first["action"], &first["actor"]), (&json!("key.create"), &json!("inside")));
+}
+
+/// What looks, and what is refused, is in no record.
+fn reads_and_refusals(operator: &Operator) {
+    let before = operator.log();
+    let nobody = "/api/v1/agents/agt_00000000000070008000000000000000";
+    let body = json!({"model": "runbook"});
+    for (status, method, path, body) in [
+        (404, "PATCH", nobody, Some(&body)),
+        (404, "DELETE", nobody, None),
+        (400, "POST", "/api/v1/agents", Some(&body)),
+        (409, "DELETE", "/api/v1/workplaces/local", None),
+        (405, "DELETE", "/api/v1/audit", None),
+        (200, "GET", "/api/v1/agents", None),
+        (200, "POST", "/api/v1/workplaces/local/check", None),
+    ] {
+        let (found, text) = operator.ask("refused", method, path, body);
+        assert_eq!(found, status, "{method} {path}: {text}");
+    }
+    assert_eq!(operator.log(), before);
+}
+
+/// Every operation of the document that is not a read.
+fn changing(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, operations)| {
+        let methods = operations.as_object().expect("methods").keys();
+        methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    operations.filter(|operation| !operation.starts_with("GET ")).collect()
+}
+
+#[test]
+fn install_3_every_change_is_recorded_with_who_and_when() {
+    let mut operator = Operator::start();
+    agents_and_sessions(&mut operator);
+    workplaces(&mut operator);
+    keys(&mut operator);
+    reads_and_refusals(&operator);
+    let document = operator.get("/api/openapi.json");
+    let excepted = EXCEPTIONS.map(|(operation, _)| operation.to_owned());
+    let known: BTreeSet<_> = operator.done.iter().cloned().chain(excepted).collect();
+    assert_eq!(changing(&document), known, "each is recorded, or has a reason not to be");
+    let log = Value::from(operator.log()).to_string();
+    assert!(!log.contains(MARKER), "{log}");
+
+    let told = operator.pair.evonic(&["audit", "-n", "3", "--json"]);
+    let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    assert_eq!(told.as_array().map(Vec::len), Some(3), "{told}");
+    assert_eq!(told[0]["action"], "key.revoke", "the newest first: {told}");
+    let told = operator.pair.evonic(&["audit", "--action", "agent.create"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.contains("audit-1 ") && told.contains(" ops"), "{told}");
+
+    // The log outlives the worker, and goes on.
+    let before = operator.log();
+    operator.pair.kill_worker();
+    assert_eq!(operator.log(), before);
+    operator.count += 1000;
+    let body = json!({"agent": "runbook"});
+    operator.change("POST /api/v1/sessions", "", body, &said("session.create", None, &[]));
+}

@@ -1,0 +1,126 @@
+//! `evonic audit`: who changed what, and when.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::{
+    Console,
+    api::{Api, segment},
+    command::AuditOptions,
+    error::ConsoleError,
+    figures::local,
+    pretty,
+    resources::table,
+    terminal::Paint,
+};
+use crate::{
+    domain::{Action, AuditRecord},
+    store::List,
+};
+
+/// How long a passing failure of a read is waited out.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The most entries that are asked for at once.
+const PAGE: usize = 200;
+
+/// Runs the command.
+pub(super) async fn run(
+    options: &AuditOptions,
+    api: &Api,
+    console: &mut Console<'_>,
+) -> Result<(), ConsoleError> {
+    let records = newest(options, api).await?;
+    if options.output.json {
+        return console.print(&pretty(&records));
+    }
+    console.print(&render(&records, &TimeZone::system(), console.terminal.out))
+}
+
+async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, ConsoleError> {
+    if let Some(action) = &options.action {
+        let known = || Action::ALL.iter().map(|action| action.name()).collect::<Vec<_>>();
+        action.parse::<Action>().map_err(|()| {
+            let known = known().join(", ");
+            ConsoleError::Usage(format!("there is no action {action:?}; there are: {known}"))
+        })?;
+    }
+    let mut path = "/audit?order=newest".to_owned();
+    for (name, value) in
+        [("actor", &options.actor), ("target", &options.target), ("action", &options.action)]
+    {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", segment(value)));
+        }
+    }
+    let mut records: Vec<AuditRecord> = Vec::new();
+    let mut after = String::new();
+    while records.len() < options.limit {
+        let limit = (options.limit - records.len()).min(PAGE);
+        let asked = format!("{path}&limit={limit}{after}");
+        let page: List<AuditRecord> = api.get(&asked, PATIENCE).await?;
+        records.extend(page.data);
+        match page.next {
+            Some(cursor) => after = format!("&after={}", cursor.0),
+            None => break,
+        }
+    }
+    Ok(records)
+}
+
+/// Renders records, in their order.
+fn render(records: &[AuditRecord], zone: &TimeZone, paint: Paint) -> String {
+    if records.is_empty() {
+        return "No change is recorded.\n".to_owned();
+    }
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let target = record.target.name.as_ref().unwrap_or(&record.target.id);
+            [
+                local(&record.at, zone),
+                record.actor.clone(),
+                record.address.clone().unwrap_or_default(),
+                record.request_id.clone().unwrap_or_default(),
+                record.action.name().to_owned(),
+                target.clone(),
+                record.fields.join(", "),
+            ]
+        })
+        .collect();
+    table(["when", "who", "from", "request", "what", "of", "fields"], &rows, paint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::AuditTarget;
+
+    #[test]
+    fn records_are_rendered() {
+        let record = |action: Action, name: Option<&str>, fields: &[&str]| AuditRecord {
+            position: 7,
+            at: "2026-11-23T14:03:11.250Z".to_owned(),
+            actor: "uid:0".to_owned(),
+            address: None,
+            request_id: Some("3-14".to_owned()),
+            action,
+            target: AuditTarget {
+                kind: action.target().to_owned(),
+                id: "agt_0190c2a1b3c47d5e8f60718293a4b5c6".to_owned(),
+                name: name.map(str::to_owned),
+            },
+            fields: fields.iter().map(|&field| field.to_owned()).collect(),
+        };
+        let far = AuditRecord {
+            actor: "key_0190c2a1b3c47d5e8f60718293a4b5c7".to_owned(),
+            address: Some("192.0.2.7".to_owned()),
+            ..record(Action::SessionDelete, None, &[])
+        };
+        let records = [record(Action::AgentUpdate, Some("ops"), &["model", "tools"]), far];
+        let paint = Paint { colour: false };
+        insta::assert_snapshot!(render(&records, &TimeZone::UTC, paint));
+        assert_eq!(render(&[], &TimeZone::UTC, paint), "No change is recorded.\n");
+    }
+}
