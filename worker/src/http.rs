@@ -13,6 +13,7 @@
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
 //! | `front`, `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring` | who asks, and whether they may |
+//! | `limits` | how often they may |
 //! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
 //! | `routes`, `follow`, `event_stream` | the resources, and their streams of events |
 //! | `health`, `metrics`, `exposition`, `process` | what is told about the worker itself |
@@ -33,6 +34,7 @@ mod front;
 mod guard;
 mod health;
 mod keyring;
+mod limits;
 mod metered;
 mod metrics;
 mod problem;
@@ -73,13 +75,14 @@ use crate::{
         front::{Ends, Front},
         guard::{Guard, Peer},
         keyring::Keyring,
+        limits::Limits,
         metrics::Metrics,
         routes::{Site, decisions::DECISIONS, routes},
         tls::Secure,
         wire::Carrier,
     },
     model::Models,
-    store::Store,
+    store::{Limiter, Store},
     supervision::Supervision,
     workplace::Workplaces,
 };
@@ -95,6 +98,8 @@ const PING: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: clos
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Counts requests; none where nothing is counted.
+    pub limiter: Option<Limiter>,
     /// The queue of turns.
     pub agents: Agents,
     /// The models, to check an agent's model by name.
@@ -158,7 +163,8 @@ impl Server {
         let (generation, ends, connections) = (app.generation, Ends::default(), TaskTracker::new());
         let metrics = Arc::new(Metrics::new());
         let keyring = Keyring::new(app.store.clone(), connections.clone(), ends.cut.clone());
-        let admission = Admission::new(keyring.clone(), DECISIONS);
+        let limits = Limits::new(&app.config.limits, app.limiter.clone(), Arc::clone(&metrics));
+        let admission = Admission::new(keyring.clone(), limits, DECISIONS);
         let site = Site {
             app,
             keyring,

@@ -11,6 +11,7 @@ use crate::{
         call::Verb,
         caller::{Caller, Identity},
         keyring::Keyring,
+        limits::{Counted, Limits, Who},
         problem::Problem,
         routes::decisions::{Decision, Need, Resource},
     },
@@ -20,6 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Admission {
     keyring: Keyring,
+    limits: Limits,
     decisions: &'static [Decision],
 }
 
@@ -28,44 +30,63 @@ pub(super) struct Admission {
 pub(super) type Refused = (&'static str, Problem);
 
 impl Admission {
-    /// By these keys and this table.
-    pub(super) const fn new(keyring: Keyring, decisions: &'static [Decision]) -> Self {
-        Self { keyring, decisions }
+    /// By these keys, these limits and this table.
+    pub(super) const fn new(
+        keyring: Keyring,
+        limits: Limits,
+        decisions: &'static [Decision],
+    ) -> Self {
+        Self { keyring, limits, decisions }
     }
 
-    /// Lets a request pass, or says why not. Awaited between the guard and the routes, for each
-    /// request but those of a connection that is only there to be refused.
+    /// Lets a request pass, or says why not; with it, what its answer tells of its limits. Awaited
+    /// between the guard and the routes, for each request but those of a connection that is only
+    /// there to be refused.
     ///
     /// Cancel safe: a client that leaves ends it.
     ///
     /// # Errors
-    /// 401 without a key that is valid, 403 when it may not do this; 404 and 405 for what is not
-    /// there, but only to who has a key.
+    /// 429 when it asks too often, 401 without a key that is valid, 403 when it may not do this;
+    /// 404 and 405 for what is not there, but only to who has a key.
     pub(super) async fn admit(
         &self,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
         caller: Caller,
-    ) -> Result<Caller, Refused> {
+    ) -> (HeaderMap, Result<Caller, Refused>) {
         let resource = Resource::find(self.decisions, uri.path());
         let template = resource.map_or("", |resource| resource.template);
-        let refused = |problem| (template, problem);
-        // Limits by address stand here, before anything is looked up.
-        let is_free = resource.is_some_and(Resource::is_free);
-        let caller =
-            if is_free { caller } else { self.identify(headers, caller).await.map_err(refused)? };
-        // Limits by key stand here; a failure of the line before is counted there.
-        let Some(resource) = resource else {
-            return Err(refused(Problem::not_found("there is nothing here")));
+        let mut limits = HeaderMap::new();
+        let met = if resource.is_some_and(Resource::is_free) {
+            Ok(caller)
+        } else {
+            self.meet(headers, caller, &mut limits).await
         };
-        let Some(need) = resource.need(Verb::from(method)) else {
-            return Err(refused(Problem::not_allowed(&resource.methods())));
+        let admitted = met.and_then(|caller| decide(resource, method, caller));
+        (limits, admitted.map_err(|problem| (template, problem)))
+    }
+
+    /// Who asks, where its limits have room for it. An address that failed too often is turned
+    /// away before its key is looked at; all else is counted once it is known whose key it is.
+    async fn meet(
+        &self,
+        headers: &HeaderMap,
+        caller: Caller,
+        told: &mut HeaderMap,
+    ) -> Result<Caller, Problem> {
+        let Some(address) = caller.address else { return self.identify(headers, caller).await };
+        tell(self.limits.look(address), told)?;
+        let identified = self.identify(headers, caller).await;
+        let who = match &identified {
+            Ok(caller) => caller.key().map_or(Who::Nobody, Who::Key),
+            Err(problem) if is_refusal(problem) && headers.contains_key(AUTHORIZATION) => {
+                Who::Refused
+            }
+            Err(_) => Who::Nobody,
         };
-        match authorise(need, &caller) {
-            Ok(()) => Ok(caller),
-            Err(problem) => Err(refused(problem)),
-        }
+        tell(self.limits.count(address, who).await, told)?;
+        identified
     }
 
     /// By its key, if one is shown; else by its connection, if that is enough.
@@ -79,6 +100,28 @@ impl Admission {
         caller.agents = key.agents.clone();
         Ok(caller)
     }
+}
+
+/// Keeps what a client is told of its limits.
+fn tell(counted: Counted, told: &mut HeaderMap) -> Result<(), Problem> {
+    told.extend(counted.fields);
+    counted.refused.map_or(Ok(()), Err)
+}
+
+/// Whether it is the key that does not do.
+fn is_refusal(problem: &Problem) -> bool {
+    problem.status() == StatusCode::UNAUTHORIZED
+}
+
+/// Whether what is asked for is there, and this caller may have it.
+fn decide(resource: Option<Resource>, method: &Method, caller: Caller) -> Result<Caller, Problem> {
+    let Some(resource) = resource else {
+        return Err(Problem::not_found("there is nothing here"));
+    };
+    let Some(need) = resource.need(Verb::from(method)) else {
+        return Err(Problem::not_allowed(&resource.methods()));
+    };
+    authorise(need, &caller).map(|()| caller)
 }
 
 /// Whether a caller has what is needed.

@@ -115,17 +115,20 @@ impl Exchange {
         let front = Arc::clone(&self.front);
         let routed = async move {
             let (method, uri) = (request.method(), request.uri());
-            let admitted = front.admission.admit(method, uri, request.headers(), caller).await;
+            let headers = request.headers();
+            let (limits, admitted) = front.admission.admit(method, uri, headers, caller).await;
             let caller = match admitted {
                 Ok(caller) => caller,
-                Err((template, problem)) => return respond(template, Err(problem)),
+                Err((template, problem)) => {
+                    return telling(limits, respond(template, Err(problem)));
+                }
             };
             // Known by now; what no handler has none can show.
             request.headers_mut().remove(AUTHORIZATION);
             request.extensions_mut().insert(caller);
             let routes = TowerToHyperService::new(warp::service(front.routes.clone()));
             match routes.call(request).await {
-                Ok(response) => response,
+                Ok(response) => telling(limits, response),
                 Err(never) => match never {},
             }
         };
@@ -150,6 +153,12 @@ struct Panicked;
 fn served(method: &Method, response: &Response) -> Served {
     let template = response.extensions().get::<Template>().map_or("", |template| template.0);
     Served::new(method, template, response.status())
+}
+
+/// Adds where the client stands with its limits.
+fn telling(limits: HeaderMap, mut response: Response) -> Response {
+    response.headers_mut().extend(limits);
+    response
 }
 
 /// Adds what every answer carries, and watches its body.

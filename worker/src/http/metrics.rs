@@ -9,6 +9,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::http::limits;
+
 /// Upper bounds of the duration histogram, in seconds: a page read is under a millisecond, a
 /// long wait is a minute.
 const BUCKETS: [f64; 12] =
@@ -80,6 +82,8 @@ pub(super) struct Metrics {
     durations: Family<Route, Histogram, fn() -> Histogram>,
     refused: Family<Reason, Counter>,
     connections: Gauge<i64, AtomicI64>,
+    /// Of rate limits.
+    pub(super) limits: limits::Figures,
 }
 
 impl Metrics {
@@ -108,7 +112,8 @@ impl Metrics {
             refused.clone(),
         );
         registry.register("evonic_http_connections", "Connections of clients", connections.clone());
-        Self { registry, requests, durations, refused, connections }
+        let limits = limits::Figures::new(&mut registry);
+        Self { registry, requests, durations, refused, connections, limits }
     }
 
     /// What `/metrics` prints of them.

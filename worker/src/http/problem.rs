@@ -13,6 +13,12 @@ use crate::{domain::SettingsFault, handles::Exhausted, store::StoreError};
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
+/// A type that is registered: its address, and the title that belongs to it.
+const QUOTA_EXCEEDED: (&str, &str) = (
+    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    "Request cannot be satisfied as assigned quota has been exceeded",
+);
+
 /// What a handler answers.
 pub(super) type Answer = Result<Response, Problem>;
 
@@ -75,6 +81,23 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, word, detail).retrying_after(retry_after)
     }
 
+    /// 429 because these rate limits are used up, and when they have room again.
+    pub(super) fn quota_exceeded(policies: &[&str], retry_after: Duration) -> Self {
+        let detail = format!(
+            "no more requests are allowed for {} s by: {}",
+            retry_after.as_secs(),
+            policies.join(", ")
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, QUOTA_EXCEEDED.0, detail)
+            .with("violated-policies", policies.into())
+            .retrying_after(retry_after)
+    }
+
+    /// Its status.
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Names the field, parameter or header that it is about.
     pub(super) fn naming(self, field: &str) -> Self {
         self.with("field", Value::from(field))
@@ -119,6 +142,8 @@ impl Problem {
         let title = self.status.canonical_reason().unwrap_or("Refused");
         let (kind, title) = if self.word.is_empty() {
             ("about:blank".to_owned(), title.to_owned())
+        } else if self.word == QUOTA_EXCEEDED.0 {
+            (self.word.to_owned(), QUOTA_EXCEEDED.1.to_owned())
         } else {
             (format!("urn:evonic:problem:{}", self.word), sentence(self.word))
         };

@@ -13,6 +13,7 @@ mod full;
 mod guard;
 mod health;
 mod house;
+mod limits;
 mod odd;
 mod refusals;
 mod secure;

@@ -33,7 +33,7 @@ use crate::{
     handles::{Budget, Page, PageError},
     http::{App, Listeners, Server, ServerError},
     model::Models,
-    store::{Store, StoreError},
+    store::{Limiter, Store, StoreError},
     supervision::Supervision,
     tools::Toolboxes,
     workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces},
@@ -158,6 +158,9 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let page = Page::map(inherited.ledger)?;
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
     let runtime = runtime().map_err(StartError::system("the runtime"))?;
+    make_folder(&config.state_dir)?;
+    // First: what the limiter takes of the budget is not the readers'.
+    let limiter = open_limiter(&config, &budget)?;
     let store = open_store(&config, &budget)?;
     let generation = runtime.block_on(take_generation(&store, &config, inherited.generation))?;
     let number = generation.number();
@@ -193,6 +196,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     backstop.know(budget.clone(), agents.clone());
     let app = App {
         store: store.clone(),
+        limiter,
         agents: agents.clone(),
         models,
         budget: budget.clone(),
@@ -231,10 +235,14 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn open_store(config: &Config, budget: &Budget) -> Result<Store, StartError> {
-    make_folder(&config.state_dir)?;
     make_folder(&agent::generations_folder(&config.state_dir))?;
     let path = config.state_dir.join("evonic.db");
     Ok(Store::open(&path, &config.store, budget.clone())?)
+}
+
+fn open_limiter(config: &Config, budget: &Budget) -> Result<Option<Limiter>, StartError> {
+    let path = config.state_dir.join("limits.db");
+    Ok(config.limits.enabled.then(|| Limiter::open(&path, budget)).transpose()?)
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

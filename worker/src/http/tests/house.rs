@@ -21,6 +21,7 @@ use crate::{
         front::{Ends, Front},
         guard::Guard,
         keyring::Keyring,
+        limits::Limits,
         metrics::Metrics,
         tls::Secure,
     },
@@ -126,10 +127,12 @@ fn serve_odd(parts: Parts) -> Server {
     let settings = parts.config.http;
     let (ends, connections) = (Ends::default(), TaskTracker::new());
     let keyring = Keyring::new(store, connections.clone(), ends.cut.clone());
-    let admission = Admission::new(keyring, odd::DECISIONS);
+    let metrics = Arc::new(Metrics::new());
+    let limits = Limits::new(&parts.config.limits, None, Arc::clone(&metrics));
+    let admission = Admission::new(keyring, limits, odd::DECISIONS);
     let routes = odd::routes(&settings, &ends.draining);
     let guard = Guard::new(&settings);
-    let front = Front::new(settings, guard, admission, 7, Arc::new(Metrics::new()), ends, routes);
+    let front = Front::new(settings, guard, admission, 7, metrics, ends, routes);
     let secure = Secure::open(&front.settings.tls, &parts.budget).unwrap();
     Server::serve(front, secure, parts.budget, connections, parts.listeners).unwrap()
 }

@@ -19,7 +19,7 @@ use crate::{
     domain::{Origin, Scope, Token},
     http::{App, Server},
     model::Models,
-    store::{KeyRow, Store},
+    store::{KeyRow, Limiter, Store},
     tools::Toolboxes,
     workplace::Workplaces,
 };
@@ -168,6 +168,10 @@ pub(super) fn whole<S: Read + Write>(client: &mut Client<S>) -> String {
 
 fn start(parts: Parts) -> (Server, Store) {
     let Parts { config, budget, listeners } = parts;
+    let limiter = config
+        .limits
+        .enabled
+        .then(|| Limiter::open(&config.state_dir.join("limits.db"), &budget).unwrap());
     let store =
         Store::open(&config.state_dir.join("evonic.db"), &config.store, budget.clone()).unwrap();
     let models = Models::new(&config.models, &budget);
@@ -193,6 +197,7 @@ fn start(parts: Parts) -> (Server, Store) {
     let agents = Agents::start(bench, generation, None);
     let app = App {
         store: store.clone(),
+        limiter,
         agents,
         models,
         budget,

@@ -1,0 +1,71 @@
+//! What is told and refused; the whole worker under limits stands in `http::tests::limits`.
+
+use super::{policy::network, *};
+
+fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {
+    let quotas = |texts: &[&str]| {
+        texts.iter().map(|text| config::Quota::parse(text).unwrap()).collect::<Vec<_>>()
+    };
+    Policies::new(&config::Limits {
+        enabled: true,
+        key: quotas(key),
+        address: quotas(address),
+        failed: quotas(failed),
+    })
+}
+
+#[test]
+fn a_client_is_told_of_its_quotas_in_structured_fields() {
+    let policies = policies(&[], &["100/1s", "5000/90m"], &[]);
+    let [burst, sustained] = policies.of(Subject::Address) else { panic!("two") };
+    let told = announce(&[
+        Standing { policy: burst, remaining: 100, refill: None },
+        Standing { policy: sustained, remaining: 7, refill: Some(Duration::from_millis(1_001)) },
+    ]);
+    assert!(told.refused.is_none());
+    assert_eq!(
+        told.fields["ratelimit-policy"],
+        "\"address-1s\";q=100;w=1, \"address-1h30m\";q=5000;w=5400"
+    );
+    assert_eq!(told.fields["ratelimit"], "\"address-1s\";r=100, \"address-1h30m\";r=7;t=2");
+    assert!(announce(&[]).fields.is_empty());
+}
+
+#[test]
+fn a_refusal_names_what_is_used_up_and_comes_back_when_all_of_it_has_room() {
+    let policies = policies(&["1/1s"], &["2/1m"], &[]);
+    let standing = |subject, milliseconds| Standing {
+        policy: &policies.of(subject)[0],
+        remaining: 0,
+        refill: Some(Duration::from_millis(milliseconds)),
+    };
+    let told = refuse(&[standing(Subject::Address, 29_001), standing(Subject::Key, 1)]);
+    assert_eq!(told.fields["ratelimit"], "\"address-1m\";r=0;t=30, \"key-1s\";r=0;t=1");
+    let response = told.refused.unwrap().into_response();
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "30");
+}
+
+#[test]
+fn what_is_charged_depends_on_who_asks() {
+    let policies = policies(&["1/1s"], &["2/1s", "3/1m"], &["4/1h"]);
+    let key = KeyId::new();
+    let asked = |who| {
+        let asked = policies.ask([192, 0, 2, 1].into(), who);
+        asked.iter().map(|a| (a.policy.name.clone(), a.is_charged())).collect::<Vec<_>>()
+    };
+    let name = |name: &str, charged| (name.to_owned(), charged);
+    let address = [name("address-1s", true), name("address-1m", true)];
+    assert_eq!(asked(Who::Nobody), address);
+    assert_eq!(asked(Who::Refused)[2..], [name("failed-1h", true)]);
+    assert_eq!(asked(Who::Key(&key))[2..], [name("key-1s", true), name("failed-1h", false)]);
+}
+
+#[test]
+fn an_ipv6_client_is_its_network() {
+    let net = |text: &str| network(text.parse().unwrap()).to_string();
+    assert_eq!(net("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    assert_eq!(net("2001:db8:1:2:ffff::1"), "2001:db8:1:2::");
+    assert_eq!(net("::ffff:192.0.2.7"), "192.0.2.7");
+    assert_eq!(net("192.0.2.7"), "192.0.2.7");
+}
