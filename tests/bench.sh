@@ -17,6 +17,7 @@ stage "5 crash to the next worker" point pair pair_5
 stage "6 idle" point pair pair_6
 stage "7 requests" point pair pair_7
 stage "3 recycles" point pair pair_3
+stage "install: 2 rate limits" point install install_2
 stage "workplaces: 6 round trips" point workplace workplace_6
 stage "workplaces: 3 transfers" point workplace workplace_3
 finish

@@ -46,10 +46,14 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// Rate limits that no test meets: those of the product are for one client, and a test is many.
+pub const UNMET: &str = "[limits]\nkey = [\"1000000/1s\"]\naddress = [\"1000000/1s\"]\n\
+                         failed = [\"1000000/1s\"]\n";
+
 /// How to start a pair.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// TOML after the harness's own keys.
+    /// TOML after the harness's own keys. Without `[limits]` in it, none is ever met.
     pub config: String,
     /// Variables of both processes.
     pub environment: Vec<(String, String)>,
@@ -473,6 +477,9 @@ fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
         folder.join("run"),
     );
     toml.push_str(&options.config);
+    if !toml.contains("[limits]\n") {
+        toml.push_str(&format!("\n{UNMET}"));
+    }
     if let Some(worker) = worker {
         // A table may be opened only once: the worker's key goes into the one that is there.
         let line = format!("worker = {worker:?}\n");

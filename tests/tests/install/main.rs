@@ -5,6 +5,7 @@ mod audit;
 mod house;
 mod keys;
 mod leak;
+mod limits;
 mod markers;
 mod power;
 mod secrets;

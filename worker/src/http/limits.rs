@@ -143,18 +143,22 @@ impl Limits {
             let (remaining, refill) = (level.remaining, level.refill);
             (asked, level.refused, Standing { policy: asked.policy, remaining, refill })
         });
-        let (refusing, others): (Vec<_>, Vec<_>) = standings.partition(|(_, refused, _)| *refused);
+        let standings: Vec<_> = standings.collect();
+        for (asked, _, standing) in &standings {
+            // Used up by this guess, or before it: the next one waits until there is room again.
+            let is_failure = asked.policy.subject == Subject::Failed && standing.remaining == 0;
+            if let Some(refill) = standing.refill.filter(|_| is_failure) {
+                self.block(address, asked.policy.place, refill);
+            }
+        }
+        let (refusing, others): (Vec<_>, Vec<_>) =
+            standings.into_iter().partition(|(_, refused, _)| *refused);
         if refusing.is_empty() {
             self.metrics.limits.allowed();
             let charged = others.into_iter().filter(|(asked, ..)| asked.is_charged());
             return announce(&charged.map(|(.., standing)| standing).collect::<Vec<_>>());
         }
-        for (asked, _, standing) in &refusing {
-            self.metrics.limits.limited(asked.policy);
-            if asked.policy.subject == Subject::Failed {
-                self.block(address, asked.policy.place, standing.refill.unwrap_or(PAUSE));
-            }
-        }
+        refusing.iter().for_each(|(asked, ..)| self.metrics.limits.limited(asked.policy));
         refuse(&refusing.into_iter().map(|(.., standing)| standing).collect::<Vec<_>>())
     }
 
