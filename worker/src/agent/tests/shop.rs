@@ -83,12 +83,25 @@ impl Shop {
             tools: Toolboxes::new(workplaces, self.store.clone(), &self.config.tools),
             settings: self.config.agents.clone(),
         };
-        let generation = Generation::lock(&self.locks(), generation).unwrap();
+        let generation = self.lock(generation);
         let agents = {
             let _inside = runtime.enter();
             Agents::start(bench, generation, predecessor)
         };
         Worker { agents, runtime }
+    }
+
+    /// A generation's lock. A child that another test starts just now may have its predecessor's
+    /// for a moment: descriptors close when a program is executed, not when the process is made.
+    pub(super) fn lock(&self, generation: u64) -> Generation {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match Generation::lock(&self.locks(), generation) {
+                Ok(generation) => return generation,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            self.pause(Duration::from_millis(2));
+        }
     }
 
     pub(super) fn write<T: Send + 'static>(
@@ -119,6 +132,22 @@ impl Shop {
         let (session, content) = (session.clone(), content.to_owned());
         self.write(move |writer| {
             Ok(writer.post_message(&session, &content, None, 100, None)?.turn.id)
+        })
+    }
+
+    /// Queues a turn that a worker that does not exist has claimed before any other could.
+    pub(super) fn post_to_another(
+        &self,
+        generation: u64,
+        session: &SessionId,
+        content: &str,
+    ) -> TurnId {
+        let (session, content) = (session.clone(), content.to_owned());
+        self.write(move |writer| {
+            let turn = writer.post_message(&session, &content, None, 100, None)?.turn.id;
+            let claimed = writer.claim_turn(generation)?.expect("a turn is queued");
+            assert_eq!(claimed.turn.id, turn);
+            Ok(turn)
         })
     }
 

@@ -6,7 +6,6 @@ use evonic_shared::config::Lost;
 
 use super::shop::Shop;
 use crate::{
-    agent::Generation,
     domain::{EventKind, ToolCall, TurnState, Usage},
     store::PendingCall,
 };
@@ -222,7 +221,7 @@ fn a_cancel_of_what_a_dead_worker_left_kills_it() {
 #[test]
 fn a_living_rival_keeps_its_turns_until_its_lock_is_free() {
     let shop = Shop::open();
-    let rival = Generation::lock(&shop.locks(), 1).unwrap();
+    let rival = shop.lock(1);
     let (_, turn) = shop.runbook("$ echo one\n");
     shop.as_another(1, |_, _| Ok(()));
 
@@ -244,14 +243,14 @@ fn a_living_rival_keeps_its_turns_until_its_lock_is_free() {
 #[test]
 fn a_rival_that_nobody_named_is_found() {
     let shop = Shop::open();
-    let rival = Generation::lock(&shop.locks(), 1).unwrap();
+    let rival = shop.lock(1);
     let worker = shop.worker(2, None);
     let (_, turn) = shop.runbook("$ echo one\n");
     worker.agents.wake();
     shop.ended(&turn);
     // It claims a turn now, as one whose supervisor died may still do, and dies.
-    let (_, turn) = shop.runbook("$ echo two\n");
-    shop.as_another(1, |_, _| Ok(()));
+    let session = shop.session("runbook", None);
+    let turn = shop.post_to_another(1, &session, "$ echo two\n");
     drop(rival);
     assert_eq!(shop.ended(&turn).state, TurnState::Completed);
 }
