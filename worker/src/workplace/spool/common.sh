@@ -61,13 +61,13 @@ living() {
 	[ -n "$living" ]
 }
 
-# Kills all of that, again and again until nothing was found twice, for a second at the most: a
-# process that is about to become another program shows no mark for a moment. Counts it, but for
+# Kills all of that, again and again until nothing was found twice, for three seconds at the most:
+# a process that is about to become another program shows no mark for a moment. Counts it, but for
 # `$1`.
 sweep() {
 	swept=0 seen=' ' empty=0
 	now
-	over=$((now + 100))
+	over=$((now + 300))
 	while [ "$empty" -lt 2 ]; do
 		empty=$((empty + 1))
 		! living || empty=0
