@@ -10,6 +10,7 @@
 //! | [`reason`] | why a worker was replaced |
 //! | [`exit`] | exit codes of both programs |
 //! | [`config`] | the configuration file that both read |
+//! | [`peer`] | who is at the other end of a Unix socket: an operator, or a command of an agent |
 //! | [`log`] | the form of a line of the log |
 //!
 //! # Invariants
@@ -25,5 +26,6 @@ pub mod hand_over;
 pub mod kind;
 pub mod ledger;
 pub mod log;
+pub mod peer;
 pub mod reason;
 pub mod status;

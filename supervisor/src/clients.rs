@@ -9,9 +9,15 @@ mod client;
 #[cfg(any(test, feature = "fuzzing"))]
 mod decoder;
 
-use std::{os::unix::net::UnixListener, time::Duration};
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    time::Duration,
+};
 
-use evonic_shared::status::{ErrorCode, FORMAT, Reply, Status};
+use evonic_shared::{
+    peer::{is_command, limits_path},
+    status::{ErrorCode, FORMAT, Reply, Status},
+};
 use rustix::{
     io::Errno,
     net::{SocketFlags, sockopt},
@@ -90,12 +96,7 @@ impl Clients {
             if self.all.len() >= MAX_CLIENTS && !self.make_room() {
                 return;
             }
-            let permission = match sockopt::socket_peercred(&socket) {
-                Ok(peer) if peer.uid.is_root() || peer.uid == rustix::process::geteuid() => {
-                    Permission::Command { uid: peer.uid.as_raw() }
-                }
-                _ => Permission::Read,
-            };
+            let permission = permission(&socket);
             let serial = self.next_serial;
             self.next_serial += 1;
             let client = Client::new(socket, serial, permission, now);
@@ -213,6 +214,21 @@ impl Clients {
             self.all.remove(place);
         }
         quietest.is_some()
+    }
+}
+
+/// What a client may do: root and the service's user may command, but no command of an agent.
+fn permission(socket: &OwnedFd) -> Permission {
+    let Ok(peer) = sockopt::socket_peercred(socket) else { return Permission::Read };
+    let ours = peer.uid == rustix::process::geteuid();
+    let limits =
+        || std::fs::read_to_string(limits_path(peer.pid.as_raw_nonzero().get().cast_unsigned()));
+    if ours && is_command(&limits().unwrap_or_default()) {
+        return Permission::Read;
+    }
+    match ours || peer.uid.is_root() {
+        true => Permission::Command { uid: peer.uid.as_raw() },
+        false => Permission::Read,
     }
 }
 

@@ -12,7 +12,7 @@ use evonic_tests::{
     http::{Connection, register_key},
     load::Tally,
     machine::Machine,
-    pair::program,
+    pair::{UNMET, program},
     poll,
 };
 use serde_json::Value;
@@ -55,13 +55,15 @@ fn package(output: &Path, version: Option<&str>) -> PathBuf {
 }
 
 impl House {
-    /// Boots a machine and installs the package, with this configuration after the address.
+    /// Boots a machine and installs the package, with this configuration after the address. Load
+    /// is many clients of one address: no limit is met.
     pub fn build(config: &str) -> Self {
         let machine = Machine::boot();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let house = Self { machine, address: free.expect("a port") };
         register_key(house.address, house.machine.path("/var/lib/evonic/admin.key"));
-        house.put("/etc/evonic/evonic.toml", &format!("listen = \"{}\"\n{config}", house.address));
+        let config = format!("listen = \"{}\"\n{config}\n{UNMET}", house.address);
+        house.put("/etc/evonic/evonic.toml", &config);
         house.bring(None);
         house.install();
         house.machine.wait_for("ActiveState", |state| state == "active");

@@ -1,5 +1,6 @@
 //! 3. Keys: every scope against every route, keys that do not do, and the first one.
 
+mod commands;
 mod first;
 mod refused;
 mod scopes;

@@ -8,7 +8,10 @@
 
 use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
 
-use evonic_shared::kind::Kind;
+use evonic_shared::{
+    kind::Kind,
+    peer::{is_command, limits_path},
+};
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -185,10 +188,24 @@ impl Accepted {
                 (Carrier::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
             }
             Self::Unix(stream) => {
-                let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
-                (Carrier::Unix(Held::new(stream, permit)), Peer::Unix(uid))
+                let peer = peer(&stream);
+                (Carrier::Unix(Held::new(stream, permit)), peer)
             }
         }
+    }
+}
+
+/// Who is at the other end of a Unix socket.
+fn peer(stream: &UnixStream) -> Peer {
+    let Ok(peer) = stream.peer_cred() else { return Peer::Unix(None) };
+    // What is in a namespace that is not below ours has no pid here, and was not started here.
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid != 0);
+    let may_be_command = peer.uid() == rustix::process::geteuid().as_raw();
+    match pid.filter(|_| may_be_command) {
+        Some(pid) if is_command(&std::fs::read_to_string(limits_path(pid)).unwrap_or_default()) => {
+            Peer::Command
+        }
+        _ => Peer::Unix(Some(peer.uid())),
     }
 }
 

@@ -45,7 +45,7 @@ impl Caller {
             Peer::Tcp(address) => (Some(canonical(address)), Identity::Anonymous, None),
             // The guard lets nobody else come this far.
             Peer::Unix(Some(uid)) => (None, Identity::User(uid), Some(Scope::Admin)),
-            Peer::Unix(None) => (None, Identity::Anonymous, None),
+            Peer::Unix(None) | Peer::Command => (None, Identity::Anonymous, None),
             Peer::Inside => (None, Identity::Inside, Some(Scope::Admin)),
         };
         Self { address, identity, scope, agents: None, request_id }

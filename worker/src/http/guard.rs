@@ -24,6 +24,8 @@ pub(super) enum Peer {
     Tcp(SocketAddr),
     /// The Unix listener, a process of this user; none when the kernel does not tell.
     Unix(Option<u32>),
+    /// The Unix listener, a command of an agent, or a process that has ended.
+    Command,
     /// The supervisor's probe, or this process itself.
     Inside,
 }
@@ -51,7 +53,7 @@ impl Guard {
     pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
         match peer {
             Peer::Tcp(peer) => Some(self.proxies.client_address(peer.ip(), headers)),
-            Peer::Unix(_) | Peer::Inside => None,
+            Peer::Unix(_) | Peer::Command | Peer::Inside => None,
         }
     }
 
@@ -65,6 +67,10 @@ impl Guard {
             Peer::Unix(Some(uid)) if uid == 0 || uid == self.uid => Ok(()),
             Peer::Unix(_) => Err(forbidden(
                 "only root and the service's own user may use this socket".to_owned(),
+            )),
+            Peer::Command => Err(forbidden(
+                "a command of an agent has no rights by this socket; over TCP it needs a key"
+                    .to_owned(),
             )),
             Peer::Tcp(peer) => {
                 self.admit_address(peer.ip())?;

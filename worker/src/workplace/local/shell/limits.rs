@@ -19,6 +19,9 @@ impl Limits {
     pub(super) fn of(settings: &config::Workplace) -> Self {
         let mut limits = vec![
             (Resource::Core, 0),
+            // Nobody needs those of POSIX. By this limit, which only root can raise again, the
+            // service's sockets know a command of an agent: see `evonic_shared::peer`.
+            (Resource::Msgqueue, 0),
             (Resource::Nproc, u64::from(settings.max_processes)),
             // What is writable and its own: what is only reserved does not count.
             (Resource::Data, settings.max_memory_bytes),
@@ -64,6 +67,6 @@ pub(in crate::workplace::local) fn words(settings: &config::Workplace) -> String
     format!(
         "a command's processes may have {memory} MiB of memory, {max_open_files} open files, files \
          of {file} MiB and {time} processor time each; {max_processes} \
-         processes of the user{root}; no core dumps"
+         processes of the user{root}; no core dumps, and no rights by the service's sockets{root}"
     )
 }
