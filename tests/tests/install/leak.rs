@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use evonic_tests::{
     fault::{Fault, Leaked, Plan, VARIABLE},
     load::Load,
-    pair::program,
+    pair::{UNMET, program},
     poll,
 };
 
@@ -21,7 +21,7 @@ fn install_1_a_leak_under_the_unit_is_found_told_and_ended() {
     let plan = Plan { until_generation: generation + 1, fault: leak };
     let plan = serde_json::to_string(&plan).expect("a plan is JSON").replace('"', "\\\"");
     let config = format!(
-        "listen = \"{}\"\n[supervisor]\nworker = \"/usr/bin/evonic-faulty\"\n",
+        "listen = \"{}\"\n[supervisor]\nworker = \"/usr/bin/evonic-faulty\"\n{UNMET}",
         house.address
     );
     house.put("/etc/evonic/evonic.toml", &config);
