@@ -9,6 +9,8 @@
 //! | [`status`] | the status socket: requests, replies, and every type in them |
 //! | [`reason`] | why a worker was replaced |
 //! | [`exit`] | exit codes of both programs |
+//! | [`backoff`] | delays between attempts |
+//! | [`error_chain`] | an error with its causes in one line |
 //! | [`config`] | the configuration file that both read |
 //! | [`peer`] | who is at the other end of a Unix socket: an operator, or a command of an agent |
 //! | [`log`] | the form of a line of the log |
@@ -19,8 +21,10 @@
 //! - A wire type whose meaning changes raises its version: [`control::PROTOCOL`],
 //!   [`status::FORMAT`].
 
+pub mod backoff;
 pub mod config;
 pub mod control;
+pub mod error_chain;
 pub mod exit;
 pub mod hand_over;
 pub mod kind;
