@@ -55,7 +55,7 @@ chaos:
 	@tests/chaos.sh
 
 fuzz:
-	@tests/fuzz/all.sh
+	@tests/fuzz.sh
 
 clean:
 	$(CARGO) clean

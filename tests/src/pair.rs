@@ -30,15 +30,19 @@ use crate::{
 /// How long the harness waits for what should take a second, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the programs are: beside the test's own, in the profile's folder.
+/// Where a program is: beside this one, or beside the folder `deps` that a test is in.
 ///
 /// # Panics
-/// When a program was not built: `make test` builds all of them first.
+/// When it is not built: `make test` builds all of them first.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("a test has a program");
     let folder = std::env::var_os("EVONIC_PROGRAMS").map_or_else(
-        || own.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_owned(),
+        || {
+            let own = std::env::current_exe().expect("the path of this program");
+            let folder = own.parent().expect("a program is in a folder");
+            let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+            profile.expect("deps is in the folder of a profile").to_owned()
+        },
         PathBuf::from,
     );
     let path = folder.join(name);
