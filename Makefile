@@ -2,8 +2,11 @@
 
 CARGO ?= cargo
 
-# The programs that are installed: `make install PROGRAMS=target/release` takes quicker builds.
+# The programs that are installed: `make install PROGRAMS=target/debug` takes those of `make build`.
 PROGRAMS ?= target/dist
+
+# How much `bench`, `chaos` and `fuzz` do: `make bench SIZE=small` takes a minute.
+SIZE ?= full
 
 # Where `make deb` puts the package.
 DEB ?= target
@@ -23,7 +26,7 @@ help:
 
 build:
 	@tests/libraries.sh
-	$(CARGO) build --release --locked -p evonic -p evonic-supervisor
+	$(CARGO) build --locked --workspace --bins
 
 run: build
 	@tests/run.sh
@@ -49,13 +52,13 @@ demo:
 	@tests/demo.sh
 
 bench:
-	@tests/bench.sh
+	@tests/bench.sh $(SIZE)
 
 chaos:
-	@tests/chaos.sh
+	@tests/chaos.sh $(SIZE)
 
 fuzz:
-	@tests/fuzz.sh
+	@tests/fuzz.sh $(SIZE)
 
 clean:
 	$(CARGO) clean

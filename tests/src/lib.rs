@@ -11,7 +11,7 @@
 //! | [`process`] | descriptors, memory and wake-ups of a process, from `/proc` |
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |
-//! | [`site`] | a pair with workplaces on a real sshd and a real Docker engine |
+//! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
 //! | [`size`] | sizes by environment variable, and tables of figures |
 
 pub mod fault;
@@ -23,5 +23,5 @@ pub mod pair;
 pub mod poll;
 pub mod process;
 pub mod scripted;
-pub mod site;
 pub mod size;
+pub mod testbed;

@@ -1,4 +1,4 @@
-//! 3. Every change is recorded: who, what, when.
+//! Every change is recorded: who, what, when.
 
 use std::collections::BTreeSet;
 
@@ -213,7 +213,7 @@ fn changing(document: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn install_3_every_change_is_recorded_with_who_and_when() {
+fn every_change_is_recorded_with_who_and_when() {
     let mut operator = Operator::start();
     agents_and_sessions(&mut operator);
     workplaces(&mut operator);

@@ -11,7 +11,7 @@ const SAY: &str = "$ env -i setsid -w perl -MIO::Socket::UNIX -e 'my $s = \
     print \"told: \", scalar <$s>'";
 
 #[test]
-fn install_3_a_command_of_an_agent_has_no_rights_by_the_sockets() {
+fn a_command_of_an_agent_has_no_rights_by_the_sockets() {
     let pair = pair();
     let (key, _) = make(&pair, &json!({"name": "runner", "scope": "run"}));
     let server = format!("http://{}", pair.address());

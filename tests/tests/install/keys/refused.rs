@@ -44,7 +44,7 @@ fn forged(key: &str, place: usize) -> String {
 }
 
 #[test]
-fn install_3_keys_that_do_not_do() {
+fn unusable_keys_are_refused() {
     let pair = pair();
     let (key, _) = make(&pair, &json!({"name": "good", "scope": "read"}));
     assert_eq!(with(&pair, &key).status, 200);
@@ -95,7 +95,7 @@ fn install_3_keys_that_do_not_do() {
 }
 
 #[test]
-fn install_3_a_key_ends_with_its_time_and_when_it_is_revoked() {
+fn a_key_ends_with_its_time_and_when_it_is_revoked() {
     let pair = pair();
     let body = json!({"name": "brief", "scope": "read", "expires_in_seconds": 1});
     let (brief, id) = make(&pair, &body);
@@ -136,7 +136,7 @@ fn install_3_a_key_ends_with_its_time_and_when_it_is_revoked() {
 }
 
 #[test]
-fn install_3_use_is_noted() {
+fn the_last_use_of_a_key_is_recorded() {
     let pair = pair();
     let (key, id) = make(&pair, &json!({"name": "used", "scope": "read"}));
     let path = format!("/api/v1/keys/{id}");
@@ -159,7 +159,7 @@ fn median(mut took: Vec<Duration>) -> Duration {
 }
 
 #[test]
-fn install_3_comparison_takes_the_same_time() {
+fn keys_are_compared_in_constant_time() {
     let pair = pair();
     let (key, _) = make(&pair, &json!({"name": "compared", "scope": "read"}));
     let proof = key.len() - 64;

@@ -58,7 +58,7 @@ fn showing(pair: &Pair, key: &str) -> Connection {
 }
 
 #[test]
-fn install_3_every_scope_against_every_route() {
+fn every_scope_against_every_route() {
     let pair = pair();
     let mut nobody = Connection::tcp_without_key(pair.address()).expect("a connection");
     let mut of_scope: Vec<_> =
@@ -100,7 +100,7 @@ fn install_3_every_scope_against_every_route() {
 }
 
 #[test]
-fn install_3_a_restricted_key_sees_its_agents_only() {
+fn a_restricted_key_sees_its_agents_only() {
     let pair = pair();
     let other = json!({"name": "other", "model": "runbook"});
     let other = pair.expect(201, "POST", "/api/v1/agents", Some(&other));

@@ -122,7 +122,7 @@ pub fn checked(answer: &Answer) -> Vec<(Item, Item)> {
 }
 
 #[test]
-fn install_2_the_parser_is_strict() {
+fn the_parser_of_structured_fields_is_strict() {
     let item = |name: &str, parameters: &[(&str, i64)]| Item {
         name: name.to_owned(),
         parameters: parameters.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect(),
@@ -151,7 +151,7 @@ fn install_2_the_parser_is_strict() {
 }
 
 #[test]
-fn install_2_fields_are_structured_and_true() {
+fn rate_limit_fields_are_structured_and_true() {
     let pair = limited("\"5/1s\", \"1000/1m\"", "\"900/30s\"", "");
     let address = pair.address();
     let mut connection = Connection::tcp(address).expect("a connection");

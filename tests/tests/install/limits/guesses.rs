@@ -1,4 +1,4 @@
-//! 3. Guesses of keys are slowed, whoever counts them, and show in the metrics.
+//! Guesses of keys are slowed, whoever counts them, and show in the metrics.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn metric(pair: &Pair, line: &str) -> u64 {
 }
 
 #[test]
-fn install_3_brute_force_is_slowed_and_shows() {
+fn guesses_of_keys_are_slowed_and_counted() {
     let seconds = size::of("guess_seconds", 3, 30);
     let pair = limited("", "", "\"10/10s\"");
     let address = pair.address();
@@ -48,13 +48,13 @@ fn install_3_brute_force_is_slowed_and_shows() {
     }
     let elapsed = began.elapsed();
     println!("{} guesses in {elapsed:.2?}:", told + slowed);
-    size::figure("told that the key does not do", told, "");
-    size::figure("turned away", slowed, "");
+    size::report("told that the key does not do", told, "");
+    size::report("turned away", slowed, "");
     assert!(told >= BURST && told <= BURST + elapsed.as_secs() + 1, "{told} in {elapsed:?}");
     assert!(slowed > 0, "a guesser asks faster than that");
     // No key of an address that is turned away is looked at.
     let looked_at = metric(&pair, "evonic_authentication_failures_total");
-    size::figure("keys that were looked at", looked_at, "");
+    size::report("keys that were looked at", looked_at, "");
     assert!((told..=told + elapsed.as_secs() + 1).contains(&looked_at), "{looked_at} for {told}");
     let line = "evonic_limits_limited_total{policy=\"failed-10s\",subject=\"failed\"}";
     assert_eq!(metric(&pair, line), slowed);
