@@ -20,6 +20,7 @@ stage "tools" tests/tools.sh
 stage "build" build
 [ "$EVONIC_SIZE" != full ] ||
 	stage "build of what is installed" cargo build --locked --profile dist --workspace --bins
+share_parts
 figures "from a crash to the next worker" 'test(/^crash::/)'
 figures "an idle pair" 'test(/^idle::/)'
 figures "requests" 'test(/^requests::/)'

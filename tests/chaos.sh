@@ -9,6 +9,7 @@ export EVONIC_SIZE=${1:-full}
 stage "install" tests/parts.sh
 stage "tools" tests/tools.sh
 stage "build" build
+share_parts
 stage "leaks" by_name 'test(/^leak::/) & binary(pair)'
 stage "recycles under load" by_name 'test(/^recycle::/)'
 stage "kills" by_name 'test(/^kill::/)'

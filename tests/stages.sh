@@ -60,8 +60,13 @@ stage() {
 	printf -- '--- %s: %s, %s s\n\n' "$name" "$([ "$code" = 0 ] && echo ok || echo FAILED)" $(($(date +%s) - began))
 }
 
-# finish: the line a person reads, and the exit code.
+# finish: stops what tests shared; the line a person reads, and the exit code.
 finish() {
+	if [ -n "${parts_PID-}" ]; then
+		parts_pid=$parts_PID
+		eval "exec ${parts[1]}>&-"
+		wait "$parts_pid"
+	fi
 	printf 'all stages: %s s\n' $(($(date +%s) - began_all))
 	printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
 	[ "$failed" = 0 ]
@@ -72,9 +77,18 @@ build() {
 	cargo build --locked --workspace --all-targets --quiet
 }
 
-# nextest ARGUMENTS...: runs tests, with the parts that they share beside them.
+# share_parts: starts what the tests of all later stages share. It ends with this script, however
+# that ends: then nobody holds the other end of its standard input.
+share_parts() {
+	[ -z "${EVONIC_TEST_ENGINE-}" ] || return 0
+	# shellcheck disable=SC2016 # the inner shell expands it
+	coproc parts { exec "$programs/evonic-with-parts" sh -c 'echo "$EVONIC_TEST_ENGINE"; exec cat'; }
+	read -r EVONIC_TEST_ENGINE <&"${parts[0]}" && export EVONIC_TEST_ENGINE
+}
+
+# nextest ARGUMENTS...: runs tests, each in a process of its own.
 nextest() {
-	"$programs/evonic-with-parts" cargo nextest run --locked --workspace "$@"
+	cargo nextest run --locked --workspace "$@"
 }
 
 # by_name EXPRESSION: runs the tests of these names, one after the other, at the size of EVONIC_SIZE.

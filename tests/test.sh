@@ -62,7 +62,9 @@ stage "dependencies" dependencies
 stage "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 stage "documentation builds" documentation
 stage "build" build
+share_parts
 stage "unit and property tests" units
 stage "examples in the documentation" examples
 stage "end-to-end tests" end_to_end
+stage "targets of the Makefile, as typed in a clean clone" tests/rehearsal.sh
 finish

@@ -14,7 +14,7 @@ done
 prebuilt() {
 	need python3 python3-minimal || return
 	python3 -m pip --version >/dev/null 2>&1 || install_package python3-pip || return
-	python3 -m pip install --quiet --no-deps --only-binary :all: --require-hashes --upgrade \
+	python3 -m pip install --quiet --no-deps --only-binary :all: --require-hashes --upgrade --root-user-action ignore \
 		--target "$tools" -r tests/tools.txt
 }
 
