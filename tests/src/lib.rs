@@ -1,13 +1,13 @@
 //! End-to-end tests of both real programs against real parts.
 //!
-//! | Room | What it holds |
+//! | Module | Contents |
 //! |---|---|
 //! | [`pair`] | a supervisor and its worker, started in folders of their own |
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
 //! | [`machine`] | a Debian machine with systemd as its first process |
 //! | [`openapi`] | the API's document, requests made from it, and whether answers keep to it |
-//! | [`scripted`] | an OpenAI-compatible server that answers what it is told |
+//! | [`scripted`] | an OpenAI-compatible server with scripted answers |
 //! | [`process`] | descriptors, memory and wake-ups of a process, from `/proc` |
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |

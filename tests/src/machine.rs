@@ -192,7 +192,7 @@ fn nspawn(folder: &Path, group: Option<&Group>) -> Child {
         // The same hierarchy of control groups on every machine that tests run on.
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .args(["-q", "--boot", "--console=read-only", "--register=no", "--keep-unit"])
-        // A real machine has these; nspawn allows them only when told.
+        // A real machine has these; nspawn allows them only on request.
         .arg(
             "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
         )

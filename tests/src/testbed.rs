@@ -177,7 +177,7 @@ impl Testbed {
             .collect()
     }
 
-    /// The worker's descriptors but SQLite's, and those its ledger owns for workplaces, once both
+    /// The worker's descriptors but SQLite's, and those it accounts to workplaces, once both
     /// stand still. SQLite keeps one or two more parked, or not, as its handles came and went.
     #[must_use]
     pub fn settled(&self) -> (u32, BTreeMap<String, u32>) {

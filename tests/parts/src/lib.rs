@@ -43,8 +43,8 @@ fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?} is not installed: {error}"));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {}: {told}", output.status);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}: {message}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -59,6 +59,6 @@ fn feed(command: &mut Command, input: &[u8]) -> Result<(), String> {
     // One that fails at once does not read.
     let _read = child.stdin.take().expect("it is a pipe").write_all(input);
     let output = child.wait_with_output().expect("its end");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(told) }
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(message) }
 }

@@ -218,8 +218,8 @@ fn generated_requests_are_answered_as_documented() {
         *statuses.entry(found.status).or_default() += 1;
         if let Err(fault) = document.judge(&request, &found) {
             let about = format!("{} {}: {fault}", operation.id, found.status);
-            let told = format!("request {sent}: {request:?}\n    {}", shown(&found));
-            faults.entry(about).or_insert(told);
+            let message = format!("request {sent}: {request:?}\n    {}", shown(&found));
+            faults.entry(about).or_insert(message);
         }
         if found.status == 404 || request.method == "DELETE" {
             generator.pool.forget(&request.path);
@@ -234,7 +234,8 @@ fn generated_requests_are_answered_as_documented() {
     size::report("requests made from the document", sent, "");
     size::report("slowest", size::ms(slowest), "ms");
     println!("  statuses: {statuses:?}");
-    let faults: Vec<_> = faults.iter().map(|(about, told)| format!("{about}\n  {told}")).collect();
+    let faults: Vec<_> =
+        faults.iter().map(|(about, message)| format!("{about}\n  {message}")).collect();
     assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
     assert_eq!(pair.worker(), (worker, generation), "the worker is still the same");
     let log = pair.log();

@@ -26,10 +26,10 @@ fn credentials_reach_the_worker_and_no_command() {
         machine.expect(&["evonic", "agent", "add", name, "--model", name]);
     }
     // Without credentials the service is up, and says what is missing.
-    let told = machine.run(&["evonic", "chat", "remote", "hello"]);
-    let told = String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned();
-    assert!(told.contains("models.remote.key_credential"), "{told}");
-    assert!(told.contains("LoadCredential=remote:FILE"), "{told}");
+    let message = machine.run(&["evonic", "chat", "remote", "hello"]);
+    let message = String::from_utf8_lossy(&[message.stdout, message.stderr].concat()).into_owned();
+    assert!(message.contains("models.remote.key_credential"), "{message}");
+    assert!(message.contains("LoadCredential=remote:FILE"), "{message}");
 
     installation.put("/root/remote.key", &format!("{MARKER}\n"));
     installation.drop_in(
@@ -41,14 +41,14 @@ fn credentials_reach_the_worker_and_no_command() {
     machine.expect(&["systemctl", "restart", "evonic"]);
     installation.serves();
     for name in ["remote", "inline"] {
-        let told = machine.expect(&["evonic", "chat", name, "hello"]);
-        assert!(told.contains("well"), "{told}");
+        let message = machine.expect(&["evonic", "chat", name, "hello"]);
+        assert!(message.contains("well"), "{message}");
     }
     assert_eq!(server.keys(), [format!("Bearer {MARKER}"), format!("Bearer {MARKER}-2")]);
-    let told = machine.run(&["evonic", "chat", "forgotten", "hello"]);
-    let told = String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned();
-    assert!(told.contains("models.forgotten.key_credential"), "{told}");
-    assert!(told.contains("/run/credentials/evonic.service/forgotten: "), "{told}");
+    let message = machine.run(&["evonic", "chat", "forgotten", "hello"]);
+    let message = String::from_utf8_lossy(&[message.stdout, message.stderr].concat()).into_owned();
+    assert!(message.contains("models.forgotten.key_credential"), "{message}");
+    assert!(message.contains("/run/credentials/evonic.service/forgotten: "), "{message}");
 
     // Commands have neither the variable nor, where the kernel confines them, the files.
     let seen = machine.expect(&["evonic", "chat", "runbook", "$ env"]);
@@ -70,11 +70,11 @@ fn credentials_reach_the_worker_and_no_command() {
     // Both processes write fields, not text.
     for program in ["evonic", "evonic-supervisor"] {
         let filter = format!("SYSLOG_IDENTIFIER={program}");
-        let told = machine.expect(&["journalctl", "--no-pager", "-o", "export", &filter]);
+        let message = machine.expect(&["journalctl", "--no-pager", "-o", "export", &filter]);
         for field in ["PRIORITY=6", "EVONIC_GENERATION=1", "EVONIC_TARGET=evonic"] {
             assert!(
-                told.lines().any(|line| line.starts_with(field)),
-                "{field} of {program}: {told}"
+                message.lines().any(|line| line.starts_with(field)),
+                "{field} of {program}: {message}"
             );
         }
     }

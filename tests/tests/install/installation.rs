@@ -114,14 +114,14 @@ impl Installation {
 
     /// What the supervisor says of now.
     pub fn status(&self) -> Value {
-        let told = self.machine.expect(&["evonic", "status", "--json"]);
-        serde_json::from_str(&told).expect("JSON")
+        let printed = self.machine.expect(&["evonic", "status", "--json"]);
+        serde_json::from_str(&printed).expect("JSON")
     }
 
     /// The generation of the worker that serves alone, and its pid as the machine numbers it.
     pub fn worker(&self) -> Option<(u64, String)> {
-        let told = self.machine.run(&["evonic", "status", "--json"]);
-        let status: Value = serde_json::from_slice(&told.stdout).ok()?;
+        let printed = self.machine.run(&["evonic", "status", "--json"]);
+        let status: Value = serde_json::from_slice(&printed.stdout).ok()?;
         let worker = &status["worker"];
         (status["state"] == "running" && status["predecessor"].is_null())
             .then(|| Some((worker["generation"].as_u64()?, worker["pid"].to_string())))?
@@ -138,7 +138,7 @@ impl Installation {
     }
 
     /// Waits until the line that `systemctl status` shows has this in it; the line.
-    pub fn told(&self, wanted: &str) -> String {
+    pub fn wait_for_status(&self, wanted: &str) -> String {
         self.machine.wait_for("StatusText", |line| line.contains(wanted))
     }
 

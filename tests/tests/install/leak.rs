@@ -28,14 +28,14 @@ fn a_leak_under_the_unit_is_found_reported_and_ended() {
     installation.drop_in("leak", &format!("[Service]\nEnvironment=\"{VARIABLE}={plan}\"\n"));
     machine.expect(&["systemctl", "restart", "evonic"]);
     let (leaking, pid) = installation.worker_after(generation);
-    installation.told(&format!("worker {pid}, generation {leaking}, "));
+    installation.wait_for_status(&format!("worker {pid}, generation {leaking}, "));
     let supervisor = machine.property("MainPID");
 
     let load = Load::flowing(installation.address, CLIENTS);
     let (successor, _) = installation.worker_after(leaking);
     assert_served(&load.finish(), 0, "a leak");
 
-    let line = installation.told(&format!("; last replaced: generation {leaking}, fd_"));
+    let line = installation.wait_for_status(&format!("; last replaced: generation {leaking}, fd_"));
     println!("systemctl status: {line}");
     assert!(line.contains(&format!("generation {successor}, ")), "{line}");
     assert_eq!(machine.property("MainPID"), supervisor, "the supervisor stays");

@@ -1,4 +1,4 @@
-//! What the log and the metrics tell: a request through to its turn, and the supervisor.
+//! What the log and the metrics show: a request through to its turn, and the supervisor.
 
 use base64::Engine;
 use evonic_tests::{
@@ -23,15 +23,19 @@ fn a_request_id_is_in_every_log_line_of_its_turn() {
         let body = json!({"content": "$ true"});
         let answer = connection.request("POST", &path, headers, Some(&body)).expect("an answer");
         assert_eq!(answer.status, 202, "{}", answer.text());
-        let told = answer.header("x-request-id").expect("an identifier").to_owned();
-        (told, answer.json()["turn"].clone())
+        let request_id = answer.header("x-request-id").expect("an identifier").to_owned();
+        (request_id, answer.json()["turn"].clone())
     };
-    let (told, turn) = post(&[("x-request-id", "follow-me")]);
-    assert_eq!((told.as_str(), &turn["request_id"]), ("follow-me", &json!("follow-me")));
+    let (request_id, turn) = post(&[("x-request-id", "follow-me")]);
+    assert_eq!((request_id.as_str(), &turn["request_id"]), ("follow-me", &json!("follow-me")));
     let id = turn["id"].as_str().expect("an identifier").to_owned();
     assert_eq!(pair.wait_for_turn(&id)["request_id"], "follow-me");
-    let (told, turn) = post(&[]);
-    assert_eq!(turn["request_id"], json!(told), "the worker's own identifier is kept as well");
+    let (request_id, turn) = post(&[]);
+    assert_eq!(
+        turn["request_id"],
+        json!(request_id),
+        "the worker's own identifier is kept as well"
+    );
     let _ended = pair.wait_for_turn(turn["id"].as_str().expect("an identifier"));
 
     let lines = poll::until(
@@ -118,12 +122,12 @@ fn the_command_line_speaks_https() {
     let server = format!("https://localhost:{}", pair.address().port());
     let run = |arguments: &[&str]| pair.evonic_command(arguments).output().expect("it runs");
 
-    let told = run(&["--server", &server, "--ca", &certificate, "agent", "list", "--json"]);
-    assert!(told.status.success(), "{told:?}");
-    assert!(String::from_utf8_lossy(&told.stdout).contains("runbook"), "{told:?}");
-    let told = run(&["--server", &server, "agent", "list"]);
-    let why = String::from_utf8_lossy(&told.stderr);
-    assert!(!told.status.success() && why.contains("no secure connection to"), "{told:?}");
+    let output = run(&["--server", &server, "--ca", &certificate, "agent", "list", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("runbook"), "{output:?}");
+    let output = run(&["--server", &server, "agent", "list"]);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && why.contains("no secure connection to"), "{output:?}");
     // By the sockets of this machine nothing changes.
     assert!(run(&["agent", "list"]).status.success());
     assert!(run(&["status"]).status.success());

@@ -1,4 +1,4 @@
-//! Secrets are in nothing that is written or told.
+//! Secrets are in no file and in no output.
 
 use std::{
     collections::BTreeMap,
@@ -95,7 +95,7 @@ fn secrets_are_in_no_output() {
     }
     let _ran = testbed.run("runbook", "$ env");
 
-    let mut told = BTreeMap::new();
+    let mut outputs = BTreeMap::new();
     let forged = [
         ("authorization", format!("Bearer {}", marker("key of a client"))),
         ("cookie", marker("other header of a client").to_owned()),
@@ -107,7 +107,7 @@ fn secrets_are_in_no_output() {
         format!("{path}: {} {}", answer.status, answer.text())
     };
     for path in ["/api/v1/sessions", "/metrics", "/readyz", "/nothing"] {
-        told.insert(format!("answer to a forged key: {path}"), get(path));
+        outputs.insert(format!("answer to a forged key: {path}"), get(path));
     }
     for path in ["agents", "workplaces", "models", "hosts", "sessions", "handles"] {
         let answer = testbed.pair.expect(200, "GET", &format!("/api/v1/{path}"), None);
@@ -117,17 +117,17 @@ fn secrets_are_in_no_output() {
                 for part in ["messages", "turns"] {
                     let path = format!("/api/v1/sessions/{id}/{part}");
                     let answer = testbed.pair.expect(200, "GET", &path, None);
-                    told.insert(path, answer.to_string());
+                    outputs.insert(path, answer.to_string());
                 }
             }
         }
-        told.insert(path.to_owned(), answer.to_string());
+        outputs.insert(path.to_owned(), answer.to_string());
     }
     let metrics = testbed.pair.request("GET", "/metrics", None).expect("an answer");
-    told.insert("metrics".to_owned(), metrics.text());
+    outputs.insert("metrics".to_owned(), metrics.text());
     for op in ["status", "history", "census"] {
         let reply = testbed.pair.ask(&json!({ "op": op })).expect("a reply");
-        told.insert(op.to_owned(), format!("{reply:?}"));
+        outputs.insert(op.to_owned(), format!("{reply:?}"));
     }
     let log = poll::until(
         "the log tells of the turns",
@@ -138,7 +138,7 @@ fn secrets_are_in_no_output() {
     for line in log.lines().filter(|line| line.starts_with('{')) {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "no JSON: {line}");
     }
-    told.insert("log".to_owned(), log);
+    outputs.insert("log".to_owned(), log);
 
     let state = testbed.pair.state_dir();
     let mut markers: Vec<(String, String)> =
@@ -154,7 +154,7 @@ fn secrets_are_in_no_output() {
         assert!(found, "{wanted} was searched");
     }
     for (place, marker) in &markers {
-        for (source, text) in &told {
+        for (source, text) in &outputs {
             assert!(!text.contains(marker.as_str()), "{place} is in {source}:\n{text}");
         }
         for (bytes, path) in &files {

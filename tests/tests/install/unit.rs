@@ -24,7 +24,7 @@ fn kills_a_reload_and_an_upgrade_under_load_refuse_nobody() {
         .into_owned();
     println!("{}", shown.lines().take(12).collect::<Vec<_>>().join("\n"));
     let (_, pid) = installation.worker_after(0);
-    let line = installation.told(&format!("running: worker {pid}, generation 1, "));
+    let line = installation.wait_for_status(&format!("running: worker {pid}, generation 1, "));
     let threshold = installation.status()["worker"]["fd"]["threshold"].clone();
     assert!(line.ends_with(&format!(" of {threshold} descriptors")), "{line}");
     assert_eq!(machine.property("NFileDescriptorStore"), "3", "three listeners are kept");
@@ -44,7 +44,7 @@ fn kills_a_reload_and_an_upgrade_under_load_refuse_nobody() {
         || {
             let left = machine.run(&["pgrep", "-f", "^sleep 4711"]).stdout;
             let groups = machine.run(&["find", GROUPS, "-mindepth", "1", "-type", "d"]).stdout;
-            [left, groups].map(|told| String::from_utf8_lossy(&told).into_owned())
+            [left, groups].map(|message| String::from_utf8_lossy(&message).into_owned())
         },
         |[left, groups]| (left.is_empty() && groups.is_empty()).then_some(()),
     );
@@ -57,7 +57,7 @@ fn kills_a_reload_and_an_upgrade_under_load_refuse_nobody() {
         installation.worker_after(generation);
     }
     assert_served(&load.finish(), kills, &format!("{kills} kills of the worker"));
-    installation.told(", crash: killed by SIGKILL, at ");
+    installation.wait_for_status(", crash: killed by SIGKILL, at ");
 
     let load = Load::flowing(installation.address, CLIENTS);
     for _ in 0..kills {
@@ -67,17 +67,17 @@ fn kills_a_reload_and_an_upgrade_under_load_refuse_nobody() {
         machine.wait_for("ActiveState", |state| state == "active");
         installation.serves();
     }
-    // Its worker is told to end by systemd, finishes what it has, and takes nothing new; what
+    // systemd ends its worker, which finishes what it has, and takes nothing new; what
     // comes meanwhile waits.
     assert_served(&load.finish(), 0, &format!("{kills} kills of the supervisor"));
-    installation.told(", crash: killed by SIGKILL, at ");
+    installation.wait_for_status(", crash: killed by SIGKILL, at ");
 
     let load = Load::flowing(installation.address, CLIENTS);
     let (generation, _) = installation.worker_after(0);
     machine.expect(&["systemctl", "reload", "evonic"]);
     assert!(installation.status()["worker"]["generation"].as_u64() > Some(generation));
     assert_served(&load.finish(), 0, "a reload");
-    installation.told(", requested: ");
+    installation.wait_for_status(", requested: ");
 
     installation.bring(Some("99.0"));
     let load = Load::flowing(installation.address, CLIENTS);
@@ -89,7 +89,7 @@ fn kills_a_reload_and_an_upgrade_under_load_refuse_nobody() {
     installation.serves();
     assert_served(&load.finish(), 0, "an upgrade");
     let (generation, pid) = installation.worker_after(generation);
-    installation.told(&format!("worker {pid}, generation {generation}, "));
+    installation.wait_for_status(&format!("worker {pid}, generation {generation}, "));
     assert_eq!(machine.property("NFileDescriptorStore"), "3");
 }
 
@@ -103,16 +103,16 @@ fn the_unit_is_sound_and_hardened_where_it_is_installed() {
         "evonic.service",
         "evonic.socket",
     ]);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !told.contains("evonic"), "{told}");
-    let told = installation.machine.expect(&[
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !message.contains("evonic"), "{message}");
+    let message = installation.machine.expect(&[
         "systemd-analyze",
         "security",
         "--no-pager",
         "--threshold=40",
         "evonic.service",
     ]);
-    println!("{}", told.lines().last().unwrap_or(""));
+    println!("{}", message.lines().last().unwrap_or(""));
 
     // A supervisor that hangs is found by systemd's watchdog.
     let pid = installation.machine.property("MainPID");

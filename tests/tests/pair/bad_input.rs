@@ -27,7 +27,7 @@ fn configuration_errors_are_reported_all_at_once() {
     assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
     let checked = pair.evonic(&["config", "--check"]);
     assert_eq!(checked.status.code(), Some(78));
-    for told in [pair.log(), String::from_utf8_lossy(&checked.stdout).into_owned()] {
+    for report in [pair.log(), String::from_utf8_lossy(&checked.stdout).into_owned()] {
         for wanted in [
             "nonsense",
             "fd.treshold",
@@ -36,7 +36,7 @@ fn configuration_errors_are_reported_all_at_once() {
             "supervisor.grace",
             "evonic.toml:",
         ] {
-            assert!(told.contains(wanted), "{wanted:?} is missing in:\n{told}");
+            assert!(report.contains(wanted), "{wanted:?} is missing in:\n{report}");
         }
     }
 }

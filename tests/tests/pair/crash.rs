@@ -69,7 +69,7 @@ fn next_stamp(stamp: &Path, before: u32) -> (u32, SystemTime) {
     })
 }
 
-/// The same program under `runsv`, told to do nothing but write its stamp and sleep.
+/// The same program under `runsv`, which only writes its stamp and sleeps.
 fn runsv(kills: u64) -> Vec<Duration> {
     let folder = tempfile::tempdir().expect("a folder");
     let stamp = folder.path().join("stamp");

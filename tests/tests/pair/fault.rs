@@ -122,7 +122,7 @@ fn a_worker_that_hangs_at_exit_is_ended_by_its_watchdog() {
     pair.wait("its threads hang", |status| {
         status.worker.as_ref().is_some_and(|worker| worker.uptime_seconds > 1.5)
     });
-    // The drain waits for them in vain, until the backstop ends it.
+    // The drain waits for them in vain, until the watchdog ends it.
     assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
     poll::until(
         "it is dead",

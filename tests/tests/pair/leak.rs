@@ -23,7 +23,7 @@ struct Found {
     late: Duration,
     /// The greatest error of the predicted time to the threshold, as a share of the true one:
     /// what is left to the threshold at the leak's own pace. Counted from a second after the
-    /// growth was first told, and from ten descriptors on.
+    /// growth was first reported, and from ten descriptors on.
     worst_prediction: Option<f64>,
 }
 
@@ -69,10 +69,10 @@ fn find(leak: &Leak) -> Found {
     let mut errors = Vec::new();
     let mut growing_since = None;
     let mut looked = Instant::now();
-    let patience =
+    let timeout =
         flat + Duration::from_secs(u64::from(500 / leak.per_second)) + Duration::from_secs(60);
     while pair.history().is_empty() {
-        assert!(began.elapsed() < patience, "nothing was done; log:\n{}", pair.log());
+        assert!(began.elapsed() < timeout, "nothing was done; log:\n{}", pair.log());
         if crossed.is_none() && process::descriptors(pid).is_some_and(|open| open >= line) {
             crossed = Some(SystemTime::now());
         }
@@ -217,7 +217,7 @@ fn counting_costs_an_idle_supervisor_next_to_nothing() {
     std::thread::sleep(Duration::from_secs(seconds));
     let spent = process::cpu_micros(pair.pid()).expect("a supervisor") - before;
     let a_second = spent / seconds;
-    // All of the supervisor, counting included: heartbeat, count, ledger, probe, watchdog.
+    // All of the supervisor, counting included: heartbeat, count, history, probe, watchdog.
     size::report("supervisor, everything, when idle", a_second, "µs of processor a second");
     assert!(a_second < 1000, "{a_second} µs a second");
 }

@@ -103,8 +103,8 @@ fn a_failed_turn_and_a_cancelled_one_show_in_the_exit_code() {
     assert!(pair.evonic(&["agent", "add", "locked-out", "--model", "closed"]).status.success());
     let output = pair.evonic(&["chat", "locked-out", "hello"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("who are you?"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("who are you?"), "{printed}");
     assert_eq!(server.requests().len(), 1, "a permanent refusal is not retried");
 
     let session = pair.session("runbook");
@@ -133,8 +133,8 @@ fn a_model_whose_key_is_missing_costs_nobody_else_anything() {
     assert!(pair.evonic(&["agent", "add", "keyless", "--model", "keyless"]).status.success());
     let output = pair.evonic(&["chat", "keyless", "hello"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("EVONIC_TEST_NO_SUCH_KEY"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("EVONIC_TEST_NO_SUCH_KEY"), "{printed}");
     assert!(pair.evonic(&["chat", "runbook", "$ true"]).status.success());
 }
 

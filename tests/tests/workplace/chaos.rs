@@ -52,7 +52,9 @@ fn no_effect_happens_twice_under_kills() {
         unknown += missing.count();
         effects += counts.len();
     }
-    println!("{kills} kills: {effects} effects, each once; {unknown} that were told as unknown");
+    println!(
+        "{kills} kills: {effects} effects, each once; {unknown} that were reported as unknown"
+    );
     assert!(effects > 0, "there were effects");
 }
 

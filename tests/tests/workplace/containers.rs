@@ -27,8 +27,8 @@ fn a_time_limit_leaves_no_process_in_the_container() {
         &session,
         "on failure continue\ntimeout 2s\n$ (setsid sleep 987 &) ; sleep 987 & sleep 987",
     );
-    let (_, told) = ran.results().remove(0);
-    assert!(told.contains("timed out"), "{told}");
+    let (_, message) = ran.results().remove(0);
+    assert!(message.contains("timed out"), "{message}");
     let names = testbed.containers();
     assert_eq!(names.len(), 1, "{names:?}");
     let container = names.first().expect("one");
@@ -92,16 +92,16 @@ fn a_missing_image_or_engine_is_reported_and_serves_again_when_it_is_back() {
     let mut settings = docker_settings(testbed.engine.as_ref().expect("an engine"));
     settings["image"] = json!("there-is-no-such-image:1");
     testbed.workplace("imageless", "docker", &settings);
-    let (_, told) = testbed.run("imageless", "$ true").results().remove(0);
-    assert!(told.contains("there-is-no-such-image:1"), "{told}");
+    let (_, message) = testbed.run("imageless", "$ true").results().remove(0);
+    assert!(message.contains("there-is-no-such-image:1"), "{message}");
 
     let session = testbed.pair.session("docker");
     assert!(testbed.run_in(&session, "$ echo before > kept.txt").is_completed());
     testbed.own_engine().stop();
     let ran = testbed.run("docker", "on failure continue\ntimeout 3s\n$ true");
-    let (outcome, told) = ran.results().remove(0);
-    assert_eq!(outcome, "error", "{told}");
-    assert!(told.contains("docker.sock"), "{told}");
+    let (outcome, message) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{message}");
+    assert!(message.contains("docker.sock"), "{message}");
     testbed.own_engine().restart();
     let ran = testbed.run_in(&session, "$ cat kept.txt");
     assert!(ran.is_completed() && ran.output() == "before\n", "{ran:#?}");

@@ -1,4 +1,4 @@
-//! Connect, run, close, a thousand times: the ledger and `/proc` return to where they were.
+//! Connect, run, close, a thousand times: the account and `/proc` return to where they were.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The remote home is what the remote host says; permanent errors are told once and cost
+//! The remote home is what the remote host says; permanent errors are reported once and cost
 //! nothing.
 
 use std::{fs, net::TcpListener, os::unix::fs::MetadataExt};
@@ -56,17 +56,17 @@ fn unusual_homes_and_shells_work_or_are_refused_with_a_reason() {
     let nologin = server.account("/usr/sbin/nologin", "nologin");
     testbed.workplace("nologin", "ssh", &ssh_settings(&server, &nologin));
     let ran = testbed.run("nologin", "$ echo hi");
-    let (outcome, told) = ran.results().remove(0);
-    assert_eq!(outcome, "error", "{told}");
-    assert!(told.contains("shell"), "{told}");
+    let (outcome, message) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{message}");
+    assert!(message.contains("shell"), "{message}");
 
     let missing = server.account("/bin/sh", "missing");
     fs::remove_dir_all(&missing.home).expect("the home is removed");
     testbed.workplace("missing", "ssh", &ssh_settings(&server, &missing));
     let ran = testbed.run("missing", "write a.txt \"x\"");
-    let (outcome, told) = ran.results().remove(0);
-    assert_eq!(outcome, "error", "{told}");
-    assert!(told.contains("home"), "{told}");
+    let (outcome, message) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{message}");
+    assert!(message.contains("home"), "{message}");
 }
 
 #[test]
@@ -77,9 +77,12 @@ fn an_unwritable_home_is_one_clear_error() {
         .expect("a mode");
     std::os::unix::fs::chown(&account.home, Some(0), Some(0)).expect("an owner");
     let first = testbed.run("ssh", "write denied.txt \"x\"");
-    let (outcome, told) = first.results().remove(0);
-    assert_eq!(outcome, "error", "{told}");
-    assert!(told.contains("denied.txt") && told.to_lowercase().contains("permission"), "{told}");
+    let (outcome, message) = first.results().remove(0);
+    assert_eq!(outcome, "error", "{message}");
+    assert!(
+        message.contains("denied.txt") && message.to_lowercase().contains("permission"),
+        "{message}"
+    );
     let before = testbed.settled();
     attempt(&testbed, "ssh", "write denied.txt \"x\"", attempts);
     assert_eq!(testbed.settled(), before, "{:#?}", process::links(testbed.pair.worker().0));
@@ -123,9 +126,9 @@ fn refused_connections_leave_no_descriptor() {
         [("stranger", "authenticat"), ("unknown", "host key"), ("closed", "connect"), ("black", "")]
     {
         let first = testbed.run(agent, "$ true");
-        let (outcome, told) = first.results().remove(0);
-        assert_eq!(outcome, "error", "{agent}: {told}");
-        assert!(told.contains("127.0.0.1") && told.contains(wanted), "{agent}: {told}");
+        let (outcome, message) = first.results().remove(0);
+        assert_eq!(outcome, "error", "{agent}: {message}");
+        assert!(message.contains("127.0.0.1") && message.contains(wanted), "{agent}: {message}");
         let before = testbed.settled();
         let attempts = if agent == "black" { attempts.min(200) } else { attempts };
         attempt(&testbed, agent, "$ true", attempts);
@@ -161,7 +164,7 @@ fn a_changed_host_key_is_refused_with_both_fingerprints() {
     let _closed = testbed.settled();
     testbed.server.as_mut().expect("a server").change_keys();
     let ran = testbed.run("ssh", "$ true");
-    let (outcome, told) = ran.results().remove(0);
-    assert_eq!(outcome, "error", "{told}");
-    assert_eq!(told.matches("SHA256:").count(), 2, "{told}");
+    let (outcome, message) = ran.results().remove(0);
+    assert_eq!(outcome, "error", "{message}");
+    assert_eq!(message.matches("SHA256:").count(), 2, "{message}");
 }
