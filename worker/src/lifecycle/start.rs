@@ -28,7 +28,7 @@ use super::{
     inherited::{HandOverError, Inherited},
     log,
 };
-use evonic_agent::{Agents, Bench, Generation, OwnershipError};
+use evonic_agent::{AgentDeps, Agents, Generation, OwnershipError};
 use evonic_handles::{Budget, Page, PageError};
 use evonic_http::{App, Listeners, Server, ServerError, Supervision};
 use evonic_model::Models;
@@ -180,7 +180,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         let _inside = runtime.enter();
         Workplaces::start(parts)?
     };
-    let bench = Bench {
+    let bench = AgentDeps {
         store: store.clone(),
         models: models.clone(),
         tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
