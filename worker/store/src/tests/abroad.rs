@@ -21,7 +21,7 @@ impl Neighbour {
     fn start(house: &House) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "store::tests::abroad::neighbour"])
+            .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
             .env(DATABASE, &house.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
