@@ -38,7 +38,7 @@ targets() {
 }
 
 units() {
-	mapfile -t targets < <(targets '*/tests/*.rs' ':!tests/')
+	mapfile -t targets < <(targets '*/tests/*.rs' ':!*/src/*' ':!tests/')
 	nextest --lib --bins "${targets[@]}"
 }
 

@@ -1,0 +1,191 @@
+//! Another process with the same database: this program, started again.
+
+use std::{
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use super::*;
+
+/// Where the other process finds the database.
+const DATABASE: &str = "EVONIC_TEST_DATABASE";
+
+/// The other process; does what it is told, line by line, and says when it is done.
+struct Neighbour {
+    process: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Neighbour {
+    fn start(house: &House) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
+            .env(DATABASE, &house.path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let orders = process.stdin.take().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut neighbour = Self { process, orders, answers };
+        neighbour.answered("ready");
+        neighbour
+    }
+
+    fn answered(&mut self, wanted: &str) {
+        let mut lines = self.answers.by_ref().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with(wanted)), "it ended before it was {wanted}");
+    }
+
+    fn told(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").unwrap();
+        self.answered(&format!("{order} done"));
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        self.process.wait().unwrap();
+    }
+}
+
+/// The body of [`Neighbour`]'s process; anywhere else it does nothing.
+#[test]
+fn neighbour() {
+    let Some(database) = std::env::var_os(DATABASE).map(PathBuf::from) else { return };
+    // It is killed in the end and removes nothing: what it has goes with its neighbour's folder.
+    let folder = tempfile::tempdir_in(database.parent().unwrap()).unwrap();
+    let house = House::open(folder, database, &SETTINGS, HANDLES);
+    println!("ready");
+    let mut held = None;
+    for order in std::io::stdin().lines().map_while(Result::ok) {
+        match order.as_str() {
+            "post" => {
+                let session = house.read(|reader| reader.sessions(None, &WHOLE)).data.remove(0);
+                house.post(&session.id, "from next door");
+            }
+            "hold" => held = Some(house.hold_the_writer()),
+            "release" => house.ends(held.take().unwrap()).unwrap(),
+            other => panic!("{other}"),
+        }
+        println!("{order} done");
+    }
+}
+
+#[test]
+fn a_look_sees_what_another_process_wrote_and_nothing_else() {
+    let house = House::new();
+    let session = house.session();
+    let mut follower = house.store.subscribe(&session.id);
+    let mut neighbour = Neighbour::start(&house);
+    // Its start may have touched the database.
+    house.wait(house.store.poll_foreign_commits()).unwrap();
+    while house.wait(async { futures_util::poll!(std::pin::pin!(follower.next())).is_ready() }) {}
+
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
+    house.session();
+    assert!(
+        !house.wait(house.store.poll_foreign_commits()).unwrap(),
+        "its own writes are not abroad"
+    );
+    neighbour.told("post");
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
+    assert!(matches!(house.wait(follower.next()), Some(Notice::Foreign)));
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
+    assert_eq!(house.names(&session.id), ["message.created"]);
+
+    // Sequences go on where the other left off, and no write of it hides behind an own one.
+    neighbour.told("post");
+    house.post(&session.id, "from here");
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
+    let sequences: Vec<_> =
+        house.events(&session.id).into_iter().map(|event| event.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3]);
+}
+
+#[test]
+fn a_writer_that_reopened_its_handle_looks_again() {
+    let house = House::new();
+    let holds: Vec<_> = (0..3).map(|_| house.hold_a_reader()).collect();
+    holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
+    until("reopened", || match house.usage().descriptors {
+        descriptors::BASELINE => Ok(()),
+        more => Err(format!("{more} descriptors")),
+    });
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap(), "it cannot know");
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
+}
+
+#[test]
+fn a_lock_of_another_process_is_waited_for_and_then_told() {
+    let patience = Duration::from_millis(200);
+    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    house.session();
+    let mut neighbour = Neighbour::start(&house);
+    neighbour.told("hold");
+    let begun = Instant::now();
+    let refused = house.try_write(|writer| writer.claim_turn(1));
+    assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
+    assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+    house.read(|reader| reader.backlog());
+
+    let (store, house) = (house.store.clone(), house);
+    let waits =
+        house.runtime.spawn(async move { store.write(|writer| writer.claim_turn(1)).await });
+    neighbour.told("release");
+    // Whether it was in time or not: nothing was written by halves, and it works again.
+    match house.wait(waits).unwrap() {
+        Ok(None) | Err(StoreError::Locked) => {}
+        other => panic!("{other:?}"),
+    }
+    house.session();
+}
+
+/// Whoever waits for the same lock is refused with the first, not each after a time of its own.
+#[test]
+fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
+    let patience = Duration::from_millis(300);
+    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    let mut neighbour = Neighbour::start(&house);
+    neighbour.told("hold");
+    let begun = Instant::now();
+    let calls = (0..20).map(|_| house.store.write(|writer| writer.claim_turn(1)));
+    for refused in house.wait(futures_util::future::join_all(calls)) {
+        assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
+    }
+    assert!(begun.elapsed() < 10 * patience, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_account_is_exact_beside_another_process() {
+    let house = House::new();
+    let _neighbour = Neighbour::start(&house);
+    for _ in 0..2 {
+        let holds: Vec<_> = (1..HANDLES).map(|_| house.hold_a_reader()).collect();
+        assert_eq!(house.links(), house.usage().descriptors);
+        holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
+        assert_eq!(house.links(), house.usage().descriptors);
+        // The writer's reopening is not the last close of the database here.
+        descriptors::settled(&house);
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_a_whole_database() {
+    let house = House::new();
+    let session = house.session();
+    let mut neighbour = Neighbour::start(&house);
+    neighbour.told("post");
+    neighbour.told("hold");
+    drop(neighbour);
+    house.post(&session.id, "after it");
+    assert_eq!(house.names(&session.id), ["message.created"; 2]);
+    let told: String =
+        house.read(|reader| reader.one("check", "PRAGMA integrity_check", [], |row| row.get(0)));
+    assert_eq!(told, "ok");
+}
