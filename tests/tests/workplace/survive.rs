@@ -14,7 +14,7 @@ fn lines() -> u64 {
     size::of("surviving_lines", 60, 300)
 }
 
-/// The command; it says at the end how it ended.
+/// The command, with an exit status of its own.
 fn runbook(lines: u64) -> String {
     format!(
         "on failure continue\n$ for i in $(seq {lines}); do echo line $i; sleep 0.1; done; exit 7"
