@@ -1,4 +1,4 @@
-//! The door to `limits.db`.
+//! The only opener of `limits.db`.
 //!
 //! A *keeper* stays open, so that opening and closing a request's handle neither recovers nor
 //! removes the write-ahead log. What both hold is in an [`Account`], as with the other database:
@@ -27,9 +27,9 @@ const EVERY: &str = "PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;";
 /// How long a handle waits for the other worker's.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// The door to the file. Its two permits are its own for as long as it stands.
+/// Opens handles of the file. Its two permits are its own for as long as it stands.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct LimitDbOpener {
     path: PathBuf,
     account: Account,
     /// None before it could be opened, and after a failure.
@@ -38,8 +38,8 @@ pub(super) struct Gate {
     permit: Permit,
 }
 
-impl Gate {
-    /// A door that is still shut.
+impl LimitDbOpener {
+    /// An opener; nothing is open yet.
     ///
     /// # Errors
     /// [`StoreError::Exhausted`] when its permits are not to be had.
@@ -110,18 +110,18 @@ impl Gate {
     }
 
     fn close_keeper(&mut self) {
-        let mut sums = self.account.lock();
+        let mut counts = self.account.lock();
         if self.keeper.take().is_some() {
-            sums.writer_closed();
+            counts.writer_closed();
         }
     }
 
     /// A handle for one request.
     fn handle(&mut self) -> Result<Handle<'_>, StoreError> {
-        let mut sums = self.account.lock();
+        let mut counts = self.account.lock();
         let connection = self.connect(FLAGS)?;
-        sums.reader_opened(&mut self.permit);
-        drop(sums);
+        counts.reader_opened(&mut self.permit);
+        drop(counts);
         let handle = Handle {
             connection: Some(connection),
             permit: &mut self.permit,
@@ -131,10 +131,10 @@ impl Gate {
         Ok(handle)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the gate of kind sqlite")]
+    #[expect(clippy::disallowed_methods, reason = "the opener of kind sqlite")]
     fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
         Connection::open_with_flags(&self.path, flags)
-            .map_err(|source| StoreError::Open { path: self.path.clone(), source })
+            .map_err(|source| StoreError::open(&self.path, source))
     }
 
     /// Removes a broken file, with its log and its shared memory. What cannot be removed is told
@@ -151,7 +151,7 @@ impl Gate {
     }
 }
 
-impl Drop for Gate {
+impl Drop for LimitDbOpener {
     fn drop(&mut self) {
         self.close_keeper();
         self.account.lock().writer_ended();
@@ -176,8 +176,8 @@ impl Deref for Handle<'_> {
 
 impl Drop for Handle<'_> {
     fn drop(&mut self) {
-        let mut sums = self.account.lock();
-        sums.reader_closing(self.permit);
+        let mut counts = self.account.lock();
+        counts.reader_closing(self.permit);
         self.connection = None;
         self.permit.owns(0, None);
     }
@@ -195,5 +195,5 @@ fn is_broken(error: &StoreError) -> bool {
     let (StoreError::Sql { source, .. } | StoreError::Open { source, .. }) = error else {
         return false;
     };
-    matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    matches!(source.code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
