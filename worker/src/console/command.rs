@@ -1,5 +1,6 @@
 //! What can be asked: subcommands, options, help.
 
+mod agents;
 mod keys;
 mod workplaces;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use evonic_shared::exit::ExitCode;
 
+pub(super) use self::agents::{AgentChanges, AgentCommand};
 pub(super) use self::keys::KeyCommand;
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
 use super::{Console, error::ConsoleError};
@@ -75,7 +77,7 @@ pub(super) enum Command {
     /// Ctrl-C cancels the turn. Ends with 0 when the (last) turn completed, 2 when it failed and 3
     /// when it was cancelled.
     Chat(ChatOptions),
-    /// Make, list, show and remove agents
+    /// Make, list, show, change and remove agents
     #[command(subcommand)]
     Agent(AgentCommand),
     /// List, show and remove sessions: conversations with agents
@@ -252,47 +254,6 @@ pub(super) struct CopyOptions {
     pub(super) json: bool,
 }
 
-/// A subcommand of `agent`.
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum AgentCommand {
-    /// Make an agent
-    Add {
-        /// Its name: a-z, 0-9 and `-`
-        name: String,
-        /// The model that answers: `runbook`, or a name of `[models]` in the configuration
-        #[arg(long, short, default_value = "runbook")]
-        model: String,
-        /// What the model is told before the conversation; `@FILE` reads a file, `-` standard input
-        #[arg(long, short, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
-        instructions: String,
-        /// Tools it may call, separated by commas; every tool when not given
-        #[arg(long, short, value_name = "NAMES", value_delimiter = ',')]
-        tools: Option<Vec<String>>,
-        /// The workplace that its tools act in
-        #[arg(long, short, value_name = "NAME", default_value = "local")]
-        workplace: String,
-        /// Another workplace that it may copy from and to; may be given several times
-        #[arg(long, value_name = "NAME")]
-        other_workplace: Vec<String>,
-        #[command(flatten)]
-        output: OutputOptions,
-    },
-    /// List agents
-    List(OutputOptions),
-    /// Show an agent
-    Show {
-        /// Its name or id
-        agent: String,
-        #[command(flatten)]
-        output: OutputOptions,
-    },
-    /// Remove an agent
-    Rm {
-        /// Its name or id
-        agent: String,
-    },
-}
-
 /// A subcommand of `session`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum SessionCommand {
@@ -350,6 +311,11 @@ mod tests {
         for name in ["chat", "cp", "status"] {
             let help = command.find_subcommand_mut(name).expect("it is there").render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);
+        }
+        let agent = command.find_subcommand_mut("agent").expect("it is there");
+        for name in ["add", "set"] {
+            let help = agent.find_subcommand_mut(name).expect("it is there").render_long_help();
+            insta::assert_snapshot!(format!("help_agent_{name}"), help);
         }
         let workplace = command.find_subcommand_mut("workplace").expect("it is there");
         for name in ["add", "set", "check"] {

@@ -7,13 +7,13 @@ use jiff::tz::TimeZone;
 use super::{
     Console,
     api::{Api, segment},
-    command::{AgentCommand, SessionCommand},
+    command::{AgentChanges, AgentCommand, SessionCommand},
     error::ConsoleError,
     figures::{count, local},
     pretty,
     terminal::Paint,
 };
-use crate::domain::{Agent, AgentName, Message, NewAgent, Role, Session, Workplace};
+use crate::domain::{Agent, AgentChange, AgentName, Message, NewAgent, Role, Session, Workplace};
 
 /// How long a passing failure of a read is waited out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,10 +34,10 @@ pub(super) async fn agent(
             other_workplace,
             output,
         } => {
-            let name: AgentName =
-                name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))?;
+            let name = agent_name(&name)?;
             let instructions = text_of(&instructions)?;
-            let other_workplaces = other_workplace;
+            let tools = tools.map(names);
+            let other_workplaces = names(other_workplace);
             let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
             let agent: Agent = api.post("/agents", &new, None).await?;
             let told = if output.json {
@@ -63,11 +63,41 @@ pub(super) async fn agent(
             let workplaces = workplaces(api).await?;
             console.print(&agent_page(&agent, &workplaces, console.terminal.out))
         }
+        AgentCommand::Set { agent, changes, output } => {
+            let path = format!("/agents/{}", segment(&agent));
+            let agent: Agent = api.patch(&path, &change(changes)?).await?;
+            console.print(&if output.json {
+                pretty(&agent)
+            } else {
+                format!("Changed {}; its next turn works with it.\n", agent.name)
+            })
+        }
         AgentCommand::Rm { agent } => {
             api.delete(&format!("/agents/{}", segment(&agent))).await?;
             console.print(&format!("Removed {agent}.\n"))
         }
     }
+}
+
+fn agent_name(name: &str) -> Result<AgentName, ConsoleError> {
+    name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))
+}
+
+fn change(changes: AgentChanges) -> Result<AgentChange, ConsoleError> {
+    let tools = changes.tools.map(|tools| Some(names(tools)));
+    Ok(AgentChange {
+        name: changes.name.as_deref().map(agent_name).transpose()?,
+        model: changes.model,
+        instructions: changes.instructions.as_deref().map(text_of).transpose()?,
+        tools: if changes.every_tool { Some(None) } else { tools },
+        workplace: changes.workplace,
+        other_workplaces: changes.other_workplace.map(names),
+    })
+}
+
+/// The names of an option, where a single empty one means none at all.
+fn names(given: Vec<String>) -> Vec<String> {
+    if given == [""] { Vec::new() } else { given }
 }
 
 /// Runs `evonic session`.
@@ -241,7 +271,13 @@ fn conversation(messages: &[Message], zone: &TimeZone, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::{
+        super::command::{Arguments, Command},
+        *,
+    };
 
     const PLAIN: Paint = Paint { colour: false };
     const BOX: &str = "wpl_0190c2a1b3c47d5e8f60718293a4b5ca";
@@ -289,6 +325,47 @@ mod tests {
         }];
         insta::assert_snapshot!("agents", agents_table(&agents, &workplaces, PLAIN));
         insta::assert_snapshot!("agent", agent_page(&agents[0], &workplaces, PLAIN));
+    }
+
+    /// The body that `evonic agent set a` sends with these options.
+    fn changed(options: &[&str]) -> serde_json::Value {
+        let arguments = [&["evonic", "agent", "set", "a"], options].concat();
+        let arguments = Arguments::try_parse_from(arguments).expect("they are taken");
+        let Some(Command::Agent(AgentCommand::Set { changes, .. })) = arguments.command else {
+            panic!("{arguments:?}");
+        };
+        serde_json::to_value(change(changes).expect("they are sound")).expect("it is JSON")
+    }
+
+    #[test]
+    fn only_what_is_given_is_changed() {
+        for (options, body) in [
+            (&["--model", "big", "--name", "b"][..], json!({"model": "big", "name": "b"})),
+            (&["--instructions", "- Be brief."], json!({"instructions": "- Be brief."})),
+            (&["--instructions", ""], json!({"instructions": ""})),
+            (&["--tools", "bash,read_file"], json!({"tools": ["bash", "read_file"]})),
+            (&["--tools", ""], json!({"tools": []})),
+            (&["--tools="], json!({"tools": []})),
+            (&["--every-tool"], json!({"tools": null})),
+            (&["--other-workplace", ""], json!({"other_workplaces": []})),
+            (
+                &["-w", "box", "--other-workplace", "x", "--other-workplace", "y"],
+                json!({"workplace": "box", "other_workplaces": ["x", "y"]}),
+            ),
+        ] {
+            assert_eq!(changed(options), body, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_nothing_or_of_two_things_at_once_is_refused() {
+        for (options, option) in [(&[][..], "--model"), (&["--tools", "", "--every-tool"], "--tools")] {
+            let arguments = [&["evonic", "agent", "set", "a"], options].concat();
+            let error = Arguments::try_parse_from(arguments).expect_err("it is refused");
+            assert!(error.to_string().contains(option), "{error}");
+        }
+        let error = agent_name("Not A Name").expect_err("it is none").to_string();
+        assert!(error.contains("\"Not A Name\""), "{error}");
     }
 
     #[test]
