@@ -3,7 +3,9 @@
 //! | Room | What it holds |
 //! |---|---|
 //! | `command` | what can be asked: subcommands, options, help |
-//! | `terminal` | where answers go: colour, width, whether anybody is there |
+//! | `terminal`, `output` | where answers go: colour, width, whether anybody is there |
+//! | `input` | text of arguments, files and standard input |
+//! | `table`, `figures` | values as people read them |
 //! | `supervisor` | the client of the status socket |
 //! | `api`, `server` | the client of the worker's HTTP; which worker, and with which key |
 //! | `backup` | a copy of the database, with or without the service |
@@ -28,21 +30,22 @@ mod doctor;
 mod error;
 mod figures;
 mod history;
+mod input;
 mod keys;
+mod manual;
+mod output;
 mod resources;
 mod restart;
+mod runtime;
 mod server;
 mod status;
 mod supervisor;
+mod table;
 mod terminal;
 mod told;
 mod workplaces;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process,
-};
+use std::{io, path::Path, process};
 
 use clap::{CommandFactory, Parser};
 use evonic_shared::{
@@ -50,11 +53,11 @@ use evonic_shared::{
     exit::ExitCode,
 };
 
-use serde::Serialize;
-
 use api::Api;
 use command::{Arguments, Command, ServerOptions};
 use error::ConsoleError;
+use output::Console;
+use runtime::on_runtime;
 use server::Server;
 use terminal::Terminal;
 
@@ -74,45 +77,6 @@ pub fn main() -> process::ExitCode {
     let mut err = io::stderr();
     let console = Console { out: &mut out, err: &mut err, terminal: Terminal::of_process() };
     run(arguments, console).into()
-}
-
-/// Where a command writes.
-pub(crate) struct Console<'a> {
-    /// What was asked for.
-    out: &'a mut dyn Write,
-    /// What is said beside it.
-    err: &'a mut dyn Write,
-    /// What the two are connected to.
-    terminal: Terminal,
-}
-
-impl Console<'_> {
-    /// Writes what was asked for, at once.
-    fn print(&mut self, text: &str) -> Result<(), ConsoleError> {
-        self.out
-            .write_all(text.as_bytes())
-            .and_then(|()| self.out.flush())
-            .map_err(ConsoleError::Output)
-    }
-
-    /// Says something beside it, at once.
-    fn say(&mut self, text: &str) {
-        // What is said beside the output is not worth failing for.
-        let _ = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
-    }
-}
-
-/// A value as one line of JSON.
-fn compact<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("wire types have string keys and no fallible fields")
-}
-
-/// A value as JSON for people.
-fn pretty<T: Serialize>(value: &T) -> String {
-    let mut text = serde_json::to_string_pretty(value)
-        .expect("wire types have string keys and no fallible fields");
-    text.push('\n');
-    text
 }
 
 fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
@@ -144,7 +108,7 @@ fn dispatch(
             console.print(&String::from_utf8_lossy(&script))?;
             return Ok(ExitCode::Ok);
         }
-        Command::Man { command } => return command::manual(&command, console),
+        Command::Man { command } => return manual::run(&command, console),
         Command::Config(options) => return configuration::run(&options, load(file), console),
         Command::Doctor(options) => {
             return on_runtime(doctor::run(&options, load(file), console));
@@ -203,17 +167,4 @@ fn environment() -> Environment {
     // Without a current folder relative paths stay relative, and fail where they are used.
     let folder = std::env::current_dir().unwrap_or_default();
     Environment::new(std::env::vars_os(), uid, folder)
-}
-
-fn on_runtime<T>(
-    command: impl Future<Output = Result<T, ConsoleError>>,
-) -> Result<T, ConsoleError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ConsoleError::Runtime)?;
-    let result = runtime.block_on(command);
-    // A read of the terminal cannot be interrupted: it is not waited for.
-    runtime.shutdown_background();
-    result
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::{
-    Console,
     api::{Api, segment},
     command::AuditOptions,
     error::ConsoleError,
     figures::local,
-    pretty,
-    resources::table,
+    output::{Console, pretty},
+    table::table,
     terminal::Paint,
 };
 use crate::{

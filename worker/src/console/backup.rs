@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evonic_shared::config::Config;
 
-use super::{Console, error::ConsoleError, figures};
+use super::{error::ConsoleError, figures, output::Console};
 use crate::store;
 
 /// Runs the command.

@@ -6,10 +6,9 @@ use evonic_shared::{
 };
 
 use super::{
-    Console,
     command::OutputOptions,
     error::ConsoleError,
-    pretty,
+    output::{Console, pretty},
     supervisor::{Supervisor, unexpected},
     terminal::Paint,
 };

@@ -20,10 +20,10 @@ use stream::Follower;
 use transcript::Transcript;
 
 use super::{
-    Console,
     api::{Api, segment},
     command::ChatOptions,
     error::ConsoleError,
+    output::Console,
 };
 use crate::domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 

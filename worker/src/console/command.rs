@@ -2,17 +2,18 @@
 
 mod agents;
 mod keys;
+mod output;
+pub(super) mod settings;
 mod workplaces;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use evonic_shared::exit::ExitCode;
+use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::agents::{AgentChanges, AgentCommand};
 pub(super) use self::keys::KeyCommand;
+pub(super) use self::output::OutputOptions;
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
-use super::{Console, error::ConsoleError};
 
 /// What `evonic` alone prints.
 pub(super) const FIRST_HELP: &str = "\
@@ -146,14 +147,6 @@ pub(super) enum Command {
     Worker,
 }
 
-/// Options of a command that prints state.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct OutputOptions {
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
 /// Options of `status`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct StatusOptions {
@@ -279,23 +272,10 @@ pub(super) enum SessionCommand {
     },
 }
 
-/// Prints a manual page.
-pub(super) fn manual(path: &[String], console: &mut Console<'_>) -> Result<ExitCode, ConsoleError> {
-    let mut command = Arguments::command();
-    // Building gives each subcommand its whole name and the global options.
-    command.build();
-    for name in path.iter().flat_map(|words| words.split_whitespace()) {
-        command = command
-            .find_subcommand(name)
-            .cloned()
-            .ok_or_else(|| ConsoleError::Usage(format!("there is no command `{name}`")))?;
-    }
-    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)?;
-    Ok(ExitCode::Ok)
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

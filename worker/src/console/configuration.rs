@@ -6,7 +6,11 @@ use evonic_shared::{
 };
 
 use super::{
-    Console, command::ConfigOptions, error::ConsoleError, figures, pretty, terminal::Paint,
+    command::ConfigOptions,
+    error::ConsoleError,
+    figures,
+    output::{Console, pretty},
+    terminal::Paint,
 };
 
 /// Runs the command.

@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use super::{
-    Console,
     api::{Api, Pauses},
     command::CopyOptions,
     error::ConsoleError,
+    output::Console,
 };
 use crate::{
     domain::{AgentName, CopyEnd, NewCopy, SessionId},

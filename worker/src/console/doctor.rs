@@ -2,47 +2,24 @@
 //! checked in one go.
 
 mod checks;
+mod finding;
 
 use evonic_shared::{
     config::{LoadError, Resolved},
     exit::ExitCode,
 };
 
+use finding::Finding;
+
 use super::{
-    Api, Console, command::OutputOptions, error::ConsoleError, pretty, server::Server,
+    api::Api,
+    command::OutputOptions,
+    error::ConsoleError,
+    output::{Console, pretty},
+    server::Server,
     terminal::Paint,
 };
 use crate::workplace::Verdict;
-
-/// What was looked at, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(super) struct Finding {
-    /// `configuration`, `state_dir`, `landlock`.
-    check: String,
-    /// How it is.
-    verdict: Verdict,
-    /// What was found.
-    detail: String,
-    /// What to do about it.
-    advice: Option<String>,
-}
-
-impl Finding {
-    fn ok(check: &str, detail: impl Into<String>) -> Self {
-        let (check, detail) = (check.to_owned(), detail.into());
-        Self { check, verdict: Verdict::Ok, detail, advice: None }
-    }
-
-    fn warning(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = Some(advice.into());
-        Self { verdict: Verdict::Warning, advice, ..Self::ok(check, detail) }
-    }
-
-    fn failed(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = Some(advice.into());
-        Self { verdict: Verdict::Failed, advice, ..Self::ok(check, detail) }
-    }
-}
 
 /// Runs the command. Ends with 1 when something failed.
 pub(super) async fn run(

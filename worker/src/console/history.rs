@@ -9,11 +9,10 @@ use evonic_shared::{
 use jiff::tz::TimeZone;
 
 use super::{
-    Console,
     command::HistoryOptions,
     error::ConsoleError,
     figures::local,
-    pretty,
+    output::{Console, pretty},
     status::screen::fate,
     supervisor::{Supervisor, unexpected},
     terminal::Paint,

@@ -5,13 +5,12 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Console,
     api::{Api, segment},
     command::KeyCommand,
     error::ConsoleError,
     figures::{ago, local},
-    pretty,
-    resources::table,
+    output::{Console, pretty},
+    table::table,
     terminal::Paint,
 };
 use crate::domain::{Agent, AgentId, AgentName, IssuedKey, Key, NewKey};

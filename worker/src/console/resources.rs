@@ -1,16 +1,17 @@
 //! `evonic agent` and `evonic session`.
 
-use std::{io::Read, time::Duration};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::{
-    Console,
     api::{Api, segment},
     command::{AgentChanges, AgentCommand, SessionCommand},
     error::ConsoleError,
     figures::{count, local},
-    pretty,
+    input::argument_text,
+    output::{Console, pretty},
+    table::{label, table},
     terminal::Paint,
 };
 use crate::domain::{Agent, AgentChange, AgentName, Message, NewAgent, Role, Session, Workplace};
@@ -35,7 +36,7 @@ pub(super) async fn agent(
             output,
         } => {
             let name = agent_name(&name)?;
-            let instructions = text_of(&instructions)?;
+            let instructions = argument_text(&instructions)?;
             let tools = tools.map(names);
             let other_workplaces = names(other_workplace);
             let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
@@ -88,7 +89,7 @@ fn change(changes: AgentChanges) -> Result<AgentChange, ConsoleError> {
     Ok(AgentChange {
         name: changes.name.as_deref().map(agent_name).transpose()?,
         model: changes.model,
-        instructions: changes.instructions.as_deref().map(text_of).transpose()?,
+        instructions: changes.instructions.as_deref().map(argument_text).transpose()?,
         tools: if changes.every_tool { Some(None) } else { tools },
         workplace: changes.workplace,
         other_workplaces: changes.other_workplace.map(names),
@@ -152,53 +153,12 @@ async fn workplaces(api: &Api) -> Result<Vec<Workplace>, ConsoleError> {
     }
 }
 
-/// A text, or that of `@FILE`, or of standard input for `-`.
-pub(super) fn text_of(argument: &str) -> Result<String, ConsoleError> {
-    let input = |what: &str| {
-        let what = what.to_owned();
-        move |source| ConsoleError::Input { what, source }
-    };
-    match argument.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file).map_err(input(file)),
-        None if argument == "-" => standard_input(),
-        None => Ok(argument.to_owned()),
-    }
-}
-
-/// All of standard input.
-pub(super) fn standard_input() -> Result<String, ConsoleError> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|source| ConsoleError::Input { what: "standard input".to_owned(), source })?;
-    Ok(text)
-}
-
-/// Rows in columns as wide as their widest cell; the last column is as it is.
-pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint: Paint) -> String {
-    let wide = |text: &str| text.chars().count();
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().map(|row| wide(&row[column])).chain([wide(head[column])]).max().unwrap_or(0)
-    });
-    let line = |cells: [&str; N]| {
-        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
-    paint.dim(line(head).trim_end()) + "\n" + &rows.collect::<String>()
-}
-
 fn tools(agent: &Agent) -> String {
     match &agent.tools {
         None => "every tool".to_owned(),
         Some(tools) if tools.is_empty() => "no tool".to_owned(),
         Some(tools) => tools.join(", "),
     }
-}
-
-/// A line of a page: what it is, and its value.
-pub(super) fn label(name: &str, value: &str, paint: Paint) -> String {
-    format!("{}{value}\n", paint.dim(&format!("{name:<16}")))
 }
 
 /// The name of a workplace; what was given where it is gone.
@@ -359,7 +319,9 @@ mod tests {
 
     #[test]
     fn a_change_of_nothing_or_of_two_things_at_once_is_refused() {
-        for (options, option) in [(&[][..], "--model"), (&["--tools", "", "--every-tool"], "--tools")] {
+        for (options, option) in
+            [(&[][..], "--model"), (&["--tools", "", "--every-tool"], "--tools")]
+        {
             let arguments = [&["evonic", "agent", "set", "a"], options].concat();
             let error = Arguments::try_parse_from(arguments).expect_err("it is refused");
             assert!(error.to_string().contains(option), "{error}");

@@ -8,11 +8,10 @@ use evonic_shared::{
 };
 
 use super::{
-    Console,
     command::RestartOptions,
     error::ConsoleError,
     figures::span,
-    pretty,
+    output::{Console, pretty},
     status::{Watch, ask},
     supervisor::Supervisor,
 };

@@ -10,7 +10,7 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{command::ServerOptions, error::ConsoleError};
+use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
 use crate::{domain::Token, life::first_key};
 
 /// Names the server where `--server` does not.
@@ -103,7 +103,7 @@ impl Server {
         let (authority, secure) = parse(&named)?;
         let given = options.key.clone().or_else(|| variable(KEY));
         let text = match given {
-            Some(text) => Some(super::resources::text_of(&text)?),
+            Some(text) => Some(argument_text(&text)?),
             // The service's own key is shown to the service, never to another machine.
             None if is_loopback(&authority) => {
                 std::fs::read_to_string(config.state_dir.join(first_key::FILE)).ok()

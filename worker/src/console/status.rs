@@ -18,12 +18,10 @@ use jiff::{Timestamp, tz::TimeZone};
 use screen::{Setting, render};
 
 use super::{
-    Console,
     api::Api,
     command::StatusOptions,
-    compact,
     error::ConsoleError,
-    pretty,
+    output::{Console, compact, pretty},
     server::Server,
     supervisor::{Supervisor, unexpected},
 };

@@ -12,7 +12,7 @@ use evonic_shared::{
     status::{ErrorCode, Reply, Request},
 };
 
-use super::{compact, error::ConsoleError};
+use super::{error::ConsoleError, output::compact};
 
 /// How long the supervisor may take to answer. It never waits for anybody else.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::{Console, api::Api, error::ConsoleError};
+use super::{api::Api, error::ConsoleError, output::Console};
 use crate::sse::{Decoder, Event};
 
 /// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.

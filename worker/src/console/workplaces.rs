@@ -1,6 +1,5 @@
 //! `evonic workplace` and `evonic sandbox`.
 
-mod fields;
 mod page;
 
 use std::time::Duration;
@@ -9,15 +8,12 @@ use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(super) use self::fields::SettingsOptions;
 use super::{
-    Console,
     api::{Api, segment},
-    command::{SandboxCommand, WorkplaceCommand},
-    compact,
+    command::{SandboxCommand, WorkplaceCommand, settings},
     error::ConsoleError,
-    pretty,
-    resources::text_of,
+    input::argument_text,
+    output::{Console, compact, pretty},
     told,
 };
 use crate::{
@@ -159,7 +155,7 @@ fn parsed(name: &str) -> Result<AgentName, ConsoleError> {
 /// Settings as JSON, from the argument, `@FILE` or standard input.
 fn object(argument: Option<&str>) -> Result<Map<String, Value>, ConsoleError> {
     let Some(argument) = argument else { return Ok(Map::new()) };
-    serde_json::from_str(&text_of(argument)?)
+    serde_json::from_str(&argument_text(argument)?)
         .map_err(|error| ConsoleError::Usage(format!("--settings is no JSON object: {error}")))
 }
 
@@ -169,7 +165,7 @@ fn change(assignments: &[String]) -> Result<WorkplaceChange, ConsoleError> {
         if let Some(name) = assignment.strip_prefix("name=") {
             change.name = Some(parsed(name)?);
         } else {
-            let (key, value) = fields::assignment(assignment)?;
+            let (key, value) = settings::assignment(assignment)?;
             change.settings.get_or_insert_default().insert(key, value);
         }
     }

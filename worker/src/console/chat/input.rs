@@ -5,7 +5,7 @@ use tokio::{
     signal::unix::Signal,
 };
 
-use crate::console::{Console, error::ConsoleError, resources::standard_input};
+use crate::console::{error::ConsoleError, input::read_stdin, output::Console};
 
 /// Begins and ends a message of several lines at the prompt.
 const FENCE: &str = "\"\"\"";
@@ -39,7 +39,7 @@ impl Input {
             None if interactive => {
                 return Ok(Input::Prompt(BufReader::new(tokio::io::stdin()).lines()));
             }
-            None | Some("-") => standard_input()?,
+            None | Some("-") => read_stdin()?,
             Some(text) => text.to_owned(),
         };
         if text.trim().is_empty() {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::OutputOptions;
+use super::output::OutputOptions;
 
 /// A subcommand of `agent`.
 #[derive(Clone, Debug, Subcommand)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::OutputOptions;
+use super::output::OutputOptions;
 use crate::domain;
 
 /// A subcommand of `key`.

@@ -2,8 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::OutputOptions;
-use crate::console::workplaces::SettingsOptions;
+use super::{output::OutputOptions, settings::SettingsOptions};
 
 /// A subcommand of `workplace`.
 #[derive(Clone, Debug, Subcommand)]

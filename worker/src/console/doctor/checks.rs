@@ -15,7 +15,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::Finding;
+use super::finding::Finding;
 use crate::{
     console::{api::Api, figures, supervisor::Supervisor},
     domain::{Settings, SshAuth, Workplace},

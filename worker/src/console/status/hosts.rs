@@ -8,7 +8,7 @@ use crate::{
     console::{
         api::Api,
         figures::{count, span},
-        on_runtime,
+        runtime::on_runtime,
         terminal::Paint,
     },
     workplace::HostState,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     console::{
         figures::span,
-        resources::{label, table},
+        table::{label, table},
         terminal::Paint,
     },
     domain::{Settings, Workplace},

@@ -113,7 +113,7 @@ impl SettingsOptions {
     ///
     /// # Errors
     /// [`ConsoleError::Usage`] that names the option.
-    pub(super) fn over(
+    pub(in crate::console) fn over(
         &self,
         mut settings: Map<String, Value>,
     ) -> Result<Map<String, Value>, ConsoleError> {
@@ -132,7 +132,7 @@ impl SettingsOptions {
 ///
 /// # Errors
 /// [`ConsoleError::Usage`] that names the key.
-pub(super) fn assignment(text: &str) -> Result<(String, Value), ConsoleError> {
+pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value), ConsoleError> {
     let Some((key, value)) = text.split_once('=') else {
         return Err(ConsoleError::Usage(format!("{text:?} is no KEY=VALUE")));
     };
