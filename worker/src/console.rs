@@ -5,19 +5,20 @@
 //! | `command` | what can be asked: subcommands, options, help |
 //! | `terminal`, `output` | where answers go: colour, width, whether anybody is there |
 //! | `input` | text of arguments, files and standard input |
-//! | `table`, `figures` | values as people read them |
+//! | `table`, `format` | values as people read them |
 //! | `supervisor` | the client of the status socket |
 //! | `api`, `server` | the client of the worker's HTTP; which worker, and with which key |
 //! | `backup` | a copy of the database, with or without the service |
 //! | `doctor` | what is checked in one go, on both sides |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `resources`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `told` | the worker's side |
+//! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
 //! - No command but `worker` and `backup` opens the database: the console is a client like any
 //!   other.
 
+mod agents;
 mod api;
 mod audit;
 mod backup;
@@ -28,21 +29,21 @@ mod configuration;
 mod cp;
 mod doctor;
 mod error;
-mod figures;
+mod format;
 mod history;
 mod input;
 mod keys;
 mod manual;
 mod output;
-mod resources;
+mod progress;
 mod restart;
 mod runtime;
 mod server;
+mod sessions;
 mod status;
 mod supervisor;
 mod table;
 mod terminal;
-mod told;
 mod workplaces;
 
 use std::{io, path::Path, process};
@@ -117,18 +118,18 @@ fn dispatch(
         _ => {}
     }
     let config = load(file)?.config;
-    let api = || Server::named(server, &config).map(Api::of);
+    let api = || Server::named(server, &config).map(Api::new);
     match command {
         Command::Status(options) => status::run(&options, &config, console),
         Command::History(options) => history::run(&options, &config, console),
         Command::Census(options) => census::run(&options, &config, console),
         Command::Backup { file } => backup::run(&file, &config, console),
         Command::Restart(options) => restart::run(&options, &config, console),
-        Command::Agent(command) => on_runtime(resources::agent(command, &api()?, console)),
-        Command::Key(command) => on_runtime(keys::key(command, &api()?, console)),
-        Command::Session(command) => on_runtime(resources::session(command, &api()?, console)),
+        Command::Agent(command) => on_runtime(agents::run(command, &api()?, console)),
+        Command::Key(command) => on_runtime(keys::run(command, &api()?, console)),
+        Command::Session(command) => on_runtime(sessions::run(command, &api()?, console)),
         Command::Workplace(command) => {
-            return on_runtime(workplaces::workplace(command, &api()?, console));
+            return on_runtime(workplaces::run(command, &api()?, console));
         }
         Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console)),
         Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),

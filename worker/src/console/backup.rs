@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evonic_shared::config::Config;
 
-use super::{error::ConsoleError, figures, output::Console};
+use super::{error::ConsoleError, format, output::Console};
 use crate::store;
 
 /// Runs the command.
@@ -15,5 +15,5 @@ pub(super) fn run(
 ) -> Result<(), ConsoleError> {
     let database = config.state_dir.join("evonic.db");
     let bytes = store::back_up(&database, file).map_err(ConsoleError::Backup)?;
-    console.print(&format!("{} ({})\n", file.display(), figures::bytes(bytes)))
+    console.print(&format!("{} ({})\n", file.display(), format::bytes(bytes)))
 }

@@ -8,7 +8,7 @@ use evonic_shared::{
 use super::{
     command::OutputOptions,
     error::ConsoleError,
-    output::{Console, pretty},
+    output::Console,
     supervisor::{Supervisor, unexpected},
     terminal::Paint,
 };
@@ -23,11 +23,9 @@ pub(super) fn run(
     let Reply::Census(census) = supervisor.ask(&Request::Census)? else {
         return Err(unexpected("it is no census"));
     };
-    let text = if options.json { pretty(&census) } else { render(&census, console.terminal.out) };
-    console.print(&text)
+    console.show(options, &census, |paint| render(&census, paint))
 }
 
-/// Renders a census.
 fn render(census: &Census, paint: Paint) -> String {
     let Census { generation, pid, open, .. } = census;
     let mut text =

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 
-/// How long a passing failure is waited out: a worker that starts slowly, and some more.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a transient failure is waited out: a worker that starts slowly, and some more.
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Characters of a message that become the title of its session.
 const TITLE: usize = 60;
@@ -42,9 +42,10 @@ pub(super) async fn run(
     let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
     let mut input =
         Input::of(options.message.as_deref(), console.terminal.interactive && !options.json)?;
-    let agent: Agent = api.get(&format!("/agents/{}", segment(&options.agent)), PATIENCE).await?;
+    let agent: Agent =
+        api.get(&format!("/agents/{}", segment(&options.agent)), RETRY_LIMIT).await?;
     let session = match &options.session {
-        Some(id) => Some(continued(api, id, &agent).await?),
+        Some(id) => Some(resumed_session(api, id, &agent).await?),
         None => None,
     };
     let mut chat = Chat { api, agent, session, cursor: 0, interrupts, json: options.json };
@@ -69,11 +70,10 @@ pub(super) async fn run(
     Ok(code)
 }
 
-/// A session that is gone on with.
-async fn continued(api: &Api, id: &str, agent: &Agent) -> Result<Session, ConsoleError> {
-    let session: Session = api.get(&format!("/sessions/{}", segment(id)), PATIENCE).await?;
+async fn resumed_session(api: &Api, id: &str, agent: &Agent) -> Result<Session, ConsoleError> {
+    let session: Session = api.get(&format!("/sessions/{}", segment(id)), RETRY_LIMIT).await?;
     if session.agent_id != agent.id {
-        let other: Agent = api.get(&format!("/agents/{}", session.agent_id), PATIENCE).await?;
+        let other: Agent = api.get(&format!("/agents/{}", session.agent_id), RETRY_LIMIT).await?;
         return Err(ConsoleError::Usage(format!(
             "session {id} is with agent {}, not with {}",
             other.name, agent.name
@@ -94,9 +94,9 @@ struct Chat<'a> {
     json: bool,
 }
 
-/// An event's data.
+/// The data of an event.
 #[derive(Deserialize)]
-struct Data {
+struct EventData {
     turn_id: TurnId,
     #[serde(flatten)]
     kind: EventKind,
@@ -148,12 +148,12 @@ impl Chat<'_> {
                     }
                     cancelled = true;
                     console.say("Cancelling. Ctrl-C again leaves at once.");
-                    self.api.command(&format!("/turns/{turn}/cancel"), PATIENCE).await?;
+                    self.api.post_empty(&format!("/turns/{turn}/cancel"), RETRY_LIMIT).await?;
                     continue;
                 }
             };
             // Names of later versions are passed over, and so are the session's other turns.
-            let Ok(data) = serde_json::from_str::<Data>(&event.data) else { continue };
+            let Ok(data) = serde_json::from_str::<EventData>(&event.data) else { continue };
             if data.turn_id != *turn {
                 continue;
             }
@@ -171,19 +171,19 @@ impl Chat<'_> {
     /// How the turn ended, if this event is its end.
     fn ended(&self, event: &EventKind, console: &mut Console<'_>) -> Option<ExitCode> {
         let paint = console.terminal.err;
-        let (code, told) = match event {
-            EventKind::TurnCompleted { usage } => (ExitCode::Ok, tokens(*usage)),
+        let (code, summary) = match event {
+            EventKind::TurnCompleted { usage } => (ExitCode::Ok, token_summary(*usage)),
             EventKind::TurnFailed { error } => {
-                let told = format!("The turn failed: {} ({})", error.message, error.code);
-                (ExitCode::TurnFailed, Some(paint.red(&told)))
+                let failure = format!("The turn failed: {} ({})", error.message, error.code);
+                (ExitCode::TurnFailed, Some(paint.red(&failure)))
             }
             EventKind::TurnCancelled {} => {
                 (ExitCode::TurnCancelled, Some(paint.yellow("The turn was cancelled.")))
             }
             _ => return None,
         };
-        if let Some(told) = told.filter(|_| !self.json) {
-            console.say(&told);
+        if let Some(summary) = summary.filter(|_| !self.json) {
+            console.say(&summary);
         }
         Some(code)
     }
@@ -203,21 +203,16 @@ async fn post(
             let title = content.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
             let title = title.trim().chars().take(TITLE).collect();
             let new = NewSession { agent: agent.id.to_string(), title };
-            api.post("/sessions", &new, Some((&key(), PATIENCE))).await?
+            api.post_idempotent("/sessions", &new, RETRY_LIMIT).await?
         }
     };
     let path = format!("/sessions/{}/messages", session.id);
-    let posted = api.post(&path, &NewMessage { content }, Some((&key(), PATIENCE))).await?;
+    let posted = api.post_idempotent(&path, &NewMessage { content }, RETRY_LIMIT).await?;
     Ok((session, posted))
 }
 
-/// A key under which a request takes effect once.
-fn key() -> String {
-    uuid::Uuid::now_v7().to_string()
-}
-
-/// Tokens in words, where the model counts them.
-fn tokens(usage: Usage) -> Option<String> {
+/// Tokens used, where the model counts them.
+fn token_summary(usage: Usage) -> Option<String> {
     let Usage { input_tokens, output_tokens } = usage;
     (input_tokens + output_tokens > 0)
         .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out"))

@@ -8,7 +8,7 @@ use evonic_shared::{
 use super::{
     command::ConfigOptions,
     error::ConsoleError,
-    figures,
+    format,
     output::{Console, pretty},
     terminal::Paint,
 };
@@ -32,7 +32,7 @@ pub(super) fn run(
         }
         Err(LoadError::Faults(faults)) if options.check => {
             console.print(&format!("{faults}\n"))?;
-            console.say(&figures::count(faults.0.len(), "fault"));
+            console.say(&format::count(faults.0.len(), "fault"));
             return Ok(ExitCode::Config);
         }
         Err(error) => return Err(error.into()),

@@ -12,11 +12,7 @@ use evonic_shared::{
 use finding::Finding;
 
 use super::{
-    api::Api,
-    command::OutputOptions,
-    error::ConsoleError,
-    output::{Console, pretty},
-    server::Server,
+    api::Api, command::OutputOptions, error::ConsoleError, output::Console, server::Server, table,
     terminal::Paint,
 };
 use crate::workplace::Verdict;
@@ -41,7 +37,7 @@ pub(super) async fn run(
             findings.extend(checks::folders(config));
             findings.extend(checks::limit(config));
             findings.push(checks::supervisor(config));
-            let (worker, workplaces) = checks::worker(&Api::of(Server::of(config))).await;
+            let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
             findings.push(worker);
             findings.extend(checks::protections(config));
             findings.extend(checks::workplaces(config, &workplaces));
@@ -49,12 +45,8 @@ pub(super) async fn run(
             findings
         }
     };
-    let text = if options.json {
-        pretty(&serde_json::json!({ "checks": findings }))
-    } else {
-        render(&findings, console.terminal.out)
-    };
-    console.print(&text)?;
+    let checks = serde_json::json!({ "checks": findings });
+    console.show(options, &checks, |paint| render(&findings, paint))?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
     Ok(if failed { ExitCode::Failure } else { ExitCode::Ok })
 }
@@ -64,11 +56,7 @@ fn render(findings: &[Finding], paint: Paint) -> String {
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
     let mut text = String::new();
     for Finding { check, verdict, detail, advice } in findings {
-        let verdict = match verdict {
-            Verdict::Ok => paint.green("ok     "),
-            Verdict::Warning => paint.yellow("warning"),
-            Verdict::Failed => paint.red("failed "),
-        };
+        let verdict = table::verdict(*verdict, paint);
         text.push_str(&format!("{verdict}  {check:width$}  {detail}\n"));
         if let Some(advice) = advice {
             text.push_str(&format!("{:9}{:width$}  {}\n", "", "", paint.dim(advice)));

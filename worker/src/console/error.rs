@@ -2,7 +2,9 @@
 
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
-use evonic_shared::{config::LoadError, exit::ExitCode, status::ErrorCode};
+use evonic_shared::{
+    config::LoadError, error_chain::ErrorChain, exit::ExitCode, status::ErrorCode,
+};
 
 use super::terminal::Paint;
 use crate::{sse::SseError, store::StoreError};
@@ -14,19 +16,18 @@ pub(crate) enum ConsoleError {
     #[error(transparent)]
     Config(#[from] LoadError),
     /// Nothing answers on a socket.
-    #[error("evonic is not running: nothing answers on {place}")]
+    #[error("evonic is not running: nothing answers on {address}")]
     NotRunning {
-        /// The socket, or the address.
-        place: String,
-        /// The operating system's word.
+        /// The socket's path, or host and port.
+        address: String,
         #[source]
         source: io::Error,
     },
     /// The certificate that was shown is not believed, or there is none.
-    #[error("no secure connection to {place}")]
+    #[error("no secure connection to {address}")]
     NotTrusted {
-        /// The address.
-        place: String,
+        /// Host and port.
+        address: String,
         /// What is wrong.
         #[source]
         source: io::Error,
@@ -53,10 +54,9 @@ pub(crate) enum ConsoleError {
     },
     /// The connection to the supervisor broke, or it did not answer in time.
     #[error("the supervisor does not answer on {}", socket.display())]
-    SupervisorSilent {
+    SupervisorLost {
         /// The socket.
         socket: PathBuf,
-        /// The operating system's word.
         #[source]
         source: io::Error,
     },
@@ -74,12 +74,12 @@ pub(crate) enum ConsoleError {
     },
     /// The connection to the worker broke.
     #[error("the connection to the worker broke")]
-    Broken(#[source] Box<dyn Error + Send + Sync>),
+    ConnectionLost(#[source] Box<dyn Error + Send + Sync>),
     /// The worker did not answer in time.
-    #[error("the worker did not answer within {} s", patience.as_secs())]
-    Silent {
+    #[error("the worker did not answer within {} s", limit.as_secs())]
+    Timeout {
         /// How long was waited.
-        patience: Duration,
+        limit: Duration,
     },
     /// What came is not what this version understands.
     #[error("{from} answered what this version does not understand")]
@@ -94,10 +94,10 @@ pub(crate) enum ConsoleError {
     #[error("the stream of events cannot be read")]
     Events(#[from] SseError),
     /// A new worker was asked for and did not become ready.
-    #[error("no new worker became ready within {} s{}", patience.as_secs(), separated(last_error))]
+    #[error("no new worker became ready within {} s{}", limit.as_secs(), separated(last_error))]
     NotReady {
         /// How long was waited.
-        patience: Duration,
+        limit: Duration,
         /// Why the last start failed; may be empty.
         last_error: String,
     },
@@ -112,7 +112,6 @@ pub(crate) enum ConsoleError {
     Input {
         /// What was to be read.
         what: String,
-        /// The operating system's word.
         #[source]
         source: io::Error,
     },
@@ -135,9 +134,9 @@ impl ConsoleError {
             ConsoleError::Config(_) => ExitCode::Config,
             ConsoleError::NotRunning { .. }
             | ConsoleError::NotTrusted { .. }
-            | ConsoleError::SupervisorSilent { .. }
-            | ConsoleError::Broken(_)
-            | ConsoleError::Silent { .. }
+            | ConsoleError::SupervisorLost { .. }
+            | ConsoleError::ConnectionLost(_)
+            | ConsoleError::Timeout { .. }
             | ConsoleError::Refused { status: 503, .. }
             | ConsoleError::SupervisorRefused { code: ErrorCode::Unavailable, .. }
             | ConsoleError::NotReady { .. } => ExitCode::Unavailable,
@@ -165,12 +164,12 @@ impl ConsoleError {
         matches!(self, ConsoleError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Whether the same request may well be answered in a moment.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether the same request may be answered when it is made again.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(
             self,
-            ConsoleError::Broken(_)
-                | ConsoleError::Silent { .. }
+            ConsoleError::ConnectionLost(_)
+                | ConsoleError::Timeout { .. }
                 | ConsoleError::Refused { status: 503, .. }
         )
     }
@@ -189,12 +188,7 @@ impl ConsoleError {
         if let ConsoleError::Config(LoadError::Faults(faults)) = self {
             return format!("{program} the configuration is refused\n{faults}");
         }
-        let mut text = format!("{program} {self}");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let mut text = format!("{program} {}", ErrorChain(self));
         if let Some(advice) = self.advice() {
             text.push_str(&format!("\n{} {advice}", paint.dim("hint:")));
         }
@@ -222,9 +216,9 @@ impl ConsoleError {
                 "give one with --key or $EVONIC_KEY; on the machine of the service, \
                  `evonic key add` makes one",
             ),
-            ConsoleError::SupervisorSilent { .. }
-            | ConsoleError::Broken(_)
-            | ConsoleError::Silent { .. } => {
+            ConsoleError::SupervisorLost { .. }
+            | ConsoleError::ConnectionLost(_)
+            | ConsoleError::Timeout { .. } => {
                 Some("`evonic status` and `journalctl -u evonic` tell what it is doing")
             }
             ConsoleError::NotReady { .. } => Some("`evonic status` and `evonic history` tell more"),

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::{
     command::HistoryOptions,
     error::ConsoleError,
-    figures::local,
+    format::local_time,
     output::{Console, pretty},
     status::screen::fate,
     supervisor::{Supervisor, unexpected},
@@ -44,7 +44,7 @@ fn render(entries: &[Replacement], post_mortems: &Path, zone: &TimeZone, paint: 
     }
     let mut text = String::new();
     for entry in entries {
-        let at = local(&entry.at, zone);
+        let at = local_time(&entry.at, zone);
         let generation = format!("generation {}", entry.generation);
         let reason = paint.yellow(&format!("{:<14}", entry.reason.name()));
         text.push_str(&format!("{at}   {generation:<14}   {reason}   {}\n", entry.detail));

@@ -1,8 +1,9 @@
-//! Text of arguments, files and standard input.
+//! Arguments, and text of files and standard input.
 
 use std::io::Read;
 
 use super::error::ConsoleError;
+use crate::domain::AgentName;
 
 /// A text, or that of `@FILE`, or of standard input for `-`.
 pub(super) fn argument_text(argument: &str) -> Result<String, ConsoleError> {
@@ -24,4 +25,9 @@ pub(super) fn read_stdin() -> Result<String, ConsoleError> {
         .read_to_string(&mut text)
         .map_err(|source| ConsoleError::Input { what: "standard input".to_owned(), source })?;
     Ok(text)
+}
+
+/// A name of an agent, a workplace or a key.
+pub(super) fn name(text: &str) -> Result<AgentName, ConsoleError> {
+    text.parse().map_err(|error| ConsoleError::Usage(format!("{text:?}: {error}")))
 }

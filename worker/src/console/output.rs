@@ -4,7 +4,11 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::{error::ConsoleError, terminal::Terminal};
+use super::{
+    command::OutputOptions,
+    error::ConsoleError,
+    terminal::{Paint, Terminal},
+};
 
 /// Where a command writes.
 pub(super) struct Console<'a> {
@@ -23,6 +27,17 @@ impl Console<'_> {
             .write_all(text.as_bytes())
             .and_then(|()| self.out.flush())
             .map_err(ConsoleError::Output)
+    }
+
+    /// Prints a value, as JSON where that is asked for, else as this text.
+    pub(super) fn show<T: Serialize>(
+        &mut self,
+        output: &OutputOptions,
+        value: &T,
+        text: impl FnOnce(Paint) -> String,
+    ) -> Result<(), ConsoleError> {
+        let text = if output.json { pretty(value) } else { text(self.terminal.out) };
+        self.print(&text)
     }
 
     /// Says something beside it, at once.

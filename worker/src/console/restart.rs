@@ -10,7 +10,7 @@ use evonic_shared::{
 use super::{
     command::RestartOptions,
     error::ConsoleError,
-    figures::span,
+    format::duration,
     output::{Console, pretty},
     status::{Watch, ask},
     supervisor::Supervisor,
@@ -59,7 +59,7 @@ pub(super) fn run(
         return console.print(&pretty(&status));
     }
     let worker = status.worker.as_ref().map_or(0, |worker| worker.generation);
-    let took = span(began.elapsed().as_secs_f64());
+    let took = duration(began.elapsed().as_secs_f64());
     console.print(&format!("Generation {worker} serves after {took}.\n"))
 }
 

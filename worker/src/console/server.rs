@@ -80,7 +80,7 @@ impl Trust {
 
 impl Server {
     /// The service of this configuration, by its Unix socket.
-    pub(super) fn of(config: &Config) -> Self {
+    pub(super) fn local(config: &Config) -> Self {
         Self::Unix(config.runtime_dir.join("api.sock"))
     }
 
@@ -93,7 +93,7 @@ impl Server {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let Some(named) = options.server.clone().or_else(|| variable(SERVER)) else {
             return match options.key {
-                None => Ok(Self::of(config)),
+                None => Ok(Self::local(config)),
                 Some(_) => {
                     let message = "--key goes with --server; the socket of this machine needs none";
                     Err(ConsoleError::Usage(message.to_owned()))

@@ -48,7 +48,7 @@ pub(super) fn run(
             return Ok(());
         }
         return console
-            .print(&hosts::left_alone(&Api::of(Server::of(config)), console.terminal.out));
+            .print(&hosts::left_alone(&Api::new(Server::local(config)), console.terminal.out));
     }
     let mut watch = Watch::connect(&socket)?;
     let mut last = None;
@@ -85,7 +85,7 @@ fn status_of(reply: Reply) -> Result<Status, ConsoleError> {
 }
 
 fn is_absence(error: &ConsoleError) -> bool {
-    matches!(error, ConsoleError::NotRunning { .. } | ConsoleError::SupervisorSilent { .. })
+    matches!(error, ConsoleError::NotRunning { .. } | ConsoleError::SupervisorLost { .. })
 }
 
 /// Waits, on nothing but time.

@@ -1,6 +1,7 @@
 //! Values in rows and columns.
 
 use super::terminal::Paint;
+use crate::workplace::Verdict;
 
 /// Rows in columns as wide as their widest cell; the last column is as it is.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint: Paint) -> String {
@@ -19,4 +20,13 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint
 /// A line of a page: what it is, and its value.
 pub(super) fn label(name: &str, value: &str, paint: Paint) -> String {
     format!("{}{value}\n", paint.dim(&format!("{name:<16}")))
+}
+
+/// A verdict as the first cell of a line.
+pub(super) fn verdict(verdict: Verdict, paint: Paint) -> String {
+    match verdict {
+        Verdict::Ok => paint.green("ok     "),
+        Verdict::Warning => paint.yellow("warning"),
+        Verdict::Failed => paint.red("failed "),
+    }
 }

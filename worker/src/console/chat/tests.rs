@@ -96,7 +96,7 @@ fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode, ConsoleError>, Str
     let mut err = Vec::new();
     let (result, requests) = runtime.block_on(async {
         let listener = listen(folder.path());
-        let api = Api::of(Server::of(&config));
+        let api = Api::new(Server::local(&config));
         let plain = Paint { colour: false };
         let terminal = Terminal {
             interactive: false,
@@ -245,7 +245,7 @@ fn nobody_on_the_socket_is_told_at_once() {
     let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
     let error = runtime
-        .block_on(Api::of(Server::of(&config)).get::<Agent>("/agents/x", PATIENCE))
+        .block_on(Api::new(Server::local(&config)).get::<Agent>("/agents/x", RETRY_LIMIT))
         .expect_err("nobody listens");
     assert_eq!(error.exit_code(), ExitCode::Unavailable);
 }

@@ -2,7 +2,7 @@
 
 use super::printable::Printable;
 use crate::{
-    console::{figures::count, terminal::Paint},
+    console::{format::count, terminal::Paint},
     domain::{EventKind, Outcome},
 };
 

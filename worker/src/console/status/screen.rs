@@ -12,7 +12,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::bar::{self, Part};
 use crate::console::{
-    figures::{ago, bytes, local, span},
+    format::{ago, bytes, duration, local_time},
     terminal::Paint,
 };
 
@@ -46,7 +46,7 @@ pub(crate) fn render(status: &Status, setting: &Setting<'_>) -> String {
         None => screen.line("worker", [setting.paint.red("none")]),
     }
     if let Some(seconds) = status.next_start_seconds {
-        screen.line("", [format!("next start in {}", span(seconds))]);
+        screen.line("", [format!("next start in {}", duration(seconds))]);
     }
     if let Some(error) = &status.last_error {
         screen.line("", [setting.paint.red(error)]);
@@ -89,7 +89,7 @@ impl Screen<'_> {
         let words = [
             paint.bold(&format!("evonic {}", status.version)),
             state,
-            format!("up {}", span(status.uptime_seconds)),
+            format!("up {}", duration(status.uptime_seconds)),
             format!("pid {}", status.pid),
         ];
         self.lines.push(words.join("   "));
@@ -123,7 +123,7 @@ impl Screen<'_> {
             [
                 format!("generation {}", worker.generation),
                 state,
-                format!("up {}", span(worker.uptime_seconds)),
+                format!("up {}", duration(worker.uptime_seconds)),
                 format!("pid {}", worker.pid),
                 bytes(worker.rss_bytes),
             ],
@@ -140,7 +140,7 @@ impl Screen<'_> {
             PartHealth::Late => format!("{name} {}", paint.red("late")),
         };
         let heartbeat = match worker.last_heartbeat_seconds {
-            Some(seconds) => format!("heartbeat {} ago", span(seconds)),
+            Some(seconds) => format!("heartbeat {} ago", duration(seconds)),
             None => paint.dim("no heartbeat yet"),
         };
         let health = &worker.health;
@@ -202,7 +202,7 @@ impl Screen<'_> {
         let rate = format!("{:+.1} a second", fd.per_second);
         match fd.seconds_to_threshold {
             Some(seconds) => {
-                self.setting.paint.yellow(&format!("{rate}, threshold in {}", span(seconds)))
+                self.setting.paint.yellow(&format!("{rate}, threshold in {}", duration(seconds)))
             }
             None => rate,
         }
@@ -224,7 +224,7 @@ impl Screen<'_> {
         self.line(
             "last",
             [
-                local(&last.at, &setting.zone),
+                local_time(&last.at, &setting.zone),
                 ago(&last.at, setting.now).unwrap_or_default(),
                 format!("generation {}", last.generation),
                 setting.paint.yellow(last.reason.name()),
@@ -271,9 +271,9 @@ fn reasons(restarts: &Restarts) -> String {
 /// How a replaced worker ended, and what it had been, in words.
 pub(crate) fn fate(entry: &Replacement) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two figures are shown")]
-    let took = span(entry.took_ms as f64 / 1000.0);
+    let took = duration(entry.took_ms as f64 / 1000.0);
     let after = if entry.took_ms == 0 { String::new() } else { format!(" after {took}") };
-    let lived = span(entry.lived_seconds);
+    let lived = duration(entry.lived_seconds);
     format!("{}{after}, with {} descriptors; had lived {lived}", ended(&entry.exit), entry.fd_open)
 }
 

@@ -4,28 +4,26 @@ use serde_json::Value;
 
 use crate::{
     console::{
-        figures::span,
-        table::{label, table},
+        format::duration,
+        table::{label, table, verdict},
         terminal::Paint,
     },
     domain::{Settings, Workplace},
-    workplace::{CheckStep, Verdict},
+    workplace::CheckStep,
 };
 
-/// A table of workplaces.
 pub(super) fn list(workplaces: &[Workplace], paint: Paint) -> String {
     let rows: Vec<_> = workplaces
         .iter()
         .map(|workplace| {
             let kind = workplace.settings.kind().name().to_owned();
-            [workplace.name.to_string(), kind, place(&workplace.settings)]
+            [workplace.name.to_string(), kind, location(&workplace.settings)]
         })
         .collect();
     table(["name", "kind", "where"], &rows, paint)
 }
 
-/// Where a workplace is, in a few words.
-fn place(settings: &Settings) -> String {
+fn location(settings: &Settings) -> String {
     match settings {
         Settings::Local(local) => match &local.root {
             Some(root) => root.display().to_string(),
@@ -47,7 +45,6 @@ fn place(settings: &Settings) -> String {
     }
 }
 
-/// Everything of a workplace.
 pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
     let mut page = format!("{}\n", paint.bold(workplace.name.as_str()));
     let mut row = |name: &str, value: &str| page.push_str(&label(name, value, paint));
@@ -55,7 +52,7 @@ pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
     row("kind", workplace.settings.kind().name());
     let settings = serde_json::to_value(&workplace.settings).unwrap_or_default();
     for (key, value) in settings["settings"].as_object().into_iter().flatten() {
-        row(key, &shown(value));
+        row(key, &setting_text(value));
     }
     row("created", &workplace.created_at);
     row("updated", &workplace.updated_at);
@@ -63,15 +60,15 @@ pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
 }
 
 /// A setting's value: a secret as `file:/path`, a list with commas.
-fn shown(value: &Value) -> String {
+fn setting_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(", "),
+        Value::Array(values) => values.iter().map(setting_text).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
             let secret = |key: &str| matches!(key, "env" | "file" | "credential");
             let fields = fields.iter().map(|(key, value)| {
                 let sign = if secret(key) { ':' } else { '=' };
-                format!("{key}{sign}{}", shown(value))
+                format!("{key}{sign}{}", setting_text(value))
             });
             fields.collect::<Vec<_>>().join(", ")
         }
@@ -82,12 +79,8 @@ fn shown(value: &Value) -> String {
 /// A line of the table that fills step by step, and advice below it.
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
 pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
-    let verdict = match step.verdict {
-        Verdict::Ok => paint.green("ok     "),
-        Verdict::Warning => paint.yellow("warning"),
-        Verdict::Failed => paint.red("failed "),
-    };
-    let took = paint.dim(&span(step.elapsed_ms as f64 / 1000.0));
+    let verdict = verdict(step.verdict, paint);
+    let took = paint.dim(&duration(step.elapsed_ms as f64 / 1000.0));
     let mut text = format!("{verdict}  {:<13} {}  {took}\n", step.step, step.detail);
     if let Some(advice) = &step.advice {
         text.push_str(&format!("{:9}{} {advice}\n", "", paint.bold("do:")));
@@ -99,6 +92,7 @@ pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
 mod tests {
     use super::*;
     use crate::domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
+    use crate::workplace::Verdict;
 
     const PLAIN: Paint = Paint { colour: false };
 

@@ -1,26 +1,18 @@
-//! `evonic agent` and `evonic session`.
-
-use std::time::Duration;
-
-use jiff::tz::TimeZone;
+//! `evonic agent`.
 
 use super::{
-    api::{Api, segment},
-    command::{AgentChanges, AgentCommand, SessionCommand},
+    api::{Api, READ_RETRY, segment},
+    command::{AgentChanges, AgentCommand},
     error::ConsoleError,
-    figures::{count, local},
-    input::argument_text,
+    input::{self, argument_text},
     output::{Console, pretty},
     table::{label, table},
     terminal::Paint,
 };
-use crate::domain::{Agent, AgentChange, AgentName, Message, NewAgent, Role, Session, Workplace};
-
-/// How long a passing failure of a read is waited out.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::domain::{Agent, AgentChange, AgentId, NewAgent, Workplace};
 
 /// Runs `evonic agent`.
-pub(super) async fn agent(
+pub(super) async fn run(
     command: AgentCommand,
     api: &Api,
     console: &mut Console<'_>,
@@ -35,21 +27,18 @@ pub(super) async fn agent(
             other_workplace,
             output,
         } => {
-            let name = agent_name(&name)?;
+            let name = input::name(&name)?;
             let instructions = argument_text(&instructions)?;
             let tools = tools.map(names);
             let other_workplaces = names(other_workplace);
             let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
-            let agent: Agent = api.post("/agents", &new, None).await?;
-            let told = if output.json {
-                pretty(&agent)
-            } else {
+            let agent: Agent = api.post("/agents", &new).await?;
+            console.show(&output, &agent, |_| {
                 format!("Made {}. Talk with it: evonic chat {}\n", agent.name, agent.name)
-            };
-            console.print(&told)
+            })
         }
         AgentCommand::List(output) => {
-            let agents: Vec<Agent> = api.list("/agents", PATIENCE).await?;
+            let agents: Vec<Agent> = api.list("/agents", READ_RETRY).await?;
             if output.json {
                 return console.print(&pretty(&agents));
             }
@@ -57,7 +46,7 @@ pub(super) async fn agent(
             console.print(&agents_table(&agents, &workplaces, console.terminal.out))
         }
         AgentCommand::Show { agent, output } => {
-            let agent: Agent = api.get(&format!("/agents/{}", segment(&agent)), PATIENCE).await?;
+            let agent: Agent = api.get(&path(&agent), READ_RETRY).await?;
             if output.json {
                 return console.print(&pretty(&agent));
             }
@@ -65,29 +54,26 @@ pub(super) async fn agent(
             console.print(&agent_page(&agent, &workplaces, console.terminal.out))
         }
         AgentCommand::Set { agent, changes, output } => {
-            let path = format!("/agents/{}", segment(&agent));
-            let agent: Agent = api.patch(&path, &change(changes)?).await?;
-            console.print(&if output.json {
-                pretty(&agent)
-            } else {
+            let agent: Agent = api.patch(&path(&agent), &change(changes)?).await?;
+            console.show(&output, &agent, |_| {
                 format!("Changed {}; its next turn works with it.\n", agent.name)
             })
         }
         AgentCommand::Rm { agent } => {
-            api.delete(&format!("/agents/{}", segment(&agent))).await?;
+            api.delete(&path(&agent)).await?;
             console.print(&format!("Removed {agent}.\n"))
         }
     }
 }
 
-fn agent_name(name: &str) -> Result<AgentName, ConsoleError> {
-    name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))
+fn path(agent: &str) -> String {
+    format!("/agents/{}", segment(agent))
 }
 
 fn change(changes: AgentChanges) -> Result<AgentChange, ConsoleError> {
     let tools = changes.tools.map(|tools| Some(names(tools)));
     Ok(AgentChange {
-        name: changes.name.as_deref().map(agent_name).transpose()?,
+        name: changes.name.as_deref().map(input::name).transpose()?,
         model: changes.model,
         instructions: changes.instructions.as_deref().map(argument_text).transpose()?,
         tools: if changes.every_tool { Some(None) } else { tools },
@@ -101,53 +87,9 @@ fn names(given: Vec<String>) -> Vec<String> {
     if given == [""] { Vec::new() } else { given }
 }
 
-/// Runs `evonic session`.
-pub(super) async fn session(
-    command: SessionCommand,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
-    match command {
-        SessionCommand::List { limit, output } => {
-            let mut sessions: Vec<Session> = api.list("/sessions", PATIENCE).await?;
-            let all = sessions.len();
-            sessions.reverse();
-            sessions.truncate(limit);
-            if output.json {
-                return console.print(&pretty(&sessions));
-            }
-            let agents: Vec<Agent> = api.list("/agents", PATIENCE).await?;
-            let paint = console.terminal.out;
-            console.print(&sessions_table(&sessions, &agents, &TimeZone::system(), paint))?;
-            if all > sessions.len() {
-                console.say(&format!(
-                    "{} of {}; -n shows more",
-                    sessions.len(),
-                    count(all, "session")
-                ));
-            }
-            Ok(())
-        }
-        SessionCommand::Show { session, output } => {
-            let path = format!("/sessions/{}/messages", segment(&session));
-            let messages: Vec<Message> = api.list(&path, PATIENCE).await?;
-            let told = if output.json {
-                pretty(&messages)
-            } else {
-                conversation(&messages, &TimeZone::system(), console.terminal.out)
-            };
-            console.print(&told)
-        }
-        SessionCommand::Rm { session } => {
-            api.delete(&format!("/sessions/{}", segment(&session))).await?;
-            console.print(&format!("Removed {session}.\n"))
-        }
-    }
-}
-
 /// Every workplace, for its name; none for a key that may not see them.
 async fn workplaces(api: &Api) -> Result<Vec<Workplace>, ConsoleError> {
-    match api.list("/workplaces", PATIENCE).await {
+    match api.list("/workplaces", READ_RETRY).await {
         Err(ConsoleError::KeyRefused { .. }) => Ok(Vec::new()),
         listed => listed,
     }
@@ -162,7 +104,7 @@ fn tools(agent: &Agent) -> String {
 }
 
 /// The name of a workplace; what was given where it is gone.
-fn named<'a>(which: &'a str, workplaces: &'a [Workplace]) -> &'a str {
+fn workplace_name<'a>(which: &'a str, workplaces: &'a [Workplace]) -> &'a str {
     let found = workplaces.iter().find(|workplace| workplace.id.as_str() == which);
     found.map_or(which, |workplace| workplace.name.as_str())
 }
@@ -171,7 +113,7 @@ fn agents_table(agents: &[Agent], workplaces: &[Workplace], paint: Paint) -> Str
     let rows: Vec<_> = agents
         .iter()
         .map(|agent| {
-            let workplace = named(&agent.workplace, workplaces).to_owned();
+            let workplace = workplace_name(&agent.workplace, workplaces).to_owned();
             [agent.name.to_string(), agent.model.clone(), workplace, tools(agent)]
         })
         .collect();
@@ -179,14 +121,14 @@ fn agents_table(agents: &[Agent], workplaces: &[Workplace], paint: Paint) -> Str
 }
 
 fn agent_page(agent: &Agent, workplaces: &[Workplace], paint: Paint) -> String {
-    let others = agent.other_workplaces.iter().map(|which| named(which, workplaces));
+    let others = agent.other_workplaces.iter().map(|which| workplace_name(which, workplaces));
     let others = others.collect::<Vec<_>>().join(", ");
     let mut page = format!("{}\n", paint.bold(agent.name.as_str()));
     for (name, value) in [
         ("id", agent.id.to_string()),
         ("model", agent.model.clone()),
         ("tools", tools(agent)),
-        ("workplace", named(&agent.workplace, workplaces).to_owned()),
+        ("workplace", workplace_name(&agent.workplace, workplaces).to_owned()),
         ("copies with", others),
         ("created", agent.created_at.clone()),
         ("updated", agent.updated_at.clone()),
@@ -201,36 +143,14 @@ fn agent_page(agent: &Agent, workplaces: &[Workplace], paint: Paint) -> String {
     page
 }
 
-fn sessions_table(sessions: &[Session], agents: &[Agent], zone: &TimeZone, paint: Paint) -> String {
-    let name = |session: &Session| {
-        let agent = agents.iter().find(|agent| agent.id == session.agent_id);
-        agent.map_or_else(|| "(removed)".to_owned(), |agent| agent.name.to_string())
-    };
-    let rows: Vec<_> = sessions
-        .iter()
-        .map(|session| {
-            let updated = local(&session.updated_at, zone);
-            [session.id.to_string(), name(session), updated, session.title.clone()]
-        })
-        .collect();
-    table(["session", "agent", "updated", "title"], &rows, paint)
-}
-
-fn conversation(messages: &[Message], zone: &TimeZone, paint: Paint) -> String {
-    let mut text = String::new();
-    for message in messages {
-        let who = match message.role {
-            Role::User => paint.bold("you"),
-            Role::Assistant => paint.cyan("agent"),
-        };
-        let at = paint.dim(&local(&message.created_at, zone));
-        text.push_str(&format!("{who}   {at}\n{}\n\n", message.content.trim_end()));
-    }
-    text
+/// The name of an agent, also of one that was removed.
+pub(super) fn name_of(id: &AgentId, agents: &[Agent]) -> String {
+    let agent = agents.iter().find(|agent| agent.id == *id);
+    agent.map_or_else(|| "(removed)".to_owned(), |agent| agent.name.to_string())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
     use serde_json::json;
 
@@ -242,7 +162,7 @@ mod tests {
     const PLAIN: Paint = Paint { colour: false };
     const BOX: &str = "wpl_0190c2a1b3c47d5e8f60718293a4b5ca";
 
-    fn agent(name: &str, tools: Option<&[&str]>) -> Agent {
+    pub(in crate::console) fn agent(name: &str, tools: Option<&[&str]>) -> Agent {
         let tools = tools.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         Agent {
             id: "agt_0190c2a1b3c47d5e8f60718293a4b5c6".parse().expect("an id"),
@@ -254,17 +174,6 @@ mod tests {
             other_workplaces: vec!["local".to_owned(), "wpl_gone".to_owned()],
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
             updated_at: "2026-11-23T14:03:11.250Z".to_owned(),
-        }
-    }
-
-    fn session(agent: &Agent, title: &str) -> Session {
-        Session {
-            id: "ses_0190c2a1b3c47d5e8f60718293a4b5c7".parse().expect("an id"),
-            agent_id: agent.id.clone(),
-            title: title.to_owned(),
-            last_event: 12,
-            created_at: "2026-11-23T14:03:11.250Z".to_owned(),
-            updated_at: "2026-11-23T14:04:00.000Z".to_owned(),
         }
     }
 
@@ -326,25 +235,7 @@ mod tests {
             let error = Arguments::try_parse_from(arguments).expect_err("it is refused");
             assert!(error.to_string().contains(option), "{error}");
         }
-        let error = agent_name("Not A Name").expect_err("it is none").to_string();
+        let error = input::name("Not A Name").expect_err("it is none").to_string();
         assert!(error.contains("\"Not A Name\""), "{error}");
-    }
-
-    #[test]
-    fn sessions_are_rendered() {
-        let agent = agent("runbook", None);
-        let sessions = [session(&agent, "Which kernel?"), session(&agent, "")];
-        let text = sessions_table(&sessions, &[agent], &TimeZone::UTC, PLAIN);
-        insta::assert_snapshot!("sessions", text);
-        let message = |role, content: &str| Message {
-            id: "msg_0190c2a1b3c47d5e8f60718293a4b5c8".parse().expect("an id"),
-            session_id: sessions[0].id.clone(),
-            turn_id: "trn_0190c2a1b3c47d5e8f60718293a4b5c9".parse().expect("an id"),
-            role,
-            content: content.to_owned(),
-            created_at: "2026-11-23T14:03:11.250Z".to_owned(),
-        };
-        let messages = [message(Role::User, "$ uname"), message(Role::Assistant, "Linux\n")];
-        insta::assert_snapshot!("conversation", conversation(&messages, &TimeZone::UTC, PLAIN));
     }
 }
