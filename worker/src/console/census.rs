@@ -73,9 +73,9 @@ mod tests {
                 count("/var/lib/evonic/evonic.db", 12, 0),
             ],
         };
-        insta::assert_snapshot!(render(&census, Paint { colour: false }));
+        insta::assert_snapshot!(render(&census, Paint::PLAIN));
         let empty = Census { kinds: vec![], top: vec![], open: 0, ..census };
-        let text = render(&empty, Paint { colour: false });
+        let text = render(&empty, Paint::PLAIN);
         assert_eq!(text, "generation 17   pid 4711   0 open\n");
     }
 }

@@ -66,7 +66,7 @@ mod tests {
             left_alone_seconds,
             last_error: Some("connection refused".to_owned()),
         };
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         assert_eq!(render(&[host("a@b:22", None)], paint), "");
         let text = render(&[host("a@b:22", None), host("ops@box:22", Some(12))], paint);
         let lines = "\nleft alone   ops@box:22   for 12 s more, after 5 failures in a row\n             \
