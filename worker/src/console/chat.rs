@@ -2,7 +2,7 @@
 //!
 //! The turn belongs to the worker, not to this command. A worker's replacement breaks connections;
 //! the message is posted again under the same key, and the stream of events is resumed behind the
-//! last one seen, so that nothing is said twice or lost.
+//! last one seen, so that nothing is shown twice or lost.
 
 mod input;
 mod printable;
@@ -31,7 +31,7 @@ use crate::domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, T
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Characters of a message that become the title of its session.
-const TITLE: usize = 60;
+const TITLE_CHARS: usize = 60;
 
 /// Runs the command.
 pub(super) async fn run(
@@ -41,7 +41,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, ConsoleError> {
     let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
     let mut input =
-        Input::of(options.message.as_deref(), console.terminal.interactive && !options.json)?;
+        Input::new(options.message.as_deref(), console.terminal.interactive && !options.json)?;
     let agent: Agent =
         api.get(&format!("/agents/{}", segment(&options.agent)), RETRY_LIMIT).await?;
     let session = match &options.session {
@@ -82,7 +82,6 @@ async fn resumed_session(api: &Api, id: &str, agent: &Agent) -> Result<Session, 
     Ok(session)
 }
 
-/// A conversation.
 struct Chat<'a> {
     api: &'a Api,
     agent: Agent,
@@ -103,7 +102,7 @@ struct EventData {
 }
 
 impl Chat<'_> {
-    /// Says something and follows the turn to its end.
+    /// Posts a message and follows its turn to the end.
     async fn turn(
         &mut self,
         content: String,
@@ -152,7 +151,7 @@ impl Chat<'_> {
                     continue;
                 }
             };
-            // Names of later versions are passed over, and so are the session's other turns.
+            // Events of later versions are skipped, and so are the session's other turns.
             let Ok(data) = serde_json::from_str::<EventData>(&event.data) else { continue };
             if data.turn_id != *turn {
                 continue;
@@ -201,7 +200,7 @@ async fn post(
         Some(session) => session.clone(),
         None => {
             let title = content.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            let title = title.trim().chars().take(TITLE).collect();
+            let title = title.trim().chars().take(TITLE_CHARS).collect();
             let new = NewSession { agent: agent.id.to_string(), title };
             api.post_idempotent("/sessions", &new, RETRY_LIMIT).await?
         }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::{MessageId, Role, TurnError, Usage};
 
-const PLAIN: Paint = Paint { colour: false };
+const PLAIN: Paint = Paint::PLAIN;
 
 fn delta(text: &str) -> EventKind {
     EventKind::TextDelta { text: text.to_owned() }
