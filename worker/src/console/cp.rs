@@ -1,7 +1,7 @@
-//! `evonic cp`: a copy between workplaces, and how far it is.
+//! `evonic cp`: a copy between workplaces, and its progress.
 //!
-//! The worker copies for as long as somebody listens. A worker that is replaced ends its stream;
-//! the same request then goes on where it was, in the next one.
+//! The worker copies for as long as the client listens. A worker that is replaced ends its stream;
+//! the same request then continues in the next one.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::{
     workplace::Progress as CopyProgress,
 };
 
-/// How long a copy is asked for again and again while no worker says anything of it.
+/// How long a copy is asked for again while no worker reports progress.
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the command.
@@ -81,7 +81,7 @@ fn end(text: &str, session: Option<&SessionId>) -> Result<CopyEnd, ConsoleError>
     })
 }
 
-/// Asks for the copy until a worker says how it ended.
+/// Asks for the copy until a worker reports its outcome.
 async fn follow(
     new: &NewCopy,
     api: &Api,
@@ -118,12 +118,12 @@ async fn follow(
     }
 }
 
-/// How it is shown: a bar on a terminal, lines elsewhere, or events as they come.
+/// A bar on a terminal, lines elsewhere, or events with `--json`.
 struct Screen {
     json: bool,
-    /// Hidden where it has no place.
+    /// Hidden where there is no terminal.
     bar: ProgressBar,
-    /// Whether the plan was shown: a worker that goes on sends it again.
+    /// Whether the plan was shown: a worker that continues a copy sends it again.
     planned: bool,
 }
 
@@ -164,7 +164,7 @@ impl Screen {
                 let (bytes, sent) = (HumanBytes(bytes), HumanBytes(sent));
                 self.say(&format!("{}, {bytes}; {sent} sent", count(files, "file")), console);
             }
-            // The outcome says it.
+            // The outcome has it.
             CopyProgress::Checked { .. } | CopyProgress::Failed { .. } => {}
         }
         Ok(())
@@ -187,7 +187,7 @@ fn style() -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::terminal::{Paint, Terminal};
+    use crate::console::terminal::Terminal;
 
     #[test]
     fn a_path_names_its_workplace() {
@@ -204,16 +204,7 @@ mod tests {
 
     fn shown(json: bool) -> (String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let plain = Paint { colour: false };
-        let terminal = Terminal {
-            interactive: false,
-            live: false,
-            columns: 80,
-            rows: 24,
-            out: plain,
-            err: plain,
-        };
-        let mut console = Console { out: &mut out, err: &mut err, terminal };
+        let mut console = Console { out: &mut out, err: &mut err, terminal: Terminal::PLAIN };
         let mut screen = Screen::new(json, &console);
         let path = || "a/b".to_owned();
         for progress in [

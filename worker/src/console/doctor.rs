@@ -1,5 +1,4 @@
-//! `evonic doctor`: what protects this machine from commands, and what an operator would want
-//! checked in one go.
+//! `evonic doctor`: every check of an installation in one go.
 
 mod checks;
 mod finding;

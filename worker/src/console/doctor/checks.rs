@@ -1,4 +1,4 @@
-//! What is looked at. Nothing is changed by it.
+//! The checks. They change nothing.
 
 use std::{
     os::unix::net::UnixStream,
@@ -30,7 +30,7 @@ const MIN_BYTES: u64 = 16 << 20;
 
 const WORKER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Folders that must be writable, with space left.
+/// Folders that must be writable, with free space.
 pub(super) fn folders(config: &Config) -> Vec<Finding> {
     vec![
         folder("state_dir", &config.state_dir, SPOOL_BYTES),
@@ -76,7 +76,7 @@ pub(super) fn limit(config: &Config) -> Vec<Finding> {
     }]
 }
 
-/// Whether the supervisor answers, and what it says.
+/// Whether the supervisor answers and runs.
 pub(super) fn supervisor(config: &Config) -> Finding {
     let socket = Supervisor::socket(config);
     let reply = Supervisor::connect(&socket).and_then(|mut s| s.ask(&Request::Status));
@@ -119,7 +119,7 @@ pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
     }
 }
 
-/// What protects this machine from commands.
+/// What confines commands on this machine.
 pub(super) fn protections(config: &Config) -> Vec<Finding> {
     let advice = "take a Docker workplace for agents that are not trusted: docs/workplaces.md";
     let protections = workplace::protections(config).into_iter();
@@ -131,7 +131,7 @@ pub(super) fn protections(config: &Config) -> Vec<Finding> {
         .collect()
 }
 
-/// What the workplaces of this instance need on this machine.
+/// What workplaces need on this machine.
 pub(super) fn workplaces(config: &Config, workplaces: &[Workplace]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let folders = workplaces.iter().filter(|workplace| match &workplace.settings {

@@ -1,15 +1,12 @@
-//! What a check found.
+//! Results of checks.
 
 use crate::workplace::Verdict;
 
-/// What was looked at, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) struct Finding {
     /// `configuration`, `state_dir`, `landlock`.
     pub(super) check: String,
-    /// How it is.
     pub(super) verdict: Verdict,
-    /// What was found.
     pub(super) detail: String,
     /// What to do about it.
     pub(super) advice: Option<String>,
