@@ -1,4 +1,4 @@
-//! What can be asked: subcommands, options, help.
+//! Subcommands, options, help.
 
 mod agents;
 mod keys;
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     pub(super) command: Option<Command>,
 }
 
-/// Which worker is spoken to by the commands that speak to one.
+/// The worker that commands talk to.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ServerOptions {
     /// Speak to the worker at https://HOST or, on this machine, http://HOST:PORT (or
@@ -63,7 +63,6 @@ pub(super) struct ServerOptions {
     pub(super) ca: Option<PathBuf>,
 }
 
-/// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what the supervisor and its worker are doing
@@ -147,7 +146,6 @@ pub(super) enum Command {
     Worker,
 }
 
-/// Options of `status`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct StatusOptions {
     #[command(flatten)]
@@ -157,7 +155,6 @@ pub(super) struct StatusOptions {
     pub(super) watch: bool,
 }
 
-/// Options of `audit`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct AuditOptions {
     #[command(flatten)]
@@ -176,7 +173,6 @@ pub(super) struct AuditOptions {
     pub(super) action: Option<String>,
 }
 
-/// Options of `history`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct HistoryOptions {
     #[command(flatten)]
@@ -186,7 +182,6 @@ pub(super) struct HistoryOptions {
     pub(super) limit: u32,
 }
 
-/// Options of `restart`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct RestartOptions {
     #[command(flatten)]
@@ -199,7 +194,6 @@ pub(super) struct RestartOptions {
     pub(super) no_wait: bool,
 }
 
-/// Options of `config`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ConfigOptions {
     #[command(flatten)]
@@ -212,7 +206,6 @@ pub(super) struct ConfigOptions {
     pub(super) markdown: bool,
 }
 
-/// Options of `chat`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ChatOptions {
     /// Name or id of the agent: `runbook` is always there
@@ -227,7 +220,6 @@ pub(super) struct ChatOptions {
     pub(super) json: bool,
 }
 
-/// Options of `cp`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct CopyOptions {
     /// What is copied; `local` is the service's own machine
@@ -247,7 +239,6 @@ pub(super) struct CopyOptions {
     pub(super) json: bool,
 }
 
-/// A subcommand of `session`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum SessionCommand {
     /// List sessions, newest first

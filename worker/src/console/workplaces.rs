@@ -26,7 +26,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, ConsoleError> {
     match command {
         WorkplaceCommand::Add { name, kind, settings, options, output } => {
-            let settings = options.over(object(settings.as_deref())?)?;
+            let settings = options.apply_to(object(settings.as_deref())?)?;
             let name = input::name(&name)?;
             let new = serde_json::json!({ "name": name, "kind": kind, "settings": settings });
             let made: Workplace = api.post("/workplaces", &new).await?;

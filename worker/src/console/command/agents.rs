@@ -1,10 +1,9 @@
-//! What can be asked about agents.
+//! Subcommands of `agent`.
 
 use clap::{Args, Subcommand};
 
 use super::output::OutputOptions;
 
-/// A subcommand of `agent`.
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum AgentCommand {
     /// Make an agent

@@ -1,4 +1,4 @@
-//! What can be asked about keys.
+//! Subcommands of `key`.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use clap::{Subcommand, ValueEnum};
 use super::output::OutputOptions;
 use crate::domain;
 
-/// A subcommand of `key`.
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum KeyCommand {
     /// Make a key, and print it: the only time that it is shown
@@ -36,7 +35,7 @@ pub(in crate::console) enum KeyCommand {
     },
 }
 
-/// Scopes, the least one first.
+/// Scopes, the narrowest first.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(in crate::console) enum Scope {
     /// See everything but keys

@@ -1,8 +1,7 @@
-//! How state is printed.
+//! Options of every command that prints state.
 
 use clap::Args;
 
-/// Options of a command that prints state.
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::console) struct OutputOptions {
     /// Print JSON

@@ -5,16 +5,15 @@ use serde_json::{Map, Value};
 
 use crate::console::error::ConsoleError;
 
-/// What is written for a setting.
+/// How a setting's value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// As it is.
     Text,
-    /// A word of a list, with `-` for `_`.
-    Word,
+    /// A name of a list, with `-` for `_`.
+    Choice,
     /// Several of them, separated by commas.
-    Words,
-    /// A number.
+    Choices,
     Number,
     /// Bytes, with K, M, G or T behind them.
     Bytes,
@@ -64,7 +63,7 @@ const FIELDS: [Field; 24] = [
     field(("host", "host"), Form::Text, SSH, "HOST",
         "A name, an address, or an alias of the SSH configuration"),
     field(("port", "port"), Form::Number, SSH, "PORT", "The port; 22 when nobody says"),
-    field(("authenticate", "authenticate"), Form::Words, SSH, "WAYS",
+    field(("authenticate", "authenticate"), Form::Choices, SSH, "WAYS",
         "Of agent, key, password, keyboard-interactive, in this order, separated by commas"),
     field(("identity_files", "identity-file"), Form::Paths, SSH, "PATH",
         "A private key; may be given several times"),
@@ -74,7 +73,7 @@ const FIELDS: [Field; 24] = [
         "Where the password is: env:NAME, file:PATH or credential:NAME"),
     field(("known_hosts", "known-hosts"), Form::Text, SSH, "PATH",
         "Host keys; known_hosts in state_dir when not given"),
-    field(("host_keys", "host-keys"), Form::Word, SSH, "HOW",
+    field(("host_keys", "host-keys"), Form::Choice, SSH, "HOW",
         "What to do about an unknown host: strict refuses it, accept-new takes its key down"),
     field(("config_file", "ssh-config"), Form::Text, SSH, "PATH",
         "OpenSSH's configuration; ~/.ssh/config of the service's user when not given"),
@@ -109,17 +108,17 @@ pub(in crate::console) struct SettingsOptions {
 }
 
 impl SettingsOptions {
-    /// They, laid over what `--settings` said.
+    /// Applies them to the settings of `--settings`.
     ///
     /// # Errors
     /// [`ConsoleError::Usage`] that names the option.
-    pub(in crate::console) fn over(
+    pub(in crate::console) fn apply_to(
         &self,
         mut settings: Map<String, Value>,
     ) -> Result<Map<String, Value>, ConsoleError> {
         for (key, values) in &self.given {
             let Some(field) = FIELDS.iter().find(|field| field.key == *key) else { continue };
-            let value = read(field.form, values).map_err(|problem| {
+            let value = parse(field.form, values).map_err(|problem| {
                 ConsoleError::Usage(format!("--{} {}: {problem}", field.option, values.join(" ")))
             })?;
             settings.insert((*key).to_owned(), value);
@@ -140,39 +139,39 @@ pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value), Cons
     let (key, form) = known.map_or((key, Form::Text), |field| (field.key, field.form));
     let value = match (value, form) {
         ("", _) => Value::Null,
-        (value, Form::Words | Form::Paths | Form::Pairs) => {
+        (value, Form::Choices | Form::Paths | Form::Pairs) => {
             let values: Vec<_> = value.split(',').map(str::to_owned).collect();
-            read(form, &values).map_err(|problem| wrong(key, value, &problem))?
+            parse(form, &values).map_err(|problem| invalid(key, value, &problem))?
         }
         (value, form) => {
-            read(form, &[value.to_owned()]).map_err(|problem| wrong(key, value, &problem))?
+            parse(form, &[value.to_owned()]).map_err(|problem| invalid(key, value, &problem))?
         }
     };
     Ok((key.to_owned(), value))
 }
 
-fn wrong(key: &str, value: &str, problem: &str) -> ConsoleError {
+fn invalid(key: &str, value: &str, problem: &str) -> ConsoleError {
     ConsoleError::Usage(format!("{key}={value}: {problem}"))
 }
 
-fn read(form: Form, values: &[String]) -> Result<Value, String> {
-    let one = values.last().map_or("", String::as_str);
-    let underscored = |word: &str| Value::from(word.trim().replace('-', "_"));
+fn parse(form: Form, values: &[String]) -> Result<Value, String> {
+    let last = values.last().map_or("", String::as_str);
+    let underscored = |name: &str| Value::from(name.trim().replace('-', "_"));
     match form {
-        Form::Text => Ok(one.into()),
-        Form::Word => Ok(underscored(one)),
-        Form::Words => {
-            Ok(values.iter().flat_map(|words| words.split(',')).map(underscored).collect())
+        Form::Text => Ok(last.into()),
+        Form::Choice => Ok(underscored(last)),
+        Form::Choices => {
+            Ok(values.iter().flat_map(|value| value.split(',')).map(underscored).collect())
         }
-        Form::Number => one.parse::<u64>().map(Value::from).map_err(|_| "is no number".to_owned()),
+        Form::Number => last.parse::<u64>().map(Value::from).map_err(|_| "is no number".to_owned()),
         Form::Bytes => {
-            bytes(one).map(Value::from).ok_or_else(|| "is no size such as 512M".to_owned())
+            parse_bytes(last).map(Value::from).ok_or_else(|| "is no size such as 512M".to_owned())
         }
         Form::Switch => {
-            one.parse::<bool>().map(Value::from).map_err(|_| "is not true or false".to_owned())
+            last.parse::<bool>().map(Value::from).map_err(|_| "is not true or false".to_owned())
         }
         Form::Paths => Ok(values.iter().cloned().map(Value::from).collect()),
-        Form::Secret => match one.split_once(':') {
+        Form::Secret => match last.split_once(':') {
             Some((place @ ("env" | "file" | "credential"), name)) if !name.is_empty() => {
                 Ok(Value::Object(Map::from_iter([(place.to_owned(), name.into())])))
             }
@@ -189,7 +188,7 @@ fn read(form: Form, values: &[String]) -> Result<Value, String> {
 }
 
 /// `1048576`, `1024K`, `1M`.
-fn bytes(text: &str) -> Option<u64> {
+fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match text.get(digits.len()..)?.to_ascii_uppercase().as_str() {
         "" | "B" => 0,
@@ -253,7 +252,7 @@ mod tests {
         let command = SettingsOptions::augment_args(Command::new("add").no_binary_name(true));
         let matches = command.get_matches_from(arguments);
         let options = SettingsOptions::from_arg_matches(&matches).expect("they are taken");
-        options.over(Map::new()).expect("they are sound")
+        options.apply_to(Map::new()).expect("they are sound")
     }
 
     #[test]

@@ -94,7 +94,7 @@ mod tests {
     use crate::domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
     use crate::workplace::Verdict;
 
-    const PLAIN: Paint = Paint { colour: false };
+    const PLAIN: Paint = Paint::PLAIN;
 
     fn workplace(name: &str, settings: Settings) -> Workplace {
         Workplace {
