@@ -1,15 +1,15 @@
 //! The operator's command line.
 //!
-//! | Room | What it holds |
+//! | Module | Owns |
 //! |---|---|
-//! | `command` | what can be asked: subcommands, options, help |
-//! | `terminal`, `output` | where answers go: colour, width, whether anybody is there |
+//! | `command` | subcommands, options, help |
+//! | `terminal`, `output` | the terminal's size and colours; what commands write |
 //! | `input` | text of arguments, files and standard input |
-//! | `table`, `format` | values as people read them |
+//! | `table`, `format` | rows and columns; numbers, times and sizes as text |
 //! | `supervisor` | the client of the status socket |
-//! | `api`, `server` | the client of the worker's HTTP; which worker, and with which key |
+//! | `api`, `server` | the client of the worker's API; which worker, and with which key |
 //! | `backup` | a copy of the database, with or without the service |
-//! | `doctor` | what is checked in one go, on both sides |
+//! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
 //! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
 //!
@@ -69,7 +69,7 @@ pub fn main() -> process::ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
-            // Nobody is left to tell when the terminal is gone.
+            // The terminal may be gone.
             let _ = error.print();
             return code.into();
         }
@@ -118,7 +118,7 @@ fn dispatch(
         _ => {}
     }
     let config = load(file)?.config;
-    let api = || Server::named(server, &config).map(Api::new);
+    let api = || Server::resolve(server, &config).map(Api::new);
     match command {
         Command::Status(options) => status::run(&options, &config, console),
         Command::History(options) => history::run(&options, &config, console),
@@ -155,8 +155,8 @@ fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {
 /// The configuration that the supervisor accepted; the file's, where none is handed over.
 fn load_for_worker(file: Option<&Path>) -> Result<Resolved, LoadError> {
     let name = || file.unwrap_or(Path::new("(handed over)"));
-    let handed = crate::life::handed_configuration();
-    match handed.map_err(|source| LoadError::Read { path: name().to_owned(), source })? {
+    let text = crate::life::handed_configuration();
+    match text.map_err(|source| LoadError::Read { path: name().to_owned(), source })? {
         // The supervisor names the file where it found one.
         Some(text) => Ok(Config::resolve(file.map(|file| (file, text.as_str())), &environment())?),
         None => load(file),
