@@ -159,7 +159,7 @@ pub(super) mod tests {
         *,
     };
 
-    const PLAIN: Paint = Paint { colour: false };
+    const PLAIN: Paint = Paint::PLAIN;
     const BOX: &str = "wpl_0190c2a1b3c47d5e8f60718293a4b5ca";
 
     pub(in crate::console) fn agent(name: &str, tools: Option<&[&str]>) -> Agent {

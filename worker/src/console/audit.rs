@@ -1,4 +1,4 @@
-//! `evonic audit`: who changed what, and when.
+//! `evonic audit`.
 
 use jiff::tz::TimeZone;
 
@@ -110,7 +110,7 @@ mod tests {
             ..record(Action::SessionDelete, None, &[])
         };
         let records = [record(Action::AgentUpdate, Some("ops"), &["model", "tools"]), far];
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         insta::assert_snapshot!(render(&records, &TimeZone::UTC, paint));
         assert_eq!(render(&[], &TimeZone::UTC, paint), "No change is recorded.\n");
     }

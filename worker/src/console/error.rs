@@ -1,4 +1,4 @@
-//! What can go wrong with a command, and what to do about it.
+//! Errors of commands, and what to do about them.
 
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
@@ -9,13 +9,11 @@ use evonic_shared::{
 use super::terminal::Paint;
 use crate::{sse::SseError, store::StoreError};
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsoleError {
-    /// There is no configuration to go by.
     #[error(transparent)]
     Config(#[from] LoadError),
-    /// Nothing answers on a socket.
+    /// Nothing listens.
     #[error("evonic is not running: nothing answers on {address}")]
     NotRunning {
         /// The socket's path, or host and port.
@@ -23,102 +21,69 @@ pub(crate) enum ConsoleError {
         #[source]
         source: io::Error,
     },
-    /// The certificate that was shown is not believed, or there is none.
+    /// The TLS handshake failed.
     #[error("no secure connection to {address}")]
     NotTrusted {
         /// Host and port.
         address: String,
-        /// What is wrong.
         #[source]
         source: io::Error,
     },
-    /// The socket, or the request, is not for this user.
+    /// This user may not use the socket, or make the request.
     #[error("you may not do this: {message}")]
-    Forbidden {
-        /// Who refused what.
-        message: String,
-    },
-    /// The key is missing, is none, or may not do this.
+    Forbidden { message: String },
+    /// The key is missing, unknown, or lacks the scope.
     #[error("the key does not do: {message}")]
-    KeyRefused {
-        /// The worker's sentence.
-        message: String,
-    },
-    /// The supervisor refused.
+    KeyRefused { message: String },
     #[error("the supervisor refused: {message}")]
-    SupervisorRefused {
-        /// Its code.
-        code: ErrorCode,
-        /// Its sentence.
-        message: String,
-    },
+    SupervisorRefused { code: ErrorCode, message: String },
     /// The connection to the supervisor broke, or it did not answer in time.
     #[error("the supervisor does not answer on {}", socket.display())]
     SupervisorLost {
-        /// The socket.
         socket: PathBuf,
         #[source]
         source: io::Error,
     },
-    /// The worker refused.
     #[error("{title} ({status}){}", separated(detail))]
     Refused {
-        /// HTTP status.
         status: u16,
-        /// The problem's title.
         title: String,
-        /// What is the matter this time; may be empty.
+        /// The problem's detail; may be empty.
         detail: String,
-        /// When to try again, where the worker tells.
+        /// The `Retry-After` of the answer.
         retry_after: Option<Duration>,
     },
-    /// The connection to the worker broke.
     #[error("the connection to the worker broke")]
     ConnectionLost(#[source] Box<dyn Error + Send + Sync>),
-    /// The worker did not answer in time.
     #[error("the worker did not answer within {} s", limit.as_secs())]
-    Timeout {
-        /// How long was waited.
-        limit: Duration,
-    },
-    /// What came is not what this version understands.
+    Timeout { limit: Duration },
+    /// An answer of another version.
     #[error("{from} answered what this version does not understand")]
     Protocol {
-        /// Who answered.
         from: &'static str,
-        /// What is wrong with it.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The stream of events is refused.
     #[error("the stream of events cannot be read")]
-    Events(#[from] SseError),
-    /// A new worker was asked for and did not become ready.
+    EventStream(#[from] SseError),
     #[error("no new worker became ready within {} s{}", limit.as_secs(), separated(last_error))]
     NotReady {
-        /// How long was waited.
         limit: Duration,
         /// Why the last start failed; may be empty.
         last_error: String,
     },
-    /// The database cannot be copied.
     #[error("the database is not copied")]
     Backup(#[source] StoreError),
-    /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),
-    /// Input cannot be read.
     #[error("{what} cannot be read")]
     Input {
-        /// What was to be read.
         what: String,
         #[source]
         source: io::Error,
     },
-    /// Output cannot be written.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
-    /// The runtime cannot be started.
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
 }
@@ -128,7 +93,6 @@ fn separated(text: &str) -> String {
 }
 
 impl ConsoleError {
-    /// How the program ends.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             ConsoleError::Config(_) => ExitCode::Config,
@@ -149,7 +113,7 @@ impl ConsoleError {
             ConsoleError::SupervisorRefused { .. } | ConsoleError::Refused { .. } => {
                 ExitCode::Failure
             }
-            ConsoleError::Protocol { .. } | ConsoleError::Events(_) => ExitCode::Software,
+            ConsoleError::Protocol { .. } | ConsoleError::EventStream(_) => ExitCode::Software,
             ConsoleError::Usage(_) => ExitCode::Usage,
             ConsoleError::Output(_) if self.is_closed_pipe() => ExitCode::Ok,
             ConsoleError::Input { .. } | ConsoleError::Output(_) | ConsoleError::Backup(_) => {
@@ -159,7 +123,7 @@ impl ConsoleError {
         }
     }
 
-    /// Whether the reader of the output went away, as `head` does: nothing is wrong.
+    /// Whether the reader of the output is gone, as `head` is after its last line: no failure.
     pub(super) fn is_closed_pipe(&self) -> bool {
         matches!(self, ConsoleError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -174,7 +138,7 @@ impl ConsoleError {
         )
     }
 
-    /// When to try again at the earliest, where the worker tells.
+    /// The pause that the worker asks for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             ConsoleError::Refused { retry_after, .. } => *retry_after,

@@ -134,7 +134,7 @@ mod tests {
             Key { revoked_at: at("2026-11-24T00:06:00.000Z"), ..key("lost", Scope::Operate) },
         ];
         let now = "2026-11-24T00:10:00Z".parse().unwrap();
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         insta::assert_snapshot!("keys", keys_table(&keys, &[agent], now, &TimeZone::UTC, paint));
     }
 }

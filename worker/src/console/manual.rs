@@ -10,7 +10,7 @@ pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result<ExitCode
     let mut command = Arguments::command();
     // Building gives each subcommand its whole name and the global options.
     command.build();
-    for name in path.iter().flat_map(|words| words.split_whitespace()) {
+    for name in path.iter().flat_map(|argument| argument.split_whitespace()) {
         command = command
             .find_subcommand(name)
             .cloned()

@@ -1,4 +1,4 @@
-//! What commands write, and where.
+//! Where commands write.
 
 use std::io::Write;
 
@@ -10,18 +10,16 @@ use super::{
     terminal::{Paint, Terminal},
 };
 
-/// Where a command writes.
 pub(super) struct Console<'a> {
-    /// What was asked for.
+    /// The answer.
     pub(super) out: &'a mut dyn Write,
-    /// What is said beside it.
+    /// Notes and errors.
     pub(super) err: &'a mut dyn Write,
-    /// What the two are connected to.
     pub(super) terminal: Terminal,
 }
 
 impl Console<'_> {
-    /// Writes what was asked for, at once.
+    /// Writes to the output, and flushes it.
     pub(super) fn print(&mut self, text: &str) -> Result<(), ConsoleError> {
         self.out
             .write_all(text.as_bytes())
@@ -29,7 +27,7 @@ impl Console<'_> {
             .map_err(ConsoleError::Output)
     }
 
-    /// Prints a value, as JSON where that is asked for, else as this text.
+    /// Prints a value: JSON with `--json`, else this text.
     pub(super) fn show<T: Serialize>(
         &mut self,
         output: &OutputOptions,
@@ -40,9 +38,9 @@ impl Console<'_> {
         self.print(&text)
     }
 
-    /// Says something beside it, at once.
+    /// Writes a line to standard error.
     pub(super) fn say(&mut self, text: &str) {
-        // What is said beside the output is not worth failing for.
+        // A lost note is no reason to fail.
         let _ = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
     }
 }

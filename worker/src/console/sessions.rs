@@ -88,7 +88,7 @@ fn conversation(messages: &[Message], zone: &TimeZone, paint: Paint) -> String {
 mod tests {
     use super::{super::agents::tests::agent, *};
 
-    const PLAIN: Paint = Paint { colour: false };
+    const PLAIN: Paint = Paint::PLAIN;
 
     fn session(agent: &Agent, title: &str) -> Session {
         Session {

@@ -14,10 +14,9 @@ use evonic_shared::{
 
 use super::{error::ConsoleError, output::compact};
 
-/// How long the supervisor may take to answer. It never waits for anybody else.
+/// The supervisor answers at once: it never waits for anybody else.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest reply that is read.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// A connection to the supervisor.
@@ -25,7 +24,7 @@ const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Supervisor {
     socket: PathBuf,
     stream: UnixStream,
-    /// What was read after the last line.
+    /// Read after the last line.
     unread: Vec<u8>,
 }
 
@@ -62,7 +61,7 @@ impl Supervisor {
         }
     }
 
-    /// The next reply of a `watch`, or nothing when none came within `limit`.
+    /// The next reply of a `watch`; none when none came within `limit`.
     pub(super) fn next(&mut self, limit: Duration) -> Result<Option<Reply>, ConsoleError> {
         self.stream.set_read_timeout(Some(limit)).map_err(|source| self.lost(source))?;
         let mut chunk = [0; 16 * 1024];

@@ -5,9 +5,9 @@ use crate::workplace::Verdict;
 
 /// Rows in columns as wide as their widest cell; the last column is as it is.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint: Paint) -> String {
-    let wide = |text: &str| text.chars().count();
+    let width = |text: &str| text.chars().count();
     let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().map(|row| wide(&row[column])).chain([wide(head[column])]).max().unwrap_or(0)
+        rows.iter().map(|row| width(&row[column])).chain([width(head[column])]).max().unwrap_or(0)
     });
     let line = |cells: [&str; N]| {
         let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
