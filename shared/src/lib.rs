@@ -21,11 +21,15 @@
 //! - A wire type whose meaning changes raises its version: [`control::PROTOCOL`],
 //!   [`status::FORMAT`].
 
+#![warn(missing_docs)]
+
 pub mod backoff;
 pub mod config;
 pub mod control;
 pub mod error_chain;
 pub mod exit;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hand_over;
 pub mod kind;
 pub mod ledger;

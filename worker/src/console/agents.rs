@@ -1,5 +1,7 @@
 //! `evonic agent`.
 
+use evonic_domain::{Agent, AgentChange, AgentId, NewAgent, Workplace};
+
 use super::{
     api::{Api, READ_RETRY, segment},
     command::{AgentChanges, AgentCommand},
@@ -9,7 +11,6 @@ use super::{
     table::{label, table},
     terminal::Paint,
 };
-use crate::domain::{Agent, AgentChange, AgentId, NewAgent, Workplace};
 
 /// Runs `evonic agent`.
 pub(super) async fn run(
@@ -184,11 +185,11 @@ pub(super) mod tests {
             agent("a-reader-with-a-long-name", Some(&["read_file", "list_files"])),
             agent("mute", Some(&[])),
         ];
-        let settings = crate::domain::DockerSettings::default();
+        let settings = evonic_domain::DockerSettings::default();
         let workplaces = [Workplace {
             id: BOX.parse().expect("an id"),
             name: "box".parse().expect("a name"),
-            settings: crate::domain::Settings::Docker(settings),
+            settings: evonic_domain::Settings::Docker(settings),
             created_at: String::new(),
             updated_at: String::new(),
         }];

@@ -8,6 +8,7 @@ mod retry;
 use std::time::Duration;
 
 use bytes::Bytes;
+use evonic_store::List;
 use http::{HeaderValue, Method, Request, header, request::Builder};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
@@ -23,7 +24,6 @@ pub(super) use event_stream::{EventStream, SILENCE_LIMIT};
 pub(super) use retry::RetryPause;
 
 use super::{error::ConsoleError, server::Server};
-use crate::store::List;
 
 /// How long a read is tried again where a command has no reason of its own.
 pub(super) const READ_RETRY: Duration = Duration::from_secs(10);

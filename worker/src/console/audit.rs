@@ -1,5 +1,7 @@
 //! `evonic audit`.
 
+use evonic_domain::{Action, AuditRecord};
+use evonic_store::List;
 use jiff::tz::TimeZone;
 
 use super::{
@@ -10,10 +12,6 @@ use super::{
     output::Console,
     table::table,
     terminal::Paint,
-};
-use crate::{
-    domain::{Action, AuditRecord},
-    store::List,
 };
 
 /// The most entries that are asked for at once.
@@ -86,7 +84,7 @@ fn render(records: &[AuditRecord], zone: &TimeZone, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::AuditTarget;
+    use evonic_domain::AuditTarget;
 
     #[test]
     fn records_are_rendered() {

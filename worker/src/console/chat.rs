@@ -11,6 +11,7 @@ mod transcript;
 
 use std::time::Duration;
 
+use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,7 +26,6 @@ use super::{
     error::ConsoleError,
     output::Console,
 };
-use crate::domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 
 /// How long a transient failure is waited out: a worker that starts slowly, and some more.
 const RETRY_LIMIT: Duration = Duration::from_secs(60);

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use evonic_domain::{AgentName, CopyEnd, NewCopy, SessionId};
 use evonic_shared::exit::ExitCode;
+use evonic_workplace::Progress as CopyProgress;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,10 +18,6 @@ use super::{
     format::count,
     output::Console,
     progress::{Outcome, Progress},
-};
-use crate::{
-    domain::{AgentName, CopyEnd, NewCopy, SessionId},
-    workplace::Progress as CopyProgress,
 };
 
 /// How long a copy is asked for again while no worker reports progress.

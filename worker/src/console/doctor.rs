@@ -7,6 +7,7 @@ use evonic_shared::{
     config::{LoadError, Resolved},
     exit::ExitCode,
 };
+use evonic_workplace::Verdict;
 
 use finding::Finding;
 
@@ -14,7 +15,6 @@ use super::{
     api::Api, command::OutputOptions, error::ConsoleError, output::Console, server::Server, table,
     terminal::Paint,
 };
-use crate::workplace::Verdict;
 
 /// Runs the command. Ends with 1 when something failed.
 pub(super) async fn run(

@@ -2,12 +2,13 @@
 
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
+use evonic_net::sse::SseError;
 use evonic_shared::{
     config::LoadError, error_chain::ErrorChain, exit::ExitCode, status::ErrorCode,
 };
+use evonic_store::StoreError;
 
 use super::terminal::Paint;
-use crate::{sse::SseError, store::StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsoleError {

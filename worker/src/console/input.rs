@@ -2,8 +2,9 @@
 
 use std::io::Read;
 
+use evonic_domain::AgentName;
+
 use super::error::ConsoleError;
-use crate::domain::AgentName;
 
 /// A text, or that of `@FILE`, or of standard input for `-`.
 pub(super) fn argument_text(argument: &str) -> Result<String, ConsoleError> {

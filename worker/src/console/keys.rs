@@ -1,5 +1,6 @@
 //! `evonic key`.
 
+use evonic_domain::{Agent, IssuedKey, Key, NewKey};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     table::table,
     terminal::Paint,
 };
-use crate::domain::{Agent, IssuedKey, Key, NewKey};
 
 /// Runs `evonic key`.
 pub(super) async fn run(
@@ -101,7 +101,7 @@ fn validity(key: &Key, now: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Scope;
+    use evonic_domain::Scope;
 
     #[test]
     fn keys_are_rendered() {

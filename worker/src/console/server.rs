@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
+use evonic_domain::Token;
 use evonic_shared::config::Config;
 use http::uri::Authority;
 use rustls::{
@@ -11,7 +12,7 @@ use rustls::{
 use tokio_rustls::TlsConnector;
 
 use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
-use crate::{domain::Token, life::first_key};
+use crate::lifecycle::first_key;
 
 /// The variable that stands in for `--server`.
 const SERVER_VARIABLE: &str = "EVONIC_SERVER";

@@ -1,5 +1,6 @@
 //! `evonic session`.
 
+use evonic_domain::{Agent, Message, Role, Session};
 use jiff::tz::TimeZone;
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
     table::table,
     terminal::Paint,
 };
-use crate::domain::{Agent, Message, Role, Session};
 
 /// Runs `evonic session`.
 pub(super) async fn run(

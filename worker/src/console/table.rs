@@ -1,7 +1,8 @@
 //! Values in rows and columns.
 
+use evonic_workplace::Verdict;
+
 use super::terminal::Paint;
-use crate::workplace::Verdict;
 
 /// Rows in columns as wide as their widest cell; the last column is as it is.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], paint: Paint) -> String {

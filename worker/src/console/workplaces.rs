@@ -2,7 +2,9 @@
 
 mod page;
 
+use evonic_domain::{Workplace, WorkplaceChange};
 use evonic_shared::exit::ExitCode;
+use evonic_workplace::CheckStep;
 use serde_json::{Map, Value};
 
 use super::{
@@ -12,10 +14,6 @@ use super::{
     input::{self, argument_text},
     output::{Console, compact},
     progress::{self, Outcome},
-};
-use crate::{
-    domain::{Workplace, WorkplaceChange},
-    workplace::CheckStep,
 };
 
 /// Runs `evonic workplace`.

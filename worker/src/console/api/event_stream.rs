@@ -2,14 +2,12 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use evonic_net::sse::{Decoder, Event, SseError};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::answer::Answer;
-use crate::{
-    console::error::ConsoleError,
-    sse::{Decoder, Event, SseError},
-};
+use crate::console::error::ConsoleError;
 
 /// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
 pub(in crate::console) const SILENCE_LIMIT: Duration = Duration::from_secs(45);

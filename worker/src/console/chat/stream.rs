@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    console::{
-        api::{Api, EventStream, RetryPause},
-        error::ConsoleError,
-    },
-    domain::SessionId,
-    sse::Event,
+use evonic_domain::SessionId;
+use evonic_net::sse::Event;
+
+use crate::console::{
+    api::{Api, EventStream, RetryPause},
+    error::ConsoleError,
 };
 
 /// How long a broken stream is resumed again and again before it is given up.

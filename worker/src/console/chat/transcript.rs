@@ -1,10 +1,9 @@
 //! A turn as text: a pure function of its events.
 
+use evonic_domain::{EventKind, Outcome};
+
 use super::printable::Printable;
-use crate::{
-    console::{format::count, terminal::Paint},
-    domain::{EventKind, Outcome},
-};
+use crate::console::{format::count, terminal::Paint};
 
 /// Lines of a result that are shown when nothing of it was streamed.
 const MAX_RESULT_LINES: usize = 40;

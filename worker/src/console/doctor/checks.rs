@@ -6,21 +6,19 @@ use std::{
     time::Duration,
 };
 
+use evonic_domain::{Settings, SshAuth, Workplace};
 use evonic_shared::{
     config::Config,
     status::{Reply, Request, State},
 };
+use evonic_workplace::Protection;
 use rustix::{
     fs::{Access, AtFlags, CWD, accessat, statvfs},
     process::{Resource, getrlimit},
 };
 
 use super::finding::Finding;
-use crate::{
-    console::{api::Api, format, supervisor::Supervisor},
-    domain::{Settings, SshAuth, Workplace},
-    workplace::{self, Protection},
-};
+use crate::console::{api::Api, format, supervisor::Supervisor};
 
 /// Less free space than this is warned of: a spool may need that much.
 const SPOOL_BYTES: u64 = 1 << 30;
@@ -122,7 +120,7 @@ pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
 /// What confines commands on this machine.
 pub(super) fn protections(config: &Config) -> Vec<Finding> {
     let advice = "take a Docker workplace for agents that are not trusted: docs/workplaces.md";
-    let protections = workplace::protections(config).into_iter();
+    let protections = evonic_workplace::protections(config).into_iter();
     protections
         .map(|Protection { name, detail, active }| match active {
             true => Finding::ok(name, detail),

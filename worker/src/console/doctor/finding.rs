@@ -1,6 +1,6 @@
 //! Results of checks.
 
-use crate::workplace::Verdict;
+use evonic_workplace::Verdict;
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) struct Finding {

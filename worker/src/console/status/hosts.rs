@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
+use evonic_workplace::HostState;
 use serde::Deserialize;
 
-use crate::{
-    console::{
-        api::Api,
-        format::{count, duration},
-        runtime::on_runtime,
-        terminal::Paint,
-    },
-    workplace::HostState,
+use crate::console::{
+    api::Api,
+    format::{count, duration},
+    runtime::on_runtime,
+    terminal::Paint,
 };
 
 /// How long a status may wait for it: the supervisor's part is complete without.

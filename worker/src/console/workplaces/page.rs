@@ -1,15 +1,13 @@
 //! Workplaces, and the steps of a check, on a screen.
 
+use evonic_domain::{Settings, Workplace};
+use evonic_workplace::CheckStep;
 use serde_json::Value;
 
-use crate::{
-    console::{
-        format::duration,
-        table::{label, table, verdict},
-        terminal::Paint,
-    },
-    domain::{Settings, Workplace},
-    workplace::CheckStep,
+use crate::console::{
+    format::duration,
+    table::{label, table, verdict},
+    terminal::Paint,
 };
 
 pub(super) fn list(workplaces: &[Workplace], paint: Paint) -> String {
@@ -91,8 +89,8 @@ pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
-    use crate::workplace::Verdict;
+    use evonic_domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
+    use evonic_workplace::Verdict;
 
     const PLAIN: Paint = Paint::PLAIN;
 

@@ -1,5 +1,6 @@
+use evonic_domain::{MessageId, Role, TurnError, Usage};
+
 use super::*;
-use crate::domain::{MessageId, Role, TurnError, Usage};
 
 const PLAIN: Paint = Paint::PLAIN;
 
