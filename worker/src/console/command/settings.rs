@@ -1,110 +1,20 @@
-//! Settings of workplaces as options and as `KEY=VALUE`: one table for both.
+//! Settings of workplaces as options and as `KEY=VALUE`, both made from the schema of the settings.
+
+mod fields;
+mod values;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
+use fields::{FIELDS, Field, Form};
+use values::parse;
+
 use crate::console::error::ConsoleError;
 
-/// How a setting's value is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// As it is.
-    Text,
-    /// A name of a list, with `-` for `_`.
-    Choice,
-    /// Several of them, separated by commas.
-    Choices,
-    Number,
-    /// Bytes, with K, M, G or T behind them.
-    Bytes,
-    /// Yes or no; as an option, yes.
-    Switch,
-    /// Paths: an option each, or separated by commas.
-    Paths,
-    /// Where a secret is: `env:NAME`, `file:PATH` or `credential:NAME`.
-    Secret,
-    /// Variables: an option each, or separated by commas.
-    Pairs,
-}
-
-/// A setting.
-struct Field {
-    key: &'static str,
-    option: &'static str,
-    form: Form,
-    heading: &'static str,
-    value: &'static str,
-    help: &'static str,
-}
-
-const fn field(
-    (key, option): (&'static str, &'static str),
-    form: Form,
-    heading: &'static str,
-    value: &'static str,
-    help: &'static str,
-) -> Field {
-    Field { key, option, form, heading, value, help }
-}
-
-const LOCAL: &str = "Local";
-const SSH: &str = "SSH";
-const DOCKER: &str = "Docker";
-
-/// Every setting, in the order in which help shows them.
-#[rustfmt::skip]
-const FIELDS: [Field; 24] = [
-    field(("session_folders", "session-folders"), Form::Switch, "Local and SSH", "",
-        "Give each session a folder of its own, sessions/ID"),
-    field(("user", "user"), Form::Text, "SSH and Docker", "USER",
-        "Who to log in as; in a container UID:GID"),
-    field(("root", "root"), Form::Text, LOCAL, "PATH",
-        "The folder; [workplace] root of the configuration when not given"),
-    field(("host", "host"), Form::Text, SSH, "HOST",
-        "A name, an address, or an alias of the SSH configuration"),
-    field(("port", "port"), Form::Number, SSH, "PORT", "The port; 22 when nobody says"),
-    field(("authenticate", "authenticate"), Form::Choices, SSH, "WAYS",
-        "Of agent, key, password, keyboard-interactive, in this order, separated by commas"),
-    field(("identity_files", "identity-file"), Form::Paths, SSH, "PATH",
-        "A private key; may be given several times"),
-    field(("passphrase", "passphrase"), Form::Secret, SSH, "WHERE",
-        "Where the keys' passphrase is: env:NAME, file:PATH or credential:NAME"),
-    field(("password", "password"), Form::Secret, SSH, "WHERE",
-        "Where the password is: env:NAME, file:PATH or credential:NAME"),
-    field(("known_hosts", "known-hosts"), Form::Text, SSH, "PATH",
-        "Host keys; known_hosts in state_dir when not given"),
-    field(("host_keys", "host-keys"), Form::Choice, SSH, "HOW",
-        "What to do about an unknown host: strict refuses it, accept-new takes its key down"),
-    field(("config_file", "ssh-config"), Form::Text, SSH, "PATH",
-        "OpenSSH's configuration; ~/.ssh/config of the service's user when not given"),
-    field(("jump", "jump"), Form::Text, SSH, "HOSTS",
-        "Hosts to go over: [user@]host[:port], separated by commas"),
-    field(("folder", "folder"), Form::Text, SSH, "PATH",
-        "The folder to work in, relative to the home there"),
-    field(("engine", "engine"), Form::Text, DOCKER, "ADDRESS",
-        "unix:///PATH or tcp://HOST:PORT; [docker] engine when not given"),
-    field(("cert_path", "cert-path"), Form::Text, DOCKER, "PATH",
-        "The folder of ca.pem, cert.pem and key.pem, for tcp://"),
-    field(("image", "image"), Form::Text, DOCKER, "IMAGE",
-        "The image; `evonic sandbox build` makes the default one"),
-    field(("memory_bytes", "memory"), Form::Bytes, DOCKER, "BYTES",
-        "The most memory, swap included: 1G"),
-    field(("cpu_millis", "cpu-millis"), Form::Number, DOCKER, "N",
-        "Processors, in thousandths of one"),
-    field(("pids", "pids"), Form::Number, DOCKER, "N", "The most processes and threads"),
-    field(("open_files", "open-files"), Form::Number, DOCKER, "N",
-        "The most open files of a process"),
-    field(("tmp_bytes", "tmp"), Form::Bytes, DOCKER, "BYTES", "The size of /tmp, in memory: 64M"),
-    field(("network", "network"), Form::Text, DOCKER, "NAME",
-        "none, or the name of a network of the engine"),
-    field(("environment", "env"), Form::Pairs, DOCKER, "NAME=VALUE",
-        "A variable of the environment; may be given several times"),
-];
-
 /// Settings that were given as options.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::console) struct SettingsOptions {
-    given: Vec<(&'static str, Vec<String>)>,
+    given: Vec<(&'static Field, Vec<String>)>,
 }
 
 impl SettingsOptions {
@@ -116,12 +26,11 @@ impl SettingsOptions {
         &self,
         mut settings: Map<String, Value>,
     ) -> Result<Map<String, Value>, ConsoleError> {
-        for (key, values) in &self.given {
-            let Some(field) = FIELDS.iter().find(|field| field.key == *key) else { continue };
+        for (field, values) in &self.given {
             let value = parse(field.form, values).map_err(|problem| {
                 ConsoleError::Usage(format!("--{} {}: {problem}", field.option, values.join(" ")))
             })?;
-            settings.insert((*key).to_owned(), value);
+            settings.insert(field.key.clone(), value);
         }
         Ok(settings)
     }
@@ -136,7 +45,7 @@ pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value), Cons
         return Err(ConsoleError::Usage(format!("{text:?} is no KEY=VALUE")));
     };
     let known = FIELDS.iter().find(|field| field.key == key || field.option == key);
-    let (key, form) = known.map_or((key, Form::Text), |field| (field.key, field.form));
+    let (key, form) = known.map_or((key, Form::Text), |field| (&field.key, field.form));
     let value = match (value, form) {
         ("", _) => Value::Null,
         (value, Form::Choices | Form::Paths | Form::Pairs) => {
@@ -154,62 +63,15 @@ fn invalid(key: &str, value: &str, problem: &str) -> ConsoleError {
     ConsoleError::Usage(format!("{key}={value}: {problem}"))
 }
 
-fn parse(form: Form, values: &[String]) -> Result<Value, String> {
-    let last = values.last().map_or("", String::as_str);
-    let underscored = |name: &str| Value::from(name.trim().replace('-', "_"));
-    match form {
-        Form::Text => Ok(last.into()),
-        Form::Choice => Ok(underscored(last)),
-        Form::Choices => {
-            Ok(values.iter().flat_map(|value| value.split(',')).map(underscored).collect())
-        }
-        Form::Number => last.parse::<u64>().map(Value::from).map_err(|_| "is no number".to_owned()),
-        Form::Bytes => {
-            parse_bytes(last).map(Value::from).ok_or_else(|| "is no size such as 512M".to_owned())
-        }
-        Form::Switch => {
-            last.parse::<bool>().map(Value::from).map_err(|_| "is not true or false".to_owned())
-        }
-        Form::Paths => Ok(values.iter().cloned().map(Value::from).collect()),
-        Form::Secret => match last.split_once(':') {
-            Some((place @ ("env" | "file" | "credential"), name)) if !name.is_empty() => {
-                Ok(Value::Object(Map::from_iter([(place.to_owned(), name.into())])))
-            }
-            _ => Err("say where it is: env:NAME, file:PATH or credential:NAME".to_owned()),
-        },
-        Form::Pairs => {
-            let pairs = values.iter().map(|pair| {
-                let (name, value) = pair.split_once('=').ok_or("is no NAME=VALUE")?;
-                Ok((name.to_owned(), Value::from(value)))
-            });
-            pairs.collect::<Result<Map<_, _>, &str>>().map(Value::Object).map_err(str::to_owned)
-        }
-    }
-}
-
-/// `1048576`, `1024K`, `1M`.
-fn parse_bytes(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text.get(digits.len()..)?.to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" | "KIB" => 10,
-        "M" | "MIB" => 20,
-        "G" | "GIB" => 30,
-        "T" | "TIB" => 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 impl clap::FromArgMatches for SettingsOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = FIELDS.iter().filter_map(|field| {
             if field.form == Form::Switch {
-                let set = matches.get_flag(field.option);
-                return set.then(|| (field.key, vec!["true".to_owned()]));
+                let set = matches.get_flag(&field.option);
+                return set.then(|| (field, vec!["true".to_owned()]));
             }
-            let values = matches.get_many::<String>(field.option)?;
-            Some((field.key, values.cloned().collect()))
+            let values = matches.get_many::<String>(&field.option)?;
+            Some((field, values.cloned().collect()))
         });
         Ok(Self { given: given.collect() })
     }
@@ -223,14 +85,16 @@ impl clap::FromArgMatches for SettingsOptions {
 impl clap::Args for SettingsOptions {
     fn augment_args(command: Command) -> Command {
         FIELDS.iter().fold(command, |command, field| {
-            let arg = Arg::new(field.option)
-                .long(field.option)
-                .help(field.help)
-                .help_heading(field.heading);
+            let arg = Arg::new(field.option.as_str())
+                .long(field.option.as_str())
+                .help(field.help.as_str())
+                .help_heading(field.heading.as_str());
             command.arg(match field.form {
                 Form::Switch => arg.action(ArgAction::SetTrue),
-                Form::Paths | Form::Pairs => arg.action(ArgAction::Append).value_name(field.value),
-                _ => arg.action(ArgAction::Set).value_name(field.value),
+                Form::Paths | Form::Pairs => {
+                    arg.action(ArgAction::Append).value_name(field.value.as_str())
+                }
+                _ => arg.action(ArgAction::Set).value_name(field.value.as_str()),
             })
         })
     }
@@ -338,7 +202,7 @@ mod tests {
         let mut keys: Vec<_> = keys.map(String::as_str).collect();
         keys.sort_unstable();
         keys.dedup();
-        let mut known: Vec<_> = FIELDS.iter().map(|field| field.key).collect();
+        let mut known: Vec<_> = FIELDS.iter().map(|field| field.key.as_str()).collect();
         known.sort_unstable();
         assert_eq!(known, keys);
     }
