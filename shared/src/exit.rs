@@ -26,8 +26,8 @@ pub enum ExitCode {
     NoPermission = 77,
     /// The configuration is refused (`EX_CONFIG`).
     Config = 78,
-    /// A worker's drain outlived its grace and its backstop ended it.
-    Backstop = 86,
+    /// A worker's drain outlived its grace and its watchdog ended it.
+    Watchdog = 86,
     /// A worker lost its control channel, so its supervisor, and could not drain in time.
     Orphaned = 87,
 }

@@ -122,7 +122,7 @@ fn pair_4_hangs_in_a_blocking_thread_at_exit() {
     pair.wait("its threads hang", |status| {
         status.worker.as_ref().is_some_and(|worker| worker.uptime_seconds > 1.5)
     });
-    // The drain waits for them in vain, until the backstop ends it.
+    // The drain waits for them in vain, until the watchdog thread ends it.
     assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
     poll::until(
         "it is dead",

@@ -3,7 +3,8 @@
 use rusqlite::{Row, ToSql, params};
 
 use crate::{
-    Changer, List, Paging, Reader, StoreError, Writer, changer::differences, column, page::Entry,
+    AuditedWriter, List, Paging, Reader, StoreError, Writer, audited_writer::differences, column,
+    page::Entry,
 };
 use evonic_domain::{Action, Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId};
 
@@ -100,7 +101,7 @@ impl Reader<'_> {
     }
 }
 
-impl Changer<'_, '_> {
+impl AuditedWriter<'_, '_> {
     /// Adds an agent.
     ///
     /// # Errors

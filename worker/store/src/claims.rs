@@ -69,16 +69,16 @@ impl Reader<'_> {
     pub(super) fn pending_call(&self, turn: &TurnId) -> Result<Option<PendingCall>, StoreError> {
         self.first(
             "read calls",
-            "SELECT call_id, name, arguments, mark, workplace, seen, takeovers, repeated FROM calls
+            "SELECT call_id, name, arguments, command_id, workplace, output_offset, takeovers, repeated FROM calls
              WHERE turn_id = ?1 AND outcome IS NULL ORDER BY step LIMIT 1",
             [turn.as_str()],
             |row| {
                 let call = ToolCall { id: row.get(0)?, name: row.get(1)?, arguments: row.get(2)? };
                 Ok(PendingCall {
                     call,
-                    mark: row.get(3)?,
+                    command_id: row.get(3)?,
                     workplace: row.get(4)?,
-                    seen: column::natural(row, 5)?,
+                    output_offset: column::natural(row, 5)?,
                     takeovers: row.get(6)?,
                     repeated: row.get(7)?,
                 })

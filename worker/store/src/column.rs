@@ -80,7 +80,7 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("values of the domain have string keys only")
 }
 
-/// Marks of so many parameters, numbered from `first`: `?3, ?4`.
+/// Command ids of so many parameters, numbered from `first`: `?3, ?4`.
 pub(super) fn marks(count: usize, first: usize) -> String {
     (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }

@@ -15,8 +15,8 @@ use rusqlite::Connection;
 use crate::{
     StoreError, Writer,
     error::During,
+    event_bus::EventBus,
     handle::WriterHandle,
-    hub::EventHub,
     job::{Job, Work},
 };
 use evonic_domain::Event;
@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) struct WriteLoop {
     jobs: Receiver<Job>,
     handle: WriterHandle,
-    hub: EventHub,
+    hub: EventBus,
     batch: usize,
     /// The `data_version` of the last look; none after the handle was reopened, when another
     /// process may have written unseen.
@@ -43,7 +43,7 @@ impl WriteLoop {
     pub(super) fn new(
         jobs: Receiver<Job>,
         mut handle: WriterHandle,
-        hub: EventHub,
+        hub: EventBus,
         batch: u32,
     ) -> Result<Self, StoreError> {
         let seen = Some(data_version(handle.connection()?)?);
@@ -66,7 +66,7 @@ impl WriteLoop {
             match job {
                 Job::Write(work) => next = self.write(work),
                 Job::Ping(asker) => asker.answer(self.ping()),
-                Job::LookAbroad(asker) => asker.answer(self.look_abroad()),
+                Job::PollForeignCommits(asker) => asker.answer(self.poll_foreign_commits()),
                 Job::Tidy => self.tidy_at = Some(Instant::now() + QUIET),
                 Job::Close => return,
             }
@@ -159,7 +159,7 @@ impl WriteLoop {
             .during("ping")
     }
 
-    fn look_abroad(&mut self) -> Result<bool, StoreError> {
+    fn poll_foreign_commits(&mut self) -> Result<bool, StoreError> {
         let version = data_version(self.handle.connection()?)?;
         let changed = self.seen != Some(version);
         self.seen = Some(version);
@@ -203,7 +203,7 @@ fn run_one(writer: &mut Writer<'_>, work: &mut dyn Work) -> Result<(), StoreErro
     let connection = writer.connection();
     let statement = |sql| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
     statement("SAVEPOINT job").during("begin job")?;
-    let mark = writer.mark();
+    let position = writer.position();
     work.run(writer);
     let error = work.error();
     if connection.is_autocommit() {
@@ -214,7 +214,7 @@ fn run_one(writer: &mut Writer<'_>, work: &mut dyn Work) -> Result<(), StoreErro
         ));
     }
     if error.is_some() {
-        writer.forget_after(mark);
+        writer.forget_after(position);
         statement("ROLLBACK TO job").during("undo job")?;
     }
     statement("RELEASE job").during("end job")?;

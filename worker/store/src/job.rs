@@ -11,7 +11,7 @@ pub(super) enum Job {
     /// To answer, after a read.
     Ping(Asker<()>),
     /// Whether another process wrote.
-    LookAbroad(Asker<bool>),
+    PollForeignCommits(Asker<bool>),
     /// To reopen its handle when it is quiet.
     Tidy,
     /// To end.

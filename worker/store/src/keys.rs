@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use crate::{Changer, List, Paging, Reader, StoreError, Writer, column, page::Entry};
+use crate::{AuditedWriter, List, Paging, Reader, StoreError, Writer, column, page::Entry};
 use evonic_domain::{Action, AgentId, AgentName, Hash, Key, KeyId, Scope};
 
 macro_rules! select {
@@ -94,7 +94,7 @@ impl Reader<'_> {
     }
 }
 
-impl Changer<'_, '_> {
+impl AuditedWriter<'_, '_> {
     /// Adds a key.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! - A write is a closure to the one writer, which puts what waits into one transaction, commits
 //!   it (fsync) and only then answers and publishes events: [`Store::write`].
 //! - Requests are counted in a database of their own: [`Limiter`].
-//! - Another worker may write the same database during a recycle: [`Store::look_abroad`].
+//! - Another worker may write the same database during a recycle: [`Store::poll_foreign_commits`].
 //!
 //! SQL is portable: PostgreSQL will stand behind the same functions. What is SQLite's own stands
 //! in `handle`, `account`, `schema`, `commit` and `backup`.
@@ -15,16 +15,16 @@
 mod account;
 mod agents;
 mod audit;
+mod audited_writer;
 mod backup;
-mod changer;
 mod claims;
 mod column;
 mod commit;
 mod containers;
 mod error;
+mod event_bus;
 mod events;
 mod handle;
-mod hub;
 mod job;
 mod keys;
 mod limiter;
@@ -50,11 +50,11 @@ use evonic_shared::{config, kind::Kind};
 use tokio::sync::oneshot;
 
 pub use audit::{AuditQuery, Order};
+pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
-pub use changer::Changer;
 pub use containers::ContainerRow;
 pub use error::StoreError;
-pub use hub::{Notice, Subscription};
+pub use event_bus::{Notice, Subscription};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
 pub use page::{Cursor, List, Paging};
@@ -63,8 +63,8 @@ pub use writer::{Claimed, PendingCall, Writer};
 
 use crate::{
     commit::WriteLoop,
+    event_bus::EventBus,
     handle::{Gate, WriterHandle},
-    hub::EventHub,
     job::{Call, Job},
     pool::{ReadPool, guarded},
     queue::WriteQueue,
@@ -87,7 +87,7 @@ struct Inner {
     budget: Budget,
     patience: Duration,
     audit_keep: Duration,
-    hub: EventHub,
+    hub: EventBus,
 }
 
 impl Store {
@@ -103,7 +103,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel();
         let gate = Gate::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
         let handle = WriterHandle::open(Arc::clone(&gate))?;
-        let hub = EventHub::default();
+        let hub = EventBus::default();
         let serve = WriteLoop::new(queue, handle, hub.clone(), settings.batch)?;
         let (patience, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
         let writer = WriteQueue::start(jobs, serve, settings.batch, patience)?;
@@ -166,10 +166,10 @@ impl Store {
     pub async fn change<T, F>(&self, origin: Origin, f: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     {
         let keep = self.inner.audit_keep;
-        self.write(move |writer| f(&mut Changer::new(writer, origin, keep))).await
+        self.write(move |writer| f(&mut AuditedWriter::new(writer, origin, keep))).await
     }
 
     /// A round trip through the writer's queue and a read on its handle, then one through a reader
@@ -196,8 +196,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the writer cannot answer.
-    pub async fn look_abroad(&self) -> Result<bool, StoreError> {
-        self.inner.writer.ask(Job::LookAbroad).await
+    pub async fn poll_foreign_commits(&self) -> Result<bool, StoreError> {
+        self.inner.writer.ask(Job::PollForeignCommits).await
     }
 
     /// Finishes queued writes, checkpoints, closes every handle and joins every thread. Blocks.

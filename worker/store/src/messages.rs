@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use crate::{Changer, List, Paging, Reader, StoreError, Writer, column, page::Entry};
+use crate::{AuditedWriter, List, Paging, Reader, StoreError, Writer, column, page::Entry};
 use evonic_domain::{
     Action, EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
     Usage,
@@ -95,7 +95,7 @@ impl Reader<'_> {
     }
 }
 
-impl Changer<'_, '_> {
+impl AuditedWriter<'_, '_> {
     /// Accepts a message and queues its turn, which keeps the request's identifier. The same key
     /// with the same content returns what was stored the first time.
     ///

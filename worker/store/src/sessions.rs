@@ -2,7 +2,10 @@
 
 use rusqlite::{Row, ToSql, params};
 
-use crate::{Changer, List, Paging, Reader, StoreError, changer::differences, column, page::Entry};
+use crate::{
+    AuditedWriter, List, Paging, Reader, StoreError, audited_writer::differences, column,
+    page::Entry,
+};
 use evonic_domain::{Action, AgentId, NewSession, Session, SessionChange, SessionId};
 
 macro_rules! select {
@@ -75,7 +78,7 @@ impl Reader<'_> {
     }
 }
 
-impl Changer<'_, '_> {
+impl AuditedWriter<'_, '_> {
     /// Adds a session.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use crate::{Changer, List, Paging, Reader, StoreError, column, page::Entry};
+use crate::{AuditedWriter, List, Paging, Reader, StoreError, column, page::Entry};
 use evonic_domain::{
     Action, EventKind, Item, SessionId, Turn, TurnError, TurnId, TurnState, Usage,
 };
@@ -138,7 +138,7 @@ impl Reader<'_> {
     }
 }
 
-impl Changer<'_, '_> {
+impl AuditedWriter<'_, '_> {
     /// Asks to cancel a turn. A queued one ends at once, unless a call of it was interrupted: what
     /// is left of that has to be killed, by who claims the turn next. Of a running one the owner
     /// is told by the returned state. An ended one stays as it is.

@@ -3,7 +3,8 @@
 use rusqlite::{Row, params, types::Type};
 
 use crate::{
-    Changer, List, Paging, Reader, StoreError, Writer, changer::differences, column, page::Entry,
+    AuditedWriter, List, Paging, Reader, StoreError, Writer, audited_writer::differences, column,
+    page::Entry,
 };
 use evonic_domain::{Action, AgentName, NewWorkplace, Settings, Workplace, WorkplaceId};
 
@@ -75,7 +76,7 @@ impl Reader<'_> {
     }
 }
 
-impl Changer<'_, '_> {
+impl AuditedWriter<'_, '_> {
     /// Adds a workplace.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ impl Neighbour {
     fn start(house: &House) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "store::tests::abroad::neighbour"])
+            .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
             .env(DATABASE, &house.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,22 +83,25 @@ fn a_look_sees_what_another_process_wrote_and_nothing_else() {
     let mut follower = house.store.subscribe(&session.id);
     let mut neighbour = Neighbour::start(&house);
     // Its start may have touched the database.
-    house.wait(house.store.look_abroad()).unwrap();
+    house.wait(house.store.poll_foreign_commits()).unwrap();
     while house.wait(async { futures_util::poll!(std::pin::pin!(follower.next())).is_ready() }) {}
 
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
     house.session();
-    assert!(!house.wait(house.store.look_abroad()).unwrap(), "its own writes are not abroad");
+    assert!(
+        !house.wait(house.store.poll_foreign_commits()).unwrap(),
+        "its own writes are not abroad"
+    );
     neighbour.told("post");
-    assert!(house.wait(house.store.look_abroad()).unwrap());
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
     assert!(matches!(house.wait(follower.next()), Some(Notice::Foreign)));
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
     assert_eq!(house.names(&session.id), ["message.created"]);
 
     // Sequences go on where the other left off, and no write of it hides behind an own one.
     neighbour.told("post");
     house.post(&session.id, "from here");
-    assert!(house.wait(house.store.look_abroad()).unwrap());
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
     let sequences: Vec<_> =
         house.events(&session.id).into_iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3]);
@@ -109,13 +112,13 @@ fn a_writer_that_reopened_its_handle_looks_again() {
     let house = House::new();
     let holds: Vec<_> = (0..3).map(|_| house.hold_a_reader()).collect();
     holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
     until("reopened", || match house.usage().descriptors {
         descriptors::BASELINE => Ok(()),
         more => Err(format!("{more} descriptors")),
     });
-    assert!(house.wait(house.store.look_abroad()).unwrap(), "it cannot know");
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap(), "it cannot know");
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
 }
 
 #[test]

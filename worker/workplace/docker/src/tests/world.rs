@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Docker, Engines};
-use evonic_backend::{CommandSpec, Finished, Parts, Place, WorkplaceError};
+use evonic_backend::{Backend, CommandSpec, Finished, Parts, WorkplaceError};
 use evonic_domain::{
     DockerSettings, NewAgent, NewSession, NewWorkplace, Origin, SessionId, Settings, WorkplaceId,
 };
@@ -130,13 +130,13 @@ pub(super) fn spec(line: &str) -> CommandSpec {
         stdin: Bytes::new(),
         folder: String::new(),
         timeout: Duration::from_secs(60),
-        mark: format!("t-{}", uuid::Uuid::now_v7().simple()),
+        command_id: format!("t-{}", uuid::Uuid::now_v7().simple()),
     }
 }
 
 /// Runs a command; returns how it ended and what it wrote.
 pub(super) async fn run(
-    place: &dyn Place,
+    place: &dyn Backend,
     spec: CommandSpec,
 ) -> Result<(Finished, String), WorkplaceError> {
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
@@ -152,7 +152,7 @@ pub(super) async fn run(
     Ok((finished?, said))
 }
 
-pub(super) async fn text(place: &dyn Place, path: &str) -> Result<String, WorkplaceError> {
+pub(super) async fn text(place: &dyn Backend, path: &str) -> Result<String, WorkplaceError> {
     let lines = place.read_lines(path, 1, None, 1 << 20).await?;
     Ok(String::from_utf8(lines.text).unwrap())
 }

@@ -16,12 +16,12 @@ use super::{
     transfer::{self, Lane, SshUpload},
 };
 use evonic_backend::{
-    Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, Place, RemotePath,
+    Backend, Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath,
     Removal, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
-/// See [`Place`].
+/// See [`Backend`].
 #[derive(Clone, Debug)]
 pub struct Ssh {
     remote: Arc<Remote>,
@@ -69,7 +69,7 @@ impl Ssh {
 const LEAST: Duration = Duration::from_millis(1);
 
 #[async_trait]
-impl Place for Ssh {
+impl Backend for Ssh {
     fn kind(&self) -> WorkplaceKind {
         WorkplaceKind::Ssh
     }
@@ -89,24 +89,29 @@ impl Place for Ssh {
 
     async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        self.spool.attach(mark, from, output, cancel).await
+        self.spool.attach(command_id, from, output, cancel).await
     }
 
-    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
-        self.spool.output(mark, from, limit).await
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.spool.output(command_id, from, limit).await
     }
 
-    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        self.spool.kill(mark).await
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        self.spool.kill(command_id).await
     }
 
-    fn forget(&self, mark: &str) {
-        self.spool.forget(mark);
+    fn forget(&self, command_id: &str) {
+        self.spool.forget(command_id);
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {

@@ -23,14 +23,14 @@ use evonic_workplace::Workplaces;
 
 /// When each part last proved itself. Shared by cloning; readable from any thread.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse {
+pub(super) struct Liveness {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     start: Instant,
-    parts: [PartPulse; Part::ALL.len()],
+    parts: [PartProof; Part::ALL.len()],
     /// Parts that the current round still waits for.
     open: AtomicU32,
     /// Rung when the round is complete.
@@ -38,16 +38,16 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct PartPulse {
+struct PartProof {
     /// Milliseconds from the start to the end of the last proof.
     proved: AtomicU64,
     called: Notify,
 }
 
-impl Pulse {
-    /// A pulse whose parts are as old as it is itself.
+impl Liveness {
+    /// A liveness whose parts are as old as it is itself.
     pub(super) fn new(bell: Bell) -> Self {
-        let parts = Part::ALL.map(|_| PartPulse::default());
+        let parts = Part::ALL.map(|_| PartProof::default());
         let open = AtomicU32::new(0);
         Self { shared: Arc::new(Shared { start: Instant::now(), parts, open, bell }) }
     }
@@ -72,7 +72,7 @@ impl Pulse {
         Part::ALL.into_iter().map(|part| (part, age(part))).collect()
     }
 
-    fn part(&self, part: Part) -> &PartPulse {
+    fn part(&self, part: Part) -> &PartProof {
         &self.shared.parts[part as usize]
     }
 
@@ -132,21 +132,21 @@ impl Parts {
 
 /// The tasks that answer for the parts. They end when this is dropped.
 #[derive(Debug)]
-pub(super) struct Heart {
+pub(super) struct LivenessTasks {
     _tasks: JoinSet<()>,
 }
 
-impl Heart {
+impl LivenessTasks {
     /// Starts a task for each part, after every part has proved itself once: only then can the
     /// worker say that it is ready.
-    pub(super) async fn start(parts: &Parts, pulse: &Pulse) -> Self {
+    pub(super) async fn start(parts: &Parts, liveness: &Liveness) -> Self {
         let mut tasks = JoinSet::new();
         for part in Part::ALL {
-            tasks.spawn(first_proof(parts.clone(), pulse.clone(), part));
+            tasks.spawn(first_proof(parts.clone(), liveness.clone(), part));
         }
         while tasks.join_next().await.is_some() {}
         for part in Part::ALL {
-            tasks.spawn(answer(parts.clone(), pulse.clone(), part));
+            tasks.spawn(answer(parts.clone(), liveness.clone(), part));
         }
         Self { _tasks: tasks }
     }
@@ -155,19 +155,19 @@ impl Heart {
 /// How long a part that refused waits until it is asked again, before the worker is ready.
 const FIRST_PROOF_PAUSE: Duration = Duration::from_millis(20);
 
-async fn first_proof(parts: Parts, pulse: Pulse, part: Part) {
+async fn first_proof(parts: Parts, liveness: Liveness, part: Part) {
     while let Err(reason) = parts.prove(part).await {
         tracing::warn!(%part, reason, "part does not prove itself");
         tokio::time::sleep(FIRST_PROOF_PAUSE).await;
     }
-    pulse.proved(part);
+    liveness.proved(part);
 }
 
-async fn answer(parts: Parts, pulse: Pulse, part: Part) {
+async fn answer(parts: Parts, liveness: Liveness, part: Part) {
     loop {
-        pulse.called(part).await;
+        liveness.called(part).await;
         match parts.prove(part).await {
-            Ok(()) => pulse.proved(part),
+            Ok(()) => liveness.proved(part),
             Err(reason) => tracing::warn!(%part, reason, "part does not prove itself"),
         }
     }
@@ -180,33 +180,33 @@ mod tests {
     #[test]
     fn a_part_that_does_not_answer_grows_old_alone() {
         let bell = Bell::new().unwrap();
-        let pulse = Pulse::new(bell.clone());
-        pulse.call();
-        pulse.proved(Part::Http);
-        pulse.proved(Part::Store);
-        assert!(!pulse.is_complete());
+        let liveness = Liveness::new(bell.clone());
+        liveness.call();
+        liveness.proved(Part::Http);
+        liveness.proved(Part::Store);
+        assert!(!liveness.is_complete());
         assert!(!bell.was_rung(), "rung before the round is complete");
         let deadline = Instant::now() + Duration::from_secs(5);
-        while pulse.ages()[&Part::Agents] < 20 {
-            assert!(Instant::now() < deadline, "{:?}", pulse.ages());
+        while liveness.ages()[&Part::Agents] < 20 {
+            assert!(Instant::now() < deadline, "{:?}", liveness.ages());
             std::thread::yield_now();
         }
-        pulse.proved(Part::Http);
-        let ages = pulse.ages();
+        liveness.proved(Part::Http);
+        let ages = liveness.ages();
         assert!(ages[&Part::Agents] >= ages[&Part::Http] + 20, "{ages:?}");
     }
 
     #[test]
     fn the_last_answer_rings() {
         let bell = Bell::new().unwrap();
-        let pulse = Pulse::new(bell.clone());
+        let liveness = Liveness::new(bell.clone());
         for _ in 0..3 {
-            pulse.call();
-            Part::ALL.iter().for_each(|&part| pulse.proved(part));
-            assert!(pulse.is_complete());
+            liveness.call();
+            Part::ALL.iter().for_each(|&part| liveness.proved(part));
+            assert!(liveness.is_complete());
             assert!(bell.was_rung());
         }
-        pulse.proved(Part::Http);
+        liveness.proved(Part::Http);
         assert!(!bell.was_rung(), "a late answer to an earlier call counts for nothing");
     }
 }

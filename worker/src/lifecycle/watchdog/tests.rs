@@ -6,7 +6,7 @@ use std::{
 
 use super::*;
 
-const BODY: &str = "life::backstop::tests::body";
+const BODY: &str = "lifecycle::watchdog::tests::body";
 
 /// Set in the process that is [`body`].
 const HANGS: &str = "EVONIC_TEST_HANGS";
@@ -18,16 +18,16 @@ fn body() {
     if std::env::var_os(HANGS).is_none() {
         return;
     }
-    let backstop = Backstop::start(log::Style::Plain).unwrap();
+    let watchdog = Watchdog::start(log::Style::Plain).unwrap();
     let now = Instant::now();
-    backstop.arm(now + Duration::from_secs(3600), ExitCode::Software);
-    backstop.arm(now + Duration::from_millis(50), ExitCode::Backstop);
-    backstop.arm(now + Duration::from_secs(1800), ExitCode::Orphaned);
+    watchdog.arm(now + Duration::from_secs(3600), ExitCode::Software);
+    watchdog.arm(now + Duration::from_millis(50), ExitCode::Watchdog);
+    watchdog.arm(now + Duration::from_secs(1800), ExitCode::Orphaned);
     struct Hangs;
     impl Drop for Hangs {
         fn drop(&mut self) {
             let forever = Mutex::new(());
-            let guard = forever.lock().unwrap();
+            let guard = forever.lock();
             drop(Condvar::new().wait(guard));
         }
     }
@@ -47,6 +47,6 @@ fn it_ends_what_hangs_at_the_earliest_time_and_says_what_is_held() {
     let mut said = String::new();
     process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     let status = process.wait().unwrap();
-    assert_eq!(status.code(), Some(i32::from(ExitCode::Backstop.code())), "{said}");
+    assert_eq!(status.code(), Some(i32::from(ExitCode::Watchdog.code())), "{said}");
     assert!(said.contains("ending now with code 86; it had not started yet"), "{said}");
 }

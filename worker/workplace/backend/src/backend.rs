@@ -17,7 +17,7 @@ use evonic_domain::WorkplaceKind;
 /// Paths are as an agent writes them: relative to the workplace's folder; whole, or with `~`,
 /// where the kind allows it.
 #[async_trait]
-pub trait Place: std::fmt::Debug + Send + Sync {
+pub trait Backend: std::fmt::Debug + Send + Sync {
     /// Its kind.
     fn kind(&self) -> WorkplaceKind;
 
@@ -33,10 +33,10 @@ pub trait Place: std::fmt::Debug + Send + Sync {
     /// [`WorkplaceError`] when it cannot be reached, or has none.
     async fn home(&self) -> Result<String, WorkplaceError>;
 
-    /// Starts a command and follows it: see [`Place::attach`]. It runs at most once, whatever
-    /// breaks and however often this is called with the same mark.
+    /// Starts a command and follows it: see [`Backend::attach`]. It runs at most once, whatever
+    /// breaks and however often this is called with the same command id.
     ///
-    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the mark. It leads
+    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id. It leads
     /// a session. The time limit and the limit of output hold also while nobody follows it.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ pub trait Place: std::fmt::Debug + Send + Sync {
     /// run on: it can be followed again.
     async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
@@ -71,16 +71,21 @@ pub trait Place: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`WorkplaceError`].
-    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError>;
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError>;
 
     /// Kills a command with everything it started. Returns how many processes there were.
     ///
     /// # Errors
     /// [`WorkplaceError`].
-    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError>;
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError>;
 
     /// Says that a command's result is safe elsewhere: its record is removed, soon.
-    fn forget(&self, mark: &str);
+    fn forget(&self, command_id: &str);
 
     /// What is at a path; links are followed.
     ///
@@ -108,7 +113,7 @@ pub trait Place: std::fmt::Debug + Send + Sync {
     /// [`WorkplaceError`].
     async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError>;
 
-    /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Place::write`]
+    /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Backend::write`]
     /// does, unless `change` refuses or somebody else changed the file meanwhile.
     ///
     /// # Errors
@@ -242,7 +247,7 @@ pub struct CommandSpec {
     pub timeout: Duration,
     /// Names it, and is the value of `EVONIC_CALL` in its environment: letters, digits, `_` and
     /// `-`. Unique for ever.
-    pub mark: String,
+    pub command_id: String,
 }
 
 /// How a command ended, and what it left behind.

@@ -19,13 +19,13 @@ const PORTION: u32 = 4;
 /// The writer's handle within one change of somebody's. What is not a change of somebody's it does
 /// as a [`Writer`], by dereference; what is can be done with nothing else, and leaves a record.
 #[derive(Debug)]
-pub struct Changer<'w, 'a> {
+pub struct AuditedWriter<'w, 'a> {
     writer: &'w mut Writer<'a>,
     origin: Origin,
     keep: Duration,
 }
 
-impl<'a> Deref for Changer<'_, 'a> {
+impl<'a> Deref for AuditedWriter<'_, 'a> {
     type Target = Writer<'a>;
 
     fn deref(&self) -> &Writer<'a> {
@@ -33,13 +33,13 @@ impl<'a> Deref for Changer<'_, 'a> {
     }
 }
 
-impl<'a> DerefMut for Changer<'_, 'a> {
+impl<'a> DerefMut for AuditedWriter<'_, 'a> {
     fn deref_mut(&mut self) -> &mut Writer<'a> {
         self.writer
     }
 }
 
-impl<'w, 'a> Changer<'w, 'a> {
+impl<'w, 'a> AuditedWriter<'w, 'a> {
     /// Changes by this one; records are kept so long.
     pub(super) const fn new(writer: &'w mut Writer<'a>, origin: Origin, keep: Duration) -> Self {
         Self { writer, origin, keep }

@@ -23,7 +23,7 @@ pub enum Notice {
 
 /// Who follows which session. A session that nobody follows has no entry.
 #[derive(Clone, Debug, Default)]
-pub(super) struct EventHub {
+pub(super) struct EventBus {
     followed: Arc<Mutex<Followed>>,
 }
 
@@ -33,7 +33,7 @@ struct Followed {
     closed: bool,
 }
 
-impl EventHub {
+impl EventBus {
     pub(super) fn subscribe(&self, session: &SessionId) -> Subscription {
         let mut followed = self.lock();
         let notices = if followed.closed {
@@ -84,7 +84,7 @@ impl EventHub {
 /// Follows one session. Holds no descriptor.
 #[derive(Debug)]
 pub struct Subscription {
-    hub: EventHub,
+    hub: EventBus,
     session: SessionId,
     /// None once the store is closed.
     notices: Option<broadcast::Receiver<Notice>>,

@@ -6,12 +6,13 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     thread,
     time::Instant,
 };
 
 use evonic_shared::exit::ExitCode;
+use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{log, raw};
@@ -20,7 +21,7 @@ use evonic_handles::Budget;
 
 /// The end that was set, if any; shared by cloning.
 #[derive(Clone, Debug)]
-pub(super) struct Backstop {
+pub(super) struct Watchdog {
     shared: Arc<Shared>,
 }
 
@@ -28,7 +29,7 @@ pub(super) struct Backstop {
 struct Shared {
     end: Mutex<Option<End>>,
     changed: Condvar,
-    witnesses: OnceLock<(Budget, Agents)>,
+    owners: OnceLock<(Budget, Agents)>,
     style: log::Style,
 }
 
@@ -38,7 +39,7 @@ struct End {
     code: ExitCode,
 }
 
-impl Backstop {
+impl Watchdog {
     /// Starts the thread.
     ///
     /// # Errors
@@ -47,13 +48,13 @@ impl Backstop {
         let shared = Arc::new(Shared {
             end: Mutex::new(None),
             changed: Condvar::new(),
-            witnesses: OnceLock::new(),
+            owners: OnceLock::new(),
             style,
         });
         let watched = Arc::clone(&shared);
-        thread::Builder::new().name("backstop".to_owned()).spawn(move || {
+        thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
             let end = watched.wait();
-            watched.testify(end);
+            watched.report_held(end);
             raw::end_process(end.code)
         })?;
         Ok(Self { shared })
@@ -62,12 +63,12 @@ impl Backstop {
     /// Names who knows what is held.
     pub(super) fn know(&self, budget: Budget, agents: Agents) {
         // The first ones stay: there is one budget and one queue a process.
-        let _ = self.shared.witnesses.set((budget, agents));
+        let _ = self.shared.owners.set((budget, agents));
     }
 
     /// Ends the process at this time, with this code. The earliest time stands.
     pub(super) fn arm(&self, at: Instant, code: ExitCode) {
-        let mut end = self.shared.lock();
+        let mut end = self.shared.end.lock();
         if end.is_none_or(|end| at < end.at) {
             *end = Some(End { at, code });
             self.shared.changed.notify_one();
@@ -78,23 +79,22 @@ impl Backstop {
 impl Shared {
     /// Waits until the time is over.
     fn wait(&self) -> End {
-        let mut guard = self.lock();
+        let mut end = self.end.lock();
         loop {
             let now = Instant::now();
-            guard = match *guard {
+            match *end {
                 Some(end) if end.at <= now => return end,
-                Some(end) => {
-                    let waited = self.changed.wait_timeout(guard, end.at - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
+                Some(End { at, .. }) => {
+                    self.changed.wait_until(&mut end, at);
                 }
-                None => self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
-            };
+                None => self.changed.wait(&mut end),
+            }
         }
     }
 
     /// Says what is still held, past the log's own lock, and only if nobody has to be waited for.
-    fn testify(&self, end: End) {
-        let held = self.witnesses.get().map_or_else(
+    fn report_held(&self, end: End) {
+        let held = self.owners.get().map_or_else(
             || "it had not started yet".to_owned(),
             |(budget, agents)| {
                 let usage = budget.usage();
@@ -117,10 +117,6 @@ impl Shared {
             // Whether it was read is not ours to find out any more.
             let _ = rustix::io::write(stderr, line.as_bytes());
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<End>> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

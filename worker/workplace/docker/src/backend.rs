@@ -20,7 +20,7 @@ use super::{
     writing,
 };
 use evonic_backend::{
-    Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Lines, Place, Removal,
+    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Lines, Removal,
     Stat, Upload, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
@@ -34,7 +34,7 @@ const MEMORY_KILLS: &str = "cat /sys/fs/cgroup/memory.events \
     /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null | while read -r name count; do \
     [ \"$name\" != oom_kill ] || echo \"$count\"; done";
 
-/// The workplace of a session in its container. See [`Place`].
+/// The workplace of a session in its container. See [`Backend`].
 #[derive(Clone, Debug)]
 pub struct Docker {
     sandbox: Sandbox,
@@ -131,7 +131,7 @@ impl Docker {
 }
 
 #[async_trait]
-impl Place for Docker {
+impl Backend for Docker {
     fn kind(&self) -> WorkplaceKind {
         WorkplaceKind::Docker
     }
@@ -159,27 +159,32 @@ impl Place for Docker {
 
     async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
         let _lease = self.sandbox.0.lease().await?;
-        let finished = self.spool.attach(mark, from, output, cancel).await?;
+        let finished = self.spool.attach(command_id, from, output, cancel).await?;
         self.explain(&finished).await;
         Ok(finished)
     }
 
-    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
-        self.spool.output(mark, from, limit).await
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.spool.output(command_id, from, limit).await
     }
 
-    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        self.spool.kill(mark).await
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        self.spool.kill(command_id).await
     }
 
-    fn forget(&self, mark: &str) {
-        self.spool.forget(mark);
+    fn forget(&self, command_id: &str) {
+        self.spool.forget(command_id);
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {

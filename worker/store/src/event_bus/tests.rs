@@ -14,7 +14,7 @@ async fn next(subscription: &mut Subscription) -> Poll<Option<Notice>> {
 
 #[tokio::test]
 async fn a_session_that_nobody_follows_has_no_entry() {
-    let (hub, session) = (EventHub::default(), SessionId::new());
+    let (hub, session) = (EventBus::default(), SessionId::new());
     let (one, two) = (hub.subscribe(&session), hub.subscribe(&session));
     assert_eq!(hub.lock().sessions.len(), 1);
     drop(one);
@@ -26,7 +26,7 @@ async fn a_session_that_nobody_follows_has_no_entry() {
 
 #[tokio::test]
 async fn each_session_gets_its_own_in_order() {
-    let (hub, one, two) = (EventHub::default(), SessionId::new(), SessionId::new());
+    let (hub, one, two) = (EventBus::default(), SessionId::new(), SessionId::new());
     let (mut of_one, mut of_two) = (hub.subscribe(&one), hub.subscribe(&two));
     hub.publish(vec![event(&two, 1), event(&one, 1), event(&two, 2), event(&one, 2)]);
     for (follower, session) in [(&mut of_one, &one), (&mut of_two, &two)] {
@@ -42,7 +42,7 @@ async fn each_session_gets_its_own_in_order() {
 
 #[tokio::test]
 async fn who_is_too_far_behind_is_sent_to_the_database() {
-    let (hub, session) = (EventHub::default(), SessionId::new());
+    let (hub, session) = (EventBus::default(), SessionId::new());
     let mut follower = hub.subscribe(&session);
     for sequence in 1..=BEHIND as u64 + 1 {
         hub.publish(vec![event(&session, sequence)]);
@@ -53,7 +53,7 @@ async fn who_is_too_far_behind_is_sent_to_the_database() {
 
 #[tokio::test]
 async fn the_end_is_told_to_old_and_new_followers() {
-    let (hub, session) = (EventHub::default(), SessionId::new());
+    let (hub, session) = (EventBus::default(), SessionId::new());
     let mut old = hub.subscribe(&session);
     hub.publish(vec![event(&session, 1)]);
     hub.tell_foreign();
