@@ -59,6 +59,26 @@ pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value), Cons
     Ok((key.to_owned(), value))
 }
 
+/// A setting's value in one line: a secret as `file:/path`, a list with commas.
+pub(in crate::console) fn text(key: &str, value: &Value) -> String {
+    let separator = match FIELDS.iter().find(|field| field.key == key) {
+        Some(Field { form: Form::Secret, .. }) => ':',
+        _ => '=',
+    };
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => {
+            values.iter().map(|value| text(key, value)).collect::<Vec<_>>().join(", ")
+        }
+        Value::Object(parts) => {
+            let parts = parts.iter();
+            let parts = parts.map(|(name, value)| format!("{name}{separator}{}", text(key, value)));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
 fn invalid(key: &str, value: &str, problem: &str) -> ConsoleError {
     ConsoleError::Usage(format!("{key}={value}: {problem}"))
 }
@@ -172,6 +192,19 @@ mod tests {
         for text in ["host", "port=x", "memory=1X", "password=hunter2", "session_folders=maybe"] {
             let error = assignment(text).expect_err(text);
             assert!(matches!(error, ConsoleError::Usage(_)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_shown_as_they_are_written() {
+        for (key, value, shown) in [
+            ("host", json!("h"), "h"),
+            ("port", json!(22), "22"),
+            ("authenticate", json!(["key", "password"]), "key, password"),
+            ("password", json!({"file": "/p"}), "file:/p"),
+            ("environment", json!({"env": "x", "B": ""}), "env=x, B="),
+        ] {
+            assert_eq!(text(key, &value), shown, "{key}");
         }
     }
 

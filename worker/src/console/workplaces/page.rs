@@ -2,9 +2,9 @@
 
 use evonic_domain::{Settings, Workplace};
 use evonic_workplace::CheckStep;
-use serde_json::Value;
 
 use crate::console::{
+    command::settings,
     format::duration,
     table::{label, table, verdict},
     terminal::Paint,
@@ -50,28 +50,11 @@ pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
     row("kind", workplace.settings.kind().name());
     let settings = serde_json::to_value(&workplace.settings).unwrap_or_default();
     for (key, value) in settings["settings"].as_object().into_iter().flatten() {
-        row(key, &setting_text(value));
+        row(key, &settings::text(key, value));
     }
     row("created", &workplace.created_at);
     row("updated", &workplace.updated_at);
     page
-}
-
-/// A setting's value: a secret as `file:/path`, a list with commas.
-fn setting_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(setting_text).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => {
-            let secret = |key: &str| matches!(key, "env" | "file" | "credential");
-            let fields = fields.iter().map(|(key, value)| {
-                let sign = if secret(key) { ':' } else { '=' };
-                format!("{key}{sign}{}", setting_text(value))
-            });
-            fields.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
 }
 
 /// A line of the table that fills step by step, and advice below it.
