@@ -1,9 +1,11 @@
-//! Figures as people like to read them.
+//! Numbers, times and sizes as people read them.
+
+use std::fmt::Display;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// A length of time, with the two units that matter.
-pub(super) fn span(seconds: f64) -> String {
+/// A duration, with the two units that matter.
+pub(super) fn duration(seconds: f64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
@@ -51,7 +53,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// A time of the API (RFC 3339) in this time zone, to the second; as it is when it is none.
-pub(super) fn local(at: &str, zone: &TimeZone) -> String {
+pub(super) fn local_time(at: &str, zone: &TimeZone) -> String {
     match at.parse::<Timestamp>() {
         Ok(time) => time.to_zoned_datetime(zone.clone()).strftime("%F %T").to_string(),
         Err(_) => at.to_owned(),
@@ -61,12 +63,12 @@ pub(super) fn local(at: &str, zone: &TimeZone) -> String {
 /// How long ago a time of the API is.
 pub(super) fn ago(at: &str, now: Timestamp) -> Option<String> {
     let seconds = now.duration_since(at.parse().ok()?).as_secs_f64();
-    (seconds >= 0.0).then(|| format!("{} ago", span(seconds)))
+    (seconds >= 0.0).then(|| format!("{} ago", duration(seconds)))
 }
 
 /// `1 agent`, `2 agents`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+pub(super) fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 #[cfg(test)]
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_the_two_units_that_matter() {
+    fn durations_have_the_two_units_that_matter() {
         for (seconds, expected) in [
             (-1.0, "0 ms"),
             (0.0, "0 ms"),
@@ -89,7 +91,7 @@ mod tests {
             (86_400.0 * 3.5, "3 d 12 h"),
             (f64::MAX, "213503982334601 d 7 h"),
         ] {
-            assert_eq!(span(seconds), expected, "{seconds}");
+            assert_eq!(duration(seconds), expected, "{seconds}");
         }
     }
 
