@@ -33,3 +33,4 @@ pub mod log;
 pub mod peer;
 pub mod reason;
 pub mod status;
+pub mod timestamp;

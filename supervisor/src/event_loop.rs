@@ -11,7 +11,9 @@ mod words;
 
 use std::{collections::VecDeque, time::Duration};
 
-use evonic_shared::{config::Config, exit::ExitCode, reason::Reason, status::PostMortem};
+use evonic_shared::{
+    config::Config, exit::ExitCode, reason::Reason, status::PostMortem, timestamp::rfc3339,
+};
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
@@ -19,7 +21,7 @@ use nix::sys::{
 
 use crate::{
     clients::Clients,
-    clock::{self, Clock},
+    clock::Clock,
     control::Scratch,
     history::History,
     notify::Notify,
@@ -119,7 +121,7 @@ impl EventLoop {
         let clients = Clients::new(listener, &poller).map_err(fail("the status socket"))?;
         Ok(Self {
             clock: parts.clock,
-            started_at: clock::rfc3339(parts.clock.wall(Duration::ZERO)),
+            started_at: rfc3339(parts.clock.wall(Duration::ZERO)),
             source: parts.source,
             config: parts.config,
             policy,

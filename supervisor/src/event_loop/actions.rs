@@ -4,14 +4,15 @@ use std::{collections::VecDeque, time::SystemTime};
 
 use evonic_shared::{
     control::ToWorker,
+    error_chain::ErrorChain,
     reason::Reason,
     status::{FORMAT, PostMortem, Replacement, State},
+    timestamp::rfc3339,
 };
 
 use super::{Course, EventLoop, words};
 use crate::{
     census::{self, Order, Subject},
-    clock,
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
@@ -69,7 +70,7 @@ impl EventLoop {
                     error = &error as &dyn std::error::Error,
                     "worker cannot be started"
                 );
-                Event::SpawnFailed { generation, error: words::chain(&error) }
+                Event::SpawnFailed { generation, error: ErrorChain(&error).to_string() }
             }
         }
     }
@@ -136,8 +137,7 @@ impl EventLoop {
                 return;
             }
         };
-        let subject =
-            |at| Subject { at: clock::rfc3339(at), generation, pid: worker.child.number() };
+        let subject = |at| Subject { at: rfc3339(at), generation, pid: worker.child.number() };
         let at_ready = worker.at_ready.as_ref();
         let ready = at_ready.map(|at_ready| &at_ready.inventory);
         let culprit = inventory.culprit(ready, &worker.owned_growth());
@@ -194,7 +194,7 @@ impl EventLoop {
             return;
         }
         self.history.record(Replacement {
-            at: clock::rfc3339(self.clock.wall(record.decided_at)),
+            at: rfc3339(self.clock.wall(record.decided_at)),
             generation: record.generation,
             pid: record.pid,
             reason: record.reason,

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use evonic_shared::status::{ErrorCode, FORMAT, Reply, Request};
+use evonic_shared::{
+    error_chain::ErrorChain,
+    status::{ErrorCode, FORMAT, Reply, Request},
+    timestamp::rfc3339,
+};
 
-use super::{Course, EventLoop, settings, words};
+use super::{Course, EventLoop, settings};
 use crate::{
     census::{self, Order, Subject},
     clients::{Asked, Permission, Question, error},
-    clock, log,
+    log,
     policy::Event,
 };
 
@@ -94,14 +98,14 @@ impl EventLoop {
         match census::take(worker.child.pid()) {
             Ok(inventory) => {
                 let subject = Subject {
-                    at: clock::rfc3339(SystemTime::now()),
+                    at: rfc3339(SystemTime::now()),
                     generation: worker.generation,
                     pid: worker.child.number(),
                 };
                 let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
                 Reply::Census(inventory.census(subject, ready, Order::Count))
             }
-            Err(failure) => error(ErrorCode::Unavailable, words::chain(&failure)),
+            Err(failure) => error(ErrorCode::Unavailable, ErrorChain(&failure).to_string()),
         }
     }
 
@@ -121,7 +125,8 @@ impl EventLoop {
         if self.course != Course::On {
             return Err("the supervisor is stopping".to_owned());
         }
-        let (config, launch) = self.source.load().map_err(|error| words::chain(&error))?;
+        let (config, launch) =
+            self.source.load().map_err(|error| ErrorChain(&error).to_string())?;
         let moved = [
             ("listen", config.listen != self.config.listen),
             ("state_dir", config.state_dir != self.config.state_dir),

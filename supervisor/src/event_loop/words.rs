@@ -1,7 +1,5 @@
 //! What workers say, and how ends are put into words.
 
-use std::fmt::Write as _;
-
 use evonic_shared::{
     control::{Figures, FromWorker, ToWorker},
     status::Exit,
@@ -151,18 +149,6 @@ impl EventLoop {
 #[derive(Debug, thiserror::Error)]
 #[error("the message is out of turn")]
 struct OutOfTurn;
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(line, ": {error}");
-        cause = error.source();
-    }
-    line
-}
 
 /// How a worker ended, in words.
 pub(super) fn exit(exit: &Exit) -> String {
