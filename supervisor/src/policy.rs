@@ -99,7 +99,7 @@ pub use view::View;
 
 use self::{
     accept::AcceptQueue,
-    backoff::Backoff,
+    backoff::RestartBackoff,
     worker::{Phase, Worker},
 };
 
@@ -125,9 +125,9 @@ pub struct Policy {
     /// Above every generation that ever was.
     next_generation: u64,
     /// Of crashes.
-    backoff: Backoff,
+    backoff: RestartBackoff,
     /// Of leaks that came soon after their worker's start.
-    leaks: Backoff,
+    leaks: RestartBackoff,
     accept: AcceptQueue,
     /// A worker was ready once.
     served: bool,
@@ -145,8 +145,8 @@ impl Policy {
             settings,
             workers: Vec::with_capacity(MOST_ALIVE),
             next_generation,
-            backoff: Backoff::new(seed),
-            leaks: Backoff::new(!seed),
+            backoff: RestartBackoff::new(seed),
+            leaks: RestartBackoff::new(!seed),
             accept: AcceptQueue::default(),
             served: false,
             stopping: false,
@@ -170,7 +170,7 @@ impl Policy {
         if self.deadline().is_some_and(|deadline| now > deadline + OVERSLEPT) {
             self.excuse(now);
         }
-        self.calm(now);
+        self.reset_failures(now);
         self.handle(event, now, &mut actions);
         self.handle_due(now, &mut actions);
         self.replace_missing(now, &mut actions);
@@ -274,14 +274,14 @@ impl Policy {
     }
 
     /// Ends the row of crashes when a worker has served long enough.
-    fn calm(&mut self, now: Instant) {
+    fn reset_failures(&mut self, now: Instant) {
         for worker in &mut self.workers {
             let old = now >= worker.started_at + self.settings.stable_after;
             if worker.phase == Phase::Ready && old && !worker.stable {
                 worker.stable = true;
-                self.backoff.calm();
+                self.backoff.reset_failures();
                 if worker.is_heir() {
-                    self.leaks.calm();
+                    self.leaks.reset_failures();
                 }
             }
         }

@@ -205,14 +205,14 @@ impl Policy {
 
     /// A new worker is wanted. One that is on its way is the answer.
     fn restart(&mut self, uid: u32, now: Instant) {
-        self.hurry();
+        self.start_now();
         self.request(&format!("an operator asked for it (uid {uid})"), now);
     }
 
     /// New settings: a worker that starts with the old ones is replaced as soon as it is ready.
     fn reload(&mut self, settings: Settings, uid: u32, now: Instant) {
         self.settings = settings;
-        self.hurry();
+        self.start_now();
         for worker in &mut self.workers {
             worker.stale = (worker.is_heir() && worker.is_starting()).then_some(uid);
         }
@@ -220,9 +220,9 @@ impl Policy {
     }
 
     /// The next start need not wait: an operator asked for it.
-    fn hurry(&mut self) {
-        self.backoff.hurry();
-        self.leaks.hurry();
+    fn start_now(&mut self) {
+        self.backoff.start_now();
+        self.leaks.start_now();
     }
 
     fn request(&mut self, detail: &str, now: Instant) {
