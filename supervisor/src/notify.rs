@@ -28,7 +28,12 @@ pub struct Notify {
     next_sign: Instant,
     ready: Ready,
     status: String,
+    /// Until when systemd was asked to let the stop last, its margin left out.
+    stop_until: Instant,
 }
+
+/// What a stop needs after the last grace: SIGKILL, reaping, and writing the history.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 
 /// Whether systemd was told that the service is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,7 @@ impl Notify {
             next_sign: Duration::ZERO,
             ready: Ready::No,
             status: String::new(),
+            stop_until: Duration::ZERO,
         })
     }
 
@@ -104,6 +110,16 @@ impl Notify {
     /// The service goes down.
     pub fn stopping(&mut self) {
         self.send("STOPPING=1");
+    }
+
+    /// Asks for time to stop until `until` and [`STOP_MARGIN`] more, unless that was asked for
+    /// before. systemd lengthens `TimeoutStopSec=` by it and never shortens it.
+    pub fn extend_stop(&mut self, now: Instant, until: Instant) {
+        if until > self.stop_until {
+            self.stop_until = until;
+            let needed = until.saturating_sub(now) + STOP_MARGIN;
+            self.send(&format!("EXTEND_TIMEOUT_USEC={}", needed.as_micros()));
+        }
     }
 
     /// Called at each turn of the event loop, and by nothing else: a sign of life when one is
@@ -199,6 +215,10 @@ mod tests {
         let all = received();
         assert!(all[0].starts_with("RELOADING=1\nMONOTONIC_USEC="));
         assert_eq!(all[1..], ["READY=1", "STOPPING=1"]);
+        notify.extend_stop(seconds(10), seconds(70));
+        notify.extend_stop(seconds(20), seconds(70));
+        notify.extend_stop(seconds(30), seconds(90));
+        assert_eq!(received(), ["EXTEND_TIMEOUT_USEC=70000000", "EXTEND_TIMEOUT_USEC=70000000"]);
     }
 
     #[test]

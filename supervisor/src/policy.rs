@@ -242,6 +242,16 @@ impl Policy {
         start.filter(|_| self.may_start())
     }
 
+    /// When the last grace ends during a stop; [`None`] before, and when nobody drains any more.
+    #[must_use]
+    pub fn stop_ends_at(&self) -> Option<Instant> {
+        let kill_at = |worker: &Worker| match worker.phase {
+            Phase::Draining { kill_at } => Some(kill_at),
+            _ => None,
+        };
+        self.workers.iter().filter_map(kill_at).max().filter(|_| self.stopping)
+    }
+
     /// Why the last start failed.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {

@@ -215,6 +215,9 @@ impl EventLoop {
         if failed || !matches!(self.policy.state(), State::Starting | State::Stopping) {
             self.notify.ready();
         }
+        if let Some(until) = self.policy.stop_ends_at() {
+            self.notify.extend_stop(self.clock.now(), until);
+        }
         self.tell_systemd();
     }
 

@@ -187,6 +187,7 @@ fn systemd_hears_of_it() {
     let mut command = house.command();
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
     command.env_remove("EVONIC_LOG_FORMAT");
+    house.reconfigure("grace = \"500ms\"", "grace = \"1m\"");
     house.start_as(command);
     hear("READY=1");
     assert!(hear("STATUS=running").contains("generation 1"));
@@ -198,6 +199,9 @@ fn systemd_hears_of_it() {
     }
     house.signal(Signal::TERM);
     hear("STOPPING=1");
+    let extended = hear("EXTEND_TIMEOUT_USEC=");
+    let micros: u64 = extended.split_once('=').unwrap().1.parse().unwrap();
+    assert!((60_000_000..=70_000_000).contains(&micros), "grace and a margin: {micros}");
     assert!(house.end().success());
     let is_json = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
     assert!(house.log().lines().all(is_json), "{}", house.log());
