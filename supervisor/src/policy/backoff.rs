@@ -16,12 +16,10 @@ pub(super) struct RestartBackoff {
 }
 
 impl RestartBackoff {
-    /// No failure yet.
     pub(super) fn new(seed: u64) -> Self {
         Self { random: fastrand::Rng::with_seed(seed), failures: 0, next_start: None }
     }
 
-    /// A worker failed.
     pub(super) fn failed(&mut self, now: Instant, settings: &Settings) {
         self.failures = self.failures.saturating_add(1);
         self.next_start = Some(now + self.delay(settings));
@@ -32,17 +30,16 @@ impl RestartBackoff {
         self.failures = 0;
     }
 
-    /// The next start need not wait: an operator asked for it.
+    /// Cancels the delay: an operator asked for a start.
     pub(super) fn start_now(&mut self) {
         self.next_start = None;
     }
 
-    /// The next start waits no longer than until then.
+    /// Shortens the delay to end at `until`.
     pub(super) fn wait_at_most(&mut self, until: Instant) {
         self.next_start = self.next_start.map(|start| start.min(until));
     }
 
-    /// A start is made.
     pub(super) fn started(&mut self) {
         self.next_start = None;
     }
@@ -52,7 +49,7 @@ impl RestartBackoff {
         self.next_start
     }
 
-    /// Whether so many failed in a row that it is a loop.
+    /// Whether the consecutive failures make a loop.
     pub(super) fn is_loop(&self, settings: &Settings) -> bool {
         self.failures >= settings.crash_loop_after.max(1)
     }
