@@ -26,9 +26,7 @@ const MAX_DESCRIPTORS: u32 = 65_536;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
 pub struct CensusError {
-    /// Whose.
     pub pid: Pid,
-    /// Why.
     #[source]
     pub source: io::Error,
 }

@@ -57,7 +57,6 @@ impl Child {
         }
     }
 
-    /// Its pid.
     #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
@@ -76,9 +75,6 @@ impl Child {
     }
 
     /// Sends SIGTERM to the process itself.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn terminate(&self) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, Signal::TERM)?)
     }
@@ -86,7 +82,7 @@ impl Child {
     /// Sends SIGKILL to the process, and to its process group.
     ///
     /// # Errors
-    /// The operating system's word about the process itself.
+    /// The OS error about the process itself.
     pub fn kill(&mut self) -> io::Result<()> {
         self.killed = Killed::Yes;
         let result = pidfd_send_signal(&self.pidfd, Signal::KILL);

@@ -73,7 +73,7 @@ impl Clients {
     /// Without clients.
     ///
     /// # Errors
-    /// The operating system's word when the listener cannot be watched.
+    /// The OS error when the listener cannot be watched.
     pub fn new(listener: UnixListener, poller: &Poller) -> std::io::Result<Self> {
         poller.watch(&listener, Token::Listener, EventFlags::IN)?;
         Ok(Self { listener, paused_until: None, all: Vec::new(), next_serial: 0 })
@@ -232,7 +232,6 @@ fn permission(socket: &OwnedFd) -> Permission {
     }
 }
 
-/// A refusal.
 #[must_use]
 pub fn error(code: ErrorCode, message: impl Into<String>) -> Reply {
     Reply::Error { format: FORMAT, code, message: message.into() }

@@ -17,7 +17,6 @@ impl Clock {
         Self { start: std::time::Instant::now() }
     }
 
-    /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.start.elapsed()

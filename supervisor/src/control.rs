@@ -11,7 +11,6 @@ use rustix::{
 /// What came out of the channel.
 #[derive(Debug)]
 pub enum Received {
-    /// A message.
     Message(FromWorker),
     /// A packet that is none: dropped.
     Refused(DecodeError),
@@ -29,9 +28,6 @@ pub struct Control {
 
 impl Control {
     /// Makes the channel. Returns the supervisor's end and the worker's.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn open() -> io::Result<(Self, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) =
@@ -71,7 +67,7 @@ impl Control {
     /// Sends one message, without waiting.
     ///
     /// # Errors
-    /// The operating system's word: the worker is gone, or has left hundreds unread.
+    /// The OS error: the worker is gone, or has left hundreds unread.
     pub fn send(&self, message: &ToWorker) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         rustix::net::send(&self.socket, &encode(message), flags)?;

@@ -50,15 +50,12 @@ pub struct Parts {
     pub clock: Clock,
     /// Where the configuration came from, to read it again.
     pub source: Source,
-    /// The configuration.
     pub config: Config,
-    /// The listeners.
     pub sockets: Sockets,
     /// How workers are started.
     pub launch: Launch,
     /// What happened before.
     pub history: History,
-    /// systemd.
     pub notify: Notify,
 }
 
@@ -107,9 +104,6 @@ pub fn signals() -> SigSet {
 
 impl EventLoop {
     /// Sets everything up; [`signals`] must be blocked already. Nothing is started yet.
-    ///
-    /// # Errors
-    /// [`LoopError`].
     pub fn new(parts: Parts, policy: Policy) -> Result<Self, LoopError> {
         let fail = |what| move |source| LoopError { what, source };
         let poller = Poller::open().map_err(fail("anything"))?;

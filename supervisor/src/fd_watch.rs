@@ -40,18 +40,14 @@ pub enum WatchError {
     /// `/proc/PID/fd` cannot be opened.
     #[error("cannot open /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
     Open {
-        /// Whose.
         pid: Pid,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The process is gone, a zombie, or another user's.
     #[error("cannot count the descriptors of process {pid}", pid = .pid.as_raw_nonzero())]
     Count {
-        /// Whose.
         pid: Pid,
-        /// Why.
         #[source]
         source: io::Error,
     },

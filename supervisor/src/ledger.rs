@@ -14,9 +14,6 @@ pub struct Ledger {
 impl Ledger {
     /// Makes an empty page. Its size is sealed: a worker can write it, but never shrink it under
     /// its own map.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn create() -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let page = rustix::fs::memfd_create(c"evonic-ledger", flags)?;
@@ -33,9 +30,6 @@ impl Ledger {
     }
 
     /// Every slot, of one instant.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn read(&self) -> io::Result<[u32; SLOTS]> {
         let mut bytes = [0; READ_BYTES];
         let read = rustix::io::pread(&self.page, &mut bytes, 0)?;

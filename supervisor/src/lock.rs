@@ -17,16 +17,11 @@ pub enum LockError {
          (EVONIC_RUNTIME_DIR) and state_dir (EVONIC_STATE_DIR)",
         folder.display()
     )]
-    Taken {
-        /// The folder.
-        folder: PathBuf,
-    },
+    Taken { folder: PathBuf },
     /// The lock file cannot be opened or locked.
     #[error("cannot lock {}", path.display())]
     Lock {
-        /// The lock file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -40,9 +35,6 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock of a folder, without waiting.
-    ///
-    /// # Errors
-    /// [`LockError`].
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join("supervisor.lock");
         let file = std::fs::OpenOptions::new()

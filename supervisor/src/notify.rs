@@ -46,7 +46,7 @@ impl Notify {
     /// Connects to what `$NOTIFY_SOCKET` names; without it nobody is told anything.
     ///
     /// # Errors
-    /// The operating system's word when the address cannot be used.
+    /// The OS error when the address cannot be used.
     pub fn open(address: Option<&OsStr>, watchdog: Option<Duration>) -> io::Result<Self> {
         let socket = match address.filter(|address| !address.is_empty()) {
             None => None,

@@ -69,42 +69,27 @@ pub struct Poller {
 
 impl Poller {
     /// Makes an empty one.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn open() -> io::Result<Self> {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// Watches a descriptor, level-triggered.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn watch(&self, source: impl AsFd, token: Token, events: EventFlags) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, source, token.encode(), events)?)
     }
 
     /// Watches a descriptor for something else.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn change(&self, source: impl AsFd, token: Token, events: EventFlags) -> io::Result<()> {
         Ok(epoll::modify(&self.epoll, source, token.encode(), events)?)
     }
 
     /// Watches a descriptor no longer.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn forget(&self, source: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.epoll, source)?)
     }
 
     /// Waits until something is ready, or this long; for ever when [`None`]. The time is rounded
     /// up to milliseconds, so that a deadline has passed when its wait ends.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn wait(
         &self,
         timeout: Option<Duration>,

@@ -16,9 +16,7 @@ pub const KEPT: usize = 50;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep the post-mortem {}", path.display())]
 pub struct PostMortemError {
-    /// The file.
     pub path: PathBuf,
-    /// Why.
     #[source]
     pub source: io::Error,
 }

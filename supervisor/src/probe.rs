@@ -36,9 +36,6 @@ enum State {
 
 impl Probe {
     /// Makes the connection. Returns the supervisor's end and the worker's.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn open() -> io::Result<(Self, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) =

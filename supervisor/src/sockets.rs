@@ -42,16 +42,11 @@ pub enum SocketError {
         "{address} is in use: stop what listens there (`ss -ltnp` names it), or choose another \
          address with `listen` in the configuration or EVONIC_LISTEN"
     )]
-    AddressInUse {
-        /// The address.
-        address: SocketAddr,
-    },
+    AddressInUse { address: SocketAddr },
     /// The address cannot be bound for another reason.
     #[error("cannot listen on {address}")]
     Tcp {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -61,27 +56,17 @@ pub enum SocketError {
          (EVONIC_RUNTIME_DIR)",
         path.display()
     )]
-    PathInUse {
-        /// The path.
-        path: PathBuf,
-    },
+    PathInUse { path: PathBuf },
     /// The path cannot be bound for another reason.
     #[error("cannot listen on {}", path.display())]
     Unix {
-        /// The path.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// What was handed over is not what its name says.
     #[error("the inherited descriptor named {name} is not a listening {expected} socket")]
-    Inherited {
-        /// Its name.
-        name: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+    Inherited { name: String, expected: &'static str },
     /// The variables of the protocol contradict each other or the open descriptors.
     #[error("cannot take over the inherited descriptors")]
     TakeOver(#[source] io::Error),
@@ -111,9 +96,6 @@ const STORED: [&str; 3] = ["stored-http", "stored-api", "stored-status"];
 
 impl Sockets {
     /// Takes over what was handed over by name, and binds the rest.
-    ///
-    /// # Errors
-    /// [`SocketError`].
     pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, SocketError> {
         let (mut own_files, mut stale) = (Vec::new(), Vec::new());
         let mut activated = [false; 3];

@@ -38,9 +38,6 @@ pub struct Source {
 
 impl Source {
     /// Reads the configuration, and says how workers are started under it.
-    ///
-    /// # Errors
-    /// [`SourceError`].
     pub fn load(&self) -> Result<(Config, Launch), SourceError> {
         let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let uid = rustix::process::geteuid().as_raw();

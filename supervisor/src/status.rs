@@ -22,7 +22,6 @@ pub struct Sources<'a> {
     pub policy: &'a Policy,
     /// The workers that live.
     pub crew: &'a [Worker],
-    /// The listeners.
     pub sockets: &'a Sockets,
     /// What happened before.
     pub history: &'a History,

@@ -317,7 +317,7 @@ unsafe fn write_decimal(target: *mut u8, number: u32) {
 /// `TCP_INFO` (`tcp(7)`), which the kernel fills with the backlog while a socket listens.
 ///
 /// # Errors
-/// The operating system's word; a Unix socket has no `TCP_INFO`.
+/// The OS error; a Unix socket has no `TCP_INFO`.
 pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -340,9 +340,6 @@ pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
 }
 
 /// A child that is dead and not yet reaped, left unreaped. [`None`] when there is none.
-///
-/// # Errors
-/// The operating system's word.
 pub fn peek_dead_child() -> io::Result<Option<Pid>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -408,7 +405,7 @@ fn mapping(line: &str) -> Option<Option<(usize, usize)>> {
 /// the parent process handed over.
 ///
 /// # Errors
-/// The operating system's word when one of them is not open; `AlreadyExists` the second time.
+/// The OS error when one of them is not open; `AlreadyExists` the second time.
 pub fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::Relaxed) {

@@ -41,18 +41,14 @@ pub enum StartError {
     /// No descriptor for a channel.
     #[error("cannot make the {what} for a worker")]
     Channel {
-        /// Which.
         what: &'static str,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The program cannot be run.
     #[error("cannot start {}", program.display())]
     Child {
-        /// The program.
         program: PathBuf,
-        /// Why.
         #[source]
         source: ChildError,
     },
@@ -74,23 +70,14 @@ pub struct Introduction {
 pub enum HelloError {
     /// Another version of the protocol.
     #[error("it speaks protocol {theirs}, this supervisor {PROTOCOL}")]
-    Protocol {
-        /// Its version.
-        theirs: u32,
-    },
+    Protocol { theirs: u32 },
     /// It took the generation of another worker. One that is not credible is the policy's to
     /// judge.
     #[error("it took generation {taken}, which another worker has")]
-    Generation {
-        /// What it took.
-        taken: u64,
-    },
+    Generation { taken: u64 },
     /// It names more kinds than the ledger has slots.
     #[error("it names {count} kinds, the ledger has {SLOTS} slots")]
-    Kinds {
-        /// How many.
-        count: usize,
-    },
+    Kinds { count: usize },
     /// It said hello before.
     #[error("it said hello before")]
     Twice,
@@ -105,11 +92,8 @@ pub struct Worker {
     pub proposed: u64,
     /// The generation it goes by: the proposed one until its hello.
     pub generation: u64,
-    /// The process.
     pub child: Child,
-    /// Its control channel.
     pub control: Control,
-    /// Its probe connection.
     pub probe: Probe,
     /// Its account.
     pub ledger: Ledger,
@@ -134,7 +118,6 @@ pub struct Worker {
 pub struct AtReady {
     /// When it was taken.
     pub at: SystemTime,
-    /// The census.
     pub inventory: Inventory,
     /// What its ledger owned, by kind.
     pub owned: BTreeMap<String, u32>,

@@ -45,7 +45,6 @@ pub struct Subject {
     pub at: String,
     /// Generation of the worker.
     pub generation: u64,
-    /// Its pid.
     pub pid: u32,
 }
 

@@ -7,10 +7,7 @@ const MAX_TARGET: usize = 256;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Link {
     /// `socket:[INODE]`: its kind and peer stand in a table.
-    Socket {
-        /// Its inode.
-        inode: u64,
-    },
+    Socket { inode: u64 },
     /// Anything else.
     Other {
         /// `file`, `device`, `pipe`, `eventfd`, `memfd`, ...

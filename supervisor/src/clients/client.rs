@@ -28,13 +28,10 @@ pub enum Permission {
 /// What a client asked.
 #[derive(Debug)]
 pub enum Asked {
-    /// A request.
     Request(Request),
     /// Something that is none.
     Refused {
-        /// Why.
         code: ErrorCode,
-        /// In a sentence.
         message: String,
     },
 }

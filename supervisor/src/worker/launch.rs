@@ -34,7 +34,6 @@ const PRIVATE: [&str; 9] = [
 /// How workers are started: the same for all of them, until a reload.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// The program.
     pub program: PathBuf,
     /// The configuration file that this supervisor read, for the worker's words about it.
     pub config_file: Option<PathBuf>,
@@ -42,7 +41,6 @@ pub struct Launch {
     pub config_text: Arc<str>,
     /// The folders that this supervisor uses, so that the worker uses the same.
     pub state_dir: PathBuf,
-    /// See `state_dir`.
     pub runtime_dir: PathBuf,
     /// The worker's soft `RLIMIT_NOFILE`.
     pub nofile: u64,
@@ -59,9 +57,6 @@ impl Launch {
     }
 
     /// The accepted configuration in a sealed anonymous file: one descriptor.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub(super) fn configuration(&self) -> io::Result<OwnedFd> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let mut file = File::from(rustix::fs::memfd_create(c"evonic-config", flags)?);
