@@ -26,6 +26,7 @@ mod census;
 mod child;
 mod clients;
 mod clock;
+mod config_source;
 mod control;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod decoders;
@@ -42,7 +43,7 @@ mod poller;
 mod post_mortem;
 mod probe;
 mod sockets;
-mod source;
+
 mod start;
 mod status;
 mod sys;

@@ -12,6 +12,7 @@ use evonic_shared::exit::ExitCode;
 
 use crate::{
     clock::Clock,
+    config_source::{ConfigSource, ConfigSourceError},
     disk,
     event_loop::{EventLoop, LoopError, Parts, settings, signals},
     fd_watch::{Method, WatchError},
@@ -21,7 +22,6 @@ use crate::{
     notify::Notify,
     policy::Policy,
     sockets::{Inherited, SocketError, Sockets},
-    source::{Source, SourceError},
     sys::ParentDeath,
 };
 
@@ -45,7 +45,7 @@ enum StartError {
     #[error("the command line is wrong (see --help)")]
     Usage(#[from] lexopt::Error),
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] ConfigSourceError),
     #[error("cannot make the folder {}", path.display())]
     Folder {
         path: PathBuf,
@@ -110,7 +110,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     };
     let clock = Clock::start();
     let notify = open_notify()?;
-    let source = Source {
+    let source = ConfigSource {
         explicit,
         // systemd ends the whole control group by itself, and in its own order.
         on_parent_death: if notify.is_connected() {

@@ -1,7 +1,6 @@
-//! Everything that the supervisor holds of one worker: five descriptors.
-//!
-//! pidfd, control channel, probe connection, ledger page, `/proc/PID/fd`; all closed when the
-//! [`Worker`] is dropped, which is when the process is reaped.
+//! What the supervisor holds of one worker: five descriptors (pidfd, control channel, probe
+//! connection, fd page, `/proc/PID/fd`), all closed when [`WorkerHandles`] is dropped after the
+//! process is reaped.
 
 mod launch;
 
@@ -35,17 +34,14 @@ use crate::{
 /// A worker cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A path contains a NUL.
     #[error("a path or variable contains a NUL byte")]
     Nul(#[from] std::ffi::NulError),
-    /// No descriptor for a channel.
     #[error("cannot make the {what} for a worker")]
     Channel {
         what: &'static str,
         #[source]
         source: io::Error,
     },
-    /// The program cannot be run.
     #[error("cannot start {}", program.display())]
     Child {
         program: PathBuf,
@@ -54,56 +50,46 @@ pub enum StartError {
     },
 }
 
-/// What a worker said of itself.
+/// What a worker's hello declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
-    /// Version of its package.
     pub version: String,
-    /// Names of the ledger's slots.
+    /// Names of the fd page's slots.
     pub kinds: Vec<String>,
-    /// The most descriptors it will own, in all.
+    /// Upper bound of the descriptors it owns, in all.
     pub budget: u32,
 }
 
-/// Why a hello is not believed.
+/// Why a hello is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// Another version of the protocol.
     #[error("it speaks protocol {theirs}, this supervisor {PROTOCOL}")]
     Protocol { theirs: u32 },
-    /// It took the generation of another worker. One that is not credible is the policy's to
-    /// judge.
+    /// It took the generation of another worker. The policy judges one that is not credible.
     #[error("it took generation {taken}, which another worker has")]
     Generation { taken: u64 },
-    /// It names more kinds than the ledger has slots.
-    #[error("it names {count} kinds, the ledger has {SLOTS} slots")]
+    #[error("it names {count} kinds, the fd page has {SLOTS} slots")]
     Kinds { count: usize },
-    /// It said hello before.
     #[error("it said hello before")]
     Twice,
 }
 
 /// A worker that is not reaped yet.
 #[derive(Debug)]
-pub struct Worker {
-    /// Never used twice; of the tokens of its descriptors.
+pub struct WorkerHandles {
+    /// Never reused; in the tokens of its descriptors.
     pub serial: u64,
-    /// The generation it was proposed.
     pub proposed: u64,
-    /// The generation it goes by: the proposed one until its hello.
+    /// The proposed one until its hello.
     pub generation: u64,
     pub child: Child,
     pub control: Control,
     pub probe: Probe,
-    /// Its account.
     pub ledger: Ledger,
-    /// Its descriptors; [`None`] when `/proc` refused.
+    /// [`None`] when `/proc` refused.
     pub fd_watch: Option<FdWatch>,
-    /// What its hello said.
     pub introduction: Option<Introduction>,
-    /// Where it is in its life.
-    pub phase: Phase,
-    /// What it had when it became ready.
+    pub phase: HandshakePhase,
     pub at_ready: Option<AtReady>,
     /// Packets that were no messages, or came out of turn.
     pub refused_packets: u32,
@@ -113,30 +99,28 @@ pub struct Worker {
     pub told: Option<Figures>,
 }
 
-/// What later findings are compared with.
+/// A worker's descriptors when it became ready.
 #[derive(Clone, Debug)]
 pub struct AtReady {
-    /// When it was taken.
     pub at: SystemTime,
     pub inventory: Inventory,
-    /// What its ledger owned, by kind.
+    /// Owned descriptors by kind.
     pub owned: BTreeMap<String, u32>,
 }
 
-/// Where a worker is in its life, as far as its own words go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum HandshakePhase {
     /// It has not said hello.
     New,
     /// It has said hello.
     Known,
     /// It has said ready.
     Ready,
-    /// It was told to drain, or said that it does.
+    /// It was asked to drain, or drains by itself.
     Draining,
 }
 
-impl Worker {
+impl WorkerHandles {
     /// Starts a worker.
     ///
     /// # Errors
@@ -191,7 +175,7 @@ impl Worker {
             ledger,
             fd_watch,
             introduction: None,
-            phase: Phase::New,
+            phase: HandshakePhase::New,
             at_ready: None,
             refused_packets: 0,
             hears_figures: false,
@@ -199,8 +183,8 @@ impl Worker {
         })
     }
 
-    /// Checks a hello and takes its generation and introduction over. `taken` are the generations
-    /// of other workers. Returns its budget, descriptors in all.
+    /// Checks and stores a hello. `taken` are the generations of other workers. Returns the budget,
+    /// descriptors in all.
     ///
     /// # Errors
     /// [`HelloError`]: the worker stays as it was.
@@ -213,7 +197,7 @@ impl Worker {
         budget: &BTreeMap<String, u32>,
         taken: &[u64],
     ) -> Result<u32, HelloError> {
-        if self.phase != Phase::New {
+        if self.phase != HandshakePhase::New {
             return Err(HelloError::Twice);
         }
         if protocol != PROTOCOL {
@@ -226,7 +210,7 @@ impl Worker {
             return Err(HelloError::Kinds { count: kinds.len() });
         }
         let budget = budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
-        self.phase = Phase::Known;
+        self.phase = HandshakePhase::Known;
         if is_credible(self.proposed, generation) {
             self.generation = generation;
         }
@@ -234,8 +218,8 @@ impl Worker {
         Ok(budget)
     }
 
-    /// Open descriptors and owned ones, in one breath. [`None`] when the process is dead already,
-    /// or `/proc` refused.
+    /// Open and owned descriptors of one instant. [`None`] when the process is dead or `/proc`
+    /// refused.
     #[must_use]
     pub fn count(&self) -> Option<(u32, u32)> {
         let owned = self.ledger.read().unwrap_or([0; SLOTS]);
@@ -243,7 +227,7 @@ impl Worker {
         Some((open, owned.iter().fold(0, |sum, &slot| sum.saturating_add(slot))))
     }
 
-    /// Owned descriptors by the names of its hello.
+    /// Owned descriptors by kind.
     #[must_use]
     pub fn owned(&self) -> BTreeMap<String, u32> {
         let (Some(introduction), Ok(slots)) = (&self.introduction, self.ledger.read()) else {
@@ -252,7 +236,7 @@ impl Worker {
         introduction.kinds.iter().cloned().zip(slots).collect()
     }
 
-    /// How many more it owns than when it became ready, by kind.
+    /// Growth of the owned descriptors since it became ready, by kind.
     #[must_use]
     pub fn owned_growth(&self) -> BTreeMap<String, i64> {
         let before = |kind: &String| {
@@ -266,11 +250,11 @@ impl Worker {
         self.owned().into_iter().map(growth).collect()
     }
 
-    /// Says something on the control channel. A worker that does not listen is not waited for:
-    /// SIGTERM says the most important thing, too.
-    pub fn tell(&self, message: &ToWorker) {
+    /// Sends on the control channel, without waiting for a worker that does not read: SIGTERM has
+    /// the most important message, too.
+    pub fn send(&self, message: &ToWorker) {
         if let Err(error) = self.control.send(message) {
-            tracing::debug!(generation = self.generation, %error, "worker does not listen");
+            tracing::debug!(generation = self.generation, %error, "worker does not read its control channel");
         }
     }
 }

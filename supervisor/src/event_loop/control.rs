@@ -1,33 +1,31 @@
-//! What workers say, and how ends are put into words.
+//! Control messages of workers.
 
-use evonic_shared::{
-    control::{Figures, FromWorker, ToWorker},
-    status::Exit,
-};
+use evonic_shared::control::{Figures, FromWorker, ToWorker};
 
 use super::EventLoop;
-use crate::{control::Received, policy::Event, sys, worker::Phase};
+use crate::{control::Received, policy::Event, sys, worker::HandshakePhase};
 
-/// The heartbeat by which all is done that a start needs and an idle pair does not.
+/// After this heartbeat the pages that only a start needs are given back.
 const SETTLED: u64 = 2;
 
-/// Packets of one worker read in one turn; the rest waits for the next.
-const PACKETS: usize = 64;
+/// Packets of one worker read in one turn.
+const MAX_PACKETS: usize = 64;
 
 impl EventLoop {
     /// Reads a worker's control channel.
-    pub(super) fn listen(&mut self, serial: u64) {
-        for _ in 0..PACKETS {
-            let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+    pub(super) fn read_control(&mut self, serial: u64) {
+        for _ in 0..MAX_PACKETS {
+            let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial)
+            else {
                 return;
             };
             match worker.control.receive(&mut self.scratch) {
-                Received::Message(message) => self.hear(serial, message),
-                Received::Refused(error) => self.refuse(serial, &error),
+                Received::Message(message) => self.handle_message(serial, message),
+                Received::Refused(error) => self.drop_message(serial, &error),
                 Received::Nothing => return,
                 Received::Closed => {
-                    // Level-triggered, it would wake us for ever. The pidfd tells of a death; a
-                    // worker that only closed its channel sends no heartbeats any more.
+                    // Level-triggered, it would wake the loop for ever. The pidfd reports an exit;
+                    // a worker that only closed its channel sends no more heartbeats.
                     let _ = self.poller.forget(worker.control.socket());
                     return;
                 }
@@ -35,14 +33,14 @@ impl EventLoop {
         }
     }
 
-    fn hear(&mut self, serial: u64, message: FromWorker) {
+    fn handle_message(&mut self, serial: u64, message: FromWorker) {
         let taken: Vec<u64> = self
-            .crew
+            .workers
             .iter()
             .filter(|worker| worker.serial != serial)
             .map(|worker| worker.generation)
             .collect();
-        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
         let generation = worker.generation;
@@ -58,23 +56,23 @@ impl EventLoop {
                         self.history.started(worker.generation);
                         self.feed(Event::Hello { proposed, generation, budget });
                     }
-                    Err(error) => self.refuse(serial, &error),
+                    Err(error) => self.drop_message(serial, &error),
                 }
             }
-            (_, Phase::New) => self.refuse(serial, &OutOfTurn),
-            (FromWorker::Ready, Phase::Known) => {
-                worker.phase = Phase::Ready;
+            (_, HandshakePhase::New) => self.drop_message(serial, &OutOfTurn),
+            (FromWorker::Ready, HandshakePhase::Known) => {
+                worker.phase = HandshakePhase::Ready;
                 tracing::info!(generation, "worker is ready");
                 self.feed(Event::Ready { generation });
             }
-            (FromWorker::Ready, _) => self.refuse(serial, &OutOfTurn),
+            (FromWorker::Ready, _) => self.drop_message(serial, &OutOfTurn),
             (FromWorker::Heartbeat { sequence, age_ms }, phase) => {
                 if sequence == SETTLED {
                     sys::forget_program_pages();
                 }
-                let patience = self.config.supervisor.heartbeat_timeout / 4;
+                let timeout = self.config.supervisor.heartbeat_timeout / 4;
                 let answered = match phase {
-                    Phase::Ready => worker.probe.turn(self.clock.now(), patience),
+                    HandshakePhase::Ready => worker.probe.turn(self.clock.now(), timeout),
                     _ => None,
                 };
                 let age = age_ms
@@ -93,7 +91,7 @@ impl EventLoop {
                 self.feed(Event::HighDescriptor { generation });
             }
             (FromWorker::Draining, _) => {
-                worker.phase = Phase::Draining;
+                worker.phase = HandshakePhase::Draining;
                 tracing::info!(generation, "worker is draining");
                 self.feed(Event::Draining { generation });
             }
@@ -105,7 +103,7 @@ impl EventLoop {
     fn tell_figures(&mut self, serial: u64) {
         let now = self.clock.now();
         let (serving, ending) = self.policy.workers(now);
-        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
         let mut views = serving.into_iter().chain(ending);
@@ -128,9 +126,9 @@ impl EventLoop {
         }
     }
 
-    /// Counts and drops what a worker should not have said; logs it at a bounded rate.
-    fn refuse(&mut self, serial: u64, why: &(dyn std::error::Error + 'static)) {
-        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+    /// Counts a message that is dropped, and logs it at a bounded rate.
+    fn drop_message(&mut self, serial: u64, reason: &(dyn std::error::Error + 'static)) {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
         worker.refused_packets = worker.refused_packets.saturating_add(1);
@@ -138,24 +136,13 @@ impl EventLoop {
             tracing::warn!(
                 generation = worker.generation,
                 refused = worker.refused_packets,
-                error = why,
+                error = reason,
                 "worker's message is dropped"
             );
         }
     }
 }
 
-/// A message came before its time, or a second time.
 #[derive(Debug, thiserror::Error)]
 #[error("the message is out of turn")]
 struct OutOfTurn;
-
-/// How a worker ended, in words.
-pub(super) fn exit(exit: &Exit) -> String {
-    match exit {
-        Exit::Code { code } => format!("code {code}"),
-        Exit::Signal { signal, after_grace: true } => format!("{signal} after grace"),
-        Exit::Signal { signal, .. } => signal.clone(),
-        Exit::NotStarted { error } => format!("not started: {error}"),
-    }
-}

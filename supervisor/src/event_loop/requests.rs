@@ -1,4 +1,4 @@
-//! What status clients are answered.
+//! Requests of status clients.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use evonic_shared::{
     timestamp::rfc3339,
 };
 
-use super::{Course, EventLoop, settings};
+use super::{EventLoop, RunState, settings};
 use crate::{
     census::{self, Order, Subject},
     clients::{Asked, Permission, Question, error},
@@ -16,27 +16,46 @@ use crate::{
     policy::Event,
 };
 
-/// Requests of status clients answered in one turn.
-const ANSWERS: usize = 8;
+/// Requests answered in one turn.
+const MAX_REQUESTS: usize = 8;
 
-/// The time after which no further one is begun: a census of many descriptors takes long.
-const SLICE: Duration = Duration::from_millis(5);
+/// After this time no further request is begun in a turn: a census of many descriptors is slow.
+const TIME_SLICE: Duration = Duration::from_millis(5);
+
+/// A request that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Restart,
+    Drain,
+    Reload,
+}
+
+impl Command {
+    /// The `op` of its request and reply.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Drain => "drain",
+            Self::Reload => "reload",
+        }
+    }
+}
 
 impl EventLoop {
-    /// Answers some of the requests that are there, and shows watchers what changed.
+    /// Answers some pending requests, and sends the status to watchers.
     pub(super) fn serve_clients(&mut self) {
         let begun = self.clock.now();
-        for _ in 0..ANSWERS {
-            if self.clock.now().saturating_sub(begun) > SLICE {
+        for _ in 0..MAX_REQUESTS {
+            if self.clock.now().saturating_sub(begun) > TIME_SLICE {
                 break;
             }
             let Some(question) = self.clients.next_question(&self.poller) else { break };
             self.answer(question);
         }
-        self.write_down();
+        self.save();
         let now = self.clock.now();
         if self.clients.wants_status() {
-            let status = self.sources().status();
+            let status = self.status_inputs().status();
             self.clients.show(&self.poller, &status, now);
         }
         self.clients.expire(&self.poller, now);
@@ -56,42 +75,46 @@ impl EventLoop {
     }
 
     fn reply(&mut self, request: Request, permission: Permission) -> Reply {
-        let op = match request {
-            Request::Status | Request::Watch => return Reply::Status(self.sources().status()),
+        let command = match request {
+            Request::Status | Request::Watch => {
+                return Reply::Status(self.status_inputs().status());
+            }
             Request::History { limit } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 let entries = self.history.newest_first().take(limit).cloned().collect();
                 return Reply::History { format: FORMAT, entries };
             }
             Request::Census => return self.census(),
-            Request::Restart => "restart",
-            Request::Drain => "drain",
-            Request::Reload => "reload",
+            Request::Restart => Command::Restart,
+            Request::Drain => Command::Drain,
+            Request::Reload => Command::Reload,
         };
+        let op = command.name();
         let Permission::Command { uid } = permission else {
             let message = format!("{op} is for root and the service's user");
             return error(ErrorCode::Forbidden, message);
         };
-        if self.course != Course::On && op != "drain" {
+        if self.run_state != RunState::Running && command != Command::Drain {
             return error(ErrorCode::Unavailable, "the supervisor is stopping");
         }
         tracing::info!(op, uid, "command of a client");
-        match request {
-            Request::Reload => {
+        match command {
+            Command::Reload => {
                 if let Err(refusal) = self.reload(uid) {
                     return error(ErrorCode::Invalid, refusal);
                 }
             }
-            Request::Drain => self.stop(),
-            _ => self.feed(Event::Restart { uid }),
+            Command::Drain => self.stop(),
+            Command::Restart => self.feed(Event::Restart { uid }),
         }
         Reply::Accepted { format: FORMAT, op: op.to_owned() }
     }
 
     fn census(&self) -> Reply {
         let (current, _) = self.policy.workers(self.clock.now());
-        let worker = current
-            .and_then(|view| self.crew.iter().find(|worker| worker.generation == view.generation));
+        let worker = current.and_then(|view| {
+            self.workers.iter().find(|worker| worker.generation == view.generation)
+        });
         let Some(worker) = worker else {
             return error(ErrorCode::Unavailable, "there is no worker now");
         };
@@ -109,20 +132,20 @@ impl EventLoop {
         }
     }
 
-    /// Reads the configuration again because this user asked for it, and takes it over, or refuses
-    /// it with all its faults.
+    /// Reads and applies the configuration again, for this user. The error has everything that is
+    /// wrong with it.
     pub(super) fn reload(&mut self, uid: u32) -> Result<(), String> {
         self.notify.reloading();
-        let taken = self.take_configuration(uid);
+        let applied = self.apply_configuration(uid);
         self.notify.reloaded();
-        if let Err(refusal) = &taken {
+        if let Err(refusal) = &applied {
             tracing::error!(refusal, "configuration is refused; the old one stays in force");
         }
-        taken
+        applied
     }
 
-    fn take_configuration(&mut self, uid: u32) -> Result<(), String> {
-        if self.course != Course::On {
+    fn apply_configuration(&mut self, uid: u32) -> Result<(), String> {
+        if self.run_state != RunState::Running {
             return Err("the supervisor is stopping".to_owned());
         }
         let (config, launch) =
