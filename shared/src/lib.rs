@@ -2,8 +2,8 @@
 //!
 //! | Room | What it holds |
 //! |---|---|
-//! | [`kind`] | the kinds of descriptor that the worker's ledger knows |
-//! | [`ledger`] | the layout of the page on which the worker keeps its account |
+//! | [`kind`] | the kinds of descriptor that the worker owns |
+//! | [`fd_page`] | the layout of the page on which the worker keeps its account |
 //! | [`hand_over`] | names of the descriptors and variables a worker inherits |
 //! | [`control`] | messages on the channel between supervisor and worker |
 //! | [`status`] | the status socket: requests, replies, and every type in them |
@@ -26,9 +26,9 @@ pub mod config;
 pub mod control;
 pub mod error_chain;
 pub mod exit;
+pub mod fd_page;
 pub mod hand_over;
 pub mod kind;
-pub mod ledger;
 pub mod log;
 pub mod peer;
 pub mod reason;

@@ -217,7 +217,7 @@ pub enum PartHealth {
 pub struct Descriptors {
     /// Open, as counted in `/proc`.
     pub open: u32,
-    /// Owned by the worker's ledger, by kind.
+    /// Owned by the worker, by kind.
     pub owned: BTreeMap<String, u32>,
     /// Open and not owned when the worker became ready: runtime, listeners, log.
     pub baseline: Option<u32>,
@@ -379,7 +379,7 @@ pub struct PostMortem {
     pub detail: String,
     /// The most likely culprit in a sentence: the kind that grew most, and its top target.
     pub culprit: String,
-    /// The descriptors' figures at the trigger.
+    /// The descriptors at the trigger.
     pub fd: Descriptors,
     /// The census at the trigger, sorted by growth, the greatest first.
     pub census: Census,

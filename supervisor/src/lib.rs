@@ -6,7 +6,7 @@
 //! | `event_loop` | the one thread: events to the policy, its actions done, clients served |
 //! | `policy` | what to do: a pure function of state, event and time |
 //! | `worker`, `child`, `sys` | what is held of a worker; one process; fork and exec |
-//! | `control`, `ledger`, `probe` | the three ways to hear of a worker's inside |
+//! | `control`, `fd_page`, `probe` | the three ways to hear of a worker's inside |
 //! | `fd_watch`, `census` | how many descriptors a worker has, and what they are |
 //! | `sockets`, `poller` | the listeners; what the thread waits for |
 //! | `clients`, `status` | the status socket's clients, and what they are shown |
@@ -32,9 +32,9 @@ mod control;
 pub mod decoders;
 mod disk;
 mod event_loop;
+mod fd_page;
 mod fd_watch;
 mod history;
-mod ledger;
 mod lock;
 mod log;
 mod notify;

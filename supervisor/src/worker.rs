@@ -13,8 +13,8 @@ use std::{
 };
 
 use evonic_shared::{
-    control::{Figures, PROTOCOL, ToWorker},
-    ledger::SLOTS,
+    control::{PROTOCOL, SupervisorMetrics, ToWorker},
+    fd_page::SLOTS,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -23,8 +23,8 @@ use crate::{
     census::Inventory,
     child::{Child, ChildError},
     control::Control,
+    fd_page::FdPage,
     fd_watch::FdWatch,
-    ledger::Ledger,
     policy::is_credible,
     probe::Probe,
     sockets::Sockets,
@@ -85,7 +85,7 @@ pub struct WorkerHandles {
     pub child: Child,
     pub control: Control,
     pub probe: Probe,
-    pub ledger: Ledger,
+    pub fd_page: FdPage,
     /// [`None`] when `/proc` refused.
     pub fd_watch: Option<FdWatch>,
     pub introduction: Option<Introduction>,
@@ -93,10 +93,9 @@ pub struct WorkerHandles {
     pub at_ready: Option<AtReady>,
     /// Packets that were no messages, or came out of turn.
     pub refused_packets: u32,
-    /// Whether it asked for this supervisor's figures.
-    pub hears_figures: bool,
-    /// What it was told of them last.
-    pub told: Option<Figures>,
+    pub wants_metrics: bool,
+    /// The last metrics that were sent to it.
+    pub sent_metrics: Option<SupervisorMetrics>,
 }
 
 /// A worker's descriptors when it became ready.
@@ -135,7 +134,7 @@ impl WorkerHandles {
         let channel = |what| move |source| StartError::Channel { what, source };
         let (control, their_control) = Control::open().map_err(channel("control channel"))?;
         let (probe, their_probe) = Probe::open().map_err(channel("probe connection"))?;
-        let ledger = Ledger::create().map_err(channel("ledger page"))?;
+        let fd_page = FdPage::create().map_err(channel("fd page"))?;
         let configuration = launch.configuration().map_err(channel("configuration"))?;
         let input = open_null().map_err(channel("standard input"))?;
         // In the order of `hand_over::NAMES`.
@@ -144,7 +143,7 @@ impl WorkerHandles {
             sockets.api(),
             their_control.as_fd(),
             their_probe.as_fd(),
-            ledger.file().as_fd(),
+            fd_page.file().as_fd(),
             configuration.as_fd(),
         ];
         let child = Child::start(&Plan {
@@ -172,14 +171,14 @@ impl WorkerHandles {
             child,
             control,
             probe,
-            ledger,
+            fd_page,
             fd_watch,
             introduction: None,
             phase: HandshakePhase::New,
             at_ready: None,
             refused_packets: 0,
-            hears_figures: false,
-            told: None,
+            wants_metrics: false,
+            sent_metrics: None,
         })
     }
 
@@ -222,7 +221,7 @@ impl WorkerHandles {
     /// refused.
     #[must_use]
     pub fn count(&self) -> Option<(u32, u32)> {
-        let owned = self.ledger.read().unwrap_or([0; SLOTS]);
+        let owned = self.fd_page.read().unwrap_or([0; SLOTS]);
         let open = self.fd_watch.as_ref()?.count().ok()?;
         Some((open, owned.iter().fold(0, |sum, &slot| sum.saturating_add(slot))))
     }
@@ -230,7 +229,7 @@ impl WorkerHandles {
     /// Owned descriptors by kind.
     #[must_use]
     pub fn owned(&self) -> BTreeMap<String, u32> {
-        let (Some(introduction), Ok(slots)) = (&self.introduction, self.ledger.read()) else {
+        let (Some(introduction), Ok(slots)) = (&self.introduction, self.fd_page.read()) else {
             return BTreeMap::new();
         };
         introduction.kinds.iter().cloned().zip(slots).collect()

@@ -88,7 +88,7 @@ section! {
     }
 }
 
-/// What the worker needs beside its ledger: runtime, listeners, channels, lock file, log.
+/// Descriptors of the worker that no kind counts: runtime, listeners, channels, lock file, log.
 pub const RUNTIME_DESCRIPTORS: u32 = 32;
 
 impl Budget {
@@ -336,7 +336,7 @@ section! {
         containers: u32 = is(16), within 1 to 10000;
         /// A container that nothing used for this long is stopped.
         idle_stop: Duration = is("10m"), within "1s" to "30d";
-        /// Between two comparisons of the engine with the ledger.
+        /// Between two comparisons of the engine with the container table.
         reconcile_interval: Duration = is("1m"), within "1s" to "1d";
     }
 }

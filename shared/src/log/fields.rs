@@ -10,7 +10,7 @@ use crate::error_chain::ErrorChain;
 /// A visitor that keeps what it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// What happened, without figures.
+    /// The constant message.
     pub message: String,
     /// The other fields, in order. One that is given twice has its last value.
     pub others: Map<String, Value>,

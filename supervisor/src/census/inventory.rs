@@ -88,8 +88,8 @@ impl Inventory {
     }
 
     /// The kind that grew most beyond what the worker accounts for, and its top target, in a
-    /// sentence. `owned` is how many more descriptors the worker's ledger owns than when it was
-    /// ready, by kind of the ledger: load that comes with a leak must not be taken for it.
+    /// sentence. `owned` is the growth of the worker's owned descriptors since it was
+    /// ready, by kind: load beside a leak must not be taken for it.
     #[must_use]
     pub fn culprit(&self, ready: Option<&Inventory>, owned: &BTreeMap<String, i64>) -> String {
         let Some(ready) = ready else {
@@ -132,8 +132,8 @@ impl Inventory {
     }
 }
 
-/// How much of each census kind's growth the ledger's growth explains. Each kind of the ledger is
-/// spent on the census kinds that its descriptors are of, in this order.
+/// How much of each census kind's growth the growth of owned descriptors explains. Each owned kind
+/// counts towards the census kinds of its descriptors, in this order.
 fn explain(grown: &[Count], owned: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
     const SHOWS_AS: [(Kind, &[&str]); 5] = [
         (Kind::Http, &["tcp", "unix"]),

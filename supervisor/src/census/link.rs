@@ -68,7 +68,7 @@ mod tests {
         check("/var/lib/evonic/evonic.db-wal", "file", "/var/lib/evonic/evonic.db-wal");
         check("/tmp/x (deleted)", "file", "/tmp/x (deleted)");
         check("/dev/null", "device", "/dev/null");
-        check("/memfd:evonic-ledger (deleted)", "memfd", "memfd:evonic-ledger");
+        check("/memfd:evonic-fd-page (deleted)", "memfd", "memfd:evonic-fd-page");
         check("pipe:[1234]", "pipe", "pipe");
         check("anon_inode:[eventpoll]", "eventpoll", "eventpoll");
         check("anon_inode:inotify", "inotify", "inotify");

@@ -1,6 +1,6 @@
 //! Control messages of workers.
 
-use evonic_shared::control::{Figures, FromWorker, ToWorker};
+use evonic_shared::control::{FromWorker, SupervisorMetrics, ToWorker};
 
 use super::EventLoop;
 use crate::{control::Received, policy::Event, sys, worker::HandshakePhase};
@@ -46,11 +46,11 @@ impl EventLoop {
         let generation = worker.generation;
         match (message, worker.phase) {
             (
-                FromWorker::Hello { protocol, version, generation, kinds, budget, hears_figures },
+                FromWorker::Hello { protocol, version, generation, kinds, budget, wants_metrics },
                 _,
             ) => {
                 let proposed = worker.proposed;
-                worker.hears_figures = hears_figures;
+                worker.wants_metrics = wants_metrics;
                 match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
                     Ok(budget) => {
                         self.history.started(worker.generation);
@@ -84,7 +84,7 @@ impl EventLoop {
                     self.feed(Event::Probe { generation, answered });
                 }
                 self.clients.status_changed();
-                self.tell_figures(serial);
+                self.send_metrics(serial);
             }
             (FromWorker::HighDescriptor { number }, _) => {
                 tracing::debug!(generation, number, "worker was handed a high descriptor");
@@ -98,9 +98,8 @@ impl EventLoop {
         }
     }
 
-    /// Tells a worker what its metrics are to show of this supervisor, if it asked and that has
-    /// changed.
-    fn tell_figures(&mut self, serial: u64) {
+    /// Sends a worker this supervisor's metrics, if it asked for them and they have changed.
+    fn send_metrics(&mut self, serial: u64) {
         let now = self.clock.now();
         let (serving, ending) = self.policy.workers(now);
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
@@ -108,8 +107,8 @@ impl EventLoop {
         };
         let mut views = serving.into_iter().chain(ending);
         let view = views.find(|view| view.generation == worker.generation);
-        let Some(view) = view.filter(|_| worker.hears_figures) else { return };
-        let figures = Figures {
+        let Some(view) = view.filter(|_| worker.wants_metrics) else { return };
+        let metrics = SupervisorMetrics {
             started_at: self.started_at.clone(),
             restarts: self.history.restarts(),
             last_restart_at: self.history.last().map(|last| last.at.clone()),
@@ -117,12 +116,12 @@ impl EventLoop {
             threshold: self.config.fd.threshold,
             ceiling: self.config.fd.ceiling,
         };
-        if worker.told.as_ref() == Some(&figures) {
+        if worker.sent_metrics.as_ref() == Some(&metrics) {
             return;
         }
-        // One that does not listen is told with its next heartbeat.
-        if worker.control.send(&ToWorker::Figures(figures.clone())).is_ok() {
-            worker.told = Some(figures);
+        // A worker that does not read gets them with its next heartbeat.
+        if worker.control.send(&ToWorker::Metrics(metrics.clone())).is_ok() {
+            worker.sent_metrics = Some(metrics);
         }
     }
 

@@ -40,7 +40,7 @@ fn the_worker_gets_what_the_contract_says() {
     assert_eq!(variable("LISTEN_PID"), Some(report.pid.to_string().as_str()));
     assert_eq!(variable("LISTEN_FDS"), Some("6"));
     let names = variable("LISTEN_FDNAMES");
-    assert_eq!(names, Some("http:api:control:probe:ledger:config"));
+    assert_eq!(names, Some("http:api:control:probe:fd_page:config"));
     assert_eq!(variable("EVONIC_GENERATION"), Some("1"));
     assert_eq!(variable("EVONIC_PREDECESSOR"), None);
     assert_eq!(variable("WATCHDOG_USEC"), None);
@@ -53,7 +53,7 @@ fn the_worker_gets_what_the_contract_says() {
     for socket in 3..=6 {
         assert!(report.descriptors[&socket].starts_with("socket:"), "{report:?}");
     }
-    assert_eq!(report.descriptors[&7], "/memfd:evonic-ledger (deleted)");
+    assert_eq!(report.descriptors[&7], "/memfd:evonic-fd-page (deleted)");
     assert_eq!(report.descriptors[&8], "/memfd:evonic-config (deleted)");
     // Beyond those only what the stand-in opens to write this report.
     let more: Vec<&String> = report.descriptors.range(9..).map(|(_, link)| link).collect();
