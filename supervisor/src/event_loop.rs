@@ -158,7 +158,7 @@ impl EventLoop {
     }
 
     fn turn(&mut self, ready: &[(Token, EventFlags)]) {
-        if self.notify.sign_of_life(self.clock.now()) {
+        if self.notify.ping_watchdog(self.clock.now()) {
             self.notify_status();
         }
         for &(token, _) in ready {
@@ -188,7 +188,7 @@ impl EventLoop {
     /// Until the policy's or systemd's next deadline; zero while a client's request is left over
     /// from the last turn.
     fn timeout(&self) -> Option<Duration> {
-        if self.clients.has_question() {
+        if self.clients.has_request() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.policy.deadline(), self.notify.deadline()];

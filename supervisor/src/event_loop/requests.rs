@@ -11,7 +11,7 @@ use evonic_shared::{
 use super::{EventLoop, RunState, settings};
 use crate::{
     census::{self, Order, Subject},
-    clients::{Asked, Permission, Question, error},
+    clients::{ParsedLine, PendingRequest, Permission, error},
     log,
     policy::Event,
 };
@@ -49,8 +49,8 @@ impl EventLoop {
             if self.clock.now().saturating_sub(begun) > TIME_SLICE {
                 break;
             }
-            let Some(question) = self.clients.next_question(&self.poller) else { break };
-            self.answer(question);
+            let Some(request) = self.clients.next_request(&self.poller) else { break };
+            self.answer(request);
         }
         self.save();
         let now = self.clock.now();
@@ -61,15 +61,15 @@ impl EventLoop {
         self.clients.expire(&self.poller, now);
     }
 
-    fn answer(&mut self, question: Question) {
-        let Question { serial, permission, asked } = question;
-        let reply = match asked {
-            Asked::Request(Request::Watch) => {
+    fn answer(&mut self, request: PendingRequest) {
+        let PendingRequest { serial, permission, line } = request;
+        let reply = match line {
+            ParsedLine::Request(Request::Watch) => {
                 self.clients.watch(&self.poller, serial, self.clock.now());
                 return;
             }
-            Asked::Request(request) => self.reply(request, permission),
-            Asked::Refused { code, message } => error(code, message),
+            ParsedLine::Request(request) => self.reply(request, permission),
+            ParsedLine::Refused { code, message } => error(code, message),
         };
         self.clients.reply(&self.poller, serial, &reply, self.clock.now());
     }

@@ -11,7 +11,7 @@ fn decoder() -> fn(&[u8]) {
     static DECODER: OnceLock<fn(&[u8])> = OnceLock::new();
     *DECODER.get_or_init(|| {
         let wanted = std::env::var("EVONIC_DECODER").unwrap_or_default();
-        let all = evonic::decoders::DECODERS.iter().chain(evonic_supervisor::decoders::DECODERS);
+        let all = evonic::decoders::DECODERS.iter().chain(evonic_supervisor::fuzzing::DECODERS);
         let found = all.clone().find(|(name, _)| *name == wanted).map(|&(_, decode)| decode);
         found.unwrap_or_else(|| {
             let names: Vec<_> = all.map(|(name, _)| *name).collect();
