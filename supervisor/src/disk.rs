@@ -1,4 +1,4 @@
-//! Small files that must not be half-written: whole or not at all, and on disk when it says so.
+//! Small files, written whole or not at all.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,8 +10,8 @@ use std::{
 /// Readable by the service's user and group, like the folders.
 const FILE_MODE: u32 = 0o640;
 
-/// Makes a folder and its parents, for the service's user and group only. One that exists keeps
-/// its mode.
+/// Makes a folder and its parents, for the service's user and group only. An existing one keeps its
+/// mode.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }

@@ -1,4 +1,4 @@
-//! How many descriptors a process has open, cheaply and without any right over it.
+//! How many descriptors a process has open, cheaply and without a right over it.
 //!
 //! Since Linux 6.2 `st_size` of `/proc/PID/fd` is the count. An `O_PATH` handle of that folder is
 //! opened once for each worker: it needs no ptrace right, and it never turns into another
@@ -11,7 +11,7 @@ use rustix::{
     process::Pid,
 };
 
-/// How this kernel lets descriptors be counted. Probed once, on the own process.
+/// How this kernel counts descriptors. Probed once, on the own process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `fstat` on a held handle: half a microsecond.
@@ -21,8 +21,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// Which method this kernel supports. The own process has at least the handle itself open,
-    /// so a size of 0 means that the kernel does not count.
+    /// The method of this kernel. The own process has at least the handle itself open, so a size of
+    /// 0 means that the kernel does not count.
     ///
     /// # Errors
     /// [`WatchError`] when `/proc` is not there.
@@ -62,7 +62,7 @@ pub struct FdWatch {
 }
 
 impl FdWatch {
-    /// Opens the handle. The process must be an unreaped child, so that the pid is its own.
+    /// The process must be an unreaped child, so that the pid is its own.
     ///
     /// # Errors
     /// [`WatchError::Open`].

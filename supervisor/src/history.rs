@@ -1,9 +1,9 @@
-//! What happened to the workers before this one, kept over the supervisor's own restarts.
+//! The history of replacements, kept over the supervisor's own restarts.
 //!
-//! `STATE_DIR/history.jsonl`: each line is a whole picture (counters, highest generation) and at
-//! most one replacement, so that the last readable line is enough. A torn or damaged line is
-//! skipped. The file is appended to, and rewritten with the last [`KEPT`] replacements when it
-//! has grown to twice as many lines.
+//! `STATE_DIR/history.jsonl`: each line has the counters, the highest generation and at most one
+//! replacement, so that the last readable line has the whole state. A torn or damaged line is
+//! skipped. The file is appended to, and rewritten with the last [`KEPT`] replacements when it has
+//! twice as many lines.
 
 use std::{
     collections::VecDeque,
@@ -16,29 +16,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 
-/// How many replacements are kept.
+/// Replacements that are kept.
 pub const KEPT: usize = 200;
 
 /// Lines after which the file is rewritten.
 const MAX_LINES: usize = 2 * KEPT;
 
-/// The longest line that is believed, in bytes.
+/// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// The most bytes that are read of a file that somebody else wrote.
+/// The most bytes that are read of the file.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The history cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// It cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    /// It cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
         path: PathBuf,
@@ -50,14 +47,14 @@ pub enum HistoryError {
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
-    /// The highest generation that was ever started.
+    /// The highest generation that was started.
     generation: u64,
     restarts: Restarts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replacement: Option<Replacement>,
 }
 
-/// The last replacements, and the counters over all of them. Holds no descriptor.
+/// The last replacements, and the counters of all. Holds no descriptor.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
@@ -65,18 +62,15 @@ pub struct History {
     restarts: Restarts,
     /// Oldest first.
     kept: VecDeque<Replacement>,
-    /// How many of them, the newest, are not in the file yet.
+    /// How many of the newest are not in the file.
     unsaved: usize,
-    /// Whether there is anything that the file was not tried to be given.
-    behind: bool,
+    /// Something changed since the last save.
+    is_dirty: bool,
     lines: usize,
 }
 
 impl History {
-    /// Reads what is there, and makes the file as it should be where it is not.
-    ///
-    /// # Errors
-    /// [`HistoryError`]; never because of what the file contains.
+    /// Reads the file, and rewrites it when it is damaged or too long: no content is an error.
     pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
         let path = state_dir.join("history.jsonl");
         let mut history = Self {
@@ -85,7 +79,7 @@ impl History {
             restarts: Restarts::default(),
             kept: VecDeque::new(),
             unsaved: 0,
-            behind: false,
+            is_dirty: false,
             lines: 0,
         };
         let damaged = history
@@ -99,7 +93,7 @@ impl History {
         Ok(history)
     }
 
-    /// The highest generation that was ever started; 0 when none was.
+    /// The highest generation that was started; 0 when none was.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -111,40 +105,35 @@ impl History {
         self.restarts
     }
 
-    /// The last replacement.
     #[must_use]
     pub fn last(&self) -> Option<&Replacement> {
         self.kept.back()
     }
 
-    /// The kept ones, newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Replacement> {
         self.kept.iter().rev()
     }
 
-    /// Counts and keeps a replacement in memory; [`History::save`] brings it to disk.
+    /// Counts and keeps a replacement; [`History::save`] writes it.
     pub fn record(&mut self, replacement: Replacement) {
         self.restarts.count(replacement.reason);
         self.keep(replacement);
         self.unsaved = KEPT.min(self.unsaved + 1);
-        self.behind = true;
+        self.is_dirty = true;
     }
 
-    /// Notes that this generation is started.
     pub fn started(&mut self, generation: u64) {
-        self.behind |= generation > self.generation;
+        self.is_dirty |= generation > self.generation;
         self.generation = self.generation.max(generation);
     }
 
-    /// Brings to the file what is not in it, if anything is, and waits until replacements are on
-    /// disk. A mere generation is only written: it need not survive a loss of power, because no
-    /// worker of it does either.
+    /// Writes what is not in the file yet, and waits until replacements are on disk. A generation
+    /// alone is not synchronised: it need not survive a loss of power, because its worker does not.
     ///
     /// # Errors
-    /// [`HistoryError::Write`]; nothing is lost in memory, and it is tried again with the next
-    /// change.
+    /// [`HistoryError::Write`]; nothing is lost in memory, and the next change tries again.
     pub fn save(&mut self) -> Result<(), HistoryError> {
-        if !std::mem::take(&mut self.behind) {
+        if !std::mem::take(&mut self.is_dirty) {
             return Ok(());
         }
         if self.lines + self.unsaved.max(1) > MAX_LINES {
@@ -181,7 +170,7 @@ impl History {
         Ok(())
     }
 
-    /// Reads the file and says how many lines of it are damaged.
+    /// Reads the file and returns the number of damaged lines.
     fn read(&mut self) -> io::Result<usize> {
         let file = match std::fs::OpenOptions::new().read(true).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -205,7 +194,7 @@ impl History {
     }
 
     fn adopt(&mut self, line: Line) {
-        // A damaged number must neither be trusted to the last nor ever go back.
+        // A damaged number is bounded, and never goes back.
         self.generation = self.generation.max(line.generation.min(u64::MAX / 2));
         if line.restarts.total >= self.restarts.total {
             self.restarts = line.restarts;

@@ -31,11 +31,11 @@ const WRITE_TIMEOUT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 /// What lines call this program.
 const PROGRAM: &str = "evonic-supervisor";
 
-/// A subscriber without spans.
+/// A subscriber that ignores spans.
 #[derive(Debug)]
 struct Log {
     lost: AtomicU32,
-    /// The connection to journald; none where it cannot be reached.
+    /// [`None`] inside where journald cannot be reached.
     journal: OnceLock<Option<UnixDatagram>>,
 }
 
