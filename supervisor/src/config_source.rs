@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use evonic_shared::config::{Config, Environment, Fault, LoadError, Resolved, load};
+use evonic_shared::config::{Config, ConfigError, Environment, LoadError, Resolved, load};
 use rustix::process::Resource;
 
 use crate::{fd_watch::Method, sys::ParentDeath, worker::Launch};
@@ -18,7 +18,7 @@ pub enum ConfigSourceError {
     Load(#[from] LoadError),
     /// It needs more descriptors than the hard limit allows.
     #[error(transparent)]
-    Limit(#[from] Fault),
+    Limit(#[from] ConfigError),
     /// The supervisor's own path is unknown, so the worker's is, too.
     #[error("cannot tell where the worker's program is: set supervisor.worker")]
     Program(#[source] io::Error),

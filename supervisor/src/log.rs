@@ -70,7 +70,7 @@ const fn rank(level: LevelFilter) -> u8 {
 pub fn install() {
     let formats = [LogFormat::Text, LogFormat::Json, LogFormat::Journal];
     let variable = env::var("EVONIC_LOG_FORMAT").ok();
-    let format = formats.into_iter().find(|format| variable.as_deref() == Some(format.word()));
+    let format = formats.into_iter().find(|format| variable.as_deref() == Some(format.name()));
     set_format(format.unwrap_or(LogFormat::Auto));
     let log = Log { lost: AtomicU32::new(0), journal: OnceLock::new() };
     // Only a second call can fail.

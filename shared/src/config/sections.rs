@@ -5,11 +5,17 @@ use std::{
     time::Duration,
 };
 
-use super::{choice::ForwardedHeader, network::Network, quota::Quota, table::section};
+use super::{
+    choice::{ForwardedHeader, Lost},
+    network::Network,
+    quota::Quota,
+    reader::Reader,
+    table::section,
+};
 use crate::kind::Kind;
 
 section! {
-    /// Lines that the supervisor watches. A worker that crosses one is replaced.
+    /// Limits that the supervisor watches. A worker that passes one is replaced.
     Fd(reader, path, budget: u32) at "fd" {
         /// Open descriptors at which the worker is replaced: the replacement first, then the
         /// worker is told to stop. Must be above the budget, so that load alone cannot cross it.
@@ -409,7 +415,7 @@ section! {
 }
 
 impl KeyPlaces {
-    fn source(self, reader: &mut super::reader::Reader<'_>, path: &str) -> Option<KeySource> {
+    fn source(self, reader: &mut Reader<'_>, path: &str) -> Option<KeySource> {
         let mut given = [
             self.key_env.map(|name| ("key_env", KeySource::Env(name))),
             self.key_file.map(|file| ("key_file", KeySource::File(file))),
@@ -438,15 +444,4 @@ pub enum KeySource {
     File(PathBuf),
     /// `key_credential`: a systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
-}
-
-/// What happens to a call whose outcome cannot be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lost {
-    /// The agent is told what is known.
-    Report,
-    /// It is run again, and the result says so.
-    Retry,
-    /// The turn fails.
-    Fail,
 }
