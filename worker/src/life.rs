@@ -16,7 +16,7 @@
 //! how old each part's proof is even when the runtime is blocked. The backstop is another plain
 //! thread, started before the runtime and armed by the control thread the moment a drain is heard:
 //! at grace minus one second it logs what is still held and ends the process with
-//! [`ExitCode::Backstop`]; five seconds after the supervisor was lost with
+//! [`ExitCode::Watchdog`]; five seconds after the supervisor was lost with
 //! [`ExitCode::Orphaned`].
 //!
 //! An order to end that comes during the start is obeyed right after it. SIGPIPE is ignored, as

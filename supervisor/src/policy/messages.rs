@@ -30,7 +30,7 @@ fn meaning(code: i32) -> Option<&'static str> {
         (ExitCode::Io, "its database or a state file cannot be used"),
         (ExitCode::NoPermission, "it may not do what it must"),
         (ExitCode::Config, "its configuration is refused"),
-        (ExitCode::Backstop, "it could not drain in time"),
+        (ExitCode::Watchdog, "it could not drain in time"),
         (ExitCode::Orphaned, "it lost its supervisor"),
     ];
     let known = MEANINGS.iter().find(|(known, _)| i32::from(known.code()) == code);

@@ -202,7 +202,7 @@ impl Listener {
                 Some(signal) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();
-                    self.end(why, grace, End::Recycled, ExitCode::Backstop);
+                    self.end(why, grace, End::Recycled, ExitCode::Watchdog);
                 }
             }
         }
@@ -222,7 +222,7 @@ impl Listener {
                 Received::Message(Ok(ToWorker::Drain { reason, grace_ms })) => {
                     let grace = Duration::from_millis(grace_ms);
                     let end = if reason == Reason::Stop { End::Stopped } else { End::Recycled };
-                    self.end(format!("drain ({reason})"), grace, end, ExitCode::Backstop);
+                    self.end(format!("drain ({reason})"), grace, end, ExitCode::Watchdog);
                 }
                 Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
                     self.order(Order::PredecessorGone(generation));

@@ -21,7 +21,7 @@ fn body() {
     let backstop = Backstop::start(log::Style::Plain).unwrap();
     let now = Instant::now();
     backstop.arm(now + Duration::from_secs(3600), ExitCode::Software);
-    backstop.arm(now + Duration::from_millis(50), ExitCode::Backstop);
+    backstop.arm(now + Duration::from_millis(50), ExitCode::Watchdog);
     backstop.arm(now + Duration::from_secs(1800), ExitCode::Orphaned);
     struct Hangs;
     impl Drop for Hangs {
@@ -47,6 +47,6 @@ fn it_ends_what_hangs_at_the_earliest_time_and_says_what_is_held() {
     let mut said = String::new();
     process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     let status = process.wait().unwrap();
-    assert_eq!(status.code(), Some(i32::from(ExitCode::Backstop.code())), "{said}");
+    assert_eq!(status.code(), Some(i32::from(ExitCode::Watchdog.code())), "{said}");
     assert!(said.contains("ending now with code 86; it had not started yet"), "{said}");
 }
