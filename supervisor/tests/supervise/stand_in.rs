@@ -205,8 +205,8 @@ impl Worker {
         }
     }
 
-    fn listen(&mut self, patience: Duration) {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+    fn listen(&mut self, timeout: Duration) {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
         let Some(control) = &self.control else {
             poll(&mut [], Some(&timeout)).unwrap();
             return;

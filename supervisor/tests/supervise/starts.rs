@@ -174,7 +174,7 @@ fn systemd_hears_of_it() {
     let path = harness.path("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
     systemd.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let hear = |wanted: &str| {
+    let receive = |wanted: &str| {
         let mut bytes = [0; 512];
         loop {
             let length = systemd.recv(&mut bytes).unwrap_or_else(|_| panic!("no {wanted}"));
@@ -189,17 +189,17 @@ fn systemd_hears_of_it() {
     command.env_remove("EVONIC_LOG_FORMAT");
     harness.reconfigure("grace = \"500ms\"", "grace = \"1m\"");
     harness.start_as(command);
-    hear("READY=1");
-    assert!(hear("STATUS=running").contains("generation 1"));
+    receive("READY=1");
+    assert!(receive("STATUS=running").contains("generation 1"));
     harness.signal(Signal::HUP);
-    hear("RELOADING=1\nMONOTONIC_USEC=");
-    hear("READY=1");
+    receive("RELOADING=1\nMONOTONIC_USEC=");
+    receive("READY=1");
     for _ in 0..5 {
-        hear("WATCHDOG=1");
+        receive("WATCHDOG=1");
     }
     harness.signal(Signal::TERM);
-    hear("STOPPING=1");
-    let extended = hear("EXTEND_TIMEOUT_USEC=");
+    receive("STOPPING=1");
+    let extended = receive("EXTEND_TIMEOUT_USEC=");
     let micros: u64 = extended.split_once('=').unwrap().1.parse().unwrap();
     assert!((60_000_000..=70_000_000).contains(&micros), "grace and a margin: {micros}");
     assert!(harness.end().success());

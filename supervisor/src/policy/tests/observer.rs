@@ -20,7 +20,7 @@ pub(super) struct Observer {
     settings: Settings,
     alive: BTreeMap<u64, Life>,
     dead: BTreeSet<u64>,
-    /// Deaths that a worker which is still being spawned must be told.
+    /// Exits of which a spawning worker must be notified.
     pending_gone: BTreeMap<u64, u64>,
     highest: Option<u64>,
     stopped: bool,
@@ -145,7 +145,7 @@ impl Observer {
             }
         }
         assert_eq!(records, expected_records, "each death is recorded once");
-        assert_eq!(gone, expected_gone, "each death is told to who lives");
+        assert_eq!(gone, expected_gone, "each survivor is notified of each exit");
         self.records += records.len();
         self.check_rest(event, policy, now);
     }
