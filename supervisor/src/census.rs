@@ -10,10 +10,7 @@ mod net;
 
 use std::{collections::HashMap, io};
 
-use rustix::{
-    fs::{Mode, OFlags},
-    process::Pid,
-};
+use rustix::{fs::OFlags, process::Pid};
 
 pub use self::inventory::{Inventory, Order, Subject};
 use self::link::Link;
@@ -37,10 +34,7 @@ pub struct CensusError {
 /// [`CensusError`] when the process is gone, or another user's.
 pub fn take(pid: Pid) -> Result<Inventory, CensusError> {
     let fail = |source| CensusError { pid, source };
-    let path = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| fail(errno.into()))?;
+    let folder = fd_watch::open_folder(pid, OFlags::RDONLY).map_err(fail)?;
     let mut inventory = Inventory::default();
     let mut sockets = HashMap::new();
     let mut seen = 0;

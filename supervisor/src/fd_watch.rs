@@ -28,7 +28,8 @@ impl Method {
     /// [`WatchError`] when `/proc` is not there.
     pub fn probe() -> Result<Self, WatchError> {
         let own = rustix::process::getpid();
-        let handle = open_folder(own, OFlags::PATH)?;
+        let handle = open_folder(own, OFlags::PATH)
+            .map_err(|source| WatchError::Open { pid: own, source })?;
         let size = folder_size(&handle).map_err(|source| WatchError::Count { pid: own, source })?;
         Ok(if size > 0 { Self::Size } else { Self::Listing })
     }
@@ -71,7 +72,9 @@ impl FdWatch {
             Method::Size => OFlags::PATH,
             Method::Listing => OFlags::RDONLY,
         };
-        Ok(Self { pid, folder: open_folder(pid, access)?, method })
+        let folder =
+            open_folder(pid, access).map_err(|source| WatchError::Open { pid, source })?;
+        Ok(Self { pid, folder, method })
     }
 
     /// Open descriptors now.
@@ -91,10 +94,11 @@ impl FdWatch {
     }
 }
 
-fn open_folder(pid: Pid, access: OFlags) -> Result<OwnedFd, WatchError> {
+/// Opens `/proc/PID/fd`.
+pub(crate) fn open_folder(pid: Pid, access: OFlags) -> io::Result<OwnedFd> {
     let path = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    rustix::fs::open(path, access | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| WatchError::Open { pid, source: errno.into() })
+    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 fn folder_size(folder: &OwnedFd) -> io::Result<u32> {

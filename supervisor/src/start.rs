@@ -169,9 +169,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, le
 
 fn open_notify() -> Result<Notify, StartError> {
     let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
     let watchdog = number("WATCHDOG_USEC")
-        .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own)))
+        .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id())))
         .map(Duration::from_micros);
     Notify::open(env::var_os("NOTIFY_SOCKET").as_deref(), watchdog)
         .map_err(|source| StartError::Kernel { what: "reach systemd at $NOTIFY_SOCKET", source })

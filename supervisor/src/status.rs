@@ -37,7 +37,7 @@ impl StatusInputs<'_> {
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs(),
+            pid: std::process::id(),
             state: self.policy.state(),
             uptime_seconds: seconds(self.now),
             listeners: self.sockets.describe(),

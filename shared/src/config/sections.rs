@@ -1,5 +1,8 @@
 //! The tables of the file.
 
+mod models;
+mod workplaces;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -9,8 +12,11 @@ use super::{
     choice::{ForwardedHeader, Lost},
     network::Network,
     quota::Quota,
-    reader::Reader,
     table::section,
+};
+pub use self::{
+    models::{KeyPlaces, KeySource, OpenAi},
+    workplaces::{Docker, Ssh, Workplace},
 };
 use crate::kind::Kind;
 
@@ -297,151 +303,4 @@ section! {
         /// How long the record of a command that nobody asks for is kept.
         keep: Duration = is("7days"), within "1h" to "1year";
     }
-}
-
-section! {
-    /// Connections to SSH hosts.
-    Ssh(reader, path) at "ssh" {
-        /// To connect, exchange keys and authenticate.
-        connect_timeout: Duration = is("10s"), within "100ms" to "5m";
-        /// The most connections to one host, as one user. All hosts together: `budget.ssh`.
-        per_host: u32 = is(4), within 2 to 100;
-        /// Between two signs of life on a connection that is silent.
-        keepalive_interval: Duration = is("10s"), within "100ms" to "10m";
-        /// A connection that was silent for this long is dead.
-        dead_after: Duration = computed(
-            "three times `keepalive_interval`",
-            keepalive_interval.saturating_mul(3)
-        ), within "200ms" to "1h";
-        /// A connection that nothing used for this long is closed.
-        idle_timeout: Duration = is("1m"), within "100ms" to "1day";
-        /// How often a transient failure is tried again. Permanent ones never are.
-        retries: u32 = is(4), within 0 to 100;
-        /// The first pause before that; it doubles, with jitter.
-        backoff_base: Duration = is("250ms"), within "1ms" to "1m";
-        /// The longest pause.
-        backoff_cap: Duration = is("10s"), within "1ms" to "1h";
-        /// Transient failures in a row after which a host is left alone for a while.
-        breaker_failures: u32 = is(5), within 1 to 1000;
-        /// How long it is left alone.
-        breaker_pause: Duration = is("30s"), within "100ms" to "1d";
-    }
-}
-
-section! {
-    /// Docker engines and the containers of sessions.
-    Docker(reader, path) at "docker" {
-        /// The engine of workplaces that name none: `unix:///PATH`, or `tcp://HOST:PORT` with TLS.
-        engine: String = is("unix:///var/run/docker.sock");
-        /// The folder of `ca.pem`, `cert.pem` and `key.pem` for `tcp://`.
-        cert_path: Option<PathBuf> = absent("none: `tcp://` is refused without");
-        /// To connect, and to the beginning of an answer.
-        timeout: Duration = is("30s"), within "100ms" to "1h";
-        /// The most running containers of this instance on one engine. At that many the least recently used idle
-        /// one gives way; a busy one never does.
-        containers: u32 = is(16), within 1 to 10000;
-        /// A container that nothing used for this long is stopped.
-        idle_stop: Duration = is("10m"), within "1s" to "30d";
-        /// Between two comparisons of the engine with the container table.
-        reconcile_interval: Duration = is("1m"), within "1s" to "1d";
-    }
-}
-
-section! {
-    /// The local workplace: where tools read, write and run commands.
-    Workplace(reader, path, state_dir: &Path) at "workplace" {
-        /// The folder that agents work in.
-        root: PathBuf = computed("`workplace` below `state_dir`", state_dir.join("workplace"));
-        /// Whether agents stay below the root: file tools always, commands where the kernel has
-        /// Landlock (`evonic doctor` says whether it has). A confined command may write below the
-        /// root (the session's folder, if it has one) and to a temporary folder of its own, and
-        /// read that and what belongs to the system: not the service's state, configuration and
-        /// sockets, and nobody's home. The network and Unix sockets are not confined.
-        confined: bool = is(true);
-        /// More that a confined command may read and execute. What is missing is passed over.
-        read: Vec<PathBuf> = is([]);
-        /// More that a confined command may read, execute and write: `"/tmp"`, a cache.
-        write: Vec<PathBuf> = is([]);
-        /// The most processes and threads of the service's user while a command runs, those of the
-        /// service among them. Does not hold for root.
-        max_processes: u32 = is(4096), within 64 to 4194304;
-        /// The most memory that one process of a command may write to.
-        max_memory_bytes: u64 = is(8589934592), within 67108864 to 9223372036854775807;
-        /// The largest file that a command may write.
-        max_file_bytes: u64 = is(17179869184), within 1048576 to 9223372036854775807;
-        /// The most open files of one process of a command.
-        max_open_files: u32 = is(4096), within 64 to 1048576;
-        /// The most time that one process of a command may spend on processors.
-        max_cpu_time: Option<Duration> = absent("no limit but the command's own time"),
-            within "1s" to "1year";
-    }
-}
-
-section! {
-    /// An OpenAI-compatible Chat Completions endpoint, under a name of your choice: 1 to 64
-    /// characters of a-z, 0-9 and `-`. The model `runbook` is embedded and needs no section.
-    OpenAi(reader, path) at "models.NAME" {
-        /// The endpoint, up to and with its version: `https://api.openai.com/v1`.
-        base_url: String = required();
-        /// The model's name at the endpoint.
-        model: String = required();
-        /// To connect.
-        connect_timeout: Duration = is("10s"), within "10ms" to "10m";
-        /// To the first byte of the answer, and between two pieces of it.
-        read_timeout: Duration = is("2m"), within "10ms" to "1h";
-        /// Retries of a transient failure.
-        retries: u32 = is(4), within 0 to 100;
-        /// Sampling temperature.
-        temperature: Option<f64> = absent("the endpoint's own"), within 0.0 to 2.0;
-        /// The most tokens of a reply.
-        max_tokens: Option<u32> = absent("the endpoint's own"), within 1 to 100000000;
-    }
-    with {
-        /// Where the key is; none when the endpoint needs none.
-        key: Option<KeySource> = KeyPlaces::read(reader, path).source(reader, path);
-    }
-}
-
-section! {
-    /// Where the endpoint's key is: one of these, or none of them for an endpoint without a key.
-    KeyPlaces(reader, path) at "models.NAME" {
-        /// A variable of the service's environment that holds the key.
-        key_env: Option<String> = absent("no key from there");
-        /// A file that holds the key; white space around it is removed.
-        key_file: Option<PathBuf> = absent("no key from there");
-        /// A systemd credential that holds the key: its name in `$CREDENTIALS_DIRECTORY`.
-        key_credential: Option<String> = absent("no key from there");
-    }
-}
-
-impl KeyPlaces {
-    fn source(self, reader: &mut Reader<'_>, path: &str) -> Option<KeySource> {
-        let mut given = [
-            self.key_env.map(|name| ("key_env", KeySource::Env(name))),
-            self.key_file.map(|file| ("key_file", KeySource::File(file))),
-            self.key_credential.map(|name| ("key_credential", KeySource::Credential(name))),
-        ]
-        .into_iter()
-        .flatten();
-        let (first, source) = given.next()?;
-        for (more, _) in given {
-            reader.refuse(
-                &[&format!("{path}.{more}")],
-                format!("`{first}` says already where the key is"),
-                format!("remove one of `{first}` and `{more}`"),
-            );
-        }
-        Some(source)
-    }
-}
-
-/// Where a secret is. The secret itself is never part of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// `key_env`: a variable of the environment.
-    Env(String),
-    /// `key_file`: a file, its surrounding white space removed.
-    File(PathBuf),
-    /// `key_credential`: a systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`.
-    Credential(String),
 }

@@ -21,7 +21,7 @@ impl Inherited {
     /// [`SocketError::TakeOver`] when an announced descriptor is not open.
     pub fn from_environment() -> Result<Self, SocketError> {
         let number = |name| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-        let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let own = std::process::id();
         let (Some(count), true) = (number(LISTEN_FDS), number(LISTEN_PID) == Some(own)) else {
             return Ok(Self::default());
         };
@@ -40,10 +40,7 @@ impl Inherited {
         name: &str,
         family: AddressFamily,
     ) -> Result<Option<OwnedFd>, SocketError> {
-        let Some(index) = self.named.iter().position(|(own, _)| own == name) else {
-            return Ok(None);
-        };
-        let (_, socket) = self.named.swap_remove(index);
+        let Some(socket) = self.remove(name) else { return Ok(None) };
         let fits = || -> io::Result<bool> {
             let actual = sockopt::socket_domain(&socket)?;
             let same = actual == family
@@ -62,10 +59,14 @@ impl Inherited {
 
     /// The listening socket that systemd's descriptor store has under this name.
     pub(super) fn take_stored(&mut self, name: &str) -> Option<OwnedFd> {
-        let index = self.named.iter().position(|(own, _)| own == name)?;
-        let (_, socket) = self.named.swap_remove(index);
+        let socket = self.remove(name)?;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
         sockopt::socket_acceptconn(&socket).unwrap_or(false).then_some(socket)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<OwnedFd> {
+        let index = self.named.iter().position(|(own, _)| own == name)?;
+        Some(self.named.swap_remove(index).1)
     }
 
     /// Closes the rest.
