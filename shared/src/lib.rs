@@ -30,6 +30,8 @@ pub mod control;
 pub mod error_chain;
 pub mod exit;
 pub mod fd_page;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hand_over;
 pub mod kind;
 pub mod log;

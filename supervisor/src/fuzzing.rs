@@ -5,16 +5,15 @@
 
 use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};
 
+use evonic_shared::fuzzing::Decoder;
+
 use crate::{
     clients::{Client, Permission},
     poller::EventFlags,
     probe::parse,
 };
 
-/// Panics when the decoder breaks a promise.
-pub type Decoder = fn(&[u8]);
-
-/// All of them, by name.
+/// This crate's decoders, by name.
 pub const DECODERS: &[(&str, Decoder)] = &[("probe", probe), ("status", status)];
 
 /// The response of a probe.

@@ -44,7 +44,6 @@ mod poller;
 mod post_mortem;
 mod probe;
 mod sockets;
-
 mod start;
 mod status;
 mod sys;

@@ -142,7 +142,7 @@ fn every_key_that_is_named_is_there() {
 
 #[test]
 fn every_setting_of_a_workplace_that_is_named_is_there() {
-    let settings = include_str!("../../worker/src/domain/workplace.rs");
+    let settings = include_str!("../../worker/domain/src/workplace.rs");
     for (name, text) in documents() {
         for key in text.split("settings.").skip(1) {
             let key: String =

@@ -149,7 +149,7 @@ fn dispatch(
         Command::Doctor(options) => {
             return on_runtime(doctor::run(&options, load(file), console));
         }
-        Command::Worker => return Ok(crate::life::run(load_for_worker(file)?.config)),
+        Command::Worker => return Ok(crate::lifecycle::run(load_for_worker(file)?.config)),
         _ => {}
     }
     let config = load(file)?.config;
@@ -190,7 +190,7 @@ fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {
 /// The configuration that the supervisor accepted; the file's, where none is handed over.
 fn load_for_worker(file: Option<&Path>) -> Result<Resolved, LoadError> {
     let name = || file.unwrap_or(Path::new("(handed over)"));
-    let handed = crate::life::handed_configuration();
+    let handed = crate::lifecycle::handed_configuration();
     match handed.map_err(|source| LoadError::Read { path: name().to_owned(), source })? {
         // The supervisor names the file where it found one.
         Some(text) => Ok(Config::resolve(file.map(|file| (file, text.as_str())), &environment())?),

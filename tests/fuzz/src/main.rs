@@ -4,6 +4,7 @@
 
 use std::sync::OnceLock;
 
+use evonic_fuzz::decoders;
 use libfuzzer_sys::fuzz_target;
 
 /// The decoder of this run.
@@ -11,10 +12,9 @@ fn decoder() -> fn(&[u8]) {
     static DECODER: OnceLock<fn(&[u8])> = OnceLock::new();
     *DECODER.get_or_init(|| {
         let wanted = std::env::var("EVONIC_DECODER").unwrap_or_default();
-        let all = evonic::decoders::DECODERS.iter().chain(evonic_supervisor::fuzzing::DECODERS);
-        let found = all.clone().find(|(name, _)| *name == wanted).map(|&(_, decode)| decode);
-        found.unwrap_or_else(|| {
-            let names: Vec<_> = all.map(|(name, _)| *name).collect();
+        let found = decoders().into_iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, decode)| decode).unwrap_or_else(|| {
+            let names: Vec<_> = decoders().into_iter().map(|(name, _)| name).collect();
             panic!("EVONIC_DECODER is '{wanted}' and none of {names:?}")
         })
     })

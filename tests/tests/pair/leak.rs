@@ -96,7 +96,8 @@ fn find(leak: &Leak) -> Found {
     }
     let entry = pair.history().remove(0);
     assert_eq!(entry.generation, generation);
-    let at: SystemTime = entry.at.parse::<jiff::Timestamp>().expect("RFC 3339").into();
+    let at = entry.at.parse::<jiff::Timestamp>().expect("RFC 3339");
+    let at = SystemTime::try_from(at).expect("a time of this age");
     let crossed = crossed.unwrap_or(at);
     let name = entry.post_mortem.clone().expect("a post-mortem");
     let file = pair.state_dir().join("post-mortems").join(name);

@@ -22,7 +22,7 @@ use super::{
     error::ConsoleError,
     server::{Server, Trust},
 };
-use crate::store::List;
+use evonic_store::List;
 
 /// How long the worker may take to answer, beside what a request asks it to wait.
 const PATIENCE: Duration = Duration::from_secs(30);

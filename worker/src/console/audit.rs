@@ -14,10 +14,8 @@ use super::{
     resources::table,
     terminal::Paint,
 };
-use crate::{
-    domain::{Action, AuditRecord},
-    store::List,
-};
+use evonic_domain::{Action, AuditRecord};
+use evonic_store::List;
 
 /// How long a passing failure of a read is waited out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,7 +93,7 @@ fn render(records: &[AuditRecord], zone: &TimeZone, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::AuditTarget;
+    use evonic_domain::AuditTarget;
 
     #[test]
     fn records_are_rendered() {

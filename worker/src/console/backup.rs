@@ -5,7 +5,6 @@ use std::path::Path;
 use evonic_shared::config::Config;
 
 use super::{Console, error::ConsoleError, figures};
-use crate::store;
 
 /// Runs the command.
 pub(super) fn run(
@@ -14,6 +13,6 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<(), ConsoleError> {
     let database = config.state_dir.join("evonic.db");
-    let bytes = store::back_up(&database, file).map_err(ConsoleError::Backup)?;
+    let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
     console.print(&format!("{} ({})\n", file.display(), figures::bytes(bytes)))
 }

@@ -25,7 +25,7 @@ use super::{
     command::ChatOptions,
     error::ConsoleError,
 };
-use crate::domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
+use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 
 /// How long a passing failure is waited out: a worker that starts slowly, and some more.
 const PATIENCE: Duration = Duration::from_secs(60);

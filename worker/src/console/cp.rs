@@ -20,11 +20,9 @@ use super::{
     command::CopyOptions,
     error::ConsoleError,
 };
-use crate::{
-    domain::{AgentName, CopyEnd, NewCopy, SessionId},
-    sse::{Decoder, Event},
-    workplace::Progress,
-};
+use evonic_domain::{AgentName, CopyEnd, NewCopy, SessionId};
+use evonic_net::sse::{Decoder, Event};
+use evonic_workplace::Progress;
 
 /// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
 const SILENCE: Duration = Duration::from_secs(45);

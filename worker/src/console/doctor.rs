@@ -12,7 +12,7 @@ use super::{
     Api, Console, command::OutputOptions, error::ConsoleError, pretty, server::Server,
     terminal::Paint,
 };
-use crate::workplace::Verdict;
+use evonic_workplace::Verdict;
 
 /// What was looked at, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

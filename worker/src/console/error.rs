@@ -5,7 +5,8 @@ use std::{error::Error, io, path::PathBuf, time::Duration};
 use evonic_shared::{config::LoadError, exit::ExitCode, status::ErrorCode};
 
 use super::terminal::Paint;
-use crate::{sse::SseError, store::StoreError};
+use evonic_net::sse::SseError;
+use evonic_store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -53,7 +53,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// A time of the API (RFC 3339) in this time zone, to the second; as it is when it is none.
 pub(super) fn local(at: &str, zone: &TimeZone) -> String {
     match at.parse::<Timestamp>() {
-        Ok(time) => time.to_zoned(zone.clone()).strftime("%F %T").to_string(),
+        Ok(time) => time.to_zoned_datetime(zone.clone()).strftime("%F %T").to_string(),
         Err(_) => at.to_owned(),
     }
 }

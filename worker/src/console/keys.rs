@@ -14,7 +14,7 @@ use super::{
     resources::table,
     terminal::Paint,
 };
-use crate::domain::{Agent, AgentId, AgentName, IssuedKey, Key, NewKey};
+use evonic_domain::{Agent, AgentId, AgentName, IssuedKey, Key, NewKey};
 
 /// How long a passing failure of a read is waited out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,7 +113,7 @@ fn state(key: &Key, now: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Scope;
+    use evonic_domain::Scope;
 
     #[test]
     fn keys_are_rendered() {

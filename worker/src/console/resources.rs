@@ -13,7 +13,7 @@ use super::{
     pretty,
     terminal::Paint,
 };
-use crate::domain::{Agent, AgentName, Message, NewAgent, Role, Session, Workplace};
+use evonic_domain::{Agent, AgentName, Message, NewAgent, Role, Session, Workplace};
 
 /// How long a passing failure of a read is waited out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -279,11 +279,11 @@ mod tests {
             agent("a-reader-with-a-long-name", Some(&["read_file", "list_files"])),
             agent("mute", Some(&[])),
         ];
-        let settings = crate::domain::DockerSettings::default();
+        let settings = evonic_domain::DockerSettings::default();
         let workplaces = [Workplace {
             id: BOX.parse().expect("an id"),
             name: "box".parse().expect("a name"),
-            settings: crate::domain::Settings::Docker(settings),
+            settings: evonic_domain::Settings::Docker(settings),
             created_at: String::new(),
             updated_at: String::new(),
         }];

@@ -11,7 +11,8 @@ use rustls::{
 use tokio_rustls::TlsConnector;
 
 use super::{command::ServerOptions, error::ConsoleError};
-use crate::{domain::Token, life::first_key};
+use crate::lifecycle::first_key;
+use evonic_domain::Token;
 
 /// Names the server where `--server` does not.
 const SERVER: &str = "EVONIC_SERVER";

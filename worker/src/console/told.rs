@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::{Console, api::Api, error::ConsoleError};
-use crate::sse::{Decoder, Event};
+use evonic_net::sse::{Decoder, Event};
 
 /// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
 const SILENCE: Duration = Duration::from_secs(45);

@@ -20,10 +20,8 @@ use super::{
     resources::text_of,
     told,
 };
-use crate::{
-    domain::{AgentName, Workplace, WorkplaceChange},
-    workplace::CheckStep,
-};
+use evonic_domain::{AgentName, Workplace, WorkplaceChange};
+use evonic_workplace::CheckStep;
 
 /// How long a passing failure of a read is waited out.
 const PATIENCE: Duration = Duration::from_secs(10);

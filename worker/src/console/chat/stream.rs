@@ -8,14 +8,12 @@ use std::{
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use crate::{
-    console::{
-        api::{Answer, Api, Pauses},
-        error::ConsoleError,
-    },
-    domain::SessionId,
-    sse::{Decoder, Event},
+use crate::console::{
+    api::{Answer, Api, Pauses},
+    error::ConsoleError,
 };
+use evonic_domain::SessionId;
+use evonic_net::sse::{Decoder, Event};
 
 /// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
 const SILENCE: Duration = Duration::from_secs(45);

@@ -1,10 +1,8 @@
 //! A turn as a person reads it: a pure function of its events.
 
 use super::printable::Printable;
-use crate::{
-    console::{figures::count, terminal::Paint},
-    domain::{EventKind, Outcome},
-};
+use crate::console::{figures::count, terminal::Paint};
+use evonic_domain::{EventKind, Outcome};
 
 /// Lines of a result that are shown when nothing of it was streamed.
 const SHOWN_LINES: usize = 40;

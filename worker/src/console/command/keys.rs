@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 
 use super::OutputOptions;
-use crate::domain;
 
 /// A subcommand of `key`.
 #[derive(Clone, Debug, Subcommand)]
@@ -49,7 +48,7 @@ pub(in crate::console) enum Scope {
     Admin,
 }
 
-impl From<Scope> for domain::Scope {
+impl From<Scope> for evonic_domain::Scope {
     fn from(scope: Scope) -> Self {
         match scope {
             Scope::Read => Self::Read,

@@ -16,11 +16,8 @@ use rustix::{
 };
 
 use super::Finding;
-use crate::{
-    console::{api::Api, figures, supervisor::Supervisor},
-    domain::{Settings, SshAuth, Workplace},
-    workplace,
-};
+use crate::console::{api::Api, figures, supervisor::Supervisor};
+use evonic_domain::{Settings, SshAuth, Workplace};
 
 /// Less free space than this is worth a word: a spool may need that much.
 const SPACE_BYTES: u64 = 1 << 30;
@@ -124,7 +121,7 @@ pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
 
 /// What protects this machine from commands.
 pub(super) fn protections(config: &Config) -> Vec<Finding> {
-    let told = workplace::protections(config).into_iter();
+    let told = evonic_workplace::protections(config).into_iter();
     told.map(|protection| match protection.active {
         true => Finding::ok(protection.name, protection.detail),
         false => Finding::warning(

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{
-    console::{
-        api::Api,
-        figures::{count, span},
-        on_runtime,
-        terminal::Paint,
-    },
-    workplace::HostState,
+use crate::console::{
+    api::Api,
+    figures::{count, span},
+    on_runtime,
+    terminal::Paint,
 };
+use evonic_workplace::HostState;
 
 /// How long a status may wait for it: the supervisor's words are complete without.
 const PATIENCE: Duration = Duration::from_secs(1);

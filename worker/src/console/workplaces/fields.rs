@@ -247,7 +247,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{DockerSettings, Settings, SshSettings, WorkplaceKind};
+    use evonic_domain::{DockerSettings, Settings, SshSettings, WorkplaceKind};
 
     fn given(arguments: &[&str]) -> Map<String, Value> {
         let command = SettingsOptions::augment_args(Command::new("add").no_binary_name(true));
@@ -317,10 +317,10 @@ mod tests {
         let full = SshSettings {
             port: Some(1),
             user: Some(String::new()),
-            authenticate: vec![crate::domain::SshAuth::Key],
+            authenticate: vec![evonic_domain::SshAuth::Key],
             identity_files: vec!["/".into()],
-            passphrase: Some(crate::domain::SecretSource::Env(String::new())),
-            password: Some(crate::domain::SecretSource::Env(String::new())),
+            passphrase: Some(evonic_domain::SecretSource::Env(String::new())),
+            password: Some(evonic_domain::SecretSource::Env(String::new())),
             known_hosts: Some("/".into()),
             config_file: Some("/".into()),
             jump: Some(String::new()),
@@ -333,7 +333,7 @@ mod tests {
             environment: [(String::new(), String::new())].into(),
             ..DockerSettings::default()
         };
-        let local = crate::domain::LocalSettings { root: Some("/".into()), session_folders: false };
+        let local = evonic_domain::LocalSettings { root: Some("/".into()), session_folders: false };
         let all = [json!(full), json!(docker), json!(local)];
         let keys = all.iter().flat_map(|settings| settings.as_object().expect("an object").keys());
         let mut keys: Vec<_> = keys.map(String::as_str).collect();

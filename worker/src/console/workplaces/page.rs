@@ -2,15 +2,13 @@
 
 use serde_json::Value;
 
-use crate::{
-    console::{
-        figures::span,
-        resources::{label, table},
-        terminal::Paint,
-    },
-    domain::{Settings, Workplace},
-    workplace::{CheckStep, Verdict},
+use crate::console::{
+    figures::span,
+    resources::{label, table},
+    terminal::Paint,
 };
+use evonic_domain::{Settings, Workplace};
+use evonic_workplace::{CheckStep, Verdict};
 
 /// A table of workplaces.
 pub(super) fn list(workplaces: &[Workplace], paint: Paint) -> String {
@@ -98,7 +96,7 @@ pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
+    use evonic_domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
 
     const PLAIN: Paint = Paint { colour: false };
 

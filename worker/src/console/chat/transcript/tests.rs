@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{MessageId, Role, TurnError, Usage};
+use evonic_domain::{MessageId, Role, TurnError, Usage};
 
 const PLAIN: Paint = Paint { colour: false };
 

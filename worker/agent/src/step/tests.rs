@@ -1,0 +1,210 @@
+use proptest::prelude::*;
+
+use super::*;
+use evonic_domain::{Outcome, Usage};
+
+fn user() -> Item {
+    Item::User { text: "do it".to_owned() }
+}
+
+fn call(id: usize) -> ToolCall {
+    ToolCall { id: format!("c{id}"), name: "bash".to_owned(), arguments: "{}".to_owned() }
+}
+
+fn reply(calls: impl IntoIterator<Item = usize>) -> Item {
+    let tool_calls = calls.into_iter().map(call).collect();
+    Item::Assistant { text: "said".to_owned(), tool_calls, usage: Usage::default() }
+}
+
+fn result(id: usize) -> Item {
+    Item::ToolResult {
+        call_id: format!("c{id}"),
+        name: "bash".to_owned(),
+        outcome: Outcome::Ok,
+        content: String::new(),
+    }
+}
+
+fn pending(id: usize) -> PendingCall {
+    PendingCall::new(call(id), &format!("m{id}"), "local")
+}
+
+const fn standing(transcript: &[Item]) -> Standing<'_> {
+    Standing {
+        transcript,
+        interrupted: None,
+        effect: None,
+        cancelled: false,
+        draining: false,
+        max_steps: 100,
+        max_takeovers: 5,
+    }
+}
+
+#[test]
+fn a_message_is_put_to_the_model() {
+    assert_eq!(next_step(&standing(&[user()])), Step::Ask);
+    assert_eq!(next_step(&standing(&[user(), reply([0]), result(0)])), Step::Ask);
+}
+
+#[test]
+fn calls_run_in_order_until_all_are_answered() {
+    let transcript = [user(), reply([0, 1]), result(0), result(1)];
+    assert_eq!(next_step(&standing(&transcript[..2])), Step::Call(call(0)));
+    assert_eq!(next_step(&standing(&transcript[..3])), Step::Call(call(1)));
+    assert_eq!(next_step(&standing(&transcript)), Step::Ask);
+}
+
+#[test]
+fn calls_with_the_same_id_run_each() {
+    let transcript = [user(), reply([7, 7]), result(7)];
+    assert_eq!(next_step(&standing(&transcript)), Step::Call(call(7)));
+}
+
+#[test]
+fn an_earlier_turn_is_none_of_our_business() {
+    // An earlier turn that ended with a call unanswered and many replies.
+    let transcript = [user(), reply([0]), result(0), reply([1]), user()];
+    assert_eq!(unanswered(&transcript), []);
+    let one = Standing { max_steps: 1, ..standing(&transcript) };
+    assert_eq!(next_step(&one), Step::Ask);
+}
+
+#[test]
+fn a_reply_that_asks_for_nothing_is_the_answer() {
+    let transcript = [user(), reply([])];
+    let complete = Step::Complete { text: "said".to_owned() };
+    assert_eq!(next_step(&standing(&transcript)), complete);
+    assert_eq!(next_step(&Standing { draining: true, ..standing(&transcript) }), complete);
+}
+
+#[test]
+fn an_interrupted_call_is_gone_on_with() {
+    let transcript = [user(), reply([0])];
+    let died = |takeovers| PendingCall { takeovers, ..pending(0) };
+    let after = |pending: &PendingCall, effect| {
+        next_step(&Standing { interrupted: Some(pending), effect, ..standing(&transcript) })
+    };
+    for effect in [Effect::Read, Effect::Change] {
+        assert_eq!(after(&died(4), Some(effect)), Step::Resume(died(4)));
+        assert_eq!(after(&died(5), Some(effect)), Step::Settle(died(5)));
+    }
+    assert_eq!(after(&died(0), None), Step::Settle(died(0)));
+}
+
+#[test]
+fn the_model_replies_so_often_and_no_more() {
+    let transcript = [user(), reply([0]), result(0)];
+    let at = |max_steps| next_step(&Standing { max_steps, ..standing(&transcript) });
+    assert_eq!(at(2), Step::Ask);
+    assert_eq!(at(1), Step::TooManySteps);
+    let open = Standing { max_steps: 1, ..standing(&transcript[..2]) };
+    assert_eq!(next_step(&open), Step::Call(call(0)), "a committed reply's calls still run");
+}
+
+/// A turn as it may come from the database: any number of replies, each with its calls answered
+/// up to some point of the last.
+fn turns() -> impl Strategy<Value = Vec<Item>> {
+    (prop::collection::vec(1_usize..4, 0..5), any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |(replies, cut, answered)| {
+            let mut items = vec![user()];
+            let mut id = 0;
+            for calls in replies {
+                items.push(reply(id..id + calls));
+                items.extend((id..id + calls).map(result));
+                id += calls;
+            }
+            if answered {
+                items.push(reply([]));
+            }
+            items.truncate(1 + cut.index(items.len()));
+            items
+        },
+    )
+}
+
+proptest! {
+    /// Running what is decided ends every turn, runs every call once, and never asks the model
+    /// while a call is open.
+    #[test]
+    fn every_turn_ends(
+        mut transcript in turns(),
+        earlier in turns(),
+        max_steps in 1_u32..6,
+        more in prop::collection::vec(0_usize..3, 0..10),
+    ) {
+        let own = transcript.len();
+        transcript.splice(0..0, earlier);
+        let begin = transcript.len() - own;
+        let mut more = more.into_iter();
+        let mut fresh = 1000;
+        loop {
+            let step = next_step(&Standing { max_steps, ..standing(&transcript) });
+            match step {
+                Step::Call(call) => {
+                    prop_assert_eq!(unanswered(&transcript).first(), Some(&call));
+                    transcript.push(result(call.id[1..].parse().unwrap()));
+                }
+                Step::Ask => {
+                    prop_assert_eq!(unanswered(&transcript), []);
+                    let calls = more.next().unwrap_or(0);
+                    transcript.push(reply(fresh..fresh + calls));
+                    fresh += calls;
+                }
+                Step::Complete { .. } | Step::TooManySteps => break,
+                other => prop_assert!(false, "unasked for: {:?}", other),
+            }
+            prop_assert!(transcript.len() < 100, "it does not end");
+        }
+        let turn = &transcript[begin..];
+        let asked: Vec<_> = turn.iter().filter_map(|item| match item {
+            Item::Assistant { tool_calls, .. } => Some(tool_calls.iter().map(|call| &call.id)),
+            _ => None,
+        }).flatten().collect();
+        let answered: Vec<_> = turn.iter().filter_map(|item| match item {
+            Item::ToolResult { call_id, .. } => Some(call_id),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(asked, answered);
+    }
+
+    /// A draining worker starts nothing; a cancelled turn goes nowhere but to its end; and neither
+    /// leaves an interrupted change unanswered.
+    #[test]
+    fn nothing_starts_once_asked_to_stop(
+        transcript in turns(),
+        cancelled: bool,
+        draining: bool,
+        effect in prop::option::of(prop_oneof![Just(Effect::Read), Just(Effect::Change)]),
+        interrupted: bool,
+    ) {
+        let pending = unanswered(&transcript).first().filter(|_| interrupted).map(|call| {
+            PendingCall::new(call.clone(), "m", "local")
+        });
+        let step = next_step(&Standing {
+            interrupted: pending.as_ref(),
+            effect,
+            cancelled,
+            draining,
+            ..standing(&transcript)
+        });
+        match (pending, effect) {
+            (Some(_), _) if draining && !cancelled => prop_assert_eq!(step, Step::HandOver),
+            (Some(pending), Some(Effect::Change)) => {
+                prop_assert_eq!(step, Step::Resume(pending));
+            }
+            (Some(pending), None) => prop_assert_eq!(step, Step::Settle(pending)),
+            (Some(pending), Some(Effect::Read)) if !cancelled => {
+                prop_assert_eq!(step, Step::Resume(pending));
+            }
+            _ if cancelled => prop_assert_eq!(step, Step::Cancel),
+            _ if draining => {
+                prop_assert!(matches!(step, Step::HandOver | Step::Complete { .. }), "{:?}", step);
+            }
+            _ => prop_assert!(!matches!(
+                step,
+                Step::Settle(_) | Step::Resume(_) | Step::Cancel | Step::HandOver
+            )),
+        }
+    }
+}

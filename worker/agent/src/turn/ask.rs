@@ -1,0 +1,158 @@
+//! A step that asks the model.
+
+use std::ops::ControlFlow;
+
+use tracing::Instrument;
+
+use super::{Flow, Left, Run, append, words};
+use crate::{
+    gather::Gather,
+    job::{Heard, Job},
+};
+use evonic_domain::{EventKind, Item, TurnEnd, TurnError};
+use evonic_model::{Delta, ModelError, Reply, Request};
+use evonic_shared::error_chain::ErrorChain;
+
+/// What asking came to; [`None`] when no model of that name is configured.
+type Asked = Option<Result<Reply, ModelError>>;
+
+impl Run {
+    /// Asks the model, publishes its text as it comes, and commits its reply.
+    pub(super) async fn ask(&mut self) -> Flow {
+        self.retract().await?;
+        let mut job = self.start_asking();
+        let mut gather = Gather::new(self.bench.settings.coalesce);
+        let (cancel, let_go) = (self.signals.cancel.clone(), self.signals.let_go.clone());
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => {
+                    job.end().await;
+                    return ControlFlow::Continue(());
+                }
+                () = let_go.cancelled() => {
+                    job.end().await;
+                    return self.hand_over().await;
+                }
+                () = gather.due() => self.publish_text(&mut gather).await?,
+                heard = job.heard() => match heard {
+                    Heard::Ended(result) => break result,
+                    Heard::Piece(delta) => self.take_in(delta, &mut gather).await?,
+                },
+            }
+        };
+        match result {
+            Ok(Some(Ok(reply))) => self.record(reply, text(&mut gather)).await,
+            Ok(Some(Err(error))) => self.refused(error).await,
+            Ok(None) => {
+                let error = words::model_unknown(&self.agent.model);
+                ControlFlow::Break(self.fail(error).await)
+            }
+            Err(defect) => {
+                let message = format!("model {} broke: {}", self.agent.model, defect.message);
+                tracing::error!(error = message, "model has a defect");
+                ControlFlow::Break(self.fail(words::internal(message)).await)
+            }
+        }
+    }
+
+    fn start_asking(&self) -> Job<Delta, Asked> {
+        let span = tracing::info_span!("chat", gen_ai.request.model = self.agent.model);
+        let request = Request {
+            instructions: self.agent.instructions.clone(),
+            items: self.transcript.clone(),
+            tools: self.specs.clone(),
+        };
+        let (models, name) = (self.bench.models.clone(), self.agent.model.clone());
+        let cancel = self.signals.cancel.clone();
+        Job::start(|deltas| {
+            async move {
+                let model = models.get(&name)?;
+                Some(model.reply(request, deltas, &cancel).await)
+            }
+            .instrument(span)
+        })
+    }
+
+    async fn take_in(&mut self, delta: Delta, gather: &mut Gather) -> Flow {
+        match delta {
+            Delta::Text(piece) => gather.push(&piece),
+            Delta::Retract { reason } => {
+                // What was not published yet is dropped without a word.
+                gather.take();
+                if let Some(void) = &mut self.void_text {
+                    *void = reason;
+                }
+                return self.retract().await;
+            }
+        }
+        if gather.is_full() { self.publish_text(gather).await } else { ControlFlow::Continue(()) }
+    }
+
+    /// Commits what was gathered. From then on there is text that only a reply makes good.
+    async fn publish_text(&mut self, gather: &mut Gather) -> Flow {
+        let events = text(gather);
+        self.commit(move |writer, lease| append(writer, lease, &events)).await?;
+        self.void_text = Some("the model is asked again".to_owned());
+        ControlFlow::Continue(())
+    }
+
+    /// Takes back text that was published and did not become a reply.
+    async fn retract(&mut self) -> Flow {
+        if let Some(reason) = self.void_text.take() {
+            let events = [EventKind::TextRetracted { reason }];
+            self.commit(move |writer, lease| append(writer, lease, &events)).await?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Commits a reply, after the last of its text; with it the turn's end when it asks for
+    /// nothing.
+    async fn record(&mut self, reply: Reply, last: Vec<EventKind>) -> Flow {
+        let Reply { text, tool_calls, usage } = reply;
+        let item = Item::Assistant { text: text.clone(), tool_calls: tool_calls.clone(), usage };
+        let ends = tool_calls.is_empty();
+        self.commit(move |writer, lease| {
+            append(writer, lease, &last)?;
+            writer.record_reply(lease, text.clone(), tool_calls.clone(), usage)?;
+            if ends {
+                writer.end_turn(lease, TurnEnd::Completed { text: text.clone() })?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.void_text = None;
+        self.transcript.push(item);
+        if ends { ControlFlow::Break(Left::Ended) } else { ControlFlow::Continue(()) }
+    }
+
+    /// The model did not reply.
+    async fn refused(&mut self, error: ModelError) -> Flow {
+        match error {
+            // The boundary decides what the cancel means.
+            ModelError::Cancelled if self.signals.cancel.is_cancelled() => {
+                ControlFlow::Continue(())
+            }
+            // Connections are taken by other turns: this one waits for its own, as it waited in
+            // the queue, and is asked at the boundary whether it still should.
+            ModelError::Exhausted(exhausted) => {
+                tokio::select! {
+                    () = tokio::time::sleep(exhausted.retry_after) => {}
+                    () = self.signals.cancel.cancelled() => {}
+                    () = self.signals.drain.cancelled() => {}
+                }
+                ControlFlow::Continue(())
+            }
+            error => {
+                let (code, message) = (error.code().to_owned(), ErrorChain(&error).to_string());
+                let failed = TurnError { code, message };
+                ControlFlow::Break(self.fail(failed).await)
+            }
+        }
+    }
+}
+
+/// What was gathered of the model's text.
+fn text(gather: &mut Gather) -> Vec<EventKind> {
+    gather.take().map(|text| EventKind::TextDelta { text }).into_iter().collect()
+}

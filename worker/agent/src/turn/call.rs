@@ -1,0 +1,334 @@
+//! A step that runs a tool, or goes on with a call that another worker began.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Flow, Left, Run, Shown, words};
+use crate::{
+    gather::Gather,
+    job::{Defect, Heard, Job},
+};
+use evonic_domain::{Outcome, ToolCall};
+use evonic_shared::error_chain::ErrorChain;
+use evonic_store::PendingCall;
+use evonic_tools::{Answer, Effect, Ending, Loss, Piece, ToolResult, Toolbox};
+
+/// How long a cancelled tool may take to stop by itself before it is cut off: with the writes
+/// around it, a cancel takes less than a second.
+const CANCEL_PATIENCE: Duration = Duration::from_millis(700);
+/// How long a command's machine may take to say that it is killed. On this machine and over a
+/// connection that stands it takes less than [`CANCEL_PATIENCE`].
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// A command that has just been started is given this long to be under way before its turn is
+/// handed over: who looks for it too early finds nothing, and nobody may start it then.
+const LAUNCH_TIME: Duration = Duration::from_millis(500);
+
+/// A call that runs here.
+struct Running {
+    pending: PendingCall,
+    toolbox: Toolbox,
+    effect: Effect,
+    ending: Ending,
+    /// Whether another worker began it.
+    resumes: bool,
+}
+
+/// How a call came to an end here.
+enum End {
+    /// With this.
+    Answered(Result<Answer, Defect>, Shown),
+    /// The turn leaves this worker.
+    Left(Left),
+    /// Somebody else goes on with it.
+    HandOver,
+}
+
+impl Run {
+    /// Runs a call of the agent's last reply.
+    pub(super) async fn call(&mut self, call: ToolCall) -> Flow {
+        if !self.specs.iter().any(|spec| spec.name == call.name) {
+            let content = words::no_such_tool(&call.name, self.specs.iter().map(|spec| spec.name));
+            let result = ToolResult { outcome: Outcome::Error, content };
+            return self.finish(call, result, Shown::default()).await;
+        }
+        let workplace = self.agent.workplace.clone();
+        self.start(PendingCall::new(call, &mark(), &workplace)).await
+    }
+
+    /// Commits that a call is about to run, and runs it.
+    pub(super) async fn start(&mut self, pending: PendingCall) -> Flow {
+        let start = pending.clone();
+        self.commit(move |writer, lease| writer.start_call(lease, &start)).await?;
+        let first = self.interrupted.take();
+        if let (Some(first), Ok(toolbox)) = (first, self.toolbox(&pending.workplace).await) {
+            toolbox.forget(&first.mark);
+        }
+        self.go_on(pending, false).await
+    }
+
+    /// Goes on with a call that another worker began, where it was begun.
+    pub(super) async fn resume(&mut self, pending: PendingCall) -> Flow {
+        tracing::info!(
+            call_id = pending.call.id,
+            mark = pending.mark,
+            seen = pending.seen,
+            takeovers = pending.takeovers,
+            "going on with an interrupted call"
+        );
+        self.go_on(pending, true).await
+    }
+
+    /// Answers a call that nobody is to try again, and kills what is left of it.
+    pub(super) async fn settle(&mut self, pending: PendingCall) -> Flow {
+        let killed = match self.toolbox(&pending.workplace).await {
+            Ok(toolbox) => kill(&toolbox, &pending.mark).await,
+            Err(error) => Err(ErrorChain(&error).to_string()),
+        };
+        let name = &pending.call.name;
+        let loss = match killed {
+            Ok(_) if self.spec(name).is_none() => {
+                Loss { why: format!("there is no tool {name} any more"), ..Loss::default() }
+            }
+            Ok(killed) => Loss { why: words::deadly(pending.takeovers, killed), ..Loss::default() },
+            Err(error) => Loss { why: error, runs_on: true, ..Loss::default() },
+        };
+        self.lost(pending, loss, Shown::default()).await
+    }
+
+    async fn go_on(&mut self, pending: PendingCall, resumes: bool) -> Flow {
+        let Some(spec) = self.spec(&pending.call.name) else {
+            return self.settle(pending).await;
+        };
+        let toolbox = match self.toolbox(&pending.workplace).await {
+            Ok(toolbox) => toolbox,
+            Err(error) if resumes => {
+                let why =
+                    format!("its workplace cannot be opened ({})", ErrorChain(&error).to_string());
+                let loss = Loss { why, runs_on: true, ..Loss::default() };
+                return self.lost(pending, loss, Shown::default()).await;
+            }
+            Err(error) => {
+                let result =
+                    ToolResult { outcome: Outcome::Error, content: ErrorChain(&error).to_string() };
+                return self.finish(pending.call, result, Shown::default()).await;
+            }
+        };
+        let (effect, ending) = (spec.effect, spec.ending);
+        let running = Running { pending, toolbox, effect, ending, resumes };
+        let end = self.attend(&running).await;
+        let Running { pending, toolbox, .. } = running;
+        match end {
+            End::Answered(Ok(Answer::Known(result)), last) => {
+                let (mark, result) = (pending.mark.clone(), twice(&pending, effect, result));
+                self.finish(pending.call, result, last).await?;
+                toolbox.forget(&mark);
+                ControlFlow::Continue(())
+            }
+            End::Answered(Ok(Answer::Lost(loss)), last) => self.lost(pending, loss, last).await,
+            End::Answered(Err(defect), last) => {
+                let message = format!("tool {} broke: {}", pending.call.name, defect.message);
+                tracing::error!(call_id = pending.call.id, error = message, "tool has a defect");
+                unkept(&toolbox, &pending.mark).await;
+                let content = words::TOOL_DEFECT.to_owned();
+                let result = ToolResult { outcome: Outcome::Unknown, content };
+                self.finish(pending.call, result, last).await?;
+                ControlFlow::Break(self.fail(words::internal(message)).await)
+            }
+            End::Left(left) => {
+                // A turn that failed with the store leaves no command behind.
+                if left == Left::Ended {
+                    unkept(&toolbox, &pending.mark).await;
+                }
+                ControlFlow::Break(left)
+            }
+            End::HandOver => self.hand_over().await,
+        }
+    }
+
+    /// Runs or follows a call, shows its output as it comes, and hears who wants it to end.
+    async fn attend(&self, running: &Running) -> End {
+        let mut job = self.job(running);
+        let mut gather = Gather::new(self.bench.settings.coalesce);
+        let mut seen = running.pending.seen;
+        let (overdue, leaves) = (self.overdue(running.ending), self.leaves(running));
+        tokio::pin!(overdue, leaves);
+        let answer = loop {
+            let publish = tokio::select! {
+                biased;
+                () = &mut overdue => {
+                    job.end().await;
+                    break Ok(cut_off(running).into());
+                }
+                end = &mut leaves => {
+                    job.end().await;
+                    return end;
+                }
+                () = gather.due() => true,
+                heard = job.heard() => match heard {
+                    Heard::Ended(answer) => break answer,
+                    Heard::Piece(piece) => {
+                        gather.push(&piece.text);
+                        seen = piece.seen;
+                        gather.is_full()
+                    }
+                },
+            };
+            if publish {
+                let (shown, id) =
+                    (Shown { text: gather.take(), seen }, running.pending.call.id.clone());
+                let shown = self.commit(move |writer, lease| shown.write(writer, lease, &id));
+                if let ControlFlow::Break(left) = shown.await {
+                    job.end().await;
+                    return End::Left(left);
+                }
+            }
+        };
+        End::Answered(answer, Shown { text: gather.take(), seen })
+    }
+
+    fn job(&self, running: &Running) -> Job<Piece, Answer> {
+        let Running { pending, toolbox, resumes, .. } = running;
+        let (pending, toolbox, resumes) = (pending.clone(), toolbox.clone(), *resumes);
+        let span = tracing::info_span!(
+            "execute_tool",
+            gen_ai.tool.name = pending.call.name,
+            gen_ai.tool.call.id = pending.call.id
+        );
+        let cancel = self.signals.cancel.clone();
+        Job::start(|output| {
+            async move {
+                let PendingCall { call, mark, seen, .. } = &pending;
+                if resumes {
+                    toolbox.resume(call, mark, *seen, output, &cancel).await
+                } else {
+                    toolbox.run(call, mark, output, &cancel).await
+                }
+            }
+            .instrument(span)
+        })
+    }
+
+    /// Waits until a cancelled call is cut off.
+    fn overdue(&self, ending: Ending) -> impl Future<Output = ()> + use<> {
+        let cancel = self.signals.cancel.clone();
+        let patience = if ending == Ending::Own { KILL_PATIENCE } else { CANCEL_PATIENCE };
+        async move {
+            cancel.cancelled().await;
+            tokio::time::sleep(patience).await;
+        }
+    }
+
+    /// Waits until the turn leaves this worker in the middle of a call: at once when somebody else
+    /// can go on with it; when patience is nearly over if it can be repeated; and then without
+    /// being handed over if it cannot: who takes it over must know that nobody is at it any more.
+    fn leaves(&self, running: &Running) -> impl Future<Output = End> + use<> {
+        let signals = self.signals.clone();
+        let repeats = self.bench.tools.on_lost(&running.pending.call.name)
+            == evonic_shared::config::Lost::Retry;
+        let at_once = match running.ending {
+            Ending::Own => true,
+            Ending::GoesOn => repeats,
+            Ending::WithWorker => false,
+        };
+        let hands_over = at_once || (running.effect == Effect::Read && repeats);
+        let begun = Instant::now();
+        let launched = if running.resumes { begun } else { begun + LAUNCH_TIME };
+        async move {
+            if at_once {
+                signals.drain.cancelled().await;
+                tokio::time::sleep_until(launched).await;
+            }
+            // What is being killed is soon over.
+            if !at_once || signals.cancel.is_cancelled() {
+                signals.let_go.cancelled().await;
+            }
+            if hands_over { End::HandOver } else { End::Left(Left::Kept) }
+        }
+    }
+
+    /// Nobody can know what came of a call: what follows is the operator's policy.
+    async fn lost(&mut self, pending: PendingCall, loss: Loss, last: Shown) -> Flow {
+        use evonic_shared::config::Lost;
+        let spec = self.spec(&pending.call.name);
+        let effect = spec.as_ref().map_or(Effect::Change, |spec| spec.effect);
+        let policy = self.bench.tools.on_lost(&pending.call.name);
+        tracing::warn!(
+            call_id = pending.call.id,
+            mark = pending.mark,
+            reason = loss.why,
+            ?policy,
+            "outcome of a call is unknown"
+        );
+        // An effect is repeated once at most; what only reads, or goes on, as often as it takes.
+        let harmless =
+            effect == Effect::Read || spec.is_some_and(|spec| spec.ending == Ending::GoesOn);
+        let may = !loss.runs_on
+            && !self.signals.cancel.is_cancelled()
+            && pending.takeovers < self.bench.settings.max_takeovers
+            && (harmless || pending.repeated.is_none());
+        if policy == Lost::Retry && may {
+            let again =
+                PendingCall { mark: mark(), seen: 0, repeated: Some(loss.why), ..pending.clone() };
+            (self.again, self.interrupted) = (Some(again), Some(pending));
+            return ControlFlow::Continue(());
+        }
+        let content = words::unknown_outcome(&loss, &pending.mark, effect);
+        let result = twice(&pending, effect, ToolResult { outcome: Outcome::Unknown, content });
+        let failed = (policy == Lost::Fail && !self.signals.cancel.is_cancelled())
+            .then(|| words::outcome_unknown(&pending.call.name, &loss.why));
+        let PendingCall { call, mark, workplace, .. } = pending;
+        let toolbox = self.toolbox(&workplace).await;
+        let flow = match failed {
+            Some(error) => self.finish_failed(call, result, last, error).await,
+            None => self.finish(call, result, last).await,
+        };
+        let committed = matches!(flow, ControlFlow::Continue(()) | ControlFlow::Break(Left::Ended));
+        if committed
+            && !loss.runs_on
+            && let Ok(toolbox) = toolbox
+        {
+            toolbox.forget(&mark);
+        }
+        flow
+    }
+}
+
+/// Names a command for ever.
+fn mark() -> String {
+    format!("call_{}", uuid::Uuid::now_v7().simple())
+}
+
+/// What is said of a call that did not heed its cancel.
+fn cut_off(running: &Running) -> ToolResult {
+    let content = match running.ending {
+        Ending::Own => words::kill_unsaid(&running.pending.mark),
+        Ending::GoesOn | Ending::WithWorker => words::CANCELLED_HARD.to_owned(),
+    };
+    ToolResult { outcome: Outcome::Cancelled, content }
+}
+
+/// The result of a call, which says so when its effect was tried a second time.
+fn twice(pending: &PendingCall, effect: Effect, mut result: ToolResult) -> ToolResult {
+    if let Some(why) = pending.repeated.as_ref().filter(|_| effect == Effect::Change) {
+        if !result.content.ends_with('\n') {
+            result.content.push('\n');
+        }
+        result.content.push_str(&words::ran_twice(&pending.call.name, why));
+    }
+    result
+}
+
+/// Kills a command, if its machine can be reached in time.
+async fn kill(toolbox: &Toolbox, mark: &str) -> Result<u32, String> {
+    let killed = tokio::time::timeout(KILL_PATIENCE, toolbox.kill(mark)).await;
+    killed.unwrap_or_else(|_| Err("its machine did not answer in time".to_owned()))
+}
+
+/// Kills a command that nobody will ask for.
+async fn unkept(toolbox: &Toolbox, mark: &str) {
+    if let Err(error) = kill(toolbox, mark).await {
+        tracing::warn!(mark, error, "a command of nobody may run on until its time limit");
+    }
+}

@@ -1,0 +1,152 @@
+//! The watcher of other generations: takes over what dead workers left, and notices what living
+//! ones did in the database.
+//!
+//! ```text
+//!               a rival is named or found
+//! asleep ------------------------------------> every 50 ms: locks tried, database looked at
+//!   ^  ^                                          |
+//!   |  +---- the last rival is dead, taken over --+
+//!   |
+//!   +-- draining: the successor may cancel a turn: every 100 ms, until the queue is empty
+//! ```
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{Bench, Generation, Shared, background::Background};
+use evonic_shared::error_chain::ErrorChain;
+use evonic_store::StoreError;
+
+/// Between two looks while a rival may live.
+const RIVAL_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks while this worker drains.
+const DRAIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// Watches the other generations.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    shared: Arc<Shared>,
+    bench: Bench,
+    background: Background,
+    /// Generations that may live, or own turns of which nobody knows yet whether they are dead.
+    rivals: BTreeSet<u64>,
+    /// Whether the folder and the database were asked for rivals.
+    surveyed: bool,
+    /// Whether the last look failed: a failure is logged once, not at every look.
+    troubled: bool,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        bench: Bench,
+        background: Background,
+        predecessor: Option<u64>,
+    ) -> Self {
+        let rivals = predecessor.into_iter().collect();
+        Self { shared, bench, background, rivals, surveyed: false, troubled: false }
+    }
+
+    /// Watches until the queue is empty for good.
+    pub(super) async fn run(mut self) {
+        let (drain, drained) = (self.shared.drain.clone(), self.shared.drained.clone());
+        loop {
+            self.look().await;
+            let draining = drain.is_cancelled();
+            tokio::select! {
+                () = drained.cancelled() => return,
+                () = drain.cancelled(), if !draining => {}
+                named = self.shared.named() => self.rivals.extend(named),
+                () = self.pause(draining) => {}
+            }
+        }
+    }
+
+    async fn pause(&self, draining: bool) {
+        if draining {
+            tokio::time::sleep(DRAIN_PAUSE).await;
+        } else if !self.rivals.is_empty() || !self.surveyed {
+            tokio::time::sleep(RIVAL_PAUSE).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    /// Looks once at everything. What fails is tried again at the next look, which comes because
+    /// the rival, or the survey, is still open.
+    async fn look(&mut self) {
+        let outcome = self.try_look().await;
+        if let Err(error) = &outcome
+            && !self.troubled
+        {
+            tracing::warn!(error, "other generations cannot be watched; trying again");
+        }
+        self.troubled = outcome.is_err();
+    }
+
+    async fn try_look(&mut self) -> Result<(), String> {
+        if !self.surveyed {
+            self.survey().await?;
+            self.surveyed = true;
+        }
+        self.look_abroad().await?;
+        for rival in self.rivals.clone() {
+            if self.try_take_over(rival).await? {
+                self.rivals.remove(&rival);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds every other generation that lives or owns turns.
+    async fn survey(&mut self) -> Result<(), String> {
+        let (folder, own) = (self.shared.generation.folder().to_path_buf(), self.own());
+        let living = self.background.run(move || Generation::living(&folder, own)).await;
+        self.rivals
+            .extend(living.ok_or("defect")?.map_err(|error| ErrorChain(&error).to_string())?);
+        let owners = self.bench.store.read(move |reader| reader.foreign_owners(own)).await;
+        self.rivals.extend(owners.map_err(|error| ErrorChain(&error).to_string())?);
+        Ok(())
+    }
+
+    /// Notices what another process wrote: turns it queued or handed over, cancels of turns here.
+    async fn look_abroad(&self) -> Result<(), String> {
+        let changed = match self.bench.store.look_abroad().await {
+            Ok(changed) => changed,
+            Err(StoreError::Closed) => return Ok(()),
+            Err(error) => return Err(ErrorChain(&error).to_string()),
+        };
+        if !changed {
+            return Ok(());
+        }
+        self.shared.wake.notify_one();
+        let turns = self.shared.roster.uncancelled();
+        if !turns.is_empty() {
+            let cancels = self.bench.store.read(move |reader| reader.cancels(&turns)).await;
+            for turn in cancels.map_err(|error| ErrorChain(&error).to_string())? {
+                self.shared.roster.cancel(&turn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over a rival's turns if it is dead: the kernel's lock says so, nobody else. Returns
+    /// whether that is done.
+    async fn try_take_over(&self, rival: u64) -> Result<bool, String> {
+        let folder = self.shared.generation.folder().to_path_buf();
+        let dead = self.background.run(move || Generation::is_dead(&folder, rival)).await;
+        if !dead.ok_or("defect")?.map_err(|error| ErrorChain(&error).to_string())? {
+            return Ok(false);
+        }
+        let taken = self.bench.store.write(move |writer| writer.take_over(rival)).await;
+        let taken = taken.map_err(|error| ErrorChain(&error).to_string())?;
+        if taken > 0 {
+            tracing::info!(rival, turns = taken, "took over a dead worker's turns");
+        }
+        self.shared.wake.notify_one();
+        Ok(true)
+    }
+
+    fn own(&self) -> u64 {
+        self.shared.generation.number()
+    }
+}

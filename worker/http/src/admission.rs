@@ -1,0 +1,157 @@
+//! Whether a request may be answered: who asks, whether they may, and how often.
+
+use http::{
+    HeaderMap, Method, StatusCode, Uri,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+};
+
+use crate::{
+    call::Verb,
+    caller::{Caller, Identity},
+    keyring::Keyring,
+    limits::{Counted, Limits, Who},
+    problem::Problem,
+    routes::decisions::{Decision, Need, Resource},
+};
+use evonic_domain::Scope;
+
+/// Who decides. One for a server.
+#[derive(Debug)]
+pub(super) struct Admission {
+    keyring: Keyring,
+    limits: Limits,
+    decisions: &'static [Decision],
+}
+
+/// A request that is not let in: the template of what it asked for, empty where that is nothing,
+/// and why.
+pub(super) type Refused = (&'static str, Problem);
+
+impl Admission {
+    /// By these keys, these limits and this table.
+    pub(super) const fn new(
+        keyring: Keyring,
+        limits: Limits,
+        decisions: &'static [Decision],
+    ) -> Self {
+        Self { keyring, limits, decisions }
+    }
+
+    /// Lets a request pass, or says why not; with it, what its answer tells of its limits. Awaited
+    /// between the guard and the routes, for each request but those of a connection that is only
+    /// there to be refused.
+    ///
+    /// Cancel safe: a client that leaves ends it.
+    ///
+    /// # Errors
+    /// 429 when it asks too often, 401 without a key that is valid, 403 when it may not do this;
+    /// 404 and 405 for what is not there, but only to who has a key.
+    pub(super) async fn admit(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        caller: Caller,
+    ) -> (HeaderMap, Result<Caller, Refused>) {
+        let resource = Resource::find(self.decisions, uri.path());
+        let template = resource.map_or("", |resource| resource.template);
+        let mut limits = HeaderMap::new();
+        let met = if resource.is_some_and(Resource::is_free) {
+            Ok(caller)
+        } else {
+            self.meet(headers, caller, &mut limits).await
+        };
+        let admitted = met.and_then(|caller| decide(resource, method, caller));
+        (limits, admitted.map_err(|problem| (template, problem)))
+    }
+
+    /// Who asks, where its limits have room for it. An address that failed too often is turned
+    /// away before its key is looked at; all else is counted once it is known whose key it is.
+    async fn meet(
+        &self,
+        headers: &HeaderMap,
+        caller: Caller,
+        told: &mut HeaderMap,
+    ) -> Result<Caller, Problem> {
+        let Some(address) = caller.address else { return self.identify(headers, caller).await };
+        tell(self.limits.look(address), told)?;
+        let identified = self.identify(headers, caller).await;
+        let who = match &identified {
+            Ok(caller) => caller.key().map_or(Who::Nobody, Who::Key),
+            Err(problem) if is_refusal(problem) && headers.contains_key(AUTHORIZATION) => {
+                Who::Refused
+            }
+            Err(_) => Who::Nobody,
+        };
+        tell(self.limits.count(address, who).await, told)?;
+        identified
+    }
+
+    /// By its key, if one is shown; else by its connection, if that is enough.
+    async fn identify(&self, headers: &HeaderMap, mut caller: Caller) -> Result<Caller, Problem> {
+        if caller.scope.is_some() && !headers.contains_key(AUTHORIZATION) {
+            return Ok(caller);
+        }
+        let key = self.keyring.recognise(headers).await?;
+        caller.identity = Identity::Key(key.id.clone());
+        caller.scope = Some(key.scope);
+        caller.agents = key.agents.clone();
+        Ok(caller)
+    }
+}
+
+/// Keeps what a client is told of its limits.
+fn tell(counted: Counted, told: &mut HeaderMap) -> Result<(), Problem> {
+    told.extend(counted.fields);
+    counted.refused.map_or(Ok(()), Err)
+}
+
+/// Whether it is the key that does not do.
+fn is_refusal(problem: &Problem) -> bool {
+    problem.status() == StatusCode::UNAUTHORIZED
+}
+
+/// Whether what is asked for is there, and this caller may have it.
+fn decide(resource: Option<Resource>, method: &Method, caller: Caller) -> Result<Caller, Problem> {
+    let Some(resource) = resource else {
+        return Err(Problem::not_found("there is nothing here"));
+    };
+    let Some(need) = resource.need(Verb::from(method)) else {
+        return Err(Problem::not_allowed(&resource.methods()));
+    };
+    authorise(need, &caller).map(|()| caller)
+}
+
+/// Whether a caller has what is needed.
+fn authorise(need: Need, caller: &Caller) -> Result<(), Problem> {
+    let (needed, is_whole) = match need {
+        Need::Nothing => return Ok(()),
+        Need::Whole(scope) => (scope, true),
+        Need::OfAgents(scope) => (scope, false),
+    };
+    if caller.scope < Some(needed) {
+        return Err(scope_missing(needed, caller.scope));
+    }
+    if is_whole && caller.agents.is_some() {
+        let detail = "this is beyond the agents that the key is restricted to";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "key_restricted", detail));
+    }
+    Ok(())
+}
+
+fn scope_missing(needed: Scope, scope: Option<Scope>) -> Problem {
+    let has = scope.map_or("none", Scope::name);
+    let detail = format!("this needs a key with scope '{needed}'; this one has '{has}'");
+    let challenge = match needed {
+        Scope::Read => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"read\"",
+        Scope::Run => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"run\"",
+        Scope::Operate => {
+            "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"operate\""
+        }
+        Scope::Admin => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"admin\"",
+    };
+    Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
+        .with("needed_scope", needed.name().into())
+        .with("scope", has.into())
+        .carrying(WWW_AUTHENTICATE, challenge)
+}

@@ -1,0 +1,114 @@
+//! A request's body: typed, bounded, and in time.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use evonic_shared::config;
+use futures_util::StreamExt;
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{call::BodyStream, problem::Problem};
+
+/// A whole body may take this many of its longest pauses: without it, one byte a pause would
+/// hold a connection for months.
+const PAUSES: u32 = 6;
+
+/// Refuses a body that does not say it is JSON. A browser's form cannot say so, which keeps
+/// foreign pages from posting.
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.split(';').next())
+        .map_or("", str::trim);
+    if ["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|json| essence.eq_ignore_ascii_case(json))
+    {
+        return Ok(());
+    }
+    let detail = "the body must be JSON, with 'Content-Type: application/json'";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail).naming("content-type"))
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// 413 past `http.max_body_bytes`, by the length it announces or by what has come; 408 after a
+/// pause of `http.body_timeout`, or six of them in all; 400 when it breaks off.
+pub(super) async fn read(
+    mut body: BodyStream,
+    headers: &HeaderMap,
+    settings: &config::Http,
+) -> Result<Bytes, Problem> {
+    let limit = settings.max_body_bytes as usize;
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::from(settings.max_body_bytes)) {
+        return Err(too_large(limit));
+    }
+    let end = Instant::now() + settings.body_timeout * PAUSES;
+    let mut bytes = BytesMut::new();
+    loop {
+        let pause = (Instant::now() + settings.body_timeout).min(end);
+        match timeout_at(pause, body.next()).await {
+            Ok(Some(Ok(piece))) if bytes.len() + piece.len() > limit => {
+                return Err(too_large(limit));
+            }
+            Ok(Some(Ok(piece))) => bytes.extend_from_slice(&piece),
+            Ok(Some(Err(_))) => {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "malformed",
+                    "the body broke off or is not chunked as it says",
+                ));
+            }
+            Ok(None) => return Ok(bytes.freeze()),
+            Err(_) => return Err(too_slow(settings.body_timeout)),
+        }
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("the body may have {limit} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "", detail).closing()
+}
+
+fn too_slow(pause: Duration) -> Problem {
+    let detail = format!("the body paused for {pause:?} or is too slow in all");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail).closing()
+}
+
+/// A JSON object of type `T`, to its last byte.
+///
+/// # Errors
+/// 400 that says what is wrong where, and names the field.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take an array for a structure's fields in order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed("must be a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if path == "." || !cause.is_data() {
+            malformed(cause)
+        } else {
+            Problem::malformed(&path, format!("field '{path}': {cause}"))
+        }
+    })?;
+    json.end().map_err(malformed)?;
+    Ok(value)
+}
+
+fn malformed(cause: impl std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body: {cause}"))
+}

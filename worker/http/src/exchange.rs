@@ -1,0 +1,181 @@
+//! One request and its answer: guard, admission, routes, then what every answer carries.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    header::{AUTHORIZATION, CONNECTION, X_CONTENT_TYPE_OPTIONS},
+};
+use http_body::Body as _;
+use hyper::{body::Incoming, service::Service};
+use hyper_util::service::TowerToHyperService;
+use tracing::Instrument;
+use warp::reply::Response;
+
+use crate::{
+    call::{Template, respond},
+    caller::Caller,
+    front::Front,
+    guard::Peer,
+    metered::{Answered, Received},
+    metrics::Served,
+    problem::Problem,
+    progress::Progress,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest identifier that is taken over from a client.
+const REQUEST_ID_BYTES: usize = 64;
+
+/// What a connection was accepted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be served.
+    Serve,
+    /// To be told 503, because every place is taken.
+    Refuse,
+}
+
+/// The service of one connection.
+pub(super) struct Exchange {
+    /// Shared with every connection.
+    pub(super) front: Arc<Front>,
+    /// Who asks.
+    pub(super) peer: Peer,
+    /// What for.
+    pub(super) purpose: Purpose,
+    /// The connection's.
+    pub(super) progress: Progress,
+}
+
+/// An answer on its way to hyper.
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answered>, Infallible>> + Send>>;
+
+impl Service<Request<Incoming>> for Exchange {
+    type Response = http::Response<Answered>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let began = Instant::now();
+        self.progress.called(request.body().is_end_stream());
+        let id = self.request_id(request.headers());
+        let address = self.front.guard.client(self.peer, request.headers());
+        let caller = Caller { address, ..Caller::of(self.peer, id.clone()) };
+        let method = request.method().clone();
+        let path = request.uri().path();
+        let client = caller.address.map(tracing::field::display);
+        let span = tracing::error_span!("request", request_id = id, client, %method, path);
+        let routed = self.route(request, caller);
+        let (front, peer) = (Arc::clone(&self.front), self.peer);
+        let progress = self.progress.clone();
+        let answering = async move {
+            let response = routed.await;
+            let elapsed = began.elapsed();
+            front.metrics.served(&served(&method, &response), elapsed);
+            let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
+            tracing::debug!(status, elapsed_ms, "answered");
+            let keep = peer == Peer::Inside || !front.ends.draining.is_cancelled();
+            Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
+        };
+        Box::pin(answering.instrument(span))
+    }
+}
+
+impl Exchange {
+    fn request_id(&self, headers: &HeaderMap) -> String {
+        let sane = |text: &&str| {
+            (1..=REQUEST_ID_BYTES).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        headers
+            .get(REQUEST_ID)
+            .and_then(|value| value.to_str().ok())
+            .filter(sane)
+            .map_or_else(|| self.front.request_id(), str::to_owned)
+    }
+
+    /// What stands in the way, or what the routes answer. A handler that panics costs its own
+    /// request and nothing else.
+    fn route(&self, request: Request<Incoming>, caller: Caller) -> Routed {
+        if self.purpose == Purpose::Refuse {
+            let full = Problem::unavailable(
+                "exhausted",
+                "every place for a connection is taken",
+                Front::RETRY_AFTER,
+            );
+            return std::future::ready(full.closing().into_response()).boxed();
+        }
+        if let Err(problem) = self.front.guard.admit(self.peer, &request) {
+            return std::future::ready(problem.into_response()).boxed();
+        }
+        let mut request = request.map(|body| Received::new(body, self.progress.clone()));
+        let front = Arc::clone(&self.front);
+        let routed = async move {
+            let (method, uri) = (request.method(), request.uri());
+            let headers = request.headers();
+            let (limits, admitted) = front.admission.admit(method, uri, headers, caller).await;
+            let caller = match admitted {
+                Ok(caller) => caller,
+                Err((template, problem)) => {
+                    return telling(limits, respond(template, Err(problem)));
+                }
+            };
+            // Known by now; what no handler has none can show.
+            request.headers_mut().remove(AUTHORIZATION);
+            request.extensions_mut().insert(caller);
+            let routes = TowerToHyperService::new(warp::service(front.routes.clone()));
+            match routes.call(request).await {
+                Ok(response) => telling(limits, response),
+                Err(never) => match never {},
+            }
+        };
+        async {
+            match AssertUnwindSafe(routed).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => Problem::internal(&Panicked).closing().into_response(),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A response in the making.
+type Routed = futures_util::future::BoxFuture<'static, Response>;
+
+/// A handler panicked; the panic hook has logged where.
+#[derive(Debug, thiserror::Error)]
+#[error("handler panicked")]
+struct Panicked;
+
+fn served(method: &Method, response: &Response) -> Served {
+    let template = response.extensions().get::<Template>().map_or("", |template| template.0);
+    Served::new(method, template, response.status())
+}
+
+/// Adds where the client stands with its limits.
+fn telling(limits: HeaderMap, mut response: Response) -> Response {
+    response.headers_mut().extend(limits);
+    response
+}
+
+/// Adds what every answer carries, and watches its body.
+fn dress(
+    mut response: Response,
+    id: &str,
+    keep: bool,
+    progress: Progress,
+) -> http::Response<Answered> {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !keep {
+        // Also when the request did not come whole: what follows on the wire is the rest of it.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answered::new(body, progress))
+}

@@ -1,0 +1,174 @@
+//! Keys: from what a client shows to whom it is.
+//!
+//! A key is read from the database and remembered for a second: a revocation in another worker,
+//! or by another hand, takes effect within that time, and one in this worker at once. What was not
+//! found is not remembered, so nobody can fill the memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use http::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+};
+use jiff::Timestamp;
+use subtle::ConstantTimeEq;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::problem::{Problem, causes};
+use evonic_domain::{Hash, Key, KeyId, Token};
+use evonic_store::Store;
+
+/// A key that was read is believed for this long.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The use of a key is written at most once in this time.
+const NOTED: Duration = Duration::from_secs(60);
+
+/// Keys that are remembered at the most; more of them at once are read more often.
+const REMEMBERED: usize = 1024;
+
+/// Compared with where there is nothing to compare with.
+const NOBODY: Hash = [0; 32];
+
+/// What clients are told that they need.
+const CHALLENGE: &str = "Bearer realm=\"evonic\"";
+
+/// The same for a key that does not do.
+const INVALID: &str = "Bearer realm=\"evonic\", error=\"invalid_token\"";
+
+/// The keys of an installation. Shared by cloning.
+#[derive(Clone, Debug)]
+pub(super) struct Keyring {
+    store: Store,
+    /// Notes of use under way.
+    notes: TaskTracker,
+    /// When notes are given up.
+    cut: CancellationToken,
+    known: Arc<Mutex<HashMap<KeyId, Known>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    key: Arc<Key>,
+    hash: Hash,
+    read: Instant,
+    noted: Option<Instant>,
+}
+
+impl Keyring {
+    /// Over this database; what is written beside requests runs on the tracker.
+    pub(super) fn new(store: Store, notes: TaskTracker, cut: CancellationToken) -> Self {
+        Self { store, notes, cut, known: Arc::default() }
+    }
+
+    /// The key that a request shows.
+    ///
+    /// # Errors
+    /// 401 when it shows none, or one that does not do; 503 when the database cannot be asked.
+    pub(super) async fn recognise(&self, headers: &HeaderMap) -> Result<Arc<Key>, Problem> {
+        let token = shown(headers)?;
+        let found = self.find(token.id()).await?;
+        let (key, hash) = found.map_or((None, NOBODY), |(key, hash)| (Some(key), hash));
+        // As long for a key that is nobody's, or differs in its first byte, as for a right one.
+        let is_proved = bool::from(token.hash().ct_eq(&hash));
+        let Some(key) = key.filter(|_| is_proved) else {
+            return Err(refuse("the key is not known here"));
+        };
+        // Who shows the whole key may know why it does not do.
+        if let Some(at) = &key.revoked_at {
+            return Err(refuse(format!("key {} was revoked at {at}", key.name)));
+        }
+        if let Some(at) = key.expires_at.as_deref().filter(|at| is_past(at)) {
+            return Err(refuse(format!("key {} expired at {at}", key.name)));
+        }
+        self.note(&key);
+        Ok(key)
+    }
+
+    /// Forgets a key: the next request with it reads it again.
+    pub(super) fn forget(&self, id: &KeyId) {
+        self.known().remove(id);
+    }
+
+    async fn find(&self, id: &KeyId) -> Result<Option<(Arc<Key>, Hash)>, Problem> {
+        if let Some(known) = self.known().get(id).filter(|known| known.read.elapsed() < FRESH) {
+            return Ok(Some((Arc::clone(&known.key), known.hash)));
+        }
+        // Of before the read: what changes while it runs must not be believed for longer.
+        let read = Instant::now();
+        let wanted = id.clone();
+        let found = self.store.read(move |reader| reader.key_and_hash(&wanted)).await?;
+        let Some((key, hash)) = found else {
+            self.forget(id);
+            return Ok(None);
+        };
+        let key = Arc::new(key);
+        let mut known = self.known();
+        let noted = known.get(id).and_then(|known| known.noted);
+        if known.len() >= REMEMBERED && !known.contains_key(id) {
+            known.clear();
+        }
+        known.insert(id.clone(), Known { key: Arc::clone(&key), hash, read, noted });
+        Ok(Some((key, hash)))
+    }
+
+    /// Writes that a key is used, unless that was written a moment ago. Nobody waits for it.
+    fn note(&self, key: &Key) {
+        let mut known = self.known();
+        let Some(known) = known.get_mut(&key.id) else { return };
+        if known.noted.is_some_and(|noted| noted.elapsed() < NOTED) {
+            return;
+        }
+        known.noted = Some(Instant::now());
+        let (store, cut, id) = (self.store.clone(), self.cut.clone(), key.id.clone());
+        self.notes.spawn(async move {
+            let write = store.write(move |writer| writer.note_key_use(&id));
+            if let Some(Err(error)) = cut.run_until_cancelled(write).await {
+                tracing::debug!(error = causes(&error), "use of a key is not noted");
+            }
+        });
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<KeyId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request shows, if it has the form of a key.
+fn shown(headers: &HeaderMap) -> Result<Token, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        let detail = "this needs a key: send 'Authorization: Bearer evk_...'; \
+                      `evonic key add` makes one";
+        return Err(unauthorized(CHALLENGE, detail));
+    };
+    if values.next().is_some() {
+        return Err(unauthorized(CHALLENGE, "header 'authorization' is given twice"));
+    }
+    let (scheme, text) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unauthorized(CHALLENGE, "header 'authorization' must be 'Bearer evk_...'"));
+    }
+    Token::parse(text.trim()).ok_or_else(|| {
+        refuse(format!("this is no whole key: one is {} characters, 'evk_' first", Token::BYTES))
+    })
+}
+
+/// Whether a time of the database is over; one that cannot be read is.
+fn is_past(at: &str) -> bool {
+    at.parse::<Timestamp>().map_or(true, |at| at <= Timestamp::now())
+}
+
+fn refuse(detail: impl Into<String>) -> Problem {
+    unauthorized(INVALID, detail)
+}
+
+fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        .carrying(WWW_AUTHENTICATE, challenge)
+}

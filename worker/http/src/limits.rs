@@ -1,0 +1,200 @@
+//! Rate limits: how many requests a client may make over TCP.
+//!
+//! Where a request passes:
+//!
+//! 1. [`Limits::look`], before its key is looked at: an address that presented too many keys that
+//!    were refused is turned away by what this worker remembers of it, without a look at the
+//!    database.
+//! 2. [`Limits::count`], once it is known who asks: one statement charges every quota of its
+//!    address and of its key, or of its address and its failures, or refuses it. The failures of
+//!    an address are checked with every request, so that also what the other worker counted
+//!    turns it away, whatever key it presents.
+//!
+//! When nothing can be counted, because the disk is full or the file is locked, who has a good
+//! key is served: a limiter that fails must not lock the operator out, and what is behind it has
+//! bounds of its own. A refused key is told so, but its address then has to wait for as long as
+//! the strictest quota would make it wait once used up: guesses stay slow.
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | `policy` | the quotas by name, and which of them hold for a request |
+//! | `fields` | `RateLimit-Policy` and `RateLimit`, and the refusal |
+//! | `blocked` | addresses that are turned away before their key is looked at |
+//! | `figures` | what is counted about all that |
+
+mod blocked;
+mod fields;
+mod figures;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use evonic_shared::config;
+use http::HeaderMap;
+
+pub(super) use figures::Figures;
+
+use crate::{
+    limits::{
+        blocked::Blocked,
+        fields::{Standing, announce, refuse},
+        policy::{Policies, Subject},
+    },
+    metrics::Metrics,
+    problem::{Problem, causes},
+};
+use evonic_domain::KeyId;
+use evonic_store::{Limiter, StoreError};
+
+/// After a failure nothing is counted for this long: requests that wait for a database that does
+/// not answer would only add up.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is known of who asks, when a request is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who<'a> {
+    /// A key that is good.
+    Key(&'a KeyId),
+    /// A key was presented, and is refused.
+    Refused,
+    /// No key was presented.
+    Nobody,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// What the answer carries, whatever it is.
+    pub(super) fields: HeaderMap,
+    /// 429, when a quota is used up.
+    pub(super) refused: Option<Problem>,
+}
+
+/// The limits of a server.
+#[derive(Debug)]
+pub(super) struct Limits {
+    limiter: Option<Limiter>,
+    policies: Policies,
+    blocked: Mutex<Blocked>,
+    /// When counting failed last, until it goes again.
+    failed_at: Mutex<Option<Instant>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Limits {
+    /// By these quotas; without a limiter nothing is ever refused.
+    pub(super) fn new(
+        settings: &config::Limits,
+        limiter: Option<Limiter>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let policies = Policies::new(settings);
+        Self { limiter, policies, blocked: Mutex::default(), failed_at: Mutex::default(), metrics }
+    }
+
+    /// Turns an address away whose failures are used up, before its key is looked at.
+    pub(super) fn look(&self, address: IpAddr) -> Counted {
+        let address = policy::network(address);
+        let now = Instant::now();
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((policy, left)) = blocked.look(address, now) else { return Counted::default() };
+        drop(blocked);
+        let policy = &self.policies.of(Subject::Failed)[policy];
+        self.metrics.limits.limited(policy);
+        refuse(&[Standing { policy, remaining: 0, refill: Some(left) }])
+    }
+
+    /// Counts a request, once it is known who asks. Cancel safe, but that a call that is dropped
+    /// may have been counted.
+    pub(super) async fn count(&self, address: IpAddr, who: Who<'_>) -> Counted {
+        if who == Who::Refused {
+            self.metrics.limits.authentication_failed();
+        }
+        let Some(limiter) = &self.limiter else { return Counted::default() };
+        let address = policy::network(address);
+        let asked = self.policies.ask(address, who);
+        if asked.is_empty() {
+            return Counted::default();
+        }
+        if self.is_pausing() {
+            return self.uncounted(address, who);
+        }
+        let began = Instant::now();
+        let meters = asked.iter().map(|asked| asked.meter.clone()).collect();
+        let counted = limiter.count(meters).await;
+        self.metrics.limits.took(began.elapsed());
+        let levels = match counted {
+            Ok(levels) => levels,
+            Err(error) => {
+                self.fails(&error);
+                return self.uncounted(address, who);
+            }
+        };
+        self.goes();
+        let standings = asked.iter().zip(&levels).map(|(asked, level)| {
+            let (remaining, refill) = (level.remaining, level.refill);
+            (asked, level.refused, Standing { policy: asked.policy, remaining, refill })
+        });
+        let standings: Vec<_> = standings.collect();
+        for (asked, _, standing) in &standings {
+            // Used up by this guess, or before it: the next one waits until there is room again.
+            let is_failure = asked.policy.subject == Subject::Failed && standing.remaining == 0;
+            if let Some(refill) = standing.refill.filter(|_| is_failure) {
+                self.block(address, asked.policy.place, refill);
+            }
+        }
+        let (refusing, others): (Vec<_>, Vec<_>) =
+            standings.into_iter().partition(|(_, refused, _)| *refused);
+        if refusing.is_empty() {
+            self.metrics.limits.allowed();
+            let charged = others.into_iter().filter(|(asked, ..)| asked.is_charged());
+            return announce(&charged.map(|(.., standing)| standing).collect::<Vec<_>>());
+        }
+        refusing.iter().for_each(|(asked, ..)| self.metrics.limits.limited(asked.policy));
+        refuse(&refusing.into_iter().map(|(.., standing)| standing).collect::<Vec<_>>())
+    }
+
+    /// A request that could not be counted.
+    fn uncounted(&self, address: IpAddr, who: Who<'_>) -> Counted {
+        self.metrics.limits.failed();
+        if who == Who::Refused
+            && let Some((place, pause)) = self.policies.strictest_failure()
+        {
+            self.block(address, place, pause);
+        }
+        Counted::default()
+    }
+
+    fn block(&self, address: IpAddr, policy: usize, pause: Duration) {
+        let now = Instant::now();
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        blocked.block(address, policy, now, now + pause);
+    }
+
+    fn is_pausing(&self) -> bool {
+        let failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_some_and(|at| at.elapsed() < PAUSE)
+    }
+
+    /// Said once, until it goes again.
+    fn fails(&self, error: &StoreError) {
+        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed_at.replace(Instant::now()).is_none() {
+            let error = causes(error);
+            tracing::error!(error, "requests cannot be counted: good keys are served unlimited");
+        }
+    }
+
+    fn goes(&self) {
+        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed_at.take().is_some() {
+            tracing::info!("requests are counted again");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What clients are told: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers
+//! 10) as structured fields (RFC 9651), and the refusal.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Counted, policy::Policy};
+use crate::problem::Problem;
+
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Where a client stands with one quota.
+#[derive(Clone, Debug)]
+pub(super) struct Standing<'a> {
+    /// The quota.
+    pub(super) policy: &'a Policy,
+    /// How many more requests have room now.
+    pub(super) remaining: u32,
+    /// How long until one more has; none when the whole quota is free.
+    pub(super) refill: Option<Duration>,
+}
+
+/// Tells a client of its quotas; an empty slice tells nothing.
+pub(super) fn announce(standings: &[Standing<'_>]) -> Counted {
+    Counted { fields: fields(standings), refused: None }
+}
+
+/// Refuses a request because of these quotas, and tells of no other: `Retry-After` is then never
+/// before any moment that is told.
+pub(super) fn refuse(standings: &[Standing<'_>]) -> Counted {
+    let names: Vec<&str> = standings.iter().map(|standing| standing.policy.name.as_str()).collect();
+    let seconds = standings.iter().filter_map(Standing::seconds).max().unwrap_or(1);
+    let refused = Problem::quota_exceeded(&names, Duration::from_secs(seconds));
+    Counted { fields: fields(standings), refused: Some(refused) }
+}
+
+impl Standing<'_> {
+    /// Whole seconds until there is room for one more, never too few.
+    fn seconds(&self) -> Option<u64> {
+        self.refill.map(|refill| refill.as_secs() + u64::from(refill.subsec_nanos() > 0))
+    }
+
+    fn policy(&self) -> String {
+        let (name, quota) = (&self.policy.name, self.policy.quota);
+        format!("\"{name}\";q={};w={}", quota.requests(), quota.seconds())
+    }
+
+    fn level(&self) -> String {
+        let (name, remaining) = (&self.policy.name, self.remaining);
+        let reset = self.seconds().map(|seconds| format!(";t={seconds}")).unwrap_or_default();
+        format!("\"{name}\";r={remaining}{reset}")
+    }
+}
+
+fn fields(standings: &[Standing<'_>]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    if !standings.is_empty() {
+        fields.insert(RATELIMIT_POLICY, list(standings.iter().map(Standing::policy)));
+        fields.insert(RATELIMIT, list(standings.iter().map(Standing::level)));
+    }
+    fields
+}
+
+fn list(items: impl Iterator<Item = String>) -> HeaderValue {
+    let list = items.collect::<Vec<_>>().join(", ");
+    HeaderValue::try_from(list).expect("names of policies are ASCII without quotes")
+}

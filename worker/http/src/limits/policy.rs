@@ -1,0 +1,145 @@
+//! The quotas by name, and which of them hold for a request.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use evonic_shared::config::{self, Quota};
+
+use crate::limits::Who;
+use evonic_store::{Charge, Meter};
+
+/// What a quota counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// Requests with one key.
+    Key,
+    /// Requests of one address.
+    Address,
+    /// Keys that one address presented and that were refused.
+    Failed,
+}
+
+impl Subject {
+    /// The word of names, metrics and the database.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Address => "address",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A quota with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// `key-1s`, `address-1m`, `failed-1h`.
+    pub(super) name: String,
+    /// What it counts.
+    pub(super) subject: Subject,
+    /// How much is allowed.
+    pub(super) quota: Quota,
+    /// Its place among those of its subject.
+    pub(super) place: usize,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Policies {
+    key: Vec<Policy>,
+    address: Vec<Policy>,
+    failed: Vec<Policy>,
+}
+
+/// A quota that holds for a request.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// By name.
+    pub(super) policy: &'a Policy,
+    /// For whom, and at what cost.
+    pub(super) meter: Meter,
+}
+
+impl Asked<'_> {
+    /// Whether the request costs it something; else it is only looked at.
+    pub(super) fn is_charged(&self) -> bool {
+        self.meter.charge == Charge::One
+    }
+}
+
+impl Policies {
+    /// Those of the configuration.
+    pub(super) fn new(settings: &config::Limits) -> Self {
+        let named = |subject: Subject, quotas: &[Quota]| {
+            let quotas = quotas.iter().enumerate();
+            quotas.map(|(place, &quota)| Policy::new(subject, quota, place)).collect()
+        };
+        Self {
+            key: named(Subject::Key, &settings.key),
+            address: named(Subject::Address, &settings.address),
+            failed: named(Subject::Failed, &settings.failed),
+        }
+    }
+
+    /// Those of a subject.
+    pub(super) fn of(&self, subject: Subject) -> &[Policy] {
+        match subject {
+            Subject::Key => &self.key,
+            Subject::Address => &self.address,
+            Subject::Failed => &self.failed,
+        }
+    }
+
+    /// What a request has to find room in.
+    pub(super) fn ask(&self, address: IpAddr, who: Who<'_>) -> Vec<Asked<'_>> {
+        let address = address.to_string();
+        let mut asked = Vec::new();
+        let mut add = |subject: Subject, name: &str, charge: Charge| {
+            let subject_name = format!("{} {name}", subject.name());
+            asked.extend(self.of(subject).iter().map(|policy| Asked {
+                policy,
+                meter: Meter { subject: subject_name.clone(), quota: policy.quota, charge },
+            }));
+        };
+        add(Subject::Address, &address, Charge::One);
+        match who {
+            Who::Key(key) => {
+                add(Subject::Key, key.as_str(), Charge::One);
+                add(Subject::Failed, &address, Charge::Check);
+            }
+            Who::Refused => add(Subject::Failed, &address, Charge::One),
+            Who::Nobody => {}
+        }
+        asked
+    }
+
+    /// The place of the quota of failures that lets one through most seldom, and the time between
+    /// two.
+    pub(super) fn strictest_failure(&self) -> Option<(usize, Duration)> {
+        let pace = |policy: &Policy| {
+            Duration::from_secs(u64::from(policy.quota.seconds())) / policy.quota.requests()
+        };
+        self.failed.iter().map(|policy| (policy.place, pace(policy))).max_by_key(|(_, pace)| *pace)
+    }
+}
+
+impl Policy {
+    fn new(subject: Subject, quota: Quota, place: usize) -> Self {
+        let name = format!("{}-{}", subject.name(), quota.window().replace(' ', ""));
+        Self { name, subject, quota, place }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address, of which
+/// whoever has one has all.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}

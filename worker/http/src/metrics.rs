@@ -1,0 +1,151 @@
+//! What is counted about requests; no label holds an identifier.
+
+use std::{sync::atomic::AtomicI64, time::Duration};
+
+use http::{Method, StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::limits;
+
+/// Upper bounds of the duration histogram, in seconds: a page read is under a millisecond, a
+/// long wait is a minute.
+const BUCKETS: [f64; 12] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 60.0];
+
+/// An answered request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Served {
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+}
+
+impl Served {
+    /// From what was asked and answered; the template is empty where no route answered.
+    pub(super) fn new(method: &Method, template: &'static str, status: StatusCode) -> Self {
+        let method = match *method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            _ => "other",
+        };
+        let route = if template.is_empty() { "none" } else { template };
+        Self { method, route, status: status.as_u16() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
+}
+
+/// Why a connection was refused before any route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Every place is taken.
+    Full,
+    /// What came is no request.
+    Malformed,
+    /// The headers did not end in time.
+    SlowHeaders,
+    /// TLS was not agreed on.
+    Handshake,
+}
+
+impl Refusal {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Malformed => "malformed",
+            Self::SlowHeaders => "slow_headers",
+            Self::Handshake => "handshake",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// The counters of a server.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<Served, Counter>,
+    durations: Family<Route, Histogram, fn() -> Histogram>,
+    refused: Family<Reason, Counter>,
+    connections: Gauge<i64, AtomicI64>,
+    /// Of rate limits.
+    pub(super) limits: limits::Figures,
+}
+
+impl Metrics {
+    /// Counters at zero.
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::default();
+        let requests = Family::<Served, Counter>::default();
+        let buckets: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let durations = Family::new_with_constructor(buckets);
+        let refused = Family::<Reason, Counter>::default();
+        let connections = Gauge::<i64, AtomicI64>::default();
+        registry.register(
+            "evonic_http_requests",
+            "Requests answered, by method, route and status",
+            requests.clone(),
+        );
+        registry.register(
+            "evonic_http_request_duration_seconds",
+            "From a request's headers to its answer's",
+            durations.clone(),
+        );
+        registry.register(
+            "evonic_http_refused",
+            "Connections refused before any route: no place free, no TLS, no request, headers too \
+             slow",
+            refused.clone(),
+        );
+        registry.register("evonic_http_connections", "Connections of clients", connections.clone());
+        let limits = limits::Figures::new(&mut registry);
+        Self { registry, requests, durations, refused, connections, limits }
+    }
+
+    /// What `/metrics` prints of them.
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Counts an answer.
+    pub(super) fn served(&self, served: &Served, took: Duration) {
+        self.requests.get_or_create(served).inc();
+        let route = Route { route: served.route };
+        self.durations.get_or_create(&route).observe(took.as_secs_f64());
+    }
+
+    /// Counts a refusal.
+    pub(super) fn refused(&self, reason: Refusal) {
+        self.refused.get_or_create(&Reason { reason: reason.name() }).inc();
+    }
+
+    /// Counts a connection for as long as the guard lives.
+    pub(super) fn connection(&self) -> Counted {
+        self.connections.inc();
+        Counted(self.connections.clone())
+    }
+}
+
+/// A connection, counted.
+#[derive(Debug)]
+pub(super) struct Counted(Gauge<i64, AtomicI64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,249 @@
+//! Problem details (RFC 9457): the one form of every refusal.
+
+use std::{error::Error, time::Duration};
+
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+};
+use serde_json::{Map, Value};
+use warp::reply::Response;
+
+use evonic_domain::SettingsFault;
+use evonic_handles::Exhausted;
+use evonic_store::StoreError;
+
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// A type that is registered: its address, and the title that belongs to it.
+const QUOTA_EXCEEDED: (&str, &str) = (
+    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    "Request cannot be satisfied as assigned quota has been exceeded",
+);
+
+/// What a handler answers.
+pub(super) type Answer = Result<Response, Problem>;
+
+/// A refusal on its way to the client. Never carries text of an internal error.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// The stable word of its type; empty where the status says all.
+    word: &'static str,
+    detail: String,
+    members: Vec<(&'static str, Value)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem of this status whose type is `urn:evonic:problem:WORD`, or `about:blank` when
+    /// the word is empty.
+    pub(super) fn new(status: StatusCode, word: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, word, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
+    }
+
+    /// A defect of ours: logged with its causes, told without them.
+    pub(super) fn internal(error: &dyn Error) -> Self {
+        tracing::error!(error = causes(error), "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", "the server failed; its log says why")
+    }
+
+    /// 400 about one field, parameter or header.
+    pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail).naming(field)
+    }
+
+    /// 422 about one field whose value has the right form and cannot be used.
+    pub(super) fn unusable(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", detail).naming(field)
+    }
+
+    /// 404.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// 405, with the methods that would have been right.
+    pub(super) fn not_allowed(methods: &str) -> Self {
+        let mut problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "",
+            format!("this resource answers {methods}"),
+        );
+        problem.headers.extend(HeaderValue::from_str(methods).map(|methods| (ALLOW, methods)));
+        problem
+    }
+
+    /// 503 that says when to come again.
+    pub(super) fn unavailable(
+        word: &'static str,
+        detail: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, word, detail).retrying_after(retry_after)
+    }
+
+    /// 429 because these rate limits are used up, and when they have room again.
+    pub(super) fn quota_exceeded(policies: &[&str], retry_after: Duration) -> Self {
+        let detail = format!(
+            "no more requests are allowed for {} s by: {}",
+            retry_after.as_secs(),
+            policies.join(", ")
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, QUOTA_EXCEEDED.0, detail)
+            .with("violated-policies", policies.into())
+            .retrying_after(retry_after)
+    }
+
+    /// Its status.
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Names the field, parameter or header that it is about.
+    pub(super) fn naming(self, field: &str) -> Self {
+        self.with("field", Value::from(field))
+    }
+
+    /// Adds an extension member.
+    pub(super) fn with(mut self, member: &'static str, value: Value) -> Self {
+        self.members.push((member, value));
+        self
+    }
+
+    /// Adds a header.
+    pub(super) fn carrying(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// Ends the connection after this answer.
+    pub(super) fn closing(mut self) -> Self {
+        self.headers.push((CONNECTION, HeaderValue::from_static("close")));
+        self
+    }
+
+    fn retrying_after(mut self, pause: Duration) -> Self {
+        let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds.max(1))));
+        self
+    }
+
+    /// The bytes of an answer on a connection that never came to a request, and ends with it.
+    pub(super) fn to_http1(&self) -> String {
+        let (status, body) = (self.status, self.to_json());
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {MEDIA_TYPE}\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    /// The body.
+    fn to_json(&self) -> String {
+        let title = self.status.canonical_reason().unwrap_or("Refused");
+        let (kind, title) = if self.word.is_empty() {
+            ("about:blank".to_owned(), title.to_owned())
+        } else if self.word == QUOTA_EXCEEDED.0 {
+            (self.word.to_owned(), QUOTA_EXCEEDED.1.to_owned())
+        } else {
+            (format!("urn:evonic:problem:{}", self.word), sentence(self.word))
+        };
+        let mut members = Map::new();
+        members.insert("type".to_owned(), kind.into());
+        members.insert("title".to_owned(), title.into());
+        members.insert("status".to_owned(), self.status.as_u16().into());
+        members.insert("detail".to_owned(), self.detail.as_str().into());
+        for (name, value) in &self.members {
+            members.insert((*name).to_owned(), value.clone());
+        }
+        Value::Object(members).to_string()
+    }
+
+    /// The answer.
+    pub(super) fn into_response(self) -> Response {
+        let mut response = Response::new(self.to_json().into());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::Exhausted(exhausted) => exhausted.into(),
+            StoreError::NotFound { .. } => Self::not_found(detail),
+            StoreError::Conflict { code: code @ "queue_full", .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
+                    .retrying_after(Duration::from_secs(1))
+            }
+            StoreError::Conflict { code: code @ "key_reused", .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+            }
+            StoreError::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
+            StoreError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail),
+            StoreError::Closed => {
+                Self::unavailable("stopping", "this worker is stopping", Duration::from_secs(1))
+            }
+            StoreError::Overloaded { retry_after, .. } => {
+                Self::unavailable("overloaded", detail, retry_after)
+            }
+            StoreError::Locked => {
+                Self::unavailable("database_locked", detail, Duration::from_secs(1))
+            }
+            StoreError::Open { .. }
+            | StoreError::Alien { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Copy { .. }
+            | StoreError::NoWal { .. }
+            | StoreError::Thread { .. }
+            | StoreError::Sql { .. }
+            | StoreError::Panicked
+            | StoreError::Fenced => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Exhausted> for Problem {
+    fn from(exhausted: Exhausted) -> Self {
+        let detail = exhausted.to_string();
+        Self::unavailable("exhausted", detail, exhausted.retry_after)
+            .with("kind", exhausted.kind.name().into())
+    }
+}
+
+impl From<SettingsFault> for Problem {
+    fn from(fault: SettingsFault) -> Self {
+        let detail = fault.to_string();
+        if fault.malformed {
+            Self::malformed(&fault.field, detail)
+        } else {
+            Self::unusable(&fault.field, detail)
+        }
+    }
+}
+
+/// `queue_full` as a title: `Queue full`.
+fn sentence(word: &str) -> String {
+    let mut text = word.replace('_', " ");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
+/// An error and its causes, joined by colons.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

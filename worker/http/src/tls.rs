@@ -1,0 +1,274 @@
+//! TLS before the TCP listener's connections: the certificate, its renewal, and handshakes.
+
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use evonic_shared::{config::HttpTls, kind::Kind};
+use http::StatusCode;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    front::Front,
+    metrics::Refusal,
+    problem::{Problem, causes},
+    progress::Progress,
+    wire::{Carrier, Wire},
+};
+use evonic_handles::{Budget, Exhausted, Held};
+
+/// The least time between two looks at the files.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The most bytes of a file.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The most bytes that TLS keeps of an answer which the client does not take.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// The first byte of a handshake's first record (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// A connection behind TLS.
+pub(super) type Secured = TlsStream<Held<TcpStream>>;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{key}: cannot read {}", path.display())]
+    Read {
+        /// `http.tls.certificate` or `http.tls.key`.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{key}: {} holds no {what} in PEM", path.display())]
+    Content {
+        /// `http.tls.certificate` or `http.tls.key`.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// `certificate`, `private key`.
+        what: &'static str,
+    },
+    /// Certificate and key cannot be used together.
+    #[error(
+        "http.tls.key: {} cannot be used with the certificate in {}",
+        key.display(),
+        certificate.display()
+    )]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// The library's word.
+        #[source]
+        source: rustls::Error,
+    },
+    /// No place for a file was free.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+}
+
+/// What tells a file from the one that was there before.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// The certificate in use. Holds no descriptor; a look at the files takes one for a moment.
+#[derive(Debug)]
+pub(super) struct Secure {
+    certificate: PathBuf,
+    key: PathBuf,
+    budget: Budget,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    config: Arc<ServerConfig>,
+    /// Of the files that were read last, whatever came of it.
+    stamps: [Option<Stamp>; 2],
+    looked: Instant,
+}
+
+impl Secure {
+    /// Reads the configured pair; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(super) fn open(settings: &HttpTls, budget: &Budget) -> Result<Option<Self>, TlsError> {
+        let Some((certificate, key)) = settings.pair() else { return Ok(None) };
+        let stamps = [stamp(certificate), stamp(key)];
+        let state =
+            State { config: load(certificate, key, budget)?, stamps, looked: Instant::now() };
+        Ok(Some(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            budget: budget.clone(),
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// The certificate of now: looks at the files if that is a while ago, and reads them if they
+    /// changed. A pair that cannot be used is told once; the old one stays.
+    fn current(&self) -> Arc<ServerConfig> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.looked.elapsed() >= LOOK_INTERVAL {
+            state.looked = Instant::now();
+            self.look(&mut state);
+        }
+        Arc::clone(&state.config)
+    }
+
+    fn look(&self, state: &mut State) {
+        let stamps = [stamp(&self.certificate), stamp(&self.key)];
+        if stamps == state.stamps {
+            return;
+        }
+        match load(&self.certificate, &self.key, &self.budget) {
+            Ok(config) => {
+                state.config = config;
+                tracing::info!(certificate = %self.certificate.display(), "certificate renewed");
+            }
+            // The next look tries again.
+            Err(TlsError::Exhausted(_)) => return,
+            Err(error) => {
+                let reason = causes(&error);
+                tracing::warn!(reason, "new certificate cannot be used; the old one stays");
+            }
+        }
+        state.stamps = stamps;
+    }
+
+    /// Makes an accepted connection a secure one, within `http.header_timeout`, or ends it: with
+    /// TLS's own words, or with a sentence where HTTP came without TLS. Keeps the permit.
+    pub(super) async fn greet(&self, front: &Front, stream: Held<TcpStream>) -> Option<Carrier> {
+        let _counted = front.metrics.connection();
+        tokio::select! {
+            biased;
+            greeted = self.shake_hands(front, stream) => greeted,
+            () = front.ends.cut.cancelled() => None,
+            () = out_of_time(front) => {
+                front.metrics.refused(Refusal::Handshake);
+                None
+            }
+        }
+    }
+
+    async fn shake_hands(&self, front: &Front, stream: Held<TcpStream>) -> Option<Carrier> {
+        let mut first = [0];
+        let peeked = stream.peek(&mut first).await;
+        // Who opens a connection and leaves again has failed at nothing.
+        if !matches!(peeked, Ok(1)) {
+            return None;
+        }
+        if first[0] != HANDSHAKE {
+            front.metrics.refused(Refusal::Handshake);
+            refuse(stream).await;
+            return None;
+        }
+        let bounded = |session: &mut rustls::ServerConnection| {
+            session.set_buffer_limit(Some(BUFFER_BYTES));
+        };
+        match TlsAcceptor::from(self.current()).accept_with(stream, bounded).await {
+            Ok(secured) => Some(Carrier::Tls(Box::new(secured))),
+            Err(error) => {
+                front.metrics.refused(Refusal::Handshake);
+                tracing::debug!(error = causes(&error), "handshake failed");
+                None
+            }
+        }
+    }
+}
+
+/// A handshake is over in the time of a request's headers, and in that of an idle connection of
+/// a worker that drains.
+async fn out_of_time(front: &Front) {
+    let linger = async {
+        front.ends.draining.cancelled().await;
+        tokio::time::sleep(front.settings.linger).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(front.settings.header_timeout) => {}
+        () = linger => {}
+    }
+}
+
+/// Tells a client without TLS what is spoken here.
+async fn refuse(stream: Held<TcpStream>) {
+    let detail = "this address speaks https: ask again with https:// in place of http://";
+    let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
+    let mut wire = Wire::new(Carrier::Tcp(stream), Progress::new());
+    // A client that is gone needs no answer.
+    if wire.write_all(answer.as_bytes()).await.is_ok() {
+        let _ = wire.shutdown().await;
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok()?;
+    let (changed, nanoseconds) = (file.ctime(), file.ctime_nsec());
+    Some((file.dev(), file.ino(), file.len(), changed, nanoseconds))
+}
+
+fn load(certificate: &Path, key: &Path, budget: &Budget) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut permit = budget.try_acquire(Kind::File)?;
+    permit.owns(1, None);
+    let chain = chain(certificate)?;
+    let secret = secret(key)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
+        .map_err(|source| TlsError::Pair {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            source,
+        })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let key = "http.tls.certificate";
+    let content = content(key, path)?;
+    let chain = CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(TlsError::Content { key, path: path.to_owned(), what: "certificate" }),
+    }
+}
+
+fn secret(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let key = "http.tls.key";
+    PrivateKeyDer::from_pem_slice(&content(key, path)?).map_err(|_| TlsError::Content {
+        key,
+        path: path.to_owned(),
+        what: "private key",
+    })
+}
+
+/// A file, if it is a regular one and no larger than such files are.
+fn content(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let fail = |source| TlsError::Read { key, path: path.to_owned(), source };
+    let file = std::fs::metadata(path).map_err(fail)?;
+    if !file.is_file() || file.len() > MAX_FILE_BYTES {
+        let what = "it is no regular file of at most 1 MiB";
+        return Err(fail(io::Error::new(io::ErrorKind::InvalidData, what)));
+    }
+    std::fs::read(path).map_err(fail)
+}

@@ -1,0 +1,94 @@
+//! What can go wrong with a model.
+
+use super::{openai::AddressError, tls::TlsError};
+use evonic_handles::Exhausted;
+
+/// Why a model did not reply. [`ModelError::code`] is what the turn's error says.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A key cannot be read. Never contains the key.
+    #[error("key of model {model} cannot be read from {origin}")]
+    Key {
+        /// The model's configured name.
+        model: String,
+        /// Where it was looked for: `environment variable X`, a path.
+        origin: String,
+        /// The operating system's word, if it was a file.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// Its address is wrong, or no secure connection can be made.
+    #[error("model {model} cannot be set up")]
+    Setup {
+        /// The model's configured name.
+        model: String,
+        /// What is wrong.
+        #[source]
+        source: SetupError,
+    },
+    /// The model could not be set up when the worker started.
+    #[error(transparent)]
+    Unusable(std::sync::Arc<ModelError>),
+    /// No connection permit came free.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The endpoint refuses for good: a status other than 200, 408, 409, 425, 429 and 5xx; or a
+    /// filter of its own stopped the reply (status 200).
+    #[error("model {model} refused with status {status}: {message}")]
+    Refused {
+        /// The model's configured name.
+        model: String,
+        /// HTTP status.
+        status: u16,
+        /// The endpoint's message, shortened.
+        message: String,
+    },
+    /// The endpoint could not be reached, or broke off, after every retry.
+    #[error("model {model} is unavailable after {attempts} attempts: {message}")]
+    Unavailable {
+        /// The model's configured name.
+        model: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What went wrong last.
+        message: String,
+    },
+    /// The endpoint answered what is not Chat Completions.
+    #[error("model {model} does not speak Chat Completions: {message}")]
+    Protocol {
+        /// The model's configured name.
+        model: String,
+        /// What was wrong.
+        message: String,
+    },
+    /// The call was cancelled.
+    #[error("the call was cancelled")]
+    Cancelled,
+}
+
+/// Why an endpoint cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Its address is wrong.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No secure connection can be made.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl ModelError {
+    /// The stable word of the turn's error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            ModelError::Key { .. } | ModelError::Setup { .. } | ModelError::Unusable(_) => {
+                "model_setup"
+            }
+            ModelError::Refused { .. } => "model_refused",
+            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => "model_unavailable",
+            ModelError::Protocol { .. } => "model_protocol",
+            ModelError::Cancelled => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What answers a turn.
+//!
+//! A model is a function from a transcript to a reply: text and tool calls. It keeps no state
+//! between replies, so any worker can ask it for the next one.
+
+mod connection;
+mod error;
+#[doc(hidden)]
+pub mod fuzzing;
+mod openai;
+mod runbook;
+mod tls;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use evonic_shared::config;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+pub use error::{ModelError, SetupError};
+pub use openai::{AddressError, OpenAi};
+pub use runbook::Runbook;
+pub use tls::TlsError;
+
+use evonic_domain::ToolSpec;
+use evonic_domain::{Item, ToolCall, Usage};
+use evonic_handles::Budget;
+
+/// What a model is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The agent's instructions; may be empty.
+    pub instructions: String,
+    /// The transcript, oldest first; the last item is a user's or a tool result.
+    pub items: Vec<Item>,
+    /// The tools it may call.
+    pub tools: Vec<ToolSpec>,
+}
+
+/// What a model answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its text; may be empty when there are calls.
+    pub text: String,
+    /// The calls it asks for, in order; each with an id unique within the turn.
+    pub tool_calls: Vec<ToolCall>,
+    /// Tokens, where the endpoint tells.
+    pub usage: Usage,
+}
+
+/// What comes while a reply is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delta {
+    /// A piece of its text.
+    Text(String),
+    /// The pieces so far are void: the call broke and is made again.
+    Retract {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A model under its configured name.
+#[derive(Debug)]
+pub enum Model {
+    /// The embedded default.
+    Runbook(Runbook),
+    /// An OpenAI-compatible endpoint.
+    OpenAi(Box<OpenAi>),
+    /// An endpoint that cannot be set up, and why. It refuses each turn with that; the other
+    /// models work on.
+    Unusable(Arc<ModelError>),
+}
+
+impl Model {
+    /// Asks for the next reply. Pieces of text go to `deltas` as they come; the channel is
+    /// bounded, so a slow reader slows the model. Ends at once, with its connection closed, when
+    /// `cancel` fires or the future is dropped.
+    ///
+    /// Retries the transient only, as configured. Holds at most one `model` permit.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub async fn reply(
+        &self,
+        request: Request,
+        deltas: mpsc::Sender<Delta>,
+        cancel: &CancellationToken,
+    ) -> Result<Reply, ModelError> {
+        let reply = async {
+            match self {
+                Model::Runbook(model) => model.reply(&request, &deltas).await,
+                Model::OpenAi(model) => model.reply(&request, &deltas).await,
+                Model::Unusable(error) => Err(ModelError::Unusable(Arc::clone(error))),
+            }
+        };
+        cancel.run_until_cancelled(reply).await.unwrap_or(Err(ModelError::Cancelled))
+    }
+}
+
+/// Every configured model by name, and `runbook`.
+#[derive(Clone, Debug)]
+pub struct Models {
+    models: Arc<BTreeMap<String, Model>>,
+}
+
+impl Models {
+    /// Makes every configured model; reads their keys, and the system's certificates if one of
+    /// them is reached by `https`. Opens no connection and keeps no file open.
+    ///
+    /// A key that cannot be read, or certificates that are not installed, are logged and cost
+    /// that model alone: a mistake in one entry does not stop the service.
+    #[must_use]
+    pub fn new(configured: &BTreeMap<String, config::OpenAi>, budget: &Budget) -> Self {
+        let mut models = BTreeMap::from([(Runbook::NAME.to_owned(), Model::Runbook(Runbook))]);
+        // What the system trusts is read at most once, and only if an endpoint needs it.
+        let mut trust = None;
+        let mut tls = || match &trust {
+            Some(tls) => Ok(TlsConnector::clone(tls)),
+            None => tls::system().inspect(|tls| trust = Some(tls.clone())),
+        };
+        for (name, settings) in configured {
+            let model = match OpenAi::new(name, settings, budget, &mut tls) {
+                Ok(model) => Model::OpenAi(Box::new(model)),
+                Err(error) => {
+                    let cause = &error as &dyn std::error::Error;
+                    tracing::error!(model = name, error = cause, "model cannot be used");
+                    Model::Unusable(Arc::new(error))
+                }
+            };
+            models.insert(name.clone(), model);
+        }
+        Self { models: Arc::new(models) }
+    }
+
+    /// A model by name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Model> {
+        self.models.get(name)
+    }
+
+    /// Every name, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+}

@@ -1,0 +1,171 @@
+//! An OpenAI-compatible Chat Completions endpoint, streamed.
+//!
+//! | File | What it holds |
+//! |---|---|
+//! | `endpoint` | where it is |
+//! | `key` | its key, which is never told |
+//! | `message` | from a transcript to a request |
+//! | `call` | one attempt |
+//! | `chunk` | what it sends |
+//! | `assembly` | from chunks to a reply |
+//! | `stream` | from bytes to chunks |
+//! | `failure` | why an attempt failed, and whether another may do better |
+//! | `pace` | how long to wait before that |
+//!
+//! One connection a call (`model::connection`), closed with it. Redirects are not followed and
+//! proxies of the environment are not used: the key goes where the configuration says, and nowhere
+//! else.
+
+mod assembly;
+mod call;
+mod chunk;
+mod endpoint;
+mod failure;
+mod fuzzing;
+mod key;
+mod message;
+mod pace;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashSet, fmt};
+
+use evonic_shared::config;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+
+pub use endpoint::AddressError;
+pub(crate) use fuzzing::answer;
+
+use self::{call::Call, endpoint::Endpoint, failure::Failure, key::Key, pace::Pace};
+use super::{
+    Delta, ModelError, Reply, Request, connection::Connector, error::SetupError, tls::TlsError,
+};
+use evonic_domain::Item;
+use evonic_handles::Budget;
+
+/// The most characters of a message of others that an error repeats.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// One configured endpoint.
+pub struct OpenAi {
+    name: String,
+    settings: config::OpenAi,
+    endpoint: Endpoint,
+    connector: Connector,
+    key: Option<Key>,
+    pace: Pace,
+}
+
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAi")
+            .field("name", &self.name)
+            .field("settings", &self.settings)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OpenAi {
+    /// Reads the key; asks for the certificates to trust if the endpoint is reached by `https`.
+    /// Opens no connection.
+    ///
+    /// # Errors
+    /// [`ModelError::Key`], [`ModelError::Setup`].
+    pub(super) fn new(
+        name: &str,
+        settings: &config::OpenAi,
+        budget: &Budget,
+        tls: impl FnOnce() -> Result<TlsConnector, TlsError>,
+    ) -> Result<Self, ModelError> {
+        let setup = |source: SetupError| ModelError::Setup { model: name.to_owned(), source };
+        let endpoint = Endpoint::new(&settings.base_url).map_err(|error| setup(error.into()))?;
+        let tls = endpoint.secure.then(tls).transpose().map_err(|error| setup(error.into()))?;
+        let key = settings.key.as_ref().map(|source| Key::read(name, source)).transpose()?;
+        let connector = Connector {
+            peer: endpoint.peer.clone(),
+            budget: budget.clone(),
+            tls,
+            timeout: settings.connect_timeout,
+        };
+        let (name, settings, pace) = (name.to_owned(), settings.clone(), Pace::default());
+        Ok(Self { name, settings, endpoint, connector, key, pace })
+    }
+
+    /// See [`super::Model::reply`].
+    pub(super) async fn reply(
+        &self,
+        request: &Request,
+        deltas: &mpsc::Sender<Delta>,
+    ) -> Result<Reply, ModelError> {
+        let body = message::body(&self.settings, request);
+        let taken = call_ids(&request.items);
+        let mut attempt = 1;
+        loop {
+            let mut call = Call { model: self, deltas, sent: false };
+            let failure = match call.run(body.clone(), &taken).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            let (reason, asked) = match &failure {
+                Failure::Transient { message, retry_after } => (self.clean(message), *retry_after),
+                _ => return Err(self.error(failure, attempt)),
+            };
+            if attempt > self.settings.retries {
+                return Err(self.error(failure, attempt));
+            }
+            let pause = self.pace.pause(attempt, asked, fastrand::f64());
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(model = self.name, attempt, reason, pause_ms, "model call is repeated");
+            if call.sent {
+                // A closed channel means that nobody listens, which does not change the reply.
+                let _ = deltas.send(Delta::Retract { reason }).await;
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// What a turn is told of a failure, after this many attempts.
+    fn error(&self, failure: Failure, attempts: u32) -> ModelError {
+        let model = self.name.clone();
+        match failure {
+            Failure::Exhausted(exhausted) => ModelError::Exhausted(exhausted),
+            Failure::Transient { message, .. } | Failure::Unreachable { message } => {
+                ModelError::Unavailable { model, attempts, message: self.clean(&message) }
+            }
+            Failure::Refused { status, message } => {
+                ModelError::Refused { model, status, message: self.clean(&message) }
+            }
+            Failure::Protocol { message } => {
+                ModelError::Protocol { model, message: self.clean(&message) }
+            }
+        }
+    }
+
+    /// A message of others as one short line without the key.
+    fn clean(&self, message: &str) -> String {
+        let message = match &self.key {
+            Some(key) => key.redact(message),
+            None => message.to_owned(),
+        };
+        let words = message.split(|c: char| c.is_whitespace() || c.is_control());
+        let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        match line.char_indices().nth(MAX_MESSAGE_CHARS) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        }
+    }
+}
+
+/// The ids of every call in a transcript.
+fn call_ids(items: &[Item]) -> HashSet<&str> {
+    let calls = items.iter().filter_map(|item| match item {
+        Item::Assistant { tool_calls, .. } => Some(tool_calls),
+        Item::User { .. } | Item::ToolResult { .. } => None,
+    });
+    calls.flatten().map(|call| call.id.as_str()).collect()
+}

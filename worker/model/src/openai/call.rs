@@ -1,0 +1,139 @@
+//! One attempt: one request, one answer, one connection.
+
+use std::{collections::HashSet, future::Future, time::Duration};
+
+use bytes::Bytes;
+use http::{Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::{
+    OpenAi,
+    chunk::explain,
+    endpoint::Endpoint,
+    failure::{Failure, chain, retry_after},
+    stream::Stream,
+};
+use crate::{Delta, Reply, connection::Connection};
+
+/// The most bytes that are read of an answer which is an error.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// How long the count of tokens may take to follow a reply that is complete.
+const TAIL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// One attempt.
+pub(super) struct Call<'a> {
+    pub(super) model: &'a OpenAi,
+    pub(super) deltas: &'a mpsc::Sender<Delta>,
+    /// Whether pieces of text were sent, which another attempt has to retract.
+    pub(super) sent: bool,
+}
+
+impl Call<'_> {
+    /// Asks, and reads the answer.
+    ///
+    /// # Errors
+    /// [`Failure`]; the connection is closed then, as it is at the end.
+    pub(super) async fn run(
+        &mut self,
+        body: Bytes,
+        taken: &HashSet<&str>,
+    ) -> Result<Reply, Failure> {
+        let mut connection = self.model.connector.open().await?;
+        let patience = self.model.settings.read_timeout;
+        let answer = within(patience, connection.call(self.request(body)?)).await?;
+        if !answer.status().is_success() {
+            return Err(refusal(&mut connection, answer, patience).await);
+        }
+        let mut body = answer.into_body();
+        let mut stream = Stream::new();
+        while !stream.is_done() {
+            let finished = stream.is_finished();
+            let patience = if finished { patience.min(TAIL_PATIENCE) } else { patience };
+            let piece = match within(patience, connection.piece(&mut body)).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(_) if finished => break,
+                Err(failure) => return Err(failure),
+            };
+            let text = stream.push(&piece)?;
+            self.send(text).await;
+        }
+        let (reply, rest) = stream.end(taken)?;
+        self.send(rest).await;
+        Ok(reply)
+    }
+
+    async fn send(&mut self, text: String) {
+        if !text.is_empty() {
+            self.sent = true;
+            // A closed channel means that nobody listens, which does not change the reply.
+            let _ = self.deltas.send(Delta::Text(text)).await;
+        }
+    }
+
+    fn request(&self, body: Bytes) -> Result<http::Request<Full<Bytes>>, Failure> {
+        let Endpoint { host, path, .. } = &self.model.endpoint;
+        let mut request = http::Request::post(path)
+            .header(header::HOST, host)
+            .header(header::USER_AGENT, concat!("evonic/", env!("CARGO_PKG_VERSION")))
+            .header(header::ACCEPT, "text/event-stream, application/json")
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.model.key {
+            request = request.header(header::AUTHORIZATION, key.header());
+        }
+        request.body(Full::new(body)).map_err(|error| Failure::protocol(error.to_string()))
+    }
+}
+
+/// Waits for a part of an answer.
+async fn within<T>(
+    patience: Duration,
+    part: impl Future<Output = hyper::Result<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(patience, part).await {
+        Ok(Ok(part)) => Ok(part),
+        // What is no HTTP will not become it; everything else is a connection that broke.
+        Ok(Err(error)) if error.is_parse() => Err(Failure::protocol(chain(&error))),
+        Ok(Err(error)) => Err(Failure::transient(chain(&error))),
+        Err(_) => Err(Failure::transient(format!("silent for {} s", patience.as_secs_f32()))),
+    }
+}
+
+/// What an answer with another status says.
+async fn refusal(
+    connection: &mut Connection,
+    answer: Response<Incoming>,
+    patience: Duration,
+) -> Failure {
+    let status = answer.status();
+    let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    if status.is_redirection() {
+        let place = text(header::LOCATION).unwrap_or("nowhere");
+        let message = format!("it redirects to {place}, and redirects are not followed");
+        return Failure::status(status.as_u16(), message, None);
+    }
+    let asked =
+        text(header::RETRY_AFTER).and_then(|text| retry_after(text, jiff::Timestamp::now()));
+    let mut body = answer.into_body();
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Ok(Some(piece)) = connection.piece(&mut body).await {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() >= MAX_ERROR_BYTES {
+                break;
+            }
+        }
+    };
+    // Whatever came in time is told; that not all of it came is not worth an error of its own.
+    let _ = tokio::time::timeout(patience.min(TAIL_PATIENCE), read).await;
+    bytes.truncate(MAX_ERROR_BYTES);
+    let message = match serde_json::from_slice::<serde_json::Value>(&bytes) {
+        Ok(value) => explain(&value).1,
+        Err(_) if bytes.is_empty() => status.canonical_reason().unwrap_or("no reason").to_owned(),
+        Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    Failure::status(status.as_u16(), message, asked)
+}

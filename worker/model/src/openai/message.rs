@@ -1,0 +1,181 @@
+//! From a transcript to the body of a request.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use evonic_shared::config;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::Request;
+use evonic_domain::ToolSpec;
+use evonic_domain::{Item, Outcome, ToolCall};
+
+/// Body of `POST /chat/completions`.
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "role", rename_all = "lowercase")]
+enum Message<'a> {
+    System {
+        content: &'a str,
+    },
+    User {
+        content: &'a str,
+    },
+    Assistant {
+        /// Null beside calls when there is none: some endpoints refuse an empty one.
+        content: Option<&'a str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<Call<'a>>,
+    },
+    Tool {
+        tool_call_id: &'a str,
+        content: Cow<'a, str>,
+    },
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    r#type: &'static str,
+    function: ToolFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct ToolFunction<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: Value,
+}
+
+/// The body that asks this endpoint for the next reply.
+pub(super) fn body(settings: &config::OpenAi, request: &Request) -> Bytes {
+    let tools = request.tools.iter().map(|tool| {
+        let ToolSpec { name, description, schema, .. } = tool;
+        let parameters = parameters(schema);
+        Tool { r#type: "function", function: ToolFunction { name, description, parameters } }
+    });
+    let body = Body {
+        model: &settings.model,
+        messages: messages(request),
+        tools: tools.collect(),
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        temperature: settings.temperature,
+        max_tokens: settings.max_tokens,
+    };
+    serde_json::to_vec(&body).expect("it has string keys and finite numbers only").into()
+}
+
+/// A tool's schema without its `$schema`, which some endpoints refuse.
+fn parameters(schema: &Value) -> Value {
+    let mut parameters = schema.clone();
+    if let Value::Object(fields) = &mut parameters {
+        fields.shift_remove("$schema");
+    }
+    parameters
+}
+
+fn messages(request: &Request) -> Vec<Message<'_>> {
+    let mut messages = Vec::with_capacity(request.items.len() + 1);
+    if !request.instructions.is_empty() {
+        messages.push(Message::System { content: &request.instructions });
+    }
+    // Calls whose results have not come yet. Endpoints refuse a call without a result, so what a
+    // cancelled turn left out is told before the conversation goes on.
+    let mut open: Vec<&ToolCall> = Vec::new();
+    for item in &request.items {
+        match item {
+            Item::ToolResult { call_id, outcome, content, .. } => {
+                // A result without its call cannot be said in this protocol.
+                let Some(place) = open.iter().position(|call| call.id == *call_id) else {
+                    continue;
+                };
+                open.remove(place);
+                messages.push(Message::Tool {
+                    tool_call_id: call_id,
+                    content: told(*outcome, content),
+                });
+            }
+            Item::User { text } => {
+                messages.extend(open.drain(..).map(not_run));
+                messages.push(Message::User { content: text });
+            }
+            Item::Assistant { text, tool_calls, .. } => {
+                messages.extend(open.drain(..).map(not_run));
+                let bare = text.is_empty() && !tool_calls.is_empty();
+                messages.push(Message::Assistant {
+                    content: (!bare).then_some(text),
+                    tool_calls: tool_calls.iter().map(call).collect(),
+                });
+                open.extend(tool_calls);
+            }
+        }
+    }
+    messages.extend(open.drain(..).map(not_run));
+    messages
+}
+
+fn call(call: &ToolCall) -> Call<'_> {
+    let function = Function { name: &call.name, arguments: arguments(&call.arguments) };
+    Call { id: &call.id, r#type: "function", function }
+}
+
+/// Arguments as they were, unless they are no JSON object: endpoints refuse a transcript with
+/// such, and the model would never learn of its mistake.
+fn arguments(text: &str) -> Cow<'_, str> {
+    match serde_json::from_str::<Map<String, Value>>(text) {
+        Ok(_) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(json!({ "not_json": text }).to_string()),
+    }
+}
+
+/// A result as the model is told of it: how it ended, if not well, and what it returned.
+fn told(outcome: Outcome, content: &str) -> Cow<'_, str> {
+    let how = match outcome {
+        Outcome::Ok => return Cow::Borrowed(content),
+        Outcome::Error => "The call failed.",
+        Outcome::Unknown => {
+            "The call was interrupted: whether it took effect is unknown. Look before you repeat it."
+        }
+        Outcome::Cancelled => "The call was cancelled while it ran.",
+    };
+    Cow::Owned(format!("{how}\n{content}"))
+}
+
+fn not_run(call: &ToolCall) -> Message<'_> {
+    Message::Tool { tool_call_id: &call.id, content: Cow::Borrowed("The call was not run.") }
+}
+
+#[cfg(test)]
+mod tests;

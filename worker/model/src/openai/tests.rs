@@ -1,0 +1,114 @@
+//! Tests against a scripted endpoint over real sockets, and what holds for any stream.
+
+mod answers;
+mod chunking;
+mod descriptors;
+mod faults;
+mod secrets;
+mod secure;
+mod server;
+
+use std::{path::PathBuf, time::Duration};
+
+use evonic_shared::{
+    config::{self, KeySource},
+    kind::Kind,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{OpenAi, Pace};
+use crate::{Delta, ModelError, Reply, Request, tls::TlsError};
+use evonic_domain::Item;
+use evonic_domain::{Effect, Ending, ToolSpec};
+use evonic_handles::{Budget, Page, Usage};
+use server::Server;
+
+fn budget(model: u32) -> Budget {
+    let sizes = config::Budget { http: 1, sqlite: 1, model, file: 1, child: 1, ssh: 1, docker: 1 };
+    Budget::new(&sizes, Page::private().unwrap(), 100_000)
+}
+
+fn used(budget: &Budget) -> Usage {
+    budget.usage()[Kind::Model.slot()]
+}
+
+fn settings(base_url: &str) -> config::OpenAi {
+    config::OpenAi {
+        base_url: base_url.to_owned(),
+        model: "gpt-test".to_owned(),
+        key: None,
+        connect_timeout: Duration::from_secs(10),
+        read_timeout: Duration::from_secs(10),
+        retries: 0,
+        temperature: None,
+        max_tokens: None,
+    }
+}
+
+/// A model of this server that pauses for a moment between attempts.
+fn model(server: &Server, change: impl FnOnce(&mut config::OpenAi)) -> OpenAi {
+    model_within(server, &budget(4), change)
+}
+
+fn model_within(
+    server: &Server,
+    budget: &Budget,
+    change: impl FnOnce(&mut config::OpenAi),
+) -> OpenAi {
+    let mut settings = settings(&server.base_url());
+    change(&mut settings);
+    let tls = || Err(TlsError::NoAuthority(None));
+    let mut model = OpenAi::new("gpt", &settings, budget, tls).unwrap();
+    model.pace = Pace { base: Duration::from_millis(2), cap: Duration::from_secs(2) };
+    model
+}
+
+/// A file with a key in it, and the place that a configuration would name.
+fn key_file(key: &str) -> (tempfile::TempDir, KeySource) {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("key");
+    std::fs::write(&path, key).unwrap();
+    (folder, KeySource::File(path))
+}
+
+fn request(items: Vec<Item>) -> Request {
+    let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"command": {"type": "string"}}});
+    let bash = ToolSpec {
+        name: "bash",
+        description: "Runs a command.",
+        schema,
+        effect: Effect::Change,
+        ending: Ending::Own,
+    };
+    Request { instructions: "Be brief.".to_owned(), items, tools: vec![bash] }
+}
+
+fn hello() -> Request {
+    request(vec![Item::User { text: "Hello".to_owned() }])
+}
+
+/// Asks for a reply; what came while it was made comes with it.
+async fn ask(model: &OpenAi, request: &Request) -> (Result<Reply, ModelError>, Vec<Delta>) {
+    let (sender, mut receiver) = mpsc::channel(8);
+    let asked = async {
+        let sender = sender;
+        model.reply(request, &sender).await
+    };
+    let listened = async {
+        let mut deltas = Vec::new();
+        while let Some(delta) = receiver.recv().await {
+            deltas.push(delta);
+        }
+        deltas
+    };
+    tokio::join!(asked, listened)
+}
+
+/// The text that pieces come to, with what was retracted taken away.
+fn joined(deltas: &[Delta]) -> String {
+    deltas.iter().fold(String::new(), |text, delta| match delta {
+        Delta::Text(piece) => text + piece,
+        Delta::Retract { .. } => String::new(),
+    })
+}

@@ -1,0 +1,128 @@
+//! The hard end: a plain thread that ends the process when its drain outlives its time.
+//!
+//! It is started before the runtime and needs nothing of it: no lock that other code holds while
+//! it waits, no task, no allocator trick. Neither a blocked runtime nor a destructor that hangs
+//! can keep the process alive.
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use evonic_shared::exit::ExitCode;
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{log, raw};
+use evonic_agent::Agents;
+use evonic_handles::Budget;
+
+/// The end that was set, if any; shared by cloning.
+#[derive(Clone, Debug)]
+pub(super) struct Backstop {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    end: Mutex<Option<End>>,
+    changed: Condvar,
+    witnesses: OnceLock<(Budget, Agents)>,
+    style: log::Style,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    at: Instant,
+    code: ExitCode,
+}
+
+impl Backstop {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The operating system's word when it cannot be started.
+    pub(super) fn start(style: log::Style) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            end: Mutex::new(None),
+            changed: Condvar::new(),
+            witnesses: OnceLock::new(),
+            style,
+        });
+        let watched = Arc::clone(&shared);
+        thread::Builder::new().name("backstop".to_owned()).spawn(move || {
+            let end = watched.wait();
+            watched.testify(end);
+            raw::end_process(end.code)
+        })?;
+        Ok(Self { shared })
+    }
+
+    /// Names who knows what is held.
+    pub(super) fn know(&self, budget: Budget, agents: Agents) {
+        // The first ones stay: there is one budget and one queue a process.
+        let _ = self.shared.witnesses.set((budget, agents));
+    }
+
+    /// Ends the process at this time, with this code. The earliest time stands.
+    pub(super) fn arm(&self, at: Instant, code: ExitCode) {
+        let mut end = self.shared.lock();
+        if end.is_none_or(|end| at < end.at) {
+            *end = Some(End { at, code });
+            self.shared.changed.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until the time is over.
+    fn wait(&self) -> End {
+        let mut guard = self.lock();
+        loop {
+            let now = Instant::now();
+            guard = match *guard {
+                Some(end) if end.at <= now => return end,
+                Some(end) => {
+                    let waited = self.changed.wait_timeout(guard, end.at - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Says what is still held, past the log's own lock, and only if nobody has to be waited for.
+    fn testify(&self, end: End) {
+        let held = self.witnesses.get().map_or_else(
+            || "it had not started yet".to_owned(),
+            |(budget, agents)| {
+                let usage = budget.usage();
+                let held = usage.iter().filter(|kind| kind.permits > 0 || kind.descriptors > 0);
+                let kinds: Vec<_> = held
+                    .map(|kind| format!("{}={}/{}", kind.kind, kind.permits, kind.descriptors))
+                    .collect();
+                let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" ") };
+                format!("held (handles/descriptors): {kinds}; turns running: {}", agents.running())
+            },
+        );
+        let line = log::bare_line(
+            self.style,
+            &format!("drain outlived its time, ending now with code {}; {held}", end.code.code()),
+        );
+        let stderr = rustix::stdio::stderr();
+        let mut writable = [PollFd::new(&stderr, PollFlags::OUT)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if rustix::event::poll(&mut writable, Some(&now)).is_ok_and(|ready| ready > 0) {
+            // Whether it was read is not ours to find out any more.
+            let _ = rustix::io::write(stderr, &line);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<End>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

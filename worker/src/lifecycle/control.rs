@@ -1,0 +1,294 @@
+//! The worker's end of the control channel: a plain thread that hears a drain and sends
+//! heartbeats whatever the runtime does.
+//!
+//! ```text
+//!                 ready                drain, SIGTERM, SIGINT, end of the channel
+//! listening ---------------> beating -------------------------------------------> ending
+//!     |                                                                             ^
+//!     +-----------------------------------------------------------------------------+
+//! ```
+//!
+//! Before each heartbeat the parts are called to prove themselves; it is sent when all have
+//! answered, or after [`PROOF_TIME`] with the age of what is missing. An ending worker sends no
+//! heartbeats: the supervisor counts its time, not its pulse. The first end sets the backstop and
+//! begins the drain; a later one can only bring them forward.
+
+mod channel;
+
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use evonic_shared::{
+    control::{FromWorker, ToWorker},
+    exit::ExitCode,
+    reason::Reason,
+};
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::{SfdFlags, SignalFd},
+};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::sync::mpsc;
+
+use self::channel::Received;
+pub(super) use self::channel::{Bell, Channel};
+use super::{backstop::Backstop, heart::Pulse, time::Timetable};
+use evonic_http::Supervision;
+use evonic_workplace::End;
+
+/// How long a heartbeat waits for its proofs; half the interval where that is less.
+const PROOF_TIME: Duration = Duration::from_millis(250);
+/// How long a worker without a supervisor may take to drain.
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
+
+/// What the main thread is told to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Drain and end.
+    End {
+        /// `drain (fd_threshold)`, `SIGTERM`, `supervisor lost`.
+        why: String,
+        /// Until SIGKILL.
+        grace: Duration,
+        /// Whether a successor goes on with what is there. Only the supervisor can say that none
+        /// does: a signal or its death may mean either, and what is kept can still go later.
+        end: End,
+    },
+    /// The worker of this generation is dead.
+    PredecessorGone(u64),
+}
+
+/// Orders that may wait. There is at most one predecessor, and a few reasons to end.
+pub(super) const ORDERS: usize = 8;
+
+/// The signals that this process takes as messages.
+pub(super) fn signals() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+}
+
+/// What the control thread works with.
+#[derive(Debug)]
+pub(super) struct Control {
+    /// The channel.
+    pub(super) channel: Arc<Channel>,
+    /// Its bell.
+    pub(super) bell: Bell,
+    /// The parts' proofs.
+    pub(super) pulse: Pulse,
+    /// What ends the process when its drain does not.
+    pub(super) backstop: Backstop,
+    /// Where orders go.
+    pub(super) orders: mpsc::Sender<Order>,
+    /// Where the supervisor's figures go.
+    pub(super) supervision: Supervision,
+    /// `supervisor.heartbeat_interval`.
+    pub(super) interval: Duration,
+    /// `supervisor.grace`: for an end by signal, which does not say how long.
+    pub(super) grace: Duration,
+}
+
+/// The running control thread.
+#[derive(Debug)]
+pub(super) struct ControlThread {
+    bell: Bell,
+    stage: Arc<Stage>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    ready: AtomicBool,
+    over: AtomicBool,
+}
+
+impl ControlThread {
+    /// Starts the thread. [`signals`] are blocked in every thread by now.
+    ///
+    /// # Errors
+    /// The operating system's word when the thread or its signalfd cannot be had.
+    pub(super) fn start(control: Control) -> io::Result<Self> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&signals(), flags)?;
+        let (bell, stage) = (control.bell.clone(), Arc::new(Stage::default()));
+        let beats = Beats { next: None, proofs_due: None, sequence: 0 };
+        let listener =
+            Listener { control, signals, stage: Arc::clone(&stage), beats, ending: false };
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
+        Ok(Self { bell, stage, thread })
+    }
+
+    /// Heartbeats may begin.
+    pub(super) fn ready(&self) {
+        self.stage.ready.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
+
+    /// Ends the thread and waits for it.
+    pub(super) fn end(self) {
+        self.stage.over.store(true, Ordering::SeqCst);
+        self.bell.ring();
+        // A panic of it was printed by then, and there is nothing left to save.
+        let _ = self.thread.join();
+    }
+}
+
+/// The thread's own state.
+struct Listener {
+    control: Control,
+    signals: SignalFd,
+    stage: Arc<Stage>,
+    beats: Beats,
+    ending: bool,
+}
+
+struct Beats {
+    /// When the next round of proofs begins.
+    next: Option<Instant>,
+    /// When the heartbeat goes out although proofs are missing, while a round is open.
+    proofs_due: Option<Instant>,
+    sequence: u64,
+}
+
+impl Listener {
+    fn run(mut self) {
+        let mut lost = false;
+        while !self.stage.over.load(Ordering::SeqCst) {
+            self.wait(lost);
+            self.control.bell.was_rung();
+            // The supervisor first: it says why and how long, the signal that follows does not.
+            if !lost {
+                lost = self.hear_supervisor();
+            }
+            self.hear_signals();
+            if !self.ending {
+                self.beat(Instant::now());
+            }
+        }
+    }
+
+    /// Waits for a signal, a message, the bell, or the next thing to do.
+    fn wait(&self, lost: bool) {
+        let timeout = self.beats.due().filter(|_| !self.ending).map(|due| {
+            let left = due.saturating_duration_since(Instant::now());
+            // A timer that is a fraction too early would turn into a busy loop.
+            Timespec::try_from(left + Duration::from_micros(500)).unwrap_or(LONGEST_WAIT)
+        });
+        let signals = self.signals.as_fd();
+        let mut wanted = vec![
+            PollFd::new(&signals, PollFlags::IN),
+            PollFd::new(self.control.bell.eventfd(), PollFlags::IN),
+        ];
+        if !lost {
+            wanted.push(PollFd::new(self.control.channel.socket(), PollFlags::IN));
+        }
+        // An interrupted wait is as good as one that ended: everything is asked for anew.
+        let _ = rustix::event::poll(&mut wanted, timeout.as_ref());
+    }
+
+    fn hear_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+            match signal {
+                Some(Signal::SIGHUP) | None => {
+                    tracing::warn!("SIGHUP is for the supervisor; passed over");
+                }
+                Some(signal) => {
+                    let grace = self.control.grace;
+                    let why = signal.as_str().to_owned();
+                    self.end(why, grace, End::Recycled, ExitCode::Watchdog);
+                }
+            }
+        }
+    }
+
+    /// Reads what the supervisor says. Returns whether it is gone.
+    fn hear_supervisor(&mut self) -> bool {
+        loop {
+            match self.control.channel.receive() {
+                Received::Nothing => return false,
+                Received::Lost => {
+                    let grace = ORPHAN_GRACE.min(self.control.grace);
+                    let why = "supervisor lost".to_owned();
+                    self.end(why, grace, End::Recycled, ExitCode::Orphaned);
+                    return true;
+                }
+                Received::Message(Ok(ToWorker::Drain { reason, grace_ms })) => {
+                    let grace = Duration::from_millis(grace_ms);
+                    let end = if reason == Reason::Stop { End::Stopped } else { End::Recycled };
+                    self.end(format!("drain ({reason})"), grace, end, ExitCode::Watchdog);
+                }
+                Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
+                    self.order(Order::PredecessorGone(generation));
+                }
+                Received::Message(Ok(ToWorker::Metrics(metrics))) => {
+                    self.control.supervision.hear(metrics);
+                }
+                Received::Message(Err(error)) => {
+                    tracing::error!(%error, "supervisor sent what is no message");
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, why: String, grace: Duration, end: End, code: ExitCode) {
+        // Without a supervisor there is no SIGKILL to leave time for.
+        let after = match code {
+            ExitCode::Orphaned => grace,
+            _ => Timetable::of(grace).backstop,
+        };
+        self.control.backstop.arm(Instant::now() + after, code);
+        self.ending = true;
+        self.order(Order::End { why, grace, end });
+    }
+
+    fn order(&self, order: Order) {
+        if let Err(error) = self.control.orders.try_send(order) {
+            // The backstop is armed for an end that nobody hears, and the watcher tries the
+            // predecessor's lock by itself.
+            tracing::error!(%error, "main thread takes no orders");
+        }
+    }
+
+    /// Calls for proofs and sends the heartbeat, each when it is time.
+    fn beat(&mut self, now: Instant) {
+        if self.beats.next.is_none() && self.stage.ready.load(Ordering::SeqCst) {
+            self.beats.next = Some(now);
+        }
+        if self.beats.proofs_due.is_none() && self.beats.next.is_some_and(|next| next <= now) {
+            self.control.pulse.call();
+            let interval = self.control.interval;
+            self.beats.proofs_due = Some(now + PROOF_TIME.min(interval / 2));
+            self.beats.next = Some(now + interval);
+        }
+        let late = self.beats.proofs_due.is_some_and(|due| due <= now);
+        if late || (self.beats.proofs_due.is_some() && self.control.pulse.is_complete()) {
+            self.beats.proofs_due = None;
+            self.beats.sequence += 1;
+            let (sequence, age_ms) = (self.beats.sequence, self.control.pulse.ages());
+            match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
+                Ok(()) => self.control.supervision.beat(),
+                Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
+            }
+        }
+    }
+}
+
+impl Beats {
+    fn due(&self) -> Option<Instant> {
+        self.proofs_due.into_iter().chain(self.next).min()
+    }
+}
+
+/// Stands in for a wait that does not fit the kernel's type.
+const LONGEST_WAIT: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! A worker's life from ready to its end.
+
+use std::time::Duration;
+
+use evonic_shared::{control::FromWorker, exit::ExitCode};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+use super::{
+    control::{Channel, Order},
+    heart::Parts,
+    start::Worker,
+    time::Timetable,
+};
+use evonic_agent::Agents;
+use evonic_handles::Budget;
+use evonic_workplace::{End, Workplaces};
+
+/// What the runtime may take to end its tasks; blocking work that hangs does not keep it longer.
+const RUNTIME_END: Duration = Duration::from_millis(100);
+/// What is kept of a stopping service's patience for closing its workplaces; less of a short one.
+const STOP_TIME: Duration = Duration::from_secs(2);
+/// What closing workplaces may take even when patience is over.
+const CLOSE_TIME: Duration = Duration::from_millis(200);
+/// The shortest pause between two reports of a high descriptor.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Lives until ordered to end, and ends in order. The backstop was armed with the order.
+    pub(super) fn live(mut self) -> ExitCode {
+        let (why, grace, mut end) = self.runtime.block_on(obey(
+            &mut self.orders,
+            &self.parts.agents,
+            &self.channel,
+            &self.budget,
+        ));
+        let begun = Instant::now();
+        if let Err(error) = self.channel.send(&FromWorker::Draining) {
+            tracing::debug!(%error, "nobody hears that this worker drains");
+        }
+        drop(self.heart);
+        let deadline = begun + Timetable::of(grace).patience;
+        tracing::info!(reason = why, patience_ms = (deadline - begun).as_millis(), "draining");
+        let drained = drain(&self.parts, &mut self.orders, deadline, &mut end);
+        let (cut, (handed_over, left)) = self.runtime.block_on(drained);
+        self.runtime.block_on(close(&self.parts.workplaces, end, deadline));
+        self.parts.store.clone().close();
+        tracing::info!(
+            handed_over,
+            turns_left = left,
+            connections_cut = cut,
+            elapsed_ms = begun.elapsed().as_millis(),
+            "drained"
+        );
+        self.runtime.shutdown_timeout(RUNTIME_END);
+        self.control.end();
+        ExitCode::Ok
+    }
+}
+
+/// Drains the server and the queue until then; until an earlier time when an order says so, which
+/// may also say that no successor comes. Returns the connections that were cut, and the turns that
+/// were handed over and left.
+async fn drain(
+    parts: &Parts,
+    orders: &mut mpsc::Receiver<Order>,
+    mut deadline: Instant,
+    end: &mut End,
+) -> (usize, (usize, usize)) {
+    loop {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        // What outlives a worker may take a while to be told that it must not.
+        let closing =
+            if *end == End::Stopped { STOP_TIME.min(patience / 4) } else { Duration::ZERO };
+        let patience = patience - closing;
+        // Both go on where they were when they are called again.
+        let both =
+            async { tokio::join!(parts.server.drain(patience), parts.agents.drain(patience)) };
+        tokio::select! {
+            drained = both => return drained,
+            (sooner, how) = sooner(orders, deadline, *end) => (deadline, *end) = (sooner, how),
+        }
+    }
+}
+
+/// Closes connections to other machines, and stops what must not outlive the service.
+async fn close(workplaces: &Workplaces, end: End, deadline: Instant) {
+    let patience = deadline.saturating_duration_since(Instant::now()).max(CLOSE_TIME);
+    if timeout(patience, workplaces.close(end, patience)).await.is_err() {
+        tracing::warn!("workplaces are not closed in time");
+    }
+}
+
+/// Waits for an order that brings the deadline forward, or says that the service stops.
+async fn sooner(orders: &mut mpsc::Receiver<Order>, deadline: Instant, end: End) -> (Instant, End) {
+    while let Some(order) = orders.recv().await {
+        if let Order::End { why, grace, end: how } = order {
+            let then = (Instant::now() + Timetable::of(grace).patience).min(deadline);
+            let stops = how == End::Stopped && end == End::Recycled;
+            if then < deadline || stops {
+                tracing::info!(reason = why, "less time is left to drain");
+                return (then, if stops { how } else { end });
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+/// Obeys orders until one is to end: why, how long until SIGKILL, and what comes after.
+async fn obey(
+    orders: &mut mpsc::Receiver<Order>,
+    agents: &Agents,
+    channel: &Channel,
+    budget: &Budget,
+) -> (String, Duration, End) {
+    let report = report_high_descriptors(channel, budget);
+    tokio::pin!(report);
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            () = &mut report => continue,
+        };
+        match order {
+            Some(Order::PredecessorGone(generation)) => agents.predecessor_gone(generation),
+            Some(Order::End { why, grace, end }) => return (why, grace, end),
+            // Without its control thread a worker can be told nothing any more.
+            None => {
+                return ("control thread lost".to_owned(), Duration::from_secs(5), End::Recycled);
+            }
+        }
+    }
+}
+
+/// Tells the supervisor at once when a gate was handed a descriptor numbered past the threshold.
+async fn report_high_descriptors(channel: &Channel, budget: &Budget) {
+    loop {
+        let number = budget.high_descriptor().await;
+        if let Err(error) = channel.send(&FromWorker::HighDescriptor { number }) {
+            tracing::debug!(%error, number, "high descriptor not reported");
+        }
+        tokio::time::sleep(REPORT_PAUSE).await;
+    }
+}

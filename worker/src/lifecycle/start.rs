@@ -1,0 +1,272 @@
+//! The start, in the order that [`super`] describes.
+
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use evonic_shared::{
+    config::Config,
+    control::{FromWorker, PROTOCOL},
+    exit::ExitCode,
+    kind::Kind,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+};
+
+use super::{
+    backstop::Backstop,
+    control::{Bell, Channel, Control, ControlThread, ORDERS, Order, signals},
+    first_key,
+    heart::{Heart, Parts, Pulse},
+    inherited::{HandOverError, Inherited},
+    log,
+};
+use evonic_agent::{Agents, Bench, Generation, OwnershipError};
+use evonic_handles::{Budget, Page, PageError};
+use evonic_http::{App, Listeners, Server, ServerError, Supervision};
+use evonic_model::Models;
+use evonic_store::{Limiter, Store, StoreError};
+use evonic_tools::Toolboxes;
+use evonic_workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces};
+
+/// Why a worker does not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// See [`HandOverError`].
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
+    /// The operating system refuses what is needed.
+    #[error("{what} cannot be had")]
+    System {
+        /// What: `a thread`, `the runtime`.
+        what: &'static str,
+        /// The operating system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// See [`PageError`].
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// A folder cannot be made.
+    #[error("folder {} cannot be made", path.display())]
+    Folder {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// The first key has no file.
+    #[error("the first key cannot be written to {}", path.display())]
+    FirstKey {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// See [`OwnershipError`].
+    #[error(transparent)]
+    Ownership(#[from] OwnershipError),
+    /// See [`WorkplaceError`].
+    #[error(transparent)]
+    Workplace(#[from] WorkplaceError),
+    /// See [`ServerError`].
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+impl StartError {
+    /// The exit code that tells the supervisor.
+    pub(super) const fn exit_code(&self) -> ExitCode {
+        match self {
+            StartError::HandOver(_) => ExitCode::Usage,
+            StartError::System { .. }
+            | StartError::Page(_)
+            | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
+            StartError::Folder { .. }
+            | StartError::FirstKey { .. }
+            | StartError::Store(_)
+            | StartError::Ownership(_) => ExitCode::Io,
+            StartError::Workplace(_) | StartError::Server(ServerError::Tls(_)) => ExitCode::Config,
+        }
+    }
+
+    fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| StartError::System { what, source }
+    }
+}
+
+/// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) heart: Heart,
+    pub(super) parts: Parts,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) channel: Arc<Channel>,
+    pub(super) control: ControlThread,
+    pub(super) budget: Budget,
+    pub(super) runtime: Runtime,
+}
+
+/// Idle threads of the blocking pool end after this long.
+const THREAD_IDLE: Duration = Duration::from_secs(5);
+/// The most threads of the blocking pool: files of workplaces, locks.
+const BLOCKING_THREADS: usize = 16;
+
+/// Starts the worker.
+///
+/// # Errors
+/// [`StartError`].
+pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartError> {
+    let started = Instant::now();
+    // Every thread that is started from here on inherits the mask.
+    let blocked = signals().thread_block().map_err(io::Error::from);
+    blocked.map_err(StartError::system("the signal mask"))?;
+    let inherited = Inherited::take()?;
+    let backstop = Backstop::start(style).map_err(StartError::system("a thread"))?;
+    let bell = Bell::new().map_err(StartError::system("an eventfd"))?;
+    let pulse = Pulse::new(bell.clone());
+    let channel = Arc::new(Channel::new(inherited.control));
+    let supervision = Supervision::default();
+    let (orders_sender, orders) = mpsc::channel(ORDERS);
+    let control = ControlThread::start(Control {
+        channel: Arc::clone(&channel),
+        bell,
+        pulse: pulse.clone(),
+        backstop: backstop.clone(),
+        orders: orders_sender,
+        supervision: supervision.clone(),
+        interval: config.supervisor.heartbeat_interval,
+        grace: config.supervisor.grace,
+    })
+    .map_err(StartError::system("a thread"))?;
+
+    let page = Page::map(inherited.ledger)?;
+    let budget = Budget::new(&config.budget, page, config.fd.threshold);
+    let runtime = runtime().map_err(StartError::system("the runtime"))?;
+    make_folder(&config.state_dir)?;
+    // First: what the limiter takes of the budget is not the readers'.
+    let limiter = open_limiter(&config, &budget)?;
+    let store = open_store(&config, &budget)?;
+    let generation = runtime.block_on(take_generation(&store, &config, inherited.generation))?;
+    let number = generation.number();
+    let greeted = channel.send(&hello(&config, number));
+    greeted.map_err(StartError::system("the control channel"))?;
+
+    runtime.block_on(first_key::ensure(&store, &config.state_dir, &budget))?;
+
+    let models = Models::new(&config.models, &budget);
+    let config = Arc::new(config);
+    let instance = runtime.block_on(store.read(|reader| reader.instance()))?;
+    let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
+    let parts = WorkplaceParts {
+        config: parts_config,
+        budget: budget.clone(),
+        store: parts_store,
+        instance,
+    };
+    let workplaces = {
+        let _inside = runtime.enter();
+        Workplaces::start(parts)?
+    };
+    let bench = Bench {
+        store: store.clone(),
+        models: models.clone(),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
+        settings: config.agents.clone(),
+    };
+    let listeners =
+        Listeners { http: inherited.http, api: inherited.api, probe: Some(inherited.probe) };
+    let _inside = runtime.enter();
+    let agents = Agents::start(bench, generation, inherited.predecessor);
+    backstop.know(budget.clone(), agents.clone());
+    let app = App {
+        store: store.clone(),
+        limiter,
+        agents: agents.clone(),
+        models,
+        budget: budget.clone(),
+        config,
+        workplaces: workplaces.clone(),
+        supervision,
+        generation: number,
+        started,
+    };
+    let server = Server::start(app, listeners)?;
+    let parts = Parts { server: Arc::new(server), store, agents, workplaces };
+    let heart = runtime.block_on(Heart::start(&parts, &pulse));
+    let said = channel.send(&FromWorker::Ready);
+    said.map_err(StartError::system("the control channel"))?;
+    control.ready();
+    tracing::info!(
+        generation = number,
+        predecessor = inherited.predecessor,
+        elapsed_ms = started.elapsed().as_millis(),
+        "ready"
+    );
+    drop(_inside);
+    Ok(Worker { heart, parts, orders, channel, control, budget, runtime })
+}
+
+/// The runtime: few threads, so that an idle worker is small.
+fn runtime() -> io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, 4))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(THREAD_IDLE)
+        .thread_name("runtime")
+        .enable_all()
+        .build()
+}
+
+fn open_store(config: &Config, budget: &Budget) -> Result<Store, StartError> {
+    make_folder(&evonic_agent::generations_folder(&config.state_dir))?;
+    let path = config.state_dir.join("evonic.db");
+    Ok(Store::open(&path, &config.store, budget.clone())?)
+}
+
+fn open_limiter(config: &Config, budget: &Budget) -> Result<Option<Limiter>, StartError> {
+    let path = config.state_dir.join("limits.db");
+    Ok(config.limits.enabled.then(|| Limiter::open(&path, budget)).transpose()?)
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
+    made.map_err(|source| StartError::Folder { path: path.to_path_buf(), source })
+}
+
+/// Registers this worker in the database, which alone knows every generation that ever was, and
+/// locks the number it gives.
+async fn take_generation(
+    store: &Store,
+    config: &Config,
+    proposed: u64,
+) -> Result<Generation, StartError> {
+    let pid = std::process::id();
+    let number = store.write(move |writer| writer.register_generation(proposed, pid)).await?;
+    Ok(Generation::lock(&evonic_agent::generations_folder(&config.state_dir), number)?)
+}
+
+fn hello(config: &Config, generation: u64) -> FromWorker {
+    let budget = |kind: Kind| (kind.name().to_owned(), config.budget.descriptors(kind));
+    FromWorker::Hello {
+        wants_metrics: true,
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation,
+        kinds: Kind::ALL.map(|kind| kind.name().to_owned()).to_vec(),
+        budget: Kind::ALL.map(budget).into(),
+    }
+}

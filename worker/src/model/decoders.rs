@@ -1,3 +1,0 @@
-//! This room's decoders, for the fuzzer.
-
-pub(crate) use super::{openai::answer, runbook::runbook};

@@ -1,0 +1,137 @@
+//! How many descriptors SQLite holds, to the last one.
+//!
+//! An open handle owns two: database and write-ahead log. The process owns one more for the
+//! shared memory. A closed handle's database descriptor is *parked* by SQLite while another
+//! handle is open, because closing it would drop the process's POSIX locks (`unixClose`,
+//! `setPendingFd`); the next open takes a parked one over (`findReusableFd`); all parked ones are
+//! closed with the last lock, that is with the last handle.
+//!
+//! Which of an open and a close came first decides whether a descriptor was taken over or made,
+//! so both happen under this account's lock. The writer's handle is open as long as any other
+//! is, and holds its lock on the database from its first read on.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use evonic_handles::Permit;
+
+/// Database and write-ahead log.
+const OF_A_HANDLE: u32 = 2;
+
+/// The shared memory's file.
+const OF_THE_PROCESS: u32 = 1;
+
+/// How many parked descriptors are kept: with one, a single reader now and then (a probe) neither
+/// changes the count nor makes the writer reopen.
+const KEPT: u32 = 1;
+
+/// The account. Its lock is held while SQLite opens or closes the database.
+#[derive(Debug)]
+pub(super) struct Account {
+    sums: Mutex<Sums>,
+}
+
+/// The account, locked.
+#[derive(Debug)]
+pub(super) struct Sums {
+    /// The writer's permit, until it ends. It also owns what belongs to no handle: shared memory,
+    /// parked.
+    permit: Option<Permit>,
+    writer: bool,
+    readers: u32,
+    parked: u32,
+    last_open: Instant,
+    tidying: bool,
+}
+
+impl Account {
+    /// The account of a database that is not open yet.
+    pub(super) fn new(permit: Permit) -> Self {
+        let permit = Some(permit);
+        let (writer, readers, parked, tidying) = (false, 0, 0, false);
+        let last_open = Instant::now();
+        Self { sums: Mutex::new(Sums { permit, writer, readers, parked, last_open, tidying }) }
+    }
+
+    /// Locks it. The caller opens or closes a handle and says so.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sums {
+    /// Whether the writer's handle is open: without it no other may be opened.
+    pub(super) const fn has_writer(&self) -> bool {
+        self.writer
+    }
+
+    /// The writer's handle was opened, as the first one.
+    pub(super) fn writer_opened(&mut self) {
+        self.writer = true;
+        self.declare();
+    }
+
+    /// The writer's handle was closed.
+    pub(super) fn writer_closed(&mut self) {
+        self.writer = false;
+        self.park();
+    }
+
+    /// A handle was opened under this permit.
+    pub(super) fn reader_opened(&mut self, permit: &mut Permit) {
+        self.readers += 1;
+        self.parked = self.parked.saturating_sub(1);
+        self.last_open = Instant::now();
+        // In this order, so that what is taken over never counts twice.
+        self.declare();
+        permit.owns(OF_A_HANDLE, None);
+    }
+
+    /// A handle is about to be closed, and its permit dropped: what will be parked is no longer
+    /// the permit's.
+    pub(super) fn reader_closing(&mut self, permit: &mut Permit) {
+        permit.owns(OF_A_HANDLE - 1, None);
+        self.readers -= 1;
+        self.park();
+    }
+
+    /// Whether more is parked than is kept and the writer was not asked to reopen since it did
+    /// last. The caller asks it.
+    pub(super) fn wants_tidying(&mut self) -> bool {
+        let ask = self.parked > KEPT && !self.tidying;
+        self.tidying |= ask;
+        ask
+    }
+
+    /// Whether nobody but the writer has a handle, or lately had one.
+    pub(super) fn is_quiet(&self, quiet: Duration) -> bool {
+        self.readers == 0 && self.last_open.elapsed() >= quiet
+    }
+
+    /// The writer reopened: it may be asked again.
+    pub(super) fn tidied(&mut self) {
+        self.tidying = false;
+    }
+
+    /// The writer ended: its permit is given back, although clones of the store may be left.
+    pub(super) fn writer_ended(&mut self) {
+        self.permit = None;
+    }
+
+    /// One handle less: its descriptor is parked, or it was the last and nothing is left.
+    fn park(&mut self) {
+        let others = self.writer || self.readers > 0;
+        self.parked = if others { self.parked + 1 } else { 0 };
+        self.declare();
+    }
+
+    fn declare(&mut self) {
+        let writer = if self.writer { OF_A_HANDLE } else { 0 };
+        let process = if self.writer || self.readers > 0 { OF_THE_PROCESS } else { 0 };
+        if let Some(permit) = &mut self.permit {
+            permit.owns(writer + process + self.parked, None);
+        }
+    }
+}

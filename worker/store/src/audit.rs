@@ -1,0 +1,128 @@
+//! The audit log, to be read. `changer` writes it.
+
+use rusqlite::{Row, params};
+
+use crate::{Cursor, List, Paging, Reader, StoreError, column, page::Entry};
+use evonic_domain::{Action, AuditRecord, AuditTarget};
+
+/// The most records that one page looks at: a filter that fits few of a long log is answered with
+/// short pages, each in bounded time.
+const LOOKED_AT: i64 = 20_000;
+
+/// Which records are asked for, and in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Of this actor.
+    pub actor: Option<String>,
+    /// Of what has this identifier or name.
+    pub target: Option<String>,
+    /// Of this action.
+    pub action: Option<Action>,
+    /// In which order.
+    pub order: Order,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As everything is listed.
+    #[default]
+    OldestFirst,
+    /// The last one first.
+    NewestFirst,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT position, at, actor, address, request_id, action, target, target_name, fields
+             FROM audit WHERE position > ?1 AND position < ?2 AND (?3 IS NULL OR actor = ?3)
+             AND (?4 IS NULL OR target = ?4 OR target_name = ?4) AND (?5 IS NULL OR action = ?5)
+             ORDER BY position ",
+            $rest
+        )
+    };
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let position: u64 = column::natural(row, 0)?;
+    let action: Action = column::word(row, 5)?;
+    let record = AuditRecord {
+        position,
+        at: row.get(1)?,
+        actor: row.get(2)?,
+        address: row.get(3)?,
+        request_id: row.get(4)?,
+        action,
+        target: AuditTarget {
+            kind: action.target().to_owned(),
+            id: row.get(6)?,
+            name: row.get(7)?,
+        },
+        fields: column::json(row, 8)?,
+    };
+    Ok(Line { cursor: position.to_string(), record })
+}
+
+/// A record, and the cursor of what comes after it.
+struct Line {
+    cursor: String,
+    record: AuditRecord,
+}
+
+impl Entry for Line {
+    fn id(&self) -> &str {
+        &self.cursor
+    }
+
+    fn bytes(&self) -> usize {
+        let record = &self.record;
+        let texts = [Some(&record.target.id), record.target.name.as_ref(), record.address.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&record.fields).chain(&record.request_id);
+        texts.map(String::len).sum()
+    }
+}
+
+impl Reader<'_> {
+    /// Records of the audit log. After a cursor that nobody was given there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn audit(
+        &self,
+        query: &AuditQuery,
+        paging: &Paging,
+    ) -> Result<List<AuditRecord>, StoreError> {
+        let (first, last): (i64, i64) = self.one(
+            "list audit",
+            "SELECT COALESCE((SELECT position FROM audit ORDER BY position LIMIT 1), 1),
+                    COALESCE((SELECT position FROM audit ORDER BY position DESC LIMIT 1), 0)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let begin = paging.after.as_ref().map(|Cursor(text)| text.parse::<i64>().ok());
+        // Between these two, neither of them, lies what this page looks at.
+        let (low, high, sql) = match query.order {
+            Order::OldestFirst => {
+                let low = begin.map_or(first - 1, |place| place.unwrap_or(last)).max(first - 1);
+                let high = low.saturating_add(LOOKED_AT).min(last).saturating_add(1);
+                (low, high, select!("LIMIT ?6"))
+            }
+            Order::NewestFirst => {
+                let high = begin.map_or(last + 1, |place| place.unwrap_or(first)).min(last + 1);
+                let low = high.saturating_sub(LOOKED_AT + 1).max(first - 1);
+                (low, high, select!("DESC LIMIT ?6"))
+            }
+        };
+        let action = query.action.map(Action::name);
+        let parameters = params![low, high, query.actor, query.target, action, paging.rows()];
+        let page = self.page("list audit", sql, parameters, record, paging)?;
+        let rest = match query.order {
+            Order::OldestFirst => (high <= last).then(|| high - 1),
+            Order::NewestFirst => (low >= first).then(|| low + 1),
+        };
+        let rest = rest.map(|place| Cursor(place.to_string()));
+        let data = page.data.into_iter().map(|line| line.record).collect();
+        Ok(List { data, next: page.next.or(rest) })
+    }
+}

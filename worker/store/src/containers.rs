@@ -1,0 +1,134 @@
+//! Containers of sessions: what this instance made on which engine, and for whom.
+//!
+//! A row is written before its container is made and removed after it is gone. So whoever lists an
+//! engine first and reads the rows after that sees the row of every container that has one, also
+//! while another worker is making it.
+
+use rusqlite::{Row, params};
+
+use crate::{Reader, StoreError, Writer, column};
+use evonic_domain::{SessionId, WorkplaceId};
+
+/// A container that is there, or is about to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerRow {
+    /// Its workplace.
+    pub workplace: WorkplaceId,
+    /// Its session.
+    pub session: SessionId,
+    /// The engine's address.
+    pub engine: String,
+    /// Its name, and that of its volume.
+    pub name: String,
+    /// The engine's identifier; absent until it is made, empty when it has vanished since.
+    pub container: Option<String>,
+    /// When it was last used: RFC 3339, UTC, milliseconds.
+    pub used_at: String,
+    /// Whether its session or its workplace was deleted.
+    pub orphan: bool,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT workplace_id, session_id, engine, name, container, used_at,
+                    NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)
+                        OR NOT EXISTS (SELECT 1 FROM workplaces WHERE id = workplace_id)
+             FROM containers ",
+            $rest
+        )
+    };
+}
+
+fn container(row: &Row<'_>) -> rusqlite::Result<ContainerRow> {
+    Ok(ContainerRow {
+        workplace: column::parsed(row, 0)?,
+        session: column::parsed(row, 1)?,
+        engine: row.get(2)?,
+        name: row.get(3)?,
+        container: row.get(4)?,
+        used_at: row.get(5)?,
+        orphan: row.get(6)?,
+    })
+}
+
+impl Reader<'_> {
+    /// Every container, the least recently used first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn containers(&self) -> Result<Vec<ContainerRow>, StoreError> {
+        self.all("list containers", select!("ORDER BY used_at, name"), [], container)
+    }
+}
+
+impl Writer<'_> {
+    /// Notes that a session is about to use its container; returns its row as it was, or a new one.
+    /// One on another engine than before is a new one.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn want_container(
+        &mut self,
+        workplace: &WorkplaceId,
+        session: &SessionId,
+        engine: &str,
+        name: &str,
+    ) -> Result<ContainerRow, StoreError> {
+        let now = column::now();
+        self.execute(
+            "want container",
+            "INSERT INTO containers (workplace_id, session_id, engine, name, container, used_at)
+             VALUES (?1, ?2, ?3, ?4, NULL, ?5)
+             ON CONFLICT (workplace_id, session_id) DO UPDATE SET used_at = ?5,
+                 container = CASE WHEN engine = ?3 THEN container ELSE NULL END, engine = ?3",
+            params![workplace.as_str(), session.as_str(), engine, name, now],
+        )?;
+        self.one(
+            "read container",
+            select!("WHERE workplace_id = ?1 AND session_id = ?2"),
+            params![workplace.as_str(), session.as_str()],
+            container,
+        )
+    }
+
+    /// Notes the engine's identifier of a container that was made.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn container_made(&mut self, name: &str, id: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE containers SET container = ?2 WHERE name = ?1";
+        self.execute("note container", sql, params![name, id]).map(drop)
+    }
+
+    /// Notes that a container is not there any more: somebody removed it. Its next use makes it anew
+    /// and tells its agent.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn container_vanished(&mut self, name: &str, id: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE containers SET container = '' WHERE name = ?1 AND container = ?2";
+        self.execute("note lost container", sql, params![name, id]).map(drop)
+    }
+
+    /// Notes that these containers were used.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn containers_used(&mut self, names: &[String]) -> Result<(), StoreError> {
+        let now = column::now();
+        for name in names {
+            let sql = "UPDATE containers SET used_at = ?2 WHERE name = ?1";
+            self.execute("note use of container", sql, params![name, now])?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a container that is gone, with its workspace.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn container_gone(&mut self, name: &str) -> Result<(), StoreError> {
+        self.execute("forget container", "DELETE FROM containers WHERE name = ?1", [name]).map(drop)
+    }
+}

@@ -1,0 +1,191 @@
+//! What can go wrong with the store.
+
+use std::{path::PathBuf, time::Duration};
+
+use rusqlite::{ErrorCode, ffi};
+
+use evonic_handles::Exhausted;
+
+/// An error of the store. Descriptor exhaustion and fencing are variants of their own.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No handle came free in time.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The writer's queue stayed full for `store.acquire_timeout`.
+    #[error("{waiting} writes are waiting for the database")]
+    Overloaded {
+        /// How many the queue holds.
+        waiting: u32,
+        /// When to try again: a guess for `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The database cannot be opened.
+    #[error("database {} cannot be opened", path.display())]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// SQLite's word.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file is a database of another program.
+    #[error("database {} belongs to another program", path.display())]
+    Alien {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The database was written by a later version.
+    #[error(
+        "database {} has schema version {found}, this program knows {known}: install the later \
+         program again, or put back a copy of the time before it",
+        path.display()
+    )]
+    Newer {
+        /// Its path.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// The latest version that this program knows.
+        known: u32,
+    },
+    /// A copy of the database cannot be written.
+    #[error("copy {} cannot be written", path.display())]
+    Copy {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file system does not support write-ahead logging.
+    #[error("database {} stays in journal mode {mode} instead of wal", path.display())]
+    NoWal {
+        /// Its path.
+        path: PathBuf,
+        /// The mode that SQLite kept.
+        mode: String,
+    },
+    /// A thread of the store cannot be started.
+    #[error("thread {name} cannot be started")]
+    Thread {
+        /// Its name.
+        name: String,
+        /// The operating system's word.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A statement failed.
+    #[error("{operation} failed")]
+    Sql {
+        /// What was done: `claim turn`.
+        operation: &'static str,
+        /// SQLite's word.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Another process held the database's lock for longer than `store.busy_timeout`: nothing was
+    /// written, and it may work again later.
+    #[error("database is locked by another process")]
+    Locked,
+    /// The disk is full: nothing was written, and it may work again later.
+    #[error("no space left for the database")]
+    Full,
+    /// There is no such thing.
+    #[error("no {what} {id}")]
+    NotFound {
+        /// `agent`, `session`, `turn`.
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+    },
+    /// The change contradicts what is there.
+    #[error("{message}")]
+    Conflict {
+        /// A stable word: `name_taken`, `session_busy`, `agent_in_use`, `queue_full`,
+        /// `key_reused`, `built_in`, `kind_fixed`, `workplace_in_use`.
+        code: &'static str,
+        /// A sentence for a person.
+        message: String,
+    },
+    /// Another worker owns the turn: the writer must let go of it.
+    #[error("turn is owned by another worker")]
+    Fenced,
+    /// The closure panicked: what it did is undone.
+    #[error("a closure panicked within the store")]
+    Panicked,
+    /// The store is closing.
+    #[error("store is closing")]
+    Closed,
+}
+
+impl StoreError {
+    /// SQLite's word, sorted: what a caller can act on has a variant of its own.
+    pub(super) fn from_sqlite(operation: &'static str, source: rusqlite::Error) -> Self {
+        match source.sqlite_error() {
+            Some(ffi::Error { code: ErrorCode::DiskFull, .. }) => StoreError::Full,
+            // Growing the shared memory's file fails like this, and with nothing else, when no
+            // block is left for it.
+            Some(ffi::Error { extended_code: ffi::SQLITE_IOERR_SHMSIZE, .. }) => StoreError::Full,
+            Some(ffi::Error {
+                code: ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, ..
+            }) => StoreError::Locked,
+            _ => StoreError::Sql { operation, source },
+        }
+    }
+
+    pub(super) fn not_found(what: &'static str, id: impl ToString) -> Self {
+        StoreError::NotFound { what, id: id.to_string() }
+    }
+
+    pub(super) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        StoreError::Conflict { code, message: message.into() }
+    }
+
+    /// The same failure for another job of the transaction that this one brought down.
+    pub(super) fn shared(&self) -> Self {
+        match self {
+            StoreError::Full => StoreError::Full,
+            StoreError::Locked => StoreError::Locked,
+            StoreError::Closed => StoreError::Closed,
+            StoreError::Sql { operation, source } => {
+                StoreError::Sql { operation, source: copy(source) }
+            }
+            StoreError::Open { path, source } => {
+                StoreError::Open { path: path.clone(), source: copy(source) }
+            }
+            _ => StoreError::Sql {
+                operation: "transaction",
+                source: rusqlite::Error::SqliteFailure(
+                    ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK),
+                    None,
+                ),
+            },
+        }
+    }
+}
+
+/// SQLite's word once more: its errors cannot be cloned, but their codes and texts can.
+fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, text) => {
+            rusqlite::Error::SqliteFailure(*code, text.clone())
+        }
+        other => rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
+    }
+}
+
+/// Names the operation in which SQLite failed.
+pub(super) trait During<T> {
+    /// The result, its error sorted.
+    fn during(self, operation: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> During<T> for rusqlite::Result<T> {
+    fn during(self, operation: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::from_sqlite(operation, source))
+    }
+}

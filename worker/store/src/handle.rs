@@ -1,0 +1,267 @@
+//! The gate: the only door to the database's file.
+//!
+//! Every handle is opened with the same flags, so that each can take over the descriptor that
+//! another one parked (see [`super::account`]). Nothing else in the process may open the file, its
+//! log or its shared memory: closing such a descriptor would drop SQLite's locks.
+
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use evonic_shared::kind::Kind;
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use crate::{
+    StoreError,
+    account::{Account, Sums},
+    error::During,
+    job::Job,
+    schema,
+};
+use evonic_handles::{Budget, Held, Permit};
+
+/// Read and write, each connection used by one thread at a time.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// What every handle is told first. SQLite spills big sorts and statement journals to temporary
+/// files otherwise: descriptors that no ledger knows.
+const EVERY: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;
+                     PRAGMA temp_store = MEMORY;";
+
+/// What a reader's handle is told beside: it cannot write, and sees one state of the database
+/// from its first statement to its end.
+const READER: &str = "PRAGMA query_only = ON; BEGIN;";
+
+/// The writer's statements, prepared once each.
+const STATEMENTS: usize = 128;
+
+/// The log's size from which the writer makes SQLite start it anew.
+const LOG_BYTES: u64 = 16 << 20;
+
+/// How long the writer waits for the readers of an old log, each time.
+const LOG_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The door to one database.
+#[derive(Debug)]
+pub(super) struct Gate {
+    path: PathBuf,
+    busy_timeout: Duration,
+    budget: Budget,
+    account: Account,
+    /// Where the writer is asked to tidy up.
+    writer: mpsc::Sender<Job>,
+}
+
+impl Gate {
+    /// A door that is still shut.
+    ///
+    /// # Errors
+    /// [`StoreError::Exhausted`] when no permit is left for the writer's handle.
+    pub(super) fn new(
+        path: &Path,
+        busy_timeout: Duration,
+        budget: Budget,
+        writer: mpsc::Sender<Job>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let account = Account::new(budget.try_acquire(Kind::Sqlite)?);
+        Ok(Arc::new(Self { path, busy_timeout, budget, account, writer }))
+    }
+
+    /// Returns when no handle is being opened or closed.
+    pub(super) fn pass(&self) {
+        drop(self.account.lock());
+    }
+
+    /// Opens a handle to read with, under a permit that is given back with it.
+    pub(super) fn open_reader(
+        self: &Arc<Self>,
+        permit: Permit,
+    ) -> Result<ReaderHandle, StoreError> {
+        let held = self.open_held(&mut self.account.lock(), permit)?;
+        let reader = ReaderHandle { held: Some(held), gate: Arc::clone(self) };
+        self.configure(&reader, READER)?;
+        Ok(reader)
+    }
+
+    fn open_held(
+        &self,
+        sums: &mut Sums,
+        mut permit: Permit,
+    ) -> Result<Held<Connection>, StoreError> {
+        if !sums.has_writer() {
+            let refused = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+            let why = "the writer's handle is not open".to_owned();
+            return Err(self.cannot(rusqlite::Error::SqliteFailure(refused, Some(why))));
+        }
+        let connection = self.connect(FLAGS)?;
+        sums.reader_opened(&mut permit);
+        Ok(Held::new(connection, permit))
+    }
+
+    /// Parks one descriptor, for the next reader to take over.
+    fn keep_one(&self, sums: &mut Sums) -> Result<(), StoreError> {
+        // Without a free permit a reader is about to open one anyway.
+        if let Ok(permit) = self.budget.try_acquire(Kind::Sqlite) {
+            let mut spare = self.open_held(sums, permit)?;
+            sums.reader_closing(spare.permit_mut());
+            drop(spare);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the gate of kind sqlite")]
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        Connection::open_with_flags(&self.path, flags).map_err(|source| self.cannot(source))
+    }
+
+    fn configure(&self, connection: &Connection, more: &str) -> Result<(), StoreError> {
+        connection
+            .busy_timeout(self.busy_timeout)
+            .and_then(|()| connection.execute_batch(EVERY))
+            .and_then(|()| connection.execute_batch(more))
+            .map_err(|source| self.cannot(source))
+    }
+
+    fn cannot(&self, source: rusqlite::Error) -> StoreError {
+        match StoreError::from_sqlite("open", source) {
+            StoreError::Sql { source, .. } => StoreError::Open { path: self.path.clone(), source },
+            sorted => sorted,
+        }
+    }
+}
+
+/// A reader's handle, in a read transaction that ends with it.
+#[derive(Debug)]
+pub(super) struct ReaderHandle {
+    /// None only while it is dropped.
+    held: Option<Held<Connection>>,
+    gate: Arc<Gate>,
+}
+
+impl Deref for ReaderHandle {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.held.as_ref().expect("a reader's handle is open until it is dropped")
+    }
+}
+
+impl Drop for ReaderHandle {
+    fn drop(&mut self) {
+        let mut sums = self.gate.account.lock();
+        if let Some(mut held) = self.held.take() {
+            sums.reader_closing(held.permit_mut());
+        }
+        if sums.wants_tidying() {
+            // Fails only when the writer has ended, and its handle with it.
+            let _ = self.gate.writer.send(Job::Tidy);
+        }
+    }
+}
+
+/// The writer's handle. Its permit is the account's, with what else the process owns.
+#[derive(Debug)]
+pub(super) struct WriterHandle {
+    /// None after a reopening that failed; tried again at the next use.
+    connection: Option<Connection>,
+    gate: Arc<Gate>,
+    /// The log's size from which it is trimmed.
+    trim_at: u64,
+}
+
+impl WriterHandle {
+    /// Opens the database, makes it if missing, and brings its schema up to date.
+    pub(super) fn open(gate: Arc<Gate>) -> Result<Self, StoreError> {
+        let mut writer = Self { connection: None, gate: Arc::clone(&gate), trim_at: LOG_BYTES };
+        let mut sums = gate.account.lock();
+        writer.connect(&mut sums, FLAGS | OpenFlags::SQLITE_OPEN_CREATE, |connection| {
+            schema::bring_up_to_date(connection, &gate.path)
+        })?;
+        drop(sums);
+        Ok(writer)
+    }
+
+    /// The connection. Opens it again where the last reopening failed.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        if self.connection.is_none() {
+            let gate = Arc::clone(&self.gate);
+            self.connect(&mut gate.account.lock(), FLAGS, |_| Ok(()))?;
+        }
+        Ok(self.connection.as_mut().expect("it was opened just now"))
+    }
+
+    /// Closes and reopens the handle, which closes every parked descriptor, unless somebody has
+    /// or lately had another handle. Returns whether it did.
+    pub(super) fn tidy(&mut self, quiet: Duration) -> Result<bool, StoreError> {
+        let gate = Arc::clone(&self.gate);
+        let mut sums = gate.account.lock();
+        if !sums.is_quiet(quiet) {
+            return Ok(false);
+        }
+        self.close(&mut sums);
+        sums.tidied();
+        self.connect(&mut sums, FLAGS, |_| Ok(()))?;
+        Ok(true)
+    }
+
+    /// Empties the log once it is large. SQLite itself does so only in a moment when nobody reads
+    /// from the log, and readers that always overlap leave none. This checkpoint lets those that
+    /// come read from the database, and waits for those that are there. In vain behind one that
+    /// stays: then it is tried again when the log has grown by as much once more.
+    pub(super) fn trim_log(&mut self) -> Result<(), StoreError> {
+        let trim_at = self.trim_at;
+        let patience = self.gate.busy_timeout;
+        let connection = self.connection()?;
+        let log = connection.path().map(|path| format!("{path}-wal"));
+        let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
+        if size < trim_at {
+            return Ok(());
+        }
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        connection.busy_timeout(LOG_PATIENCE).during("trim log")?;
+        let busy = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+        connection.busy_timeout(patience).during("trim log")?;
+        self.trim_at = size + LOG_BYTES;
+        if !busy.during("trim log")? {
+            self.trim_at = LOG_BYTES;
+        }
+        Ok(())
+    }
+
+    fn connect(
+        &mut self,
+        sums: &mut Sums,
+        flags: OpenFlags,
+        prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.connection = Some(self.gate.connect(flags)?);
+        sums.writer_opened();
+        let connection = self.connection.as_mut().expect("it was opened just now");
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let ready = self.gate.configure(connection, "").and_then(|()| prepare(connection));
+        let ready = ready.and_then(|()| self.gate.keep_one(sums));
+        if ready.is_err() {
+            self.close(sums);
+        }
+        ready
+    }
+
+    fn close(&mut self, sums: &mut Sums) {
+        if self.connection.take().is_some() {
+            sums.writer_closed();
+        }
+    }
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        let gate = Arc::clone(&self.gate);
+        let mut sums = gate.account.lock();
+        self.close(&mut sums);
+        sums.writer_ended();
+    }
+}

@@ -1,0 +1,257 @@
+//! SQLite: the only room that contains SQL.
+//!
+//! - A read opens a handle of its own and closes it before it returns: [`Store::read`].
+//! - A write is a closure to the one writer, which puts what waits into one transaction, commits
+//!   it (fsync) and only then answers and publishes events: [`Store::write`].
+//! - Requests are counted in a database of their own: [`Limiter`].
+//! - Another worker may write the same database during a recycle: [`Store::look_abroad`].
+//!
+//! SQL is portable: PostgreSQL will stand behind the same functions. What is SQLite's own stands
+//! in `handle`, `account`, `schema`, `commit` and `backup`.
+//!
+//! One process holds at most one [`Store`] of a database: SQLite's locks are the process's, and
+//! the account of descriptors is one store's.
+
+mod account;
+mod agents;
+mod audit;
+mod backup;
+mod changer;
+mod claims;
+mod column;
+mod commit;
+mod containers;
+mod error;
+mod events;
+mod handle;
+mod hub;
+mod job;
+mod keys;
+mod limiter;
+mod messages;
+mod page;
+mod pool;
+mod queue;
+mod reader;
+mod schema;
+mod sessions;
+mod steps;
+mod turns;
+mod workplaces;
+mod writer;
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use evonic_shared::{config, kind::Kind};
+use tokio::sync::oneshot;
+
+pub use audit::{AuditQuery, Order};
+pub use backup::back_up;
+pub use changer::Changer;
+pub use containers::ContainerRow;
+pub use error::StoreError;
+pub use hub::{Notice, Subscription};
+pub use keys::KeyRow;
+pub use limiter::{Charge, Level, Limiter, Meter};
+pub use page::{Cursor, List, Paging};
+pub use reader::Reader;
+pub use writer::{Claimed, PendingCall, Writer};
+
+use crate::{
+    commit::WriteLoop,
+    handle::{Gate, WriterHandle},
+    hub::EventHub,
+    job::{Call, Job},
+    pool::{ReadPool, guarded},
+    queue::WriteQueue,
+};
+use evonic_domain::{Origin, SessionId};
+use evonic_handles::{Budget, Permit};
+
+/// The database. Shared by cloning; closed by [`Store::close`], or with its last clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// Fields drop in order of declaration: readers first, so that the writer's handle is the last.
+#[derive(Debug)]
+struct Inner {
+    readers: ReadPool,
+    writer: WriteQueue,
+    gate: Arc<Gate>,
+    budget: Budget,
+    patience: Duration,
+    audit_keep: Duration,
+    hub: EventHub,
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and starts the writer and the bounded,
+    /// named reader threads. Blocks: call it before the runtime serves.
+    ///
+    /// Holds one permit of [`Kind::Sqlite`] until it is closed; those that are left are for readers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be opened, is of a later version or of another
+    /// program, or is corrupt.
+    pub fn open(path: &Path, settings: &config::Store, budget: Budget) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel();
+        let gate = Gate::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
+        let handle = WriterHandle::open(Arc::clone(&gate))?;
+        let hub = EventHub::default();
+        let serve = WriteLoop::new(queue, handle, hub.clone(), settings.batch)?;
+        let (patience, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
+        let writer = WriteQueue::start(jobs, serve, settings.batch, patience)?;
+        let readers = ReadPool::start(free_handles(&budget))?;
+        let inner = Inner { readers, writer, gate, budget, patience, audit_keep, hub };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs `f` on a handle that is opened for this call and closed before it returns, on one of
+    /// the reader threads, within one read transaction.
+    ///
+    /// Cancel safe: a dropped call still closes its handle.
+    ///
+    /// # Errors
+    /// [`StoreError::Exhausted`] when no handle came free within `store.acquire_timeout`,
+    /// [`StoreError::Panicked`] when `f` did, and what `f` returns.
+    pub async fn read<T, F>(&self, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = self.inner.budget.acquire(Kind::Sqlite, self.inner.patience).await?;
+        let gate = Arc::clone(&self.inner.gate);
+        let (answer, answered) = oneshot::channel();
+        self.inner.readers.submit(Box::new(move || {
+            if !answer.is_closed() {
+                // Fails only when the caller has gone.
+                let _ = answer.send(read_once(&gate, permit, f));
+            }
+        }))?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Runs `f` in the writer's next transaction; returns after its commit is on disk. An error
+    /// of `f` undoes what `f` did and nothing else. Events that `f` appended are published after
+    /// the commit, in order.
+    ///
+    /// The writer's queue is bounded: a call waits for its place in it at most
+    /// `store.acquire_timeout`.
+    ///
+    /// Not cancel safe: a dropped call may still be committed.
+    ///
+    /// # Errors
+    /// What `f` returns, [`StoreError::Panicked`] when it panicked, [`StoreError::Overloaded`]
+    /// when the queue stayed full, and [`StoreError`] when the transaction is lost, with everything
+    /// in it: when its commit fails, or the disk is full.
+    pub async fn write<T, F>(&self, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.inner.writer.ask(|asker| Job::Write(Box::new(Call::new(f, asker)))).await
+    }
+
+    /// As [`Store::write`], for what somebody asked for: each change is recorded with its origin in
+    /// the same transaction.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; also when the record cannot be written, and then nothing is changed.
+    pub async fn change<T, F>(&self, origin: Origin, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let keep = self.inner.audit_keep;
+        self.write(move |writer| f(&mut Changer::new(writer, origin, keep))).await
+    }
+
+    /// A round trip through the writer's queue and a read on its handle, then one through a reader
+    /// thread: the part's proof of life. Opens no handle. Where every reader thread is busy, the
+    /// end of anybody's read is proof enough. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the writer cannot answer, [`StoreError::Exhausted`] when no reader
+    /// thread came free within `store.acquire_timeout`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.writer.ask(Job::Ping).await?;
+        self.inner.ping_readers().await
+    }
+
+    /// Follows the events of one session from now on.
+    #[must_use]
+    pub fn subscribe(&self, session: &SessionId) -> Subscription {
+        self.inner.hub.subscribe(session)
+    }
+
+    /// Asks whether another process changed the database since the last call (`data_version`); if
+    /// so, tells every subscription [`Notice::Foreign`]. Returns whether it did. After the writer
+    /// reopened its handle the answer is yes, because it cannot be known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the writer cannot answer.
+    pub async fn look_abroad(&self) -> Result<bool, StoreError> {
+        self.inner.writer.ask(Job::LookAbroad).await
+    }
+
+    /// Finishes queued writes, checkpoints, closes every handle and joins every thread. Blocks.
+    pub fn close(self) {
+        self.inner.readers.close();
+        self.inner.writer.close();
+        self.inner.hub.close();
+    }
+}
+
+impl Inner {
+    async fn ping_readers(&self) -> Result<(), StoreError> {
+        tokio::select! {
+            biased;
+            passed = self.pass_a_reader() => passed,
+            () = self.readers.progress() => Ok(()),
+        }
+    }
+
+    async fn pass_a_reader(&self) -> Result<(), StoreError> {
+        let permit = self.budget.acquire(Kind::Sqlite, self.patience).await?;
+        let gate = Arc::clone(&self.gate);
+        let (answer, answered) = oneshot::channel();
+        self.readers.submit(Box::new(move || {
+            gate.pass();
+            drop(permit);
+            // Fails only when the caller has gone.
+            let _ = answer.send(());
+        }))?;
+        answered.await.map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.hub.close();
+    }
+}
+
+/// How many handles the budget has left for readers.
+fn free_handles(budget: &Budget) -> u32 {
+    let sqlite = budget.usage().into_iter().find(|usage| usage.kind == Kind::Sqlite);
+    sqlite.map_or(0, |usage| usage.limit.saturating_sub(usage.permits))
+}
+
+/// One read. The handle is closed and the permit given back before it returns.
+fn read_once<T>(
+    gate: &Arc<Gate>,
+    permit: Permit,
+    f: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let handle = gate.open_reader(permit)?;
+    guarded(|| f(&Reader::new(&handle)))
+}
+
+#[cfg(test)]
+mod tests;

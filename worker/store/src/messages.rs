@@ -1,0 +1,209 @@
+//! Messages, and how one becomes a turn.
+
+use rusqlite::{Row, params};
+
+use crate::{Changer, List, Paging, Reader, StoreError, Writer, column, page::Entry};
+use evonic_domain::{
+    Action, EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
+    Usage,
+};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, session_id, turn_id, role, content, created_at FROM messages ", $rest)
+    };
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: column::parsed(row, 0)?,
+        session_id: column::parsed(row, 1)?,
+        turn_id: column::parsed(row, 2)?,
+        role: column::word(row, 3)?,
+        content: row.get(4)?,
+        created_at: row.get(5)?,
+    })
+}
+
+/// A turn as it is queued.
+fn queued(message: &Message, request_id: Option<&str>) -> Turn {
+    Turn {
+        id: message.turn_id.clone(),
+        session_id: message.session_id.clone(),
+        state: TurnState::Queued,
+        steps: 0,
+        owner: None,
+        cancel_requested: false,
+        error: None,
+        usage: Usage::default(),
+        request_id: request_id.map(str::to_owned),
+        created_at: message.created_at.clone(),
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+impl Entry for Message {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn bytes(&self) -> usize {
+        self.content.len()
+    }
+}
+
+impl Reader<'_> {
+    /// Messages of a session, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
+    pub fn messages(
+        &self,
+        session: &SessionId,
+        paging: &Paging,
+    ) -> Result<List<Message>, StoreError> {
+        self.session(session)?;
+        let place = "SELECT position FROM messages WHERE id = ?1 AND session_id = ?2";
+        let after = self.place("list messages", place, session, paging)?;
+        self.page(
+            "list messages",
+            select!("WHERE session_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3"),
+            params![session.as_str(), after, paging.rows()],
+            message,
+            paging,
+        )
+    }
+
+    /// The position after which a page begins. After a cursor that nobody was given there is
+    /// nothing.
+    pub(super) fn place(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        session: &SessionId,
+        paging: &Paging,
+    ) -> Result<i64, StoreError> {
+        match &paging.after {
+            None => Ok(0),
+            Some(cursor) => {
+                let place =
+                    self.first(operation, sql, [&cursor.0, session.as_str()], |row| row.get(0))?;
+                Ok(place.unwrap_or(i64::MAX))
+            }
+        }
+    }
+}
+
+impl Changer<'_, '_> {
+    /// Accepts a message and queues its turn, which keeps the request's identifier. The same key
+    /// with the same content returns what was stored the first time.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `queue_full` above `max_queued`,
+    /// `key_reused` when the key was used with other content.
+    pub fn post_message(
+        &mut self,
+        session: &SessionId,
+        content: &str,
+        idempotency_key: Option<&str>,
+        max_queued: u32,
+        request_id: Option<&str>,
+    ) -> Result<Posted, StoreError> {
+        self.session(session)?;
+        if let Some(posted) = self.posted(session, content, idempotency_key)? {
+            return Ok(posted);
+        }
+        self.check_queue(session, max_queued)?;
+        let message = Message {
+            id: MessageId::new(),
+            session_id: session.clone(),
+            turn_id: TurnId::new(),
+            role: Role::User,
+            content: content.to_owned(),
+            created_at: column::now(),
+        };
+        self.execute(
+            "queue turn",
+            "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
+             input_tokens, output_tokens, created_at, request_id)
+             VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3, ?4)",
+            params![message.turn_id.as_str(), session.as_str(), message.created_at, request_id],
+        )?;
+        self.add_item(&message.turn_id, &Item::User { text: content.to_owned() })?;
+        self.add_message(&message, idempotency_key)?;
+        let within = Some(session.as_str());
+        self.record(Action::MessageCreate, message.id.as_str(), within, &[])?;
+        Ok(Posted { turn: queued(&message, request_id), message })
+    }
+}
+
+impl Writer<'_> {
+    /// Stores a message and says so.
+    pub(super) fn add_message(
+        &mut self,
+        message: &Message,
+        idempotency_key: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "store message",
+            "INSERT INTO messages
+             (id, session_id, turn_id, role, content, idempotency_key, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                message.id.as_str(),
+                message.session_id.as_str(),
+                message.turn_id.as_str(),
+                match message.role {
+                    Role::User => "user",
+                    Role::Assistant => "assistant",
+                },
+                message.content,
+                idempotency_key,
+                message.created_at,
+            ],
+        )?;
+        let created = EventKind::MessageCreated {
+            message_id: message.id.clone(),
+            role: message.role,
+            content: message.content.clone(),
+        };
+        self.add_events(&message.session_id, &message.turn_id, &[created])
+    }
+
+    /// What was stored under this key, if anything was.
+    fn posted(
+        &self,
+        session: &SessionId,
+        content: &str,
+        idempotency_key: Option<&str>,
+    ) -> Result<Option<Posted>, StoreError> {
+        let Some(key) = idempotency_key else { return Ok(None) };
+        let sql = select!("WHERE session_id = ?1 AND idempotency_key = ?2");
+        match self.first("post message", sql, [session.as_str(), key], message)? {
+            Some(message) if message.content == content => {
+                let first = self.turn(&message.turn_id)?.request_id;
+                Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
+            }
+            Some(_) => {
+                let message = format!("key {key} was used with other content");
+                Err(StoreError::conflict("key_reused", message))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn check_queue(&self, session: &SessionId, max_queued: u32) -> Result<(), StoreError> {
+        let waiting = self.one(
+            "post message",
+            "SELECT COUNT(*) FROM turns WHERE session_id = ?1 AND state = 'queued'",
+            [session.as_str()],
+            |row| column::natural(row, 0),
+        )?;
+        if waiting >= u64::from(max_queued) {
+            let message = format!("session {session} has {waiting} queued turns");
+            return Err(StoreError::conflict("queue_full", message));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! The bounded way to the writer's thread.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{
+    StoreError,
+    commit::WriteLoop,
+    job::{Asker, Job},
+    pool::join,
+};
+
+/// The queue holds so many full batches.
+const BATCHES: u32 = 4;
+
+/// A full queue drains at the pace of commits.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The writer's queue and thread. When the queue is full, callers wait their turn for
+/// `store.acquire_timeout` and then are refused.
+#[derive(Debug)]
+pub(super) struct WriteQueue {
+    jobs: mpsc::Sender<Job>,
+    places: Arc<Semaphore>,
+    size: u32,
+    patience: Duration,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl WriteQueue {
+    /// Starts the thread, `store-write`, that serves the receiving end of `jobs`.
+    pub(super) fn start(
+        jobs: mpsc::Sender<Job>,
+        serve: WriteLoop,
+        batch: u32,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
+        let name = "store-write".to_owned();
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || serve.run())
+            .map_err(|source| StoreError::Thread { name, source })?;
+        let size = batch.max(1).saturating_mul(BATCHES);
+        let places = Arc::new(Semaphore::new(size as usize));
+        Ok(Self { jobs, places, size, patience, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues the job that `job` makes of whom to answer, and waits for the answer.
+    pub(super) async fn ask<T>(&self, job: impl FnOnce(Asker<T>) -> Job) -> Result<T, StoreError> {
+        let place = Arc::clone(&self.places).acquire_owned();
+        let place = tokio::time::timeout(self.patience, place)
+            .await
+            .map_err(|_| StoreError::Overloaded { waiting: self.size, retry_after: RETRY_AFTER })?
+            .map_err(|_| StoreError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(job(Asker::new(answer, place))).map_err(|_| StoreError::Closed)?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Finishes what is queued and joins the thread. Again: does nothing.
+    pub(super) fn close(&self) {
+        self.places.close();
+        // Fails only when the thread has ended.
+        let _ = self.jobs.send(Job::Close);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            join(thread);
+        }
+    }
+}
+
+impl Drop for WriteQueue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,104 @@
+//! The schema and its versions.
+//!
+//! A database says whose it is (`application_id`) and of which version (`user_version`). Every
+//! version is one step; all steps that are missing are done in one transaction, or none.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::{StoreError, column, error::During};
+use evonic_domain::{AgentId, WorkplaceId};
+
+/// `evon` in ASCII: the mark of this program's databases.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
+
+/// What leads from each version to the next.
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 5] =
+    [first, workplaces, keys, requests, audit];
+
+/// The version that this program writes.
+pub(super) const KNOWN: u32 = STEPS.len() as u32;
+
+/// Makes the database this program's own, in write-ahead logging, at the latest version. Leaves
+/// one that belongs to another program or to a later version as it is.
+pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let open = |source| StoreError::Open { path: path.to_owned(), source };
+    check(connection, path)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+        .map_err(open)?;
+    if mode != "wal" {
+        return Err(StoreError::NoWal { path: path.to_owned(), mode });
+    }
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open)?;
+    // Once more, under the lock: another process may have been faster.
+    let version = check(&transaction, path)?;
+    if version < KNOWN {
+        for step in &STEPS[version as usize..] {
+            step(&transaction).during("migrate schema")?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(open)?;
+        transaction.pragma_update(None, "user_version", KNOWN).map_err(open)?;
+    }
+    transaction.commit().during("migrate schema")
+}
+
+/// The version of a database of this program; 0 for an empty file.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let number = |pragma| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
+            .map_err(|source| StoreError::Open { path: path.to_owned(), source })
+    };
+    let alien = || StoreError::Alien { path: path.to_owned() };
+    let version = u32::try_from(number("user_version")?).map_err(|_| alien())?;
+    match number("application_id")? {
+        APPLICATION_ID if version > KNOWN => {
+            Err(StoreError::Newer { path: path.to_owned(), found: version, known: KNOWN })
+        }
+        APPLICATION_ID => Ok(version),
+        0 if version == 0 && number("schema_version")? == 0 => Ok(0),
+        _ => Err(alien()),
+    }
+}
+
+/// Tables, and the agent that is there on a fresh machine.
+fn first(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0001.sql"))?;
+    connection.execute(
+        "INSERT INTO agents (id, name, model, instructions, tools, created_at, updated_at)
+         VALUES (?1, 'runbook', 'runbook', '', NULL, ?2, ?2)",
+        params![AgentId::new().as_str(), column::now()],
+    )?;
+    Ok(())
+}
+
+/// Workplaces, and the one that is there on every machine.
+fn workplaces(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0002.sql"))?;
+    connection.execute(
+        "INSERT INTO workplaces (id, name, kind, settings, created_at, updated_at)
+         VALUES (?1, 'local', 'local', '{}', ?2, ?2)",
+        params![WorkplaceId::new().as_str(), column::now()],
+    )?;
+    let instance = uuid::Uuid::now_v7().simple().to_string();
+    connection.execute("INSERT INTO instance (id) VALUES (?1)", params![instance])?;
+    Ok(())
+}
+
+/// Keys; none is there before the first start.
+fn keys(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0003.sql"))
+}
+
+/// The request that posted a turn's message.
+fn requests(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0004.sql"))
+}
+
+/// The audit log. What was changed before it was there is not in it.
+fn audit(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0005.sql"))
+}

@@ -1,0 +1,243 @@
+//! What a turn's owner commits, step by step.
+
+use std::collections::HashSet;
+
+use rusqlite::params;
+
+use crate::{PendingCall, StoreError, Writer, column};
+use evonic_domain::{
+    EventKind, Item, Lease, Message, MessageId, Outcome, Role, SessionId, ToolCall, TurnEnd,
+    TurnId, TurnState, Usage,
+};
+
+/// What the model is shown of a call that its turn's end left without a result.
+const NOT_FINISHED: &str = "The turn ended before this call had a result.";
+
+impl Writer<'_> {
+    /// Appends events of a turn that stand for nothing but themselves: deltas, output, retraction.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn append(&mut self, lease: &Lease, events: Vec<EventKind>) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        let partial_text = events.iter().rev().find_map(|event| match event {
+            EventKind::TextDelta { .. } => Some(true),
+            EventKind::TextRetracted { .. } => Some(false),
+            _ => None,
+        });
+        if let Some(partial_text) = partial_text {
+            self.execute(
+                "append events",
+                "UPDATE turns SET partial_text = ?2 WHERE id = ?1 AND partial_text <> ?2",
+                params![lease.turn_id.as_str(), partial_text],
+            )?;
+        }
+        self.add_events(&lease.session_id, &lease.turn_id, &events)
+    }
+
+    /// Commits a model reply as the next step: its item, `step.completed`, its tokens.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn record_reply(
+        &mut self,
+        lease: &Lease,
+        text: String,
+        tool_calls: Vec<ToolCall>,
+        usage: Usage,
+    ) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        let step = self.one(
+            "record reply",
+            "UPDATE turns SET steps = steps + 1, partial_text = 0,
+             input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3
+             WHERE id = ?1 RETURNING steps",
+            params![
+                lease.turn_id.as_str(),
+                column::integer(usage.input_tokens),
+                column::integer(usage.output_tokens)
+            ],
+            |row| row.get(0),
+        )?;
+        let item = Item::Assistant { text: text.clone(), tool_calls, usage };
+        self.add_item(&lease.turn_id, &item)?;
+        let completed = EventKind::StepCompleted { step, text, usage };
+        self.add_events(&lease.session_id, &lease.turn_id, &[completed])
+    }
+
+    /// Commits that a call is about to run, with the mark of its command and its place:
+    /// `tool.started`. One that was interrupted is started again, under a mark of its own; how
+    /// often its worker died goes on being counted.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn start_call(&mut self, lease: &Lease, start: &PendingCall) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        let PendingCall { call, mark, workplace, repeated, .. } = start;
+        self.execute(
+            "start call",
+            "INSERT INTO calls (turn_id, step, call_id, name, arguments, mark, workplace, repeated)
+             SELECT id, steps, ?2, ?3, ?4, ?5, ?6, ?7 FROM turns WHERE id = ?1
+             ON CONFLICT (turn_id, step, call_id) DO UPDATE SET
+                 mark = excluded.mark, workplace = excluded.workplace, seen = 0,
+                 takeovers = CASE WHEN outcome IS NULL THEN takeovers ELSE 0 END,
+                 repeated = excluded.repeated, outcome = NULL",
+            params![
+                lease.turn_id.as_str(),
+                call.id,
+                call.name,
+                call.arguments,
+                mark,
+                workplace,
+                repeated
+            ],
+        )?;
+        let started = EventKind::ToolStarted {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+        };
+        self.add_events(&lease.session_id, &lease.turn_id, &[started])
+    }
+
+    /// Appends output of the call that runs, and remembers up to which byte of it the events go:
+    /// whoever goes on with the call goes on from there.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn show_output(
+        &mut self,
+        lease: &Lease,
+        call_id: &str,
+        text: String,
+        seen: u64,
+    ) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        self.execute(
+            "show output",
+            "UPDATE calls SET seen = ?3, takeovers = 0
+             WHERE turn_id = ?1 AND call_id = ?2 AND outcome IS NULL AND seen <> ?3",
+            params![lease.turn_id.as_str(), call_id, column::integer(seen)],
+        )?;
+        let output = EventKind::ToolOutput { call_id: call_id.to_owned(), text };
+        self.add_events(&lease.session_id, &lease.turn_id, &[output])
+    }
+
+    /// Commits a call's result: its item, `tool.completed`.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn finish_call(
+        &mut self,
+        lease: &Lease,
+        call: &ToolCall,
+        outcome: Outcome,
+        content: String,
+    ) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        self.add_result(&lease.session_id, &lease.turn_id, call, outcome, content)
+    }
+
+    /// Ends a turn: its state, its last event, and for a completed one the assistant's message.
+    /// For a turn whose last reply had no tool calls, `record_reply` came before it in the same
+    /// transaction. Calls that have no result yet get one that says so.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn end_turn(&mut self, lease: &Lease, end: TurnEnd) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        let (session, turn) = (&lease.session_id, &lease.turn_id);
+        self.close_calls(session, turn)?;
+        let (state, error, event) = match end {
+            TurnEnd::Completed { text } => {
+                self.add_answer(lease, text)?;
+                let usage = self.turn(turn)?.usage;
+                (TurnState::Completed, None, EventKind::TurnCompleted { usage })
+            }
+            TurnEnd::Failed(error) => {
+                let event = EventKind::TurnFailed { error: error.clone() };
+                (TurnState::Failed, Some(error), event)
+            }
+            TurnEnd::Cancelled => (TurnState::Cancelled, None, EventKind::TurnCancelled {}),
+        };
+        let (code, message) = error.map(|error| (error.code, error.message)).unzip();
+        self.execute(
+            "end turn",
+            "UPDATE turns SET state = ?2, error_code = ?3, error_message = ?4, ended_at = ?5,
+             owner = NULL, partial_text = 0 WHERE id = ?1",
+            params![turn.as_str(), state.name(), code, message, column::now()],
+        )?;
+        self.add_events(session, turn, &[event])
+    }
+
+    /// Gives every call of the last reply that has no result one that says so: a transcript with
+    /// an open call is refused by models.
+    pub(super) fn close_calls(
+        &mut self,
+        session: &SessionId,
+        turn: &TurnId,
+    ) -> Result<(), StoreError> {
+        let mut open: Vec<ToolCall> = Vec::new();
+        let mut closed = HashSet::new();
+        for item in self.items(turn)? {
+            match item {
+                Item::User { .. } => {}
+                Item::Assistant { tool_calls, .. } => (open, closed) = (tool_calls, HashSet::new()),
+                Item::ToolResult { call_id, .. } => drop(closed.insert(call_id)),
+            }
+        }
+        for call in open.iter().filter(|call| !closed.contains(&call.id)) {
+            self.add_result(session, turn, call, Outcome::Cancelled, NOT_FINISHED.to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Adds an item at the end of a turn.
+    pub(super) fn add_item(&mut self, turn: &TurnId, item: &Item) -> Result<(), StoreError> {
+        self.execute(
+            "store item",
+            "INSERT INTO items (turn_id, position, data)
+             SELECT ?1, COALESCE(MAX(position) + 1, 0), ?2 FROM items WHERE turn_id = ?1",
+            params![turn.as_str(), column::to_json(item)],
+        )?;
+        Ok(())
+    }
+
+    fn add_result(
+        &mut self,
+        session: &SessionId,
+        turn: &TurnId,
+        call: &ToolCall,
+        outcome: Outcome,
+        content: String,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "finish call",
+            "UPDATE calls SET outcome = ?3
+             WHERE turn_id = ?1 AND call_id = ?2 AND outcome IS NULL",
+            params![turn.as_str(), call.id, outcome.name()],
+        )?;
+        let (call_id, name) = (call.id.clone(), call.name.clone());
+        let item = Item::ToolResult {
+            call_id: call_id.clone(),
+            name: name.clone(),
+            outcome,
+            content: content.clone(),
+        };
+        self.add_item(turn, &item)?;
+        let completed = EventKind::ToolCompleted { call_id, name, outcome, content };
+        self.add_events(session, turn, &[completed])
+    }
+
+    fn add_answer(&mut self, lease: &Lease, text: String) -> Result<(), StoreError> {
+        let message = Message {
+            id: MessageId::new(),
+            session_id: lease.session_id.clone(),
+            turn_id: lease.turn_id.clone(),
+            role: Role::Assistant,
+            content: text,
+            created_at: column::now(),
+        };
+        self.add_message(&message, None)
+    }
+}

@@ -1,0 +1,284 @@
+//! Who changed what, and when.
+
+use std::{net::IpAddr, str::FromStr};
+
+use rusqlite::Connection;
+
+use super::*;
+use evonic_domain::{Action, AuditRecord};
+
+/// What no record may hold.
+const MARKER: &str = "a-secret-that-was-planted";
+
+fn origin() -> Origin {
+    Origin {
+        actor: "key_0190c2a1b3c47d5e8f60718293a4b5c6".to_owned(),
+        address: Some(IpAddr::from_str("192.0.2.7").unwrap()),
+        request_id: Some("3-14".to_owned()),
+    }
+}
+
+fn log(house: &House) -> Vec<AuditRecord> {
+    house.read(|reader| reader.audit(&AuditQuery::default(), &WHOLE)).data
+}
+
+fn said(house: &House) -> Vec<String> {
+    let line = |record: AuditRecord| {
+        let name = record.target.name.unwrap_or_default();
+        let line = format!("{} {name} {}", record.action.name(), record.fields.join(","));
+        line.trim_end().to_owned()
+    };
+    log(house).into_iter().map(line).collect()
+}
+
+/// The database without the store: what a mistake in the store could do.
+#[expect(clippy::disallowed_methods, reason = "a test looks at the file behind the store's back")]
+fn behind(house: &House) -> Connection {
+    let connection = Connection::open(&house.path).unwrap();
+    connection.busy_timeout(DEADLINE).unwrap();
+    connection
+}
+
+fn add_old(house: &House, count: usize) {
+    let connection = behind(house);
+    for _ in 0..count {
+        connection
+            .execute(
+                "INSERT INTO audit (at, actor, action, target, fields)
+                 VALUES ('2020-01-01T00:00:00.000Z', 'old', 'agent.create', 'agt_x', '[]')",
+                [],
+            )
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_change_says_who_made_it_from_where_and_when() {
+    let house = House::new();
+    let before = column::now();
+    let make = |changer: &mut Changer<'_, '_>| changer.create_agent(new_agent("scribe"));
+    let agent = house.wait(house.store.change(origin(), make)).unwrap();
+    let log = log(&house);
+    let [record] = &log[..] else { panic!("{log:?}") };
+    assert_eq!(record.actor, origin().actor);
+    assert_eq!(record.address.as_deref(), Some("192.0.2.7"));
+    assert_eq!(record.request_id.as_deref(), Some("3-14"));
+    assert_eq!(record.action, Action::AgentCreate);
+    assert_eq!(
+        (record.target.kind.as_str(), record.target.id.as_str()),
+        ("agent", agent.id.as_str())
+    );
+    assert_eq!(record.target.name.as_deref(), Some("scribe"));
+    assert!(before <= record.at && record.at <= column::now(), "{record:?}");
+}
+
+#[test]
+fn what_changed_is_named_and_not_told() {
+    let house = House::new();
+    let mut new = new_agent("scribe");
+    new.instructions = MARKER.to_owned();
+    let agent = house.write(|changer| changer.create_agent(new)).id;
+    let change = AgentChange {
+        name: Some("clerk".parse().unwrap()),
+        model: Some("runbook".to_owned()),
+        instructions: Some(format!("{MARKER} too")),
+        ..AgentChange::default()
+    };
+    let id = agent.clone();
+    house.write(move |changer| changer.change_agent(&id, change));
+    let session = house.session().id;
+    let change = SessionChange { title: Some(MARKER.to_owned()) };
+    let id = session.clone();
+    house.write(move |changer| changer.change_session(&id, change));
+    let id = session.clone();
+    house.write(move |changer| changer.change_session(&id, SessionChange::default()));
+    let turn = house.post(&session, MARKER);
+    house.write(move |changer| changer.request_cancel(&turn));
+    let id = session.clone();
+    house.write(move |changer| changer.delete_session(&id));
+    house.write(move |changer| changer.delete_agent(&agent));
+    assert_eq!(
+        said(&house),
+        [
+            "agent.create scribe".to_owned(),
+            "agent.update scribe instructions,name".to_owned(),
+            "session.create".to_owned(),
+            "session.update  title".to_owned(),
+            "session.update".to_owned(),
+            format!("message.create {session}"),
+            format!("turn.cancel {session}"),
+            "session.delete".to_owned(),
+            "agent.delete clerk".to_owned(),
+        ]
+    );
+    let planted = "SELECT COUNT(*) FROM audit WHERE instr(quote(target) || quote(target_name)
+         || quote(fields) || quote(actor) || quote(request_id), ?1)";
+    let count: u32 = behind(&house).query_row(planted, [MARKER], |row| row.get(0)).unwrap();
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn what_changes_nothing_leaves_no_record() {
+    let house = House::new();
+    let session = house.session().id;
+    let post = |key: &'static str| {
+        let id = session.clone();
+        house.write(move |changer| changer.post_message(&id, "go", Some(key), 10, None)).turn.id
+    };
+    let (turn, _) = (post("once"), post("once"));
+    for _ in 0..2 {
+        let turn = turn.clone();
+        house.write(move |changer| changer.request_cancel(&turn));
+    }
+    let words: Vec<_> = log(&house).iter().map(|record| record.action.name()).collect();
+    assert_eq!(words, ["session.create", "message.create", "turn.cancel"]);
+}
+
+#[test]
+fn a_change_that_fails_leaves_no_record() {
+    let house = House::new();
+    let twice = |changer: &mut Changer<'_, '_>| {
+        changer.create_agent(new_agent("one"))?;
+        changer.create_agent(new_agent("one"))
+    };
+    assert_conflict(house.try_write(twice), "name_taken");
+    let panics = |changer: &mut Changer<'_, '_>| -> Result<(), StoreError> {
+        changer.create_agent(new_agent("two"))?;
+        panic!("as a defect does");
+    };
+    assert!(matches!(house.try_write(panics), Err(StoreError::Panicked)));
+    assert_eq!(log(&house), []);
+}
+
+#[test]
+fn a_record_that_cannot_be_written_undoes_its_change() {
+    let house = House::new();
+    let broken = "CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN
+         SELECT RAISE(ABORT, 'no room'); END";
+    behind(&house).execute_batch(broken).unwrap();
+    let session = house.try_write(|changer| changer.create_session(new_session("runbook")));
+    assert!(matches!(session, Err(StoreError::Sql { operation: "record change", .. })));
+    let agent = house.try_write(|changer| changer.create_agent(new_agent("scribe")));
+    assert!(matches!(agent, Err(StoreError::Sql { .. })), "{agent:?}");
+    let work = house.try_write(|changer| changer.record_work(Action::CopyCreate, "x", None));
+    assert!(matches!(work, Err(StoreError::Sql { .. })), "{work:?}");
+    assert_eq!(house.read(|reader| reader.sessions(None, &WHOLE)).data, []);
+    let named = house.try_read(|reader| reader.agent_named(&"scribe".parse().unwrap()));
+    assert_missing(named, "agent");
+    behind(&house).execute_batch("DROP TRIGGER broken").unwrap();
+    house.session();
+}
+
+#[test]
+fn old_records_go_a_few_at_a_time_and_young_ones_never() {
+    let house = House::new();
+    house.session();
+    let oldest = log(&house).remove(0).position;
+    add_old(&house, 10);
+    let left = || {
+        let count = "SELECT COUNT(*) FROM audit WHERE actor = 'old'";
+        behind(&house).query_row(count, [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    // Only the first few are looked at. The young one among them stays.
+    for expected in [7, 4, 1, 0, 0] {
+        house.session();
+        assert_eq!(left(), expected);
+    }
+    assert_eq!(log(&house).remove(0).position, oldest);
+    assert_eq!(log(&house).len(), 6);
+}
+
+#[test]
+fn the_log_is_not_changed_and_keeps_what_is_young() {
+    let house = House::new();
+    house.session();
+    add_old(&house, 2);
+    let connection = behind(&house);
+    let refused = |sql: &str| connection.execute(sql, []).unwrap_err().to_string();
+    assert_eq!(refused("UPDATE audit SET actor = 'nobody'"), "the audit log is not changed");
+    assert_eq!(refused("DELETE FROM audit"), "the audit log keeps this");
+    assert_eq!(connection.execute("DELETE FROM audit WHERE actor = 'old'", []).unwrap(), 2);
+    assert_eq!(log(&house).len(), 1);
+}
+
+#[test]
+fn positions_are_never_given_twice() {
+    let house = House::new();
+    add_old(&house, 3);
+    behind(&house).execute("DELETE FROM audit", []).unwrap();
+    house.session();
+    assert_eq!(log(&house)[0].position, 4);
+}
+
+/// The positions of all pages of a query, and how many pages there were.
+fn pages(house: &House, query: &AuditQuery, limit: u32) -> (Vec<u64>, usize) {
+    let (mut positions, mut count, mut after) = (Vec::new(), 0, None);
+    loop {
+        let (query, paging) = (query.clone(), Paging { limit, after });
+        let page = house.read(move |reader| reader.audit(&query, &paging));
+        positions.extend(page.data.iter().map(|record| record.position));
+        count += 1;
+        match page.next {
+            Some(cursor) => after = Some(cursor),
+            None => return (positions, count),
+        }
+    }
+}
+
+#[test]
+fn pages_lead_from_end_to_end_in_both_orders() {
+    let house = House::new();
+    for _ in 0..7 {
+        house.session();
+    }
+    for limit in [1, 2, 3, 7, 8] {
+        let query = AuditQuery::default();
+        assert_eq!(pages(&house, &query, limit).0, (1..=7).collect::<Vec<_>>(), "{limit}");
+        let query = AuditQuery { order: Order::NewestFirst, ..AuditQuery::default() };
+        assert_eq!(pages(&house, &query, limit).0, (1..=7).rev().collect::<Vec<_>>(), "{limit}");
+    }
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        for odd in ["", "x", "-1", "99999999999999999999"] {
+            let query = AuditQuery { order, ..AuditQuery::default() };
+            let paging = Paging { limit: 10, after: Some(Cursor(odd.to_owned())) };
+            let page = house.read(move |reader| reader.audit(&query, &paging));
+            let all = order == Order::OldestFirst && odd == "-1";
+            assert_eq!(page.data.len(), if all { 7 } else { 0 }, "{order:?} {odd:?}");
+            assert_eq!(page.next, None, "{order:?} {odd:?}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
+    let house = House::new();
+    let session = house.session().id;
+    let make = |changer: &mut Changer<'_, '_>| changer.create_agent(new_agent("scribe"));
+    house.wait(house.store.change(origin(), make)).unwrap();
+    let turn = house.post(&session, "go");
+    // Many others, as in a long log.
+    behind(&house)
+        .execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+             INSERT INTO audit (at, actor, action, target, fields)
+             SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'many', 'agent.create', 'x', '[]'
+             FROM n",
+        )
+        .unwrap();
+    house.write(move |changer| changer.request_cancel(&turn));
+    let end = 50_004;
+    let base = AuditQuery::default;
+    for (query, expected) in [
+        (AuditQuery { actor: Some(origin().actor), ..base() }, vec![2]),
+        (AuditQuery { target: Some("scribe".to_owned()), ..base() }, vec![2]),
+        (AuditQuery { target: Some(session.to_string()), ..base() }, vec![1, 3, end]),
+        (AuditQuery { action: Some(Action::TurnCancel), ..base() }, vec![end]),
+        (AuditQuery { actor: Some("nobody".to_owned()), ..base() }, vec![]),
+    ] {
+        let (found, count) = pages(&house, &query, 200);
+        assert_eq!((found, count), (expected.clone(), 3), "{query:?}");
+        let query = AuditQuery { order: Order::NewestFirst, ..query };
+        let (found, count) = pages(&house, &query, 200);
+        assert_eq!((found, count), (expected.into_iter().rev().collect(), 3), "{query:?}");
+    }
+}

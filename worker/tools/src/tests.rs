@@ -1,0 +1,255 @@
+//! Tools as a model calls them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, Effect, Piece, ToolResult, Toolbox};
+use evonic_domain::{Outcome, ToolCall};
+use evonic_local::fixture::{Fixture, eventually, lives};
+
+/// Tools at a workplace of their own.
+struct Bench {
+    fixture: Fixture,
+    tools: Toolbox,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut evonic_shared::config::Tools)) -> Self {
+        let fixture = Fixture::with(|config| change(&mut config.tools));
+        let tools = Toolbox::new(std::sync::Arc::new(fixture.local.clone()), &fixture.tools);
+        Self { fixture, tools }
+    }
+
+    /// Calls a tool; returns also what was shown while it ran.
+    async fn call_live(
+        &self,
+        name: &str,
+        arguments: &Value,
+        cancel: &CancellationToken,
+    ) -> (ToolResult, String) {
+        let call = ToolCall {
+            id: "call".to_owned(),
+            name: name.to_owned(),
+            arguments: arguments.as_str().map_or(arguments.to_string(), str::to_owned),
+        };
+        let mark = format!("test-{}", uuid::Uuid::now_v7().simple());
+        let (sender, mut receiver) = mpsc::channel::<Piece>(1);
+        let gather = async {
+            let mut live = String::new();
+            while let Some(piece) = receiver.recv().await {
+                live.push_str(&piece.text);
+            }
+            live
+        };
+        let (answer, live) = tokio::join!(self.tools.run(&call, &mark, sender, cancel), gather);
+        self.fixture.assert_given_back().await;
+        match answer {
+            Answer::Known(result) => (result, live),
+            Answer::Lost(loss) => panic!("nobody knows what became of it: {loss:?}"),
+        }
+    }
+
+    async fn call(&self, name: &str, arguments: Value) -> ToolResult {
+        self.call_live(name, &arguments, &CancellationToken::new()).await.0
+    }
+
+    async fn ok(&self, name: &str, arguments: Value) -> String {
+        let result = self.call(name, arguments).await;
+        assert_eq!(result.outcome, Outcome::Ok, "{}", result.content);
+        result.content
+    }
+
+    async fn error(&self, name: &str, arguments: Value) -> String {
+        let result = self.call(name, arguments).await;
+        assert_eq!(result.outcome, Outcome::Error, "{}", result.content);
+        result.content
+    }
+}
+
+#[tokio::test]
+async fn commands_tell_their_output_and_how_they_ended() {
+    let bench = Bench::new();
+    let bash = async |command: &str| bench.call("bash", json!({"command": command})).await;
+    let ok = |content: &str| ToolResult::ok(content.to_owned());
+    let error = |content: &str| ToolResult::error(content.to_owned());
+    assert_eq!(bash("echo hello").await, ok("hello\n"));
+    assert_eq!(bash("true").await, ok("[no output]"));
+    assert_eq!(bash("printf x; exit 3").await, error("x\n[exit status 3]"));
+    assert_eq!(bash("exit 3").await, error("[exit status 3]"));
+    assert_eq!(bash("kill -9 $$").await, error("[killed by signal 9]"));
+    let left = "started\n[1 process left in the background and killed]";
+    assert_eq!(bash("sleep 1000 & echo started").await, ok(left));
+    let timeout = bench.call("bash", json!({"command": "echo x; sleep 9", "timeout_seconds": 1}));
+    let told = "x\n[timed out after 1 s and was killed, with everything it had started]";
+    assert_eq!(timeout.await, error(told));
+}
+
+#[tokio::test]
+async fn the_longest_time_is_the_operators() {
+    let bench = Bench::with(|tools| tools.timeout = Duration::from_secs(1));
+    let content = bench.error("bash", json!({"command": "sleep 9", "timeout_seconds": 900})).await;
+    assert!(content.contains("timed out after 1 s"), "{content}");
+    let schema = &bench.tools.specs(Some(&["bash".to_owned()]))[0].schema;
+    assert!(schema["properties"]["timeout_seconds"].to_string().contains("the most: 1."));
+}
+
+#[tokio::test]
+async fn python_runs_programs_of_any_size_in_a_folder() {
+    let bench = Bench::new();
+    bench.fixture.put("sub/there", "");
+    let code =
+        format!("text = '{}'\nimport os\nprint(len(text), os.listdir())", "x".repeat(200_000));
+    let content = bench.ok("python", json!({"code": code, "folder": "sub"})).await;
+    assert_eq!(content, "200000 ['there']\n");
+    let content = bench.error("python", json!({"code": "raise SystemExit(7)"})).await;
+    assert_eq!(content, "[exit status 7]");
+}
+
+#[tokio::test]
+async fn a_command_that_is_too_long_says_what_to_do() {
+    let bench = Bench::new();
+    let content = bench.error("bash", json!({"command": " ".repeat(200_000)})).await;
+    assert!(content.contains("write it to a file"), "{content}");
+}
+
+#[tokio::test]
+async fn a_cancelled_command_tells_what_it_did_until_then() {
+    let bench = Bench::new();
+    let cancel = CancellationToken::new();
+    let file = bench.fixture.path("pid");
+    let stop = async {
+        let pid = || std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok();
+        eventually("it runs", || pid().is_some()).await;
+        cancel.cancel();
+        (Instant::now(), pid().expect("it runs"))
+    };
+    let arguments = json!({"command": "echo before; echo $$ > pid; sleep 1000"});
+    let ((result, live), (since, pid)) =
+        tokio::join!(bench.call_live("bash", &arguments, &cancel), stop);
+    assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
+    assert!(!lives(pid));
+    assert_eq!(result.outcome, Outcome::Cancelled);
+    let told = "before\n[cancelled and killed, with everything it had started]";
+    assert_eq!((result.content.as_str(), live.as_str()), (told, "before\n"));
+    let never = bench.call_live("bash", &json!({"command": "touch never"}), &cancel).await;
+    assert_eq!(never.0.outcome, Outcome::Cancelled);
+    assert!(!bench.fixture.path("never").exists());
+}
+
+#[tokio::test]
+async fn an_endless_output_is_capped_everywhere() {
+    const CAP: usize = 10_000;
+    let bench = Bench::with(|tools| tools.max_output_bytes = 10_000);
+    let command = json!({"command": "yes | head -c 50000000; echo end"});
+    let (result, live) = bench.call_live("bash", &command, &CancellationToken::new()).await;
+    assert_eq!(result.outcome, Outcome::Ok);
+    let note = "\n[... 49,990,004 bytes left out ...]\n";
+    assert_eq!(result.content.len(), CAP + note.len());
+    assert!(result.content.contains(note), "{}", &result.content[4_900..5_100]);
+    assert!(result.content.starts_with("y\ny\n") && result.content.ends_with("y\nend\n"));
+    assert!(live.len() < CAP + 100 && live.contains("it goes on"), "{}", live.len());
+}
+
+#[tokio::test]
+async fn files_are_written_read_and_edited() {
+    let bench = Bench::new();
+    let content = "one\ntwo\ntwo\n";
+    let wrote = bench.ok("write_file", json!({"path": "a/b", "content": content})).await;
+    assert_eq!(wrote, "wrote 12 bytes to a/b");
+    let read = bench.ok("read_file", json!({"path": "a/b"})).await;
+    assert_eq!(read, "     1\tone\n     2\ttwo\n     3\ttwo\n");
+
+    let edit =
+        |old: &str, count: u64| json!({"path": "a/b", "old": old, "new": "2", "count": count});
+    let refused = bench.error("edit_file", edit("two", 1)).await;
+    assert!(refused.contains("old occurs 2 times (lines 2, 3), count says 1"), "{refused}");
+    assert_eq!(bench.fixture.get("a/b"), content);
+    let edited = bench.ok("edit_file", edit("two", 2)).await;
+    assert_eq!(edited, "replaced 2 occurrences in a/b, lines 2, 3");
+    assert_eq!(bench.fixture.get("a/b"), "one\n2\n2\n");
+    let outside = bench.error("edit_file", json!({"path": "../x", "old": "a", "new": "b"})).await;
+    assert_eq!(outside, "../x is outside the workplace");
+    let missing = bench.error("read_file", json!({"path": "no"})).await;
+    assert_eq!(missing, "read no failed: No such file or directory (os error 2)");
+}
+
+#[tokio::test]
+async fn folders_are_listed_and_searched() {
+    let bench = Bench::new();
+    bench.fixture.put("src/main.rs", "fn main() {}\n");
+    bench.fixture.put("odd\nname", "");
+    bench.fixture.put("big", vec![b' '; 1_500]);
+    let list = bench.ok("list_files", json!("")).await;
+    assert_eq!(list, "big (1.5 KiB)\n\"odd\\nname\" (0 bytes)\nsrc/\n");
+    let deep = bench.ok("list_files", json!({"path": "src", "depth": 3})).await;
+    assert_eq!(deep, "main.rs (13 bytes)\n");
+    let found = bench.ok("search_files", json!({"pattern": "MAIN|main"})).await;
+    assert_eq!(found, "src/main.rs:1:fn main() {}\n");
+    let nothing = bench.ok("search_files", json!({"pattern": "x", "glob": "*.rs"})).await;
+    assert_eq!(nothing, "[no line matches]\n");
+    let wrong = bench.error("search_files", json!({"pattern": "("})).await;
+    assert!(wrong.contains("unclosed group"), "{wrong}");
+}
+
+#[tokio::test]
+async fn long_listings_and_searches_say_what_is_missing() {
+    let bench = Bench::with(|tools| tools.max_output_bytes = 2_000);
+    for number in 0..1_001 {
+        bench.fixture.put(&format!("many/{number:04}"), "x\n");
+    }
+    let list = bench.ok("list_files", json!({"path": "many"})).await;
+    assert!(list.contains(" bytes left out ...]") && list.contains("the first 1,000 entries"));
+    let found = bench.ok("search_files", json!({"pattern": "x"})).await;
+    assert!(found.contains("the first 200 lines; there are more"), "{found}");
+    assert!(list.len() < 2_200 && found.len() < 2_200);
+}
+
+#[tokio::test]
+async fn unknown_tools_and_wrong_arguments_are_explained() {
+    let bench = Bench::new();
+    let unknown = bench.error("shell", json!({})).await;
+    assert!(unknown.contains("\"shell\"") && unknown.contains("bash, python, read_file"));
+    for (arguments, told) in [
+        (json!({}), "bash: command is missing"),
+        (json!({"command": null}), "bash: command is missing"),
+        (json!({"command": 3}), "bash: command must be a text, not 3"),
+        (
+            json!({"command": ""}),
+            "bash: command must be a text that is not empty, not an empty one",
+        ),
+        (
+            json!({"command": "x", "timeout_seconds": 0}),
+            "bash: timeout_seconds must be a whole number from 1, not 0",
+        ),
+        (
+            json!({"command": "x", "cwd": "y"}),
+            "bash: there is no argument \"cwd\"; there are command, timeout_seconds, folder",
+        ),
+        (json!("[1]"), "bash: the arguments must be a JSON object, not a list"),
+    ] {
+        assert_eq!(bench.error("bash", arguments).await, told);
+    }
+    let broken = bench.error("bash", json!("{\"command\": ")).await;
+    assert!(broken.starts_with("bash: the arguments are no JSON object: EOF"), "{broken}");
+}
+
+#[test]
+fn specs_are_those_that_are_named() {
+    let bench = Bench::new();
+    let names = |named: Option<&[String]>| -> Vec<_> {
+        bench.tools.specs(named).iter().map(|spec| (spec.name, spec.effect)).collect()
+    };
+    let all = names(None);
+    assert_eq!(all.iter().map(|&(name, _)| name).collect::<Vec<_>>(), Toolbox::names());
+    let some = ["list_files", "no_such_tool", "bash"].map(str::to_owned);
+    let expected = [("bash", Effect::Change), ("list_files", Effect::Read)];
+    assert_eq!(names(Some(&some)), expected);
+    assert!(names(Some(&[])).is_empty());
+}

@@ -1,0 +1,64 @@
+//! An endless output takes constant memory. A process of its own: in the library's tests others
+//! use memory at the same time.
+
+use std::fs;
+
+use evonic_domain::{Outcome, ToolCall};
+use evonic_handles::{Budget, Page};
+use evonic_shared::config::Config;
+use evonic_tools::{Answer, Piece, Toolbox};
+use evonic_workplace::Local;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is there");
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.expect("a number") * rustix::param::page_size() as u64
+}
+
+#[tokio::test]
+async fn memory_is_constant_while_output_is_endless() {
+    let folder = evonic_parts::Folder::new().expect("a temporary folder");
+    let config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
+    let page = Page::private().expect("a page");
+    let budget = Budget::new(&config.budget, page, config.fd.threshold);
+    let local = Local::new(&config, budget).expect("a workplace");
+    let tools = Toolbox::new(std::sync::Arc::new(local), &config.tools);
+    let run = async |command: &str| {
+        let call = ToolCall {
+            id: "call".to_owned(),
+            name: "bash".to_owned(),
+            arguments: json!({"command": command, "timeout_seconds": 1}).to_string(),
+        };
+        let mark = format!("memory-{}-{}", std::process::id(), command.len());
+        let (sender, mut receiver) = mpsc::channel::<Piece>(4);
+        let read = async {
+            let mut bytes = 0;
+            while let Some(piece) = receiver.recv().await {
+                bytes += piece.text.len();
+            }
+            bytes
+        };
+        let cancel = CancellationToken::new();
+        match tokio::join!(tools.run(&call, &mark, sender, &cancel), read) {
+            (Answer::Known(result), live) => (result, live),
+            (Answer::Lost(loss), _) => panic!("nobody knows what became of it: {loss:?}"),
+        }
+    };
+    run("head -c 1000000 /dev/zero").await;
+    let before = resident_bytes();
+    let (result, live) = run("yes").await;
+    let grown = resident_bytes().saturating_sub(before);
+
+    assert_eq!(result.outcome, Outcome::Error, "it timed out");
+    let left_out = result.content.split("[... ").nth(1).and_then(|rest| rest.split(' ').next());
+    let left_out = left_out.expect("most is left out").replace(',', "");
+    println!("{left_out} bytes left out in a second, resident memory grew by {grown} bytes");
+    assert!(left_out.parse::<u64>().expect("a number") > 10_000_000);
+    let cap = config.tools.max_output_bytes as usize;
+    assert!((cap..cap + 200).contains(&result.content.len()), "{}", result.content.len());
+    assert!((cap..cap + 200).contains(&live), "{live}");
+    assert!(grown < 4 << 20, "resident memory grew by {grown} bytes");
+}

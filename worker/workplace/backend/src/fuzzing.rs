@@ -1,0 +1,8 @@
+//! Entry points for the fuzzer.
+
+use evonic_shared::fuzzing::Decoder;
+
+use crate::search::fuzzing::{archive, listing};
+
+/// This crate's decoders.
+pub const DECODERS: &[(&str, Decoder)] = &[("archive", archive), ("listing", listing)];

@@ -1,0 +1,116 @@
+//! The names below a folder that is to be searched.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    ask::{Answered, FILE, Question, argument},
+    listing::by_parts,
+    walk::Sought,
+};
+use crate::{WorkplaceError, spool::Shell};
+
+/// How long names may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of names that are taken: some hundred thousands.
+const NAMES_BYTES: usize = 32 * 1024 * 1024;
+
+/// What the path is, its real path and that of the root; then every folder and regular file below
+/// it with a letter before it, a capital when it cannot be read. Links are not followed.
+const SCRIPT: &str = r#"look "$2"
+case $k in 51 | 52) ;; *) exit $k ;; esac
+[ -r "$2" ] || exit 42
+need find readlink head
+printf '%s\000' $k
+readlink -f "$1" || exit 41
+printf '\000'
+readlink -f "$2" || exit 41
+printf '\000'
+[ $k = 51 ] && exit 0
+cd "$2" 2>/dev/null || exit 42
+find . -type d -name .git -prune -o \
+    -type d -exec sh -c 'for p do
+        if [ -r "$p" ] && [ -x "$p" ]; then k=d; else k=D; fi; printf "%s%s\000" $k "$p"
+    done' sh {} + -o \
+    -type f -exec sh -c 'for p do
+        if [ -r "$p" ]; then k=f; else k=F; fi; printf "%s%s\000" $k "$p"
+    done' sh {} + 2>/dev/null | head -c "$3"
+exit 0
+"#;
+
+/// What is to be searched.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Whether it is one file.
+    pub(super) is_file: bool,
+    /// Its real path.
+    pub(super) real: Vec<u8>,
+    /// The root's real path.
+    pub(super) root: Vec<u8>,
+    /// What is below it, in the order of its parts.
+    pub(super) entries: Vec<Name>,
+    /// Whether there was too much to tell.
+    pub(super) more: bool,
+}
+
+/// A folder or a regular file.
+#[derive(Debug)]
+pub(super) struct Name {
+    /// Relative to the folder that is searched.
+    pub(super) path: Vec<u8>,
+    /// Whether it is a folder.
+    pub(super) is_folder: bool,
+    /// Whether it can be read.
+    pub(super) is_readable: bool,
+}
+
+/// Asks for the names.
+///
+/// # Errors
+/// [`WorkplaceError`].
+pub(super) async fn names<S: Shell>(
+    shell: &S,
+    sought: &Sought<'_>,
+) -> Result<Names, WorkplaceError> {
+    let arguments = vec![argument(sought.root), argument(sought.path), NAMES_BYTES.to_string()];
+    let question = Question {
+        operation: "search",
+        path: sought.path,
+        needed: "a regular file or a folder",
+        script: SCRIPT,
+        arguments,
+        input: Bytes::new(),
+        patience: PATIENCE,
+    };
+    let mut said = Vec::new();
+    let answered = question.ask(shell, |bytes| {
+        said.extend_from_slice(bytes);
+        ControlFlow::Continue(())
+    });
+    let in_time = answered.await? != Answered::OutOfTime;
+    let mut names = parse(&said).ok_or_else(|| Question::out_of_time("search", sought.path))?;
+    names.more |= !in_time;
+    Ok(names)
+}
+
+fn parse(said: &[u8]) -> Option<Names> {
+    let more = said.len() >= NAMES_BYTES;
+    // What is after the last NUL was cut off.
+    let whole = &said[..said.iter().rposition(|byte| *byte == 0)?];
+    let mut parts = whole.split(|byte| *byte == 0);
+    let is_file = parts.next()? == FILE.to_string().as_bytes();
+    let mut real_path = || Some(parts.next()?.strip_suffix(b"\n")?.to_vec());
+    let (root, real) = (real_path()?, real_path()?);
+    let mut entries: Vec<Name> = parts.filter_map(name).collect();
+    entries.sort_by(|a, b| by_parts(&a.path, &b.path));
+    Some(Names { is_file, real, root, entries, more })
+}
+
+fn name(part: &[u8]) -> Option<Name> {
+    let (letter, path) = part.split_first()?;
+    let path = path.strip_prefix(b"./")?.to_vec();
+    let is_folder = letter.eq_ignore_ascii_case(&b'd');
+    Some(Name { path, is_folder, is_readable: letter.is_ascii_lowercase() })
+}

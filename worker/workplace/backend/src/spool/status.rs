@@ -1,0 +1,26 @@
+//! The last line of a command's record.
+
+use crate::{Ended, Finished, Unknown};
+
+/// Reads a status: a word, a number, and how many processes were left behind; or `notstarted` and
+/// why.
+pub(super) fn read(line: &str) -> Option<Finished> {
+    let (word, rest) = line.split_once(' ')?;
+    if word == "notstarted" {
+        return Some(Finished { ended: Ended::NotStarted(rest.to_owned()), left_behind: 0 });
+    }
+    let (number, left_behind) = rest.split_once(' ')?;
+    let number = number.parse().ok()?;
+    let ended = match word {
+        "exited" => Ended::Exited(number),
+        "signalled" => Ended::Signalled(number),
+        "timedout" => Ended::TimedOut,
+        "toomuch" => Ended::TooMuchOutput,
+        "cancelled" => Ended::Cancelled,
+        "norecord" => Ended::Unknown(Unknown::NoRecord),
+        "restarted" => Ended::Unknown(Unknown::Restarted),
+        "watcherkilled" => Ended::Unknown(Unknown::WatcherKilled),
+        _ => return None,
+    };
+    Some(Finished { ended, left_behind: left_behind.parse().ok()? })
+}

@@ -1,0 +1,261 @@
+//! A machine for tests: this one, by a shell of a given kind, as a child with pipes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use evonic_parts::Folder;
+use evonic_shared::config;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    sync::{Notify, mpsc},
+};
+
+use super::super::{Said, Script, ScriptEnd, Shell, Spool};
+use crate::{WorkplaceError, error::Cause};
+
+/// How scripts get to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As arguments.
+    Arguments,
+    /// Past a login shell.
+    Login,
+}
+
+/// This machine, by one shell.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) folder: Folder,
+    shell: PathBuf,
+    tag: String,
+    way: Way,
+    settings: config::Spool,
+    /// Whether the next link breaks at once.
+    pub(super) dead: AtomicBool,
+    /// Breaks the links there are.
+    pub(super) cut: Notify,
+}
+
+impl Machine {
+    /// One of each kind. Fails where a shell is missing.
+    pub(super) fn all() -> Vec<Arc<Self>> {
+        ["dash", "bash", "busybox"]
+            .into_iter()
+            .flat_map(|shell| [Way::Arguments, Way::Login].map(|way| Self::new(shell, way)))
+            .collect()
+    }
+
+    pub(super) fn dash() -> Arc<Self> {
+        Self::new("dash", Way::Arguments)
+    }
+
+    pub(super) fn new(shell: &str, way: Way) -> Arc<Self> {
+        Self::with(shell, way, 1 << 20)
+    }
+
+    pub(super) fn with(shell: &str, way: Way, max_output_bytes: u32) -> Arc<Self> {
+        let folder = Folder::with_prefix("spool' \"x").unwrap();
+        // A busybox is a shell by its name.
+        let link = folder.path().join("sh");
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+            .map(|folder| folder.join(shell))
+            .find(|path| path.is_file());
+        let found = found.unwrap_or_else(|| panic!("{shell} is not installed"));
+        std::os::unix::fs::symlink(found, &link).unwrap();
+        let keep = std::time::Duration::from_secs(3600);
+        let settings = config::Spool { max_output_bytes, keep };
+        let (dead, cut) = (AtomicBool::new(false), Notify::new());
+        let tag = format!("{:x}", fastrand::u64(..));
+        Arc::new(Self { folder, tag, shell: link, way, settings, dead, cut })
+    }
+
+    pub(super) fn spool(self: &Arc<Self>) -> Spool<Self> {
+        Spool::new(Arc::clone(self), self.settings.clone())
+    }
+
+    /// The record of a command.
+    pub(super) fn record(&self, mark: &str) -> PathBuf {
+        self.spools_path().join(self.mark(mark))
+    }
+
+    pub(super) fn spools_path(&self) -> PathBuf {
+        self.folder.path().join("spools")
+    }
+
+    /// A mark that no other machine has.
+    pub(super) fn mark(&self, name: &str) -> String {
+        format!("{name}-{}", self.tag)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Processes that carry a mark.
+    pub(super) fn marked(&self, mark: &str) -> Vec<u32> {
+        let mark = format!("EVONIC_CALL={}", self.mark(mark));
+        let ours = format!("EVONIC_TEST_SHELL={}", self.shell.display());
+        with_environment(|lines| {
+            lines.contains(&mark.as_bytes()) && lines.contains(&ours.as_bytes())
+        })
+    }
+
+    /// Processes that come from this machine's shells.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let ours = format!("EVONIC_TEST_SHELL={}", self.shell.display());
+        with_environment(|lines| lines.contains(&ours.as_bytes()))
+    }
+
+    /// The marks of which there is a record, and whatever else lies there.
+    pub(super) fn records(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.spools_path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let names = names.iter().map(|name| name.replace(&format!("-{}", self.tag), ""));
+        names.collect()
+    }
+
+    /// Makes a record two hours old.
+    #[expect(clippy::disallowed_methods, reason = "a test's own files")]
+    pub(super) fn age(&self, mark: &str) {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+        for path in [self.record(mark).join("status"), self.record(mark)] {
+            std::fs::File::open(path).unwrap().set_modified(then).unwrap();
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the gate of this test's shells")]
+    fn start(&self, script: &Script) -> (Child, Bytes) {
+        let shell = self.shell.to_str().unwrap();
+        // The watcher's shell, which the script names, is the one under test too.
+        let text = script.text.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\"");
+        let script = Script { text, ..script.clone() };
+        let mut command = Command::new(shell);
+        let input = match self.way {
+            Way::Arguments => {
+                command.args(["-c", &script.text, "evonic"]).args(&script.arguments);
+                script.input.clone()
+            }
+            Way::Login => {
+                let line = super::super::LOGIN_COMMAND;
+                let line = line.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\"");
+                command.args(["-c", &format!("echo welcome; echo hello >&2; {line}")]);
+                script.stream()
+            }
+        };
+        command
+            .env("EVONIC_TEST_SHELL", shell)
+            .env_remove("EVONIC_CALL")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        (command.spawn().unwrap(), input)
+    }
+
+    fn broken() -> WorkplaceError {
+        let source = Cause("cut by the test".to_owned());
+        WorkplaceError::Unreachable { host: "test".to_owned(), operation: "run", source }
+    }
+}
+
+#[async_trait]
+impl Shell for Machine {
+    async fn script(
+        &self,
+        script: Script,
+        said: mpsc::Sender<Said>,
+    ) -> Result<ScriptEnd, WorkplaceError> {
+        if self.dead.load(Ordering::SeqCst) {
+            return Err(Self::broken());
+        }
+        let (mut child, input) = self.start(&script);
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feed = async {
+            let mut stdin = stdin.unwrap();
+            let _unread = stdin.write_all(&input).await;
+        };
+        let out = hand_on(stdout.unwrap(), &said, Said::Out);
+        let err = hand_on(stderr.unwrap(), &said, Said::Err);
+        let talk = async { tokio::join!(feed, out, err) };
+        tokio::select! {
+            _ = talk => {}
+            () = self.cut.notified() => return Err(Self::broken()),
+        }
+        let status = child.wait().await.unwrap();
+        Ok(status.code().map_or(ScriptEnd::Killed, ScriptEnd::Exited))
+    }
+
+    async fn spools(&self) -> Result<String, WorkplaceError> {
+        Ok(self.spools_path().to_str().unwrap().to_owned())
+    }
+
+    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError> {
+        Ok(self.folder.path().join(folder).to_str().unwrap().to_owned())
+    }
+}
+
+/// Processes whose environment, as lines, is such.
+fn with_environment(such: impl Fn(&[&[u8]]) -> bool) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_str().and_then(|name| name.parse().ok())
+    });
+    pids.filter(|pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        such(&environment.split(|byte| *byte == 0).collect::<Vec<_>>())
+    })
+    .collect()
+}
+
+/// Kills a process that cannot defend itself.
+pub(super) fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Lets everybody execute a file.
+pub(super) fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What a script writes when a login shell hands it on.
+#[expect(clippy::disallowed_methods, reason = "the gate of this test's shells")]
+pub(super) fn login(shell: &str, script: &Script) -> Vec<u8> {
+    use std::io::Write;
+    let mut words = shell.split(' ');
+    let mut child = std::process::Command::new(words.next().unwrap())
+        .args(words)
+        .args(["-c", super::super::LOGIN_COMMAND])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&script.stream()).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+async fn hand_on(
+    mut from: impl AsyncRead + Unpin,
+    said: &mpsc::Sender<Said>,
+    kind: fn(Bytes) -> Said,
+) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let _gone = said.send(kind(Bytes::copy_from_slice(&buffer[..count]))).await;
+    }
+}

@@ -1,0 +1,249 @@
+//! One engine: its client, its version, how it fares.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, errors::Error, models::SystemVersion};
+use futures_util::{Stream, StreamExt};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    HostState, WorkplaceError,
+    address::Address,
+    fault::{self, Failed},
+    tls,
+    wire::Wire,
+};
+use evonic_handles::Budget;
+
+/// The oldest version of the API that has all that is used here: Docker 20.10.
+const LEAST_MINOR: u32 = 41;
+
+/// A request that is no transfer is over in this many times `docker.timeout`.
+const PATIENCE: u32 = 4;
+
+/// The client waits as long as the wire does, which knows better.
+const CLIENT_TIMEOUT_SECONDS: u64 = 365 * 86_400;
+
+/// An engine. Holds no descriptor between requests.
+pub(super) struct Engine {
+    pub(super) address: Address,
+    pub(super) docker: Docker,
+    wire: Arc<Wire>,
+    timeout: Duration,
+    /// Held while the version is asked for.
+    greeting: tokio::sync::Mutex<()>,
+    /// Held while containers are counted and one is started.
+    pub(super) starting: tokio::sync::Mutex<()>,
+    health: Mutex<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    failures: u32,
+    last_error: Option<String>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine at this address. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Settings`] when its certificates cannot be used.
+    pub(super) fn new(
+        address: Address,
+        timeout: Duration,
+        budget: Budget,
+        tasks: TaskTracker,
+        closing: CancellationToken,
+    ) -> Result<Self, WorkplaceError> {
+        let tls = match &address {
+            Address::Unix(_) => None,
+            Address::Tcp { certificates, .. } => Some(tls::connector(certificates)?),
+        };
+        let wire = Arc::new(Wire {
+            address: address.clone(),
+            tls,
+            budget,
+            timeout,
+            tasks,
+            closing,
+            open: Arc::default(),
+            api: AtomicU32::new(0),
+            least: LEAST_MINOR,
+        });
+        let transport = Arc::clone(&wire);
+        let docker = Docker::connect_with_custom_transport(
+            move |request: BollardRequest| Arc::clone(&transport).send(request),
+            Some("http://docker"),
+            CLIENT_TIMEOUT_SECONDS,
+            API_DEFAULT_VERSION,
+        )
+        .map_err(|error| fault::read(&address, "connect", error).error)?;
+        let (greeting, starting) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        let health = Mutex::default();
+        Ok(Self { address, docker, wire, timeout, greeting, starting, health })
+    }
+
+    /// Makes a request; the operation is a word for its error.
+    pub(super) async fn ask<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failed> {
+        let patience = self.timeout.saturating_mul(PATIENCE);
+        let all = self.transfer(operation, request);
+        tokio::time::timeout(patience, all).await.unwrap_or_else(|_| {
+            let said = format!("no whole answer within {} s", patience.as_secs_f32());
+            Err(fault::unreachable(&self.address, operation, said).into())
+        })
+    }
+
+    /// Makes a request that may take long, as long as its bytes move.
+    pub(super) async fn transfer<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failed> {
+        self.greet().await?;
+        let answer = request.await;
+        self.note(answer.map_err(|error| fault::read(&self.address, operation, error)))
+    }
+
+    /// The next piece of an answer that is a stream; nothing at its end.
+    pub(super) async fn piece<T>(
+        &self,
+        operation: &'static str,
+        stream: &mut (impl Stream<Item = Result<T, Error>> + Unpin),
+        patience: Duration,
+    ) -> Result<Option<T>, Failed> {
+        match tokio::time::timeout(patience, stream.next()).await {
+            Ok(piece) => {
+                let piece = piece.transpose();
+                self.note(piece.map_err(|error| fault::read(&self.address, operation, error)))
+            }
+            Err(_) => {
+                let said = format!("nothing came for {} s", patience.as_secs_f32());
+                Err(fault::unreachable(&self.address, operation, said).into())
+            }
+        }
+    }
+
+    /// `docker.timeout`.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Agrees on a version once, and again after the engine was away: the lower one of what both
+    /// know, told in the path of every request.
+    pub(super) async fn greet(&self) -> Result<(), Failed> {
+        if self.wire.api.load(Ordering::Relaxed) != 0 {
+            return Ok(());
+        }
+        let _one = self.greeting.lock().await;
+        if self.wire.api.load(Ordering::Relaxed) != 0 {
+            return Ok(());
+        }
+        let answer = self.docker.version().await;
+        let version =
+            self.note(answer.map_err(|error| fault::read(&self.address, "version", error)))?;
+        let minor = agreed(&version)
+            .map_err(|said| Failed::from(fault::refusal(&self.address, "version", said)))?;
+        self.wire.api.store(minor, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The version that requests are sent in.
+    pub(super) fn version(&self) -> String {
+        format!("1.{}", self.wire.api.load(Ordering::Relaxed))
+    }
+
+    /// How it fares.
+    pub(super) fn state(&self) -> HostState {
+        let health = self.health();
+        HostState {
+            host: self.address.to_string(),
+            connections: self.wire.open.load(Ordering::Relaxed),
+            failures: health.failures,
+            left_alone_seconds: None,
+            last_error: health.last_error.clone(),
+        }
+    }
+
+    /// An engine that answers is well, whatever it answers.
+    fn note<T>(&self, answer: Result<T, Failed>) -> Result<T, Failed> {
+        let mut health = self.health();
+        match &answer {
+            Ok(_) | Err(Failed { status: Some(_), .. }) => *health = Health::default(),
+            Err(Failed { error: WorkplaceError::Exhausted(_), .. }) => {}
+            Err(failed) => {
+                health.failures = health.failures.saturating_add(1);
+                health.last_error = Some(fault::told(&failed.error));
+            }
+        }
+        answer
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The minor number of the version that both speak; or why there is none.
+fn agreed(version: &SystemVersion) -> Result<u32, String> {
+    let minor = |text: &Option<String>| {
+        let (major, minor) = text.as_deref()?.split_once('.')?;
+        (major == "1").then(|| minor.parse::<u32>().ok()).flatten()
+    };
+    let ours = u32::try_from(API_DEFAULT_VERSION.minor_version).unwrap_or(u32::MAX);
+    let Some(theirs) = minor(&version.api_version) else {
+        return Err(format!("the engine's version is {:?}", version.api_version));
+    };
+    let least = minor(&version.min_api_version).unwrap_or(0);
+    if theirs < LEAST_MINOR {
+        let product = version.version.as_deref().unwrap_or("unknown");
+        return Err(format!(
+            "the engine speaks API 1.{theirs} (Docker {product}), 1.{LEAST_MINOR} is needed; \
+             install Docker 20.10 or later"
+        ));
+    }
+    if least > ours {
+        return Err(format!(
+            "the engine asks for API 1.{least}, this program speaks up to 1.{ours}; update it"
+        ));
+    }
+    Ok(theirs.min(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(most: &str, least: &str) -> SystemVersion {
+        SystemVersion {
+            api_version: Some(most.to_owned()),
+            min_api_version: Some(least.to_owned()),
+            ..SystemVersion::default()
+        }
+    }
+
+    #[test]
+    fn the_lower_version_of_both_is_spoken() {
+        assert_eq!(agreed(&version("1.41", "1.12")), Ok(41));
+        assert_eq!(agreed(&version("1.99", "1.44")), Ok(53));
+        assert!(agreed(&version("1.40", "1.12")).unwrap_err().contains("20.10"));
+        assert!(agreed(&version("1.99", "1.60")).unwrap_err().contains("1.60"));
+        assert!(agreed(&version("two", "1.12")).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! What an engine said, in words that say what to do.
+
+use std::{io, time::Duration};
+
+use bollard::errors::Error;
+
+use super::{WorkplaceError, address::Address};
+use evonic_backend::error::Cause;
+use evonic_handles::Exhausted;
+
+/// Why there is no answer. Goes through bollard as the cause of its error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    #[error("there is no connection")]
+    Connect(#[source] io::Error),
+    #[error("nothing came for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    #[error("the request cannot be sent")]
+    Request(#[source] http::Error),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Error::IOError { err: io::Error::other(fault) }
+    }
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// The engine's status code, where it gave one.
+    pub(super) status: Option<u16>,
+    /// In words.
+    pub(super) error: WorkplaceError,
+}
+
+impl Failed {
+    /// Whether the engine does not know what was asked for.
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == Some(404)
+    }
+
+    /// Whether a container is not in the state that is needed: not running, or there already.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.status == Some(409)
+    }
+}
+
+impl From<Failed> for WorkplaceError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+impl From<WorkplaceError> for Failed {
+    fn from(error: WorkplaceError) -> Self {
+        Self { status: None, error }
+    }
+}
+
+/// Reads an error of bollard.
+pub(super) fn read(engine: &Address, operation: &'static str, error: Error) -> Failed {
+    match error {
+        Error::DockerResponseServerError { status_code, message } => {
+            let error = refused(engine, operation, status_code, &message);
+            Failed { status: Some(status_code), error }
+        }
+        Error::DockerStreamError { error } => refused(engine, operation, 500, &error).into(),
+        Error::IOError { err } => match err.downcast::<Fault>() {
+            Ok(Fault::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
+            Ok(Fault::Connect(source)) => unconnected(engine, &source).into(),
+            Ok(fault) => unreachable(engine, operation, told(&fault)).into(),
+            Err(error) => unreachable(engine, operation, told(&error)).into(),
+        },
+        other => unreachable(engine, operation, told(&other)).into(),
+    }
+}
+
+/// A fault that may pass.
+pub(super) fn unreachable(
+    engine: &Address,
+    operation: &'static str,
+    said: String,
+) -> WorkplaceError {
+    WorkplaceError::Unreachable { host: engine.to_string(), operation, source: Cause(said) }
+}
+
+/// A fault that stays.
+pub(super) fn refusal(
+    engine: &Address,
+    operation: &'static str,
+    said: impl Into<String>,
+) -> WorkplaceError {
+    WorkplaceError::Refused { host: engine.to_string(), operation, source: Cause(said.into()) }
+}
+
+fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
+    let tls = source.get_ref().is_some_and(|source| source.is::<rustls::Error>());
+    match (engine, source.kind()) {
+        (Address::Unix(path), io::ErrorKind::PermissionDenied) => refusal(
+            engine,
+            "socket",
+            format!(
+                "this user may not use {}; add it to the group that owns the socket (docker), and \
+                 start the service anew",
+                path.display()
+            ),
+        ),
+        (Address::Unix(path), io::ErrorKind::NotFound) => unreachable(
+            engine,
+            "connect",
+            format!("there is no socket {}; is Docker installed and started?", path.display()),
+        ),
+        (_, io::ErrorKind::ConnectionRefused) => {
+            unreachable(engine, "connect", "nobody listens; is the engine running?".to_owned())
+        }
+        _ if tls => refusal(
+            engine,
+            "TLS",
+            format!("{source}; compare ca.pem, cert.pem and key.pem with the engine's"),
+        ),
+        _ => unreachable(engine, "connect", told(source)),
+    }
+}
+
+/// The engine speaks in status codes, and for the rest in words only: these are the ones that an
+/// operator can do something about.
+fn refused(
+    engine: &Address,
+    operation: &'static str,
+    status: u16,
+    message: &str,
+) -> WorkplaceError {
+    let said = message.trim();
+    let lower = said.to_lowercase();
+    let has = |words: &str| lower.contains(words);
+    if has("no space left") || has("disk quota exceeded") {
+        let advice = "make room on the engine's disk: `docker system df` says what takes it";
+        return refusal(engine, "disk", format!("{said}; {advice}"));
+    }
+    if status == 404 && has("no such image") {
+        let advice = "`evonic sandbox build` makes the default one; another one is loaded or \
+                      pulled on the engine's machine";
+        return refusal(engine, "image", format!("{said}; {advice}"));
+    }
+    if has("network") && (has("not found") || has("could not find")) {
+        let advice = "set `network` to `none`, or make it: `docker network create`";
+        return refusal(engine, "network", format!("{said}; {advice}"));
+    }
+    if status == 400 && has("version") && (has("too new") || has("too old")) {
+        let advice = "this engine speaks other versions of the API; update the older of the two";
+        return refusal(engine, "version", format!("{said}; {advice}"));
+    }
+    match status {
+        // The engine is starting, ending, or waits for containerd.
+        502..=504 => unreachable(engine, operation, said.to_owned()),
+        500 if has("context deadline exceeded") || has("connection error") => {
+            unreachable(engine, operation, said.to_owned())
+        }
+        _ if said.is_empty() => refusal(engine, operation, format!("status {status}")),
+        _ => refusal(engine, operation, said),
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn told(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_line = cause.to_string();
+        if !line.contains(&cause_line) {
+            line = format!("{line}: {cause_line}");
+        }
+        source = cause.source();
+    }
+    line
+}

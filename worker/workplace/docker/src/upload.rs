@@ -1,0 +1,182 @@
+//! An unfinished copy: appended to by one `cat`, which lives no longer than its upload.
+//!
+//! The engine's archives are whole files of a known size; what grows piece by piece, and goes on
+//! after a cut, is appended.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+
+use super::{
+    WorkplaceError, fault,
+    order::order,
+    shell::{Attached, Sandbox},
+};
+use evonic_backend::{Upload, search, spool::ScriptEnd};
+
+/// The variable by which writers of an unfinished copy find each other.
+const VARIABLE: &str = "EVONIC_UPLOAD";
+
+/// Ends a writer of before, whose connection may have broken a moment ago: it must not add to what
+/// is counted here. Then makes the file and says its size.
+const OPEN: &str = r#"mkdir -p -- "${1%/*}" || exit 1
+tries=0
+while [ "$tries" -lt 50 ]; do
+    found=
+    for process in /proc/[0-9]*; do
+        if tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qxF "EVONIC_UPLOAD=$2"; then
+            found=1
+            kill -9 "${process#/proc/}" 2>/dev/null
+        fi
+    done
+    [ -z "$found" ] && break
+    tries=$((tries + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+done
+[ -z "$found" ] || { echo "another writer of it does not end" >&2; exit 1; }
+: >>"$1" && wc -c <"$1""#;
+
+/// Gives `$1` the mode `$3` and puts it in the place of `$2`.
+const FINISH: &str = r#"if [ -d "$2" ]; then echo "Is a directory" >&2; exit 1; fi
+chmod "$3" -- "$1" 2>/dev/null || chmod "$3" "$1" || exit 1
+mv -f -- "$1" "$2""#;
+
+/// An upload that is under way.
+pub(super) struct Appending {
+    sandbox: Sandbox,
+    shown: String,
+    /// The unfinished copy.
+    part: String,
+    /// Where it goes.
+    target: String,
+    /// Of the file that is there.
+    mode: Option<u32>,
+    length: u64,
+    /// Absent when it is flushed.
+    writer: Option<Attached>,
+}
+
+impl Appending {
+    /// Opens `.NAME.ID.part` beside `target`, a whole path.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub(super) async fn open(
+        sandbox: &Sandbox,
+        shown: &str,
+        target: String,
+        mode: Option<u32>,
+        id: &str,
+    ) -> Result<Self, WorkplaceError> {
+        let (folder, name) = target.rsplit_once('/').unwrap_or(("", &target));
+        let part = format!("{folder}/.{name}.{id}.part");
+        let said = order(sandbox, "upload", shown, OPEN, &[&part, &part]).await?;
+        let length = said.trim().parse().map_err(|_| WorkplaceError::Path {
+            operation: "upload",
+            path: shown.to_owned(),
+            source: std::io::Error::other(format!("its size was told as {said:?}")),
+        })?;
+        let (sandbox, shown) = (sandbox.clone(), shown.to_owned());
+        Ok(Self { sandbox, shown, part, target, mode, length, writer: None })
+    }
+
+    fn broken(&self, said: String) -> WorkplaceError {
+        fault::unreachable(&self.sandbox.0.engine.address, "upload", said)
+    }
+
+    /// Waits until everything is in the file.
+    async fn flush(&mut self) -> Result<(), WorkplaceError> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        writer.input.shutdown().await.map_err(|error| self.broken(error.to_string()))?;
+        let mut complaint = Vec::new();
+        let engine = self.sandbox.0.engine.clone();
+        while let Some(said) = engine.piece("upload", &mut writer.output, engine.timeout()).await? {
+            complaint.extend_from_slice(&said.into_bytes());
+            complaint.truncate(1000);
+        }
+        match self.sandbox.ended(writer).await? {
+            ScriptEnd::Exited(0) => Ok(()),
+            _ => Err(self.broken(String::from_utf8_lossy(&complaint).trim().to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Upload for Appending {
+    fn safe_bytes(&self) -> u64 {
+        self.length
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
+        if self.writer.is_none() {
+            let script = r#"exec cat >>"$1""#;
+            let argv = ["/bin/sh", "-c", script, "sh", &self.part].map(str::to_owned).to_vec();
+            let variable = format!("{VARIABLE}={}", self.part);
+            self.writer = Some(self.sandbox.exec(argv, vec![variable]).await?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let timeout = self.sandbox.0.engine.timeout();
+        let sent = tokio::select! {
+            sent = tokio::time::timeout(timeout, writer.input.write_all(&bytes)) => Some(sent),
+            // It says nothing unless it fails, and ends only then.
+            _ = writer.output.next() => None,
+        };
+        match sent {
+            Some(Ok(Ok(()))) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Some(Ok(Err(error))) => Err(self.broken(error.to_string())),
+            Some(Err(_)) => Err(self.broken("nothing moves".to_owned())),
+            None => {
+                // Why: the file system's word, for which nothing has to be sent.
+                self.writer = None;
+                let probe = r#"printf x >"$1.full" && rm -f -- "$1.full""#;
+                order(&self.sandbox, "upload", &self.shown, probe, &[&self.part]).await?;
+                Err(self.broken("the writer ended early".to_owned()))
+            }
+        }
+    }
+
+    async fn sha256(&mut self) -> Result<String, WorkplaceError> {
+        self.flush().await?;
+        digest(&self.sandbox, &self.shown, &self.part).await
+    }
+
+    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
+        self.flush().await?;
+        let mode = format!("{:o}", mode.or(self.mode).unwrap_or(0o644) & 0o7777);
+        let arguments = [self.part.as_str(), &self.target, &mode];
+        order(&self.sandbox, "upload", &self.shown, FINISH, &arguments).await.map(drop)
+    }
+
+    async fn discard(mut self: Box<Self>) -> Result<(), WorkplaceError> {
+        self.writer = None;
+        let script = r#"rm -f -- "$1""#;
+        order(&self.sandbox, "upload", &self.shown, script, &[&self.part]).await.map(drop)
+    }
+}
+
+/// The SHA-256 of a file in the container; by its bytes where nothing there can compute it.
+///
+/// # Errors
+/// [`WorkplaceError`].
+pub(super) async fn digest(
+    sandbox: &Sandbox,
+    shown: &str,
+    path: &str,
+) -> Result<String, WorkplaceError> {
+    use sha2::{Digest, Sha256};
+
+    if let Some(digest) = search::sha256(sandbox, path).await? {
+        return Ok(digest);
+    }
+    let mut file =
+        super::reading::Reading::begin(sandbox, shown).await?.download(path, 0).await?.bytes;
+    let mut hash = Sha256::new();
+    while let Some(piece) = file.next().await {
+        hash.update(piece?);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

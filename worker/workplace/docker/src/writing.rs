@@ -1,0 +1,149 @@
+//! Files, written whole or not at all: unpacked beside their place, then moved into it.
+
+use std::io;
+
+use bollard::{body_try_stream, query_parameters::UploadToContainerOptionsBuilder};
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::{
+    WorkplaceError,
+    order::order,
+    reading::{Reading, Target},
+    recipe::WORKSPACE,
+    shell::Sandbox,
+    tape::{self, Meta},
+};
+use evonic_backend::FileType;
+
+/// Of a new file.
+const FILE_MODE: u32 = 0o644;
+
+/// Of a new folder.
+const FOLDER_MODE: u32 = 0o755;
+
+/// Bytes that are handed to the connection at once.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Puts `$1` in the place of `$2`.
+const PUT: &str = r#"if [ -d "$2" ]; then rm -f -- "$1"; echo "Is a directory" >&2; exit 1; fi
+mv -f -- "$1" "$2" || { rm -f -- "$1"; exit 1; }"#;
+
+/// Writes a file at a whole path. When `seen` is there, the file must still be that one.
+///
+/// # Errors
+/// [`WorkplaceError`].
+pub(super) async fn write(
+    sandbox: &Sandbox,
+    shown: &str,
+    path: &str,
+    content: Bytes,
+    seen: Option<&Target>,
+) -> Result<(), WorkplaceError> {
+    let mut at = Reading::begin(sandbox, shown).await?;
+    let (found, end) = at.look(path).await?;
+    if let Some(found) = &found {
+        at.expect_file(found)?;
+    }
+    let end = below_workspace(shown, &end)?;
+    let mode = found.as_ref().map_or(FILE_MODE, |found| found.stat.mode);
+    let draft = format!(".{:016x}.draft", fastrand::u64(..));
+    let (folder, name) = end.rsplit_once('/').unwrap_or(("", &end));
+    let made = make_folders(&mut at, folder).await?;
+    let user = sandbox.0.user()?;
+    let inside = |name: &str| match made.below.as_str() {
+        "" => name.to_owned(),
+        below => format!("{below}/{name}"),
+    };
+    let mut pieces = made.headers(user)?;
+    let size = content.len() as u64;
+    pieces.push(tape::file(&inside(&draft), size, Meta { mode, user })?.into());
+    let mut left = content;
+    while !left.is_empty() {
+        pieces.push(left.split_to(left.len().min(PIECE_BYTES)));
+    }
+    pieces.extend([tape::padding(size), Bytes::from_static(&tape::END)]);
+    unpack(&at, &made.there, pieces).await?;
+    let (draft, target) = (format!("{folder}/{draft}"), format!("{folder}/{name}"));
+    if let Some(seen) = seen {
+        let (now, _) = at.look(path).await?;
+        let version = |target: &Target| (target.stat.clone(), target.changed.clone());
+        if now.as_ref().map(version) != Some(version(seen)) {
+            order(sandbox, "write", shown, r#"rm -f -- "$1""#, &[&draft]).await?;
+            let changed = "somebody else changed it meanwhile; nothing was written";
+            return Err(at.failed("write", io::Error::other(changed)));
+        }
+    }
+    order(sandbox, "write", shown, PUT, &[&draft, &target]).await.map(drop)
+}
+
+/// The folder that is there, and those below it that are not.
+struct Folders {
+    /// A whole path, links followed.
+    there: String,
+    /// The path of the missing ones, from there; empty when none is missing.
+    below: String,
+}
+
+impl Folders {
+    fn headers(&self, user: super::recipe::User) -> Result<Vec<Bytes>, WorkplaceError> {
+        let ends = self.below.match_indices('/').map(|(end, _)| end).chain([self.below.len()]);
+        ends.filter(|&end| end > 0)
+            .map(|end| {
+                let meta = Meta { mode: FOLDER_MODE, user };
+                tape::folder(&self.below[..end], meta).map(Bytes::from)
+            })
+            .collect()
+    }
+}
+
+/// Finds the lowest folder above a path that is there.
+async fn make_folders(at: &mut Reading<'_>, folder: &str) -> Result<Folders, WorkplaceError> {
+    let mut there = folder;
+    loop {
+        let (found, _) = at.look(there).await?;
+        if let Some(found) = found {
+            if found.stat.file_type != FileType::Folder {
+                return Err(at.failed("write", io::ErrorKind::NotADirectory.into()));
+            }
+            let below = folder[there.len()..].trim_start_matches('/').to_owned();
+            return Ok(Folders { there: found.path, below });
+        }
+        match there.rsplit_once('/') {
+            Some((above, _)) if !above.is_empty() => there = above,
+            _ => return Err(at.failed("write", io::ErrorKind::NotFound.into())),
+        }
+    }
+}
+
+async fn unpack(at: &Reading<'_>, folder: &str, pieces: Vec<Bytes>) -> Result<(), WorkplaceError> {
+    let engine = &at.sandbox.0.engine;
+    let options = UploadToContainerOptionsBuilder::default().path(folder).build();
+    let body = body_try_stream(stream::iter(pieces.into_iter().map(Ok)));
+    let asked = engine.docker.upload_to_container(&at.lease.id, Some(options), body);
+    Ok(engine.transfer("write", asked).await?)
+}
+
+/// Only the workspace can be written by the engine: the rest is read-only, or in memory.
+pub(super) fn below_workspace(shown: &str, path: &str) -> Result<String, WorkplaceError> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    let whole = format!("/{}", names.join("/"));
+    match whole.strip_prefix(WORKSPACE) {
+        Some(rest) if rest.starts_with('/') => Ok(whole),
+        _ => Err(WorkplaceError::Path {
+            operation: "write",
+            path: shown.to_owned(),
+            source: io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("only what is below {WORKSPACE} can be changed"),
+            ),
+        }),
+    }
+}

@@ -1,0 +1,213 @@
+//! Commands of this machine: each has a spool of its own, in a folder that only it may write to.
+//!
+//! ```text
+//! state_dir/spool/MARK/MARK/   the command's record: see `spool`
+//!                     /tmp/    its temporary files, when it is confined
+//! ```
+//!
+//! The folder above the record is made before the command is confined, and is the one that its
+//! confinement allows: no command reaches another one's record.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use evonic_shared::config::{self, Config};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    files::Files,
+    shell::{Gate, Sh},
+};
+use evonic_backend::{
+    CommandSpec, Ended, FileType, Finished, Removal, Unknown, WorkplaceError, spool::Spool,
+};
+use evonic_handles::{Budget, Permit};
+
+/// How often old records are looked for.
+const TIDY: Duration = Duration::from_secs(3600);
+
+/// The most records that are looked at.
+const MOST: u32 = 100_000;
+
+/// The commands of one local workplace.
+#[derive(Clone, Debug)]
+pub(super) struct Commands {
+    gate: Arc<Gate>,
+    files: Arc<Files>,
+    /// The folder of all records.
+    records: Arc<Files>,
+    settings: config::Spool,
+    /// When old records were looked for.
+    tidied: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Commands {
+    /// # Errors
+    /// [`WorkplaceError`] when the folder of records cannot be made, or there are no threads.
+    pub(super) fn new(
+        config: &Config,
+        budget: Budget,
+        files: &Arc<Files>,
+    ) -> Result<Self, WorkplaceError> {
+        let folder = config.state_dir.join("spool");
+        make_private(&folder).map_err(|source| WorkplaceError::Root {
+            path: folder.display().to_string(),
+            source,
+        })?;
+        let records = Arc::new(files.confined_at(folder)?);
+        let gate = Arc::new(Gate::new(config, budget).map_err(WorkplaceError::Threads)?);
+        let (files, settings) = (Arc::clone(files), config.spool.clone());
+        Ok(Self { gate, files, records, settings, tidied: Arc::new(Mutex::new(None)) })
+    }
+
+    /// The same gate, threads and records for another folder.
+    pub(super) fn at(&self, files: &Arc<Files>) -> Self {
+        Self { files: Arc::clone(files), ..self.clone() }
+    }
+
+    /// See [`evonic_backend::Place::run`].
+    pub(super) async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        self.tidy_now_and_then();
+        let permit = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
+            }
+            permit = self.gate.permit() => permit?,
+        };
+        let mark = spec.mark.clone();
+        let finished = self.spool_with(&mark, Some(permit)).run(spec, output, cancel).await;
+        self.finished(&mark, finished)
+    }
+
+    /// See [`evonic_backend::Place::attach`].
+    pub(super) async fn attach(
+        &self,
+        mark: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        let finished = self.spool(mark).attach(mark, from, output, cancel).await;
+        self.finished(mark, finished)
+    }
+
+    /// See [`evonic_backend::Place::output`].
+    pub(super) async fn output(
+        &self,
+        mark: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.spool(mark).output(mark, from, limit).await
+    }
+
+    /// See [`evonic_backend::Place::kill`].
+    pub(super) async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
+        let killed = self.spool(mark).kill(mark).await;
+        if killed.is_ok() {
+            self.gate.end_group(mark);
+        }
+        killed
+    }
+
+    /// Passes on how a command ended, and ends what it left, unless it may still run.
+    fn finished(
+        &self,
+        mark: &str,
+        finished: Result<Finished, WorkplaceError>,
+    ) -> Result<Finished, WorkplaceError> {
+        if let Ok(Finished { ended, .. }) = &finished
+            && *ended != Ended::Unknown(Unknown::OutOfReach)
+        {
+            self.gate.end_group(mark);
+        }
+        finished
+    }
+
+    /// See [`evonic_backend::Place::forget`].
+    pub(super) fn forget(&self, mark: &str) {
+        let (records, mark) = (Arc::clone(&self.records), mark.to_owned());
+        self.gate.calls().spawn(async move { remove(&records, &mark).await });
+    }
+
+    /// Waits until every script is over, and what was forgotten is removed.
+    pub(super) async fn idle(&self) {
+        self.gate.idle().await;
+    }
+
+    /// The spool of one command.
+    fn spool(&self, mark: &str) -> Spool<Sh> {
+        self.spool_with(mark, None)
+    }
+
+    fn spool_with(&self, mark: &str, permit: Option<Permit>) -> Spool<Sh> {
+        let own = self.records.root().path().join(mark);
+        let shell = Sh::new(Arc::clone(&self.gate), Arc::clone(&self.files), own, permit);
+        Spool::new(Arc::new(shell), self.settings.clone())
+    }
+
+    /// Looks for old records, once an hour at the most.
+    fn tidy_now_and_then(&self) {
+        let mut tidied = self.tidied.lock().unwrap_or_else(PoisonError::into_inner);
+        if tidied.is_none_or(|last| last.elapsed() >= TIDY) {
+            *tidied = Some(Instant::now());
+            let commands = self.clone();
+            self.gate.calls().spawn(async move {
+                if let Err(error) = commands.tidy().await {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "old records of commands cannot be removed");
+                }
+            });
+        }
+    }
+
+    /// Removes records that nobody asked for in `spool.keep`, unless their command still runs.
+    async fn tidy(&self) -> Result<(), WorkplaceError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let old = now.saturating_sub(self.settings.keep).as_secs();
+        let (folders, _) = self.records.list("", 1, MOST).await?;
+        for folder in folders.iter().filter(|entry| entry.file_type == FileType::Folder) {
+            let mark = &folder.path;
+            // Its time is that of the last name in it: when the command was started.
+            let is_old = self.records.stat(mark).await.is_ok_and(|stat| stat.modified < old);
+            if is_old {
+                self.spool(mark).tidy().await?;
+                if self.records.stat(&format!("{mark}/{mark}")).await.is_err() {
+                    remove(&self.records, mark).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn remove(records: &Files, mark: &str) {
+    match records.remove(mark, Removal::All).await {
+        Ok(()) => {}
+        Err(WorkplaceError::Path { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        // It is old one day, and tried again then.
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::info!(mark, error, "the record of a command stays for now");
+        }
+    }
+}
+
+/// Makes a folder of which nobody else knows what is in it.
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+}

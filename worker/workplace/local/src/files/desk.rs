@@ -1,0 +1,102 @@
+//! What one operation has open, and its account.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    ops::{Deref, DerefMut},
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+use evonic_handles::Permit;
+
+/// Two permits of one operation: it never has more than two descriptors open.
+#[derive(Debug)]
+pub(super) struct Desk {
+    permits: RefCell<[Permit; 2]>,
+    open: Cell<u32>,
+}
+
+/// An open descriptor. Its place is given back after it is closed: fields drop in this order.
+#[derive(Debug)]
+pub(super) struct Opened<'d, T> {
+    inner: T,
+    place: Place<'d>,
+}
+
+#[derive(Debug)]
+struct Place<'d>(&'d Desk);
+
+impl Desk {
+    pub(super) fn new(permits: [Permit; 2]) -> Self {
+        Self { permits: RefCell::new(permits), open: Cell::new(0) }
+    }
+
+    /// Opens a descriptor.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(super) fn open(
+        &self,
+        open: impl FnOnce() -> io::Result<OwnedFd>,
+    ) -> io::Result<Opened<'_, OwnedFd>> {
+        let inner = open()?;
+        let place = Place::take(self, u32::try_from(inner.as_raw_fd()).ok());
+        Ok(Opened { inner, place })
+    }
+
+    /// The first of its permits, for a descriptor that outlives the operation. Nothing else is
+    /// open by then.
+    pub(super) fn into_permit(self) -> Permit {
+        let [first, _second] = self.permits.into_inner();
+        first
+    }
+
+    fn account(&self, open: u32, highest: Option<u32>) {
+        debug_assert!(open <= 2, "an operation on files has at most two descriptors open");
+        self.open.set(open);
+        let [first, second] = &mut *self.permits.borrow_mut();
+        first.owns(open.min(1), highest);
+        second.owns(open.saturating_sub(1), None);
+    }
+}
+
+impl<'d> Place<'d> {
+    fn take(desk: &'d Desk, highest: Option<u32>) -> Self {
+        desk.account(desk.open.get() + 1, highest);
+        Self(desk)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.account(self.0.open.get() - 1, None);
+    }
+}
+
+impl<'d, T> Opened<'d, T> {
+    /// The same descriptor as another type.
+    pub(super) fn map<U>(self, into: impl FnOnce(T) -> U) -> Opened<'d, U> {
+        Opened { inner: into(self.inner), place: self.place }
+    }
+}
+
+impl<T> Opened<'_, T> {
+    /// The descriptor, which is no longer on this account.
+    pub(super) fn release(self) -> T {
+        self.inner
+    }
+}
+
+impl<T> Deref for Opened<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for Opened<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}

@@ -1,0 +1,153 @@
+//! Folders, listed without following links.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    io,
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    vec,
+};
+
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, ResolveFlags, Stat, statat};
+
+use super::{
+    desk::{Desk, Opened},
+    expect_type, failed, look, reopen,
+    root::{Root, open_at},
+};
+use crate::pool::Wanted;
+use evonic_backend::{Entry, WorkplaceError};
+
+/// Bytes of the buffer that the kernel fills with names.
+const BUFFER_BYTES: usize = 32 * 1024;
+
+/// Names of a folder, in their order.
+pub(super) type Names = BTreeMap<OsString, FileType>;
+
+/// The names left of a folder that is being listed.
+struct Level {
+    path: PathBuf,
+    names: vec::IntoIter<(OsString, FileType, u64)>,
+}
+
+/// See [`evonic_backend::Local::list`]. What cannot be entered is listed and not entered.
+pub(super) fn list(
+    desk: &Desk,
+    root: &Root,
+    path: &str,
+    depth: u32,
+    limit: usize,
+    wanted: &Wanted<'_>,
+) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+    let base = open_folder(desk, root, path)?;
+    let failed = failed("list", path);
+    let mut entries = Vec::new();
+    let mut levels = vec![level(&base, PathBuf::new(), limit).map_err(&failed)?];
+    while let Some(level) = levels.last_mut() {
+        let Some((name, file_type, size_bytes)) = level.names.next() else {
+            levels.pop();
+            continue;
+        };
+        if entries.len() == limit || !wanted.still() {
+            return Ok((entries, true));
+        }
+        let inside = level.path.join(name);
+        let path = inside.to_string_lossy().into_owned();
+        entries.push(Entry { path, file_type: kind(file_type), size_bytes });
+        if file_type == FileType::Directory && levels.len() < depth as usize {
+            let room = limit - entries.len();
+            let entered = enter(desk, &base, &inside).and_then(|f| self::level(&f, inside, room));
+            levels.extend(entered.ok());
+        }
+    }
+    Ok((entries, false))
+}
+
+/// Opens a folder of the caller's for listing.
+pub(super) fn open_folder<'d>(
+    desk: &'d Desk,
+    root: &Root,
+    path: &str,
+) -> Result<Opened<'d, OwnedFd>, WorkplaceError> {
+    let (handle, stat) = look(desk, root, "list", path)?;
+    expect_type(path, &stat, FileType::Directory)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    reopen(desk, &handle, flags).map_err(failed("list", path))
+}
+
+/// Opens a folder below one that is open, without following a link.
+pub(super) fn enter<'d>(
+    desk: &'d Desk,
+    base: &OwnedFd,
+    inside: &Path,
+) -> io::Result<Opened<'d, OwnedFd>> {
+    below(desk, base, inside, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+/// Opens a path below a folder that is open, without following a link.
+pub(super) fn below<'d>(
+    desk: &'d Desk,
+    base: &OwnedFd,
+    inside: &Path,
+    flags: OFlags,
+) -> io::Result<Opened<'d, OwnedFd>> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    desk.open(|| Ok(open_at(base.as_fd(), inside, flags, resolve)?))
+}
+
+/// The first names of a folder in their order: one more than `limit`, so that it shows when
+/// there are more. Memory is bounded by `limit`, not by the folder.
+pub(super) fn names(folder: &OwnedFd, limit: usize) -> io::Result<Names> {
+    let mut names = Names::new();
+    let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let file_type = match entry.file_type() {
+            // Some file systems do not tell.
+            FileType::Unknown => stat(folder, name)
+                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+            told => told,
+        };
+        names.insert(name.to_owned(), file_type);
+        if names.len() > limit.saturating_add(1) {
+            names.pop_last();
+        }
+    }
+    Ok(names)
+}
+
+fn level(folder: &OwnedFd, path: PathBuf, limit: usize) -> io::Result<Level> {
+    let sized = |(name, file_type): (OsString, FileType)| {
+        let size = match file_type {
+            FileType::RegularFile => stat(folder, &name).map_or(0, |stat| stat.st_size),
+            _ => 0,
+        };
+        (name, file_type, u64::try_from(size).unwrap_or(0))
+    };
+    let names: Vec<_> = names(folder, limit)?.into_iter().map(sized).collect();
+    Ok(Level { path, names: names.into_iter() })
+}
+
+fn stat(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<Stat> {
+    statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// What a file is, in the words of every workplace.
+pub(super) const fn kind(file_type: FileType) -> evonic_backend::FileType {
+    match file_type {
+        FileType::RegularFile => evonic_backend::FileType::File,
+        FileType::Directory => evonic_backend::FileType::Folder,
+        FileType::Symlink => evonic_backend::FileType::Link,
+        _ => evonic_backend::FileType::Other,
+    }
+}

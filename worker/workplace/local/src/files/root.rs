@@ -1,0 +1,204 @@
+//! The workplace's folder, and paths below it.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2, readlinkat},
+    io::Errno,
+};
+
+use super::desk::{Desk, Opened};
+use evonic_backend::WorkplaceError;
+
+/// How often the kernel is asked again when somebody renames what a path leads over.
+const ATTEMPTS: u32 = 64;
+
+/// The folder. It is opened anew for each operation, so that it may be moved away and come back.
+#[derive(Debug)]
+pub struct Root {
+    /// As it was configured.
+    configured: PathBuf,
+    /// Without symbolic links.
+    real: PathBuf,
+    confined: bool,
+}
+
+impl Root {
+    /// Makes the folder if it is missing.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Root`] when it cannot be made or is no folder.
+    pub fn new(configured: PathBuf, confined: bool) -> Result<Self, WorkplaceError> {
+        let failed = |source| root_error(&configured, source);
+        fs::create_dir_all(&configured).map_err(failed)?;
+        let real = fs::canonicalize(&configured).map_err(failed)?;
+        Ok(Self { configured, real, confined })
+    }
+
+    /// Whether what agents do stays below it.
+    pub const fn is_confined(&self) -> bool {
+        self.confined
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.real
+    }
+
+    /// Opens a path of the caller. Holds two descriptors meanwhile, and the one when it returns.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub(super) fn open<'d>(
+        &self,
+        desk: &'d Desk,
+        operation: &'static str,
+        path: &str,
+        flags: OFlags,
+    ) -> Result<Opened<'d, OwnedFd>, WorkplaceError> {
+        let root = desk.open(|| self.handle_io()).map_err(|e| root_error(&self.configured, e))?;
+        let mut refused = None;
+        desk.open(|| {
+            self.open_from(root.as_fd(), operation, path, flags).map_err(|error| {
+                refused = Some(error);
+                io::ErrorKind::Other.into()
+            })
+        })
+        .map_err(|error| refused.unwrap_or_else(|| super::failed(operation, path)(error)))
+    }
+
+    /// A path of the caller as one that the kernel resolves from the root.
+    fn relative<'p>(&self, path: &'p str) -> Result<&'p Path, WorkplaceError> {
+        if path == "~" || path.starts_with("~/") {
+            return Err(WorkplaceError::Tilde { path: path.to_owned() });
+        }
+        let given = Path::new(if path.is_empty() { "." } else { path });
+        if !given.is_absolute() || !self.confined {
+            return Ok(given);
+        }
+        let below =
+            given.strip_prefix(&self.configured).or_else(|_| given.strip_prefix(&self.real));
+        match below {
+            Ok(below) if below.as_os_str().is_empty() => Ok(Path::new(".")),
+            Ok(below) => Ok(below),
+            Err(_) => Err(WorkplaceError::Outside { path: path.to_owned() }),
+        }
+    }
+
+    fn open_from(
+        &self,
+        root: BorrowedFd<'_>,
+        operation: &'static str,
+        path: &str,
+        flags: OFlags,
+    ) -> Result<OwnedFd, WorkplaceError> {
+        let relative = self.relative(path)?;
+        let failed = |error: Errno| super::failed(operation, path)(error.into());
+        if !self.confined {
+            return open_at(root, relative, flags, ResolveFlags::empty()).map_err(failed);
+        }
+        match open_at(root, relative, flags, ResolveFlags::BENEATH) {
+            Err(Errno::XDEV) => self
+                .open_absolute_link(root, relative, flags)
+                .ok_or_else(|| WorkplaceError::Outside { path: path.to_owned() })?
+                .map_err(failed),
+            opened => opened.map_err(failed),
+        }
+    }
+
+    /// The kernel refuses absolute links beneath a folder even when they stay inside. So the path
+    /// is followed to see where it ends, and that place is opened beneath the root, without links.
+    /// [`None`] when it ends outside, or nowhere.
+    fn open_absolute_link(
+        &self,
+        root: BorrowedFd<'_>,
+        relative: &Path,
+        flags: OFlags,
+    ) -> Option<rustix::io::Result<OwnedFd>> {
+        let end = open_at(root, relative, OFlags::PATH, ResolveFlags::empty()).ok()?;
+        let real = real_path(&end).ok()?;
+        drop(end);
+        let inside = real.strip_prefix(&self.real).ok()?;
+        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Some(open_at(root, inside, flags, resolve))
+    }
+
+    /// Opens the folder at a path without links: one that [`real_path`] gave.
+    pub(super) fn open_real_folder<'d>(
+        &self,
+        desk: &'d Desk,
+        path: &Path,
+    ) -> io::Result<Opened<'d, OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        if !self.confined {
+            return desk.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?));
+        }
+        let outside = || io::Error::from(Errno::XDEV);
+        let inside = path.strip_prefix(&self.real).map_err(|_| outside())?;
+        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+        let root = desk.open(|| self.handle_io())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        desk.open(|| Ok(open_at(root.as_fd(), inside, flags, resolve)?))
+    }
+
+    /// As [`Root::open_real_folder`], with one descriptor only. A path without links, below the
+    /// root's own, which has none either.
+    pub(super) fn open_real_folder_alone<'d>(
+        &self,
+        desk: &'d Desk,
+        path: &Path,
+    ) -> io::Result<Opened<'d, OwnedFd>> {
+        if self.confined && !path.starts_with(&self.real) {
+            return Err(Errno::XDEV.into());
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        desk.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?))
+    }
+
+    fn handle_io(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        open_at(CWD, &self.real, flags, ResolveFlags::NO_SYMLINKS).map_err(|error| match error {
+            Errno::LOOP => io::Error::other("a part of the path was replaced by a symbolic link"),
+            error => error.into(),
+        })
+    }
+}
+
+fn root_error(path: &Path, source: io::Error) -> WorkplaceError {
+    WorkplaceError::Root { path: path.display().to_string(), source }
+}
+
+/// `openat2(2)`, close-on-exec. See <https://man7.org/linux/man-pages/man2/openat2.2.html>.
+pub(super) fn open_at(
+    base: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC;
+    let mut attempt = 1;
+    loop {
+        match openat2(base, path, flags, Mode::empty(), resolve) {
+            // Somebody renamed on the way, so that the kernel cannot tell inside from outside.
+            Err(Errno::AGAIN) if attempt < ATTEMPTS => attempt += 1,
+            Err(Errno::INTR) => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// Where a handle's object is now.
+pub(super) fn real_path(handle: &OwnedFd) -> io::Result<PathBuf> {
+    let link = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    let path = readlinkat(CWD, link, Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
+}

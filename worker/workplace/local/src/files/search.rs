@@ -1,0 +1,214 @@
+//! Lines that match, in the files below a folder.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, BufRead, BufReader, Read},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    vec,
+};
+
+use ignore::gitignore::Gitignore;
+use rustix::fs::{FileType, OFlags, fstat};
+
+use super::{
+    desk::{Desk, Opened},
+    expect_type, failed,
+    list::{below, enter, names},
+    look, reopen,
+    root::{Root, real_path},
+};
+use crate::pool::Wanted;
+use evonic_backend::{
+    Found, Match, WorkplaceError,
+    search::rules::{
+        BINARY_BYTES, Filter, GITIGNORE, IGNORE_BYTES, LINE_BYTES, ignored_by, is_ignored, shown,
+    },
+};
+
+/// The most names of one folder that are looked at.
+const FOLDER_NAMES: usize = 250_000;
+
+/// A folder that is being searched.
+struct Level {
+    /// Relative to where the search began.
+    path: PathBuf,
+    names: vec::IntoIter<(OsString, FileType)>,
+    ignored: Gitignore,
+}
+
+struct Search<'s> {
+    desk: &'s Desk,
+    filter: &'s Filter,
+    limit: usize,
+    /// What a path in a match begins with.
+    shown: PathBuf,
+    found: Found,
+}
+
+/// See [`crate::Local::search`].
+pub(super) fn search(
+    desk: &Desk,
+    root: &Root,
+    path: &str,
+    filter: &Filter,
+    limit: usize,
+    wanted: &Wanted<'_>,
+) -> Result<Found, WorkplaceError> {
+    let failed = failed("search", path);
+    let (handle, stat) = look(desk, root, "search", path)?;
+    let real = real_path(&handle).map_err(&failed)?;
+    let shown = real.strip_prefix(root.path()).unwrap_or(&real).to_owned();
+    let mut search = Search { desk, filter, limit, shown, found: Found::default() };
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+        let file = reopen(desk, &handle, OFlags::RDONLY).map_err(&failed)?;
+        drop(handle);
+        search.file(file, Path::new("")).map_err(&failed)?;
+        return Ok(search.end());
+    }
+    expect_type(path, &stat, FileType::Directory)?;
+    drop(handle);
+    let above = ignored_above(desk, root, &real);
+    let base = root.open_real_folder(desk, &real).map_err(&failed)?;
+    search.folders(&base, &real, &above, wanted).map_err(&failed)?;
+    Ok(search.end())
+}
+
+impl Search<'_> {
+    /// Every folder below the base, one open at a time beside it.
+    fn folders(
+        &mut self,
+        base: &OwnedFd,
+        real: &Path,
+        above: &[Gitignore],
+        wanted: &Wanted<'_>,
+    ) -> io::Result<()> {
+        let mut levels = vec![self.level(base, real, PathBuf::new())?];
+        while let Some(level) = levels.last_mut() {
+            if self.found.matches.len() > self.limit || !wanted.still() {
+                break;
+            }
+            let Some((name, file_type)) = level.names.next() else {
+                levels.pop();
+                continue;
+            };
+            let inside = level.path.join(&name);
+            let is_folder = file_type == FileType::Directory;
+            let ignores = levels.iter().rev().map(|level| &level.ignored).chain(above.iter().rev());
+            if (is_folder && name == ".git") || is_ignored(&real.join(&inside), is_folder, ignores)
+            {
+                continue;
+            }
+            if self.filter.passes_over(&inside, is_folder) {
+                continue;
+            }
+            if is_folder {
+                let level = self.level(base, real, inside);
+                levels.extend(self.readable(level));
+            } else if file_type == FileType::RegularFile {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+                let searched = below(self.desk, base, &inside, flags)
+                    .and_then(|file| self.file(file, &inside));
+                self.readable(searched);
+            }
+        }
+        Ok(())
+    }
+
+    fn level(&mut self, base: &OwnedFd, real: &Path, path: PathBuf) -> io::Result<Level> {
+        let mut names = if path.as_os_str().is_empty() {
+            names(base, FOLDER_NAMES)?
+        } else {
+            names(&*enter(self.desk, base, &path)?, FOLDER_NAMES)?
+        };
+        if names.len() > FOLDER_NAMES {
+            names.pop_last();
+            self.found.more = true;
+        }
+        let ignored = if names.contains_key(OsStr::new(GITIGNORE)) {
+            ignored_in(self.desk, base, &path, &real.join(&path))
+        } else {
+            Gitignore::empty()
+        };
+        let names: Vec<_> = names.into_iter().collect();
+        Ok(Level { path, names: names.into_iter(), ignored })
+    }
+
+    /// Passes over what cannot be read, and counts it.
+    fn readable<T>(&mut self, result: io::Result<T>) -> Option<T> {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        if result.as_ref().err().is_some_and(|error| !gone(error)) {
+            self.found.unreadable += 1;
+        }
+        result.ok()
+    }
+
+    /// The lines of one file. One match more than the limit is gathered, to know of more.
+    fn file(&mut self, file: Opened<'_, OwnedFd>, inside: &Path) -> io::Result<()> {
+        // What was a regular file a moment ago may have been replaced.
+        if FileType::from_raw_mode(fstat(&*file)?.st_mode) != FileType::RegularFile {
+            return Ok(());
+        }
+        let mut file = file.map(std::fs::File::from);
+        let mut reader = BufReader::with_capacity(BINARY_BYTES, &mut *file);
+        if reader.fill_buf()?.contains(&0) {
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            } else {
+                reader.skip_until(b'\n')?;
+            }
+            if let Some(at) = self.filter.find(&line) {
+                // Joining an empty path would end it with a slash.
+                let whole = self.shown.components().chain(inside.components());
+                let path = whole.collect::<PathBuf>().to_string_lossy().into_owned();
+                self.found.matches.push(Match { path, line: number, text: shown(&line, at) });
+                if self.found.matches.len() > self.limit {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Found {
+        if self.found.matches.len() > self.limit {
+            self.found.matches.truncate(self.limit);
+            self.found.more = true;
+        }
+        self.found
+    }
+}
+
+/// The `.gitignore` files of the folders above the one that is searched, the root's first.
+fn ignored_above(desk: &Desk, root: &Root, real: &Path) -> Vec<Gitignore> {
+    let mut folders: Vec<&Path> =
+        real.ancestors().skip(1).take_while(|folder| folder.starts_with(root.path())).collect();
+    folders.reverse();
+    let read = |folder: &Path| {
+        let base = root.open_real_folder(desk, folder).ok()?;
+        Some(ignored_in(desk, &base, Path::new(""), folder))
+    };
+    folders.into_iter().filter_map(read).collect()
+}
+
+/// The `.gitignore` of a folder. One that cannot be read ignores nothing.
+fn ignored_in(desk: &Desk, base: &OwnedFd, inside: &Path, real: &Path) -> Gitignore {
+    ignored_by(real, &ignore_text(desk, base, inside).unwrap_or_default())
+}
+
+fn ignore_text(desk: &Desk, base: &OwnedFd, inside: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = below(desk, base, &inside.join(GITIGNORE), flags)?;
+    let mut file = file.map(std::fs::File::from);
+    let mut text = Vec::new();
+    (&mut *file).take(IGNORE_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}

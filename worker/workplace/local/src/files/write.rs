@@ -1,0 +1,307 @@
+//! Files written whole or not at all.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, accessat, fchmod, fchown,
+        fsync, linkat, mkdirat, openat, renameat, statat, unlinkat,
+    },
+    io::Errno,
+};
+
+use super::{
+    desk::{Desk, Opened},
+    expect_type, failed, look,
+    root::{Root, real_path},
+};
+use evonic_backend::WorkplaceError;
+
+/// How often the target is looked for again when somebody else moves it meanwhile.
+const ATTEMPTS: u32 = 8;
+
+/// Where a file will stand.
+pub(super) struct Target<'d> {
+    pub(super) folder: Opened<'d, OwnedFd>,
+    pub(super) name: PathBuf,
+    /// Of the file that stands there now.
+    pub(super) existing: Option<Stat>,
+}
+
+/// How the new content is kept until it becomes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Draft {
+    /// Without a name (`O_TMPFILE`): a worker that dies leaves nothing behind.
+    Unnamed,
+    /// Under a hidden name, on file systems that know no other way.
+    Named,
+}
+
+/// The hidden name of a draft. Removed unless the draft became the file.
+struct Hidden<'t> {
+    folder: &'t OwnedFd,
+    name: String,
+    is_file: bool,
+}
+
+impl<'t> Hidden<'t> {
+    fn new(folder: &'t OwnedFd) -> Self {
+        Self { folder, name: format!(".evonic-{:016x}", fastrand::u64(..)), is_file: false }
+    }
+
+    fn become_file(mut self, name: &Path) -> io::Result<()> {
+        renameat(self.folder, &self.name, self.folder, name)?;
+        self.is_file = true;
+        Ok(())
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        if !self.is_file {
+            // The failure that led here is told; that this one follows from it is not news.
+            let _left = unlinkat(self.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// See [`crate::Local::write`]. A link is followed: its target is replaced, not the
+/// link. Mode and, where permitted, owner are kept; other names of the old file (hard links) keep
+/// the old content.
+pub(super) fn write(
+    desk: &Desk,
+    root: &Root,
+    path: &str,
+    content: &[u8],
+) -> Result<(), WorkplaceError> {
+    let target = find(desk, root, path)?;
+    replace(desk, &target, content, Draft::Unnamed).map_err(failed("write", path))
+}
+
+/// As [`write()`], unless the file is no longer as it was when it was read.
+pub(super) fn write_back(
+    desk: &Desk,
+    root: &Root,
+    path: &str,
+    content: &[u8],
+    read: &Stat,
+) -> Result<(), WorkplaceError> {
+    let target = find(desk, root, path)?;
+    if target.existing.as_ref().is_none_or(|now| version(now) != version(read)) {
+        let changed = "somebody else changed it meanwhile; nothing was written";
+        return Err(failed("write", path)(io::Error::other(changed)));
+    }
+    replace(desk, &target, content, Draft::Unnamed).map_err(failed("write", path))
+}
+
+/// What changes when a file's content does.
+fn version(stat: &Stat) -> impl PartialEq + use<> {
+    (
+        (stat.st_dev, stat.st_ino, stat.st_size),
+        (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec),
+    )
+}
+
+/// Finds out where a file will stand. Missing folders are made.
+pub(super) fn find<'d>(
+    desk: &'d Desk,
+    root: &Root,
+    path: &str,
+) -> Result<Target<'d>, WorkplaceError> {
+    let failed = failed("write", path);
+    for _ in 0..ATTEMPTS {
+        let found = match look(desk, root, "write", path) {
+            Ok((handle, stat)) => {
+                expect_type(path, &stat, FileType::RegularFile)?;
+                let real = real_path(&handle).map_err(&failed)?;
+                drop(handle);
+                existing(desk, root, &real, &stat).map_err(&failed)?
+            }
+            Err(WorkplaceError::Path { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                missing(desk, root, path)?
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(target) = found {
+            return Ok(target);
+        }
+    }
+    Err(failed(io::Error::other("it is being moved by somebody else")))
+}
+
+/// The target that this path, without links, is; [`None`] when it has moved.
+fn existing<'d>(
+    desk: &'d Desk,
+    root: &Root,
+    real: &Path,
+    stat: &Stat,
+) -> io::Result<Option<Target<'d>>> {
+    let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else { return Ok(None) };
+    let folder = match root.open_real_folder(desk, parent) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(now) if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) => {
+            // Renaming over a file asks nothing of the file: a read-only one would be replaced.
+            accessat(&*folder, name, Access::WRITE_OK, AtFlags::empty())?;
+            Ok(Some(Target { folder, name: PathBuf::from(name), existing: Some(now) }))
+        }
+        Ok(_) | Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The target for a file that is not there yet; [`None`] when something stands there by now.
+fn missing<'d>(
+    desk: &'d Desk,
+    root: &Root,
+    path: &str,
+) -> Result<Option<Target<'d>>, WorkplaceError> {
+    let failed = failed("write", path);
+    let (parent, name) = split(path).ok_or_else(|| WorkplaceError::WrongType {
+        path: path.to_owned(),
+        found: "the name of a folder",
+        needed: "the name of a file",
+    })?;
+    make_folders(desk, root, "write", parent)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let folder = root.open(desk, "write", parent, flags)?;
+    match statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(Some(Target { folder, name: name.into(), existing: None })),
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+            Err(failed(io::Error::other("it is a symbolic link to something that is missing")))
+        }
+        Ok(_) => Ok(None),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// The folder and the name; [`None`] when the path cannot be a file's.
+pub(super) fn split(path: &str) -> Option<(&str, &OsStr)> {
+    if path.ends_with('/') || path.ends_with("/.") {
+        return None;
+    }
+    let name = Path::new(path).file_name()?;
+    let parent = Path::new(path).parent()?.to_str()?;
+    Some((if parent.is_empty() { "." } else { parent }, name))
+}
+
+/// Makes the folders of a path that are missing, each beneath the root.
+pub(super) fn make_folders(
+    desk: &Desk,
+    root: &Root,
+    operation: &'static str,
+    path: &str,
+) -> Result<(), WorkplaceError> {
+    if look(desk, root, operation, path).is_ok() {
+        return Ok(());
+    }
+    let mut above = PathBuf::from(if path.starts_with('/') { "/" } else { "." });
+    for part in Path::new(path).components() {
+        let next = above.join(part);
+        let text = |path: &Path| path.to_str().map(str::to_owned).unwrap_or_default();
+        if let Component::Normal(name) = part {
+            let is_missing = match look(desk, root, operation, &text(&next)) {
+                Ok(_) | Err(WorkplaceError::Outside { .. }) => false,
+                Err(WorkplaceError::Path { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    true
+                }
+                Err(error) => return Err(error),
+            };
+            if is_missing {
+                let (folder, _) = look(desk, root, operation, &text(&above))?;
+                match mkdirat(&*folder, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(failed(operation, path)(error.into())),
+                }
+            }
+        }
+        above = next;
+    }
+    Ok(())
+}
+
+fn replace(desk: &Desk, target: &Target<'_>, content: &[u8], draft: Draft) -> io::Result<()> {
+    let folder: &OwnedFd = &target.folder;
+    let (mut file, hidden) = match draft {
+        Draft::Unnamed => match create(desk, folder, ".", OFlags::TMPFILE) {
+            Err(error) if knows_no_unnamed(&error) => {
+                return replace(desk, target, content, Draft::Named);
+            }
+            opened => (opened?, None),
+        },
+        Draft::Named => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            let hidden = Hidden::new(folder);
+            (create(desk, folder, &hidden.name, flags)?, Some(hidden))
+        }
+    };
+    file.write_all(content)?;
+    if let Some(stat) = &target.existing {
+        keep(&file, stat)?;
+    }
+    file.sync_all()?;
+    let hidden = match hidden {
+        Some(hidden) => hidden,
+        None => link(&file, Hidden::new(folder))?,
+    };
+    hidden.become_file(&target.name)?;
+    sync_folder(folder)
+}
+
+/// Makes what changed in a folder survive the machine.
+pub(super) fn sync_folder(folder: &OwnedFd) -> io::Result<()> {
+    match fsync(folder) {
+        // Some file systems keep no folder apart from its files.
+        Err(Errno::INVAL) => Ok(()),
+        synced => Ok(synced?),
+    }
+}
+
+fn create<'d>(
+    desk: &'d Desk,
+    folder: &OwnedFd,
+    name: &str,
+    how: OFlags,
+) -> io::Result<Opened<'d, File>> {
+    let flags = how | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
+    Ok(desk.open(|| Ok(openat(folder, name, flags, mode)?))?.map(File::from))
+}
+
+fn knows_no_unnamed(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT))
+}
+
+/// Gives an unnamed draft its hidden name: only a name can replace a name.
+fn link<'t>(file: &File, hidden: Hidden<'t>) -> io::Result<Hidden<'t>> {
+    let draft = format!("/proc/self/fd/{}", file.as_raw_fd());
+    linkat(CWD, draft, hidden.folder, &hidden.name, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(hidden)
+}
+
+/// Gives a draft the owner and the mode of the file that it replaces. The owner first: changing
+/// it takes some bits of the mode away.
+pub(super) fn keep(file: &File, stat: &Stat) -> io::Result<()> {
+    let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    match fchown(file, Some(owner), Some(group)) {
+        // Another user's file in a folder of ours: it becomes ours, as with any editor.
+        Ok(()) | Err(Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(fchmod(file, Mode::from_raw_mode(stat.st_mode))?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Both ways to keep a draft: most file systems know only one of them to the product.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::{Desk, Draft, Target, find, replace};
+use crate::{files::Root, fixture::Fixture};
+
+fn desk(fixture: &Fixture) -> Desk {
+    let permit = || fixture.budget.try_acquire(evonic_shared::kind::Kind::File).expect("free");
+    Desk::new([permit(), permit()])
+}
+
+fn names(fixture: &Fixture) -> Vec<String> {
+    let entries = fs::read_dir(fixture.path("")).expect("it is there");
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn drafts_of_either_kind_become_the_file_and_leave_nothing() {
+    for draft in [Draft::Unnamed, Draft::Named] {
+        let fixture = Fixture::new();
+        fixture.put("old", "old");
+        fs::set_permissions(fixture.path("old"), fs::Permissions::from_mode(0o640)).expect("ours");
+        let root = Root::new(fixture.path(""), true);
+        let root = root.expect("a root");
+        {
+            let desk = desk(&fixture);
+            for path in ["old", "new"] {
+                let target = find(&desk, &root, path).expect("a target");
+                replace(&desk, &target, b"content", draft).expect("it is written");
+                assert_eq!(fixture.get(path), "content", "{draft:?}");
+            }
+        }
+        assert_eq!(names(&fixture), ["new", "old"], "{draft:?}");
+        let mode = fs::metadata(fixture.path("old")).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640, "{draft:?}");
+        fixture.assert_given_back().await;
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_cannot_become_the_file_is_removed() {
+    for draft in [Draft::Unnamed, Draft::Named] {
+        let fixture = Fixture::new();
+        fixture.put("folder/inside", "x");
+        {
+            let desk = desk(&fixture);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let open = || Ok(openat(CWD, fixture.path(""), flags, Mode::empty())?);
+            let folder = desk.open(open).expect("the root is there");
+            // A folder that is not empty cannot be replaced by a file.
+            let target = Target { folder, name: PathBuf::from("folder"), existing: None };
+            replace(&desk, &target, b"content", draft).expect_err("it is refused");
+        }
+        assert_eq!(names(&fixture), ["folder"], "{draft:?}");
+        fixture.assert_given_back().await;
+    }
+}
+
+/// A disk that is full while a file is written: the old one stays as it was.
+#[tokio::test]
+async fn a_full_disk_leaves_the_old_file() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root may mount a small disk.
+        return;
+    }
+    // Nobody who is confined mounts anything.
+    let fixture = Fixture::with(|config| config.workplace.confined = false);
+    let mount = "mkdir small && mount -t tmpfs -o size=64k none small && echo old > small/file";
+    let script = crate::fixture::bash(mount);
+    let (mounted, told) = fixture.run(script, &Default::default()).await;
+    assert_eq!(mounted.expect("it starts").ended, evonic_backend::Ended::Exited(0), "{told}");
+    let result = fixture.local.write("small/file", vec![b'x'; 1_000_000]).await;
+    let left =
+        (fixture.get("small/file"), fs::read_dir(fixture.path("small")).map(Iterator::count));
+    let fits = fixture.local.write("small/file", b"new".to_vec()).await;
+    let unmount = crate::fixture::bash("umount small");
+    assert!(fixture.run(unmount, &Default::default()).await.0.is_ok());
+    let full = result.expect_err("it does not fit");
+    assert!(format!("{full:?}").contains("StorageFull"), "{full:?}");
+    assert_eq!((left.0.as_str(), left.1.expect("it is there")), ("old\n", 1));
+    fits.expect("what fits is written");
+    fixture.assert_given_back().await;
+}

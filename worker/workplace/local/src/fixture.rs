@@ -1,0 +1,128 @@
+//! A workplace in a temporary folder, for the tests of this room and of `tools`.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use evonic_parts::Folder;
+use evonic_shared::{config, config::Config, kind::Kind};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandSpec, Finished, Local, WorkplaceError};
+use evonic_handles::{Budget, Page};
+
+/// A workplace, its folder and its budget.
+pub struct Fixture {
+    folder: Folder,
+    state: Folder,
+    pub budget: Budget,
+    pub local: Local,
+    pub tools: config::Tools,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With other settings than the defaults. The root is the folder `root` of the temporary one.
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = Folder::new().expect("a temporary folder");
+        let state = Folder::new().expect("a temporary folder");
+        let mut config = Config::defaults(state.path().to_owned(), state.path().to_owned());
+        config.workplace.root = folder.path().join("root");
+        change(&mut config);
+        let page = Page::private().expect("a page");
+        let budget = Budget::new(&config.budget, page, config.fd.threshold);
+        let local = Local::new(&config, budget.clone());
+        Self { folder, state, budget, local: local.expect("a workplace"), tools: config.tools }
+    }
+
+    /// A path below the root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("root").join(path)
+    }
+
+    /// A path beside the root.
+    pub fn outside(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// The service's state.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    pub fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders are made");
+        std::fs::write(path, content).expect("a file is written");
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).expect("a file is read")
+    }
+
+    /// Runs a command to its end and gathers its output.
+    pub async fn run(
+        &self,
+        spec: CommandSpec,
+        cancel: &CancellationToken,
+    ) -> (Result<Finished, WorkplaceError>, String) {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let gather = async {
+            let mut output = Vec::new();
+            while let Some(piece) = receiver.recv().await {
+                output.extend(piece);
+            }
+            String::from_utf8_lossy(&output).into_owned()
+        };
+        tokio::join!(self.local.run(spec, sender, cancel), gather)
+    }
+
+    /// Fails unless everything was given back: permits, descriptors, in ledger and pool. Jobs
+    /// whose caller was dropped give theirs back when they notice.
+    pub async fn assert_given_back(&self) {
+        self.local.idle().await;
+        let used = || {
+            let usage = self.budget.usage().into_iter();
+            usage.filter(|usage| usage.permits + usage.descriptors > 0).collect::<Vec<_>>()
+        };
+        eventually("everything is given back", || used().is_empty()).await;
+    }
+
+    /// The most descriptors of a kind that were ever owned at once.
+    pub fn peak(&self, kind: Kind) -> u32 {
+        let usage = self.budget.usage();
+        usage.iter().find(|usage| usage.kind == kind).map_or(0, |usage| usage.peak)
+    }
+}
+
+/// A command for bash, with a mark of its own.
+pub fn bash(script: &str) -> CommandSpec {
+    CommandSpec {
+        argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
+        stdin: bytes::Bytes::new(),
+        folder: String::new(),
+        timeout: Duration::from_secs(60),
+        mark: format!("test-{}", uuid::Uuid::now_v7().simple()),
+    }
+}
+
+/// Polls until it holds.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Whether a process lives: it is there and no zombie.
+pub fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+    let state = stat.ok().and_then(|stat| stat.rsplit_once(')')?.1.trim().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}

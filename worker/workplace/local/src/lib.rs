@@ -1,0 +1,316 @@
+//! The local workplace: a folder of this machine, and commands run in it as the service's user.
+//!
+//! # Invariants
+//! - Paths of file operations do not leave a confined root, whatever is renamed or linked
+//!   meanwhile: the kernel resolves them.
+//! - Commands of a confined root write nowhere else, where the kernel has Landlock. Where it has
+//!   not, that is said, and not tried by other means.
+
+mod commands;
+mod files;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
+mod pool;
+mod protection;
+mod shell;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use evonic_shared::config::Config;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use self::protection::{Protection, of as protections};
+use self::{
+    commands::Commands,
+    files::{Files, Root},
+};
+use evonic_backend::{
+    Change, CommandSpec, Download, Entry, Finished, Found, Lines, Place, Removal, Stat, Upload,
+    WorkplaceError,
+};
+use evonic_domain::{LocalSettings, SessionId, WorkplaceKind};
+use evonic_handles::Budget;
+
+/// The folder of sessions' folders, below the workplace's.
+const SESSIONS: &str = "sessions";
+
+/// The local workplace: a folder, and commands run in it as the service's user.
+#[derive(Clone, Debug)]
+pub struct Local {
+    commands: Commands,
+    files: Arc<Files>,
+    settings: Arc<Config>,
+}
+
+impl Local {
+    /// The workplace at the configured root, which is made if it is missing. Reads the service's
+    /// environment, once. Starts eight threads, which end when the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when the root cannot be made or is no folder.
+    pub fn new(config: &Config, budget: Budget) -> Result<Self, WorkplaceError> {
+        let settings = &config.workplace;
+        let root = Arc::new(Root::new(settings.root.clone(), settings.confined)?);
+        let files = Files::new(budget.clone(), root).map_err(WorkplaceError::Threads)?;
+        let files = Arc::new(files);
+        let commands = Commands::new(config, budget, &files)?;
+        let settings = Arc::new(config.clone());
+        Ok(Self { commands, files, settings })
+    }
+
+    /// A local workplace of these settings, for a session; without one, the workplace itself. Its
+    /// folders are made if they are missing. Threads and permits are this one's.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when a folder cannot be made, or is none.
+    pub fn at(
+        &self,
+        settings: &LocalSettings,
+        session: Option<&SessionId>,
+    ) -> Result<Self, WorkplaceError> {
+        let own = settings.root.as_deref().unwrap_or(self.files.root().path());
+        let folder = match session {
+            Some(session) if settings.session_folders => own.join(SESSIONS).join(session.as_str()),
+            _ => own.to_owned(),
+        };
+        if folder == self.files.root().path() {
+            return Ok(self.clone());
+        }
+        let files = Arc::new(self.files.at(folder)?);
+        let commands = self.commands.at(&files);
+        Ok(Self { commands, files, settings: Arc::clone(&self.settings) })
+    }
+
+    /// What protects this machine from commands.
+    #[must_use]
+    pub fn protections(&self) -> Vec<Protection> {
+        protection::of(&self.settings)
+    }
+
+    /// Runs a command: see [`Place::run`]. Standard output and error come as one stream, in their
+    /// order.
+    ///
+    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
+    /// `EVONIC_CALL` (the mark), `TMPDIR` (a folder of its own, when it is confined), and what
+    /// `tools.environment` names. Standard input ends after the given bytes. The limits and the
+    /// confinement of `[workplace]` hold from its first instruction on.
+    ///
+    /// Holds one `child` permit while it is followed.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it was certainly not started.
+    pub async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        self.commands.run(spec, output, cancel).await
+    }
+
+    /// Waits until every script is over, also those whose future was dropped, and their permits are
+    /// given back. Commands go on. For the end of a drain.
+    pub async fn idle(&self) {
+        self.commands.idle().await;
+    }
+
+    /// Reads at most `limit` bytes from `offset`; also returns the file's size.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`]: not found, outside the root, no regular file, no permission.
+    pub async fn read(
+        &self,
+        path: &str,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<u8>, u64), WorkplaceError> {
+        self.files.read(path, offset, limit).await
+    }
+
+    /// Reads the lines `from` to `to` (from 1, both included; to the end when absent): as many
+    /// whole ones as fit into `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Local::read`].
+    pub async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError> {
+        self.files.read_lines(path, from, to, limit).await
+    }
+
+    /// Writes a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the
+    /// folder. Keeps the mode of a file that is there, and follows a link to its target; missing
+    /// folders are made. A file that may not be written is not replaced.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub async fn write(&self, path: &str, content: Vec<u8>) -> Result<(), WorkplaceError> {
+        self.files.write(path, content).await
+    }
+
+    /// Reads a file, changes its content and writes it as [`Local::write`] does, unless `change`
+    /// refuses or somebody else changed the file meanwhile. `change` may also return a value.
+    /// It runs on a thread that may be busy for long.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`]; a refusal is the inner error.
+    pub async fn edit<T: Send + 'static, E: Send + 'static>(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T), E> + Send + 'static,
+    ) -> Result<Result<T, E>, WorkplaceError> {
+        self.files.edit(path, limit_bytes, change).await
+    }
+
+    /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at
+    /// most `limit`; also returns whether there were more. Links are not followed.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+        self.files.list(path, depth, limit).await
+    }
+
+    /// Lines that match a regular expression in the file `path`, or in the files below it whose
+    /// path matches `glob` (by the rules of `.gitignore`: `*.rs` at any depth, `src/**` below the
+    /// folder that is searched). Honours `.gitignore` files from the root down; `.git`, binary
+    /// files and links are passed over.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`], with the expression's own fault when it is wrong.
+    pub async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError> {
+        self.files.search(pattern, path, glob, limit).await
+    }
+}
+
+#[async_trait]
+impl Place for Local {
+    fn kind(&self) -> WorkplaceKind {
+        WorkplaceKind::Local
+    }
+
+    async fn home(&self) -> Result<String, WorkplaceError> {
+        Ok(self.files.root().path().display().to_string())
+    }
+
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        Local::run(self, spec, output, cancel).await
+    }
+
+    async fn attach(
+        &self,
+        mark: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        self.commands.attach(mark, from, output, cancel).await
+    }
+
+    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
+        self.commands.output(mark, from, limit).await
+    }
+
+    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
+        self.commands.kill(mark).await
+    }
+
+    fn forget(&self, mark: &str) {
+        self.commands.forget(mark);
+    }
+
+    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
+        self.files.stat(path).await
+    }
+
+    async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError> {
+        self.files.read_lines(path, from, to, limit).await
+    }
+
+    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
+        self.files.write(path, content.into()).await
+    }
+
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+    ) -> Result<(), WorkplaceError> {
+        let refusal = |content: &[u8]| change(content).map(|new| (new, ())).ok_or(());
+        self.files.edit(path, limit_bytes, refusal).await.map(|_refused| ())
+    }
+
+    async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+        self.files.list(path, depth, limit).await
+    }
+
+    async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError> {
+        self.files.search(pattern, path, glob, limit).await
+    }
+
+    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+        self.files.make_folder(path).await
+    }
+
+    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+        self.files.remove(path, removal).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+        self.files.rename(from, to).await
+    }
+
+    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+        self.files.download(path, from).await
+    }
+
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+        self.files.upload(path, id).await
+    }
+
+    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
+        self.files.sha256(path).await
+    }
+}

@@ -1,0 +1,214 @@
+//! What there is to copy, folder by folder, and where it goes.
+
+use std::{sync::Arc, vec};
+
+use super::{
+    CopyError, Copying, Progress,
+    file::{File, at},
+    paths::{is_below, is_same, is_unfinished, join, name, unfinished},
+    retry::{Retry, Told, retried},
+};
+use evonic_backend::{Class, Entry, FileType, Stat, WorkplaceError};
+
+/// The most entries of one folder.
+const FOLDER_ENTRIES: u32 = 100_000;
+
+/// The most folders in one another. Deeper is a folder that contains itself.
+const DEPTH: usize = 128;
+
+/// See [`Copying::run`].
+pub(super) async fn copy(copying: &Copying, told: &Told) -> Result<(), CopyError> {
+    let from = copying.from_path.as_str();
+    let source = retried(told, || copying.from.stat(from)).await.map_err(at(from))?;
+    let tree = Tree { copying, told };
+    let (target, there) = tree.target(&source).await?;
+    match source.file_type {
+        FileType::Folder if !copying.recursive => Err(CopyError::Folder { path: from.to_owned() }),
+        FileType::Folder => tree.folder(target, there.is_some()).await,
+        FileType::File | FileType::Link | FileType::Other => tree.file(&target, &source).await,
+    }
+}
+
+/// One request, of a file or a folder.
+struct Tree<'t> {
+    copying: &'t Copying,
+    told: &'t Told,
+}
+
+/// A folder whose entries are being gone through.
+struct Level {
+    /// Relative to the folder that is copied; empty for that one.
+    path: String,
+    entries: vec::IntoIter<Entry>,
+}
+
+impl Tree<'_> {
+    /// The new path, and what is there: below the given one when that is a folder.
+    async fn target(&self, source: &Stat) -> Result<(String, Option<Stat>), CopyError> {
+        let Copying { from, from_path, to, to_path, .. } = self.copying;
+        let there = self.there(to_path).await?;
+        let is_folder = there.as_ref().is_some_and(|there| there.file_type == FileType::Folder);
+        let (target, there) = match name(from_path) {
+            Some(name) if is_folder || to_path.is_empty() || to_path.ends_with('/') => {
+                let below = join(to_path, name);
+                let there = self.there(&below).await?;
+                (below, there)
+            }
+            _ => (to_path.clone(), there),
+        };
+        let overlaps = match source.file_type {
+            FileType::Folder => is_below(&target, from_path),
+            _ => is_same(&target, from_path),
+        };
+        if overlaps && Arc::ptr_eq(from, to) {
+            return Err(CopyError::Itself { path: target });
+        }
+        Ok((target, there))
+    }
+
+    async fn there(&self, path: &str) -> Result<Option<Stat>, CopyError> {
+        use std::io::ErrorKind::NotFound;
+        let stat = retried(self.told, || {
+            Box::pin(async {
+                match self.copying.to.stat(path).await {
+                    Ok(stat) => Ok(Some(stat)),
+                    Err(WorkplaceError::Path { source, .. }) if source.kind() == NotFound => {
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
+            })
+        });
+        stat.await.map_err(at(path))
+    }
+
+    async fn file(&self, target: &str, source: &Stat) -> Result<(), CopyError> {
+        let bytes = source.size_bytes;
+        self.told.tell(Progress::Planned { files: 1, bytes }).await;
+        let from = self.copying.from_path.as_str();
+        let Self { copying, told } = *self;
+        let copied = File { copying, told, from, to: target, before: 0 }.copy().await?;
+        let done = Progress::Done { files: 1, bytes: copied.bytes, sent: copied.sent };
+        self.told.tell(done).await;
+        Ok(())
+    }
+
+    /// Copies a folder; one that is new gets its name at the end.
+    async fn folder(&self, target: String, is_there: bool) -> Result<(), CopyError> {
+        self.plan().await?;
+        let root = if is_there { target.clone() } else { unfinished(&target, &self.copying.id) };
+        let done = self.fill(&root).await?;
+        if !is_there {
+            self.name(&root, &target).await?;
+        }
+        self.told.tell(done).await;
+        Ok(())
+    }
+
+    /// Counts what there is.
+    async fn plan(&self) -> Result<(), CopyError> {
+        let (mut files, mut bytes) = (0, 0);
+        let mut levels = vec![self.level(String::new(), 0).await?];
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                levels.pop();
+                continue;
+            };
+            let path = join(&level.path, &entry.path);
+            match entry.file_type {
+                FileType::Folder => {
+                    let level = self.level(path, levels.len()).await?;
+                    levels.push(level);
+                }
+                FileType::File => {
+                    files += 1;
+                    bytes += entry.size_bytes;
+                }
+                FileType::Link | FileType::Other => {}
+            }
+        }
+        self.told.tell(Progress::Planned { files, bytes }).await;
+        Ok(())
+    }
+
+    /// Copies every folder and file below the target's folder.
+    async fn fill(&self, root: &str) -> Result<Progress, CopyError> {
+        let (mut files, mut bytes, mut sent) = (0, 0, 0);
+        self.make_folder(root).await?;
+        let mut levels = vec![self.level(String::new(), 0).await?];
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                levels.pop();
+                continue;
+            };
+            let path = join(&level.path, &entry.path);
+            let (from, to) = (join(&self.copying.from_path, &path), join(root, &path));
+            match entry.file_type {
+                FileType::Folder => {
+                    self.make_folder(&to).await?;
+                    let level = self.level(path, levels.len()).await?;
+                    levels.push(level);
+                }
+                FileType::File => {
+                    let Self { copying, told } = *self;
+                    let file = File { copying, told, from: &from, to: &to, before: bytes };
+                    let copied = file.copy().await?;
+                    files += 1;
+                    bytes += copied.bytes;
+                    sent += copied.sent;
+                }
+                FileType::Link => self.skip(from, "a symbolic link").await,
+                FileType::Other => self.skip(from, "neither a file nor a folder").await,
+            }
+        }
+        Ok(Progress::Done { files, bytes, sent })
+    }
+
+    async fn skip(&self, path: String, reason: &str) {
+        self.told.tell(Progress::Skipped { path, reason: reason.to_owned() }).await;
+    }
+
+    async fn make_folder(&self, path: &str) -> Result<(), CopyError> {
+        let made = retried(self.told, || self.copying.to.make_folder(path));
+        made.await.map_err(at(path))
+    }
+
+    /// The entries of a folder, without what is unfinished of this copy.
+    async fn level(&self, path: String, depth: usize) -> Result<Level, CopyError> {
+        let folder = match path.as_str() {
+            "" => self.copying.from_path.clone(),
+            path => join(&self.copying.from_path, path),
+        };
+        let too_much = |problem: String| CopyError::TooMuch { path: folder.clone(), problem };
+        if depth == DEPTH {
+            return Err(too_much(format!("more than {DEPTH} folders in one another")));
+        }
+        let listed = retried(self.told, || self.copying.from.list(&folder, 1, FOLDER_ENTRIES));
+        let (mut entries, more) = listed.await.map_err(at(&folder))?;
+        if more {
+            return Err(too_much(format!("more than {FOLDER_ENTRIES} entries")));
+        }
+        entries.retain(|entry| !is_unfinished(&entry.path, &self.copying.id));
+        // A character that nobody writes stands for bytes that cannot be written.
+        if let Some(entry) = entries.iter().find(|entry| entry.path.contains('\u{fffd}')) {
+            return Err(CopyError::Name { path: join(&folder, &entry.path) });
+        }
+        Ok(Level { path, entries: entries.into_iter() })
+    }
+
+    /// Gives a whole folder its name.
+    async fn name(&self, root: &str, target: &str) -> Result<(), CopyError> {
+        let mut retry = Retry::new(self.told);
+        loop {
+            let Err(error) = self.copying.to.rename(root, target).await else { return Ok(()) };
+            if error.class() == Class::Permanent {
+                return Err(at(target)(error));
+            }
+            retry.wait(error).await.map_err(at(target))?;
+            // Nobody knows whether it got its name: the folder itself does.
+            if self.there(root).await?.is_none() && self.there(target).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+}

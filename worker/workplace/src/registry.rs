@@ -1,0 +1,243 @@
+//! Every workplace of this worker: found by name, opened for a session, checked, closed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use evonic_backend::{
+    CheckStep, End, HostState, Parts, Place, Removal, Verdict, WorkplaceError,
+    check::{self, Steps},
+};
+use evonic_docker::Engines;
+use evonic_domain::{LocalSettings, SessionId, Settings, Workplace};
+use evonic_local::{Local, Protection};
+use evonic_ssh::Hosts;
+use evonic_store::StoreError;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+/// Checks that run at once: one goes on to the end of its step when nobody listens any more.
+const CHECKS: usize = 8;
+
+/// The longest that a check may take.
+const CHECK_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest that the removal of a session's folder may take.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every workplace. Shared by cloning.
+#[derive(Clone, Debug)]
+pub struct Workplaces {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    local: Local,
+    hosts: Hosts,
+    engines: Engines,
+    /// Checks, and removals of deleted sessions' folders.
+    tasks: TaskTracker,
+    /// Places for checks.
+    checks: Arc<Semaphore>,
+    /// Folders are removed one at a time.
+    remover: Semaphore,
+}
+
+impl Workplaces {
+    /// The workplaces of this configuration and database. Opens nothing; starts the comparison of
+    /// engines with the ledger.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when the local folder cannot be made.
+    pub fn start(parts: Parts) -> Result<Self, WorkplaceError> {
+        let config = &parts.config;
+        let local = Local::new(config, parts.budget.clone())?;
+        let hosts = Hosts::new(&parts);
+        let engines = Engines::start(&parts);
+        let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
+        let tasks = TaskTracker::new();
+        let inner = Inner { parts, local, hosts, engines, tasks, checks, remover };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The configured folder of this machine.
+    #[must_use]
+    pub fn local(&self) -> &Local {
+        &self.inner.local
+    }
+
+    /// Opens a workplace, by name or identifier, for a session; without one, the workplace itself.
+    /// Connects when it is first used. Its settings are read anew each time: what was changed
+    /// holds from the next turn on, and what is open goes on with what it read.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub async fn open(
+        &self,
+        workplace: &str,
+        session: Option<&SessionId>,
+    ) -> Result<Arc<dyn Place>, WorkplaceError> {
+        self.place(&self.read(workplace).await?, session)
+    }
+
+    async fn read(&self, which: &str) -> Result<Workplace, WorkplaceError> {
+        let wanted = which.to_owned();
+        let read = self.inner.parts.store.read(move |reader| reader.workplace(&wanted)).await;
+        read.map_err(|error| match error {
+            StoreError::Exhausted(exhausted) => exhausted.into(),
+            StoreError::NotFound { .. } => {
+                WorkplaceError::NoSuchWorkplace { workplace: which.to_owned() }
+            }
+            source => WorkplaceError::Unread { workplace: which.to_owned(), source },
+        })
+    }
+
+    fn place(
+        &self,
+        workplace: &Workplace,
+        session: Option<&SessionId>,
+    ) -> Result<Arc<dyn Place>, WorkplaceError> {
+        match &workplace.settings {
+            Settings::Local(settings) => Ok(Arc::new(self.inner.local.at(settings, session)?)),
+            Settings::Ssh(settings) => Ok(Arc::new(self.inner.hosts.open(settings, session)?)),
+            Settings::Docker(settings) => {
+                let session = session.ok_or_else(|| WorkplaceError::Settings {
+                    field: "session".to_owned(),
+                    problem: format!(
+                        "each container of workplace {} belongs to a session; name one",
+                        workplace.name
+                    ),
+                })?;
+                Ok(Arc::new(self.inner.engines.open(&workplace.id, settings, session)?))
+            }
+        }
+    }
+
+    /// Tries a workplace's every step. Ends when all are done, one failed, nobody listens any more,
+    /// or two minutes are over.
+    ///
+    /// Cancel safe: a step that is under way when the future is dropped is seen through, so that
+    /// nothing of it is left behind.
+    pub async fn check(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
+        let began = Instant::now();
+        let (workplaces, settings, said) = (self.clone(), settings.clone(), steps.clone());
+        let Ok(place) = Arc::clone(&self.inner.checks).try_acquire_owned() else {
+            let detail = format!("{CHECKS} checks run already");
+            let advice = Some("try again when they are over".to_owned());
+            return Steps::new(steps).tell("check", Verdict::Failed, detail, advice, began).await;
+        };
+        let checks = async move {
+            let _place = place;
+            workplaces.check_kind(&settings, said).await;
+        };
+        let checks = tokio::time::timeout(CHECK_PATIENCE, checks);
+        let (detail, advice) = match self.inner.tasks.spawn(checks).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => (
+                format!("not done within {} s", CHECK_PATIENCE.as_secs()),
+                "see what the step after the last one waits for",
+            ),
+            Err(panicked) => {
+                tracing::error!(error = &panicked as &dyn std::error::Error, "check failed");
+                ("the check itself failed".to_owned(), "the service's log says why")
+            }
+        };
+        let advice = Some(advice.to_owned());
+        Steps::new(steps).tell("check", Verdict::Failed, detail, advice, began).await;
+    }
+
+    async fn check_kind(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
+        match settings {
+            Settings::Local(local) => self.check_local(local, steps).await,
+            Settings::Ssh(ssh) => self.inner.hosts.check(ssh, steps).await,
+            Settings::Docker(docker) => self.inner.engines.check(docker, steps).await,
+        }
+    }
+
+    async fn check_local(&self, settings: &LocalSettings, steps: mpsc::Sender<CheckStep>) {
+        let steps = Steps::new(steps);
+        let local = &self.inner.local;
+        let opened = async { local.at(settings, None).map(|place| (place, "opened".to_owned())) };
+        let advice = "give settings.root a folder that the service's user may use";
+        if let Some(place) = steps.step("folder", Some(advice), opened).await {
+            check::files_and_commands(&place, &steps).await;
+        }
+    }
+
+    /// What protects this machine from commands.
+    #[must_use]
+    pub fn protections(&self) -> Vec<Protection> {
+        self.inner.local.protections()
+    }
+
+    /// Every host and engine that was used.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostState> {
+        let mut states = self.inner.hosts.states();
+        states.extend(self.inner.engines.states());
+        states
+    }
+
+    /// The engines.
+    #[must_use]
+    pub fn engines(&self) -> &Engines {
+        &self.inner.engines
+    }
+
+    /// A session is gone: its containers, and its folders in these workplaces, go too, soon. A
+    /// folder that cannot be removed is told in the log, and stays.
+    pub fn session_deleted(&self, session: &SessionId, workplaces: &[Workplace]) {
+        self.inner.engines.session_deleted(session);
+        let with_folders = workplaces.iter().filter(|workplace| match &workplace.settings {
+            Settings::Local(settings) => settings.session_folders,
+            Settings::Ssh(settings) => settings.session_folders,
+            Settings::Docker(_) => false,
+        });
+        for workplace in with_folders {
+            let (workplaces, workplace) = (self.clone(), workplace.clone());
+            let folder = format!("sessions/{session}");
+            self.inner.tasks.spawn(async move {
+                workplaces.remove_folder(&workplace, &folder).await;
+            });
+        }
+    }
+
+    async fn remove_folder(&self, workplace: &Workplace, folder: &str) {
+        let Ok(_turn) = self.inner.remover.acquire().await else { return };
+        let removed = async {
+            match self.place(workplace, None)?.remove(folder, Removal::All).await {
+                // The session never worked there.
+                Err(WorkplaceError::Path { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    Ok(())
+                }
+                removed => removed,
+            }
+        };
+        let reason = match tokio::time::timeout(REMOVAL_PATIENCE, removed).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => evonic_shared::error_chain::ErrorChain(&error).to_string(),
+            Err(_) => format!("not done within {} s", REMOVAL_PATIENCE.as_secs()),
+        };
+        tracing::warn!(workplace = %workplace.name, folder, reason, "session's folder stays");
+    }
+
+    /// Ends every connection within `patience`. Commands go on. Containers stay for a successor,
+    /// and are stopped when the service stops.
+    pub async fn close(&self, end: End, patience: Duration) {
+        self.inner.tasks.close();
+        // Folders whose turn has not come stay.
+        self.inner.remover.close();
+        // So do those that are not removed by then.
+        let _ = tokio::time::timeout(patience / 2, self.inner.tasks.wait()).await;
+        tokio::join!(
+            self.inner.hosts.close(patience),
+            self.inner.engines.close(end, patience),
+            self.inner.local.idle(),
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Questions of the server (RFC 4256), as PAM asks them.
+
+use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt};
+
+use super::{Attempt, Tried, code};
+use crate::secret::{self, Secret};
+use evonic_backend::WorkplaceError;
+
+/// Answers each question that is not echoed with the password.
+pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
+    let Some(source) = &attempt.target.password else {
+        return Ok(Tried::Refused("settings.password is not set".to_owned()));
+    };
+    let password = secret::read(source, "settings.password")?;
+    attempt.hurry()?;
+    let mut answers = Answers { password, rounds: 0, open: Vec::new() };
+    let user = &attempt.target.user;
+    match attempt.session.userauth_keyboard_interactive(user, &mut answers) {
+        Ok(()) => Ok(Tried::Done("keyboard-interactive".to_owned())),
+        Err(error) if error.code() == ErrorCode::Session(code::AUTHENTICATION_FAILED) => {
+            attempt.refusals.set(attempt.refusals.get() + 1);
+            Ok(Tried::Refused(answers.told()))
+        }
+        Err(error) => attempt.judge(&error, ""),
+    }
+}
+
+struct Answers {
+    password: Secret,
+    rounds: u32,
+    /// Questions that no password answers.
+    open: Vec<String>,
+}
+
+/// A server that asks more often asks for ever.
+const ROUNDS: u32 = 8;
+
+impl KeyboardInteractivePrompt for Answers {
+    fn prompt<'a>(&mut self, _user: &str, _words: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
+        self.rounds += 1;
+        let answer = |prompt: &Prompt<'a>| {
+            if prompt.echo {
+                self.open.push(prompt.text.trim().chars().take(80).collect());
+            }
+            if prompt.echo || self.rounds > ROUNDS {
+                return String::new();
+            }
+            self.password.expose().to_owned()
+        };
+        prompts.iter().map(answer).collect()
+    }
+}
+
+impl Answers {
+    fn told(&self) -> String {
+        match (self.rounds, self.open.as_slice()) {
+            (0, _) => "refused without a question".to_owned(),
+            (_, []) => {
+                "refused; the password is wrong, or more than a password is asked for".into()
+            }
+            (_, open) => format!("refused; the server asked {}", open.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use proptest::prelude::*;
+
+use super::*;
+use evonic_backend::error::Cause;
+
+fn transient() -> WorkplaceError {
+    WorkplaceError::Unreachable {
+        host: "h".into(),
+        operation: "connect",
+        source: Cause("connection refused".into()),
+    }
+}
+
+fn permanent() -> WorkplaceError {
+    WorkplaceError::Refused {
+        host: "h".into(),
+        operation: "authenticate",
+        source: Cause("no".into()),
+    }
+}
+
+const PAUSE: Duration = Duration::from_secs(30);
+
+#[test]
+fn it_opens_at_the_limit_and_admits_one_after_the_pause() {
+    let start = Instant::now();
+    let mut breaker = Breaker::new(3, PAUSE);
+    for _ in 0..3 {
+        breaker.admit("h", start).unwrap();
+        breaker.failed(&transient(), start);
+    }
+    let error = breaker.admit("h", start + Duration::from_millis(500)).unwrap_err();
+    assert!(matches!(error, WorkplaceError::LeftAlone { failures: 3, seconds: 30, .. }), "{error}");
+    let state = breaker.state("h".into(), 0, start);
+    assert_eq!((state.failures, state.left_alone_seconds), (3, Some(30)));
+    assert_eq!(state.last_error.as_deref(), Some("h: connect failed: connection refused"));
+
+    let later = start + PAUSE;
+    breaker.admit("h", later).unwrap();
+    breaker.admit("h", later).unwrap_err();
+    breaker.failed(&transient(), later);
+    breaker.admit("h", later + PAUSE / 2).unwrap_err();
+    breaker.admit("h", later + PAUSE).unwrap();
+    breaker.succeeded();
+    breaker.admit("h", later + PAUSE).unwrap();
+    assert_eq!(breaker.state("h".into(), 1, later).failures, 0);
+}
+
+#[test]
+fn a_permanent_error_never_opens_it() {
+    let now = Instant::now();
+    let mut breaker = Breaker::new(2, PAUSE);
+    for _ in 0..10 {
+        breaker.failed(&transient(), now);
+        breaker.failed(&permanent(), now);
+        breaker.admit("h", now).unwrap();
+    }
+    assert!(breaker.state("h".into(), 0, now).last_error.unwrap().contains("authenticate"));
+}
+
+proptest! {
+    #[test]
+    fn pauses_stay_below_their_bound(base in 1_u64..60_000, cap in 1_u64..3_600_000,
+                                     randoms in prop::collection::vec(0.0..=1.0, 1..80)) {
+        let (base, cap) = (Duration::from_millis(base), Duration::from_millis(cap));
+        let mut backoff = Backoff::new(base, cap);
+        for (tries, random) in randoms.into_iter().enumerate() {
+            let pause = backoff.pause(random);
+            prop_assert!(pause <= cap);
+            prop_assert!(pause <= base.mul_f64(2_f64.powi(tries.min(24) as i32)) + Duration::from_nanos(1000));
+        }
+    }
+
+    /// Whatever happens: at most `limit` tries of a host that fails, then one a pause.
+    #[test]
+    fn a_dead_host_is_tried_once_a_pause(limit in 1_u32..10, steps in prop::collection::vec(0_u64..20, 1..200)) {
+        let mut now = Instant::now();
+        let mut breaker = Breaker::new(limit, PAUSE);
+        let mut tries = Vec::new();
+        for seconds in steps {
+            now += Duration::from_secs(seconds);
+            if breaker.admit("h", now).is_ok() {
+                tries.push(now);
+                breaker.failed(&transient(), now);
+            }
+        }
+        for pair in tries[(limit as usize - 1).min(tries.len())..].windows(2) {
+            prop_assert!(pair[1] - pair[0] >= PAUSE);
+        }
+    }
+}

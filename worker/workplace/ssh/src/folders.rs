@@ -1,0 +1,166 @@
+//! What is done with folders over SFTP.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    files::{failed, stat_of, type_of},
+    sftp::{Attributes, Fault, Sftp},
+};
+use evonic_backend::{Entry, FileType, RemotePath, Removal, Stat, WorkplaceError};
+
+/// Requests of one operation that are under way at once.
+const AT_ONCE: usize = 32;
+
+/// Folders within folders that are removed: a bound against file systems that go in circles.
+const DEEPEST: u32 = 256;
+
+/// The most entries of one folder.
+const MOST_ENTRIES: usize = 1 << 20;
+
+/// Makes a folder and those above it.
+pub(super) async fn make_folders(
+    sftp: &Sftp,
+    path: &RemotePath,
+    shown: &str,
+) -> Result<(), WorkplaceError> {
+    let mut missing = Vec::new();
+    let mut here = Some(path.clone());
+    while let Some(folder) = here {
+        match sftp.stat(&folder).await {
+            Ok(found) if type_of(found.mode) == FileType::Folder => break,
+            Ok(_) => {
+                let (path, found) = (folder.to_string(), "no folder");
+                return Err(WorkplaceError::WrongType { path, found, needed: "a folder" });
+            }
+            Err(fault) if fault.is_missing() => {
+                here = folder.parent();
+                missing.push(folder);
+            }
+            Err(fault) => return Err(fault.on(sftp.host(), "make", shown)),
+        }
+    }
+    for folder in missing.iter().rev() {
+        if let Err(fault) = sftp.make_folder(folder).await {
+            // Somebody else may have made it meanwhile.
+            let there = sftp.stat(folder).await;
+            if there.is_ok_and(|found| type_of(found.mode) == FileType::Folder) {
+                continue;
+            }
+            return Err(failed(sftp, fault, "make", folder, shown).await);
+        }
+    }
+    Ok(())
+}
+
+/// See [`evonic_backend::Place::remove`].
+pub(super) async fn remove(
+    sftp: &Arc<Sftp>,
+    path: &RemotePath,
+    shown: &str,
+    removal: Removal,
+) -> Result<(), WorkplaceError> {
+    let on = |fault: Fault| fault.on(sftp.host(), "remove", shown);
+    let found = sftp.lstat(path).await.map_err(on)?;
+    if type_of(found.mode) != FileType::Folder {
+        return sftp.remove(path).await.map_err(on);
+    }
+    if removal == Removal::All {
+        return remove_all(sftp, path.clone(), DEEPEST).await.map_err(on);
+    }
+    match sftp.remove_folder(path).await {
+        Err(fault) if fault.is_vague() => match sftp.read_folder(path, 1).await {
+            Ok(found) if !found.is_empty() => Err(WorkplaceError::Path {
+                operation: "remove",
+                path: shown.to_owned(),
+                source: io::Error::from(io::ErrorKind::DirectoryNotEmpty),
+            }),
+            _ => Err(on(fault)),
+        },
+        other => other.map_err(on),
+    }
+}
+
+fn remove_all(
+    sftp: &Arc<Sftp>,
+    folder: RemotePath,
+    deepest: u32,
+) -> futures_util::future::BoxFuture<'_, Result<(), Fault>> {
+    Box::pin(async move {
+        if deepest == 0 {
+            return Err(Fault::Broken("folders are too deep".to_owned()));
+        }
+        let entries = sftp.read_folder(&folder, MOST_ENTRIES).await?;
+        let (folders, files): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(_, found)| type_of(found.mode) == FileType::Folder);
+        let each = files.iter().map(|(name, _)| folder.join(name));
+        stream::iter(each.map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |path| async move { sftp.remove(&path).await })
+            .await?;
+        for (name, _) in folders {
+            remove_all(sftp, folder.join(&name), deepest - 1).await?;
+        }
+        sftp.remove_folder(&folder).await
+    })
+}
+
+/// A folder: where it is, what its entries' paths begin with, its entries.
+type Folder = (RemotePath, String, Vec<(Bytes, Attributes)>);
+
+/// See [`evonic_backend::Place::list`], where there is no shell.
+pub(super) async fn list(
+    sftp: &Arc<Sftp>,
+    path: &RemotePath,
+    shown: &str,
+    depth: u32,
+    limit: u32,
+) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+    let limit = limit as usize;
+    let mut found = Vec::new();
+    let mut level = vec![(path.clone(), String::new())];
+    let opened = AtomicU64::new(0);
+    for _ in 0..depth.max(1) {
+        let read = |(folder, above): (RemotePath, String)| {
+            let first = opened.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                match sftp.read_folder(&folder, limit + 1).await {
+                    Ok(entries) => Ok((folder, above, entries)),
+                    // Below the folder that was asked for: as if it were empty.
+                    Err(fault) if !first && !fault.is_broken() => Ok((folder, above, Vec::new())),
+                    Err(fault) => Err(fault),
+                }
+            }
+        };
+        let folders = std::mem::take(&mut level);
+        let read: Vec<Folder> = stream::iter(folders.into_iter().map(read))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(|fault| fault.on(sftp.host(), "list", shown))?;
+        for (folder, above, entries) in read {
+            for (name, attributes) in entries {
+                let path = format!("{above}{}", String::from_utf8_lossy(&name));
+                let Stat { file_type, size_bytes, .. } = stat_of(&attributes);
+                if file_type == FileType::Folder {
+                    level.push((folder.join(&name), format!("{path}/")));
+                }
+                found.push(Entry { path, file_type, size_bytes });
+            }
+        }
+        if level.is_empty() || found.len() > limit {
+            break;
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok((found, more))
+}

@@ -1,0 +1,12 @@
+//! Entry points for the fuzzer.
+
+use evonic_shared::fuzzing::Decoder;
+
+use crate::{config_file, known_hosts, sftp};
+
+/// This crate's decoders.
+pub const DECODERS: &[(&str, Decoder)] = &[
+    ("known_hosts", known_hosts::decoded),
+    ("sftp", sftp::decoded),
+    ("ssh_config", config_file::decoded),
+];

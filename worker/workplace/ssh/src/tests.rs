@@ -1,0 +1,135 @@
+//! Against OpenSSH's server.
+
+mod broken;
+mod homes;
+mod streams;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use evonic_parts::{Account, Sshd};
+use evonic_shared::{
+    config::{Config, Environment},
+    kind::Kind,
+};
+use futures_util::{StreamExt, TryStreamExt};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use evonic_backend::{Class, CommandSpec, Ended, Finished, Place};
+use evonic_domain::SshAuth;
+use evonic_handles::{Budget, Page};
+use evonic_store::Store;
+
+/// A server, and what a worker has of it.
+struct Bench {
+    sshd: Sshd,
+    hosts: Hosts,
+    budget: Budget,
+    state: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with("", |_| ())
+    }
+
+    fn with(sshd: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let mut config = Config::resolve(None, &Environment::default()).unwrap().config;
+        config.state_dir = state.path().to_owned();
+        config.ssh.connect_timeout = Duration::from_secs(20);
+        config.ssh.backoff_base = Duration::from_millis(10);
+        change(&mut config);
+        let budget = Budget::new(&config.budget, Page::private().unwrap(), 1 << 20);
+        std::fs::write(state.path().join("ssh_config"), "").unwrap();
+        let store =
+            Store::open(&state.path().join("evonic.db"), &config.store, budget.clone()).unwrap();
+        let (config, instance) = (Arc::new(config), "test".to_owned());
+        let parts = Parts { config, budget: budget.clone(), store, instance };
+        Self { sshd: Sshd::with(sshd), hosts: Hosts::new(&parts), budget, state }
+    }
+
+    fn settings(&self, account: &Account) -> SshSettings {
+        SshSettings {
+            host: "127.0.0.1".into(),
+            port: Some(self.sshd.port()),
+            user: Some(account.name.clone()),
+            authenticate: vec![SshAuth::Key],
+            identity_files: vec![account.key.clone()],
+            known_hosts: Some(self.sshd.known_hosts()),
+            config_file: Some(self.state.path().join("ssh_config")),
+            ..SshSettings::default()
+        }
+    }
+
+    fn account(&self) -> Account {
+        self.sshd.account("/bin/sh", "home")
+    }
+
+    fn open(&self, account: &Account) -> Ssh {
+        self.hosts.open(&self.settings(account), None).unwrap()
+    }
+
+    /// Permits and descriptors that are in use.
+    fn used(&self) -> (u32, u32) {
+        let usage = self.budget.usage();
+        let ssh = usage.iter().find(|usage| usage.kind == Kind::Ssh).unwrap();
+        (ssh.permits, ssh.descriptors)
+    }
+}
+
+fn spec(mark: &str, text: &str) -> CommandSpec {
+    CommandSpec {
+        argv: ["sh", "-c", text].map(str::to_owned).to_vec(),
+        stdin: Bytes::new(),
+        folder: String::new(),
+        timeout: Duration::from_secs(60),
+        mark: mark.to_owned(),
+    }
+}
+
+/// Runs a line of the shell; returns its end and its output.
+async fn run(place: &Ssh, mark: &str, text: &str) -> Result<(Finished, String), WorkplaceError> {
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(4);
+    let cancel = CancellationToken::new();
+    let collect = async {
+        let mut all = BytesMut::new();
+        while let Some(bytes) = receiver.recv().await {
+            all.extend_from_slice(&bytes);
+        }
+        String::from_utf8_lossy(&all).into_owned()
+    };
+    let (finished, output) = tokio::join!(place.run(spec(mark, text), sender, &cancel), collect);
+    Ok((finished?, output))
+}
+
+async fn output(place: &Ssh, mark: &str, text: &str) -> String {
+    let (finished, output) = run(place, mark, text).await.unwrap();
+    assert_eq!(finished.ended, Ended::Exited(0), "{output}");
+    output
+}
+
+fn told(error: &WorkplaceError) -> String {
+    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    format!("{error}: {source}")
+}
+
+/// Waits, at most for 20 s, until `what` holds.
+async fn until(state: &str, mut what: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !what() {
+        assert!(Instant::now() < deadline, "still not: {state}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn download(place: &Ssh, path: &str, from: u64) -> Result<Vec<u8>, WorkplaceError> {
+    let download = place.download(path, from).await?;
+    download.bytes.map_ok(|bytes| bytes.to_vec()).try_concat().await
+}
