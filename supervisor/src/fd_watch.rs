@@ -72,8 +72,7 @@ impl FdWatch {
             Method::Size => OFlags::PATH,
             Method::Listing => OFlags::RDONLY,
         };
-        let folder =
-            open_folder(pid, access).map_err(|source| WatchError::Open { pid, source })?;
+        let folder = open_folder(pid, access).map_err(|source| WatchError::Open { pid, source })?;
         Ok(Self { pid, folder, method })
     }
 

@@ -14,10 +14,10 @@ use super::{
 };
 
 section! {
-    /// Places.
+    /// Addresses, folders and the log.
     Config(reader, path, environment: &Environment) at "" {
-        /// Where HTTP is served; port 0 lets the kernel choose, and `evonic status` tells what it
-        /// chose. An address that other machines reach needs `http.tls`, or `http.trusted_proxies`.
+        /// Where HTTP is served; with port 0 the kernel chooses one, and `evonic status` shows it.
+        /// An address that other machines reach needs `http.tls`, or `http.trusted_proxies`.
         listen: SocketAddr = is("127.0.0.1:8420"), from "EVONIC_LISTEN";
         /// Database, history, post-mortems, the local workplace.
         state_dir: PathBuf = computed(
@@ -33,7 +33,7 @@ section! {
         ), from "EVONIC_RUNTIME_DIR";
         /// What is logged: a level, or levels by target, such as `info` or `evonic=debug,info`.
         log: String = is("info"), from "EVONIC_LOG";
-        /// The form of the log. `auto`: journald's fields under systemd, text on a terminal, JSON
+        /// The format of the log. `auto`: journald's fields under systemd, text on a terminal, JSON
         /// elsewhere.
         log_format: LogFormat = is("auto"), from "EVONIC_LOG_FORMAT";
     }

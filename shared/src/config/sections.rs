@@ -8,34 +8,35 @@ use std::{
     time::Duration,
 };
 
+pub use self::{
+    models::{KeyPlaces, KeySource, OpenAi},
+    workplaces::{Docker, Ssh, Workplace},
+};
 use super::{
     choice::{ForwardedHeader, Lost},
     network::Network,
     quota::Quota,
     table::section,
 };
-pub use self::{
-    models::{KeyPlaces, KeySource, OpenAi},
-    workplaces::{Docker, Ssh, Workplace},
-};
 use crate::kind::Kind;
 
 section! {
     /// Limits that the supervisor watches. A worker that passes one is replaced.
     Fd(reader, path, budget: u32) at "fd" {
-        /// Open descriptors at which the worker is replaced: the replacement first, then the
-        /// worker is told to stop. Must be above the budget, so that load alone cannot cross it.
+        /// Open descriptors at which the worker is replaced: the replacement starts first, then the
+        /// worker is drained. Must be above the budget, so that load alone cannot reach it.
         threshold: u32 = computed(
             "`400`, or `[budget]` and a quarter where that is more",
             budget.saturating_add(budget / 4).max(400)
         ), within 1 to 1000000;
-        /// Open descriptors at which the worker is told to stop at once. Not below the threshold.
+        /// Open descriptors at which the worker is drained at once. Not below the threshold.
         ceiling: u32 = computed("four times `fd.threshold`", threshold.saturating_mul(4)),
             within 1 to 4000000;
-        /// Descriptors that nobody accounts for at which the worker is replaced.
+        /// Unexplained descriptors at which the worker is replaced: open, not owned by a handle,
+        /// and not open when it became ready.
         unexplained: u32 = is(64), within 1 to 1000000;
         /// The worker's `RLIMIT_NOFILE`, lowered to the hard limit where that is less. Must be
-        /// above the ceiling: between the two a leak is seen before it can do harm.
+        /// above the ceiling, so that a leak is found before it does harm.
         limit: u32 = computed(
             "`16384`, or twice `fd.ceiling` where that is more",
             ceiling.saturating_mul(2).max(16_384)
@@ -64,15 +65,16 @@ section! {
             "twice `heartbeat_interval`",
             heartbeat_interval.saturating_mul(2)
         ), within "20ms" to "10m";
-        /// How long an accept queue may stand without shrinking.
+        /// The time without shrinking after which an accept queue is stalled.
         accept_stall: Duration = is("2s"), within "10ms" to "10m";
-        /// The first pause after a second crash in a row, or a second leak soon after a start.
+        /// The first delay, after a second crash in a row or a second early leak. It doubles, with
+        /// jitter.
         backoff_base: Duration = is("100ms"), within "1ms" to "1m";
-        /// The longest pause between two starts.
+        /// The longest delay of a start.
         backoff_cap: Duration = is("30s"), within "1ms" to "1h";
-        /// A worker that lived this long ends the row of crashes, and that of leaks.
+        /// A worker that lives this long ends a series of crashes and of early leaks.
         stable_after: Duration = is("30s"), within "100ms" to "1d";
-        /// Crashes in a row that make a crash loop, and leaks in a row that make a leak loop.
+        /// Consecutive crashes that make a crash loop, and early leaks that make a leak loop.
         crash_loop_after: u32 = is(5), within 1 to 1000;
     }
 }
@@ -137,7 +139,7 @@ impl Budget {
 }
 
 section! {
-    /// Bounds on what clients send, and on how long they may take.
+    /// Limits of what clients send, and of the time they take.
     Http(reader, path, grace: Duration) at "http" {
         /// The most bytes of a request's line and headers.
         max_header_bytes: u32 = is(16384), within 8192 to 1048576;
@@ -161,11 +163,11 @@ section! {
         sse_heartbeat: Duration = is("10s"), within "10ms" to "15s";
         /// Hosts beside loopback names that a request may name in `Host` and `Origin`.
         allowed_hosts: Vec<String> = is([]);
-        /// Proxies that are believed whose request they pass on: addresses and networks, such as
-        /// `"10.0.0.0/8"`. Nobody else is believed.
+        /// Trusted proxies: addresses and networks, such as `"10.0.0.0/8"`. Their header names the
+        /// client; that of any other peer is ignored.
         trusted_proxies: Vec<Network> = is([]);
-        /// The header in which they say it. It must be the one that they set: the other one is
-        /// the client's own, and is not believed.
+        /// The header in which trusted proxies name the client. It must be the one that they set:
+        /// the other one comes from the client and is ignored.
         forwarded_header: ForwardedHeader = is("x-forwarded-for");
     }
     with {
@@ -175,10 +177,10 @@ section! {
 }
 
 section! {
-    /// TLS on the TCP listener: both keys, or none of them for plain HTTP. The files are looked at
-    /// again while the worker runs: a renewed certificate needs no restart.
+    /// TLS on the TCP listener: both keys, or none of them for plain HTTP. The files are read again
+    /// while the worker runs: a renewed certificate needs no restart.
     HttpTls(reader, path) at "http.tls" {
-        /// The certificate and those between it and its authority, in PEM.
+        /// The certificate and its chain, in PEM.
         certificate: Option<PathBuf> = absent("no TLS");
         /// Its private key, in PEM.
         key: Option<PathBuf> = absent("no TLS");
@@ -195,10 +197,10 @@ impl HttpTls {
 
 section! {
     /// How many requests a client may make over TCP; beyond that it is answered with 429. A quota
-    /// is `"REQUESTS/WINDOW"`: so many requests within the window, and as many at once after a
-    /// window without any. A request must find room in every quota of its address and of its key,
-    /// else it is refused and counted in none. Not counted: the Unix socket, `/livez`, `/readyz`
-    /// and `/healthz`. An IPv6 address counts by its first 64 bits.
+    /// is `"REQUESTS/WINDOW"`: a number of requests within the window, and as many at once after a
+    /// window without any. A request must fit every quota of its address and of its key, else it is
+    /// refused and counted in none. Not counted: the Unix socket, `/livez`, `/readyz` and
+    /// `/healthz`. An IPv6 address counts by its first 64 bits.
     Limits(reader, path) at "limits" {
         /// Whether requests are counted at all.
         enabled: bool = is(true);
@@ -206,8 +208,8 @@ section! {
         key: Vec<Quota> = is(["1000/1s", "30000/1m"]);
         /// Quotas of each address, with any key or none.
         address: Vec<Quota> = is(["2000/1s", "60000/1m"]);
-        /// Quotas of keys that were presented and refused, of each address. Once they are used up
-        /// the address is refused whatever key it presents, before the key is looked at.
+        /// Quotas of refused keys, of each address. Once they are used up the address is refused
+        /// before its key is checked.
         failed: Vec<Quota> = is(["20/1m", "200/1h"]);
     }
 }
@@ -216,7 +218,8 @@ section! {
     /// The database, `evonic.db` in `state_dir`.
     Store(reader, path, late: Duration) at "store" {
         /// How long a handle waits for a lock of the database. Below
-        /// `supervisor.heartbeat_timeout`: somebody else's lock is no fault of the worker.
+        /// `supervisor.heartbeat_timeout`, so that a lock of another process does not make the
+        /// worker late.
         busy_timeout: Duration = computed(
             "`2s`, or half of `supervisor.heartbeat_timeout` where that is less",
             (late / 2).min(Duration::from_secs(2))
@@ -226,7 +229,7 @@ section! {
         /// The most writes that are committed together.
         batch: u32 = is(256), within 1 to 65536;
         /// How long a line of the audit log is kept: who changed what, and when. Each new line
-        /// lets a few go that are older.
+        /// removes a few expired ones.
         audit_keep: Duration = is("1year"), within "7days" to "100years";
     }
 }
@@ -238,9 +241,9 @@ section! {
         workers: u32 = is(8), within 1 to 1000;
         /// Model replies that a turn may take before it fails.
         max_steps: u32 = is(100), within 1 to 100000;
-        /// Workers in a row that may die in one call of a tool without a byte more of its output.
-        /// After so many the call is not tried again: its outcome is unknown, and `tools.on_lost`
-        /// says what follows, where `retry` is `report`.
+        /// Workers in a row that may die in one call of a tool without another byte of its output.
+        /// After that the call is not retried: its outcome is unknown, and `tools.on_lost` says
+        /// what follows, where `retry` is `report`.
         max_takeovers: u32 = is(5), within 1 to 1000;
         /// Queued turns of one session, above which a message is refused with 429.
         max_queued: u32 = is(100), within 1 to 100000;
@@ -257,7 +260,7 @@ section! {
         timeout: Duration = is("10m"), within "100ms" to "30d";
         /// The most bytes of a command's output that its result keeps; head and tail share it.
         max_output_bytes: u32 = is(65536), within 1024 to 16777216;
-        /// The most bytes that one `read_file` returns; the rest is told and can be asked for.
+        /// The most bytes that one `read_file` returns; its result says what is left out.
         max_read_bytes: u32 = is(65536), within 1024 to 16777216;
         /// Variables of the service's environment that commands inherit, beside `PATH`, `LANG` and
         /// `TZ`.
@@ -288,7 +291,7 @@ section! {
         list_files: Lost = is("retry");
         /// Of `search_files`.
         search_files: Lost = is("retry");
-        /// Of `copy`, which goes on where it was: the same bytes are never sent twice.
+        /// Of `copy`, which resumes: the same bytes are never sent twice.
         copy: Lost = is("retry");
     }
 }
@@ -300,7 +303,7 @@ section! {
         /// The most bytes that a command may write to its standard output and error; one that
         /// writes more is killed.
         max_output_bytes: u32 = is(268435456), within 65536 to 4294967295;
-        /// How long the record of a command that nobody asks for is kept.
+        /// How long the record of an abandoned command is kept.
         keep: Duration = is("7days"), within "1h" to "1year";
     }
 }

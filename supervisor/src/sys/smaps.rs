@@ -34,8 +34,7 @@ impl Mapping {
         let start = usize::from_str_radix(start, 16).ok()?;
         let length = usize::from_str_radix(end, 16).ok()?.checked_sub(start)?;
         let (permissions, inode) = (fields.next()?, fields.nth(2)?);
-        let is_fixed =
-            !permissions.contains('w') && permissions.ends_with('p') && inode != "0";
+        let is_fixed = !permissions.contains('w') && permissions.ends_with('p') && inode != "0";
         Some(Self { start, length, is_fixed })
     }
 }

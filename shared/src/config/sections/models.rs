@@ -14,7 +14,7 @@ section! {
         model: String = required();
         /// To connect.
         connect_timeout: Duration = is("10s"), within "10ms" to "10m";
-        /// To the first byte of the answer, and between two pieces of it.
+        /// To the first byte of the response, and between two pieces of it.
         read_timeout: Duration = is("2m"), within "10ms" to "1h";
         /// Retries of a transient failure.
         retries: u32 = is(4), within 0 to 100;
@@ -30,7 +30,7 @@ section! {
 }
 
 section! {
-    /// Where the endpoint's key is: one of these, or none of them for an endpoint without a key.
+    /// Where the endpoint's key is: one of these, or none for an endpoint without a key.
     KeyPlaces(reader, path) at "models.NAME" {
         /// A variable of the service's environment that holds the key.
         key_env: Option<String> = absent("no key from there");

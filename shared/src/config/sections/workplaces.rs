@@ -23,15 +23,16 @@ section! {
         ), within "200ms" to "1h";
         /// A connection that nothing used for this long is closed.
         idle_timeout: Duration = is("1m"), within "100ms" to "1day";
-        /// How often a transient failure is tried again. Permanent ones never are.
+        /// Retries of a transient failure. Permanent ones are never retried.
         retries: u32 = is(4), within 0 to 100;
-        /// The first pause before that; it doubles, with jitter.
+        /// The first delay of a retry; it doubles, with jitter.
         backoff_base: Duration = is("250ms"), within "1ms" to "1m";
-        /// The longest pause.
+        /// The longest delay.
         backoff_cap: Duration = is("10s"), within "1ms" to "1h";
-        /// Transient failures in a row after which a host is left alone for a while.
+        /// Consecutive transient failures after which a host is not tried for a while (circuit
+        /// breaker).
         breaker_failures: u32 = is(5), within 1 to 1000;
-        /// How long it is left alone.
+        /// How long it is not tried.
         breaker_pause: Duration = is("30s"), within "100ms" to "1d";
     }
 }
@@ -43,10 +44,10 @@ section! {
         engine: String = is("unix:///var/run/docker.sock");
         /// The folder of `ca.pem`, `cert.pem` and `key.pem` for `tcp://`.
         cert_path: Option<PathBuf> = absent("none: `tcp://` is refused without");
-        /// To connect, and to the beginning of an answer.
+        /// To connect, and to the beginning of a response.
         timeout: Duration = is("30s"), within "100ms" to "1h";
-        /// The most running containers of this instance on one engine. At that many the least recently used idle
-        /// one gives way; a busy one never does.
+        /// The most running containers of this instance on one engine. At the limit the least
+        /// recently used idle one is stopped; a busy one never is.
         containers: u32 = is(16), within 1 to 10000;
         /// A container that nothing used for this long is stopped.
         idle_stop: Duration = is("10m"), within "1s" to "30d";
@@ -61,25 +62,25 @@ section! {
         /// The folder that agents work in.
         root: PathBuf = computed("`workplace` below `state_dir`", state_dir.join("workplace"));
         /// Whether agents stay below the root: file tools always, commands where the kernel has
-        /// Landlock (`evonic doctor` says whether it has). A confined command may write below the
-        /// root (the session's folder, if it has one) and to a temporary folder of its own, and
-        /// read that and what belongs to the system: not the service's state, configuration and
-        /// sockets, and nobody's home. The network and Unix sockets are not confined.
+        /// Landlock (`evonic doctor` checks it). A confined command may write below the root (the
+        /// session's folder, if it has one) and to a temporary folder of its own, and read both and
+        /// the system's files: not the service's state, configuration and sockets, and no home
+        /// folder. The network and Unix sockets are not confined.
         confined: bool = is(true);
-        /// More that a confined command may read and execute. What is missing is passed over.
+        /// More that a confined command may read and execute. Missing paths are skipped.
         read: Vec<PathBuf> = is([]);
         /// More that a confined command may read, execute and write: `"/tmp"`, a cache.
         write: Vec<PathBuf> = is([]);
         /// The most processes and threads of the service's user while a command runs, those of the
         /// service among them. Does not hold for root.
         max_processes: u32 = is(4096), within 64 to 4194304;
-        /// The most memory that one process of a command may write to.
+        /// The most writable memory of one process of a command.
         max_memory_bytes: u64 = is(8589934592), within 67108864 to 9223372036854775807;
         /// The largest file that a command may write.
         max_file_bytes: u64 = is(17179869184), within 1048576 to 9223372036854775807;
         /// The most open files of one process of a command.
         max_open_files: u32 = is(4096), within 64 to 1048576;
-        /// The most time that one process of a command may spend on processors.
+        /// The most processor time of one process of a command.
         max_cpu_time: Option<Duration> = absent("no limit but the command's own time"),
             within "1s" to "1year";
     }
