@@ -26,11 +26,11 @@ pub(super) fn run(
     let json = options.output.json;
     let resolved = match loaded {
         Ok(resolved) => resolved,
-        Err(LoadError::Faults(faults)) if json => {
+        Err(LoadError::Invalid(faults)) if json => {
             console.print(&pretty(&serde_json::json!({ "faults": faults.0 })))?;
             return Ok(ExitCode::Config);
         }
-        Err(LoadError::Faults(faults)) if options.check => {
+        Err(LoadError::Invalid(faults)) if options.check => {
             console.print(&format!("{faults}\n"))?;
             console.say(&format::count(faults.0.len(), "fault"));
             return Ok(ExitCode::Config);

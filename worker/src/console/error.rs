@@ -150,7 +150,7 @@ impl ConsoleError {
     /// The error with its causes and what to do, for a person.
     pub(super) fn report(&self, paint: Paint) -> String {
         let program = paint.red("evonic:");
-        if let ConsoleError::Config(LoadError::Faults(faults)) = self {
+        if let ConsoleError::Config(LoadError::Invalid(faults)) = self {
             return format!("{program} the configuration is refused\n{faults}");
         }
         let mut text = format!("{program} {}", ErrorChain(self));

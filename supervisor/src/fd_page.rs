@@ -1,41 +1,34 @@
-//! The page on which a worker keeps its account, read from outside.
+//! The fd page of a worker, read from outside.
 
 use std::{io, os::fd::OwnedFd};
 
-use evonic_shared::ledger::{PAGE_BYTES, READ_BYTES, SLOTS, decode};
+use evonic_shared::fd_page::{PAGE_BYTES, READ_BYTES, SLOTS, decode};
 use rustix::fs::{MemfdFlags, SealFlags};
 
-/// A sealed anonymous file of one page: one descriptor. See [`evonic_shared::ledger`].
+/// A sealed anonymous file of one page: one descriptor. See [`evonic_shared::fd_page`].
 #[derive(Debug)]
-pub struct Ledger {
+pub struct FdPage {
     page: OwnedFd,
 }
 
-impl Ledger {
-    /// Makes an empty page. Its size is sealed: a worker can write it, but never shrink it under
-    /// its own map.
-    ///
-    /// # Errors
-    /// The operating system's word.
+impl FdPage {
+    /// An empty page. Its size is sealed: a worker can write it, but never shrink it under its own
+    /// mapping.
     pub fn create() -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let page = rustix::fs::memfd_create(c"evonic-ledger", flags)?;
+        let page = rustix::fs::memfd_create(c"evonic-fd-page", flags)?;
         rustix::fs::ftruncate(&page, PAGE_BYTES as u64)?;
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&page, seals)?;
         Ok(Self { page })
     }
 
-    /// The file, to hand over.
     #[must_use]
     pub fn file(&self) -> &OwnedFd {
         &self.page
     }
 
     /// Every slot, of one instant.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn read(&self) -> io::Result<[u32; SLOTS]> {
         let mut bytes = [0; READ_BYTES];
         let read = rustix::io::pread(&self.page, &mut bytes, 0)?;
@@ -52,10 +45,10 @@ mod tests {
 
     #[test]
     fn reads_what_the_other_side_wrote_and_keeps_its_size() {
-        let ledger = Ledger::create().unwrap();
-        assert_eq!(ledger.read().unwrap(), [0; SLOTS]);
-        rustix::io::pwrite(ledger.file(), &7_u32.to_ne_bytes(), 4).unwrap();
-        assert_eq!(ledger.read().unwrap()[..3], [0, 7, 0]);
-        assert!(rustix::fs::ftruncate(ledger.file(), 0).is_err());
+        let page = FdPage::create().unwrap();
+        assert_eq!(page.read().unwrap(), [0; SLOTS]);
+        rustix::io::pwrite(page.file(), &7_u32.to_ne_bytes(), 4).unwrap();
+        assert_eq!(page.read().unwrap()[..3], [0, 7, 0]);
+        assert!(rustix::fs::ftruncate(page.file(), 0).is_err());
     }
 }

@@ -1,23 +1,23 @@
-//! The layout of the page on which a worker keeps its descriptor account.
+//! The layout of the fd page: counts of the descriptors that a worker owns, by kind.
 //!
-//! The supervisor makes an anonymous file of [`PAGE_BYTES`] for each worker and hands it over.
-//! The worker maps it and keeps one native-endian `u32` a kind in it, changed atomically at the
-//! moment a descriptor is opened or closed. The supervisor reads it with `pread` at the very
-//! moment it counts `/proc/PID/fd`, so that both figures are of one instant: it needs no message,
-//! costs the worker nothing, and works while the worker is stopped or blocked.
+//! The supervisor makes an anonymous file of [`PAGE_BYTES`] for each worker and hands it over. The
+//! worker maps it and keeps one native-endian `u32` a kind in it, changed atomically when a
+//! descriptor is opened or closed. The supervisor reads it with `pread` when it counts
+//! `/proc/PID/fd`, so that both counts are of one instant: that needs no message, costs the worker
+//! nothing, and works while the worker is stopped or blocked.
 
 use crate::kind::Kind;
 
 /// Size of the page, in bytes.
 pub const PAGE_BYTES: usize = 4096;
 
-/// The most kinds a page can hold. Slots beyond those named in the hello are zero.
+/// The number of slots, and so of kinds. Slots beyond those named in the hello are zero.
 pub const SLOTS: usize = 16;
 
 /// Size of one slot, in bytes.
 pub const SLOT_BYTES: usize = size_of::<u32>();
 
-/// How many bytes of the page are read to learn all slots.
+/// Size of all slots, in bytes.
 pub const READ_BYTES: usize = SLOTS * SLOT_BYTES;
 
 const _: () = assert!(Kind::ALL.len() <= SLOTS && READ_BYTES <= PAGE_BYTES);

@@ -1,4 +1,4 @@
-//! Findings in words.
+//! Messages about findings and exits.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(super) fn seconds(duration: Duration) -> String {
 }
 
 /// `killed by SIGSEGV`, `exited with code 78 (its configuration is refused)`.
-pub(super) fn end(exit: &Exit) -> String {
+pub(super) fn exit(exit: &Exit) -> String {
     match exit {
         Exit::Code { code } => match meaning(*code) {
             Some(meaning) => format!("exited with code {code} ({meaning})"),
@@ -21,7 +21,7 @@ pub(super) fn end(exit: &Exit) -> String {
     }
 }
 
-/// What a worker says by its exit code, where the number does not tell it.
+/// What a worker's exit code means.
 fn meaning(code: i32) -> Option<&'static str> {
     const MEANINGS: [(ExitCode, &str); 8] = [
         (ExitCode::Usage, "its command line is wrong"),

@@ -1,35 +1,31 @@
-//! What workers say, and how ends are put into words.
+//! Control messages of workers.
 
-use std::fmt::Write as _;
-
-use evonic_shared::{
-    control::{Figures, FromWorker, ToWorker},
-    status::Exit,
-};
+use evonic_shared::control::{FromWorker, SupervisorMetrics, ToWorker};
 
 use super::EventLoop;
-use crate::{control::Received, policy::Event, sys, worker::Phase};
+use crate::{control::Received, policy::Event, sys, worker::HandshakePhase};
 
-/// The heartbeat by which all is done that a start needs and an idle pair does not.
+/// After this heartbeat the pages that only a start needs are given back.
 const SETTLED: u64 = 2;
 
-/// Packets of one worker read in one turn; the rest waits for the next.
-const PACKETS: usize = 64;
+/// Packets of one worker read in one turn.
+const MAX_PACKETS: usize = 64;
 
 impl EventLoop {
     /// Reads a worker's control channel.
-    pub(super) fn listen(&mut self, serial: u64) {
-        for _ in 0..PACKETS {
-            let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+    pub(super) fn read_control(&mut self, serial: u64) {
+        for _ in 0..MAX_PACKETS {
+            let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial)
+            else {
                 return;
             };
             match worker.control.receive(&mut self.scratch) {
-                Received::Message(message) => self.hear(serial, message),
-                Received::Refused(error) => self.refuse(serial, &error),
+                Received::Message(message) => self.handle_message(serial, message),
+                Received::Refused(error) => self.drop_message(serial, &error),
                 Received::Nothing => return,
                 Received::Closed => {
-                    // Level-triggered, it would wake us for ever. The pidfd tells of a death; a
-                    // worker that only closed its channel sends no heartbeats any more.
+                    // Level-triggered, it would wake the loop for ever. The pidfd reports an exit;
+                    // a worker that only closed its channel sends no more heartbeats.
                     let _ = self.poller.forget(worker.control.socket());
                     return;
                 }
@@ -37,46 +33,46 @@ impl EventLoop {
         }
     }
 
-    fn hear(&mut self, serial: u64, message: FromWorker) {
+    fn handle_message(&mut self, serial: u64, message: FromWorker) {
         let taken: Vec<u64> = self
-            .crew
+            .workers
             .iter()
             .filter(|worker| worker.serial != serial)
             .map(|worker| worker.generation)
             .collect();
-        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
         let generation = worker.generation;
         match (message, worker.phase) {
             (
-                FromWorker::Hello { protocol, version, generation, kinds, budget, hears_figures },
+                FromWorker::Hello { protocol, version, generation, kinds, budget, wants_metrics },
                 _,
             ) => {
                 let proposed = worker.proposed;
-                worker.hears_figures = hears_figures;
+                worker.wants_metrics = wants_metrics;
                 match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
                     Ok(budget) => {
                         self.history.started(worker.generation);
                         self.feed(Event::Hello { proposed, generation, budget });
                     }
-                    Err(error) => self.refuse(serial, &error),
+                    Err(error) => self.drop_message(serial, &error),
                 }
             }
-            (_, Phase::New) => self.refuse(serial, &OutOfTurn),
-            (FromWorker::Ready, Phase::Known) => {
-                worker.phase = Phase::Ready;
+            (_, HandshakePhase::New) => self.drop_message(serial, &OutOfTurn),
+            (FromWorker::Ready, HandshakePhase::Known) => {
+                worker.phase = HandshakePhase::Ready;
                 tracing::info!(generation, "worker is ready");
                 self.feed(Event::Ready { generation });
             }
-            (FromWorker::Ready, _) => self.refuse(serial, &OutOfTurn),
+            (FromWorker::Ready, _) => self.drop_message(serial, &OutOfTurn),
             (FromWorker::Heartbeat { sequence, age_ms }, phase) => {
                 if sequence == SETTLED {
                     sys::forget_program_pages();
                 }
-                let patience = self.config.supervisor.heartbeat_timeout / 4;
+                let timeout = self.config.supervisor.heartbeat_timeout / 4;
                 let answered = match phase {
-                    Phase::Ready => worker.probe.turn(self.clock.now(), patience),
+                    HandshakePhase::Ready => worker.probe.turn(self.clock.now(), timeout),
                     _ => None,
                 };
                 let age = age_ms
@@ -88,32 +84,31 @@ impl EventLoop {
                     self.feed(Event::Probe { generation, answered });
                 }
                 self.clients.status_changed();
-                self.tell_figures(serial);
+                self.send_metrics(serial);
             }
             (FromWorker::HighDescriptor { number }, _) => {
                 tracing::debug!(generation, number, "worker was handed a high descriptor");
                 self.feed(Event::HighDescriptor { generation });
             }
             (FromWorker::Draining, _) => {
-                worker.phase = Phase::Draining;
+                worker.phase = HandshakePhase::Draining;
                 tracing::info!(generation, "worker is draining");
                 self.feed(Event::Draining { generation });
             }
         }
     }
 
-    /// Tells a worker what its metrics are to show of this supervisor, if it asked and that has
-    /// changed.
-    fn tell_figures(&mut self, serial: u64) {
+    /// Sends a worker this supervisor's metrics, if it asked for them and they have changed.
+    fn send_metrics(&mut self, serial: u64) {
         let now = self.clock.now();
         let (serving, ending) = self.policy.workers(now);
-        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
         let mut views = serving.into_iter().chain(ending);
         let view = views.find(|view| view.generation == worker.generation);
-        let Some(view) = view.filter(|_| worker.hears_figures) else { return };
-        let figures = Figures {
+        let Some(view) = view.filter(|_| worker.wants_metrics) else { return };
+        let metrics = SupervisorMetrics {
             started_at: self.started_at.clone(),
             restarts: self.history.restarts(),
             last_restart_at: self.history.last().map(|last| last.at.clone()),
@@ -121,18 +116,18 @@ impl EventLoop {
             threshold: self.config.fd.threshold,
             ceiling: self.config.fd.ceiling,
         };
-        if worker.told.as_ref() == Some(&figures) {
+        if worker.sent_metrics.as_ref() == Some(&metrics) {
             return;
         }
-        // One that does not listen is told with its next heartbeat.
-        if worker.control.send(&ToWorker::Figures(figures.clone())).is_ok() {
-            worker.told = Some(figures);
+        // A worker that does not read gets them with its next heartbeat.
+        if worker.control.send(&ToWorker::Metrics(metrics.clone())).is_ok() {
+            worker.sent_metrics = Some(metrics);
         }
     }
 
-    /// Counts and drops what a worker should not have said; logs it at a bounded rate.
-    fn refuse(&mut self, serial: u64, why: &(dyn std::error::Error + 'static)) {
-        let Some(worker) = self.crew.iter_mut().find(|worker| worker.serial == serial) else {
+    /// Counts a message that is dropped, and logs it at a bounded rate.
+    fn drop_message(&mut self, serial: u64, reason: &(dyn std::error::Error + 'static)) {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
             return;
         };
         worker.refused_packets = worker.refused_packets.saturating_add(1);
@@ -140,36 +135,13 @@ impl EventLoop {
             tracing::warn!(
                 generation = worker.generation,
                 refused = worker.refused_packets,
-                error = why,
+                error = reason,
                 "worker's message is dropped"
             );
         }
     }
 }
 
-/// A message came before its time, or a second time.
 #[derive(Debug, thiserror::Error)]
 #[error("the message is out of turn")]
 struct OutOfTurn;
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(line, ": {error}");
-        cause = error.source();
-    }
-    line
-}
-
-/// How a worker ended, in words.
-pub(super) fn exit(exit: &Exit) -> String {
-    match exit {
-        Exit::Code { code } => format!("code {code}"),
-        Exit::Signal { signal, after_grace: true } => format!("{signal} after grace"),
-        Exit::Signal { signal, .. } => signal.clone(),
-        Exit::NotStarted { error } => format!("not started: {error}"),
-    }
-}
