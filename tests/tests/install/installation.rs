@@ -12,7 +12,7 @@ use evonic_tests::{
     http::{Connection, register_key},
     load::Tally,
     machine::Machine,
-    pair::{UNMET, program},
+    pair::{NO_LIMITS, program},
     poll,
 };
 use serde_json::Value;
@@ -21,7 +21,7 @@ use serde_json::Value;
 pub const CLIENTS: usize = 12;
 
 /// A machine on which the package is installed and serves.
-pub struct House {
+pub struct Installation {
     /// The machine.
     pub machine: Machine,
     /// Where it serves HTTP: its network is this machine's.
@@ -54,21 +54,21 @@ fn package(output: &Path, version: Option<&str>) -> PathBuf {
     files.find(|file| file.file_name().to_string_lossy().ends_with(".deb")).expect("it").path()
 }
 
-impl House {
+impl Installation {
     /// Boots a machine and installs the package, with this configuration after the address. Load
     /// is many clients of one address: no limit is met.
     pub fn build(config: &str) -> Self {
         let machine = Machine::boot();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let house = Self { machine, address: free.expect("a port") };
-        register_key(house.address, house.machine.path("/var/lib/evonic/admin.key"));
-        let config = format!("listen = \"{}\"\n{config}\n{UNMET}", house.address);
-        house.put("/etc/evonic/evonic.toml", &config);
-        house.bring(None);
-        house.install();
-        house.machine.wait_for("ActiveState", |state| state == "active");
-        house.serves();
-        house
+        let installation = Self { machine, address: free.expect("a port") };
+        register_key(installation.address, installation.machine.path("/var/lib/evonic/admin.key"));
+        let config = format!("listen = \"{}\"\n{config}\n{NO_LIMITS}", installation.address);
+        installation.put("/etc/evonic/evonic.toml", &config);
+        installation.bring(None);
+        installation.install();
+        installation.machine.wait_for("ActiveState", |state| state == "active");
+        installation.serves();
+        installation
     }
 
     /// Brings the package to the machine, as this version.
@@ -114,14 +114,14 @@ impl House {
 
     /// What the supervisor says of now.
     pub fn status(&self) -> Value {
-        let told = self.machine.expect(&["evonic", "status", "--json"]);
-        serde_json::from_str(&told).expect("JSON")
+        let printed = self.machine.expect(&["evonic", "status", "--json"]);
+        serde_json::from_str(&printed).expect("JSON")
     }
 
     /// The generation of the worker that serves alone, and its pid as the machine numbers it.
     pub fn worker(&self) -> Option<(u64, String)> {
-        let told = self.machine.run(&["evonic", "status", "--json"]);
-        let status: Value = serde_json::from_slice(&told.stdout).ok()?;
+        let printed = self.machine.run(&["evonic", "status", "--json"]);
+        let status: Value = serde_json::from_slice(&printed.stdout).ok()?;
         let worker = &status["worker"];
         (status["state"] == "running" && status["predecessor"].is_null())
             .then(|| Some((worker["generation"].as_u64()?, worker["pid"].to_string())))?
@@ -138,7 +138,7 @@ impl House {
     }
 
     /// Waits until the line that `systemctl status` shows has this in it; the line.
-    pub fn told(&self, wanted: &str) -> String {
+    pub fn wait_for_status(&self, wanted: &str) -> String {
         self.machine.wait_for("StatusText", |line| line.contains(wanted))
     }
 

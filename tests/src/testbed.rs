@@ -1,7 +1,8 @@
 //! A pair with workplaces on a real sshd and a real Docker engine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Keys under which connections are closed soon and failures are not waited out.
-pub const BRISK: &str = "[ssh]\nidle_timeout = \"300ms\"\n";
+pub const QUICK_CLOSE: &str = "[ssh]\nidle_timeout = \"300ms\"\n";
 
 /// The settings of an SSH workplace: this user of this server.
 #[must_use]
@@ -35,17 +36,44 @@ pub fn docker_settings(engine: &Engine) -> Value {
     json!({"engine": engine.address(), "image": "evonic-test:latest"})
 }
 
+/// Names of a pair's containers, by the engine.
+///
+/// # Panics
+/// When the engine or the database cannot be asked.
+#[must_use]
+pub fn containers(engine: &Engine, pair: &Pair) -> BTreeSet<String> {
+    let instance: String = read_database(pair)
+        .query_row("SELECT id FROM instance", [], |row| row.get(0))
+        .expect("the instance has an identifier");
+    let label = format!("label=evonic.instance={instance}");
+    let listed = engine.docker(&["ps", "-a", "--filter", &label, "--format", "{{.Names}}"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+/// A pair's database, to be read beside its worker.
+///
+/// # Panics
+/// When it cannot be opened.
+#[must_use]
+pub fn read_database(pair: &Pair) -> rusqlite::Connection {
+    rusqlite::Connection::open_with_flags(
+        pair.state_dir().join("evonic.db"),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )
+    .expect("the database")
+}
+
 /// A pair with what its workplaces need. The pair stops first.
-pub struct Site {
+pub struct Testbed {
     /// The pair.
     pub pair: Pair,
     /// The server of `ssh` workplaces.
     pub server: Option<Sshd>,
     /// The engine of `docker` workplaces.
-    pub engine: Option<Engine>,
+    pub engine: Option<Arc<Engine>>,
 }
 
-impl Site {
+impl Testbed {
     /// A pair alone.
     #[must_use]
     pub fn local(options: &Options) -> Self {
@@ -57,29 +85,57 @@ impl Site {
     pub fn ssh(options: &Options) -> (Self, Account) {
         let server = Sshd::start();
         let account = server.account("/bin/bash", "home of the agent");
-        let site = Self { pair: Pair::start(options), server: None, engine: None };
-        site.workplace("ssh", "ssh", &ssh_settings(&server, &account));
-        (Self { server: Some(server), ..site }, account)
+        let testbed = Self { pair: Pair::start(options), server: None, engine: None };
+        testbed.workplace("ssh", "ssh", &ssh_settings(&server, &account));
+        (Self { server: Some(server), ..testbed }, account)
     }
 
-    /// A pair, and the workplace and agent `docker`.
+    /// A pair, and the workplace and agent `docker` on the engine that tests share.
     #[must_use]
     pub fn docker(options: &Options) -> Self {
+        Self::docker_on(Engine::shared(), options)
+    }
+
+    /// A pair, and the workplace and agent `docker` on an engine that the test may stop.
+    #[must_use]
+    pub fn docker_on_own_engine(options: &Options) -> Self {
         let engine = Engine::start();
-        let _image = engine.make_image();
-        let site = Self { pair: Pair::start(options), server: None, engine: None };
-        site.workplace("docker", "docker", &docker_settings(&engine));
-        Self { engine: Some(engine), ..site }
+        engine.make_image();
+        Self::docker_on(Arc::new(engine), options)
+    }
+
+    fn docker_on(engine: Arc<Engine>, options: &Options) -> Self {
+        let testbed = Self { pair: Pair::start(options), server: None, engine: None };
+        testbed.workplace("docker", "docker", &docker_settings(&engine));
+        Self { engine: Some(engine), ..testbed }
     }
 
     /// A pair, and all three kinds: the agents `runbook` (local), `ssh` and `docker`.
     #[must_use]
     pub fn whole(options: &Options) -> (Self, Account) {
-        let (site, account) = Self::ssh(options);
-        let engine = Engine::start();
-        let _image = engine.make_image();
-        site.workplace("docker", "docker", &docker_settings(&engine));
-        (Self { engine: Some(engine), ..site }, account)
+        let (testbed, account) = Self::ssh(options);
+        let engine = Engine::shared();
+        testbed.workplace("docker", "docker", &docker_settings(&engine));
+        (Self { engine: Some(engine), ..testbed }, account)
+    }
+
+    /// The engine, which is this test's own.
+    ///
+    /// # Panics
+    /// When there is none, or others share it.
+    pub fn own_engine(&mut self) -> &mut Engine {
+        let engine = self.engine.as_mut().expect("an engine");
+        Arc::get_mut(engine).expect("nobody shares the engine")
+    }
+
+    /// Names of this pair's containers, by the engine.
+    ///
+    /// # Panics
+    /// When there is no engine, or it does not answer.
+    #[must_use]
+    pub fn containers(&self) -> BTreeSet<String> {
+        let engine = self.engine.as_ref().expect("an engine");
+        containers(engine, &self.pair)
     }
 
     /// Makes a workplace, and an agent of the same name with the runbook model that acts there.
@@ -111,11 +167,7 @@ impl Site {
     /// When it cannot be read.
     #[must_use]
     pub fn events(&self, session: &str, turn: &str) -> Vec<Value> {
-        let database = rusqlite::Connection::open_with_flags(
-            self.pair.state_dir().join("evonic.db"),
-            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
-        )
-        .expect("the database");
+        let database = read_database(&self.pair);
         let mut query = database
             .prepare("SELECT data FROM events WHERE session_id = ?1 ORDER BY sequence")
             .expect("a query");
@@ -125,7 +177,7 @@ impl Site {
             .collect()
     }
 
-    /// The worker's descriptors but SQLite's, and those its ledger owns for workplaces, once both
+    /// The worker's descriptors but SQLite's, and those it accounts to workplaces, once both
     /// stand still. SQLite keeps one or two more parked, or not, as its handles came and went.
     #[must_use]
     pub fn settled(&self) -> (u32, BTreeMap<String, u32>) {
