@@ -196,7 +196,7 @@ fn play(puppet: &Puppet, generation: u64) -> ExitCode {
         });
     }
     say(&FromWorker::Hello {
-        hears_figures: false,
+        wants_metrics: false,
         protocol: PROTOCOL,
         version: "puppet".to_owned(),
         generation,

@@ -228,8 +228,8 @@ impl Listener {
                 Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
                     self.order(Order::PredecessorGone(generation));
                 }
-                Received::Message(Ok(ToWorker::Figures(figures))) => {
-                    self.control.supervision.hear(figures);
+                Received::Message(Ok(ToWorker::Metrics(metrics))) => {
+                    self.control.supervision.hear(metrics);
                 }
                 Received::Message(Err(error)) => {
                     tracing::error!(%error, "supervisor sent what is no message");

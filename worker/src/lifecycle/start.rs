@@ -191,7 +191,7 @@ async fn take_generation(
 fn hello(config: &Config, generation: u64) -> FromWorker {
     let budget = |kind: Kind| (kind.name().to_owned(), config.budget.descriptors(kind));
     FromWorker::Hello {
-        hears_figures: true,
+        wants_metrics: true,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation,

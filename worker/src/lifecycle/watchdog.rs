@@ -115,7 +115,7 @@ impl Shared {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if rustix::event::poll(&mut writable, Some(&now)).is_ok_and(|ready| ready > 0) {
             // Whether it was read is not ours to find out any more.
-            let _ = rustix::io::write(stderr, line.as_bytes());
+            let _ = rustix::io::write(stderr, &line);
         }
     }
 }
