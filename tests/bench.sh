@@ -17,7 +17,7 @@ figures() {
 
 stage "install" tests/parts.sh
 stage "tools" tests/tools.sh
-stage "build" build
+stage "build" build --bins
 [ "$EVONIC_SIZE" != full ] ||
 	stage "build of what is installed" cargo build --locked --profile dist --workspace --bins
 share_parts

@@ -8,7 +8,7 @@ export EVONIC_SIZE=${1:-full}
 
 stage "install" tests/parts.sh
 stage "tools" tests/tools.sh
-stage "build" build
+stage "build" build --bins
 share_parts
 # faults NAME EXPRESSION [SMALL]: a stage with the tests that an expression of nextest names, or, at
 # the small size, with those that another one names.

@@ -12,7 +12,7 @@ seconds=60
 
 stage "install" tests/parts.sh
 stage "tools" tests/tools.sh
-stage "build" build
+stage "build" build --bins
 share_parts
 stage "the served API" by_name 'test(/^api::/)'
 stage "every decoder" tests/fuzz/decoders.sh "${EVONIC_SIZE_DECODER_SECONDS:-$seconds}"

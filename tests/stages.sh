@@ -72,9 +72,10 @@ finish() {
 	[ "$failed" = 0 ]
 }
 
-# build: everything that tests run, and what `make run` runs, once.
+# build --bins: what `make run` and tests start; build --all-targets: the tests as well. Always the
+# whole workspace, so that every build has the same features, and nothing is built twice.
 build() {
-	cargo build --locked --workspace --all-targets --quiet
+	cargo build --locked --workspace "$1" --quiet
 }
 
 # share_parts: starts what the tests of all later stages share. It ends with this script, however
@@ -96,7 +97,7 @@ by_name() {
 	echo "by name: $1"
 	profile=default
 	[ "${EVONIC_SIZE-}" != full ] || profile=full
-	nextest --profile "$profile" --no-capture -E "package(evonic-tests) & ($1)"
+	nextest --profile "$profile" --no-capture --test pair --test install --test workplace -E "$1"
 }
 
 # need COMMAND PACKAGE: installs a Debian package where its command is missing.

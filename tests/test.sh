@@ -28,8 +28,6 @@ dependencies() {
 	fi
 }
 
-# Always the whole workspace, so that every stage builds with the same features, and once.
-
 # targets FOLDER...: the arguments of cargo that name the test files and folders in these.
 targets() {
 	for file in $(git ls-files "$@" | grep -E '/tests/([^/]+|[^/]+/main)\.rs$'); do
@@ -61,7 +59,7 @@ stage "scripts" scripts
 stage "dependencies" dependencies
 stage "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 stage "documentation builds" documentation
-stage "build" build
+stage "build" build --all-targets
 share_parts
 stage "unit and property tests" units
 stage "examples in the documentation" examples
