@@ -12,16 +12,24 @@ use std::{
 use evonic_tests::pair::program;
 use serde_json::Value;
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it")
+}
+
+/// The README and every page below `docs`: path in the repository, and text.
 fn documents() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
-    let docs = fs::read_dir(root.join("docs")).expect("docs").flatten().map(|entry| entry.path());
-    std::iter::once(root.join("README.md"))
-        .chain(docs)
-        .map(|path| {
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            (name, fs::read_to_string(path).expect("a text"))
-        })
-        .collect()
+    let mut pages = vec![root().join("README.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()) {
+            if path.is_dir() { folders.push(path) } else { pages.push(path) }
+        }
+    }
+    let pages = pages.into_iter().map(|path| {
+        let name = path.strip_prefix(root()).expect("it is below").to_string_lossy().into_owned();
+        (name, fs::read_to_string(path).expect("a text"))
+    });
+    pages.collect()
 }
 
 /// What stands in code, line by line, without the prompt.
@@ -88,9 +96,9 @@ fn every_command_and_option_that_is_named_is_there() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
     for (name, text) in documents() {
-        let folder = if name == "README.md" { root.to_owned() } else { root.join("docs") };
+        let page = root().join(&name);
+        let folder = page.parent().expect("a page is in a folder");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or("");
             if !file.is_empty() && !file.contains("://") {
@@ -102,8 +110,7 @@ fn every_link_leads_somewhere() {
 
 #[test]
 fn every_make_target_that_is_named_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
-    let makefile = fs::read_to_string(root.join("Makefile")).expect("a Makefile");
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("a Makefile");
     for (name, text) in documents() {
         for rest in text.split("make ").skip(1) {
             let target: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
@@ -131,7 +138,9 @@ fn every_key_that_is_named_is_there() {
     let actions = include_str!("../../../docs/openapi.json");
     let mut checked = 0;
     // The status protocol has fields of its own under the same words.
-    for (name, text) in documents().into_iter().filter(|(name, _)| name != "status-protocol.md") {
+    for (name, text) in
+        documents().into_iter().filter(|(name, _)| name != "docs/status-protocol.md")
+    {
         for word in text.split('`').skip(1).step_by(2) {
             let Some((section, key)) = word.rsplit_once('.') else { continue };
             let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
@@ -172,14 +181,13 @@ fn every_setting_of_a_workplace_that_is_named_is_there() {
 /// The unit, the package and the scripts name what the page on installing names.
 #[test]
 fn every_folder_of_an_installation_that_is_named_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it");
-    let page = fs::read_to_string(root.join("docs/install.md")).expect("a page");
+    let page = fs::read_to_string(root().join("docs/install.md")).expect("a page");
     let parts = ["evonic.service", "evonic.socket", "evonic.sysusers.conf", "evonic.tmpfiles.conf"];
     let scripts = ["install.sh", "uninstall.sh", "deb/postrm"];
     let all: String = parts
         .iter()
         .chain(&scripts)
-        .map(|file| fs::read_to_string(root.join("systemd").join(file)).expect("a part"))
+        .map(|file| fs::read_to_string(root().join("systemd").join(file)).expect("a part"))
         .collect();
     for named in ["/etc/evonic", "/var/lib/evonic", "share/doc/evonic", "lib/systemd/system"] {
         assert!(page.contains(named) && all.contains(named), "{named}");
