@@ -118,7 +118,7 @@ fn open(leaked: Leaked, state: &str) -> Option<(Box<dyn std::any::Any>, u64)> {
     })
 }
 
-/// Opens and closes descriptors for ever, up to a height: what no ledger knows and is no leak.
+/// Opens and closes descriptors for ever, up to a height: what no account has and is no leak.
 fn sawtooth(height: u32, period: Duration) {
     loop {
         let mut kept = Vec::new();

@@ -37,7 +37,7 @@ pub struct Request {
 }
 
 /// The longest that any answer may take, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a stream of events is listened to.
 const LISTENING: Duration = Duration::from_millis(50);
@@ -148,8 +148,8 @@ impl Generator<'_> {
         let names = ["limit", "after", "wait", "agent", "until_turn", "workplace", "unknown"];
         let name = names[self.rng.usize(..names.len())];
         let odd = words::encoded(&words::odd(&mut self.rng));
-        let mark = if request.path.contains('?') { '&' } else { '?' };
-        request.path = format!("{}{mark}{name}={odd}", request.path);
+        let command_id = if request.path.contains('?') { '&' } else { '?' };
+        request.path = format!("{}{command_id}{name}={odd}", request.path);
         // A query that is too long is refused before it is looked at; anything may be what `after`
         // was.
         request.expected = if name == "unknown" { Expected::Refused } else { Expected::Any };
@@ -264,8 +264,8 @@ impl Sender {
     fn connect(&self) -> Result<(Connection, TcpStream), Failure> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok((Connection::over(Box::new(stream.try_clone()?)), stream))
     }
 

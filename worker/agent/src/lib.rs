@@ -48,7 +48,7 @@ use evonic_tools::Toolboxes;
 
 /// What turns are run with.
 #[derive(Clone, Debug)]
-pub struct Bench {
+pub struct AgentDeps {
     /// The database.
     pub store: Store,
     /// The models.
@@ -103,7 +103,7 @@ impl Agents {
     /// # Panics
     /// Outside a runtime.
     #[must_use]
-    pub fn start(bench: Bench, generation: Generation, predecessor: Option<u64>) -> Self {
+    pub fn start(bench: AgentDeps, generation: Generation, predecessor: Option<u64>) -> Self {
         let shared = Arc::new(Shared::new(generation));
         let tracker = TaskTracker::new();
         let (pings, asked) = mpsc::channel(PINGS);

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Bench, Shared,
+    AgentDeps, Shared,
     commit::Desk,
     turn::{Left, Run, Signals},
 };
@@ -30,7 +30,7 @@ pub(super) type Ping = oneshot::Sender<()>;
 #[derive(Debug)]
 pub(super) struct Claimer {
     shared: Arc<Shared>,
-    bench: Bench,
+    bench: AgentDeps,
     pings: mpsc::Receiver<Ping>,
     turns: JoinSet<Left>,
     leases: HashMap<Id, Lease>,
@@ -41,7 +41,7 @@ pub(super) struct Claimer {
 }
 
 impl Claimer {
-    pub(super) fn new(shared: Arc<Shared>, bench: Bench, pings: mpsc::Receiver<Ping>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, bench: AgentDeps, pings: mpsc::Receiver<Ping>) -> Self {
         Self {
             shared,
             bench,

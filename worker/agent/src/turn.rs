@@ -28,7 +28,7 @@ use std::{ops::ControlFlow, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bench,
+    AgentDeps,
     commit::{Desk, GaveUp},
     step::{Standing, Step, next_step},
 };
@@ -71,7 +71,7 @@ type Flow<T = ()> = ControlFlow<Left, T>;
 /// A claimed turn.
 #[derive(Debug)]
 pub(super) struct Run {
-    bench: Bench,
+    bench: AgentDeps,
     desk: Desk,
     agent: Agent,
     specs: Vec<ToolSpec>,
@@ -88,7 +88,7 @@ pub(super) struct Run {
 
 impl Run {
     /// The run of a turn that this worker has just claimed.
-    pub(super) fn new(bench: Bench, claimed: Claimed, signals: Signals) -> Self {
+    pub(super) fn new(bench: AgentDeps, claimed: Claimed, signals: Signals) -> Self {
         let Claimed { lease, turn: _, agent, interrupted, partial_text, predecessor } = claimed;
         let desk = Desk::new(bench.store.clone(), lease, signals.let_go.clone());
         let specs = bench.tools.specs(agent.tools.as_deref());
@@ -294,7 +294,7 @@ impl Run {
 #[derive(Clone, Debug, Default)]
 struct Shown {
     text: Option<String>,
-    seen: u64,
+    output_offset: u64,
 }
 
 impl Shown {
@@ -305,7 +305,7 @@ impl Shown {
         call_id: &str,
     ) -> Result<(), StoreError> {
         match &self.text {
-            Some(text) => writer.show_output(lease, call_id, text.clone(), self.seen),
+            Some(text) => writer.show_output(lease, call_id, text.clone(), self.output_offset),
             None => Ok(()),
         }
     }

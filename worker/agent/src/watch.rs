@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{Bench, Generation, Shared, background::Background};
+use super::{AgentDeps, Generation, Shared, background::Background};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::StoreError;
 
@@ -25,7 +25,7 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Watcher {
     shared: Arc<Shared>,
-    bench: Bench,
+    bench: AgentDeps,
     background: Background,
     /// Generations that may live, or own turns of which nobody knows yet whether they are dead.
     rivals: BTreeSet<u64>,
@@ -38,7 +38,7 @@ pub(super) struct Watcher {
 impl Watcher {
     pub(super) fn new(
         shared: Arc<Shared>,
-        bench: Bench,
+        bench: AgentDeps,
         background: Background,
         predecessor: Option<u64>,
     ) -> Self {
@@ -88,7 +88,7 @@ impl Watcher {
             self.survey().await?;
             self.surveyed = true;
         }
-        self.look_abroad().await?;
+        self.poll_foreign_commits().await?;
         for rival in self.rivals.clone() {
             if self.try_take_over(rival).await? {
                 self.rivals.remove(&rival);
@@ -109,8 +109,8 @@ impl Watcher {
     }
 
     /// Notices what another process wrote: turns it queued or handed over, cancels of turns here.
-    async fn look_abroad(&self) -> Result<(), String> {
-        let changed = match self.bench.store.look_abroad().await {
+    async fn poll_foreign_commits(&self) -> Result<(), String> {
+        let changed = match self.bench.store.poll_foreign_commits().await {
             Ok(changed) => changed,
             Err(StoreError::Closed) => return Ok(()),
             Err(error) => return Err(ErrorChain(&error).to_string()),

@@ -16,7 +16,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Splits and decodes what follows the question mark.
+    /// Splits and decodes what follows the question command id.
     pub(super) fn parse(raw: &str) -> Self {
         Self { pairs: form_urlencoded::parse(raw.as_bytes()).into_owned().collect() }
     }

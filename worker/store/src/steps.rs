@@ -57,7 +57,7 @@ impl Writer<'_> {
                 column::integer(usage.input_tokens),
                 column::integer(usage.output_tokens)
             ],
-            |row| row.get(0),
+            |row| row.get("steps"),
         )?;
         let item = Item::Assistant { text: text.clone(), tool_calls, usage };
         self.add_item(&lease.turn_id, &item)?;
@@ -65,21 +65,21 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &[completed])
     }
 
-    /// Commits that a call is about to run, with the mark of its command and its place:
-    /// `tool.started`. One that was interrupted is started again, under a mark of its own; how
+    /// Commits that a call is about to run, with the command id of its command and its place:
+    /// `tool.started`. One that was interrupted is started again, under a command id of its own; how
     /// often its worker died goes on being counted.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
     pub fn start_call(&mut self, lease: &Lease, start: &PendingCall) -> Result<(), StoreError> {
         self.check_lease(lease)?;
-        let PendingCall { call, mark, workplace, repeated, .. } = start;
+        let PendingCall { call, command_id, workplace, repeated, .. } = start;
         self.execute(
             "start call",
-            "INSERT INTO calls (turn_id, step, call_id, name, arguments, mark, workplace, repeated)
+            "INSERT INTO calls (turn_id, step, call_id, name, arguments, command_id, workplace, repeated)
              SELECT id, steps, ?2, ?3, ?4, ?5, ?6, ?7 FROM turns WHERE id = ?1
              ON CONFLICT (turn_id, step, call_id) DO UPDATE SET
-                 mark = excluded.mark, workplace = excluded.workplace, seen = 0,
+                 command_id = excluded.command_id, workplace = excluded.workplace, output_offset = 0,
                  takeovers = CASE WHEN outcome IS NULL THEN takeovers ELSE 0 END,
                  repeated = excluded.repeated, outcome = NULL",
             params![
@@ -87,7 +87,7 @@ impl Writer<'_> {
                 call.id,
                 call.name,
                 call.arguments,
-                mark,
+                command_id,
                 workplace,
                 repeated
             ],
@@ -110,14 +110,14 @@ impl Writer<'_> {
         lease: &Lease,
         call_id: &str,
         text: String,
-        seen: u64,
+        output_offset: u64,
     ) -> Result<(), StoreError> {
         self.check_lease(lease)?;
         self.execute(
             "show output",
-            "UPDATE calls SET seen = ?3, takeovers = 0
-             WHERE turn_id = ?1 AND call_id = ?2 AND outcome IS NULL AND seen <> ?3",
-            params![lease.turn_id.as_str(), call_id, column::integer(seen)],
+            "UPDATE calls SET output_offset = ?3, takeovers = 0
+             WHERE turn_id = ?1 AND call_id = ?2 AND outcome IS NULL AND output_offset <> ?3",
+            params![lease.turn_id.as_str(), call_id, column::integer(output_offset)],
         )?;
         let output = EventKind::ToolOutput { call_id: call_id.to_owned(), text };
         self.add_events(&lease.session_id, &lease.turn_id, &[output])

@@ -118,7 +118,7 @@ impl House {
     fn try_write<T, F>(&self, f: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.wait(self.store.change(Origin::inside(), f))
     }
@@ -126,7 +126,7 @@ impl House {
     fn write<T, F>(&self, f: F) -> T
     where
         T: Send + 'static,
-        F: FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.try_write(f).unwrap()
     }
@@ -269,8 +269,8 @@ fn call(id: &str) -> ToolCall {
 }
 
 /// A call that is about to run for the first time.
-fn pending(id: &str, mark: &str) -> PendingCall {
-    PendingCall::new(call(id), mark, "local")
+fn pending(id: &str, command_id: &str) -> PendingCall {
+    PendingCall::new(call(id), command_id, "local")
 }
 
 fn completed(text: &str) -> TurnEnd {
@@ -284,7 +284,7 @@ fn delta(text: &str) -> EventKind {
 #[track_caller]
 fn assert_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>, wanted: &str) {
     match result {
-        Err(StoreError::Conflict { code, .. }) => assert_eq!(code, wanted),
+        Err(StoreError::Conflict { code, .. }) => assert_eq!(code.as_str(), wanted),
         other => panic!("{wanted}: {other:?}"),
     }
 }

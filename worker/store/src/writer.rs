@@ -47,13 +47,13 @@ pub struct Claimed {
 pub struct PendingCall {
     /// The call.
     pub call: ToolCall,
-    /// Names its command for ever: the mark of its record, and of its processes (`EVONIC_CALL`).
-    pub mark: String,
+    /// Names its command for ever: the command id of its record, and of its processes (`EVONIC_CALL`).
+    pub command_id: String,
     /// Where it was started: identifier of a workplace, or `local`.
     pub workplace: String,
     /// Bytes of its output that are in the event log; [`PendingCall::ALL`] once the log says that
     /// no more of it is shown.
-    pub seen: u64,
+    pub output_offset: u64,
     /// Workers in a row that died while they had it, without a byte more of its output.
     pub takeovers: u32,
     /// Why it runs a second time, if it does.
@@ -66,9 +66,9 @@ impl PendingCall {
 
     /// A call that is about to run there, for the first time.
     #[must_use]
-    pub fn new(call: ToolCall, mark: &str, workplace: &str) -> Self {
-        let (mark, workplace) = (mark.to_owned(), workplace.to_owned());
-        Self { call, mark, workplace, seen: 0, takeovers: 0, repeated: None }
+    pub fn new(call: ToolCall, command_id: &str, workplace: &str) -> Self {
+        let (command_id, workplace) = (command_id.to_owned(), workplace.to_owned());
+        Self { call, command_id, workplace, output_offset: 0, takeovers: 0, repeated: None }
     }
 }
 
@@ -96,13 +96,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Where the events of the next closure begin.
-    pub(super) const fn mark(&self) -> usize {
+    pub(super) const fn position(&self) -> usize {
         self.events.len()
     }
 
     /// Forgets the events of a closure that is undone.
-    pub(super) fn forget_after(&mut self, mark: usize) {
-        self.events.truncate(mark);
+    pub(super) fn forget_after(&mut self, position: usize) {
+        self.events.truncate(position);
     }
 
     /// What was appended, in order.

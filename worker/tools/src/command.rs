@@ -33,9 +33,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Who called a tool.
 pub(super) struct Caller<'c> {
     /// Names the call's command.
-    pub(super) mark: &'c str,
+    pub(super) command_id: &'c str,
     /// Of a call that is gone on with: bytes of its output that were shown.
-    pub(super) seen: Option<u64>,
+    pub(super) output_offset: Option<u64>,
     pub(super) output: mpsc::Sender<Piece>,
     pub(super) cancel: &'c CancellationToken,
 }
@@ -79,12 +79,13 @@ impl Inner {
             stdin: stdin.into(),
             folder: folder.unwrap_or_default(),
             timeout,
-            mark: caller.mark.to_owned(),
+            command_id: caller.command_id.to_owned(),
         };
         let max_bytes = self.settings.max_output_bytes as usize;
-        let live = Live::new(caller.output, caller.cancel, max_bytes, caller.seen.unwrap_or(0));
+        let live =
+            Live::new(caller.output, caller.cancel, max_bytes, caller.output_offset.unwrap_or(0));
         let mut told = Told { capped: Capped::new(max_bytes), live, at: 0 };
-        let seen = match caller.seen {
+        let output_offset = match caller.output_offset {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
                 let run = self.workplace.run(spec, sender, caller.cancel);
@@ -95,10 +96,11 @@ impl Inner {
                     Err(error) => return not_started(error).into(),
                 }
             }
-            Some(seen) => seen,
+            Some(output_offset) => output_offset,
         };
-        let shown = seen.min(max_bytes as u64);
-        let finished = self.follow(caller.mark, shown, timeout, &mut told, caller.cancel).await;
+        let shown = output_offset.min(max_bytes as u64);
+        let finished =
+            self.follow(caller.command_id, shown, timeout, &mut told, caller.cancel).await;
         let output = told.end().await;
         match finished {
             Ok(finished) => answer(output, finished, timeout),
@@ -111,7 +113,7 @@ impl Inner {
     /// `Err` says why it cannot be followed.
     async fn follow(
         &self,
-        mark: &str,
+        command_id: &str,
         shown: u64,
         timeout: Duration,
         told: &mut Told<'_>,
@@ -120,7 +122,7 @@ impl Inner {
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.attach(mark, shown, told, cancel).await {
+            let error = match self.attach(command_id, shown, told, cancel).await {
                 Ok(finished) => return Ok(finished),
                 Err(error) => error,
             };
@@ -134,7 +136,7 @@ impl Inner {
                 return Err(format!("its machine has been out of reach for {seconds} ({error})"));
             }
             tracing::warn!(
-                mark,
+                command_id,
                 error = &error as &dyn std::error::Error,
                 retry_ms = pause.as_millis(),
                 "command out of reach; trying again"
@@ -148,13 +150,13 @@ impl Inner {
     /// Reads what was shown before, for the result, and follows the command from there on.
     async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         shown: u64,
         told: &mut Told<'_>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
         if told.at < shown {
-            match self.workplace.output(mark, 0, shown).await {
+            match self.workplace.output(command_id, 0, shown).await {
                 Ok(head) => told.capped.push(&head),
                 Err(error) if error.class() == Class::Transient => return Err(error),
                 // To follow it says the same, and what has become of it.
@@ -163,7 +165,7 @@ impl Inner {
             told.at = shown;
         }
         let (sender, receiver) = mpsc::channel(PIECES);
-        let attach = self.workplace.attach(mark, told.at, sender, cancel);
+        let attach = self.workplace.attach(command_id, told.at, sender, cancel);
         tokio::join!(attach, told.take_in(receiver)).0
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Answer, Inner, Piece, ToolResult, arguments::Copy, command::Caller, figures};
 use evonic_domain::Outcome;
-use evonic_workplace::{CopyError, Copying, Place, Progress};
+use evonic_workplace::{Backend, CopyError, Copying, Progress};
 
 /// Steps of a copy that may wait to be told.
 const STEPS: usize = 16;
@@ -17,7 +17,7 @@ const PARTS: u64 = 20;
 
 /// One end of a copy.
 struct End {
-    place: Arc<dyn Place>,
+    place: Arc<dyn Backend>,
     /// Identifier of the workplace.
     workplace: String,
     path: String,
@@ -147,7 +147,7 @@ async fn told(
         if let Some(rest) = left.checked_sub(line.len()) {
             left = rest;
             // Nobody listens any more when this fails; the copy goes on all the same.
-            let _ = output.send(Piece { text: line, seen: 0 }).await;
+            let _ = output.send(Piece { text: line, output_offset: 0 }).await;
         }
     }
     if skipped > 0 {

@@ -32,7 +32,7 @@ pub use evonic_domain::{Effect, Ending, ToolSpec};
 use self::{catalogue::Tool, toolboxes::Reach};
 use evonic_domain::ToolCall;
 use evonic_store::PendingCall;
-use evonic_workplace::Place;
+use evonic_workplace::Backend;
 
 /// Output of a call, as it comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Piece {
     pub text: String,
     /// How many bytes of a command's output have been shown with it; [`Piece::ALL`] when it says
     /// that no more is.
-    pub seen: u64,
+    pub output_offset: u64,
 }
 
 impl Piece {
@@ -57,7 +57,7 @@ pub struct Toolbox {
 
 #[derive(Debug)]
 struct Inner {
-    workplace: Arc<dyn Place>,
+    workplace: Arc<dyn Backend>,
     settings: config::Tools,
     /// What `copy` reaches beside the workplace.
     reach: Option<Reach>,
@@ -66,11 +66,11 @@ struct Inner {
 impl Toolbox {
     /// The tools at this workplace, with none beside it.
     #[must_use]
-    pub fn new(workplace: Arc<dyn Place>, settings: &config::Tools) -> Self {
+    pub fn new(workplace: Arc<dyn Backend>, settings: &config::Tools) -> Self {
         Self { inner: Arc::new(Inner { workplace, settings: settings.clone(), reach: None }) }
     }
 
-    fn reaching(workplace: Arc<dyn Place>, settings: &config::Tools, reach: Reach) -> Self {
+    fn reaching(workplace: Arc<dyn Backend>, settings: &config::Tools, reach: Reach) -> Self {
         let (settings, reach) = (settings.clone(), Some(reach));
         Self { inner: Arc::new(Inner { workplace, settings, reach }) }
     }
@@ -110,14 +110,14 @@ impl Toolbox {
     pub async fn run(
         &self,
         call: &ToolCall,
-        mark: &str,
+        command_id: &str,
         output: mpsc::Sender<Piece>,
         cancel: &CancellationToken,
     ) -> Answer {
         if cancel.is_cancelled() {
             return ToolResult::cancelled().into();
         }
-        let caller = command::Caller { mark, seen: None, output, cancel };
+        let caller = command::Caller { command_id, output_offset: None, output, cancel };
         self.inner.run(call, caller).await
     }
 
@@ -127,26 +127,27 @@ impl Toolbox {
     pub async fn resume(
         &self,
         call: &ToolCall,
-        mark: &str,
-        seen: u64,
+        command_id: &str,
+        output_offset: u64,
         output: mpsc::Sender<Piece>,
         cancel: &CancellationToken,
     ) -> Answer {
-        let caller = command::Caller { mark, seen: Some(seen), output, cancel };
+        let caller =
+            command::Caller { command_id, output_offset: Some(output_offset), output, cancel };
         self.inner.run(call, caller).await
     }
 
-    /// Kills the command of this mark. Returns how many processes of it there were.
+    /// Kills the command of this command id. Returns how many processes of it there were.
     ///
     /// # Errors
     /// Why nobody can know whether it still runs.
-    pub async fn kill(&self, mark: &str) -> Result<u32, String> {
-        self.inner.workplace.kill(mark).await.map_err(|error| answer::sentence(&error))
+    pub async fn kill(&self, command_id: &str) -> Result<u32, String> {
+        self.inner.workplace.kill(command_id).await.map_err(|error| answer::sentence(&error))
     }
 
     /// Says that a call's result is safe: its record is removed, soon.
-    pub fn forget(&self, mark: &str) {
-        self.inner.workplace.forget(mark);
+    pub fn forget(&self, command_id: &str) {
+        self.inner.workplace.forget(command_id);
     }
 }
 
@@ -172,7 +173,7 @@ impl Inner {
         arguments: &str,
         caller: command::Caller<'_>,
     ) -> Result<Answer, String> {
-        let (cancel, resumes) = (caller.cancel, caller.seen.is_some());
+        let (cancel, resumes) = (caller.cancel, caller.output_offset.is_some());
         let read = match tool {
             Tool::Bash => return Ok(self.bash(arguments::parse(schema, arguments)?, caller).await),
             Tool::Python => {

@@ -99,11 +99,11 @@ impl<'c> Live<'c> {
         output: mpsc::Sender<Piece>,
         cancel: &'c CancellationToken,
         max_bytes: usize,
-        seen: u64,
+        output_offset: u64,
     ) -> Self {
-        let before = usize::try_from(seen).unwrap_or(usize::MAX);
+        let before = usize::try_from(output_offset).unwrap_or(usize::MAX);
         let left = max_bytes.checked_sub(before);
-        Self { output, cancel, rest: Vec::new(), shown: seen, left }
+        Self { output, cancel, rest: Vec::new(), shown: output_offset, left }
     }
 
     /// Shows a piece. Waits for a slow reader unless the call is cancelled.
@@ -127,11 +127,11 @@ impl<'c> Live<'c> {
             let mut text = lossy(&head[..left - incomplete(head)]);
             text.push_str(NOTE);
             self.left = None;
-            Piece { text, seen: Piece::ALL }
+            Piece { text, output_offset: Piece::ALL }
         } else {
             self.left = Some(left - bytes);
             self.shown += bytes as u64;
-            Piece { text: lossy(&self.rest[..bytes]), seen: self.shown }
+            Piece { text: lossy(&self.rest[..bytes]), output_offset: self.shown }
         };
         self.rest.drain(..bytes);
         if !piece.text.is_empty() {

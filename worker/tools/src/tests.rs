@@ -39,7 +39,7 @@ impl Bench {
             name: name.to_owned(),
             arguments: arguments.as_str().map_or(arguments.to_string(), str::to_owned),
         };
-        let mark = format!("test-{}", uuid::Uuid::now_v7().simple());
+        let command_id = format!("test-{}", uuid::Uuid::now_v7().simple());
         let (sender, mut receiver) = mpsc::channel::<Piece>(1);
         let gather = async {
             let mut live = String::new();
@@ -48,7 +48,8 @@ impl Bench {
             }
             live
         };
-        let (answer, live) = tokio::join!(self.tools.run(&call, &mark, sender, cancel), gather);
+        let (answer, live) =
+            tokio::join!(self.tools.run(&call, &command_id, sender, cancel), gather);
         self.fixture.assert_given_back().await;
         match answer {
             Answer::Known(result) => (result, live),

@@ -7,7 +7,7 @@ use evonic_shared::config::{self, Lost};
 use super::{ToolSpec, Toolbox, catalogue::Tool};
 use evonic_domain::SessionId;
 use evonic_store::{Store, StoreError};
-use evonic_workplace::{Place, WorkplaceError, Workplaces};
+use evonic_workplace::{Backend, WorkplaceError, Workplaces};
 
 /// Makes the toolbox of each turn. Shared by cloning.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Reach {
     pub(super) async fn open(
         &self,
         called: &str,
-    ) -> Result<(Option<Arc<dyn Place>>, String), String> {
+    ) -> Result<(Option<Arc<dyn Backend>>, String), String> {
         if self.called(&self.own).await?.is_some_and(|own| own.is(called)) {
             return Ok((None, self.own.clone()));
         }

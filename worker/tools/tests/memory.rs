@@ -32,7 +32,7 @@ async fn memory_is_constant_while_output_is_endless() {
             name: "bash".to_owned(),
             arguments: json!({"command": command, "timeout_seconds": 1}).to_string(),
         };
-        let mark = format!("memory-{}-{}", std::process::id(), command.len());
+        let command_id = format!("memory-{}-{}", std::process::id(), command.len());
         let (sender, mut receiver) = mpsc::channel::<Piece>(4);
         let read = async {
             let mut bytes = 0;
@@ -42,7 +42,7 @@ async fn memory_is_constant_while_output_is_endless() {
             bytes
         };
         let cancel = CancellationToken::new();
-        match tokio::join!(tools.run(&call, &mark, sender, &cancel), read) {
+        match tokio::join!(tools.run(&call, &command_id, sender, &cancel), read) {
             (Answer::Known(result), live) => (result, live),
             (Answer::Lost(loss), _) => panic!("nobody knows what became of it: {loss:?}"),
         }

@@ -27,17 +27,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use evonic_backend::{Place, WorkplaceError};
+use evonic_backend::{Backend, WorkplaceError};
 
 /// A copy to make.
 #[derive(Clone, Debug)]
 pub struct Copying {
     /// Where from.
-    pub from: Arc<dyn Place>,
+    pub from: Arc<dyn Backend>,
     /// What: a file, or a folder when `recursive`.
     pub from_path: String,
     /// Where to.
-    pub to: Arc<dyn Place>,
+    pub to: Arc<dyn Backend>,
     /// Its new path; below it when it is a folder that is there.
     pub to_path: String,
     /// Whether a folder is copied, with everything below it.
@@ -106,7 +106,7 @@ pub enum Progress {
 pub enum CopyError {
     /// A workplace refuses, or stays out of reach.
     #[error("{path}")]
-    Place {
+    Backend {
         /// The file.
         path: String,
         /// See there.

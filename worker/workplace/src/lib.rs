@@ -3,7 +3,7 @@
 //! ```text
 //!   tools, copies, `check`
 //!          |
-//!     dyn Place   one trait: files, commands, transfers
+//!     dyn Backend   one trait: files, commands, transfers
 //!      /   |   \
 //!  Local  Ssh  Docker     each with the gate of its descriptors
 //!      \   |   /
@@ -27,9 +27,9 @@ mod registry;
 
 pub use copy::{CopyError, Copying, Progress};
 pub use evonic_backend::{
-    Change, CheckStep, Class, CommandSpec, Download, End, Ended, Entry, FileType, Finished, Found,
-    HostState, Lines, Match, Parts, Place, RemotePath, Removal, Stat, Unknown, Upload, Verdict,
-    WorkplaceError,
+    Backend, Change, CheckStep, Class, CommandSpec, Download, End, Ended, Entry, FileType,
+    Finished, Found, HostState, Lines, Match, Parts, RemotePath, Removal, Stat, Unknown, Upload,
+    Verdict, WorkplaceError,
 };
 pub use evonic_docker::Engines;
 pub use evonic_local::{Local, Protection, protections};

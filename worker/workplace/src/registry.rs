@@ -6,7 +6,7 @@ use std::{
 };
 
 use evonic_backend::{
-    CheckStep, End, HostState, Parts, Place, Removal, Verdict, WorkplaceError,
+    Backend, CheckStep, End, HostState, Parts, Removal, Verdict, WorkplaceError,
     check::{self, Steps},
 };
 use evonic_docker::Engines;
@@ -79,7 +79,7 @@ impl Workplaces {
         &self,
         workplace: &str,
         session: Option<&SessionId>,
-    ) -> Result<Arc<dyn Place>, WorkplaceError> {
+    ) -> Result<Arc<dyn Backend>, WorkplaceError> {
         self.place(&self.read(workplace).await?, session)
     }
 
@@ -99,7 +99,7 @@ impl Workplaces {
         &self,
         workplace: &Workplace,
         session: Option<&SessionId>,
-    ) -> Result<Arc<dyn Place>, WorkplaceError> {
+    ) -> Result<Arc<dyn Backend>, WorkplaceError> {
         match &workplace.settings {
             Settings::Local(settings) => Ok(Arc::new(self.inner.local.at(settings, session)?)),
             Settings::Ssh(settings) => Ok(Arc::new(self.inner.hosts.open(settings, session)?)),

@@ -15,11 +15,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{Agents, Bench, Generation};
+use crate::{AgentDeps, Agents, Generation};
 use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId};
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
-use evonic_store::{Changer, Claimed, Store, StoreError};
+use evonic_store::{AuditedWriter, Claimed, Store, StoreError};
 use evonic_tools::Toolboxes;
 use evonic_workplace::{Parts, Workplaces};
 
@@ -75,7 +75,7 @@ impl Shop {
             let _inside = runtime.enter();
             Workplaces::start(parts).unwrap()
         };
-        let bench = Bench {
+        let bench = AgentDeps {
             store: self.store.clone(),
             models: Models::new(&self.config.models, &self.budget),
             tools: Toolboxes::new(workplaces, self.store.clone(), &self.config.tools),
@@ -104,7 +104,7 @@ impl Shop {
 
     pub(super) fn write<T: Send + 'static>(
         &self,
-        write: impl FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+        write: impl FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
         self.runtime.block_on(self.store.change(Origin::inside(), write)).unwrap()
     }
@@ -160,7 +160,7 @@ impl Shop {
     pub(super) fn as_another<T: Send + 'static>(
         &self,
         generation: u64,
-        act: impl FnOnce(&mut Changer<'_, '_>, &Lease) -> Result<T, StoreError> + Send + 'static,
+        act: impl FnOnce(&mut AuditedWriter<'_, '_>, &Lease) -> Result<T, StoreError> + Send + 'static,
     ) -> (Claimed, T) {
         self.write(move |writer| {
             let claimed = writer.claim_turn(generation)?.expect("a turn is queued");

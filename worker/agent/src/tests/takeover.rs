@@ -16,8 +16,8 @@ fn call(name: &str, arguments: &str) -> ToolCall {
 fn die_before(shop: &Shop, call: ToolCall) {
     shop.as_another(1, move |writer, lease| {
         writer.record_reply(lease, String::new(), vec![call.clone()], Usage::default())?;
-        let mark = format!("test_{}", uuid::Uuid::now_v7().simple());
-        writer.start_call(lease, &PendingCall::new(call, &mark, "local"))
+        let command_id = format!("test_{}", uuid::Uuid::now_v7().simple());
+        writer.start_call(lease, &PendingCall::new(call, &command_id, "local"))
     });
 }
 

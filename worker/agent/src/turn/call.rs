@@ -54,7 +54,7 @@ impl Run {
             return self.finish(call, result, Shown::default()).await;
         }
         let workplace = self.agent.workplace.clone();
-        self.start(PendingCall::new(call, &mark(), &workplace)).await
+        self.start(PendingCall::new(call, &command_id(), &workplace)).await
     }
 
     /// Commits that a call is about to run, and runs it.
@@ -63,7 +63,7 @@ impl Run {
         self.commit(move |writer, lease| writer.start_call(lease, &start)).await?;
         let first = self.interrupted.take();
         if let (Some(first), Ok(toolbox)) = (first, self.toolbox(&pending.workplace).await) {
-            toolbox.forget(&first.mark);
+            toolbox.forget(&first.command_id);
         }
         self.go_on(pending, false).await
     }
@@ -72,8 +72,8 @@ impl Run {
     pub(super) async fn resume(&mut self, pending: PendingCall) -> Flow {
         tracing::info!(
             call_id = pending.call.id,
-            mark = pending.mark,
-            seen = pending.seen,
+            command_id = pending.command_id,
+            output_offset = pending.output_offset,
             takeovers = pending.takeovers,
             "going on with an interrupted call"
         );
@@ -83,7 +83,7 @@ impl Run {
     /// Answers a call that nobody is to try again, and kills what is left of it.
     pub(super) async fn settle(&mut self, pending: PendingCall) -> Flow {
         let killed = match self.toolbox(&pending.workplace).await {
-            Ok(toolbox) => kill(&toolbox, &pending.mark).await,
+            Ok(toolbox) => kill(&toolbox, &pending.command_id).await,
             Err(error) => Err(ErrorChain(&error).to_string()),
         };
         let name = &pending.call.name;
@@ -121,16 +121,17 @@ impl Run {
         let Running { pending, toolbox, .. } = running;
         match end {
             End::Answered(Ok(Answer::Known(result)), last) => {
-                let (mark, result) = (pending.mark.clone(), twice(&pending, effect, result));
+                let (command_id, result) =
+                    (pending.command_id.clone(), twice(&pending, effect, result));
                 self.finish(pending.call, result, last).await?;
-                toolbox.forget(&mark);
+                toolbox.forget(&command_id);
                 ControlFlow::Continue(())
             }
             End::Answered(Ok(Answer::Lost(loss)), last) => self.lost(pending, loss, last).await,
             End::Answered(Err(defect), last) => {
                 let message = format!("tool {} broke: {}", pending.call.name, defect.message);
                 tracing::error!(call_id = pending.call.id, error = message, "tool has a defect");
-                unkept(&toolbox, &pending.mark).await;
+                unkept(&toolbox, &pending.command_id).await;
                 let content = words::TOOL_DEFECT.to_owned();
                 let result = ToolResult { outcome: Outcome::Unknown, content };
                 self.finish(pending.call, result, last).await?;
@@ -139,7 +140,7 @@ impl Run {
             End::Left(left) => {
                 // A turn that failed with the store leaves no command behind.
                 if left == Left::Ended {
-                    unkept(&toolbox, &pending.mark).await;
+                    unkept(&toolbox, &pending.command_id).await;
                 }
                 ControlFlow::Break(left)
             }
@@ -151,7 +152,7 @@ impl Run {
     async fn attend(&self, running: &Running) -> End {
         let mut job = self.job(running);
         let mut gather = Gather::new(self.bench.settings.coalesce);
-        let mut seen = running.pending.seen;
+        let mut output_offset = running.pending.output_offset;
         let (overdue, leaves) = (self.overdue(running.ending), self.leaves(running));
         tokio::pin!(overdue, leaves);
         let answer = loop {
@@ -170,14 +171,14 @@ impl Run {
                     Heard::Ended(answer) => break answer,
                     Heard::Piece(piece) => {
                         gather.push(&piece.text);
-                        seen = piece.seen;
+                        output_offset = piece.output_offset;
                         gather.is_full()
                     }
                 },
             };
             if publish {
                 let (shown, id) =
-                    (Shown { text: gather.take(), seen }, running.pending.call.id.clone());
+                    (Shown { text: gather.take(), output_offset }, running.pending.call.id.clone());
                 let shown = self.commit(move |writer, lease| shown.write(writer, lease, &id));
                 if let ControlFlow::Break(left) = shown.await {
                     job.end().await;
@@ -185,7 +186,7 @@ impl Run {
                 }
             }
         };
-        End::Answered(answer, Shown { text: gather.take(), seen })
+        End::Answered(answer, Shown { text: gather.take(), output_offset })
     }
 
     fn job(&self, running: &Running) -> Job<Piece, Answer> {
@@ -199,11 +200,11 @@ impl Run {
         let cancel = self.signals.cancel.clone();
         Job::start(|output| {
             async move {
-                let PendingCall { call, mark, seen, .. } = &pending;
+                let PendingCall { call, command_id, output_offset, .. } = &pending;
                 if resumes {
-                    toolbox.resume(call, mark, *seen, output, &cancel).await
+                    toolbox.resume(call, command_id, *output_offset, output, &cancel).await
                 } else {
-                    toolbox.run(call, mark, output, &cancel).await
+                    toolbox.run(call, command_id, output, &cancel).await
                 }
             }
             .instrument(span)
@@ -256,7 +257,7 @@ impl Run {
         let policy = self.bench.tools.on_lost(&pending.call.name);
         tracing::warn!(
             call_id = pending.call.id,
-            mark = pending.mark,
+            command_id = pending.command_id,
             reason = loss.why,
             ?policy,
             "outcome of a call is unknown"
@@ -269,16 +270,20 @@ impl Run {
             && pending.takeovers < self.bench.settings.max_takeovers
             && (harmless || pending.repeated.is_none());
         if policy == Lost::Retry && may {
-            let again =
-                PendingCall { mark: mark(), seen: 0, repeated: Some(loss.why), ..pending.clone() };
+            let again = PendingCall {
+                command_id: command_id(),
+                output_offset: 0,
+                repeated: Some(loss.why),
+                ..pending.clone()
+            };
             (self.again, self.interrupted) = (Some(again), Some(pending));
             return ControlFlow::Continue(());
         }
-        let content = words::unknown_outcome(&loss, &pending.mark, effect);
+        let content = words::unknown_outcome(&loss, &pending.command_id, effect);
         let result = twice(&pending, effect, ToolResult { outcome: Outcome::Unknown, content });
         let failed = (policy == Lost::Fail && !self.signals.cancel.is_cancelled())
             .then(|| words::outcome_unknown(&pending.call.name, &loss.why));
-        let PendingCall { call, mark, workplace, .. } = pending;
+        let PendingCall { call, command_id, workplace, .. } = pending;
         let toolbox = self.toolbox(&workplace).await;
         let flow = match failed {
             Some(error) => self.finish_failed(call, result, last, error).await,
@@ -289,21 +294,21 @@ impl Run {
             && !loss.runs_on
             && let Ok(toolbox) = toolbox
         {
-            toolbox.forget(&mark);
+            toolbox.forget(&command_id);
         }
         flow
     }
 }
 
 /// Names a command for ever.
-fn mark() -> String {
+fn command_id() -> String {
     format!("call_{}", uuid::Uuid::now_v7().simple())
 }
 
 /// What is said of a call that did not heed its cancel.
 fn cut_off(running: &Running) -> ToolResult {
     let content = match running.ending {
-        Ending::Own => words::kill_unsaid(&running.pending.mark),
+        Ending::Own => words::kill_unsaid(&running.pending.command_id),
         Ending::GoesOn | Ending::WithWorker => words::CANCELLED_HARD.to_owned(),
     };
     ToolResult { outcome: Outcome::Cancelled, content }
@@ -321,14 +326,14 @@ fn twice(pending: &PendingCall, effect: Effect, mut result: ToolResult) -> ToolR
 }
 
 /// Kills a command, if its machine can be reached in time.
-async fn kill(toolbox: &Toolbox, mark: &str) -> Result<u32, String> {
-    let killed = tokio::time::timeout(KILL_PATIENCE, toolbox.kill(mark)).await;
+async fn kill(toolbox: &Toolbox, command_id: &str) -> Result<u32, String> {
+    let killed = tokio::time::timeout(KILL_PATIENCE, toolbox.kill(command_id)).await;
     killed.unwrap_or_else(|_| Err("its machine did not answer in time".to_owned()))
 }
 
 /// Kills a command that nobody will ask for.
-async fn unkept(toolbox: &Toolbox, mark: &str) {
-    if let Err(error) = kill(toolbox, mark).await {
-        tracing::warn!(mark, error, "a command of nobody may run on until its time limit");
+async fn unkept(toolbox: &Toolbox, command_id: &str) {
+    if let Err(error) = kill(toolbox, command_id).await {
+        tracing::warn!(command_id, error, "a command of nobody may run on until its time limit");
     }
 }

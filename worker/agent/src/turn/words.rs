@@ -8,10 +8,10 @@ pub(super) const CANCELLED_HARD: &str = "Cancelled while it ran. It did not stop
      cut off; what it had done until then stays done.";
 
 /// Result of a command that nobody said was killed in time.
-pub(super) fn kill_unsaid(mark: &str) -> String {
+pub(super) fn kill_unsaid(command_id: &str) -> String {
     format!(
         "Cancelled, but its machine did not say in time that it was killed. It may run on there \
-         until its time limit, with EVONIC_CALL={mark} in its environment."
+         until its time limit, with EVONIC_CALL={command_id} in its environment."
     )
 }
 
@@ -20,7 +20,7 @@ pub(super) const TOOL_DEFECT: &str = "The tool itself broke while it ran this ca
      call took effect is not known.";
 
 /// Result of a call whose outcome nobody can know: what it wrote, and what is known.
-pub(super) fn unknown_outcome(loss: &Loss, mark: &str, effect: Effect) -> String {
+pub(super) fn unknown_outcome(loss: &Loss, command_id: &str, effect: Effect) -> String {
     let Loss { why, output, runs_on } = loss;
     let mut content = output.clone();
     if !content.is_empty() && !content.ends_with('\n') {
@@ -30,7 +30,7 @@ pub(super) fn unknown_outcome(loss: &Loss, mark: &str, effect: Effect) -> String
     content.push_str("It was not run again.");
     if *runs_on {
         content.push_str(&format!(
-            " It may still run, with EVONIC_CALL={mark} in its environment, until its time limit."
+            " It may still run, with EVONIC_CALL={command_id} in its environment, until its time limit."
         ));
     }
     if effect == Effect::Change {

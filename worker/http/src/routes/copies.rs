@@ -20,7 +20,7 @@ use crate::{
 };
 use evonic_domain::{Action, CopyEnd, NewCopy};
 use evonic_store::StoreError;
-use evonic_workplace::{Class, CopyError, Copying, Place, WorkplaceError};
+use evonic_workplace::{Backend, Class, CopyError, Copying, WorkplaceError};
 
 /// The most copies at once.
 const AT_ONCE: usize = 4;
@@ -94,7 +94,11 @@ fn outcome(copied: Result<(), CopyError>) -> Value {
     }
 }
 
-async fn open(end: &CopyEnd, field: &'static str, site: &Site) -> Result<Arc<dyn Place>, Problem> {
+async fn open(
+    end: &CopyEnd,
+    field: &'static str,
+    site: &Site,
+) -> Result<Arc<dyn Backend>, Problem> {
     let opened = site.app.workplaces.open(&end.workplace, end.session.as_ref()).await;
     opened.map_err(|error| match error {
         WorkplaceError::Exhausted(exhausted) => exhausted.into(),

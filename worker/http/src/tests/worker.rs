@@ -15,7 +15,7 @@ use super::{
     house::{House, Parts},
 };
 use crate::{App, Server};
-use evonic_agent::{Agents, Bench, Generation, generations_folder};
+use evonic_agent::{AgentDeps, Agents, Generation, generations_folder};
 use evonic_domain::{Origin, Scope, Token};
 use evonic_model::Models;
 use evonic_store::{KeyRow, Limiter, Store};
@@ -181,7 +181,7 @@ fn start(parts: Parts) -> (Server, Store) {
         instance: "test".to_owned(),
     })
     .unwrap();
-    let bench = Bench {
+    let bench = AgentDeps {
         store: store.clone(),
         models: models.clone(),
         tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),

@@ -74,7 +74,7 @@ CREATE TABLE calls (
     call_id   TEXT NOT NULL,
     name      TEXT NOT NULL,
     arguments TEXT NOT NULL,
-    mark      TEXT NOT NULL,          -- EVONIC_CALL of its processes
+    command_id      TEXT NOT NULL,          -- EVONIC_CALL of its processes
     outcome   TEXT,                   -- null while it runs
     PRIMARY KEY (turn_id, step, call_id)
 ) STRICT, WITHOUT ROWID;

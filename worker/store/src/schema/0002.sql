@@ -17,8 +17,8 @@ ALTER TABLE agents ADD COLUMN other_workplaces TEXT NOT NULL DEFAULT '[]';  -- J
 -- Where a call runs, and how many bytes of its command's output are in the event log: a successor
 -- goes on from there. The largest integer once the log says that no more of it is shown.
 ALTER TABLE calls ADD COLUMN workplace TEXT NOT NULL DEFAULT 'local';
-ALTER TABLE calls ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
--- Workers in a row that died in this call without adding to `seen`; why it runs a second time.
+ALTER TABLE calls ADD COLUMN output_offset INTEGER NOT NULL DEFAULT 0;
+-- Workers in a row that died in this call without adding to `output_offset`; why it runs a second time.
 ALTER TABLE calls ADD COLUMN takeovers INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE calls ADD COLUMN repeated TEXT;
 

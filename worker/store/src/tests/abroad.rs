@@ -21,7 +21,7 @@ impl Neighbour {
     fn start(house: &House) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "store::tests::abroad::neighbour"])
+            .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
             .env(DATABASE, &house.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,22 +83,25 @@ fn a_look_sees_what_another_process_wrote_and_nothing_else() {
     let mut follower = house.store.subscribe(&session.id);
     let mut neighbour = Neighbour::start(&house);
     // Its start may have touched the database.
-    house.wait(house.store.look_abroad()).unwrap();
+    house.wait(house.store.poll_foreign_commits()).unwrap();
     while house.wait(async { futures_util::poll!(std::pin::pin!(follower.next())).is_ready() }) {}
 
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
     house.session();
-    assert!(!house.wait(house.store.look_abroad()).unwrap(), "its own writes are not abroad");
+    assert!(
+        !house.wait(house.store.poll_foreign_commits()).unwrap(),
+        "its own writes are not abroad"
+    );
     neighbour.told("post");
-    assert!(house.wait(house.store.look_abroad()).unwrap());
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
     assert!(matches!(house.wait(follower.next()), Some(Notice::Foreign)));
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
     assert_eq!(house.names(&session.id), ["message.created"]);
 
     // Sequences go on where the other left off, and no write of it hides behind an own one.
     neighbour.told("post");
     house.post(&session.id, "from here");
-    assert!(house.wait(house.store.look_abroad()).unwrap());
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
     let sequences: Vec<_> =
         house.events(&session.id).into_iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3]);
@@ -109,26 +112,26 @@ fn a_writer_that_reopened_its_handle_looks_again() {
     let house = House::new();
     let holds: Vec<_> = (0..3).map(|_| house.hold_a_reader()).collect();
     holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
     until("reopened", || match house.usage().descriptors {
         descriptors::BASELINE => Ok(()),
         more => Err(format!("{more} descriptors")),
     });
-    assert!(house.wait(house.store.look_abroad()).unwrap(), "it cannot know");
-    assert!(!house.wait(house.store.look_abroad()).unwrap());
+    assert!(house.wait(house.store.poll_foreign_commits()).unwrap(), "it cannot know");
+    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
 }
 
 #[test]
 fn a_lock_of_another_process_is_waited_for_and_then_told() {
-    let patience = Duration::from_millis(200);
-    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    let acquire_timeout = Duration::from_millis(200);
+    let house = House::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
     house.session();
     let mut neighbour = Neighbour::start(&house);
     neighbour.told("hold");
     let begun = Instant::now();
     let refused = house.try_write(|writer| writer.claim_turn(1));
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
-    assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= acquire_timeout, "{:?}", begun.elapsed());
     house.read(|reader| reader.backlog());
 
     let (store, house) = (house.store.clone(), house);
@@ -146,8 +149,8 @@ fn a_lock_of_another_process_is_waited_for_and_then_told() {
 /// Whoever waits for the same lock is refused with the first, not each after a time of its own.
 #[test]
 fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
-    let patience = Duration::from_millis(300);
-    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    let acquire_timeout = Duration::from_millis(300);
+    let house = House::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
     let mut neighbour = Neighbour::start(&house);
     neighbour.told("hold");
     let begun = Instant::now();
@@ -155,7 +158,7 @@ fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
     for refused in house.wait(futures_util::future::join_all(calls)) {
         assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     }
-    assert!(begun.elapsed() < 10 * patience, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < 10 * acquire_timeout, "{:?}", begun.elapsed());
 }
 
 #[test]

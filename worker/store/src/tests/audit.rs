@@ -56,7 +56,7 @@ fn add_old(house: &House, count: usize) {
 fn a_change_says_who_made_it_from_where_and_when() {
     let house = House::new();
     let before = column::now();
-    let make = |changer: &mut Changer<'_, '_>| changer.create_agent(new_agent("scribe"));
+    let make = |changer: &mut AuditedWriter<'_, '_>| changer.create_agent(new_agent("scribe"));
     let agent = house.wait(house.store.change(origin(), make)).unwrap();
     let log = log(&house);
     let [record] = &log[..] else { panic!("{log:?}") };
@@ -137,12 +137,12 @@ fn what_changes_nothing_leaves_no_record() {
 #[test]
 fn a_change_that_fails_leaves_no_record() {
     let house = House::new();
-    let twice = |changer: &mut Changer<'_, '_>| {
+    let twice = |changer: &mut AuditedWriter<'_, '_>| {
         changer.create_agent(new_agent("one"))?;
         changer.create_agent(new_agent("one"))
     };
     assert_conflict(house.try_write(twice), "name_taken");
-    let panics = |changer: &mut Changer<'_, '_>| -> Result<(), StoreError> {
+    let panics = |changer: &mut AuditedWriter<'_, '_>| -> Result<(), StoreError> {
         changer.create_agent(new_agent("two"))?;
         panic!("as a defect does");
     };
@@ -253,7 +253,7 @@ fn pages_lead_from_end_to_end_in_both_orders() {
 fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
     let house = House::new();
     let session = house.session().id;
-    let make = |changer: &mut Changer<'_, '_>| changer.create_agent(new_agent("scribe"));
+    let make = |changer: &mut AuditedWriter<'_, '_>| changer.create_agent(new_agent("scribe"));
     house.wait(house.store.change(origin(), make)).unwrap();
     let turn = house.post(&session, "go");
     // Many others, as in a long log.

@@ -59,7 +59,7 @@ fn a_closed_store_says_so() {
         house.try_read(|reader| reader.backlog()).err(),
         house.try_write(|writer| writer.claim_turn(1)).err(),
         house.wait(house.store.ping()).err(),
-        house.wait(house.store.look_abroad()).err(),
+        house.wait(house.store.poll_foreign_commits()).err(),
     ];
     for refusal in refusals {
         assert!(matches!(refusal, Some(StoreError::Closed)), "{refusal:?}");

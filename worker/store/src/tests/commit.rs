@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn name(writer: &mut Changer<'_, '_>, number: usize) -> Result<Agent, StoreError> {
+fn name(writer: &mut AuditedWriter<'_, '_>, number: usize) -> Result<Agent, StoreError> {
     writer.create_agent(new_agent(&format!("agent-{number}")))
 }
 
@@ -15,7 +15,7 @@ fn names(house: &House) -> Vec<String> {
 fn together<T: Send + 'static>(
     house: &House,
     closures: impl IntoIterator<
-        Item = impl FnOnce(&mut Changer<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+        Item = impl FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     >,
 ) -> Vec<Result<T, StoreError>> {
     let hold = house.hold_the_writer();
@@ -42,7 +42,7 @@ fn an_error_undoes_its_closure_and_nothing_else() {
     let results = together(
         &house,
         (0..9).map(|number| {
-            move |writer: &mut Changer<'_, '_>| {
+            move |writer: &mut AuditedWriter<'_, '_>| {
                 let agent = name(writer, number)?;
                 if number % 3 == 1 { Err(StoreError::Fenced) } else { Ok(agent) }
             }
@@ -62,7 +62,7 @@ fn a_panic_undoes_its_closure_and_nothing_else() {
     let results = together(
         &house,
         (0..4).map(|number| {
-            move |writer: &mut Changer<'_, '_>| {
+            move |writer: &mut AuditedWriter<'_, '_>| {
                 let agent = name(writer, number)?;
                 assert_ne!(number, 2, "on purpose");
                 Ok(agent)
@@ -84,7 +84,7 @@ fn a_transaction_is_bounded_and_keeps_the_order() {
         &house,
         (0..11).map(|number| {
             let id = session.clone();
-            move |writer: &mut Changer<'_, '_>| {
+            move |writer: &mut AuditedWriter<'_, '_>| {
                 writer.post_message(&id, &number.to_string(), None, 100, None)
             }
         }),
@@ -134,8 +134,8 @@ fn an_answer_comes_after_the_commit() {
 
 #[test]
 fn a_full_queue_refuses_in_time() {
-    let patience = Duration::from_millis(50);
-    let settings = config::Store { acquire_timeout: patience, batch: 1, ..SETTINGS };
+    let acquire_timeout = Duration::from_millis(50);
+    let settings = config::Store { acquire_timeout: acquire_timeout, batch: 1, ..SETTINGS };
     let house = House::with(&settings, HANDLES);
     let hold = house.hold_the_writer();
     // Four batches of one; the one that is running has a place too.
@@ -176,7 +176,7 @@ fn a_lost_transaction_is_told_to_everyone_in_it() {
         &house,
         (0..4).map(|number| {
             let id = session.id.clone();
-            move |writer: &mut Changer<'_, '_>| {
+            move |writer: &mut AuditedWriter<'_, '_>| {
                 writer.post_message(&id, &number.to_string(), None, 10, None)?;
                 if number == 2 {
                     writer.connection().execute_batch("ROLLBACK").unwrap();
@@ -224,7 +224,7 @@ fn a_full_disk_undoes_its_write_and_passes() {
         &house,
         (0..4).map(|number| {
             let (id, content) = (session.id.clone(), big.clone());
-            move |writer: &mut Changer<'_, '_>| {
+            move |writer: &mut AuditedWriter<'_, '_>| {
                 if number == 2 {
                     writer.post_message(&id, &content, None, 10, None)?;
                 }

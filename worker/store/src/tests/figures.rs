@@ -35,7 +35,7 @@ async fn read(store: Store) {
 }
 
 async fn post(store: Store, session: SessionId) {
-    let post = move |writer: &mut Changer<'_, '_>| {
+    let post = move |writer: &mut AuditedWriter<'_, '_>| {
         writer.post_message(&session, "x", None, u32::MAX, None)
     };
     store.change(Origin::inside(), post).await.unwrap();

@@ -48,7 +48,7 @@ fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
     let (here, arrived) = oneshot::channel();
     let (id, store) = (session.id.clone(), house.store.clone());
     let write = house.runtime.spawn(async move {
-        let post = move |writer: &mut Changer<'_, '_>| {
+        let post = move |writer: &mut AuditedWriter<'_, '_>| {
             writer.post_message(&id, "stands", None, 10, None)?;
             here.send(()).unwrap();
             let _ = released.recv();
@@ -77,7 +77,7 @@ fn what_is_told_is_in_the_database() {
     let writes = house.runtime.spawn(async move {
         for number in 0..50 {
             let (id, content) = (id.clone(), number.to_string());
-            let post = move |writer: &mut Changer<'_, '_>| {
+            let post = move |writer: &mut AuditedWriter<'_, '_>| {
                 writer.post_message(&id, &content, None, 100, None)
             };
             store.change(Origin::inside(), post).await.unwrap();

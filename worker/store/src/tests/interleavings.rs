@@ -94,7 +94,7 @@ fn leased(
     model: &mut Model,
     number: usize,
     then: Option<State>,
-    write: impl FnOnce(&mut Changer<'_, '_>, &Lease) -> Result<(), StoreError> + Send + 'static,
+    write: impl FnOnce(&mut AuditedWriter<'_, '_>, &Lease) -> Result<(), StoreError> + Send + 'static,
     keeps: bool,
 ) -> Option<TurnId> {
     let lease = pick(&model.leases, number)?;
@@ -129,7 +129,7 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             }
         }
         Deed::Append { lease } => {
-            let append = |writer: &mut Changer<'_, '_>, lease: &Lease| {
+            let append = |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| {
                 writer.append(lease, vec![delta("x")])
             };
             leased(house, model, lease, None, append, true);
@@ -140,9 +140,9 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             if pick(&model.leases, lease).is_some_and(|lease| open(&lease)) {
                 return;
             }
-            let step = move |writer: &mut Changer<'_, '_>, lease: &Lease| {
+            let step = move |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| {
                 writer.record_reply(lease, String::new(), vec![call("c")], Usage::default())?;
-                writer.start_call(lease, &pending("c", "mark"))?;
+                writer.start_call(lease, &pending("c", "command_id"))?;
                 if finished {
                     writer.finish_call(lease, &call("c"), Outcome::Ok, String::new())?;
                 }
@@ -152,12 +152,14 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             model.begun.extend(stands.filter(|_| !finished));
         }
         Deed::HandOver { lease } => {
-            let hand_over = |writer: &mut Changer<'_, '_>, lease: &Lease| writer.hand_over(lease);
+            let hand_over =
+                |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| writer.hand_over(lease);
             leased(house, model, lease, Some(State::Queued), hand_over, false);
         }
         Deed::End { lease, how } => {
-            let end =
-                move |writer: &mut Changer<'_, '_>, lease: &Lease| writer.end_turn(lease, end(how));
+            let end = move |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| {
+                writer.end_turn(lease, end(how))
+            };
             leased(house, model, lease, None, end, false);
         }
         Deed::TakeOver { generation } => {
@@ -296,7 +298,7 @@ async fn work(store: &Store, generation: u64) -> bool {
     let append = lease.clone();
     store.write(move |writer| writer.append(&append, vec![delta("x")])).await.unwrap();
     let hand_over = fastrand::bool();
-    let end = move |writer: &mut Changer<'_, '_>| {
+    let end = move |writer: &mut AuditedWriter<'_, '_>| {
         if hand_over { writer.hand_over(&lease) } else { writer.end_turn(&lease, completed("x")) }
     };
     store.change(Origin::inside(), end).await.unwrap();

@@ -60,7 +60,7 @@ const WRITES: [(&str, Write); 7] = [
     ("record_reply", |writer, lease| {
         writer.record_reply(lease, "x".to_owned(), Vec::new(), Usage::default())
     }),
-    ("start_call", |writer, lease| writer.start_call(lease, &pending("x", "mark"))),
+    ("start_call", |writer, lease| writer.start_call(lease, &pending("x", "command_id"))),
     ("show_output", |writer, lease| writer.show_output(lease, "x", String::new(), 1)),
     ("finish_call", |writer, lease| {
         writer.finish_call(lease, &call("x"), Outcome::Ok, "x".to_owned())
@@ -173,9 +173,9 @@ fn turns_of_the_dead_are_taken_over_and_no_others() {
             vec![call("c1"), call("c2")],
             Usage::default(),
         )?;
-        writer.start_call(&started, &pending("c1", "mark-1"))?;
+        writer.start_call(&started, &pending("c1", "command_id-1"))?;
         writer.finish_call(&started, &call("c1"), Outcome::Ok, "fine".to_owned())?;
-        writer.start_call(&started, &pending("c2", "mark-2"))
+        writer.start_call(&started, &pending("c2", "command_id-2"))
     });
     let partial = dead[1].lease.clone();
     house.write(move |writer| writer.append(&partial, vec![delta("half a sen")]));
@@ -187,7 +187,7 @@ fn turns_of_the_dead_are_taken_over_and_no_others() {
 
     let first = house.claim(2).unwrap();
     assert_eq!((&first.turn.id, first.predecessor), (&dead[0].turn.id, Some(1)));
-    let pending = PendingCall { takeovers: 1, ..pending("c2", "mark-2") };
+    let pending = PendingCall { takeovers: 1, ..pending("c2", "command_id-2") };
     assert_eq!((first.interrupted, first.partial_text), (Some(pending), false));
     let second = house.claim(2).unwrap();
     assert_eq!((&second.turn.id, second.predecessor), (&dead[1].turn.id, Some(1)));
@@ -266,7 +266,7 @@ fn a_cancel_of_an_interrupted_turn_waits_for_its_next_owner() {
     let own = lease.clone();
     house.write(move |writer| {
         writer.record_reply(&own, String::new(), vec![call("c")], Usage::default())?;
-        writer.start_call(&own, &pending("c", "mark"))
+        writer.start_call(&own, &pending("c", "command_id"))
     });
     house.write(|writer| writer.take_over(1));
     let id = lease.turn_id.clone();
@@ -276,7 +276,7 @@ fn a_cancel_of_an_interrupted_turn_waits_for_its_next_owner() {
     assert!(claimed.turn.cancel_requested && claimed.interrupted.is_some(), "{claimed:?}");
 }
 
-/// A call that only reads is run again where it was interrupted, under its new owner's mark.
+/// A call that only reads is run again where it was interrupted, under its new owner's command id.
 #[test]
 fn an_interrupted_call_can_be_started_again() {
     let house = House::new();
@@ -305,9 +305,9 @@ fn a_successor_knows_how_far_an_interrupted_call_was() {
         writer.start_call(&lease, &begun)?;
         writer.show_output(&lease, "c", "héllo".to_owned(), 6)
     });
-    let taken_over = |by: u64, seen: u64, takeovers: u32| {
+    let taken_over = |by: u64, output_offset: u64, takeovers: u32| {
         let claimed = house.claim(by).unwrap();
-        let expected = PendingCall { seen, takeovers, ..start.clone() };
+        let expected = PendingCall { output_offset, takeovers, ..start.clone() };
         assert_eq!(claimed.interrupted, Some(expected));
         claimed.lease
     };

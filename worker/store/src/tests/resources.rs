@@ -248,7 +248,7 @@ fn what_has_work_is_not_deleted() {
     assert_conflict(delete_agent(), "agent_in_use");
     house.write(move |writer| {
         writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
-        writer.start_call(&lease, &pending("c", "mark"))?;
+        writer.start_call(&lease, &pending("c", "command_id"))?;
         writer.end_turn(&lease, completed("done"))
     });
 

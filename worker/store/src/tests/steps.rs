@@ -25,7 +25,7 @@ fn a_whole_turn_in_events_items_and_messages() {
     let own = lease.clone();
     house.write(move |writer| {
         writer.record_reply(&own, "let me see".to_owned(), vec![call("c")], USAGE)?;
-        writer.start_call(&own, &pending("c", "mark"))?;
+        writer.start_call(&own, &pending("c", "command_id"))?;
         writer.finish_call(&own, &call("c"), Outcome::Error, "no such file".to_owned())?;
         writer.record_reply(&own, "it is not there".to_owned(), Vec::new(), USAGE)?;
         writer.end_turn(&own, completed("it is not there"))
@@ -83,10 +83,10 @@ fn an_end_closes_open_calls() {
         house.write(move |writer| {
             let calls = vec![call("done"), call("begun"), call("not begun")];
             writer.record_reply(&own, String::new(), calls, USAGE)?;
-            writer.start_call(&own, &pending("done", "mark"))?;
+            writer.start_call(&own, &pending("done", "command_id"))?;
             writer.finish_call(&own, &call("done"), Outcome::Ok, "fine".to_owned())?;
             // A queued turn with a call that was begun does not end at once.
-            if queued { Ok(()) } else { writer.start_call(&own, &pending("begun", "mark")) }
+            if queued { Ok(()) } else { writer.start_call(&own, &pending("begun", "command_id")) }
         });
         let own = lease.clone();
         if queued {

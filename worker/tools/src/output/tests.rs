@@ -40,8 +40,8 @@ proptest! {
         let all = pieces.concat();
         let pieces: Vec<_> = pieces.iter().map(Vec::as_slice).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (text, seen) = runtime.block_on(shown(&pieces, all.len(), 0));
-        prop_assert_eq!((text, seen), (String::from_utf8_lossy(&all).into_owned(), all.len() as u64));
+        let (text, output_offset) = runtime.block_on(shown(&pieces, all.len(), 0));
+        prop_assert_eq!((text, output_offset), (String::from_utf8_lossy(&all).into_owned(), all.len() as u64));
     }
 
     #[test]
@@ -77,20 +77,20 @@ proptest! {
 }
 
 /// What is shown of these pieces after so many bytes, and how far that is.
-async fn shown(pieces: &[&[u8]], max: usize, seen: u64) -> (String, u64) {
+async fn shown(pieces: &[&[u8]], max: usize, output_offset: u64) -> (String, u64) {
     let (sender, mut receiver) = mpsc::channel(99);
     let cancel = CancellationToken::new();
-    let mut live = Live::new(sender, &cancel, max, seen);
+    let mut live = Live::new(sender, &cancel, max, output_offset);
     for piece in pieces {
         live.push(piece).await;
     }
     live.end().await;
-    let (mut text, mut seen) = (String::new(), seen);
+    let (mut text, mut output_offset) = (String::new(), output_offset);
     while let Some(piece) = receiver.recv().await {
         text.push_str(&piece.text);
-        seen = piece.seen;
+        output_offset = piece.output_offset;
     }
-    (text, seen)
+    (text, output_offset)
 }
 
 #[tokio::test]
@@ -115,13 +115,13 @@ async fn live_output_goes_on_where_it_was() {
             live.push(&output[..cut]).await;
             // The worker dies here: what waits for the end of a character is lost with it.
             drop(live);
-            let (mut text, mut seen) = (String::new(), 0);
+            let (mut text, mut output_offset) = (String::new(), 0);
             while let Some(piece) = receiver.recv().await {
                 text.push_str(&piece.text);
-                seen = piece.seen;
+                output_offset = piece.output_offset;
             }
-            let from = usize::try_from(seen).unwrap().min(output.len());
-            let (rest, end) = shown(&[&output[from..]], max, seen).await;
+            let from = usize::try_from(output_offset).unwrap().min(output.len());
+            let (rest, end) = shown(&[&output[from..]], max, output_offset).await;
             assert_eq!((text + &rest, end), whole, "cut at {cut}, at most {max}");
         }
     }

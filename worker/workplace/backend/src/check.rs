@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandSpec, Ended, Place, Removal, WorkplaceError};
+use super::{Backend, CommandSpec, Ended, Removal, WorkplaceError};
 
 /// A step of a check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -98,7 +98,7 @@ fn elapsed_ms(began: Instant) -> u64 {
 
 /// The steps `home`, `write`, `run` and `space` of a workplace that can be reached. Returns whether
 /// none failed. Leaves nothing behind.
-pub async fn files_and_commands(place: &dyn Place, steps: &Steps) -> bool {
+pub async fn files_and_commands(place: &dyn Backend, steps: &Steps) -> bool {
     let home = async { place.home().await.map(|home| ((), home)) };
     let advice = "give the user a home, or set settings.folder to a whole path";
     if steps.step("home", Some(advice), home).await.is_none() {
@@ -113,7 +113,7 @@ pub async fn files_and_commands(place: &dyn Place, steps: &Steps) -> bool {
 
 /// Runs a command, which looks for the programs of the tools `bash` and `python`. Without `bash` an
 /// agent has hardly a hand; many do without Python.
-async fn commands(place: &dyn Place, steps: &Steps) -> bool {
+async fn commands(place: &dyn Backend, steps: &Steps) -> bool {
     let began = Instant::now();
     let ran = run(
         place,
@@ -144,7 +144,7 @@ async fn commands(place: &dyn Place, steps: &Steps) -> bool {
 }
 
 /// Writes a file, reads it back and removes it.
-async fn write(place: &dyn Place) -> Result<((), String), WorkplaceError> {
+async fn write(place: &dyn Backend) -> Result<((), String), WorkplaceError> {
     let path = format!(".evonic-check-{}", uuid::Uuid::now_v7().simple());
     let content = Bytes::from_static(b"written by a check of the workplace\n");
     place.write(&path, content.clone()).await?;
@@ -160,14 +160,14 @@ async fn write(place: &dyn Place) -> Result<((), String), WorkplaceError> {
 }
 
 /// Runs a line of the shell; returns the first line of what it says.
-async fn run(place: &dyn Place, line: &str) -> Result<(String, String), WorkplaceError> {
-    let mark = format!("check-{}", uuid::Uuid::now_v7().simple());
+async fn run(place: &dyn Backend, line: &str) -> Result<(String, String), WorkplaceError> {
+    let command_id = format!("check-{}", uuid::Uuid::now_v7().simple());
     let spec = CommandSpec {
         argv: ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
         stdin: Bytes::new(),
         folder: String::new(),
         timeout: COMMAND,
-        mark: mark.clone(),
+        command_id: command_id.clone(),
     };
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
     let cancel = CancellationToken::new();
@@ -181,7 +181,7 @@ async fn run(place: &dyn Place, line: &str) -> Result<(String, String), Workplac
     };
     let (ended, said) = tokio::join!(place.run(spec, sender, &cancel), listen);
     let ended = ended?.ended;
-    place.forget(&mark);
+    place.forget(&command_id);
     if ended == Ended::Exited(0) {
         return Ok((said.clone(), said.lines().next().unwrap_or_default().to_owned()));
     }
@@ -205,7 +205,7 @@ fn how(ended: &Ended) -> String {
 }
 
 /// Looks how much space there is; little of it is a warning.
-async fn space(place: &dyn Place, steps: &Steps) -> bool {
+async fn space(place: &dyn Backend, steps: &Steps) -> bool {
     let began = Instant::now();
     let free = match run(place, "df -Pk .").await {
         Ok((said, _)) => free_kib(&said),

@@ -7,22 +7,22 @@
 //! - A path of another machine is a [`RemotePath`]: completed by what that machine reported, never
 //!   by this one's environment.
 
+mod backend;
 pub mod check;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod lines;
 mod parts;
-mod place;
 mod remote;
 pub mod search;
 pub mod spool;
 
+pub use backend::{
+    Backend, Change, CommandSpec, Download, Ended, Entry, FileType, Finished, Found, Lines, Match,
+    Removal, Stat, Unknown, Upload,
+};
 pub use check::{CheckStep, Verdict};
 pub use error::{Class, WorkplaceError};
 pub use parts::{End, HostState, Parts};
-pub use place::{
-    Change, CommandSpec, Download, Ended, Entry, FileType, Finished, Found, Lines, Match, Place,
-    Removal, Stat, Unknown, Upload,
-};
 pub use remote::{Home, RemotePath};

@@ -1,4 +1,4 @@
-//! What [`super::Place`] asks of machines that have only a shell: lists, searches, hashes. By
+//! What [`super::Backend`] asks of machines that have only a shell: lists, searches, hashes. By
 //! scripts of the POSIX shell and the tools beside it, as GNU and busybox have them.
 //!
 //! Names are separated by NUL on their way, so that no name can be mistaken for two. What crosses
@@ -17,7 +17,7 @@ mod walk;
 use self::rules::Filter;
 use super::{Entry, Found, WorkplaceError, spool::Shell};
 
-/// See [`super::Place::list`]; `folder` is a path on that machine.
+/// See [`super::Backend::list`]; `folder` is a path on that machine.
 pub async fn list<S: Shell>(
     shell: &S,
     folder: &str,
@@ -27,7 +27,7 @@ pub async fn list<S: Shell>(
     listing::list(shell, folder, depth, limit).await
 }
 
-/// See [`super::Place::search`]; `root` is the workplace's folder and `path` what is searched, both
+/// See [`super::Backend::search`]; `root` is the workplace's folder and `path` what is searched, both
 /// paths on that machine. Paths of matches are relative to `root` where they are below it, and
 /// `.gitignore` files count from `root` down.
 ///

@@ -18,7 +18,7 @@
 //! - The **watcher** leads a session of its own, starts the command, keeps its time and its output
 //!   within their limits, kills what it leaves behind, writes the status.
 //! - A **follower** is attached later, from a byte on.
-//! - Processes are found by their session, and by the mark in their environment (`EVONIC_CALL`).
+//! - Processes are found by their session, and by the command id in their environment (`EVONIC_CALL`).
 
 mod exchange;
 mod follow;
@@ -92,7 +92,7 @@ impl<S: Shell> Spool<S> {
         Self { shell, settings, forgotten: Arc::default() }
     }
 
-    /// See [`super::Place::run`].
+    /// See [`super::Backend::run`].
     pub async fn run(
         &self,
         spec: CommandSpec,
@@ -112,45 +112,50 @@ impl<S: Shell> Spool<S> {
         }
         let launch = self.launch(&spec).await?;
         let following = async {
-            Ok(match self.follow(&spec.mark, 0, Some(launch), &output).await {
+            Ok(match self.follow(&spec.command_id, 0, Some(launch), &output).await {
                 Outcome::Finished(finished) => finished,
                 Outcome::Refused(why) => Finished { ended: Ended::NotStarted(why), left_behind: 0 },
                 Outcome::Failed { error, certain: true } => return Err(error),
                 Outcome::Failed { error, certain: false } => {
-                    tracing::warn!(%error, mark = spec.mark, "a command's machine is out of reach");
+                    tracing::warn!(%error, command_id = spec.command_id, "a command's machine is out of reach");
                     Finished { ended: Ended::Unknown(Unknown::OutOfReach), left_behind: 0 }
                 }
             })
         };
-        self.until_cancelled(&spec.mark, following, cancel).await
+        self.until_cancelled(&spec.command_id, following, cancel).await
     }
 
-    /// See [`super::Place::attach`].
+    /// See [`super::Backend::attach`].
     pub async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        check_mark(mark)?;
+        check_mark(command_id)?;
         let following = async {
-            match self.follow(mark, from, None, &output).await {
+            match self.follow(command_id, from, None, &output).await {
                 Outcome::Finished(finished) => Ok(finished),
                 Outcome::Refused(why) => Err(refused(why)),
                 Outcome::Failed { error, .. } => Err(error),
             }
         };
-        self.until_cancelled(mark, following, cancel).await
+        self.until_cancelled(command_id, following, cancel).await
     }
 
-    /// See [`super::Place::output`].
-    pub async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
-        check_mark(mark)?;
+    /// See [`super::Backend::output`].
+    pub async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        check_mark(command_id)?;
         let mut patience = Patience::new();
         loop {
             let mut memory = BytesMut::new();
-            let arguments = vec![mark.to_owned(), from.to_string(), limit.to_string()];
+            let arguments = vec![command_id.to_owned(), from.to_string(), limit.to_string()];
             let text = script::join(&[text::SHOW, text::OUTPUT]);
             let heard = self.serve(text, arguments, Sink::Memory(&mut memory)).await;
             let error = match heard.and_then(|heard| word(heard, "output")) {
@@ -158,7 +163,7 @@ impl<S: Shell> Spool<S> {
                 Ok(_missing) => {
                     return Err(WorkplaceError::Path {
                         operation: "read",
-                        path: format!("output of {mark}"),
+                        path: format!("output of {command_id}"),
                         source: io::ErrorKind::NotFound.into(),
                     });
                 }
@@ -168,14 +173,15 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    /// See [`super::Place::kill`].
-    pub async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        check_mark(mark)?;
+    /// See [`super::Backend::kill`].
+    pub async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        check_mark(command_id)?;
         let mut patience = Patience::new();
         loop {
             let text = script::join(&[text::COMMON, text::SHOW, text::KILL]);
             let mut nothing = BytesMut::new();
-            let heard = self.serve(text, vec![mark.to_owned()], Sink::Memory(&mut nothing)).await;
+            let heard =
+                self.serve(text, vec![command_id.to_owned()], Sink::Memory(&mut nothing)).await;
             let error = match heard.and_then(|heard| word(heard, "kill")) {
                 Ok(word) => match word.strip_prefix("killed ").map(str::parse) {
                     Some(Ok(count)) => return Ok(count),
@@ -187,11 +193,11 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    /// See [`super::Place::forget`]: what is forgotten is removed by the next script that launches
+    /// See [`super::Backend::forget`]: what is forgotten is removed by the next script that launches
     /// or follows there, or by [`Spool::tidy`].
-    pub fn forget(&self, mark: &str) {
-        if check_mark(mark).is_ok() {
-            self.forgotten.add([mark.to_owned()]);
+    pub fn forget(&self, command_id: &str) {
+        if check_mark(command_id).is_ok() {
+            self.forgotten.add([command_id.to_owned()]);
         }
     }
 
@@ -236,7 +242,7 @@ impl<S: Shell> Spool<S> {
     /// is quick.
     async fn until_cancelled(
         &self,
-        mark: &str,
+        command_id: &str,
         following: impl Future<Output = Result<Finished, WorkplaceError>> + Send,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
@@ -245,7 +251,7 @@ impl<S: Shell> Spool<S> {
             result = &mut following => return result,
             () = cancel.cancelled() => {}
         }
-        let killing = self.kill(mark);
+        let killing = self.kill(command_id);
         tokio::pin!(killing);
         let mut followed = None;
         let killed = loop {

@@ -142,7 +142,7 @@ impl Container {
         }
     }
 
-    /// See [`evonic_backend::Place::news`].
+    /// See [`evonic_backend::Backend::news`].
     pub(super) fn news(&self) -> Option<String> {
         let all = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
         (!all.is_empty()).then(|| all.join("\n"))

@@ -1,7 +1,7 @@
 //! Workplaces in containers (Docker, by bollard): one container for each session.
 //!
 //! ```text
-//!   Place      commands by Spool over Shell, files by the archive endpoints
+//!   Backend      commands by Spool over Shell, files by the archive endpoints
 //!     |
 //!   Container  made, started, leased, stopped when idle      <---- sweep: engine against ledger
 //!     |
@@ -17,13 +17,13 @@
 //! - Nothing is touched that does not carry this instance's label.
 
 mod address;
+mod backend;
 mod container;
 mod engine;
 mod fault;
 mod house;
 mod making;
 mod order;
-mod place;
 mod reading;
 mod recipe;
 mod sandbox;
@@ -44,7 +44,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-pub use self::place::Docker;
+pub use self::backend::Docker;
 use self::{container::Container, house::House, recipe::Identity};
 use evonic_backend::{CheckStep, End, HostState, Parts, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};

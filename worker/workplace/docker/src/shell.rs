@@ -70,12 +70,12 @@ impl Shell for Sandbox {
         said: mpsc::Sender<Said>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let Script { text, arguments, input, purpose } = script;
-        let mark = match purpose {
-            Purpose::Launch { mark } => mark,
+        let command_id = match purpose {
+            Purpose::Launch { command_id } => command_id,
             Purpose::Serve => "serve".to_owned(),
         };
         let mut argv = ["/bin/sh", "-c", LIFELINE, "sh"].map(str::to_owned).to_vec();
-        argv.extend([input.len().to_string(), mark, text]);
+        argv.extend([input.len().to_string(), command_id, text]);
         argv.extend(arguments);
         let mut exec = self.exec(argv, Vec::new()).await?;
         let (engine, closing) = (Arc::clone(&self.0.engine), self.0.house.closing.clone());

@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{
     CheckStep, WorkplaceError,
+    backend::Docker,
     container::{self, Container},
     engine::Engine,
     house::House,
-    place::Docker,
     recipe::Identity,
 };
 use evonic_backend::{

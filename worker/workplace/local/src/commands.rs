@@ -72,7 +72,7 @@ impl Commands {
         Self { files: Arc::clone(files), ..self.clone() }
     }
 
-    /// See [`evonic_backend::Place::run`].
+    /// See [`evonic_backend::Backend::run`].
     pub(super) async fn run(
         &self,
         spec: CommandSpec,
@@ -87,38 +87,38 @@ impl Commands {
             }
             permit = self.gate.permit() => permit?,
         };
-        let mark = spec.mark.clone();
-        let finished = self.spool_with(&mark, Some(permit)).run(spec, output, cancel).await;
-        self.finished(&mark, finished)
+        let command_id = spec.command_id.clone();
+        let finished = self.spool_with(&command_id, Some(permit)).run(spec, output, cancel).await;
+        self.finished(&command_id, finished)
     }
 
-    /// See [`evonic_backend::Place::attach`].
+    /// See [`evonic_backend::Backend::attach`].
     pub(super) async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        let finished = self.spool(mark).attach(mark, from, output, cancel).await;
-        self.finished(mark, finished)
+        let finished = self.spool(command_id).attach(command_id, from, output, cancel).await;
+        self.finished(command_id, finished)
     }
 
-    /// See [`evonic_backend::Place::output`].
+    /// See [`evonic_backend::Backend::output`].
     pub(super) async fn output(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         limit: u64,
     ) -> Result<Bytes, WorkplaceError> {
-        self.spool(mark).output(mark, from, limit).await
+        self.spool(command_id).output(command_id, from, limit).await
     }
 
-    /// See [`evonic_backend::Place::kill`].
-    pub(super) async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        let killed = self.spool(mark).kill(mark).await;
+    /// See [`evonic_backend::Backend::kill`].
+    pub(super) async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        let killed = self.spool(command_id).kill(command_id).await;
         if killed.is_ok() {
-            self.gate.end_group(mark);
+            self.gate.end_group(command_id);
         }
         killed
     }
@@ -126,21 +126,21 @@ impl Commands {
     /// Passes on how a command ended, and ends what it left, unless it may still run.
     fn finished(
         &self,
-        mark: &str,
+        command_id: &str,
         finished: Result<Finished, WorkplaceError>,
     ) -> Result<Finished, WorkplaceError> {
         if let Ok(Finished { ended, .. }) = &finished
             && *ended != Ended::Unknown(Unknown::OutOfReach)
         {
-            self.gate.end_group(mark);
+            self.gate.end_group(command_id);
         }
         finished
     }
 
-    /// See [`evonic_backend::Place::forget`].
-    pub(super) fn forget(&self, mark: &str) {
-        let (records, mark) = (Arc::clone(&self.records), mark.to_owned());
-        self.gate.calls().spawn(async move { remove(&records, &mark).await });
+    /// See [`evonic_backend::Backend::forget`].
+    pub(super) fn forget(&self, command_id: &str) {
+        let (records, command_id) = (Arc::clone(&self.records), command_id.to_owned());
+        self.gate.calls().spawn(async move { remove(&records, &command_id).await });
     }
 
     /// Waits until every script is over, and what was forgotten is removed.
@@ -149,12 +149,12 @@ impl Commands {
     }
 
     /// The spool of one command.
-    fn spool(&self, mark: &str) -> Spool<Sh> {
-        self.spool_with(mark, None)
+    fn spool(&self, command_id: &str) -> Spool<Sh> {
+        self.spool_with(command_id, None)
     }
 
-    fn spool_with(&self, mark: &str, permit: Option<Permit>) -> Spool<Sh> {
-        let own = self.records.root().path().join(mark);
+    fn spool_with(&self, command_id: &str, permit: Option<Permit>) -> Spool<Sh> {
+        let own = self.records.root().path().join(command_id);
         let shell = Sh::new(Arc::clone(&self.gate), Arc::clone(&self.files), own, permit);
         Spool::new(Arc::new(shell), self.settings.clone())
     }
@@ -180,13 +180,13 @@ impl Commands {
         let old = now.saturating_sub(self.settings.keep).as_secs();
         let (folders, _) = self.records.list("", 1, MOST).await?;
         for folder in folders.iter().filter(|entry| entry.file_type == FileType::Folder) {
-            let mark = &folder.path;
+            let command_id = &folder.path;
             // Its time is that of the last name in it: when the command was started.
-            let is_old = self.records.stat(mark).await.is_ok_and(|stat| stat.modified < old);
+            let is_old = self.records.stat(command_id).await.is_ok_and(|stat| stat.modified < old);
             if is_old {
-                self.spool(mark).tidy().await?;
-                if self.records.stat(&format!("{mark}/{mark}")).await.is_err() {
-                    remove(&self.records, mark).await;
+                self.spool(command_id).tidy().await?;
+                if self.records.stat(&format!("{command_id}/{command_id}")).await.is_err() {
+                    remove(&self.records, command_id).await;
                 }
             }
         }
@@ -194,14 +194,14 @@ impl Commands {
     }
 }
 
-async fn remove(records: &Files, mark: &str) {
-    match records.remove(mark, Removal::All).await {
+async fn remove(records: &Files, command_id: &str) {
+    match records.remove(command_id, Removal::All).await {
         Ok(()) => {}
         Err(WorkplaceError::Path { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         // It is old one day, and tried again then.
         Err(error) => {
             let error: &dyn std::error::Error = &error;
-            tracing::info!(mark, error, "the record of a command stays for now");
+            tracing::info!(command_id, error, "the record of a command stays for now");
         }
     }
 }

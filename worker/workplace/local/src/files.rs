@@ -181,26 +181,26 @@ impl Files {
         .await
     }
 
-    /// See [`evonic_backend::Place::stat`].
+    /// See [`evonic_backend::Backend::stat`].
     pub(super) async fn stat(&self, path: &str) -> Result<evonic_backend::Stat, WorkplaceError> {
         let path = path.to_owned();
         self.on_thread(move |desk, root, _| change::stat(desk, root, &path)).await
     }
 
-    /// See [`evonic_backend::Place::make_folder`].
+    /// See [`evonic_backend::Backend::make_folder`].
     pub(super) async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
         let path = path.to_owned();
         self.on_thread(move |desk, root, _| change::make_folder(desk, root, &path)).await
     }
 
-    /// See [`evonic_backend::Place::remove`].
+    /// See [`evonic_backend::Backend::remove`].
     pub(super) async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
         let path = path.to_owned();
         self.on_thread(move |desk, root, wanted| change::remove(desk, root, &path, removal, wanted))
             .await
     }
 
-    /// See [`evonic_backend::Place::rename`].
+    /// See [`evonic_backend::Backend::rename`].
     pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
         let (from, to) = (from.to_owned(), to.to_owned());
         self.on_thread(move |desk, root, _| change::rename(desk, root, &from, &to)).await

@@ -100,14 +100,14 @@ impl Fixture {
     }
 }
 
-/// A command for bash, with a mark of its own.
+/// A command for bash, with a command id of its own.
 pub fn bash(script: &str) -> CommandSpec {
     CommandSpec {
         argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
         stdin: bytes::Bytes::new(),
         folder: String::new(),
         timeout: Duration::from_secs(60),
-        mark: format!("test-{}", uuid::Uuid::now_v7().simple()),
+        command_id: format!("test-{}", uuid::Uuid::now_v7().simple()),
     }
 }
 

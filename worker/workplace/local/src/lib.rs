@@ -28,7 +28,7 @@ use self::{
     files::{Files, Root},
 };
 use evonic_backend::{
-    Change, CommandSpec, Download, Entry, Finished, Found, Lines, Place, Removal, Stat, Upload,
+    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, Removal, Stat, Upload,
     WorkplaceError,
 };
 use evonic_domain::{LocalSettings, SessionId, WorkplaceKind};
@@ -90,11 +90,11 @@ impl Local {
         protection::of(&self.settings)
     }
 
-    /// Runs a command: see [`Place::run`]. Standard output and error come as one stream, in their
+    /// Runs a command: see [`Backend::run`]. Standard output and error come as one stream, in their
     /// order.
     ///
     /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
-    /// `EVONIC_CALL` (the mark), `TMPDIR` (a folder of its own, when it is confined), and what
+    /// `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own, when it is confined), and what
     /// `tools.environment` names. Standard input ends after the given bytes. The limits and the
     /// confinement of `[workplace]` hold from its first instruction on.
     ///
@@ -203,7 +203,7 @@ impl Local {
 }
 
 #[async_trait]
-impl Place for Local {
+impl Backend for Local {
     fn kind(&self) -> WorkplaceKind {
         WorkplaceKind::Local
     }
@@ -223,24 +223,29 @@ impl Place for Local {
 
     async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        self.commands.attach(mark, from, output, cancel).await
+        self.commands.attach(command_id, from, output, cancel).await
     }
 
-    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
-        self.commands.output(mark, from, limit).await
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.commands.output(command_id, from, limit).await
     }
 
-    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        self.commands.kill(mark).await
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        self.commands.kill(command_id).await
     }
 
-    fn forget(&self, mark: &str) {
-        self.commands.forget(mark);
+    fn forget(&self, command_id: &str) {
+        self.commands.forget(command_id);
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {

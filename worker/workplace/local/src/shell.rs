@@ -123,20 +123,20 @@ impl Gate {
 
     /// Ends what is left of a command that is over: whatever hid from its watcher. Returns at once;
     /// [`Gate::idle`] waits for it.
-    pub(super) fn end_group(self: &Arc<Self>, mark: &str) {
+    pub(super) fn end_group(self: &Arc<Self>, command_id: &str) {
         let Some(groups) = self.groups.clone() else { return };
-        let (gate, mark) = (Arc::clone(self), mark.to_owned());
+        let (gate, command_id) = (Arc::clone(self), command_id.to_owned());
         self.calls.spawn(async move {
             let until = Instant::now() + DEAD;
             while Instant::now() < until {
-                let (groups, mark) = (groups.clone(), mark.clone());
-                if gate.pool.run(move |_| groups.is_ended(&mark)).await {
+                let (groups, command_id) = (groups.clone(), command_id.clone());
+                if gate.pool.run(move |_| groups.is_ended(&command_id)).await {
                     return;
                 }
                 sleep(DYING).await;
             }
             // A process that hangs in the kernel: the next worker tries again.
-            tracing::info!(mark, "what a command left does not die");
+            tracing::info!(command_id, "what a command left does not die");
         });
     }
 
@@ -173,7 +173,7 @@ impl Sh {
     fn start(&self, script: Script) -> (Start, Option<PathBuf>) {
         let Script { text, arguments, input, purpose } = script;
         let service = &self.gate.environment;
-        let Purpose::Launch { mark } = purpose else {
+        let Purpose::Launch { command_id } = purpose else {
             let environment = service.plain();
             let start = Start { text, arguments, input, environment, launch: None };
             return (start, None);
@@ -184,14 +184,14 @@ impl Sh {
         let environment = service.of_command(root.path(), confinement.as_deref(), &temporary);
         let launch = leader::Launch {
             groups: self.gate.groups.clone(),
-            mark: mark.clone(),
+            command_id: command_id.clone(),
             confinement,
             limits: self.gate.limits.clone(),
             root: root.path().to_owned(),
             own: self.spools.clone(),
             temporary,
         };
-        let watcher = self.spools.join(mark).join("watcher");
+        let watcher = self.spools.join(command_id).join("watcher");
         let text = format!("{GATE}{text}");
         (Start { text, arguments, input, environment, launch: Some(launch) }, Some(watcher))
     }

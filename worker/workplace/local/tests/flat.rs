@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_backend::{CommandSpec, Ended, Place};
+use evonic_backend::{Backend, CommandSpec, Ended};
 use evonic_handles::{Budget, Page};
 use evonic_local::Local;
 use evonic_shared::{config::Config, kind::Kind};
@@ -46,13 +46,13 @@ impl Bench {
         };
         let program = if self.round.is_multiple_of(10) { "no-such-program" } else { "bash" };
         let time = if self.round % 10 == 4 { 20 } else { 60_000 };
-        let mark = format!("flat-{}-{}", std::process::id(), self.round);
+        let command_id = format!("flat-{}-{}", std::process::id(), self.round);
         let spec = CommandSpec {
             argv: [program, "-c", script].map(str::to_owned).to_vec(),
             stdin: vec![b'x'; 10].into(),
             folder: String::new(),
             timeout: Duration::from_millis(time),
-            mark: mark.clone(),
+            command_id: command_id.clone(),
         };
         let (sender, mut receiver) = mpsc::channel(4);
         let cancel = CancellationToken::new();
@@ -76,12 +76,12 @@ impl Bench {
             5 => {
                 assert!(timeout(Duration::from_millis(20), both).await.is_err());
                 // It goes on, without anything of this process.
-                self.local.kill(&mark).await.expect("it is killed");
+                self.local.kill(&command_id).await.expect("it is killed");
             }
             6 => assert_eq!(both.await.expect("it starts").left_behind, 1),
             _ => assert_eq!(both.await.expect("it starts").ended, Ended::Exited(0)),
         }
-        self.local.forget(&mark);
+        self.local.forget(&command_id);
     }
 
     /// One round of every operation on files, also of those that fail.

@@ -177,5 +177,5 @@ impl File<'_> {
 /// An error of a workplace at a path.
 pub(super) fn at(path: &str) -> impl FnOnce(WorkplaceError) -> CopyError + use<> {
     let path = path.to_owned();
-    move |source| CopyError::Place { path, source }
+    move |source| CopyError::Backend { path, source }
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use tokio::sync::mpsc;
 
 use super::retry::Told;
-use evonic_backend::{Place, Stat, Upload, WorkplaceError};
+use evonic_backend::{Backend, Stat, Upload, WorkplaceError};
 
 /// Pieces that are read ahead.
 const AHEAD: usize = 4;
@@ -18,9 +18,9 @@ const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 /// A file that is being copied. Source and target are opened when they are needed; one that broke
 /// is closed, and the other one stays open.
 pub(super) struct Pump<'p> {
-    pub(super) from: &'p dyn Place,
+    pub(super) from: &'p dyn Backend,
     pub(super) from_path: &'p str,
-    pub(super) to: &'p dyn Place,
+    pub(super) to: &'p dyn Backend,
     pub(super) to_path: &'p str,
     pub(super) id: &'p str,
     /// What the source was when it began.

@@ -9,12 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use self::flaky::{Faults, Flaky};
 use super::{CopyError, Copying, Progress};
-use evonic_backend::Place;
+use evonic_backend::Backend;
 use evonic_local::fixture::Fixture;
 
 const MIB: usize = 1024 * 1024;
 
-fn copying(from: &Arc<dyn Place>, from_path: &str, to: &Arc<dyn Place>, to_path: &str) -> Copying {
+fn copying(
+    from: &Arc<dyn Backend>,
+    from_path: &str,
+    to: &Arc<dyn Backend>,
+    to_path: &str,
+) -> Copying {
     Copying {
         from: Arc::clone(from),
         from_path: from_path.to_owned(),
@@ -25,7 +30,7 @@ fn copying(from: &Arc<dyn Place>, from_path: &str, to: &Arc<dyn Place>, to_path:
     }
 }
 
-fn place(fixture: &Fixture) -> Arc<dyn Place> {
+fn place(fixture: &Fixture) -> Arc<dyn Backend> {
     Arc::new(fixture.local.clone())
 }
 
@@ -144,10 +149,10 @@ async fn what_cannot_be_copied_is_refused_once() {
         assert!(matches!(error, CopyError::Itself { .. }), "{from} {to} {error:?}");
     }
     let error = refused(copying(&ours, "missing", &theirs, "b")).await;
-    assert!(matches!(error, CopyError::Place { .. }), "{error:?}");
+    assert!(matches!(error, CopyError::Backend { .. }), "{error:?}");
     there.put("folder/b/c", "a folder stands where the file goes");
     let error = refused(copying(&ours, "a/b", &theirs, "folder")).await;
-    assert!(matches!(error, CopyError::Place { .. }), "{error:?}");
+    assert!(matches!(error, CopyError::Backend { .. }), "{error:?}");
     assert_eq!(names(&there, ""), ["folder"]);
 }
 
@@ -158,7 +163,7 @@ async fn cuts_of_either_side_cost_little() {
         let content = noise(64 * MIB);
         here.put("a", &content);
         let faults = Arc::new(Faults::cuts(20, content.len() / 21));
-        let flaky = |fixture: &Fixture| -> Arc<dyn Place> {
+        let flaky = |fixture: &Fixture| -> Arc<dyn Backend> {
             Arc::new(Flaky::new(fixture.local.clone(), Arc::clone(&faults)))
         };
         let (from, to) =
@@ -234,7 +239,7 @@ async fn a_source_that_changes_is_noticed() {
     for changes in [1, 2] {
         here.put("a", noise(4 * MIB));
         let growing = Faults::changes(changes, here.path("a"));
-        let from: Arc<dyn Place> = Arc::new(Flaky::new(here.local.clone(), Arc::new(growing)));
+        let from: Arc<dyn Backend> = Arc::new(Flaky::new(here.local.clone(), Arc::new(growing)));
         let (result, _) = run(copying(&from, "a", &place(&there), "b")).await;
         match result {
             Ok(()) => {
@@ -259,7 +264,7 @@ async fn memory_does_not_grow_with_the_file() {
     let file = fs::OpenOptions::new().write(true).open(here.path("a")).expect("a file");
     file.set_len(256 * MIB as u64).expect("a size");
     let faults = Arc::new(Faults::none());
-    let from: Arc<dyn Place> = Arc::new(Flaky::new(here.local.clone(), Arc::clone(&faults)));
+    let from: Arc<dyn Backend> = Arc::new(Flaky::new(here.local.clone(), Arc::clone(&faults)));
     run(copying(&from, "a", &place(&there), "b")).await.0.expect("it is copied");
     assert_eq!(fs::metadata(there.path("b")).expect("a file").len(), 256 * MIB as u64);
     let most = faults.most_alive();

@@ -4,7 +4,7 @@ use std::{str, time::Duration};
 
 use tokio::time::timeout;
 
-use super::link::{ChannelError, Place, Stream, unreachable};
+use super::link::{ChannelError, ChannelSlot, Stream, unreachable};
 use evonic_backend::{
     Home, WorkplaceError,
     error::Cause,
@@ -59,7 +59,7 @@ pub(super) struct ShellFacts {
 ///
 /// # Errors
 /// [`WorkplaceError::Unreachable`] when the connection broke, or the shell takes too long.
-pub(super) async fn ask(place: Place) -> Result<Facts, WorkplaceError> {
+pub(super) async fn ask(place: ChannelSlot) -> Result<Facts, WorkplaceError> {
     let host = place.link().host().to_owned();
     let mark = format!("<{:016x}>", fastrand::u64(..));
     let script = Script {

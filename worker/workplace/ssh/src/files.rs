@@ -199,7 +199,7 @@ async fn unchanged(
     Err(Failure::Told(WorkplaceError::Path { operation: "write", path, source }))
 }
 
-/// See [`evonic_backend::Place::edit`].
+/// See [`evonic_backend::Backend::edit`].
 pub(super) async fn edit(
     sftp: &Arc<Sftp>,
     path: &RemotePath,

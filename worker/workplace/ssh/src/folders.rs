@@ -61,7 +61,7 @@ pub(super) async fn make_folders(
     Ok(())
 }
 
-/// See [`evonic_backend::Place::remove`].
+/// See [`evonic_backend::Backend::remove`].
 pub(super) async fn remove(
     sftp: &Arc<Sftp>,
     path: &RemotePath,
@@ -115,7 +115,7 @@ fn remove_all(
 /// A folder: where it is, what its entries' paths begin with, its entries.
 type Folder = (RemotePath, String, Vec<(Bytes, Attributes)>);
 
-/// See [`evonic_backend::Place::list`], where there is no shell.
+/// See [`evonic_backend::Backend::list`], where there is no shell.
 pub(super) async fn list(
     sftp: &Arc<Sftp>,
     path: &RemotePath,

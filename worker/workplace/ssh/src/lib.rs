@@ -5,11 +5,12 @@
 //!                                                                 |
 //!                                             Hosts: a few links a host, owned, counted
 //!                                                                 |
-//!                                                      Ssh: the Place of a session
+//!                                                      Ssh: the Backend of a session
 //! ```
 
 mod address;
 mod authenticate;
+mod backend;
 mod breaker;
 mod check;
 mod config_file;
@@ -24,7 +25,6 @@ mod jump;
 mod known_hosts;
 mod link;
 mod pattern;
-mod place;
 mod pool;
 mod secret;
 mod sftp;
@@ -54,7 +54,7 @@ use self::{
 use evonic_backend::{CheckStep, HostState, Parts, WorkplaceError, check::Steps};
 use evonic_domain::{SessionId, SshSettings};
 
-pub use place::Ssh;
+pub use backend::Ssh;
 
 /// Every connection of this worker to hosts.
 #[derive(Debug)]

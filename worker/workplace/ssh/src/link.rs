@@ -89,19 +89,19 @@ impl Link {
     }
 
     /// Takes a place for a channel; [`None`] when it has none.
-    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn place(self: &Arc<Self>) -> Option<ChannelSlot> {
         let most = self.most.load(Ordering::Relaxed);
         let more = |users| (users < most).then_some(users + 1);
         self.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        let place = Place { link: Arc::clone(self), counts: true };
+        let place = ChannelSlot { link: Arc::clone(self), counts: true };
         // In this order: its thread looks for users after it has said that it ends.
         (!self.is_over()).then_some(place)
     }
 
     /// Keeps the connection from being idle, without a channel; [`None`] when it ends.
-    pub(super) fn visit(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn visit(self: &Arc<Self>) -> Option<ChannelSlot> {
         self.users.fetch_add(1, Ordering::SeqCst);
-        let place = Place { link: Arc::clone(self), counts: true };
+        let place = ChannelSlot { link: Arc::clone(self), counts: true };
         (!self.is_over()).then_some(place)
     }
 
@@ -159,12 +159,12 @@ impl Link {
 
 /// A place for one channel on a connection.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ChannelSlot {
     link: Arc<Link>,
     counts: bool,
 }
 
-impl Place {
+impl ChannelSlot {
     /// The connection.
     pub(super) const fn link(&self) -> &Arc<Link> {
         &self.link
@@ -186,7 +186,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ChannelSlot {
     fn drop(&mut self) {
         if self.counts {
             self.leave();

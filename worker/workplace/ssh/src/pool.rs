@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     breaker::{Backoff, Breaker},
     connect::connect,
-    link::{self, Link, Place, Role, Started, unreachable},
+    link::{self, ChannelSlot, Link, Role, Started, unreachable},
     sftp::Sftp,
     target::Target,
 };
@@ -101,7 +101,7 @@ impl Host {
     ///
     /// # Errors
     /// [`WorkplaceError`].
-    pub(super) async fn place(self: &Arc<Self>, role: Role) -> Result<Place, WorkplaceError> {
+    pub(super) async fn place(self: &Arc<Self>, role: Role) -> Result<ChannelSlot, WorkplaceError> {
         let mut backoff = Backoff::new(self.settings.backoff_base, self.settings.backoff_cap);
         let mut tries = 0;
         loop {
@@ -118,7 +118,7 @@ impl Host {
         }
     }
 
-    async fn try_place(self: &Arc<Self>, role: Role) -> Result<Place, WorkplaceError> {
+    async fn try_place(self: &Arc<Self>, role: Role) -> Result<ChannelSlot, WorkplaceError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(place) = self.free(role) {
@@ -146,7 +146,7 @@ impl Host {
     }
 
     /// A place on a link of this role. Transfers spread over new links as long as they may.
-    fn free(&self, role: Role) -> Option<Place> {
+    fn free(&self, role: Role) -> Option<ChannelSlot> {
         let links = self.alive();
         let of_role = links.iter().filter(|link| link.role() == role);
         let mut found: Vec<_> = of_role.collect();
@@ -158,7 +158,7 @@ impl Host {
     }
 
     /// A place on a link of another role, when there can be none of this one.
-    fn borrowed(&self, role: Role) -> Option<Place> {
+    fn borrowed(&self, role: Role) -> Option<ChannelSlot> {
         let from = match role {
             Role::Commands => return None,
             Role::Files => Role::Bulk,
@@ -208,7 +208,7 @@ impl Host {
         self: &Arc<Self>,
         role: Role,
         slot: OwnedSemaphorePermit,
-    ) -> Result<Place, WorkplaceError> {
+    ) -> Result<ChannelSlot, WorkplaceError> {
         let gone = || unreachable(&self.name, "connect", "the service ends");
         let common = self.common.upgrade().ok_or_else(gone)?;
         if common.closed.load(Ordering::Acquire) {
@@ -234,7 +234,7 @@ impl Host {
         slot: OwnedSemaphorePermit,
         common: &Common,
         permits: Vec<Permit>,
-    ) -> Result<Place, WorkplaceError> {
+    ) -> Result<ChannelSlot, WorkplaceError> {
         let (sender, connected) = oneshot::channel();
         let number = common.number.fetch_add(1, Ordering::Relaxed) + 1;
         let token = common.threads.token();
@@ -255,7 +255,7 @@ impl Host {
         &self,
         role: Role,
         permits: Vec<Permit>,
-        sender: oneshot::Sender<Result<Place, WorkplaceError>>,
+        sender: oneshot::Sender<Result<ChannelSlot, WorkplaceError>>,
     ) {
         let started = connect(&self.target, &self.settings, permits, &mut ())
             .and_then(|connection| Started::new(connection, &self.name, role));

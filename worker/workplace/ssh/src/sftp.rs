@@ -27,7 +27,7 @@ use self::{
     replies::{Answer, NOBODY, Receiver, Replies},
     wire::{Kind, Packet, Reply},
 };
-use super::link::{ChannelError, Inlet, Link, Place, Stream, unreachable};
+use super::link::{ChannelError, ChannelSlot, Inlet, Link, Stream, unreachable};
 use evonic_backend::{Home, RemotePath, WorkplaceError, error::Cause};
 
 /// How long a host may take to answer one request. A dead link is noticed earlier.
@@ -65,7 +65,7 @@ impl Sftp {
     ///
     /// # Errors
     /// [`WorkplaceError::Refused`] when the host has no SFTP, or no home for this user.
-    pub(super) async fn open(place: Place) -> Result<Self, WorkplaceError> {
+    pub(super) async fn open(place: ChannelSlot) -> Result<Self, WorkplaceError> {
         let host = place.link().host().to_owned();
         let inlet = Inlet::new(&place);
         let replies = Arc::new(Replies::default());
@@ -104,7 +104,7 @@ impl Sftp {
         self.inlet.link()
     }
 
-    /// See [`Place::rests`].
+    /// See [`ChannelSlot::rests`].
     pub(super) fn rests(&mut self) {
         self.stream.rests();
     }

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::{
     facts::{self, Facts, ShellFacts},
-    link::{ChannelError, Link, Place, Role, Stream, unreachable},
+    link::{ChannelError, ChannelSlot, Link, Role, Stream, unreachable},
     pool::Host,
     sftp::Sftp,
 };
@@ -42,7 +42,7 @@ pub(super) struct Remote {
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) sftp: Arc<Sftp>,
-    _visit: Place,
+    _visit: ChannelSlot,
 }
 
 impl Remote {
@@ -240,7 +240,7 @@ impl Remote {
     }
 
     /// A place for a command, on a connection whose login shell is known to work.
-    async fn launch(&self) -> Result<(Place, ShellFacts), WorkplaceError> {
+    async fn launch(&self) -> Result<(ChannelSlot, ShellFacts), WorkplaceError> {
         let place = self.host.place(Role::Commands).await?;
         let facts = self.facts(place.link()).await?;
         Ok((place, facts.map_err(|said| self.no_shell(said))?))

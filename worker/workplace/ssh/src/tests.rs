@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use evonic_backend::{Class, CommandSpec, Ended, Finished, Place};
+use evonic_backend::{Backend, Class, CommandSpec, Ended, Finished};
 use evonic_domain::SshAuth;
 use evonic_handles::{Budget, Page};
 use evonic_store::Store;
@@ -84,18 +84,22 @@ impl Bench {
     }
 }
 
-fn spec(mark: &str, text: &str) -> CommandSpec {
+fn spec(command_id: &str, text: &str) -> CommandSpec {
     CommandSpec {
         argv: ["sh", "-c", text].map(str::to_owned).to_vec(),
         stdin: Bytes::new(),
         folder: String::new(),
         timeout: Duration::from_secs(60),
-        mark: mark.to_owned(),
+        command_id: command_id.to_owned(),
     }
 }
 
 /// Runs a line of the shell; returns its end and its output.
-async fn run(place: &Ssh, mark: &str, text: &str) -> Result<(Finished, String), WorkplaceError> {
+async fn run(
+    place: &Ssh,
+    command_id: &str,
+    text: &str,
+) -> Result<(Finished, String), WorkplaceError> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(4);
     let cancel = CancellationToken::new();
     let collect = async {
@@ -105,12 +109,13 @@ async fn run(place: &Ssh, mark: &str, text: &str) -> Result<(Finished, String), 
         }
         String::from_utf8_lossy(&all).into_owned()
     };
-    let (finished, output) = tokio::join!(place.run(spec(mark, text), sender, &cancel), collect);
+    let (finished, output) =
+        tokio::join!(place.run(spec(command_id, text), sender, &cancel), collect);
     Ok((finished?, output))
 }
 
-async fn output(place: &Ssh, mark: &str, text: &str) -> String {
-    let (finished, output) = run(place, mark, text).await.unwrap();
+async fn output(place: &Ssh, command_id: &str, text: &str) -> String {
+    let (finished, output) = run(place, command_id, text).await.unwrap();
     assert_eq!(finished.ended, Ended::Exited(0), "{output}");
     output
 }

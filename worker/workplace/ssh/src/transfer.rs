@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{
     files::{self, Target},
     folders,
-    link::{Place, Role},
+    link::{ChannelSlot, Role},
     sftp::{Fault, Reader, Sftp, Writer},
     shell::Remote,
 };
@@ -24,7 +24,7 @@ const SPARE: usize = 2;
 pub(super) struct Lane {
     remote: Arc<Remote>,
     pub(super) sftp: Arc<Sftp>,
-    _visit: Place,
+    _visit: ChannelSlot,
 }
 
 impl Lane {
@@ -59,7 +59,7 @@ impl Drop for Lane {
     }
 }
 
-/// See [`evonic_backend::Place::download`].
+/// See [`evonic_backend::ChannelSlot::download`].
 pub(super) async fn download(
     lane: Lane,
     path: &RemotePath,
@@ -89,7 +89,7 @@ struct Reading {
     lane: Lane,
 }
 
-/// See [`evonic_backend::Place::upload`].
+/// See [`evonic_backend::ChannelSlot::upload`].
 #[derive(Debug)]
 pub(super) struct SshUpload {
     writer: Writer,
@@ -186,7 +186,7 @@ impl Upload for SshUpload {
     }
 }
 
-/// See [`evonic_backend::Place::sha256`]: by the host's own programs if it has them, else by
+/// See [`evonic_backend::ChannelSlot::sha256`]: by the host's own programs if it has them, else by
 /// reading the file over the connection.
 ///
 /// # Errors

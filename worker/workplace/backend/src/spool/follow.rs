@@ -59,7 +59,7 @@ impl<S: Shell> Spool<S> {
     /// asked for; a second launcher becomes a follower by itself.
     pub(super) async fn follow(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         mut launch: Option<Launch>,
         output: &mpsc::Sender<Bytes>,
@@ -71,7 +71,7 @@ impl<S: Shell> Spool<S> {
             let forgotten = self.forgotten.take();
             let before = at;
             let (alive, result) =
-                self.follow_once(mark, &forgotten, launch.as_ref(), output, &mut at).await;
+                self.follow_once(command_id, &forgotten, launch.as_ref(), output, &mut at).await;
             let error = match result {
                 Ok(heard) => match heard.word.as_deref() {
                     Some(word) if word.starts_with("end ") => match ended(word, at) {
@@ -139,7 +139,7 @@ impl<S: Shell> Spool<S> {
     /// Follows a command over one link. Also returns whether there was a sign of its life.
     async fn follow_once(
         &self,
-        mark: &str,
+        command_id: &str,
         forgotten: &[String],
         launch: Option<&Launch>,
         output: &mpsc::Sender<Bytes>,
@@ -149,12 +149,12 @@ impl<S: Shell> Spool<S> {
             Ok(spools) => spools,
             Err(error) => return (false, Err(error)),
         };
-        let fixed = [spools, mark.to_owned(), forgotten.join(" "), at.to_string()];
+        let fixed = [spools, command_id.to_owned(), forgotten.join(" "), at.to_string()];
         let mut arguments = Vec::from(fixed);
         let (last, stdin, purpose) = match launch {
             Some(launch) => {
                 arguments.extend_from_slice(&launch.arguments);
-                let purpose = Purpose::Launch { mark: mark.to_owned() };
+                let purpose = Purpose::Launch { command_id: command_id.to_owned() };
                 (text::LAUNCH, launch.stdin.clone(), purpose)
             }
             None => (text::FOLLOW, Bytes::new(), Purpose::Serve),

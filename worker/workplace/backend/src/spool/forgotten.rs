@@ -1,4 +1,4 @@
-//! Marks whose records may go.
+//! Command ids whose records may go.
 
 use std::{
     collections::VecDeque,
@@ -11,12 +11,12 @@ const MOST: usize = 1024;
 /// The most that one script removes.
 const AT_ONCE: usize = 64;
 
-/// Marks whose records may go, the oldest first.
+/// Command ids whose records may go, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Forgotten(Mutex<VecDeque<String>>);
 
 impl Forgotten {
-    /// Adds marks.
+    /// Adds command ids.
     pub(super) fn add(&self, marks: impl IntoIterator<Item = String>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(marks);

@@ -14,7 +14,7 @@ pub trait Shell: std::fmt::Debug + Send + Sync {
     /// the link broke. When the future is dropped the link is closed, and so is, soon, the script.
     ///
     /// A script need not read all of its input. Its environment has no `EVONIC_CALL`: what carries
-    /// a mark is killed with the command.
+    /// a command id is killed with the command.
     ///
     /// # Errors
     /// [`WorkplaceError`]; of [`Class::Transient`](super::super::Class::Transient) when the link broke: whether the script ran
@@ -56,11 +56,11 @@ pub struct Script {
 /// What a script is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Launches the command of this mark: the machine's limits and confinement are put on it, and
+    /// Launches the command of this command id: the machine's limits and confinement are put on it, and
     /// its environment is that of commands.
     Launch {
-        /// The mark.
-        mark: String,
+        /// The command id.
+        command_id: String,
     },
     /// Works for the service: follows, kills, looks, cleans up.
     Serve,

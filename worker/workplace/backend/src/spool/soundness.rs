@@ -2,20 +2,20 @@
 
 use crate::{CommandSpec, WorkplaceError};
 
-/// The longest mark: a file's name, with room around it.
+/// The longest command id: a file's name, with room around it.
 const MARK_BYTES: usize = 200;
 
-/// Whether this is a mark: the name of a folder.
+/// Whether this is a command id: the name of a folder.
 ///
 /// # Errors
 /// [`WorkplaceError::Settings`].
-pub(super) fn check_mark(mark: &str) -> Result<(), WorkplaceError> {
+pub(super) fn check_mark(command_id: &str) -> Result<(), WorkplaceError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !mark.is_empty() && mark.len() <= MARK_BYTES && mark.bytes().all(fits) {
+    if !command_id.is_empty() && command_id.len() <= MARK_BYTES && command_id.bytes().all(fits) {
         return Ok(());
     }
     Err(WorkplaceError::Settings {
-        field: "mark".to_owned(),
+        field: "command_id".to_owned(),
         problem: format!("1 to {MARK_BYTES} letters, digits, _ and - are needed"),
     })
 }
@@ -25,7 +25,7 @@ pub(super) fn check_mark(mark: &str) -> Result<(), WorkplaceError> {
 /// # Errors
 /// [`WorkplaceError::Settings`], with the field.
 pub(super) fn check(spec: &CommandSpec) -> Result<(), WorkplaceError> {
-    check_mark(&spec.mark)?;
+    check_mark(&spec.command_id)?;
     let wrong = |field: &str, problem: &str| {
         let (field, problem) = (field.to_owned(), problem.to_owned());
         Err(WorkplaceError::Settings { field, problem })

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use self::machine::Machine;
 use super::*;
 
-fn spec(mark: &str, argv: &[&str]) -> CommandSpec {
+fn spec(command_id: &str, argv: &[&str]) -> CommandSpec {
     CommandSpec {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         stdin: Bytes::new(),
         folder: String::new(),
         timeout: Duration::from_secs(30),
-        mark: mark.to_owned(),
+        command_id: command_id.to_owned(),
     }
 }
 
@@ -27,9 +27,9 @@ fn exited(code: i32) -> Ended {
     Ended::Exited(code)
 }
 
-/// The same with a mark that no other machine has.
+/// The same with a command id that no other machine has.
 fn own(spool: &Spool<Machine>, spec: CommandSpec) -> CommandSpec {
-    CommandSpec { mark: spool.shell.mark(&spec.mark), ..spec }
+    CommandSpec { command_id: spool.shell.command_id(&spec.command_id), ..spec }
 }
 
 /// Runs a command; returns how it ended and its output.
@@ -41,11 +41,11 @@ async fn run(spool: &Spool<Machine>, spec: CommandSpec) -> (Finished, Vec<u8>) {
     (finished.unwrap(), output)
 }
 
-async fn attach(spool: &Spool<Machine>, mark: &str, from: u64) -> (Finished, Vec<u8>) {
+async fn attach(spool: &Spool<Machine>, command_id: &str, from: u64) -> (Finished, Vec<u8>) {
     let (sender, receiver) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let mark = spool.shell.mark(mark);
-    let following = spool.attach(&mark, from, sender, &cancel);
+    let command_id = spool.shell.command_id(command_id);
+    let following = spool.attach(&command_id, from, sender, &cancel);
     let (finished, output) = tokio::join!(following, collect(receiver));
     (finished.unwrap(), output)
 }

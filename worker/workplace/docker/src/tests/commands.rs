@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::world::{World, engine, run, spec, until};
 use crate::recipe::IDLE_PROCESSES;
 use evonic_backend::{
-    Ended, Place,
+    Backend, Ended,
     spool::{Purpose, Said, Script, ScriptEnd, Shell},
 };
 
@@ -136,7 +136,7 @@ async fn a_cancelled_command_is_killed_and_a_left_one_goes_on() {
     nothing_runs(&engine, place.name()).await;
 
     let command = spec("echo one; while [ ! -e go ]; do sleep 0.1; done; echo two");
-    let mark = command.mark.clone();
+    let command_id = command.command_id.clone();
     let cancel = CancellationToken::new();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
     tokio::select! {
@@ -145,7 +145,7 @@ async fn a_cancelled_command_is_killed_and_a_left_one_goes_on() {
     }
     place.write("go", Bytes::new()).await.unwrap();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
-    let finished = place.attach(&mark, 4, sender, &cancel).await.unwrap();
+    let finished = place.attach(&command_id, 4, sender, &cancel).await.unwrap();
     assert_eq!(finished.ended, Ended::Exited(0));
     assert_eq!(output.recv().await.unwrap(), "two\n");
 }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use super::world::{World, engine, run, spec, text};
-use evonic_backend::{FileType, Place, Removal, WorkplaceError};
+use evonic_backend::{Backend, FileType, Removal, WorkplaceError};
 
 fn kind(error: &WorkplaceError) -> ErrorKind {
     match error {
@@ -16,7 +16,7 @@ fn kind(error: &WorkplaceError) -> ErrorKind {
     }
 }
 
-async fn bytes(place: &dyn Place, path: &str, from: u64) -> Vec<u8> {
+async fn bytes(place: &dyn Backend, path: &str, from: u64) -> Vec<u8> {
     let mut file = place.download(path, from).await.unwrap();
     let mut all = Vec::new();
     while let Some(piece) = file.bytes.next().await {

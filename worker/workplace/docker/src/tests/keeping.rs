@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::{World, engine, run, spec, text, until};
 use crate::{Engines, sweep};
-use evonic_backend::{Class, End, Ended, Place, Unknown, Verdict, WorkplaceError};
+use evonic_backend::{Backend, Class, End, Ended, Unknown, Verdict, WorkplaceError};
 
 fn state(engine: &Engine, name: &str) -> String {
     let filter = format!("name=^/{name}$");

@@ -1,7 +1,7 @@
 //! An engine, and an instance on it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Docker, Engines};
-use evonic_backend::{CommandSpec, Finished, Parts, Place, WorkplaceError};
+use evonic_backend::{Backend, CommandSpec, Finished, Parts, WorkplaceError};
 use evonic_domain::{
     DockerSettings, NewAgent, NewSession, NewWorkplace, Origin, SessionId, Settings, WorkplaceId,
 };
@@ -22,16 +22,9 @@ use evonic_store::Store;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The engine of all tests that run at the same time; the last one stops it.
+/// The engine of all tests that leave the engine itself alone.
 pub(super) fn engine() -> Arc<Engine> {
-    static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let engine = Arc::new(Engine::start());
-        engine.make_image();
-        *shared = Arc::downgrade(&engine);
-        engine
-    })
+    Engine::shared()
 }
 
 /// An instance with one Docker workplace.
@@ -130,13 +123,13 @@ pub(super) fn spec(line: &str) -> CommandSpec {
         stdin: Bytes::new(),
         folder: String::new(),
         timeout: Duration::from_secs(60),
-        mark: format!("t-{}", uuid::Uuid::now_v7().simple()),
+        command_id: format!("t-{}", uuid::Uuid::now_v7().simple()),
     }
 }
 
 /// Runs a command; returns how it ended and what it wrote.
 pub(super) async fn run(
-    place: &dyn Place,
+    place: &dyn Backend,
     spec: CommandSpec,
 ) -> Result<(Finished, String), WorkplaceError> {
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
@@ -152,7 +145,7 @@ pub(super) async fn run(
     Ok((finished?, said))
 }
 
-pub(super) async fn text(place: &dyn Place, path: &str) -> Result<String, WorkplaceError> {
+pub(super) async fn text(place: &dyn Backend, path: &str) -> Result<String, WorkplaceError> {
     let lines = place.read_lines(path, 1, None, 1 << 20).await?;
     Ok(String::from_utf8(lines.text).unwrap())
 }

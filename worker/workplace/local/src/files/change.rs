@@ -26,7 +26,7 @@ use evonic_backend::{Removal, Stat, WorkplaceError};
 /// Names of a folder that are removed before the rest of them is read.
 const FOLDER_NAMES: usize = 10_000;
 
-/// See [`evonic_backend::Place::stat`].
+/// See [`evonic_backend::Backend::stat`].
 pub(super) fn stat(desk: &Desk, root: &Root, path: &str) -> Result<Stat, WorkplaceError> {
     let (_handle, stat) = look(desk, root, "look at", path)?;
     Ok(told(&stat))
@@ -44,14 +44,14 @@ pub(super) fn told(stat: &rustix::fs::Stat) -> Stat {
     }
 }
 
-/// See [`evonic_backend::Place::make_folder`].
+/// See [`evonic_backend::Backend::make_folder`].
 pub(super) fn make_folder(desk: &Desk, root: &Root, path: &str) -> Result<(), WorkplaceError> {
     make_folders(desk, root, "make", path)?;
     let (_handle, stat) = look(desk, root, "make", path)?;
     expect_type(path, &stat, FileType::Directory)
 }
 
-/// See [`evonic_backend::Place::rename`]. Links are renamed, not what they lead to.
+/// See [`evonic_backend::Backend::rename`]. Links are renamed, not what they lead to.
 pub(super) fn rename(desk: &Desk, root: &Root, from: &str, to: &str) -> Result<(), WorkplaceError> {
     let (target, new_name) = entry(desk, root, "rename", to)?;
     let target = {
@@ -68,7 +68,7 @@ pub(super) fn rename(desk: &Desk, root: &Root, from: &str, to: &str) -> Result<(
         .map_err(failed("rename", from))
 }
 
-/// See [`evonic_backend::Place::remove`]. Never follows a link.
+/// See [`evonic_backend::Backend::remove`]. Never follows a link.
 pub(super) fn remove(
     desk: &Desk,
     root: &Root,

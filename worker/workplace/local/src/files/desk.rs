@@ -20,11 +20,11 @@ pub(super) struct Desk {
 #[derive(Debug)]
 pub(super) struct Opened<'d, T> {
     inner: T,
-    place: Place<'d>,
+    place: Backend<'d>,
 }
 
 #[derive(Debug)]
-struct Place<'d>(&'d Desk);
+struct Backend<'d>(&'d Desk);
 
 impl Desk {
     pub(super) fn new(permits: [Permit; 2]) -> Self {
@@ -40,7 +40,7 @@ impl Desk {
         open: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> io::Result<Opened<'_, OwnedFd>> {
         let inner = open()?;
-        let place = Place::take(self, u32::try_from(inner.as_raw_fd()).ok());
+        let place = Backend::take(self, u32::try_from(inner.as_raw_fd()).ok());
         Ok(Opened { inner, place })
     }
 
@@ -60,14 +60,14 @@ impl Desk {
     }
 }
 
-impl<'d> Place<'d> {
+impl<'d> Backend<'d> {
     fn take(desk: &'d Desk, highest: Option<u32>) -> Self {
         desk.account(desk.open.get() + 1, highest);
         Self(desk)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Backend<'_> {
     fn drop(&mut self) {
         self.0.account(self.0.open.get() - 1, None);
     }

@@ -37,7 +37,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 const NAME_BYTES: usize = 255;
 
 impl Files {
-    /// See [`evonic_backend::Place::download`].
+    /// See [`evonic_backend::Backend::download`].
     pub(crate) async fn download(
         self: &Arc<Self>,
         path: &str,
@@ -62,7 +62,7 @@ impl Files {
         Ok(Download { stat, bytes: pieces.boxed() })
     }
 
-    /// See [`evonic_backend::Place::upload`].
+    /// See [`evonic_backend::Backend::upload`].
     pub(crate) async fn upload(
         self: &Arc<Self>,
         path: &str,
@@ -75,7 +75,7 @@ impl Files {
         Ok(Box::new(Part { files: Arc::clone(self), file: Arc::new(file), place, len }))
     }
 
-    /// See [`evonic_backend::Place::sha256`].
+    /// See [`evonic_backend::Backend::sha256`].
     pub(crate) async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
         let path = path.to_owned();
         self.on_thread(move |desk, root, wanted| {
@@ -106,7 +106,7 @@ impl Files {
 
 /// Where an unfinished copy stands, and what it will be.
 #[derive(Clone, Debug)]
-struct Place {
+struct Backend {
     /// As the caller wrote it.
     path: String,
     /// Without links.
@@ -121,7 +121,7 @@ struct Place {
 struct Part {
     files: Arc<Files>,
     file: Arc<Held<File>>,
-    place: Place,
+    place: Backend,
     len: u64,
 }
 
@@ -182,7 +182,7 @@ fn open_part(
     root: &Root,
     path: String,
     id: &str,
-) -> Result<(File, Place), WorkplaceError> {
+) -> Result<(File, Backend), WorkplaceError> {
     let failed = failed("write", &path);
     let target = find(desk, root, &path)?;
     let part = part_name(&target.name, id);
@@ -196,7 +196,7 @@ fn open_part(
     let folder = real_path(&target.folder).map_err(&failed)?;
     let (name, existing) = (target.name.clone(), target.existing);
     drop(target);
-    Ok((File::from(opened), Place { path, folder, name, part, existing }))
+    Ok((File::from(opened), Backend { path, folder, name, part, existing }))
 }
 
 /// `.NAME.ID.part`, with as much of the name as fits.

@@ -7,7 +7,7 @@
 //!     commands/MARK/         a command, its watcher, and whatever they started
 //! ```
 //!
-//! A watcher finds what its command started by session and by mark. What hides from that, in a
+//! A watcher finds what its command started by session and by command id. What hides from that, in a
 //! session of its own and without its environment, is in the group still: the kernel kills a group
 //! whole. No controller is switched on, so processes may be in the upper groups too.
 
@@ -58,8 +58,8 @@ impl Groups {
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn enter(&self, mark: &str, process: Pid) -> io::Result<()> {
-        let group = self.folder.join(mark);
+    pub(super) fn enter(&self, command_id: &str, process: Pid) -> io::Result<()> {
+        let group = self.folder.join(command_id);
         let join = || {
             made(&group)?;
             fs::write(group.join("cgroup.procs"), process.as_raw_nonzero().to_string())
@@ -69,15 +69,15 @@ impl Groups {
     }
 
     /// Kills all that is in the group of a command, and removes it; false while it is dying.
-    pub(super) fn is_ended(&self, mark: &str) -> bool {
-        let group = self.folder.join(mark);
+    pub(super) fn is_ended(&self, command_id: &str) -> bool {
+        let group = self.folder.join(command_id);
         let is_gone = || match fs::remove_dir(&group) {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         is_gone() || {
             if let Err(error) = fs::write(group.join("cgroup.kill"), "1") {
-                tracing::debug!(mark, %error, "a control group cannot be killed");
+                tracing::debug!(command_id, %error, "a control group cannot be killed");
             }
             is_gone()
         }

@@ -43,8 +43,8 @@ pub(super) struct Start {
 /// What is put on a script that launches a command, and by it on the command.
 pub(super) struct Launch {
     pub(super) groups: Option<Groups>,
-    /// The command's mark.
-    pub(super) mark: String,
+    /// The command's command id.
+    pub(super) command_id: String,
     pub(super) confinement: Option<Arc<Confinement>>,
     pub(super) limits: Limits,
     /// The workplace's folder.
@@ -140,10 +140,10 @@ impl Launch {
     /// Limits the process, which waits, and what it will start.
     fn limit(&self, pid: Pid) -> io::Result<()> {
         if let Some(groups) = &self.groups
-            && let Err(error) = groups.enter(&self.mark, pid)
+            && let Err(error) = groups.enter(&self.command_id, pid)
         {
             // It is found by its watcher, as on a machine without groups.
-            tracing::warn!(mark = self.mark, %error, "a command has no control group of its own");
+            tracing::warn!(command_id = self.command_id, %error, "a command has no control group of its own");
         }
         self.limits.put_on(pid)
     }

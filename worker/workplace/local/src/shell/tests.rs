@@ -11,7 +11,7 @@ use crate::{
     fixture::{Fixture, bash, eventually, lives},
     protections,
 };
-use evonic_backend::{CommandSpec, Ended, Finished, Place, Unknown, WorkplaceError};
+use evonic_backend::{Backend, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
 
 /// Runs a script to its end; everything must be given back.
 async fn check(spec: CommandSpec) -> (Finished, String) {
@@ -104,11 +104,11 @@ async fn environment_is_scrubbed() {
     assert_eq!(output.lines().collect::<Vec<_>>(), expected);
 
     let spec = bash("echo $HOME; pwd; echo $TERM $EVONIC_CALL");
-    let mark = spec.mark.clone();
+    let command_id = spec.command_id.clone();
     let (_, output) = fixture.run(spec, &CancellationToken::new()).await;
     let root = fixture.path("").canonicalize().expect("the root is there");
     let root = root.display();
-    assert_eq!(output, format!("{root}\n{root}\ndumb {mark}\n"));
+    assert_eq!(output, format!("{root}\n{root}\ndumb {command_id}\n"));
 }
 
 fn is_confined() -> bool {
@@ -319,7 +319,7 @@ const PATIENT: &str = "echo $$ > pids; echo begun; until [ -e go ]; do sleep 0.0
 async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
     let fixture = Fixture::new();
     let (spec, cancel) = (bash(PATIENT), CancellationToken::new());
-    let mark = spec.mark.clone();
+    let command_id = spec.command_id.clone();
     let pids = tokio::select! {
         finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
         pids = pids(&fixture, "pids", 1) => pids,
@@ -336,7 +336,7 @@ async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
         }
         String::from_utf8(output).expect("text")
     };
-    let follow = Place::attach(&fixture.local, &mark, 0, sender, &cancel);
+    let follow = Backend::attach(&fixture.local, &command_id, 0, sender, &cancel);
     let (finished, output) = tokio::join!(follow, read);
     assert_eq!(finished.expect("it is known").ended, Ended::Exited(0));
     assert_eq!(output, "begun\nend\n");
@@ -348,7 +348,7 @@ async fn a_caller_that_is_gone_at_once_loses_no_command_that_began() {
     let fixture = Fixture::new();
     for round in 0..10 {
         let spec = bash("echo once >> counter");
-        let (mark, cancel) = (spec.mark.clone(), CancellationToken::new());
+        let (command_id, cancel) = (spec.command_id.clone(), CancellationToken::new());
         let pause = tokio::time::sleep(Duration::from_millis(round * 2));
         tokio::select! {
             biased;
@@ -356,7 +356,7 @@ async fn a_caller_that_is_gone_at_once_loses_no_command_that_began() {
             () = pause => {}
         }
         let (sender, _unread) = mpsc::channel(8);
-        let finished = Place::attach(&fixture.local, &mark, 0, sender, &cancel).await;
+        let finished = Backend::attach(&fixture.local, &command_id, 0, sender, &cancel).await;
         let ended = finished.expect("it is known").ended;
         assert!(matches!(ended, Ended::Exited(0) | Ended::Unknown(Unknown::NoRecord)), "{ended:?}");
         let count = std::fs::read_to_string(fixture.path("counter")).unwrap_or_default();
@@ -371,7 +371,7 @@ fn a_runtime_that_ends_leaves_the_command_and_no_script() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let fixture = Fixture::new();
     let spec = bash(PATIENT);
-    let mark = spec.mark.clone();
+    let command_id = spec.command_id.clone();
     let pids = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::select! {
@@ -382,7 +382,7 @@ fn a_runtime_that_ends_leaves_the_command_and_no_script() {
     drop(runtime);
     assert!(lives(pids[0]));
     let other = tokio::runtime::Runtime::new().expect("a runtime");
-    let killed = other.block_on(Place::kill(&fixture.local, &mark)).expect("it is killed");
+    let killed = other.block_on(Backend::kill(&fixture.local, &command_id)).expect("it is killed");
     assert!(killed >= 1, "{killed}");
     assert!(!lives(pids[0]));
 }
@@ -429,12 +429,12 @@ async fn a_command_owns_what_its_kind_allows() {
 async fn what_is_forgotten_is_removed() {
     let fixture = Fixture::new();
     let spec = bash("mkdir -p \"${TMPDIR:-.}/a/b\"; echo x");
-    let mark = spec.mark.clone();
+    let command_id = spec.command_id.clone();
     let (finished, _) = fixture.run(spec, &CancellationToken::new()).await;
     assert_eq!(finished.expect("it starts").ended, Ended::Exited(0));
-    let record = fixture.state().join("spool").join(&mark);
-    assert!(record.join(&mark).join("status").exists());
-    Place::forget(&fixture.local, &mark);
+    let record = fixture.state().join("spool").join(&command_id);
+    assert!(record.join(&command_id).join("status").exists());
+    Backend::forget(&fixture.local, &command_id);
     fixture.assert_given_back().await;
     assert!(!record.exists());
 }

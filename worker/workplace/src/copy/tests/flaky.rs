@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use evonic_backend::{
-    Change, CommandSpec, Download, Entry, Finished, Found, Lines, Place, Removal, Stat, Upload,
+    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, Removal, Stat, Upload,
     WorkplaceError, error::Cause,
 };
 use evonic_domain::WorkplaceKind;
@@ -156,7 +156,7 @@ impl Upload for FlakyUpload {
 }
 
 #[async_trait]
-impl Place for Flaky {
+impl Backend for Flaky {
     fn kind(&self) -> WorkplaceKind {
         self.local.kind()
     }
@@ -171,29 +171,34 @@ impl Place for Flaky {
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        Place::run(&self.local, spec, output, cancel).await
+        Backend::run(&self.local, spec, output, cancel).await
     }
 
     async fn attach(
         &self,
-        mark: &str,
+        command_id: &str,
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        self.local.attach(mark, from, output, cancel).await
+        self.local.attach(command_id, from, output, cancel).await
     }
 
-    async fn output(&self, mark: &str, from: u64, limit: u64) -> Result<Bytes, WorkplaceError> {
-        self.local.output(mark, from, limit).await
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.local.output(command_id, from, limit).await
     }
 
-    async fn kill(&self, mark: &str) -> Result<u32, WorkplaceError> {
-        Place::kill(&self.local, mark).await
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        Backend::kill(&self.local, command_id).await
     }
 
-    fn forget(&self, mark: &str) {
-        self.local.forget(mark);
+    fn forget(&self, command_id: &str) {
+        self.local.forget(command_id);
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
@@ -207,11 +212,11 @@ impl Place for Flaky {
         to: Option<u64>,
         limit: u64,
     ) -> Result<Lines, WorkplaceError> {
-        Place::read_lines(&self.local, path, from, to, limit).await
+        Backend::read_lines(&self.local, path, from, to, limit).await
     }
 
     async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
-        Place::write(&self.local, path, content).await
+        Backend::write(&self.local, path, content).await
     }
 
     async fn edit(
@@ -220,7 +225,7 @@ impl Place for Flaky {
         limit_bytes: u64,
         change: Change,
     ) -> Result<(), WorkplaceError> {
-        Place::edit(&self.local, path, limit_bytes, change).await
+        Backend::edit(&self.local, path, limit_bytes, change).await
     }
 
     async fn list(
@@ -229,7 +234,7 @@ impl Place for Flaky {
         depth: u32,
         limit: u32,
     ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-        Place::list(&self.local, path, depth, limit).await
+        Backend::list(&self.local, path, depth, limit).await
     }
 
     async fn search(
@@ -239,7 +244,7 @@ impl Place for Flaky {
         glob: Option<&str>,
         limit: u32,
     ) -> Result<Found, WorkplaceError> {
-        Place::search(&self.local, pattern, path, glob, limit).await
+        Backend::search(&self.local, pattern, path, glob, limit).await
     }
 
     async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {

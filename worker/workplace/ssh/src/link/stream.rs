@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Link, Place, Startup};
+use super::{ChannelSlot, Link, Startup};
 use evonic_backend::{
     WorkplaceError,
     spool::{Said, ScriptEnd},
@@ -90,7 +90,7 @@ pub(crate) struct Stream {
     inlet: Inlet,
     said: Option<mpsc::Receiver<Said>>,
     end: oneshot::Receiver<Result<ScriptEnd, ChannelError>>,
-    place: Place,
+    place: ChannelSlot,
 }
 
 /// The way into a channel.
@@ -102,7 +102,7 @@ pub(crate) struct Inlet {
 
 impl Inlet {
     /// A way that leads nowhere yet.
-    pub(crate) fn new(place: &Place) -> Self {
+    pub(crate) fn new(place: &ChannelSlot) -> Self {
         Self { shared: Arc::default(), link: Arc::clone(place.link()) }
     }
 
@@ -128,7 +128,7 @@ impl Inlet {
 
 impl Stream {
     /// Opens a channel whose output is read by [`Stream::next`].
-    pub(crate) fn exec(place: Place, command: String, input: Bytes) -> Self {
+    pub(crate) fn exec(place: ChannelSlot, command: String, input: Bytes) -> Self {
         let (sender, said) = mpsc::channel(PIECES);
         let inlet = Inlet::new(&place);
         if !input.is_empty() {
@@ -139,12 +139,12 @@ impl Stream {
     }
 
     /// Opens a channel of SFTP.
-    pub(crate) fn sftp(place: Place, inlet: Inlet, frames: Box<dyn Frames>) -> Self {
+    pub(crate) fn sftp(place: ChannelSlot, inlet: Inlet, frames: Box<dyn Frames>) -> Self {
         Self::open(place, inlet, Startup::Sftp, Sink::Frames(frames), None)
     }
 
     fn open(
-        place: Place,
+        place: ChannelSlot,
         inlet: Inlet,
         startup: Startup,
         sink: Sink,
@@ -174,7 +174,7 @@ impl Stream {
         (&mut self.end).await.map_err(broke)
     }
 
-    /// See [`Place::rests`].
+    /// See [`ChannelSlot::rests`].
     pub(crate) fn rests(&mut self) {
         self.place.rests();
     }

@@ -44,9 +44,10 @@ async fn many_commands_share_few_connections() {
     let place = bench.open(&account);
     let marks: Vec<_> = (0..12).map(|number| format!("m{number}")).collect();
     // More at once than there are channels: the others wait for their turn.
-    let all = marks.iter().map(|mark| output(&place, mark, "sleep 0.3; echo $EVONIC_CALL"));
-    for (mark, said) in marks.iter().zip(join_all(all).await) {
-        assert_eq!(said.trim(), mark);
+    let all =
+        marks.iter().map(|command_id| output(&place, command_id, "sleep 0.3; echo $EVONIC_CALL"));
+    for (command_id, said) in marks.iter().zip(join_all(all).await) {
+        assert_eq!(said.trim(), command_id);
     }
     let (permits, descriptors) = bench.used();
     assert!(permits <= 4 && descriptors == permits * 2, "{permits} {descriptors}");

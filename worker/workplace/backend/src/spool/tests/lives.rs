@@ -18,13 +18,14 @@ async fn what_a_command_leaves_behind_is_killed_and_counted() {
     let machines = Machine::all();
     let every = machines.iter().flat_map(|machine| {
         LEFT.map(move |(script, least)| async move {
-            let mark = format!("left{}", LEFT.iter().position(|left| left.0 == script).unwrap());
+            let command_id =
+                format!("left{}", LEFT.iter().position(|left| left.0 == script).unwrap());
             let (finished, output) =
-                run(&machine.spool(), spec(&mark, &["sh", "-c", script])).await;
+                run(&machine.spool(), spec(&command_id, &["sh", "-c", script])).await;
             assert_eq!(finished.ended, exited(0), "{machine:?} {script}");
             assert!(finished.left_behind >= least, "{finished:?} {machine:?} {script}");
             assert_eq!(output, b"done\n", "{machine:?} {script}");
-            assert_eq!(machine.marked(&mark), Vec::<u32>::new());
+            assert_eq!(machine.marked(&command_id), Vec::<u32>::new());
         })
     });
     futures_util::future::join_all(every).await;
@@ -40,9 +41,9 @@ async fn what_holds_the_output_at_the_end_may_finish() {
     let machines = Machine::all();
     let every = machines.iter().flat_map(|machine| {
         scripts.iter().enumerate().map(move |(number, script)| async move {
-            let mark = format!("linger{number}");
+            let command_id = format!("linger{number}");
             let (finished, output) =
-                run(&machine.spool(), spec(&mark, &["sh", "-c", script])).await;
+                run(&machine.spool(), spec(&command_id, &["sh", "-c", script])).await;
             // What has closed the output, and is slow to die, may be counted as left behind.
             assert_eq!(finished.ended, exited(0), "{machine:?}");
             assert_eq!(output, b"before\nafter\n", "{machine:?} {script}");
@@ -73,18 +74,23 @@ async fn a_command_that_is_cancelled_as_it_is_launched_is_cancelled() {
     let every = machines.iter().map(|machine| async move {
         let spool = machine.spool();
         for number in 0..15 {
-            let mark = format!("early{number}");
+            let command_id = format!("early{number}");
             let (sender, _receiver) = mpsc::channel(4);
             let cancel = CancellationToken::new();
-            let running = spool.run(own(&spool, spec(&mark, &["sleep", "1000"])), sender, &cancel);
+            let running =
+                spool.run(own(&spool, spec(&command_id, &["sleep", "1000"])), sender, &cancel);
             let cancelling = async {
                 tokio::time::sleep(Duration::from_millis(number)).await;
                 cancel.cancel();
             };
             let (finished, ()) = tokio::join!(running, cancelling);
             assert_eq!(finished.unwrap().ended, Ended::Cancelled, "{machine:?} {number}");
-            assert_eq!(attach(&spool, &mark, 0).await.0.ended, Ended::Cancelled, "{machine:?}");
-            assert_eq!(machine.marked(&mark), Vec::<u32>::new(), "{machine:?}");
+            assert_eq!(
+                attach(&spool, &command_id, 0).await.0.ended,
+                Ended::Cancelled,
+                "{machine:?}"
+            );
+            assert_eq!(machine.marked(&command_id), Vec::<u32>::new(), "{machine:?}");
         }
     });
     futures_util::future::join_all(every).await;
@@ -152,7 +158,7 @@ async fn a_cancelled_command_dies_with_everything_it_started() {
 async fn a_command_that_was_killed_first_never_starts() {
     let machine = Machine::dash();
     let spool = machine.spool();
-    assert_eq!(spool.kill(&machine.mark("never")).await.unwrap(), 0);
+    assert_eq!(spool.kill(&machine.command_id("never")).await.unwrap(), 0);
     let (finished, output) = run(&spool, spec("never", &["touch", "effect"])).await;
     assert_eq!((finished.ended, output), (Ended::Cancelled, Vec::new()));
     let (finished, _) = attach(&spool, "nobody", 0).await;
@@ -196,8 +202,9 @@ async fn a_command_of_an_earlier_boot_is_unknown() {
 async fn a_signal_is_told_from_an_exit_code() {
     for machine in Machine::all() {
         let spool = machine.spool();
-        let end =
-            async |mark: &str, script| run(&spool, spec(mark, &["sh", "-c", script])).await.0.ended;
+        let end = async |command_id: &str, script| {
+            run(&spool, spec(command_id, &["sh", "-c", script])).await.0.ended
+        };
         assert_eq!(end("a", "exit 137").await, exited(137), "{machine:?}");
         assert_eq!(end("b", "kill -9 $$").await, Ended::Signalled(9), "{machine:?}");
         assert_eq!(end("c", "kill -15 $$").await, Ended::Signalled(15), "{machine:?}");
@@ -209,8 +216,8 @@ async fn a_signal_is_told_from_an_exit_code() {
 async fn a_command_that_cannot_start_says_why() {
     for machine in Machine::all() {
         let spool = machine.spool();
-        let why = async |mark: &str, argv: &[&str], folder: &str| {
-            let spec = CommandSpec { folder: folder.to_owned(), ..spec(mark, argv) };
+        let why = async |command_id: &str, argv: &[&str], folder: &str| {
+            let spec = CommandSpec { folder: folder.to_owned(), ..spec(command_id, argv) };
             match run(&spool, spec).await.0.ended {
                 Ended::NotStarted(why) => why,
                 other => panic!("{other:?} {machine:?}"),

@@ -83,16 +83,16 @@ impl Machine {
     }
 
     /// The record of a command.
-    pub(super) fn record(&self, mark: &str) -> PathBuf {
-        self.spools_path().join(self.mark(mark))
+    pub(super) fn record(&self, command_id: &str) -> PathBuf {
+        self.spools_path().join(self.command_id(command_id))
     }
 
     pub(super) fn spools_path(&self) -> PathBuf {
         self.folder.path().join("spools")
     }
 
-    /// A mark that no other machine has.
-    pub(super) fn mark(&self, name: &str) -> String {
+    /// A command id that no other machine has.
+    pub(super) fn command_id(&self, name: &str) -> String {
         format!("{name}-{}", self.tag)
     }
 
@@ -100,12 +100,12 @@ impl Machine {
         self.folder.path()
     }
 
-    /// Processes that carry a mark.
-    pub(super) fn marked(&self, mark: &str) -> Vec<u32> {
-        let mark = format!("EVONIC_CALL={}", self.mark(mark));
+    /// Processes that carry a command id.
+    pub(super) fn marked(&self, command_id: &str) -> Vec<u32> {
+        let command_id = format!("EVONIC_CALL={}", self.command_id(command_id));
         let ours = format!("EVONIC_TEST_SHELL={}", self.shell.display());
         with_environment(|lines| {
-            lines.contains(&mark.as_bytes()) && lines.contains(&ours.as_bytes())
+            lines.contains(&command_id.as_bytes()) && lines.contains(&ours.as_bytes())
         })
     }
 
@@ -115,7 +115,7 @@ impl Machine {
         with_environment(|lines| lines.contains(&ours.as_bytes()))
     }
 
-    /// The marks of which there is a record, and whatever else lies there.
+    /// The command ids of which there is a record, and whatever else lies there.
     pub(super) fn records(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.spools_path()).unwrap();
         let mut names: Vec<_> =
@@ -127,9 +127,9 @@ impl Machine {
 
     /// Makes a record two hours old.
     #[expect(clippy::disallowed_methods, reason = "a test's own files")]
-    pub(super) fn age(&self, mark: &str) {
+    pub(super) fn age(&self, command_id: &str) {
         let then = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
-        for path in [self.record(mark).join("status"), self.record(mark)] {
+        for path in [self.record(command_id).join("status"), self.record(command_id)] {
             std::fs::File::open(path).unwrap().set_modified(then).unwrap();
         }
     }

@@ -24,7 +24,10 @@ async fn input_and_arguments_arrive_as_they_are() {
         let (finished, output) = run(&spool, spec).await;
         assert_eq!(finished.ended, exited(0), "{machine:?}");
         assert!(output == input, "{} bytes {machine:?}", output.len());
-        assert_eq!(spool.output(&machine.mark("cat"), 1000, 20).await.unwrap(), input[1000..1020]);
+        assert_eq!(
+            spool.output(&machine.command_id("cat"), 1000, 20).await.unwrap(),
+            input[1000..1020]
+        );
     }
 }
 
@@ -48,7 +51,7 @@ async fn a_command_sees_its_mark_and_leads_a_session_and_may_open_its_output() {
                       read -r p </proc/self/stat; set -- $p; [ $1 = $6 ] || echo no $1 $6; \
                       trap 'echo int' INT; kill -INT $$; umask";
         let (_, output) = run(&machine.spool(), spec("me", &["dash", "-c", script])).await;
-        let expected = format!("one\n{}\ntwo\nint\n0022\n", machine.mark("me"));
+        let expected = format!("one\n{}\ntwo\nint\n0022\n", machine.command_id("me"));
         assert_eq!(String::from_utf8(output).unwrap(), expected, "{machine:?}");
     }
 }
@@ -144,9 +147,9 @@ async fn a_machine_that_comes_back_is_waited_for() {
 async fn records_go_when_they_are_forgotten_or_old() {
     for machine in Machine::all() {
         let spool = machine.spool();
-        for mark in ["a", "b", "c", "-d"] {
-            run(&spool, spec(mark, &["true"])).await;
-            spool.forget(&machine.mark(mark));
+        for command_id in ["a", "b", "c", "-d"] {
+            run(&spool, spec(command_id, &["true"])).await;
+            spool.forget(&machine.command_id(command_id));
         }
         run(&spool, spec("e", &["true"])).await;
         until("they are gone", || machine.records() == ["e"]).await;
@@ -162,9 +165,9 @@ async fn records_go_when_they_are_forgotten_or_old() {
         machine.age("f");
         spool.tidy().await.unwrap();
         assert_eq!(machine.records(), ["f"], "{machine:?}");
-        assert_eq!(spool.kill(&machine.mark("f")).await.unwrap(), 1, "{machine:?}");
+        assert_eq!(spool.kill(&machine.command_id("f")).await.unwrap(), 1, "{machine:?}");
         assert_eq!(attach(&spool, "f", 0).await.0.ended, Ended::Cancelled, "{machine:?}");
-        let error = spool.output(&machine.mark("e"), 0, 1).await.unwrap_err();
+        let error = spool.output(&machine.command_id("e"), 0, 1).await.unwrap_err();
         assert!(error.to_string().contains('e'), "{error}");
     }
 }
@@ -176,10 +179,10 @@ async fn commands_are_quick_and_leave_nothing() {
     run(&spool, spec("warm", &["true"])).await;
     let begin = Instant::now();
     for number in 0..300 {
-        let mark = format!("n{number}");
-        let (finished, _) = run(&spool, spec(&mark, &["true"])).await;
+        let command_id = format!("n{number}");
+        let (finished, _) = run(&spool, spec(&command_id, &["true"])).await;
         assert_eq!(finished, Finished { ended: exited(0), left_behind: 0 });
-        spool.forget(&machine.mark(&mark));
+        spool.forget(&machine.command_id(&command_id));
     }
     let spooled = begin.elapsed() / 300;
     println!("true, spooled: {spooled:?}");

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 
 use super::{NAME_BYTES, part_name};
 use crate::fixture::Fixture;
-use evonic_backend::{Place, WorkplaceError};
+use evonic_backend::{Backend, WorkplaceError};
 
 async fn all(fixture: &Fixture, path: &str, from: u64) -> Vec<u8> {
     let download = fixture.local.download(path, from).await.expect("it opens");

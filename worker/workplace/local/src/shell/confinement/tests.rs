@@ -62,7 +62,7 @@ async fn a_confined_command_gets_nowhere_else_where_the_kernel_has_landlock() {
         &format!("echo x > {outside}/written"),
         &format!("echo x >> {outside}/state"),
         &format!("rmdir {outside}/empty"),
-        &format!("mkdir {}/spool/{}", fixture.state().display(), other.mark),
+        &format!("mkdir {}/spool/{}", fixture.state().display(), other.command_id),
         &format!("ls {}/spool", fixture.state().display()),
         &format!("ln {outside}/state stolen && cat stolen"),
         &format!("kill -0 {}", std::process::id()),

@@ -1,0 +1,124 @@
+//! Changes that somebody asks for: each is recorded in its own transaction, or is not made.
+
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use rusqlite::params;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{StoreError, Writer, column};
+use evonic_domain::{Action, Origin};
+
+/// Records that may go for each that comes: more than one, so that the log shrinks when it is to
+/// be kept for a shorter time than before.
+const PORTION: u32 = 4;
+
+/// The writer's handle within one change of somebody's. What is not a change of somebody's it does
+/// as a [`Writer`], by dereference; what is can be done with nothing else, and leaves a record.
+#[derive(Debug)]
+pub struct AuditedWriter<'w, 'a> {
+    writer: &'w mut Writer<'a>,
+    origin: Origin,
+    keep: Duration,
+}
+
+impl<'a> Deref for AuditedWriter<'_, 'a> {
+    type Target = Writer<'a>;
+
+    fn deref(&self) -> &Writer<'a> {
+        self.writer
+    }
+}
+
+impl<'a> DerefMut for AuditedWriter<'_, 'a> {
+    fn deref_mut(&mut self) -> &mut Writer<'a> {
+        self.writer
+    }
+}
+
+impl<'w, 'a> AuditedWriter<'w, 'a> {
+    /// Changes by this one; records are kept so long.
+    pub(super) const fn new(writer: &'w mut Writer<'a>, origin: Origin, keep: Duration) -> Self {
+        Self { writer, origin, keep }
+    }
+
+    /// Records what is done outside the database. What is done inside records itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`]: it must not be done.
+    pub fn record_work(
+        &mut self,
+        action: Action,
+        target: &str,
+        name: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.record(action, target, name, &[])
+    }
+
+    /// Records a change, and lets a few records go that are too old.
+    pub(super) fn record(
+        &mut self,
+        action: Action,
+        target: &str,
+        name: Option<&str>,
+        fields: &[String],
+    ) -> Result<(), StoreError> {
+        let origin = self.origin.clone();
+        self.execute(
+            "record change",
+            "INSERT INTO audit (at, actor, address, request_id, action, target, target_name, fields)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                column::now(),
+                origin.actor,
+                origin.address.map(|address| address.to_string()),
+                origin.request_id,
+                action.name(),
+                target,
+                name,
+                column::to_json(&fields),
+            ],
+        )?;
+        let before = column::before(self.keep);
+        self.execute(
+            "forget old changes",
+            "DELETE FROM audit WHERE at < ?1
+             AND position IN (SELECT position FROM audit ORDER BY position LIMIT ?2)",
+            params![before, PORTION],
+        )?;
+        Ok(())
+    }
+}
+
+/// The names of the fields in which two forms of the same thing differ; those of settings with
+/// `settings.` before them. What is in a field stays here.
+pub(super) fn differences<T: Serialize>(before: &T, after: &T) -> Vec<String> {
+    let form = |value: &T| serde_json::to_value(value).unwrap_or_default();
+    let mut names = Vec::new();
+    differ("", &form(before), &form(after), &mut names);
+    names.retain(|name| name != "updated_at");
+    names
+}
+
+fn differ(prefix: &str, before: &Value, after: &Value, names: &mut Vec<String>) {
+    let nothing = serde_json::Map::new();
+    let fields = |value: &Value| value.as_object().unwrap_or(&nothing).clone();
+    let (before, after) = (fields(before), fields(after));
+    let all: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    for name in all {
+        let (old, new) = (before.get(name), after.get(name));
+        if old == new {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        if name == "settings" {
+            let whole = |value: Option<&Value>| value.cloned().unwrap_or_default();
+            differ("settings.", &whole(old), &whole(new), names);
+        } else {
+            names.push(name);
+        }
+    }
+}

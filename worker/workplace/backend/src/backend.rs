@@ -1,0 +1,382 @@
+//! The one trait of every workplace, and what it speaks of.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::WorkplaceError;
+use evonic_domain::WorkplaceKind;
+
+/// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
+/// nothing uses it, or by `Workplaces::close`.
+///
+/// Paths are as an agent writes them: relative to the workplace's folder; whole, or with `~`,
+/// where the kind allows it.
+#[async_trait]
+pub trait Backend: std::fmt::Debug + Send + Sync {
+    /// Its kind.
+    fn kind(&self) -> WorkplaceKind;
+
+    /// What an agent has to be told about its workplace with its next result: that its container
+    /// was made anew, that memory ran out. Told once.
+    fn news(&self) -> Option<String> {
+        None
+    }
+
+    /// The home of the user as whom it works, as its machine says.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it cannot be reached, or has none.
+    async fn home(&self) -> Result<String, WorkplaceError>;
+
+    /// Starts a command and follows it: see [`Backend::attach`]. It runs at most once, whatever
+    /// breaks and however often this is called with the same command id.
+    ///
+    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id. It leads
+    /// a session. The time limit and the limit of output hold also while nobody follows it.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it was certainly not started. When that cannot be known, the result
+    /// is [`Ended::Unknown`].
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError>;
+
+    /// Follows a command that somebody started earlier, from byte `from` of its output on, until it
+    /// ended and all of its output was handed on. `output` is bounded: a slow reader slows nothing
+    /// but itself. A broken connection is mended and the output goes on where it was.
+    ///
+    /// When `cancel` fires, the command is killed with everything it started. When the future is
+    /// dropped, it goes on. Cancel safe in that sense.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when its machine stays out of reach, or refuses for good. The command may
+    /// run on: it can be followed again.
+    async fn attach(
+        &self,
+        command_id: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError>;
+
+    /// At most `limit` bytes of a command's output from byte `from` on.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError>;
+
+    /// Kills a command with everything it started. Returns how many processes there were.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError>;
+
+    /// Says that a command's result is safe elsewhere: its record is removed, soon.
+    fn forget(&self, command_id: &str);
+
+    /// What is at a path; links are followed.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError>;
+
+    /// Reads the lines `from` to `to` (from 1, both included; to the end when absent): as many
+    /// whole ones as fit into `limit` bytes.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError>;
+
+    /// Writes a file whole or not at all. Keeps the mode of a file that is there, and follows a
+    /// link to its target; missing folders are made.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError>;
+
+    /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Backend::write`]
+    /// does, unless `change` refuses or somebody else changed the file meanwhile.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+    ) -> Result<(), WorkplaceError>;
+
+    /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at most
+    /// `limit`; also returns whether there were more. Links are not followed.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError>;
+
+    /// Lines that match a regular expression (Rust syntax) in the file `path`, or in the files
+    /// below it whose path matches `glob`. Honours `.gitignore`; `.git`, binary files and links are
+    /// passed over.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`], with the expression's own fault when it is wrong.
+    async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError>;
+
+    /// Makes a folder and those above it; one that is there is no error.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError>;
+
+    /// Removes a file, a link or a folder.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError>;
+
+    /// Gives a file or folder another path, replacing a file that is there.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError>;
+
+    /// Opens a file for reading from byte `from` on, in constant memory.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError>;
+
+    /// Opens the unfinished copy `.NAME.ID.part` beside `path`, made with its folders if it is
+    /// missing. `id` has no characters but letters, digits and `-`.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError>;
+
+    /// SHA-256 of a file in 64 hexadecimal digits, computed where the file is if that can be done.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError>;
+}
+
+/// An unfinished copy. Dropping it closes it; what was written stays, to be gone on with.
+#[async_trait]
+pub trait Upload: Send {
+    /// Bytes that are safely in it.
+    fn safe_bytes(&self) -> u64;
+
+    /// Adds bytes at its end. They may still be under way when this returns.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError>;
+
+    /// Waits until all of it is written, and returns its SHA-256 in 64 hexadecimal digits, read
+    /// back from where it is.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn sha256(&mut self) -> Result<String, WorkplaceError>;
+
+    /// Puts it in the place of its path, with this mode (the mode of a file that is there is
+    /// kept when absent), whole or not at all.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError>;
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    async fn discard(self: Box<Self>) -> Result<(), WorkplaceError>;
+}
+
+/// A file that is being read.
+pub struct Download {
+    /// The file.
+    pub stat: Stat,
+    /// Its bytes, in pieces of at most 1 MiB. Dropping it closes the file.
+    pub bytes: BoxStream<'static, Result<Bytes, WorkplaceError>>,
+}
+
+/// Makes new content of old, or refuses. What else it finds out it keeps for its maker.
+pub type Change = Box<dyn FnOnce(&[u8]) -> Option<Vec<u8>> + Send>;
+
+/// A command to run.
+#[derive(Clone, Debug)]
+pub struct CommandSpec {
+    /// Program and arguments: `["bash", "-c", "..."]`. A program without a slash is looked for
+    /// in `PATH`.
+    pub argv: Vec<String>,
+    /// What it reads from its standard input, which then ends.
+    pub stdin: Bytes,
+    /// Folder, relative to the workplace's; that one itself when empty.
+    pub folder: String,
+    /// Ends it when it has run this long.
+    pub timeout: Duration,
+    /// Names it, and is the value of `EVONIC_CALL` in its environment: letters, digits, `_` and
+    /// `-`. Unique for ever.
+    pub command_id: String,
+}
+
+/// How a command ended, and what it left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub ended: Ended,
+    /// Processes of it that still ran when it ended, and were killed.
+    pub left_behind: u32,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal's number.
+    Signalled(i32),
+    /// It could not be started: why, in words.
+    NotStarted(String),
+    /// It ran out of time and was killed, with everything it had started.
+    TimedOut,
+    /// It wrote more than it may and was killed, with everything it had started.
+    TooMuchOutput,
+    /// It was cancelled and killed, with everything it had started.
+    Cancelled,
+    /// Nobody can know.
+    Unknown(Unknown),
+}
+
+/// Why nobody can know how a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// There is no record of it: it never began, or the record was removed.
+    NoRecord,
+    /// Its machine was started anew, or its container stopped, while it ran.
+    Restarted,
+    /// Somebody killed the shell that watched over it.
+    WatcherKilled,
+    /// Its machine stays out of reach: whether it was started cannot be told, and it may run on.
+    OutOfReach,
+}
+
+/// What is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// A file, a link, or an empty folder.
+    One,
+    /// Whatever it is, with everything below it.
+    All,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Stat {
+    /// What it is.
+    pub file_type: FileType,
+    /// Size in bytes of a regular file; 0 else.
+    pub size_bytes: u64,
+    /// Permission bits: `0o644`.
+    pub mode: u32,
+    /// Last change of its content, in seconds since 1970.
+    pub modified: u64,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileType {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// Anything else.
+    Other,
+}
+
+/// An entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Entry {
+    /// Path, relative to the folder that was listed.
+    pub path: String,
+    /// What it is.
+    pub file_type: FileType,
+    /// Size in bytes of a regular file; 0 else.
+    pub size_bytes: u64,
+}
+
+/// Lines of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// The bytes of the lines, line ends included.
+    pub text: Vec<u8>,
+    /// The number of the first line, from 1.
+    pub first: u64,
+    /// How many whole lines there are in `text`.
+    pub count: u64,
+    /// Lines of the whole file; [`None`] when it is too long to count them.
+    pub total: Option<u64>,
+    /// Size of the whole file.
+    pub size_bytes: u64,
+    /// Whether the first line did not fit and `text` is only its beginning.
+    pub cut: bool,
+    /// The length of that line.
+    pub cut_line_bytes: u64,
+    /// Whether it is no text (a zero byte near its beginning); `text` is empty then.
+    pub binary: bool,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The lines, by path and number.
+    pub matches: Vec<Match>,
+    /// Whether there may be more.
+    pub more: bool,
+    /// Files and folders that could not be read.
+    pub unreadable: u32,
+}
+
+/// A line that matches.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Match {
+    /// Path, relative to the root.
+    pub path: String,
+    /// Line number from 1.
+    pub line: u64,
+    /// The line, shortened to 500 characters around the match.
+    pub text: String,
+}

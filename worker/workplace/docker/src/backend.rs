@@ -1,0 +1,327 @@
+//! The workplace of a session in its container.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    WorkplaceError,
+    container::{Container, Lease},
+    fault,
+    order::order,
+    reading::Reading,
+    recipe::{HIDDEN, WORKSPACE},
+    shell::Sandbox,
+    upload::{self, Appending},
+    writing,
+};
+use evonic_backend::{
+    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Lines, Removal,
+    Stat, Upload, lines, search, spool::Spool,
+};
+use evonic_domain::WorkplaceKind;
+
+/// Entries of the hidden folder that a list asks for beyond its limit, so that they take no place.
+const HIDDEN_ENTRIES: u32 = 1000;
+
+/// How often processes of this container were killed for want of memory, by either kind of control
+/// group.
+const MEMORY_KILLS: &str = "cat /sys/fs/cgroup/memory.events \
+    /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null | while read -r name count; do \
+    [ \"$name\" != oom_kill ] || echo \"$count\"; done";
+
+/// The workplace of a session in its container. See [`Backend`].
+#[derive(Clone, Debug)]
+pub struct Docker {
+    sandbox: Sandbox,
+    spool: Spool<Sandbox>,
+}
+
+impl Docker {
+    pub(super) fn new(container: Arc<Container>) -> Self {
+        let settings = container.house.parts.config.spool.clone();
+        let sandbox = Sandbox(container);
+        let spool = Spool::new(Arc::new(sandbox.clone()), settings);
+        Self { sandbox, spool }
+    }
+
+    /// The container, up and kept so.
+    pub(super) async fn lease(&self) -> Result<Lease, WorkplaceError> {
+        self.sandbox.0.lease().await
+    }
+
+    #[cfg(test)]
+    pub(super) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The container's name.
+    #[cfg(test)]
+    pub(super) fn name(&self) -> &str {
+        &self.sandbox.0.identity.name
+    }
+
+    #[cfg(test)]
+    pub(super) fn session(&self) -> evonic_domain::SessionId {
+        self.sandbox.0.identity.session.clone()
+    }
+
+    async fn user_home(&self) -> Result<&Home, WorkplaceError> {
+        let ask = || async {
+            let said = order(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
+            Home::reported(said.as_bytes())
+        };
+        self.sandbox.0.home.get_or_try_init(ask).await
+    }
+
+    /// A path of the container.
+    async fn whole(&self, path: &str) -> Result<String, WorkplaceError> {
+        let home = self.user_home().await?;
+        let workspace = home.resolve(home.path(), WORKSPACE)?;
+        let path = if path.is_empty() { "." } else { path };
+        Ok(home.resolve(&workspace, path)?.to_string())
+    }
+
+    /// A path that may be changed, and its whole form.
+    async fn own(&self, path: &str) -> Result<String, WorkplaceError> {
+        writing::below_workspace(path, &self.whole(path).await?)
+    }
+
+    /// Removes old records of commands, once a worker, beside the agent's work.
+    fn tidy(&self) {
+        let container = &self.sandbox.0;
+        if container.tidied.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (spool, ending) = (self.spool.clone(), container.house.ending.clone());
+        container.house.tasks.spawn(async move {
+            if let Some(Err(error)) = ending.run_until_cancelled(spool.tidy()).await {
+                tracing::debug!(reason = fault::told(&error), "records of commands not removed");
+            }
+        });
+    }
+
+    /// Tells the agent when something was killed for want of memory, which looks like any kill.
+    async fn explain(&self, finished: &Finished) {
+        let killed = match finished.ended {
+            Ended::Signalled(signal) => signal == 9,
+            Ended::Exited(code) => code == 137,
+            _ => false,
+        };
+        if !killed {
+            return;
+        }
+        let counted = order(&self.sandbox, "look", "memory", MEMORY_KILLS, &[]).await;
+        let Some(count) = counted.ok().and_then(|said| said.trim().parse::<u64>().ok()) else {
+            return;
+        };
+        let container = &self.sandbox.0;
+        if container.memory_kills.swap(count, Ordering::Relaxed) < count {
+            container.tell(format!(
+                "The container ran out of memory ({} MiB with everything in it), and the kernel \
+                 killed a process of the command.",
+                container.settings().memory_bytes >> 20
+            ));
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Docker {
+    fn kind(&self) -> WorkplaceKind {
+        WorkplaceKind::Docker
+    }
+
+    fn news(&self) -> Option<String> {
+        self.sandbox.0.news()
+    }
+
+    async fn home(&self) -> Result<String, WorkplaceError> {
+        Ok(self.user_home().await?.path().to_string())
+    }
+
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        let _lease = self.sandbox.0.lease().await?;
+        let finished = self.spool.run(spec, output, cancel).await?;
+        self.explain(&finished).await;
+        self.tidy();
+        Ok(finished)
+    }
+
+    async fn attach(
+        &self,
+        command_id: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        let _lease = self.sandbox.0.lease().await?;
+        let finished = self.spool.attach(command_id, from, output, cancel).await?;
+        self.explain(&finished).await;
+        Ok(finished)
+    }
+
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.spool.output(command_id, from, limit).await
+    }
+
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        self.spool.kill(command_id).await
+    }
+
+    fn forget(&self, command_id: &str) {
+        self.spool.forget(command_id);
+    }
+
+    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
+        let whole = self.whole(path).await?;
+        let mut at = Reading::begin(&self.sandbox, path).await?;
+        Ok(at.find("stat", &whole).await?.stat)
+    }
+
+    async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError> {
+        let mut file = self.download(path, 0).await?;
+        let range = lines::Range { from, to, limit };
+        let mut reading = lines::Reading::begin(range, file.stat.size_bytes);
+        while let Some(piece) = file.bytes.next().await {
+            if reading.push(&piece?).is_break() {
+                return Ok(reading.broken_off());
+            }
+        }
+        Ok(reading.end())
+    }
+
+    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
+        let whole = self.whole(path).await?;
+        writing::write(&self.sandbox, path, &whole, content, None).await
+    }
+
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+    ) -> Result<(), WorkplaceError> {
+        let whole = self.whole(path).await?;
+        let mut at = Reading::begin(&self.sandbox, path).await?;
+        let seen = at.find("edit", &whole).await?;
+        let mut file = at.download(&whole, 0).await?;
+        let size_bytes = file.stat.size_bytes;
+        if size_bytes > limit_bytes {
+            let path = path.to_owned();
+            return Err(WorkplaceError::TooLarge { path, size_bytes, limit_bytes });
+        }
+        let mut content = Vec::new();
+        while let Some(piece) = file.bytes.next().await {
+            content.extend_from_slice(&piece?);
+        }
+        drop(file);
+        let Some(changed) = change(&content) else { return Ok(()) };
+        writing::write(&self.sandbox, path, &whole, changed.into(), Some(&seen)).await
+    }
+
+    async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+        let whole = self.whole(path).await?;
+        let hidden = format!("{WORKSPACE}/{HIDDEN}");
+        let asked = limit.saturating_add(HIDDEN_ENTRIES);
+        let (mut entries, more) = search::list(&self.sandbox, &whole, depth, asked).await?;
+        let is_hidden = |entry: &Entry| {
+            let path = format!("{}/{}", whole.trim_end_matches('/'), entry.path);
+            path.strip_prefix(&hidden).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        entries.retain(|entry| !is_hidden(entry));
+        let more = more || entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        Ok((entries, more))
+    }
+
+    async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError> {
+        let whole = self.whole(path).await?;
+        search::search(&self.sandbox, pattern, WORKSPACE, &whole, glob, limit).await
+    }
+
+    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+        let whole = self.whole(path).await?;
+        let script = r#"mkdir -p -- "$1""#;
+        order(&self.sandbox, "make folder", path, script, &[&whole]).await.map(drop)
+    }
+
+    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+        let whole = self.own(path).await?;
+        let script = match removal {
+            Removal::One => {
+                r#"if [ -d "$1" ] && [ ! -L "$1" ]; then exec rmdir -- "$1"; fi
+                if [ -e "$1" ] || [ -L "$1" ]; then exec rm -f -- "$1"; fi
+                echo "No such file or directory" >&2; exit 1"#
+            }
+            Removal::All => {
+                r#"if [ -e "$1" ] || [ -L "$1" ]; then exec rm -rf -- "$1"; fi
+                echo "No such file or directory" >&2; exit 1"#
+            }
+        };
+        order(&self.sandbox, "remove", path, script, &[&whole]).await.map(drop)
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+        let (source, target) = (self.own(from).await?, self.own(to).await?);
+        let script = r#"if [ ! -e "$1" ] && [ ! -L "$1" ]; then
+                echo "No such file or directory" >&2; exit 1
+            fi
+            if [ -d "$2" ]; then echo "Is a directory" >&2; exit 1; fi
+            exec mv -f -- "$1" "$2""#;
+        order(&self.sandbox, "rename", from, script, &[&source, &target]).await.map(drop)
+    }
+
+    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+        let whole = self.whole(path).await?;
+        Reading::begin(&self.sandbox, path).await?.download(&whole, from).await
+    }
+
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+        let whole = self.whole(path).await?;
+        let mut at = Reading::begin(&self.sandbox, path).await?;
+        let (found, end) = at.look(&whole).await?;
+        if let Some(found) = &found {
+            at.expect_file(found)?;
+        }
+        let end = writing::below_workspace(path, &end)?;
+        let mode = found.map(|found| found.stat.mode);
+        Ok(Box::new(Appending::open(&self.sandbox, path, end, mode, id).await?))
+    }
+
+    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
+        let whole = self.whole(path).await?;
+        upload::digest(&self.sandbox, path, &whole).await
+    }
+}

@@ -1,0 +1,234 @@
+//! The workplace of a session on another machine.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use evonic_shared::config;
+use tokio::{sync::mpsc, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    breaker::Backoff,
+    files, folders,
+    sftp::Sftp,
+    shell::Remote,
+    transfer::{self, Lane, SshUpload},
+};
+use evonic_backend::{
+    Backend, Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath,
+    Removal, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+};
+use evonic_domain::WorkplaceKind;
+
+/// See [`Backend`].
+#[derive(Clone, Debug)]
+pub struct Ssh {
+    remote: Arc<Remote>,
+    spool: Spool<Remote>,
+    settings: config::Ssh,
+}
+
+impl Ssh {
+    pub(super) fn new(remote: Remote, spool: config::Spool, settings: config::Ssh) -> Self {
+        let remote = Arc::new(remote);
+        Self { spool: Spool::new(Arc::clone(&remote), spool), remote, settings }
+    }
+
+    /// Does what may be done twice, until it is done or fails for good.
+    async fn again<T, F>(
+        &self,
+        path: &str,
+        operation: impl Fn(Arc<Sftp>, RemotePath) -> F + Send + Sync,
+    ) -> Result<T, WorkplaceError>
+    where
+        F: Future<Output = Result<T, WorkplaceError>> + Send,
+        T: Send,
+    {
+        let mut backoff = Backoff::new(self.settings.backoff_base, self.settings.backoff_cap);
+        let mut tries = 0;
+        loop {
+            // What cannot be had was tried often enough by the pool.
+            let path = self.remote.resolve(path).await?;
+            let desk = self.remote.desk().await?;
+            match operation(Arc::clone(&desk.sftp), path).await {
+                Err(error)
+                    if error.class() == Class::Transient && tries < self.settings.retries =>
+                {
+                    drop((desk, error));
+                    tries += 1;
+                    sleep(backoff.pause(fastrand::f64()).max(LEAST)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The shortest pause before something is done again.
+const LEAST: Duration = Duration::from_millis(1);
+
+#[async_trait]
+impl Backend for Ssh {
+    fn kind(&self) -> WorkplaceKind {
+        WorkplaceKind::Ssh
+    }
+
+    async fn home(&self) -> Result<String, WorkplaceError> {
+        Ok(self.remote.home().await?.path().to_string())
+    }
+
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        self.spool.run(spec, output, cancel).await
+    }
+
+    async fn attach(
+        &self,
+        command_id: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, WorkplaceError> {
+        self.spool.attach(command_id, from, output, cancel).await
+    }
+
+    async fn output(
+        &self,
+        command_id: &str,
+        from: u64,
+        limit: u64,
+    ) -> Result<Bytes, WorkplaceError> {
+        self.spool.output(command_id, from, limit).await
+    }
+
+    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+        self.spool.kill(command_id).await
+    }
+
+    fn forget(&self, command_id: &str) {
+        self.spool.forget(command_id);
+    }
+
+    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
+        self.again(path, |sftp, whole| async move {
+            let found = sftp.stat(&whole).await;
+            found.map(|found| files::stat_of(&found)).map_err(|f| f.on(sftp.host(), "read", path))
+        })
+        .await
+    }
+
+    async fn read_lines(
+        &self,
+        path: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: u64,
+    ) -> Result<Lines, WorkplaceError> {
+        self.again(path, |sftp, whole| async move {
+            let (file, found) = files::open(&sftp, &whole, path).await?;
+            let mut lines = lines::Reading::begin(lines::Range { from, to, limit }, found.size);
+            let mut reader = file.read_from(0, found.size);
+            while let Some(bytes) =
+                reader.next().await.map_err(|fault| fault.on(sftp.host(), "read", path))?
+            {
+                if lines.push(&bytes).is_break() {
+                    return Ok(lines.broken_off());
+                }
+            }
+            Ok(lines.end())
+        })
+        .await
+    }
+
+    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
+        self.again(path, |sftp, whole| {
+            let content = content.clone();
+            async move { files::write(&sftp, &whole, path, &content, None).await }
+        })
+        .await
+    }
+
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+    ) -> Result<(), WorkplaceError> {
+        let whole = self.remote.resolve(path).await?;
+        let desk = self.remote.desk().await?;
+        files::edit(&desk.sftp, &whole, path, limit_bytes, change).await
+    }
+
+    async fn list(
+        &self,
+        path: &str,
+        depth: u32,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+        let whole = self.remote.resolve(path).await?;
+        if let Ok(whole) = self.remote.utf8(&whole)
+            && self.remote.shell_works().await?
+        {
+            return search::list(&*self.remote, &whole, depth, limit).await;
+        }
+        let list =
+            |sftp, whole| async move { folders::list(&sftp, &whole, path, depth, limit).await };
+        self.again(path, list).await
+    }
+
+    async fn search(
+        &self,
+        pattern: &str,
+        path: &str,
+        glob: Option<&str>,
+        limit: u32,
+    ) -> Result<Found, WorkplaceError> {
+        let root = self.remote.utf8(&self.remote.base().await?)?;
+        let whole = self.remote.utf8(&self.remote.resolve(path).await?)?;
+        search::search(&*self.remote, pattern, &root, &whole, glob, limit).await
+    }
+
+    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+        self.again(
+            path,
+            |sftp, whole| async move { folders::make_folders(&sftp, &whole, path).await },
+        )
+        .await
+    }
+
+    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+        let whole = self.remote.resolve(path).await?;
+        let desk = self.remote.desk().await?;
+        folders::remove(&desk.sftp, &whole, path, removal).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+        let (whole, target) = (self.remote.resolve(from).await?, self.remote.resolve(to).await?);
+        let desk = self.remote.desk().await?;
+        let renamed = desk.sftp.rename(&whole, &target).await;
+        renamed.map_err(|fault| fault.on(desk.sftp.host(), "rename", from))
+    }
+
+    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+        let whole = self.remote.resolve(path).await?;
+        let lane = Lane::open(&self.remote).await?;
+        transfer::download(lane, &whole, path, from).await
+    }
+
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+        let whole = self.remote.resolve(path).await?;
+        let lane = Lane::open(&self.remote).await?;
+        Ok(Box::new(SshUpload::open(lane, &whole, path, id).await?))
+    }
+
+    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
+        let whole = self.remote.resolve(path).await?;
+        let desk = self.remote.desk().await?;
+        transfer::sha256(&self.remote, &desk.sftp, &whole, path).await
+    }
+}
