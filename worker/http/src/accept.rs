@@ -86,7 +86,7 @@ impl Gate {
     /// Accepts until the worker drains; then drops the registrations, and with them this worker's
     /// descriptors of the listeners. One permit waits with it for the next connection.
     pub(super) async fn run(self, doors: Doors) {
-        let draining = self.front.ends.draining.clone();
+        let draining = self.front.shutdown.draining.clone();
         draining.run_until_cancelled(self.accept(&doors)).await;
     }
 

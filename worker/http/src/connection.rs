@@ -38,8 +38,8 @@ pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, pu
         tokio::select! {
             biased;
             ended = &mut connection => return finish(&front, connection, &progress, ended).await,
-            () = front.ends.cut.cancelled() => return cut(&front, &progress),
-            () = front.ends.draining.cancelled(), if !told => {
+            () = front.shutdown.cut.cancelled() => return cut(&front, &progress),
+            () = front.shutdown.draining.cancelled(), if !told => {
                 told = true;
                 progress.drain();
             }
@@ -133,7 +133,7 @@ async fn refuse(front: &Front, connection: Connection, problem: &Problem) {
     tokio::select! {
         biased;
         () = farewell => {}
-        () = front.ends.cut.cancelled() => {}
+        () = front.shutdown.cut.cancelled() => {}
         () = tokio::time::sleep(front.settings.idle_timeout) => {}
     }
 }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, tim
 
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    HeaderMap, HeaderName, HeaderValue, Request,
     header::{AUTHORIZATION, CONNECTION, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body::Body as _;
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::{
-    call::{Template, respond},
+    admission::{Decision, Dispatch},
     caller::Caller,
     front::Front,
     guard::Peer,
@@ -72,12 +72,12 @@ impl Service<Request<Incoming>> for Exchange {
         let (front, peer) = (Arc::clone(&self.front), self.peer);
         let progress = self.progress.clone();
         let answering = async move {
-            let response = routed.await;
+            let (template, response) = routed.await;
             let elapsed = began.elapsed();
-            front.metrics.served(&served(&method, &response), elapsed);
+            front.metrics.served(&Served::new(&method, template, response.status()), elapsed);
             let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
             tracing::debug!(status, elapsed_ms, "answered");
-            let keep = peer == Peer::Inside || !front.ends.draining.is_cancelled();
+            let keep = peer == Peer::Inside || !front.shutdown.draining.is_cancelled();
             Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
         };
         Box::pin(answering.instrument(span))
@@ -97,8 +97,8 @@ impl Exchange {
             .map_or_else(|| self.front.request_id(), str::to_owned)
     }
 
-    /// What stands in the way, or what the routes answer. A handler that panics costs its own
-    /// request and nothing else.
+    /// What stands in the way, or what the route answers, and its template. A handler that panics
+    /// costs its own request and nothing else.
     fn route(&self, request: Request<Incoming>, caller: Caller) -> Routed {
         if self.purpose == Purpose::Refuse {
             let full = Problem::unavailable(
@@ -106,60 +106,56 @@ impl Exchange {
                 "every place for a connection is taken",
                 Front::RETRY_AFTER,
             );
-            return std::future::ready(full.closing().into_response()).boxed();
+            return std::future::ready(("", full.closing().into_response())).boxed();
         }
         if let Err(problem) = self.front.guard.admit(self.peer, &request) {
-            return std::future::ready(problem.into_response()).boxed();
+            return std::future::ready(("", problem.into_response())).boxed();
         }
-        let mut request = request.map(|body| Received::new(body, self.progress.clone()));
+        let request = request.map(|body| Received::new(body, self.progress.clone()));
         let front = Arc::clone(&self.front);
-        let routed = async move {
-            let (method, uri) = (request.method(), request.uri());
-            let headers = request.headers();
-            let (limits, admitted) = front.admission.admit(method, uri, headers, caller).await;
-            let caller = match admitted {
-                Ok(caller) => caller,
-                Err((template, problem)) => {
-                    return telling(limits, respond(template, Err(problem)));
-                }
-            };
-            // Known by now; what no handler has none can show.
-            request.headers_mut().remove(AUTHORIZATION);
-            request.extensions_mut().insert(caller);
-            let routes = TowerToHyperService::new(warp::service(front.routes.clone()));
-            match routes.call(request).await {
-                Ok(response) => telling(limits, response),
-                Err(never) => match never {},
-            }
-        };
-        async {
-            match AssertUnwindSafe(routed).catch_unwind().await {
-                Ok(response) => response,
-                Err(_) => Problem::internal(&Panicked).closing().into_response(),
+        async move {
+            match AssertUnwindSafe(answer(&front, request, caller)).catch_unwind().await {
+                Ok(answered) => answered,
+                Err(_) => ("", Problem::internal(&Panicked).closing().into_response()),
             }
         }
         .boxed()
     }
 }
 
-/// A response in the making.
-type Routed = futures_util::future::BoxFuture<'static, Response>;
+/// Answers a request that the guard let pass.
+async fn answer(
+    front: &Front,
+    mut request: Request<Received>,
+    caller: Caller,
+) -> (&'static str, Response) {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let decision = front.admission.admit(method, uri, headers, caller).await;
+    let Decision { template, limits, outcome } = decision;
+    let mut response = match outcome {
+        Ok(Dispatch { admitted, filter }) => {
+            // It is known by now; a handler that has no key cannot show one.
+            request.headers_mut().remove(AUTHORIZATION);
+            request.extensions_mut().insert(admitted);
+            let route = TowerToHyperService::new(warp::service(filter.clone()));
+            match route.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+        Err(problem) => problem.into_response(),
+    };
+    response.headers_mut().extend(limits);
+    (template, response)
+}
+
+/// A response in the making, and the template that it will be counted under.
+type Routed = futures_util::future::BoxFuture<'static, (&'static str, Response)>;
 
 /// A handler panicked; the panic hook has logged where.
 #[derive(Debug, thiserror::Error)]
 #[error("handler panicked")]
 struct Panicked;
-
-fn served(method: &Method, response: &Response) -> Served {
-    let template = response.extensions().get::<Template>().map_or("", |template| template.0);
-    Served::new(method, template, response.status())
-}
-
-/// Adds where the client stands with its limits.
-fn telling(limits: HeaderMap, mut response: Response) -> Response {
-    response.headers_mut().extend(limits);
-    response
-}
 
 /// Adds what every answer carries, and watches its body.
 fn dress(

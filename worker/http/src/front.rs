@@ -9,37 +9,21 @@ use std::{
 };
 
 use evonic_shared::config;
-use tokio_util::sync::CancellationToken;
-use warp::{filters::BoxedFilter, reply::Response};
 
-use crate::{admission::Admission, guard::Guard, metrics::Metrics};
-
-/// The routes, as one filter that never rejects.
-pub(super) type Routes = BoxedFilter<(Response,)>;
-
-/// The two steps in which a server ends.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ends {
-    /// Fires when the worker drains: accept no more, end streams, say `Connection: close`.
-    pub(super) draining: CancellationToken,
-    /// Fires when patience is over: drop what is left.
-    pub(super) cut: CancellationToken,
-}
+use crate::{admission::Admission, guard::Guard, metrics::Metrics, shutdown::Shutdown};
 
 /// Shared by every connection of a server.
 pub(super) struct Front {
     /// `[http]`.
     pub(super) settings: config::Http,
-    /// What is served.
-    pub(super) routes: Routes,
     /// From where one may speak.
     pub(super) guard: Guard,
-    /// Who may have it.
+    /// Who may have what, and the routes.
     pub(super) admission: Admission,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
     /// When it stops.
-    pub(super) ends: Ends,
+    pub(super) shutdown: Shutdown,
     /// This worker's generation: the first half of a request's id.
     generation: u64,
     requests: AtomicU64,
@@ -47,23 +31,20 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// A front before these routes.
     pub(super) fn new(
         settings: config::Http,
         guard: Guard,
         admission: Admission,
         generation: u64,
         metrics: Arc<Metrics>,
-        ends: Ends,
-        routes: Routes,
+        shutdown: Shutdown,
     ) -> Self {
         Self {
             settings,
-            routes,
             guard,
             admission,
             metrics,
-            ends,
+            shutdown,
             generation,
             requests: AtomicU64::new(0),
             cuts: AtomicUsize::new(0),

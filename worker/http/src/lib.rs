@@ -20,6 +20,7 @@
 
 mod accept;
 mod admission;
+mod answer;
 mod body;
 mod call;
 mod caller;
@@ -27,12 +28,13 @@ mod connection;
 mod event_stream;
 mod exchange;
 mod exposition;
-mod follow;
 mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod header;
 mod health;
+mod idempotency;
 mod keyring;
 mod limits;
 mod metered;
@@ -42,9 +44,16 @@ mod process;
 mod progress;
 mod proxies;
 mod query;
+mod route;
+mod router;
 mod routes;
+mod running_copies;
+mod session_stream;
+mod shutdown;
+mod state;
 mod supervision;
 mod tls;
+mod visibility;
 mod wire;
 
 #[cfg(test)]
@@ -53,68 +62,41 @@ mod tests;
 use std::{
     os::unix::net::{UnixListener, UnixStream},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use evonic_shared::config;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{supervision::Supervision, tls::TlsError};
+pub use self::{state::App, supervision::Supervision, tls::TlsError};
 
 use crate::{
     accept::{Doors, Gate},
     admission::Admission,
+    body::BodyLimits,
     connection::converse,
     exchange::Purpose,
-    front::{Ends, Front},
+    front::Front,
     guard::{Guard, Peer},
     keyring::Keyring,
     limits::Limits,
     metrics::Metrics,
-    routes::{Site, decisions::DECISIONS, routes},
+    router::Router,
+    routes::routes,
+    shutdown::Shutdown,
+    state::ApiState,
     tls::Secure,
     wire::Carrier,
 };
-use evonic_agent::Agents;
 use evonic_handles::Budget;
-use evonic_model::Models;
-use evonic_store::{Limiter, Store};
-use evonic_workplace::Workplaces;
 
 /// Bytes that a connection within the process holds, each way.
 const INSIDE_BYTES: usize = 4096;
 
-/// What a ping asks.
 const PING: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-
-/// What the routes serve from.
-#[derive(Clone, Debug)]
-pub struct App {
-    /// The database.
-    pub store: Store,
-    /// Counts requests; none where nothing is counted.
-    pub limiter: Option<Limiter>,
-    /// The queue of turns.
-    pub agents: Agents,
-    /// The models, to check an agent's model by name.
-    pub models: Models,
-    /// Where agents' tools act.
-    pub workplaces: Workplaces,
-    /// The ledger.
-    pub budget: Budget,
-    /// The resolved configuration.
-    pub config: Arc<config::Config>,
-    /// What the supervisor told of itself.
-    pub supervision: Supervision,
-    /// This worker's generation.
-    pub generation: u64,
-    /// When it started.
-    pub started: Instant,
-}
 
 /// What the server accepts on.
 #[derive(Debug)]
@@ -158,24 +140,25 @@ impl Server {
     /// [`ServerError`].
     pub fn start(app: App, listeners: Listeners) -> Result<Self, ServerError> {
         let (budget, settings) = (app.budget.clone(), app.config.http.clone());
-        let (generation, ends, connections) = (app.generation, Ends::default(), TaskTracker::new());
+        let (generation, shutdown, connections) =
+            (app.generation, Shutdown::default(), TaskTracker::new());
         let metrics = Arc::new(Metrics::new());
-        let keyring = Keyring::new(app.store.clone(), connections.clone(), ends.cut.clone());
+        let keyring = Keyring::new(app.store.clone(), connections.clone(), shutdown.cut.clone());
         let limits = Limits::new(&app.config.limits, app.limiter.clone(), Arc::clone(&metrics));
-        let admission = Admission::new(keyring.clone(), limits, DECISIONS);
-        let site = Site {
+        let state = ApiState {
             app,
-            keyring,
+            keyring: keyring.clone(),
             metrics: Arc::clone(&metrics),
-            ends: ends.clone(),
+            shutdown: shutdown.clone(),
             changes: connections.clone(),
             deleted: watch::Sender::new(()),
             copies: Default::default(),
         };
-        let routes = routes(&Arc::new(site));
+        let router = Router::new(routes(), &Arc::new(state), BodyLimits::new(&settings));
+        let admission = Admission::new(keyring, limits, router);
         let guard = Guard::new(&settings);
         let secure = Secure::open(&settings.tls, &budget)?;
-        let front = Front::new(settings, guard, admission, generation, metrics, ends, routes);
+        let front = Front::new(settings, guard, admission, generation, metrics, shutdown);
         Ok(Self::serve(front, secure, budget, connections, listeners)?)
     }
 
@@ -237,13 +220,13 @@ impl Server {
     ///
     /// The probe is answered until the end.
     pub async fn drain(&self, patience: Duration) -> usize {
-        self.front.ends.draining.cancel();
+        self.front.shutdown.draining.cancel();
         self.doors.close();
         self.doors.wait().await;
         self.connections.close();
         // Past patience what is left is cut, and is gone as soon as it is polled.
         let _ = tokio::time::timeout(patience, self.connections.wait()).await;
-        self.front.ends.cut.cancel();
+        self.front.shutdown.cut.cancel();
         self.connections.wait().await;
         self.inside.close();
         self.inside.wait().await;
@@ -260,8 +243,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.front.ends.draining.cancel();
-        self.front.ends.cut.cancel();
+        self.front.shutdown.draining.cancel();
+        self.front.shutdown.cut.cancel();
     }
 }
 

@@ -161,7 +161,7 @@ impl Secure {
         tokio::select! {
             biased;
             greeted = self.shake_hands(front, stream) => greeted,
-            () = front.ends.cut.cancelled() => None,
+            () = front.shutdown.cut.cancelled() => None,
             () = out_of_time(front) => {
                 front.metrics.refused(Refusal::Handshake);
                 None
@@ -199,7 +199,7 @@ impl Secure {
 /// a worker that drains.
 async fn out_of_time(front: &Front) {
     let linger = async {
-        front.ends.draining.cancelled().await;
+        front.shutdown.draining.cancelled().await;
         tokio::time::sleep(front.settings.linger).await;
     };
     tokio::select! {

@@ -14,13 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{client::Client, odd};
 use crate::{
-    Listeners, Server,
-    admission::Admission,
-    front::{Ends, Front},
-    guard::Guard,
-    keyring::Keyring,
-    limits::Limits,
-    metrics::Metrics,
+    Listeners, Server, admission::Admission, body::BodyLimits, front::Front, guard::Guard,
+    keyring::Keyring, limits::Limits, metrics::Metrics, router::Router, shutdown::Shutdown,
     tls::Secure,
 };
 use evonic_handles::{Budget, Page};
@@ -123,14 +118,15 @@ fn serve_odd(parts: Parts) -> Server {
     let path = parts.config.state_dir.join("evonic.db");
     let store = Store::open(&path, &parts.config.store, parts.budget.clone()).unwrap();
     let settings = parts.config.http;
-    let (ends, connections) = (Ends::default(), TaskTracker::new());
-    let keyring = Keyring::new(store, connections.clone(), ends.cut.clone());
+    let (shutdown, connections) = (Shutdown::default(), TaskTracker::new());
+    let keyring = Keyring::new(store, connections.clone(), shutdown.cut.clone());
     let metrics = Arc::new(Metrics::new());
     let limits = Limits::new(&parts.config.limits, None, Arc::clone(&metrics));
-    let admission = Admission::new(keyring, limits, odd::DECISIONS);
-    let routes = odd::routes(&settings, &ends.draining);
+    let draining = Arc::new(shutdown.draining.clone());
+    let router = Router::new(odd::routes(), &draining, BodyLimits::new(&settings));
+    let admission = Admission::new(keyring, limits, router);
     let guard = Guard::new(&settings);
-    let front = Front::new(settings, guard, admission, 7, metrics, ends, routes);
+    let front = Front::new(settings, guard, admission, 7, metrics, shutdown);
     let secure = Secure::open(&front.settings.tls, &parts.budget).unwrap();
     Server::serve(front, secure, parts.budget, connections, parts.listeners).unwrap()
 }
