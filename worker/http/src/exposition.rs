@@ -12,10 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{
-    metrics::Metrics,
-    supervision::{Heard, epoch_seconds},
-};
+use crate::supervision::{Heard, epoch_seconds};
 use evonic_handles::Usage;
 use evonic_workplace::HostState;
 
@@ -49,11 +46,11 @@ impl Figures {
     ///
     /// # Errors
     /// [`fmt::Error`] when a metric cannot be encoded.
-    pub(super) fn expose(self, metrics: &Metrics) -> Result<String, fmt::Error> {
+    pub(super) fn expose(self, registry: &Registry) -> Result<String, fmt::Error> {
         let mut figures = Registry::default();
         figures.register_collector(Box::new(self));
         let mut text = String::new();
-        encode_registry(&mut text, metrics.registry())?;
+        encode_registry(&mut text, registry)?;
         encode_registry(&mut text, &figures)?;
         encode_eof(&mut text)?;
         Ok(text)

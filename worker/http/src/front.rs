@@ -1,10 +1,7 @@
 //! What stands between every connection and the routes.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -21,7 +18,7 @@ pub(super) struct Front {
     /// Who may have what, and the routes.
     pub(super) admission: Admission,
     /// What is counted.
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) metrics: Metrics,
     /// When it stops.
     pub(super) shutdown: Shutdown,
     /// This worker's generation: the first half of a request's id.
@@ -36,7 +33,7 @@ impl Front {
         guard: Guard,
         admission: Admission,
         generation: u64,
-        metrics: Arc<Metrics>,
+        metrics: Metrics,
         shutdown: Shutdown,
     ) -> Self {
         Self {

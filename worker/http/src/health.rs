@@ -77,7 +77,7 @@ pub(super) async fn metrics(state: &ApiState) -> Answer {
         hosts: state.app.workplaces.hosts(),
         supervision: state.app.supervision.heard(),
     };
-    let text = figures.expose(&state.metrics).map_err(|error| Problem::internal(&error))?;
+    let text = figures.expose(&state.registry).map_err(|error| Problem::internal(&error))?;
     let mut response = Response::new(text.into());
     response.headers_mut().insert(
         CONTENT_TYPE,

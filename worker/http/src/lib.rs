@@ -65,6 +65,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::registry::Registry;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::watch,
@@ -142,13 +143,14 @@ impl Server {
         let (budget, settings) = (app.budget.clone(), app.config.http.clone());
         let (generation, shutdown, connections) =
             (app.generation, Shutdown::default(), TaskTracker::new());
-        let metrics = Arc::new(Metrics::new());
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
         let keyring = Keyring::new(app.store.clone(), connections.clone(), shutdown.cut.clone());
-        let limits = Limits::new(&app.config.limits, app.limiter.clone(), Arc::clone(&metrics));
+        let limits = Limits::new(&app.config.limits, app.limiter.clone(), &mut registry);
         let state = ApiState {
             app,
             keyring: keyring.clone(),
-            metrics: Arc::clone(&metrics),
+            registry,
             shutdown: shutdown.clone(),
             changes: connections.clone(),
             deleted: watch::Sender::new(()),

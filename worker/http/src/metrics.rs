@@ -9,8 +9,6 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::limits;
-
 /// Upper bounds of the duration histogram, in seconds: a page read is under a millisecond, a
 /// long wait is a minute.
 const BUCKETS: [f64; 12] =
@@ -74,22 +72,18 @@ struct Reason {
     reason: &'static str,
 }
 
-/// The counters of a server.
+/// The counters of a server's requests and connections.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    registry: Registry,
     requests: Family<Served, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     refused: Family<Reason, Counter>,
     connections: Gauge<i64, AtomicI64>,
-    /// Of rate limits.
-    pub(super) limits: limits::Figures,
 }
 
 impl Metrics {
-    /// Counters at zero.
-    pub(super) fn new() -> Self {
-        let mut registry = Registry::default();
+    /// At zero, in this registry.
+    pub(super) fn new(registry: &mut Registry) -> Self {
         let requests = Family::<Served, Counter>::default();
         let buckets: fn() -> Histogram = || Histogram::new(BUCKETS);
         let durations = Family::new_with_constructor(buckets);
@@ -112,13 +106,7 @@ impl Metrics {
             refused.clone(),
         );
         registry.register("evonic_http_connections", "Connections of clients", connections.clone());
-        let limits = limits::Figures::new(&mut registry);
-        Self { registry, requests, durations, refused, connections, limits }
-    }
-
-    /// What `/metrics` prints of them.
-    pub(super) const fn registry(&self) -> &Registry {
-        &self.registry
+        Self { requests, durations, refused, connections }
     }
 
     /// Counts an answer.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use evonic_shared::config;
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -10,7 +11,6 @@ use tokio_util::task::TaskTracker;
 use crate::{
     answer,
     keyring::Keyring,
-    metrics::Metrics,
     problem::{Answer, Problem},
     running_copies::RunningCopies,
     shutdown::Shutdown,
@@ -52,7 +52,8 @@ pub struct App {
 pub(super) struct ApiState {
     pub(super) app: App,
     pub(super) keyring: Keyring,
-    pub(super) metrics: Arc<Metrics>,
+    /// What is counted, for `/metrics`.
+    pub(super) registry: Registry,
     pub(super) shutdown: Shutdown,
     /// Changes under way.
     pub(super) changes: TaskTracker,

@@ -5,11 +5,20 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Counted, policy::Policy};
+use super::policy::Policy;
 use crate::problem::Problem;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// What the answer carries, whatever it is.
+    pub(crate) fields: HeaderMap,
+    /// 429, when a quota is used up.
+    pub(crate) refused: Option<Problem>,
+}
 
 /// Where a client stands with one quota.
 #[derive(Clone, Debug)]

@@ -7,8 +7,19 @@ use std::{
 
 use evonic_shared::config::{self, Quota};
 
-use crate::limits::Who;
+use evonic_domain::KeyId;
 use evonic_store::{Charge, Meter};
+
+/// What is known of who asks, when a request is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who<'a> {
+    /// A key that is good.
+    Key(&'a KeyId),
+    /// A key was presented, and is refused.
+    Refused,
+    /// No key was presented.
+    Nobody,
+}
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

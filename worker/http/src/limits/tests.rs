@@ -1,6 +1,7 @@
 //! What is told and refused; the whole worker under limits stands in `http::tests::limits`.
 
 use super::{policy::network, *};
+use evonic_domain::KeyId;
 
 fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {
     let quotas = |texts: &[&str]| {

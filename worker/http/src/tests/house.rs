@@ -9,6 +9,7 @@ use std::{
 };
 
 use evonic_shared::{config::Config, kind::Kind};
+use prometheus_client::registry::Registry;
 use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
 
@@ -120,8 +121,9 @@ fn serve_odd(parts: Parts) -> Server {
     let settings = parts.config.http;
     let (shutdown, connections) = (Shutdown::default(), TaskTracker::new());
     let keyring = Keyring::new(store, connections.clone(), shutdown.cut.clone());
-    let metrics = Arc::new(Metrics::new());
-    let limits = Limits::new(&parts.config.limits, None, Arc::clone(&metrics));
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let limits = Limits::new(&parts.config.limits, None, &mut registry);
     let draining = Arc::new(shutdown.draining.clone());
     let router = Router::new(odd::routes(), &draining, BodyLimits::new(&settings));
     let admission = Admission::new(keyring, limits, router);
