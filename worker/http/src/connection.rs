@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use evonic_shared::error_chain::ErrorChain;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -12,7 +13,7 @@ use crate::{
     front::Front,
     guard::Peer,
     metrics::Refusal,
-    problem::{Problem, causes},
+    problem::Problem,
     progress::{Due, Limits, Progress, Watchdog},
     wire::{Carrier, Wire},
 };
@@ -107,7 +108,7 @@ async fn finish(
     ended: hyper::Result<()>,
 ) {
     let Err(error) = ended else { return };
-    tracing::debug!(error = causes(&error), "connection failed");
+    tracing::debug!(error = %ErrorChain(&error), "connection failed");
     let broken_off = error.is_incomplete_message() && progress.is_in_head();
     if !error.is_parse() && !broken_off {
         return;

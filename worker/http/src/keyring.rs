@@ -6,19 +6,21 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use evonic_shared::error_chain::ErrorChain;
 use http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use subtle::ConstantTimeEq;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::problem::{Problem, causes};
+use crate::problem::Problem;
 use evonic_domain::{Hash, Key, KeyId, Token};
 use evonic_store::Store;
 
@@ -128,13 +130,13 @@ impl Keyring {
         self.notes.spawn(async move {
             let write = store.write(move |writer| writer.note_key_use(&id));
             if let Some(Err(error)) = cut.run_until_cancelled(write).await {
-                tracing::debug!(error = causes(&error), "use of a key is not noted");
+                tracing::debug!(error = %ErrorChain(&error), "use of a key is not noted");
             }
         });
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<KeyId, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

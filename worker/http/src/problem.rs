@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use evonic_shared::error_chain::ErrorChain;
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
@@ -43,8 +44,8 @@ impl Problem {
     }
 
     /// A defect of ours: logged with its causes, told without them.
-    pub(super) fn internal(error: &dyn Error) -> Self {
-        tracing::error!(error = causes(error), "request failed");
+    pub(super) fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %ErrorChain(error), "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", "the server failed; its log says why")
     }
 
@@ -232,18 +233,6 @@ fn sentence(word: &str) -> String {
     let mut text = word.replace('_', " ");
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
-    }
-    text
-}
-
-/// An error and its causes, joined by colons.
-pub(super) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
     }
     text
 }

@@ -1,12 +1,13 @@
 //! What the supervisor told of itself, for the worker's metrics.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use evonic_shared::control::Figures;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 /// The last word of the supervisor. Shared by cloning; readable from any thread.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,7 @@ impl Supervision {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Heard) -> T) -> T {
-        act(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.shared.lock())
     }
 }
 

@@ -4,12 +4,13 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use evonic_shared::{config::HttpTls, kind::Kind};
+use evonic_shared::{config::HttpTls, error_chain::ErrorChain, kind::Kind};
 use http::StatusCode;
+use parking_lot::Mutex;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -20,7 +21,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{
     front::Front,
     metrics::Refusal,
-    problem::{Problem, causes},
+    problem::Problem,
     progress::Progress,
     wire::{Carrier, Wire},
 };
@@ -126,7 +127,7 @@ impl Secure {
     /// The certificate of now: looks at the files if that is a while ago, and reads them if they
     /// changed. A pair that cannot be used is told once; the old one stays.
     fn current(&self) -> Arc<ServerConfig> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.looked.elapsed() >= LOOK_INTERVAL {
             state.looked = Instant::now();
             self.look(&mut state);
@@ -147,8 +148,8 @@ impl Secure {
             // The next look tries again.
             Err(TlsError::Exhausted(_)) => return,
             Err(error) => {
-                let reason = causes(&error);
-                tracing::warn!(reason, "new certificate cannot be used; the old one stays");
+                let reason = ErrorChain(&error);
+                tracing::warn!(%reason, "new certificate cannot be used; the old one stays");
             }
         }
         state.stamps = stamps;
@@ -188,7 +189,7 @@ impl Secure {
             Ok(secured) => Some(Carrier::Tls(Box::new(secured))),
             Err(error) => {
                 front.metrics.refused(Refusal::Handshake);
-                tracing::debug!(error = causes(&error), "handshake failed");
+                tracing::debug!(error = %ErrorChain(&error), "handshake failed");
                 None
             }
         }

@@ -208,7 +208,7 @@ fn a_pair_that_cannot_be_used_is_refused_with_its_key() {
         let config = Config::defaults("/s".into(), "/r".into());
         let budget = evonic_handles::Budget::new(&config.budget, page, config.fd.threshold);
         let error = super::super::tls::Secure::open(&tls, &budget).unwrap_err();
-        super::super::problem::causes(&error)
+        evonic_shared::error_chain::ErrorChain(&error).to_string()
     };
     let (certificate, key) = (pair.path("certificate.pem"), pair.path("key.pem"));
     let told = open(Path::new("/nowhere"), &key);
