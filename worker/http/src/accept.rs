@@ -20,8 +20,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    connection::converse, exchange::Purpose, front::Front, guard::Peer, metrics::Refusal,
-    tls::Secure, wire::Carrier,
+    connection::converse, exchange::Purpose, guard::Peer, metrics::Refusal,
+    server_state::ServerState, tls::Secure, wire::Carrier,
 };
 use evonic_handles::{Budget, Held, Permit};
 
@@ -61,7 +61,7 @@ enum Accepted {
 
 /// Lets connections in.
 pub(super) struct Gate {
-    front: Arc<Front>,
+    server: Arc<ServerState>,
     /// TLS on the TCP listener.
     secure: Option<Arc<Secure>>,
     budget: Budget,
@@ -72,7 +72,7 @@ pub(super) struct Gate {
 impl Gate {
     /// A gate for this budget; connections run on the tracker.
     pub(super) fn new(
-        front: Arc<Front>,
+        server: Arc<ServerState>,
         secure: Option<Secure>,
         budget: Budget,
         connections: TaskTracker,
@@ -80,13 +80,13 @@ impl Gate {
         let limit = limit(&budget);
         let refusing = REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
         let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
-        Self { front, secure: secure.map(Arc::new), budget, serving, connections }
+        Self { server, secure: secure.map(Arc::new), budget, serving, connections }
     }
 
     /// Accepts until the worker drains; then drops the registrations, and with them this worker's
     /// descriptors of the listeners. One permit waits with it for the next connection.
     pub(super) async fn run(self, doors: Doors) {
-        let draining = self.front.shutdown.draining.clone();
+        let draining = self.server.shutdown.draining.clone();
         draining.run_until_cancelled(self.accept(&doors)).await;
     }
 
@@ -123,16 +123,16 @@ impl Gate {
     fn admit(&self, accepted: Accepted, mut permit: Permit) {
         permit.owns(1, accepted.number());
         let (carrier, peer) = accepted.carry(permit);
-        let (front, secure) = (Arc::clone(&self.front), self.secure.clone());
+        let (server, secure) = (Arc::clone(&self.server), self.secure.clone());
         if let Ok(place) = Arc::clone(&self.serving).try_acquire_owned() {
             self.connections.spawn(async move {
-                meet(front, secure, carrier, peer, Purpose::Serve).await;
+                meet(server, secure, carrier, peer, Purpose::Serve).await;
                 drop(place);
             });
         } else {
-            self.front.metrics.refused(Refusal::Full);
+            self.server.metrics.refused(Refusal::Full);
             self.connections.spawn(async move {
-                let refusal = meet(front, secure, carrier, peer, Purpose::Refuse);
+                let refusal = meet(server, secure, carrier, peer, Purpose::Refuse);
                 // Timing out is the end of patience; there is nobody to tell.
                 let _ = tokio::time::timeout(REFUSAL, refusal).await;
             });
@@ -142,18 +142,18 @@ impl Gate {
 
 /// A connection's life: over TCP it begins with TLS where that is configured.
 async fn meet(
-    front: Arc<Front>,
+    server: Arc<ServerState>,
     secure: Option<Arc<Secure>>,
     carrier: Carrier,
     peer: Peer,
     purpose: Purpose,
 ) {
     let carrier = match (carrier, secure) {
-        (Carrier::Tcp(stream), Some(secure)) => secure.greet(&front, stream).await,
+        (Carrier::Tcp(stream), Some(secure)) => secure.greet(&server, stream).await,
         (carrier, _) => Some(carrier),
     };
     if let Some(carrier) = carrier {
-        converse(front, carrier, peer, purpose).await;
+        converse(server, carrier, peer, purpose).await;
     }
 }
 

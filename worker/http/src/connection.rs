@@ -10,11 +10,11 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     exchange::{Exchange, Purpose},
-    front::Front,
     guard::Peer,
     metrics::Refusal,
     problem::Problem,
     progress::{Due, Limits, Progress, Watchdog},
+    server_state::ServerState,
     wire::{Carrier, Wire},
 };
 
@@ -28,25 +28,30 @@ type Connection = http1::Connection<TokioIo<Wire>, Exchange>;
 
 /// Serves a connection to its end: its own, its client's, or the server's. Holds the carrier's
 /// permit until then.
-pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, purpose: Purpose) {
-    let _counted = (peer != Peer::Inside).then(|| front.metrics.connection());
+pub(super) async fn converse(
+    server: Arc<ServerState>,
+    carrier: Carrier,
+    peer: Peer,
+    purpose: Purpose,
+) {
+    let _counted = (peer != Peer::Inside).then(|| server.metrics.connection());
     let progress = Progress::new();
-    let limits = limits(&front, peer, purpose);
-    let mut connection = open(&front, carrier, peer, purpose, &progress);
+    let limits = limits(&server, peer, purpose);
+    let mut connection = open(&server, carrier, peer, purpose, &progress);
     let mut watchdog = Watchdog::new(progress.clone(), limits);
     let mut told = peer == Peer::Inside;
     loop {
         tokio::select! {
             biased;
-            ended = &mut connection => return finish(&front, connection, &progress, ended).await,
-            () = front.shutdown.cut.cancelled() => return cut(&front, &progress),
-            () = front.shutdown.draining.cancelled(), if !told => {
+            ended = &mut connection => return finish(&server, connection, &progress, ended).await,
+            () = server.shutdown.cut.cancelled() => return cut(&server, &progress),
+            () = server.shutdown.draining.cancelled(), if !told => {
                 told = true;
                 progress.drain();
             }
             due = &mut watchdog => match due {
                 Due::Close => close(&mut connection, &progress),
-                Due::Timeout => return time_out(&front, connection).await,
+                Due::Timeout => return time_out(&server, connection).await,
                 Due::GiveUp => return,
             },
         }
@@ -55,26 +60,26 @@ pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, pu
 
 /// How long the connection may take. One that is refused must not keep its place for long; one
 /// from inside keeps none.
-fn limits(front: &Front, peer: Peer, purpose: Purpose) -> Limits {
+fn limits(server: &ServerState, peer: Peer, purpose: Purpose) -> Limits {
     let (head, idle) = match (peer, purpose) {
         (Peer::Inside, _) => (FOR_EVER, FOR_EVER),
-        (_, Purpose::Serve) => (front.settings.header_timeout, front.settings.idle_timeout),
-        (_, Purpose::Refuse) => (Front::RETRY_AFTER, Front::RETRY_AFTER),
+        (_, Purpose::Serve) => (server.settings.header_timeout, server.settings.idle_timeout),
+        (_, Purpose::Refuse) => (ServerState::RETRY_AFTER, ServerState::RETRY_AFTER),
     };
-    Limits { head, idle, linger: front.settings.linger }
+    Limits { head, idle, linger: server.settings.linger }
 }
 
 fn open(
-    front: &Arc<Front>,
+    server: &Arc<ServerState>,
     carrier: Carrier,
     peer: Peer,
     purpose: Purpose,
     progress: &Progress,
 ) -> Connection {
-    let front = Arc::clone(front);
-    let max_headers = front.settings.max_headers as usize;
-    let max_header_bytes = front.settings.max_header_bytes as usize;
-    let exchange = Exchange { front, peer, purpose, progress: progress.clone() };
+    let server = Arc::clone(server);
+    let max_headers = server.settings.max_headers as usize;
+    let max_header_bytes = server.settings.max_header_bytes as usize;
+    let exchange = Exchange { server, peer, purpose, progress: progress.clone() };
     http1::Builder::new()
         // The watchdog keeps the time: hyper has one limit for an idle connection and a slow
         // head, and answers neither.
@@ -92,17 +97,17 @@ fn close(connection: &mut Connection, progress: &Progress) {
 }
 
 /// Answers 408 to headers that do not end.
-async fn time_out(front: &Front, connection: Connection) {
-    front.metrics.refused(Refusal::SlowHeaders);
-    let detail = format!("the headers did not end within {:?}", front.settings.header_timeout);
+async fn time_out(server: &ServerState, connection: Connection) {
+    server.metrics.refused(Refusal::SlowHeaders);
+    let detail = format!("the headers did not end within {:?}", server.settings.header_timeout);
     let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail);
-    refuse(front, connection, &problem).await;
+    refuse(server, connection, &problem).await;
 }
 
 /// The connection ended by itself. hyper has answered 400, 414 or 431 to what is no request and
 /// said farewell, but leaves two unanswered: HTTP/2, and headers that break off.
 async fn finish(
-    front: &Front,
+    server: &ServerState,
     connection: Connection,
     progress: &Progress,
     ended: hyper::Result<()>,
@@ -113,16 +118,16 @@ async fn finish(
     if !error.is_parse() && !broken_off {
         return;
     }
-    front.metrics.refused(Refusal::Malformed);
+    server.metrics.refused(Refusal::Malformed);
     if progress.is_in_head() {
         let detail = "this is no whole request of HTTP/1.1, which is what is spoken here";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed", detail);
-        refuse(front, connection, &problem).await;
+        refuse(server, connection, &problem).await;
     }
 }
 
 /// Answers what never became a request, and closes.
-async fn refuse(front: &Front, connection: Connection, problem: &Problem) {
+async fn refuse(server: &ServerState, connection: Connection, problem: &Problem) {
     let answer = problem.to_http1();
     let mut wire = connection.into_parts().io.into_inner();
     let farewell = async {
@@ -134,14 +139,14 @@ async fn refuse(front: &Front, connection: Connection, problem: &Problem) {
     tokio::select! {
         biased;
         () = farewell => {}
-        () = front.shutdown.cut.cancelled() => {}
-        () = tokio::time::sleep(front.settings.idle_timeout) => {}
+        () = server.shutdown.cut.cancelled() => {}
+        () = tokio::time::sleep(server.settings.idle_timeout) => {}
     }
 }
 
 /// Patience is over.
-fn cut(front: &Front, progress: &Progress) {
+fn cut(server: &ServerState, progress: &Progress) {
     if progress.is_under_way() {
-        front.count_cut();
+        server.count_cut();
     }
 }

@@ -16,12 +16,12 @@ use warp::reply::Response;
 use crate::{
     admission::{Decision, Dispatch},
     caller::Caller,
-    front::Front,
     guard::Peer,
     metered::{Answered, Received},
     metrics::Served,
     problem::Problem,
     progress::Progress,
+    server_state::ServerState,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,7 +41,7 @@ pub(super) enum Purpose {
 /// The service of one connection.
 pub(super) struct Exchange {
     /// Shared with every connection.
-    pub(super) front: Arc<Front>,
+    pub(super) server: Arc<ServerState>,
     /// Who asks.
     pub(super) peer: Peer,
     /// What for.
@@ -62,22 +62,22 @@ impl Service<Request<Incoming>> for Exchange {
         let began = Instant::now();
         self.progress.called(request.body().is_end_stream());
         let id = self.request_id(request.headers());
-        let address = self.front.guard.client(self.peer, request.headers());
+        let address = self.server.guard.client(self.peer, request.headers());
         let caller = Caller { address, ..Caller::of(self.peer, id.clone()) };
         let method = request.method().clone();
         let path = request.uri().path();
         let client = caller.address.map(tracing::field::display);
         let span = tracing::error_span!("request", request_id = id, client, %method, path);
         let routed = self.route(request, caller);
-        let (front, peer) = (Arc::clone(&self.front), self.peer);
+        let (server, peer) = (Arc::clone(&self.server), self.peer);
         let progress = self.progress.clone();
         let answering = async move {
             let (template, response) = routed.await;
             let elapsed = began.elapsed();
-            front.metrics.served(&Served::new(&method, template, response.status()), elapsed);
+            server.metrics.served(&Served::new(&method, template, response.status()), elapsed);
             let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
             tracing::debug!(status, elapsed_ms, "answered");
-            let keep = peer == Peer::Inside || !front.shutdown.draining.is_cancelled();
+            let keep = peer == Peer::Inside || !server.shutdown.draining.is_cancelled();
             Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
         };
         Box::pin(answering.instrument(span))
@@ -94,7 +94,7 @@ impl Exchange {
             .get(REQUEST_ID)
             .and_then(|value| value.to_str().ok())
             .filter(sane)
-            .map_or_else(|| self.front.request_id(), str::to_owned)
+            .map_or_else(|| self.server.request_id(), str::to_owned)
     }
 
     /// What stands in the way, or what the route answers, and its template. A handler that panics
@@ -104,17 +104,17 @@ impl Exchange {
             let full = Problem::unavailable(
                 "exhausted",
                 "every place for a connection is taken",
-                Front::RETRY_AFTER,
+                ServerState::RETRY_AFTER,
             );
             return std::future::ready(("", full.closing().into_response())).boxed();
         }
-        if let Err(problem) = self.front.guard.admit(self.peer, &request) {
+        if let Err(problem) = self.server.guard.admit(self.peer, &request) {
             return std::future::ready(("", problem.into_response())).boxed();
         }
         let request = request.map(|body| Received::new(body, self.progress.clone()));
-        let front = Arc::clone(&self.front);
+        let server = Arc::clone(&self.server);
         async move {
-            match AssertUnwindSafe(answer(&front, request, caller)).catch_unwind().await {
+            match AssertUnwindSafe(answer(&server, request, caller)).catch_unwind().await {
                 Ok(answered) => answered,
                 Err(_) => ("", Problem::internal(&Panicked).closing().into_response()),
             }
@@ -125,12 +125,12 @@ impl Exchange {
 
 /// Answers a request that the guard let pass.
 async fn answer(
-    front: &Front,
+    server: &ServerState,
     mut request: Request<Received>,
     caller: Caller,
 ) -> (&'static str, Response) {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let decision = front.admission.admit(method, uri, headers, caller).await;
+    let decision = server.admission.admit(method, uri, headers, caller).await;
     let Decision { template, limits, outcome } = decision;
     let mut response = match outcome {
         Ok(Dispatch { admitted, filter }) => {

@@ -1,22 +1,27 @@
-//! HTTP: warp filters behind an accept loop of our own.
+//! The HTTP server: warp filters behind an accept loop of our own.
 //!
-//! Permit before accept; bounds on headers, bodies and pauses; problem details for every error;
-//! drain that ends streams and idle connections and answers the rest with `Connection: close`.
+//! Owns the connections of clients from their accept to their close, what every request passes
+//! (guard, keys, limits), the route table and its handlers, and the event streams.
+//!
+//! It must not have: SQL, descriptors without a permit of kind `http`, work of agents within a
+//! request (a handler writes what was asked to the store and wakes the queue), or a path that is
+//! not in the table of `routes`.
 //!
 //! ```text
-//! accept -> connection (wire, progress) -> exchange (guard, admission) -> routes -> store, agents
+//! acceptor -> connection -> request_service (guard, admission) -> route -> store, agents
 //! ```
 //!
 //! | Part | What it does |
 //! |---|---|
-//! | `accept`, `tls` | the gate: permit, accept, handshake, 503 when full |
+//! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
+//! | `accept`, `tls` | permit, accept, handshake, 503 when full |
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
-//! | `front`, `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
-//! | `admission`, `caller`, `keyring` | who asks, and whether they may |
-//! | `limits` | how often they may |
-//! | `call`, `query`, `body`, `problem` | requests and answers in the form handlers want |
-//! | `routes`, `follow`, `event_stream` | the resources, and their streams of events |
-//! | `health`, `metrics`, `exposition`, `process` | what is told about the worker itself |
+//! | `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
+//! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
+//! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
+//! | `routes`, `state`, `visibility`, `running_copies` | the table, the handlers, and what they share |
+//! | `answer`, `problem`, `event_stream`, `session_stream` | what handlers answer |
+//! | `health`, `metrics`, `exposition`, `process`, `supervision` | what the worker says of itself |
 
 mod accept;
 mod admission;
@@ -28,7 +33,6 @@ mod connection;
 mod event_stream;
 mod exchange;
 mod exposition;
-mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
@@ -48,6 +52,8 @@ mod route;
 mod router;
 mod routes;
 mod running_copies;
+mod server;
+mod server_state;
 mod session_stream;
 mod shutdown;
 mod state;
@@ -59,208 +65,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    os::unix::net::{UnixListener, UnixStream},
-    sync::Arc,
-    time::Duration,
+pub use self::{
+    server::{Listeners, Server, ServerError},
+    state::App,
+    supervision::Supervision,
+    tls::TlsError,
 };
-
-use prometheus_client::registry::Registry;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    sync::watch,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-pub use self::{state::App, supervision::Supervision, tls::TlsError};
-
-use crate::{
-    accept::{Doors, Gate},
-    admission::Admission,
-    body::BodyLimits,
-    connection::converse,
-    exchange::Purpose,
-    front::Front,
-    guard::{Guard, Peer},
-    keyring::Keyring,
-    limits::Limits,
-    metrics::Metrics,
-    router::Router,
-    routes::routes,
-    shutdown::Shutdown,
-    state::ApiState,
-    tls::Secure,
-    wire::Carrier,
-};
-use evonic_handles::Budget;
-
-/// Bytes that a connection within the process holds, each way.
-const INSIDE_BYTES: usize = 4096;
-
-const PING: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-
-/// What the server accepts on.
-#[derive(Debug)]
-pub struct Listeners {
-    /// TCP, behind TLS where that is configured: with a key, but for health.
-    pub http: std::net::TcpListener,
-    /// Unix socket: root and the service's user, by peer credentials.
-    pub api: UnixListener,
-    /// The supervisor's connection: served like an accepted one, outside the `http` budget.
-    pub probe: Option<UnixStream>,
-}
-
-/// Why a server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// A listener cannot be registered.
-    #[error("a listener cannot be had")]
-    Listener(#[from] std::io::Error),
-    /// See [`TlsError`].
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-/// The running server. Dropping it stops it at once, without the grace of [`Server::drain`].
-pub struct Server {
-    front: Arc<Front>,
-    /// The accept loop.
-    doors: TaskTracker,
-    /// Clients' connections, and the changes that outlive them.
-    connections: TaskTracker,
-    /// The probe's.
-    inside: TaskTracker,
-    ended: CancellationToken,
-}
-
-impl Server {
-    /// Serves until drained. Takes over the listeners' descriptors; both stay shared with other
-    /// workers. Called within the runtime.
-    ///
-    /// # Errors
-    /// [`ServerError`].
-    pub fn start(app: App, listeners: Listeners) -> Result<Self, ServerError> {
-        let (budget, settings) = (app.budget.clone(), app.config.http.clone());
-        let (generation, shutdown, connections) =
-            (app.generation, Shutdown::default(), TaskTracker::new());
-        let mut registry = Registry::default();
-        let metrics = Metrics::new(&mut registry);
-        let keyring = Keyring::new(app.store.clone(), connections.clone(), shutdown.cut.clone());
-        let limits = Limits::new(&app.config.limits, app.limiter.clone(), &mut registry);
-        let state = ApiState {
-            app,
-            keyring: keyring.clone(),
-            registry,
-            shutdown: shutdown.clone(),
-            changes: connections.clone(),
-            deleted: watch::Sender::new(()),
-            copies: Default::default(),
-        };
-        let router = Router::new(routes(), &Arc::new(state), BodyLimits::new(&settings));
-        let admission = Admission::new(keyring, limits, router);
-        let guard = Guard::new(&settings);
-        let secure = Secure::open(&settings.tls, &budget)?;
-        let front = Front::new(settings, guard, admission, generation, metrics, shutdown);
-        Ok(Self::serve(front, secure, budget, connections, listeners)?)
-    }
-
-    fn serve(
-        front: Front,
-        secure: Option<Secure>,
-        budget: Budget,
-        connections: TaskTracker,
-        listeners: Listeners,
-    ) -> std::io::Result<Self> {
-        let Listeners { http, api, probe } = listeners;
-        http.set_nonblocking(true)?;
-        api.set_nonblocking(true)?;
-        let doors = Doors {
-            http: tokio::net::TcpListener::from_std(http)?,
-            api: tokio::net::UnixListener::from_std(api)?,
-        };
-        let server = Self {
-            front: Arc::new(front),
-            doors: TaskTracker::new(),
-            connections,
-            inside: TaskTracker::new(),
-            ended: CancellationToken::new(),
-        };
-        if let Some(probe) = probe {
-            probe.set_nonblocking(true)?;
-            let carrier = Carrier::Probe(tokio::net::UnixStream::from_std(probe)?);
-            server.inside.spawn(server.converse_inside(carrier));
-        }
-        let connections = server.connections.clone();
-        let gate = Gate::new(Arc::clone(&server.front), secure, budget, connections);
-        server.doors.spawn(gate.run(doors));
-        Ok(server)
-    }
-
-    fn converse_inside(&self, carrier: Carrier) -> impl Future<Output = ()> + use<> {
-        converse(Arc::clone(&self.front), carrier, Peer::Inside, Purpose::Serve)
-    }
-
-    /// `GET /livez` through a real connection and the real router, inside this process: the
-    /// part's proof of life. Holds no descriptor. Cancel safe.
-    ///
-    /// # Errors
-    /// A sentence that says what came instead of 200.
-    pub async fn ping(&self) -> Result<(), String> {
-        let (client, server) = tokio::io::duplex(INSIDE_BYTES);
-        let serve = self.converse_inside(Carrier::Inside(server));
-        let (answer, ()) = tokio::join!(ask(client), serve);
-        match answer {
-            Ok(text) if text.starts_with("HTTP/1.1 200 ") => Ok(()),
-            Ok(text) => Err(format!("answered '{}'", text.lines().next().unwrap_or_default())),
-            Err(error) => Err(format!("no answer: {error}")),
-        }
-    }
-
-    /// Stops accepting, ends event streams with a retry hint, answers what comes on kept
-    /// connections with `Connection: close`, closes idle ones after `http.linger`, and cuts what
-    /// is left after `patience`. Returns how many were cut while something was under way.
-    ///
-    /// The probe is answered until the end.
-    pub async fn drain(&self, patience: Duration) -> usize {
-        self.front.shutdown.draining.cancel();
-        self.doors.close();
-        self.doors.wait().await;
-        self.connections.close();
-        // Past patience what is left is cut, and is gone as soon as it is polled.
-        let _ = tokio::time::timeout(patience, self.connections.wait()).await;
-        self.front.shutdown.cut.cancel();
-        self.connections.wait().await;
-        self.inside.close();
-        self.inside.wait().await;
-        self.ended.cancel();
-        self.front.cuts()
-    }
-
-    /// Fires when the listeners are closed and the last connection is gone.
-    #[must_use]
-    pub fn ended(&self) -> CancellationToken {
-        self.ended.clone()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.front.shutdown.draining.cancel();
-        self.front.shutdown.cut.cancel();
-    }
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let connections = self.connections.len();
-        f.debug_struct("Server").field("connections", &connections).finish_non_exhaustive()
-    }
-}
-
-/// Writes a ping and reads its whole answer.
-async fn ask(mut client: DuplexStream) -> std::io::Result<String> {
-    client.write_all(PING).await?;
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).await?;
-    Ok(answer)
-}

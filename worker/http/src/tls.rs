@@ -19,10 +19,10 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    front::Front,
     metrics::Refusal,
     problem::Problem,
     progress::Progress,
+    server_state::ServerState,
     wire::{Carrier, Wire},
 };
 use evonic_handles::{Budget, Exhausted, Held};
@@ -157,20 +157,24 @@ impl Secure {
 
     /// Makes an accepted connection a secure one, within `http.header_timeout`, or ends it: with
     /// TLS's own words, or with a sentence where HTTP came without TLS. Keeps the permit.
-    pub(super) async fn greet(&self, front: &Front, stream: Held<TcpStream>) -> Option<Carrier> {
-        let _counted = front.metrics.connection();
+    pub(super) async fn greet(
+        &self,
+        server: &ServerState,
+        stream: Held<TcpStream>,
+    ) -> Option<Carrier> {
+        let _counted = server.metrics.connection();
         tokio::select! {
             biased;
-            greeted = self.shake_hands(front, stream) => greeted,
-            () = front.shutdown.cut.cancelled() => None,
-            () = out_of_time(front) => {
-                front.metrics.refused(Refusal::Handshake);
+            greeted = self.shake_hands(server, stream) => greeted,
+            () = server.shutdown.cut.cancelled() => None,
+            () = out_of_time(server) => {
+                server.metrics.refused(Refusal::Handshake);
                 None
             }
         }
     }
 
-    async fn shake_hands(&self, front: &Front, stream: Held<TcpStream>) -> Option<Carrier> {
+    async fn shake_hands(&self, server: &ServerState, stream: Held<TcpStream>) -> Option<Carrier> {
         let mut first = [0];
         let peeked = stream.peek(&mut first).await;
         // Who opens a connection and leaves again has failed at nothing.
@@ -178,7 +182,7 @@ impl Secure {
             return None;
         }
         if first[0] != HANDSHAKE {
-            front.metrics.refused(Refusal::Handshake);
+            server.metrics.refused(Refusal::Handshake);
             refuse(stream).await;
             return None;
         }
@@ -188,7 +192,7 @@ impl Secure {
         match TlsAcceptor::from(self.current()).accept_with(stream, bounded).await {
             Ok(secured) => Some(Carrier::Tls(Box::new(secured))),
             Err(error) => {
-                front.metrics.refused(Refusal::Handshake);
+                server.metrics.refused(Refusal::Handshake);
                 tracing::debug!(error = %ErrorChain(&error), "handshake failed");
                 None
             }
@@ -198,13 +202,13 @@ impl Secure {
 
 /// A handshake is over in the time of a request's headers, and in that of an idle connection of
 /// a worker that drains.
-async fn out_of_time(front: &Front) {
+async fn out_of_time(server: &ServerState) {
     let linger = async {
-        front.shutdown.draining.cancelled().await;
-        tokio::time::sleep(front.settings.linger).await;
+        server.shutdown.draining.cancelled().await;
+        tokio::time::sleep(server.settings.linger).await;
     };
     tokio::select! {
-        () = tokio::time::sleep(front.settings.header_timeout) => {}
+        () = tokio::time::sleep(server.settings.header_timeout) => {}
         () = linger => {}
     }
 }

@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{client::Client, odd};
 use crate::{
-    Listeners, Server, admission::Admission, body::BodyLimits, front::Front, guard::Guard,
-    keyring::Keyring, limits::Limits, metrics::Metrics, router::Router, shutdown::Shutdown,
-    tls::Secure,
+    Listeners, Server, admission::Admission, body::BodyLimits, guard::Guard, keyring::Keyring,
+    limits::Limits, metrics::Metrics, router::Router, server_state::ServerState,
+    shutdown::Shutdown, tls::Secure,
 };
 use evonic_handles::{Budget, Page};
 use evonic_store::Store;
@@ -128,9 +128,9 @@ fn serve_odd(parts: Parts) -> Server {
     let router = Router::new(odd::routes(), &draining, BodyLimits::new(&settings));
     let admission = Admission::new(keyring, limits, router);
     let guard = Guard::new(&settings);
-    let front = Front::new(settings, guard, admission, 7, metrics, shutdown);
-    let secure = Secure::open(&front.settings.tls, &parts.budget).unwrap();
-    Server::serve(front, secure, parts.budget, connections, parts.listeners).unwrap()
+    let server = ServerState::new(settings, guard, admission, 7, metrics, shutdown);
+    let secure = Secure::open(&server.settings.tls, &parts.budget).unwrap();
+    Server::serve(server, secure, parts.budget, connections, parts.listeners).unwrap()
 }
 
 /// Polls until it holds, or fails with the last state.

@@ -10,7 +10,7 @@ use evonic_shared::config;
 use crate::{admission::Admission, guard::Guard, metrics::Metrics, shutdown::Shutdown};
 
 /// Shared by every connection of a server.
-pub(super) struct Front {
+pub(super) struct ServerState {
     /// `[http]`.
     pub(super) settings: config::Http,
     /// From where one may speak.
@@ -27,7 +27,7 @@ pub(super) struct Front {
     cuts: AtomicUsize,
 }
 
-impl Front {
+impl ServerState {
     pub(super) fn new(
         settings: config::Http,
         guard: Guard,
