@@ -16,6 +16,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use bytes::Bytes;
+use evonic_shared::error_chain::ErrorChain;
 use futures_util::stream;
 use tokio::{
     sync::watch,
@@ -25,9 +26,10 @@ use warp::reply::Response;
 
 use crate::{
     caller::Caller,
-    event_stream::{self, FAREWELL, HEARTBEAT},
-    problem::{Problem, causes},
-    routes::{Site, sessions},
+    event_stream::{self, HEARTBEAT, RETRY_HINT},
+    problem::Problem,
+    state::ApiState,
+    visibility::visible_session,
 };
 use evonic_domain::{Event, SessionId, TurnId};
 use evonic_store::{Notice, StoreError, Subscription};
@@ -35,9 +37,9 @@ use evonic_store::{Notice, StoreError, Subscription};
 /// Events that one read of the database brings at the most.
 const PAGE: u32 = 64;
 
-/// A stream in the making.
-pub(super) struct Follow {
-    site: Arc<Site>,
+/// What the client is still to be sent.
+pub(super) struct SessionStream {
+    state: Arc<ApiState>,
     session: SessionId,
     /// The last event that was sent.
     cursor: u64,
@@ -58,7 +60,7 @@ enum Step {
     Ended,
 }
 
-/// What one read brought.
+/// The result of one read.
 struct Page {
     events: Vec<Event>,
     /// There are more in the database.
@@ -67,23 +69,23 @@ struct Page {
     complete: bool,
 }
 
-impl Follow {
+impl SessionStream {
     /// Follows a session after an event. Subscribes before it first reads, so nothing falls
     /// between the two.
     ///
     /// # Errors
     /// 404 when there is no such session for this caller; 422 when the turn is not of this session.
     pub(super) async fn open(
-        site: Arc<Site>,
+        state: Arc<ApiState>,
         caller: &Caller,
         session: SessionId,
         after: u64,
         until: Option<TurnId>,
     ) -> Result<Self, Problem> {
-        let (news, deleted) = (site.app.store.subscribe(&session), site.deleted.subscribe());
+        let (news, deleted) = (state.app.store.subscribe(&session), state.deleted.subscribe());
         let (id, turn, caller) = (session.clone(), until.clone(), caller.clone());
-        let read = site.app.store.read(move |reader| {
-            let last = sessions::visible(reader, &caller, &id)?.last_event;
+        let read = state.app.store.read(move |reader| {
+            let last = visible_session(reader, &caller, &id)?.last_event;
             let foreign = match turn {
                 Some(turn) => reader.turn(&turn)?.session_id != id,
                 None => false,
@@ -95,8 +97,8 @@ impl Follow {
             return Err(Problem::unusable("until_turn", "the turn is of another session"));
         }
         let step = if after > last { Step::Reset } else { Step::CatchUp };
-        let heartbeat = Instant::now() + site.app.config.http.sse_heartbeat;
-        Ok(Self { site, session, cursor: after.min(last), until, news, deleted, step, heartbeat })
+        let heartbeat = Instant::now() + state.app.config.http.sse_heartbeat;
+        Ok(Self { state, session, cursor: after.min(last), until, news, deleted, step, heartbeat })
     }
 
     /// The next bytes; nothing when the stream has ended. Ends only between two events.
@@ -109,7 +111,7 @@ impl Follow {
                 Step::Ended => return None,
             };
             if !bytes.is_empty() {
-                self.heartbeat = Instant::now() + self.site.app.config.http.sse_heartbeat;
+                self.heartbeat = Instant::now() + self.state.app.config.http.sse_heartbeat;
                 return Some(bytes.into());
             }
         }
@@ -122,7 +124,7 @@ impl Follow {
     }
 
     async fn catch_up(&mut self) -> String {
-        if self.site.ends.draining.is_cancelled() {
+        if self.state.shutdown.draining.is_cancelled() {
             return self.part();
         }
         match self.read_page().await {
@@ -135,7 +137,7 @@ impl Follow {
                 self.send(&page.events)
             }
             Err(StoreError::Exhausted(exhausted)) => {
-                let draining = self.site.ends.draining.clone();
+                let draining = self.state.shutdown.draining.clone();
                 let pause = tokio::time::sleep(exhausted.retry_after);
                 draining.run_until_cancelled(pause).await;
                 String::new()
@@ -144,7 +146,7 @@ impl Follow {
             Err(error) => {
                 tracing::error!(
                     session_id = %self.session,
-                    error = causes(&error),
+                    error = %ErrorChain(&error),
                     "event stream cannot read"
                 );
                 self.part()
@@ -154,7 +156,7 @@ impl Follow {
 
     async fn read_page(&self) -> Result<Page, StoreError> {
         let (id, after, until) = (self.session.clone(), self.cursor, self.until.clone());
-        let read = self.site.app.store.read(move |reader| {
+        let read = self.state.app.store.read(move |reader| {
             let (events, more) = reader.events(&id, after, PAGE)?;
             let complete = match until {
                 Some(turn) => reader.turn(&turn)?.state.is_ended(),
@@ -166,7 +168,7 @@ impl Follow {
     }
 
     async fn follow(&mut self) -> String {
-        let draining = self.site.ends.draining.clone();
+        let draining = self.state.shutdown.draining.clone();
         let notice = timeout_at(self.heartbeat, next_notice(&mut self.news, &mut self.deleted));
         match draining.run_until_cancelled(notice).await {
             Some(Ok(Some(Notice::Events(events)))) => self.take(&events),
@@ -197,7 +199,7 @@ impl Follow {
     /// A heartbeat, if the session is still there: another worker may have deleted it.
     async fn beat(&mut self) -> String {
         let id = self.session.clone();
-        let found = self.site.app.store.read(move |reader| reader.session(&id)).await;
+        let found = self.state.app.store.read(move |reader| reader.session(&id)).await;
         if let Err(StoreError::NotFound { .. }) = found {
             return self.part();
         }
@@ -220,10 +222,17 @@ impl Follow {
         text
     }
 
-    /// Ends the stream after a word about when to come back.
+    /// Ends the stream with a hint when to come back.
     fn part(&mut self) -> String {
         self.step = Step::Ended;
-        FAREWELL.to_owned()
+        RETRY_HINT.to_owned()
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        event_stream::respond(stream::unfold(self, |mut stream| async {
+            let bytes = stream.next().await?;
+            Some((bytes, stream))
+        }))
     }
 }
 
@@ -244,12 +253,4 @@ pub(super) fn ends_turn(event: &Event, turn: &TurnId) -> bool {
     }
     matches!(event.name.as_str(), "turn.completed" | "turn.failed" | "turn.cancelled")
         && serde_json::from_str::<Of<'_>>(&event.data).is_ok_and(|of| of.turn_id == turn.as_str())
-}
-
-/// The stream as an answer.
-pub(super) fn respond(follow: Follow) -> Response {
-    event_stream::respond(stream::unfold(follow, |mut follow| async {
-        let bytes = follow.next().await?;
-        Some((bytes, follow))
-    }))
 }

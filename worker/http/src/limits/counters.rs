@@ -1,4 +1,4 @@
-//! What is counted about limits; no label holds an address or a key.
+//! Metrics of the limits; no label holds an address or a key.
 
 use std::time::Duration;
 
@@ -19,9 +19,8 @@ struct Labels {
     subject: &'static str,
 }
 
-/// The counters of a server's limits.
 #[derive(Debug)]
-pub(crate) struct Figures {
+pub(super) struct Counters {
     allowed: Counter,
     limited: Family<Labels, Counter>,
     failures: Counter,
@@ -29,10 +28,10 @@ pub(crate) struct Figures {
     durations: Histogram,
 }
 
-impl Figures {
-    /// Counters at zero, in this registry.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
-        let figures = Self {
+impl Counters {
+    /// At zero, in this registry.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let counters = Self {
             allowed: Counter::default(),
             limited: Family::default(),
             failures: Counter::default(),
@@ -42,53 +41,49 @@ impl Figures {
         registry.register(
             "evonic_limits_allowed",
             "Requests that found room in every quota",
-            figures.allowed.clone(),
+            counters.allowed.clone(),
         );
         registry.register(
             "evonic_limits_limited",
             "Requests refused with 429, by the quota that was used up and what it counts",
-            figures.limited.clone(),
+            counters.limited.clone(),
         );
         registry.register(
             "evonic_limits_errors",
             "Requests that could not be counted",
-            figures.errors.clone(),
+            counters.errors.clone(),
         );
         registry.register(
             "evonic_limits_duration_seconds",
             "What counting a request took",
-            figures.durations.clone(),
+            counters.durations.clone(),
         );
         registry.register(
             "evonic_authentication_failures",
             "Keys that were presented and refused",
-            figures.failures.clone(),
+            counters.failures.clone(),
         );
-        figures
+        counters
     }
 
     /// Counts a key that was presented and refused.
-    pub(crate) fn authentication_failed(&self) {
+    pub(super) fn authentication_failed(&self) {
         self.failures.inc();
     }
 
-    /// Counts a request that found room.
     pub(super) fn allowed(&self) {
         self.allowed.inc();
     }
 
-    /// Counts a refusal.
     pub(super) fn limited(&self, policy: &Policy) {
         let labels = Labels { policy: policy.name.clone(), subject: policy.subject.name() };
         self.limited.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that could not be counted.
-    pub(super) fn failed(&self) {
+    pub(super) fn uncounted(&self) {
         self.errors.inc();
     }
 
-    /// Notes what counting took.
     pub(super) fn took(&self, time: Duration) {
         self.durations.observe(time.as_secs_f64());
     }

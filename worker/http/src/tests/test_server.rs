@@ -9,32 +9,28 @@ use std::{
 };
 
 use evonic_shared::{config::Config, kind::Kind};
+use prometheus_client::registry::Registry;
 use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
 
 use super::{client::Client, odd};
 use crate::{
-    Listeners, Server,
-    admission::Admission,
-    front::{Ends, Front},
-    guard::Guard,
-    keyring::Keyring,
-    limits::Limits,
-    metrics::Metrics,
-    tls::Secure,
+    Listeners, Server, admission::Admission, body::BodyLimits, guard::Guard, keyring::Keyring,
+    limits::Limits, metrics::Metrics, router::Router, server_state::ServerState,
+    shutdown::Shutdown, tls::Secure,
 };
 use evonic_handles::{Budget, Page};
 use evonic_store::Store;
 
 /// A running server and what is needed to look into it.
-pub(super) struct House {
+pub(super) struct TestServer {
     pub(super) runtime: Runtime,
     pub(super) server: Server,
     pub(super) address: SocketAddr,
     pub(super) budget: Budget,
     pub(super) socket: PathBuf,
     pub(super) probe: UnixStream,
-    /// Shown by every request that [`House::head`] begins.
+    /// Shown by every request that [`TestServer::head`] begins.
     pub(super) key: Option<String>,
     _folder: evonic_parts::Folder,
 }
@@ -46,7 +42,7 @@ pub(super) struct Parts {
     pub(super) listeners: Listeners,
 }
 
-impl House {
+impl TestServer {
     /// With odd routes, and the settings that a test changes.
     pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
         Self::open(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), adjust, serve_odd)
@@ -108,14 +104,14 @@ impl House {
         format!("{}\r\n", self.head("GET", path))
     }
 
-    /// Descriptors that the ledger says connections own.
+    /// Descriptors that the budget says connections own.
     pub(super) fn owned(&self) -> u32 {
         let usage = self.budget.usage();
         usage.iter().find(|usage| usage.kind == Kind::Http).unwrap().descriptors
     }
 
-    pub(super) fn drain(&self, patience: Duration) -> usize {
-        self.runtime.block_on(self.server.drain(patience))
+    pub(super) fn drain(&self, timeout: Duration) -> usize {
+        self.runtime.block_on(self.server.drain(timeout))
     }
 }
 
@@ -123,16 +119,18 @@ fn serve_odd(parts: Parts) -> Server {
     let path = parts.config.state_dir.join("evonic.db");
     let store = Store::open(&path, &parts.config.store, parts.budget.clone()).unwrap();
     let settings = parts.config.http;
-    let (ends, connections) = (Ends::default(), TaskTracker::new());
-    let keyring = Keyring::new(store, connections.clone(), ends.cut.clone());
-    let metrics = Arc::new(Metrics::new());
-    let limits = Limits::new(&parts.config.limits, None, Arc::clone(&metrics));
-    let admission = Admission::new(keyring, limits, odd::DECISIONS);
-    let routes = odd::routes(&settings, &ends.draining);
+    let (shutdown, connections) = (Shutdown::default(), TaskTracker::new());
+    let keyring = Keyring::new(store, connections.clone(), shutdown.cut.clone());
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let limits = Limits::new(&parts.config.limits, None, &mut registry);
+    let draining = Arc::new(shutdown.draining.clone());
+    let router = Router::new(odd::routes(), &draining, BodyLimits::new(&settings));
+    let admission = Admission::new(keyring, limits, router);
     let guard = Guard::new(&settings);
-    let front = Front::new(settings, guard, admission, 7, metrics, ends, routes);
-    let secure = Secure::open(&front.settings.tls, &parts.budget).unwrap();
-    Server::serve(front, secure, parts.budget, connections, parts.listeners).unwrap()
+    let server = ServerState::new(settings, guard, admission, 7, metrics, shutdown);
+    let secure = Secure::open(&server.settings.tls, &parts.budget).unwrap();
+    Server::serve(server, secure, parts.budget, connections, parts.listeners).unwrap()
 }
 
 /// Polls until it holds, or fails with the last state.

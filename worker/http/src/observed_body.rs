@@ -1,4 +1,4 @@
-//! Bodies that tell the connection's progress: when a request has come whole, when its answer is
+//! Bodies that report the connection's progress: when a request has come whole, when its answer is
 //! written.
 
 use std::{
@@ -11,23 +11,21 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::Incoming;
 
-use crate::progress::Progress;
+use crate::connection_timers::ConnectionTimers;
 
-/// A request's body.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct RequestBody {
     body: Incoming,
-    progress: Progress,
+    timers: ConnectionTimers,
 }
 
-impl Received {
-    /// Watches a body.
-    pub(super) const fn new(body: Incoming, progress: Progress) -> Self {
-        Self { body, progress }
+impl RequestBody {
+    pub(super) const fn new(body: Incoming, timers: ConnectionTimers) -> Self {
+        Self { body, timers }
     }
 }
 
-impl Body for Received {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -37,7 +35,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.progress.body_ended();
+            self.timers.body_ended();
         }
         Poll::Ready(frame)
     }
@@ -54,25 +52,24 @@ impl Body for Received {
 /// An error of an answer's body; answers of ours have none.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer's body. Dropped by hyper when its last byte is buffered, or with the connection.
+/// Dropped by hyper when its last byte is buffered, or with the connection.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct ResponseBody {
     body: BoxBody<Bytes, BoxError>,
-    progress: Progress,
+    timers: ConnectionTimers,
 }
 
-impl Answered {
-    /// Watches a body.
-    pub(super) fn new<B>(body: B, progress: Progress) -> Self
+impl ResponseBody {
+    pub(super) fn new<B>(body: B, timers: ConnectionTimers) -> Self
     where
         B: Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { body: body.map_err(Into::into).boxed(), progress }
+        Self { body: body.map_err(Into::into).boxed(), timers }
     }
 }
 
-impl Body for Answered {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -92,8 +89,8 @@ impl Body for Answered {
     }
 }
 
-impl Drop for Answered {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.progress.answered();
+        self.timers.answered();
     }
 }
