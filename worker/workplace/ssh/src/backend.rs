@@ -17,7 +17,7 @@ use super::{
 };
 use evonic_backend::{
     Backend, Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath,
-    Removal, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+    Removal, Stage, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -117,7 +117,9 @@ impl Backend for Ssh {
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
         self.again(path, |sftp, whole| async move {
             let found = sftp.stat(&whole).await;
-            found.map(|found| files::stat_of(&found)).map_err(|f| f.on(sftp.host(), "read", path))
+            found
+                .map(|found| files::stat_of(&found))
+                .map_err(|f| f.on(sftp.host(), Stage::Read, path))
         })
         .await
     }
@@ -134,7 +136,7 @@ impl Backend for Ssh {
             let mut lines = lines::Reading::begin(lines::Range { from, to, limit }, found.size);
             let mut reader = file.read_from(0, found.size);
             while let Some(bytes) =
-                reader.next().await.map_err(|fault| fault.on(sftp.host(), "read", path))?
+                reader.next().await.map_err(|fault| fault.on(sftp.host(), Stage::Read, path))?
             {
                 if lines.push(&bytes).is_break() {
                     return Ok(lines.broken_off());
@@ -211,7 +213,7 @@ impl Backend for Ssh {
         let (whole, target) = (self.remote.resolve(from).await?, self.remote.resolve(to).await?);
         let desk = self.remote.desk().await?;
         let renamed = desk.sftp.rename(&whole, &target).await;
-        renamed.map_err(|fault| fault.on(desk.sftp.host(), "rename", from))
+        renamed.map_err(|fault| fault.on(desk.sftp.host(), Stage::Rename, from))
     }
 
     async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use super::sftp::{Attributes, Fault, File, Sftp};
-use evonic_backend::{Change, FileType, RemotePath, Stat, WorkplaceError};
+use evonic_backend::{Change, FileType, RemotePath, Stage, Stat, WorkplaceError};
 
 const TYPE: u32 = 0o170_000;
 
@@ -29,22 +29,22 @@ pub(super) fn type_of(mode: u32) -> FileType {
 pub(super) async fn failed(
     sftp: &Sftp,
     fault: Fault,
-    operation: &'static str,
+    stage: Stage,
     path: &RemotePath,
     shown: &str,
 ) -> WorkplaceError {
     if !fault.is_vague() {
-        return fault.on(sftp.host(), operation, shown);
+        return fault.on(sftp.host(), stage, shown);
     }
     let folder = path.parent().unwrap_or_else(|| path.clone());
     let source = if sftp.is_full(&folder).await {
         io::Error::from(io::ErrorKind::StorageFull)
-    } else if operation == "write" {
+    } else if stage == Stage::Write {
         io::Error::other("the server says only that it failed: a quota, a limit of file sizes?")
     } else {
-        return fault.on(sftp.host(), operation, shown);
+        return fault.on(sftp.host(), stage, shown);
     };
-    WorkplaceError::Path { operation, path: shown.to_owned(), source }
+    WorkplaceError::Path { operation: stage.label(), path: shown.to_owned(), source }
 }
 
 /// A regular file, opened, and what it is.
@@ -53,7 +53,7 @@ pub(super) async fn open(
     path: &RemotePath,
     shown: &str,
 ) -> Result<(File, Attributes), WorkplaceError> {
-    let on = |fault: Fault| fault.on(sftp.host(), "read", shown);
+    let on = |fault: Fault| fault.on(sftp.host(), Stage::Read, shown);
     // Before it is opened: opening a pipe would hang the server.
     let found = sftp.stat(path).await.map_err(on)?;
     expect_file(&found, shown)?;
@@ -86,7 +86,7 @@ pub(super) async fn target(
     path: &RemotePath,
     shown: &str,
 ) -> Result<Target, WorkplaceError> {
-    let on = |fault: Fault| fault.on(sftp.host(), "write", shown);
+    let on = |fault: Fault| fault.on(sftp.host(), Stage::Write, shown);
     let found = match sftp.lstat(path).await {
         Ok(found) => found,
         Err(fault) if fault.is_missing() => {
@@ -129,7 +129,7 @@ pub(super) async fn write(
     }
     let file = match file {
         Ok(file) => file,
-        Err(fault) => return Err(failed(sftp, fault, "write", &draft, shown).await),
+        Err(fault) => return Err(failed(sftp, fault, Stage::Write, &draft, shown).await),
     };
     let written = async {
         fill(file, content, target.existing.as_ref()).await.map_err(Failure::Fault)?;
@@ -143,7 +143,7 @@ pub(super) async fn write(
         Err(failure) => failure,
     };
     let error = match failure {
-        Failure::Fault(fault) => failed(sftp, fault, "write", &target.path, shown).await,
+        Failure::Fault(fault) => failed(sftp, fault, Stage::Write, &target.path, shown).await,
         Failure::Told(error) => error,
     };
     // The failure that led here is told; that this one follows from it is not news.
@@ -209,7 +209,7 @@ pub(super) async fn edit(
 ) -> Result<(), WorkplaceError> {
     let (file, found) = open(sftp, path, shown).await?;
     let read = sftp.read_all(file, found.size, limit_bytes).await;
-    let before = read.map_err(|fault| fault.on(sftp.host(), "read", shown))?;
+    let before = read.map_err(|fault| fault.on(sftp.host(), Stage::Read, shown))?;
     if before.len() as u64 > limit_bytes {
         let (path, size_bytes) = (shown.to_owned(), found.size);
         return Err(WorkplaceError::TooLarge { path, size_bytes, limit_bytes });

@@ -15,7 +15,7 @@ use super::{
     files::{failed, stat_of, type_of},
     sftp::{Attributes, Fault, Sftp},
 };
-use evonic_backend::{Entry, FileType, RemotePath, Removal, Stat, WorkplaceError};
+use evonic_backend::{Entry, FileType, RemotePath, Removal, Stage, Stat, WorkplaceError};
 
 /// Requests of one operation that are under way at once.
 const AT_ONCE: usize = 32;
@@ -45,7 +45,7 @@ pub(super) async fn make_folders(
                 here = folder.parent();
                 missing.push(folder);
             }
-            Err(fault) => return Err(fault.on(sftp.host(), "make", shown)),
+            Err(fault) => return Err(fault.on(sftp.host(), Stage::MakeFolder, shown)),
         }
     }
     for folder in missing.iter().rev() {
@@ -55,7 +55,7 @@ pub(super) async fn make_folders(
             if there.is_ok_and(|found| type_of(found.mode) == FileType::Folder) {
                 continue;
             }
-            return Err(failed(sftp, fault, "make", folder, shown).await);
+            return Err(failed(sftp, fault, Stage::MakeFolder, folder, shown).await);
         }
     }
     Ok(())
@@ -68,7 +68,7 @@ pub(super) async fn remove(
     shown: &str,
     removal: Removal,
 ) -> Result<(), WorkplaceError> {
-    let on = |fault: Fault| fault.on(sftp.host(), "remove", shown);
+    let on = |fault: Fault| fault.on(sftp.host(), Stage::Remove, shown);
     let found = sftp.lstat(path).await.map_err(on)?;
     if type_of(found.mode) != FileType::Folder {
         return sftp.remove(path).await.map_err(on);
@@ -144,7 +144,7 @@ pub(super) async fn list(
             .buffered(AT_ONCE)
             .try_collect()
             .await
-            .map_err(|fault| fault.on(sftp.host(), "list", shown))?;
+            .map_err(|fault| fault.on(sftp.host(), Stage::List, shown))?;
         for (folder, above, entries) in read {
             for (name, attributes) in entries {
                 let path = format!("{above}{}", String::from_utf8_lossy(&name));

@@ -28,7 +28,7 @@ use self::{
     wire::{Kind, Packet, Reply},
 };
 use super::link::{ChannelError, ChannelSlot, Inlet, Link, Stream, unreachable};
-use evonic_backend::{Home, RemotePath, WorkplaceError, error::Cause};
+use evonic_backend::{Home, RemotePath, Stage, WorkplaceError, error::Cause};
 
 /// How long a host may take to answer one request. A dead link is noticed earlier.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -82,7 +82,7 @@ impl Sftp {
         let home = match answered(asked).await {
             Ok(Reply::Names(names)) if names.len() == 1 => Home::reported(&names[0].0)?,
             Ok(_) => return Err(refused(&host, "it does not say where the home is")),
-            Err(fault) => return Err(fault.on(&host, "find", ".")),
+            Err(fault) => return Err(fault.on(&host, Stage::FindHome, ".")),
         };
         let mut sftp = Self { host, stream, inlet, replies, home, can };
         sftp.ask_limits().await;
@@ -353,7 +353,7 @@ impl Reply {
 
 fn refused(host: &str, said: &str) -> WorkplaceError {
     let source = Cause(said.to_owned());
-    WorkplaceError::Refused { host: host.to_owned(), operation: "SFTP", source }
+    WorkplaceError::Refused { host: host.to_owned(), stage: Stage::Sftp, source }
 }
 
 /// Why SFTP did not begin: the server's word, if there is a server left.
@@ -361,7 +361,7 @@ async fn no_sftp(host: &str, stream: &mut Stream, fault: Fault) -> WorkplaceErro
     let advice = "is `Subsystem sftp` in its sshd_config, and does the login shell run commands?";
     match stream.end().await {
         Err(broke) => broke,
-        Ok(Err(ChannelError::Full)) => unreachable(host, "SFTP", "no channel is free"),
+        Ok(Err(ChannelError::Full)) => unreachable(host, Stage::Sftp, "no channel is free"),
         Ok(Err(ChannelError::Refused(said) | ChannelError::Broken(said))) => {
             refused(host, &format!("{said}; {advice}"))
         }

@@ -14,7 +14,7 @@ use super::{
     sftp::{Fault, Reader, Sftp, Writer},
     shell::Remote,
 };
-use evonic_backend::{Download, RemotePath, Upload, WorkplaceError, search};
+use evonic_backend::{Download, RemotePath, Stage, Upload, WorkplaceError, search};
 
 /// Channels that are kept open for the next transfer.
 const SPARE: usize = 2;
@@ -44,7 +44,7 @@ impl Lane {
         let place = remote.host.place(Role::Bulk).await?;
         let link = Arc::clone(place.link());
         let mut sftp = Sftp::open(place).await?;
-        let visit = link.visit().ok_or_else(|| link.broke("SFTP", "it is closed"))?;
+        let visit = link.visit().ok_or_else(|| link.broke(Stage::Sftp, "it is closed"))?;
         sftp.rests();
         Ok(Self { remote, sftp: Arc::new(sftp), _visit: visit })
     }
@@ -75,7 +75,7 @@ pub(super) async fn download(
             Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
             Ok(None) => None,
             Err(fault) => {
-                Some((Err(fault.on(reading.lane.sftp.host(), "read", &reading.shown)), None))
+                Some((Err(fault.on(reading.lane.sftp.host(), Stage::Read, &reading.shown)), None))
             }
         }
     });
@@ -124,15 +124,16 @@ impl SshUpload {
         }
         let file = match file {
             Ok(file) => file,
-            Err(fault) => return Err(files::failed(sftp, fault, "write", &part, shown).await),
+            Err(fault) => return Err(files::failed(sftp, fault, Stage::Write, &part, shown).await),
         };
-        let found = file.stat().await.map_err(|fault| fault.on(sftp.host(), "write", shown))?;
+        let found =
+            file.stat().await.map_err(|fault| fault.on(sftp.host(), Stage::Write, shown))?;
         let writer = file.write_from(found.size);
         Ok(Self { writer, part, target, shown: shown.to_owned(), lane })
     }
 
     async fn failed(&self, fault: Fault) -> WorkplaceError {
-        files::failed(&self.lane.sftp, fault, "write", &self.part, &self.shown).await
+        files::failed(&self.lane.sftp, fault, Stage::Write, &self.part, &self.shown).await
     }
 
     async fn flush(&mut self) -> Result<(), WorkplaceError> {
@@ -182,7 +183,7 @@ impl Upload for SshUpload {
 
     async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
         let removed = self.lane.sftp.remove(&self.part).await;
-        removed.map_err(|fault| fault.on(self.lane.sftp.host(), "remove", &self.shown))
+        removed.map_err(|fault| fault.on(self.lane.sftp.host(), Stage::Remove, &self.shown))
     }
 }
 
@@ -206,7 +207,7 @@ pub(super) async fn sha256(
     let (file, found) = files::open(sftp, path, shown).await?;
     let mut reader = file.read_from(0, found.size);
     let mut hash = Sha256::new();
-    let on = |fault: Fault| fault.on(sftp.host(), "read", shown);
+    let on = |fault: Fault| fault.on(sftp.host(), Stage::Read, shown);
     while let Some(bytes) = reader.next().await.map_err(on)? {
         hash.update(&bytes);
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::link::unreachable;
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Stage, WorkplaceError};
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ pub(super) mod status {
 
 impl Fault {
     /// As an error of an operation on a path.
-    pub(crate) fn on(self, host: &str, operation: &'static str, path: &str) -> WorkplaceError {
+    pub(crate) fn on(self, host: &str, stage: Stage, path: &str) -> WorkplaceError {
         match self {
-            Self::Broken(said) => unreachable(host, operation, said),
+            Self::Broken(said) => unreachable(host, stage, said),
             Self::Status { code, message } => WorkplaceError::Path {
-                operation,
+                operation: stage.label(),
                 path: path.to_owned(),
                 source: error_of(code, message),
             },
