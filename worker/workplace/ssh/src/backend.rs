@@ -17,7 +17,7 @@ use super::{
 };
 use evonic_backend::{
     Backend, Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath,
-    Removal, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+    Removal, Stage, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -116,7 +116,8 @@ impl Backend for Ssh {
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
         self.again(path, |sftp, whole| async move {
-            let found = sftp.stat(whole.as_bytes()).await.map_err(failed(&sftp, "read", path))?;
+            let found =
+                sftp.stat(whole.as_bytes()).await.map_err(failed(&sftp, Stage::Read, path))?;
             Ok(stat_of(&found))
         })
         .await
@@ -133,7 +134,7 @@ impl Backend for Ssh {
             let (file, found) = files::open(&sftp, &whole, path).await?;
             let mut lines = lines::Reading::begin(lines::Range { from, to, limit }, found.size);
             let mut reader = file.read_from(0, found.size);
-            while let Some(bytes) = reader.next().await.map_err(failed(&sftp, "read", path))? {
+            while let Some(bytes) = reader.next().await.map_err(failed(&sftp, Stage::Read, path))? {
                 if lines.push(&bytes).is_break() {
                     return Ok(lines.broken_off());
                 }
@@ -209,7 +210,7 @@ impl Backend for Ssh {
         let (whole, target) = (self.remote.resolve(from).await?, self.remote.resolve(to).await?);
         let desk = self.remote.desk().await?;
         let renamed = desk.sftp.rename(whole.as_bytes(), target.as_bytes()).await;
-        renamed.map_err(failed(&desk.sftp, "rename", from))
+        renamed.map_err(failed(&desk.sftp, Stage::Rename, from))
     }
 
     async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {

@@ -8,7 +8,7 @@ use super::{
     folders::make_folders,
     sftp::{File, Sftp, failed, failed_or_full, type_of},
 };
-use evonic_backend::{Change, FileType, Home, RemotePath, WorkplaceError};
+use evonic_backend::{Change, FileType, Home, RemotePath, Stage, WorkplaceError};
 
 /// A regular file, opened, and what it is.
 pub(super) async fn open(
@@ -16,7 +16,7 @@ pub(super) async fn open(
     path: &RemotePath,
     shown: &str,
 ) -> Result<(File, Attributes), WorkplaceError> {
-    let on = failed(sftp, "read", shown);
+    let on = failed(sftp, Stage::Read, shown);
     // Before it is opened: opening a pipe would hang the server.
     let found = sftp.stat(path.as_bytes()).await.map_err(on)?;
     expect_file(&found, shown)?;
@@ -49,7 +49,7 @@ pub(super) async fn target(
     path: &RemotePath,
     shown: &str,
 ) -> Result<Target, WorkplaceError> {
-    let on = failed(sftp, "write", shown);
+    let on = failed(sftp, Stage::Write, shown);
     let found = match sftp.lstat(path.as_bytes()).await {
         Ok(found) => found,
         Err(error) if error.is_missing() => {
@@ -77,7 +77,7 @@ async fn real_path(
     path: &RemotePath,
     shown: &str,
 ) -> Result<RemotePath, WorkplaceError> {
-    let on = failed(sftp, "write", shown);
+    let on = failed(sftp, Stage::Write, shown);
     let real = sftp.realpath(path.as_bytes()).await.map_err(on)?;
     let home = Home::from_sftp_realpath(&real);
     home.map(|path| path.path().clone()).map_err(|error| on(Error::Closed(error.to_string())))
@@ -146,7 +146,7 @@ pub(super) async fn write_failed(
     error: Error,
 ) -> WorkplaceError {
     let is_unspecific = error.is_unspecific();
-    let mut failed = failed_or_full(sftp, "write", path, shown, error).await;
+    let mut failed = failed_or_full(sftp, Stage::Write, path, shown, error).await;
     if let WorkplaceError::Path { source, .. } = &mut failed
         && is_unspecific
         && source.kind() == io::ErrorKind::Other
@@ -212,7 +212,7 @@ pub(super) async fn edit(
 ) -> Result<(), WorkplaceError> {
     let (file, found) = open(sftp, path, shown).await?;
     let before =
-        file.read_all(found.size, limit_bytes).await.map_err(failed(sftp, "read", shown))?;
+        file.read_all(found.size, limit_bytes).await.map_err(failed(sftp, Stage::Read, shown))?;
     if before.len() as u64 > limit_bytes {
         let (path, size_bytes) = (shown.to_owned(), found.size);
         return Err(WorkplaceError::TooLarge { path, size_bytes, limit_bytes });

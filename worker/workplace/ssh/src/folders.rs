@@ -10,7 +10,7 @@ use evonic_sftp::{Attributes, Error};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::sftp::{Sftp, failed, failed_or_full, stat_of, type_of};
-use evonic_backend::{Entry, FileType, RemotePath, Removal, Stat, WorkplaceError};
+use evonic_backend::{Entry, FileType, RemotePath, Removal, Stage, Stat, WorkplaceError};
 
 /// Requests of one operation that are under way at once.
 const AT_ONCE: usize = 32;
@@ -40,7 +40,7 @@ pub(super) async fn make_folders(
                 here = folder.parent();
                 missing.push(folder);
             }
-            Err(error) => return Err(failed(sftp, "make", shown)(error)),
+            Err(error) => return Err(failed(sftp, Stage::MakeFolder, shown)(error)),
         }
     }
     for folder in missing.iter().rev() {
@@ -50,7 +50,7 @@ pub(super) async fn make_folders(
             if there.is_ok_and(|found| type_of(&found) == FileType::Folder) {
                 continue;
             }
-            return Err(failed_or_full(sftp, "make", folder, shown, error).await);
+            return Err(failed_or_full(sftp, Stage::MakeFolder, folder, shown, error).await);
         }
     }
     Ok(())
@@ -63,7 +63,7 @@ pub(super) async fn remove(
     shown: &str,
     removal: Removal,
 ) -> Result<(), WorkplaceError> {
-    let on = failed(sftp, "remove", shown);
+    let on = failed(sftp, Stage::Remove, shown);
     let found = sftp.lstat(path.as_bytes()).await.map_err(on)?;
     if type_of(&found) != FileType::Folder {
         return sftp.remove(path.as_bytes()).await.map_err(on);
@@ -142,7 +142,7 @@ pub(super) async fn list(
             .buffered(AT_ONCE)
             .try_collect()
             .await
-            .map_err(failed(sftp, "list", shown))?;
+            .map_err(failed(sftp, Stage::List, shown))?;
         for (folder, above, entries) in read {
             for (name, attributes) in entries {
                 let path = format!("{above}{}", String::from_utf8_lossy(&name));

@@ -28,7 +28,7 @@ use tokio::sync::OnceCell;
 pub(super) use self::stream::{ChannelError, Frames, Inlet, Stream};
 use self::{bell::Bell, stream::Channel};
 use super::facts::Facts;
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 
 /// What a connection is for. They are kept apart, so that a transfer slows no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +145,8 @@ impl Link {
     }
 
     /// The error of a connection that broke, or of a host that does not answer.
-    pub(super) fn broke(&self, operation: &'static str, said: impl Into<String>) -> WorkplaceError {
-        unreachable(&self.host, operation, said)
+    pub(super) fn broke(&self, stage: Stage, said: impl Into<String>) -> WorkplaceError {
+        unreachable(&self.host, stage, said)
     }
 
     fn order(&self, channel: Channel) {
@@ -193,12 +193,8 @@ impl Drop for ChannelSlot {
 }
 
 /// See [`Link::broke`].
-pub(super) fn unreachable(
-    host: &str,
-    operation: &'static str,
-    said: impl Into<String>,
-) -> WorkplaceError {
-    WorkplaceError::Unreachable { host: host.to_owned(), operation, source: Cause(said.into()) }
+pub(super) fn unreachable(host: &str, stage: Stage, said: impl Into<String>) -> WorkplaceError {
+    WorkplaceError::Unreachable { host: host.to_owned(), stage, source: Cause(said.into()) }
 }
 
 pub(super) use self::driver::{Started, run};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use evonic_sftp::{Attributes, Client, Error, Handshake, Incoming, PacketSink};
 
 use super::link::{ChannelError, ChannelSlot, Frames, Inlet, Link, Stream, unreachable};
-use evonic_backend::{FileType, Home, RemotePath, Stat, WorkplaceError, error::Cause};
+use evonic_backend::{FileType, Home, RemotePath, Stage, Stat, WorkplaceError, error::Cause};
 
 /// A client on a channel of its own. The channel is closed with the last clone and file.
 pub(super) type Sftp = Client<SftpChannel>;
@@ -77,7 +77,7 @@ pub(super) async fn open(place: ChannelSlot) -> Result<Sftp, WorkplaceError> {
     match server.client(SftpChannel { host: host.clone(), stream }).await {
         Ok(sftp) => home(&sftp).map(|_| sftp),
         Err(Error::NoHome) => Err(refused(&host, &Error::NoHome.to_string())),
-        Err(error) => Err(error_of(&host, "find", ".", error)),
+        Err(error) => Err(error_of(&host, Stage::FindHome, ".", error)),
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn home(sftp: &Sftp) -> Result<Home, WorkplaceError> {
 
 fn refused(host: &str, said: &str) -> WorkplaceError {
     let source = Cause(said.to_owned());
-    WorkplaceError::Refused { host: host.to_owned(), operation: "SFTP", source }
+    WorkplaceError::Refused { host: host.to_owned(), stage: Stage::Sftp, source }
 }
 
 /// Why SFTP did not begin: the server's word, if there is a server left.
@@ -99,7 +99,7 @@ async fn no_sftp(host: &str, stream: &mut Stream, error: &Error) -> WorkplaceErr
     let advice = "is `Subsystem sftp` in its sshd_config, and does the login shell run commands?";
     match stream.end().await {
         Err(broke) => broke,
-        Ok(Err(ChannelError::Full)) => unreachable(host, "SFTP", "no channel is free"),
+        Ok(Err(ChannelError::Full)) => unreachable(host, Stage::Sftp, "no channel is free"),
         Ok(Err(ChannelError::Refused(said) | ChannelError::Broken(said))) => {
             refused(host, &format!("{said}; {advice}"))
         }
@@ -110,24 +110,28 @@ async fn no_sftp(host: &str, stream: &mut Stream, error: &Error) -> WorkplaceErr
 /// The error of an operation on a path.
 pub(super) fn failed<'a>(
     sftp: &'a Sftp,
-    operation: &'static str,
+    stage: Stage,
     path: &'a str,
 ) -> impl Fn(Error) -> WorkplaceError + Copy + 'a {
-    move |error| error_of(&sftp.sink().host, operation, path, error)
+    move |error| error_of(&sftp.sink().host, stage, path, error)
 }
 
-fn error_of(host: &str, operation: &'static str, path: &str, error: Error) -> WorkplaceError {
+fn error_of(host: &str, stage: Stage, path: &str, error: Error) -> WorkplaceError {
     if error.is_status() {
-        return WorkplaceError::Path { operation, path: path.to_owned(), source: error.into() };
+        return WorkplaceError::Path {
+            operation: stage.label(),
+            path: path.to_owned(),
+            source: error.into(),
+        };
     }
-    unreachable(host, operation, error.to_string())
+    unreachable(host, stage, error.to_string())
 }
 
 /// The error of an operation that needs room for `path`; where the server does not say what is
 /// wrong, whether the file system is full.
 pub(super) async fn failed_or_full(
     sftp: &Sftp,
-    operation: &'static str,
+    stage: Stage,
     path: &RemotePath,
     shown: &str,
     error: Error,
@@ -135,9 +139,9 @@ pub(super) async fn failed_or_full(
     let folder = path.parent().unwrap_or_else(|| path.clone());
     if error.is_unspecific() && sftp.is_full(folder.as_bytes()).await {
         let source = io::Error::from(io::ErrorKind::StorageFull);
-        return WorkplaceError::Path { operation, path: shown.to_owned(), source };
+        return WorkplaceError::Path { operation: stage.label(), path: shown.to_owned(), source };
     }
-    failed(sftp, operation, shown)(error)
+    failed(sftp, stage, shown)(error)
 }
 
 /// What attributes say.

@@ -17,7 +17,7 @@ use super::{
     sftp::{self, Sftp},
 };
 use evonic_backend::{
-    Home, RemotePath, WorkplaceError,
+    Home, RemotePath, Stage, WorkplaceError,
     error::Cause,
     spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd, Shell},
 };
@@ -80,7 +80,7 @@ impl Remote {
             self.learn(home);
             *kept = Some(sftp);
         }
-        Err(unreachable(self.host.name(), "SFTP", "connections end as soon as they begin"))
+        Err(unreachable(self.host.name(), Stage::Sftp, "connections end as soon as they begin"))
     }
 
     fn learn(&self, home: Home) {
@@ -101,7 +101,7 @@ impl Remote {
             Err(error) => error,
         };
         // A host without SFTP runs commands all the same.
-        if !matches!(&refused, WorkplaceError::Refused { operation: "SFTP", .. }) {
+        if !matches!(&refused, WorkplaceError::Refused { stage: Stage::Sftp, .. }) {
             return Err(refused);
         }
         let place = self.host.place(Role::Commands).await?;
@@ -122,7 +122,7 @@ impl Remote {
 
     async fn facts(&self, link: &Arc<Link>) -> Result<Facts, WorkplaceError> {
         let ask = || async {
-            let place = link.visit().ok_or_else(|| link.broke("run", "it is closed"))?;
+            let place = link.visit().ok_or_else(|| link.broke(Stage::Script, "it is closed"))?;
             facts::ask(place).await
         };
         link.facts.get_or_try_init(ask).await.cloned()
@@ -156,7 +156,7 @@ impl Remote {
         let shown = path.to_string();
         match self.desk().await {
             Ok(desk) => super::folders::make_folders(&desk.sftp, path, &shown).await,
-            Err(WorkplaceError::Refused { operation: "SFTP", .. }) => {
+            Err(WorkplaceError::Refused { stage: Stage::Sftp, .. }) => {
                 let (end, _, said) = self.ask("mkdir -p -- \"$1\"", vec![self.utf8(path)?]).await?;
                 match end {
                     ScriptEnd::Exited(0) => Ok(()),
@@ -228,18 +228,18 @@ impl Remote {
         String::from_utf8(path.as_bytes().to_vec()).map_err(|_| {
             let said =
                 format!("{path} is no UTF-8: files work there, commands and searches do not");
-            self.refused("run", said)
+            self.refused(Stage::Script, said)
         })
     }
 
-    fn refused(&self, operation: &'static str, said: String) -> WorkplaceError {
+    fn refused(&self, stage: Stage, said: String) -> WorkplaceError {
         let host = self.host.name().to_owned();
-        WorkplaceError::Refused { host, operation, source: Cause(said) }
+        WorkplaceError::Refused { host, stage, source: Cause(said) }
     }
 
     fn no_shell(&self, said: String) -> WorkplaceError {
         let advice = "files work; give the user a shell (chsh) for commands";
-        self.refused("run", format!("{said}; {advice}"))
+        self.refused(Stage::Script, format!("{said}; {advice}"))
     }
 
     /// A place for a command, on a connection whose login shell is known to work.
@@ -282,9 +282,9 @@ impl Shell for Remote {
             match stream.end().await? {
                 Ok(end) => return Ok(end),
                 Err(ChannelError::Full) => {}
-                Err(ChannelError::Refused(said)) => return Err(self.refused("run", said)),
+                Err(ChannelError::Refused(said)) => return Err(self.refused(Stage::Script, said)),
                 Err(ChannelError::Broken(said)) => {
-                    return Err(unreachable(self.host.name(), "run", said));
+                    return Err(unreachable(self.host.name(), Stage::Script, said));
                 }
             }
         }
@@ -295,12 +295,12 @@ impl Shell for Remote {
     async fn spools(&self) -> Result<String, WorkplaceError> {
         let (_place, facts) = self.launch().await?;
         let spools = String::from_utf8(facts.spools).map_err(|_| {
-            self.refused("home", "its name is no UTF-8: commands cannot run there".to_owned())
+            self.refused(Stage::Home, "its name is no UTF-8: commands cannot run there".to_owned())
         })?;
         if spools.is_empty() {
             let said = "neither the home nor /tmp can keep records of commands: make one of them \
                         writable for the user";
-            return Err(self.refused("home", said.to_owned()));
+            return Err(self.refused(Stage::Home, said.to_owned()));
         }
         if facts.elsewhere {
             tracing::warn!(

@@ -14,7 +14,7 @@ use super::{
     sftp::{self, Reader, Sftp, Writer, failed, stat_of},
     shell::Remote,
 };
-use evonic_backend::{Download, RemotePath, Upload, WorkplaceError, search};
+use evonic_backend::{Download, RemotePath, Stage, Upload, WorkplaceError, search};
 
 /// Channels that are kept open for the next transfer.
 const SPARE: usize = 2;
@@ -44,7 +44,7 @@ impl Lane {
         let place = remote.host.place(Role::Bulk).await?;
         let link = Arc::clone(place.link());
         let sftp = sftp::open(place).await?;
-        let visit = link.visit().ok_or_else(|| link.broke("SFTP", "it is closed"))?;
+        let visit = link.visit().ok_or_else(|| link.broke(Stage::Sftp, "it is closed"))?;
         sftp.sink().rests();
         Ok(Self { remote, sftp, _visit: visit })
     }
@@ -75,7 +75,7 @@ pub(super) async fn download(
             Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
             Ok(None) => None,
             Err(error) => {
-                Some((Err(failed(&reading.lane.sftp, "read", &reading.shown)(error)), None))
+                Some((Err(failed(&reading.lane.sftp, Stage::Read, &reading.shown)(error)), None))
             }
         }
     });
@@ -117,7 +117,7 @@ impl SshUpload {
         // Nobody else reads it before it has the mode that it is to have.
         let create = |part| sftp.create(part, Some(0o600));
         let file = files::create(sftp, &part, shown, create).await?;
-        let found = file.stat().await.map_err(failed(sftp, "write", shown))?;
+        let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
         let writer = file.write_from(found.size);
         Ok(Self { writer, part, target, shown: shown.to_owned(), lane })
     }
@@ -173,7 +173,7 @@ impl Upload for SshUpload {
 
     async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
         let sftp = &self.lane.sftp;
-        sftp.remove(self.part.as_bytes()).await.map_err(failed(sftp, "remove", &self.shown))
+        sftp.remove(self.part.as_bytes()).await.map_err(failed(sftp, Stage::Remove, &self.shown))
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) async fn sha256(
     let (file, found) = files::open(sftp, path, shown).await?;
     let mut reader = file.read_from(0, found.size);
     let mut hash = Sha256::new();
-    while let Some(bytes) = reader.next().await.map_err(failed(sftp, "read", shown))? {
+    while let Some(bytes) = reader.next().await.map_err(failed(sftp, Stage::Read, shown))? {
         hash.update(&bytes);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
