@@ -2,8 +2,15 @@
 
 CARGO ?= cargo
 
-# The programs that are installed: `make install PROGRAMS=target/release` takes quicker builds.
-PROGRAMS ?= target/dist
+# Where cargo builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# The programs that are installed: `make install PROGRAMS=target/debug` takes those of `make build`,
+# target/release a quicker build than the default.
+PROGRAMS ?= $(TARGET)/dist
+
+# How much `bench`, `chaos` and `fuzz` do: full or small.
+SIZE ?= full
 
 # Where `make deb` puts the package.
 DEB ?= target
@@ -20,18 +27,20 @@ help:
 	@echo "make bench  print the figures, beside other programs' in the same run"
 	@echo "make fuzz   requests made from the API's document, and odd bytes for every decoder"
 	@echo "make chaos  the long runs: kills, leaks and recycles at full size"
+	@echo "SIZE=small  after bench, fuzz or chaos: a minute of it"
 
 build:
 	@tests/libraries.sh
-	$(CARGO) build --release --locked -p evonic -p evonic-supervisor
+	$(CARGO) build --locked --workspace --bins
 
 run: build
 	@tests/run.sh
 
 dist:
 	@tests/libraries.sh
-	[ "$(PROGRAMS)" != target/dist ] || \
-		$(CARGO) build --profile dist --locked -p evonic -p evonic-supervisor
+	case "$(PROGRAMS)" in $(TARGET)/dist | $(TARGET)/release) \
+		$(CARGO) build --profile "$(notdir $(PROGRAMS))" --locked -p evonic -p evonic-supervisor ;; \
+	esac
 
 install: dist
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" systemd/install.sh "$(PROGRAMS)"
@@ -49,13 +58,13 @@ demo:
 	@tests/demo.sh
 
 bench:
-	@tests/bench.sh
+	@tests/bench.sh $(SIZE)
 
 chaos:
-	@tests/chaos.sh
+	@tests/chaos.sh $(SIZE)
 
 fuzz:
-	@tests/fuzz/all.sh
+	@tests/fuzz.sh $(SIZE)
 
 clean:
 	$(CARGO) clean

@@ -1,23 +1,31 @@
 #!/bin/bash
-# Prints the figures: full sizes, programs as they are installed. Called by `make bench`.
+# Prints the figures: bench.sh full|small. Full sizes take programs as they are installed; small
+# ones take those of the tests. Called by `make bench`.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . tests/stages.sh
+export EVONIC_SIZE=${1:-full}
 
-programs=${CARGO_TARGET_DIR:-target}/dist
-
-point() {
-	EVONIC_FULL=1 EVONIC_PROGRAMS=$programs \
-		cargo test --locked --workspace --test "$1" -- --test-threads=1 --nocapture "$2"
+# figures NAME EXPRESSION: a stage with the figures of the tests that an expression of nextest names.
+figures() {
+	if [ "$EVONIC_SIZE" = full ]; then
+		EVONIC_PROGRAMS=$target/dist stage "$1" by_name "$2"
+	else
+		stage "$1" by_name "$2"
+	fi
 }
 
 stage "install" tests/parts.sh
-stage "build" cargo build --locked --profile dist --workspace --bins
-stage "5 crash to the next worker" point pair pair_5
-stage "6 idle" point pair pair_6
-stage "7 requests" point pair pair_7
-stage "3 recycles" point pair pair_3
-stage "install: 2 rate limits" point install install_2
-stage "workplaces: 6 round trips" point workplace workplace_6
-stage "workplaces: 3 transfers" point workplace workplace_3
+stage "tools" tests/tools.sh
+stage "build" build
+[ "$EVONIC_SIZE" != full ] ||
+	stage "build of what is installed" cargo build --locked --profile dist --workspace --bins
+share_parts
+figures "from a crash to the next worker" 'test(/^crash::/)'
+figures "an idle pair" 'test(/^idle::/)'
+figures "requests" 'test(/^requests::/)'
+figures "recycles under load" 'test(/^recycle::/)'
+figures "rate limits" 'test(/^limits::/)'
+figures "round trips and throughput" 'test(/^speed::/)'
+figures "transfers" 'test(/^transfer::/)'
 finish

@@ -1,23 +1,22 @@
 #!/bin/bash
-# The long runs: leaks after a flat minute, recycles and kills by the hundred. Called by
-# `make chaos`. Takes about an hour.
+# The long runs, chaos.sh full|small: leaks after a flat minute, recycles and kills by the hundred.
+# Full sizes take about an hour. Called by `make chaos`.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . tests/stages.sh
-
-point() {
-	EVONIC_FULL=1 cargo test --locked --workspace --test "$1" -- --test-threads=1 --nocapture "$2"
-}
+export EVONIC_SIZE=${1:-full}
 
 stage "install" tests/parts.sh
-stage "build" cargo build --locked --workspace --bins
-stage "2 leaks" point pair pair_2
-stage "3 recycles" point pair pair_3
-stage "9 kills" point pair pair_9
-stage "install: 1 the unit" point install install_1
-stage "workplaces: 1 homes and refusals" point workplace workplace_1
-stage "workplaces: 2 cycles" point workplace workplace_2
-stage "workplaces: 4 survival" point workplace workplace_4
-stage "workplaces: 5 containers" point workplace workplace_5
-stage "workplaces: 7 effects" point workplace workplace_7
+stage "tools" tests/tools.sh
+stage "build" build
+share_parts
+stage "leaks" by_name 'test(/^leak::/) & binary(pair)'
+stage "recycles under load" by_name 'test(/^recycle::/)'
+stage "kills" by_name 'test(/^kill::/)'
+stage "the unit in a real systemd" by_name 'test(/^unit::/)'
+stage "homes and refusals" by_name 'test(/^homes::/)'
+stage "connections opened and closed" by_name 'test(/^cycles::/)'
+stage "commands that outlive what started them" by_name 'test(/^survive::/)'
+stage "containers" by_name 'test(/^containers::/)'
+stage "effects under kills" by_name 'test(/^chaos::/)'
 finish

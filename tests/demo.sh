@@ -3,5 +3,6 @@
 # `make demo`.
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --release --locked --workspace --bins --quiet
-exec "${CARGO_TARGET_DIR:-target}/release/evonic-demo"
+tests/libraries.sh
+cargo build --locked --workspace --bins --quiet
+exec "${CARGO_TARGET_DIR:-target}/debug/evonic-demo"

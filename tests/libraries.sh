@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what a build needs beside Rust, where it is missing. Called by `make build`.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . tests/stages.sh
 
 need cc gcc && need pkg-config pkg-config &&

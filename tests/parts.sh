@@ -1,14 +1,36 @@
 #!/bin/bash
 # Installs the real parts that tests start, where they are missing.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . tests/stages.sh
 
-tests/libraries.sh &&
-	need make make && need git git && need pkill procps && need useradd passwd &&
-	need runsv runit && need python3 python3-minimal && need systemd-analyze systemd &&
-	need update-ca-certificates ca-certificates &&
-	need /usr/sbin/sshd openssh-server && need ssh openssh-client && need scp openssh-client &&
-	need fish fish && need tcsh tcsh && need zsh zsh && need busybox busybox-static &&
-	need debootstrap debootstrap && need systemd-nspawn systemd-container &&
-	need dockerd docker.io && need docker docker.io && need iptables iptables && need rg ripgrep
+missing=()
+# want COMMAND PACKAGE: one more package, where its command is missing.
+want() {
+	command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+}
+
+want make make
+want git git
+want shellcheck shellcheck
+want pkill procps
+want useradd passwd
+want runsv runit
+want python3 python3-minimal
+want systemd-analyze systemd
+want update-ca-certificates ca-certificates
+want /usr/sbin/sshd openssh-server
+want ssh openssh-client
+want scp openssh-client
+want fish fish
+want tcsh tcsh
+want zsh zsh
+want busybox busybox-static
+want debootstrap debootstrap
+want systemd-nspawn systemd-container
+want dockerd docker.io
+want docker docker.io
+want iptables iptables
+want rg ripgrep
+
+tests/libraries.sh && { [ "${#missing[@]}" = 0 ] || install_package "${missing[@]}"; }

@@ -3,8 +3,10 @@
 # until Ctrl-C. Called by `make run`.
 set -eu
 cd "$(dirname "$0")/.."
-programs=${CARGO_TARGET_DIR:-target}/release
+programs=${CARGO_TARGET_DIR:-target}/debug
 
+# The reader's shell expands what is in single quotes.
+# shellcheck disable=SC2016
 say_where() {
 	address=$("$programs/evonic" status --json | sed -n 's/.*"address": *"\([0-9.:]*\|\[.*\]:[0-9]*\)".*/\1/p' | head -n 1)
 	printf '\nevonic serves at http://%s. In another terminal, try:\n\n' "$address"

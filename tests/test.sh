@@ -1,30 +1,45 @@
 #!/bin/bash
 # Installs what the tests need and runs all of them. Called by `make test`, which CI calls.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . tests/stages.sh
 
 install() {
-	tests/parts.sh &&
-		{ command -v cargo-deny >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny; }
+	tests/parts.sh && tests/tools.sh
+}
+
+# Those that begin with a line for their interpreter, and those that are put together from pieces:
+# variables of one piece are set in another.
+scripts() {
+	git ls-files -z --cached --others --exclude-standard |
+		xargs -0 grep -lZE --max-count=1 '^#!/bin/(ba)?sh|^# shellcheck shell=' |
+		xargs -0 shellcheck --external-sources --source-path=SCRIPTDIR/.. &&
+		git ls-files -z '*/src/*.sh' |
+		xargs -0 --no-run-if-empty shellcheck --shell=sh --severity=warning \
+			--exclude=SC1007,SC2034,SC2154,SC2174
 }
 
 dependencies() {
-	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
+	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources || return
+	if timeout 60 cargo deny --log-level off fetch db >/dev/null 2>&1; then
+		cargo deny --log-level error check --hide-inclusion-graph advisories
+	else
+		echo "advisories not checked: their database cannot be fetched from here"
+	fi
 }
 
 # Always the whole workspace, so that every stage builds with the same features, and once.
 
-# targets FILE...: the arguments of cargo that name these test files and folders.
+# targets FOLDER...: the arguments of cargo that name the test files and folders in these.
 targets() {
-	for file in "$@"; do
-		[ ! -e "$file" ] || printf -- '--test %s ' "$(basename "$file" .rs)"
+	for file in $(git ls-files "$@" | grep -E '/tests/([^/]+|[^/]+/main)\.rs$'); do
+		printf -- '--test\n%s\n' "$(basename "${file%/main.rs}" .rs)"
 	done
 }
 
 units() {
-	cargo test --locked --workspace --no-fail-fast --lib --bins \
-		$(targets supervisor/tests/* worker/tests/* shared/tests/*)
+	mapfile -t targets < <(targets '*/tests/*.rs' ':!*/src/*' ':!tests/')
+	nextest --lib --bins "${targets[@]}"
 }
 
 examples() {
@@ -32,9 +47,8 @@ examples() {
 }
 
 end_to_end() {
-	# One at a time: each starts a pair of its own and looks at the clock.
-	cargo test --locked --workspace --no-fail-fast $(targets tests/tests/*) \
-		-- --test-threads=1 --nocapture
+	mapfile -t targets < <(targets 'tests/tests/*.rs')
+	nextest "${targets[@]}"
 }
 
 documentation() {
@@ -43,13 +57,14 @@ documentation() {
 
 stage "install" install
 stage "format" cargo fmt --all --check
+stage "scripts" scripts
 stage "dependencies" dependencies
 stage "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 stage "documentation builds" documentation
-stage "build" cargo build --locked --workspace --all-targets --quiet
-stage "build of make run" make --no-print-directory build
+stage "build" build
+share_parts
 stage "unit and property tests" units
 stage "examples in the documentation" examples
 stage "end-to-end tests" end_to_end
-stage "coverage-guided fuzzing, two seconds a decoder" tests/fuzz/decoders.sh 2
+stage "targets of the Makefile, as typed in a clean clone" tests/rehearsal.sh
 finish

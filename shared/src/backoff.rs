@@ -17,6 +17,12 @@ impl Backoff {
         Self { base, cap, attempts: 0 }
     }
 
+    /// As [`Backoff::new`], after so many attempts: for a caller whose limits may change meanwhile.
+    #[must_use]
+    pub const fn resume(base: Duration, cap: Duration, attempts: u32) -> Self {
+        Self { base, cap, attempts }
+    }
+
     /// Counts an attempt; returns the ceiling of the delay after it.
     pub fn next_ceiling(&mut self) -> Duration {
         let factor = 2_u32.checked_pow(self.attempts).unwrap_or(u32::MAX);
@@ -54,6 +60,7 @@ mod tests {
         let ceilings: Vec<_> = (0..6).map(|_| backoff.next_ceiling().as_millis()).collect();
         assert_eq!(ceilings, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(backoff.attempts(), 6);
+        assert_eq!(Backoff::resume(BASE, CAP, 6), backoff);
         backoff.reset();
         assert_eq!(backoff.next_ceiling(), BASE);
     }

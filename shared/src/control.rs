@@ -1,8 +1,8 @@
 //! Messages on the channel between supervisor and worker.
 //!
 //! One `SOCK_SEQPACKET` pair a worker; one JSON object a packet, at most [`MAX_PACKET_BYTES`].
-//! End of file is death of the other side. A packet that cannot be decoded is counted and
-//! dropped by the supervisor (the worker is not trusted) and is a defect to the worker.
+//! End of file means that the other side has ended. The supervisor counts and drops a packet that it
+//! cannot decode (the worker is not trusted); to the worker such a packet is a defect.
 //!
 //! ```text
 //! worker                                  supervisor
@@ -13,7 +13,7 @@
 //!   | <----------------------- drain ------- |   followed by SIGTERM; either is enough
 //!   | -- draining -------------------------> |   stopped accepting
 //!   | <------------- predecessor_gone ------ |   its turns may be taken over
-//!   | <--------------------- figures ------- |   after a heartbeat, when they have changed
+//!   | <--------------------- metrics ------- |   after a heartbeat, when they have changed
 //!   | EOF                                    |
 //! ```
 
@@ -63,7 +63,7 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// What a worker says.
+/// A message of the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromWorker {
@@ -75,24 +75,24 @@ pub enum FromWorker {
         version: String,
         /// The generation it took: at least the proposed one.
         generation: u64,
-        /// Names of the ledger's slots, in order.
+        /// Names of the fd page's slots, in order.
         kinds: Vec<String>,
-        /// The most descriptors it will own, by kind.
+        /// Upper bound of the descriptors it owns, by kind.
         budget: BTreeMap<String, u32>,
-        /// Whether it understands [`ToWorker::Figures`].
+        /// Whether it shows [`ToWorker::Metrics`].
         #[serde(default)]
-        hears_figures: bool,
+        wants_metrics: bool,
     },
     /// It accepts connections. Descriptors open now and not owned are its baseline.
     Ready,
-    /// The regular proof of life.
+    /// The regular proof that it is alive.
     Heartbeat {
         /// Counts from 1.
         sequence: u64,
         /// Milliseconds since the last completed round trip of each part.
         age_ms: BTreeMap<Part, u64>,
     },
-    /// A gate was handed a descriptor numbered past `fd.threshold`.
+    /// It opened a descriptor numbered past `fd.threshold`.
     HighDescriptor {
         /// The descriptor's number.
         number: u32,
@@ -101,11 +101,11 @@ pub enum FromWorker {
     Draining,
 }
 
-/// What the supervisor says.
+/// A message of the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToWorker {
-    /// Stop accepting, hand over, exit. SIGTERM follows and says the same.
+    /// Stop accepting, hand over, exit. SIGTERM follows and means the same.
     Drain {
         /// Why.
         reason: Reason,
@@ -117,14 +117,14 @@ pub enum ToWorker {
         /// Its generation.
         generation: u64,
     },
-    /// The supervisor's figures, to be shown with the worker's own. Only to a worker whose hello
+    /// The supervisor's metrics, to be shown with the worker's own. Only to a worker whose hello
     /// asked for them.
-    Figures(Figures),
+    Metrics(SupervisorMetrics),
 }
 
-/// What the supervisor knows, as figures.
+/// The supervisor's metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Figures {
+pub struct SupervisorMetrics {
     /// When the supervisor started: RFC 3339, UTC, milliseconds.
     pub started_at: String,
     /// Replacements by reason, over the supervisor's own restarts.

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// It did what was asked; a worker: drained to the end.
+    /// Success; of a worker: drained to the end.
     Ok = 0,
     /// A command of the operator failed; the message says why.
     Failure = 1,
@@ -18,7 +18,7 @@ pub enum ExitCode {
     Unavailable = 69,
     /// A defect: an invariant does not hold (`EX_SOFTWARE`).
     Software = 70,
-    /// The operating system refuses what is needed, a listener or a descriptor (`EX_OSERR`).
+    /// The OS refuses a listener, a descriptor or the like (`EX_OSERR`).
     Os = 71,
     /// The database or a state file cannot be used (`EX_IOERR`).
     Io = 74,
@@ -26,8 +26,8 @@ pub enum ExitCode {
     NoPermission = 77,
     /// The configuration is refused (`EX_CONFIG`).
     Config = 78,
-    /// A worker's drain outlived its grace and its backstop ended it.
-    Backstop = 86,
+    /// A worker's drain took too long, and its watchdog thread ended it.
+    Watchdog = 86,
     /// A worker lost its control channel, so its supervisor, and could not drain in time.
     Orphaned = 87,
 }

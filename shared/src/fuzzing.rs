@@ -1,8 +1,8 @@
-//! Entry points for the fuzzer, here and in every crate that decodes bytes from outside. The
-//! programs never call them.
+//! Entry points of the fuzzer, here and in every crate that decodes outside bytes. The programs
+//! never call them.
 //!
-//! A decoder may refuse whatever it likes. It must not panic, not hang, and not read the same
-//! bytes in two ways.
+//! A decoder may refuse any input. It must not panic, not hang, and not read the same bytes in two
+//! ways.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use crate::{
     control::{self, FromWorker, ToWorker},
 };
 
-/// A decoder: panics when it breaks a promise.
+/// Panics when the decoder breaks a promise.
 pub type Decoder = fn(&[u8]);
 
-/// This crate's.
+/// This crate's decoders, by name.
 pub const DECODERS: &[(&str, Decoder)] = &[("configuration", configuration), ("control", control)];
 
-/// Bytes, and the same cut into pieces whose length the first of them says.
+/// The bytes after the first, and the same in pieces whose length is the first byte.
 pub fn cut(bytes: &[u8]) -> (&[u8], std::slice::Chunks<'_, u8>) {
     let (first, rest) = bytes.split_first().map_or((1, bytes), |(&first, rest)| (first, rest));
     (rest, rest.chunks(usize::from(first).max(1)))
 }
 
-/// The control channel: what was understood is understood again.
+/// A packet of the control channel: a decoded message is encoded and decoded to itself.
 fn control(packet: &[u8]) {
     if let Ok(message) = control::decode::<FromWorker>(packet) {
         assert_eq!(control::decode::<FromWorker>(&control::encode(&message)).ok(), Some(message));
@@ -33,11 +33,11 @@ fn control(packet: &[u8]) {
     }
 }
 
-/// The configuration: it is taken, or every fault has its words.
+/// The configuration: accepted, or refused with a message.
 fn configuration(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let resolved = Config::resolve(Some((Path::new("evonic.toml"), text)), &Environment::default());
-    if let Err(faults) = resolved {
-        assert!(!faults.to_string().is_empty());
+    if let Err(errors) = resolved {
+        assert!(!errors.to_string().is_empty());
     }
 }

@@ -26,16 +26,16 @@ pub const CONTROL: &str = "control";
 /// as HTTP/1.1 and expects 200 with a `content-length`. The worker serves it through its real
 /// router, like an accepted connection. Not `/readyz`: a full budget is no reason to replace it.
 pub const PROBE: &str = "probe";
-/// The anonymous file that holds the [ledger page](crate::ledger).
-pub const LEDGER: &str = "ledger";
+/// The anonymous file that holds the [fd page](crate::fd_page).
+pub const FD_PAGE: &str = "fd_page";
 
 /// An anonymous file that holds the text of the configuration that the supervisor accepted, empty
-/// where there is no file: what an operator edits meanwhile is nobody's before it is accepted. A
-/// worker that does not get it reads the file itself.
+/// where there is no file: an edit has no effect before a supervisor accepts it. A worker that does
+/// not get it reads the file itself.
 pub const CONFIG: &str = "config";
 
 /// Every name, in the order in which a worker's descriptors are numbered.
-pub const NAMES: [&str; 6] = [HTTP, API, CONTROL, PROBE, LEDGER, CONFIG];
+pub const NAMES: [&str; 6] = [HTTP, API, CONTROL, PROBE, FD_PAGE, CONFIG];
 
 /// The generation that the supervisor proposes: a decimal `u64`, at least 1. The worker may take
 /// a higher one where its database has seen this one already; its hello says which it took.

@@ -1,10 +1,10 @@
-//! The kinds of descriptor that the worker's ledger knows.
+//! The kinds of descriptor that the worker owns.
 
 use serde::{Deserialize, Serialize};
 
-/// What a descriptor of the worker is for. The budget bounds each kind apart.
+/// What a descriptor of the worker is for. The budget bounds each kind separately.
 ///
-/// The order is the order of the slots on the ledger page, and [`Kind::ALL`] is sent in the
+/// The order is the order of the slots on the fd page, and [`Kind::ALL`] is sent in the
 /// worker's hello by name: a supervisor of another version reads the page by those names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in the order of the ledger's slots.
+    /// Every kind, in the order of the fd page's slots.
     pub const ALL: [Kind; 7] =
         [Kind::Http, Kind::Sqlite, Kind::Model, Kind::File, Kind::Child, Kind::Ssh, Kind::Docker];
 
@@ -44,15 +44,14 @@ impl Kind {
         }
     }
 
-    /// The kind's slot on the ledger page.
+    /// The kind's slot on the fd page.
     #[must_use]
     pub const fn slot(self) -> usize {
         self as usize
     }
 
-    /// How many descriptors one handle of this kind can hold at the most.
-    ///
-    /// Budgets are configured in handles (connections, commands); the account is in descriptors.
+    /// Upper bound of the descriptors that one handle of this kind holds. Budgets are configured in
+    /// handles (connections, commands); the fd page counts descriptors.
     #[must_use]
     pub const fn descriptors_per_handle(self) -> u32 {
         match self {
@@ -61,7 +60,7 @@ impl Kind {
             Kind::Sqlite => 2,
             // While its script is started: both ends of three pipes.
             Kind::Child => 6,
-            // The bell of its thread, and the socket; over a jump host a pair of them instead.
+            // The waker of its thread, and the socket; over a jump host a pair of them instead.
             Kind::Ssh => 3,
         }
     }

@@ -1,9 +1,9 @@
-//! What evonic's two processes say to each other.
+//! What evonic's two processes exchange, and what both of them need.
 //!
-//! | Room | What it holds |
+//! | Module | What it holds |
 //! |---|---|
-//! | [`kind`] | the kinds of descriptor that the worker's ledger knows |
-//! | [`ledger`] | the layout of the page on which the worker keeps its account |
+//! | [`kind`] | the kinds of descriptor that the worker owns |
+//! | [`fd_page`] | the layout of the page with the worker's descriptor counts |
 //! | [`hand_over`] | names of the descriptors and variables a worker inherits |
 //! | [`control`] | messages on the channel between supervisor and worker |
 //! | [`status`] | the status socket: requests, replies, and every type in them |
@@ -12,8 +12,9 @@
 //! | [`backoff`] | delays between attempts |
 //! | [`error_chain`] | an error with its causes in one line |
 //! | [`config`] | the configuration file that both read |
-//! | [`peer`] | who is at the other end of a Unix socket: an operator, or a command of an agent |
-//! | [`log`] | the form of a line of the log |
+//! | [`peer`] | whether the peer of a Unix socket is a command of an agent |
+//! | [`log`] | the forms of a log line |
+//! | [`timestamp`] | RFC 3339 |
 //!
 //! # Invariants
 //! - `shared` performs no I/O: it turns bytes into types and back.
@@ -28,12 +29,13 @@ pub mod config;
 pub mod control;
 pub mod error_chain;
 pub mod exit;
+pub mod fd_page;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hand_over;
 pub mod kind;
-pub mod ledger;
 pub mod log;
 pub mod peer;
 pub mod reason;
 pub mod status;
+pub mod timestamp;

@@ -1,19 +1,18 @@
-//! Who is at the other end of a Unix socket: an operator, or a command of an agent.
+//! Whether the peer of a Unix socket is an operator or a command of an agent.
 //!
-//! On the `local` workplace commands have the user of the service, whom its sockets believe. What
-//! tells them apart must be inherited by whatever a command starts, and must not be shaken off by
-//! an empty environment, a session of its own or a parent that ends. A hard resource limit is that:
-//! commands may have no bytes in message queues (`RLIMIT_MSGQUEUE`, see getrlimit(2)), and only
-//! root can raise a hard limit.
+//! On the `local` workplace commands run as the service's user, whom its sockets trust. The mark of a
+//! command must be inherited by whatever it starts, and must survive an empty environment, a new
+//! session and the end of its parent. A hard resource limit does: commands have no bytes in message
+//! queues (`RLIMIT_MSGQUEUE`, getrlimit(2)), and only root can raise a hard limit.
 
-/// Where the kernel tells the limits of a process, to everybody.
+/// The file with the limits of a process, readable for everybody.
 #[must_use]
 pub fn limits_path(pid: u32) -> String {
     format!("/proc/{pid}/limits")
 }
 
-/// Whether the limits of a process, as the kernel tells them, are those of a command of an agent.
-/// A text that does not say it is taken for one: who asks has ended, or hides.
+/// Whether the content of [`limits_path`] is of a command of an agent. Without the limit in it the
+/// answer is yes: the process has ended, or hides.
 #[must_use]
 pub fn is_command(limits: &str) -> bool {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max msgqueue size"));
@@ -26,22 +25,22 @@ mod tests {
 
     #[test]
     fn a_hard_limit_of_zero_is_a_command() {
-        let told = |soft: &str, hard: &str| {
+        let limits = |soft: &str, hard: &str| {
             format!(
                 "Limit                     Soft Limit           Hard Limit           Units     \n\
                  Max pending signals       94926                94926                signals   \n\
                  Max msgqueue size         {soft:<20} {hard:<20} bytes     \n"
             )
         };
-        assert!(!is_command(&told("819200", "819200")));
-        assert!(!is_command(&told("0", "819200")), "it can be raised again");
-        assert!(!is_command(&told("unlimited", "unlimited")));
-        assert!(is_command(&told("0", "0")));
+        assert!(!is_command(&limits("819200", "819200")));
+        assert!(!is_command(&limits("0", "819200")), "it can be raised again");
+        assert!(!is_command(&limits("unlimited", "unlimited")));
+        assert!(is_command(&limits("0", "0")));
         assert!(is_command(""));
     }
 
     #[test]
-    fn this_process_is_none() {
+    fn this_process_is_no_command() {
         assert!(!is_command(&std::fs::read_to_string(limits_path(std::process::id())).unwrap()));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The reason of a replacement, as status, history and logs name it.
+/// The reason of a replacement, as named in status, history and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -10,9 +10,9 @@ pub enum Reason {
     FdThreshold,
     /// Open descriptors passed `fd.ceiling`.
     FdCeiling,
-    /// Descriptors that nobody accounts for stayed above `fd.unexplained`.
+    /// Unexplained descriptors stayed above `fd.unexplained`.
     FdUnexplained,
-    /// A part did not check in, the accept queue stood still, or the probe failed twice.
+    /// A part was late, the accept queue stalled, or the probe failed twice.
     Unhealthy,
     /// The worker ended by itself: exit code, signal, or no hello within `start_timeout`.
     Crash,

@@ -5,11 +5,17 @@
 //! again at each change, until the client leaves. A client that sends nothing and half-closes
 //! gets `status`, so `nc -UN` is a client.
 
+mod census;
+mod replacement;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reason::Reason;
+pub use self::{
+    census::{Census, Count, PostMortem},
+    replacement::{Exit, Replacement, Restarts},
+};
 
 /// Version of this format. It grows when a field changes its meaning or goes; new fields may come
 /// without it.
@@ -18,11 +24,11 @@ pub const FORMAT: u32 = 1;
 /// The longest request line, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 4096;
 
-/// What a client asks.
+/// A request of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// The state of now.
+    /// The current status.
     Status,
     /// The last replacements, newest first.
     History {
@@ -30,9 +36,9 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     },
-    /// What the worker's descriptors are, counted now.
+    /// The worker's descriptors, counted now.
     Census,
-    /// Status at once and at each change.
+    /// The status at once and at each change.
     Watch,
     /// Replace the worker, without a gap.
     Restart,
@@ -42,7 +48,7 @@ pub enum Request {
     Reload,
 }
 
-/// What a client gets.
+/// A reply to a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant, reason = "a reply is made, encoded and dropped at once")]
@@ -62,7 +68,7 @@ pub enum Reply {
     Accepted {
         /// [`FORMAT`].
         format: u32,
-        /// What was begun.
+        /// The request's `op`.
         op: String,
     },
     /// The request was refused.
@@ -71,7 +77,7 @@ pub enum Reply {
         format: u32,
         /// `malformed`, `too_long`, `forbidden`, `unavailable`, `invalid`.
         code: ErrorCode,
-        /// A sentence for a person.
+        /// A sentence for people.
         message: String,
     },
 }
@@ -92,7 +98,7 @@ pub enum ErrorCode {
     Invalid,
 }
 
-/// What the supervisor is doing.
+/// The supervisor's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -100,26 +106,26 @@ pub enum State {
     Starting,
     /// One worker, ready.
     Running,
-    /// A replacement is on its way, or the predecessor is ending.
+    /// A replacement starts, or the predecessor ends.
     Recycling,
     /// Workers die faster than they become ready; the next start waits.
     CrashLoop,
-    /// One worker after the other leaks soon after its start; each serves until the next is ready,
-    /// which waits longer and longer.
+    /// One worker after the other leaks soon after its start. Each serves until the next is ready,
+    /// whose start is delayed more and more.
     LeakLoop,
     /// Both processes are stopping.
     Stopping,
 }
 
-/// What a worker is doing.
+/// A worker's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
     /// Started, not ready.
     Starting,
-    /// It serves.
+    /// Serving.
     Ready,
-    /// Told to stop.
+    /// Stopping.
     Draining,
     /// SIGKILL was sent.
     Killed,
@@ -134,15 +140,15 @@ pub struct Status {
     pub version: String,
     /// The supervisor's pid.
     pub pid: u32,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
     /// Seconds since the supervisor started.
     pub uptime_seconds: f64,
     /// The held listeners.
     pub listeners: Vec<Listener>,
-    /// The worker that serves, or is to serve next; null between two.
+    /// The worker that serves, or serves next; null between two.
     pub worker: Option<Worker>,
-    /// The worker that is ending, if one is.
+    /// The worker that is ending; null when none is.
     pub predecessor: Option<Worker>,
     /// Replacements by reason, over the supervisor's own restarts.
     pub restarts: Restarts,
@@ -161,8 +167,8 @@ pub struct Listener {
     pub name: String,
     /// `127.0.0.1:8420`, or a path.
     pub address: String,
-    /// Connections that no worker has accepted yet; null where the kernel does not tell
-    /// (Unix sockets).
+    /// Connections that no worker has accepted yet; null where the kernel does not know (Unix
+    /// sockets).
     pub accept_queue: Option<u32>,
 }
 
@@ -173,7 +179,7 @@ pub struct Worker {
     pub pid: u32,
     /// Its generation.
     pub generation: u64,
-    /// What it is doing.
+    /// Its state.
     pub state: WorkerState,
     /// Version from its hello; null before.
     pub version: Option<String>,
@@ -204,11 +210,11 @@ pub struct Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartHealth {
-    /// Not heard of yet.
+    /// No proof of life yet.
     Unknown,
-    /// It proved itself within the heartbeat timeout.
+    /// Its last proof of life is younger than the heartbeat timeout.
     Ok,
-    /// It did not.
+    /// Its last proof of life is older.
     Late,
 }
 
@@ -217,11 +223,11 @@ pub enum PartHealth {
 pub struct Descriptors {
     /// Open, as counted in `/proc`.
     pub open: u32,
-    /// Owned by the worker's ledger, by kind.
+    /// Owned by the worker, by kind.
     pub owned: BTreeMap<String, u32>,
     /// Open and not owned when the worker became ready: runtime, listeners, log.
     pub baseline: Option<u32>,
-    /// The most it declared it will own, in all.
+    /// Upper bound of the descriptors it owns, as its hello declares.
     pub budget: Option<u32>,
     /// Open, not owned, and not of the baseline.
     pub unexplained: Option<u32>,
@@ -237,152 +243,4 @@ pub struct Descriptors {
     pub per_second: f64,
     /// Seconds until the threshold at that growth; null when flat.
     pub seconds_to_threshold: Option<f64>,
-}
-
-/// Replacements by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restarts {
-    /// All of them.
-    pub total: u64,
-    /// [`Reason::FdThreshold`].
-    pub fd_threshold: u64,
-    /// [`Reason::FdCeiling`].
-    pub fd_ceiling: u64,
-    /// [`Reason::FdUnexplained`].
-    pub fd_unexplained: u64,
-    /// [`Reason::Unhealthy`].
-    pub unhealthy: u64,
-    /// [`Reason::Crash`].
-    pub crash: u64,
-    /// [`Reason::Requested`].
-    pub requested: u64,
-}
-
-impl Restarts {
-    /// Each reason that is counted, with its count.
-    #[must_use]
-    pub const fn by_reason(&self) -> [(Reason, u64); 6] {
-        [
-            (Reason::FdThreshold, self.fd_threshold),
-            (Reason::FdCeiling, self.fd_ceiling),
-            (Reason::FdUnexplained, self.fd_unexplained),
-            (Reason::Unhealthy, self.unhealthy),
-            (Reason::Crash, self.crash),
-            (Reason::Requested, self.requested),
-        ]
-    }
-
-    /// Counts one replacement. [`Reason::Stop`] replaces nothing and is not counted.
-    pub fn count(&mut self, reason: Reason) {
-        let counter = match reason {
-            Reason::FdThreshold => &mut self.fd_threshold,
-            Reason::FdCeiling => &mut self.fd_ceiling,
-            Reason::FdUnexplained => &mut self.fd_unexplained,
-            Reason::Unhealthy => &mut self.unhealthy,
-            Reason::Crash => &mut self.crash,
-            Reason::Requested => &mut self.requested,
-            Reason::Stop => return,
-        };
-        *counter += 1;
-        self.total += 1;
-    }
-}
-
-/// One replacement of a worker: an entry of the history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Replacement {
-    /// When it was decided: RFC 3339, UTC, milliseconds.
-    pub at: String,
-    /// Generation of the worker that went.
-    pub generation: u64,
-    /// Its pid.
-    pub pid: u32,
-    /// Why.
-    pub reason: Reason,
-    /// The finding in a sentence: `408 descriptors open, threshold 400`, `store has not checked
-    /// in for 4.1 s`, `killed by SIGSEGV`.
-    pub detail: String,
-    /// How it ended.
-    pub exit: Exit,
-    /// Descriptors open at the decision.
-    pub fd_open: u32,
-    /// Milliseconds from the decision to the worker's death.
-    pub took_ms: u64,
-    /// Seconds it had lived.
-    pub lived_seconds: f64,
-    /// File name of the post-mortem in `STATE_DIR/post-mortems`, if one was taken.
-    pub post_mortem: Option<String>,
-}
-
-/// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "how", rename_all = "snake_case")]
-pub enum Exit {
-    /// It exited with this code.
-    Code {
-        /// The exit code.
-        code: i32,
-    },
-    /// A signal ended it.
-    Signal {
-        /// `SIGKILL`, `SIGSEGV`, ...
-        signal: String,
-        /// Whether that was the supervisor's own SIGKILL after the grace period.
-        after_grace: bool,
-    },
-    /// It could not be started at all.
-    NotStarted {
-        /// The operating system's word for it.
-        error: String,
-    },
-}
-
-/// What a worker's descriptors are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Census {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// When: RFC 3339, UTC, milliseconds.
-    pub at: String,
-    /// Of which generation.
-    pub generation: u64,
-    /// Of which process.
-    pub pid: u32,
-    /// Open descriptors seen.
-    pub open: u32,
-    /// How many of each kind of object: `tcp`, `unix`, `pipe`, `file`, `eventfd`, ...; the most
-    /// numerous first.
-    pub kinds: Vec<Count>,
-    /// The most numerous targets: a path, or a peer (`tcp 127.0.0.1:443`); at most 20.
-    pub top: Vec<Count>,
-}
-
-/// A line of a census.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// What is counted.
-    pub name: String,
-    /// How many now.
-    pub count: u32,
-    /// How many more than when the worker became ready; may be negative.
-    pub growth: i64,
-}
-
-/// A post-mortem file: `STATE_DIR/post-mortems/GENERATION-REASON.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PostMortem {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// Why the worker was replaced.
-    pub reason: Reason,
-    /// The finding in a sentence.
-    pub detail: String,
-    /// The most likely culprit in a sentence: the kind that grew most, and its top target.
-    pub culprit: String,
-    /// The descriptors' figures at the trigger.
-    pub fd: Descriptors,
-    /// The census at the trigger, sorted by growth, the greatest first.
-    pub census: Census,
-    /// The census when the worker became ready, if it ever was.
-    pub ready: Option<Census>,
 }

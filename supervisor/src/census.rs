@@ -1,8 +1,8 @@
-//! What a worker's descriptors are: one pass of `readlink` over `/proc/PID/fd`.
+//! A census of a worker's descriptors: one pass of `readlink` over `/proc/PID/fd`.
 //!
-//! Kinds come from the link's text; sockets are looked up by inode in the process's own
-//! `/proc/PID/net` tables. The pass is bounded in descriptors, distinct targets and bytes read,
-//! so that a worker that leaks fast or a host with many sockets cannot hold up a restart.
+//! Kinds come from the link's text; sockets are looked up by inode in the tables of
+//! `/proc/PID/net`. The pass is bounded in descriptors, distinct targets and bytes read, so that
+//! neither a fast leak nor a host with many sockets delays a restart.
 
 mod inventory;
 mod link;
@@ -10,40 +10,31 @@ mod net;
 
 use std::{collections::HashMap, io};
 
-use rustix::{
-    fs::{Mode, OFlags},
-    process::Pid,
-};
+use rustix::{fs::OFlags, process::Pid};
 
 pub use self::inventory::{Inventory, Order, Subject};
 use self::link::Link;
 use crate::fd_watch;
 
-/// The most descriptors that one pass looks at.
+/// Descriptors that one pass reads.
 const MAX_DESCRIPTORS: u32 = 65_536;
 
 /// A process's descriptors cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
 pub struct CensusError {
-    /// Whose.
     pub pid: Pid,
-    /// Why.
     #[source]
     pub source: io::Error,
 }
 
-/// Takes the census of a process: one descriptor at a time is opened, and closed before this
-/// returns.
+/// Takes the census of a process. Opens one descriptor at a time, and closes it before it returns.
 ///
 /// # Errors
-/// [`CensusError`] when the folder cannot be read: the process is gone, or another user's.
+/// [`CensusError`] when the process is gone, or another user's.
 pub fn take(pid: Pid) -> Result<Inventory, CensusError> {
     let fail = |source| CensusError { pid, source };
-    let path = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| fail(errno.into()))?;
+    let folder = fd_watch::open_folder(pid, OFlags::RDONLY).map_err(fail)?;
     let mut inventory = Inventory::default();
     let mut sockets = HashMap::new();
     let mut seen = 0;
@@ -53,7 +44,7 @@ pub fn take(pid: Pid) -> Result<Inventory, CensusError> {
             return;
         }
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-        // A descriptor that was closed since the folder was read is not there any more.
+        // It may be closed since the folder was read.
         let Ok((text, _)) = rustix::fs::readlinkat_raw(&folder, name, &mut buffer) else { return };
         match Link::parse(&String::from_utf8_lossy(text)) {
             Link::Socket { inode } => *sockets.entry(inode).or_insert(0) += 1,

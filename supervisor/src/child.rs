@@ -14,17 +14,15 @@ use crate::sys::{self, ForkExecError, Plan};
 /// A child cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
-    /// It could not be brought to run its program.
     #[error(transparent)]
     ForkExec(#[from] ForkExecError),
-    /// It runs, but cannot be held: it was killed again.
+    /// It runs without a pidfd, so it was killed.
     #[error("cannot open a pidfd")]
     Pidfd(#[source] io::Error),
 }
 
-/// A child that is not reaped yet, the leader of its own process group: one descriptor.
-///
-/// Because it is not reaped, neither its pid nor its group's number can be anybody else's.
+/// An unreaped child, the leader of its own process group: one descriptor. While it is unreaped, its
+/// pid and its group's number cannot be reused.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
@@ -40,7 +38,7 @@ enum Killed {
 }
 
 impl Child {
-    /// Starts a program. Returns when it runs.
+    /// Returns when the program runs.
     ///
     /// # Errors
     /// [`ChildError`]; no process is left then.
@@ -49,7 +47,7 @@ impl Child {
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Self { pid, pidfd, killed: Killed::No }),
             Err(errno) => {
-                // The only signal that goes by number: the child is ours and not reaped.
+                // By number: the child is unreaped.
                 let _ = kill_process_group(pid, Signal::KILL);
                 let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
                 Err(ChildError::Pidfd(errno.into()))
@@ -57,28 +55,24 @@ impl Child {
         }
     }
 
-    /// Its pid.
     #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Its pid, as it is shown.
+    /// Its pid as a number.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Readable when it is dead.
+    /// Readable when the process is dead.
     #[must_use]
     pub const fn pidfd(&self) -> &OwnedFd {
         &self.pidfd
     }
 
     /// Sends SIGTERM to the process itself.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn terminate(&self) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, Signal::TERM)?)
     }
@@ -86,7 +80,7 @@ impl Child {
     /// Sends SIGKILL to the process, and to its process group.
     ///
     /// # Errors
-    /// The operating system's word about the process itself.
+    /// The OS error about the process itself.
     pub fn kill(&mut self) -> io::Result<()> {
         self.killed = Killed::Yes;
         let result = pidfd_send_signal(&self.pidfd, Signal::KILL);
@@ -95,12 +89,11 @@ impl Child {
         Ok(result?)
     }
 
-    /// Reaps it, if it is dead, and ends what is left of its process group. [`None`] while it
-    /// lives.
+    /// Reaps a dead process and kills what is left of its process group. [`None`] while it lives.
     pub fn reap(&self) -> Option<Exit> {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let status = waitid(WaitId::PidFd(self.pidfd_borrowed()), peek).ok().flatten()?;
-        // Before it is reaped: after that the group's number could be somebody else's.
+        // Before it is reaped: after that the group's number could be reused.
         let _ = kill_process_group(self.pid, Signal::KILL);
         let _ = waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         Some(self.exit(&status))
@@ -128,7 +121,7 @@ fn signal_name(number: i32) -> String {
     }
 }
 
-/// Reaps a dead child that nobody holds: an orphan that the subreaper inherited.
+/// Reaps a dead orphan that the subreaper inherited.
 pub fn reap_orphan(pid: Pid) {
     let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
 }

@@ -1,13 +1,11 @@
-//! Clients of the status socket: bounded in number, in what they may say, and in what is kept
-//! for them; none is ever waited for.
+//! Clients of the status socket: their number, their requests and their buffers are bounded, and
+//! none is ever waited for.
 //!
-//! A client's next request is looked at when its last reply has left entirely, so that one
-//! client never has more than one reply in memory. While a reply waits for its reader, nothing
-//! is read from that client.
+//! A client's next request is parsed when its last reply is sent entirely, so that a client never
+//! has more than one reply in memory. While a reply waits for its reader, nothing is read from that
+//! client.
 
 mod client;
-#[cfg(any(test, feature = "fuzzing"))]
-mod decoder;
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixListener},
@@ -23,65 +21,59 @@ use rustix::{
     net::{SocketFlags, sockopt},
 };
 
-use self::client::Client;
-pub use self::client::{Asked, Permission};
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use self::decoder::decoded;
+pub(crate) use self::client::Client;
+pub use self::client::{ParsedLine, Permission};
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
 };
 
-/// The most clients at once. One more replaces the one that has been quiet for longest.
+/// Clients at once. One more replaces the one that has been quiet for longest.
 const MAX_CLIENTS: usize = 32;
 
-/// The most of them that may watch.
 const MAX_WATCHERS: usize = 16;
 
-/// How long a client may leave a reply unread.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A client that leaves a reply unread for longer is dropped.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections accepted in one turn of the loop.
-const ACCEPTS: usize = 16;
+const MAX_ACCEPTS: usize = 16;
 
-/// How long nobody is accepted after the system refused it. Without a pause the waiting client
-/// would wake the loop again at once, for ever.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The pause after a failed accept. Without it the waiting client would wake the loop at once, for
+/// ever.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// All clients: one descriptor each.
 #[derive(Debug)]
 pub struct Clients {
     listener: UnixListener,
-    /// When the listener may be watched again.
+    /// When the listener is watched again.
     paused_until: Option<Instant>,
     all: Vec<Client>,
     next_serial: u64,
 }
 
-/// A request, and who asks.
+/// A request and its client.
 #[derive(Debug)]
-pub struct Question {
-    /// To be given back with the reply.
+pub struct PendingRequest {
+    /// The client's, for [`Clients::reply`].
     pub serial: u64,
-    /// What it may ask.
     pub permission: Permission,
-    /// What it asks, or why that cannot be understood.
-    pub asked: Asked,
+    pub line: ParsedLine,
 }
 
 impl Clients {
     /// Without clients.
     ///
     /// # Errors
-    /// The operating system's word when the listener cannot be watched.
+    /// The OS error when the listener cannot be watched.
     pub fn new(listener: UnixListener, poller: &Poller) -> std::io::Result<Self> {
         poller.watch(&listener, Token::Listener, EventFlags::IN)?;
         Ok(Self { listener, paused_until: None, all: Vec::new(), next_serial: 0 })
     }
 
-    /// Accepts who waits.
     pub fn accept(&mut self, poller: &Poller, now: Instant) {
-        for _ in 0..ACCEPTS {
+        for _ in 0..MAX_ACCEPTS {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = match rustix::net::accept_with(&self.listener, flags) {
                 Ok(socket) => socket,
@@ -106,7 +98,6 @@ impl Clients {
         }
     }
 
-    /// A client's socket is ready.
     pub fn ready(&mut self, poller: &Poller, serial: u64, events: EventFlags, now: Instant) {
         if let Some(client) = self.find(serial) {
             client.ready(events, now);
@@ -114,29 +105,27 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// The next request that can be answered, from each client in turn.
-    pub fn next_question(&mut self, poller: &Poller) -> Option<Question> {
-        while let Some(place) = self.all.iter().position(Client::can_be_asked) {
-            // To the end of the row, so that no client keeps the others waiting.
-            let mut client = self.all.remove(place);
-            let asked = client.take_request();
+    /// The next pending request, from each client in turn.
+    pub fn next_request(&mut self, poller: &Poller) -> Option<PendingRequest> {
+        while let Some(index) = self.all.iter().position(Client::has_request) {
+            // To the end of the list, so that no client keeps the others waiting.
+            let mut client = self.all.remove(index);
+            let line = client.take_request();
             let (serial, permission) = (client.serial(), client.permission());
             self.all.push(client);
-            if let Some(asked) = asked {
-                return Some(Question { serial, permission, asked });
+            if let Some(line) = line {
+                return Some(PendingRequest { serial, permission, line });
             }
             self.settle(poller);
         }
         None
     }
 
-    /// Whether [`Clients::next_question`] has one.
     #[must_use]
-    pub fn has_question(&self) -> bool {
-        self.all.iter().any(Client::can_be_asked)
+    pub fn has_request(&self) -> bool {
+        self.all.iter().any(Client::has_request)
     }
 
-    /// Answers a question.
     pub fn reply(&mut self, poller: &Poller, serial: u64, reply: &Reply, now: Instant) {
         if let Some(client) = self.find(serial) {
             client.send(reply, now);
@@ -144,8 +133,8 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// Makes a client a watcher: it gets a status at the next [`Clients::show`], and at each
-    /// later one. Refused when too many watch.
+    /// Makes a client a watcher: it gets a status at each [`Clients::show`] from now on. Refused
+    /// beyond [`MAX_WATCHERS`].
     pub fn watch(&mut self, poller: &Poller, serial: u64, now: Instant) {
         if self.all.iter().filter(|client| client.watches()).count() >= MAX_WATCHERS {
             let message = format!("{MAX_WATCHERS} clients watch already");
@@ -155,18 +144,17 @@ impl Clients {
         }
     }
 
-    /// The status changed: watchers are to be told.
     pub fn status_changed(&mut self) {
         self.all.iter_mut().for_each(Client::status_changed);
     }
 
-    /// Whether a watcher waits for a status and can take it.
+    /// Whether a watcher can take a changed status.
     #[must_use]
     pub fn wants_status(&self) -> bool {
         self.all.iter().any(Client::wants_status)
     }
 
-    /// Gives a status to each watcher that wants one. A slow one skips those in between.
+    /// Sends a status to each watcher that wants one. A slow one skips those in between.
     pub fn show(&mut self, poller: &Poller, status: &Status, now: Instant) {
         let reply = Reply::Status(status.clone());
         for client in self.all.iter_mut().filter(|client| client.wants_status()) {
@@ -175,9 +163,9 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// Drops clients that leave their reply unread, and ends a pause that is over.
+    /// Drops clients that leave a reply unread, and resumes accepting after a pause.
     pub fn expire(&mut self, poller: &Poller, now: Instant) {
-        self.all.retain(|client| !client.is_stuck(now, PATIENCE));
+        self.all.retain(|client| !client.is_stuck(now, REPLY_TIMEOUT));
         if self.paused_until.is_some_and(|until| until <= now) {
             match poller.change(&self.listener, Token::Listener, EventFlags::IN) {
                 Ok(()) => self.paused_until = None,
@@ -188,7 +176,7 @@ impl Clients {
 
     fn pause(&mut self, poller: &Poller, now: Instant) {
         if poller.change(&self.listener, Token::Listener, EventFlags::empty()).is_ok() {
-            self.paused_until = Some(now + PAUSE);
+            self.paused_until = Some(now + ACCEPT_PAUSE);
         }
     }
 
@@ -196,7 +184,7 @@ impl Clients {
         self.all.iter_mut().find(|client| client.serial() == serial)
     }
 
-    /// Drops those that are finished and watches the others for what they wait for.
+    /// Drops finished clients and updates the watched events of the others.
     fn settle(&mut self, poller: &Poller) {
         self.all.retain_mut(|client| !client.is_finished() && client.rearm(poller).is_ok());
     }
@@ -209,15 +197,15 @@ impl Clients {
             .enumerate()
             .filter(|(_, client)| !client.watches())
             .min_by_key(|(_, client)| client.last_active())
-            .map(|(place, _)| place);
-        if let Some(place) = quietest {
-            self.all.remove(place);
+            .map(|(index, _)| index);
+        if let Some(index) = quietest {
+            self.all.remove(index);
         }
         quietest.is_some()
     }
 }
 
-/// What a client may do: root and the service's user may command, but no command of an agent.
+/// Root and the service's user may command, but no command of an agent.
 fn permission(socket: &OwnedFd) -> Permission {
     let Ok(peer) = sockopt::socket_peercred(socket) else { return Permission::Read };
     let ours = peer.uid == rustix::process::geteuid();
@@ -232,7 +220,6 @@ fn permission(socket: &OwnedFd) -> Permission {
     }
 }
 
-/// A refusal.
 #[must_use]
 pub fn error(code: ErrorCode, message: impl Into<String>) -> Reply {
     Reply::Error { format: FORMAT, code, message: message.into() }

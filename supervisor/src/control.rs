@@ -8,14 +8,12 @@ use rustix::{
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType},
 };
 
-/// What came out of the channel.
 #[derive(Debug)]
 pub enum Received {
-    /// A message.
     Message(FromWorker),
-    /// A packet that is none: dropped.
+    /// A packet that is no message: dropped.
     Refused(DecodeError),
-    /// Nothing more for now.
+    /// No packet is waiting.
     Nothing,
     /// The other side is closed.
     Closed,
@@ -28,10 +26,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Makes the channel. Returns the supervisor's end and the worker's.
-    ///
-    /// # Errors
-    /// The operating system's word.
+    /// Returns the supervisor's end and the worker's.
     pub fn open() -> io::Result<(Self, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) =
@@ -39,20 +34,19 @@ impl Control {
         Ok((Self { socket: ours }, theirs))
     }
 
-    /// The socket, to be watched.
     #[must_use]
     pub fn socket(&self) -> &OwnedFd {
         &self.socket
     }
 
-    /// Takes one packet, without waiting.
+    /// Receives one packet, without waiting.
     pub fn receive(&self, scratch: &mut Scratch) -> Received {
         loop {
             // With TRUNC the length is the packet's own, even where the buffer is shorter.
             let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
             return match rustix::net::recv(&self.socket, &mut scratch.0[..], flags) {
-                // An empty packet reads like the end of file; the worker has no reason to send
-                // one, and no harm comes of believing it: its parts will be late.
+                // An empty packet reads like end of file. The worker has no reason to send one, and
+                // taking it for the end does no harm: its parts will be late.
                 Ok((_, 0)) => Received::Closed,
                 Ok((_, length)) if length > MAX_PACKET_BYTES => {
                     Received::Refused(DecodeError::TooLong { length })
@@ -71,7 +65,7 @@ impl Control {
     /// Sends one message, without waiting.
     ///
     /// # Errors
-    /// The operating system's word: the worker is gone, or has left hundreds unread.
+    /// The OS error: the worker is gone, or has left hundreds unread.
     pub fn send(&self, message: &ToWorker) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         rustix::net::send(&self.socket, &encode(message), flags)?;
@@ -79,15 +73,14 @@ impl Control {
     }
 }
 
-/// Where packets are received; one for all channels.
+/// The receive buffer of all channels.
 #[derive(Debug)]
 pub struct Scratch(Box<[u8]>);
 
 impl Scratch {
-    /// Room for the longest packet.
     #[must_use]
     pub fn new() -> Self {
-        // Zeroed by the kernel, and never touched beyond the longest packet that comes.
+        // Zeroed by the kernel, and resident only up to the longest packet received.
         Self(vec![0; MAX_PACKET_BYTES].into_boxed_slice())
     }
 }

@@ -1,4 +1,4 @@
-//! Small files that must not be half-written: whole or not at all, and on disk when it says so.
+//! Small files, written whole or not at all.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,11 +10,8 @@ use std::{
 /// Readable by the service's user and group, like the folders.
 const FILE_MODE: u32 = 0o640;
 
-/// Makes a folder and its parents, for the service's user and group only. One that exists keeps
-/// its mode.
-///
-/// # Errors
-/// The operating system's word.
+/// Makes a folder and its parents, for the service's user and group only. An existing one keeps its
+/// mode.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }
@@ -23,7 +20,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// the folder: a reader sees the old content or the new one, also after a loss of power.
 ///
 /// # Errors
-/// The operating system's word; the target is as it was.
+/// The OS error; the target is as it was.
 pub fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
     let mut temporary = target.as_os_str().to_owned();
     temporary.push(".new");
@@ -44,9 +41,6 @@ pub fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Opens a file to append to, making it when it is missing.
-///
-/// # Errors
-/// The operating system's word.
 pub fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)
 }

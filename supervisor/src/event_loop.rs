@@ -1,17 +1,26 @@
-//! The one thread: turns the world into the policy's events, and does what it says.
+//! The only thread: turns the world into the policy's events, and executes its actions.
 //!
-//! A turn looks after the workers first (deaths, words on control channels, signals, deadlines),
-//! then takes the census of a worker that became ready and brings to disk what is to be kept, and
-//! only then serves status clients, a bounded number of requests. So neither a client nor a disk stands between a trigger and its action.
+//! A turn serves the workers first (exits, control messages, signals, deadlines), then takes the
+//! census of a worker that became ready and writes to disk, and only then serves status clients, a
+//! bounded number of requests. So neither a client nor a disk delays an action.
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | `actions` | the policy's actions, executed |
+//! | `control` | control messages of workers |
+//! | `exits` | signals and exits |
+//! | `requests` | requests of status clients |
 
 mod actions;
-mod answers;
-mod deaths;
-mod words;
+mod control;
+mod exits;
+mod requests;
 
 use std::{collections::VecDeque, time::Duration};
 
-use evonic_shared::{config::Config, exit::ExitCode, reason::Reason, status::PostMortem};
+use evonic_shared::{
+    config::Config, exit::ExitCode, reason::Reason, status::PostMortem, timestamp::rfc3339,
+};
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
@@ -19,7 +28,8 @@ use nix::sys::{
 
 use crate::{
     clients::Clients,
-    clock::{self, Clock},
+    clock::Clock,
+    config_source::ConfigSource,
     control::Scratch,
     history::History,
     notify::Notify,
@@ -27,9 +37,8 @@ use crate::{
     poller::{EventFlags, Poller, Token},
     post_mortem,
     sockets::Sockets,
-    source::Source,
-    status::Sources,
-    worker::{Launch, Worker},
+    status::StatusInputs,
+    worker::{Launch, WorkerHandles},
 };
 
 /// The event loop cannot be set up.
@@ -41,73 +50,65 @@ pub struct LoopError {
     source: std::io::Error,
 }
 
-/// What the loop is made of; everything is open already.
+/// What the loop owns; everything is open already.
 #[derive(Debug)]
 pub struct Parts {
-    /// Zero of all moments.
+    /// Zero of every [`Instant`](crate::policy::Instant).
     pub clock: Clock,
-    /// Where the configuration came from, to read it again.
-    pub source: Source,
-    /// The configuration.
+    /// For a reload.
+    pub source: ConfigSource,
     pub config: Config,
-    /// The listeners.
     pub sockets: Sockets,
-    /// How workers are started.
     pub launch: Launch,
-    /// What happened before.
     pub history: History,
-    /// systemd.
     pub notify: Notify,
 }
 
-/// The supervisor at work.
+/// The running supervisor.
 #[derive(Debug)]
 pub struct EventLoop {
     clock: Clock,
-    /// When it began, by the wall clock: RFC 3339.
+    /// RFC 3339.
     started_at: String,
-    source: Source,
+    source: ConfigSource,
     config: Config,
     policy: Policy,
     poller: Poller,
     signals: SignalFd,
     sockets: Sockets,
     launch: Launch,
-    /// Workers that are not reaped: two at most.
-    crew: Vec<Worker>,
+    /// Not reaped yet; two at most.
+    workers: Vec<WorkerHandles>,
     next_serial: u64,
     history: History,
     clients: Clients,
     notify: Notify,
     scratch: Scratch,
-    /// Generations whose census at ready is still to be taken.
-    uncounted: Vec<u64>,
-    /// Post-mortems that were taken and are not on disk yet.
-    unwritten: VecDeque<PostMortem>,
-    /// Generations whose post-mortem was taken and whose end is not recorded yet.
+    /// Generations whose baseline census is due.
+    pending_censuses: Vec<u64>,
+    /// Taken and not on disk yet.
+    post_mortems: VecDeque<PostMortem>,
+    /// Workers with a post-mortem, until their exit is recorded.
     examined: Vec<(u64, Reason)>,
-    course: Course,
+    run_state: RunState,
 }
 
-/// Whether the loop goes on.
+/// Whether the loop keeps running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    On,
-    Ending,
-    Ended,
+enum RunState {
+    Running,
+    Stopping,
+    Stopped,
 }
 
-/// The signals that are read from a descriptor instead of interrupting anything.
+/// The signals that are read from a descriptor.
 #[must_use]
 pub fn signals() -> SigSet {
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect()
 }
 
 impl EventLoop {
-    /// Sets everything up; [`signals`] must be blocked already. Nothing is started yet.
-    ///
-    /// # Errors
-    /// [`LoopError`].
+    /// [`signals`] must be blocked already. Starts nothing.
     pub fn new(parts: Parts, policy: Policy) -> Result<Self, LoopError> {
         let fail = |what| move |source| LoopError { what, source };
         let poller = Poller::open().map_err(fail("anything"))?;
@@ -119,7 +120,7 @@ impl EventLoop {
         let clients = Clients::new(listener, &poller).map_err(fail("the status socket"))?;
         Ok(Self {
             clock: parts.clock,
-            started_at: clock::rfc3339(parts.clock.wall(Duration::ZERO)),
+            started_at: rfc3339(parts.clock.wall(Duration::ZERO)),
             source: parts.source,
             config: parts.config,
             policy,
@@ -127,27 +128,24 @@ impl EventLoop {
             signals,
             sockets: parts.sockets,
             launch: parts.launch,
-            crew: Vec::with_capacity(2),
+            workers: Vec::with_capacity(2),
             next_serial: 0,
             history: parts.history,
             clients,
             notify: parts.notify,
             scratch: Scratch::new(),
-            uncounted: Vec::new(),
-            unwritten: VecDeque::new(),
+            pending_censuses: Vec::new(),
+            post_mortems: VecDeque::new(),
             examined: Vec::new(),
-            course: Course::On,
+            run_state: RunState::Running,
         })
     }
 
-    /// Runs until every worker is gone after a stop.
-    ///
-    /// # Errors
-    /// [`LoopError`] when the kernel refuses to wait, which it never should.
+    /// Runs until every worker is reaped after a stop.
     pub fn run(mut self, first: Vec<crate::policy::Action>) -> Result<ExitCode, LoopError> {
         let mut ready = Vec::new();
         self.perform(first);
-        while self.course != Course::Ended {
+        while self.run_state != RunState::Stopped {
             let timeout = self.timeout();
             self.poller
                 .wait(timeout, &mut ready)
@@ -160,13 +158,13 @@ impl EventLoop {
     }
 
     fn turn(&mut self, ready: &[(Token, EventFlags)]) {
-        if self.notify.sign_of_life(self.clock.now()) {
-            self.tell_systemd();
+        if self.notify.ping_watchdog(self.clock.now()) {
+            self.notify_status();
         }
         for &(token, _) in ready {
             match token {
-                Token::Control(serial) => self.listen(serial),
-                Token::Death(serial) => self.bury(serial),
+                Token::Control(serial) => self.read_control(serial),
+                Token::Exit(serial) => self.reap(serial),
                 Token::Signals => self.read_signals(),
                 Token::Listener | Token::Client(_) => {}
             }
@@ -175,22 +173,22 @@ impl EventLoop {
             self.feed(Event::Timer);
         }
         self.take_ready_censuses();
-        self.write_down();
+        self.save();
         for &(token, events) in ready {
             let now = self.clock.now();
             match token {
                 Token::Listener => self.clients.accept(&self.poller, now),
                 Token::Client(serial) => self.clients.ready(&self.poller, serial, events, now),
-                Token::Control(_) | Token::Death(_) | Token::Signals => {}
+                Token::Control(_) | Token::Exit(_) | Token::Signals => {}
             }
         }
         self.serve_clients();
     }
 
-    /// Until the policy or systemd expects something; not at all while a client's request is
-    /// left over from the last turn.
+    /// Until the policy's or systemd's next deadline; zero while a client's request is left over
+    /// from the last turn.
     fn timeout(&self) -> Option<Duration> {
-        if self.clients.has_question() {
+        if self.clients.has_request() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.policy.deadline(), self.notify.deadline()];
@@ -198,7 +196,7 @@ impl EventLoop {
         Some(next.saturating_sub(self.clock.now()))
     }
 
-    /// Tells the policy something, does what it says, and tells it what came of that.
+    /// Steps the policy and executes its actions, until their results ask for no more.
     fn feed(&mut self, event: Event) {
         let actions = self.policy.step(event, self.clock.now());
         self.perform(actions);
@@ -213,12 +211,12 @@ impl EventLoop {
         }
     }
 
-    /// Brings to disk what the last events left to write.
-    fn write_down(&mut self) {
+    /// Writes the history and the post-mortems of the last events to disk.
+    fn save(&mut self) {
         if let Err(error) = self.history.save() {
             tracing::error!(error = &error as &dyn std::error::Error, "history is not kept");
         }
-        while let Some(report) = self.unwritten.pop_front() {
+        while let Some(report) = self.post_mortems.pop_front() {
             if let Err(error) = post_mortem::keep(&self.config.state_dir, &report) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -228,24 +226,24 @@ impl EventLoop {
         }
     }
 
-    fn sources(&self) -> Sources<'_> {
-        Sources {
+    fn status_inputs(&self) -> StatusInputs<'_> {
+        StatusInputs {
             policy: &self.policy,
-            crew: &self.crew,
+            workers: &self.workers,
             sockets: &self.sockets,
             history: &self.history,
-            lines: &self.config.fd,
+            limits: &self.config.fd,
             nofile: self.launch.nofile,
             now: self.clock.now(),
         }
     }
 
-    fn worker_mut(&mut self, generation: u64) -> Option<&mut Worker> {
-        self.crew.iter_mut().find(|worker| worker.generation == generation)
+    fn worker_mut(&mut self, generation: u64) -> Option<&mut WorkerHandles> {
+        self.workers.iter_mut().find(|worker| worker.generation == generation)
     }
 }
 
-/// The policy's settings, of a configuration.
+/// The part of a configuration that the policy needs.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
     Settings {

@@ -1,4 +1,4 @@
-//! How many descriptors a process has open, cheaply and without any right over it.
+//! How many descriptors a process has open, cheaply and without a right over it.
 //!
 //! Since Linux 6.2 `st_size` of `/proc/PID/fd` is the count. An `O_PATH` handle of that folder is
 //! opened once for each worker: it needs no ptrace right, and it never turns into another
@@ -11,7 +11,7 @@ use rustix::{
     process::Pid,
 };
 
-/// How this kernel lets descriptors be counted. Probed once, on the own process.
+/// How this kernel counts descriptors. Probed once, on the own process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `fstat` on a held handle: half a microsecond.
@@ -21,14 +21,15 @@ pub enum Method {
 }
 
 impl Method {
-    /// Which method this kernel supports. The own process has at least the handle itself open,
-    /// so a size of 0 means that the kernel does not count.
+    /// The method of this kernel. The own process has at least the handle itself open, so a size of
+    /// 0 means that the kernel does not count.
     ///
     /// # Errors
     /// [`WatchError`] when `/proc` is not there.
     pub fn probe() -> Result<Self, WatchError> {
         let own = rustix::process::getpid();
-        let handle = open_folder(own, OFlags::PATH)?;
+        let handle = open_folder(own, OFlags::PATH)
+            .map_err(|source| WatchError::Open { pid: own, source })?;
         let size = folder_size(&handle).map_err(|source| WatchError::Count { pid: own, source })?;
         Ok(if size > 0 { Self::Size } else { Self::Listing })
     }
@@ -40,18 +41,14 @@ pub enum WatchError {
     /// `/proc/PID/fd` cannot be opened.
     #[error("cannot open /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
     Open {
-        /// Whose.
         pid: Pid,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The process is gone, a zombie, or another user's.
     #[error("cannot count the descriptors of process {pid}", pid = .pid.as_raw_nonzero())]
     Count {
-        /// Whose.
         pid: Pid,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -66,7 +63,7 @@ pub struct FdWatch {
 }
 
 impl FdWatch {
-    /// Opens the handle. The process must be an unreaped child, so that the pid is its own.
+    /// The process must be an unreaped child, so that the pid is its own.
     ///
     /// # Errors
     /// [`WatchError::Open`].
@@ -75,7 +72,8 @@ impl FdWatch {
             Method::Size => OFlags::PATH,
             Method::Listing => OFlags::RDONLY,
         };
-        Ok(Self { pid, folder: open_folder(pid, access)?, method })
+        let folder = open_folder(pid, access).map_err(|source| WatchError::Open { pid, source })?;
+        Ok(Self { pid, folder, method })
     }
 
     /// Open descriptors now.
@@ -95,10 +93,11 @@ impl FdWatch {
     }
 }
 
-fn open_folder(pid: Pid, access: OFlags) -> Result<OwnedFd, WatchError> {
+/// Opens `/proc/PID/fd`.
+pub(crate) fn open_folder(pid: Pid, access: OFlags) -> io::Result<OwnedFd> {
     let path = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    rustix::fs::open(path, access | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| WatchError::Open { pid, source: errno.into() })
+    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 fn folder_size(folder: &OwnedFd) -> io::Result<u32> {

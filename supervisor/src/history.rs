@@ -1,9 +1,9 @@
-//! What happened to the workers before this one, kept over the supervisor's own restarts.
+//! The history of replacements, kept over the supervisor's own restarts.
 //!
-//! `STATE_DIR/history.jsonl`: each line is a whole picture (counters, highest generation) and at
-//! most one replacement, so that the last readable line is enough. A torn or damaged line is
-//! skipped. The file is appended to, and rewritten with the last [`KEPT`] replacements when it
-//! has grown to twice as many lines.
+//! `STATE_DIR/history.jsonl`: each line has the counters, the highest generation and at most one
+//! replacement, so that the last readable line has the whole state. A torn or damaged line is
+//! skipped. The file is appended to, and rewritten with the last [`KEPT`] replacements when it has
+//! twice as many lines.
 
 use std::{
     collections::VecDeque,
@@ -16,36 +16,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 
-/// How many replacements are kept.
+/// Replacements that are kept.
 pub const KEPT: usize = 200;
 
 /// Lines after which the file is rewritten.
 const MAX_LINES: usize = 2 * KEPT;
 
-/// The longest line that is believed, in bytes.
+/// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// The most bytes that are read of a file that somebody else wrote.
+/// The most bytes that are read of the file.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The history cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// It cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// It cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -54,14 +47,14 @@ pub enum HistoryError {
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
-    /// The highest generation that was ever started.
+    /// The highest generation that was started.
     generation: u64,
     restarts: Restarts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replacement: Option<Replacement>,
 }
 
-/// The last replacements, and the counters over all of them. Holds no descriptor.
+/// The last replacements, and the counters of all. Holds no descriptor.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
@@ -69,18 +62,15 @@ pub struct History {
     restarts: Restarts,
     /// Oldest first.
     kept: VecDeque<Replacement>,
-    /// How many of them, the newest, are not in the file yet.
+    /// How many of the newest are not in the file.
     unsaved: usize,
-    /// Whether there is anything that the file was not tried to be given.
-    behind: bool,
+    /// Something changed since the last save.
+    is_dirty: bool,
     lines: usize,
 }
 
 impl History {
-    /// Reads what is there, and makes the file as it should be where it is not.
-    ///
-    /// # Errors
-    /// [`HistoryError`]; never because of what the file contains.
+    /// Reads the file, and rewrites it when it is damaged or too long: no content is an error.
     pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
         let path = state_dir.join("history.jsonl");
         let mut history = Self {
@@ -89,7 +79,7 @@ impl History {
             restarts: Restarts::default(),
             kept: VecDeque::new(),
             unsaved: 0,
-            behind: false,
+            is_dirty: false,
             lines: 0,
         };
         let damaged = history
@@ -103,7 +93,7 @@ impl History {
         Ok(history)
     }
 
-    /// The highest generation that was ever started; 0 when none was.
+    /// The highest generation that was started; 0 when none was.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -115,40 +105,35 @@ impl History {
         self.restarts
     }
 
-    /// The last replacement.
     #[must_use]
     pub fn last(&self) -> Option<&Replacement> {
         self.kept.back()
     }
 
-    /// The kept ones, newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Replacement> {
         self.kept.iter().rev()
     }
 
-    /// Counts and keeps a replacement in memory; [`History::save`] brings it to disk.
+    /// Counts and keeps a replacement; [`History::save`] writes it.
     pub fn record(&mut self, replacement: Replacement) {
         self.restarts.count(replacement.reason);
         self.keep(replacement);
         self.unsaved = KEPT.min(self.unsaved + 1);
-        self.behind = true;
+        self.is_dirty = true;
     }
 
-    /// Notes that this generation is started.
     pub fn started(&mut self, generation: u64) {
-        self.behind |= generation > self.generation;
+        self.is_dirty |= generation > self.generation;
         self.generation = self.generation.max(generation);
     }
 
-    /// Brings to the file what is not in it, if anything is, and waits until replacements are on
-    /// disk. A mere generation is only written: it need not survive a loss of power, because no
-    /// worker of it does either.
+    /// Writes what is not in the file yet, and waits until replacements are on disk. A generation
+    /// alone is not synchronised: it need not survive a loss of power, because its worker does not.
     ///
     /// # Errors
-    /// [`HistoryError::Write`]; nothing is lost in memory, and it is tried again with the next
-    /// change.
+    /// [`HistoryError::Write`]; nothing is lost in memory, and the next change tries again.
     pub fn save(&mut self) -> Result<(), HistoryError> {
-        if !std::mem::take(&mut self.behind) {
+        if !std::mem::take(&mut self.is_dirty) {
             return Ok(());
         }
         if self.lines + self.unsaved.max(1) > MAX_LINES {
@@ -185,7 +170,7 @@ impl History {
         Ok(())
     }
 
-    /// Reads the file and says how many lines of it are damaged.
+    /// Reads the file and returns the number of damaged lines.
     fn read(&mut self) -> io::Result<usize> {
         let file = match std::fs::OpenOptions::new().read(true).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -209,7 +194,7 @@ impl History {
     }
 
     fn adopt(&mut self, line: Line) {
-        // A damaged number must neither be trusted to the last nor ever go back.
+        // A damaged number is bounded, and never goes back.
         self.generation = self.generation.max(line.generation.min(u64::MAX / 2));
         if line.restarts.total >= self.restarts.total {
             self.restarts = line.restarts;
@@ -235,91 +220,4 @@ fn encode(generation: u64, restarts: Restarts, replacement: Option<&Replacement>
 }
 
 #[cfg(test)]
-mod tests {
-    use evonic_shared::{reason::Reason, status::Exit};
-
-    use super::*;
-
-    fn replacement(generation: u64) -> Replacement {
-        Replacement {
-            at: "2026-11-03T12:30:05.120Z".into(),
-            generation,
-            pid: 100,
-            reason: Reason::Crash,
-            detail: "exited with code 1".into(),
-            exit: Exit::Code { code: 1 },
-            fd_open: 20,
-            took_ms: 3,
-            lived_seconds: 1.5,
-            post_mortem: None,
-        }
-    }
-
-    fn add(history: &mut History, generation: u64) {
-        history.started(generation);
-        history.save().unwrap();
-        history.record(replacement(generation));
-        history.save().unwrap();
-    }
-
-    fn generations(history: &History) -> Vec<u64> {
-        history.newest_first().map(|entry| entry.generation).collect()
-    }
-
-    #[test]
-    fn survives_a_new_supervisor() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut history = History::open(folder.path()).unwrap();
-        assert_eq!((history.generation(), history.last()), (0, None));
-        for generation in 1..=3 {
-            add(&mut history, generation);
-        }
-        history.started(9);
-        history.save().unwrap();
-        let again = History::open(folder.path()).unwrap();
-        assert_eq!(generations(&again), [3, 2, 1]);
-        assert_eq!((again.generation(), again.restarts().crash, again.restarts().total), (9, 3, 3));
-    }
-
-    #[test]
-    fn keeps_the_last_ones_and_a_bounded_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut history = History::open(folder.path()).unwrap();
-        for generation in 1..=1000 {
-            add(&mut history, generation);
-            assert!(history.lines <= MAX_LINES);
-        }
-        let again = History::open(folder.path()).unwrap();
-        assert_eq!(generations(&again), (801..=1000).rev().collect::<Vec<_>>());
-        assert_eq!(again.restarts().total, 1000);
-        let text = std::fs::read_to_string(folder.path().join("history.jsonl")).unwrap();
-        assert_eq!(text.lines().count(), history.lines);
-    }
-
-    #[test]
-    fn every_torn_end_and_any_garbage_is_survived() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut history = History::open(folder.path()).unwrap();
-        for generation in 1..=3 {
-            add(&mut history, generation);
-        }
-        let path = folder.path().join("history.jsonl");
-        let whole = std::fs::read(&path).unwrap();
-        let third = whole.iter().rev().skip(1).position(|&byte| byte == b'\n').unwrap();
-        for cut in 1..=third {
-            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-            let mut history = History::open(folder.path()).unwrap();
-            assert_eq!(generations(&history), [2, 1], "{cut} bytes cut");
-            assert_eq!(history.generation(), 3);
-            add(&mut history, 4);
-            assert_eq!(generations(&History::open(folder.path()).unwrap()), [4, 2, 1]);
-        }
-        let mut garbage = vec![0xff; 200_000];
-        garbage.extend(b"\n{}\n[1]\n");
-        garbage.extend(&whole);
-        garbage.extend(b"\0\0\0");
-        std::fs::write(&path, &garbage).unwrap();
-        assert_eq!(generations(&History::open(folder.path()).unwrap()), [3, 2, 1]);
-        assert_eq!(generations(&History::open(folder.path()).unwrap()), [3, 2, 1]);
-    }
-}
+mod tests;

@@ -1,39 +1,41 @@
 //! `evonic-supervisor`: owns the listening sockets and one worker; watches, replaces, explains.
 //!
-//! | Room | What it holds |
+//! | Module | What it holds |
 //! |---|---|
 //! | `start` | from the command line to the running loop |
-//! | `event_loop` | the one thread: events to the policy, its actions done, clients served |
+//! | `event_loop` | the only thread: events to the policy, its actions executed, clients served |
 //! | `policy` | what to do: a pure function of state, event and time |
-//! | `worker`, `child`, `sys` | what is held of a worker; one process; fork and exec |
-//! | `control`, `ledger`, `probe` | the three ways to hear of a worker's inside |
+//! | `worker`, `child`, `sys` | the handles of a worker; one process; fork and exec |
+//! | `control`, `fd_page`, `probe` | a worker's messages, descriptor counts and liveness |
 //! | `fd_watch`, `census` | how many descriptors a worker has, and what they are |
-//! | `sockets`, `poller` | the listeners; what the thread waits for |
-//! | `clients`, `status` | the status socket's clients, and what they are shown |
-//! | `history`, `post_mortem`, `disk` | what is kept in files |
-//! | `source`, `lock`, `log`, `notify`, `clock` | configuration, one supervisor a folder, systemd |
+//! | `sockets`, `poller` | the listeners; the epoll |
+//! | `clients`, `status` | the status socket's clients, and the status |
+//! | `history`, `post_mortem`, `disk` | files in the state folder |
+//! | `config_source`, `lock` | the configuration; one supervisor a folder |
+//! | `log`, `notify`, `clock` | the log; systemd; time |
 //!
 //! # Invariants
-//! - One thread, and no async runtime. Nothing but the event loop's wait, a start's exec, a census
-//!   and writing to disk can take time. What is urgent in a turn of the loop is done before that
-//!   turn writes; the next trigger waits for a disk that does not answer.
-//! - `policy` knows no clock, no descriptor and no process; nothing but the policy decides.
-//! - `unsafe` stands in `sys` only.
-//! - The number of open descriptors depends on the workers (two at most) and the status clients
-//!   (a bounded number) that live now, and on nothing that happened before.
+//! - One thread, and no async runtime. Only the event loop's wait, a start's exec, a census and
+//!   writing to disk block. A turn of the loop serves the workers before it writes; a disk that does
+//!   not answer delays the next turn.
+//! - `policy` knows no clock, no descriptor and no process, and nothing else decides.
+//! - `unsafe` is in `sys` only.
+//! - The number of open descriptors depends on the current workers (two at most) and status clients
+//!   (a bounded number) only.
 
 mod census;
 mod child;
 mod clients;
 mod clock;
+mod config_source;
 mod control;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod decoders;
 mod disk;
 mod event_loop;
+mod fd_page;
 mod fd_watch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod history;
-mod ledger;
 mod lock;
 mod log;
 mod notify;
@@ -42,7 +44,6 @@ mod poller;
 mod post_mortem;
 mod probe;
 mod sockets;
-mod source;
 mod start;
 mod status;
 mod sys;

@@ -8,41 +8,30 @@ use std::{
 
 use rustix::{fs::FlockOperation, io::Errno};
 
-/// The folder cannot be this supervisor's.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another supervisor holds it.
     #[error(
         "another evonic-supervisor serves {}: stop it, or choose another runtime_dir \
          (EVONIC_RUNTIME_DIR) and state_dir (EVONIC_STATE_DIR)",
         folder.display()
     )]
-    Taken {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The lock file cannot be opened or locked.
+    Taken { folder: PathBuf },
     #[error("cannot lock {}", path.display())]
     Lock {
-        /// The lock file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
 }
 
-/// The lock: one descriptor. It ends with the process, however that ends.
+/// One descriptor. The kernel releases the lock with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: OwnedFd,
 }
 
 impl Lock {
-    /// Takes the lock of a folder, without waiting.
-    ///
-    /// # Errors
-    /// [`LockError`].
+    /// Locks a folder, without waiting.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join("supervisor.lock");
         let file = std::fs::OpenOptions::new()

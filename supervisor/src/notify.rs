@@ -1,4 +1,4 @@
-//! systemd's notification protocol (`sd_notify(3)`), as far as it is needed.
+//! The used part of systemd's notification protocol (`sd_notify(3)`).
 
 use std::{
     ffi::OsStr,
@@ -19,29 +19,34 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::policy::Instant;
 
-/// Where systemd listens, if it does: one descriptor, held for the supervisor's life.
+/// The connection to systemd, if there is one: one descriptor for the supervisor's life.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
-    /// Half of what systemd allows between two signs of life.
+    /// Half of the watchdog's timeout.
     watchdog: Option<Duration>,
-    next_sign: Instant,
+    next_ping: Instant,
     ready: Ready,
     status: String,
+    /// The requested end of the stop, without the margin.
+    stop_until: Instant,
 }
 
-/// Whether systemd was told that the service is up.
+/// What a stop needs after the last grace: SIGKILL, reaping, and writing the history.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+
+/// Whether `READY=1` was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ready {
     No,
-    Told,
+    Sent,
 }
 
 impl Notify {
-    /// Connects to what `$NOTIFY_SOCKET` names; without it nobody is told anything.
+    /// Connects to the address in `$NOTIFY_SOCKET`; without one nothing is sent.
     ///
     /// # Errors
-    /// The operating system's word when the address cannot be used.
+    /// The OS error when the address cannot be used.
     pub fn open(address: Option<&OsStr>, watchdog: Option<Duration>) -> io::Result<Self> {
         let socket = match address.filter(|address| !address.is_empty()) {
             None => None,
@@ -60,27 +65,27 @@ impl Notify {
         Ok(Self {
             socket,
             watchdog,
-            next_sign: Duration::ZERO,
+            next_ping: Duration::ZERO,
             ready: Ready::No,
             status: String::new(),
+            stop_until: Duration::ZERO,
         })
     }
 
-    /// Whether systemd (or a stand-in) is there.
     #[must_use]
     pub const fn is_connected(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// The service is up: told once.
+    /// The service is up: sent once.
     pub fn ready(&mut self) {
         if self.ready == Ready::No {
-            self.ready = Ready::Told;
+            self.ready = Ready::Sent;
             self.send("READY=1");
         }
     }
 
-    /// One line for `systemctl status`; told when it changed.
+    /// One line for `systemctl status`; sent when it has changed.
     pub fn status(&mut self, line: String) {
         if self.socket.is_some() && self.status != line {
             self.send(&format!("STATUS={line}"));
@@ -88,15 +93,14 @@ impl Notify {
         }
     }
 
-    /// A reload begins: the kernel's monotonic clock in microseconds goes with it
-    /// (`Type=notify-reload`).
+    /// A reload begins, with the monotonic clock in microseconds (`Type=notify-reload`).
     pub fn reloading(&mut self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
-    /// A reload ended, whether it was taken or refused.
+    /// A reload ended, applied or refused.
     pub fn reloaded(&mut self) {
         self.send("READY=1");
     }
@@ -106,27 +110,36 @@ impl Notify {
         self.send("STOPPING=1");
     }
 
-    /// Called at each turn of the event loop, and by nothing else: a sign of life when one is
-    /// due. One that is not due yet but rides on a turn anyway saves a wake-up later. Returns
-    /// whether one was given: the moment to tell figures that changed meanwhile.
-    pub fn sign_of_life(&mut self, now: Instant) -> bool {
+    /// Asks for time to stop until `until` and [`STOP_MARGIN`] more, unless that was asked for
+    /// before. systemd lengthens `TimeoutStopSec=` by it and never shortens it.
+    pub fn extend_stop(&mut self, now: Instant, until: Instant) {
+        if until > self.stop_until {
+            self.stop_until = until;
+            let needed = until.saturating_sub(now) + STOP_MARGIN;
+            self.send(&format!("EXTEND_TIMEOUT_USEC={}", needed.as_micros()));
+        }
+    }
+
+    /// Called at each turn of the event loop, and by nothing else: pings the watchdog when that is
+    /// due, or soon, which saves a wake-up. Returns whether it did: the moment to refresh the status
+    /// line.
+    pub fn ping_watchdog(&mut self, now: Instant) -> bool {
         let Some(pause) = self.watchdog else { return false };
-        let is_due = now + pause / 2 >= self.next_sign;
+        let is_due = now + pause / 2 >= self.next_ping;
         if is_due {
-            self.next_sign = now + pause;
+            self.next_ping = now + pause;
             self.send("WATCHDOG=1");
         }
         is_due
     }
 
-    /// When the next sign of life is due at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.watchdog.map(|_| self.next_sign)
+        self.watchdog.map(|_| self.next_ping)
     }
 
-    /// Gives systemd a descriptor to keep under a name: should this process die, the next one gets
-    /// it back (`FileDescriptorStoreMax=` of the unit). A name that it keeps already is replaced.
+    /// Stores a descriptor at systemd under a name: the next process gets it back should this one
+    /// die (`FileDescriptorStoreMax=` of the unit). Replaces what has that name already.
     pub fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) {
         let Some(socket) = &self.socket else { return };
         self.forget(name);
@@ -147,12 +160,12 @@ impl Notify {
         }
     }
 
-    /// Has systemd close what it keeps under a name, if there is such a thing.
+    /// Has systemd close what it stores under a name.
     pub fn forget(&self, name: &str) {
         self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
     }
 
-    /// A message that systemd cannot take now is lost: it must not hold up the loop.
+    /// A message that systemd cannot take now is lost: it must not block the loop.
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(message.as_bytes())
@@ -167,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_in_order_and_signs_of_life_in_time() {
+    fn messages_in_order_and_pings_in_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
@@ -182,16 +195,16 @@ mod tests {
         };
         let seconds = Duration::from_secs;
         let mut notify = Notify::open(Some(path.as_os_str()), Some(seconds(8))).unwrap();
-        assert!(notify.sign_of_life(seconds(0)));
+        assert!(notify.ping_watchdog(seconds(0)));
         notify.ready();
         notify.ready();
         notify.status("running".into());
         notify.status("running".into());
         assert_eq!(received(), ["WATCHDOG=1", "READY=1", "STATUS=running"]);
         assert_eq!(notify.deadline(), Some(seconds(4)));
-        assert!(!notify.sign_of_life(seconds(1)));
+        assert!(!notify.ping_watchdog(seconds(1)));
         assert_eq!(received(), [""; 0]);
-        assert!(notify.sign_of_life(seconds(2)));
+        assert!(notify.ping_watchdog(seconds(2)));
         assert_eq!((received(), notify.deadline()), (vec!["WATCHDOG=1".into()], Some(seconds(6))));
         notify.reloading();
         notify.reloaded();
@@ -199,12 +212,16 @@ mod tests {
         let all = received();
         assert!(all[0].starts_with("RELOADING=1\nMONOTONIC_USEC="));
         assert_eq!(all[1..], ["READY=1", "STOPPING=1"]);
+        notify.extend_stop(seconds(10), seconds(70));
+        notify.extend_stop(seconds(20), seconds(70));
+        notify.extend_stop(seconds(30), seconds(90));
+        assert_eq!(received(), ["EXTEND_TIMEOUT_USEC=70000000", "EXTEND_TIMEOUT_USEC=70000000"]);
     }
 
     #[test]
     fn without_systemd_nothing_is_due() {
         let mut notify = Notify::open(None, Some(Duration::from_secs(8))).unwrap();
-        assert!(!notify.sign_of_life(Duration::from_secs(100)));
+        assert!(!notify.ping_watchdog(Duration::from_secs(100)));
         notify.ready();
         assert_eq!((notify.deadline(), notify.is_connected()), (None, false));
     }

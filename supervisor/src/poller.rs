@@ -1,4 +1,4 @@
-//! What the one thread waits for.
+//! The event loop's epoll.
 
 use std::{
     io,
@@ -16,17 +16,16 @@ use rustix::{
 
 pub use rustix::event::epoll::EventFlags;
 
-/// Events taken in one turn; what is left stays ready for the next.
+/// Events taken in one turn; the rest stays ready for the next.
 const MAX_EVENTS: usize = 32;
 
-/// Who is ready. Serial numbers are never used twice, so that an event of something that was
-/// closed within the same turn finds nobody.
+/// The owner of a ready descriptor. Serial numbers are never reused, so that an event of a
+/// descriptor that was closed within the same turn matches nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
-    /// The signal descriptor.
     Signals,
-    /// A worker is dead.
-    Death(u64),
+    /// A worker's pidfd.
+    Exit(u64),
     /// A worker's control channel.
     Control(u64),
     /// The status listener.
@@ -41,7 +40,7 @@ impl Token {
     fn encode(self) -> EventData {
         let (kind, serial) = match self {
             Self::Signals => (0, 0),
-            Self::Death(serial) => (1, serial),
+            Self::Exit(serial) => (1, serial),
             Self::Control(serial) => (2, serial),
             Self::Listener => (3, 0),
             Self::Client(serial) => (4, serial),
@@ -53,7 +52,7 @@ impl Token {
         let (serial, kind) = (data.u64() / Self::KINDS, data.u64() % Self::KINDS);
         match kind {
             0 => Self::Signals,
-            1 => Self::Death(serial),
+            1 => Self::Exit(serial),
             2 => Self::Control(serial),
             3 => Self::Listener,
             _ => Self::Client(serial),
@@ -68,43 +67,26 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Makes an empty one.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn open() -> io::Result<Self> {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// Watches a descriptor, level-triggered.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn watch(&self, source: impl AsFd, token: Token, events: EventFlags) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, source, token.encode(), events)?)
     }
 
-    /// Watches a descriptor for something else.
-    ///
-    /// # Errors
-    /// The operating system's word.
+    /// Changes the watched events.
     pub fn change(&self, source: impl AsFd, token: Token, events: EventFlags) -> io::Result<()> {
         Ok(epoll::modify(&self.epoll, source, token.encode(), events)?)
     }
 
-    /// Watches a descriptor no longer.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub fn forget(&self, source: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.epoll, source)?)
     }
 
-    /// Waits until something is ready, or this long; for ever when [`None`]. The time is rounded
-    /// up to milliseconds, so that a deadline has passed when its wait ends.
-    ///
-    /// # Errors
-    /// The operating system's word.
+    /// Waits until a descriptor is ready, or for the timeout; for ever when [`None`]. The timeout is
+    /// rounded up to milliseconds, so that a deadline has passed when its wait ends.
     pub fn wait(
         &self,
         timeout: Option<Duration>,
@@ -112,7 +94,7 @@ impl Poller {
     ) -> io::Result<()> {
         ready.clear();
         let timeout = timeout.map(|time| {
-            // A day is as good as for ever, and fits every kernel's argument.
+            // A day fits every kernel's argument.
             let time = time.min(Duration::from_secs(24 * 60 * 60));
             Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() }
         });
@@ -136,7 +118,7 @@ mod tests {
     fn tokens_survive_the_kernel() {
         let tokens = [
             Token::Signals,
-            Token::Death(1),
+            Token::Exit(1),
             Token::Control(u64::MAX / 8),
             Token::Listener,
             Token::Client(0),

@@ -1,4 +1,4 @@
-//! Why a worker had to go, kept as a file: `STATE_DIR/post-mortems/GENERATION-REASON.json`.
+//! Post-mortems of workers: `STATE_DIR/post-mortems/GENERATION-REASON.json`.
 
 use std::{
     io,
@@ -9,21 +9,18 @@ use evonic_shared::{reason::Reason, status::PostMortem};
 
 use crate::disk;
 
-/// How many post-mortems are kept.
+/// Post-mortems that are kept.
 pub const KEPT: usize = 50;
 
 /// A post-mortem cannot be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep the post-mortem {}", path.display())]
 pub struct PostMortemError {
-    /// The file.
     pub path: PathBuf,
-    /// Why.
     #[source]
     pub source: io::Error,
 }
 
-/// The name of the file.
 #[must_use]
 pub fn file_name(generation: u64, reason: Reason) -> String {
     format!("{generation}-{reason}.json")
@@ -32,8 +29,7 @@ pub fn file_name(generation: u64, reason: Reason) -> String {
 /// Writes a post-mortem and removes the oldest beyond [`KEPT`].
 ///
 /// # Errors
-/// [`PostMortemError`] when it cannot be written; one that cannot be removed is tried again next
-/// time.
+/// [`PostMortemError`] when it cannot be written; removing an old one is tried again next time.
 pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), PostMortemError> {
     let folder = state_dir.join("post-mortems");
     let path = folder.join(file_name(post_mortem.census.generation, post_mortem.reason));
@@ -45,14 +41,13 @@ pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), PostMortem
     };
     write().map_err(|source| PostMortemError { path: path.clone(), source })?;
     for old in oldest(&folder).unwrap_or_default() {
-        // The next one tries again.
+        // The next post-mortem tries again.
         let _ = std::fs::remove_file(old);
     }
     Ok(())
 }
 
-/// Those that are too many, by their generations, and what was left half-written. Files with
-/// other names are left alone.
+/// Surplus post-mortems by generation, and half-written ones. Files with other names stay.
 fn oldest(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     let mut torn = Vec::new();

@@ -1,4 +1,4 @@
-//! The listening sockets: bound here, or taken over from whoever started us.
+//! The listening sockets: bound here, or inherited.
 
 mod inherited;
 
@@ -34,86 +34,61 @@ const BACKLOG: i32 = 4096;
 /// The name by which systemd hands over the status socket.
 const STATUS: &str = "status";
 
-/// A listener cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Somebody else listens there.
     #[error(
         "{address} is in use: stop what listens there (`ss -ltnp` names it), or choose another \
          address with `listen` in the configuration or EVONIC_LISTEN"
     )]
-    AddressInUse {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The address cannot be bound for another reason.
+    AddressInUse { address: SocketAddr },
     #[error("cannot listen on {address}")]
     Tcp {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// Somebody else listens on the path.
     #[error(
         "somebody listens on {} already: stop it, or choose another runtime_dir \
          (EVONIC_RUNTIME_DIR)",
         path.display()
     )]
-    PathInUse {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The path cannot be bound for another reason.
+    PathInUse { path: PathBuf },
     #[error("cannot listen on {}", path.display())]
     Unix {
-        /// The path.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// What was handed over is not what its name says.
     #[error("the inherited descriptor named {name} is not a listening {expected} socket")]
-    Inherited {
-        /// Its name.
-        name: String,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// The variables of the protocol contradict each other or the open descriptors.
+    Inherited { name: String, expected: &'static str },
     #[error("cannot take over the inherited descriptors")]
     TakeOver(#[source] io::Error),
 }
 
 /// The three listeners: three descriptors, non-blocking and close-on-exec.
 ///
-/// Each is, in this order: handed over under its own name (socket activation); handed back by
-/// systemd's descriptor store, where a supervisor that died had left it, if it still is what the
-/// configuration asks for; or bound anew.
+/// Each one is, in this order: inherited under its own name (socket activation); handed back by
+/// systemd's descriptor store, where a dead supervisor left it, if it still fits the configuration;
+/// or bound.
 #[derive(Debug)]
 pub struct Sockets {
     http: TcpListener,
     api: UnixListener,
     status: UnixListener,
-    /// Files of sockets that are not somebody else's, removed in the end.
+    /// Files of sockets that were bound here, removed at the end.
     own_files: Vec<PathBuf>,
-    /// Names under which systemd keeps a socket that does not fit any more.
+    /// Names under which systemd stores a socket that does not fit any more.
     stale: Vec<&'static str>,
-    /// Whether each is handed over by a unit of its own, which keeps it anyway.
+    /// Whether a socket unit holds each one anyway.
     activated: [bool; 3],
 }
 
-/// The names in systemd's descriptor store, which are not those of socket activation: what was
-/// stored must fit the configuration, what a socket unit listens on is the operator's word.
+/// The names in systemd's descriptor store. Not those of socket activation: a stored socket must fit
+/// the configuration, while the operator chose what a socket unit listens on.
 const STORED: [&str; 3] = ["stored-http", "stored-api", "stored-status"];
 
 impl Sockets {
-    /// Takes over what was handed over by name, and binds the rest.
-    ///
-    /// # Errors
-    /// [`SocketError`].
+    /// Takes the inherited sockets by name, and binds the rest.
     pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, SocketError> {
         let (mut own_files, mut stale) = (Vec::new(), Vec::new());
         let mut activated = [false; 3];
@@ -156,9 +131,9 @@ impl Sockets {
         Ok(Self { http, api, status, own_files, stale, activated })
     }
 
-    /// Gives systemd's descriptor store what it does not get from elsewhere, and has it close what
-    /// does not fit any more. From then on the files stay when this process ends: whoever comes
-    /// next gets the sockets back. systemd removes the folder with the service.
+    /// Stores the sockets of no socket unit at systemd, and has it close those that do not fit any
+    /// more. From then on the files stay when this process ends: the next one gets the sockets back.
+    /// systemd removes the folder with the service.
     pub fn keep(&mut self, notify: &Notify) {
         if !notify.is_connected() {
             return;
@@ -175,31 +150,28 @@ impl Sockets {
         self.own_files.clear();
     }
 
-    /// The TCP listener, to hand over.
     #[must_use]
     pub fn http(&self) -> BorrowedFd<'_> {
         self.http.as_fd()
     }
 
-    /// The Unix listener, to hand over.
     #[must_use]
     pub fn api(&self) -> BorrowedFd<'_> {
         self.api.as_fd()
     }
 
-    /// The listener of status clients.
     #[must_use]
     pub const fn status(&self) -> &UnixListener {
         &self.status
     }
 
-    /// Connections that no worker has accepted yet, where the kernel tells it.
+    /// Connections that no worker has accepted yet; 0 where the kernel does not know.
     #[must_use]
     pub fn accept_queue(&self) -> u32 {
         sys::accept_queue(self.http.as_fd()).unwrap_or(0)
     }
 
-    /// Both handed-over listeners as status shows them.
+    /// The workers' listeners, as the status shows them.
     #[must_use]
     pub fn describe(&self) -> Vec<Listener> {
         let http = self.http.local_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
@@ -219,23 +191,23 @@ impl Sockets {
         ]
     }
 
-    /// Removes the socket files that were made here. Clients that come later are refused.
+    /// Removes the socket files: later clients are refused.
     pub fn remove_files(&mut self) {
         for path in self.own_files.drain(..) {
-            // A file that somebody removed is as good as removed.
+            // It may be removed already.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Whether a listener is what the configuration asks for; port 0 asks for any.
+/// Whether a listener fits the configured address; port 0 fits any.
 fn listens_at(listener: &TcpListener, wanted: SocketAddr) -> bool {
     let port = |own: SocketAddr| wanted.port() == 0 || own.port() == wanted.port();
     listener.local_addr().is_ok_and(|own| own.ip() == wanted.ip() && port(own))
 }
 
-/// Whether who connects to a path reaches this listener: it was bound there, and the file is there
-/// still. Nobody else binds it: this supervisor holds the folder's lock.
+/// Whether a client of a path reaches this listener: it was bound there, and the file still exists.
+/// Nobody else binds it: this supervisor holds the folder's lock.
 fn is_reached_by(listener: &UnixListener, path: &Path) -> bool {
     listener.local_addr().is_ok_and(|own| own.as_pathname() == Some(path))
         && fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
@@ -263,13 +235,12 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
     }
 }
 
-/// Binds a path, connectable by the service's user and group. A file that nobody listens on any
-/// more is replaced.
+/// Binds a path for the service's user and group. Replaces the file of a dead listener.
 fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
     let fail = |source| SocketError::Unix { path: path.to_owned(), source };
     match UnixStream::connect(path) {
         Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
-        // A file of another kind refuses, too; that one is not ours to remove.
+        // A file of another kind refuses, too, and must stay.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             if fs::symlink_metadata(path).map_err(fail)?.file_type().is_socket() {
                 fs::remove_file(path).map_err(fail)?;
@@ -277,7 +248,7 @@ fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
         }
         Err(_) => {}
     }
-    // `umask` holds for the whole process; there is only this thread.
+    // `umask` is of the whole process, which has one thread.
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);

@@ -12,6 +12,7 @@ use evonic_shared::exit::ExitCode;
 
 use crate::{
     clock::Clock,
+    config_source::{ConfigSource, ConfigSourceError},
     disk,
     event_loop::{EventLoop, LoopError, Parts, settings, signals},
     fd_watch::{Method, WatchError},
@@ -21,7 +22,6 @@ use crate::{
     notify::Notify,
     policy::Policy,
     sockets::{Inherited, SocketError, Sockets},
-    source::{Source, SourceError},
     sys::ParentDeath,
 };
 
@@ -39,13 +39,13 @@ Options:
 SIGTERM and SIGINT stop the worker and the supervisor, SIGHUP reads the configuration again.
 ";
 
-/// Why the supervisor does not start. Anything that can mend itself is no reason.
+/// Why the supervisor does not start: only what cannot recover by itself.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error("the command line is wrong (see --help)")]
     Usage(#[from] lexopt::Error),
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] ConfigSourceError),
     #[error("cannot make the folder {}", path.display())]
     Folder {
         path: PathBuf,
@@ -85,8 +85,8 @@ impl StartError {
     }
 }
 
-/// Runs the program to its end; the arguments are without its own name. Must be called from the main thread, before any other is started
-/// and before any descriptor is opened.
+/// Runs the program to its end. The arguments are without its name. Must be called from the main
+/// thread, before any other thread starts and before any descriptor is opened.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     log::install();
     match supervise(arguments) {
@@ -101,18 +101,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, StartError> {
     let inherited = Inherited::from_environment()?;
     let explicit = match parse(arguments)? {
-        Asked::Run { config } => config,
-        Asked::Text(text) => {
-            // Nobody is left to be told when standard output is closed.
+        Invocation::Run { config } => config,
+        Invocation::Text(text) => {
+            // With standard output closed there is nowhere to report it.
             let _ = io::stdout().write_all(text.as_bytes());
             return Ok(ExitCode::Ok);
         }
     };
     let clock = Clock::start();
     let notify = open_notify()?;
-    let source = Source {
+    let source = ConfigSource {
         explicit,
-        // systemd ends the whole control group by itself, and in its own order.
+        // systemd ends the whole control group by itself, in its own order.
         on_parent_death: if notify.is_connected() {
             ParentDeath::Nothing
         } else {
@@ -144,40 +144,39 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     Ok(EventLoop::new(parts, policy)?.run(first)?)
 }
 
-enum Asked {
+enum Invocation {
     Run { config: Option<PathBuf> },
     Text(String),
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, lexopt::Error> {
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, lexopt::Error> {
     use lexopt::prelude::{Long, Short};
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut config = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("config") => config = Some(parser.value()?.into()),
-            Short('h') | Long("help") => return Ok(Asked::Text(HELP.to_owned())),
+            Short('h') | Long("help") => return Ok(Invocation::Text(HELP.to_owned())),
             Short('V') | Long("version") => {
                 let version = format!("evonic-supervisor {}\n", env!("CARGO_PKG_VERSION"));
-                return Ok(Asked::Text(version));
+                return Ok(Invocation::Text(version));
             }
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Asked::Run { config })
+    Ok(Invocation::Run { config })
 }
 
 fn open_notify() -> Result<Notify, StartError> {
     let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
     let watchdog = number("WATCHDOG_USEC")
-        .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(own)))
+        .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id())))
         .map(Duration::from_micros);
     Notify::open(env::var_os("NOTIFY_SOCKET").as_deref(), watchdog)
         .map_err(|source| StartError::Kernel { what: "reach systemd at $NOTIFY_SOCKET", source })
 }
 
-/// Signals come through a descriptor; orphans of workers come here.
+/// Blocks the signals that a descriptor reads, and adopts orphans of workers.
 fn prepare_process() -> Result<(), StartError> {
     let kernel = |what| move |source| StartError::Kernel { what, source };
     signals().thread_block().map_err(|errno| kernel("block signals")(errno.into()))?;

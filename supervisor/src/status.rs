@@ -1,4 +1,4 @@
-//! What clients are shown, put together from the policy's view and what can be read on demand.
+//! The status, from the policy's view and what is read on demand.
 
 use std::time::Duration;
 
@@ -12,37 +12,32 @@ use crate::{
     history::History,
     policy::{Instant, Policy, View},
     sockets::Sockets,
-    worker::Worker,
+    worker::WorkerHandles,
 };
 
-/// Where a status comes from.
+/// Inputs of a status.
 #[derive(Debug)]
-pub struct Sources<'a> {
-    /// What is going on.
+pub struct StatusInputs<'a> {
     pub policy: &'a Policy,
-    /// The workers that live.
-    pub crew: &'a [Worker],
-    /// The listeners.
+    pub workers: &'a [WorkerHandles],
     pub sockets: &'a Sockets,
-    /// What happened before.
     pub history: &'a History,
-    /// The lines that are watched.
-    pub lines: &'a Fd,
+    /// Limits of a worker's descriptors.
+    pub limits: &'a Fd,
     /// A worker's soft `RLIMIT_NOFILE`.
     pub nofile: u64,
-    /// The moment of it all.
     pub now: Instant,
 }
 
-impl Sources<'_> {
-    /// The status of now. Counts descriptors and reads resident memory anew.
+impl StatusInputs<'_> {
+    /// The current status. Counts descriptors and reads resident memory.
     #[must_use]
     pub fn status(&self) -> Status {
         let (worker, predecessor) = self.policy.workers(self.now);
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs(),
+            pid: std::process::id(),
             state: self.policy.state(),
             uptime_seconds: seconds(self.now),
             listeners: self.sockets.describe(),
@@ -59,7 +54,7 @@ impl Sources<'_> {
     }
 
     fn worker(&self, view: &View) -> Shown {
-        let held = self.crew.iter().find(|worker| worker.generation == view.generation);
+        let held = self.workers.iter().find(|worker| worker.generation == view.generation);
         let health = |part| view.health.get(&part).copied().unwrap_or(PartHealth::Unknown);
         Shown {
             pid: view.pid,
@@ -80,38 +75,38 @@ impl Sources<'_> {
         }
     }
 
-    /// A worker's descriptors: counted now where it lives, else as they were last.
+    /// A worker's descriptors: counted now while it lives, else as counted last.
     #[must_use]
-    pub fn descriptors(&self, view: &View, held: Option<&Worker>) -> Descriptors {
-        let (open, owned) = held.and_then(Worker::count).unwrap_or((view.open, view.owned));
+    pub fn descriptors(&self, view: &View, held: Option<&WorkerHandles>) -> Descriptors {
+        let (open, owned) = held.and_then(WorkerHandles::count).unwrap_or((view.open, view.owned));
         Descriptors {
             open,
-            owned: held.map(Worker::owned).unwrap_or_default(),
+            owned: held.map(WorkerHandles::owned).unwrap_or_default(),
             baseline: view.baseline,
             budget: view.budget,
             unexplained: view
                 .baseline
                 .map(|baseline| open.saturating_sub(owned).saturating_sub(baseline)),
-            threshold: self.lines.threshold,
-            ceiling: self.lines.ceiling,
-            unexplained_limit: self.lines.unexplained,
+            threshold: self.limits.threshold,
+            ceiling: self.limits.ceiling,
+            unexplained_limit: self.limits.unexplained,
             limit: u32::try_from(self.nofile).unwrap_or(u32::MAX),
             per_second: to_thousandths(view.per_second),
             seconds_to_threshold: view.to_threshold.map(seconds),
         }
     }
 
-    /// One line for systemd: the worker, its descriptors, and why the last one was replaced.
+    /// One line for `systemctl status`.
     #[must_use]
     pub fn line(&self) -> String {
         let (worker, predecessor) = self.policy.workers(self.now);
         let mut line = state_name(self.policy).to_owned();
         if let Some(view) = worker {
-            let held = self.crew.iter().find(|worker| worker.generation == view.generation);
-            let (open, _) = held.and_then(Worker::count).unwrap_or((view.open, view.owned));
+            let held = self.workers.iter().find(|worker| worker.generation == view.generation);
+            let (open, _) = held.and_then(WorkerHandles::count).unwrap_or((view.open, view.owned));
             line.push_str(&format!(
                 ": worker {}, generation {}, {open} of {} descriptors",
-                view.pid, view.generation, self.lines.threshold
+                view.pid, view.generation, self.limits.threshold
             ));
         }
         if let Some(view) = predecessor {
@@ -143,7 +138,7 @@ fn state_name(policy: &Policy) -> &'static str {
     }
 }
 
-/// Seconds to the millisecond: more digits would say more than is known.
+/// Seconds, to the millisecond.
 #[must_use]
 pub fn seconds(time: Duration) -> f64 {
     to_thousandths(time.as_secs_f64())
@@ -161,7 +156,7 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// A status without a worker, for tests of those that only pass it on.
+/// A status without a worker.
 #[cfg(test)]
 pub(crate) fn example() -> Status {
     use evonic_shared::status::{Restarts, State};

@@ -1,8 +1,8 @@
-//! The only unsafe room: fork and exec, and three calls that no safe crate offers.
-//!
-//! Everything here takes and returns owned or borrowed descriptors, never bare numbers, so that
-//! the rooms above cannot misuse it.
+//! The only module with unsafe code: fork and exec, and calls that no safe crate offers. Its API has
+//! owned or borrowed descriptors, never bare numbers.
 #![allow(unsafe_code, reason = "fork, exec, and system calls that neither rustix nor nix wraps")]
+
+mod smaps;
 
 use std::{
     ffi::{CStr, CString},
@@ -18,11 +18,11 @@ use evonic_shared::hand_over::FIRST_DESCRIPTOR;
 use nix::libc::{self, c_char, c_int};
 use rustix::process::Pid;
 
-/// The most descriptors a child can be given.
+/// Descriptors that a child can inherit.
 pub const MAX_DESCRIPTORS: usize = 8;
 
-/// What a child runs and inherits. Everything is laid out before the fork: between fork and exec
-/// the child only makes system calls.
+/// What a child runs and inherits. Prepared before the fork: between fork and exec the child only
+/// makes system calls.
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// Absolute path, or one relative to the working folder; not searched for in `PATH`.
@@ -37,7 +37,6 @@ pub struct Plan<'a> {
     pub descriptors: &'a [BorrowedFd<'a>],
     /// The child's soft `RLIMIT_NOFILE`.
     pub nofile: u64,
-    /// Whether the child is sent SIGTERM when its parent dies.
     pub on_parent_death: ParentDeath,
 }
 
@@ -46,25 +45,19 @@ pub struct Plan<'a> {
 pub enum ParentDeath {
     /// It is sent SIGTERM.
     Terminate,
-    /// Somebody else cares: systemd ends the whole control group.
+    /// systemd ends the whole control group.
     Nothing,
 }
 
-/// The child could not be brought to run its program.
 #[derive(Debug, thiserror::Error)]
 pub enum ForkExecError {
-    /// No pipe for the child's report.
-    #[error("no pipe to hear from the child")]
+    #[error("no pipe for the child's report")]
     Pipe(#[source] io::Error),
-    /// `fork(2)` failed.
     #[error("cannot fork")]
     Fork(#[source] io::Error),
-    /// The child failed at this step.
     #[error("cannot {step}")]
     Child {
-        /// What it tried.
         step: Step,
-        /// Why it could not.
         #[source]
         source: io::Error,
     },
@@ -80,7 +73,7 @@ pub enum Step {
     ParentDeath,
     /// `setrlimit(2)`.
     Limit,
-    /// `dup2(2)` and its kin.
+    /// `dup2(2)` and `fcntl(2)`.
     Descriptors,
     /// `sigprocmask(2)`.
     Signals,
@@ -110,7 +103,7 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// `LISTEN_PID=` with room for the largest pid and the final NUL; the child writes its digits.
+/// With space for the largest pid and the final NUL; the child writes the digits.
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 const LISTEN_PID_BYTES: usize = LISTEN_PID.len() + 11;
 
@@ -128,7 +121,7 @@ const REPORT_BYTES: usize = 1 + size_of::<c_int>();
 /// asked for: the kernel ties that to the calling thread.
 ///
 /// # Errors
-/// [`ForkExecError`]: the step, and the operating system's word.
+/// [`ForkExecError`]: the step, and the OS error.
 ///
 /// # Panics
 /// If more than [`MAX_DESCRIPTORS`] are named.
@@ -219,8 +212,8 @@ unsafe fn run_child(
             if !place_descriptors(plan, &mut report) {
                 break 'failed Step::Descriptors;
             }
-            // Rust ignores SIGPIPE, and whoever started us may have ignored others.
-            // The bare call, because the C library keeps two of the real-time signals to itself.
+            // Rust ignores SIGPIPE, and the parent may have ignored others. The bare call, because
+            // the C library reserves two of the real-time signals.
             let default = [0_u64; SIGACTION_WORDS];
             for signal in 1..=LAST_SIGNAL {
                 libc::syscall(
@@ -248,14 +241,14 @@ unsafe fn run_child(
     }
 }
 
-/// Puts the plan's descriptors where the worker expects them; everything else closes on exec.
+/// Numbers the plan's descriptors as the worker expects them; everything else closes on exec.
 ///
 /// # Safety
 /// Only in the child of a fork: it overwrites descriptors 0 and from [`FIRST_DESCRIPTOR`] on.
 unsafe fn place_descriptors(plan: &Plan<'_>, report: &mut c_int) -> bool {
     let count = plan.descriptors.len();
     let above = FIRST_DESCRIPTOR + count as c_int;
-    // First out of the way, so that no placement overwrites a source of a later one.
+    // Moved above the target numbers first, so that none overwrites a later source.
     let mut moved = [0; MAX_DESCRIPTORS];
     // SAFETY: plain descriptor calls on numbers that the plan's borrows keep open.
     unsafe {
@@ -279,8 +272,8 @@ unsafe fn place_descriptors(plan: &Plan<'_>, report: &mut c_int) -> bool {
                 return false;
             }
         }
-        // All of ours are close-on-exec already; this catches what we were started with. Kernels
-        // before 5.11 do not know the flag, which only loses this second net.
+        // All descriptors opened here are close-on-exec; this covers those that were inherited.
+        // Kernels before 5.11 do not know the flag.
         libc::syscall(
             libc::SYS_close_range,
             above as libc::c_uint,
@@ -313,11 +306,11 @@ unsafe fn write_decimal(target: *mut u8, number: u32) {
     }
 }
 
-/// How many connections wait in the accept queue of a listening TCP socket: `tcpi_unacked` of
-/// `TCP_INFO` (`tcp(7)`), which the kernel fills with the backlog while a socket listens.
+/// The length of a TCP listener's accept queue: `tcpi_unacked` of `TCP_INFO` (`tcp(7)`), which is
+/// the backlog of a listening socket.
 ///
 /// # Errors
-/// The operating system's word; a Unix socket has no `TCP_INFO`.
+/// The OS error; a Unix socket has no `TCP_INFO`.
 pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -339,10 +332,7 @@ pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(info.tcpi_unacked)
 }
 
-/// A child that is dead and not yet reaped, left unreaped. [`None`] when there is none.
-///
-/// # Errors
-/// The operating system's word.
+/// A dead child, left unreaped. [`None`] when there is none.
 pub fn peek_dead_child() -> io::Result<Option<Pid>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -358,57 +348,26 @@ pub fn peek_dead_child() -> io::Result<Option<Pid>> {
     Ok(Pid::from_raw(pid))
 }
 
-/// Gives back to the system the pages of program files that are mapped now. Those that are used
-/// again come back from the page cache, a microsecond each; those that only a start needs (the
-/// configuration's parser, relocations, unwind tables) stay away.
+/// Releases the mapped pages of program files. Those in use come back from the page cache, a
+/// microsecond each; those that only a start needs (the configuration's parser, relocations, unwind
+/// tables) stay released.
 pub fn forget_program_pages() {
     let Ok(maps) = OpenOptions::new().read(true).open("/proc/self/smaps") else { return };
     let lines = BufReader::new(maps).lines().map_while(Result::ok);
-    for (start, length) in clean_mappings(lines) {
-        // SAFETY: a mapping of a file that is not writable and has no page of its own, as the
-        // kernel has just told: every byte comes from the file, and comes from there again.
+    for (start, length) in smaps::clean_mappings(lines) {
+        // SAFETY: by the kernel's table a mapping of a file that is not writable and has no page
+        // of its own: every byte comes from the file, and is read from there again.
         unsafe {
             libc::madvise(ptr::without_provenance_mut(start), length, libc::MADV_DONTNEED);
         }
     }
 }
 
-/// Start and length of the mappings in `/proc/PID/smaps` (`proc_pid_smaps(5)`) that are of a file,
-/// cannot be written, and have nothing in memory that differs from the file. Each begins with a
-/// line `start-end perms offset dev inode path`, and one of those that follow is `Anonymous:`.
-fn clean_mappings(
-    lines: impl Iterator<Item = impl AsRef<str>>,
-) -> impl Iterator<Item = (usize, usize)> {
-    let mut candidate = None;
-    lines.filter_map(move |line| {
-        let line = line.as_ref();
-        if let Some(size) = line.strip_prefix("Anonymous:") {
-            return candidate.take().filter(|_| size.trim() == "0 kB");
-        }
-        if let Some(mapping) = mapping(line) {
-            candidate = mapping;
-        }
-        None
-    })
-}
-
-/// The head of a mapping; [`None`] inside when it is not of a file or can be written.
-fn mapping(line: &str) -> Option<Option<(usize, usize)>> {
-    let mut fields = line.split_ascii_whitespace();
-    let (start, end) = fields.next()?.split_once('-')?;
-    let start = usize::from_str_radix(start, 16).ok()?;
-    let length = usize::from_str_radix(end, 16).ok()?.checked_sub(start)?;
-    let (permissions, inode) = (fields.next()?, fields.nth(2)?);
-    let is_fixed = !permissions.contains('w') && permissions.ends_with('p');
-    Some((is_fixed && inode != "0").then_some((start, length)))
-}
-
-/// Takes over `count` descriptors from [`FIRST_DESCRIPTOR`] on and marks them close-on-exec. Once
-/// in a process's life, and before it opens anything of its own: the numbers must be those that
-/// the parent process handed over.
+/// Takes ownership of `count` descriptors from [`FIRST_DESCRIPTOR`] on and marks them close-on-exec.
+/// Once in a process's life, and before it opens anything: the numbers must be inherited.
 ///
 /// # Errors
-/// The operating system's word when one of them is not open; `AlreadyExists` the second time.
+/// The OS error when one is not open; `AlreadyExists` the second time.
 pub fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::Relaxed) {
@@ -421,8 +380,8 @@ pub fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
             if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
                 return Err(io::Error::last_os_error());
             }
-            // SAFETY: it is open, it was handed over to this process, and the flag above makes
-            // sure that it is owned only once.
+            // SAFETY: it is open and inherited, and the flag above makes sure that it is owned only
+            // once.
             Ok(unsafe { OwnedFd::from_raw_fd(number) })
         })
         .collect()
@@ -431,32 +390,6 @@ pub fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SMAPS: &str = "\
-00001000-00003000 r--p 00000000 fe:00 12   /usr/bin/evonic-supervisor
-Size:                  8 kB
-Anonymous:             0 kB
-VmFlags: rd mr mw me
-00003000-00004000 r-xp 00002000 fe:00 12   /usr/bin/evonic-supervisor
-Anonymous:             0 kB
-00004000-00005000 r--p 00003000 fe:00 12   /usr/bin/evonic-supervisor
-Anonymous:             4 kB
-00005000-00006000 rw-p 00004000 fe:00 12   /usr/bin/evonic-supervisor
-Anonymous:             0 kB
-00007000-00008000 r--s 00000000 fe:00 13   /shared
-Anonymous:             0 kB
-7ffd1000-7ffd2000 r-xp 00000000 00:00 0   [vdso]
-Anonymous:             0 kB
-";
-
-    #[test]
-    fn only_what_the_file_has_is_given_back() {
-        let found: Vec<_> = clean_mappings(SMAPS.lines()).collect();
-        assert_eq!(found, [(0x1000, 0x2000), (0x3000, 0x1000)]);
-        for nonsense in ["", "Anonymous: 0 kB", "9-1 r-xp 0 0 1 x\nAnonymous: 0 kB", "a-b"] {
-            assert_eq!(clean_mappings(nonsense.lines()).count(), 0, "{nonsense}");
-        }
-    }
 
     #[test]
     fn the_program_runs_on_without_its_pages() {

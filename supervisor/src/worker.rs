@@ -1,7 +1,6 @@
-//! Everything that the supervisor holds of one worker: five descriptors.
-//!
-//! pidfd, control channel, probe connection, ledger page, `/proc/PID/fd`; all closed when the
-//! [`Worker`] is dropped, which is when the process is reaped.
+//! What the supervisor holds of one worker: five descriptors (pidfd, control channel, probe
+//! connection, fd page, `/proc/PID/fd`), all closed when [`WorkerHandles`] is dropped after the
+//! process is reaped.
 
 mod launch;
 
@@ -14,8 +13,8 @@ use std::{
 };
 
 use evonic_shared::{
-    control::{Figures, PROTOCOL, ToWorker},
-    ledger::SLOTS,
+    control::{PROTOCOL, SupervisorMetrics, ToWorker},
+    fd_page::SLOTS,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -24,8 +23,8 @@ use crate::{
     census::Inventory,
     child::{Child, ChildError},
     control::Control,
+    fd_page::FdPage,
     fd_watch::FdWatch,
-    ledger::Ledger,
     policy::is_credible,
     probe::Probe,
     sockets::Sockets,
@@ -35,125 +34,92 @@ use crate::{
 /// A worker cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A path contains a NUL.
     #[error("a path or variable contains a NUL byte")]
     Nul(#[from] std::ffi::NulError),
-    /// No descriptor for a channel.
     #[error("cannot make the {what} for a worker")]
     Channel {
-        /// Which.
         what: &'static str,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// The program cannot be run.
     #[error("cannot start {}", program.display())]
     Child {
-        /// The program.
         program: PathBuf,
-        /// Why.
         #[source]
         source: ChildError,
     },
 }
 
-/// What a worker said of itself.
+/// What a worker's hello declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
-    /// Version of its package.
     pub version: String,
-    /// Names of the ledger's slots.
+    /// Names of the fd page's slots.
     pub kinds: Vec<String>,
-    /// The most descriptors it will own, in all.
+    /// Upper bound of the descriptors it owns, in all.
     pub budget: u32,
 }
 
-/// Why a hello is not believed.
+/// Why a hello is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// Another version of the protocol.
     #[error("it speaks protocol {theirs}, this supervisor {PROTOCOL}")]
-    Protocol {
-        /// Its version.
-        theirs: u32,
-    },
-    /// It took the generation of another worker. One that is not credible is the policy's to
-    /// judge.
+    Protocol { theirs: u32 },
+    /// It took the generation of another worker. The policy judges one that is not credible.
     #[error("it took generation {taken}, which another worker has")]
-    Generation {
-        /// What it took.
-        taken: u64,
-    },
-    /// It names more kinds than the ledger has slots.
-    #[error("it names {count} kinds, the ledger has {SLOTS} slots")]
-    Kinds {
-        /// How many.
-        count: usize,
-    },
-    /// It said hello before.
+    Generation { taken: u64 },
+    #[error("it names {count} kinds, the fd page has {SLOTS} slots")]
+    Kinds { count: usize },
     #[error("it said hello before")]
     Twice,
 }
 
 /// A worker that is not reaped yet.
 #[derive(Debug)]
-pub struct Worker {
-    /// Never used twice; of the tokens of its descriptors.
+pub struct WorkerHandles {
+    /// Never reused; in the tokens of its descriptors.
     pub serial: u64,
-    /// The generation it was proposed.
     pub proposed: u64,
-    /// The generation it goes by: the proposed one until its hello.
+    /// The proposed one until its hello.
     pub generation: u64,
-    /// The process.
     pub child: Child,
-    /// Its control channel.
     pub control: Control,
-    /// Its probe connection.
     pub probe: Probe,
-    /// Its account.
-    pub ledger: Ledger,
-    /// Its descriptors; [`None`] when `/proc` refused.
+    pub fd_page: FdPage,
+    /// [`None`] when `/proc` refused.
     pub fd_watch: Option<FdWatch>,
-    /// What its hello said.
     pub introduction: Option<Introduction>,
-    /// Where it is in its life.
-    pub phase: Phase,
-    /// What it had when it became ready.
+    pub phase: HandshakePhase,
     pub at_ready: Option<AtReady>,
     /// Packets that were no messages, or came out of turn.
     pub refused_packets: u32,
-    /// Whether it asked for this supervisor's figures.
-    pub hears_figures: bool,
-    /// What it was told of them last.
-    pub told: Option<Figures>,
+    pub wants_metrics: bool,
+    /// The last metrics that were sent to it.
+    pub sent_metrics: Option<SupervisorMetrics>,
 }
 
-/// What later findings are compared with.
+/// A worker's descriptors when it became ready.
 #[derive(Clone, Debug)]
 pub struct AtReady {
-    /// When it was taken.
     pub at: SystemTime,
-    /// The census.
     pub inventory: Inventory,
-    /// What its ledger owned, by kind.
+    /// Owned descriptors by kind.
     pub owned: BTreeMap<String, u32>,
 }
 
-/// Where a worker is in its life, as far as its own words go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum HandshakePhase {
     /// It has not said hello.
     New,
     /// It has said hello.
     Known,
     /// It has said ready.
     Ready,
-    /// It was told to drain, or said that it does.
+    /// It was asked to drain, or drains by itself.
     Draining,
 }
 
-impl Worker {
+impl WorkerHandles {
     /// Starts a worker.
     ///
     /// # Errors
@@ -168,7 +134,7 @@ impl Worker {
         let channel = |what| move |source| StartError::Channel { what, source };
         let (control, their_control) = Control::open().map_err(channel("control channel"))?;
         let (probe, their_probe) = Probe::open().map_err(channel("probe connection"))?;
-        let ledger = Ledger::create().map_err(channel("ledger page"))?;
+        let fd_page = FdPage::create().map_err(channel("fd page"))?;
         let configuration = launch.configuration().map_err(channel("configuration"))?;
         let input = open_null().map_err(channel("standard input"))?;
         // In the order of `hand_over::NAMES`.
@@ -177,7 +143,7 @@ impl Worker {
             sockets.api(),
             their_control.as_fd(),
             their_probe.as_fd(),
-            ledger.file().as_fd(),
+            fd_page.file().as_fd(),
             configuration.as_fd(),
         ];
         let child = Child::start(&Plan {
@@ -205,19 +171,19 @@ impl Worker {
             child,
             control,
             probe,
-            ledger,
+            fd_page,
             fd_watch,
             introduction: None,
-            phase: Phase::New,
+            phase: HandshakePhase::New,
             at_ready: None,
             refused_packets: 0,
-            hears_figures: false,
-            told: None,
+            wants_metrics: false,
+            sent_metrics: None,
         })
     }
 
-    /// Checks a hello and takes its generation and introduction over. `taken` are the generations
-    /// of other workers. Returns its budget, descriptors in all.
+    /// Checks and stores a hello. `taken` are the generations of other workers. Returns the budget,
+    /// descriptors in all.
     ///
     /// # Errors
     /// [`HelloError`]: the worker stays as it was.
@@ -230,7 +196,7 @@ impl Worker {
         budget: &BTreeMap<String, u32>,
         taken: &[u64],
     ) -> Result<u32, HelloError> {
-        if self.phase != Phase::New {
+        if self.phase != HandshakePhase::New {
             return Err(HelloError::Twice);
         }
         if protocol != PROTOCOL {
@@ -243,7 +209,7 @@ impl Worker {
             return Err(HelloError::Kinds { count: kinds.len() });
         }
         let budget = budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
-        self.phase = Phase::Known;
+        self.phase = HandshakePhase::Known;
         if is_credible(self.proposed, generation) {
             self.generation = generation;
         }
@@ -251,25 +217,25 @@ impl Worker {
         Ok(budget)
     }
 
-    /// Open descriptors and owned ones, in one breath. [`None`] when the process is dead already,
-    /// or `/proc` refused.
+    /// Open and owned descriptors of one instant. [`None`] when the process is dead or `/proc`
+    /// refused.
     #[must_use]
     pub fn count(&self) -> Option<(u32, u32)> {
-        let owned = self.ledger.read().unwrap_or([0; SLOTS]);
+        let owned = self.fd_page.read().unwrap_or([0; SLOTS]);
         let open = self.fd_watch.as_ref()?.count().ok()?;
         Some((open, owned.iter().fold(0, |sum, &slot| sum.saturating_add(slot))))
     }
 
-    /// Owned descriptors by the names of its hello.
+    /// Owned descriptors by kind.
     #[must_use]
     pub fn owned(&self) -> BTreeMap<String, u32> {
-        let (Some(introduction), Ok(slots)) = (&self.introduction, self.ledger.read()) else {
+        let (Some(introduction), Ok(slots)) = (&self.introduction, self.fd_page.read()) else {
             return BTreeMap::new();
         };
         introduction.kinds.iter().cloned().zip(slots).collect()
     }
 
-    /// How many more it owns than when it became ready, by kind.
+    /// Growth of the owned descriptors since it became ready, by kind.
     #[must_use]
     pub fn owned_growth(&self) -> BTreeMap<String, i64> {
         let before = |kind: &String| {
@@ -283,11 +249,11 @@ impl Worker {
         self.owned().into_iter().map(growth).collect()
     }
 
-    /// Says something on the control channel. A worker that does not listen is not waited for:
-    /// SIGTERM says the most important thing, too.
-    pub fn tell(&self, message: &ToWorker) {
+    /// Sends on the control channel, without waiting for a worker that does not read: SIGTERM has
+    /// the most important message, too.
+    pub fn send(&self, message: &ToWorker) {
         if let Err(error) = self.control.send(message) {
-            tracing::debug!(generation = self.generation, %error, "worker does not listen");
+            tracing::debug!(generation = self.generation, %error, "worker does not read its control channel");
         }
     }
 }

@@ -1,13 +1,12 @@
 #!/bin/bash
-# Feeds every decoder of bytes from outside to libFuzzer, SECONDS each. Called by `make fuzz` and,
-# shortly, by `make test`. What it learns is kept in the folder of builds.
+# Feeds every decoder of bytes from outside to libFuzzer, SECONDS each. Called by `make fuzz`. What
+# it learns is kept in the folder of builds. `make test` decodes the seeds as plain tests.
 set -u
-cd "$(dirname "$0")/../.."
-seconds=${1:-60}
-target=${CARGO_TARGET_DIR:-target}
-fuzzer=$target/debug/evonic-fuzz
-seeds=tests/fuzz/seeds
+cd "$(dirname "$0")/../.." || exit 1
 . tests/stages.sh
+seconds=${1:-60}
+fuzzer=$programs/evonic-fuzz
+seeds=tests/fuzz/seeds
 
 need c++ g++ || exit 1
 RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/coverage.sh cargo build --locked --quiet --workspace \

@@ -1,4 +1,4 @@
-//! What the test-only worker does wrong, told to it by the variable [`VARIABLE`].
+//! Faults that the test-only worker injects, read from the variable [`VARIABLE`].
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub enum Fault {
         /// From when on, after the start.
         after_ms: u64,
     },
-    /// The real worker, with descriptors opened and closed in a sawtooth that its ledger does not
+    /// The real worker, with descriptors opened and closed in a sawtooth that its account does not
     /// know: honest load of a library.
     Sawtooth {
         /// How many at the top.

@@ -116,7 +116,7 @@ pub struct Connection {
 }
 
 /// How long a client waits for a piece of an answer.
-pub const PATIENCE: Duration = Duration::from_secs(70);
+pub const TIMEOUT: Duration = Duration::from_secs(70);
 
 impl Connection {
     /// Connects over TCP. Its requests show the admin key of the pair that serves there.
@@ -136,7 +136,7 @@ impl Connection {
     pub fn tcp_without_key(address: SocketAddr) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self::over(Box::new(stream)))
     }
 
@@ -153,7 +153,7 @@ impl Connection {
     /// [`Failure`].
     pub fn unix(path: &Path) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self::over(Box::new(stream)))
     }
 

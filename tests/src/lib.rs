@@ -1,17 +1,17 @@
 //! End-to-end tests of both real programs against real parts.
 //!
-//! | Room | What it holds |
+//! | Module | Contents |
 //! |---|---|
 //! | [`pair`] | a supervisor and its worker, started in folders of their own |
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
 //! | [`machine`] | a Debian machine with systemd as its first process |
 //! | [`openapi`] | the API's document, requests made from it, and whether answers keep to it |
-//! | [`scripted`] | an OpenAI-compatible server that answers what it is told |
+//! | [`scripted`] | an OpenAI-compatible server with scripted answers |
 //! | [`process`] | descriptors, memory and wake-ups of a process, from `/proc` |
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |
-//! | [`site`] | a pair with workplaces on a real sshd and a real Docker engine |
+//! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
 //! | [`size`] | sizes by environment variable, and tables of figures |
 
 pub mod fault;
@@ -23,5 +23,5 @@ pub mod pair;
 pub mod poll;
 pub mod process;
 pub mod scripted;
-pub mod site;
 pub mod size;
+pub mod testbed;

@@ -112,12 +112,12 @@ pub enum Client {
 
 /// How far the clients are.
 #[derive(Default)]
-struct Course {
+struct Progress {
     over: AtomicBool,
     begun: AtomicUsize,
 }
 
-impl Course {
+impl Progress {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -132,7 +132,7 @@ impl Course {
 
 /// Running clients.
 pub struct Load {
-    course: Arc<Course>,
+    progress: Arc<Progress>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
@@ -154,7 +154,7 @@ impl Load {
         poll::until(
             "every client is answered",
             Duration::from_secs(60),
-            || load.course.begun.load(Ordering::Relaxed),
+            || load.progress.begun.load(Ordering::Relaxed),
             |&begun| (begun == count).then_some(()),
         );
         load
@@ -163,18 +163,18 @@ impl Load {
     /// Starts these clients.
     #[must_use]
     pub fn start(address: SocketAddr, clients: impl Iterator<Item = Client>) -> Self {
-        let course = Arc::new(Course::default());
+        let progress = Arc::new(Progress::default());
         let clients = clients
             .map(|client| {
-                let course = Arc::clone(&course);
+                let progress = Arc::clone(&progress);
                 std::thread::spawn(move || match client {
-                    Client::Fresh => fresh(address, &course),
-                    Client::KeepAlive => keep_alive(address, &course),
-                    Client::Events => events(address, &course),
+                    Client::Fresh => fresh(address, &progress),
+                    Client::KeepAlive => keep_alive(address, &progress),
+                    Client::Events => events(address, &progress),
                 })
             })
             .collect();
-        Self { course, clients }
+        Self { progress, clients }
     }
 
     /// Stops every client and says what they saw, all together.
@@ -183,7 +183,7 @@ impl Load {
     /// When a client panicked.
     #[must_use]
     pub fn finish(self) -> Tally {
-        self.course.over.store(true, Ordering::Relaxed);
+        self.progress.over.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
         for client in self.clients {
             sum.add(&client.join().expect("a client does not panic"));
@@ -223,23 +223,23 @@ fn ask(
     (!connection.is_closing()).then_some(connection)
 }
 
-fn fresh(address: SocketAddr, course: &Course) -> Tally {
+fn fresh(address: SocketAddr, progress: &Progress) -> Tally {
     let mut tally = Tally::default();
     let mut counted = false;
-    while !course.is_over() {
+    while !progress.is_over() {
         let _closed = ask(&mut tally, address, None, &[("Connection", "close")]);
-        course.count(tally.answered > 0, &mut counted);
+        progress.count(tally.answered > 0, &mut counted);
     }
     tally
 }
 
-fn keep_alive(address: SocketAddr, course: &Course) -> Tally {
+fn keep_alive(address: SocketAddr, progress: &Progress) -> Tally {
     let mut tally = Tally::default();
     let mut counted = false;
     let mut connection: Option<Connection> = None;
-    while !course.is_over() {
+    while !progress.is_over() {
         connection = ask(&mut tally, address, connection.take(), &[]);
-        course.count(tally.answered > 0, &mut counted);
+        progress.count(tally.answered > 0, &mut counted);
         // A client that thinks between two requests: the gap in which a careless server closes.
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..20)));
     }
@@ -249,7 +249,7 @@ fn keep_alive(address: SocketAddr, course: &Course) -> Tally {
 /// A runbook whose output comes in pieces.
 const CHATTY: &str = "$ for i in 1 2 3 4 5; do echo line $i; sleep 0.05; done";
 
-fn events(address: SocketAddr, course: &Course) -> Tally {
+fn events(address: SocketAddr, progress: &Progress) -> Tally {
     let mut tally = Tally::default();
     let mut counted = false;
     let session = loop {
@@ -258,15 +258,15 @@ fn events(address: SocketAddr, course: &Course) -> Tally {
             Ok(None) => tally.unexpected += 1,
             Err(failure) => tally.fail(failure),
         }
-        if course.is_over() {
+        if progress.is_over() {
             return tally;
         }
     };
     let mut last = 0;
     let mut raw = String::new();
-    while !course.is_over() {
+    while !progress.is_over() {
         match follow_a_turn(address, &session, &mut last, &mut raw, &mut tally) {
-            Ok(()) => course.count(tally.events > 0, &mut counted),
+            Ok(()) => progress.count(tally.events > 0, &mut counted),
             Err(failure) => tally.fail(failure),
         }
     }

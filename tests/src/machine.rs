@@ -19,7 +19,7 @@ use self::group::Group;
 use crate::poll;
 
 /// How long a boot, or a job of systemd, may take on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is installed beside Debian's minimum.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libssl3,libgcc-s1";
@@ -91,7 +91,7 @@ impl Machine {
     fn wait_until_up(&mut self) {
         poll::until(
             "systemd takes orders",
-            PATIENCE,
+            TIMEOUT,
             || {
                 // The first child sets the container up and goes; its first process stays.
                 self.leader = children(self.nspawn.id()).first().copied().unwrap_or(0);
@@ -161,7 +161,7 @@ impl Machine {
     pub fn wait_for(&self, name: &str, wanted: impl Fn(&str) -> bool) -> String {
         poll::until(
             name,
-            PATIENCE,
+            TIMEOUT,
             || (self.property(name), self.journal()),
             |(value, _)| wanted(value).then(|| value.clone()),
         )
@@ -192,7 +192,7 @@ fn nspawn(folder: &Path, group: Option<&Group>) -> Child {
         // The same hierarchy of control groups on every machine that tests run on.
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .args(["-q", "--boot", "--console=read-only", "--register=no", "--keep-unit"])
-        // A real machine has these; nspawn allows them only when told.
+        // A real machine has these; nspawn allows them only on request.
         .arg(
             "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
         )
@@ -205,22 +205,28 @@ fn nspawn(folder: &Path, group: Option<&Group>) -> Child {
         .expect("systemd-nspawn is installed: package systemd-container")
 }
 
-/// The base system, made when it is not there yet.
-fn base() -> PathBuf {
+/// The base system, in the folder of builds; made when it is not there yet, by one process at a time.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn base() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it").join("target"),
         PathBuf::from,
     );
-    let base = target.join("machine/bookworm");
+    let folder = target.join("machine");
+    fs::create_dir_all(&folder).expect("a folder");
+    let lock = fs::File::create(folder.join("lock")).expect("a lock");
+    lock.lock().expect("the lock");
+    let base = folder.join("bookworm");
     if !base.exists() {
-        let new = target.join(format!("machine/bookworm.{}", std::process::id()));
+        // What a run that was cut short left is begun anew.
+        let new = folder.join("bookworm.new");
+        let _none = fs::remove_dir_all(&new);
         let mut debootstrap = Command::new("debootstrap");
         debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]);
         run(debootstrap.arg(&new));
-        // Another test may have been faster.
-        if fs::rename(&new, &base).is_err() {
-            let _removed = fs::remove_dir_all(&new);
-        }
+        fs::rename(&new, &base).expect("it gets its name");
     }
     base
 }

@@ -1,4 +1,4 @@
-//! An OpenAI-compatible server that answers what it is told, over a real socket.
+//! An OpenAI-compatible server with scripted answers, over a real socket.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -2,29 +2,33 @@
 
 use std::{fmt::Display, time::Duration};
 
-/// A size: `EVONIC_SIZE_NAME` where it is set, else `full` under `EVONIC_FULL=1` (`make bench`,
-/// `make chaos`), else `small` (`make test`).
+/// A size: `EVONIC_SIZE_NAME` where it is set, else by `EVONIC_SIZE`: `full` (`make bench`,
+/// `make chaos`), a fifth of `usual` for `small` (`make bench SIZE=small`), or `usual` (`make test`).
 ///
 /// # Panics
-/// When the variable is no number.
+/// When a variable has no such value.
 #[must_use]
-pub fn of(name: &str, small: u64, full: u64) -> u64 {
+pub fn of(name: &str, usual: u64, full: u64) -> u64 {
     let variable = format!("EVONIC_SIZE_{}", name.to_uppercase());
-    match std::env::var(&variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
-        Err(_) if is_full() => full,
-        Err(_) => small,
+    if let Ok(text) = std::env::var(&variable) {
+        return text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}"));
+    }
+    match std::env::var("EVONIC_SIZE").as_deref() {
+        Ok("full") => full,
+        Ok("small") => usual.div_ceil(5),
+        Ok(other) => panic!("EVONIC_SIZE is full or small, not {other}"),
+        Err(_) => usual,
     }
 }
 
 /// Whether sizes are those of `make bench` and `make chaos`.
 #[must_use]
 pub fn is_full() -> bool {
-    std::env::var_os("EVONIC_FULL").is_some_and(|value| value == "1")
+    std::env::var("EVONIC_SIZE").is_ok_and(|size| size == "full")
 }
 
 /// Prints one figure of a benchmark: what, how much, in which unit.
-pub fn figure(what: &str, value: impl Display, unit: &str) {
+pub fn report(what: &str, value: impl Display, unit: &str) {
     println!("  {what:<58} {value:>12} {unit}");
 }
 

@@ -49,7 +49,7 @@ fn first_command(run: &mut Child) -> String {
 }
 
 #[test]
-fn pair_1_make_run_prints_the_first_command_and_it_works() {
+fn make_run_prints_the_first_command_and_it_works() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut took = Vec::new();
     for _ in 0..2 {

@@ -178,6 +178,50 @@ fn agents_are_made_listed_shown_and_removed() {
 }
 
 #[test]
+fn an_agent_is_changed_and_may_have_no_tools() {
+    let pair = Pair::start(&Options::default());
+    let shown = |name: &str| json(&pair, &["agent", "show", name, "--json"]);
+    ok(&pair, &["agent", "add", "mute", "--tools", ""]);
+    assert_eq!(shown("mute")["tools"], Value::Array(Vec::new()));
+    contains_all(&ok(&pair, &["agent", "show", "mute"]), &["no tool"]);
+
+    let place = pair.state_dir().join("elsewhere");
+    ok(&pair, &["workplace", "add", "here", "-k", "local", "--root", place.to_str().unwrap()]);
+    let before = shown("mute");
+    let set = ["agent", "set", "mute", "--tools", "bash,read_file", "--instructions", "Be brief."];
+    let told = ok(&pair, &[&set[..], &["--workplace", "here", "--other-workplace", "local"]].concat());
+    contains_all(&told, &["Changed mute"]);
+    let after = shown("mute");
+    assert_eq!(after["tools"], serde_json::json!(["bash", "read_file"]));
+    assert_eq!(after["instructions"], "Be brief.");
+    assert_eq!(after["other_workplaces"], serde_json::json!(["local"]));
+    assert_ne!(after["workplace"], before["workplace"]);
+    assert_eq!((&after["id"], &after["model"]), (&before["id"], &before["model"]));
+
+    let set = ["agent", "set", "mute", "--other-workplace", "", "--every-tool", "--name", "loud"];
+    let after = json(&pair, &[&set[..], &["--json"]].concat());
+    assert_eq!((&after["name"], &after["tools"]), (&"loud".into(), &Value::Null));
+    assert_eq!(after["other_workplaces"], Value::Array(Vec::new()));
+    ok(&pair, &["agent", "set", "loud", "--tools", ""]);
+    assert_eq!(shown("loud")["tools"], Value::Array(Vec::new()));
+    let audit = ok(&pair, &["audit", "--action", "agent.update"]);
+    assert_eq!(audit.matches("agent.update").count(), 3, "{audit}");
+
+    for (wrong, word, code) in [
+        (&["--tools", "fly"][..], "fly", 1),
+        (&["--model", "none-such"], "none-such", 1),
+        (&["--workplace", "nowhere"], "nowhere", 1),
+        (&["--name", "No Name"], "No Name", 64),
+        (&[], "--model", 64),
+    ] {
+        let refused = pair.evonic(&[&["agent", "set", "loud"], wrong].concat());
+        assert_eq!(refused.status.code(), Some(code), "{refused:?}");
+        contains_all(&String::from_utf8_lossy(&refused.stderr), &[word]);
+    }
+    assert_eq!(pair.evonic(&["agent", "set", "mute", "--tools", ""]).status.code(), Some(1));
+}
+
+#[test]
 fn a_chat_reads_its_message_from_standard_input_and_survives_a_replacement() {
     let pair = Pair::start(&Options::default());
     let mut chat = pair

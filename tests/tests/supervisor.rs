@@ -143,7 +143,7 @@ fn the_descriptor_store_keeps_the_sockets_over_a_crash() {
 }
 
 #[test]
-fn a_worker_without_its_supervisor_hurries_and_the_next_one_starts_beside_it() {
+fn a_worker_without_its_supervisor_starts_its_drain_and_the_next_one_starts_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -253,8 +253,8 @@ fn a_second_supervisor_is_refused() {
         .output()
         .unwrap();
     assert!(!output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("another evonic-supervisor"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.contains("another evonic-supervisor"), "{printed}");
     assert_eq!(pair.status().state, State::Running);
 }
 

@@ -26,8 +26,8 @@ fn the_unit_has_no_fault() {
         .output()
         .expect("`make test` installs systemd");
     // It exits with 0 for unknown keys: what counts is that it says nothing about this unit.
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(!told.contains("evonic"), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!message.contains("evonic"), "{message}");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_unit_is_hardened() {
         .arg(&path)
         .output()
         .expect("`make test` installs systemd");
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{}", told.lines().last().unwrap_or(""));
-    assert!(output.status.success(), "{told}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    println!("{}", message.lines().last().unwrap_or(""));
+    assert!(output.status.success(), "{message}");
 }

@@ -1,21 +1,24 @@
 //! The operator's command line.
 //!
-//! | Room | What it holds |
+//! | Module | Owns |
 //! |---|---|
-//! | `command` | what can be asked: subcommands, options, help |
-//! | `terminal` | where answers go: colour, width, whether anybody is there |
+//! | `command` | subcommands, options, help |
+//! | `terminal`, `output` | the terminal's size and colours; what commands write |
+//! | `input` | text of arguments, files and standard input |
+//! | `table`, `format` | rows and columns; numbers, times and sizes as text |
 //! | `supervisor` | the client of the status socket |
-//! | `api`, `server` | the client of the worker's HTTP; which worker, and with which key |
+//! | `api`, `server` | the client of the worker's API; which worker, and with which key |
 //! | `backup` | a copy of the database, with or without the service |
-//! | `doctor` | what is checked in one go, on both sides |
+//! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `resources`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `told` | the worker's side |
+//! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values, width and colour.
 //! - No command but `worker` and `backup` opens the database: the console is a client like any
 //!   other.
 
+mod agents;
 mod api;
 mod audit;
 mod backup;
@@ -26,23 +29,24 @@ mod configuration;
 mod cp;
 mod doctor;
 mod error;
-mod figures;
+mod format;
 mod history;
+mod input;
 mod keys;
-mod resources;
+mod manual;
+mod output;
+mod progress;
 mod restart;
+mod runtime;
 mod server;
+mod sessions;
 mod status;
 mod supervisor;
+mod table;
 mod terminal;
-mod told;
 mod workplaces;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process,
-};
+use std::{io, path::Path, process};
 
 use clap::{CommandFactory, Parser};
 use evonic_shared::{
@@ -50,11 +54,11 @@ use evonic_shared::{
     exit::ExitCode,
 };
 
-use serde::Serialize;
-
 use api::Api;
 use command::{Arguments, Command, ServerOptions};
 use error::ConsoleError;
+use output::Console;
+use runtime::on_runtime;
 use server::Server;
 use terminal::Terminal;
 
@@ -65,7 +69,7 @@ pub fn main() -> process::ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
-            // Nobody is left to tell when the terminal is gone.
+            // The terminal may be gone.
             let _ = error.print();
             return code.into();
         }
@@ -74,45 +78,6 @@ pub fn main() -> process::ExitCode {
     let mut err = io::stderr();
     let console = Console { out: &mut out, err: &mut err, terminal: Terminal::of_process() };
     run(arguments, console).into()
-}
-
-/// Where a command writes.
-pub(crate) struct Console<'a> {
-    /// What was asked for.
-    out: &'a mut dyn Write,
-    /// What is said beside it.
-    err: &'a mut dyn Write,
-    /// What the two are connected to.
-    terminal: Terminal,
-}
-
-impl Console<'_> {
-    /// Writes what was asked for, at once.
-    fn print(&mut self, text: &str) -> Result<(), ConsoleError> {
-        self.out
-            .write_all(text.as_bytes())
-            .and_then(|()| self.out.flush())
-            .map_err(ConsoleError::Output)
-    }
-
-    /// Says something beside it, at once.
-    fn say(&mut self, text: &str) {
-        // What is said beside the output is not worth failing for.
-        let _ = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
-    }
-}
-
-/// A value as one line of JSON.
-fn compact<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("wire types have string keys and no fallible fields")
-}
-
-/// A value as JSON for people.
-fn pretty<T: Serialize>(value: &T) -> String {
-    let mut text = serde_json::to_string_pretty(value)
-        .expect("wire types have string keys and no fallible fields");
-    text.push('\n');
-    text
 }
 
 fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
@@ -144,7 +109,7 @@ fn dispatch(
             console.print(&String::from_utf8_lossy(&script))?;
             return Ok(ExitCode::Ok);
         }
-        Command::Man { command } => return command::manual(&command, console),
+        Command::Man { command } => return manual::run(&command, console),
         Command::Config(options) => return configuration::run(&options, load(file), console),
         Command::Doctor(options) => {
             return on_runtime(doctor::run(&options, load(file), console));
@@ -153,18 +118,18 @@ fn dispatch(
         _ => {}
     }
     let config = load(file)?.config;
-    let api = || Server::named(server, &config).map(Api::of);
+    let api = || Server::resolve(server, &config).map(Api::new);
     match command {
         Command::Status(options) => status::run(&options, &config, console),
         Command::History(options) => history::run(&options, &config, console),
         Command::Census(options) => census::run(&options, &config, console),
         Command::Backup { file } => backup::run(&file, &config, console),
         Command::Restart(options) => restart::run(&options, &config, console),
-        Command::Agent(command) => on_runtime(resources::agent(command, &api()?, console)),
-        Command::Key(command) => on_runtime(keys::key(command, &api()?, console)),
-        Command::Session(command) => on_runtime(resources::session(command, &api()?, console)),
+        Command::Agent(command) => on_runtime(agents::run(command, &api()?, console)),
+        Command::Key(command) => on_runtime(keys::run(command, &api()?, console)),
+        Command::Session(command) => on_runtime(sessions::run(command, &api()?, console)),
         Command::Workplace(command) => {
-            return on_runtime(workplaces::workplace(command, &api()?, console));
+            return on_runtime(workplaces::run(command, &api()?, console));
         }
         Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console)),
         Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),
@@ -190,8 +155,8 @@ fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {
 /// The configuration that the supervisor accepted; the file's, where none is handed over.
 fn load_for_worker(file: Option<&Path>) -> Result<Resolved, LoadError> {
     let name = || file.unwrap_or(Path::new("(handed over)"));
-    let handed = crate::lifecycle::handed_configuration();
-    match handed.map_err(|source| LoadError::Read { path: name().to_owned(), source })? {
+    let text = crate::lifecycle::handed_configuration();
+    match text.map_err(|source| LoadError::Read { path: name().to_owned(), source })? {
         // The supervisor names the file where it found one.
         Some(text) => Ok(Config::resolve(file.map(|file| (file, text.as_str())), &environment())?),
         None => load(file),
@@ -203,17 +168,4 @@ fn environment() -> Environment {
     // Without a current folder relative paths stay relative, and fail where they are used.
     let folder = std::env::current_dir().unwrap_or_default();
     Environment::new(std::env::vars_os(), uid, folder)
-}
-
-fn on_runtime<T>(
-    command: impl Future<Output = Result<T, ConsoleError>>,
-) -> Result<T, ConsoleError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ConsoleError::Runtime)?;
-    let result = runtime.block_on(command);
-    // A read of the terminal cannot be interrupted: it is not waited for.
-    runtime.shutdown_background();
-    result
 }

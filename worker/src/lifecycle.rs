@@ -1,7 +1,7 @@
-//! The life of a worker: start, control channel, heartbeat, drain, backstop.
+//! The life of a worker: start, control channel, heartbeat, drain, watchdog.
 //!
 //! ```text
-//! start    configuration as the supervisor accepted it -> log -> signals blocked -> descriptors taken -> backstop thread -> control thread
+//! start    configuration as the supervisor accepted it -> log -> signals blocked -> descriptors taken -> watchdog thread -> control thread
 //!            -> ledger page mapped, budget made -> runtime -> folders, store opened
 //!            -> generation registered in the database, then locked -> hello
 //!            -> the first key, where there never was one
@@ -13,25 +13,26 @@
 //! ```
 //!
 //! The control channel is served by a plain thread, so that a drain is heard and heartbeats say
-//! how old each part's proof is even when the runtime is blocked. The backstop is another plain
+//! how old each part's proof is even when the runtime is blocked. The watchdog is another plain
 //! thread, started before the runtime and armed by the control thread the moment a drain is heard:
 //! at grace minus one second it logs what is still held and ends the process with
-//! [`ExitCode::Backstop`]; five seconds after the supervisor was lost with
+//! [`ExitCode::Watchdog`]; five seconds after the supervisor was lost with
 //! [`ExitCode::Orphaned`].
 //!
 //! An order to end that comes during the start is obeyed right after it. SIGPIPE is ignored, as
 //! Rust's runtime does from the start: a write to a closed connection is an error of that write.
 
-mod backstop;
 mod control;
 mod drain;
+mod error;
 pub(crate) mod first_key;
-mod heart;
 mod inherited;
+mod liveness;
 mod log;
 mod raw;
+mod shutdown_budget;
 mod start;
-mod time;
+mod watchdog;
 
 use evonic_shared::{config::Config, exit::ExitCode};
 

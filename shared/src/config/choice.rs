@@ -1,4 +1,4 @@
-//! Keys whose value is one of a few words.
+//! Keys whose value is one of a few names.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use toml::de::DeValue;
 
 use super::setting::{Setting, quoted, text};
 
-/// Declares an enum of words, and how it is read and written.
+/// Declares an enum of names, and how it is read and written.
 macro_rules! choice {
     (
         $(#[doc = $about:literal])+
-        $name:ident, $words:literal, $hint:literal {
-            $( $(#[doc = $doc:literal])+ $variant:ident = $word:literal, )+
+        $name:ident, $type_name:literal, $hint:literal {
+            $( $(#[doc = $doc:literal])+ $variant:ident = $text:literal, )+
         }
     ) => {
         $(#[doc = $about])+
@@ -21,28 +21,28 @@ macro_rules! choice {
         }
 
         impl $name {
-            /// Its word in the configuration.
+            /// Its name in the configuration.
             #[must_use]
-            pub const fn word(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self {
-                    $( Self::$variant => $word, )+
+                    $( Self::$variant => $text, )+
                 }
             }
         }
 
         impl Setting for $name {
-            const NAME: &'static str = $words;
+            const NAME: &'static str = $type_name;
             const HINT: &'static str = $hint;
 
             fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
                 match text(value)? {
-                    $( $word => Ok(Self::$variant), )+
+                    $( $text => Ok(Self::$variant), )+
                     other => Err(format!("{other:?} is none of these")),
                 }
             }
 
             fn write(&self) -> Option<String> {
-                Some(quoted(self.word()))
+                Some(quoted(self.name()))
             }
         }
     };
@@ -70,5 +70,17 @@ choice! {
         Json = "json",
         /// journald's own protocol: fields with priorities.
         Journal = "journal",
+    }
+}
+
+choice! {
+    /// What happens to a tool call whose outcome cannot be known.
+    Lost, "`\"report\"`, `\"retry\"` or `\"fail\"`", "\"report\", \"retry\" or \"fail\"" {
+        /// The agent gets what is known.
+        Report = "report",
+        /// It is run again, and the result says so.
+        Retry = "retry",
+        /// The turn fails.
+        Fail = "fail",
     }
 }

@@ -1,4 +1,4 @@
-//! The text of a file, laid out as keys with their lines.
+//! The keys of a file, with their lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,45 +8,44 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    fault::{Fault, Origin},
-    nearest, rules,
+    entry::Origin,
+    error::ConfigError,
+    model_name, nearest,
     table::{ANY_NAME, Section, join},
 };
 
-/// A key that stands in the file.
+/// A key of the file.
 pub(super) struct Found<'t> {
-    /// Its line, from 1.
+    /// From 1.
     pub(super) line: usize,
-    /// Its value.
     pub(super) value: DeValue<'t>,
 }
 
-/// What stands in the file.
+/// The keys of a file.
 #[derive(Default)]
 pub(super) struct Document<'t> {
-    /// Known keys by their whole path.
+    /// Known keys by path.
     pub(super) keys: BTreeMap<String, Found<'t>>,
-    /// Tables that carry an operator's name: the line of each by its whole path.
+    /// Tables with an operator's name: the line of each by path.
     pub(super) named: BTreeMap<String, usize>,
-    /// What is wrong so far.
-    pub(super) faults: Vec<Fault>,
+    pub(super) errors: Vec<ConfigError>,
 }
 
 impl<'t> Document<'t> {
-    /// Lays out a text. It is read on after a fault of its syntax, so that all are found at once;
-    /// of a line that is no TOML nothing else is said.
+    /// Parses a text. Goes on after a syntax error, so that all errors are found at once; a line
+    /// that is no TOML has no other error.
     pub(super) fn parse(file: &Path, text: &'t str, sections: &'static [Section]) -> Self {
-        let (table, errors) = DeTable::parse_recoverable(text);
+        let (table, syntax_errors) = DeTable::parse_recoverable(text);
         let mut walk = Walk { file, text, sections, document: Document::default() };
         walk.table(table.into_inner(), "", "");
         let mut document = walk.document;
         let mut broken = BTreeSet::new();
-        for error in errors {
+        for error in syntax_errors {
             let line = line_at(text, error.span().map_or(0, |span| span.start));
             if broken.insert(line) {
-                document.faults.retain(|fault| fault.origin != origin(file, line));
+                document.errors.retain(|error| error.origin != origin(file, line));
                 document.keys.retain(|_, found| found.line != line);
-                document.faults.push(Fault {
+                document.errors.push(ConfigError {
                     origin: origin(file, line),
                     key: None,
                     problem: format!("this is no TOML: {}", error.message()),
@@ -58,7 +57,6 @@ impl<'t> Document<'t> {
     }
 }
 
-/// The origin of what stands on a line.
 pub(super) fn origin(file: &Path, line: usize) -> Origin {
     Origin::File { name: file.to_owned(), line }
 }
@@ -75,7 +73,7 @@ struct Walk<'t, 'a> {
 }
 
 impl<'t> Walk<'t, '_> {
-    /// Lays out a table. `path` is its path as [`Section::path`] has it, `real` as it is written.
+    /// Walks a table. `path` is its path as in [`Section::path`], `real` as written.
     fn table(&mut self, table: DeTable<'t>, path: &str, real: &str) {
         for (name, value) in table {
             let line = line_at(self.text, name.span().start);
@@ -88,12 +86,12 @@ impl<'t> Walk<'t, '_> {
             } else if self.is_table(&here) {
                 self.inner(value.into_inner(), line, &here, &real);
             } else if self.is_table(&any) {
-                match rules::model_name(&name) {
+                match model_name::check(&name) {
                     Ok(()) => {
                         self.document.named.insert(real.clone(), line);
                         self.inner(value.into_inner(), line, &any, &real);
                     }
-                    Err(advice) => self.fault(line, &real, "this name is refused", advice),
+                    Err(advice) => self.error(line, &real, "this name is refused", advice),
                 }
             } else {
                 let advice = match nearest::key(path, &name, self.sections) {
@@ -103,7 +101,7 @@ impl<'t> Walk<'t, '_> {
                     }
                     None => "remove it; `evonic config` lists every key".to_owned(),
                 };
-                self.fault(line, &real, "there is no such key", advice);
+                self.error(line, &real, "there is no such key", advice);
             }
         }
     }
@@ -113,7 +111,7 @@ impl<'t> Walk<'t, '_> {
             DeValue::Table(table) => self.table(table, path, real),
             _ => {
                 let advice = format!("write `[{real}]`, and its keys below");
-                self.fault(line, real, "this is a table, not a value", advice);
+                self.error(line, real, "this is a table, not a value", advice);
             }
         }
     }
@@ -133,8 +131,8 @@ impl<'t> Walk<'t, '_> {
         })
     }
 
-    fn fault(&mut self, line: usize, key: &str, problem: &str, advice: impl Into<String>) {
-        self.document.faults.push(Fault {
+    fn error(&mut self, line: usize, key: &str, problem: &str, advice: impl Into<String>) {
+        self.document.errors.push(ConfigError {
             origin: origin(self.file, line),
             key: Some(key.to_owned()),
             problem: problem.to_owned(),

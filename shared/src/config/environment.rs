@@ -1,4 +1,4 @@
-//! What of a process's environment the configuration depends on.
+//! The part of a process's environment that the configuration depends on.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The variables, the user and the folder of the process that reads a configuration.
+/// The variables, user and folder of the process that reads a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// Variables that are not empty. An empty one counts as absent.
@@ -18,8 +18,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// An environment of these variables (`std::env::vars_os()`), of which only text names are
-    /// taken.
+    /// `variables` are `std::env::vars_os()`; those whose name is no UTF-8 are ignored.
     #[must_use]
     pub fn new(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -34,13 +33,12 @@ impl Environment {
         Self { variables, uid, folder }
     }
 
-    /// A variable.
     pub(super) fn get(&self, name: &str) -> Option<&OsString> {
         self.variables.get(name)
     }
 
-    /// A variable that names a folder by its whole path; systemd may name several, joined by
-    /// colons, of which the first is meant. A relative one is ignored, as the XDG rules ask.
+    /// A variable with an absolute path. systemd joins several by colons: the first counts. A
+    /// relative one is ignored, as the XDG specification demands.
     fn path(&self, name: &str) -> Option<PathBuf> {
         let value = self.get(name)?.to_str()?;
         let first = Path::new(value.split(':').next()?);

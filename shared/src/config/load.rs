@@ -1,42 +1,41 @@
-//! Which file is read.
+//! Finds and reads the file.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use super::{Config, Environment, Faults, Resolved};
+use super::{environment::Environment, error::ConfigErrors, resolved::Resolved, root::Config};
 
 /// The variable that names the file when the command line does not.
 pub const FILE_VARIABLE: &str = "EVONIC_CONFIG";
 
-/// Files that are looked for when none is named.
+/// Files that are tried when none is named.
 pub const DEFAULT_FILES: [&str; 2] = ["evonic.toml", "/etc/evonic/evonic.toml"];
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A file that was named, or is there, cannot be read.
+    /// The file cannot be read.
     #[error("the configuration {} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: io::Error,
     },
-    /// What was read is refused.
+    /// The file or the environment has errors.
     #[error(transparent)]
-    Faults(#[from] Faults),
+    Invalid(#[from] ConfigErrors),
 }
 
 /// Finds, reads and resolves the configuration, the same way in every program of evonic:
-/// `explicit` (of `--config`), else `$EVONIC_CONFIG`, else the first of [`DEFAULT_FILES`] that is
-/// there, else defaults. `read` is `std::fs::read_to_string`.
+/// `explicit` (of `--config`), else `$EVONIC_CONFIG`, else the first of [`DEFAULT_FILES`] that
+/// exists, else defaults. `read` is `std::fs::read_to_string`.
 ///
 /// # Errors
-/// [`LoadError`] when a file that was named is missing, a file cannot be read, or what was read
-/// is refused.
+/// [`LoadError`] when a named file is missing, a file cannot be read, or has errors.
 pub fn load(
     explicit: Option<&Path>,
     environment: &Environment,

@@ -1,7 +1,7 @@
 //! `docs/configuration.md`, from the table of keys.
 
 use super::{
-    SECTIONS,
+    root::SECTIONS,
     table::{Fallback, Key, Section},
 };
 
@@ -51,7 +51,7 @@ pub fn markdown() -> String {
             });
         }
         above = Some(section.path);
-        page.push_str(&format!("\n{}\n", words(section.about)));
+        page.push_str(&format!("\n{}\n", joined(section.about)));
         page.push_str(&table(section));
     }
     page
@@ -71,7 +71,7 @@ fn table(section: &Section) -> String {
         let form = form(key);
         rows.push_str(&format!(
             "| `{name}` | {form} | {default} | {}{variable} |\n",
-            words(key.doc)
+            joined(key.doc)
         ));
     }
     rows
@@ -88,6 +88,6 @@ fn form(key: &Key) -> String {
     }
 }
 
-fn words(lines: &[&str]) -> String {
+fn joined(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }

@@ -1,9 +1,9 @@
-//! The key that was meant.
+//! Suggestions for misspelt keys.
 
 use super::table::Section;
 
-/// The known key nearest to `name` in the section `path`, with its section: one of the same
-/// section that differs in a few letters, or one of another section that has the same name.
+/// The known key nearest to `name` in the section `path`, with its section: one of the same section
+/// that differs in a few letters, or the same name in another section.
 pub(super) fn key(
     path: &str,
     name: &str,
@@ -20,8 +20,8 @@ pub(super) fn key(
         .map(|(_, section, key)| (section, key))
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour to make one word of the other
-/// (optimal string alignment). A word longer than any key is as far as it is long.
+/// The optimal string alignment distance: letters to insert, remove, replace or swap with their
+/// neighbour. For a text longer than any key it is the length.
 fn distance(one: &str, other: &str) -> usize {
     const LONGEST: usize = 64;
     let one: Vec<char> = one.chars().take(LONGEST + 1).collect();
@@ -47,7 +47,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::SECTIONS, *};
+    use super::{super::root::SECTIONS, *};
 
     #[test]
     fn distances_are_of_optimal_string_alignment() {

@@ -1,4 +1,4 @@
-//! Networks by their prefix: who is trusted as a proxy.
+//! Networks by their prefix, for trusted proxies.
 
 use std::{
     fmt,
@@ -14,14 +14,12 @@ use super::setting::Setting;
 /// A network, or one address: `10.0.0.0/8`, `fd00::/8`, `192.0.2.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
-    /// Its first address.
     first: IpAddr,
-    /// The bits that its addresses share.
     prefix: u8,
 }
 
 impl Network {
-    /// Whether the address belongs to it. An IPv4 address within IPv6 counts as itself.
+    /// Whether the address belongs to the network. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -45,7 +43,7 @@ const fn width(address: IpAddr) -> u8 {
     }
 }
 
-/// The highest bits, as many as the prefix has.
+/// `prefix` highest bits.
 const fn mask(prefix: u8, width: u8) -> u128 {
     match prefix {
         0 => 0,
@@ -57,7 +55,7 @@ const fn mask(prefix: u8, width: u8) -> u128 {
 impl FromStr for Network {
     type Err = String;
 
-    /// The error says what is wrong with the text.
+    /// The error is a sentence.
     fn from_str(text: &str) -> Result<Self, String> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -145,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_told() {
-        let told = |text: &str| text.parse::<Network>().unwrap_err();
-        assert!(told("10.1.2.3/8").contains("did you mean 10.0.0.0/8?"));
-        assert!(told("fd00::1/64").contains("did you mean fd00::/64?"));
+    fn what_is_no_network_is_refused() {
+        let error = |text: &str| text.parse::<Network>().unwrap_err();
+        assert!(error("10.1.2.3/8").contains("did you mean 10.0.0.0/8?"));
+        assert!(error("fd00::1/64").contains("did you mean fd00::/64?"));
         for text in ["10.0.0.0/33", "10.0.0.0/x", "proxy", "10.0.0.0/", "", "::ffff:10.0.0.1"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }

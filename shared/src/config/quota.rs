@@ -1,4 +1,4 @@
-//! Quotas: so many requests within a window of time.
+//! Quotas: a number of requests within a window of time.
 
 use std::{path::Path, time::Duration};
 
@@ -6,13 +6,13 @@ use toml::de::DeValue;
 
 use super::setting::{Setting, found, quoted};
 
-/// The most requests of a quota.
+/// Requests of a quota.
 const MOST_REQUESTS: u32 = 1_000_000;
 
-/// The most quotas of one list.
+/// Quotas of one list.
 const MOST_QUOTAS: usize = 4;
 
-/// So many requests within a window, and as many at once after a window without any.
+/// A number of requests within a window, and as many at once after a window without any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quota {
     requests: u32,
@@ -26,7 +26,7 @@ impl Quota {
     /// Reads `REQUESTS/WINDOW`, such as `100/1m`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// What is wrong with it, in a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = || format!("{text:?} is no quota");
         let (requests, window) = text.split_once('/').ok_or_else(form)?;
@@ -35,7 +35,7 @@ impl Quota {
             return Err(format!("{text:?} is not between 1 and {MOST_REQUESTS} requests"));
         }
         let window = humantime::parse_duration(window.trim())
-            .map_err(|fault| format!("the window of {text:?}: {fault}"))?;
+            .map_err(|error| format!("the window of {text:?}: {error}"))?;
         let seconds = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
         if window.subsec_nanos() > 0 || !(1..=Self::LONGEST).contains(&seconds) {
             return Err(format!("the window of {text:?} is not whole seconds, from 1s to 1day"));
@@ -43,7 +43,7 @@ impl Quota {
         Ok(Self { requests, seconds })
     }
 
-    /// How many requests.
+    /// Requests within the window.
     #[must_use]
     pub const fn requests(self) -> u32 {
         self.requests
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quota_is_refused_in_words() {
+    fn what_is_no_quota_is_refused() {
         for (text, problem) in [
             (r#"["100"]"#, "\"100\" is no quota"),
             (r#"["x/1s"]"#, "\"x/1s\" is no quota"),

@@ -1,25 +1,26 @@
-//! Reads keys one by one from the environment, the file or the defaults, and keeps what is wrong.
+//! Reads keys one by one from the environment, the file or the defaults, and collects errors.
 
 use std::{collections::BTreeSet, path::Path};
 
 use toml::de::DeValue;
 
 use super::{
-    Entry, Environment,
     document::{Document, origin},
-    fault::{Fault, Origin},
+    entry::{Entry, Origin},
+    environment::Environment,
+    error::ConfigError,
     setting::{Setting, constant},
     table::{Fallback, Key, join},
 };
 
-/// Where values are read from, and what came of it.
+/// The inputs, and the results so far.
 pub(super) struct Reader<'a> {
     document: Document<'a>,
     file: Option<&'a Path>,
     environment: &'a Environment,
     entries: Vec<Entry>,
-    /// Keys of which a fault is known: nothing follows from their values.
-    unsound: BTreeSet<String>,
+    /// Keys with an error: nothing follows from their values.
+    invalid: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -28,10 +29,10 @@ impl<'a> Reader<'a> {
         file: Option<&'a Path>,
         environment: &'a Environment,
     ) -> Self {
-        Self { document, file, environment, entries: Vec::new(), unsound: BTreeSet::new() }
+        Self { document, file, environment, entries: Vec::new(), invalid: BTreeSet::new() }
     }
 
-    /// Tables below `path` that carry an operator's name: their whole paths and names.
+    /// Tables below `path` with an operator's name: their paths and names.
     pub(super) fn named(&self, path: &str) -> Vec<(String, String)> {
         let tables = self.document.named.keys();
         tables
@@ -42,8 +43,8 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// The value of a key: of its variable, else of the file, else its default. After a fault it
-    /// is the default, so that reading goes on.
+    /// The value of a key's variable, else of the file, else the default. After an error it is the
+    /// default, so that reading goes on.
     pub(super) fn get<T: Setting>(&mut self, path: &str, key: &Key, default: impl Fn() -> T) -> T {
         let whole = join(path, key.name);
         let (origin, read) = match self.given::<T>(&whole, key) {
@@ -59,8 +60,13 @@ impl<'a> Reader<'a> {
             Ok(value) => value,
             Err(problem) => {
                 let advice = advice(key);
-                self.unsound.insert(whole.clone());
-                self.document.faults.push(Fault { origin, key: Some(whole), problem, advice });
+                self.invalid.insert(whole.clone());
+                self.document.errors.push(ConfigError {
+                    origin,
+                    key: Some(whole),
+                    problem,
+                    advice,
+                });
                 return default();
             }
         };
@@ -84,15 +90,15 @@ impl<'a> Reader<'a> {
         Some((origin(file, found.line), T::read(&found.value, &folder)))
     }
 
-    /// Refuses a value for what it means. The fault stands where the first of these keys was
-    /// given; nothing is said when one of them is wrong by itself.
+    /// Refuses a combination of values. The error's origin is the first of these keys that was
+    /// given; there is none when one of the keys has an error already.
     pub(super) fn refuse(
         &mut self,
         keys: &[&str],
         problem: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        if keys.iter().any(|key| self.unsound.contains(*key)) {
+        if keys.iter().any(|key| self.invalid.contains(*key)) {
             return;
         }
         let entries = || keys.iter().filter_map(|key| self.entries.iter().find(|e| e.key == *key));
@@ -101,7 +107,7 @@ impl<'a> Reader<'a> {
         else {
             return;
         };
-        self.document.faults.push(Fault {
+        self.document.errors.push(ConfigError {
             origin: entry.origin.clone(),
             key: Some(entry.key.clone()),
             problem: problem.into(),
@@ -109,18 +115,18 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Every key in order, or every fault in the order of their origins.
-    pub(super) fn finish(self) -> Result<Vec<Entry>, Vec<Fault>> {
-        let mut faults = self.document.faults;
-        if faults.is_empty() {
+    /// Every key in order, or every error in the order of their origins.
+    pub(super) fn finish(self) -> Result<Vec<Entry>, Vec<ConfigError>> {
+        let mut errors = self.document.errors;
+        if errors.is_empty() {
             return Ok(self.entries);
         }
-        faults.sort_by_key(|fault| match &fault.origin {
+        errors.sort_by_key(|error| match &error.origin {
             Origin::Variable(_) => 0,
             Origin::File { line, .. } => *line,
             Origin::Default => usize::MAX,
         });
-        Err(faults)
+        Err(errors)
     }
 }
 

@@ -1,18 +1,18 @@
-//! What values must be beside having their key's type and bounds, alone and together.
+//! What values must satisfy beside their key's type and bounds, alone and together.
 
 use std::time::Duration;
 
-use super::{Config, reader::Reader};
+use super::{reader::Reader, root::Config};
 
 /// The longest path of a Unix socket, in bytes (`unix(7)`: 108 with its NUL).
 const SOCKET_PATH_BYTES: usize = 107;
 
-/// The longest name in `runtime_dir`.
+/// The longest file name in `runtime_dir`.
 const SOCKET: &str = "supervisor.sock";
 
-/// Refuses what the types and bounds let through.
+/// Refuses what types and bounds cannot.
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
-    places(config, reader);
+    paths(config, reader);
     exposure(config, reader);
     log(&config.log, reader);
     descriptors(config, reader);
@@ -26,20 +26,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Checks the operator's name of a model: as an agent's name, and not the embedded one. The error
-/// says what to do.
-pub(super) fn model_name(name: &str) -> Result<(), &'static str> {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if name == "runbook" {
-        Err("`runbook` is embedded and is not configured: take another name")
-    } else if (1..=64).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') {
-        Ok(())
-    } else {
-        Err("use 1 to 64 characters of a-z, 0-9 and `-`, the first of them no `-`")
-    }
-}
-
-fn places(config: &Config, reader: &mut Reader<'_>) {
+fn paths(config: &Config, reader: &mut Reader<'_>) {
     let length = config.runtime_dir.join(SOCKET).as_os_str().len();
     if length > SOCKET_PATH_BYTES {
         let most = SOCKET_PATH_BYTES - SOCKET.len() - 1;
@@ -76,7 +63,7 @@ fn exposure(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// A filter of the log: levels, alone or by target.
+/// Levels, alone or by target.
 fn log(filter: &str, reader: &mut Reader<'_>) {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text));
@@ -232,7 +219,7 @@ fn hosts(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Checks an endpoint's address; the error is the problem and what to do.
+/// The error is the problem and what to do.
 fn base_url(url: &str) -> Result<(), (String, &'static str)> {
     const ADVICE: &str = "write it up to and with its version, such as `https://api.openai.com/v1`";
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {

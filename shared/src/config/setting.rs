@@ -1,4 +1,4 @@
-//! Types of values: how each is read from TOML, and written as TOML again.
+//! Types of values: how each is read from TOML and written as TOML.
 
 use std::{
     net::SocketAddr,
@@ -8,8 +8,6 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::sections::Lost;
-
 /// A type that a key may have.
 pub(super) trait Setting: Sized + PartialOrd {
     /// The type's name, for people.
@@ -18,14 +16,14 @@ pub(super) trait Setting: Sized + PartialOrd {
     /// What to write, for people.
     const HINT: &'static str;
 
-    /// Reads a value; relative paths are below `folder`. The error says what is wrong with it.
+    /// Reads a value; relative paths are below `folder`. The error is a sentence.
     fn read(value: &DeValue<'_>, folder: &Path) -> Result<Self, String>;
 
-    /// The value as TOML; nothing for an absent one.
+    /// The value as TOML; [`None`] for an absent one.
     fn write(&self) -> Option<String>;
 }
 
-/// Reads a value that stands in this program's text: a default or a bound.
+/// Reads a default or a bound.
 pub(super) fn constant<T: Setting>(text: &str) -> T {
     let value = DeValue::parse(text).expect("defaults and bounds are TOML values");
     T::read(value.get_ref(), Path::new("/")).expect("defaults and bounds have their key's type")
@@ -36,7 +34,7 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// The text of a value that must be one.
+/// The value, if it is text.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
     match value {
         DeValue::String(text) => Ok(text),
@@ -44,7 +42,7 @@ pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
     }
 }
 
-/// What was found instead of the key's type.
+/// What the value is, instead of the key's type.
 pub(super) fn found(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?} is text"),
@@ -168,7 +166,7 @@ impl Setting for Duration {
 
     fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
         let text = text(value)?;
-        humantime::parse_duration(text).map_err(|fault| format!("{text:?}: {fault}"))
+        humantime::parse_duration(text).map_err(|error| format!("{text:?}: {error}"))
     }
 
     fn write(&self) -> Option<String> {
@@ -219,29 +217,6 @@ impl Setting for Vec<PathBuf> {
     fn write(&self) -> Option<String> {
         let entries: Option<Vec<String>> = self.iter().map(PathBuf::write).collect();
         Some(format!("[{}]", entries?.join(", ")))
-    }
-}
-
-impl Setting for Lost {
-    const NAME: &'static str = "`\"report\"`, `\"retry\"` or `\"fail\"`";
-    const HINT: &'static str = "\"report\", \"retry\" or \"fail\"";
-
-    fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
-        match text(value)? {
-            "report" => Ok(Lost::Report),
-            "retry" => Ok(Lost::Retry),
-            "fail" => Ok(Lost::Fail),
-            other => Err(format!("{other:?} is none of these")),
-        }
-    }
-
-    fn write(&self) -> Option<String> {
-        let name = match self {
-            Lost::Report => "report",
-            Lost::Retry => "retry",
-            Lost::Fail => "fail",
-        };
-        Some(quoted(name))
     }
 }
 

@@ -1,17 +1,16 @@
 //! The table of keys: each is written once, as a field of a [`section!`].
 //!
-//! From one line come the field, its documentation, its default, its bounds, the variable that
-//! overrides it, and the code that reads it. Defaults and bounds are TOML values and go through
-//! the same reading as those of a file.
+//! One line makes the field, its documentation, default, bounds and variable, and the code that
+//! reads it. Defaults and bounds are TOML values and are read like those of a file.
 
-/// What a key is when neither the file nor the environment says.
+/// The value of a key that neither the file nor the environment has.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fallback {
     /// This TOML value.
     Is(&'static str),
-    /// Computed from other keys or the environment, as these words say.
+    /// Computed from other keys or the environment, as this text describes.
     Computed(&'static str),
-    /// Nothing, which means what these words say.
+    /// None, with the meaning of this text.
     Absent(&'static str),
     /// It must be given.
     Required,
@@ -47,7 +46,7 @@ pub(super) struct Section {
     pub(super) keys: &'static [Key],
 }
 
-/// The segment of a section's path in whose place the operator writes a name.
+/// The segment of a section's path that stands for the operator's name.
 pub(super) const ANY_NAME: &str = "NAME";
 
 /// Joins a section's path and a key's name.
@@ -58,7 +57,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
 /// Declares a section: a struct, its keys, and how it is read.
 ///
 /// Each key is `name: Type = FALLBACK, from "VARIABLE", within LEAST to MOST;`. The fallback is
-/// `is(TOML)`, `computed("in words", expression)`, `absent("in words")` or `required()`; the
+/// `is(TOML)`, `computed("text", expression)`, `absent("text")` or `required()`; the
 /// expression may use the section's inputs and the keys above it. Fields that are no key of this
 /// table follow in `with { name: Type = expression; }`.
 macro_rules! section {
@@ -82,7 +81,7 @@ macro_rules! section {
                 $(#[doc = $doc])+
                 ///
                 #[doc = concat!(
-                    "Default: ", $crate::config::table::fallback_words!($fallback($($value)*)), "."
+                    "Default: ", $crate::config::table::fallback_text!($fallback($($value)*)), "."
                 )]
                 pub $key: $type,
             )*
@@ -131,42 +130,42 @@ macro_rules! fallback {
     (is($($value:tt)+)) => {
         $crate::config::table::Fallback::Is(stringify!($($value)+))
     };
-    (computed($words:literal, $value:expr)) => {
-        $crate::config::table::Fallback::Computed($words)
+    (computed($text:literal, $value:expr)) => {
+        $crate::config::table::Fallback::Computed($text)
     };
-    (absent($words:literal)) => {
-        $crate::config::table::Fallback::Absent($words)
+    (absent($text:literal)) => {
+        $crate::config::table::Fallback::Absent($text)
     };
     (required()) => {
         $crate::config::table::Fallback::Required
     };
 }
 
-/// A section's fallback in words.
-macro_rules! fallback_words {
+/// A section's fallback as text.
+macro_rules! fallback_text {
     (is($($value:tt)+)) => {
         concat!("`", stringify!($($value)+), "`")
     };
-    (computed($words:literal, $value:expr)) => {
-        $words
+    (computed($text:literal, $value:expr)) => {
+        $text
     };
-    (absent($words:literal)) => {
-        concat!("none, ", $words)
+    (absent($text:literal)) => {
+        concat!("none, ", $text)
     };
     (required()) => {
         "none, it must be given"
     };
 }
 
-/// A section's fallback as a value. A missing required key is a fault, so its value is never seen.
+/// A section's fallback as a value. A missing required key is an error, so its value is never used.
 macro_rules! fallback_value {
     (is($($value:tt)+)) => {
         $crate::config::setting::constant(stringify!($($value)+))
     };
-    (computed($words:literal, $value:expr)) => {
+    (computed($text:literal, $value:expr)) => {
         $value
     };
-    (absent($words:literal)) => {
+    (absent($text:literal)) => {
         None
     };
     (required()) => {
@@ -174,7 +173,7 @@ macro_rules! fallback_value {
     };
 }
 
-/// What was given, or nothing.
+/// `Some` of what was given, or `None`.
 macro_rules! optional {
     () => {
         None
@@ -184,4 +183,4 @@ macro_rules! optional {
     };
 }
 
-pub(super) use {fallback, fallback_value, fallback_words, optional, section};
+pub(super) use {fallback, fallback_text, fallback_value, optional, section};

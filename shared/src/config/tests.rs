@@ -1,8 +1,13 @@
-use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
 
 use proptest::prelude::*;
 
 use super::{
+    root::SECTIONS,
     table::{ANY_NAME, Fallback, Key, join},
     *,
 };
@@ -12,12 +17,12 @@ fn environment(variables: &[(&str, &str)], uid: u32) -> Environment {
     Environment::new(variables, uid, PathBuf::from("/srv"))
 }
 
-fn resolve(text: &str) -> Result<Resolved, Faults> {
+fn resolve(text: &str) -> Result<Resolved, ConfigErrors> {
     Config::resolve(Some((Path::new("evonic.toml"), text)), &environment(&[], 0))
 }
 
-/// The faults of a text, one a line.
-fn faults(text: &str) -> String {
+/// The errors of a text, one a line.
+fn errors(text: &str) -> String {
     resolve(text).expect_err("the text is wrong").to_string()
 }
 
@@ -63,13 +68,13 @@ fn other_value(path: &str, key: &Key) -> String {
 }
 
 #[test]
-fn a_broken_file_has_all_its_faults_told_at_once() {
-    insta::assert_snapshot!(faults(include_str!("tests/broken.toml")));
+fn a_broken_file_reports_all_its_errors_at_once() {
+    insta::assert_snapshot!(errors(include_str!("tests/broken.toml")));
 }
 
 #[test]
-fn broken_syntax_does_not_hide_other_faults() {
-    insta::assert_snapshot!(faults(
+fn broken_syntax_does_not_hide_other_errors() {
+    insta::assert_snapshot!(errors(
         "[fd]\nthreshold = = 3\nceilling = 5000\n\n[store\nbatch = 0\n"
     ));
 }
@@ -116,7 +121,7 @@ fn every_key_can_be_set() {
             lines.push(format!("http.tls.{other} = \"/some/where\""));
         }
         let text = lines.join("\n");
-        let resolved = resolve(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+        let resolved = resolve(&text).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
         let entry = resolved.entries.iter().find(|entry| entry.key == path).expect("every key");
         assert_eq!(
             (entry.value.clone(), entry.origin.to_string()),
@@ -135,12 +140,12 @@ fn bounds_hold_at_both_ends() {
                 Some((Path::new("f"), &format!("{path} = {bound}"))),
                 &environment(&[], 0),
             );
-            let told = other.err().map(|faults| faults.to_string()).unwrap_or_default();
+            let told = other.err().map(|errors| errors.to_string()).unwrap_or_default();
             assert!(!told.contains("is not between"), "{path} = {bound}: {told}");
         }
     }
     assert_eq!(
-        faults("http.sse_heartbeat = \"16s\""),
+        errors("http.sse_heartbeat = \"16s\""),
         "evonic.toml:1: http.sse_heartbeat: \"16s\" is not between \"10ms\" and \"15s\"; write text \
          such as \"10s\", \"250ms\" or \"1m 30s\", from \"10ms\" to \"15s\""
     );
@@ -170,9 +175,9 @@ fn variables_override_the_file_and_say_so() {
 fn a_variable_that_is_wrong_is_named() {
     let mut variables = environment(&[("EVONIC_LISTEN", "0.0.0.0:80")], 0);
     variables.variables.insert("EVONIC_LOG".to_owned(), OsString::from_vec(vec![0xff]));
-    let faults = Config::resolve(None, &variables).expect_err("they are wrong").to_string();
-    assert!(faults.contains("$EVONIC_LISTEN: listen: 0.0.0.0:80 can be reached"), "{faults}");
-    assert!(faults.contains("$EVONIC_LOG: log: it is no UTF-8"), "{faults}");
+    let errors = Config::resolve(None, &variables).expect_err("they are wrong").to_string();
+    assert!(errors.contains("$EVONIC_LISTEN: listen: 0.0.0.0:80 can be reached"), "{errors}");
+    assert!(errors.contains("$EVONIC_LOG: log: it is no UTF-8"), "{errors}");
 }
 
 #[test]
@@ -201,13 +206,13 @@ fn folders_follow_the_user_and_systemd() {
 }
 
 #[test]
-fn lines_follow_the_budget() {
+fn limits_follow_the_budget() {
     let fd = |text| resolve(text).expect("sound").config.fd;
     let default = fd("");
     assert_eq!((default.threshold, default.ceiling, default.limit), (490, 1960, 16_384));
     let large = fd("budget.http = 10000");
     assert_eq!((large.threshold, large.ceiling, large.limit), (12_830, 51_320, 102_640));
-    let told = faults("[budget]\nhttp = 400\n[fd]\nthreshold = 400\n");
+    let told = errors("[budget]\nhttp = 400\n[fd]\nthreshold = 400\n");
     assert!(told.starts_with("evonic.toml:4: fd.threshold: the threshold of 400"), "{told}");
     assert!(told.ends_with("raise fd.threshold to at least 665, or lower [budget]"), "{told}");
 }
@@ -272,15 +277,15 @@ proptest! {
     }
 
     #[test]
-    fn no_value_panics_and_faults_name_the_key(
+    fn no_value_panics_and_errors_have_advice(
         index in 0..64_usize,
         value in "[-0-9]{1,24}|\"[^\"\\\\\n]{0,20}\"|true|\\[\\]|\\{\\}|1979-05-27|nan|-inf|0x[0-9a-f]{1,20}",
     ) {
         let all: Vec<_> = keys().collect();
         let (path, _) = &all[index % all.len()];
-        if let Err(Faults(faults)) = resolve(&format!("{path} = {value}")) {
-            prop_assert!(!faults.is_empty());
-            prop_assert!(faults.iter().all(|fault| !fault.advice.is_empty()));
+        if let Err(ConfigErrors(errors)) = resolve(&format!("{path} = {value}")) {
+            prop_assert!(!errors.is_empty());
+            prop_assert!(errors.iter().all(|error| !error.advice.is_empty()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Counts by kind and by target, and what grew between two of them.
+//! Counts by kind and by target, and their growth.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -7,17 +7,16 @@ use evonic_shared::{
     status::{Census, Count, FORMAT},
 };
 
-/// The most distinct targets that are told apart; a leak of files all of different names makes
-/// no more.
+/// Distinct targets that are counted separately.
 const MAX_TARGETS: usize = 4096;
 
-/// The most targets that a census lists.
+/// Targets that a census lists.
 const MAX_TOP: usize = 20;
 
 /// Where targets beyond [`MAX_TARGETS`] are counted.
 const OTHERS: &str = "others";
 
-/// Everything that one pass saw.
+/// The result of one pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     kinds: BTreeMap<String, Tally>,
@@ -32,20 +31,18 @@ struct Tally {
 /// How the lines of a census are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The most numerous first.
+    /// The highest count first.
     Count,
-    /// What grew most first, then the most numerous.
+    /// The highest growth first, then the highest count.
     Growth,
 }
 
-/// Whose census it is, and when it was taken.
+/// The worker and the time of a census.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// RFC 3339, UTC, milliseconds.
     pub at: String,
-    /// Generation of the worker.
     pub generation: u64,
-    /// Its pid.
     pub pid: u32,
 }
 
@@ -70,7 +67,7 @@ impl Inventory {
         self.kinds.get(kind).and_then(|kind| kind.targets.get(target)).copied().unwrap_or(0)
     }
 
-    /// The census for a client or a file, its growth counted from `ready`.
+    /// The census for a client or a file, with the growth since `ready`.
     #[must_use]
     pub fn census(&self, subject: Subject, ready: Option<&Inventory>, order: Order) -> Census {
         let kinds = lines(&self.kind_counts(), ready.map(Inventory::kind_counts).as_ref(), order);
@@ -88,9 +85,9 @@ impl Inventory {
         }
     }
 
-    /// The kind that grew most beyond what the worker accounts for, and its top target, in a
-    /// sentence. `owned` is how many more descriptors the worker's ledger owns than when it was
-    /// ready, by kind of the ledger: load that comes with a leak must not be taken for it.
+    /// A sentence about the kind that grew most beyond the owned descriptors, and its top target.
+    /// `owned` is the growth of the worker's owned descriptors since it was
+    /// ready, by kind: load beside a leak must not be taken for it.
     #[must_use]
     pub fn culprit(&self, ready: Option<&Inventory>, owned: &BTreeMap<String, i64>) -> String {
         let Some(ready) = ready else {
@@ -123,7 +120,7 @@ impl Inventory {
         self.kinds.iter().map(|(name, kind)| (name.clone(), kind.count)).collect()
     }
 
-    /// The same name may stand in two kinds; as a line it is one.
+    /// A name in two kinds is one line.
     fn target_counts(&self) -> BTreeMap<String, u32> {
         let mut all = BTreeMap::new();
         for (name, count) in self.kinds.values().flat_map(|kind| &kind.targets) {
@@ -133,8 +130,8 @@ impl Inventory {
     }
 }
 
-/// How much of each census kind's growth the ledger's growth explains. Each kind of the ledger is
-/// spent on the census kinds that its descriptors are of, in this order.
+/// How much of each census kind's growth the growth of owned descriptors explains. Each owned kind
+/// counts towards the census kinds of its descriptors, in this order.
 fn explain(grown: &[Count], owned: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
     const SHOWS_AS: [(Kind, &[&str]); 5] = [
         (Kind::Http, &["tcp", "unix"]),

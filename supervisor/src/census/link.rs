@@ -1,17 +1,12 @@
 //! The text of a link in `/proc/PID/fd` (`proc_pid_fd(5)`).
 
-/// The longest target that is kept, in characters; of a longer one its end is.
+/// The longest target, in characters; a longer one keeps its end.
 const MAX_TARGET: usize = 256;
 
-/// What a link says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Link {
-    /// `socket:[INODE]`: its kind and peer stand in a table.
-    Socket {
-        /// Its inode.
-        inode: u64,
-    },
-    /// Anything else.
+    /// `socket:[INODE]`: a table has its kind and peer.
+    Socket { inode: u64 },
     Other {
         /// `file`, `device`, `pipe`, `eventfd`, `memfd`, ...
         kind: String,
@@ -21,7 +16,7 @@ pub(super) enum Link {
 }
 
 impl Link {
-    /// Understands every text; what is new to it becomes a kind of its own.
+    /// Parses any text; an unknown one becomes a kind of its own.
     pub(super) fn parse(text: &str) -> Self {
         let other =
             |kind: &str, target: &str| Self::Other { kind: shorten(kind), target: shorten(target) };
@@ -71,7 +66,7 @@ mod tests {
         check("/var/lib/evonic/evonic.db-wal", "file", "/var/lib/evonic/evonic.db-wal");
         check("/tmp/x (deleted)", "file", "/tmp/x (deleted)");
         check("/dev/null", "device", "/dev/null");
-        check("/memfd:evonic-ledger (deleted)", "memfd", "memfd:evonic-ledger");
+        check("/memfd:evonic-fd-page (deleted)", "memfd", "memfd:evonic-fd-page");
         check("pipe:[1234]", "pipe", "pipe");
         check("anon_inode:[eventpoll]", "eventpoll", "eventpoll");
         check("anon_inode:inotify", "inotify", "inotify");
@@ -91,7 +86,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_understood_and_bounded(text: String) {
+        fn any_text_is_parsed_and_bounded(text: String) {
             if let Link::Other { kind, target } = Link::parse(&text) {
                 assert!(kind.chars().count() <= MAX_TARGET);
                 assert!(target.chars().count() <= MAX_TARGET);

@@ -14,26 +14,64 @@ use rustix::{
 
 use super::Inventory;
 
-/// The most bytes read of one table: 50,000 connections of the host.
+/// Bytes read of one table: 50,000 connections of the host.
 const MAX_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The state of a listening TCP socket in the tables.
 const LISTENING: &str = "0A";
 
-/// Moves every socket from `sockets` (inode to count) into the inventory. Those that stand in no
-/// table are of another family, or were never bound nor connected.
+/// A file of `/proc/PID/net`.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    Unix,
+    Tcp,
+    Udp,
+    Udp6,
+    Tcp6,
+}
+
+impl Table {
+    const fn file_name(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Udp6 => "udp6",
+            Self::Tcp6 => "tcp6",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    /// The kind of its descriptors.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Moves every socket from `sockets` (inode to count) into the inventory. One in no table is of
+/// another family, or neither bound nor connected.
 pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
-    // The cheapest first: the kernel walks its whole hash of connections for those of TCP.
-    for table in ["unix", "tcp", "udp", "udp6", "tcp6"] {
+    // The cheapest first: for TCP the kernel walks its whole hash of connections.
+    for table in [Table::Unix, Table::Tcp, Table::Udp, Table::Udp6, Table::Tcp6] {
         if sockets.is_empty() {
             return;
         }
         // A table that is missing (no IPv6) or unreadable resolves nothing.
-        let Ok(lines) = open_table(pid, table) else { continue };
+        let Ok(lines) = open_table(pid, table.file_name()) else { continue };
         match table {
-            "unix" => read_unix(lines, sockets, inventory),
-            "tcp" | "tcp6" => read_inet(lines, "tcp", sockets, inventory),
-            _ => read_inet(lines, "udp", sockets, inventory),
+            Table::Unix => read_unix(lines, sockets, inventory),
+            Table::Tcp | Table::Tcp6 => read_inet(lines, Protocol::Tcp, sockets, inventory),
+            Table::Udp | Table::Udp6 => read_inet(lines, Protocol::Udp, sockets, inventory),
         }
     }
     let rest = sockets.drain().fold(0_u32, |sum, (_, count)| sum.saturating_add(count));
@@ -42,8 +80,8 @@ pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut
     }
 }
 
-fn open_table(pid: Pid, table: &str) -> io::Result<impl BufRead> {
-    let path = format!("/proc/{}/net/{table}", pid.as_raw_nonzero());
+fn open_table(pid: Pid, name: &str) -> io::Result<impl BufRead> {
+    let path = format!("/proc/{}/net/{name}", pid.as_raw_nonzero());
     let file: OwnedFd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(BufReader::new(std::fs::File::from(file).take(MAX_TABLE_BYTES)))
 }
@@ -52,10 +90,12 @@ fn open_table(pid: Pid, table: &str) -> io::Result<impl BufRead> {
 /// Listening sockets come first in the TCP tables.
 fn read_inet(
     lines: impl BufRead,
-    kind: &str,
+    protocol: Protocol,
     sockets: &mut HashMap<u64, u32>,
     inventory: &mut Inventory,
 ) {
+    let kind = protocol.kind();
+    let is_tcp = protocol == Protocol::Tcp;
     let mut listening = HashSet::new();
     for line in lines.lines().map_while(Result::ok) {
         if sockets.is_empty() {
@@ -67,11 +107,11 @@ fn read_inet(
         else {
             continue;
         };
-        let listens = kind == "tcp" && fields.next() == Some(LISTENING);
+        let listens = is_tcp && fields.next() == Some(LISTENING);
         if listens {
             listening.insert(local.port());
         }
-        let inode = if kind == "tcp" { fields.nth(5) } else { fields.nth(6) };
+        let inode = if is_tcp { fields.nth(5) } else { fields.nth(6) };
         let Some(count) = inode.and_then(|text| sockets.remove(&text.parse().ok()?)) else {
             continue;
         };
@@ -80,7 +120,7 @@ fn read_inet(
         } else if remote.port() == 0 {
             format!("{kind} bound to {local}")
         } else if listening.contains(&local.port()) {
-            // The peers' ports are all different: what they have in common is where they came in.
+            // All peers of a listener are one target.
             format!("{kind} accepted on {local}")
         } else {
             format!("{kind} {remote}")
@@ -151,7 +191,7 @@ mod tests {
              3: 0100007F:C003 08080808:01BB 01 0:0 00:0 0 0 0 1000 1\n";
         let mut sockets = HashMap::from([(77, 1), (78, 2), (79, 3), (80, 4)]);
         let mut inventory = Inventory::default();
-        read_inet(table.as_bytes(), "tcp", &mut sockets, &mut inventory);
+        read_inet(table.as_bytes(), Protocol::Tcp, &mut sockets, &mut inventory);
         assert_eq!(sockets, HashMap::from([(80, 4)]));
         assert_eq!(inventory.count("tcp", "tcp listening on 127.0.0.1:8420"), 1);
         assert_eq!(inventory.count("tcp", "tcp accepted on 127.0.0.1:8420"), 2);
@@ -165,7 +205,7 @@ mod tests {
             for bytes in [&table[..], line.as_bytes()] {
                 let mut sockets = HashMap::from([(1, 1)]);
                 let mut inventory = Inventory::default();
-                read_inet(bytes, "udp", &mut sockets, &mut inventory);
+                read_inet(bytes, Protocol::Udp, &mut sockets, &mut inventory);
                 read_unix(bytes, &mut sockets, &mut inventory);
             }
         }

@@ -13,46 +13,36 @@ use crate::{
     poller::{EventFlags, Poller, Token},
 };
 
-/// What a client may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// What is going on.
     Read,
-    /// That something be done, too: root, and the service's user.
+    /// Commands, too: for root and the service's user.
     Command {
-        /// Which of them.
         uid: u32,
     },
 }
 
-/// What a client asked.
+/// A line of a client.
 #[derive(Debug)]
-pub enum Asked {
-    /// A request.
+pub enum ParsedLine {
     Request(Request),
-    /// Something that is none.
-    Refused {
-        /// Why.
-        code: ErrorCode,
-        /// In a sentence.
-        message: String,
-    },
+    Refused { code: ErrorCode, message: String },
 }
 
 /// A connection: one descriptor.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: OwnedFd,
     serial: u64,
     permission: Permission,
-    /// Not more than one line and one byte.
+    /// At most one line and one byte.
     input: Vec<u8>,
-    /// The rest of the reply that is being sent.
+    /// The unsent rest of the reply.
     output: Vec<u8>,
     state: State,
-    /// Its side will say nothing more.
+    /// It will send nothing more.
     half_closed: bool,
-    /// It asked something before, so that its half-close is no question.
+    /// It sent a request before, so that its half-close is none.
     has_asked: bool,
     last_active: Instant,
     armed: EventFlags,
@@ -60,18 +50,18 @@ pub(super) struct Client {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It asks and is answered.
     Asking,
-    /// It gets a status at each change; whether one is due.
-    Watching { due: bool },
-    /// To be closed when the output has left.
+    /// It gets a status at each change; `due` when one has changed.
+    Watching {
+        due: bool,
+    },
+    /// To be dropped when the output is sent.
     Closing,
-    /// To be dropped.
     Dead,
 }
 
 impl Client {
-    pub(super) fn new(socket: OwnedFd, serial: u64, permission: Permission, now: Instant) -> Self {
+    pub(crate) fn new(socket: OwnedFd, serial: u64, permission: Permission, now: Instant) -> Self {
         Self {
             socket,
             serial,
@@ -86,18 +76,18 @@ impl Client {
         }
     }
 
-    pub(super) fn register(&self, poller: &Poller) -> io::Result<()> {
+    pub(crate) fn register(&self, poller: &Poller) -> io::Result<()> {
         poller.watch(&self.socket, Token::Client(self.serial), self.armed)
     }
 
-    /// Waits for what it can go on with: its own next words, or room for ours.
-    pub(super) fn rearm(&mut self, poller: &Poller) -> io::Result<()> {
+    /// Watches for room for the output, or for the next request.
+    pub(crate) fn rearm(&mut self, poller: &Poller) -> io::Result<()> {
         let wanted = if !self.output.is_empty() {
             EventFlags::OUT
-        } else if self.state == State::Asking && !self.half_closed && !self.can_be_asked() {
+        } else if self.state == State::Asking && !self.half_closed && !self.has_request() {
             EventFlags::IN
         } else {
-            // Only its end, which is always told.
+            // Only its hang-up, which epoll always reports.
             EventFlags::empty()
         };
         if wanted != self.armed {
@@ -107,38 +97,38 @@ impl Client {
         Ok(())
     }
 
-    pub(super) const fn serial(&self) -> u64 {
+    pub(crate) const fn serial(&self) -> u64 {
         self.serial
     }
 
-    pub(super) const fn permission(&self) -> Permission {
+    pub(crate) const fn permission(&self) -> Permission {
         self.permission
     }
 
-    pub(super) const fn last_active(&self) -> Instant {
+    pub(crate) const fn last_active(&self) -> Instant {
         self.last_active
     }
 
-    pub(super) const fn watches(&self) -> bool {
+    pub(crate) const fn watches(&self) -> bool {
         matches!(self.state, State::Watching { .. })
     }
 
-    pub(super) fn ready(&mut self, events: EventFlags, now: Instant) {
+    pub(crate) fn ready(&mut self, events: EventFlags, now: Instant) {
         if events.contains(EventFlags::OUT) {
             self.flush(now);
         }
         if events.contains(EventFlags::IN) {
             self.read(now);
         }
-        // Both directions are closed. What it sent before is answered to nobody.
+        // Both directions are closed: nobody reads a reply.
         if events.intersects(EventFlags::ERR | EventFlags::HUP) && !events.contains(EventFlags::IN)
         {
             self.state = State::Dead;
         }
     }
 
-    /// Whether a whole line is there (or the client is done speaking), and its last reply left.
-    pub(super) fn can_be_asked(&self) -> bool {
+    /// Whether a whole line is there (or the client sends no more), and its last reply is sent.
+    pub(crate) fn has_request(&self) -> bool {
         self.state == State::Asking
             && self.output.is_empty()
             && (self.half_closed
@@ -146,8 +136,8 @@ impl Client {
                 || self.input.len() > MAX_REQUEST_BYTES)
     }
 
-    /// Takes the next line as a request. [`None`] for an empty line, and when the client is done.
-    pub(super) fn take_request(&mut self) -> Option<Asked> {
+    /// Takes the next line as a request. [`None`] for an empty line, and when there is no more.
+    pub(crate) fn take_request(&mut self) -> Option<ParsedLine> {
         let line = match self.input.iter().position(|&byte| byte == b'\n') {
             Some(end) => {
                 let mut line: Vec<u8> = self.input.drain(..=end).collect();
@@ -157,7 +147,7 @@ impl Client {
             None if self.input.len() > MAX_REQUEST_BYTES => {
                 self.state = State::Closing;
                 self.input = Vec::new();
-                return Some(Asked::Refused {
+                return Some(ParsedLine::Refused {
                     code: ErrorCode::TooLong,
                     message: format!("a request is at most {MAX_REQUEST_BYTES} bytes"),
                 });
@@ -168,22 +158,22 @@ impl Client {
             if !self.half_closed || !self.input.is_empty() {
                 return None;
             }
-            // Nothing more will come. One who never asked wants to know the status.
+            // A client that half-closes without a request gets the status.
             self.state = State::Closing;
-            return (!self.has_asked).then_some(Asked::Request(Request::Status));
+            return (!self.has_asked).then_some(ParsedLine::Request(Request::Status));
         }
         self.has_asked = true;
         Some(match serde_json::from_slice(&line) {
-            Ok(request) => Asked::Request(request),
-            Err(error) => Asked::Refused {
+            Ok(request) => ParsedLine::Request(request),
+            Err(error) => ParsedLine::Refused {
                 code: ErrorCode::Malformed,
                 message: format!("the line is no request: {error}"),
             },
         })
     }
 
-    /// Sends a reply, as much of it as the socket takes now.
-    pub(super) fn send(&mut self, reply: &Reply, now: Instant) {
+    /// Sends as much of a reply as the socket takes now.
+    pub(crate) fn send(&mut self, reply: &Reply, now: Instant) {
         if let State::Watching { due } = &mut self.state {
             *due = false;
         }
@@ -199,26 +189,26 @@ impl Client {
         self.flush(now);
     }
 
-    pub(super) fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         self.state = State::Watching { due: true };
     }
 
-    pub(super) fn status_changed(&mut self) {
+    pub(crate) fn status_changed(&mut self) {
         if let State::Watching { due } = &mut self.state {
             *due = true;
         }
     }
 
-    pub(super) fn wants_status(&self) -> bool {
+    pub(crate) fn wants_status(&self) -> bool {
         self.state == State::Watching { due: true } && self.output.is_empty()
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Dead || (self.state == State::Closing && self.output.is_empty())
     }
 
-    pub(super) fn is_stuck(&self, now: Instant, patience: Duration) -> bool {
-        !self.output.is_empty() && now.saturating_sub(self.last_active) > patience
+    pub(crate) fn is_stuck(&self, now: Instant, timeout: Duration) -> bool {
+        !self.output.is_empty() && now.saturating_sub(self.last_active) > timeout
     }
 
     fn read(&mut self, now: Instant) {
@@ -260,8 +250,8 @@ impl Client {
         }
     }
 
-    /// Reads away what was said too much: a Unix socket that is closed with unread words resets
-    /// its peer, who might lose our last ones. Bounded: who says megabytes is reset.
+    /// Discards input that is too long: a Unix socket that is closed with unread input resets its
+    /// peer, which could lose the last reply. Bounded: a client that sends megabytes is reset.
     fn discard(&self) {
         let mut chunk = [0; MAX_REQUEST_BYTES];
         for _ in 0..16 {

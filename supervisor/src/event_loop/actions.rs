@@ -1,51 +1,52 @@
-//! What the policy says, done.
+//! The policy's actions, executed.
 
 use std::{collections::VecDeque, time::SystemTime};
 
 use evonic_shared::{
     control::ToWorker,
+    error_chain::ErrorChain,
     reason::Reason,
     status::{FORMAT, PostMortem, Replacement, State},
+    timestamp::rfc3339,
 };
 
-use super::{Course, EventLoop, words};
+use super::{EventLoop, RunState, exits};
 use crate::{
     census::{self, Order, Subject},
-    clock,
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
     status::seconds,
-    worker::{AtReady, Phase, StartError, Worker},
+    worker::{AtReady, HandshakePhase, StartError, WorkerHandles},
 };
 
 impl EventLoop {
-    /// Does one step's actions in order. What the policy waits to hear of them goes to `answers`.
-    pub(super) fn execute(&mut self, actions: Vec<Action>, answers: &mut VecDeque<Event>) {
+    /// Executes one step's actions in order. Results that the policy awaits go to `results`.
+    pub(super) fn execute(&mut self, actions: Vec<Action>, results: &mut VecDeque<Event>) {
         for action in actions {
             match action {
                 Action::Spawn { generation, predecessor } => {
-                    answers.push_back(self.spawn(generation, predecessor));
+                    results.push_back(self.spawn(generation, predecessor));
                 }
                 Action::Count { generation } => {
-                    answers.extend(self.count(generation));
-                    // The policy looks at the accept queue whenever it counts.
-                    answers.push_back(Event::AcceptQueue { waiting: self.sockets.accept_queue() });
+                    results.extend(self.count(generation));
+                    // Each count comes with a poll of the accept queue.
+                    results.push_back(Event::AcceptQueue { waiting: self.sockets.accept_queue() });
                 }
-                Action::CensusReady { generation } => self.uncounted.push(generation),
+                Action::CensusReady { generation } => self.pending_censuses.push(generation),
                 Action::PostMortem { generation, reason, detail } => {
-                    self.examine(generation, reason, detail);
+                    self.take_post_mortem(generation, reason, detail);
                 }
                 Action::Drain { generation, reason } => self.drain(generation, reason),
                 Action::Kill { generation } => self.kill(generation),
                 Action::PredecessorGone { to, gone } => {
                     if let Some(worker) = self.worker_mut(to) {
-                        worker.tell(&ToWorker::PredecessorGone { generation: gone });
+                        worker.send(&ToWorker::PredecessorGone { generation: gone });
                     }
                 }
                 Action::Record(record) => self.record(record),
                 Action::Changed => self.changed(),
-                Action::Exit => self.course = Course::Ended,
+                Action::Exit => self.run_state = RunState::Stopped,
             }
         }
     }
@@ -53,13 +54,14 @@ impl EventLoop {
     fn spawn(&mut self, generation: u64, predecessor: Option<u64>) -> Event {
         self.next_serial += 1;
         let serial = self.next_serial;
-        let started = Worker::start(&self.launch, &self.sockets, serial, generation, predecessor)
-            .and_then(|worker| self.watch(worker));
+        let started =
+            WorkerHandles::start(&self.launch, &self.sockets, serial, generation, predecessor)
+                .and_then(|worker| self.watch(worker));
         match started {
             Ok(worker) => {
                 let pid = worker.child.number();
                 tracing::info!(generation, pid, "worker started");
-                self.crew.push(worker);
+                self.workers.push(worker);
                 self.history.started(generation);
                 Event::Spawned { generation, pid }
             }
@@ -69,23 +71,22 @@ impl EventLoop {
                     error = &error as &dyn std::error::Error,
                     "worker cannot be started"
                 );
-                Event::SpawnFailed { generation, error: words::chain(&error) }
+                Event::SpawnFailed { generation, error: ErrorChain(&error).to_string() }
             }
         }
     }
 
-    fn watch(&self, mut worker: Worker) -> Result<Worker, StartError> {
+    fn watch(&self, mut worker: WorkerHandles) -> Result<WorkerHandles, StartError> {
         let pidfd = worker.child.pidfd();
         let watched =
-            self.poller.watch(pidfd, Token::Death(worker.serial), EventFlags::IN).and_then(|()| {
+            self.poller.watch(pidfd, Token::Exit(worker.serial), EventFlags::IN).and_then(|()| {
                 let socket = worker.control.socket();
                 self.poller.watch(socket, Token::Control(worker.serial), EventFlags::IN)
             });
         match watched {
             Ok(()) => Ok(worker),
             Err(source) => {
-                // Nobody would hear of its death: it must not live. Its orphan is reaped by
-                // SIGCHLD.
+                // Its exit would not be noticed, so it must not live. SIGCHLD reaps the orphan.
                 let _ = worker.child.kill();
                 Err(StartError::Channel { what: "watch", source })
             }
@@ -97,10 +98,10 @@ impl EventLoop {
         Some(Event::Counted { generation, open, owned })
     }
 
-    /// Takes the censuses that later ones are compared with. Not as the actions come: on a host
-    /// with many connections it takes milliseconds, in which a predecessor waits to be drained.
+    /// Takes the baseline censuses, after the actions: on a host with many connections one takes
+    /// milliseconds, in which a predecessor waits to be drained.
     pub(super) fn take_ready_censuses(&mut self) {
-        for generation in std::mem::take(&mut self.uncounted) {
+        for generation in std::mem::take(&mut self.pending_censuses) {
             let Some(worker) = self.worker_mut(generation) else { continue };
             match census::take(worker.child.pid()) {
                 Ok(inventory) => {
@@ -111,19 +112,19 @@ impl EventLoop {
                     tracing::warn!(
                         generation,
                         error = &error as &dyn std::error::Error,
-                        "census at ready failed: growth will not be told"
+                        "census at ready failed: growth will not be known"
                     );
                 }
             }
         }
     }
 
-    /// Takes a post-mortem while the patient lives. It is written to disk after this step.
-    fn examine(&mut self, generation: u64, reason: Reason, detail: String) {
+    /// Takes a post-mortem while the worker lives; [`EventLoop::save`] writes it to disk.
+    fn take_post_mortem(&mut self, generation: u64, reason: Reason, detail: String) {
         let (current, predecessor) = self.policy.workers(self.clock.now());
         let view =
             [current, predecessor].into_iter().flatten().find(|view| view.generation == generation);
-        let worker = self.crew.iter().find(|worker| worker.generation == generation);
+        let worker = self.workers.iter().find(|worker| worker.generation == generation);
         let (Some(view), Some(worker)) = (view, worker) else { return };
         let inventory = match census::take(worker.child.pid()) {
             Ok(inventory) => inventory,
@@ -136,18 +137,17 @@ impl EventLoop {
                 return;
             }
         };
-        let subject =
-            |at| Subject { at: clock::rfc3339(at), generation, pid: worker.child.number() };
+        let subject = |at| Subject { at: rfc3339(at), generation, pid: worker.child.number() };
         let at_ready = worker.at_ready.as_ref();
         let ready = at_ready.map(|at_ready| &at_ready.inventory);
         let culprit = inventory.culprit(ready, &worker.owned_growth());
         tracing::warn!(generation, reason = %reason, detail, culprit, "worker is to be replaced");
-        self.unwritten.push_back(PostMortem {
+        self.post_mortems.push_back(PostMortem {
             format: FORMAT,
             reason,
             detail,
             culprit,
-            fd: self.sources().descriptors(&view, Some(worker)),
+            fd: self.status_inputs().descriptors(&view, Some(worker)),
             census: inventory.census(subject(SystemTime::now()), ready, Order::Growth),
             ready: at_ready.map(|at_ready| {
                 at_ready.inventory.census(subject(at_ready.at), None, Order::Count)
@@ -159,9 +159,9 @@ impl EventLoop {
     fn drain(&mut self, generation: u64, reason: Reason) {
         let grace = self.config.supervisor.grace;
         let Some(worker) = self.worker_mut(generation) else { return };
-        worker.phase = Phase::Draining;
+        worker.phase = HandshakePhase::Draining;
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        worker.tell(&ToWorker::Drain { reason, grace_ms });
+        worker.send(&ToWorker::Drain { reason, grace_ms });
         match worker.child.terminate() {
             Ok(()) => tracing::info!(generation, reason = %reason, "worker is told to stop"),
             Err(error) => tracing::debug!(generation, %error, "SIGTERM was not sent"),
@@ -185,7 +185,7 @@ impl EventLoop {
             generation = record.generation,
             reason = %record.reason,
             detail = record.detail,
-            exit = %words::exit(&record.exit),
+            exit = %exits::describe(&record.exit),
             fd_open = record.fd_open,
             took_ms,
             "worker's end is recorded"
@@ -194,7 +194,7 @@ impl EventLoop {
             return;
         }
         self.history.record(Replacement {
-            at: clock::rfc3339(self.clock.wall(record.decided_at)),
+            at: rfc3339(self.clock.wall(record.decided_at)),
             generation: record.generation,
             pid: record.pid,
             reason: record.reason,
@@ -209,19 +209,22 @@ impl EventLoop {
 
     fn changed(&mut self) {
         self.clients.status_changed();
-        // Up means: it serves, or it is known that it cannot for now. systemd must not give up on
-        // a supervisor that goes on trying.
+        // Ready means: it serves, or a start has failed. systemd must not give up on a supervisor
+        // that keeps trying.
         let failed = self.policy.last_error().is_some();
         if failed || !matches!(self.policy.state(), State::Starting | State::Stopping) {
             self.notify.ready();
         }
-        self.tell_systemd();
+        if let Some(until) = self.policy.stop_ends_at() {
+            self.notify.extend_stop(self.clock.now(), until);
+        }
+        self.notify_status();
     }
 
-    /// Tells systemd the line of now, if it differs from the one that it has.
-    pub(super) fn tell_systemd(&mut self) {
+    /// Sends systemd the current status line, if it has changed.
+    pub(super) fn notify_status(&mut self) {
         if self.notify.is_connected() {
-            let line = self.sources().line();
+            let line = self.status_inputs().line();
             self.notify.status(line);
         }
     }

@@ -1,70 +1,70 @@
 //! Whether waiting connections are accepted.
 //!
-//! An accept loop that runs shortens the queue again and again, however many connections come.
-//! One that stands never does. So a queue is looked at as long as it is not empty, and each look
-//! that finds it shorter than the one before is proof of life.
+//! A running accept loop shortens the queue again and again, however many connections come; a
+//! stalled one never does. So a queue is polled while it is not empty, and each poll that finds it
+//! shorter than the one before is proof of life.
 
 use std::time::Duration;
 
-use super::{Instant, wording::seconds};
+use super::{Instant, messages::seconds};
 
-/// Looks at a queue within the time in which it must shrink: enough that a busy worker is seen
-/// at work, whose queue is now longer, now shorter.
-const LOOKS: u32 = 8;
+/// Polls within the time in which a queue must shrink: enough to see a busy worker at work, whose
+/// queue is now longer, now shorter.
+const POLLS: u32 = 8;
 
-/// What is known of the accept queues.
+/// The accept queues, as last polled.
 #[derive(Debug, Default)]
 pub(super) struct AcceptQueue {
-    standing: Option<Standing>,
+    queue: Option<Queue>,
 }
 
 #[derive(Debug)]
-struct Standing {
+struct Queue {
     since: Instant,
     waiting: u32,
-    look_at: Instant,
+    poll_at: Instant,
 }
 
 impl AcceptQueue {
-    /// Forgets the queue: who was to accept has changed.
+    /// Forgets the queue: another worker accepts now.
     pub(super) fn clear(&mut self) {
-        self.standing = None;
+        self.queue = None;
     }
 
-    /// A look at the queue; the finding when it has stood for `stall`.
-    pub(super) fn seen(&mut self, waiting: u32, now: Instant, stall: Duration) -> Option<String> {
-        let since = match &self.standing {
+    /// Records a poll; the finding when the queue has not shrunk for `stall`.
+    pub(super) fn polled(&mut self, waiting: u32, now: Instant, stall: Duration) -> Option<String> {
+        let since = match &self.queue {
             _ if waiting == 0 => {
-                self.standing = None;
+                self.queue = None;
                 return None;
             }
-            Some(standing) if waiting >= standing.waiting => standing.since,
+            Some(queue) if waiting >= queue.waiting => queue.since,
             _ => now,
         };
-        self.standing = Some(Standing { since, waiting, look_at: now + pause(stall) });
-        let stood = now.saturating_sub(since);
-        (stood >= stall).then(|| match waiting {
-            1 => format!("1 connection has waited {} without being accepted", seconds(stood)),
+        self.queue = Some(Queue { since, waiting, poll_at: now + pause(stall) });
+        let stalled = now.saturating_sub(since);
+        (stalled >= stall).then(|| match waiting {
+            1 => format!("1 connection has waited {} without being accepted", seconds(stalled)),
             _ => format!(
                 "{waiting} connections have waited {} without being accepted",
-                seconds(stood)
+                seconds(stalled)
             ),
         })
     }
 
-    /// When to look again; [`None`] when nothing waits.
-    pub(super) fn look_at(&self) -> Option<Instant> {
-        self.standing.as_ref().map(|standing| standing.look_at)
+    /// When to poll again; [`None`] when nothing waits.
+    pub(super) fn poll_at(&self) -> Option<Instant> {
+        self.queue.as_ref().map(|queue| queue.poll_at)
     }
 
-    /// A look is asked for.
-    pub(super) fn asked(&mut self, now: Instant, stall: Duration) {
-        if let Some(standing) = &mut self.standing {
-            standing.look_at = now + pause(stall);
+    /// A poll is requested.
+    pub(super) fn requested(&mut self, now: Instant, stall: Duration) {
+        if let Some(queue) = &mut self.queue {
+            queue.poll_at = now + pause(stall);
         }
     }
 }
 
 fn pause(stall: Duration) -> Duration {
-    (stall / LOOKS).max(Duration::from_millis(10))
+    (stall / POLLS).max(Duration::from_millis(10))
 }

@@ -1,7 +1,7 @@
-//! Decisions on a worker, and how they are carried out.
+//! Decisions about a worker, and their execution.
 
 use super::{
-    Action, Instant, MOST_ALIVE, Phase, Policy, Reason, Worker,
+    Action, Instant, MAX_WORKERS, Phase, Policy, Reason, Worker,
     worker::{Decision, Finding, urgency},
 };
 
@@ -10,8 +10,7 @@ const fn is_leak(reason: Reason) -> bool {
 }
 
 impl Policy {
-    /// A finding about a worker that starts or serves: kept if it is more urgent than what was
-    /// decided before.
+    /// Decides on a finding, if the worker starts or no decision as urgent is made.
     pub(super) fn find(
         &mut self,
         at: usize,
@@ -32,7 +31,7 @@ impl Policy {
         if starting {
             self.fail_start(at, reason, detail, now);
         } else {
-            let start_at = self.pace_leak(at, reason, now);
+            let start_at = self.delay_after_leak(at, reason, now);
             self.workers[at].decide(reason, detail, now);
             if let Some(decision) = &mut self.workers[at].decision {
                 decision.start_at = start_at;
@@ -43,9 +42,9 @@ impl Policy {
         }
     }
 
-    /// When the replacement of a worker with this finding may start: a worker that leaks soon after
-    /// its start is one of a row, and where that goes on each waits longer. It serves meanwhile.
-    fn pace_leak(&mut self, at: usize, reason: Reason, now: Instant) -> Instant {
+    /// When the replacement may start. A worker that leaks before it is stable counts as an early
+    /// leak, and each consecutive one waits longer. The leaking worker serves meanwhile.
+    fn delay_after_leak(&mut self, at: usize, reason: Reason, now: Instant) -> Instant {
         let worker = &self.workers[at];
         let counted = worker.decision.as_ref().is_some_and(|decision| is_leak(decision.reason));
         if is_leak(reason) && !counted && !worker.stable {
@@ -54,20 +53,20 @@ impl Policy {
         self.leaks.next_start().unwrap_or(now).max(now)
     }
 
-    /// A worker ends by itself.
+    /// Decides that a worker ended by itself.
     pub(super) fn crash(&mut self, at: usize, detail: String, now: Instant) {
         if self.workers[at].is_starting() {
             self.fail_start(at, Reason::Crash, detail, now);
         } else {
-            self.backoff.failed(now, &self.settings);
+            self.crashes.failed(now, &self.settings);
             self.last_error = Some(detail.clone());
             self.workers[at].decide(Reason::Crash, detail, now);
         }
     }
 
-    /// A start failed. If it was to answer a request, the worker that serves goes on serving.
+    /// A start failed. If it answers a request, the worker that serves keeps serving.
     pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String, now: Instant) {
-        self.backoff.failed(now, &self.settings);
+        self.crashes.failed(now, &self.settings);
         self.last_error = Some(detail.clone());
         self.workers[at].decide(reason, detail, now);
         for worker in &mut self.workers {
@@ -98,7 +97,7 @@ impl Policy {
         actions: &mut Vec<Action>,
     ) {
         let worker = &mut self.workers[at];
-        worker.pace.asked(now, rides, &self.settings);
+        worker.counts.requested(now, rides, &self.settings);
         actions.push(Action::Count { generation: worker.generation });
     }
 
@@ -110,15 +109,15 @@ impl Policy {
         self.position(generation).filter(|at| self.workers[*at].phase == phase)
     }
 
-    /// A worker that runs and was not killed.
+    /// A worker that runs and is not killed.
     pub(super) fn alive(&self, generation: u64) -> Option<usize> {
         self.position(generation)
             .filter(|at| !matches!(self.workers[*at].phase, Phase::Spawning | Phase::Killed))
     }
 
-    /// The worker that alone is to accept connections.
+    /// The only worker that accepts connections; [`None`] while another one starts.
     pub(super) fn acceptor(&self) -> Option<usize> {
-        debug_assert!(self.workers.len() <= MOST_ALIVE);
+        debug_assert!(self.workers.len() <= MAX_WORKERS);
         if self.workers.iter().any(Worker::is_starting) {
             return None;
         }

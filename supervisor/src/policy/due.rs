@@ -1,9 +1,9 @@
-//! What time alone asks for.
+//! Actions that only time triggers.
 
-use super::{Action, Instant, Phase, Policy, Reason, wording, worker::Finding};
+use super::{Action, Instant, Phase, Policy, Reason, messages, worker::Finding};
 
 impl Policy {
-    /// What is due at `now`, whichever event came.
+    /// Everything due at `now`, whichever event came.
     pub(super) fn handle_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for at in 0..self.workers.len() {
             match self.workers[at].phase {
@@ -14,7 +14,7 @@ impl Policy {
                 Phase::Draining { .. } => {}
             }
         }
-        self.look_due(now, actions);
+        self.poll_due(now, actions);
     }
 
     fn starting_due(&mut self, at: usize, now: Instant, actions: &mut Vec<Action>) {
@@ -22,10 +22,10 @@ impl Policy {
         if now >= worker.started_at + self.settings.start_timeout {
             let missing = if worker.budget.is_some() { "not ready" } else { "no hello" };
             let detail =
-                format!("{missing} within {}", wording::seconds(self.settings.start_timeout));
+                format!("{missing} within {}", messages::seconds(self.settings.start_timeout));
             self.fail_start(at, Reason::Crash, detail, now);
             self.kill(at, actions);
-        } else if now >= worker.pace.due() {
+        } else if now >= worker.counts.due() {
             self.count(at, false, now, actions);
         }
     }
@@ -40,16 +40,16 @@ impl Policy {
             self.drain(at, now, actions);
         }
         let worker = &self.workers[at];
-        if worker.phase == Phase::Ready && now >= worker.pace.due() {
+        if worker.phase == Phase::Ready && now >= worker.counts.due() {
             self.count(at, false, now, actions);
         }
     }
 
-    /// A queue that is not empty is looked at again: each count comes with a look.
-    fn look_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// Polls a queue that is not empty: each count comes with a poll.
+    fn poll_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(at) = self.acceptor() else { return self.accept.clear() };
-        if self.accept.look_at().is_some_and(|look_at| now >= look_at) {
-            self.accept.asked(now, self.settings.accept_stall);
+        if self.accept.poll_at().is_some_and(|poll_at| now >= poll_at) {
+            self.accept.requested(now, self.settings.accept_stall);
             self.count(at, false, now, actions);
         }
     }

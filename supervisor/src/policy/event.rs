@@ -1,4 +1,4 @@
-//! What the event loop tells the policy.
+//! Inputs of the policy.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,92 +6,58 @@ use evonic_shared::{control::Part, status::Exit};
 
 use super::Settings;
 
-/// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A `Spawn` succeeded.
-    Spawned {
-        /// The generation that the action named.
-        generation: u64,
-        /// Its pid.
-        pid: u32,
-    },
+    Spawned { generation: u64, pid: u32 },
     /// A `Spawn` failed: nothing runs.
-    SpawnFailed {
-        /// The generation that the action named.
-        generation: u64,
-        /// The operating system's word.
-        error: String,
-    },
-    /// First message of a worker. Its generation may differ from the proposed one.
+    SpawnFailed { generation: u64, error: String },
+    /// The first message of a worker. Its generation may differ from the proposed one.
     Hello {
-        /// The proposed generation.
         proposed: u64,
         /// The generation it took.
         generation: u64,
-        /// The most descriptors it will own.
+        /// Upper bound of the descriptors it will own.
         budget: u32,
     },
-    /// It serves.
-    Ready {
-        /// Which.
-        generation: u64,
-    },
-    /// It proved its parts.
+    /// The worker serves.
+    Ready { generation: u64 },
+    /// A heartbeat of a worker.
     Heartbeat {
-        /// Which.
         generation: u64,
         /// Age of each part's last proof.
         age: BTreeMap<Part, Duration>,
     },
-    /// It stopped accepting.
-    Draining {
-        /// Which.
-        generation: u64,
-    },
-    /// Its descriptors were counted, and its ledger page read, at this instant.
+    /// The worker stopped accepting.
+    Draining { generation: u64 },
+    /// A worker's descriptors were counted and its fd page read, at this instant.
     Counted {
-        /// Which.
         generation: u64,
         /// Open, from `/proc`.
         open: u32,
-        /// Owned, from the page.
+        /// Owned, from the fd page.
         owned: u32,
     },
-    /// One of its gates was handed a descriptor numbered past the threshold: count now.
-    HighDescriptor {
-        /// Which.
-        generation: u64,
-    },
-    /// The accept queues of the held listeners, all together.
+    /// A worker was handed a descriptor numbered past the threshold: count now.
+    HighDescriptor { generation: u64 },
+    /// The accept queues of the held listeners were polled.
     AcceptQueue {
-        /// Connections that wait.
+        /// Connections that wait in all of them.
         waiting: u32,
     },
-    /// The probe of a ready worker answered 200 in time, or did not.
-    Probe {
-        /// Which.
-        generation: u64,
-        /// Whether it was answered with 200.
-        answered: bool,
-    },
+    /// The probe of a ready worker was answered with 200 in time, or was not.
+    Probe { generation: u64, answered: bool },
     /// A worker is dead and reaped.
-    Exited {
-        /// Which.
-        generation: u64,
-        /// How.
-        exit: Exit,
-    },
+    Exited { generation: u64, exit: Exit },
     /// An operator asked for a new worker.
     Restart {
-        /// The operator's user.
+        /// The operator.
         uid: u32,
     },
     /// The configuration was read again; the worker is replaced.
     Reload {
-        /// These hold from now on.
         settings: Settings,
-        /// The user who asked for it.
+        /// The operator.
         uid: u32,
     },
     /// SIGTERM, SIGINT or `drain`.

@@ -1,19 +1,19 @@
-//! How fast those of a worker's descriptors multiply that nobody owns.
+//! How fast the descriptors grow that a worker has open and does not own.
 //!
 //! Each count gives a sample of the *rest*: open less owned. Honest load moves open and owned
-//! together and leaves the rest where it was; a leak lifts it. The estimate is a least-squares
-//! line over that run of recent samples which tells the slope best:
+//! together and leaves the rest where it was; a leak raises it. The estimate is a least-squares
+//! line over the run of recent samples with the most certain slope:
 //!
-//! - runs of several lengths are tried, up to ten seconds back, and those are considered that lie
-//!   on one line: they stray from it little more than the rest always strays ([`Growth::noise`]),
-//!   or by a small part of the rise (leaks come in bursts);
-//! - of these the one with the least standard error is taken. A longer run has less of it, unless
-//!   it reaches back over the beginning of the leak, which would dilute the slope;
+//! - runs of several lengths are tried, up to ten seconds back; a run counts when it lies on one
+//!   line: its residuals are little above the noise ([`Growth::noise`]), or a small part of the
+//!   rise (leaks come in bursts);
+//! - of these the one with the least standard error is taken. A longer run has less, unless it
+//!   reaches back over the beginning of the leak, which would dilute the slope;
 //! - outliers (a count in the middle of a burst of opens) are left out of a run, up to a fifth.
 //!
-//! Growth is only spoken of when the slope stands out of the noise and the rise is of several
-//! descriptors, so that noise never looks like a slow leak. What is too slow for that (less than
-//! about one descriptor in two seconds) is left to the line of the unexplained.
+//! It is growth only when the slope is significant and the rise is of several descriptors, so that
+//! noise never looks like a slow leak. A slower leak (less than about one descriptor in two
+//! seconds) is left to the limit of unexplained descriptors.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -25,27 +25,27 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MEMORY: Duration = Duration::from_secs(60);
 /// The most samples kept: ten seconds at the shortest interval.
 const CAPACITY: usize = 512;
-/// Samples stray by this much at least: half a descriptor, from counting in whole ones.
+/// The least noise: half a descriptor, from counting in whole ones.
 const LEAST_NOISE: f64 = 0.5;
-/// Until so many samples tell the noise, it is taken for [`UNKNOWN_NOISE`] at least.
+/// With fewer samples the noise is at least [`UNKNOWN_NOISE`].
 const SAMPLES_OF_NOISE: usize = 8;
 /// See [`SAMPLES_OF_NOISE`].
 const UNKNOWN_NOISE: f64 = 1.0;
-/// A run is a line when it strays by less than so many times the noise...
-const STRAY_NOISE: f64 = 1.5;
-/// ...or by less than this part of its rise.
-const STRAY_RISE: f64 = 0.05;
-/// Slope by standard error that is growth, in a run of many samples. A short run must show more:
-/// a few samples of noise often lie on a rising line by chance.
+/// A run is a line when its residuals are below so many times the noise...
+const MAX_RESIDUAL_BY_NOISE: f64 = 1.5;
+/// ...or below this part of its rise.
+const MAX_RESIDUAL_BY_RISE: f64 = 0.05;
+/// The least slope by its standard error that is growth, in a run of many samples. A short run
+/// needs more: a few samples of noise often lie on a rising line by chance.
 const SIGNIFICANT: f64 = 5.0;
 /// The least rise that is growth, in descriptors...
 const LEAST_RISE: f64 = 4.0;
-/// ...and by the noise: more than noise spans.
+/// ...and as a multiple of the noise.
 const LEAST_RISE_BY_NOISE: f64 = 6.0;
-/// The least surprise that calls for a second look, in descriptors.
+/// The least jump above what was expected that asks for another count, in descriptors.
 const LEAST_JUMP: f64 = 8.0;
 
-/// Samples of the rest, and the growth that they show.
+/// Samples of the rest, and their growth.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
     samples: VecDeque<Sample>,
@@ -59,24 +59,24 @@ struct Sample {
     rest: f64,
 }
 
-/// Growth that was seen: a rising line.
+/// A rising line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Trend {
     /// Descriptors a second; above 0.
     pub(super) per_second: f64,
-    /// When the last sample was taken.
+    /// The last sample's time.
     at: Instant,
 }
 
 impl Trend {
-    /// How many descriptors more than at the last sample there are by now.
+    /// The rise expected since the last sample.
     pub(super) fn since_last(&self, now: Instant) -> f64 {
         self.per_second * seconds_between(self.at, now)
     }
 }
 
 impl Growth {
-    /// Takes a sample: `open` and `owned` of one instant.
+    /// `open` and `owned` are of one instant.
     pub(super) fn sample(&mut self, now: Instant, open: u32, owned: u32) {
         let sample = Sample { at: now, rest: f64::from(open) - f64::from(owned) };
         self.forget(now);
@@ -89,13 +89,12 @@ impl Growth {
         self.trend = self.rising(self.noise());
     }
 
-    /// The growth, if there is one.
     pub(super) fn trend(&self) -> Option<Trend> {
         self.trend
     }
 
-    /// Whether the last sample lies so far above what was expected that a leak may have begun,
-    /// at a rate that one sample cannot tell.
+    /// Whether the last sample is so far above what was expected that a leak may have begun, at a
+    /// rate that one sample cannot tell.
     pub(super) fn jumped(&self) -> bool {
         self.jumped
     }
@@ -108,15 +107,15 @@ impl Growth {
         }
     }
 
-    /// How far samples stray, as a standard deviation: from the median distance of each sample
-    /// from the line between its neighbours. A leak's slope does not enter it, nor do a few jumps.
+    /// The standard deviation of the samples, from the median distance of each one to the line
+    /// between its neighbours. Neither a leak's slope nor a few jumps enter it.
     fn noise(&self) -> f64 {
         let triples = self.samples.len().saturating_sub(2);
         let floor = if triples < SAMPLES_OF_NOISE { UNKNOWN_NOISE } else { LEAST_NOISE };
         if triples == 0 {
             return floor;
         }
-        let mut strays: Vec<f64> = (0..triples)
+        let mut distances: Vec<f64> = (0..triples)
             .map(|i| {
                 let (before, middle, after) =
                     (self.samples[i], self.samples[i + 1], self.samples[i + 2]);
@@ -128,10 +127,10 @@ impl Growth {
             .collect();
         // The distance has 1.5 times the variance of one sample when they are evenly spaced;
         // 1.4826 makes a median of absolute values a standard deviation.
-        (1.4826 / 1.5_f64.sqrt() * median(&mut strays)).max(floor)
+        (1.4826 / 1.5_f64.sqrt() * median(&mut distances)).max(floor)
     }
 
-    /// The line of the run that tells the slope best, if it rises beyond doubt.
+    /// The line with the most certain slope, if its rise is significant.
     fn rising(&self, noise: f64) -> Option<Trend> {
         let newest = *self.samples.back()?;
         let points: Vec<(f64, f64)> = self
@@ -143,10 +142,11 @@ impl Growth {
             .collect();
         let (line, error, length) = lengths(points.len())
             .filter_map(|length| {
-                let line = Line::through(&points[..length], noise)?;
-                let straight =
-                    line.stray <= (STRAY_NOISE * noise).max(STRAY_RISE * line.slope * line.span);
-                straight.then(|| (line, line.stray.max(noise) / line.spread.sqrt(), length))
+                let line = Line::fit(&points[..length], noise)?;
+                let straight = line.residual_rms
+                    <= (MAX_RESIDUAL_BY_NOISE * noise)
+                        .max(MAX_RESIDUAL_BY_RISE * line.slope * line.span);
+                straight.then(|| (line, line.residual_rms.max(noise) / line.spread.sqrt(), length))
             })
             .min_by(|(_, one, _), (_, other, _)| one.total_cmp(other))?;
         let significant = SIGNIFICANT * (1.0 + 4.0 / (length as f64 - 2.0));
@@ -156,7 +156,7 @@ impl Growth {
     }
 }
 
-/// Lengths of the runs that are tried: 3, 4, 6, 9, ... and all.
+/// Lengths of the tried runs: 3, 4, 6, 9, ... and all.
 fn lengths(all: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(3_usize), |length| Some(length + length / 2))
         .take_while(move |length| *length < all)
@@ -167,9 +167,9 @@ fn lengths(all: usize) -> impl Iterator<Item = usize> {
 #[derive(Clone, Copy, Debug)]
 struct Line {
     slope: f64,
-    at_zero: f64,
+    intercept: f64,
     /// Root mean square of the residuals.
-    stray: f64,
+    residual_rms: f64,
     /// Sum of the squared distances of the times from their mean.
     spread: f64,
     /// From the first time to the last.
@@ -177,19 +177,19 @@ struct Line {
 }
 
 impl Line {
-    /// Through the points without their outliers; [`None`] when they are all of one instant.
-    fn through(points: &[(f64, f64)], noise: f64) -> Option<Line> {
-        let line = Line::plain(points)?;
+    /// A fit without outliers; [`None`] when all points are of one instant.
+    fn fit(points: &[(f64, f64)], noise: f64) -> Option<Line> {
+        let line = Line::least_squares(points)?;
         let mut residuals: Vec<f64> =
             points.iter().map(|point| line.residual(*point).abs()).collect();
         let limit = 3.0 * (1.4826 * median(&mut residuals)).max(noise);
         let near: Vec<(f64, f64)> =
             points.iter().copied().filter(|point| line.residual(*point).abs() <= limit).collect();
         let few = points.len() - near.len() <= points.len() / 5;
-        if few && near.len() < points.len() { Line::plain(&near) } else { Some(line) }
+        if few && near.len() < points.len() { Line::least_squares(&near) } else { Some(line) }
     }
 
-    fn plain(points: &[(f64, f64)]) -> Option<Line> {
+    fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
         let count = points.len() as f64;
         let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
         let (x, y) = (x / count, y / count);
@@ -202,14 +202,14 @@ impl Line {
         let slope = common / spread;
         let (first, last) = (points[points.len() - 1].0, points[0].0);
         let mut line =
-            Line { slope, at_zero: y - slope * x, stray: 0.0, spread, span: last - first };
+            Line { slope, intercept: y - slope * x, residual_rms: 0.0, spread, span: last - first };
         let squares: f64 = points.iter().map(|point| line.residual(*point).powi(2)).sum();
-        line.stray = (squares / (count - 2.0)).sqrt();
+        line.residual_rms = (squares / (count - 2.0)).sqrt();
         Some(line)
     }
 
     fn residual(&self, (x, y): (f64, f64)) -> f64 {
-        y - self.at_zero - self.slope * x
+        y - self.intercept - self.slope * x
     }
 }
 

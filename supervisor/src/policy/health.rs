@@ -1,18 +1,17 @@
-//! Whether a worker's parts prove themselves alive.
+//! Whether a worker's parts prove that they are alive.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use evonic_shared::{control::Part, status::PartHealth};
 
-use super::{Instant, wording::seconds};
+use super::{Instant, messages::seconds};
 
 /// Failed probes in a row that are a finding.
 const PROBES: u32 = 2;
 
-/// A worker's proofs of life.
 #[derive(Debug)]
 pub(super) struct Health {
-    /// No part is asked for a proof from before this instant.
+    /// No proof is expected from before this instant.
     since: Instant,
     heartbeat_at: Option<Instant>,
     proofs: BTreeMap<Part, Instant>,
@@ -20,18 +19,17 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Nothing heard yet.
     pub(super) fn new(now: Instant) -> Self {
         Self { since: now, heartbeat_at: None, proofs: BTreeMap::new(), failed_probes: 0 }
     }
 
-    /// Proofs are due from now on: it has just become ready, or nobody could listen until now.
+    /// Proofs are due from now on: the worker became ready, or the supervisor did not run.
     pub(super) fn begin(&mut self, now: Instant) {
         self.since = now;
         self.failed_probes = 0;
     }
 
-    /// A heartbeat came. A part that it does not name keeps its last proof.
+    /// A part that the heartbeat does not name keeps its last proof.
     pub(super) fn heartbeat(&mut self, now: Instant, age: BTreeMap<Part, Duration>) {
         self.heartbeat_at = Some(now);
         for (part, age) in age {
@@ -39,19 +37,18 @@ impl Health {
         }
     }
 
-    /// When the last heartbeat came.
     pub(super) fn heartbeat_at(&self) -> Option<Instant> {
         self.heartbeat_at
     }
 
-    /// A probe's answer; the finding when too many in a row failed.
+    /// Records a probe; the finding after [`PROBES`] failures in a row.
     pub(super) fn probe(&mut self, answered: bool) -> Option<String> {
         self.failed_probes = if answered { 0 } else { self.failed_probes + 1 };
         (self.failed_probes >= PROBES)
             .then(|| format!("{} probes in a row were not answered", self.failed_probes))
     }
 
-    /// When the first part is late if nothing is heard until then.
+    /// When the first part is late without another heartbeat.
     pub(super) fn late_at(&self, timeout: Duration) -> Instant {
         let oldest = Part::ALL.into_iter().map(|part| self.proof(part)).min();
         oldest.unwrap_or(self.since) + timeout
@@ -59,8 +56,8 @@ impl Health {
 
     /// The finding, if a part is late.
     ///
-    /// When most of the timeout passed without a heartbeat, it is the worker that is silent;
-    /// otherwise it speaks, and one part has stopped.
+    /// Without a heartbeat for most of the timeout the worker is silent; otherwise one part of it
+    /// has stopped.
     pub(super) fn finding(&self, now: Instant, timeout: Duration) -> Option<String> {
         let oldest = Part::ALL.into_iter().max_by_key(|part| self.age(*part, now))?;
         let age = self.age(oldest, now);
@@ -74,7 +71,6 @@ impl Health {
         })
     }
 
-    /// Health by part, for status.
     pub(super) fn by_part(&self, now: Instant, timeout: Duration) -> BTreeMap<Part, PartHealth> {
         let health = |part| match self.proofs.get(&part) {
             None => PartHealth::Unknown,

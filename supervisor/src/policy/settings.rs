@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// Settings of the policy, from the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `fd.threshold`.

@@ -1,28 +1,28 @@
-//! The transitions: what each event does to the table of workers.
+//! The transitions: what each event does to the workers.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use evonic_shared::control::Part;
 
 use super::{
-    Action, Event, Exit, Instant, Phase, Policy, Reason, Settings, wording, worker::Finding,
+    Action, Event, Exit, Instant, Phase, Policy, Reason, Settings, messages, worker::Finding,
 };
 
 type Actions = Vec<Action>;
 
-/// How far above the proposed generation a worker may go: further than any state that was lost
-/// can lie behind, and so little that a worker that lies cannot use the numbers up.
-const MOST_RAISE: u64 = 1 << 32;
+/// How far above the proposed generation a worker may go: further than any lost state can lie
+/// behind, and too little for a lying worker to exhaust the numbers.
+const MAX_RAISE: u64 = 1 << 32;
 
-/// Whether a worker may take this generation where that one was proposed. One that may not keeps
-/// the proposed one until it is dead.
+/// Whether a worker may take `generation` where `proposed` was proposed. Otherwise it keeps the
+/// proposed one until it is dead.
 #[must_use]
 pub fn is_credible(proposed: u64, generation: u64) -> bool {
-    (proposed..=proposed.saturating_add(MOST_RAISE)).contains(&generation)
+    (proposed..=proposed.saturating_add(MAX_RAISE)).contains(&generation)
 }
 
 impl Policy {
-    /// One event. Those that name an unknown generation are ignored.
+    /// Ignores an event that names an unknown generation.
     pub(super) fn handle(&mut self, event: Event, now: Instant, actions: &mut Actions) {
         match event {
             Event::Spawned { generation, pid } => self.spawned(generation, pid, now, actions),
@@ -58,8 +58,8 @@ impl Policy {
         worker.started_at = now;
         worker.phase = Phase::Starting;
         worker.health.begin(now);
-        worker.pace.asked(now, false, &self.settings);
-        if let Some(gone) = worker.untold.take() {
+        worker.counts.requested(now, false, &self.settings);
+        if let Some(gone) = worker.pending_gone.take() {
             actions.push(Action::PredecessorGone { to: generation, gone });
         }
         if worker.decision.is_some() {
@@ -109,7 +109,7 @@ impl Policy {
             return;
         }
         self.workers[at].ready(now);
-        self.served = true;
+        self.has_served = true;
         self.last_error = None;
         self.accept.clear();
         actions.push(Action::CensusReady { generation });
@@ -136,7 +136,7 @@ impl Policy {
         self.count(at, true, now, actions);
     }
 
-    /// A worker that stops although nobody told it to ends by itself.
+    /// A worker that drains without a decision ends by itself.
     fn draining(&mut self, generation: u64, now: Instant, actions: &mut Actions) {
         let Some(at) = self.alive(generation).filter(|at| !self.workers[*at].is_ending()) else {
             return;
@@ -169,7 +169,7 @@ impl Policy {
 
     fn accept_queue(&mut self, waiting: u32, now: Instant, actions: &mut Actions) {
         let Some(at) = self.acceptor() else { return };
-        if let Some(detail) = self.accept.seen(waiting, now, self.settings.accept_stall) {
+        if let Some(detail) = self.accept.polled(waiting, now, self.settings.accept_stall) {
             self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
         }
     }
@@ -187,14 +187,14 @@ impl Policy {
             let served = self.workers[at].phase == Phase::Ready;
             let when =
                 if served || self.workers[at].pid == 0 { "" } else { " before it was ready" };
-            self.crash(at, format!("{}{when}", wording::end(&exit)), now);
+            self.crash(at, format!("{}{when}", messages::exit(&exit)), now);
         }
         let mut worker = self.workers.remove(at);
         let decision = worker.decision.take().expect("one that had none has just crashed");
         actions.push(Action::Record(worker.record(decision, exit, now)));
         for survivor in &mut self.workers {
             match survivor.phase {
-                Phase::Spawning => survivor.untold = Some(generation),
+                Phase::Spawning => survivor.pending_gone = Some(generation),
                 _ => {
                     let to = survivor.generation;
                     actions.push(Action::PredecessorGone { to, gone: generation });
@@ -203,26 +203,26 @@ impl Policy {
         }
     }
 
-    /// A new worker is wanted. One that is on its way is the answer.
+    /// A new worker is wanted; one that starts is the answer.
     fn restart(&mut self, uid: u32, now: Instant) {
-        self.hurry();
+        self.start_now();
         self.request(&format!("an operator asked for it (uid {uid})"), now);
     }
 
-    /// New settings: a worker that starts with the old ones is replaced as soon as it is ready.
+    /// A worker that starts with the old settings is replaced as soon as it is ready.
     fn reload(&mut self, settings: Settings, uid: u32, now: Instant) {
         self.settings = settings;
-        self.hurry();
+        self.start_now();
         for worker in &mut self.workers {
-            worker.stale = (worker.is_heir() && worker.is_starting()).then_some(uid);
+            worker.stale = (worker.is_incumbent() && worker.is_starting()).then_some(uid);
         }
         self.request(&reloaded(uid), now);
     }
 
-    /// The next start need not wait: an operator asked for it.
-    fn hurry(&mut self) {
-        self.backoff.hurry();
-        self.leaks.hurry();
+    /// Cancels the delay before the next start: an operator asked for one.
+    fn start_now(&mut self) {
+        self.crashes.start_now();
+        self.leaks.start_now();
     }
 
     fn request(&mut self, detail: &str, now: Instant) {
@@ -230,7 +230,7 @@ impl Policy {
             return;
         }
         for worker in &mut self.workers {
-            if worker.is_heir() && worker.phase == Phase::Ready {
+            if worker.is_incumbent() && worker.phase == Phase::Ready {
                 worker.decide(Reason::Requested, detail.to_owned(), now);
             }
         }
@@ -250,7 +250,6 @@ impl Policy {
     }
 }
 
-/// Why a worker goes after a reload.
 fn reloaded(uid: u32) -> String {
     format!("the configuration was read again (uid {uid})")
 }

@@ -1,39 +1,103 @@
-//! What the policy shows of a worker.
+//! What the policy shows in the status.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use evonic_shared::{
     control::Part,
-    status::{PartHealth, WorkerState},
+    reason::Reason,
+    status::{PartHealth, State, WorkerState},
 };
 
-use super::Instant;
+use super::{Instant, Phase, Policy, Worker};
 
-/// What status shows of one worker.
+/// One worker in the status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
-    /// Its generation.
     pub generation: u64,
-    /// Its pid.
     pub pid: u32,
-    /// What it is doing.
     pub state: WorkerState,
-    /// When it was started.
     pub started_at: Instant,
-    /// When its last heartbeat came.
     pub heartbeat_at: Option<Instant>,
-    /// Health by part, at `now`.
     pub health: BTreeMap<Part, PartHealth>,
     /// Open descriptors at the last count.
     pub open: u32,
-    /// Owned ones at the last count.
+    /// Owned descriptors at the last count.
     pub owned: u32,
     /// Open and not owned when it became ready.
     pub baseline: Option<u32>,
-    /// Its declared budget.
+    /// Upper bound of the descriptors it owns, as its hello declared.
     pub budget: Option<u32>,
-    /// Growth of what is not owned, descriptors a second; 0 when flat.
+    /// Growth of the descriptors it does not own, a second; 0 when flat.
     pub per_second: f64,
-    /// Until the threshold at that growth.
+    /// Time to the threshold at that growth.
     pub to_threshold: Option<Duration>,
+}
+
+/// What [`Action::Changed`](super::Action::Changed) compares: states, no counts.
+#[derive(Debug, PartialEq)]
+pub(super) struct Outline {
+    state: State,
+    workers: Vec<WorkerOutline>,
+    next_start: Option<Instant>,
+    has_failed: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct WorkerOutline {
+    generation: u64,
+    pid: u32,
+    state: WorkerState,
+    reason: Option<Reason>,
+}
+
+impl Policy {
+    #[must_use]
+    pub fn state(&self) -> State {
+        let incumbent = self.workers.iter().find(|worker| worker.is_incumbent());
+        let serves = incumbent.is_some_and(|worker| worker.phase == Phase::Ready);
+        if self.stopping {
+            State::Stopping
+        } else if !serves && self.crashes.is_loop(&self.settings) {
+            State::CrashLoop
+        } else if !self.has_served {
+            State::Starting
+        } else if self.leaks.is_loop(&self.settings) {
+            State::LeakLoop
+        } else if serves && self.workers.len() == 1 {
+            State::Running
+        } else {
+            State::Recycling
+        }
+    }
+
+    /// The worker that serves or serves next, and the one that ends. While a replacement starts,
+    /// it is the first, and the worker that serves until then is the second.
+    #[must_use]
+    pub fn workers(&self, now: Instant) -> (Option<View>, Option<View>) {
+        let view = |worker: &Worker| worker.view(now, &self.settings);
+        match self.workers.as_slice() {
+            [] => (None, None),
+            [only] if only.is_ending() => (None, Some(view(only))),
+            [only] => (Some(view(only)), None),
+            [older, newer, ..] if newer.is_ending() && !older.is_ending() => {
+                (Some(view(older)), Some(view(newer)))
+            }
+            [older, newer, ..] => (Some(view(newer)), Some(view(older))),
+        }
+    }
+
+    pub(super) fn outline(&self) -> Outline {
+        let worker = |worker: &Worker| WorkerOutline {
+            generation: worker.generation,
+            pid: worker.pid,
+            state: worker.state(),
+            reason: worker.decision.as_ref().map(|decision| decision.reason),
+        };
+        Outline {
+            state: self.state(),
+            workers: self.workers.iter().map(worker).collect(),
+            next_start: self.next_start(),
+            has_failed: self.last_error.is_some(),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! One worker as the policy knows it.
+//! The policy's state of one worker.
 
 use std::time::Duration;
 
@@ -7,51 +7,50 @@ use evonic_shared::{
     status::{Exit, WorkerState},
 };
 
-use super::{Instant, Record, Settings, View, growth::Growth, health::Health, pace, pace::Pace};
+use super::{
+    Instant, Record, Settings, View, count_schedule, count_schedule::CountSchedule, growth::Growth,
+    health::Health,
+};
 
-/// A worker from the moment its start is asked for until it is reaped.
+/// A worker, from the request of its start until it is reaped.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) generation: u64,
     pub(super) pid: u32,
     pub(super) phase: Phase,
     pub(super) started_at: Instant,
-    /// From its hello.
+    /// From its hello; [`None`] before.
     pub(super) budget: Option<u32>,
     pub(super) open: u32,
     pub(super) owned: u32,
     pub(super) baseline: Option<i64>,
     pub(super) growth: Growth,
-    pub(super) pace: Pace,
+    pub(super) counts: CountSchedule,
     pub(super) health: Health,
-    /// Why it goes, once that is decided.
     pub(super) decision: Option<Decision>,
-    /// Since when more is unexplained than may be.
+    /// When the unexplained limit was passed.
     pub(super) above_since: Option<Instant>,
-    /// Who had its settings replaced while it started.
+    /// It started with old settings: the user whose reload replaced them.
     pub(super) stale: Option<u32>,
-    /// It was ready and lived long enough to end a row of crashes.
+    /// It was ready and has lived for `stable_after`.
     pub(super) stable: bool,
-    /// Who died before this worker could be told.
-    pub(super) untold: Option<u64>,
+    /// A predecessor that was reaped before this worker could be notified.
+    pub(super) pending_gone: Option<u64>,
 }
 
-/// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Phase {
-    /// Its start was asked for and not answered yet.
+    /// Its start is requested and not answered.
     Spawning,
-    /// It runs and is not ready.
     Starting,
-    /// It serves.
     Ready,
-    /// It was told to stop.
-    Draining { kill_at: Instant },
-    /// SIGKILL was sent.
+    Draining {
+        kill_at: Instant,
+    },
     Killed,
 }
 
-/// Why a worker goes.
+/// Why a worker is replaced or stopped.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
     pub(super) reason: Reason,
@@ -62,7 +61,7 @@ pub(super) struct Decision {
     pub(super) start_at: Instant,
 }
 
-/// A finding of a count.
+/// Why a worker should be replaced.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) reason: Reason,
@@ -80,7 +79,6 @@ pub(super) fn urgency(reason: Reason) -> u8 {
 }
 
 impl Worker {
-    /// A worker whose start is asked for now.
     pub(super) fn new(generation: u64, now: Instant, settings: &Settings) -> Self {
         Self {
             generation,
@@ -92,38 +90,36 @@ impl Worker {
             owned: 0,
             baseline: None,
             growth: Growth::default(),
-            pace: Pace::new(now, settings),
+            counts: CountSchedule::new(now, settings),
             health: Health::new(now),
             decision: None,
             above_since: None,
             stale: None,
             stable: false,
-            untold: None,
+            pending_gone: None,
         }
     }
 
-    /// It was told to end, or killed.
     pub(super) fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. } | Phase::Killed)
     }
 
-    /// It starts, or is about to.
     pub(super) fn is_starting(&self) -> bool {
         matches!(self.phase, Phase::Spawning | Phase::Starting)
     }
 
-    /// It is to stay: nothing speaks against it.
-    pub(super) fn is_heir(&self) -> bool {
+    /// It starts or serves, and no decision is made against it.
+    pub(super) fn is_incumbent(&self) -> bool {
         self.decision.is_none() && !self.is_ending()
     }
 
-    /// It serves, and nothing as urgent as `reason` was found of it.
+    /// It serves, and no decision as urgent as `reason` is made.
     pub(super) fn is_open_to(&self, reason: Reason) -> bool {
         self.phase == Phase::Ready
             && self.decision.as_ref().is_none_or(|made| urgency(made.reason) < urgency(reason))
     }
 
-    /// It serves from now on: what it opened while it started is no leak.
+    /// Forgets what it opened while it started: that is no leak.
     pub(super) fn ready(&mut self, now: Instant) {
         self.phase = Phase::Ready;
         self.growth = Growth::default();
@@ -132,13 +128,12 @@ impl Worker {
         self.health.begin(now);
     }
 
-    /// Why it goes, and the figures of this instant.
     pub(super) fn decide(&mut self, reason: Reason, detail: String, now: Instant) {
         self.decision =
             Some(Decision { reason, detail, fd_open: self.open, at: now, start_at: now });
     }
 
-    /// A count came; the finding, if it crosses a line.
+    /// Takes a count; the finding, if it passes a limit.
     pub(super) fn counted(
         &mut self,
         now: Instant,
@@ -154,15 +149,15 @@ impl Worker {
         let above = self.is_open_to(Reason::FdUnexplained)
             && self.unexplained() > i64::from(settings.unexplained);
         self.above_since = above.then(|| self.above_since.unwrap_or(now));
-        self.pace.counted(now, &self.growth, self.left(settings), settings);
-        let finding = self.line_crossed(now, settings);
+        self.counts.counted(now, &self.growth, self.left(settings), settings);
+        let finding = self.limit_passed(now, settings);
         if let (None, Some(since)) = (&finding, self.above_since) {
-            self.pace.confirm(since, settings);
+            self.counts.confirm(since, settings);
         }
         finding
     }
 
-    fn line_crossed(&self, now: Instant, settings: &Settings) -> Option<Finding> {
+    fn limit_passed(&self, now: Instant, settings: &Settings) -> Option<Finding> {
         let open = self.open;
         if self.phase == Phase::Starting && open >= settings.ceiling {
             let ceiling = settings.ceiling;
@@ -178,7 +173,7 @@ impl Worker {
             return Some(Finding { reason: Reason::FdThreshold, detail });
         }
         let since = self.above_since?;
-        (now >= since + pace::shortest(settings) / 2).then(|| Finding {
+        (now >= since + count_schedule::shortest(settings) / 2).then(|| Finding {
             reason: Reason::FdUnexplained,
             detail: format!(
                 "{} descriptors unexplained, at most {} may be",
@@ -188,9 +183,9 @@ impl Worker {
         })
     }
 
-    /// How many descriptors may still come before the nearest line is crossed.
+    /// How many more descriptors reach the nearest limit.
     fn left(&self, settings: &Settings) -> Option<f64> {
-        let below = |line: u32| i64::from(line) - 1 - i64::from(self.open);
+        let below = |limit: u32| i64::from(limit) - 1 - i64::from(self.open);
         let ceiling = (self.phase == Phase::Starting || self.is_open_to(Reason::FdCeiling))
             .then(|| below(settings.ceiling));
         let others = self.is_open_to(Reason::FdThreshold).then(|| {
@@ -204,30 +199,30 @@ impl Worker {
         i64::from(self.open) - i64::from(self.owned) - self.baseline.unwrap_or(0)
     }
 
-    /// When something of this worker is due.
     pub(super) fn due_at(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
             Phase::Spawning | Phase::Killed => None,
-            Phase::Starting => Some(self.pace.due().min(self.started_at + settings.start_timeout)),
+            Phase::Starting => {
+                Some(self.counts.due().min(self.started_at + settings.start_timeout))
+            }
             Phase::Ready => {
                 let late = self
                     .is_open_to(Reason::Unhealthy)
                     .then(|| self.health.late_at(settings.heartbeat_timeout));
-                [Some(self.pace.due()), late, self.drain_at(settings)].into_iter().flatten().min()
+                [Some(self.counts.due()), late, self.drain_at(settings)].into_iter().flatten().min()
             }
             Phase::Draining { kill_at } => Some(kill_at),
         }
     }
 
-    /// When it is drained even if its replacement is not ready: a leak goes on meanwhile. One that
-    /// is only replaced by request waits for its replacement.
+    /// When it is drained even without a ready replacement: its leak goes on meanwhile. One that is
+    /// replaced by request waits for its replacement.
     pub(super) fn drain_at(&self, settings: &Settings) -> Option<Instant> {
         let decision = self.decision.as_ref().filter(|_| self.phase == Phase::Ready)?;
         (urgency(decision.reason) >= urgency(Reason::FdThreshold))
             .then(|| decision.start_at + settings.start_timeout)
     }
 
-    /// What the history keeps of it.
     pub(super) fn record(self, decision: Decision, exit: Exit, now: Instant) -> Record {
         Record {
             generation: self.generation,
@@ -242,7 +237,6 @@ impl Worker {
         }
     }
 
-    /// What status calls its phase.
     pub(super) fn state(&self) -> WorkerState {
         match self.phase {
             Phase::Spawning | Phase::Starting => WorkerState::Starting,
@@ -252,7 +246,6 @@ impl Worker {
         }
     }
 
-    /// What status shows of it.
     pub(super) fn view(&self, now: Instant, settings: &Settings) -> View {
         let trend = self.growth.trend();
         let to_threshold = trend.map(|trend| {

@@ -1,4 +1,4 @@
-//! Descriptors that were handed over by systemd's protocol (`sd_listen_fds(3)`).
+//! Inherited descriptors, by systemd's protocol (`sd_listen_fds(3)`).
 
 use std::{env, io, os::fd::OwnedFd};
 
@@ -8,21 +8,20 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use super::SocketError;
 use crate::sys;
 
-/// What was handed over, by name.
 #[derive(Debug, Default)]
 pub struct Inherited {
     named: Vec<(String, OwnedFd)>,
 }
 
 impl Inherited {
-    /// Takes over what the environment announces, if it is meant for this process. To be called
-    /// first of all, before any other descriptor is opened.
+    /// Takes the descriptors that the environment announces for this process. Must be called before
+    /// any other descriptor is opened.
     ///
     /// # Errors
     /// [`SocketError::TakeOver`] when an announced descriptor is not open.
     pub fn from_environment() -> Result<Self, SocketError> {
         let number = |name| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-        let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let own = std::process::id();
         let (Some(count), true) = (number(LISTEN_FDS), number(LISTEN_PID) == Some(own)) else {
             return Ok(Self::default());
         };
@@ -32,7 +31,7 @@ impl Inherited {
         Ok(Self { named: names.zip(sockets).collect() })
     }
 
-    /// The socket of this name, if it was handed over.
+    /// The inherited socket of this name.
     ///
     /// # Errors
     /// [`SocketError::Inherited`] when it is no listener of this family.
@@ -41,10 +40,7 @@ impl Inherited {
         name: &str,
         family: AddressFamily,
     ) -> Result<Option<OwnedFd>, SocketError> {
-        let Some(place) = self.named.iter().position(|(own, _)| own == name) else {
-            return Ok(None);
-        };
-        let (_, socket) = self.named.swap_remove(place);
+        let Some(socket) = self.remove(name) else { return Ok(None) };
         let fits = || -> io::Result<bool> {
             let actual = sockopt::socket_domain(&socket)?;
             let same = actual == family
@@ -61,15 +57,19 @@ impl Inherited {
         Err(SocketError::Inherited { name: name.to_owned(), expected })
     }
 
-    /// What systemd's descriptor store kept under this name, if it still is a listening socket.
+    /// The listening socket that systemd's descriptor store has under this name.
     pub(super) fn take_stored(&mut self, name: &str) -> Option<OwnedFd> {
-        let place = self.named.iter().position(|(own, _)| own == name)?;
-        let (_, socket) = self.named.swap_remove(place);
+        let socket = self.remove(name)?;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
         sockopt::socket_acceptconn(&socket).unwrap_or(false).then_some(socket)
     }
 
-    /// Closes what nobody asked for.
+    fn remove(&mut self, name: &str) -> Option<OwnedFd> {
+        let index = self.named.iter().position(|(own, _)| own == name)?;
+        Some(self.named.swap_remove(index).1)
+    }
+
+    /// Closes the rest.
     pub(super) fn close_rest(self) {
         for (name, _socket) in self.named {
             tracing::warn!(name, "inherited descriptor is not used");

@@ -18,7 +18,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::{fd_watch::Method, sys::ParentDeath};
 
-/// Variables of the supervisor's own that a worker must not inherit.
+/// Variables that a worker must not inherit.
 const PRIVATE: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
@@ -34,34 +34,25 @@ const PRIVATE: [&str; 9] = [
 /// How workers are started: the same for all of them, until a reload.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// The program.
     pub program: PathBuf,
-    /// The configuration file that this supervisor read, for the worker's words about it.
+    /// The configuration file, for the worker's messages about it.
     pub config_file: Option<PathBuf>,
-    /// What was accepted of it: the worker goes by this, whatever is in the file by now.
+    /// Its accepted text: the worker reads this, whatever is in the file by now.
     pub config_text: Arc<str>,
-    /// The folders that this supervisor uses, so that the worker uses the same.
     pub state_dir: PathBuf,
-    /// See `state_dir`.
     pub runtime_dir: PathBuf,
     /// The worker's soft `RLIMIT_NOFILE`.
     pub nofile: u64,
-    /// What happens to a worker whose supervisor dies.
     pub on_parent_death: ParentDeath,
-    /// How descriptors are counted here.
     pub method: Method,
 }
 
 impl Launch {
-    /// The program, for the kernel.
     pub(super) fn program(&self) -> Result<CString, NulError> {
         text(&self.program)
     }
 
     /// The accepted configuration in a sealed anonymous file: one descriptor.
-    ///
-    /// # Errors
-    /// The operating system's word.
     pub(super) fn configuration(&self) -> io::Result<OwnedFd> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let mut file = File::from(rustix::fs::memfd_create(c"evonic-config", flags)?);
@@ -80,7 +71,7 @@ impl Launch {
         Ok(arguments)
     }
 
-    /// The supervisor's own environment, and what the contract adds to it.
+    /// The supervisor's own environment, and the variables of the contract.
     pub(super) fn environment(
         &self,
         generation: u64,

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::stand_in::{BEHAVIOUR, Behaviour};
 
 /// The longest any wait takes.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Grace of every supervisor here, unless a test says otherwise.
 pub const GRACE: Duration = Duration::from_millis(500);
@@ -44,29 +44,29 @@ crash_loop_after = 3
 "#;
 
 /// A folder with a configuration, a stand-in worker, and at times a running supervisor.
-pub struct House {
+pub struct Harness {
     folder: tempfile::TempDir,
     child: Option<Running>,
     behaviours: u32,
 }
 
-impl House {
+impl Harness {
     /// Not running yet.
     pub fn new(behaviour: &Behaviour) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut house = Self { folder, child: None, behaviours: 0 };
-        house.behave(behaviour);
-        house.configure("");
-        house.install_worker();
-        house
+        let mut harness = Self { folder, child: None, behaviours: 0 };
+        harness.behave(behaviour);
+        harness.configure("");
+        harness.install_worker();
+        harness
     }
 
     /// Running, with its first worker ready.
     pub fn ready(behaviour: &Behaviour) -> Self {
-        let mut house = Self::new(behaviour);
-        house.start();
-        house.wait("a ready worker", |status| is_ready(status, 1));
-        house
+        let mut harness = Self::new(behaviour);
+        harness.start();
+        harness.wait("a ready worker", |status| is_ready(status, 1));
+        harness
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -181,7 +181,7 @@ impl House {
 
     pub fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(self.path("run/supervisor.sock")).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 
@@ -215,7 +215,7 @@ impl House {
 
     /// Tries until something comes of it.
     pub fn until<T>(&self, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(result) = attempt() {
                 return result;
@@ -260,7 +260,7 @@ struct Running(Child);
 
 impl Running {
     fn end(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status;

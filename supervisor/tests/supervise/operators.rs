@@ -15,7 +15,7 @@ use evonic_shared::{
 use rustix::process::Signal;
 
 use crate::{
-    harness::{House, is_ready},
+    harness::{Harness, is_ready},
     stand_in::Behaviour,
 };
 
@@ -28,23 +28,23 @@ fn refusal(reply: Reply) -> (ErrorCode, String) {
 
 #[test]
 fn every_operation_answers() {
-    let house = House::ready(&Behaviour::default());
-    let Reply::Census(census) = house.ask(r#"{"op":"census"}"#) else { panic!("a census") };
+    let harness = Harness::ready(&Behaviour::default());
+    let Reply::Census(census) = harness.ask(r#"{"op":"census"}"#) else { panic!("a census") };
     assert_eq!(census.generation, 1);
     assert!(census.kinds.iter().any(|line| line.name == "unix" && line.count >= 3), "{census:?}");
     assert!(census.top.iter().any(|line| line.name.starts_with("tcp listening on 127.0.0.1:")));
-    let accepted = house.ask(r#"{"op":"restart"}"#);
+    let accepted = harness.ask(r#"{"op":"restart"}"#);
     assert!(matches!(accepted, Reply::Accepted { op, .. } if op == "restart"));
-    house.wait("the next one", |status| is_ready(status, 2));
-    let Reply::History { entries, .. } = house.ask(r#"{"op":"history","limit":1}"#) else {
+    harness.wait("the next one", |status| is_ready(status, 2));
+    let Reply::History { entries, .. } = harness.ask(r#"{"op":"history","limit":1}"#) else {
         panic!("a history")
     };
     assert_eq!(entries.len(), 1);
-    let accepted = house.ask(r#"{"op":"reload"}"#);
+    let accepted = harness.ask(r#"{"op":"reload"}"#);
     assert!(matches!(accepted, Reply::Accepted { op, .. } if op == "reload"));
-    house.wait("the one after", |status| is_ready(status, 3));
-    assert_eq!(refusal(house.ask("nonsense")).0, ErrorCode::Malformed);
-    let mut stream = house.connect();
+    harness.wait("the one after", |status| is_ready(status, 3));
+    assert_eq!(refusal(harness.ask("nonsense")).0, ErrorCode::Malformed);
+    let mut stream = harness.connect();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut line = String::new();
     stream.read_to_string(&mut line).unwrap();
@@ -53,16 +53,16 @@ fn every_operation_answers() {
 
 #[test]
 fn the_sockets_are_for_the_group() {
-    let house = House::ready(&Behaviour::default());
-    let mode = |name| house.path(name).metadata().unwrap().permissions().mode() & 0o777;
+    let harness = Harness::ready(&Behaviour::default());
+    let mode = |name| harness.path(name).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("run"), mode("state")), (0o750, 0o750));
     assert_eq!((mode("run/supervisor.sock"), mode("run/api.sock")), (0o660, 0o660));
 }
 
 #[test]
 fn a_watcher_sees_a_replacement_from_beginning_to_end() {
-    let house = House::ready(&Behaviour::default());
-    let mut stream = house.connect();
+    let harness = Harness::ready(&Behaviour::default());
+    let mut stream = harness.connect();
     stream.write_all(b"{\"op\":\"watch\"}\n").unwrap();
     let mut lines = BufReader::new(stream).lines().map(|line| {
         match serde_json::from_str(&line.unwrap()).unwrap() {
@@ -72,7 +72,7 @@ fn a_watcher_sees_a_replacement_from_beginning_to_end() {
     });
     let first = lines.next().unwrap();
     assert!(is_ready(&first, 1));
-    house.ask(r#"{"op":"restart"}"#);
+    harness.ask(r#"{"op":"restart"}"#);
     let seen: Vec<Status> = {
         let mut seen = Vec::new();
         for status in lines {
@@ -90,22 +90,22 @@ fn a_watcher_sees_a_replacement_from_beginning_to_end() {
 
 #[test]
 fn hostile_clients_delay_nothing() {
-    let house = House::ready(&Behaviour::default());
-    let mut flood = house.connect();
+    let harness = Harness::ready(&Behaviour::default());
+    let mut flood = harness.connect();
     let flooder = std::thread::spawn(move || {
         let _ = flood.write_all(&vec![b'x'; 10 * 1024 * 1024]);
         let mut line = String::new();
         let _ = BufReader::new(flood).read_line(&mut line);
         line
     });
-    let silent: Vec<_> = (0..20).map(|_| house.connect()).collect();
-    let mut busy = house.connect();
+    let silent: Vec<_> = (0..20).map(|_| harness.connect()).collect();
+    let mut busy = harness.connect();
     busy.set_nonblocking(true).unwrap();
     let requests = b"{\"op\":\"census\"}\n".repeat(200);
     while busy.write(&requests).is_ok() {}
     let begun = Instant::now();
-    house.ask(r#"{"op":"restart"}"#);
-    house.wait("the next one", |status| is_ready(status, 2));
+    harness.ask(r#"{"op":"restart"}"#);
+    harness.wait("the next one", |status| is_ready(status, 2));
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert!(flooder.join().unwrap().contains("too_long"));
     drop(silent);
@@ -113,33 +113,33 @@ fn hostile_clients_delay_nothing() {
 
 #[test]
 fn a_reload_takes_over_what_is_good_and_refuses_what_is_not() {
-    let house = House::ready(&Behaviour::default());
-    house.reconfigure("unexplained = 30", "unexplained = 25");
-    house.signal(Signal::HUP);
-    let status = house.wait("a worker with the new lines", |status| is_ready(status, 2));
+    let harness = Harness::ready(&Behaviour::default());
+    harness.reconfigure("unexplained = 30", "unexplained = 25");
+    harness.signal(Signal::HUP);
+    let status = harness.wait("a worker with the new lines", |status| is_ready(status, 2));
     assert_eq!(status.worker.unwrap().fd.unexplained_limit, 25);
     assert_eq!(status.last_restart.unwrap().reason, Reason::Requested);
 
-    house.reconfigure("unexplained = 25", "unexplained = \"many\"");
-    let (code, message) = refusal(house.ask(r#"{"op":"reload"}"#));
+    harness.reconfigure("unexplained = 25", "unexplained = \"many\"");
+    let (code, message) = refusal(harness.ask(r#"{"op":"reload"}"#));
     assert_eq!(code, ErrorCode::Invalid);
     assert!(message.contains("fd.unexplained"), "{message}");
-    house.reconfigure("unexplained = \"many\"", "unexplained = 20");
-    house.reconfigure("127.0.0.1:0", "127.0.0.1:1");
-    let (code, message) = refusal(house.ask(r#"{"op":"reload"}"#));
+    harness.reconfigure("unexplained = \"many\"", "unexplained = 20");
+    harness.reconfigure("127.0.0.1:0", "127.0.0.1:1");
+    let (code, message) = refusal(harness.ask(r#"{"op":"reload"}"#));
     assert_eq!(code, ErrorCode::Invalid);
     assert!(message.contains("listen changed"), "{message}");
-    let status = house.status();
+    let status = harness.status();
     assert!(is_ready(&status, 2));
     assert_eq!(status.worker.unwrap().fd.unexplained_limit, 25);
 }
 
 #[test]
 fn a_worker_that_reads_a_bad_configuration_does_not_end_the_one_that_serves() {
-    let mut house = House::ready(&Behaviour::default());
-    house.behave(&Behaviour { exit_at_once: Some(78), ..Behaviour::default() });
-    house.ask(r#"{"op":"restart"}"#);
-    let status = house.wait("a failed start", |status| status.restarts.crash >= 1);
+    let mut harness = Harness::ready(&Behaviour::default());
+    harness.behave(&Behaviour { exit_at_once: Some(78), ..Behaviour::default() });
+    harness.ask(r#"{"op":"restart"}"#);
+    let status = harness.wait("a failed start", |status| status.restarts.crash >= 1);
     assert_eq!(status.worker.unwrap().generation, 1);
     assert!(status.last_error.unwrap().contains("78"));
 }
@@ -163,17 +163,17 @@ fn the_documentation_names_every_field_and_its_examples_are_of_this_format() {
     let text = include_str!("../../../docs/status-protocol.md");
     let leaked = tempfile::NamedTempFile::new().unwrap();
     let path = leaked.path().display().to_string();
-    let mut house = House::ready(&Behaviour { leak: Some((path, 10)), ..Behaviour::default() });
-    house.behave(&Behaviour::default());
-    house.wait("a successor", |status| is_ready(status, 2));
+    let mut harness = Harness::ready(&Behaviour { leak: Some((path, 10)), ..Behaviour::default() });
+    harness.behave(&Behaviour::default());
+    harness.wait("a successor", |status| is_ready(status, 2));
     let mut names = BTreeSet::new();
     for request in ["", r#"{"op":"history"}"#, r#"{"op":"census"}"#, "x", r#"{"op":"restart"}"#] {
-        let mut stream = house.connect();
+        let mut stream = harness.connect();
         stream.write_all(request.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         members(&serde_json::from_reader(stream).unwrap(), &mut names);
     }
-    let file = house.path("state/post-mortems").read_dir().unwrap().next().unwrap().unwrap();
+    let file = harness.path("state/post-mortems").read_dir().unwrap().next().unwrap().unwrap();
     members(&serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap(), &mut names);
     let missing: Vec<&String> = names
         .iter()

@@ -10,31 +10,31 @@ use evonic_shared::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    harness::{GRACE, House, is_ready},
+    harness::{GRACE, Harness, is_ready},
     stand_in::Behaviour,
 };
 
 /// Runs a first worker that behaves badly and waits for its well-behaved successor.
-fn first_goes(behaviour: &Behaviour) -> (House, Replacement) {
-    let mut house = House::new(behaviour);
-    house.start();
-    house.wait("it to have read its behaviour", |status| {
+fn first_goes(behaviour: &Behaviour) -> (Harness, Replacement) {
+    let mut harness = Harness::new(behaviour);
+    harness.start();
+    harness.wait("it to have read its behaviour", |status| {
         status.restarts.total > 0
             || status.worker.as_ref().is_some_and(|worker| worker.version.is_some())
     });
-    house.behave(&Behaviour::default());
-    let status = house.wait("its successor", |status| is_ready(status, 2));
+    harness.behave(&Behaviour::default());
+    let status = harness.wait("its successor", |status| is_ready(status, 2));
     assert_eq!(status.state, State::Running);
-    let last = house.history().pop().unwrap();
+    let last = harness.history().pop().unwrap();
     assert_eq!(last.generation, 1);
-    (house, last)
+    (harness, last)
 }
 
 #[test]
 fn a_restart_overlaps_and_ends_in_order() {
-    let house = House::ready(&Behaviour::default());
-    house.ask(r#"{"op":"restart"}"#);
-    let status = house.wait("the next one", |status| is_ready(status, 2));
+    let harness = Harness::ready(&Behaviour::default());
+    harness.ask(r#"{"op":"restart"}"#);
+    let status = harness.wait("the next one", |status| is_ready(status, 2));
     let last = status.last_restart.unwrap();
     assert_eq!((last.generation, last.reason), (1, Reason::Requested));
     assert_eq!((last.exit, last.post_mortem), (Exit::Code { code: 0 }, None));
@@ -47,9 +47,9 @@ fn a_leak_is_found_and_named() {
     let leaked = tempfile::NamedTempFile::new().unwrap();
     let path = leaked.path().display().to_string();
     let leak = Behaviour { leak: Some((path.clone(), 5)), ..Behaviour::default() };
-    let (house, last) = first_goes(&leak);
+    let (harness, last) = first_goes(&leak);
     assert_eq!(last.reason, Reason::FdUnexplained);
-    let file = house.path("state/post-mortems").join(last.post_mortem.unwrap());
+    let file = harness.path("state/post-mortems").join(last.post_mortem.unwrap());
     let post_mortem: PostMortem = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert_eq!(post_mortem.reason, Reason::FdUnexplained);
     assert!(post_mortem.culprit.starts_with("file grew by "), "{}", post_mortem.culprit);
@@ -77,8 +77,8 @@ fn every_kind_of_silence_is_noticed() {
         Behaviour { closes_control: true, ..Behaviour::default() },
     ];
     for behaviour in unhealthy {
-        let (house, last) = first_goes(&behaviour);
-        assert_eq!(last.reason, Reason::Unhealthy, "{behaviour:?}\n{}", house.log());
+        let (harness, last) = first_goes(&behaviour);
+        assert_eq!(last.reason, Reason::Unhealthy, "{behaviour:?}\n{}", harness.log());
         assert!(last.post_mortem.is_some());
         let detail = match behaviour {
             Behaviour { late: Some(_), .. } => "store has not checked in for",
@@ -92,11 +92,11 @@ fn every_kind_of_silence_is_noticed() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "clients that nobody accepts")]
 fn a_parked_accept_loop_is_noticed() {
-    let house = House::ready(&Behaviour::default());
-    let address = house.status().listeners.remove(0).address;
+    let harness = Harness::ready(&Behaviour::default());
+    let address = harness.status().listeners.remove(0).address;
     let waiting = [(); 2].map(|()| std::net::TcpStream::connect(&address).unwrap());
-    house.wait("them to be seen", |status| status.listeners[0].accept_queue == Some(2));
-    let status = house.wait("a finding", |status| status.restarts.unhealthy >= 1);
+    harness.wait("them to be seen", |status| status.listeners[0].accept_queue == Some(2));
+    let status = harness.wait("a finding", |status| status.restarts.unhealthy >= 1);
     drop(waiting);
     let last = status.last_restart.unwrap();
     assert!(last.detail.starts_with("2 connections have waited 1"), "{}", last.detail);
@@ -104,10 +104,10 @@ fn a_parked_accept_loop_is_noticed() {
 
 #[test]
 fn a_stopped_worker_is_replaced_and_killed_after_grace() {
-    let house = House::ready(&Behaviour::default());
-    let pid = house.status().worker.unwrap().pid;
+    let harness = Harness::ready(&Behaviour::default());
+    let pid = harness.status().worker.unwrap().pid;
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::STOP).unwrap();
-    let status = house.wait("its successor", |status| is_ready(status, 2));
+    let status = harness.wait("its successor", |status| is_ready(status, 2));
     let last = status.last_restart.unwrap();
     assert_eq!(last.reason, Reason::Unhealthy);
     assert_eq!(last.exit, Exit::Signal { signal: "SIGKILL".into(), after_grace: true });
@@ -115,12 +115,12 @@ fn a_stopped_worker_is_replaced_and_killed_after_grace() {
 
 #[test]
 fn a_deaf_worker_does_not_outlive_its_grace() {
-    let house = House::ready(&Behaviour { deaf: true, ..Behaviour::default() });
-    house.ask(r#"{"op":"restart"}"#);
-    let status = house.wait("the next one", |status| is_ready(status, 2));
+    let harness = Harness::ready(&Behaviour { deaf: true, ..Behaviour::default() });
+    harness.ask(r#"{"op":"restart"}"#);
+    let status = harness.wait("the next one", |status| is_ready(status, 2));
     let last = status.last_restart.unwrap();
     assert_eq!(last.exit, Exit::Signal { signal: "SIGKILL".into(), after_grace: true });
-    let drained = house
+    let drained = harness
         .log()
         .lines()
         .filter(|line| line.contains("told to stop") || line.contains("worker ended"))
@@ -139,10 +139,10 @@ fn seconds_of_day(time: &str) -> f64 {
 
 #[test]
 fn crashes_are_recorded_as_they_were() {
-    let house = House::ready(&Behaviour::default());
-    let pid = house.status().worker.unwrap().pid;
+    let harness = Harness::ready(&Behaviour::default());
+    let pid = harness.status().worker.unwrap().pid;
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::ABORT).unwrap();
-    let status = house.wait("its successor", |status| is_ready(status, 2));
+    let status = harness.wait("its successor", |status| is_ready(status, 2));
     let last = status.last_restart.unwrap();
     assert_eq!(last.reason, Reason::Crash);
     assert_eq!(last.exit, Exit::Signal { signal: "SIGABRT".into(), after_grace: false });
@@ -158,31 +158,31 @@ fn one_that_never_gets_ready_is_killed_in_time() {
         Behaviour { never_ready: true, ..Behaviour::default() },
         Behaviour { protocol: Some(99), ..Behaviour::default() },
     ] {
-        let mut house = House::new(&behaviour);
-        house.reconfigure("start_timeout = \"5s\"", "start_timeout = \"700ms\"");
-        house.start();
-        house.wait("a first failure", |status| status.restarts.crash >= 1);
-        house.behave(&Behaviour::default());
-        house.wait("a good one", |status| {
+        let mut harness = Harness::new(&behaviour);
+        harness.reconfigure("start_timeout = \"5s\"", "start_timeout = \"700ms\"");
+        harness.start();
+        harness.wait("a first failure", |status| status.restarts.crash >= 1);
+        harness.behave(&Behaviour::default());
+        harness.wait("a good one", |status| {
             status.worker.as_ref().is_some_and(|worker| is_ready(status, worker.generation))
         });
-        let first = house.history().pop().unwrap();
+        let first = harness.history().pop().unwrap();
         assert_eq!(first.reason, Reason::Crash);
         assert!(first.detail.contains("within 0.7 s"), "{}", first.detail);
         if behaviour.protocol.is_some() {
-            assert!(house.log().contains("it speaks protocol 99"), "{}", house.log());
+            assert!(harness.log().contains("it speaks protocol 99"), "{}", harness.log());
         }
     }
 }
 
 #[test]
 fn garbage_on_the_control_channel_costs_nobody_anything() {
-    let house = House::ready(&Behaviour { garbage: 500, ..Behaviour::default() });
-    house.until("a thousand of them", || house.log().contains("refused=1024").then_some(()));
+    let harness = Harness::ready(&Behaviour { garbage: 500, ..Behaviour::default() });
+    harness.until("a thousand of them", || harness.log().contains("refused=1024").then_some(()));
     let begun = Instant::now();
-    assert!(is_ready(&house.status(), 1));
+    assert!(is_ready(&harness.status(), 1));
     assert!(begun.elapsed() < Duration::from_secs(1));
-    let lines = house.log().lines().filter(|line| line.contains("dropped")).count();
+    let lines = harness.log().lines().filter(|line| line.contains("dropped")).count();
     assert!(lines <= 40, "{lines} lines about it");
 }
 
@@ -197,33 +197,33 @@ fn restarts_leave_no_descriptor_behind() {
     let restarts: u64 = std::env::var("EVONIC_SUPERVISOR_RESTARTS")
         .map_or(300, |text| text.parse().expect("EVONIC_SUPERVISOR_RESTARTS is a number"));
     // Half of them never get ready, half of them do.
-    let mut house = House::new(&Behaviour { exit_when_ready: Some(1), ..Behaviour::default() });
-    house.reconfigure("backoff_base = \"10ms\"", "backoff_base = \"1ms\"");
-    house.reconfigure("backoff_cap = \"50ms\"", "backoff_cap = \"1ms\"");
-    house.start();
-    house.wait("some of them", |status| status.restarts.crash >= 20);
-    house.behave(&Behaviour::default());
-    let status = house.wait("a steady one", is_steady);
-    let before = house.settled_descriptors();
+    let mut harness = Harness::new(&Behaviour { exit_when_ready: Some(1), ..Behaviour::default() });
+    harness.reconfigure("backoff_base = \"10ms\"", "backoff_base = \"1ms\"");
+    harness.reconfigure("backoff_cap = \"50ms\"", "backoff_cap = \"1ms\"");
+    harness.start();
+    harness.wait("some of them", |status| status.restarts.crash >= 20);
+    harness.behave(&Behaviour::default());
+    let status = harness.wait("a steady one", is_steady);
+    let before = harness.settled_descriptors();
     let generation = status.worker.unwrap().generation;
 
-    house.behave(&Behaviour { exit_when_ready: Some(1), ..Behaviour::default() });
-    house.ask(r#"{"op":"restart"}"#);
+    harness.behave(&Behaviour { exit_when_ready: Some(1), ..Behaviour::default() });
+    harness.ask(r#"{"op":"restart"}"#);
     let begun = Instant::now();
     let mut last = 0;
     let mut progress = Instant::now();
     while last < generation + restarts {
-        let seen = house.status().worker.map_or(last, |worker| worker.generation);
+        let seen = harness.status().worker.map_or(last, |worker| worker.generation);
         if seen != last {
             (last, progress) = (seen, Instant::now());
         }
-        assert!(progress.elapsed() < Duration::from_secs(10), "it stands\n{}", house.log());
+        assert!(progress.elapsed() < Duration::from_secs(10), "it stands\n{}", harness.log());
         std::thread::park_timeout(Duration::from_millis(20));
     }
     let took = begun.elapsed();
-    house.behave(&Behaviour::default());
-    house.wait("a steady one", is_steady);
-    assert_eq!(house.settled_descriptors().len(), before.len(), "{before:?}");
+    harness.behave(&Behaviour::default());
+    harness.wait("a steady one", is_steady);
+    assert_eq!(harness.settled_descriptors().len(), before.len(), "{before:?}");
     println!(
         "{restarts} restarts in {:.1} s ({:.1} ms each), {} descriptors before and after",
         took.as_secs_f64(),

@@ -88,7 +88,7 @@ fn stand_in() {
 struct Worker {
     behaviour: Behaviour,
     control: Option<OwnedFd>,
-    ledger: OwnedFd,
+    fd_page: OwnedFd,
     leaked: Vec<std::fs::File>,
     beats: u64,
     asked_to_drain: bool,
@@ -101,7 +101,7 @@ impl Worker {
         }
         // SAFETY: this process was started by the supervisor, which numbers its five descriptors
         // from 3 on; nothing else owns them. SIG_IGN is no handler.
-        let (control, probe, ledger) = unsafe {
+        let (control, probe, fd_page) = unsafe {
             nix::sys::signal::signal(
                 nix::sys::signal::Signal::SIGTERM,
                 nix::sys::signal::SigHandler::SigIgn,
@@ -115,7 +115,7 @@ impl Worker {
         Self {
             behaviour,
             control: Some(control),
-            ledger,
+            fd_page,
             leaked: Vec::new(),
             beats: 0,
             asked_to_drain: false,
@@ -146,7 +146,7 @@ impl Worker {
     fn hello(&mut self) {
         let proposed: u64 = env::var(GENERATION).unwrap().parse().unwrap();
         self.say(&FromWorker::Hello {
-            hears_figures: false,
+            wants_metrics: false,
             protocol: self.behaviour.protocol.unwrap_or(PROTOCOL),
             version: "0.0.0-stand-in".into(),
             generation: proposed + self.behaviour.generation_ahead,
@@ -156,7 +156,7 @@ impl Worker {
         if self.behaviour.never_ready {
             return;
         }
-        rustix::io::pwrite(&self.ledger, &3_u32.to_ne_bytes(), 0).unwrap();
+        rustix::io::pwrite(&self.fd_page, &3_u32.to_ne_bytes(), 0).unwrap();
         self.say(&FromWorker::Ready);
         if let Some(line) = &self.behaviour.orphan {
             #[expect(clippy::disallowed_methods, reason = "an orphan for the subreaper")]
@@ -205,8 +205,8 @@ impl Worker {
         }
     }
 
-    fn listen(&mut self, patience: Duration) {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+    fn listen(&mut self, timeout: Duration) {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
         let Some(control) = &self.control else {
             poll(&mut [], Some(&timeout)).unwrap();
             return;

@@ -13,7 +13,7 @@ pub fn decoders() -> Vec<(&'static str, Decoder)> {
         evonic_ssh::fuzzing::DECODERS,
         evonic_model::fuzzing::DECODERS,
         evonic_http::fuzzing::DECODERS,
-        evonic_supervisor::decoders::DECODERS,
+        evonic_supervisor::fuzzing::DECODERS,
     ]
     .concat()
 }

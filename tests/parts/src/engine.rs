@@ -1,10 +1,11 @@
 //! A Docker engine.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use nix::{
@@ -16,12 +17,17 @@ use tempfile::TempDir;
 use crate::{run, until};
 
 /// An engine (dockerd, with containerd) with folders and a socket of its own, started with
-/// `--live-restore`. Stopped, with its containers, when dropped.
+/// `--live-restore`. Whoever started it stops it, with its containers, when it is dropped.
 #[derive(Debug)]
 pub struct Engine {
-    folder: TempDir,
+    folder: PathBuf,
+    /// [`None`] for an engine that another process started.
+    owned: Option<TempDir>,
     daemon: Option<Child>,
 }
+
+/// The variable that names the folder of an engine that other processes share, with its image.
+pub const SHARED_ENGINE: &str = "EVONIC_TEST_ENGINE";
 
 /// The image that [`Engine::make_image`] makes.
 const IMAGE: &str = "evonic-test:latest";
@@ -39,9 +45,35 @@ impl Engine {
         // A short path: containerd's sockets are below it.
         let folder = TempDir::with_prefix_in("evo-", "/tmp").expect("a temporary folder");
         fs::write(folder.path().join("daemon.json"), "{}").expect("its configuration");
-        let mut engine = Self { folder, daemon: None };
+        let path = folder.path().to_owned();
+        let mut engine = Self { folder: path, owned: Some(folder), daemon: None };
         engine.restart();
         engine
+    }
+
+    /// The engine, with its image, of all tests that leave the engine itself alone: the one that
+    /// [`SHARED_ENGINE`] names, or else one of this process, stopped by the last test that holds
+    /// it.
+    ///
+    /// # Panics
+    /// As [`Engine::start`] and [`Engine::make_image`].
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let engine = match env::var_os(SHARED_ENGINE) {
+                Some(folder) => Self { folder: folder.into(), owned: None, daemon: None },
+                None => {
+                    let engine = Self::start();
+                    engine.make_image();
+                    engine
+                }
+            };
+            let engine = Arc::new(engine);
+            *shared = Arc::downgrade(&engine);
+            engine
+        })
     }
 
     /// Its address: `unix:///...`.
@@ -53,19 +85,19 @@ impl Engine {
     /// Its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("docker.sock")
+        self.folder.join("docker.sock")
     }
 
     /// Its folder, for files of the test.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// The last lines of what it logged.
     #[must_use]
     pub fn log(&self) -> String {
-        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
@@ -76,7 +108,7 @@ impl Engine {
     /// # Panics
     /// When it cannot be made.
     pub fn make_image(&self) -> &'static str {
-        let root = self.folder.path().join("image");
+        let root = self.folder.join("image");
         for folder in ["bin", "etc", "tmp", "root", "workspace"] {
             fs::create_dir_all(root.join(folder)).expect("a folder");
         }
@@ -95,7 +127,7 @@ impl Engine {
         let users = "root:x:0:0::/root:/bin/sh\nagent:x:1000:1000::/workspace:/bin/sh\n";
         fs::write(root.join("etc/passwd"), users).expect("users");
         fs::write(root.join("etc/group"), "root:x:0:\nagent:x:1000:\n").expect("groups");
-        let archive = self.folder.path().join("image.tar");
+        let archive = self.folder.join("image.tar");
         run(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."));
         let archive = archive.to_str().expect("text");
         self.docker(&["import", "-c", "CMD [\"/bin/sh\"]", archive, IMAGE]);
@@ -118,7 +150,7 @@ impl Engine {
         self.end(Signal::SIGKILL);
         let _stale = fs::remove_file(self.socket());
         self.end_containerd();
-        let folder = self.folder.path();
+        let folder = &self.folder;
         let at = |name: &str| folder.join(name).display().to_string();
         let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
         let log = log.expect("a log");
@@ -159,7 +191,7 @@ impl Engine {
     /// Kills the containerd that a killed engine leaves behind. A new engine would wait for it by
     /// its number, which stands for a zombie for as long as nobody reaps it.
     fn end_containerd(&self) {
-        let pid_file = self.folder.path().join("run/containerd/containerd.pid");
+        let pid_file = self.folder.join("run/containerd/containerd.pid");
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
         let Some(pid) = pid.map(Pid::from_raw) else { return };
         let _gone = kill(pid, Signal::SIGKILL);
@@ -171,7 +203,7 @@ impl Engine {
                 Some(state) => Err(state),
             }
         });
-        for stale in [pid_file, self.folder.path().join("docker.pid")] {
+        for stale in [pid_file, self.folder.join("docker.pid")] {
             let _none = fs::remove_file(stale);
         }
     }
@@ -187,6 +219,9 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.owned.is_none() {
+            return;
+        }
         if self.daemon.is_some() {
             let listed =
                 Command::new("docker").arg("-H").arg(self.address()).args(["ps", "-aq"]).output();
@@ -199,7 +234,7 @@ impl Drop for Engine {
         }
         self.end(Signal::SIGTERM);
         // What it left behind: shims of containers that it did not know any more, and mounts.
-        let folder = self.folder.path().display().to_string();
+        let folder = self.folder.display().to_string();
         let _none = Command::new("pkill").args(["-KILL", "-f", &folder]).status();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {

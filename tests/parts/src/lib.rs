@@ -1,7 +1,8 @@
 //! Real parts that tests start themselves, and that are gone when they are dropped.
 //!
 //! - [`Sshd`]: OpenSSH's server on a loopback port of its own, with users made for it.
-//! - [`Engine`]: a Docker engine with folders of its own, and an image made without a registry.
+//! - [`Engine`]: a Docker engine with folders of its own, and an image made without a registry. Most
+//!   tests share one.
 //! - [`Folder`]: a temporary folder, and the end of what runs in it.
 //!
 //! The first two need root. A part that is missing fails the test, with the package that has it.
@@ -17,21 +18,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use engine::Engine;
+pub use engine::{Engine, SHARED_ENGINE};
 pub use folder::Folder;
 pub use sshd::{Account, Sshd};
 
 /// How long a part may take, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Polls until it holds.
 fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match look() {
             Ok(value) => return value,
             Err(state) => {
-                assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}: {state:?}");
+                assert!(Instant::now() < deadline, "not within {TIMEOUT:?}: {what}: {state:?}");
             }
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -42,8 +43,8 @@ fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?} is not installed: {error}"));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {}: {told}", output.status);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}: {message}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -58,6 +59,6 @@ fn feed(command: &mut Command, input: &[u8]) -> Result<(), String> {
     // One that fails at once does not read.
     let _read = child.stdin.take().expect("it is a pipe").write_all(input);
     let output = child.wait_with_output().expect("its end");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(told) }
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(message) }
 }

@@ -204,7 +204,7 @@ impl Sshd {
     }
 
     fn answers(&self) {
-        let told = || {
+        let message = || {
             let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else {
                 return Err(self.log());
             };
@@ -215,7 +215,7 @@ impl Sshd {
                 other => Err(format!("{other:?} {line:?}\n{}", self.log())),
             }
         };
-        until("sshd answers", told);
+        until("sshd answers", message);
     }
 
     fn end(&mut self) {

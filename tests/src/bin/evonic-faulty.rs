@@ -118,7 +118,7 @@ fn open(leaked: Leaked, state: &str) -> Option<(Box<dyn std::any::Any>, u64)> {
     })
 }
 
-/// Opens and closes descriptors for ever, up to a height: what no ledger knows and is no leak.
+/// Opens and closes descriptors for ever, up to a height: what no account has and is no leak.
 fn sawtooth(height: u32, period: Duration) {
     loop {
         let mut kept = Vec::new();
@@ -196,7 +196,7 @@ fn play(puppet: &Puppet, generation: u64) -> ExitCode {
         });
     }
     say(&FromWorker::Hello {
-        hears_figures: false,
+        wants_metrics: false,
         protocol: PROTOCOL,
         version: "puppet".to_owned(),
         generation,

@@ -37,7 +37,7 @@ pub struct Request {
 }
 
 /// The longest that any answer may take, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a stream of events is listened to.
 const LISTENING: Duration = Duration::from_millis(50);
@@ -264,8 +264,8 @@ impl Sender {
     fn connect(&self) -> Result<(Connection, TcpStream), Failure> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok((Connection::over(Box::new(stream.try_clone()?)), stream))
     }
 

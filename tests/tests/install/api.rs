@@ -1,4 +1,4 @@
-//! 4. The served API is the documented one, whatever it is asked.
+//! The served API is the documented one, whatever it is asked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,7 +65,7 @@ impl Visitor {
 }
 
 #[test]
-fn install_4_every_answer_is_as_documented() {
+fn every_answer_is_as_documented() {
     let pair = start();
     let mut sender = sender(&pair);
     let document = document(&mut sender);
@@ -176,7 +176,7 @@ fn held(pid: u32) -> Held {
 const GROWTH_KIB: u64 = 96 << 10;
 
 #[test]
-fn install_4_requests_made_from_the_document() {
+fn generated_requests_are_answered_as_documented() {
     let pair = start();
     let (worker, generation) = pair.worker();
     let mut sender = sender(&pair);
@@ -218,8 +218,8 @@ fn install_4_requests_made_from_the_document() {
         *statuses.entry(found.status).or_default() += 1;
         if let Err(fault) = document.judge(&request, &found) {
             let about = format!("{} {}: {fault}", operation.id, found.status);
-            let told = format!("request {sent}: {request:?}\n    {}", shown(&found));
-            faults.entry(about).or_insert(told);
+            let message = format!("request {sent}: {request:?}\n    {}", shown(&found));
+            faults.entry(about).or_insert(message);
         }
         if found.status == 404 || request.method == "DELETE" {
             generator.pool.forget(&request.path);
@@ -231,10 +231,11 @@ fn install_4_requests_made_from_the_document() {
             warm = held(worker);
         }
     }
-    size::figure("requests made from the document", sent, "");
-    size::figure("slowest", size::ms(slowest), "ms");
+    size::report("requests made from the document", sent, "");
+    size::report("slowest", size::ms(slowest), "ms");
     println!("  statuses: {statuses:?}");
-    let faults: Vec<_> = faults.iter().map(|(about, told)| format!("{about}\n  {told}")).collect();
+    let faults: Vec<_> =
+        faults.iter().map(|(about, message)| format!("{about}\n  {message}")).collect();
     assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
     assert_eq!(pair.worker(), (worker, generation), "the worker is still the same");
     let log = pair.log();
@@ -247,7 +248,7 @@ fn install_4_requests_made_from_the_document() {
         |(now, warm, _)| (now.descriptors <= warm.descriptors).then_some(()),
     );
     let now = held(worker);
-    size::figure(
+    size::report(
         "memory after a quarter, and at the end",
         format!("{} {}", warm.kib, now.kib),
         "KiB",

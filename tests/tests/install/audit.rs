@@ -1,4 +1,4 @@
-//! 3. Every change is recorded: who, what, when.
+//! Every change is recorded: who, what, when.
 
 use std::collections::BTreeSet;
 
@@ -213,7 +213,7 @@ fn changing(document: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn install_3_every_change_is_recorded_with_who_and_when() {
+fn every_change_is_recorded_with_who_and_when() {
     let mut operator = Operator::start();
     agents_and_sessions(&mut operator);
     workplaces(&mut operator);
@@ -226,14 +226,14 @@ fn install_3_every_change_is_recorded_with_who_and_when() {
     let log = Value::from(operator.log()).to_string();
     assert!(!log.contains(MARKER), "{log}");
 
-    let told = operator.pair.evonic(&["audit", "-n", "3", "--json"]);
-    let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
-    assert_eq!(told.as_array().map(Vec::len), Some(3), "{told}");
-    assert_eq!(told[0]["action"], "key.revoke", "the newest first: {told}");
-    let told = operator.pair.evonic(&["audit", "--action", "agent.create"]);
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert_eq!(told.lines().count(), 2, "{told}");
-    assert!(told.contains("audit-1 ") && told.contains(" ops"), "{told}");
+    let records = operator.pair.evonic(&["audit", "-n", "3", "--json"]);
+    let records: Value = serde_json::from_slice(&records.stdout).expect("JSON");
+    assert_eq!(records.as_array().map(Vec::len), Some(3), "{records}");
+    assert_eq!(records[0]["action"], "key.revoke", "the newest first: {records}");
+    let records = operator.pair.evonic(&["audit", "--action", "agent.create"]);
+    let records = String::from_utf8_lossy(&records.stdout).into_owned();
+    assert_eq!(records.lines().count(), 2, "{records}");
+    assert!(records.contains("audit-1 ") && records.contains(" ops"), "{records}");
 
     // The log outlives the worker, and goes on.
     let before = operator.log();

@@ -1,4 +1,4 @@
-//! 3. Keys: every scope against every route, keys that do not do, and the first one.
+//! Keys: every scope against every route, keys that do not do, and the first one.
 
 mod commands;
 mod first;

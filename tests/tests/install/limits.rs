@@ -1,4 +1,4 @@
-//! 2. Rate limits: exact, bounded, told in structured fields; and guesses of keys are slowed (3).
+//! Rate limits: exact, bounded, reported in structured fields; and guesses of keys are slowed.
 
 mod cost;
 mod exact;

@@ -1,13 +1,13 @@
-//! Installing: what each numbered point of it must show. Point 1 is in several modules.
+//! What is installed: the unit in a real systemd, keys, limits, the API, the audit log, secrets.
 
 mod api;
 mod audit;
-mod house;
+mod credentials;
+mod installation;
 mod keys;
 mod leak;
 mod limits;
-mod markers;
+mod observability;
 mod power;
 mod secrets;
-mod told;
 mod unit;

@@ -1,4 +1,4 @@
-//! 10. Bad input gets its clear refusal and costs nobody else anything.
+//! Bad input gets its clear refusal and costs nobody else anything.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use evonic_tests::{
 use serde_json::{Value, json};
 
 #[test]
-fn pair_10_configuration_faults_come_all_at_once() {
+fn configuration_errors_are_reported_all_at_once() {
     let broken = "nonsense = 1\n\
                   [fd]\n\
                   treshold = 500\n\
@@ -27,7 +27,7 @@ fn pair_10_configuration_faults_come_all_at_once() {
     assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
     let checked = pair.evonic(&["config", "--check"]);
     assert_eq!(checked.status.code(), Some(78));
-    for told in [pair.log(), String::from_utf8_lossy(&checked.stdout).into_owned()] {
+    for report in [pair.log(), String::from_utf8_lossy(&checked.stdout).into_owned()] {
         for wanted in [
             "nonsense",
             "fd.treshold",
@@ -36,13 +36,13 @@ fn pair_10_configuration_faults_come_all_at_once() {
             "supervisor.grace",
             "evonic.toml:",
         ] {
-            assert!(told.contains(wanted), "{wanted:?} is missing in:\n{told}");
+            assert!(report.contains(wanted), "{wanted:?} is missing in:\n{report}");
         }
     }
 }
 
 #[test]
-fn pair_10_other_addresses_than_loopback_are_refused() {
+fn other_addresses_than_loopback_are_refused() {
     let pair = Pair::start(&Options::default());
     let output = pair
         .evonic_command(&["config", "--check"])
@@ -62,7 +62,7 @@ fn raw_status(pair: &Pair, send: impl FnOnce(&mut UnixStream)) -> Vec<Value> {
 }
 
 #[test]
-fn pair_10_status_clients() {
+fn bad_clients_of_the_status_socket_disturb_nobody() {
     let pair = Pair::start(&Options::default());
     let supervisor = process::descriptors(pair.pid()).expect("a supervisor");
     let garbage = raw_status(&pair, |stream| {
@@ -120,7 +120,7 @@ fn raw_http(pair: &Pair, bytes: &str) -> (u16, Duration) {
 }
 
 #[test]
-fn pair_10_malformed_http() {
+fn malformed_http_is_refused_and_the_worker_stays() {
     let pair =
         Pair::start(&Options::config("[http]\nheader_timeout = \"1s\"\nbody_timeout = \"1s\"\n"));
     let (worker, generation) = pair.worker();
@@ -182,7 +182,7 @@ fn pair_10_malformed_http() {
 }
 
 #[test]
-fn pair_10_refusals_name_the_field() {
+fn refusals_name_the_field() {
     let pair = Pair::start(&Options::default());
     let unknown = "ses_00000000000070008000000000000000";
     for (method, path, body, status, named) in [
@@ -227,7 +227,7 @@ fn pair_10_refusals_name_the_field() {
 }
 
 #[test]
-fn pair_10_a_folder_that_cannot_be_written_is_named() {
+fn a_folder_that_cannot_be_written_is_named() {
     let pair = Pair::start(&Options::default());
     let file = pair.state_dir().join("a-file");
     fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! 5. From a crash to the next worker, beside `runsv` in the same run.
+//! From a crash to the next worker, beside `runsv` in the same run.
 
 use std::{
     fs,
@@ -19,10 +19,10 @@ use nix::{
     unistd::Pid,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[test]
-fn pair_5_crash_to_the_next_worker() {
+fn a_killed_worker_is_followed_by_the_next_one() {
     let kills = size::of("kills", 10, 200);
     let folder = tempfile::tempdir().expect("a folder");
     let stamp = folder.path().join("stamp");
@@ -62,14 +62,14 @@ fn pair_5_crash_to_the_next_worker() {
 /// The pid and the time in a stamp of another process than `before`.
 fn next_stamp(stamp: &Path, before: u32) -> (u32, SystemTime) {
     let read = || fs::read_to_string(stamp).unwrap_or_default();
-    poll::until("the next main() began", PATIENCE, read, |text| {
+    poll::until("the next main() began", TIMEOUT, read, |text| {
         let (pid, nanos) = text.trim().split_once(' ')?;
         let pid = pid.parse().ok().filter(|&pid| pid != before)?;
         Some((pid, SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos.parse().ok()?)))
     })
 }
 
-/// The same program under `runsv`, told to do nothing but write its stamp and sleep.
+/// The same program under `runsv`, which only writes its stamp and sleeps.
 fn runsv(kills: u64) -> Vec<Duration> {
     let folder = tempfile::tempdir().expect("a folder");
     let stamp = folder.path().join("stamp");

@@ -1,4 +1,4 @@
-//! 4. Workers that misbehave are noticed, replaced and gone in time.
+//! Workers that misbehave are noticed, replaced and gone in time.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ fn replaced(pair: &Pair, pid: u32, reason: Reason, detail: &str) {
 }
 
 #[test]
-fn pair_4_ignores_sigterm() {
+fn a_worker_that_ignores_sigterm_is_killed_after_its_grace() {
     let pair = Pair::start(&puppet(Puppet { ignores_drain: true, ..Puppet::default() }));
     let (pid, _) = pair.worker();
     assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
@@ -73,7 +73,7 @@ fn pair_4_ignores_sigterm() {
 }
 
 #[test]
-fn pair_4_is_stopped() {
+fn a_stopped_worker_is_replaced() {
     let pair = Pair::start(&Options::config(CONFIG));
     let (pid, _) = pair.worker();
     let began = Instant::now();
@@ -83,7 +83,7 @@ fn pair_4_is_stopped() {
 }
 
 #[test]
-fn pair_4_one_part_stops() {
+fn a_worker_with_one_late_part_is_replaced() {
     for part in ["http", "store", "agents"] {
         let late_part = Some(part.to_owned());
         let pair = Pair::start(&puppet(Puppet { late_part, ..Puppet::default() }));
@@ -93,7 +93,7 @@ fn pair_4_one_part_stops() {
 }
 
 #[test]
-fn pair_4_the_database_is_locked_by_somebody_else() {
+fn a_database_locked_by_another_process_gives_503_and_replaces_nobody() {
     let pair =
         Pair::start(&Options::config(&format!("{CONFIG}[store]\nbusy_timeout = \"500ms\"\n")));
     let (pid, _) = pair.worker();
@@ -116,13 +116,13 @@ fn blocked(threads: &str) -> Options {
 }
 
 #[test]
-fn pair_4_hangs_in_a_blocking_thread_at_exit() {
+fn a_worker_that_hangs_at_exit_is_ended_by_its_watchdog() {
     let pair = Pair::start(&blocked("store-read"));
     let (pid, _) = pair.worker();
     pair.wait("its threads hang", |status| {
         status.worker.as_ref().is_some_and(|worker| worker.uptime_seconds > 1.5)
     });
-    // The drain waits for them in vain, until the backstop ends it.
+    // The drain waits for them in vain, until the watchdog ends it.
     assert!(pair.evonic(&["restart", "--no-wait"]).status.success());
     poll::until(
         "it is dead",
@@ -135,7 +135,7 @@ fn pair_4_hangs_in_a_blocking_thread_at_exit() {
 }
 
 #[test]
-fn pair_4_an_event_stream_whose_client_does_not_read() {
+fn a_client_that_does_not_read_its_events_delays_no_exit() {
     let pair = Pair::start(&Options::config(CONFIG));
     let (pid, _) = pair.worker();
     let session = pair.session("runbook");
@@ -154,7 +154,7 @@ fn pair_4_an_event_stream_whose_client_does_not_read() {
 }
 
 #[test]
-fn pair_4_blocks_its_runtime() {
+fn a_worker_that_blocks_its_runtime_is_replaced() {
     let options = blocked("runtime");
     let pair = Pair::start(&options);
     let (pid, _) = pair.worker();
@@ -162,7 +162,7 @@ fn pair_4_blocks_its_runtime() {
 }
 
 #[test]
-fn pair_4_parks_its_accept_loop() {
+fn a_worker_that_does_not_accept_is_replaced() {
     let pair = Pair::start(&puppet(Puppet { parks_accept: true, ..Puppet::default() }));
     let (pid, _) = pair.worker();
     let address = pair.address();
@@ -176,14 +176,14 @@ fn pair_4_parks_its_accept_loop() {
 }
 
 #[test]
-fn pair_4_does_not_answer_the_probe() {
+fn a_worker_that_does_not_answer_the_probe_is_replaced() {
     let pair = Pair::start(&puppet(Puppet { silent_probe: true, ..Puppet::default() }));
     let (pid, _) = pair.worker();
     replaced(&pair, pid, Reason::Unhealthy, "probe");
 }
 
 #[test]
-fn pair_4_never_says_ready() {
+fn a_worker_that_never_becomes_ready_is_replaced() {
     let pair = Pair::launch(&puppet(Puppet { never_ready: true, ..Puppet::default() }));
     let status = pair.wait_for_successor(1);
     let last = status.last_restart.expect("an entry");
@@ -192,7 +192,7 @@ fn pair_4_never_says_ready() {
 }
 
 #[test]
-fn pair_4_event_streams_do_not_keep_a_worker() {
+fn open_event_streams_delay_no_exit() {
     let pair = Pair::start(&Options::config(CONFIG));
     let (pid, _) = pair.worker();
     let session = pair.session("runbook");
@@ -212,7 +212,7 @@ fn pair_4_event_streams_do_not_keep_a_worker() {
 }
 
 #[test]
-fn pair_4_exits_at_once_at_start() {
+fn a_crash_loop_is_reported_and_ends() {
     let options = Options::config(CONFIG).fault(8, Fault::ExitAtStart { code: 70 });
     let pair = Pair::launch(&options);
     let looping = pair.wait("a crash loop", |status| status.state == State::CrashLoop);
@@ -225,7 +225,7 @@ fn pair_4_exits_at_once_at_start() {
 }
 
 #[test]
-fn pair_4_the_program_is_missing() {
+fn a_missing_worker_program_is_reported() {
     let mut pair = Pair::launch(&Options::config(
         "[supervisor]\nworker = \"/nonexistent/evonic\"\nbackoff_base = \"10ms\"\n\
          backoff_cap = \"50ms\"\n",
@@ -237,7 +237,7 @@ fn pair_4_the_program_is_missing() {
 }
 
 #[test]
-fn pair_4_the_supervisor_dies() {
+fn a_worker_exits_when_its_supervisor_dies() {
     let pair = Pair::start(&Options::default());
     let (pid, _) = pair.worker();
     Pair::signal(pair.pid(), Signal::SIGKILL);

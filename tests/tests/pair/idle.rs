@@ -1,4 +1,4 @@
-//! 6. What an idle pair costs.
+//! What an idle pair costs.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use evonic_tests::{
 };
 
 #[test]
-fn pair_6_idle_costs() {
+fn an_idle_pair_costs_little() {
     let seconds = size::of("idle_seconds", 10, 60);
     let pair = Pair::start(&Options::default());
     let (worker, _) = pair.worker();
@@ -33,15 +33,15 @@ fn pair_6_idle_costs() {
     {
         let (pss, rss) = process::memory_kib(pid).expect("a living process");
         let descriptors = process::descriptors(pid).expect("a living process");
-        size::figure(&format!("{name}: PSS"), pss, "KiB");
-        size::figure(&format!("{name}: resident"), rss, "KiB");
-        size::figure(&format!("{name}: descriptors"), descriptors, "");
-        size::figure(
+        size::report(&format!("{name}: PSS"), pss, "KiB");
+        size::report(&format!("{name}: resident"), rss, "KiB");
+        size::report(&format!("{name}: descriptors"), descriptors, "");
+        size::report(
             &format!("{name}: wake-ups"),
             format!("{:.2}", rate(before.0, after.0)),
             "a second",
         );
-        size::figure(
+        size::report(
             &format!("{name}: processor"),
             format!("{:.0}", rate(before.1, after.1)),
             "µs a second",
@@ -49,7 +49,7 @@ fn pair_6_idle_costs() {
     }
     for name in ["evonic-supervisor", "evonic"] {
         let bytes = std::fs::metadata(program(name)).expect("a program").len();
-        size::figure(&format!("{name}: program"), bytes / 1024, "KiB");
+        size::report(&format!("{name}: program"), bytes / 1024, "KiB");
     }
     assert!(
         process::descriptors(worker).expect("a living process") <= 30,

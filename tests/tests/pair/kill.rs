@@ -1,4 +1,4 @@
-//! 9. A worker killed at random moments: nothing accepted is lost, nothing is said twice.
+//! A worker killed at random moments: nothing accepted is lost, nothing is said twice.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const SESSIONS: usize = 8;
 
 #[test]
-fn pair_9_no_accepted_message_is_lost() {
+fn no_accepted_message_is_lost() {
     let kills = size::of("chaos_kills", 10, 200);
     let pair = Pair::start(&Options::config(
         "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",

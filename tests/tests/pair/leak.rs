@@ -1,4 +1,4 @@
-//! 2. Leaks are found, named, and end with their worker.
+//! Leaks are found, named, and end with their worker.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ struct Found {
     late: Duration,
     /// The greatest error of the predicted time to the threshold, as a share of the true one:
     /// what is left to the threshold at the leak's own pace. Counted from a second after the
-    /// growth was first told, and from ten descriptors on.
+    /// growth was first reported, and from ten descriptors on.
     worst_prediction: Option<f64>,
 }
 
@@ -69,10 +69,10 @@ fn find(leak: &Leak) -> Found {
     let mut errors = Vec::new();
     let mut growing_since = None;
     let mut looked = Instant::now();
-    let patience =
+    let timeout =
         flat + Duration::from_secs(u64::from(500 / leak.per_second)) + Duration::from_secs(60);
     while pair.history().is_empty() {
-        assert!(began.elapsed() < patience, "nothing was done; log:\n{}", pair.log());
+        assert!(began.elapsed() < timeout, "nothing was done; log:\n{}", pair.log());
         if crossed.is_none() && process::descriptors(pid).is_some_and(|open| open >= line) {
             crossed = Some(SystemTime::now());
         }
@@ -144,7 +144,7 @@ const FROM_FLAT: Duration = Duration::from_millis(2050);
 const WHILE_GROWING: Duration = Duration::from_millis(100);
 
 #[test]
-fn pair_2_slow_leak_of_sockets() {
+fn a_slow_leak_of_sockets_is_found() {
     let line = Line::Unexplained(16);
     let config = "[fd]\nthreshold = 4000\nceiling = 14000\nunexplained = 16\n";
     let leak = Leak { leaked: Leaked::Sockets, per_second: 1, config, line };
@@ -152,35 +152,35 @@ fn pair_2_slow_leak_of_sockets() {
 }
 
 #[test]
-fn pair_2_leak_of_files() {
+fn a_leak_of_files_is_found() {
     let line = Line::Threshold(400);
     let leak = Leak { leaked: Leaked::Files, per_second: 50, config: BY_THRESHOLD, line };
     check(&leak, Reason::FdThreshold, "file", WHILE_GROWING);
 }
 
 #[test]
-fn pair_2_leak_of_sqlite_handles() {
+fn a_leak_of_sqlite_handles_is_found() {
     let line = Line::Unexplained(256);
     let leak = Leak { leaked: Leaked::Sqlite, per_second: 50, config: BY_UNEXPLAINED, line };
     check(&leak, Reason::FdUnexplained, "file", WHILE_GROWING);
 }
 
 #[test]
-fn pair_2_leak_of_pipes() {
+fn a_leak_of_pipes_is_found() {
     let line = Line::Unexplained(256);
     let leak = Leak { leaked: Leaked::Pipes, per_second: 50, config: BY_UNEXPLAINED, line };
     check(&leak, Reason::FdUnexplained, "pipe", WHILE_GROWING);
 }
 
 #[test]
-fn pair_2_fast_leak() {
+fn a_fast_leak_is_found() {
     let line = Line::Threshold(400);
     let leak = Leak { leaked: Leaked::Sockets, per_second: 2000, config: BY_THRESHOLD, line };
     check(&leak, Reason::FdThreshold, "udp", FROM_FLAT);
 }
 
 #[test]
-fn pair_2_fastest_leak_meets_no_limit() {
+fn the_fastest_leak_is_found_before_the_limit() {
     let line = Line::Threshold(400);
     let leak = Leak { leaked: Leaked::Files, per_second: 5000, config: BY_THRESHOLD, line };
     let found = find(&leak);
@@ -193,7 +193,7 @@ fn pair_2_fastest_leak_meets_no_limit() {
 }
 
 #[test]
-fn pair_2_honest_sawtooth_triggers_nothing() {
+fn a_sawtooth_is_no_leak() {
     let seconds = size::of("sawtooth_seconds", 12, 600);
     let options =
         Options::default().fault(u64::MAX, Fault::Sawtooth { height: 50, period_ms: 2000 });
@@ -210,7 +210,7 @@ fn pair_2_honest_sawtooth_triggers_nothing() {
 }
 
 #[test]
-fn pair_2_counting_costs_nothing_when_nothing_happens() {
+fn counting_costs_an_idle_supervisor_next_to_nothing() {
     let seconds = size::of("idle_seconds", 10, 60);
     let pair = Pair::start(&Options::default());
     std::thread::sleep(Duration::from_secs(3));
@@ -218,7 +218,7 @@ fn pair_2_counting_costs_nothing_when_nothing_happens() {
     std::thread::sleep(Duration::from_secs(seconds));
     let spent = process::cpu_micros(pair.pid()).expect("a supervisor") - before;
     let a_second = spent / seconds;
-    // All of the supervisor, counting included: heartbeat, count, ledger, probe, watchdog.
-    size::figure("supervisor, everything, when idle", a_second, "µs of processor a second");
+    // All of the supervisor, counting included: heartbeat, count, history, probe, watchdog.
+    size::report("supervisor, everything, when idle", a_second, "µs of processor a second");
     assert!(a_second < 1000, "{a_second} µs a second");
 }

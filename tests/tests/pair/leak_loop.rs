@@ -14,7 +14,7 @@ const CONFIG: &str = "[fd]\nthreshold = 4000\nceiling = 14000\nunexplained = 64\
                       stable_after = \"3s\"\n";
 
 #[test]
-fn a_leak_loop_is_told_and_refuses_nobody() {
+fn a_leak_loop_is_reported_and_refuses_nobody() {
     let fault = Fault::Leak { leaked: Leaked::Pipes, per_second: 400, after_ms: 0 };
     let pair = Pair::start(&Options::config(CONFIG).fault(8, fault));
     let load = Load::mixed(pair.address(), 8);

@@ -1,4 +1,4 @@
-//! 8. Limits: refused where they do not fit, and 503 where they are reached.
+//! Limits: refused where they do not fit, and 503 where they are reached.
 
 use std::{
     net::TcpStream,
@@ -12,7 +12,7 @@ use evonic_tests::{
 };
 
 #[test]
-fn pair_8_a_limit_that_does_not_fit_is_refused() {
+fn a_descriptor_limit_below_the_budget_is_refused() {
     let options = Options { limit: Some(256), ..Options::default() };
     let mut pair = Pair::spawn(&options);
     assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
@@ -23,14 +23,14 @@ fn pair_8_a_limit_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn pair_8_a_threshold_below_the_budget_is_refused() {
+fn a_threshold_below_the_budget_is_refused() {
     let mut pair = Pair::spawn(&Options::config("[fd]\nthreshold = 100\n"));
     assert_eq!(pair.wait_for_exit(), Some(78), "{}", pair.log());
     assert!(pair.log().contains("fd.threshold"), "{}", pair.log());
 }
 
 #[test]
-fn pair_8_every_permit_taken() {
+fn requests_beyond_the_last_permit_get_503_until_one_is_free() {
     let pair = Pair::start(&Options::config("[budget]\nhttp = 8\n"));
     let address = pair.address();
     let silent: Vec<_> =

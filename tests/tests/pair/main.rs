@@ -1,4 +1,4 @@
-//! The pair: one module for each numbered point of what it must show.
+//! A supervisor and its worker: work, leaks, faults, limits, load.
 
 mod bad_input;
 mod configuration;

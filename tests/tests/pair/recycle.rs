@@ -1,4 +1,4 @@
-//! 3. Recycles under load: nobody notices.
+//! Recycles under load: nobody notices.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,7 +19,7 @@ fn pair() -> Pair {
 }
 
 #[test]
-fn pair_3_recycles_under_load() {
+fn clients_notice_no_recycle() {
     let recycles = size::of("recycles", 15, 200);
     let pair = pair();
     let supervisor_before = process::descriptors(pair.pid()).expect("a supervisor");
@@ -54,7 +54,7 @@ fn pair_3_recycles_under_load() {
 }
 
 #[test]
-fn pair_3_beside_kills() {
+fn kills_refuse_nobody_and_lose_no_event() {
     let kills = size::of("recycles", 15, 200);
     let pair = pair();
     let load = Load::mixed(pair.address(), CLIENTS);

@@ -1,4 +1,4 @@
-//! 7. Many requests: the worker's descriptors end where they began.
+//! Many requests: the worker's descriptors end where they began.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,7 +15,7 @@ use serde_json::json;
 const CONNECTIONS: u64 = 64;
 
 #[test]
-fn pair_7_many_requests_leave_no_descriptor() {
+fn many_requests_leave_no_descriptor() {
     let requests = size::of("requests", 20_000, 100_000);
     let pair = Pair::start(&Options::default());
     let (worker, generation) = pair.worker();
@@ -45,10 +45,10 @@ fn pair_7_many_requests_leave_no_descriptor() {
 
     println!("{requests} requests over {CONNECTIONS} connections, every tenth writes:");
     #[allow(clippy::cast_precision_loss, reason = "a figure for a person")]
-    size::figure("requests", format!("{:.0}", requests as f64 / elapsed.as_secs_f64()), "a second");
-    size::figure("median", size::ms(size::quantile(&mut samples, 0.5)), "ms");
-    size::figure("p99", size::ms(size::quantile(&mut samples, 0.99)), "ms");
-    size::figure(
+    size::report("requests", format!("{:.0}", requests as f64 / elapsed.as_secs_f64()), "a second");
+    size::report("median", size::ms(size::quantile(&mut samples, 0.5)), "ms");
+    size::report("p99", size::ms(size::quantile(&mut samples, 0.99)), "ms");
+    size::report(
         "descriptors before, highest, after",
         format!("{before}, {highest:?}, {after}"),
         "",

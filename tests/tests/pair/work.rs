@@ -1,4 +1,4 @@
-//! 1. An agent does real work, from the command line.
+//! An agent does real work, from the command line.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ const RUNBOOK: &str = "$ echo hello from the workplace\n\
                        read notes/first.txt\n";
 
 #[test]
-fn pair_1_a_runbook_runs_a_command_and_writes_and_reads_a_file() {
+fn a_runbook_runs_a_command_and_writes_and_reads_a_file() {
     let pair = Pair::start(&Options::default());
     let output = pair.evonic(&["chat", "runbook", RUNBOOK]);
     let text = String::from_utf8_lossy(&output.stdout);
@@ -48,7 +48,7 @@ fn pair_1_a_runbook_runs_a_command_and_writes_and_reads_a_file() {
 }
 
 #[test]
-fn pair_1_output_streams_while_the_command_runs() {
+fn output_streams_while_the_command_runs() {
     let pair = Pair::start(&Options::default());
     let began = Instant::now();
     let mut chat = pair
@@ -70,7 +70,7 @@ fn pair_1_output_streams_while_the_command_runs() {
 }
 
 #[test]
-fn pair_1_a_model_over_a_socket_calls_a_tool_and_uses_its_result() {
+fn a_model_over_a_socket_calls_a_tool_and_uses_its_result() {
     let command = json!({"command": "echo from the tool > made.txt; cat made.txt"});
     let server = Server::start(vec![
         Scripted::Call("bash".to_owned(), command),
@@ -94,7 +94,7 @@ fn pair_1_a_model_over_a_socket_calls_a_tool_and_uses_its_result() {
 }
 
 #[test]
-fn pair_1_a_failed_turn_and_a_cancelled_one_show_in_the_exit_code() {
+fn a_failed_turn_and_a_cancelled_one_show_in_the_exit_code() {
     let server = Server::start(vec![Scripted::Status(
         401,
         json!({"error": {"message": "who are you?"}}).to_string(),
@@ -103,8 +103,8 @@ fn pair_1_a_failed_turn_and_a_cancelled_one_show_in_the_exit_code() {
     assert!(pair.evonic(&["agent", "add", "locked-out", "--model", "closed"]).status.success());
     let output = pair.evonic(&["chat", "locked-out", "hello"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("who are you?"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("who are you?"), "{printed}");
     assert_eq!(server.requests().len(), 1, "a permanent refusal is not retried");
 
     let session = pair.session("runbook");
@@ -125,7 +125,7 @@ fn pair_1_a_failed_turn_and_a_cancelled_one_show_in_the_exit_code() {
 }
 
 #[test]
-fn pair_1_a_model_whose_key_is_missing_costs_nobody_else_anything() {
+fn a_model_whose_key_is_missing_costs_nobody_else_anything() {
     let pair = Pair::start(&Options::config(
         "[models.keyless]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n\
          key_env = \"EVONIC_TEST_NO_SUCH_KEY\"\n",
@@ -133,8 +133,8 @@ fn pair_1_a_model_whose_key_is_missing_costs_nobody_else_anything() {
     assert!(pair.evonic(&["agent", "add", "keyless", "--model", "keyless"]).status.success());
     let output = pair.evonic(&["chat", "keyless", "hello"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("EVONIC_TEST_NO_SUCH_KEY"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("EVONIC_TEST_NO_SUCH_KEY"), "{printed}");
     assert!(pair.evonic(&["chat", "runbook", "$ true"]).status.success());
 }
 

@@ -1,5 +1,5 @@
-//! 7. A worker killed at random moments while tools append to counters: no effect twice unless its
-//!    policy says so, and no turn left hanging.
+//! A worker killed at random moments while tools append to counters: no effect twice unless its
+//! policy says so, and no turn left hanging.
 
 use std::{
     collections::BTreeMap,
@@ -7,32 +7,32 @@ use std::{
     time::Duration,
 };
 
-use evonic_tests::{pair::Options, site::Site, size};
+use evonic_tests::{pair::Options, size, testbed::Testbed};
 
 #[test]
-fn workplace_7_no_effect_happens_twice() {
+fn no_effect_happens_twice_under_kills() {
     let kills = size::of("effect_kills", 10, 200);
-    let (site, _account) = Site::whole(&Options::config(
+    let (testbed, _account) = Testbed::whole(&Options::config(
         "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",
     ));
     let agents = ["runbook", "ssh", "docker", "runbook", "ssh", "docker"];
     let sessions: Vec<(usize, &str, String)> = agents
         .into_iter()
         .enumerate()
-        .map(|(number, agent)| (number, agent, site.pair.session(agent)))
+        .map(|(number, agent)| (number, agent, testbed.pair.session(agent)))
         .collect();
     let done = AtomicBool::new(false);
     let posted: Vec<u64> = std::thread::scope(|scope| {
         let posters: Vec<_> = sessions
             .iter()
             .map(|(number, _, session)| {
-                let (site, done) = (&site, &done);
-                scope.spawn(move || post(site, session, *number, done))
+                let (testbed, done) = (&testbed, &done);
+                scope.spawn(move || post(testbed, session, *number, done))
             })
             .collect();
         for _ in 0..kills {
             std::thread::sleep(Duration::from_millis(fastrand::u64(50..600)));
-            let _successor = site.pair.kill_worker();
+            let _successor = testbed.pair.kill_worker();
         }
         done.store(true, Ordering::Relaxed);
         posters.into_iter().map(|poster| poster.join().expect("no panic")).collect()
@@ -40,7 +40,7 @@ fn workplace_7_no_effect_happens_twice() {
 
     let (mut effects, mut unknown) = (0, 0);
     for ((number, agent, session), posted) in sessions.iter().zip(posted) {
-        let ran = site.run_in(session, &format!("$ cat counter-{number} || true"));
+        let ran = testbed.run_in(session, &format!("$ cat counter-{number} || true"));
         assert!(ran.is_completed(), "{agent}: {ran:#?}");
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
         for line in ran.output().lines() {
@@ -52,12 +52,14 @@ fn workplace_7_no_effect_happens_twice() {
         unknown += missing.count();
         effects += counts.len();
     }
-    println!("{kills} kills: {effects} effects, each once; {unknown} that were told as unknown");
+    println!(
+        "{kills} kills: {effects} effects, each once; {unknown} that were reported as unknown"
+    );
     assert!(effects > 0, "there were effects");
 }
 
 /// Posts turns with one effect each, and waits for each one's end. Returns how many.
-fn post(site: &Site, session: &str, number: usize, done: &AtomicBool) -> u64 {
+fn post(testbed: &Testbed, session: &str, number: usize, done: &AtomicBool) -> u64 {
     let path = format!("/api/v1/sessions/{session}/messages");
     let mut round = 0;
     while !done.load(Ordering::Relaxed) {
@@ -67,7 +69,7 @@ fn post(site: &Site, session: &str, number: usize, done: &AtomicBool) -> u64 {
         let turn = loop {
             let body = serde_json::json!({"content": content});
             let key = format!("{session}-{round}");
-            let answer = evonic_tests::http::Connection::tcp(site.pair.address()).and_then(
+            let answer = evonic_tests::http::Connection::tcp(testbed.pair.address()).and_then(
                 |mut connection| {
                     connection.request("POST", &path, &[("Idempotency-Key", &key)], Some(&body))
                 },
@@ -81,7 +83,7 @@ fn post(site: &Site, session: &str, number: usize, done: &AtomicBool) -> u64 {
             }
         };
         // No turn is left hanging.
-        let ended = site.pair.wait_for_turn(&turn);
+        let ended = testbed.pair.wait_for_turn(&turn);
         assert_eq!(ended["state"], "completed", "{ended}");
         round += 1;
     }

@@ -1,42 +1,46 @@
-//! 2. Connect, run, close, a thousand times: the ledger and `/proc` return to where they were.
+//! Connect, run, close, a thousand times: the account and `/proc` return to where they were.
 
 use std::time::{Duration, Instant};
 
 use evonic_tests::{
     pair::Options,
-    poll, process,
-    site::{BRISK, Site},
-    size,
+    poll, process, size,
+    testbed::{QUICK_CLOSE, Testbed},
 };
 
 #[test]
-fn workplace_2_cycles_leave_nothing_behind() {
+fn connect_run_close_leaves_nothing_open() {
     let cycles = size::of("cycles", 12, 1000);
-    let (site, _account) = Site::whole(&Options::config(
+    let (testbed, _account) = Testbed::whole(&Options::config(
         "[ssh]\nidle_timeout = \"100ms\"\n[docker]\nidle_stop = \"1h\"\n",
     ));
     for agent in ["runbook", "ssh", "docker"] {
-        let session = site.pair.session(agent);
-        assert!(site.run_in(&session, "$ true").is_completed(), "{agent}");
-        let before = site.settled();
+        let session = testbed.pair.session(agent);
+        assert!(testbed.run_in(&session, "$ true").is_completed(), "{agent}");
+        let before = testbed.settled();
         let began = Instant::now();
         for _ in 0..cycles {
-            assert!(site.run_in(&session, "$ true").is_completed(), "{agent}");
-            closed(&site, agent);
+            assert!(testbed.run_in(&session, "$ true").is_completed(), "{agent}");
+            closed(&testbed, agent);
         }
         let each = began.elapsed() / u32::try_from(cycles).expect("it is small");
-        size::figure(&format!("{agent}: connect, run, close"), size::ms(each), "ms");
-        assert_eq!(site.settled(), before, "{agent}: {:#?}", process::links(site.pair.worker().0));
+        size::report(&format!("{agent}: connect, run, close"), size::ms(each), "ms");
+        assert_eq!(
+            testbed.settled(),
+            before,
+            "{agent}: {:#?}",
+            process::links(testbed.pair.worker().0)
+        );
     }
 }
 
 /// Waits until no connection of this kind is open.
-fn closed(site: &Site, agent: &str) {
+fn closed(testbed: &Testbed, agent: &str) {
     let kind = if agent == "runbook" { "child" } else { agent };
     // The worker's own word: the supervisor counts only now and then.
     let line = format!("evonic_handles_fds{{kind=\"{kind}\"}} ");
     let owned = || {
-        let metrics = site.pair.request("GET", "/metrics", None).expect("an answer").text();
+        let metrics = testbed.pair.request("GET", "/metrics", None).expect("an answer").text();
         metrics.lines().find_map(|found| found.strip_prefix(&line).map(str::to_owned))
     };
     poll::until("the connection is closed", Duration::from_secs(20), owned, |owned| {
@@ -46,43 +50,48 @@ fn closed(site: &Site, agent: &str) {
 
 /// The answers to its signs of life are for nobody, and no reason to look again and again.
 #[test]
-fn workplace_2_a_connection_that_nobody_uses_costs_nothing() {
+fn an_idle_connection_costs_nothing() {
     const IDLE: Duration = Duration::from_secs(6);
     let config = "[ssh]\nkeepalive_interval = \"2s\"\ndead_after = \"3s\"\n";
-    let (site, _account) = Site::ssh(&Options::config(config));
-    let session = site.pair.session("ssh");
-    assert!(site.run_in(&session, "$ true").is_completed());
-    let worker = site.pair.worker().0;
+    let (testbed, _account) = Testbed::ssh(&Options::config(config));
+    let session = testbed.pair.session("ssh");
+    assert!(testbed.run_in(&session, "$ true").is_completed());
+    let worker = testbed.pair.worker().0;
     let before = process::cpu_micros(worker).expect("it lives");
     std::thread::sleep(IDLE);
     let spent = process::cpu_micros(worker).expect("it lives") - before;
     let percent = spent as f64 / IDLE.as_micros() as f64 * 100.0;
-    size::figure("an idle connection, of a processor", percent, "%");
+    size::report("an idle connection, of a processor", percent, "%");
     assert!(percent < 25.0, "{spent} us in {IDLE:?}");
-    let status = site.pair.status().worker.expect("a worker");
+    let status = testbed.pair.status().worker.expect("a worker");
     assert!(status.fd.owned.get("ssh").is_some_and(|open| *open > 0), "it is kept: {status:?}");
-    assert!(site.run_in(&session, "$ true").is_completed());
+    assert!(testbed.run_in(&session, "$ true").is_completed());
 }
 
 #[test]
-fn workplace_2_many_commands_over_one_session() {
+fn many_commands_in_one_session_leave_nothing_open() {
     let commands = size::of("small_commands", 180, 20_000);
-    let (site, _account) = Site::whole(&Options::config(BRISK));
+    let (testbed, _account) = Testbed::whole(&Options::config(QUICK_CLOSE));
     for agent in ["runbook", "ssh", "docker"] {
-        let session = site.pair.session(agent);
-        assert!(site.run_in(&session, "$ echo 0").is_completed(), "{agent}");
-        let before = site.settled();
+        let session = testbed.pair.session(agent);
+        assert!(testbed.run_in(&session, "$ echo 0").is_completed(), "{agent}");
+        let before = testbed.settled();
         let began = Instant::now();
         let mut left = commands;
         while left > 0 {
             let steps = left.min(90);
-            let ran = site.run_in(&session, &"$ echo one\n".repeat(steps as usize));
+            let ran = testbed.run_in(&session, &"$ echo one\n".repeat(steps as usize));
             assert!(ran.is_completed(), "{agent}: {ran:#?}");
             assert_eq!(ran.output(), "one\n".repeat(steps as usize), "{agent}");
             left -= steps;
         }
         let each = began.elapsed() / u32::try_from(commands).expect("it is small");
-        size::figure(&format!("{agent}: a small command, its turn included"), size::ms(each), "ms");
-        assert_eq!(site.settled(), before, "{agent}: {:#?}", process::links(site.pair.worker().0));
+        size::report(&format!("{agent}: a small command, its turn included"), size::ms(each), "ms");
+        assert_eq!(
+            testbed.settled(),
+            before,
+            "{agent}: {:#?}",
+            process::links(testbed.pair.worker().0)
+        );
     }
 }

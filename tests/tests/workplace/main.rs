@@ -1,4 +1,4 @@
-//! Workplaces: one module for each numbered point of what they must show.
+//! Workplaces on real parts: local, SSH, Docker.
 
 mod chaos;
 mod containers;

@@ -1,11 +1,11 @@
-//! 6. What a command costs: round trip and throughput, beside what everybody has.
+//! What a command costs: round trip and throughput, beside what everybody has.
 
 use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use evonic_tests::{pair::Options, site::Site, size};
+use evonic_tests::{pair::Options, size, testbed::Testbed};
 
 /// How long each run of `work` takes.
 fn times(rounds: u64, mut work: impl FnMut()) -> Vec<Duration> {
@@ -21,7 +21,7 @@ fn times(rounds: u64, mut work: impl FnMut()) -> Vec<Duration> {
 
 fn print(what: &str, mut samples: Vec<Duration>) {
     let (p50, p99) = (size::quantile(&mut samples, 0.5), size::quantile(&mut samples, 0.99));
-    size::figure(what, format!("{} / {}", size::ms(p50), size::ms(p99)), "ms p50 / p99");
+    size::report(what, format!("{} / {}", size::ms(p50), size::ms(p99)), "ms p50 / p99");
 }
 
 fn quiet(command: &mut Command) {
@@ -30,15 +30,15 @@ fn quiet(command: &mut Command) {
 }
 
 #[test]
-fn workplace_6_round_trips_and_throughput() {
+fn round_trips_and_throughput_of_commands() {
     let rounds = size::of("round_trips", 10, 200);
     let mib = size::of("output_mib", 8, 128);
-    let (site, account) = Site::whole(&Options::config(&format!(
+    let (testbed, account) = Testbed::whole(&Options::config(&format!(
         "[spool]\nmax_output_bytes = {}\n",
         (mib + 1) << 20
     )));
     let (server, engine) =
-        (site.server.as_ref().expect("a server"), site.engine.as_ref().expect("an engine"));
+        (testbed.server.as_ref().expect("a server"), testbed.engine.as_ref().expect("an engine"));
 
     println!("round trip of a command:");
     print("bash -c true", times(rounds, || quiet(Command::new("bash").args(["-c", "true"]))));
@@ -65,9 +65,9 @@ fn workplace_6_round_trips_and_throughput() {
     };
     print("docker exec true", times(rounds, || quiet(&mut exec())));
     for agent in ["runbook", "ssh", "docker"] {
-        let session = site.pair.session(agent);
+        let session = testbed.pair.session(agent);
         let samples = times(rounds, || {
-            let ran = site.run_in(&session, "$ true");
+            let ran = testbed.run_in(&session, "$ true");
             assert!(ran.is_completed(), "{agent}: {ran:#?}");
         });
         print(&format!("evonic, {agent}: a whole turn with one command"), samples);
@@ -79,15 +79,15 @@ fn workplace_6_round_trips_and_throughput() {
     let speed = |time: Duration| format!("{:.0}", mib as f64 / time.as_secs_f64());
     let began = Instant::now();
     quiet(Command::new("bash").args(["-c", &flood]));
-    size::figure("bash -c", speed(began.elapsed()), "MiB/s");
+    size::report("bash -c", speed(began.elapsed()), "MiB/s");
     let began = Instant::now();
     quiet(ssh().arg(&flood));
-    size::figure("ssh (multiplexed)", speed(began.elapsed()), "MiB/s");
+    size::report("ssh (multiplexed)", speed(began.elapsed()), "MiB/s");
     for agent in ["runbook", "ssh", "docker"] {
         let began = Instant::now();
-        let ran = site.run(agent, &format!("$ {flood}"));
+        let ran = testbed.run(agent, &format!("$ {flood}"));
         assert!(ran.is_completed(), "{agent}: {ran:#?}");
-        size::figure(&format!("evonic, {agent}"), speed(began.elapsed()), "MiB/s");
+        size::report(&format!("evonic, {agent}"), speed(began.elapsed()), "MiB/s");
     }
     quiet(ssh().args(["-O", "exit"]));
 }

@@ -1,13 +1,12 @@
-//! 4. A command outlives its worker, its connection and its engine: every line once, and its exit
-//!    status.
+//! A command outlives its worker, its connection and its engine: every line once, and its exit
+//! status.
 
 use std::time::{Duration, Instant};
 
 use evonic_tests::{
     pair::Options,
-    poll,
-    site::{Ran, Site},
-    size,
+    poll, size,
+    testbed::{Ran, Testbed},
 };
 
 /// How many lines the command prints, one every 100 ms.
@@ -29,12 +28,18 @@ fn options() -> Options {
 
 /// Starts the command in a new session, and does `fault` when it has printed ten lines, twenty, and
 /// so on, `times` times. What the agent saw.
-fn survive(site: &mut Site, agent: &str, times: u64, mut fault: impl FnMut(&mut Site)) -> Ran {
+fn survive(
+    testbed: &mut Testbed,
+    agent: &str,
+    times: u64,
+    mut fault: impl FnMut(&mut Testbed),
+) -> Ran {
     let lines = lines();
-    let session = site.pair.session(agent);
-    let turn = site.pair.post(&session, &runbook(lines));
+    let session = testbed.pair.session(agent);
+    let turn = testbed.pair.post(&session, &runbook(lines));
     for round in 1..=times {
-        let seen = || Ran { ended: serde_json::Value::Null, events: site.events(&session, &turn) };
+        let seen =
+            || Ran { ended: serde_json::Value::Null, events: testbed.events(&session, &turn) };
         let wanted = format!("line {}\n", round * 10);
         poll::until(
             "the command prints",
@@ -42,10 +47,10 @@ fn survive(site: &mut Site, agent: &str, times: u64, mut fault: impl FnMut(&mut 
             || seen().output(),
             |output| output.contains(&wanted).then_some(()),
         );
-        fault(site);
+        fault(testbed);
     }
-    let ended = site.pair.wait_for_turn(&turn);
-    Ran { ended, events: site.events(&session, &turn) }
+    let ended = testbed.pair.wait_for_turn(&turn);
+    Ran { ended, events: testbed.events(&session, &turn) }
 }
 
 fn assert_whole(ran: &Ran, what: &str) {
@@ -60,12 +65,12 @@ fn assert_whole(ran: &Ran, what: &str) {
 }
 
 #[test]
-fn workplace_4_a_command_outlives_its_worker() {
-    let (mut site, _account) = Site::whole(&options());
+fn a_command_outlives_its_worker() {
+    let (mut testbed, _account) = Testbed::whole(&options());
     for agent in ["runbook", "ssh", "docker"] {
         let began = Instant::now();
-        let ran = survive(&mut site, agent, 3, |site| {
-            let _successor = site.pair.kill_worker();
+        let ran = survive(&mut testbed, agent, 3, |testbed| {
+            let _successor = testbed.pair.kill_worker();
         });
         assert_whole(&ran, agent);
         println!("  {agent}: three kills, {:.1} s in all", began.elapsed().as_secs_f64());
@@ -73,14 +78,14 @@ fn workplace_4_a_command_outlives_its_worker() {
 }
 
 #[test]
-fn workplace_4_a_command_is_handed_over_at_a_restart_without_waiting_for_it() {
-    let (mut site, _account) = Site::whole(&options());
+fn a_command_is_handed_over_at_a_restart_without_waiting_for_it() {
+    let (mut testbed, _account) = Testbed::whole(&options());
     for agent in ["runbook", "ssh", "docker"] {
-        let ran = survive(&mut site, agent, 2, |site| {
-            let (_, generation) = site.pair.worker();
+        let ran = survive(&mut testbed, agent, 2, |testbed| {
+            let (_, generation) = testbed.pair.worker();
             let began = Instant::now();
-            assert!(site.pair.evonic(&["restart", "--no-wait"]).status.success());
-            let _alone = site.pair.wait_for_successor(generation);
+            assert!(testbed.pair.evonic(&["restart", "--no-wait"]).status.success());
+            let _alone = testbed.pair.wait_for_successor(generation);
             let took = began.elapsed();
             assert!(took < Duration::from_secs(4), "the restart waited for the command: {took:?}");
         });
@@ -89,20 +94,20 @@ fn workplace_4_a_command_is_handed_over_at_a_restart_without_waiting_for_it() {
 }
 
 #[test]
-fn workplace_4_a_command_outlives_its_connection() {
-    let (mut site, _account) = Site::ssh(&options());
-    let ran = survive(&mut site, "ssh", 3, |site| {
-        let cut = site.server.as_ref().expect("a server").cut();
+fn a_command_outlives_its_connection() {
+    let (mut testbed, _account) = Testbed::ssh(&options());
+    let ran = survive(&mut testbed, "ssh", 3, |testbed| {
+        let cut = testbed.server.as_ref().expect("a server").cut();
         assert!(cut > 0, "there was a connection");
     });
     assert_whole(&ran, "ssh");
 }
 
 #[test]
-fn workplace_4_a_command_outlives_a_restart_of_the_engine() {
-    let mut site = Site::docker(&options());
-    let ran = survive(&mut site, "docker", 1, |site| {
-        site.engine.as_mut().expect("an engine").restart();
+fn a_command_outlives_a_restart_of_the_engine() {
+    let mut testbed = Testbed::docker_on_own_engine(&options());
+    let ran = survive(&mut testbed, "docker", 1, |testbed| {
+        testbed.own_engine().restart();
     });
     assert_whole(&ran, "docker");
 }

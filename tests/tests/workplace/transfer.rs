@@ -1,5 +1,5 @@
-//! 3. Transfers: as fast as `scp`, in constant memory, gone on with after a cut, and nobody's
-//!    stream waits for another's.
+//! Transfers: as fast as `scp`, in constant memory, gone on with after a cut, and nobody's
+//! stream waits for another's.
 
 use std::{
     fs::{self, File},
@@ -11,14 +11,14 @@ use std::{
 };
 
 use evonic_parts::{Account, Sshd};
-use evonic_tests::{pair::Options, process, site::Site, size};
+use evonic_tests::{pair::Options, process, size, testbed::Testbed};
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 
 /// A file of noise in the local workplace.
-fn noise(site: &Site, name: &str, mib: u64) -> PathBuf {
-    let folder = site.pair.state_dir().join("workplace");
+fn noise(testbed: &Testbed, name: &str, mib: u64) -> PathBuf {
+    let folder = testbed.pair.state_dir().join("workplace");
     fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join(name);
     let mut file = File::create(&path).expect("a file");
@@ -31,9 +31,9 @@ fn noise(site: &Site, name: &str, mib: u64) -> PathBuf {
     path
 }
 
-fn cp(site: &Site, from: &str, to: &str) -> Output {
-    let output = site.pair.evonic(&["cp", "--json", from, to]);
-    assert!(output.status.success(), "{output:?}\n{}", site.pair.log());
+fn cp(testbed: &Testbed, from: &str, to: &str) -> Output {
+    let output = testbed.pair.evonic(&["cp", "--json", from, to]);
+    assert!(output.status.success(), "{output:?}\n{}", testbed.pair.log());
     output
 }
 
@@ -66,16 +66,16 @@ fn same(one: &Path, other: &Path) -> bool {
 }
 
 #[test]
-fn workplace_3_as_fast_as_scp_in_constant_memory() {
+fn transfers_are_as_fast_as_scp_in_constant_memory() {
     let mib = size::of("transfer_mib", 48, 256);
-    let (site, account) = Site::ssh(&Options::default());
-    let server = site.server.as_ref().expect("a server");
-    let big = noise(&site, "big", mib);
+    let (testbed, account) = Testbed::ssh(&Options::default());
+    let server = testbed.server.as_ref().expect("a server");
+    let big = noise(&testbed, "big", mib);
     let home = account.home.to_str().expect("text").to_owned();
     let remote = format!("{}@127.0.0.1:", account.name);
-    let worker = site.pair.worker().0;
+    let worker = testbed.pair.worker().0;
     // The first connection and the first pages are not what is measured.
-    let _warm = cp(&site, "local:big", "ssh:warm");
+    let _warm = cp(&testbed, "local:big", "ssh:warm");
 
     let memory = || process::memory_kib(worker).expect("it lives").1;
     let before = memory();
@@ -92,14 +92,14 @@ fn workplace_3_as_fast_as_scp_in_constant_memory() {
         // Side by side, the better of three each.
         for round in 0..3 {
             let began = Instant::now();
-            let _up = cp(&site, "local:big", &format!("ssh:up{round}"));
+            let _up = cp(&testbed, "local:big", &format!("ssh:up{round}"));
             ours[0] = ours[0].min(began.elapsed());
             let up = scp(server, &account, big.to_str().expect("text"), &format!("{remote}scp-up"));
             theirs[0] = theirs[0].min(up);
             let began = Instant::now();
-            let _down = cp(&site, &format!("ssh:up{round}"), &format!("local:down{round}"));
+            let _down = cp(&testbed, &format!("ssh:up{round}"), &format!("local:down{round}"));
             ours[1] = ours[1].min(began.elapsed());
-            let down = site.pair.state_dir().join("scp-down");
+            let down = testbed.pair.state_dir().join("scp-down");
             let down = down.to_str().expect("text");
             theirs[1] = theirs[1].min(scp(server, &account, &format!("{remote}up{round}"), down));
         }
@@ -111,23 +111,23 @@ fn workplace_3_as_fast_as_scp_in_constant_memory() {
     for (way, index) in [("up", 0), ("down", 1)] {
         let ratio = theirs[index].as_secs_f64() / ours[index].as_secs_f64();
         let figures = format!("{} / {} ({ratio:.2})", speed(ours[index]), speed(theirs[index]));
-        size::figure(&format!("{mib} MiB {way}: evonic cp / scp"), figures, "MiB/s");
+        size::report(&format!("{mib} MiB {way}: evonic cp / scp"), figures, "MiB/s");
     }
-    size::figure("worker's memory grew at the most", grown, "MiB");
+    size::report("worker's memory grew at the most", grown, "MiB");
     assert!(same(&big, Path::new(&format!("{home}/up0"))), "it is the same file");
     assert!(same(&big, &big.with_file_name("down0")), "it is the same file");
     assert!(grown < 32, "memory grew by {grown} MiB");
 }
 
 #[test]
-fn workplace_3_a_transfer_goes_on_after_every_cut() {
+fn a_transfer_resumes_after_every_cut() {
     let mib = size::of("cut_mib", 64, 256);
     let cuts = size::of("cuts", 5, 20);
-    let (site, account) = Site::ssh(&Options::config(
+    let (testbed, account) = Testbed::ssh(&Options::config(
         "[ssh]\nbackoff_base = \"20ms\"\nbackoff_cap = \"100ms\"\nbreaker_failures = 1000\n",
     ));
-    let big = noise(&site, "big", mib);
-    let server = site.server.as_ref().expect("a server");
+    let big = noise(&testbed, "big", mib);
+    let server = testbed.server.as_ref().expect("a server");
     let part = || -> u64 {
         let folder = fs::read_dir(&account.home).expect("the home");
         let parts =
@@ -135,7 +135,7 @@ fn workplace_3_a_transfer_goes_on_after_every_cut() {
         parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
     };
     let output = std::thread::scope(|scope| {
-        let copy = scope.spawn(|| cp(&site, "local:big", "ssh:copy"));
+        let copy = scope.spawn(|| cp(&testbed, "local:big", "ssh:copy"));
         for cut in 1..=cuts {
             let wanted = mib * MIB * cut / (cuts + 1);
             while part() < wanted && !copy.is_finished() {
@@ -153,20 +153,20 @@ fn workplace_3_a_transfer_goes_on_after_every_cut() {
     let sent = done["sent"].as_u64().expect("a number");
     #[allow(clippy::cast_precision_loss, reason = "a figure for a person")]
     let ratio = sent as f64 / (mib * MIB) as f64;
-    size::figure(&format!("{mib} MiB, {cuts} cuts: bytes sent"), format!("{ratio:.3}"), "times");
+    size::report(&format!("{mib} MiB, {cuts} cuts: bytes sent"), format!("{ratio:.3}"), "times");
     assert!(ratio <= 1.05, "{ratio}");
 }
 
 #[test]
-fn workplace_3_a_transfer_outlives_its_worker() {
+fn a_transfer_outlives_its_worker() {
     let mib = size::of("cut_mib", 64, 256);
-    let (site, account) = Site::ssh(&Options::default());
-    let big = noise(&site, "big", mib);
+    let (testbed, account) = Testbed::ssh(&Options::default());
+    let big = noise(&testbed, "big", mib);
     std::thread::scope(|scope| {
-        let copy = scope.spawn(|| cp(&site, "local:big", "ssh:copy"));
+        let copy = scope.spawn(|| cp(&testbed, "local:big", "ssh:copy"));
         std::thread::sleep(Duration::from_millis(150));
         if !copy.is_finished() {
-            let _successor = site.pair.kill_worker();
+            let _successor = testbed.pair.kill_worker();
         }
         copy.join().expect("no panic")
     });
@@ -174,21 +174,21 @@ fn workplace_3_a_transfer_outlives_its_worker() {
 }
 
 #[test]
-fn workplace_3_two_agents_on_one_host_do_not_wait_for_each_other() {
+fn two_agents_on_one_host_do_not_wait_for_each_other() {
     let mib = size::of("busy_mib", 128, 1024);
-    let (site, _account) = Site::ssh(&Options::default());
-    let _big = noise(&site, "big", mib);
-    let session = site.pair.session("ssh");
+    let (testbed, _account) = Testbed::ssh(&Options::default());
+    let _big = noise(&testbed, "big", mib);
+    let session = testbed.pair.session("ssh");
     let echo = || {
         let began = Instant::now();
-        assert!(site.run_in(&session, "$ echo hi").is_completed());
+        assert!(testbed.run_in(&session, "$ echo hi").is_completed());
         began.elapsed()
     };
     let _warm = echo();
     let mut alone: Vec<Duration> = (0..20).map(|_| echo()).collect();
     let mut beside = Vec::new();
     std::thread::scope(|scope| {
-        let copy = scope.spawn(|| cp(&site, "local:big", "ssh:copy"));
+        let copy = scope.spawn(|| cp(&testbed, "local:big", "ssh:copy"));
         while !copy.is_finished() {
             beside.push(echo());
         }
@@ -196,7 +196,7 @@ fn workplace_3_two_agents_on_one_host_do_not_wait_for_each_other() {
     let (alone, beside) = (size::quantile(&mut alone, 0.5), size::quantile(&mut beside, 0.5));
     let ratio = beside.as_secs_f64() / alone.as_secs_f64();
     let figures = format!("{} / {} ({ratio:.2})", size::ms(alone), size::ms(beside));
-    size::figure("echo alone / while another uploads", figures, "ms");
+    size::report("echo alone / while another uploads", figures, "ms");
     // Processors that are busy with ciphers slow everything on a small machine; a stream that
     // waits for another takes as long as the upload.
     assert!(beside < alone * 10, "{alone:?} alone, {beside:?} beside");

@@ -4,6 +4,7 @@ mod soundness;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::soundness::{NewWorkplaceBody, SettingsFault};
@@ -98,62 +99,67 @@ impl Settings {
 }
 
 /// Settings of a local workplace; what is absent is `[workplace]` of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocalSettings {
-    /// Its folder, a whole path.
+    /// The folder; `[workplace] root` of the configuration when not given.
+    #[schemars(extend("x-value" = "PATH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Whether each session has a folder of its own below it, `sessions/ID`.
+    /// Give each session a folder of its own, sessions/ID.
     pub session_folders: bool,
 }
 
 /// Settings of an SSH workplace. What is absent comes from `config_file`, then from OpenSSH's
 /// defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SshSettings {
-    /// A host's name or address, or an alias of `config_file`.
+    /// A name, an address, or an alias of the SSH configuration.
     pub host: String,
-    /// Its port.
+    /// The port; 22 when nobody says.
+    #[schemars(extend("x-value" = "PORT"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Who to log in as; the service's own user when nobody says.
+    /// Who to log in as; in a container UID:GID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// How to authenticate, in this order; when empty: agent, key, then password and
-    /// keyboard-interactive where there is a password.
+    /// Of agent, key, password, keyboard-interactive, in this order, separated by commas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authenticate: Vec<SshAuth>,
-    /// Private keys on the service's machine, whole paths.
+    /// A private key; may be given several times.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub identity_files: Vec<PathBuf>,
-    /// Of the private keys.
+    /// Where the keys' passphrase is: env:NAME, file:PATH or credential:NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<SecretSource>,
-    /// Of the user.
+    /// Where the password is: env:NAME, file:PATH or credential:NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretSource>,
-    /// Host keys in OpenSSH's format; `known_hosts` in `state_dir` when absent.
+    /// Host keys; known_hosts in state_dir when not given.
+    #[schemars(extend("x-value" = "PATH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
-    /// What to do about a host that is not in it.
+    /// What to do about an unknown host: strict refuses it, accept-new takes its key down.
     pub host_keys: HostKeys,
-    /// OpenSSH's client configuration; `~/.ssh/config` of the service's user when absent.
+    /// OpenSSH's configuration; ~/.ssh/config of the service's user when not given.
+    #[schemars(extend("x-value" = "PATH", "x-option" = "ssh-config"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_file: Option<PathBuf>,
-    /// Hosts to go over, as `ProxyJump`: `[user@]host[:port]`, separated by commas.
+    /// Hosts to go over: `[user@]host[:port]`, separated by commas.
+    #[schemars(extend("x-value" = "HOSTS"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jump: Option<String>,
-    /// The folder to work in, relative to the remote home; the home itself when absent.
+    /// The folder to work in, relative to the home there.
+    #[schemars(extend("x-value" = "PATH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
-    /// Whether each session has a folder of its own below it, `sessions/ID`.
+    /// Give each session a folder of its own, sessions/ID.
     pub session_folders: bool,
 }
 
 /// A way to authenticate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum SshAuth {
     /// Keys of the agent at `$SSH_AUTH_SOCK`.
@@ -167,7 +173,7 @@ pub enum SshAuth {
 }
 
 /// What to do about a host that is not known. A changed key is always refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum HostKeys {
     /// Refuse it.
@@ -178,7 +184,7 @@ pub enum HostKeys {
 }
 
 /// Where a secret is, on the service's machine. The secret itself is never stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// A variable of the service's environment.
@@ -190,20 +196,22 @@ pub enum SecretSource {
 }
 
 /// Settings of a Docker workplace: one container for each session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DockerSettings {
-    /// The engine, as `docker.engine` of the configuration, which holds when absent.
+    /// unix:///PATH or tcp://HOST:PORT; `[docker] engine` when not given.
+    #[schemars(extend("x-value" = "ADDRESS"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// As `docker.cert_path`.
+    /// The folder of ca.pem, cert.pem and key.pem, for tcp://.
+    #[schemars(extend("x-value" = "PATH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_path: Option<PathBuf>,
     /// The image; `evonic sandbox build` makes the default one.
     pub image: String,
     /// `UID` or `UID:GID`, not 0.
     pub user: String,
-    /// The most memory, swap included.
+    /// The most memory, swap included: 1G.
     pub memory_bytes: u64,
     /// Processors, in thousandths of one.
     pub cpu_millis: u32,
@@ -211,11 +219,13 @@ pub struct DockerSettings {
     pub pids: u32,
     /// The most open files of a process.
     pub open_files: u32,
-    /// The size of `/tmp`, in memory.
+    /// The size of /tmp, in memory: 64M.
     pub tmp_bytes: u64,
-    /// `none`, or the name of a network of the engine.
+    /// none, or the name of a network of the engine.
+    #[schemars(extend("x-value" = "NAME"))]
     pub network: String,
-    /// More variables of the environment.
+    /// A variable of the environment; may be given several times.
+    #[schemars(extend("x-option" = "env"))]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use evonic_shared::{
+    fd_page::{PAGE_BYTES, SLOTS},
     kind::Kind,
-    ledger::{PAGE_BYTES, SLOTS},
 };
 use rustix::{
     fs::{MemfdFlags, SealFlags},
@@ -28,7 +28,7 @@ impl From<rustix::io::Errno> for PageError {
     }
 }
 
-/// One shared page of atomic counters. See [`evonic_shared::ledger`]. Holds no descriptor.
+/// One shared page of atomic counters. See [`evonic_shared::fd_page`]. Holds no descriptor.
 #[derive(Debug)]
 pub struct Page {
     mapping: NonNull<AtomicU32>,
@@ -72,7 +72,7 @@ impl Page {
     /// [`PageError`] when the kernel refuses.
     pub fn private() -> Result<Self, PageError> {
         let file = rustix::fs::memfd_create(
-            "evonic-ledger",
+            "evonic-fd-page",
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
         )?;
         rustix::fs::ftruncate(&file, PAGE_BYTES as u64)?;
@@ -129,9 +129,9 @@ mod tests {
         page.add(Kind::Child, 7);
         page.sub(Kind::Child, 2);
 
-        let mut bytes = [0; evonic_shared::ledger::READ_BYTES];
+        let mut bytes = [0; evonic_shared::fd_page::READ_BYTES];
         rustix::io::pread(&file, &mut bytes, 0).unwrap();
-        let slots = evonic_shared::ledger::decode(&bytes);
+        let slots = evonic_shared::fd_page::decode(&bytes);
         assert_eq!(slots[Kind::Model.slot()], 3);
         assert_eq!(slots[Kind::Child.slot()], 5);
         assert_eq!(slots.iter().sum::<u32>(), 8);

@@ -11,7 +11,7 @@ use warp::reply::Response;
 
 use evonic_domain::SettingsFault;
 use evonic_handles::Exhausted;
-use evonic_store::StoreError;
+use evonic_store::{Conflict, StoreError};
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -177,14 +177,16 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Exhausted(exhausted) => exhausted.into(),
             StoreError::NotFound { .. } => Self::not_found(detail),
-            StoreError::Conflict { code: code @ "queue_full", .. } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
+            StoreError::Conflict { code: code @ Conflict::QueueFull, .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, code.as_str(), detail)
                     .retrying_after(Duration::from_secs(1))
             }
-            StoreError::Conflict { code: code @ "key_reused", .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+            StoreError::Conflict { code: code @ Conflict::KeyReused, .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.as_str(), detail)
             }
-            StoreError::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
+            StoreError::Conflict { code, .. } => {
+                Self::new(StatusCode::CONFLICT, code.as_str(), detail)
+            }
             StoreError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail),
             StoreError::Closed => {
                 Self::unavailable("stopping", "this worker is stopping", Duration::from_secs(1))

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use evonic_shared::control::Figures;
+use evonic_shared::control::SupervisorMetrics;
 use jiff::Timestamp;
 
 /// The last word of the supervisor. Shared by cloning; readable from any thread.
@@ -18,14 +18,14 @@ pub struct Supervision {
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
     /// The supervisor's figures; none before it told them.
-    pub figures: Option<Figures>,
+    pub figures: Option<SupervisorMetrics>,
     /// When the last heartbeat was sent, since the epoch.
     pub heartbeat_at: Option<Duration>,
 }
 
 impl Supervision {
     /// Takes over what the supervisor says.
-    pub fn hear(&self, figures: Figures) {
+    pub fn hear(&self, figures: SupervisorMetrics) {
         self.with(|heard| heard.figures = Some(figures));
     }
 

@@ -1,8 +1,8 @@
 //! Server-sent events: an incremental decoder of the `text/event-stream` format
 //! (WHATWG HTML, section 9.2.6).
 //!
-//! A pure function of bytes, used on both sides: by the console for evonic's own streams, by the
-//! model room for those of endpoints. It takes pieces cut anywhere, accepts the three line ends,
+//! A pure function of bytes, used by the console for evonic's own streams and by the model client
+//! for those of endpoints. It takes chunks cut anywhere, accepts the three line ends,
 //! and bounds what it keeps.
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of an `id` and of an `event`: every event that follows carries a copy of them.
 pub const MAX_NAME_BYTES: usize = 1024;
 
-/// One event: what stood between two empty lines, with data in it.
+/// One event: the fields between two empty lines, with data among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// The last `id` seen on the stream, of this event or an earlier one: the `Last-Event-ID` to
@@ -25,7 +25,6 @@ pub struct Event {
     pub data: String,
 }
 
-/// Why a stream is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SseError {
     /// An event, or a line, is larger than the decoder keeps.
@@ -87,19 +86,19 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the stream; yields the events that it completes. An iterator that
+    /// Takes the next chunk of the stream; yields the events that it completes. An iterator that
     /// is dropped early loses nothing: what it did not yield comes first the next time.
     ///
     /// # Errors
     /// [`SseError`], as the last item, when a bound is exceeded.
     pub fn push(&mut self, bytes: &[u8]) -> impl Iterator<Item = Result<Event, SseError>> + '_ {
-        let mut fault = None;
+        let mut error = None;
         if self.failed.is_none() {
-            fault = self.take(bytes).err();
-            self.failed = fault;
+            error = self.take(bytes).err();
+            self.failed = error;
         }
         let ready = &mut self.ready;
-        std::iter::from_fn(move || ready.pop_front().map(Ok).or_else(|| fault.take().map(Err)))
+        std::iter::from_fn(move || ready.pop_front().map(Ok).or_else(|| error.take().map(Err)))
     }
 
     /// The last `retry` seen on the stream, in milliseconds: how long to wait before reconnecting.
@@ -115,9 +114,9 @@ impl Decoder {
                 continue;
             }
             let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-            self.reserve(piece.len())?;
-            self.line.extend_from_slice(piece);
+            let (chunk, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            self.reserve(chunk.len())?;
+            self.line.extend_from_slice(chunk);
             bytes = rest;
             if let Some((&ending, rest)) = rest.split_first() {
                 self.after_return = ending == b'\r';
@@ -163,7 +162,7 @@ impl Decoder {
             b"retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 self.retry = value.parse().ok().or(self.retry);
             }
-            // A comment (empty field), or a field that this format does not know.
+            // A comment (empty field), or an unknown field.
             _ => {}
         }
         Ok(())

@@ -1,27 +1,21 @@
-//! `evonic audit`: who changed what, and when.
+//! `evonic audit`.
 
-use std::time::Duration;
-
+use evonic_domain::{Action, AuditRecord};
+use evonic_store::List;
 use jiff::tz::TimeZone;
 
 use super::{
-    Console,
-    api::{Api, segment},
+    api::{Api, READ_RETRY, segment},
     command::AuditOptions,
     error::ConsoleError,
-    figures::local,
-    pretty,
-    resources::table,
+    format::local_time,
+    output::Console,
+    table::table,
     terminal::Paint,
 };
-use evonic_domain::{Action, AuditRecord};
-use evonic_store::List;
-
-/// How long a passing failure of a read is waited out.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most entries that are asked for at once.
-const PAGE: usize = 200;
+const PAGE_LIMIT: usize = 200;
 
 /// Runs the command.
 pub(super) async fn run(
@@ -30,10 +24,7 @@ pub(super) async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), ConsoleError> {
     let records = newest(options, api).await?;
-    if options.output.json {
-        return console.print(&pretty(&records));
-    }
-    console.print(&render(&records, &TimeZone::system(), console.terminal.out))
+    console.show(&options.output, &records, |paint| render(&records, &TimeZone::system(), paint))
 }
 
 async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, ConsoleError> {
@@ -55,9 +46,9 @@ async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, C
     let mut records: Vec<AuditRecord> = Vec::new();
     let mut after = String::new();
     while records.len() < options.limit {
-        let limit = (options.limit - records.len()).min(PAGE);
+        let limit = (options.limit - records.len()).min(PAGE_LIMIT);
         let asked = format!("{path}&limit={limit}{after}");
-        let page: List<AuditRecord> = api.get(&asked, PATIENCE).await?;
+        let page: List<AuditRecord> = api.get(&asked, READ_RETRY).await?;
         records.extend(page.data);
         match page.next {
             Some(cursor) => after = format!("&after={}", cursor.0),
@@ -77,7 +68,7 @@ fn render(records: &[AuditRecord], zone: &TimeZone, paint: Paint) -> String {
         .map(|record| {
             let target = record.target.name.as_ref().unwrap_or(&record.target.id);
             [
-                local(&record.at, zone),
+                local_time(&record.at, zone),
                 record.actor.clone(),
                 record.address.clone().unwrap_or_default(),
                 record.request_id.clone().unwrap_or_default(),
@@ -117,7 +108,7 @@ mod tests {
             ..record(Action::SessionDelete, None, &[])
         };
         let records = [record(Action::AgentUpdate, Some("ops"), &["model", "tools"]), far];
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         insta::assert_snapshot!(render(&records, &TimeZone::UTC, paint));
         assert_eq!(render(&[], &TimeZone::UTC, paint), "No change is recorded.\n");
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evonic_shared::config::Config;
 
-use super::{Console, error::ConsoleError, figures};
+use super::{error::ConsoleError, format, output::Console};
 
 /// Runs the command.
 pub(super) fn run(
@@ -14,5 +14,5 @@ pub(super) fn run(
 ) -> Result<(), ConsoleError> {
     let database = config.state_dir.join("evonic.db");
     let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
-    console.print(&format!("{} ({})\n", file.display(), figures::bytes(bytes)))
+    console.print(&format!("{} ({})\n", file.display(), format::bytes(bytes)))
 }

@@ -6,10 +6,9 @@ use evonic_shared::{
 };
 
 use super::{
-    Console,
     command::OutputOptions,
     error::ConsoleError,
-    pretty,
+    output::Console,
     supervisor::{Supervisor, unexpected},
     terminal::Paint,
 };
@@ -24,11 +23,9 @@ pub(super) fn run(
     let Reply::Census(census) = supervisor.ask(&Request::Census)? else {
         return Err(unexpected("it is no census"));
     };
-    let text = if options.json { pretty(&census) } else { render(&census, console.terminal.out) };
-    console.print(&text)
+    console.show(options, &census, |paint| render(&census, paint))
 }
 
-/// Renders a census.
 fn render(census: &Census, paint: Paint) -> String {
     let Census { generation, pid, open, .. } = census;
     let mut text =
@@ -76,9 +73,9 @@ mod tests {
                 count("/var/lib/evonic/evonic.db", 12, 0),
             ],
         };
-        insta::assert_snapshot!(render(&census, Paint { colour: false }));
+        insta::assert_snapshot!(render(&census, Paint::PLAIN));
         let empty = Census { kinds: vec![], top: vec![], open: 0, ..census };
-        let text = render(&empty, Paint { colour: false });
+        let text = render(&empty, Paint::PLAIN);
         assert_eq!(text, "generation 17   pid 4711   0 open\n");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The turn belongs to the worker, not to this command. A worker's replacement breaks connections;
 //! the message is posted again under the same key, and the stream of events is resumed behind the
-//! last one seen, so that nothing is said twice or lost.
+//! last one seen, so that nothing is shown twice or lost.
 
 mod input;
 mod printable;
@@ -11,6 +11,7 @@ mod transcript;
 
 use std::time::Duration;
 
+use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,18 +21,17 @@ use stream::Follower;
 use transcript::Transcript;
 
 use super::{
-    Console,
     api::{Api, segment},
     command::ChatOptions,
     error::ConsoleError,
+    output::Console,
 };
-use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
 
-/// How long a passing failure is waited out: a worker that starts slowly, and some more.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a transient failure is waited out: a worker that starts slowly, and some more.
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Characters of a message that become the title of its session.
-const TITLE: usize = 60;
+const TITLE_CHARS: usize = 60;
 
 /// Runs the command.
 pub(super) async fn run(
@@ -41,10 +41,11 @@ pub(super) async fn run(
 ) -> Result<ExitCode, ConsoleError> {
     let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
     let mut input =
-        Input::of(options.message.as_deref(), console.terminal.interactive && !options.json)?;
-    let agent: Agent = api.get(&format!("/agents/{}", segment(&options.agent)), PATIENCE).await?;
+        Input::new(options.message.as_deref(), console.terminal.interactive && !options.json)?;
+    let agent: Agent =
+        api.get(&format!("/agents/{}", segment(&options.agent)), RETRY_LIMIT).await?;
     let session = match &options.session {
-        Some(id) => Some(continued(api, id, &agent).await?),
+        Some(id) => Some(resumed_session(api, id, &agent).await?),
         None => None,
     };
     let mut chat = Chat { api, agent, session, cursor: 0, interrupts, json: options.json };
@@ -69,11 +70,10 @@ pub(super) async fn run(
     Ok(code)
 }
 
-/// A session that is gone on with.
-async fn continued(api: &Api, id: &str, agent: &Agent) -> Result<Session, ConsoleError> {
-    let session: Session = api.get(&format!("/sessions/{}", segment(id)), PATIENCE).await?;
+async fn resumed_session(api: &Api, id: &str, agent: &Agent) -> Result<Session, ConsoleError> {
+    let session: Session = api.get(&format!("/sessions/{}", segment(id)), RETRY_LIMIT).await?;
     if session.agent_id != agent.id {
-        let other: Agent = api.get(&format!("/agents/{}", session.agent_id), PATIENCE).await?;
+        let other: Agent = api.get(&format!("/agents/{}", session.agent_id), RETRY_LIMIT).await?;
         return Err(ConsoleError::Usage(format!(
             "session {id} is with agent {}, not with {}",
             other.name, agent.name
@@ -82,7 +82,6 @@ async fn continued(api: &Api, id: &str, agent: &Agent) -> Result<Session, Consol
     Ok(session)
 }
 
-/// A conversation.
 struct Chat<'a> {
     api: &'a Api,
     agent: Agent,
@@ -94,16 +93,16 @@ struct Chat<'a> {
     json: bool,
 }
 
-/// An event's data.
+/// The data of an event.
 #[derive(Deserialize)]
-struct Data {
+struct EventData {
     turn_id: TurnId,
     #[serde(flatten)]
     kind: EventKind,
 }
 
 impl Chat<'_> {
-    /// Says something and follows the turn to its end.
+    /// Posts a message and follows its turn to the end.
     async fn turn(
         &mut self,
         content: String,
@@ -148,12 +147,12 @@ impl Chat<'_> {
                     }
                     cancelled = true;
                     console.say("Cancelling. Ctrl-C again leaves at once.");
-                    self.api.command(&format!("/turns/{turn}/cancel"), PATIENCE).await?;
+                    self.api.post_empty(&format!("/turns/{turn}/cancel"), RETRY_LIMIT).await?;
                     continue;
                 }
             };
-            // Names of later versions are passed over, and so are the session's other turns.
-            let Ok(data) = serde_json::from_str::<Data>(&event.data) else { continue };
+            // Events of later versions are skipped, and so are the session's other turns.
+            let Ok(data) = serde_json::from_str::<EventData>(&event.data) else { continue };
             if data.turn_id != *turn {
                 continue;
             }
@@ -171,19 +170,19 @@ impl Chat<'_> {
     /// How the turn ended, if this event is its end.
     fn ended(&self, event: &EventKind, console: &mut Console<'_>) -> Option<ExitCode> {
         let paint = console.terminal.err;
-        let (code, told) = match event {
-            EventKind::TurnCompleted { usage } => (ExitCode::Ok, tokens(*usage)),
+        let (code, summary) = match event {
+            EventKind::TurnCompleted { usage } => (ExitCode::Ok, token_summary(*usage)),
             EventKind::TurnFailed { error } => {
-                let told = format!("The turn failed: {} ({})", error.message, error.code);
-                (ExitCode::TurnFailed, Some(paint.red(&told)))
+                let failure = format!("The turn failed: {} ({})", error.message, error.code);
+                (ExitCode::TurnFailed, Some(paint.red(&failure)))
             }
             EventKind::TurnCancelled {} => {
                 (ExitCode::TurnCancelled, Some(paint.yellow("The turn was cancelled.")))
             }
             _ => return None,
         };
-        if let Some(told) = told.filter(|_| !self.json) {
-            console.say(&told);
+        if let Some(summary) = summary.filter(|_| !self.json) {
+            console.say(&summary);
         }
         Some(code)
     }
@@ -201,23 +200,18 @@ async fn post(
         Some(session) => session.clone(),
         None => {
             let title = content.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            let title = title.trim().chars().take(TITLE).collect();
+            let title = title.trim().chars().take(TITLE_CHARS).collect();
             let new = NewSession { agent: agent.id.to_string(), title };
-            api.post("/sessions", &new, Some((&key(), PATIENCE))).await?
+            api.post_idempotent("/sessions", &new, RETRY_LIMIT).await?
         }
     };
     let path = format!("/sessions/{}/messages", session.id);
-    let posted = api.post(&path, &NewMessage { content }, Some((&key(), PATIENCE))).await?;
+    let posted = api.post_idempotent(&path, &NewMessage { content }, RETRY_LIMIT).await?;
     Ok((session, posted))
 }
 
-/// A key under which a request takes effect once.
-fn key() -> String {
-    uuid::Uuid::now_v7().to_string()
-}
-
-/// Tokens in words, where the model counts them.
-fn tokens(usage: Usage) -> Option<String> {
+/// Tokens used, where the model counts them.
+fn token_summary(usage: Usage) -> Option<String> {
     let Usage { input_tokens, output_tokens } = usage;
     (input_tokens + output_tokens > 0)
         .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out"))

@@ -1,16 +1,19 @@
-//! What can be asked: subcommands, options, help.
+//! Subcommands, options, help.
 
+mod agents;
 mod keys;
+mod output;
+pub(super) mod settings;
 mod workplaces;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use evonic_shared::exit::ExitCode;
+use clap::{Args, Parser, Subcommand};
 
+pub(super) use self::agents::{AgentChanges, AgentCommand};
 pub(super) use self::keys::KeyCommand;
+pub(super) use self::output::OutputOptions;
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
-use super::{Console, error::ConsoleError};
 
 /// What `evonic` alone prints.
 pub(super) const FIRST_HELP: &str = "\
@@ -45,7 +48,7 @@ pub(super) struct Arguments {
     pub(super) command: Option<Command>,
 }
 
-/// Which worker is spoken to by the commands that speak to one.
+/// The worker that commands talk to.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ServerOptions {
     /// Speak to the worker at https://HOST or, on this machine, http://HOST:PORT (or
@@ -60,7 +63,6 @@ pub(super) struct ServerOptions {
     pub(super) ca: Option<PathBuf>,
 }
 
-/// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what the supervisor and its worker are doing
@@ -75,7 +77,7 @@ pub(super) enum Command {
     /// Ctrl-C cancels the turn. Ends with 0 when the (last) turn completed, 2 when it failed and 3
     /// when it was cancelled.
     Chat(ChatOptions),
-    /// Make, list, show and remove agents
+    /// Make, list, show, change and remove agents
     #[command(subcommand)]
     Agent(AgentCommand),
     /// List, show and remove sessions: conversations with agents
@@ -144,15 +146,6 @@ pub(super) enum Command {
     Worker,
 }
 
-/// Options of a command that prints state.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct OutputOptions {
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// Options of `status`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct StatusOptions {
     #[command(flatten)]
@@ -162,7 +155,6 @@ pub(super) struct StatusOptions {
     pub(super) watch: bool,
 }
 
-/// Options of `audit`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct AuditOptions {
     #[command(flatten)]
@@ -181,7 +173,6 @@ pub(super) struct AuditOptions {
     pub(super) action: Option<String>,
 }
 
-/// Options of `history`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct HistoryOptions {
     #[command(flatten)]
@@ -191,7 +182,6 @@ pub(super) struct HistoryOptions {
     pub(super) limit: u32,
 }
 
-/// Options of `restart`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct RestartOptions {
     #[command(flatten)]
@@ -204,7 +194,6 @@ pub(super) struct RestartOptions {
     pub(super) no_wait: bool,
 }
 
-/// Options of `config`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ConfigOptions {
     #[command(flatten)]
@@ -217,7 +206,6 @@ pub(super) struct ConfigOptions {
     pub(super) markdown: bool,
 }
 
-/// Options of `chat`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ChatOptions {
     /// Name or id of the agent: `runbook` is always there
@@ -232,7 +220,6 @@ pub(super) struct ChatOptions {
     pub(super) json: bool,
 }
 
-/// Options of `cp`.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct CopyOptions {
     /// What is copied; `local` is the service's own machine
@@ -252,48 +239,6 @@ pub(super) struct CopyOptions {
     pub(super) json: bool,
 }
 
-/// A subcommand of `agent`.
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum AgentCommand {
-    /// Make an agent
-    Add {
-        /// Its name: a-z, 0-9 and `-`
-        name: String,
-        /// The model that answers: `runbook`, or a name of `[models]` in the configuration
-        #[arg(long, short, default_value = "runbook")]
-        model: String,
-        /// What the model is told before the conversation; `@FILE` reads a file, `-` standard input
-        #[arg(long, short, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
-        instructions: String,
-        /// Tools it may call, separated by commas; every tool when not given
-        #[arg(long, short, value_name = "NAMES", value_delimiter = ',')]
-        tools: Option<Vec<String>>,
-        /// The workplace that its tools act in
-        #[arg(long, short, value_name = "NAME", default_value = "local")]
-        workplace: String,
-        /// Another workplace that it may copy from and to; may be given several times
-        #[arg(long, value_name = "NAME")]
-        other_workplace: Vec<String>,
-        #[command(flatten)]
-        output: OutputOptions,
-    },
-    /// List agents
-    List(OutputOptions),
-    /// Show an agent
-    Show {
-        /// Its name or id
-        agent: String,
-        #[command(flatten)]
-        output: OutputOptions,
-    },
-    /// Remove an agent
-    Rm {
-        /// Its name or id
-        agent: String,
-    },
-}
-
-/// A subcommand of `session`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum SessionCommand {
     /// List sessions, newest first
@@ -318,23 +263,10 @@ pub(super) enum SessionCommand {
     },
 }
 
-/// Prints a manual page.
-pub(super) fn manual(path: &[String], console: &mut Console<'_>) -> Result<ExitCode, ConsoleError> {
-    let mut command = Arguments::command();
-    // Building gives each subcommand its whole name and the global options.
-    command.build();
-    for name in path.iter().flat_map(|words| words.split_whitespace()) {
-        command = command
-            .find_subcommand(name)
-            .cloned()
-            .ok_or_else(|| ConsoleError::Usage(format!("there is no command `{name}`")))?;
-    }
-    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)?;
-    Ok(ExitCode::Ok)
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -350,6 +282,11 @@ mod tests {
         for name in ["chat", "cp", "status"] {
             let help = command.find_subcommand_mut(name).expect("it is there").render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);
+        }
+        let agent = command.find_subcommand_mut("agent").expect("it is there");
+        for name in ["add", "set"] {
+            let help = agent.find_subcommand_mut(name).expect("it is there").render_long_help();
+            insta::assert_snapshot!(format!("help_agent_{name}"), help);
         }
         let workplace = command.find_subcommand_mut("workplace").expect("it is there");
         for name in ["add", "set", "check"] {

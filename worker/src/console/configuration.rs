@@ -1,4 +1,4 @@
-//! `evonic config`: every setting and where it comes from, or everything that is wrong.
+//! `evonic config`: every setting and its origin, or every error.
 
 use evonic_shared::{
     config::{self, Entry, LoadError, Resolved},
@@ -6,7 +6,11 @@ use evonic_shared::{
 };
 
 use super::{
-    Console, command::ConfigOptions, error::ConsoleError, figures, pretty, terminal::Paint,
+    command::ConfigOptions,
+    error::ConsoleError,
+    format,
+    output::{Console, pretty},
+    terminal::Paint,
 };
 
 /// Runs the command.
@@ -22,20 +26,20 @@ pub(super) fn run(
     let json = options.output.json;
     let resolved = match loaded {
         Ok(resolved) => resolved,
-        Err(LoadError::Faults(faults)) if json => {
+        Err(LoadError::Invalid(faults)) if json => {
             console.print(&pretty(&serde_json::json!({ "faults": faults.0 })))?;
             return Ok(ExitCode::Config);
         }
-        Err(LoadError::Faults(faults)) if options.check => {
+        Err(LoadError::Invalid(faults)) if options.check => {
             console.print(&format!("{faults}\n"))?;
-            console.say(&figures::count(faults.0.len(), "fault"));
+            console.say(&format::count(faults.0.len(), "fault"));
             return Ok(ExitCode::Config);
         }
         Err(error) => return Err(error.into()),
     };
     let text = match (options.check, json) {
         (true, true) => pretty(&serde_json::json!({ "faults": [] })),
-        (true, false) => format!("{} is sound.\n", named(&resolved)),
+        (true, false) => format!("{} is sound.\n", file_name(&resolved)),
         (false, true) => {
             pretty(&serde_json::json!({ "file": resolved.file, "keys": resolved.entries }))
         }
@@ -45,7 +49,7 @@ pub(super) fn run(
     Ok(ExitCode::Ok)
 }
 
-fn named(resolved: &Resolved) -> String {
+fn file_name(resolved: &Resolved) -> String {
     match &resolved.file {
         Some(file) => file.display().to_string(),
         None => "The default configuration".to_owned(),
@@ -59,9 +63,9 @@ fn render(resolved: &Resolved, paint: Paint) -> String {
         None => "# no file: defaults".to_owned(),
     };
     let mut text = paint.dim(&file) + "\n";
-    let wide = |text: &String| text.chars().count();
-    let keys = resolved.entries.iter().map(|entry| wide(&entry.key)).max().unwrap_or(0);
-    let values = resolved.entries.iter().filter_map(|entry| entry.value.as_ref()).map(wide);
+    let width = |text: &String| text.chars().count();
+    let keys = resolved.entries.iter().map(|entry| width(&entry.key)).max().unwrap_or(0);
+    let values = resolved.entries.iter().filter_map(|entry| entry.value.as_ref()).map(width);
     let values = values.filter(|width| *width <= 40).max().unwrap_or(0);
     for Entry { key, value, origin } in &resolved.entries {
         let origin_text = origin.to_string();
@@ -100,12 +104,12 @@ mod tests {
 
     #[test]
     fn a_configuration_is_rendered_with_its_origins() {
-        insta::assert_snapshot!(render(&resolved(), Paint { colour: false }));
+        insta::assert_snapshot!(render(&resolved(), Paint::PLAIN));
     }
 
     #[test]
     fn what_is_rendered_is_a_configuration() {
-        let text = render(&resolved(), Paint { colour: false });
+        let text = render(&resolved(), Paint::PLAIN);
         let again =
             Config::resolve(Some((Path::new("again.toml"), &text)), &Environment::default())
                 .expect("it is sound");

@@ -1,42 +1,27 @@
-//! `evonic cp`: a copy between workplaces, and how far it is.
+//! `evonic cp`: a copy between workplaces, and its progress.
 //!
-//! The worker copies for as long as somebody listens. A worker that is replaced ends its stream;
-//! the same request then goes on where it was, in the next one.
+//! The worker copies for as long as the client listens. A worker that is replaced ends its stream;
+//! the same request then continues in the next one.
 
 use std::time::{Duration, Instant};
 
+use evonic_domain::{AgentName, CopyEnd, NewCopy, SessionId};
 use evonic_shared::exit::ExitCode;
-use http_body_util::BodyExt;
+use evonic_workplace::Progress as CopyProgress;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Deserialize;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::timeout,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Console,
-    api::{Api, Pauses},
+    api::{Api, RetryPause, SILENCE_LIMIT, decode},
     command::CopyOptions,
     error::ConsoleError,
+    format::count,
+    output::Console,
+    progress::{Outcome, Progress},
 };
-use evonic_domain::{AgentName, CopyEnd, NewCopy, SessionId};
-use evonic_net::sse::{Decoder, Event};
-use evonic_workplace::Progress;
 
-/// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
-const SILENCE: Duration = Duration::from_secs(45);
-
-/// How long a copy is asked for again and again while no worker says anything of it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How a copy ended.
-#[derive(Deserialize)]
-struct Done {
-    ok: bool,
-    #[serde(default)]
-    error: String,
-}
+/// How long a copy is asked for again while no worker reports progress.
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the command.
 pub(super) async fn run(
@@ -61,7 +46,7 @@ pub(super) async fn run(
         console.say("Stopped. The same command goes on where it was.");
         return Ok(ExitCode::TurnCancelled);
     };
-    let Done { ok, error } = followed?;
+    let Outcome { ok, error } = followed?;
     if ok {
         return Ok(ExitCode::Ok);
     }
@@ -94,48 +79,49 @@ fn end(text: &str, session: Option<&SessionId>) -> Result<CopyEnd, ConsoleError>
     })
 }
 
-/// Asks for the copy until a worker says how it ended.
+/// Asks for the copy until a worker reports its outcome.
 async fn follow(
     new: &NewCopy,
     api: &Api,
     screen: &mut Screen,
     console: &mut Console<'_>,
-) -> Result<Done, ConsoleError> {
-    let mut heard = Instant::now();
-    let mut pauses = Pauses::default();
+) -> Result<Outcome, ConsoleError> {
+    let mut last_event = Instant::now();
+    let mut pause = RetryPause::default();
     loop {
-        let mut decoder = Decoder::new();
-        match api.tell_about("/copies", new).await {
-            Ok(mut answer) => {
-                while let Ok(Some(Ok(frame))) = timeout(SILENCE, answer.body.frame()).await {
-                    let Some(bytes) = frame.data_ref() else { continue };
-                    for event in decoder.push(bytes) {
-                        let Event { event, data, .. } = event?;
-                        (heard, pauses) = (Instant::now(), Pauses::default());
-                        if event == "done" {
+        let mut retry_after = None;
+        match api.stream_progress_of("/copies", new).await {
+            Ok(mut events) => {
+                while let Some(progress) = Progress::next(&mut events).await? {
+                    (last_event, pause) = (Instant::now(), RetryPause::default());
+                    match progress {
+                        Progress::Step(data) => screen.progress(&data, console)?,
+                        Progress::Done(data) => {
                             screen.done(&data, console)?;
-                            return serde_json::from_str(&data).map_err(misunderstood);
+                            return decode(data.as_bytes());
                         }
-                        screen.progress(&data, console)?;
                     }
                 }
+                retry_after = events.retry_after();
             }
-            Err(error) if !error.is_passing() || heard.elapsed() > PATIENCE => return Err(error),
+            Err(error) if !error.is_transient() || last_event.elapsed() > RETRY_LIMIT => {
+                return Err(error);
+            }
             Err(_) => {}
         }
-        if heard.elapsed() > PATIENCE + SILENCE {
-            return Err(ConsoleError::Silent { patience: PATIENCE });
+        if last_event.elapsed() > RETRY_LIMIT + SILENCE_LIMIT {
+            return Err(ConsoleError::Timeout { limit: RETRY_LIMIT });
         }
-        pauses.pause(decoder.retry_ms().map(Duration::from_millis)).await;
+        pause.wait(retry_after).await;
     }
 }
 
-/// How it is shown: a bar on a terminal, lines elsewhere, or events as they come.
+/// A bar on a terminal, lines elsewhere, or events with `--json`.
 struct Screen {
     json: bool,
-    /// Hidden where it has no place.
+    /// Hidden where there is no terminal.
     bar: ProgressBar,
-    /// Whether the plan was told: a worker that goes on tells it again.
+    /// Whether the plan was shown: a worker that continues a copy sends it again.
     planned: bool,
 }
 
@@ -154,30 +140,30 @@ impl Screen {
         if self.json {
             return console.print(&format!("{data}\n"));
         }
-        match serde_json::from_str(data).map_err(misunderstood)? {
-            Progress::Planned { files, bytes } => {
+        match decode(data.as_bytes())? {
+            CopyProgress::Planned { files, bytes } => {
                 self.bar.set_style(style());
                 self.bar.set_length(bytes);
                 if !std::mem::replace(&mut self.planned, true) && self.bar.is_hidden() {
-                    console.say(&format!("{}, {}", counted(files), HumanBytes(bytes)));
+                    console.say(&format!("{}, {}", count(files, "file"), HumanBytes(bytes)));
                 }
             }
-            Progress::Moved { path, bytes } => {
+            CopyProgress::Moved { path, bytes } => {
                 self.bar.set_position(bytes);
                 self.bar.set_message(path);
             }
-            Progress::Paused { reason, retry_ms } => {
+            CopyProgress::Paused { reason, retry_ms } => {
                 self.say(&format!("{reason}; again in {retry_ms} ms"), console);
             }
-            Progress::Skipped { path, reason } => {
+            CopyProgress::Skipped { path, reason } => {
                 self.say(&format!("{path} is not copied: it is {reason}"), console);
             }
-            Progress::Done { files, bytes, sent } => {
+            CopyProgress::Done { files, bytes, sent } => {
                 let (bytes, sent) = (HumanBytes(bytes), HumanBytes(sent));
-                self.say(&format!("{}, {bytes}; {sent} sent", counted(files)), console);
+                self.say(&format!("{}, {bytes}; {sent} sent", count(files, "file")), console);
             }
-            // The outcome says it.
-            Progress::Checked { .. } | Progress::Failed { .. } => {}
+            // The outcome has it.
+            CopyProgress::Checked { .. } | CopyProgress::Failed { .. } => {}
         }
         Ok(())
     }
@@ -191,24 +177,15 @@ impl Screen {
     }
 }
 
-/// `1 file`, `2 files`.
-fn counted(files: u64) -> String {
-    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
-}
-
 fn style() -> ProgressStyle {
     let template = "{wide_msg} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} [{bar:20}]";
     ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ")
 }
 
-fn misunderstood(source: serde_json::Error) -> ConsoleError {
-    ConsoleError::Protocol { from: "the worker", source: source.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::terminal::{Paint, Terminal};
+    use crate::console::terminal::Terminal;
 
     #[test]
     fn a_path_names_its_workplace() {
@@ -220,31 +197,22 @@ mod tests {
             assert!(error.contains(&format!("local:{text}")), "{error}");
         }
         assert!(session("x").is_err());
-        assert_eq!([counted(0), counted(1)], ["0 files", "1 file"]);
+        assert_eq!([count(0, "file"), count(1, "file")], ["0 files", "1 file"]);
     }
 
     fn shown(json: bool) -> (String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let plain = Paint { colour: false };
-        let terminal = Terminal {
-            interactive: false,
-            live: false,
-            columns: 80,
-            rows: 24,
-            out: plain,
-            err: plain,
-        };
-        let mut console = Console { out: &mut out, err: &mut err, terminal };
+        let mut console = Console { out: &mut out, err: &mut err, terminal: Terminal::PLAIN };
         let mut screen = Screen::new(json, &console);
         let path = || "a/b".to_owned();
         for progress in [
-            Progress::Planned { files: 2, bytes: 3 << 20 },
-            Progress::Moved { path: path(), bytes: 1 << 20 },
-            Progress::Paused { reason: "far: transfer failed".to_owned(), retry_ms: 200 },
-            Progress::Skipped { path: path(), reason: "a symbolic link".to_owned() },
-            Progress::Planned { files: 2, bytes: 3 << 20 },
-            Progress::Checked { path: path(), sha256: "00".repeat(32) },
-            Progress::Done { files: 2, bytes: 3 << 20, sent: 4 << 20 },
+            CopyProgress::Planned { files: 2, bytes: 3 << 20 },
+            CopyProgress::Moved { path: path(), bytes: 1 << 20 },
+            CopyProgress::Paused { reason: "far: transfer failed".to_owned(), retry_ms: 200 },
+            CopyProgress::Skipped { path: path(), reason: "a symbolic link".to_owned() },
+            CopyProgress::Planned { files: 2, bytes: 3 << 20 },
+            CopyProgress::Checked { path: path(), sha256: "00".repeat(32) },
+            CopyProgress::Done { files: 2, bytes: 3 << 20, sent: 4 << 20 },
         ] {
             let data = serde_json::to_string(&progress).expect("it is JSON");
             screen.progress(&data, &mut console).expect("it is shown");

@@ -1,48 +1,20 @@
-//! `evonic doctor`: what protects this machine from commands, and what an operator would want
-//! checked in one go.
+//! `evonic doctor`: every check of an installation in one go.
 
 mod checks;
+mod finding;
 
 use evonic_shared::{
     config::{LoadError, Resolved},
     exit::ExitCode,
 };
-
-use super::{
-    Api, Console, command::OutputOptions, error::ConsoleError, pretty, server::Server,
-    terminal::Paint,
-};
 use evonic_workplace::Verdict;
 
-/// What was looked at, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(super) struct Finding {
-    /// `configuration`, `state_dir`, `landlock`.
-    check: String,
-    /// How it is.
-    verdict: Verdict,
-    /// What was found.
-    detail: String,
-    /// What to do about it.
-    advice: Option<String>,
-}
+use finding::Finding;
 
-impl Finding {
-    fn ok(check: &str, detail: impl Into<String>) -> Self {
-        let (check, detail) = (check.to_owned(), detail.into());
-        Self { check, verdict: Verdict::Ok, detail, advice: None }
-    }
-
-    fn warning(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = Some(advice.into());
-        Self { verdict: Verdict::Warning, advice, ..Self::ok(check, detail) }
-    }
-
-    fn failed(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = Some(advice.into());
-        Self { verdict: Verdict::Failed, advice, ..Self::ok(check, detail) }
-    }
-}
+use super::{
+    api::Api, command::OutputOptions, error::ConsoleError, output::Console, server::Server, table,
+    terminal::Paint,
+};
 
 /// Runs the command. Ends with 1 when something failed.
 pub(super) async fn run(
@@ -64,7 +36,7 @@ pub(super) async fn run(
             findings.extend(checks::folders(config));
             findings.extend(checks::limit(config));
             findings.push(checks::supervisor(config));
-            let (worker, workplaces) = checks::worker(&Api::of(Server::of(config))).await;
+            let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
             findings.push(worker);
             findings.extend(checks::protections(config));
             findings.extend(checks::workplaces(config, &workplaces));
@@ -72,12 +44,8 @@ pub(super) async fn run(
             findings
         }
     };
-    let text = if options.json {
-        pretty(&serde_json::json!({ "checks": findings }))
-    } else {
-        render(&findings, console.terminal.out)
-    };
-    console.print(&text)?;
+    let checks = serde_json::json!({ "checks": findings });
+    console.show(options, &checks, |paint| render(&findings, paint))?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
     Ok(if failed { ExitCode::Failure } else { ExitCode::Ok })
 }
@@ -87,11 +55,7 @@ fn render(findings: &[Finding], paint: Paint) -> String {
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
     let mut text = String::new();
     for Finding { check, verdict, detail, advice } in findings {
-        let verdict = match verdict {
-            Verdict::Ok => paint.green("ok     "),
-            Verdict::Warning => paint.yellow("warning"),
-            Verdict::Failed => paint.red("failed "),
-        };
+        let verdict = table::verdict(*verdict, paint);
         text.push_str(&format!("{verdict}  {check:width$}  {detail}\n"));
         if let Some(advice) = advice {
             text.push_str(&format!("{:9}{:width$}  {}\n", "", "", paint.dim(advice)));

@@ -1,126 +1,90 @@
-//! What can go wrong with a command, and what to do about it.
+//! Errors of commands, and what to do about them.
 
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
-use evonic_shared::{config::LoadError, exit::ExitCode, status::ErrorCode};
-
-use super::terminal::Paint;
 use evonic_net::sse::SseError;
+use evonic_shared::{
+    config::LoadError, error_chain::ErrorChain, exit::ExitCode, status::ErrorCode,
+};
 use evonic_store::StoreError;
 
-/// Why a command failed.
+use super::terminal::Paint;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsoleError {
-    /// There is no configuration to go by.
     #[error(transparent)]
     Config(#[from] LoadError),
-    /// Nothing answers on a socket.
-    #[error("evonic is not running: nothing answers on {place}")]
+    /// Nothing listens.
+    #[error("evonic is not running: nothing answers on {address}")]
     NotRunning {
-        /// The socket, or the address.
-        place: String,
-        /// The operating system's word.
+        /// The socket's path, or host and port.
+        address: String,
         #[source]
         source: io::Error,
     },
-    /// The certificate that was shown is not believed, or there is none.
-    #[error("no secure connection to {place}")]
+    /// The TLS handshake failed.
+    #[error("no secure connection to {address}")]
     NotTrusted {
-        /// The address.
-        place: String,
-        /// What is wrong.
+        /// Host and port.
+        address: String,
         #[source]
         source: io::Error,
     },
-    /// The socket, or the request, is not for this user.
+    /// This user may not use the socket, or make the request.
     #[error("you may not do this: {message}")]
-    Forbidden {
-        /// Who refused what.
-        message: String,
-    },
-    /// The key is missing, is none, or may not do this.
+    Forbidden { message: String },
+    /// The key is missing, unknown, or lacks the scope.
     #[error("the key does not do: {message}")]
-    KeyRefused {
-        /// The worker's sentence.
-        message: String,
-    },
-    /// The supervisor refused.
+    KeyRefused { message: String },
     #[error("the supervisor refused: {message}")]
-    SupervisorRefused {
-        /// Its code.
-        code: ErrorCode,
-        /// Its sentence.
-        message: String,
-    },
+    SupervisorRefused { code: ErrorCode, message: String },
     /// The connection to the supervisor broke, or it did not answer in time.
     #[error("the supervisor does not answer on {}", socket.display())]
-    SupervisorSilent {
-        /// The socket.
+    SupervisorLost {
         socket: PathBuf,
-        /// The operating system's word.
         #[source]
         source: io::Error,
     },
-    /// The worker refused.
     #[error("{title} ({status}){}", separated(detail))]
     Refused {
-        /// HTTP status.
         status: u16,
-        /// The problem's title.
         title: String,
-        /// What is the matter this time; may be empty.
+        /// The problem's detail; may be empty.
         detail: String,
-        /// When to try again, where the worker tells.
+        /// The `Retry-After` of the answer.
         retry_after: Option<Duration>,
     },
-    /// The connection to the worker broke.
     #[error("the connection to the worker broke")]
-    Broken(#[source] Box<dyn Error + Send + Sync>),
-    /// The worker did not answer in time.
-    #[error("the worker did not answer within {} s", patience.as_secs())]
-    Silent {
-        /// How long was waited.
-        patience: Duration,
-    },
-    /// What came is not what this version understands.
+    ConnectionLost(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the worker did not answer within {} s", limit.as_secs())]
+    Timeout { limit: Duration },
+    /// An answer of another version.
     #[error("{from} answered what this version does not understand")]
     Protocol {
-        /// Who answered.
         from: &'static str,
-        /// What is wrong with it.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The stream of events is refused.
     #[error("the stream of events cannot be read")]
-    Events(#[from] SseError),
-    /// A new worker was asked for and did not become ready.
-    #[error("no new worker became ready within {} s{}", patience.as_secs(), separated(last_error))]
+    EventStream(#[from] SseError),
+    #[error("no new worker became ready within {} s{}", limit.as_secs(), separated(last_error))]
     NotReady {
-        /// How long was waited.
-        patience: Duration,
+        limit: Duration,
         /// Why the last start failed; may be empty.
         last_error: String,
     },
-    /// The database cannot be copied.
     #[error("the database is not copied")]
     Backup(#[source] StoreError),
-    /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),
-    /// Input cannot be read.
     #[error("{what} cannot be read")]
     Input {
-        /// What was to be read.
         what: String,
-        /// The operating system's word.
         #[source]
         source: io::Error,
     },
-    /// Output cannot be written.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
-    /// The runtime cannot be started.
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
 }
@@ -130,15 +94,14 @@ fn separated(text: &str) -> String {
 }
 
 impl ConsoleError {
-    /// How the program ends.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             ConsoleError::Config(_) => ExitCode::Config,
             ConsoleError::NotRunning { .. }
             | ConsoleError::NotTrusted { .. }
-            | ConsoleError::SupervisorSilent { .. }
-            | ConsoleError::Broken(_)
-            | ConsoleError::Silent { .. }
+            | ConsoleError::SupervisorLost { .. }
+            | ConsoleError::ConnectionLost(_)
+            | ConsoleError::Timeout { .. }
             | ConsoleError::Refused { status: 503, .. }
             | ConsoleError::SupervisorRefused { code: ErrorCode::Unavailable, .. }
             | ConsoleError::NotReady { .. } => ExitCode::Unavailable,
@@ -151,7 +114,7 @@ impl ConsoleError {
             ConsoleError::SupervisorRefused { .. } | ConsoleError::Refused { .. } => {
                 ExitCode::Failure
             }
-            ConsoleError::Protocol { .. } | ConsoleError::Events(_) => ExitCode::Software,
+            ConsoleError::Protocol { .. } | ConsoleError::EventStream(_) => ExitCode::Software,
             ConsoleError::Usage(_) => ExitCode::Usage,
             ConsoleError::Output(_) if self.is_closed_pipe() => ExitCode::Ok,
             ConsoleError::Input { .. } | ConsoleError::Output(_) | ConsoleError::Backup(_) => {
@@ -161,22 +124,22 @@ impl ConsoleError {
         }
     }
 
-    /// Whether the reader of the output went away, as `head` does: nothing is wrong.
+    /// Whether the reader of the output is gone, as `head` is after its last line: no failure.
     pub(super) fn is_closed_pipe(&self) -> bool {
         matches!(self, ConsoleError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Whether the same request may well be answered in a moment.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether the same request may be answered when it is made again.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(
             self,
-            ConsoleError::Broken(_)
-                | ConsoleError::Silent { .. }
+            ConsoleError::ConnectionLost(_)
+                | ConsoleError::Timeout { .. }
                 | ConsoleError::Refused { status: 503, .. }
         )
     }
 
-    /// When to try again at the earliest, where the worker tells.
+    /// The pause that the worker asks for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             ConsoleError::Refused { retry_after, .. } => *retry_after,
@@ -187,15 +150,10 @@ impl ConsoleError {
     /// The error with its causes and what to do, for a person.
     pub(super) fn report(&self, paint: Paint) -> String {
         let program = paint.red("evonic:");
-        if let ConsoleError::Config(LoadError::Faults(faults)) = self {
+        if let ConsoleError::Config(LoadError::Invalid(faults)) = self {
             return format!("{program} the configuration is refused\n{faults}");
         }
-        let mut text = format!("{program} {self}");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let mut text = format!("{program} {}", ErrorChain(self));
         if let Some(advice) = self.advice() {
             text.push_str(&format!("\n{} {advice}", paint.dim("hint:")));
         }
@@ -223,9 +181,9 @@ impl ConsoleError {
                 "give one with --key or $EVONIC_KEY; on the machine of the service, \
                  `evonic key add` makes one",
             ),
-            ConsoleError::SupervisorSilent { .. }
-            | ConsoleError::Broken(_)
-            | ConsoleError::Silent { .. } => {
+            ConsoleError::SupervisorLost { .. }
+            | ConsoleError::ConnectionLost(_)
+            | ConsoleError::Timeout { .. } => {
                 Some("`evonic status` and `journalctl -u evonic` tell what it is doing")
             }
             ConsoleError::NotReady { .. } => Some("`evonic status` and `evonic history` tell more"),

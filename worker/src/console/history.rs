@@ -1,4 +1,4 @@
-//! `evonic history`: the last replacements.
+//! `evonic history`: the last replacements of the worker.
 
 use std::path::Path;
 
@@ -9,12 +9,11 @@ use evonic_shared::{
 use jiff::tz::TimeZone;
 
 use super::{
-    Console,
     command::HistoryOptions,
     error::ConsoleError,
-    figures::local,
-    pretty,
-    status::screen::fate,
+    format::local_time,
+    output::{Console, pretty},
+    status::screen::exit_summary,
     supervisor::{Supervisor, unexpected},
     terminal::Paint,
 };
@@ -45,11 +44,11 @@ fn render(entries: &[Replacement], post_mortems: &Path, zone: &TimeZone, paint: 
     }
     let mut text = String::new();
     for entry in entries {
-        let at = local(&entry.at, zone);
+        let at = local_time(&entry.at, zone);
         let generation = format!("generation {}", entry.generation);
         let reason = paint.yellow(&format!("{:<14}", entry.reason.name()));
         text.push_str(&format!("{at}   {generation:<14}   {reason}   {}\n", entry.detail));
-        text.push_str(&format!("{:22}{}\n", "", paint.dim(&fate(entry))));
+        text.push_str(&format!("{:22}{}\n", "", paint.dim(&exit_summary(entry))));
         if let Some(name) = &entry.post_mortem {
             let path = format!("post-mortem {}", post_mortems.join(name).display());
             text.push_str(&format!("{:22}{}\n", "", paint.dim(&path)));
@@ -64,7 +63,7 @@ mod tests {
 
     #[test]
     fn entries_are_rendered() {
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         let folder = Path::new("/var/lib/evonic/post-mortems");
         let entries = [replacement(), Replacement { post_mortem: None, ..replacement() }];
         insta::assert_snapshot!(render(&entries, folder, &TimeZone::UTC, paint));

@@ -1,41 +1,35 @@
 //! `evonic key`.
 
-use std::time::Duration;
-
+use evonic_domain::{Agent, IssuedKey, Key, NewKey};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Console,
-    api::{Api, segment},
+    agents,
+    api::{Api, READ_RETRY, segment},
     command::KeyCommand,
     error::ConsoleError,
-    figures::{ago, local},
-    pretty,
-    resources::table,
+    format::{ago, local_time},
+    input,
+    output::{Console, pretty},
+    table::table,
     terminal::Paint,
 };
-use evonic_domain::{Agent, AgentId, AgentName, IssuedKey, Key, NewKey};
-
-/// How long a passing failure of a read is waited out.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `evonic key`.
-pub(super) async fn key(
+pub(super) async fn run(
     command: KeyCommand,
     api: &Api,
     console: &mut Console<'_>,
 ) -> Result<(), ConsoleError> {
     match command {
         KeyCommand::Add { name, scope, expires, agent, output } => {
-            let name: AgentName =
-                name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))?;
             let new = NewKey {
-                name,
+                name: input::name(&name)?,
                 scope: scope.into(),
                 expires_in_seconds: expires.map(|time| time.as_secs()),
                 agents: (!agent.is_empty()).then_some(agent),
             };
-            let made: IssuedKey = api.post("/keys", &new, None).await?;
+            let made: IssuedKey = api.post("/keys", &new).await?;
             if output.json {
                 return console.print(&pretty(&made));
             }
@@ -45,14 +39,14 @@ pub(super) async fn key(
             Ok(())
         }
         KeyCommand::List(output) => {
-            let keys: Vec<Key> = api.list("/keys", PATIENCE).await?;
+            let keys: Vec<Key> = api.list("/keys", READ_RETRY).await?;
             if output.json {
                 return console.print(&pretty(&keys));
             }
-            let agents: Vec<Agent> = api.list("/agents", PATIENCE).await?;
+            let agents: Vec<Agent> = api.list("/agents", READ_RETRY).await?;
             let now = Timestamp::now();
-            let told = keys_table(&keys, &agents, now, &TimeZone::system(), console.terminal.out);
-            console.print(&told)
+            let paint = console.terminal.out;
+            console.print(&keys_table(&keys, &agents, now, &TimeZone::system(), paint))
         }
         KeyCommand::Revoke { which } => {
             api.delete(&format!("/keys/{}", segment(&which))).await?;
@@ -72,13 +66,13 @@ fn keys_table(
         .iter()
         .map(|key| {
             let used = key.last_used_at.as_deref();
-            let used = used.map(|at| ago(at, now).unwrap_or_else(|| local(at, zone)));
+            let used = used.map(|at| ago(at, now).unwrap_or_else(|| local_time(at, zone)));
             [
                 key.name.to_string(),
                 key.scope.to_string(),
-                named(key, agents),
+                agents_of(key, agents),
                 used.unwrap_or_else(|| "never".to_owned()),
-                state(key, now, zone),
+                validity(key, now, zone),
                 key.id.to_string(),
             ]
         })
@@ -86,27 +80,21 @@ fn keys_table(
     table(["key", "scope", "agents", "used", "valid", "id"], &rows, paint)
 }
 
-/// The agents of a key by their names.
-fn named(key: &Key, agents: &[Agent]) -> String {
+fn agents_of(key: &Key, agents: &[Agent]) -> String {
     let Some(ids) = &key.agents else { return "every one".to_owned() };
-    let name = |id: &AgentId| {
-        agents.iter().find(|agent| agent.id == *id).map(|agent| agent.name.to_string())
-    };
-    let names: Vec<_> =
-        ids.iter().map(|id| name(id).unwrap_or_else(|| "(removed)".to_owned())).collect();
-    names.join(", ")
+    ids.iter().map(|id| agents::name_of(id, agents)).collect::<Vec<_>>().join(", ")
 }
 
-fn state(key: &Key, now: Timestamp, zone: &TimeZone) -> String {
+fn validity(key: &Key, now: Timestamp, zone: &TimeZone) -> String {
     if let Some(at) = &key.revoked_at {
-        return format!("revoked {}", local(at, zone));
+        return format!("revoked {}", local_time(at, zone));
     }
     match &key.expires_at {
         None => "for ever".to_owned(),
         Some(at) if at.parse::<Timestamp>().is_ok_and(|at| at <= now) => {
-            format!("expired {}", local(at, zone))
+            format!("expired {}", local_time(at, zone))
         }
-        Some(at) => format!("until {}", local(at, zone)),
+        Some(at) => format!("until {}", local_time(at, zone)),
     }
 }
 
@@ -146,7 +134,7 @@ mod tests {
             Key { revoked_at: at("2026-11-24T00:06:00.000Z"), ..key("lost", Scope::Operate) },
         ];
         let now = "2026-11-24T00:10:00Z".parse().unwrap();
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         insta::assert_snapshot!("keys", keys_table(&keys, &[agent], now, &TimeZone::UTC, paint));
     }
 }

@@ -8,17 +8,16 @@ use evonic_shared::{
 };
 
 use super::{
-    Console,
     command::RestartOptions,
     error::ConsoleError,
-    figures::span,
-    pretty,
+    format::duration,
+    output::Console,
     status::{Watch, ask},
     supervisor::Supervisor,
 };
 
-/// What is waited for beside a worker's start: a backoff that is under way, and slow machines.
-const SLACK: Duration = Duration::from_secs(5);
+/// What is waited beside a worker's start: a backoff under way, and slow machines.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub(super) fn run(
@@ -34,34 +33,29 @@ pub(super) fn run(
     let request = if options.reload { Request::Reload } else { Request::Restart };
     let accepted = supervisor.ask(&request)?;
     if options.no_wait {
-        let told = if options.output.json {
-            pretty(&accepted)
-        } else {
-            "A new worker is on its way.\n".to_owned()
-        };
-        return console.print(&told);
+        return console
+            .show(&options.output, &accepted, |_| "A new worker is on its way.\n".to_owned());
     }
-    let patience = config.supervisor.start_timeout + config.supervisor.backoff_cap + SLACK;
+    let limit = config.supervisor.start_timeout + config.supervisor.backoff_cap + MARGIN;
     let mut watch = Watch::connect(&socket)?;
     let mut status = watch.next()?;
-    let mut told = false;
+    let mut loop_reported = false;
     while !serves(&status, old) {
-        if status.state == State::CrashLoop && !std::mem::replace(&mut told, true) {
+        if status.state == State::CrashLoop && !std::mem::replace(&mut loop_reported, true) {
             let last_error = status.last_error.as_deref().unwrap_or("the reason is not known");
             console.say(&format!("Workers do not become ready: {last_error}. Still waiting."));
         }
-        if began.elapsed() > patience {
+        if began.elapsed() > limit {
             let last_error = status.last_error.unwrap_or_default();
-            return Err(ConsoleError::NotReady { patience, last_error });
+            return Err(ConsoleError::NotReady { limit, last_error });
         }
         status = watch.next()?;
     }
-    if options.output.json {
-        return console.print(&pretty(&status));
-    }
-    let worker = status.worker.as_ref().map_or(0, |worker| worker.generation);
-    let took = span(began.elapsed().as_secs_f64());
-    console.print(&format!("Generation {worker} serves after {took}.\n"))
+    console.show(&options.output, &status, |_| {
+        let worker = status.worker.as_ref().map_or(0, |worker| worker.generation);
+        let took = duration(began.elapsed().as_secs_f64());
+        format!("Generation {worker} serves after {took}.\n")
+    })
 }
 
 /// The newest generation of a status.
@@ -86,30 +80,22 @@ mod tests {
         super::{
             command::OutputOptions,
             status::tests::{line, status, supervisor, worker},
-            terminal::{Paint, Terminal},
+            terminal::Terminal,
         },
         *,
     };
 
-    /// Runs the command against these replies; returns what it wrote and what was asked.
+    /// Runs the command against these replies; returns its output and its requests.
     fn restart(options: &RestartOptions, replies: Vec<Vec<String>>) -> (String, Vec<String>) {
         let folder = tempfile::tempdir().expect("a folder");
         let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
         let (_, server) = supervisor(folder.path(), replies);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let plain = Paint { colour: false };
-        let terminal = Terminal {
-            interactive: false,
-            live: false,
-            columns: 80,
-            rows: 24,
-            out: plain,
-            err: plain,
-        };
+        let terminal = Terminal::PLAIN;
         run(options, &config, &mut Console { out: &mut out, err: &mut err, terminal })
             .expect("it is replaced");
-        let told = String::from_utf8(err).expect("text") + &String::from_utf8(out).expect("text");
-        (told, server.join().expect("it ends"))
+        let text = String::from_utf8(err).expect("text") + &String::from_utf8(out).expect("text");
+        (text, server.join().expect("it ends"))
     }
 
     fn accepted() -> String {
@@ -137,11 +123,11 @@ mod tests {
         ];
         let frames = frames.map(|status| line(&Reply::Status(status))).concat();
         let replies = vec![vec![line(&Reply::Status(status())), accepted()], vec![frames], vec![]];
-        let (told, asked) = restart(&RestartOptions::default(), replies);
-        let (first, last) = told.split_once('\n').expect("two lines");
+        let (text, requests) = restart(&RestartOptions::default(), replies);
+        let (first, last) = text.split_once('\n').expect("two lines");
         assert_eq!(first, "Workers do not become ready: it fell. Still waiting.");
-        assert!(last.starts_with("Generation 19 serves after "), "{told}");
-        assert_eq!(asked, [r#"{"op":"status"}"#, r#"{"op":"restart"}"#, r#"{"op":"watch"}"#]);
+        assert!(last.starts_with("Generation 19 serves after "), "{text}");
+        assert_eq!(requests, [r#"{"op":"status"}"#, r#"{"op":"restart"}"#, r#"{"op":"watch"}"#]);
     }
 
     #[test]
@@ -149,8 +135,8 @@ mod tests {
         let options =
             RestartOptions { output: OutputOptions { json: true }, reload: true, no_wait: true };
         let replies = vec![vec![line(&Reply::Status(status())), accepted()]];
-        let (told, asked) = restart(&options, replies);
-        assert_eq!(asked, [r#"{"op":"status"}"#, r#"{"op":"reload"}"#]);
-        assert!(told.contains("\"op\": \"restart\""), "{told}");
+        let (text, requests) = restart(&options, replies);
+        assert_eq!(requests, [r#"{"op":"status"}"#, r#"{"op":"reload"}"#]);
+        assert!(text.contains("\"op\": \"restart\""), "{text}");
     }
 }

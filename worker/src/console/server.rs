@@ -1,7 +1,8 @@
-//! Which worker the command line speaks to, and what it shows there.
+//! Which worker the command line talks to, and with which key.
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
+use evonic_domain::Token;
 use evonic_shared::config::Config;
 use http::uri::Authority;
 use rustls::{
@@ -10,38 +11,32 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{command::ServerOptions, error::ConsoleError};
+use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
 use crate::lifecycle::first_key;
-use evonic_domain::Token;
 
-/// Names the server where `--server` does not.
-const SERVER: &str = "EVONIC_SERVER";
+/// The variable that stands in for `--server`.
+const SERVER_VARIABLE: &str = "EVONIC_SERVER";
 
-/// Holds the key where `--key` does not.
-const KEY: &str = "EVONIC_KEY";
+/// The variable that stands in for `--key`.
+const KEY_VARIABLE: &str = "EVONIC_KEY";
 
-/// Where the API is.
 #[derive(Clone, Debug)]
 pub(super) enum Server {
-    /// On the Unix socket of this machine's service: no key is needed.
+    /// The Unix socket of this machine's service; it needs no key.
     Unix(PathBuf),
-    /// On TCP.
     Tcp {
-        /// Host and port, as they were named.
+        /// Host and port, as given.
         authority: Authority,
-        /// What is shown.
         key: Option<Token>,
-        /// For `https://`: whom to trust.
+        /// For `https://`.
         trust: Option<Trust>,
     },
 }
 
-/// Whose certificates are believed, and for which name.
+/// Trusted authorities, and the name that the certificate must be for.
 #[derive(Clone)]
 pub(super) struct Trust {
-    /// The library's settings.
     pub(super) connector: TlsConnector,
-    /// The name that the certificate must be for.
     pub(super) name: ServerName<'static>,
 }
 
@@ -53,8 +48,8 @@ impl std::fmt::Debug for Trust {
 
 impl Trust {
     /// Trusts the authorities of a file, else the system's.
-    fn of(authority: &Authority, file: Option<&PathBuf>) -> Result<Self, ConsoleError> {
-        let refuse = |why: String| ConsoleError::Usage(format!("--ca: {why}"));
+    fn new(authority: &Authority, file: Option<&PathBuf>) -> Result<Self, ConsoleError> {
+        let refuse = |reason: String| ConsoleError::Usage(format!("--ca: {reason}"));
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(match file {
             None => rustls_native_certs::load_native_certs().certs,
@@ -73,39 +68,35 @@ impl Trust {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let host = bare(authority).to_owned();
-        let name = ServerName::try_from(host).map_err(|error| refuse(error.to_string()))?;
+        let name = ServerName::try_from(host(authority).to_owned())
+            .map_err(|error| refuse(error.to_string()))?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 }
 
 impl Server {
     /// The service of this configuration, by its Unix socket.
-    pub(super) fn of(config: &Config) -> Self {
+    pub(super) fn local(config: &Config) -> Self {
         Self::Unix(config.runtime_dir.join("api.sock"))
     }
 
-    /// What the options or the environment name; else the service of this configuration.
-    ///
-    /// # Errors
-    /// [`ConsoleError::Usage`] for an address or a key that is none, [`ConsoleError::Input`] for a
-    /// key's file that cannot be read.
-    pub(super) fn named(options: &ServerOptions, config: &Config) -> Result<Self, ConsoleError> {
+    /// The server of the options or the environment; else the service of this configuration.
+    pub(super) fn resolve(options: &ServerOptions, config: &Config) -> Result<Self, ConsoleError> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let Some(named) = options.server.clone().or_else(|| variable(SERVER)) else {
+        let Some(url) = options.server.clone().or_else(|| variable(SERVER_VARIABLE)) else {
             return match options.key {
-                None => Ok(Self::of(config)),
+                None => Ok(Self::local(config)),
                 Some(_) => {
                     let message = "--key goes with --server; the socket of this machine needs none";
                     Err(ConsoleError::Usage(message.to_owned()))
                 }
             };
         };
-        let (authority, secure) = parse(&named)?;
-        let given = options.key.clone().or_else(|| variable(KEY));
+        let Url { authority, scheme } = parse(&url)?;
+        let given = options.key.clone().or_else(|| variable(KEY_VARIABLE));
         let text = match given {
-            Some(text) => Some(super::resources::text_of(&text)?),
-            // The service's own key is shown to the service, never to another machine.
+            Some(text) => Some(argument_text(&text)?),
+            // The service's own key is sent to the service, never to another machine.
             None if is_loopback(&authority) => {
                 std::fs::read_to_string(config.state_dir.join(first_key::FILE)).ok()
             }
@@ -115,42 +106,60 @@ impl Server {
             Token::parse(text.trim())
                 .ok_or_else(|| ConsoleError::Usage("the key has not the form of one".to_owned()))
         });
-        let trust = secure.then(|| Trust::of(&authority, options.ca.as_ref())).transpose()?;
+        let trust = match scheme {
+            Scheme::Https => Some(Trust::new(&authority, options.ca.as_ref())?),
+            Scheme::Http => None,
+        };
         Ok(Self::Tcp { authority, key: key.transpose()?, trust })
     }
 }
 
+/// The scheme of a server's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+/// A server's URL.
+#[derive(Debug)]
+struct Url {
+    authority: Authority,
+    scheme: Scheme,
+}
+
 /// `https://HOST[:PORT]`, or `http://HOST:PORT` of a loopback address: a key must not travel in the
-/// clear. The second is whether it is the first.
-fn parse(named: &str) -> Result<(Authority, bool), ConsoleError> {
-    let refuse = |why: &str| ConsoleError::Usage(format!("--server {named}: {why}"));
-    let (rest, secure) = match named.strip_prefix("https://") {
-        Some(rest) => (rest, true),
-        None => (named.strip_prefix("http://").unwrap_or(named), false),
+/// clear.
+fn parse(url: &str) -> Result<Url, ConsoleError> {
+    let refuse = |reason: &str| ConsoleError::Usage(format!("--server {url}: {reason}"));
+    let (rest, scheme) = match url.strip_prefix("https://") {
+        Some(rest) => (rest, Scheme::Https),
+        None => (url.strip_prefix("http://").unwrap_or(url), Scheme::Http),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let address = "https://HOST or http://HOST:PORT is needed";
     let parsed: Result<Authority, _> = rest.parse();
     let authority = parsed.map_err(|_| refuse(address))?;
-    if authority.as_str().contains('@') || !secure && authority.port_u16().is_none() {
+    let port_missing = scheme == Scheme::Http && authority.port_u16().is_none();
+    if authority.as_str().contains('@') || port_missing {
         return Err(refuse(address));
     }
-    if !secure && !is_loopback(&authority) {
+    if scheme == Scheme::Http && !is_loopback(&authority) {
         return Err(refuse(
             "a key would travel in the clear; say https://, or reach it by \
              `ssh -L 8420:localhost:8420`",
         ));
     }
-    Ok((authority, secure))
+    Ok(Url { authority, scheme })
 }
 
 /// The host, without the brackets of an IPv6 address.
-fn bare(authority: &Authority) -> &str {
+fn host(authority: &Authority) -> &str {
     authority.host().trim_start_matches('[').trim_end_matches(']')
 }
 
 fn is_loopback(authority: &Authority) -> bool {
-    let host = bare(authority);
+    let host = host(authority);
     host == "localhost"
         || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
@@ -160,16 +169,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_addresses_are_spoken_to_in_the_clear() {
-        for named in
+    fn only_loopback_addresses_are_reached_without_tls() {
+        for url in
             ["http://127.0.0.1:8420", "http://127.8.8.8:1/", "localhost:80", "http://[::1]:8420"]
         {
-            assert!(!parse(named).unwrap().1, "{named}");
+            assert_eq!(parse(url).unwrap().scheme, Scheme::Http, "{url}");
         }
-        for named in ["https://agents.example.org", "https://10.0.0.1:8420/", "https://[::1]:1"] {
-            assert!(parse(named).unwrap().1, "{named}");
+        for url in ["https://agents.example.org", "https://10.0.0.1:8420/", "https://[::1]:1"] {
+            assert_eq!(parse(url).unwrap().scheme, Scheme::Https, "{url}");
         }
-        for named in [
+        for url in [
             "http://10.0.0.1:80",
             "http://localhost",
             "https://",
@@ -180,8 +189,8 @@ mod tests {
             "http://localhost:80/api",
             "",
         ] {
-            let refused = parse(named).unwrap_err().to_string();
-            assert!(refused.starts_with(&format!("--server {named}: ")), "{refused}");
+            let refused = parse(url).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("--server {url}: ")), "{refused}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `evonic status`: asks, renders, and with `--watch` goes on doing so.
+//! `evonic status`, once or with `--watch`.
 
 mod bar;
 mod hosts;
@@ -15,24 +15,22 @@ use evonic_shared::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 
-use screen::{Setting, render};
+use screen::{ScreenContext, render};
 
 use super::{
-    Console,
     api::Api,
     command::StatusOptions,
-    compact,
     error::ConsoleError,
-    pretty,
+    output::{Console, compact, pretty},
     server::Server,
     supervisor::{Supervisor, unexpected},
 };
 
-/// How old a screen may become when nothing changes.
-const REFRESH: Duration = Duration::from_secs(1);
+/// The oldest a screen becomes when nothing changes.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The pause before a supervisor that went away is looked for again.
-const RECONNECT: Duration = Duration::from_millis(500);
+/// The pause before a supervisor that is gone is connected to again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the command.
 pub(super) fn run(
@@ -50,7 +48,7 @@ pub(super) fn run(
             return Ok(());
         }
         return console
-            .print(&hosts::left_alone(&Api::of(Server::of(config)), console.terminal.out));
+            .print(&hosts::left_alone(&Api::new(Server::local(config)), console.terminal.out));
     }
     let mut watch = Watch::connect(&socket)?;
     let mut last = None;
@@ -64,7 +62,7 @@ pub(super) fn run(
                 if let Some(last) = &last {
                     view.frame(last, Some(&error.to_string()), console)?;
                 }
-                pause(RECONNECT);
+                pause(RECONNECT_PAUSE);
                 if let Ok(new) = Watch::connect(&socket) {
                     watch = new;
                 }
@@ -87,42 +85,40 @@ fn status_of(reply: Reply) -> Result<Status, ConsoleError> {
 }
 
 fn is_absence(error: &ConsoleError) -> bool {
-    matches!(error, ConsoleError::NotRunning { .. } | ConsoleError::SupervisorSilent { .. })
+    matches!(error, ConsoleError::NotRunning { .. } | ConsoleError::SupervisorLost { .. })
 }
 
-/// Waits, on nothing but time.
+/// Sleeps; `thread::sleep` is banned.
 fn pause(duration: Duration) {
     let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: duration.subsec_nanos().into() };
     // Interrupted: it was a shorter pause.
     let _ = rustix::event::poll(&mut [], Some(&timeout));
 }
 
-/// A connection that tells of changes, and one that can be asked between them.
+/// A connection that sends changes, and one for requests between them.
 #[derive(Debug)]
 pub(super) struct Watch {
     changes: Supervisor,
-    questions: Supervisor,
+    requests: Supervisor,
 }
 
 impl Watch {
-    /// Connects and begins to watch.
     pub(super) fn connect(socket: &Path) -> Result<Self, ConsoleError> {
         let mut changes = Supervisor::connect(socket)?;
         changes.send(&Request::Watch)?;
-        Ok(Self { changes, questions: Supervisor::connect(socket)? })
+        Ok(Self { changes, requests: Supervisor::connect(socket)? })
     }
 
     /// The status at once the first time, then after each change, and after a second without one,
     /// so that ages go on.
     pub(super) fn next(&mut self) -> Result<Status, ConsoleError> {
-        match self.changes.next(REFRESH)? {
+        match self.changes.next(REFRESH_INTERVAL)? {
             Some(reply) => status_of(reply),
-            None => ask(&mut self.questions),
+            None => ask(&mut self.requests),
         }
     }
 }
 
-/// How statuses are shown.
 struct View {
     json: bool,
     post_mortems: PathBuf,
@@ -138,15 +134,15 @@ impl View {
     fn frame(
         &mut self,
         status: &Status,
-        trouble: Option<&str>,
+        error: Option<&str>,
         console: &mut Console<'_>,
     ) -> Result<(), ConsoleError> {
         if self.json {
             return console.print(&(compact(status) + "\n"));
         }
         let mut screen = self.screen(status, console);
-        if let Some(trouble) = trouble {
-            screen.push_str(&format!("\n{}\n", console.terminal.out.red(trouble)));
+        if let Some(error) = error {
+            screen.push_str(&format!("\n{}\n", console.terminal.out.red(error)));
         }
         if console.terminal.live {
             console.print(&redraw(&screen, console.terminal.rows))
@@ -162,7 +158,7 @@ impl View {
             .and_then(|last| self.culprit(last.post_mortem.as_deref()?));
         render(
             status,
-            &Setting {
+            &ScreenContext {
                 columns: console.terminal.columns,
                 paint: console.terminal.out,
                 now: Timestamp::now(),

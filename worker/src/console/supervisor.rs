@@ -12,12 +12,11 @@ use evonic_shared::{
     status::{ErrorCode, Reply, Request},
 };
 
-use super::{compact, error::ConsoleError};
+use super::{error::ConsoleError, output::compact};
 
-/// How long the supervisor may take to answer. It never waits for anybody else.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The supervisor answers at once: it never waits for anybody else.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest reply that is read.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// A connection to the supervisor.
@@ -25,8 +24,8 @@ const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Supervisor {
     socket: PathBuf,
     stream: UnixStream,
-    /// What was read after the last line.
-    rest: Vec<u8>,
+    /// Read after the last line.
+    unread: Vec<u8>,
 }
 
 impl Supervisor {
@@ -35,60 +34,59 @@ impl Supervisor {
         config.runtime_dir.join("supervisor.sock")
     }
 
-    /// Connects.
     pub(super) fn connect(socket: &Path) -> Result<Self, ConsoleError> {
         let stream = UnixStream::connect(socket).map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => ConsoleError::Forbidden {
                 message: format!("{} is not for this user", socket.display()),
             },
-            _ => ConsoleError::NotRunning { place: socket.display().to_string(), source },
+            _ => ConsoleError::NotRunning { address: socket.display().to_string(), source },
         })?;
-        let supervisor = Self { socket: socket.to_owned(), stream, rest: Vec::new() };
-        supervisor.stream.set_write_timeout(Some(PATIENCE)).map_err(|e| supervisor.silent(e))?;
+        let supervisor = Self { socket: socket.to_owned(), stream, unread: Vec::new() };
+        supervisor.stream.set_write_timeout(Some(REPLY_TIMEOUT)).map_err(|e| supervisor.lost(e))?;
         Ok(supervisor)
     }
 
     /// Asks, without waiting.
     pub(super) fn send(&mut self, request: &Request) -> Result<(), ConsoleError> {
         let line = compact(request) + "\n";
-        self.stream.write_all(line.as_bytes()).map_err(|source| self.silent(source))
+        self.stream.write_all(line.as_bytes()).map_err(|source| self.lost(source))
     }
 
     /// Asks, and waits for the answer.
     pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, ConsoleError> {
         self.send(request)?;
-        match self.next(PATIENCE)? {
+        match self.next(REPLY_TIMEOUT)? {
             Some(reply) => Ok(reply),
-            None => Err(self.silent(io::ErrorKind::TimedOut.into())),
+            None => Err(self.lost(io::ErrorKind::TimedOut.into())),
         }
     }
 
-    /// The next reply of a `watch`, or nothing when none came within `patience`.
-    pub(super) fn next(&mut self, patience: Duration) -> Result<Option<Reply>, ConsoleError> {
-        self.stream.set_read_timeout(Some(patience)).map_err(|source| self.silent(source))?;
-        let mut piece = [0; 16 * 1024];
+    /// The next reply of a `watch`; none when none came within `limit`.
+    pub(super) fn next(&mut self, limit: Duration) -> Result<Option<Reply>, ConsoleError> {
+        self.stream.set_read_timeout(Some(limit)).map_err(|source| self.lost(source))?;
+        let mut chunk = [0; 16 * 1024];
         loop {
-            if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
+            if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
                 return decode(&line).map(Some);
             }
-            if self.rest.len() > MAX_REPLY_BYTES {
-                return Err(self.silent(io::ErrorKind::InvalidData.into()));
+            if self.unread.len() > MAX_REPLY_BYTES {
+                return Err(self.lost(io::ErrorKind::InvalidData.into()));
             }
-            match self.stream.read(&mut piece) {
-                Ok(0) => return Err(self.silent(io::ErrorKind::UnexpectedEof.into())),
-                Ok(length) => self.rest.extend_from_slice(&piece[..length]),
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok(length) => self.unread.extend_from_slice(&chunk[..length]),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(None),
                     io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.silent(error)),
+                    _ => return Err(self.lost(error)),
                 },
             }
         }
     }
 
-    fn silent(&self, source: io::Error) -> ConsoleError {
-        ConsoleError::SupervisorSilent { socket: self.socket.clone(), source }
+    fn lost(&self, source: io::Error) -> ConsoleError {
+        ConsoleError::SupervisorLost { socket: self.socket.clone(), source }
     }
 }
 

@@ -1,28 +1,25 @@
-//! What the output is connected to.
+//! The terminal: its size, colours, and whether there is one.
 
 use std::io::IsTerminal;
 
 /// The terminal, as far as rendering depends on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terminal {
+pub(super) struct Terminal {
     /// Whether questions can be asked: standard input and output are a terminal.
-    pub(crate) interactive: bool,
-    /// Whether standard output is a terminal.
-    pub(crate) live: bool,
+    pub(super) interactive: bool,
+    pub(super) live: bool,
     /// Columns to fill.
-    pub(crate) columns: usize,
+    pub(super) columns: usize,
     /// Rows to fill, where output is a terminal.
-    pub(crate) rows: usize,
-    /// Colours of standard output.
-    pub(crate) out: Paint,
-    /// Colours of standard error.
-    pub(crate) err: Paint,
+    pub(super) rows: usize,
+    pub(super) out: Paint,
+    pub(super) err: Paint,
 }
 
 impl Terminal {
     /// The terminal of this process: colour only on a terminal, and not with `NO_COLOR` or on a
     /// dumb one.
-    pub(crate) fn of_process() -> Self {
+    pub(super) fn of_process() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let plain = set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
         let live = std::io::stdout().is_terminal();
@@ -43,9 +40,8 @@ impl Terminal {
 
 /// Colours text, or leaves it as it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Paint {
-    /// Whether to colour.
-    pub(crate) colour: bool,
+pub(super) struct Paint {
+    pub(super) colour: bool,
 }
 
 impl Paint {
@@ -57,27 +53,46 @@ impl Paint {
         }
     }
 
-    pub(crate) fn bold(self, text: &str) -> String {
+    pub(super) fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
-    pub(crate) fn dim(self, text: &str) -> String {
+    pub(super) fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
-    pub(crate) fn red(self, text: &str) -> String {
+    pub(super) fn red(self, text: &str) -> String {
         self.wrap("31", text)
     }
 
-    pub(crate) fn green(self, text: &str) -> String {
+    pub(super) fn green(self, text: &str) -> String {
         self.wrap("32", text)
     }
 
-    pub(crate) fn yellow(self, text: &str) -> String {
+    pub(super) fn yellow(self, text: &str) -> String {
         self.wrap("33", text)
     }
 
-    pub(crate) fn cyan(self, text: &str) -> String {
+    pub(super) fn cyan(self, text: &str) -> String {
         self.wrap("36", text)
     }
+}
+
+#[cfg(test)]
+impl Paint {
+    /// No colour.
+    pub(super) const PLAIN: Self = Self { colour: false };
+}
+
+#[cfg(test)]
+impl Terminal {
+    /// No terminal.
+    pub(super) const PLAIN: Self = Self {
+        interactive: false,
+        live: false,
+        columns: 80,
+        rows: 24,
+        out: Paint::PLAIN,
+        err: Paint::PLAIN,
+    };
 }

@@ -1,78 +1,48 @@
 //! `evonic workplace` and `evonic sandbox`.
 
-mod fields;
 mod page;
 
-use std::time::Duration;
-
+use evonic_domain::{Workplace, WorkplaceChange};
 use evonic_shared::exit::ExitCode;
-use serde::Deserialize;
+use evonic_workplace::CheckStep;
 use serde_json::{Map, Value};
 
-pub(super) use self::fields::SettingsOptions;
 use super::{
-    Console,
-    api::{Api, segment},
-    command::{SandboxCommand, WorkplaceCommand},
-    compact,
+    api::{Api, READ_RETRY, decode, segment},
+    command::{SandboxCommand, WorkplaceCommand, settings},
     error::ConsoleError,
-    pretty,
-    resources::text_of,
-    told,
+    input::{self, argument_text},
+    output::{Console, compact},
+    progress::{self, Outcome},
 };
-use evonic_domain::{AgentName, Workplace, WorkplaceChange};
-use evonic_workplace::CheckStep;
-
-/// How long a passing failure of a read is waited out.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How told work ended.
-#[derive(Deserialize)]
-struct Done {
-    ok: bool,
-    #[serde(default)]
-    error: String,
-}
 
 /// Runs `evonic workplace`.
-pub(super) async fn workplace(
+pub(super) async fn run(
     command: WorkplaceCommand,
     api: &Api,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, ConsoleError> {
     match command {
         WorkplaceCommand::Add { name, kind, settings, options, output } => {
-            let settings = options.over(object(settings.as_deref())?)?;
-            let name = parsed(&name)?;
+            let settings = options.apply_to(object(settings.as_deref())?)?;
+            let name = input::name(&name)?;
             let new = serde_json::json!({ "name": name, "kind": kind, "settings": settings });
-            let made: Workplace = api.post("/workplaces", &new, None).await?;
-            console.print(&if output.json {
-                pretty(&made)
-            } else {
+            let made: Workplace = api.post("/workplaces", &new).await?;
+            console.show(&output, &made, |_| {
                 format!("Made {name}. Try it: evonic workplace check {name}\n")
             })?;
         }
         WorkplaceCommand::List(output) => {
-            let workplaces: Vec<Workplace> = api.list("/workplaces", PATIENCE).await?;
-            console.print(&if output.json {
-                pretty(&workplaces)
-            } else {
-                page::list(&workplaces, console.terminal.out)
-            })?;
+            let workplaces: Vec<Workplace> = api.list("/workplaces", READ_RETRY).await?;
+            console.show(&output, &workplaces, |paint| page::list(&workplaces, paint))?;
         }
         WorkplaceCommand::Show { workplace, output } => {
-            let workplace: Workplace = api.get(&at(&workplace), PATIENCE).await?;
-            console.print(&if output.json {
-                pretty(&workplace)
-            } else {
-                page::one(&workplace, console.terminal.out)
-            })?;
+            let workplace: Workplace = api.get(&path(&workplace), READ_RETRY).await?;
+            console.show(&output, &workplace, |paint| page::one(&workplace, paint))?;
         }
         WorkplaceCommand::Set { workplace, changes, output } => {
-            let changed: Workplace = api.patch(&at(&workplace), &change(&changes)?).await?;
-            console.print(&if output.json {
-                pretty(&changed)
-            } else {
+            let changed: Workplace = api.patch(&path(&workplace), &change(&changes)?).await?;
+            console.show(&output, &changed, |_| {
                 format!("Changed {}; the next turn works with it.\n", changed.name)
             })?;
         }
@@ -80,7 +50,7 @@ pub(super) async fn workplace(
             return check(&workplace, output.json, api, console).await;
         }
         WorkplaceCommand::Rm { workplace } => {
-            api.delete(&at(&workplace)).await?;
+            api.delete(&path(&workplace)).await?;
             console.print(&format!("Removed {workplace}.\n"))?;
         }
     }
@@ -96,7 +66,7 @@ pub(super) async fn sandbox(
     let SandboxCommand::Build { workplace, output } = command;
     let query = workplace.map(|name| format!("?workplace={}", segment(&name))).unwrap_or_default();
     let line = |data: &str, console: &mut Console<'_>| {
-        let line: String = serde_json::from_str(data).map_err(misunderstood)?;
+        let line: String = decode(data.as_bytes())?;
         let text = line.trim_end();
         console.print(&if output.json {
             compact(&serde_json::json!({ "line": text })) + "\n"
@@ -104,15 +74,15 @@ pub(super) async fn sandbox(
             format!("{text}\n")
         })
     };
-    let done = told::follow(api, &format!("/sandbox/build{query}"), console, line).await?;
+    let done = progress::follow(api, &format!("/sandbox/build{query}"), console, line).await?;
     if output.json {
         console.print(&format!("{done}\n"))?;
     }
-    let done: Done = serde_json::from_str(&done).map_err(misunderstood)?;
-    if done.ok {
+    let outcome: Outcome = decode(done.as_bytes())?;
+    if outcome.ok {
         return Ok(ExitCode::Ok);
     }
-    console.say(&format!("{} {}", console.terminal.err.red("evonic:"), done.error));
+    console.say(&format!("{} {}", console.terminal.err.red("evonic:"), outcome.error));
     Ok(ExitCode::Failure)
 }
 
@@ -127,13 +97,13 @@ async fn check(
         if json {
             return console.print(&format!("{data}\n"));
         }
-        let step: CheckStep = serde_json::from_str(data).map_err(misunderstood)?;
+        let step: CheckStep = decode(data.as_bytes())?;
         let line = page::step(&step, console.terminal.out);
         console.print(&line)
     };
-    let done = told::follow(api, &format!("{}/check", at(workplace)), console, step).await?;
-    let done: Done = serde_json::from_str(&done).map_err(misunderstood)?;
-    if done.ok {
+    let done = progress::follow(api, &format!("{}/check", path(workplace)), console, step).await?;
+    let outcome: Outcome = decode(done.as_bytes())?;
+    if outcome.ok {
         return Ok(ExitCode::Ok);
     }
     if !json {
@@ -142,22 +112,14 @@ async fn check(
     Ok(ExitCode::Failure)
 }
 
-fn misunderstood(source: serde_json::Error) -> ConsoleError {
-    ConsoleError::Protocol { from: "the worker", source: source.into() }
-}
-
-fn at(workplace: &str) -> String {
+fn path(workplace: &str) -> String {
     format!("/workplaces/{}", segment(workplace))
-}
-
-fn parsed(name: &str) -> Result<AgentName, ConsoleError> {
-    name.parse().map_err(|error| ConsoleError::Usage(format!("{name:?}: {error}")))
 }
 
 /// Settings as JSON, from the argument, `@FILE` or standard input.
 fn object(argument: Option<&str>) -> Result<Map<String, Value>, ConsoleError> {
     let Some(argument) = argument else { return Ok(Map::new()) };
-    serde_json::from_str(&text_of(argument)?)
+    serde_json::from_str(&argument_text(argument)?)
         .map_err(|error| ConsoleError::Usage(format!("--settings is no JSON object: {error}")))
 }
 
@@ -165,9 +127,9 @@ fn change(assignments: &[String]) -> Result<WorkplaceChange, ConsoleError> {
     let mut change = WorkplaceChange::default();
     for assignment in assignments {
         if let Some(name) = assignment.strip_prefix("name=") {
-            change.name = Some(parsed(name)?);
+            change.name = Some(input::name(name)?);
         } else {
-            let (key, value) = fields::assignment(assignment)?;
+            let (key, value) = settings::assignment(assignment)?;
             change.settings.get_or_insert_default().insert(key, value);
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! Before each heartbeat the parts are called to prove themselves; it is sent when all have
 //! answered, or after [`PROOF_TIME`] with the age of what is missing. An ending worker sends no
-//! heartbeats: the supervisor counts its time, not its pulse. The first end sets the backstop and
+//! heartbeats: the supervisor counts its time, not its liveness. The first end sets the watchdog and
 //! begins the drain; a later one can only bring them forward.
 
 mod channel;
@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 
 use self::channel::Received;
 pub(super) use self::channel::{Bell, Channel};
-use super::{backstop::Backstop, heart::Pulse, time::Timetable};
+use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
 use evonic_http::Supervision;
 use evonic_workplace::End;
 
@@ -82,9 +82,9 @@ pub(super) struct Control {
     /// Its bell.
     pub(super) bell: Bell,
     /// The parts' proofs.
-    pub(super) pulse: Pulse,
+    pub(super) liveness: Liveness,
     /// What ends the process when its drain does not.
-    pub(super) backstop: Backstop,
+    pub(super) watchdog: Watchdog,
     /// Where orders go.
     pub(super) orders: mpsc::Sender<Order>,
     /// Where the supervisor's figures go.
@@ -118,9 +118,9 @@ impl ControlThread {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals(), flags)?;
         let (bell, stage) = (control.bell.clone(), Arc::new(Stage::default()));
-        let beats = Beats { next: None, proofs_due: None, sequence: 0 };
+        let heartbeats = HeartbeatTimes { next: None, proofs_due: None, sequence: 0 };
         let listener =
-            Listener { control, signals, stage: Arc::clone(&stage), beats, ending: false };
+            Listener { control, signals, stage: Arc::clone(&stage), heartbeats, ending: false };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
         Ok(Self { bell, stage, thread })
     }
@@ -145,11 +145,11 @@ struct Listener {
     control: Control,
     signals: SignalFd,
     stage: Arc<Stage>,
-    beats: Beats,
+    heartbeats: HeartbeatTimes,
     ending: bool,
 }
 
-struct Beats {
+struct HeartbeatTimes {
     /// When the next round of proofs begins.
     next: Option<Instant>,
     /// When the heartbeat goes out although proofs are missing, while a round is open.
@@ -165,18 +165,18 @@ impl Listener {
             self.control.bell.was_rung();
             // The supervisor first: it says why and how long, the signal that follows does not.
             if !lost {
-                lost = self.hear_supervisor();
+                lost = self.receive_messages();
             }
-            self.hear_signals();
+            self.receive_signals();
             if !self.ending {
-                self.beat(Instant::now());
+                self.send_heartbeat(Instant::now());
             }
         }
     }
 
     /// Waits for a signal, a message, the bell, or the next thing to do.
     fn wait(&self, lost: bool) {
-        let timeout = self.beats.due().filter(|_| !self.ending).map(|due| {
+        let timeout = self.heartbeats.due().filter(|_| !self.ending).map(|due| {
             let left = due.saturating_duration_since(Instant::now());
             // A timer that is a fraction too early would turn into a busy loop.
             Timespec::try_from(left + Duration::from_micros(500)).unwrap_or(LONGEST_WAIT)
@@ -193,7 +193,7 @@ impl Listener {
         let _ = rustix::event::poll(&mut wanted, timeout.as_ref());
     }
 
-    fn hear_signals(&mut self) {
+    fn receive_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
             match signal {
@@ -203,14 +203,14 @@ impl Listener {
                 Some(signal) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();
-                    self.end(why, grace, End::Recycled, ExitCode::Backstop);
+                    self.end(why, grace, End::Recycled, ExitCode::Watchdog);
                 }
             }
         }
     }
 
     /// Reads what the supervisor says. Returns whether it is gone.
-    fn hear_supervisor(&mut self) -> bool {
+    fn receive_messages(&mut self) -> bool {
         loop {
             match self.control.channel.receive() {
                 Received::Nothing => return false,
@@ -223,13 +223,13 @@ impl Listener {
                 Received::Message(Ok(ToWorker::Drain { reason, grace_ms })) => {
                     let grace = Duration::from_millis(grace_ms);
                     let end = if reason == Reason::Stop { End::Stopped } else { End::Recycled };
-                    self.end(format!("drain ({reason})"), grace, end, ExitCode::Backstop);
+                    self.end(format!("drain ({reason})"), grace, end, ExitCode::Watchdog);
                 }
                 Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
                     self.order(Order::PredecessorGone(generation));
                 }
-                Received::Message(Ok(ToWorker::Figures(figures))) => {
-                    self.control.supervision.hear(figures);
+                Received::Message(Ok(ToWorker::Metrics(metrics))) => {
+                    self.control.supervision.hear(metrics);
                 }
                 Received::Message(Err(error)) => {
                     tracing::error!(%error, "supervisor sent what is no message");
@@ -242,37 +242,39 @@ impl Listener {
         // Without a supervisor there is no SIGKILL to leave time for.
         let after = match code {
             ExitCode::Orphaned => grace,
-            _ => Timetable::of(grace).backstop,
+            _ => ShutdownBudget::of(grace).watchdog,
         };
-        self.control.backstop.arm(Instant::now() + after, code);
+        self.control.watchdog.arm(Instant::now() + after, code);
         self.ending = true;
         self.order(Order::End { why, grace, end });
     }
 
     fn order(&self, order: Order) {
         if let Err(error) = self.control.orders.try_send(order) {
-            // The backstop is armed for an end that nobody hears, and the watcher tries the
+            // The watchdog is armed for an end that nobody hears, and the watcher tries the
             // predecessor's lock by itself.
             tracing::error!(%error, "main thread takes no orders");
         }
     }
 
     /// Calls for proofs and sends the heartbeat, each when it is time.
-    fn beat(&mut self, now: Instant) {
-        if self.beats.next.is_none() && self.stage.ready.load(Ordering::SeqCst) {
-            self.beats.next = Some(now);
+    fn send_heartbeat(&mut self, now: Instant) {
+        if self.heartbeats.next.is_none() && self.stage.ready.load(Ordering::SeqCst) {
+            self.heartbeats.next = Some(now);
         }
-        if self.beats.proofs_due.is_none() && self.beats.next.is_some_and(|next| next <= now) {
-            self.control.pulse.call();
+        if self.heartbeats.proofs_due.is_none()
+            && self.heartbeats.next.is_some_and(|next| next <= now)
+        {
+            self.control.liveness.call();
             let interval = self.control.interval;
-            self.beats.proofs_due = Some(now + PROOF_TIME.min(interval / 2));
-            self.beats.next = Some(now + interval);
+            self.heartbeats.proofs_due = Some(now + PROOF_TIME.min(interval / 2));
+            self.heartbeats.next = Some(now + interval);
         }
-        let late = self.beats.proofs_due.is_some_and(|due| due <= now);
-        if late || (self.beats.proofs_due.is_some() && self.control.pulse.is_complete()) {
-            self.beats.proofs_due = None;
-            self.beats.sequence += 1;
-            let (sequence, age_ms) = (self.beats.sequence, self.control.pulse.ages());
+        let late = self.heartbeats.proofs_due.is_some_and(|due| due <= now);
+        if late || (self.heartbeats.proofs_due.is_some() && self.control.liveness.is_complete()) {
+            self.heartbeats.proofs_due = None;
+            self.heartbeats.sequence += 1;
+            let (sequence, age_ms) = (self.heartbeats.sequence, self.control.liveness.ages());
             match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
                 Ok(()) => self.control.supervision.beat(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
@@ -281,7 +283,7 @@ impl Listener {
     }
 }
 
-impl Beats {
+impl HeartbeatTimes {
     fn due(&self) -> Option<Instant> {
         self.proofs_due.into_iter().chain(self.next).min()
     }

@@ -10,9 +10,9 @@ use tokio::{
 
 use super::{
     control::{Channel, Order},
-    heart::Parts,
+    liveness::Parts,
+    shutdown_budget::ShutdownBudget,
     start::Worker,
-    time::Timetable,
 };
 use evonic_agent::Agents;
 use evonic_handles::Budget;
@@ -28,9 +28,9 @@ const CLOSE_TIME: Duration = Duration::from_millis(200);
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Lives until ordered to end, and ends in order. The backstop was armed with the order.
+    /// Lives until ordered to end, and ends in order. The watchdog was armed with the order.
     pub(super) fn live(mut self) -> ExitCode {
-        let (why, grace, mut end) = self.runtime.block_on(obey(
+        let (why, grace, mut end) = self.runtime.block_on(await_shutdown(
             &mut self.orders,
             &self.parts.agents,
             &self.channel,
@@ -40,8 +40,8 @@ impl Worker {
         if let Err(error) = self.channel.send(&FromWorker::Draining) {
             tracing::debug!(%error, "nobody hears that this worker drains");
         }
-        drop(self.heart);
-        let deadline = begun + Timetable::of(grace).patience;
+        drop(self.liveness);
+        let deadline = begun + ShutdownBudget::of(grace).drain;
         tracing::info!(reason = why, patience_ms = (deadline - begun).as_millis(), "draining");
         let drained = drain(&self.parts, &mut self.orders, deadline, &mut end);
         let (cut, (handed_over, left)) = self.runtime.block_on(drained);
@@ -97,7 +97,7 @@ async fn close(workplaces: &Workplaces, end: End, deadline: Instant) {
 async fn sooner(orders: &mut mpsc::Receiver<Order>, deadline: Instant, end: End) -> (Instant, End) {
     while let Some(order) = orders.recv().await {
         if let Order::End { why, grace, end: how } = order {
-            let then = (Instant::now() + Timetable::of(grace).patience).min(deadline);
+            let then = (Instant::now() + ShutdownBudget::of(grace).drain).min(deadline);
             let stops = how == End::Stopped && end == End::Recycled;
             if then < deadline || stops {
                 tracing::info!(reason = why, "less time is left to drain");
@@ -109,7 +109,7 @@ async fn sooner(orders: &mut mpsc::Receiver<Order>, deadline: Instant, end: End)
 }
 
 /// Obeys orders until one is to end: why, how long until SIGKILL, and what comes after.
-async fn obey(
+async fn await_shutdown(
     orders: &mut mpsc::Receiver<Order>,
     agents: &Agents,
     channel: &Channel,

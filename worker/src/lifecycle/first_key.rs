@@ -10,7 +10,7 @@ use std::{
 use evonic_shared::kind::Kind;
 use rustix::fs::{Mode, OFlags};
 
-use super::start::StartError;
+use super::error::StartError;
 use evonic_domain::{Origin, Scope, Token};
 use evonic_handles::Budget;
 use evonic_store::{KeyRow, Store};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use evonic_shared::hand_over::{
-    API, CONFIG, CONTROL, FIRST_DESCRIPTOR, GENERATION, HTTP, LEDGER, LISTEN_FDNAMES, LISTEN_FDS,
+    API, CONFIG, CONTROL, FIRST_DESCRIPTOR, GENERATION, HTTP, FD_PAGE, LISTEN_FDNAMES, LISTEN_FDS,
     LISTEN_PID, NAMES, PREDECESSOR, PROBE,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -122,7 +122,7 @@ impl Inherited {
             api: socket(API, unix, stream, "Unix stream socket", of(API)?)?.into(),
             control: socket(CONTROL, unix, packets, "Unix packet socket", of(CONTROL)?)?,
             probe: socket(PROBE, unix, stream, "Unix stream socket", of(PROBE)?)?.into(),
-            ledger: of(LEDGER)?,
+            ledger: of(FD_PAGE)?,
             generation: numbers.generation,
             predecessor: numbers.predecessor,
         })
@@ -233,7 +233,7 @@ mod tests {
             (LISTEN_PID, ""),
             (LISTEN_FDS, "4"),
             (LISTEN_FDS, "-1"),
-            (LISTEN_FDNAMES, "http:api:http:probe:ledger:config"),
+            (LISTEN_FDNAMES, "http:api:http:probe:fd_page:config"),
             (GENERATION, "0"),
             (GENERATION, "-3"),
             (PREDECESSOR, "eleven"),

@@ -4,7 +4,7 @@ use std::{
     fs::DirBuilder,
     io,
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +12,6 @@ use std::{
 use evonic_shared::{
     config::Config,
     control::{FromWorker, PROTOCOL},
-    exit::ExitCode,
     kind::Kind,
 };
 use tokio::{
@@ -21,96 +20,26 @@ use tokio::{
 };
 
 use super::{
-    backstop::Backstop,
     control::{Bell, Channel, Control, ControlThread, ORDERS, Order, signals},
+    error::StartError,
     first_key,
-    heart::{Heart, Parts, Pulse},
-    inherited::{HandOverError, Inherited},
+    inherited::Inherited,
+    liveness::{Liveness, LivenessTasks, Parts},
     log,
+    watchdog::Watchdog,
 };
-use evonic_agent::{AgentDeps, Agents, Generation, OwnershipError};
-use evonic_handles::{Budget, Page, PageError};
-use evonic_http::{App, Listeners, Server, ServerError, Supervision};
+use evonic_agent::{AgentDeps, Agents, Generation};
+use evonic_handles::{Budget, Page};
+use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
-use evonic_store::{Limiter, Store, StoreError};
+use evonic_store::{Limiter, Store};
 use evonic_tools::Toolboxes;
-use evonic_workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces};
-
-/// Why a worker does not start.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    /// See [`HandOverError`].
-    #[error(transparent)]
-    HandOver(#[from] HandOverError),
-    /// The operating system refuses what is needed.
-    #[error("{what} cannot be had")]
-    System {
-        /// What: `a thread`, `the runtime`.
-        what: &'static str,
-        /// The operating system's word.
-        #[source]
-        source: io::Error,
-    },
-    /// See [`PageError`].
-    #[error(transparent)]
-    Page(#[from] PageError),
-    /// A folder cannot be made.
-    #[error("folder {} cannot be made", path.display())]
-    Folder {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's word.
-        #[source]
-        source: io::Error,
-    },
-    /// The first key has no file.
-    #[error("the first key cannot be written to {}", path.display())]
-    FirstKey {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's word.
-        #[source]
-        source: io::Error,
-    },
-    /// See [`StoreError`].
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// See [`OwnershipError`].
-    #[error(transparent)]
-    Ownership(#[from] OwnershipError),
-    /// See [`WorkplaceError`].
-    #[error(transparent)]
-    Workplace(#[from] WorkplaceError),
-    /// See [`ServerError`].
-    #[error(transparent)]
-    Server(#[from] ServerError),
-}
-
-impl StartError {
-    /// The exit code that tells the supervisor.
-    pub(super) const fn exit_code(&self) -> ExitCode {
-        match self {
-            StartError::HandOver(_) => ExitCode::Usage,
-            StartError::System { .. }
-            | StartError::Page(_)
-            | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
-            StartError::Folder { .. }
-            | StartError::FirstKey { .. }
-            | StartError::Store(_)
-            | StartError::Ownership(_) => ExitCode::Io,
-            StartError::Workplace(_) | StartError::Server(ServerError::Tls(_)) => ExitCode::Config,
-        }
-    }
-
-    fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| StartError::System { what, source }
-    }
-}
+use evonic_workplace::{Parts as WorkplaceParts, Workplaces};
 
 /// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) heart: Heart,
+    pub(super) liveness: LivenessTasks,
     pub(super) parts: Parts,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) channel: Arc<Channel>,
@@ -134,17 +63,17 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let blocked = signals().thread_block().map_err(io::Error::from);
     blocked.map_err(StartError::system("the signal mask"))?;
     let inherited = Inherited::take()?;
-    let backstop = Backstop::start(style).map_err(StartError::system("a thread"))?;
+    let watchdog = Watchdog::start(style).map_err(StartError::system("a thread"))?;
     let bell = Bell::new().map_err(StartError::system("an eventfd"))?;
-    let pulse = Pulse::new(bell.clone());
+    let liveness = Liveness::new(bell.clone());
     let channel = Arc::new(Channel::new(inherited.control));
     let supervision = Supervision::default();
     let (orders_sender, orders) = mpsc::channel(ORDERS);
     let control = ControlThread::start(Control {
         channel: Arc::clone(&channel),
         bell,
-        pulse: pulse.clone(),
-        backstop: backstop.clone(),
+        liveness: liveness.clone(),
+        watchdog: watchdog.clone(),
         orders: orders_sender,
         supervision: supervision.clone(),
         interval: config.supervisor.heartbeat_interval,
@@ -180,7 +109,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         let _inside = runtime.enter();
         Workplaces::start(parts)?
     };
-    let bench = AgentDeps {
+    let agent_deps = AgentDeps {
         store: store.clone(),
         models: models.clone(),
         tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
@@ -189,8 +118,8 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let listeners =
         Listeners { http: inherited.http, api: inherited.api, probe: Some(inherited.probe) };
     let _inside = runtime.enter();
-    let agents = Agents::start(bench, generation, inherited.predecessor);
-    backstop.know(budget.clone(), agents.clone());
+    let agents = Agents::start(agent_deps, generation, inherited.predecessor);
+    watchdog.know(budget.clone(), agents.clone());
     let app = App {
         store: store.clone(),
         limiter,
@@ -205,7 +134,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     };
     let server = Server::start(app, listeners)?;
     let parts = Parts { server: Arc::new(server), store, agents, workplaces };
-    let heart = runtime.block_on(Heart::start(&parts, &pulse));
+    let liveness = runtime.block_on(LivenessTasks::start(&parts, &liveness));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;
     control.ready();
@@ -216,7 +145,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         "ready"
     );
     drop(_inside);
-    Ok(Worker { heart, parts, orders, channel, control, budget, runtime })
+    Ok(Worker { liveness, parts, orders, channel, control, budget, runtime })
 }
 
 /// The runtime: few threads, so that an idle worker is small.
@@ -262,7 +191,7 @@ async fn take_generation(
 fn hello(config: &Config, generation: u64) -> FromWorker {
     let budget = |kind: Kind| (kind.name().to_owned(), config.budget.descriptors(kind));
     FromWorker::Hello {
-        hears_figures: true,
+        wants_metrics: true,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation,

@@ -10,12 +10,10 @@
 //! so both happen under this account's lock. The writer's handle is open as long as any other
 //! is, and holds its lock on the database from its first read on.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use evonic_handles::Permit;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Database and write-ahead log.
 const OF_A_HANDLE: u32 = 2;
@@ -30,12 +28,12 @@ const KEPT: u32 = 1;
 /// The account. Its lock is held while SQLite opens or closes the database.
 #[derive(Debug)]
 pub(super) struct Account {
-    sums: Mutex<Sums>,
+    counts: Mutex<FdCounts>,
 }
 
 /// The account, locked.
 #[derive(Debug)]
-pub(super) struct Sums {
+pub(super) struct FdCounts {
     /// The writer's permit, until it ends. It also owns what belongs to no handle: shared memory,
     /// parked.
     permit: Option<Permit>,
@@ -43,25 +41,27 @@ pub(super) struct Sums {
     readers: u32,
     parked: u32,
     last_open: Instant,
-    tidying: bool,
+    releasing: bool,
 }
 
 impl Account {
     /// The account of a database that is not open yet.
     pub(super) fn new(permit: Permit) -> Self {
         let permit = Some(permit);
-        let (writer, readers, parked, tidying) = (false, 0, 0, false);
+        let (writer, readers, parked, releasing) = (false, 0, 0, false);
         let last_open = Instant::now();
-        Self { sums: Mutex::new(Sums { permit, writer, readers, parked, last_open, tidying }) }
+        Self {
+            counts: Mutex::new(FdCounts { permit, writer, readers, parked, last_open, releasing }),
+        }
     }
 
     /// Locks it. The caller opens or closes a handle and says so.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Sums> {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, FdCounts> {
+        self.counts.lock()
     }
 }
 
-impl Sums {
+impl FdCounts {
     /// Whether the writer's handle is open: without it no other may be opened.
     pub(super) const fn has_writer(&self) -> bool {
         self.writer
@@ -99,9 +99,9 @@ impl Sums {
 
     /// Whether more is parked than is kept and the writer was not asked to reopen since it did
     /// last. The caller asks it.
-    pub(super) fn wants_tidying(&mut self) -> bool {
-        let ask = self.parked > KEPT && !self.tidying;
-        self.tidying |= ask;
+    pub(super) fn wants_release(&mut self) -> bool {
+        let ask = self.parked > KEPT && !self.releasing;
+        self.releasing |= ask;
         ask
     }
 
@@ -111,8 +111,8 @@ impl Sums {
     }
 
     /// The writer reopened: it may be asked again.
-    pub(super) fn tidied(&mut self) {
-        self.tidying = false;
+    pub(super) fn released(&mut self) {
+        self.releasing = false;
     }
 
     /// The writer ended: its permit is given back, although clones of the store may be left.

@@ -3,8 +3,8 @@
 use rusqlite::{Row, ToSql, params};
 
 use crate::{
-    AuditedWriter, List, Paging, Reader, StoreError, Writer, audited_writer::differences, column,
-    page::Entry,
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, audited_writer::differences,
+    column, page::Entry,
 };
 use evonic_domain::{Action, Agent, AgentChange, AgentId, AgentName, NewAgent, SessionId};
 
@@ -20,15 +20,15 @@ macro_rules! select {
 
 fn agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
     Ok(Agent {
-        id: column::parsed(row, 0)?,
-        name: column::parsed(row, 1)?,
-        model: row.get(2)?,
-        instructions: row.get(3)?,
-        tools: column::json_or_null(row, 4)?,
-        workplace: row.get(5)?,
-        other_workplaces: column::json_or_null(row, 6)?.unwrap_or_default(),
-        created_at: row.get(7)?,
-        updated_at: row.get(8)?,
+        id: column::parsed(row, "id")?,
+        name: column::parsed(row, "name")?,
+        model: row.get("model")?,
+        instructions: row.get("instructions")?,
+        tools: column::json_or_null(row, "tools")?,
+        workplace: row.get("workplace")?,
+        other_workplaces: column::json_or_null(row, "other_workplaces")?.unwrap_or_default(),
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }
 
@@ -74,9 +74,11 @@ impl Reader<'_> {
         let (after, limit) = (paging.after_id(), paging.rows());
         match among {
             Some(among) => {
-                let marks = column::marks(among.len(), 3);
-                let sql =
-                    format!(select!("WHERE id > ?1 AND id IN ({}) ORDER BY id LIMIT ?2"), marks);
+                let placeholders = column::placeholders(among.len(), 3);
+                let sql = format!(
+                    select!("WHERE id > ?1 AND id IN ({}) ORDER BY id LIMIT ?2"),
+                    placeholders
+                );
                 let mut parameters: Vec<&dyn ToSql> = vec![&after, &limit];
                 let ids: Vec<&str> = among.iter().map(AgentId::as_str).collect();
                 parameters.extend(ids.iter().map(|id| id as &dyn ToSql));
@@ -97,7 +99,7 @@ impl Reader<'_> {
     /// [`StoreError::Sql`].
     pub fn sessions_of(&self, id: &AgentId) -> Result<Vec<SessionId>, StoreError> {
         let sql = "SELECT id FROM sessions WHERE agent_id = ?1 ORDER BY id";
-        self.all("list sessions", sql, [id.as_str()], |row| column::parsed(row, 0))
+        self.all("list sessions", sql, [id.as_str()], |row| column::parsed(row, "id"))
     }
 }
 
@@ -189,13 +191,13 @@ impl AuditedWriter<'_, '_> {
         let busy: bool = self.one(
             "delete agent",
             "SELECT EXISTS (SELECT 1 FROM turns JOIN sessions ON sessions.id = turns.session_id
-             WHERE sessions.agent_id = ?1 AND turns.state IN ('queued', 'running'))",
+             WHERE sessions.agent_id = ?1 AND turns.state IN ('queued', 'running')) AS busy",
             [id.as_str()],
-            |row| row.get(0),
+            |row| row.get("busy"),
         )?;
         if busy {
             let message = format!("agent {} has turns that are queued or running", agent.name);
-            return Err(StoreError::conflict("agent_in_use", message));
+            return Err(StoreError::conflict(Conflict::AgentInUse, message));
         }
         self.execute("delete agent", "DELETE FROM agents WHERE id = ?1", [id.as_str()])?;
         self.record(Action::AgentDelete, id.as_str(), Some(agent.name.as_str()), &[])
@@ -205,9 +207,10 @@ impl AuditedWriter<'_, '_> {
 impl Writer<'_> {
     fn check_name(&self, name: &AgentName) -> Result<(), StoreError> {
         match self.agent_named(name) {
-            Ok(_) => {
-                Err(StoreError::conflict("name_taken", format!("an agent is named {name} already")))
-            }
+            Ok(_) => Err(StoreError::conflict(
+                Conflict::NameTaken,
+                format!("an agent is named {name} already"),
+            )),
             Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }

@@ -45,21 +45,21 @@ macro_rules! select {
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let position: u64 = column::natural(row, 0)?;
-    let action: Action = column::word(row, 5)?;
+    let position: u64 = column::natural(row, "position")?;
+    let action: Action = column::word(row, "action")?;
     let record = AuditRecord {
         position,
-        at: row.get(1)?,
-        actor: row.get(2)?,
-        address: row.get(3)?,
-        request_id: row.get(4)?,
+        at: row.get("at")?,
+        actor: row.get("actor")?,
+        address: row.get("address")?,
+        request_id: row.get("request_id")?,
         action,
         target: AuditTarget {
             kind: action.target().to_owned(),
-            id: row.get(6)?,
-            name: row.get(7)?,
+            id: row.get("target")?,
+            name: row.get("target_name")?,
         },
-        fields: column::json(row, 8)?,
+        fields: column::json(row, "fields")?,
     };
     Ok(Line { cursor: position.to_string(), record })
 }
@@ -95,10 +95,10 @@ impl Reader<'_> {
     ) -> Result<List<AuditRecord>, StoreError> {
         let (first, last): (i64, i64) = self.one(
             "list audit",
-            "SELECT COALESCE((SELECT position FROM audit ORDER BY position LIMIT 1), 1),
-                    COALESCE((SELECT position FROM audit ORDER BY position DESC LIMIT 1), 0)",
+            "SELECT COALESCE((SELECT position FROM audit ORDER BY position LIMIT 1), 1) AS first,
+                    COALESCE((SELECT position FROM audit ORDER BY position DESC LIMIT 1), 0) AS last",
             [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get("first")?, row.get("last")?)),
         )?;
         let begin = paging.after.as_ref().map(|Cursor(text)| text.parse::<i64>().ok());
         // Between these two, neither of them, lies what this page looks at.

@@ -42,9 +42,9 @@ pub fn back_up(database: &Path, copy: &Path) -> Result<u64, StoreError> {
     written
 }
 
-#[expect(clippy::disallowed_methods, reason = "the gate of a process without a store")]
+#[expect(clippy::disallowed_methods, reason = "the opener of a process without a store")]
 fn open(database: &Path) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Open { path: database.to_owned(), source };
+    let failed = |source| StoreError::open(database, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;

@@ -24,7 +24,7 @@ impl Reader<'_> {
             "SELECT DISTINCT owner FROM turns WHERE state = 'running' AND owner <> ?1
              ORDER BY owner",
             [column::integer(own)],
-            |row| column::natural(row, 0),
+            |row| column::natural(row, "owner"),
         )
     }
 
@@ -56,10 +56,10 @@ impl Reader<'_> {
             [],
             |row| {
                 Ok(Candidate {
-                    turn: column::parsed(row, 0)?,
-                    agent: column::parsed(row, 1)?,
-                    last_owner: column::natural_or_null(row, 2)?,
-                    partial_text: row.get(3)?,
+                    turn: column::parsed(row, "id")?,
+                    agent: column::parsed(row, "agent_id")?,
+                    last_owner: column::natural_or_null(row, "last_owner")?,
+                    partial_text: row.get("partial_text")?,
                 })
             },
         )
@@ -73,14 +73,14 @@ impl Reader<'_> {
              WHERE turn_id = ?1 AND outcome IS NULL ORDER BY step LIMIT 1",
             [turn.as_str()],
             |row| {
-                let call = ToolCall { id: row.get(0)?, name: row.get(1)?, arguments: row.get(2)? };
+                let call = ToolCall { id: row.get("call_id")?, name: row.get("name")?, arguments: row.get("arguments")? };
                 Ok(PendingCall {
                     call,
-                    command_id: row.get(3)?,
-                    workplace: row.get(4)?,
-                    output_offset: column::natural(row, 5)?,
-                    takeovers: row.get(6)?,
-                    repeated: row.get(7)?,
+                    command_id: row.get("command_id")?,
+                    workplace: row.get("workplace")?,
+                    output_offset: column::natural(row, "output_offset")?,
+                    takeovers: row.get("takeovers")?,
+                    repeated: row.get("repeated")?,
                 })
             },
         )
@@ -95,9 +95,9 @@ impl Writer<'_> {
     pub fn register_generation(&mut self, proposed: u64, pid: u32) -> Result<u64, StoreError> {
         let last = self.one(
             "register generation",
-            "SELECT COALESCE(MAX(number), 0) FROM generations",
+            "SELECT COALESCE(MAX(number), 0) AS last FROM generations",
             [],
-            |row| column::natural(row, 0),
+            |row| column::natural(row, "last"),
         )?;
         let number = proposed.max(last + 1);
         self.execute(

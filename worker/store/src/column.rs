@@ -1,4 +1,4 @@
-//! Values of the domain in and out of columns.
+//! Values of the domain in and out of columns, which are read by name.
 
 use std::{str::FromStr, time::Duration};
 
@@ -26,44 +26,45 @@ pub(super) fn before(time: Duration) -> String {
 }
 
 /// An identifier or a name.
-pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(super) fn parsed<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<T>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
     let text = row.get_ref(column)?.as_str()?;
-    text.parse().map_err(|error| unfit(column, error))
+    text.parse().map_err(|error| unfit(row, column, error))
 }
 
 /// A word of an enumeration without fields, as it is on the wire.
-pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     let words: serde::de::value::StrDeserializer<'_, NameError> = text.into_deserializer();
-    T::deserialize(words).map_err(|error| unfit(column, error))
+    T::deserialize(words).map_err(|error| unfit(row, column, error))
 }
 
 /// JSON.
-pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| unfit(column, error))
+    serde_json::from_str(text).map_err(|error| unfit(row, column, error))
 }
 
 /// JSON, or null.
 pub(super) fn json_or_null<T: DeserializeOwned>(
     row: &Row<'_>,
-    column: usize,
+    column: &str,
 ) -> rusqlite::Result<Option<T>> {
     let text = row.get_ref(column)?.as_str_or_null()?;
-    text.map(serde_json::from_str).transpose().map_err(|error| unfit(column, error))
+    text.map(serde_json::from_str).transpose().map_err(|error| unfit(row, column, error))
 }
 
 /// A number that is never negative.
-pub(super) fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn natural(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
-    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+    u64::try_from(number)
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index(row, column), number))
 }
 
 /// A number that is never negative, or null.
-pub(super) fn natural_or_null(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+pub(super) fn natural_or_null(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
     match row.get_ref(column)? {
         rusqlite::types::ValueRef::Null => Ok(None),
         _ => natural(row, column).map(Some),
@@ -80,14 +81,21 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("values of the domain have string keys only")
 }
 
-/// Command ids of so many parameters, numbered from `first`: `?3, ?4`.
-pub(super) fn marks(count: usize, first: usize) -> String {
+/// Placeholders of so many parameters, numbered from `first`: `?3, ?4`.
+pub(super) fn placeholders(count: usize, first: usize) -> String {
     (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }
 
-fn unfit<E>(column: usize, error: E) -> rusqlite::Error
+/// SQLite's errors know columns by number.
+fn index(row: &Row<'_>, column: &str) -> usize {
+    row.as_ref().column_index(column).unwrap_or(usize::MAX)
+}
+
+/// What stands in a column is not what belongs there.
+pub(super) fn unfit<E>(row: &Row<'_>, column: &str, error: E) -> rusqlite::Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    let index = index(row, column);
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
 }

@@ -29,13 +29,13 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) struct WriteLoop {
     jobs: Receiver<Job>,
     handle: WriterHandle,
-    hub: EventBus,
+    event_bus: EventBus,
     batch: usize,
     /// The `data_version` of the last look; none after the handle was reopened, when another
     /// process may have written unseen.
-    seen: Option<i64>,
-    /// When to try to tidy up.
-    tidy_at: Option<Instant>,
+    last_version: Option<i64>,
+    /// When to try to release parked descriptors.
+    release_at: Option<Instant>,
 }
 
 impl WriteLoop {
@@ -43,12 +43,12 @@ impl WriteLoop {
     pub(super) fn new(
         jobs: Receiver<Job>,
         mut handle: WriterHandle,
-        hub: EventBus,
+        event_bus: EventBus,
         batch: u32,
     ) -> Result<Self, StoreError> {
-        let seen = Some(data_version(handle.connection()?)?);
+        let last_version = Some(data_version(handle.connection()?)?);
         let batch = batch.max(1) as usize;
-        Ok(Self { jobs, handle, hub, batch, seen, tidy_at: None })
+        Ok(Self { jobs, handle, event_bus, batch, last_version, release_at: None })
     }
 
     /// Serves until it is asked to end; then closes the handle, which checkpoints the database
@@ -65,17 +65,17 @@ impl WriteLoop {
             };
             match job {
                 Job::Write(work) => next = self.write(work),
-                Job::Ping(asker) => asker.answer(self.ping()),
-                Job::PollForeignCommits(asker) => asker.answer(self.poll_foreign_commits()),
-                Job::Tidy => self.tidy_at = Some(Instant::now() + QUIET),
+                Job::Ping(reply) => reply.answer(self.ping()),
+                Job::PollForeignCommits(reply) => reply.answer(self.poll_foreign_commits()),
+                Job::ReleaseParked => self.release_at = Some(Instant::now() + QUIET),
                 Job::Close => return,
             }
         }
     }
 
-    /// The next job; none when it was time to tidy up instead.
+    /// The next job; none when it was time to release parked descriptors instead.
     fn wait(&mut self) -> Option<Job> {
-        let job = match self.tidy_at {
+        let job = match self.release_at {
             None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => self.jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
         };
@@ -83,18 +83,18 @@ impl WriteLoop {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
             Err(RecvTimeoutError::Timeout) => {
-                self.tidy();
+                self.release_parked();
                 None
             }
         }
     }
 
-    fn tidy(&mut self) {
-        match self.handle.tidy(QUIET) {
-            Ok(false) => self.tidy_at = Some(Instant::now() + QUIET),
-            Ok(true) => (self.seen, self.tidy_at) = (None, None),
+    fn release_parked(&mut self) {
+        match self.handle.release_parked(QUIET) {
+            Ok(false) => self.release_at = Some(Instant::now() + QUIET),
+            Ok(true) => (self.last_version, self.release_at) = (None, None),
             Err(error) => {
-                (self.seen, self.tidy_at) = (None, None);
+                (self.last_version, self.release_at) = (None, None);
                 tracing::error!(error = &error as &dyn std::error::Error, "database lost");
             }
         }
@@ -103,11 +103,11 @@ impl WriteLoop {
     /// Writes this and what else waits in one transaction. Returns a job of another sort that it
     /// met on the way.
     fn write(&mut self, first: Box<dyn Work>) -> Option<Job> {
-        let mut drawn = Drawn { next: Some(first), done: Vec::new(), other: None };
-        match self.commit(&mut drawn) {
+        let mut batch = Batch { next: Some(first), done: Vec::new(), other: None };
+        match self.commit(&mut batch) {
             Ok(events) => {
-                self.hub.publish(events);
-                drawn.answer(None);
+                self.event_bus.publish(events);
+                batch.answer(None);
                 if let Err(error) = self.handle.trim_log() {
                     tracing::warn!(error = &error as &dyn std::error::Error, "log not trimmed");
                 }
@@ -115,28 +115,28 @@ impl WriteLoop {
             Err(failure) => {
                 self.roll_back();
                 // Where nothing began, what waits would meet the same, each after a timeout.
-                while let Some(work) = drawn.next.take() {
-                    drawn.done.push(work);
-                    drawn.draw(&self.jobs, self.batch);
+                while let Some(work) = batch.next.take() {
+                    batch.done.push(work);
+                    batch.draw(&self.jobs, self.batch);
                 }
-                drawn.answer(Some(&failure));
+                batch.answer(Some(&failure));
             }
         }
-        if self.tidy_at.is_some() {
-            self.tidy_at = Some(Instant::now() + QUIET);
+        if self.release_at.is_some() {
+            self.release_at = Some(Instant::now() + QUIET);
         }
-        drawn.other
+        batch.other
     }
 
-    fn commit(&mut self, drawn: &mut Drawn) -> Result<Vec<Event>, StoreError> {
+    fn commit(&mut self, batch: &mut Batch) -> Result<Vec<Event>, StoreError> {
         let connection: &Connection = self.handle.connection()?;
         connection.execute_batch("BEGIN IMMEDIATE").during("begin")?;
         let mut writer = Writer::new(connection);
-        while let Some(mut work) = drawn.next.take() {
+        while let Some(mut work) = batch.next.take() {
             let stands = run_one(&mut writer, work.as_mut());
-            drawn.done.push(work);
+            batch.done.push(work);
             stands?;
-            drawn.draw(&self.jobs, self.batch);
+            batch.draw(&self.jobs, self.batch);
         }
         connection.execute_batch("COMMIT").during("commit")?;
         Ok(writer.into_events())
@@ -161,24 +161,24 @@ impl WriteLoop {
 
     fn poll_foreign_commits(&mut self) -> Result<bool, StoreError> {
         let version = data_version(self.handle.connection()?)?;
-        let changed = self.seen != Some(version);
-        self.seen = Some(version);
+        let changed = self.last_version != Some(version);
+        self.last_version = Some(version);
         if changed {
-            self.hub.tell_foreign();
+            self.event_bus.tell_foreign();
         }
         Ok(changed)
     }
 }
 
 /// The jobs of one transaction.
-struct Drawn {
+struct Batch {
     next: Option<Box<dyn Work>>,
     done: Vec<Box<dyn Work>>,
     /// A job of another sort, for after it.
     other: Option<Job>,
 }
 
-impl Drawn {
+impl Batch {
     /// Draws the next write, if one waits and the batch has room.
     fn draw(&mut self, jobs: &Receiver<Job>, batch: usize) {
         if self.done.len() < batch && self.other.is_none() {

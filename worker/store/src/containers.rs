@@ -33,7 +33,7 @@ macro_rules! select {
         concat!(
             "SELECT workplace_id, session_id, engine, name, container, used_at,
                     NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)
-                        OR NOT EXISTS (SELECT 1 FROM workplaces WHERE id = workplace_id)
+                        OR NOT EXISTS (SELECT 1 FROM workplaces WHERE id = workplace_id) AS orphan
              FROM containers ",
             $rest
         )
@@ -42,13 +42,13 @@ macro_rules! select {
 
 fn container(row: &Row<'_>) -> rusqlite::Result<ContainerRow> {
     Ok(ContainerRow {
-        workplace: column::parsed(row, 0)?,
-        session: column::parsed(row, 1)?,
-        engine: row.get(2)?,
-        name: row.get(3)?,
-        container: row.get(4)?,
-        used_at: row.get(5)?,
-        orphan: row.get(6)?,
+        workplace: column::parsed(row, "workplace_id")?,
+        session: column::parsed(row, "session_id")?,
+        engine: row.get("engine")?,
+        name: row.get("name")?,
+        container: row.get("container")?,
+        used_at: row.get("used_at")?,
+        orphan: row.get("orphan")?,
     })
 }
 

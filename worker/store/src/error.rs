@@ -1,10 +1,63 @@
 //! What can go wrong with the store.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{ErrorCode, ffi};
 
 use evonic_handles::Exhausted;
+
+/// What SQLite says of a failure.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct DatabaseError(rusqlite::Error);
+
+impl DatabaseError {
+    /// SQLite's primary code, where the failure has one.
+    pub(super) fn code(&self) -> Option<ErrorCode> {
+        self.0.sqlite_error_code()
+    }
+}
+
+/// Why a change contradicts what is there. The names are part of the API's problem types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Another thing of this kind has the name.
+    NameTaken,
+    /// A turn of the session is queued or running.
+    SessionBusy,
+    /// A turn of the agent is queued or running.
+    AgentInUse,
+    /// As many turns as may wait are waiting.
+    QueueFull,
+    /// The idempotency key was used for something else.
+    KeyReused,
+    /// It comes with the program and stays.
+    BuiltIn,
+    /// A workplace keeps its kind.
+    KindFixed,
+    /// An agent names the workplace.
+    WorkplaceInUse,
+}
+
+impl Conflict {
+    /// The last part of its problem type.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NameTaken => "name_taken",
+            Self::SessionBusy => "session_busy",
+            Self::AgentInUse => "agent_in_use",
+            Self::QueueFull => "queue_full",
+            Self::KeyReused => "key_reused",
+            Self::BuiltIn => "built_in",
+            Self::KindFixed => "kind_fixed",
+            Self::WorkplaceInUse => "workplace_in_use",
+        }
+    }
+}
 
 /// An error of the store. Descriptor exhaustion and fencing are variants of their own.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +78,9 @@ pub enum StoreError {
     Open {
         /// Its path.
         path: PathBuf,
-        /// SQLite's word.
+        /// What SQLite says.
         #[source]
-        source: rusqlite::Error,
+        source: DatabaseError,
     },
     /// The file is a database of another program.
     #[error("database {} belongs to another program", path.display())]
@@ -54,7 +107,7 @@ pub enum StoreError {
     Copy {
         /// Its path.
         path: PathBuf,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: std::io::Error,
     },
@@ -71,7 +124,7 @@ pub enum StoreError {
     Thread {
         /// Its name.
         name: String,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: std::io::Error,
     },
@@ -80,9 +133,9 @@ pub enum StoreError {
     Sql {
         /// What was done: `claim turn`.
         operation: &'static str,
-        /// SQLite's word.
+        /// What SQLite says.
         #[source]
-        source: rusqlite::Error,
+        source: DatabaseError,
     },
     /// Another process held the database's lock for longer than `store.busy_timeout`: nothing was
     /// written, and it may work again later.
@@ -102,9 +155,8 @@ pub enum StoreError {
     /// The change contradicts what is there.
     #[error("{message}")]
     Conflict {
-        /// A stable word: `name_taken`, `session_busy`, `agent_in_use`, `queue_full`,
-        /// `key_reused`, `built_in`, `kind_fixed`, `workplace_in_use`.
-        code: &'static str,
+        /// Which contradiction.
+        code: Conflict,
         /// A sentence for a person.
         message: String,
     },
@@ -120,7 +172,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// SQLite's word, sorted: what a caller can act on has a variant of its own.
+    /// A database that cannot be opened.
+    pub(super) fn open(path: &Path, source: rusqlite::Error) -> Self {
+        StoreError::Open { path: path.to_owned(), source: DatabaseError(source) }
+    }
+
+    /// A failure of SQLite, sorted: what a caller can act on has a variant of its own.
     pub(super) fn from_sqlite(operation: &'static str, source: rusqlite::Error) -> Self {
         match source.sqlite_error() {
             Some(ffi::Error { code: ErrorCode::DiskFull, .. }) => StoreError::Full,
@@ -130,7 +187,7 @@ impl StoreError {
             Some(ffi::Error {
                 code: ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, ..
             }) => StoreError::Locked,
-            _ => StoreError::Sql { operation, source },
+            _ => StoreError::Sql { operation, source: DatabaseError(source) },
         }
     }
 
@@ -138,7 +195,7 @@ impl StoreError {
         StoreError::NotFound { what, id: id.to_string() }
     }
 
-    pub(super) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn conflict(code: Conflict, message: impl Into<String>) -> Self {
         StoreError::Conflict { code, message: message.into() }
     }
 
@@ -156,18 +213,18 @@ impl StoreError {
             }
             _ => StoreError::Sql {
                 operation: "transaction",
-                source: rusqlite::Error::SqliteFailure(
+                source: DatabaseError(rusqlite::Error::SqliteFailure(
                     ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK),
                     None,
-                ),
+                )),
             },
         }
     }
 }
 
-/// SQLite's word once more: its errors cannot be cloned, but their codes and texts can.
-fn copy(error: &rusqlite::Error) -> rusqlite::Error {
-    match error {
+/// The same failure once more: SQLite's errors cannot be cloned, but their codes and texts can.
+fn copy(error: &DatabaseError) -> DatabaseError {
+    DatabaseError(match &error.0 {
         rusqlite::Error::SqliteFailure(code, text) => {
             rusqlite::Error::SqliteFailure(*code, text.clone())
         }
@@ -175,7 +232,7 @@ fn copy(error: &rusqlite::Error) -> rusqlite::Error {
             ffi::Error::new(ffi::SQLITE_ERROR),
             Some(other.to_string()),
         ),
-    }
+    })
 }
 
 /// Names the operation in which SQLite failed.

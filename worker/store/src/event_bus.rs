@@ -1,13 +1,10 @@
 //! Committed events on their way to whoever follows a session.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-
-use tokio::sync::broadcast::{self, error::RecvError};
+use std::{collections::HashMap, sync::Arc};
 
 use evonic_domain::{Event, SessionId};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::broadcast::{self, error::RecvError};
 
 /// How many notices a follower may be behind before it is sent to the database instead.
 const BEHIND: usize = 256;
@@ -45,7 +42,7 @@ impl EventBus {
                 .or_insert_with(|| broadcast::Sender::new(BEHIND));
             Some(sender.subscribe())
         };
-        Subscription { hub: self.clone(), session: session.clone(), notices }
+        Subscription { event_bus: self.clone(), session: session.clone(), notices }
     }
 
     /// Tells the followers of each session what one commit brought, in order.
@@ -77,14 +74,14 @@ impl EventBus {
     }
 
     fn lock(&self) -> MutexGuard<'_, Followed> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.followed.lock()
     }
 }
 
 /// Follows one session. Holds no descriptor.
 #[derive(Debug)]
 pub struct Subscription {
-    hub: EventBus,
+    event_bus: EventBus,
     session: SessionId,
     /// None once the store is closed.
     notices: Option<broadcast::Receiver<Notice>>,
@@ -108,7 +105,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut followed = self.hub.lock();
+        let mut followed = self.event_bus.lock();
         // Under the lock, so that of two that leave together the second sees an empty entry.
         self.notices = None;
         if let Some(sender) = followed.sessions.get(&self.session)

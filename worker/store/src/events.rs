@@ -25,9 +25,9 @@ impl Reader<'_> {
             |row| {
                 Ok(Event {
                     session_id: session.clone(),
-                    sequence: column::natural(row, 0)?,
-                    name: row.get(1)?,
-                    data: row.get(2)?,
+                    sequence: column::natural(row, "sequence")?,
+                    name: row.get("name")?,
+                    data: row.get("data")?,
                 })
             },
             limit,
@@ -58,7 +58,7 @@ impl Writer<'_> {
                 "UPDATE sessions SET last_event = last_event + ?2, updated_at = ?3 WHERE id = ?1
                  RETURNING last_event",
                 params![session.as_str(), column::integer(kinds.len() as u64), at],
-                |row| column::natural(row, 0),
+                |row| column::natural(row, "last_event"),
             )?
             .ok_or_else(|| StoreError::not_found("session", session))?;
         let first = last + 1 - kinds.len() as u64;

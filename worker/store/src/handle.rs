@@ -1,4 +1,4 @@
-//! The gate: the only door to the database's file.
+//! The only opener of the database's file.
 //!
 //! Every handle is opened with the same flags, so that each can take over the descriptor that
 //! another one parked (see [`super::account`]). Nothing else in the process may open the file, its
@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::{
     StoreError,
-    account::{Account, Sums},
+    account::{Account, FdCounts},
     error::During,
     job::Job,
     schema,
@@ -44,19 +44,19 @@ const LOG_BYTES: u64 = 16 << 20;
 /// How long the writer waits for the readers of an old log, each time.
 const LOG_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The door to one database.
+/// Opens handles of one database.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct DbOpener {
     path: PathBuf,
     busy_timeout: Duration,
     budget: Budget,
     account: Account,
-    /// Where the writer is asked to tidy up.
+    /// Where the writer is asked to release parked descriptors.
     writer: mpsc::Sender<Job>,
 }
 
-impl Gate {
-    /// A door that is still shut.
+impl DbOpener {
+    /// An opener; nothing is open yet.
     ///
     /// # Errors
     /// [`StoreError::Exhausted`] when no permit is left for the writer's handle.
@@ -82,38 +82,38 @@ impl Gate {
         permit: Permit,
     ) -> Result<ReaderHandle, StoreError> {
         let held = self.open_held(&mut self.account.lock(), permit)?;
-        let reader = ReaderHandle { held: Some(held), gate: Arc::clone(self) };
+        let reader = ReaderHandle { held: Some(held), opener: Arc::clone(self) };
         self.configure(&reader, READER)?;
         Ok(reader)
     }
 
     fn open_held(
         &self,
-        sums: &mut Sums,
+        counts: &mut FdCounts,
         mut permit: Permit,
     ) -> Result<Held<Connection>, StoreError> {
-        if !sums.has_writer() {
+        if !counts.has_writer() {
             let refused = ffi::Error::new(ffi::SQLITE_CANTOPEN);
             let why = "the writer's handle is not open".to_owned();
             return Err(self.cannot(rusqlite::Error::SqliteFailure(refused, Some(why))));
         }
         let connection = self.connect(FLAGS)?;
-        sums.reader_opened(&mut permit);
+        counts.reader_opened(&mut permit);
         Ok(Held::new(connection, permit))
     }
 
     /// Parks one descriptor, for the next reader to take over.
-    fn keep_one(&self, sums: &mut Sums) -> Result<(), StoreError> {
+    fn keep_one(&self, counts: &mut FdCounts) -> Result<(), StoreError> {
         // Without a free permit a reader is about to open one anyway.
         if let Ok(permit) = self.budget.try_acquire(Kind::Sqlite) {
-            let mut spare = self.open_held(sums, permit)?;
-            sums.reader_closing(spare.permit_mut());
+            let mut spare = self.open_held(counts, permit)?;
+            counts.reader_closing(spare.permit_mut());
             drop(spare);
         }
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the gate of kind sqlite")]
+    #[expect(clippy::disallowed_methods, reason = "the opener of kind sqlite")]
     fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
         Connection::open_with_flags(&self.path, flags).map_err(|source| self.cannot(source))
     }
@@ -139,7 +139,7 @@ impl Gate {
 pub(super) struct ReaderHandle {
     /// None only while it is dropped.
     held: Option<Held<Connection>>,
-    gate: Arc<Gate>,
+    opener: Arc<DbOpener>,
 }
 
 impl Deref for ReaderHandle {
@@ -152,13 +152,13 @@ impl Deref for ReaderHandle {
 
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
-        let mut sums = self.gate.account.lock();
+        let mut counts = self.opener.account.lock();
         if let Some(mut held) = self.held.take() {
-            sums.reader_closing(held.permit_mut());
+            counts.reader_closing(held.permit_mut());
         }
-        if sums.wants_tidying() {
+        if counts.wants_release() {
             // Fails only when the writer has ended, and its handle with it.
-            let _ = self.gate.writer.send(Job::Tidy);
+            let _ = self.opener.writer.send(Job::ReleaseParked);
         }
     }
 }
@@ -168,43 +168,43 @@ impl Drop for ReaderHandle {
 pub(super) struct WriterHandle {
     /// None after a reopening that failed; tried again at the next use.
     connection: Option<Connection>,
-    gate: Arc<Gate>,
+    opener: Arc<DbOpener>,
     /// The log's size from which it is trimmed.
     trim_at: u64,
 }
 
 impl WriterHandle {
     /// Opens the database, makes it if missing, and brings its schema up to date.
-    pub(super) fn open(gate: Arc<Gate>) -> Result<Self, StoreError> {
-        let mut writer = Self { connection: None, gate: Arc::clone(&gate), trim_at: LOG_BYTES };
-        let mut sums = gate.account.lock();
-        writer.connect(&mut sums, FLAGS | OpenFlags::SQLITE_OPEN_CREATE, |connection| {
-            schema::bring_up_to_date(connection, &gate.path)
+    pub(super) fn open(opener: Arc<DbOpener>) -> Result<Self, StoreError> {
+        let mut writer = Self { connection: None, opener: Arc::clone(&opener), trim_at: LOG_BYTES };
+        let mut counts = opener.account.lock();
+        writer.connect(&mut counts, FLAGS | OpenFlags::SQLITE_OPEN_CREATE, |connection| {
+            schema::bring_up_to_date(connection, &opener.path)
         })?;
-        drop(sums);
+        drop(counts);
         Ok(writer)
     }
 
     /// The connection. Opens it again where the last reopening failed.
     pub(super) fn connection(&mut self) -> Result<&mut Connection, StoreError> {
         if self.connection.is_none() {
-            let gate = Arc::clone(&self.gate);
-            self.connect(&mut gate.account.lock(), FLAGS, |_| Ok(()))?;
+            let opener = Arc::clone(&self.opener);
+            self.connect(&mut opener.account.lock(), FLAGS, |_| Ok(()))?;
         }
         Ok(self.connection.as_mut().expect("it was opened just now"))
     }
 
     /// Closes and reopens the handle, which closes every parked descriptor, unless somebody has
     /// or lately had another handle. Returns whether it did.
-    pub(super) fn tidy(&mut self, quiet: Duration) -> Result<bool, StoreError> {
-        let gate = Arc::clone(&self.gate);
-        let mut sums = gate.account.lock();
-        if !sums.is_quiet(quiet) {
+    pub(super) fn release_parked(&mut self, quiet: Duration) -> Result<bool, StoreError> {
+        let opener = Arc::clone(&self.opener);
+        let mut counts = opener.account.lock();
+        if !counts.is_quiet(quiet) {
             return Ok(false);
         }
-        self.close(&mut sums);
-        sums.tidied();
-        self.connect(&mut sums, FLAGS, |_| Ok(()))?;
+        self.close(&mut counts);
+        counts.released();
+        self.connect(&mut counts, FLAGS, |_| Ok(()))?;
         Ok(true)
     }
 
@@ -214,7 +214,7 @@ impl WriterHandle {
     /// stays: then it is tried again when the log has grown by as much once more.
     pub(super) fn trim_log(&mut self) -> Result<(), StoreError> {
         let trim_at = self.trim_at;
-        let patience = self.gate.busy_timeout;
+        let acquire_timeout = self.opener.busy_timeout;
         let connection = self.connection()?;
         let log = connection.path().map(|path| format!("{path}-wal"));
         let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
@@ -224,7 +224,7 @@ impl WriterHandle {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
         connection.busy_timeout(LOG_PATIENCE).during("trim log")?;
         let busy = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
-        connection.busy_timeout(patience).during("trim log")?;
+        connection.busy_timeout(acquire_timeout).during("trim log")?;
         self.trim_at = size + LOG_BYTES;
         if !busy.during("trim log")? {
             self.trim_at = LOG_BYTES;
@@ -234,34 +234,34 @@ impl WriterHandle {
 
     fn connect(
         &mut self,
-        sums: &mut Sums,
+        counts: &mut FdCounts,
         flags: OpenFlags,
         prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.connection = Some(self.gate.connect(flags)?);
-        sums.writer_opened();
+        self.connection = Some(self.opener.connect(flags)?);
+        counts.writer_opened();
         let connection = self.connection.as_mut().expect("it was opened just now");
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let ready = self.gate.configure(connection, "").and_then(|()| prepare(connection));
-        let ready = ready.and_then(|()| self.gate.keep_one(sums));
+        let ready = self.opener.configure(connection, "").and_then(|()| prepare(connection));
+        let ready = ready.and_then(|()| self.opener.keep_one(counts));
         if ready.is_err() {
-            self.close(sums);
+            self.close(counts);
         }
         ready
     }
 
-    fn close(&mut self, sums: &mut Sums) {
+    fn close(&mut self, counts: &mut FdCounts) {
         if self.connection.take().is_some() {
-            sums.writer_closed();
+            counts.writer_closed();
         }
     }
 }
 
 impl Drop for WriterHandle {
     fn drop(&mut self) {
-        let gate = Arc::clone(&self.gate);
-        let mut sums = gate.account.lock();
-        self.close(&mut sums);
-        sums.writer_ended();
+        let opener = Arc::clone(&self.opener);
+        let mut counts = opener.account.lock();
+        self.close(&mut counts);
+        counts.writer_ended();
     }
 }

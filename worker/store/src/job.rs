@@ -9,22 +9,22 @@ pub(super) enum Job {
     /// To write.
     Write(Box<dyn Work>),
     /// To answer, after a read.
-    Ping(Asker<()>),
+    Ping(ReplySlot<()>),
     /// Whether another process wrote.
-    PollForeignCommits(Asker<bool>),
+    PollForeignCommits(ReplySlot<bool>),
     /// To reopen its handle when it is quiet.
-    Tidy,
+    ReleaseParked,
     /// To end.
     Close,
 }
 
 /// Whoever waits for an answer, and the place in the queue that is taken until then.
-pub(super) struct Asker<T> {
+pub(super) struct ReplySlot<T> {
     answer: oneshot::Sender<Result<T, StoreError>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl<T> Asker<T> {
+impl<T> ReplySlot<T> {
     /// One who waits.
     pub(super) const fn new(
         answer: oneshot::Sender<Result<T, StoreError>>,
@@ -56,13 +56,13 @@ pub(super) trait Work: Send {
 pub(super) struct Call<T, F> {
     closure: Option<F>,
     result: Option<Result<T, StoreError>>,
-    asker: Asker<T>,
+    reply: ReplySlot<T>,
 }
 
 impl<T, F> Call<T, F> {
     /// A call that has not run yet.
-    pub(super) const fn new(closure: F, asker: Asker<T>) -> Self {
-        Self { closure: Some(closure), result: None, asker }
+    pub(super) const fn new(closure: F, reply: ReplySlot<T>) -> Self {
+        Self { closure: Some(closure), result: None, reply }
     }
 }
 
@@ -88,6 +88,6 @@ where
             (Some(Ok(value)), None) => Ok(value),
             (None, None) => Err(StoreError::Closed),
         };
-        self.asker.answer(result);
+        self.reply.answer(result);
     }
 }

@@ -2,7 +2,9 @@
 
 use rusqlite::{Row, params};
 
-use crate::{AuditedWriter, List, Paging, Reader, StoreError, Writer, column, page::Entry};
+use crate::{
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, column, page::Entry,
+};
 use evonic_domain::{Action, AgentId, AgentName, Hash, Key, KeyId, Scope};
 
 macro_rules! select {
@@ -17,14 +19,14 @@ macro_rules! select {
 
 fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
     Ok(Key {
-        id: column::parsed(row, 0)?,
-        name: column::parsed(row, 1)?,
-        scope: column::word(row, 2)?,
-        agents: column::json_or_null(row, 3)?,
-        created_at: row.get(4)?,
-        expires_at: row.get(5)?,
-        last_used_at: row.get(6)?,
-        revoked_at: row.get(7)?,
+        id: column::parsed(row, "id")?,
+        name: column::parsed(row, "name")?,
+        scope: column::word(row, "scope")?,
+        agents: column::json_or_null(row, "agents")?,
+        created_at: row.get("created_at")?,
+        expires_at: row.get("expires_at")?,
+        last_used_at: row.get("last_used_at")?,
+        revoked_at: row.get("revoked_at")?,
     })
 }
 
@@ -62,7 +64,7 @@ impl Reader<'_> {
     /// [`StoreError::Sql`].
     pub fn key_and_hash(&self, id: &KeyId) -> Result<Option<(Key, Hash)>, StoreError> {
         self.first("read key", select!("WHERE id = ?1"), [id.as_str()], |row| {
-            Ok((key(row)?, row.get(8)?))
+            Ok((key(row)?, row.get("hash")?))
         })
     }
 
@@ -90,7 +92,9 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn has_keys(&self) -> Result<bool, StoreError> {
-        self.one("read keys", "SELECT EXISTS (SELECT 1 FROM api_keys)", [], |row| row.get(0))
+        self.one("read keys", "SELECT EXISTS (SELECT 1 FROM api_keys) AS any_key", [], |row| {
+            row.get("any_key")
+        })
     }
 }
 
@@ -102,7 +106,7 @@ impl AuditedWriter<'_, '_> {
     pub fn create_key(&mut self, new: KeyRow) -> Result<Key, StoreError> {
         if let Ok(taken) = self.key(new.name.as_str()) {
             let message = format!("a key is named {} already", taken.name);
-            return Err(StoreError::conflict("name_taken", message));
+            return Err(StoreError::conflict(Conflict::NameTaken, message));
         }
         let key = Key {
             id: new.id,

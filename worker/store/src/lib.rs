@@ -1,4 +1,4 @@
-//! SQLite: the only room that contains SQL.
+//! The database. All SQL stands here, and nothing else names the engine.
 //!
 //! - A read opens a handle of its own and closes it before it returns: [`Store::read`].
 //! - A write is a closure to the one writer, which puts what waits into one transaction, commits
@@ -6,8 +6,12 @@
 //! - Requests are counted in a database of their own: [`Limiter`].
 //! - Another worker may write the same database during a recycle: [`Store::poll_foreign_commits`].
 //!
-//! SQL is portable: PostgreSQL will stand behind the same functions. What is SQLite's own stands
-//! in `handle`, `account`, `schema`, `commit` and `backup`.
+//! # Invariants
+//! - No type of the engine stands in the public API: another engine would be another crate with
+//!   the same one.
+//! - Columns are read by name.
+//! - A change that somebody asked for goes through an [`AuditedWriter`], which only
+//!   [`Store::change`] makes: no change without its record.
 //!
 //! One process holds at most one [`Store`] of a database: SQLite's locks are the process's, and
 //! the account of descriptors is one store's.
@@ -53,7 +57,7 @@ pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
 pub use containers::ContainerRow;
-pub use error::StoreError;
+pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
@@ -64,7 +68,7 @@ pub use writer::{Claimed, PendingCall, Writer};
 use crate::{
     commit::WriteLoop,
     event_bus::EventBus,
-    handle::{Gate, WriterHandle},
+    handle::{DbOpener, WriterHandle},
     job::{Call, Job},
     pool::{ReadPool, guarded},
     queue::WriteQueue,
@@ -83,11 +87,11 @@ pub struct Store {
 struct Inner {
     readers: ReadPool,
     writer: WriteQueue,
-    gate: Arc<Gate>,
+    opener: Arc<DbOpener>,
     budget: Budget,
-    patience: Duration,
+    acquire_timeout: Duration,
     audit_keep: Duration,
-    hub: EventBus,
+    event_bus: EventBus,
 }
 
 impl Store {
@@ -101,14 +105,15 @@ impl Store {
     /// program, or is corrupt.
     pub fn open(path: &Path, settings: &config::Store, budget: Budget) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel();
-        let gate = Gate::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
-        let handle = WriterHandle::open(Arc::clone(&gate))?;
-        let hub = EventBus::default();
-        let serve = WriteLoop::new(queue, handle, hub.clone(), settings.batch)?;
-        let (patience, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
-        let writer = WriteQueue::start(jobs, serve, settings.batch, patience)?;
+        let opener = DbOpener::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
+        let handle = WriterHandle::open(Arc::clone(&opener))?;
+        let event_bus = EventBus::default();
+        let serve = WriteLoop::new(queue, handle, event_bus.clone(), settings.batch)?;
+        let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
+        let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
         let readers = ReadPool::start(free_handles(&budget))?;
-        let inner = Inner { readers, writer, gate, budget, patience, audit_keep, hub };
+        let inner =
+            Inner { readers, writer, opener, budget, acquire_timeout, audit_keep, event_bus };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -125,13 +130,13 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let permit = self.inner.budget.acquire(Kind::Sqlite, self.inner.patience).await?;
-        let gate = Arc::clone(&self.inner.gate);
+        let permit = self.inner.budget.acquire(Kind::Sqlite, self.inner.acquire_timeout).await?;
+        let opener = Arc::clone(&self.inner.opener);
         let (answer, answered) = oneshot::channel();
         self.inner.readers.submit(Box::new(move || {
             if !answer.is_closed() {
                 // Fails only when the caller has gone.
-                let _ = answer.send(read_once(&gate, permit, f));
+                let _ = answer.send(read_once(&opener, permit, f));
             }
         }))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
@@ -155,7 +160,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.inner.writer.ask(|asker| Job::Write(Box::new(Call::new(f, asker)))).await
+        self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await
     }
 
     /// As [`Store::write`], for what somebody asked for: each change is recorded with its origin in
@@ -187,7 +192,7 @@ impl Store {
     /// Follows the events of one session from now on.
     #[must_use]
     pub fn subscribe(&self, session: &SessionId) -> Subscription {
-        self.inner.hub.subscribe(session)
+        self.inner.event_bus.subscribe(session)
     }
 
     /// Asks whether another process changed the database since the last call (`data_version`); if
@@ -204,7 +209,7 @@ impl Store {
     pub fn close(self) {
         self.inner.readers.close();
         self.inner.writer.close();
-        self.inner.hub.close();
+        self.inner.event_bus.close();
     }
 }
 
@@ -218,11 +223,11 @@ impl Inner {
     }
 
     async fn pass_a_reader(&self) -> Result<(), StoreError> {
-        let permit = self.budget.acquire(Kind::Sqlite, self.patience).await?;
-        let gate = Arc::clone(&self.gate);
+        let permit = self.budget.acquire(Kind::Sqlite, self.acquire_timeout).await?;
+        let opener = Arc::clone(&self.opener);
         let (answer, answered) = oneshot::channel();
         self.readers.submit(Box::new(move || {
-            gate.pass();
+            opener.pass();
             drop(permit);
             // Fails only when the caller has gone.
             let _ = answer.send(());
@@ -233,7 +238,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.hub.close();
+        self.event_bus.close();
     }
 }
 
@@ -245,11 +250,11 @@ fn free_handles(budget: &Budget) -> u32 {
 
 /// One read. The handle is closed and the permit given back before it returns.
 fn read_once<T>(
-    gate: &Arc<Gate>,
+    opener: &Arc<DbOpener>,
     permit: Permit,
     f: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let handle = gate.open_reader(permit)?;
+    let handle = opener.open_reader(permit)?;
     guarded(|| f(&Reader::new(&handle)))
 }
 

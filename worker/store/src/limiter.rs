@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `meter` | what is asked, and what is told |
 //! | `levels` | the statement (GCRA), and the removal of rows that say nothing any more |
-//! | `gate` | the door to the file: the keeper, a handle for each request, their descriptors |
+//! | `opener` | opens the file: the keeper, a handle for each request, their descriptors |
 //!
 //! One thread, `store-limit`, does it all: where handles would only wait for each other's lock,
 //! more of them are no faster. It holds two permits of kind `sqlite` for its whole life, so that
@@ -17,9 +17,9 @@
 //! A lost count is no lost promise: nothing here is synced to the disk, and a file that is broken
 //! after a crash of the machine is made anew.
 
-mod gate;
 mod levels;
 mod meter;
+mod opener;
 #[cfg(test)]
 mod tests;
 
@@ -40,8 +40,8 @@ pub use meter::{Charge, Level, Meter};
 use super::{
     StoreError,
     limiter::{
-        gate::Gate,
         levels::{Levels, Moment},
+        opener::LimitDbOpener,
     },
     pool::{guarded, join},
 };
@@ -88,8 +88,9 @@ impl Limiter {
     /// the thread is not.
     pub fn open(path: &Path, budget: &Budget) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(WAITING);
-        let mut counter = Counter { gate: Gate::new(path, budget)?, levels: Levels::default() };
-        if let Err(error) = counter.gate.open() {
+        let mut counter =
+            Counter { opener: LimitDbOpener::new(path, budget)?, levels: Levels::default() };
+        if let Err(error) = counter.opener.open() {
             tracing::warn!(path = %path.display(), %error, "requests cannot be counted yet");
         }
         let name = "store-limit".to_owned();
@@ -137,7 +138,7 @@ const fn overloaded() -> StoreError {
 
 /// What the thread has.
 struct Counter {
-    gate: Gate,
+    opener: LimitDbOpener,
     levels: Levels,
 }
 
@@ -154,7 +155,7 @@ impl Counter {
 
     fn count(&mut self, meters: &[Meter]) -> Result<Vec<Level>, StoreError> {
         let levels = &mut self.levels;
-        self.gate.with_handle(|handle| levels.count(handle, meters, now()))
+        self.opener.with_handle(|handle| levels.count(handle, meters, now()))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use rusqlite::{Row, params};
 
-use crate::{AuditedWriter, List, Paging, Reader, StoreError, Writer, column, page::Entry};
+use crate::{
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, column, page::Entry,
+};
 use evonic_domain::{
     Action, EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
     Usage,
@@ -16,12 +18,12 @@ macro_rules! select {
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
-        id: column::parsed(row, 0)?,
-        session_id: column::parsed(row, 1)?,
-        turn_id: column::parsed(row, 2)?,
-        role: column::word(row, 3)?,
-        content: row.get(4)?,
-        created_at: row.get(5)?,
+        id: column::parsed(row, "id")?,
+        session_id: column::parsed(row, "session_id")?,
+        turn_id: column::parsed(row, "turn_id")?,
+        role: column::word(row, "role")?,
+        content: row.get("content")?,
+        created_at: row.get("created_at")?,
     })
 }
 
@@ -87,8 +89,9 @@ impl Reader<'_> {
         match &paging.after {
             None => Ok(0),
             Some(cursor) => {
-                let place =
-                    self.first(operation, sql, [&cursor.0, session.as_str()], |row| row.get(0))?;
+                let place = self.first(operation, sql, [&cursor.0, session.as_str()], |row| {
+                    row.get("position")
+                })?;
                 Ok(place.unwrap_or(i64::MAX))
             }
         }
@@ -187,7 +190,7 @@ impl Writer<'_> {
             }
             Some(_) => {
                 let message = format!("key {key} was used with other content");
-                Err(StoreError::conflict("key_reused", message))
+                Err(StoreError::conflict(Conflict::KeyReused, message))
             }
             None => Ok(None),
         }
@@ -196,13 +199,13 @@ impl Writer<'_> {
     fn check_queue(&self, session: &SessionId, max_queued: u32) -> Result<(), StoreError> {
         let waiting = self.one(
             "post message",
-            "SELECT COUNT(*) FROM turns WHERE session_id = ?1 AND state = 'queued'",
+            "SELECT COUNT(*) AS waiting FROM turns WHERE session_id = ?1 AND state = 'queued'",
             [session.as_str()],
-            |row| column::natural(row, 0),
+            |row| column::natural(row, "waiting"),
         )?;
         if waiting >= u64::from(max_queued) {
             let message = format!("session {session} has {waiting} queued turns");
-            return Err(StoreError::conflict("queue_full", message));
+            return Err(StoreError::conflict(Conflict::QueueFull, message));
         }
         Ok(())
     }

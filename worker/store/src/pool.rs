@@ -6,10 +6,11 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::StoreError;
@@ -48,14 +49,14 @@ impl ReadPool {
                 .name(name.clone())
                 .spawn(move || queue.work())
                 .map_err(|source| StoreError::Thread { name, source })?;
-            pool.threads().push(thread);
+            pool.threads.lock().push(thread);
         }
         Ok(pool)
     }
 
     /// Hands a job to a free thread.
     pub(super) fn submit(&self, job: ReadJob) -> Result<(), StoreError> {
-        let mut waiting = self.queue.lock();
+        let mut waiting = self.queue.waiting.lock();
         if waiting.closed {
             return Err(StoreError::Closed);
         }
@@ -72,14 +73,10 @@ impl ReadPool {
 
     /// Finishes the jobs that were handed over and joins the threads. Again: does nothing.
     pub(super) fn close(&self) {
-        self.queue.lock().closed = true;
+        self.queue.waiting.lock().closed = true;
         self.queue.arrived.notify_all();
-        let threads = std::mem::take(&mut *self.threads());
+        let threads = std::mem::take(&mut *self.threads.lock());
         threads.into_iter().for_each(join);
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,7 +95,7 @@ impl Queue {
     }
 
     fn next(&self) -> Option<ReadJob> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
                 return Some(job);
@@ -106,18 +103,14 @@ impl Queue {
             if waiting.closed {
                 return None;
             }
-            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            self.arrived.wait(&mut waiting);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("waiting", &self.lock().jobs.len()).finish()
+        f.debug_struct("Queue").field("waiting", &self.waiting.lock().jobs.len()).finish()
     }
 }
 

@@ -1,17 +1,18 @@
 //! The bounded way to the writer's thread.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     StoreError,
     commit::WriteLoop,
-    job::{Asker, Job},
+    job::{Job, ReplySlot},
     pool::join,
 };
 
@@ -28,7 +29,7 @@ pub(super) struct WriteQueue {
     jobs: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
     size: u32,
-    patience: Duration,
+    acquire_timeout: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -38,7 +39,7 @@ impl WriteQueue {
         jobs: mpsc::Sender<Job>,
         serve: WriteLoop,
         batch: u32,
-        patience: Duration,
+        acquire_timeout: Duration,
     ) -> Result<Self, StoreError> {
         let name = "store-write".to_owned();
         let thread = thread::Builder::new()
@@ -47,18 +48,21 @@ impl WriteQueue {
             .map_err(|source| StoreError::Thread { name, source })?;
         let size = batch.max(1).saturating_mul(BATCHES);
         let places = Arc::new(Semaphore::new(size as usize));
-        Ok(Self { jobs, places, size, patience, thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs, places, size, acquire_timeout, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues the job that `job` makes of whom to answer, and waits for the answer.
-    pub(super) async fn ask<T>(&self, job: impl FnOnce(Asker<T>) -> Job) -> Result<T, StoreError> {
+    pub(super) async fn ask<T>(
+        &self,
+        job: impl FnOnce(ReplySlot<T>) -> Job,
+    ) -> Result<T, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned();
-        let place = tokio::time::timeout(self.patience, place)
+        let place = tokio::time::timeout(self.acquire_timeout, place)
             .await
             .map_err(|_| StoreError::Overloaded { waiting: self.size, retry_after: RETRY_AFTER })?
             .map_err(|_| StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(job(Asker::new(answer, place))).map_err(|_| StoreError::Closed)?;
+        self.jobs.send(job(ReplySlot::new(answer, place))).map_err(|_| StoreError::Closed)?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -67,7 +71,7 @@ impl WriteQueue {
         self.places.close();
         // Fails only when the thread has ended.
         let _ = self.jobs.send(Job::Close);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             join(thread);
         }

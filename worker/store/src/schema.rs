@@ -23,7 +23,7 @@ pub(super) const KNOWN: u32 = STEPS.len() as u32;
 /// Makes the database this program's own, in write-ahead logging, at the latest version. Leaves
 /// one that belongs to another program or to a later version as it is.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let open = |source| StoreError::Open { path: path.to_owned(), source };
+    let open = |source| StoreError::open(path, source);
     check(connection, path)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -50,7 +50,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreEr
     let number = |pragma| {
         connection
             .pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
-            .map_err(|source| StoreError::Open { path: path.to_owned(), source })
+            .map_err(|source| StoreError::open(path, source))
     };
     let alien = || StoreError::Alien { path: path.to_owned() };
     let version = u32::try_from(number("user_version")?).map_err(|_| alien())?;

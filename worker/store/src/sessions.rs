@@ -3,7 +3,7 @@
 use rusqlite::{Row, ToSql, params};
 
 use crate::{
-    AuditedWriter, List, Paging, Reader, StoreError, audited_writer::differences, column,
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError, audited_writer::differences, column,
     page::Entry,
 };
 use evonic_domain::{Action, AgentId, NewSession, Session, SessionChange, SessionId};
@@ -19,12 +19,12 @@ macro_rules! select {
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
-        id: column::parsed(row, 0)?,
-        agent_id: column::parsed(row, 1)?,
-        title: row.get(2)?,
-        last_event: column::natural(row, 3)?,
-        created_at: row.get(4)?,
-        updated_at: row.get(5)?,
+        id: column::parsed(row, "id")?,
+        agent_id: column::parsed(row, "agent_id")?,
+        title: row.get("title")?,
+        last_event: column::natural(row, "last_event")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }
 
@@ -60,7 +60,7 @@ impl Reader<'_> {
         let (after, limit) = (paging.after_id(), paging.rows());
         match agents {
             Some(agents) => {
-                let among = column::marks(agents.len(), 3);
+                let among = column::placeholders(agents.len(), 3);
                 let sql = format!(
                     select!("WHERE id > ?1 AND agent_id IN ({}) ORDER BY id LIMIT ?2"),
                     among
@@ -90,7 +90,7 @@ impl AuditedWriter<'_, '_> {
                 "create session",
                 "SELECT id FROM agents WHERE id = ?1 OR name = ?1",
                 [&new.agent],
-                |row| column::parsed(row, 0),
+                |row| column::parsed(row, "id"),
             )?
             .ok_or_else(|| StoreError::not_found("agent", &new.agent))?;
         let now = column::now();
@@ -151,13 +151,13 @@ impl AuditedWriter<'_, '_> {
         let busy: bool = self.one(
             "delete session",
             "SELECT EXISTS (SELECT 1 FROM turns
-             WHERE session_id = ?1 AND state IN ('queued', 'running'))",
+             WHERE session_id = ?1 AND state IN ('queued', 'running')) AS busy",
             [id.as_str()],
-            |row| row.get(0),
+            |row| row.get("busy"),
         )?;
         if busy {
             let message = format!("session {} has turns that are queued or running", session.id);
-            return Err(StoreError::conflict("session_busy", message));
+            return Err(StoreError::conflict(Conflict::SessionBusy, message));
         }
         self.execute("delete session", "DELETE FROM sessions WHERE id = ?1", [id.as_str()])?;
         self.record(Action::SessionDelete, id.as_str(), None, &[])

@@ -57,7 +57,7 @@ impl Writer<'_> {
                 column::integer(usage.input_tokens),
                 column::integer(usage.output_tokens)
             ],
-            |row| row.get(0),
+            |row| row.get("steps"),
         )?;
         let item = Item::Assistant { text: text.clone(), tool_calls, usage };
         self.add_item(&lease.turn_id, &item)?;

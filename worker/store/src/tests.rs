@@ -284,7 +284,7 @@ fn delta(text: &str) -> EventKind {
 #[track_caller]
 fn assert_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>, wanted: &str) {
     match result {
-        Err(StoreError::Conflict { code, .. }) => assert_eq!(code, wanted),
+        Err(StoreError::Conflict { code, .. }) => assert_eq!(code.as_str(), wanted),
         other => panic!("{wanted}: {other:?}"),
     }
 }

@@ -19,26 +19,26 @@ macro_rules! select {
 }
 
 fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
-    let error = match row.get::<_, Option<String>>(6)? {
-        Some(code) => Some(TurnError { code, message: row.get(7)? }),
+    let error = match row.get::<_, Option<String>>("error_code")? {
+        Some(code) => Some(TurnError { code, message: row.get("error_message")? }),
         None => None,
     };
     Ok(Turn {
-        id: column::parsed(row, 0)?,
-        session_id: column::parsed(row, 1)?,
-        state: column::word(row, 2)?,
-        steps: row.get(3)?,
-        owner: column::natural_or_null(row, 4)?,
-        cancel_requested: row.get(5)?,
+        id: column::parsed(row, "id")?,
+        session_id: column::parsed(row, "session_id")?,
+        state: column::word(row, "state")?,
+        steps: row.get("steps")?,
+        owner: column::natural_or_null(row, "owner")?,
+        cancel_requested: row.get("cancel_requested")?,
         error,
         usage: Usage {
-            input_tokens: column::natural(row, 8)?,
-            output_tokens: column::natural(row, 9)?,
+            input_tokens: column::natural(row, "input_tokens")?,
+            output_tokens: column::natural(row, "output_tokens")?,
         },
-        request_id: row.get(13)?,
-        created_at: row.get(10)?,
-        started_at: row.get(11)?,
-        ended_at: row.get(12)?,
+        request_id: row.get("request_id")?,
+        created_at: row.get("created_at")?,
+        started_at: row.get("started_at")?,
+        ended_at: row.get("ended_at")?,
     })
 }
 
@@ -94,7 +94,7 @@ impl Reader<'_> {
              JOIN items ON items.turn_id = turns.id
              WHERE shown.id = ?1 ORDER BY turns.position, items.position",
             [turn.as_str()],
-            |row| column::json(row, 0),
+            |row| column::json(row, "data"),
         )
     }
 
@@ -104,7 +104,7 @@ impl Reader<'_> {
             "read items",
             "SELECT data FROM items WHERE turn_id = ?1 ORDER BY position",
             [turn.as_str()],
-            |row| column::json(row, 0),
+            |row| column::json(row, "data"),
         )
     }
 
@@ -130,10 +130,10 @@ impl Reader<'_> {
     pub fn backlog(&self) -> Result<(u64, u64), StoreError> {
         self.one(
             "count turns",
-            "SELECT (SELECT COUNT(*) FROM turns WHERE state = 'queued'),
-                    (SELECT COUNT(*) FROM turns WHERE state = 'running')",
+            "SELECT (SELECT COUNT(*) FROM turns WHERE state = 'queued') AS queued,
+                    (SELECT COUNT(*) FROM turns WHERE state = 'running') AS running",
             [],
-            |row| Ok((column::natural(row, 0)?, column::natural(row, 1)?)),
+            |row| Ok((column::natural(row, "queued")?, column::natural(row, "running")?)),
         )
     }
 }

@@ -3,8 +3,8 @@
 use rusqlite::{Row, params, types::Type};
 
 use crate::{
-    AuditedWriter, List, Paging, Reader, StoreError, Writer, audited_writer::differences, column,
-    page::Entry,
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, audited_writer::differences,
+    column, page::Entry,
 };
 use evonic_domain::{Action, AgentName, NewWorkplace, Settings, Workplace, WorkplaceId};
 
@@ -19,22 +19,22 @@ macro_rules! select {
 
 fn workplace(row: &Row<'_>) -> rusqlite::Result<Workplace> {
     Ok(Workplace {
-        id: column::parsed(row, 0)?,
-        name: column::parsed(row, 1)?,
+        id: column::parsed(row, "id")?,
+        name: column::parsed(row, "name")?,
         settings: settings(row)?,
-        created_at: row.get(4)?,
-        updated_at: row.get(5)?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }
 
 /// The settings are stored as on the wire, in two columns.
 fn settings(row: &Row<'_>) -> rusqlite::Result<Settings> {
-    let (kind, settings): (String, String) = (row.get(2)?, row.get(3)?);
+    let (kind, settings): (String, String) = (row.get("kind")?, row.get("settings")?);
     serde_json::from_str(&settings)
         .and_then(|settings: serde_json::Value| {
             serde_json::from_value(serde_json::json!({"kind": kind, "settings": settings}))
         })
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, error.into()))
+        .map_err(|error| column::unfit(row, "settings", error))
 }
 
 impl Entry for Workplace {
@@ -53,7 +53,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn instance(&self) -> Result<String, StoreError> {
-        self.one("read instance", "SELECT id FROM instance", [], |row| row.get(0))
+        self.one("read instance", "SELECT id FROM instance", [], |row| row.get("id"))
     }
 
     /// A workplace by its identifier or name; the two cannot be confused, as no name has a `_`.
@@ -125,7 +125,7 @@ impl AuditedWriter<'_, '_> {
         if let Some(name) = name.filter(|name| *name != workplace.name) {
             if workplace.name.as_str() == LOCAL {
                 let message = "workplace local keeps its name; add another workplace instead";
-                return Err(StoreError::conflict("built_in", message));
+                return Err(StoreError::conflict(Conflict::BuiltIn, message));
             }
             self.check_workplace_name(&name)?;
             workplace.name = name;
@@ -133,7 +133,7 @@ impl AuditedWriter<'_, '_> {
         if let Some(settings) = settings {
             if settings.kind() != workplace.settings.kind() {
                 let message = format!("workplace {} keeps its kind; add another", workplace.name);
-                return Err(StoreError::conflict("kind_fixed", message));
+                return Err(StoreError::conflict(Conflict::KindFixed, message));
             }
             workplace.settings = settings;
         }
@@ -162,7 +162,7 @@ impl AuditedWriter<'_, '_> {
         let workplace = self.workplace(id.as_str())?;
         if workplace.name.as_str() == LOCAL {
             let message = "workplace local is always there";
-            return Err(StoreError::conflict("built_in", message));
+            return Err(StoreError::conflict(Conflict::BuiltIn, message));
         }
         // Identifiers have a fixed length: one that stands in the list's text is an entry of it.
         let user: Option<String> = self.first(
@@ -171,11 +171,11 @@ impl AuditedWriter<'_, '_> {
              WHERE workplace = ?1 OR other_workplaces LIKE '%' || ?1 || '%'
              ORDER BY id LIMIT 1",
             [id.as_str()],
-            |row| row.get(0),
+            |row| row.get("name"),
         )?;
         if let Some(agent) = user {
             let message = format!("agent {agent} works in workplace {}", workplace.name);
-            return Err(StoreError::conflict("workplace_in_use", message));
+            return Err(StoreError::conflict(Conflict::WorkplaceInUse, message));
         }
         self.execute("delete workplace", "DELETE FROM workplaces WHERE id = ?1", [id.as_str()])?;
         self.record(Action::WorkplaceDelete, id.as_str(), Some(workplace.name.as_str()), &[])
@@ -186,7 +186,7 @@ impl Writer<'_> {
     fn check_workplace_name(&self, name: &AgentName) -> Result<(), StoreError> {
         match self.workplace(name.as_str()) {
             Ok(_) => Err(StoreError::conflict(
-                "name_taken",
+                Conflict::NameTaken,
                 format!("a workplace is named {name} already"),
             )),
             Err(StoreError::NotFound { .. }) => Ok(()),

@@ -70,7 +70,7 @@ fn an_outlier_does_not_hide_a_leak() {
     }
 }
 
-/// The last sample counts for the interval to the next: one that strays must not end the hurry.
+/// The last sample counts for the interval to the next: an outlier must not end the short intervals.
 #[test]
 fn a_last_sample_that_strays_does_not_end_the_growth() {
     for stray in [-60.0, 60.0] {
@@ -131,7 +131,7 @@ fn noise_is_not_growth() {
 }
 
 proptest! {
-    /// Leaks of any speed are told through the same noise.
+    /// Leaks of any speed are found through the same noise.
     #[test]
     fn noise_does_not_hide_a_leak(
         leak in 5_u32..5000,

@@ -157,7 +157,7 @@ fn an_idle_pair_wakes_once_a_heartbeat() {
 fn a_sawtooth_of_honest_load_is_no_leak() {
     for (period, width) in [(7.0, 3), (30.0, 6), (61.0, 6), (240.0, 8)] {
         let mut simulator = Simulator::new(settings(), move |_| Model {
-            figures: Box::new(move |t| {
+            counts: Box::new(move |t| {
                 let load = (120.0 * (t % period) / period) as u32;
                 // A permit is taken before its descriptor is opened and given back after it is
                 // closed; and some descriptors are opened beside every gate for a moment.
@@ -188,9 +188,7 @@ fn a_leak_that_quickens_is_met_at_the_line() {
         let leaked = move |t: f64| 20.0 * (t - 60.0).max(0.0) + 60.0 * (t - turn).max(0.0);
         let unlimited = Settings { unexplained: 100_000, ..settings() };
         let mut simulator = Simulator::new(unlimited, move |generation| match generation {
-            1 => {
-                Model { figures: Box::new(move |t| (20 + leaked(t) as u32, 5)), ..Model::honest() }
-            }
+            1 => Model { counts: Box::new(move |t| (20 + leaked(t) as u32, 5)), ..Model::honest() },
             _ => Model::honest(),
         });
         simulator.run(s(100));
@@ -207,7 +205,7 @@ fn a_leak_beneath_honest_load_is_found() {
     for rate in [0.2, 1.0, 20.0] {
         let mut simulator = Simulator::new(settings(), move |generation| match generation {
             1 => Model {
-                figures: Box::new(move |t| {
+                counts: Box::new(move |t| {
                     let load = (60.0 + 60.0 * (t / 3.0).sin()) as u32;
                     let noise = fastrand::Rng::with_seed((t * 1e6) as u64).u32(0..=4);
                     let leaked = (rate * (t - 60.0).max(0.0)) as u32;

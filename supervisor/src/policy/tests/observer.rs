@@ -20,8 +20,8 @@ pub(super) struct Observer {
     settings: Settings,
     alive: BTreeMap<u64, Life>,
     dead: BTreeSet<u64>,
-    /// Deaths that a worker which is still being spawned must be told.
-    untold: BTreeMap<u64, u64>,
+    /// Exits of which a spawning worker must be notified.
+    pending_gone: BTreeMap<u64, u64>,
     highest: Option<u64>,
     stopped: bool,
     ended: bool,
@@ -34,7 +34,7 @@ impl Observer {
             settings,
             alive: BTreeMap::new(),
             dead: BTreeSet::new(),
-            untold: BTreeMap::new(),
+            pending_gone: BTreeMap::new(),
             highest: None,
             stopped: false,
             ended: false,
@@ -72,7 +72,7 @@ impl Observer {
             Some(Event::Spawned { generation, .. }) => {
                 if let Some(life) = self.alive.get_mut(generation) {
                     life.spawned = true;
-                    if let Some(gone) = self.untold.remove(generation) {
+                    if let Some(gone) = self.pending_gone.remove(generation) {
                         expected_gone.push((*generation, gone));
                     }
                 }
@@ -145,7 +145,7 @@ impl Observer {
             }
         }
         assert_eq!(records, expected_records, "each death is recorded once");
-        assert_eq!(gone, expected_gone, "each death is told to who lives");
+        assert_eq!(gone, expected_gone, "each survivor is notified of each exit");
         self.records += records.len();
         self.check_rest(event, policy, now);
     }
@@ -179,14 +179,14 @@ impl Observer {
         expected_gone: &mut Vec<(u64, u64)>,
     ) {
         self.alive.remove(&generation);
-        self.untold.remove(&generation);
+        self.pending_gone.remove(&generation);
         assert!(self.dead.insert(generation), "{generation} died twice");
         records.push(generation);
         for (other, life) in &self.alive {
             if life.spawned {
                 expected_gone.push((*other, generation));
             } else {
-                self.untold.insert(*other, generation);
+                self.pending_gone.insert(*other, generation);
             }
         }
     }

@@ -117,7 +117,7 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
                 }
                 Action::Drain { generation, reason } => format!("drain {generation} {reason}"),
                 Action::Kill { generation } => format!("kill {generation}"),
-                Action::PredecessorGone { to, gone } => format!("tell {to} of {gone}"),
+                Action::PredecessorGone { to, gone } => format!("notify {to} of {gone}"),
                 Action::Record(record) => {
                     format!("record {} {}: {}", record.generation, record.reason, record.detail)
                 }

@@ -7,14 +7,14 @@ use evonic_shared::{control::Part, status::Exit};
 use super::{super::*, Script, ms};
 
 /// Descriptors open and owned, by the seconds since the simulation began.
-type Figures = Box<dyn Fn(f64) -> (u32, u32)>;
+type Counts = Box<dyn Fn(f64) -> (u32, u32)>;
 
 /// How a model worker behaves.
 pub(super) struct Model {
     pub(super) ready_after: Option<Duration>,
     pub(super) exit_after_drain: Option<Duration>,
     pub(super) heartbeat: Option<Duration>,
-    pub(super) figures: Figures,
+    pub(super) counts: Counts,
 }
 
 impl Model {
@@ -24,14 +24,14 @@ impl Model {
             ready_after: Some(ms(80)),
             exit_after_drain: Some(ms(60)),
             heartbeat: Some(ms(2000)),
-            figures: Box::new(|_| (20, 5)),
+            counts: Box::new(|_| (20, 5)),
         }
     }
 
     /// An honest worker but for `rate` descriptors a second that leak from `begin` on.
     pub(super) fn leaking(rate: f64, begin: f64) -> Self {
-        let figures = move |t: f64| (20 + (rate * (t - begin).max(0.0)) as u32, 5);
-        Self { figures: Box::new(figures), ..Self::honest() }
+        let counts = move |t: f64| (20 + (rate * (t - begin).max(0.0)) as u32, 5);
+        Self { counts: Box::new(counts), ..Self::honest() }
     }
 }
 
@@ -152,7 +152,7 @@ impl Simulator {
                 }
                 Action::Count { generation } => {
                     let Some(model) = self.models.get(&generation) else { continue };
-                    let (open, owned) = (model.figures)(now.as_secs_f64());
+                    let (open, owned) = (model.counts)(now.as_secs_f64());
                     self.counts.push(now);
                     self.feed(Event::Counted { generation, open, owned });
                     let waiting = (self.waiting)(now.as_secs_f64());

@@ -11,7 +11,7 @@ const SAY: &str = "$ env -i setsid -w perl -MIO::Socket::UNIX -e 'my $s = \
     print \"told: \", scalar <$s>'";
 
 #[test]
-fn install_3_a_command_of_an_agent_has_no_rights_by_the_sockets() {
+fn a_command_of_an_agent_has_no_rights_by_the_sockets() {
     let pair = pair();
     let (key, _) = make(&pair, &json!({"name": "runner", "scope": "run"}));
     let server = format!("http://{}", pair.address());
@@ -24,10 +24,10 @@ fn install_3_a_command_of_an_agent_has_no_rights_by_the_sockets() {
         ask(&format!("{SAY} {} '{text}'", path.display()))
     };
     let request = r"GET /api/v1/keys HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let told = chat("api.sock", request);
-    assert!(told.contains("told: HTTP/1.1 403"), "{told}");
-    let told = chat("supervisor.sock", r"{\x22op\x22:\x22restart\x22}\n");
-    assert!(told.contains("\"code\":\"forbidden\""), "{told}");
+    let message = chat("api.sock", request);
+    assert!(message.contains("told: HTTP/1.1 403"), "{message}");
+    let message = chat("supervisor.sock", r"{\x22op\x22:\x22restart\x22}\n");
+    assert!(message.contains("\"code\":\"forbidden\""), "{message}");
     assert_eq!(pair.status().worker.expect("a worker").generation, 1, "nothing was restarted");
 
     // What the sockets refuse is not to be had from the files either, where the kernel can tell.
@@ -37,8 +37,8 @@ fn install_3_a_command_of_an_agent_has_no_rights_by_the_sockets() {
     let landlock = findings.iter().find(|finding| finding["check"] == "landlock").expect("it");
     println!("landlock: {}", landlock["detail"]);
     let step = format!("$ cat {} 2>&1 | cat", pair.state_dir().join("admin.key").display());
-    let told = ask(&step);
-    assert_eq!(told.contains("Permission denied"), landlock["verdict"] == "ok", "{told}");
+    let message = ask(&step);
+    assert_eq!(message.contains("Permission denied"), landlock["verdict"] == "ok", "{message}");
 
     // This test is an operator.
     let mut connection = Connection::unix(&pair.runtime_dir().join("api.sock")).expect("it");

@@ -15,7 +15,7 @@ fn worked(output: &Output) -> String {
 }
 
 #[test]
-fn install_3_the_first_key_and_the_command_line() {
+fn the_first_key_and_the_command_line_work_from_the_start() {
     let options = Options {
         environment: vec![("EVONIC_LOG".to_owned(), "trace".to_owned())],
         ..Options::config("[limits]\nenabled = false\n")

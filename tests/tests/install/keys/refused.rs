@@ -26,8 +26,8 @@ fn with(pair: &Pair, key: &str) -> Answer {
     ask(&mut nobody(pair), &[("Authorization", &format!("Bearer {key}"))])
 }
 
-/// What is told, without what differs from request to request.
-fn told(answer: &Answer) -> String {
+/// The detail of a problem, without what differs from request to request.
+fn detail_of(answer: &Answer) -> String {
     assert_eq!(answer.status, 401, "{}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let challenge = answer.header("www-authenticate").expect("a challenge");
@@ -44,15 +44,15 @@ fn forged(key: &str, place: usize) -> String {
 }
 
 #[test]
-fn install_3_keys_that_do_not_do() {
+fn unusable_keys_are_refused() {
     let pair = pair();
     let (key, _) = make(&pair, &json!({"name": "good", "scope": "read"}));
     assert_eq!(with(&pair, &key).status, 200);
 
-    let unknown = told(&with(&pair, &format!("evk_{}", "0".repeat(96))));
+    let unknown = detail_of(&with(&pair, &format!("evk_{}", "0".repeat(96))));
     let (first, last) = (forged(&key, key.len() - 64), forged(&key, key.len() - 1));
     for forged in [&first, &last, &forged(&key, 10)] {
-        assert_eq!(told(&with(&pair, forged)), unknown, "nobody learns which part is right");
+        assert_eq!(detail_of(&with(&pair, forged)), unknown, "nobody learns which part is right");
     }
     let whole = "no whole key";
     for odd in [
@@ -67,27 +67,27 @@ fn install_3_keys_that_do_not_do() {
         "password",
         "evk_\u{e4}",
     ] {
-        let detail = told(&with(&pair, odd));
+        let detail = detail_of(&with(&pair, odd));
         assert!(detail.contains(whole) || detail.contains("must be 'Bearer"), "{odd}: {detail}");
     }
     // What does not fit into headers at all is refused as headers are.
     assert_eq!(with(&pair, &key.repeat(400)).status, 431);
 
     let mut client = nobody(&pair);
-    assert!(told(&ask(&mut client, &[])).contains("needs a key"));
+    assert!(detail_of(&ask(&mut client, &[])).contains("needs a key"));
     for value in [key.clone(), format!("Basic {key}"), format!("Bearer{key}"), "Bearer".to_owned()]
     {
-        let detail = told(&ask(&mut client, &[("Authorization", &value)]));
+        let detail = detail_of(&ask(&mut client, &[("Authorization", &value)]));
         assert!(detail.contains("must be 'Bearer"), "{value}: {detail}");
     }
     let good = format!("bearer {key}");
     let twice = [("Authorization", good.as_str()), ("Authorization", good.as_str())];
-    assert!(told(&ask(&mut client, &twice)).contains("given twice"));
+    assert!(detail_of(&ask(&mut client, &twice)).contains("given twice"));
     assert_eq!(ask(&mut client, &twice[..1]).status, 200, "the scheme's case is the client's");
     // In no other place is it a key.
     let path = format!("{READ}?access_token={key}");
     let answer = client.request("GET", &path, &[("X-Api-Key", &key)], None).expect("an answer");
-    assert!(told(&answer).contains("needs a key"));
+    assert!(detail_of(&answer).contains("needs a key"));
 
     // Nothing of all this ended the connection or the key.
     assert_eq!(with(&pair, &key).status, 200);
@@ -95,7 +95,7 @@ fn install_3_keys_that_do_not_do() {
 }
 
 #[test]
-fn install_3_a_key_ends_with_its_time_and_when_it_is_revoked() {
+fn a_key_ends_with_its_time_and_when_it_is_revoked() {
     let pair = pair();
     let body = json!({"name": "brief", "scope": "read", "expires_in_seconds": 1});
     let (brief, id) = make(&pair, &body);
@@ -103,9 +103,9 @@ fn install_3_a_key_ends_with_its_time_and_when_it_is_revoked() {
         "it expires",
         Duration::from_secs(30),
         || with(&pair, &brief),
-        |answer| (answer.status == 401).then(|| assert!(told(answer).contains("expired at"))),
+        |answer| (answer.status == 401).then(|| assert!(detail_of(answer).contains("expired at"))),
     );
-    assert_eq!(told(&with(&pair, &forged(&brief, 50))), "the key is not known here");
+    assert_eq!(detail_of(&with(&pair, &forged(&brief, 50))), "the key is not known here");
     let taken = json!({"name": "brief", "scope": "read"});
     assert_eq!(
         pair.expect(409, "POST", "/api/v1/keys", Some(&taken))["type"],
@@ -115,13 +115,13 @@ fn install_3_a_key_ends_with_its_time_and_when_it_is_revoked() {
     let (revoked, _) = make(&pair, &json!({"name": "lost", "scope": "read"}));
     assert_eq!(with(&pair, &revoked).status, 200);
     let _ = pair.expect(204, "DELETE", "/api/v1/keys/lost", None);
-    assert!(told(&with(&pair, &revoked)).contains("was revoked at"), "at once");
+    assert!(detail_of(&with(&pair, &revoked)).contains("was revoked at"), "at once");
     // Also in the next worker; and its name is free again.
     pair.kill_worker();
-    assert!(told(&with(&pair, &revoked)).contains("was revoked at"));
+    assert!(detail_of(&with(&pair, &revoked)).contains("was revoked at"));
     let (new, _) = make(&pair, &json!({"name": "lost", "scope": "read"}));
     assert_eq!(with(&pair, &new).status, 200);
-    assert!(told(&with(&pair, &revoked)).contains("was revoked at"));
+    assert!(detail_of(&with(&pair, &revoked)).contains("was revoked at"));
 
     let used = pair.expect(200, "GET", &format!("/api/v1/keys/{id}"), None);
     assert_eq!(used["name"], "brief");
@@ -136,7 +136,7 @@ fn install_3_a_key_ends_with_its_time_and_when_it_is_revoked() {
 }
 
 #[test]
-fn install_3_use_is_noted() {
+fn the_last_use_of_a_key_is_recorded() {
     let pair = pair();
     let (key, id) = make(&pair, &json!({"name": "used", "scope": "read"}));
     let path = format!("/api/v1/keys/{id}");
@@ -159,7 +159,7 @@ fn median(mut took: Vec<Duration>) -> Duration {
 }
 
 #[test]
-fn install_3_comparison_takes_the_same_time() {
+fn keys_are_compared_in_constant_time() {
     let pair = pair();
     let (key, _) = make(&pair, &json!({"name": "compared", "scope": "read"}));
     let proof = key.len() - 64;

@@ -58,7 +58,7 @@ fn showing(pair: &Pair, key: &str) -> Connection {
 }
 
 #[test]
-fn install_3_every_scope_against_every_route() {
+fn every_scope_against_every_route() {
     let pair = pair();
     let mut nobody = Connection::tcp_without_key(pair.address()).expect("a connection");
     let mut of_scope: Vec<_> =
@@ -70,18 +70,18 @@ fn install_3_every_scope_against_every_route() {
         assert_eq!(answer.status, wanted, "{method} {path} without a key: {}", answer.text());
         for (scope, connection) in &mut of_scope {
             let answer = ask(connection, &method, &path);
-            let told = format!("{method} {path} with {scope}: {}", answer.text());
+            let message = format!("{method} {path} with {scope}: {}", answer.text());
             match needs.as_deref().filter(|needed| rank(needed) > rank(scope)) {
                 Some(needed) => {
                     assert_eq!((answer.status, problem(&answer).as_str()), (403, "scope_missing"));
-                    assert_eq!(answer.json()["needed_scope"], needed, "{told}");
-                    assert_eq!(answer.json()["scope"], *scope, "{told}");
+                    assert_eq!(answer.json()["needed_scope"], needed, "{message}");
+                    assert_eq!(answer.json()["scope"], *scope, "{message}");
                 }
                 // It reached the route, which knows no such parameter.
                 None => assert_eq!(
                     (answer.status, problem(&answer).as_str()),
                     (400, "malformed"),
-                    "{told}"
+                    "{message}"
                 ),
             }
         }
@@ -92,7 +92,7 @@ fn install_3_every_scope_against_every_route() {
         assert_eq!(odd.status, 405, "PUT {path}");
         assert!(odd.header("allow").is_some_and(|allow| allow.contains(&method)), "{path}");
     }
-    // What is not there is told only to who has a key.
+    // Only who has a key learns what is missing.
     for path in ["/", "/api/v1/nothing", "/api/v1/agents//", "/livez/x", "/api/v1/../../livez"] {
         assert_eq!(ask(&mut nobody, "GET", path).status, 401, "{path}");
         assert_eq!(ask(&mut of_scope[0].1, "GET", path).status, 404, "{path}");
@@ -100,7 +100,7 @@ fn install_3_every_scope_against_every_route() {
 }
 
 #[test]
-fn install_3_a_restricted_key_sees_its_agents_only() {
+fn a_restricted_key_sees_its_agents_only() {
     let pair = pair();
     let other = json!({"name": "other", "model": "runbook"});
     let other = pair.expect(201, "POST", "/api/v1/agents", Some(&other));

@@ -37,7 +37,7 @@ fn measure(pair: &Pair, requests: u64) -> (Duration, f64) {
 }
 
 #[test]
-fn install_2_cost_of_a_request() {
+fn the_cost_of_counting_a_request() {
     let requests = size::of("limit_cost", 400, 20_000);
     let with = measure(&Pair::start(&Options::default()), requests);
     let off = Options::config("[limits]\nenabled = false\n");
@@ -45,9 +45,9 @@ fn install_2_cost_of_a_request() {
     println!("a read over a kept connection, by address and key, one window each:");
     for (name, (median, rate)) in [("on", with), ("off", without)] {
         let what = format!("limiter {name}: median");
-        size::figure(&what, size::ms(median), "ms");
+        size::report(&what, size::ms(median), "ms");
         let what = format!("limiter {name}: eight clients");
-        size::figure(&what, format!("{rate:.0}"), "requests/s");
+        size::report(&what, format!("{rate:.0}"), "requests/s");
     }
-    size::figure("cost of counting", size::ms(with.0.saturating_sub(without.0)), "ms");
+    size::report("cost of counting", size::ms(with.0.saturating_sub(without.0)), "ms");
 }

@@ -39,7 +39,7 @@ struct Seen {
 }
 
 #[test]
-fn install_2_two_overlapping_workers_admit_what_one_would() {
+fn two_overlapping_workers_admit_what_one_would() {
     let seconds = size::of("limit_seconds", 5, 60);
     let pair = limited(QUOTA, "", "");
     let (address, seen, done) = (pair.address(), Mutex::new(Vec::new()), AtomicBool::new(false));
@@ -123,10 +123,10 @@ fn report(began: Instant, restarts: u32, mut seen: Vec<Seen>) {
     let allowed = BURST + RATE * elapsed;
     let error = (admitted - allowed).abs() / allowed * 100.0;
     println!("{} requests in {elapsed:.2} s, {restarts} restarts:", seen.len());
-    size::figure("allowed", format!("{allowed:.1}"), "");
-    size::figure("admitted", format!("{admitted:.0}"), "");
-    size::figure("error", format!("{error:.3}"), "%");
-    size::figure("answers of another worker than the one before", changes, "");
+    size::report("allowed", format!("{allowed:.1}"), "");
+    size::report("admitted", format!("{admitted:.0}"), "");
+    size::report("error", format!("{error:.3}"), "%");
+    size::report("answers of another worker than the one before", changes, "");
     assert!(by_generation.len() >= 2, "more than one worker admitted: {by_generation:?}");
     assert!(error <= 1.0, "{admitted} of {allowed} were admitted: {error:.3} %");
 }

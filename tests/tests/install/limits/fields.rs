@@ -1,4 +1,4 @@
-//! What clients are told, read by a strict parser of structured fields (RFC 9651).
+//! Rate limit fields of answers, read by a strict parser of structured fields (RFC 9651).
 
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,7 @@ pub fn checked(answer: &Answer) -> Vec<(Item, Item)> {
 }
 
 #[test]
-fn install_2_the_parser_is_strict() {
+fn the_parser_of_structured_fields_is_strict() {
     let item = |name: &str, parameters: &[(&str, i64)]| Item {
         name: name.to_owned(),
         parameters: parameters.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect(),
@@ -151,7 +151,7 @@ fn install_2_the_parser_is_strict() {
 }
 
 #[test]
-fn install_2_fields_are_structured_and_true() {
+fn rate_limit_fields_are_structured_and_true() {
     let pair = limited("\"5/1s\", \"1000/1m\"", "\"900/30s\"", "");
     let address = pair.address();
     let mut connection = Connection::tcp(address).expect("a connection");
@@ -160,8 +160,8 @@ fn install_2_fields_are_structured_and_true() {
     let began = Instant::now();
     while refused.is_none() {
         let answer = connection.request("GET", READ, &[], None).expect("an answer");
-        let told = checked(&answer);
-        let names: Vec<_> = told
+        let fields = checked(&answer);
+        let names: Vec<_> = fields
             .iter()
             .map(|(policy, _)| (policy.name.as_str(), policy.get("q"), policy.get("w")))
             .collect();
@@ -179,7 +179,7 @@ fn install_2_fields_are_structured_and_true() {
     let refused = refused.expect("it was found");
     assert!(answered >= 5, "{answered}");
     assert_eq!(refused.json()["violated-policies"], json!(["key-1s"]));
-    // It is told when to come again, and is answered then.
+    // It says when to retry, and the retry is answered.
     let seconds: u64 = refused.header("retry-after").expect("there").parse().expect("seconds");
     std::thread::sleep(Duration::from_secs(seconds));
     let answer = connection.request("GET", READ, &[], None).expect("an answer");

@@ -1,4 +1,4 @@
-//! 3. Guesses of keys are slowed, whoever counts them, and show in the metrics.
+//! Guesses of keys are slowed, whoever counts them, and show in the metrics.
 
 use std::time::{Duration, Instant};
 
@@ -26,36 +26,42 @@ fn metric(pair: &Pair, line: &str) -> u64 {
 }
 
 #[test]
-fn install_3_brute_force_is_slowed_and_shows() {
+fn guesses_of_keys_are_slowed_and_counted() {
     let seconds = size::of("guess_seconds", 3, 30);
     let pair = limited("", "", "\"10/10s\"");
     let address = pair.address();
-    let (mut told, mut slowed) = (0, 0);
+    let (mut refused, mut slowed) = (0, 0);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(seconds) {
-        let key = forged(&pair, told + slowed);
+        let key = forged(&pair, refused + slowed);
         let mut connection =
             Connection::tcp_without_key(address).expect("a connection").showing(&key);
         let answer = connection.request("GET", READ, &[], None).expect("an answer");
         match answer.status {
-            401 => told += 1,
+            401 => refused += 1,
             429 => {
-                let _told = checked(&answer);
+                let _fields = checked(&answer);
                 slowed += 1;
             }
             _ => panic!("{answer:?}"),
         }
     }
     let elapsed = began.elapsed();
-    println!("{} guesses in {elapsed:.2?}:", told + slowed);
-    size::figure("told that the key does not do", told, "");
-    size::figure("turned away", slowed, "");
-    assert!(told >= BURST && told <= BURST + elapsed.as_secs() + 1, "{told} in {elapsed:?}");
+    println!("{} guesses in {elapsed:.2?}:", refused + slowed);
+    size::report("refused as an unknown key", refused, "");
+    size::report("turned away", slowed, "");
+    assert!(
+        refused >= BURST && refused <= BURST + elapsed.as_secs() + 1,
+        "{refused} in {elapsed:?}"
+    );
     assert!(slowed > 0, "a guesser asks faster than that");
     // No key of an address that is turned away is looked at.
     let looked_at = metric(&pair, "evonic_authentication_failures_total");
-    size::figure("keys that were looked at", looked_at, "");
-    assert!((told..=told + elapsed.as_secs() + 1).contains(&looked_at), "{looked_at} for {told}");
+    size::report("keys that were looked at", looked_at, "");
+    assert!(
+        (refused..=refused + elapsed.as_secs() + 1).contains(&looked_at),
+        "{looked_at} for {refused}"
+    );
     let line = "evonic_limits_limited_total{policy=\"failed-10s\",subject=\"failed\"}";
     assert_eq!(metric(&pair, line), slowed);
 }

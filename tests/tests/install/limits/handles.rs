@@ -28,7 +28,7 @@ fn open(worker: u32) -> usize {
 }
 
 #[test]
-fn install_2_handles_stay_within_the_budget() {
+fn database_handles_stay_within_the_budget() {
     let requests = size::of("limit_requests", 5_000, 100_000);
     let pair = Pair::start(&Options::default());
     let ((worker, generation), address) = (pair.worker(), pair.address());
@@ -76,8 +76,8 @@ fn install_2_handles_stay_within_the_budget() {
     let highest = highest.into_inner();
     assert_eq!(served.into_inner() as u64, requests);
     println!("{requests} requests over {CONNECTIONS} connections, each counted:");
-    size::figure("requests", format!("{:.0}", requests as f64 / elapsed.as_secs_f64()), "a second");
-    size::figure("descriptors of limits.db: idle, highest", format!("{IDLE}, {highest}"), "");
+    size::report("requests", format!("{:.0}", requests as f64 / elapsed.as_secs_f64()), "a second");
+    size::report("descriptors of limits.db: idle, highest", format!("{IDLE}, {highest}"), "");
     assert!(highest <= MOST, "{highest} descriptors of limits.db");
     assert_eq!(pair.worker(), (worker, generation), "the worker was not replaced");
 }

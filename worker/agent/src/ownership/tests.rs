@@ -18,7 +18,7 @@ struct Holder {
 impl Holder {
     fn start(folder: &Path, number: u64) -> Self {
         let mut process = this_program()
-            .args(["--exact", "--nocapture", "agent::ownership::tests::hold"])
+            .args(["--exact", "--nocapture", "ownership::tests::hold"])
             .env(FOLDER, folder)
             .env(NUMBER, number.to_string())
             .stdin(Stdio::piped())

@@ -1,3 +1,5 @@
+use http::{HeaderMap, StatusCode};
+
 use super::*;
 
 #[test]
@@ -12,7 +14,7 @@ fn problems_become_sentences_and_exit_codes() {
 
     let mut headers = HeaderMap::new();
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    for (status, body, told, code) in [
+    for (status, body, message, code) in [
         (
             404,
             r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"no agent x"}"#,
@@ -29,7 +31,7 @@ fn problems_become_sentences_and_exit_codes() {
     ] {
         let status = StatusCode::from_u16(status).expect("a status");
         let error = refusal(status, &headers, body.as_bytes());
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), message);
         assert_eq!(error.exit_code(), code);
         let expected = (code != ExitCode::NoPermission).then(|| Duration::from_secs(2));
         assert_eq!(error.retry_after(), expected);

@@ -1,16 +1,16 @@
-//! What the operator says: on the command line, on standard input, or at a prompt.
+//! Messages of the operator: on the command line, on standard input, or at a prompt.
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines, Stdin},
     signal::unix::Signal,
 };
 
-use crate::console::{Console, error::ConsoleError, resources::standard_input};
+use crate::console::{error::ConsoleError, input::read_stdin, output::Console};
 
 /// Begins and ends a message of several lines at the prompt.
 const FENCE: &str = "\"\"\"";
 
-/// What is said before the first prompt.
+/// Printed before the first prompt.
 pub(super) const HELP: &str =
     "Ctrl-D leaves, Ctrl-C cancels a turn, \"\"\" begins and ends a message of several lines.";
 
@@ -23,7 +23,6 @@ pub(super) enum Input {
     Prompt(Lines<BufReader<Stdin>>),
 }
 
-/// What came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     /// A message that is not empty.
@@ -33,13 +32,13 @@ pub(super) enum Message {
 }
 
 impl Input {
-    /// The message of the command line; standard input for `-`, or when nobody can be asked.
-    pub(super) fn of(message: Option<&str>, interactive: bool) -> Result<Self, ConsoleError> {
+    /// The message of the command line; standard input for `-`, or where there is no terminal.
+    pub(super) fn new(message: Option<&str>, interactive: bool) -> Result<Self, ConsoleError> {
         let text = match message {
             None if interactive => {
                 return Ok(Input::Prompt(BufReader::new(tokio::io::stdin()).lines()));
             }
-            None | Some("-") => standard_input()?,
+            None | Some("-") => read_stdin()?,
             Some(text) => text.to_owned(),
         };
         if text.trim().is_empty() {

@@ -1,4 +1,4 @@
-//! Text of others, made harmless for a terminal.
+//! Untrusted text made safe for a terminal.
 
 /// Removes control characters and escape sequences, whichever way the text is cut. A tool's
 /// output may contain anything: it must not move the cursor, change the title or answer for the
@@ -21,10 +21,10 @@ pub(super) enum Printable {
 }
 
 impl Printable {
-    /// The harmless part of the next piece.
-    pub(super) fn filter(&mut self, piece: &str) -> String {
-        let mut text = String::with_capacity(piece.len());
-        for c in piece.chars() {
+    /// The printable part of the next chunk.
+    pub(super) fn filter(&mut self, chunk: &str) -> String {
+        let mut text = String::with_capacity(chunk.len());
+        for c in chunk.chars() {
             *self = self.step(c, &mut text);
         }
         text

@@ -1,25 +1,17 @@
 //! The events of a session, across workers.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
-use tokio::time::timeout;
+use evonic_domain::SessionId;
+use evonic_net::sse::Event;
 
 use crate::console::{
-    api::{Answer, Api, Pauses},
+    api::{Api, EventStream, RetryPause},
     error::ConsoleError,
 };
-use evonic_domain::SessionId;
-use evonic_net::sse::{Decoder, Event};
-
-/// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
-const SILENCE: Duration = Duration::from_secs(45);
 
 /// How long a broken stream is resumed again and again before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RESUME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Follows a session from one event on. A stream that ends or breaks is resumed behind the last
 /// event that was taken.
@@ -29,12 +21,11 @@ pub(super) struct Follower<'a> {
     path: String,
     /// The last event that was taken.
     cursor: u64,
-    stream: Option<(Answer, Decoder)>,
-    ready: VecDeque<Event>,
-    /// How long to wait before the stream is resumed, as the last one asked.
-    retry: Option<Duration>,
+    stream: Option<EventStream>,
+    /// The pause before the stream is resumed, as the last one asked.
+    retry_after: Option<Duration>,
     lost_at: Option<Instant>,
-    pauses: Pauses,
+    pause: RetryPause,
 }
 
 impl<'a> Follower<'a> {
@@ -45,10 +36,9 @@ impl<'a> Follower<'a> {
             path: format!("/sessions/{session}/events"),
             cursor,
             stream: None,
-            ready: VecDeque::new(),
-            retry: None,
+            retry_after: None,
             lost_at: None,
-            pauses: Pauses::default(),
+            pause: RetryPause::default(),
         }
     }
 
@@ -60,59 +50,45 @@ impl<'a> Follower<'a> {
     /// The next event. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Event, ConsoleError> {
         loop {
-            while let Some(event) = self.ready.pop_front() {
-                let number = event.id.as_deref().and_then(|id| id.parse().ok());
-                if number.is_some_and(|number| number > self.cursor) {
-                    self.cursor = number.unwrap_or(self.cursor);
-                    return Ok(event);
-                }
-            }
-            if self.stream.is_some() {
-                self.read().await?;
-            } else {
+            let Some(stream) = &mut self.stream else {
                 self.open().await?;
+                continue;
+            };
+            let Some(event) = stream.next().await? else {
+                self.retry_after = stream.retry_after();
+                self.stream = None;
+                if self.lost_for() > RESUME_LIMIT {
+                    return Err(ConsoleError::Timeout { limit: RESUME_LIMIT });
+                }
+                self.pause.wait(self.retry_after).await;
+                continue;
+            };
+            self.lost_at = None;
+            self.pause = RetryPause::default();
+            let number = event.id.as_deref().and_then(|id| id.parse().ok());
+            if let Some(number) = number.filter(|number| *number > self.cursor) {
+                self.cursor = number;
+                return Ok(event);
             }
         }
     }
 
     async fn open(&mut self) -> Result<(), ConsoleError> {
         match self.api.events(&self.path, self.cursor).await {
-            Ok(answer) => {
-                self.stream = Some((answer, Decoder::new()));
-                Ok(())
-            }
+            Ok(stream) => self.stream = Some(stream),
             Err(error) => {
                 let absent = matches!(error, ConsoleError::NotRunning { .. });
-                let lost_at = *self.lost_at.get_or_insert_with(Instant::now);
-                if (error.is_passing() || absent) && lost_at.elapsed() < PATIENCE {
-                    self.pauses.pause(error.retry_after().or(self.retry)).await;
-                    Ok(())
-                } else {
-                    Err(error)
+                let lost_for = self.lost_for();
+                if !(error.is_transient() || absent) || lost_for >= RESUME_LIMIT {
+                    return Err(error);
                 }
+                self.pause.wait(error.retry_after().or(self.retry_after)).await;
             }
         }
+        Ok(())
     }
 
-    async fn read(&mut self) -> Result<(), ConsoleError> {
-        let Some((answer, decoder)) = &mut self.stream else { return Ok(()) };
-        if let Ok(Some(Ok(frame))) = timeout(SILENCE, answer.body.frame()).await {
-            if let Some(bytes) = frame.data_ref() {
-                for event in decoder.push(bytes) {
-                    self.ready.push_back(event?);
-                    self.lost_at = None;
-                    self.pauses = Pauses::default();
-                }
-            }
-            return Ok(());
-        }
-        self.retry = decoder.retry_ms().map(Duration::from_millis);
-        self.stream = None;
-        let lost_at = *self.lost_at.get_or_insert_with(Instant::now);
-        if lost_at.elapsed() > PATIENCE {
-            return Err(ConsoleError::Silent { patience: PATIENCE });
-        }
-        self.pauses.pause(self.retry).await;
-        Ok(())
+    fn lost_for(&mut self) -> Duration {
+        self.lost_at.get_or_insert_with(Instant::now).elapsed()
     }
 }

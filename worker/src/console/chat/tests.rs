@@ -9,10 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::console::{
-    server::Server,
-    terminal::{Paint, Terminal},
-};
+use crate::console::{server::Server, terminal::Terminal};
 
 const AGENT: &str = r#"{"id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","name":"runbook","model":"runbook","instructions":"","tools":null,"workplace":"local","other_workplaces":[],"created_at":"","updated_at":""}"#;
 const SESSION: &str = r#"{"id":"ses_0190c2a1b3c47d5e8f60718293a4b5c7","agent_id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","title":"","last_event":0,"created_at":"","updated_at":""}"#;
@@ -81,7 +78,7 @@ async fn request(stream: &mut UnixStream) -> String {
     }
 }
 
-/// Runs a chat against a script: how it ended, what it wrote, and what it asked.
+/// Runs a chat against a script: its result, its output, and its requests.
 fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode, ConsoleError>, String, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
@@ -96,16 +93,8 @@ fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode, ConsoleError>, Str
     let mut err = Vec::new();
     let (result, requests) = runtime.block_on(async {
         let listener = listen(folder.path());
-        let api = Api::of(Server::of(&config));
-        let plain = Paint { colour: false };
-        let terminal = Terminal {
-            interactive: false,
-            live: true,
-            columns: 80,
-            rows: 24,
-            out: plain,
-            err: plain,
-        };
+        let api = Api::new(Server::local(&config));
+        let terminal = Terminal { live: true, ..Terminal::PLAIN };
         let mut console = Console { out: &mut out, err: &mut err, terminal };
         let both =
             async { tokio::join!(run(&options, &api, &mut console), serve(listener, script)) };
@@ -186,8 +175,8 @@ fn a_turn_is_followed_over_the_death_of_its_worker() {
 }
 
 #[test]
-fn the_exit_code_tells_how_the_turn_ended() {
-    for (end, code, told) in [
+fn the_exit_code_is_that_of_the_turn() {
+    for (end, code, text) in [
         (COMPLETED, ExitCode::Ok, "12 tokens in, 3 tokens out\n"),
         (
             r#""type":"turn.failed","error":{"code":"model_unavailable","message":"it is away"}"#,
@@ -203,7 +192,7 @@ fn the_exit_code_tells_how_the_turn_ended() {
             Answer::Events(vec![event(1, end)]),
         ];
         let (result, out, _) = chat(script, false);
-        assert_eq!((result.expect("it ended"), out.as_str()), (code, told));
+        assert_eq!((result.expect("it ended"), out.as_str()), (code, text));
     }
 }
 
@@ -240,12 +229,12 @@ fn a_refused_message_is_not_tried_again() {
 }
 
 #[test]
-fn nobody_on_the_socket_is_told_at_once() {
+fn an_unused_socket_is_reported_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
     let error = runtime
-        .block_on(Api::of(Server::of(&config)).get::<Agent>("/agents/x", PATIENCE))
+        .block_on(Api::new(Server::local(&config)).get::<Agent>("/agents/x", RETRY_LIMIT))
         .expect_err("nobody listens");
     assert_eq!(error.exit_code(), ExitCode::Unavailable);
 }

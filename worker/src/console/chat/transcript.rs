@@ -1,40 +1,40 @@
-//! A turn as a person reads it: a pure function of its events.
+//! A turn as text: a pure function of its events.
 
-use super::printable::Printable;
-use crate::console::{figures::count, terminal::Paint};
 use evonic_domain::{EventKind, Outcome};
 
+use super::printable::Printable;
+use crate::console::{format::count, terminal::Paint};
+
 /// Lines of a result that are shown when nothing of it was streamed.
-const SHOWN_LINES: usize = 40;
+const MAX_RESULT_LINES: usize = 40;
 
 /// Characters of an argument that are shown beside a tool's name.
-const SHOWN_ARGUMENT: usize = 100;
+const MAX_ARGUMENT_CHARS: usize = 100;
 
-/// What stands before a line of a tool's output.
+/// The prefix of a line of a tool's output.
 const MARGIN: &str = "│ ";
 
-/// Writes one turn.
 #[derive(Debug)]
 pub(super) struct Transcript {
     paint: Paint,
     /// Filters of the model's text and of a tool's output, where they go to a terminal.
     filters: Option<(Printable, Printable)>,
     /// The model's text since the last step.
-    said: String,
-    /// The running call whose output is being shown, once there was any.
-    streamed: bool,
+    step_text: String,
+    /// Whether output of the running call was shown.
+    output_shown: bool,
     at_line_start: bool,
     text: String,
 }
 
 impl Transcript {
-    /// A transcript; what others wrote is made harmless when it goes to a terminal.
+    /// A transcript; untrusted text is filtered when it goes to a terminal.
     pub(super) fn new(paint: Paint, for_terminal: bool) -> Self {
         Self {
             paint,
             filters: for_terminal.then(Default::default),
-            said: String::new(),
-            streamed: false,
+            step_text: String::new(),
+            output_shown: false,
             at_line_start: true,
             text: String::new(),
         }
@@ -43,7 +43,7 @@ impl Transcript {
     /// What the next event adds.
     pub(super) fn add(&mut self, event: &EventKind) -> String {
         match event {
-            EventKind::TextDelta { text } => self.say(text),
+            EventKind::TextDelta { text } => self.text_delta(text),
             EventKind::TextRetracted { reason } => self.retract(reason),
             EventKind::StepCompleted { text, .. } => self.end_step(text),
             EventKind::ToolStarted { name, arguments, .. } => self.start_tool(name, arguments),
@@ -79,8 +79,8 @@ impl Transcript {
         self.line(&note);
     }
 
-    fn say(&mut self, piece: &str) {
-        self.said.push_str(piece);
+    fn text_delta(&mut self, piece: &str) {
+        self.step_text.push_str(piece);
         let piece = match &mut self.filters {
             Some((text, _)) => text.filter(piece),
             None => piece.to_owned(),
@@ -92,27 +92,27 @@ impl Transcript {
     }
 
     fn retract(&mut self, reason: &str) {
-        self.said.clear();
+        self.step_text.clear();
         self.note(&format!("the reply above is void: {reason}; asking again"));
     }
 
-    /// Completes what was said piece by piece: the step's text is what counts.
+    /// Completes the streamed text: the step's text is authoritative.
     fn end_step(&mut self, text: &str) {
-        let said = std::mem::take(&mut self.said);
-        match text.strip_prefix(said.as_str()) {
-            Some(rest) => self.say(rest),
+        let streamed = std::mem::take(&mut self.step_text);
+        match text.strip_prefix(streamed.as_str()) {
+            Some(rest) => self.text_delta(rest),
             None => {
                 self.note("the reply above is void; it is");
-                self.say(text);
+                self.text_delta(text);
             }
         }
-        self.said.clear();
+        self.step_text.clear();
         self.new_line();
     }
 
     fn start_tool(&mut self, name: &str, arguments: &str) {
-        self.streamed = false;
-        let (inline, block) = shown(arguments);
+        self.output_shown = false;
+        let (inline, block) = layout(arguments);
         let name = self.paint.bold(name);
         let head = format!("{} {name}  {}", self.paint.cyan("▸"), self.harmless(&inline));
         self.line(head.trim_end());
@@ -133,7 +133,7 @@ impl Transcript {
             Some((_, output)) => output.filter(piece),
             None => piece.to_owned(),
         };
-        self.streamed |= !piece.is_empty();
+        self.output_shown |= !piece.is_empty();
         let margin = self.paint.dim(MARGIN);
         for line in piece.split_inclusive('\n') {
             if self.at_line_start {
@@ -149,13 +149,13 @@ impl Transcript {
         if let Some((_, output)) = &mut self.filters {
             *output = Printable::default();
         }
-        // What was streamed is not shown again; what the tool says about it is.
-        let content: Vec<&str> = match self.streamed {
+        // Streamed output is not shown again; the tool's own notes are.
+        let content: Vec<&str> = match self.output_shown {
             true => content.lines().rev().take_while(|line| is_note(line)).collect(),
             false => content.lines().rev().collect(),
         };
-        let more = content.len().saturating_sub(SHOWN_LINES);
-        for line in content.iter().rev().take(SHOWN_LINES) {
+        let more = content.len().saturating_sub(MAX_RESULT_LINES);
+        for line in content.iter().rev().take(MAX_RESULT_LINES) {
             self.output(line);
             self.new_line();
         }
@@ -178,8 +178,8 @@ fn is_note(line: &str) -> bool {
     line.starts_with('[') && line.ends_with(']')
 }
 
-/// A call's arguments: what stands beside the tool's name, and what stands below it.
-fn shown(arguments: &str) -> (String, String) {
+/// A call's arguments: beside the tool's name, and below it.
+fn layout(arguments: &str) -> (String, String) {
     let Ok(serde_json::Value::Object(arguments)) = serde_json::from_str(arguments) else {
         return (shortened(arguments), String::new());
     };
@@ -201,7 +201,7 @@ fn shown(arguments: &str) -> (String, String) {
 }
 
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_ARGUMENT) {
+    match text.char_indices().nth(MAX_ARGUMENT_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

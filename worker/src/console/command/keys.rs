@@ -1,12 +1,11 @@
-//! What can be asked about keys.
+//! Subcommands of `key`.
 
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::OutputOptions;
+use super::output::OutputOptions;
 
-/// A subcommand of `key`.
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum KeyCommand {
     /// Make a key, and print it: the only time that it is shown
@@ -35,7 +34,7 @@ pub(in crate::console) enum KeyCommand {
     },
 }
 
-/// Scopes, the least one first.
+/// Scopes, the narrowest first.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(in crate::console) enum Scope {
     /// See everything but keys

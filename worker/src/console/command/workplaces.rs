@@ -1,11 +1,9 @@
-//! What can be asked about workplaces.
+//! Subcommands of `workplace` and `sandbox`.
 
 use clap::{Subcommand, ValueEnum};
 
-use super::OutputOptions;
-use crate::console::workplaces::SettingsOptions;
+use super::{output::OutputOptions, settings::SettingsOptions};
 
-/// A subcommand of `workplace`.
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum WorkplaceCommand {
     /// Make a workplace
@@ -63,7 +61,6 @@ pub(in crate::console) enum WorkplaceCommand {
     },
 }
 
-/// A subcommand of `sandbox`.
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum SandboxCommand {
     /// Build the default image of containers, and show what the engine says
@@ -76,7 +73,6 @@ pub(in crate::console) enum SandboxCommand {
     },
 }
 
-/// Kinds of workplaces.
 #[derive(Clone, Copy, Debug, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::console) enum Kind {

@@ -1,4 +1,4 @@
-//! What is looked at. Nothing is changed by it.
+//! The checks. They change nothing.
 
 use std::{
     os::unix::net::UnixStream,
@@ -6,39 +6,39 @@ use std::{
     time::Duration,
 };
 
+use evonic_domain::{Settings, SshAuth, Workplace};
 use evonic_shared::{
     config::Config,
     status::{Reply, Request, State},
 };
+use evonic_workplace::Protection;
 use rustix::{
     fs::{Access, AtFlags, CWD, accessat, statvfs},
     process::{Resource, getrlimit},
 };
 
-use super::Finding;
-use crate::console::{api::Api, figures, supervisor::Supervisor};
-use evonic_domain::{Settings, SshAuth, Workplace};
+use super::finding::Finding;
+use crate::console::{api::Api, format, supervisor::Supervisor};
 
-/// Less free space than this is worth a word: a spool may need that much.
-const SPACE_BYTES: u64 = 1 << 30;
+/// Less free space than this is warned of: a spool may need that much.
+const SPOOL_BYTES: u64 = 1 << 30;
 
 /// Less than this, and writes are about to fail.
-const LEAST_BYTES: u64 = 16 << 20;
+const MIN_BYTES: u64 = 16 << 20;
 
-/// How long the worker may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Folders that must be writable, with space left.
+/// Folders that must be writable, with free space.
 pub(super) fn folders(config: &Config) -> Vec<Finding> {
-    let folders = [
-        ("state_dir", &config.state_dir),
-        ("runtime_dir", &config.runtime_dir),
-        ("workplace.root", &config.workplace.root),
-    ];
-    folders.into_iter().map(|(key, folder)| self::folder(key, folder)).collect()
+    vec![
+        folder("state_dir", &config.state_dir, SPOOL_BYTES),
+        folder("runtime_dir", &config.runtime_dir, MIN_BYTES),
+        folder("workplace.root", &config.workplace.root, SPOOL_BYTES),
+    ]
 }
 
-fn folder(key: &str, folder: &Path) -> Finding {
+/// A folder that should have `wanted_bytes` free.
+fn folder(key: &str, folder: &Path, wanted_bytes: u64) -> Finding {
     let shown = folder.display();
     // What is missing is made when the service starts: the first folder above that is there.
     let Some(there) = folder.ancestors().find(|folder| folder.is_dir()) else {
@@ -53,18 +53,16 @@ fn folder(key: &str, folder: &Path) -> Finding {
     }
     let Ok(space) = statvfs(there) else { return Finding::ok(key, format!("{shown} is writable")) };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
-    let detail = format!("{shown} is writable, {} free", figures::bytes(free));
-    let small = key == "runtime_dir";
+    let detail = format!("{shown} is writable, {} free", format::bytes(free));
+    let advice = "make room on its file system";
     match free {
-        0..LEAST_BYTES => Finding::failed(key, detail, "make room on its file system"),
-        LEAST_BYTES..SPACE_BYTES if !small => {
-            Finding::warning(key, detail, "make room on its file system")
-        }
+        0..MIN_BYTES => Finding::failed(key, detail, advice),
+        _ if free < wanted_bytes => Finding::warning(key, detail, advice),
         _ => Finding::ok(key, detail),
     }
 }
 
-/// Whether a leak meets a line of the supervisor's before it meets the limit of open files.
+/// Whether a leak meets a threshold of the supervisor before it meets the limit of open files.
 pub(super) fn limit(config: &Config) -> Vec<Finding> {
     let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     vec![match config.fits_limit(hard) {
@@ -76,7 +74,7 @@ pub(super) fn limit(config: &Config) -> Vec<Finding> {
     }]
 }
 
-/// Whether the supervisor answers, and what it says.
+/// Whether the supervisor answers and runs.
 pub(super) fn supervisor(config: &Config) -> Finding {
     let socket = Supervisor::socket(config);
     let reply = Supervisor::connect(&socket).and_then(|mut s| s.ask(&Request::Status));
@@ -104,9 +102,9 @@ pub(super) fn supervisor(config: &Config) -> Finding {
 
 /// Whether the worker answers and is ready, and its workplaces.
 pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
-    match api.list::<Workplace>("/workplaces", PATIENCE).await {
+    match api.list::<Workplace>("/workplaces", WORKER_TIMEOUT).await {
         Ok(workplaces) => {
-            let finding = match api.ready(PATIENCE).await {
+            let finding = match api.ready(WORKER_TIMEOUT).await {
                 Ok(()) => Finding::ok("worker", "it answers and is ready"),
                 Err(error) => Finding::warning("worker", error.to_string(), "see `evonic status`"),
             };
@@ -119,21 +117,19 @@ pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
     }
 }
 
-/// What protects this machine from commands.
+/// What confines commands on this machine.
 pub(super) fn protections(config: &Config) -> Vec<Finding> {
-    let told = evonic_workplace::protections(config).into_iter();
-    told.map(|protection| match protection.active {
-        true => Finding::ok(protection.name, protection.detail),
-        false => Finding::warning(
-            protection.name,
-            protection.detail,
-            "take a Docker workplace for agents that are not trusted: docs/workplaces.md",
-        ),
-    })
-    .collect()
+    let advice = "take a Docker workplace for agents that are not trusted: docs/workplaces.md";
+    let protections = evonic_workplace::protections(config).into_iter();
+    protections
+        .map(|Protection { name, detail, active }| match active {
+            true => Finding::ok(name, detail),
+            false => Finding::warning(name, detail, advice),
+        })
+        .collect()
 }
 
-/// What the workplaces of this instance need on this machine.
+/// What workplaces need on this machine.
 pub(super) fn workplaces(config: &Config, workplaces: &[Workplace]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let folders = workplaces.iter().filter(|workplace| match &workplace.settings {
@@ -200,23 +196,26 @@ fn ssh_agent() -> Finding {
 
 /// Programs that commands of this machine need, or that agents expect.
 pub(super) fn programs() -> Vec<Finding> {
-    let needed = [("sh", true), ("setsid", true), ("bash", false), ("python3", false)];
     let path = std::env::var_os("PATH").unwrap_or_default();
     let find = |name: &str| {
         std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| {
             path.is_file() && accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
         })
     };
-    let finding = |(name, must): (&str, bool)| match (find(name), must) {
-        (Some(path), _) => Finding::ok(name, path.display().to_string()),
-        (None, true) => Finding::failed(
-            name,
-            "it is not installed, and no command of this machine starts without",
-            "install it (util-linux has setsid)",
-        ),
-        (None, false) => {
-            Finding::warning(name, "it is not installed", "install it: agents expect it")
-        }
+    let found = |name, absent: fn(&str) -> Finding| match find(name) {
+        Some(path) => Finding::ok(name, path.display().to_string()),
+        None => absent(name),
     };
-    needed.into_iter().map(finding).collect()
+    let required = |name: &str| {
+        let detail = "it is not installed, and no command of this machine starts without";
+        Finding::failed(name, detail, "install it (util-linux has setsid)")
+    };
+    let expected =
+        |name: &str| Finding::warning(name, "it is not installed", "install it: agents expect it");
+    vec![
+        found("sh", required),
+        found("setsid", required),
+        found("bash", expected),
+        found("python3", expected),
+    ]
 }

@@ -1,4 +1,4 @@
-//! Findings, of a service that is not there.
+//! Findings, of a missing service.
 
 use evonic_shared::config::Config;
 
@@ -11,7 +11,7 @@ fn findings_are_rendered_with_what_to_do() {
         Finding::warning("landlock", "it is missing", "do without"),
         Finding::failed("worker", "it is away", "look for it"),
     ];
-    insta::assert_snapshot!(render(&findings, Paint { colour: false }), @r"
+    insta::assert_snapshot!(render(&findings, Paint::PLAIN), @r"
     ok       configuration  evonic.toml
     warning  landlock       it is missing
                             do without
@@ -21,7 +21,7 @@ fn findings_are_rendered_with_what_to_do() {
 }
 
 #[test]
-fn a_service_that_is_not_there_is_told_of() {
+fn a_missing_service_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = Config::defaults(folder.path().join("state"), folder.path().join("run"));
     assert_eq!(checks::supervisor(&config).verdict, Verdict::Failed);

@@ -5,16 +5,14 @@ use crate::console::terminal::Paint;
 /// A part of the bar.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
-    /// What stands for it.
     pub(super) glyph: char,
-    /// How many descriptors it is.
+    /// In descriptors.
     pub(super) count: u32,
-    /// Its colour.
     pub(super) colour: fn(Paint, &str) -> String,
 }
 
-/// Draws parts against `full` in `cells` columns. Whatever there is one of has a cell, as long as
-/// there is room.
+/// Draws parts against `full` in `cells` columns. Each part that is not empty has at least one
+/// cell, as long as there is room.
 pub(super) fn draw(parts: &[Part], full: u32, cells: usize, paint: Paint) -> String {
     let full = u64::from(full.max(1));
     let mut drawn = 0;
@@ -48,7 +46,7 @@ mod tests {
 
     #[test]
     fn parts_have_their_share() {
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         for (counts, expected) in [
             ([0, 0, 0], "··········"),
             ([20, 30, 0], "aabbb·····"),
@@ -64,7 +62,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_bar_has_its_width(counts: [u32; 3], full: u32, cells in 0..200_usize) {
-            let bar = draw(&parts(counts), full, cells, Paint { colour: false });
+            let bar = draw(&parts(counts), full, cells, Paint::PLAIN);
             prop_assert_eq!(bar.chars().count(), cells);
         }
     }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
+use evonic_workplace::HostState;
 use serde::Deserialize;
 
 use crate::console::{
     api::Api,
-    figures::{count, span},
-    on_runtime,
+    format::{count, duration},
+    runtime::on_runtime,
     terminal::Paint,
 };
-use evonic_workplace::HostState;
 
-/// How long a status may wait for it: the supervisor's words are complete without.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a status may wait for it: the supervisor's part is complete without.
+const HOSTS_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 struct Hosts {
@@ -24,7 +24,7 @@ struct Hosts {
 pub(super) fn left_alone(api: &Api, paint: Paint) -> String {
     let asked = on_runtime(async {
         let asked = api.get::<Hosts>("/hosts", Duration::ZERO);
-        Ok(tokio::time::timeout(PATIENCE, asked).await)
+        Ok(tokio::time::timeout(HOSTS_TIMEOUT, asked).await)
     });
     match asked {
         Ok(Ok(Ok(hosts))) => render(&hosts.data, paint),
@@ -38,11 +38,11 @@ fn render(hosts: &[HostState], paint: Paint) -> String {
     for host in hosts {
         let Some(seconds) = host.left_alone_seconds else { continue };
         let label = paint.dim(&format!("{:13}", "left alone"));
-        let failures = count(host.failures as usize, "failure");
+        let failures = count(host.failures, "failure");
         text.push_str(&format!(
             "{label}{}   for {} more, after {failures} in a row\n",
             paint.yellow(&host.host),
-            span(seconds as f64)
+            duration(seconds as f64)
         ));
         if let Some(error) = &host.last_error {
             text.push_str(&format!("{:13}{error}\n", ""));
@@ -64,7 +64,7 @@ mod tests {
             left_alone_seconds,
             last_error: Some("connection refused".to_owned()),
         };
-        let paint = Paint { colour: false };
+        let paint = Paint::PLAIN;
         assert_eq!(render(&[host("a@b:22", None)], paint), "");
         let text = render(&[host("a@b:22", None), host("ops@box:22", Some(12))], paint);
         let lines = "\nleft alone   ops@box:22   for 12 s more, after 5 failures in a row\n             \

@@ -1,4 +1,4 @@
-//! The screen of `evonic status`: a pure function of a status.
+//! The screen of `evonic status`: a pure function of a status and its context.
 
 use std::path::Path;
 
@@ -12,47 +12,42 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::bar::{self, Part};
 use crate::console::{
-    figures::{ago, bytes, local, span},
+    format::{ago, bytes, duration, local_time},
     terminal::Paint,
 };
 
 /// What the screen depends on beside the status.
 #[derive(Clone, Debug)]
-pub(crate) struct Setting<'a> {
-    /// Columns to fill.
+pub(crate) struct ScreenContext<'a> {
     pub(crate) columns: usize,
-    /// Colours.
     pub(crate) paint: Paint,
-    /// The present.
     pub(crate) now: Timestamp,
-    /// Where times are told.
+    /// The zone that times are shown in.
     pub(crate) zone: TimeZone,
-    /// Where post-mortems are.
     pub(crate) post_mortems: &'a Path,
-    /// The last post-mortem's culprit, where it can be read.
+    /// Of the last post-mortem, where it can be read.
     pub(crate) culprit: Option<&'a str>,
 }
 
 /// Columns of the labels on the left.
-const LABEL: usize = 13;
+const LABEL_COLUMNS: usize = 13;
 
-/// Renders a status.
-pub(crate) fn render(status: &Status, setting: &Setting<'_>) -> String {
-    let mut screen = Screen { setting, lines: Vec::new() };
+pub(crate) fn render(status: &Status, context: &ScreenContext<'_>) -> String {
+    let mut screen = Screen { context, lines: Vec::new() };
     screen.head(status);
     screen.listeners(status);
     match &status.worker {
         Some(worker) => screen.worker("worker", worker),
-        None => screen.line("worker", [setting.paint.red("none")]),
+        None => screen.line("worker", [context.paint.red("none")]),
     }
     if let Some(seconds) = status.next_start_seconds {
-        screen.line("", [format!("next start in {}", span(seconds))]);
+        screen.line("", [format!("next start in {}", duration(seconds))]);
     }
     if let Some(error) = &status.last_error {
-        screen.line("", [setting.paint.red(error)]);
+        screen.line("", [context.paint.red(error)]);
     }
     if let Some(worker) = &status.predecessor {
-        screen.gap();
+        screen.blank_line();
         screen.worker("predecessor", worker);
     }
     screen.restarts(status);
@@ -60,24 +55,24 @@ pub(crate) fn render(status: &Status, setting: &Setting<'_>) -> String {
 }
 
 struct Screen<'a> {
-    setting: &'a Setting<'a>,
+    context: &'a ScreenContext<'a>,
     lines: Vec<String>,
 }
 
 impl Screen<'_> {
-    fn gap(&mut self) {
+    fn blank_line(&mut self) {
         self.lines.push(String::new());
     }
 
-    /// A line of words with space between them.
-    fn line<const N: usize>(&mut self, label: &str, words: [String; N]) {
-        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        let label = self.setting.paint.dim(&format!("{label:LABEL$}"));
-        self.lines.push(format!("{label}{}", words.join("   ")).trim_end().to_owned());
+    /// A line of parts with space between them; empty ones are left out.
+    fn line<const N: usize>(&mut self, label: &str, parts: [String; N]) {
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let label = self.context.paint.dim(&format!("{label:LABEL_COLUMNS$}"));
+        self.lines.push(format!("{label}{}", parts.join("   ")).trim_end().to_owned());
     }
 
     fn head(&mut self, status: &Status) {
-        let paint = self.setting.paint;
+        let paint = self.context.paint;
         let state = match status.state {
             State::Starting => paint.yellow("starting"),
             State::Running => paint.green("running"),
@@ -86,32 +81,32 @@ impl Screen<'_> {
             State::LeakLoop => paint.red("leak loop"),
             State::Stopping => paint.yellow("stopping"),
         };
-        let words = [
+        let parts = [
             paint.bold(&format!("evonic {}", status.version)),
             state,
-            format!("up {}", span(status.uptime_seconds)),
+            format!("up {}", duration(status.uptime_seconds)),
             format!("pid {}", status.pid),
         ];
-        self.lines.push(words.join("   "));
+        self.lines.push(parts.join("   "));
     }
 
     fn listeners(&mut self, status: &Status) {
-        self.gap();
+        self.blank_line();
         for (index, listener) in status.listeners.iter().enumerate() {
             let waiting = match listener.accept_queue {
                 Some(0) => "nobody waits".to_owned(),
-                Some(waiting) => self.setting.paint.yellow(&format!("{waiting} waiting")),
+                Some(waiting) => self.context.paint.yellow(&format!("{waiting} waiting")),
                 None => String::new(),
             };
             let label = if index == 0 { "listens on" } else { "" };
             let name = format!("{:<4}  {}", listener.name, listener.address);
             self.line(label, [name, waiting]);
         }
-        self.gap();
+        self.blank_line();
     }
 
     fn worker(&mut self, label: &str, worker: &Worker) {
-        let paint = self.setting.paint;
+        let paint = self.context.paint;
         let state = match worker.state {
             WorkerState::Starting => paint.yellow("starting"),
             WorkerState::Ready => paint.green("ready"),
@@ -123,7 +118,7 @@ impl Screen<'_> {
             [
                 format!("generation {}", worker.generation),
                 state,
-                format!("up {}", span(worker.uptime_seconds)),
+                format!("up {}", duration(worker.uptime_seconds)),
                 format!("pid {}", worker.pid),
                 bytes(worker.rss_bytes),
             ],
@@ -133,14 +128,14 @@ impl Screen<'_> {
     }
 
     fn health(&mut self, worker: &Worker) {
-        let paint = self.setting.paint;
+        let paint = self.context.paint;
         let part = |name, health| match health {
             PartHealth::Unknown => format!("{name} {}", paint.dim("unknown")),
             PartHealth::Ok => format!("{name} {}", paint.green("ok")),
             PartHealth::Late => format!("{name} {}", paint.red("late")),
         };
         let heartbeat = match worker.last_heartbeat_seconds {
-            Some(seconds) => format!("heartbeat {} ago", span(seconds)),
+            Some(seconds) => format!("heartbeat {} ago", duration(seconds)),
             None => paint.dim("no heartbeat yet"),
         };
         let health = &worker.health;
@@ -156,7 +151,7 @@ impl Screen<'_> {
     }
 
     fn descriptors(&mut self, fd: &Descriptors) {
-        let paint = self.setting.paint;
+        let paint = self.context.paint;
         let percent = u64::from(fd.open) * 100 / u64::from(fd.threshold.max(1));
         let lines = format!("ceiling {}, limit {}", fd.ceiling, fd.limit);
         self.line(
@@ -175,7 +170,7 @@ impl Screen<'_> {
             Part { glyph: '█', count: owned, colour: Paint::cyan },
             Part { glyph: '!', count: unexplained, colour: Paint::red },
         ];
-        let cells = self.setting.columns.saturating_sub(LABEL + 2).clamp(10, 80);
+        let cells = self.context.columns.saturating_sub(LABEL_COLUMNS + 2).clamp(10, 80);
         self.line("", [format!("[{}]", bar::draw(&parts, fd.threshold, cells, paint))]);
         let [baseline_glyph, owned_glyph, unexplained_glyph] =
             parts.map(|part| (part.colour)(paint, &part.glyph.to_string()));
@@ -183,60 +178,60 @@ impl Screen<'_> {
         self.line("", [format!("{owned_glyph} owned        {owned}{budget}"), kinds(fd)]);
         self.line("", [format!("{baseline_glyph} baseline     {baseline}")]);
         if let Some(count) = fd.unexplained {
-            let figure = format!("{count} of {}", fd.unexplained_limit);
-            let figure = if count >= fd.unexplained_limit {
-                paint.red(&figure)
+            let usage = format!("{count} of {}", fd.unexplained_limit);
+            let usage = if count >= fd.unexplained_limit {
+                paint.red(&usage)
             } else if count > fd.unexplained_limit / 2 {
-                paint.yellow(&figure)
+                paint.yellow(&usage)
             } else {
-                figure
+                usage
             };
-            self.line("", [format!("{unexplained_glyph} unexplained  {figure}"), self.growth(fd)]);
+            self.line("", [format!("{unexplained_glyph} unexplained  {usage}"), self.growth(fd)]);
         }
     }
 
     fn growth(&self, fd: &Descriptors) -> String {
         if fd.per_second.abs() < 0.05 {
-            return self.setting.paint.dim("not growing");
+            return self.context.paint.dim("not growing");
         }
         let rate = format!("{:+.1} a second", fd.per_second);
         match fd.seconds_to_threshold {
             Some(seconds) => {
-                self.setting.paint.yellow(&format!("{rate}, threshold in {}", span(seconds)))
+                self.context.paint.yellow(&format!("{rate}, threshold in {}", duration(seconds)))
             }
             None => rate,
         }
     }
 
     fn restarts(&mut self, status: &Status) {
-        self.gap();
+        self.blank_line();
         let Restarts { total, .. } = status.restarts;
-        let reasons = reasons(&status.restarts);
-        let words = if total == 0 { "none".to_owned() } else { format!("{total}: {reasons}") };
-        self.line("restarts", [words]);
+        let reasons = restart_reasons(&status.restarts);
+        let summary = if total == 0 { "none".to_owned() } else { format!("{total}: {reasons}") };
+        self.line("restarts", [summary]);
         if let Some(last) = &status.last_restart {
             self.last_restart(last);
         }
     }
 
     fn last_restart(&mut self, last: &Replacement) {
-        let setting = self.setting;
+        let context = self.context;
         self.line(
             "last",
             [
-                local(&last.at, &setting.zone),
-                ago(&last.at, setting.now).unwrap_or_default(),
+                local_time(&last.at, &context.zone),
+                ago(&last.at, context.now).unwrap_or_default(),
                 format!("generation {}", last.generation),
-                setting.paint.yellow(last.reason.name()),
+                context.paint.yellow(last.reason.name()),
             ],
         );
         self.line("", [last.detail.clone()]);
-        self.line("", [fate(last)]);
-        if let Some(culprit) = setting.culprit {
-            self.line("", [format!("culprit: {}", setting.paint.bold(culprit))]);
+        self.line("", [exit_summary(last)]);
+        if let Some(culprit) = context.culprit {
+            self.line("", [format!("culprit: {}", context.paint.bold(culprit))]);
         }
         if let Some(name) = &last.post_mortem {
-            self.line("", [format!("post-mortem {}", setting.post_mortems.join(name).display())]);
+            self.line("", [format!("post-mortem {}", context.post_mortems.join(name).display())]);
         }
     }
 }
@@ -255,7 +250,7 @@ fn kinds(fd: &Descriptors) -> String {
 }
 
 /// The counters that are not zero.
-fn reasons(restarts: &Restarts) -> String {
+fn restart_reasons(restarts: &Restarts) -> String {
     let counters = [
         ("fd_threshold", restarts.fd_threshold),
         ("fd_ceiling", restarts.fd_ceiling),
@@ -268,16 +263,20 @@ fn reasons(restarts: &Restarts) -> String {
     counters.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-/// How a replaced worker ended, and what it had been, in words.
-pub(crate) fn fate(entry: &Replacement) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "two figures are shown")]
-    let took = span(entry.took_ms as f64 / 1000.0);
+/// How a replaced worker ended, and what it was.
+pub(crate) fn exit_summary(entry: &Replacement) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+    let took = duration(entry.took_ms as f64 / 1000.0);
     let after = if entry.took_ms == 0 { String::new() } else { format!(" after {took}") };
-    let lived = span(entry.lived_seconds);
-    format!("{}{after}, with {} descriptors; had lived {lived}", ended(&entry.exit), entry.fd_open)
+    let lived = duration(entry.lived_seconds);
+    format!(
+        "{}{after}, with {} descriptors; had lived {lived}",
+        exit_text(&entry.exit),
+        entry.fd_open
+    )
 }
 
-fn ended(exit: &Exit) -> String {
+fn exit_text(exit: &Exit) -> String {
     match exit {
         Exit::Code { code } => format!("exited with {code}"),
         Exit::Signal { signal, after_grace: true } => format!("{signal} when its grace was over"),

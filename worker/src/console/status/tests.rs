@@ -95,8 +95,8 @@ pub(crate) fn status() -> Status {
     }
 }
 
-fn setting(columns: usize, colour: bool) -> Setting<'static> {
-    Setting {
+fn context(columns: usize, colour: bool) -> ScreenContext<'static> {
+    ScreenContext {
         columns,
         paint: Paint { colour },
         now: "2026-11-23T14:15:14.650Z".parse().expect("a time"),
@@ -108,16 +108,16 @@ fn setting(columns: usize, colour: bool) -> Setting<'static> {
 
 #[test]
 fn a_running_pair() {
-    let setting = Setting {
+    let context = ScreenContext {
         culprit: Some("tcp: 68 more than at ready, 66 to 10.0.0.7:443"),
-        ..setting(80, false)
+        ..context(80, false)
     };
-    insta::assert_snapshot!(render(&status(), &setting));
+    insta::assert_snapshot!(render(&status(), &context));
 }
 
 #[test]
 fn a_running_pair_in_colour() {
-    insta::assert_snapshot!(render(&status(), &setting(80, true)).replace('\x1b', "^"));
+    insta::assert_snapshot!(render(&status(), &context(80, true)).replace('\x1b', "^"));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_pair_that_was_never_restarted_on_a_narrow_terminal() {
         worker.fd.per_second = 0.0;
         worker.fd.seconds_to_threshold = None;
     }
-    insta::assert_snapshot!(render(&status, &setting(40, false)));
+    insta::assert_snapshot!(render(&status, &context(40, false)));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_recycling_pair() {
     fresh.fd.unexplained = None;
     status.worker = Some(fresh);
     status.predecessor = Some(predecessor);
-    insta::assert_snapshot!(render(&status, &setting(100, false)));
+    insta::assert_snapshot!(render(&status, &context(100, false)));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_crash_loop() {
         ..replacement()
     });
     status.listeners[0].accept_queue = Some(3);
-    insta::assert_snapshot!(render(&status, &setting(80, false)));
+    insta::assert_snapshot!(render(&status, &context(80, false)));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_missing_or_dead_socket_says_what_to_do() {
     let socket = folder.path().join("supervisor.sock");
     for _ in ["missing", "dead"] {
         let error = Supervisor::connect(&socket).expect_err("nobody listens");
-        let report = error.report(Paint { colour: false });
+        let report = error.report(Paint::PLAIN);
         assert!(report.contains("hint: start it with `systemctl start evonic`"), "{report}");
         assert_eq!(error.exit_code(), ExitCode::Unavailable);
         drop(UnixListener::bind(&socket));

@@ -1,29 +1,27 @@
 //! Workplaces, and the steps of a check, on a screen.
 
-use serde_json::Value;
+use evonic_domain::{Settings, Workplace};
+use evonic_workplace::CheckStep;
 
 use crate::console::{
-    figures::span,
-    resources::{label, table},
+    command::settings,
+    format::duration,
+    table::{label, table, verdict},
     terminal::Paint,
 };
-use evonic_domain::{Settings, Workplace};
-use evonic_workplace::{CheckStep, Verdict};
 
-/// A table of workplaces.
 pub(super) fn list(workplaces: &[Workplace], paint: Paint) -> String {
     let rows: Vec<_> = workplaces
         .iter()
         .map(|workplace| {
             let kind = workplace.settings.kind().name().to_owned();
-            [workplace.name.to_string(), kind, place(&workplace.settings)]
+            [workplace.name.to_string(), kind, location(&workplace.settings)]
         })
         .collect();
     table(["name", "kind", "where"], &rows, paint)
 }
 
-/// Where a workplace is, in a few words.
-fn place(settings: &Settings) -> String {
+fn location(settings: &Settings) -> String {
     match settings {
         Settings::Local(local) => match &local.root {
             Some(root) => root.display().to_string(),
@@ -45,7 +43,6 @@ fn place(settings: &Settings) -> String {
     }
 }
 
-/// Everything of a workplace.
 pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
     let mut page = format!("{}\n", paint.bold(workplace.name.as_str()));
     let mut row = |name: &str, value: &str| page.push_str(&label(name, value, paint));
@@ -53,39 +50,18 @@ pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
     row("kind", workplace.settings.kind().name());
     let settings = serde_json::to_value(&workplace.settings).unwrap_or_default();
     for (key, value) in settings["settings"].as_object().into_iter().flatten() {
-        row(key, &shown(value));
+        row(key, &settings::text(key, value));
     }
     row("created", &workplace.created_at);
     row("updated", &workplace.updated_at);
     page
 }
 
-/// A setting's value: a secret as `file:/path`, a list with commas.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => {
-            let secret = |key: &str| matches!(key, "env" | "file" | "credential");
-            let fields = fields.iter().map(|(key, value)| {
-                let sign = if secret(key) { ':' } else { '=' };
-                format!("{key}{sign}{}", shown(value))
-            });
-            fields.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
-}
-
 /// A line of the table that fills step by step, and advice below it.
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
 pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
-    let verdict = match step.verdict {
-        Verdict::Ok => paint.green("ok     "),
-        Verdict::Warning => paint.yellow("warning"),
-        Verdict::Failed => paint.red("failed "),
-    };
-    let took = paint.dim(&span(step.elapsed_ms as f64 / 1000.0));
+    let verdict = verdict(step.verdict, paint);
+    let took = paint.dim(&duration(step.elapsed_ms as f64 / 1000.0));
     let mut text = format!("{verdict}  {:<13} {}  {took}\n", step.step, step.detail);
     if let Some(advice) = &step.advice {
         text.push_str(&format!("{:9}{} {advice}\n", "", paint.bold("do:")));
@@ -97,8 +73,9 @@ pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
 mod tests {
     use super::*;
     use evonic_domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
+    use evonic_workplace::Verdict;
 
-    const PLAIN: Paint = Paint { colour: false };
+    const PLAIN: Paint = Paint::PLAIN;
 
     fn workplace(name: &str, settings: Settings) -> Workplace {
         Workplace {

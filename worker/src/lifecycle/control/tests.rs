@@ -16,12 +16,12 @@ struct Supervisor {
     socket: OwnedFd,
     thread: ControlThread,
     orders: mpsc::Receiver<Order>,
-    pulse: Pulse,
+    liveness: Liveness,
 }
 
 impl Supervisor {
     fn start(interval: Duration) -> Self {
-        // The backstop of an end in this process must never strike.
+        // The watchdog of an end in this process must never strike.
         Self::with_grace(interval, Duration::from_secs(3600))
     }
 
@@ -34,20 +34,20 @@ impl Supervisor {
         )
         .unwrap();
         let bell = Bell::new().unwrap();
-        let pulse = Pulse::new(bell.clone());
+        let liveness = Liveness::new(bell.clone());
         let (sender, orders) = mpsc::channel(ORDERS);
         let thread = ControlThread::start(Control {
             channel: Arc::new(Channel::new(theirs)),
             bell,
-            pulse: pulse.clone(),
+            liveness: liveness.clone(),
             supervision: Default::default(),
-            backstop: Backstop::start(Style::Plain).unwrap(),
+            watchdog: Watchdog::start(Style::Plain).unwrap(),
             orders: sender,
             interval,
             grace,
         })
         .unwrap();
-        Self { socket: ours, thread, orders, pulse }
+        Self { socket: ours, thread, orders, liveness }
     }
 
     fn say(&self, message: &ToWorker) {
@@ -103,7 +103,7 @@ fn complete_round() -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         for part in Part::ALL {
-            supervisor.pulse.answer_once(part).await;
+            supervisor.liveness.answer_once(part).await;
         }
     });
     assert_eq!(supervisor.heartbeat().0, 1);
@@ -163,7 +163,7 @@ fn orphan() {
 fn an_orphan_is_ended() {
     #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "life::control::tests::orphan"])
+        .args(["--exact", "lifecycle::control::tests::orphan"])
         .env(ORPHAN, "1")
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

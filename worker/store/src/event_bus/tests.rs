@@ -14,21 +14,21 @@ async fn next(subscription: &mut Subscription) -> Poll<Option<Notice>> {
 
 #[tokio::test]
 async fn a_session_that_nobody_follows_has_no_entry() {
-    let (hub, session) = (EventBus::default(), SessionId::new());
-    let (one, two) = (hub.subscribe(&session), hub.subscribe(&session));
-    assert_eq!(hub.lock().sessions.len(), 1);
+    let (event_bus, session) = (EventBus::default(), SessionId::new());
+    let (one, two) = (event_bus.subscribe(&session), event_bus.subscribe(&session));
+    assert_eq!(event_bus.lock().sessions.len(), 1);
     drop(one);
-    assert_eq!(hub.lock().sessions.len(), 1);
+    assert_eq!(event_bus.lock().sessions.len(), 1);
     drop(two);
-    assert_eq!(hub.lock().sessions.len(), 0);
-    hub.publish(vec![event(&session, 1)]);
+    assert_eq!(event_bus.lock().sessions.len(), 0);
+    event_bus.publish(vec![event(&session, 1)]);
 }
 
 #[tokio::test]
 async fn each_session_gets_its_own_in_order() {
-    let (hub, one, two) = (EventBus::default(), SessionId::new(), SessionId::new());
-    let (mut of_one, mut of_two) = (hub.subscribe(&one), hub.subscribe(&two));
-    hub.publish(vec![event(&two, 1), event(&one, 1), event(&two, 2), event(&one, 2)]);
+    let (event_bus, one, two) = (EventBus::default(), SessionId::new(), SessionId::new());
+    let (mut of_one, mut of_two) = (event_bus.subscribe(&one), event_bus.subscribe(&two));
+    event_bus.publish(vec![event(&two, 1), event(&one, 1), event(&two, 2), event(&one, 2)]);
     for (follower, session) in [(&mut of_one, &one), (&mut of_two, &two)] {
         match next(follower).await {
             Poll::Ready(Some(Notice::Events(events))) => {
@@ -42,10 +42,10 @@ async fn each_session_gets_its_own_in_order() {
 
 #[tokio::test]
 async fn who_is_too_far_behind_is_sent_to_the_database() {
-    let (hub, session) = (EventBus::default(), SessionId::new());
-    let mut follower = hub.subscribe(&session);
+    let (event_bus, session) = (EventBus::default(), SessionId::new());
+    let mut follower = event_bus.subscribe(&session);
     for sequence in 1..=BEHIND as u64 + 1 {
-        hub.publish(vec![event(&session, sequence)]);
+        event_bus.publish(vec![event(&session, sequence)]);
     }
     assert!(matches!(next(&mut follower).await, Poll::Ready(Some(Notice::Foreign))));
     assert!(matches!(next(&mut follower).await, Poll::Ready(Some(Notice::Events(_)))));
@@ -53,15 +53,15 @@ async fn who_is_too_far_behind_is_sent_to_the_database() {
 
 #[tokio::test]
 async fn the_end_is_told_to_old_and_new_followers() {
-    let (hub, session) = (EventBus::default(), SessionId::new());
-    let mut old = hub.subscribe(&session);
-    hub.publish(vec![event(&session, 1)]);
-    hub.tell_foreign();
-    hub.close();
+    let (event_bus, session) = (EventBus::default(), SessionId::new());
+    let mut old = event_bus.subscribe(&session);
+    event_bus.publish(vec![event(&session, 1)]);
+    event_bus.tell_foreign();
+    event_bus.close();
     assert!(matches!(next(&mut old).await, Poll::Ready(Some(Notice::Events(_)))));
     assert!(matches!(next(&mut old).await, Poll::Ready(Some(Notice::Foreign))));
     for _ in 0..2 {
         assert!(matches!(next(&mut old).await, Poll::Ready(None)));
     }
-    assert!(matches!(next(&mut hub.subscribe(&session)).await, Poll::Ready(None)));
+    assert!(matches!(next(&mut event_bus.subscribe(&session)).await, Poll::Ready(None)));
 }

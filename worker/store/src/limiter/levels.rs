@@ -75,10 +75,10 @@ impl Levels {
     fn sweep(&mut self, handle: &Connection, now: Moment) -> Result<(), StoreError> {
         let last: Option<String> = handle
             .query_row(
-                "SELECT max(subject) FROM
+                "SELECT max(subject) AS last FROM
                    (SELECT subject FROM levels WHERE subject > ?1 ORDER BY subject LIMIT ?2)",
                 params![self.swept, SWEEP_ROWS],
-                |row| row.get(0),
+                |row| row.get("last"),
             )
             .during("look for old limits")?;
         let Some(last) = last else {
@@ -113,10 +113,11 @@ fn charge(handle: &Connection, meters: &[Meter], now: Moment) -> Result<Vec<Leve
     let mut statement = handle.prepare(&statement(meters.len())).during("count request")?;
     let mut rows = statement.query(parameters.as_slice()).during("count request")?;
     while let Some(row) = rows.next().during("count request")? {
-        let (subject, span) = (row.get_ref(0), row.get::<_, i64>(1).during("count request")?);
+        let (subject, span) =
+            (row.get_ref("subject"), row.get::<_, i64>("span").during("count request")?);
         let subject = subject.during("count request")?;
-        let paid_at: i64 = row.get(2).during("count request")?;
-        let granted: bool = row.get(3).during("count request")?;
+        let paid_at: i64 = row.get("paid_at").during("count request")?;
+        let granted: bool = row.get("granted").during("count request")?;
         for (meter, level) in meters.iter().zip(&mut levels) {
             if meter.span() == span && subject.as_str() == Ok(&meter.subject) {
                 *level = meter.level(paid_at - now.0, granted);

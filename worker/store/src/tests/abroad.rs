@@ -21,7 +21,7 @@ impl Neighbour {
     fn start(house: &House) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "store::tests::abroad::neighbour"])
+            .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
             .env(DATABASE, &house.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -123,15 +123,15 @@ fn a_writer_that_reopened_its_handle_looks_again() {
 
 #[test]
 fn a_lock_of_another_process_is_waited_for_and_then_told() {
-    let patience = Duration::from_millis(200);
-    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    let acquire_timeout = Duration::from_millis(200);
+    let house = House::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
     house.session();
     let mut neighbour = Neighbour::start(&house);
     neighbour.told("hold");
     let begun = Instant::now();
     let refused = house.try_write(|writer| writer.claim_turn(1));
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
-    assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= acquire_timeout, "{:?}", begun.elapsed());
     house.read(|reader| reader.backlog());
 
     let (store, house) = (house.store.clone(), house);
@@ -149,8 +149,8 @@ fn a_lock_of_another_process_is_waited_for_and_then_told() {
 /// Whoever waits for the same lock is refused with the first, not each after a time of its own.
 #[test]
 fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
-    let patience = Duration::from_millis(300);
-    let house = House::with(&config::Store { busy_timeout: patience, ..SETTINGS }, HANDLES);
+    let acquire_timeout = Duration::from_millis(300);
+    let house = House::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
     let mut neighbour = Neighbour::start(&house);
     neighbour.told("hold");
     let begun = Instant::now();
@@ -158,7 +158,7 @@ fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
     for refused in house.wait(futures_util::future::join_all(calls)) {
         assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     }
-    assert!(begun.elapsed() < 10 * patience, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < 10 * acquire_timeout, "{:?}", begun.elapsed());
 }
 
 #[test]

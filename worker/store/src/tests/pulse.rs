@@ -27,8 +27,8 @@ fn a_busy_writer_is_waited_for() {
 
 #[test]
 fn readers_that_all_hang_are_no_proof() {
-    let patience = Duration::from_millis(50);
-    let house = House::with(&config::Store { acquire_timeout: patience, ..SETTINGS }, 4);
+    let acquire_timeout = Duration::from_millis(50);
+    let house = House::with(&config::Store { acquire_timeout: acquire_timeout, ..SETTINGS }, 4);
     let mut holds: Vec<_> = (0..2).map(|_| house.hold_a_reader()).collect();
     house.wait(house.store.ping()).unwrap();
     holds.push(house.hold_a_reader());
@@ -38,7 +38,7 @@ fn readers_that_all_hang_are_no_proof() {
     house.wait(house.store.ping()).unwrap();
 }
 
-/// More reads wait than could be done within the ping's patience; every end of one proves life.
+/// More reads wait than could be done within the ping's acquire_timeout; every end of one proves life.
 #[test]
 fn busy_readers_are_proof_enough() {
     let house = House::with(&SETTINGS, 2);

@@ -18,13 +18,17 @@ use super::{
     address::Address,
     fault::{self, Failed},
     tls,
-    wire::Wire,
+    wire::{Route, Wire},
 };
 use evonic_backend::Stage;
 use evonic_handles::Budget;
+use evonic_net::{Connector, Keepalive, Peer};
 
 /// The oldest version of the API that has all that is used here: Docker 20.10.
 const LEAST_MINOR: u32 = 41;
+
+/// A dead engine on another machine is noticed within 40 s.
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(8), probes: 4 };
 
 /// A request that is no transfer is over in this many times `docker.timeout`.
 const PATIENCE: u32 = 4;
@@ -69,13 +73,17 @@ impl Engine {
         tasks: TaskTracker,
         closing: CancellationToken,
     ) -> Result<Self, WorkplaceError> {
-        let tls = match &address {
-            Address::Unix(_) => None,
-            Address::Tcp { certificates, .. } => Some(tls::connector(certificates)?),
+        let route = match &address {
+            Address::Unix(path) => Route::Unix(path.clone()),
+            Address::Tcp { host, port, certificates } => Route::Tcp(Connector {
+                peer: Peer { host: host.clone(), port: *port },
+                tls: Some(tls::client(certificates)?),
+                keepalive: Some(KEEPALIVE),
+                limit: timeout,
+            }),
         };
         let wire = Arc::new(Wire {
-            address: address.clone(),
-            tls,
+            route,
             budget,
             timeout,
             tasks,

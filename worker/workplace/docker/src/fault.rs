@@ -7,14 +7,18 @@ use bollard::errors::Error;
 use super::{WorkplaceError, address::Address};
 use evonic_backend::{Stage, error::Cause};
 use evonic_handles::Exhausted;
+use evonic_net::ConnectError;
 
 /// Why there is no answer. Goes through bollard as the cause of its error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    /// The Unix socket.
     #[error("there is no connection")]
-    Connect(#[source] io::Error),
+    Socket(#[source] io::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("nothing came for {} s", .0.as_secs_f32())]
     Silent(Duration),
     #[error("the request cannot be sent")]
@@ -70,7 +74,8 @@ pub(super) fn read(engine: &Address, stage: Stage, error: Error) -> Failed {
         Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
         Error::IOError { err } => match err.downcast::<Fault>() {
             Ok(Fault::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
-            Ok(Fault::Connect(source)) => unconnected(engine, &source).into(),
+            Ok(Fault::Socket(source)) => unconnected(engine, &source).into(),
+            Ok(Fault::Connect(error)) => unreached(engine, &error).into(),
             Ok(fault) => unreachable(engine, stage, told(&fault)).into(),
             Err(error) => unreachable(engine, stage, told(&error)).into(),
         },
@@ -89,7 +94,6 @@ pub(super) fn refusal(engine: &Address, stage: Stage, said: impl Into<String>) -
 }
 
 fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
-    let tls = source.get_ref().is_some_and(|source| source.is::<rustls::Error>());
     match (engine, source.kind()) {
         (Address::Unix(path), io::ErrorKind::PermissionDenied) => refusal(
             engine,
@@ -108,12 +112,19 @@ fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
         (_, io::ErrorKind::ConnectionRefused) => {
             unreachable(engine, Stage::Connect, "nobody listens; is the engine running?".to_owned())
         }
-        _ if tls => refusal(
+        _ => unreachable(engine, Stage::Connect, told(source)),
+    }
+}
+
+fn unreached(engine: &Address, error: &ConnectError) -> WorkplaceError {
+    match error {
+        ConnectError::Connect { source, .. } => unconnected(engine, source),
+        ConnectError::Tls { source, .. } if error.is_permanent() => refusal(
             engine,
             Stage::Tls,
             format!("{source}; compare ca.pem, cert.pem and key.pem with the engine's"),
         ),
-        _ => unreachable(engine, Stage::Connect, told(source)),
+        _ => unreachable(engine, Stage::Connect, told(error)),
     }
 }
 

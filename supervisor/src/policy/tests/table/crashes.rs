@@ -133,7 +133,7 @@ fn a_death_is_told_to_a_worker_that_is_just_being_spawned() {
     let actions = script.exit(1, "SIGSEGV");
     assert_eq!(brief(&actions), ["record 1 fd_threshold: 500 descriptors open, threshold 400"]);
     let actions = script.now(Event::Spawned { generation: 2, pid: 3 });
-    assert_eq!(brief(&actions), ["tell 2 of 1"]);
+    assert_eq!(brief(&actions), ["notify 2 of 1"]);
 }
 
 #[test]
@@ -141,6 +141,6 @@ fn an_exit_code_is_put_into_words() {
     let mut script = Script::new();
     script.start(1);
     script.now(Event::Exited { generation: 1, exit: Exit::Code { code: 78 } });
-    let words = "exited with code 78 (its configuration is refused) before it was ready";
-    assert_eq!(script.policy.last_error(), Some(words));
+    let text = "exited with code 78 (its configuration is refused) before it was ready";
+    assert_eq!(script.policy.last_error(), Some(text));
 }

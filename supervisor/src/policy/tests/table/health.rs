@@ -120,11 +120,11 @@ fn a_queue_that_stands_is_found_in_time() {
     for waiting in [7, 1] {
         let mut script = Script::ready();
         let actions = queue(&mut script, s(2), s(5), |_| waiting);
-        let words = match waiting {
+        let text = match waiting {
             1 => "1 connection has waited 2.0 s without being accepted".to_owned(),
             _ => format!("{waiting} connections have waited 2.0 s without being accepted"),
         };
-        assert_eq!(finding(&actions), Some(words.as_str()));
+        assert_eq!(finding(&actions), Some(text.as_str()));
         let found =
             script.log.iter().find(|(_, action)| matches!(action, Action::PostMortem { .. }));
         assert_eq!(found.expect("found").0, s(4));
@@ -167,7 +167,7 @@ fn the_queue_is_nobodys_fault_while_a_worker_starts() {
     assert_eq!(finding(&actions), None, "it has just begun to accept");
 }
 
-/// Frozen, stopped or starved, the supervisor heard nothing: that proves nothing of the worker.
+/// A frozen, stopped or starved supervisor receives nothing: that proves nothing of the worker.
 #[test]
 fn a_supervisor_that_overslept_blames_nobody() {
     let mut script = Script::ready();

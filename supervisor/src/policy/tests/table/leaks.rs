@@ -15,8 +15,8 @@ fn past_the_threshold_the_replacement_comes_first() {
     assert_eq!(brief(&actions), ["census 2", "drain 1 fd_threshold"]);
     script.until(ms(2150));
     let actions = script.exit(1, "SIGTERM");
-    let words = "record 1 fd_threshold: 408 descriptors open, threshold 400";
-    assert_eq!(brief(&actions), [words, "tell 2 of 1"]);
+    let text = "record 1 fd_threshold: 408 descriptors open, threshold 400";
+    assert_eq!(brief(&actions), [text, "notify 2 of 1"]);
     let record = actions.iter().find_map(|action| match action {
         Action::Record(record) => Some(record),
         _ => None,
@@ -87,8 +87,8 @@ fn a_leak_that_goes_on_escalates() {
     assert_eq!(brief(&script.count(1, 1601, 5)), ["drain 1 fd_ceiling"]);
     assert!(brief(&script.count(1, 9000, 5)).is_empty(), "past ceiling: nothing more");
     let actions = script.exit(1, "SIGTERM");
-    let words = "record 1 fd_ceiling: 1601 descriptors open, ceiling 1600";
-    assert_eq!(brief(&actions), [words, "tell 2 of 1"]);
+    let text = "record 1 fd_ceiling: 1601 descriptors open, ceiling 1600";
+    assert_eq!(brief(&actions), [text, "notify 2 of 1"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_leaking_worker_is_drained_at_the_start_timeout() {
     let actions = script.exit(2, "SIGKILL");
     assert_eq!(
         brief(&actions),
-        ["record 2 crash: not ready within 10.0 s", "tell 1 of 2", "spawn 3 beside 1"]
+        ["record 2 crash: not ready within 10.0 s", "notify 1 of 2", "spawn 3 beside 1"]
     );
 }
 
@@ -121,7 +121,7 @@ fn a_dead_replacement_of_a_leaking_worker_is_replaced() {
         brief(&actions),
         [
             "record 2 crash: killed by SIGSEGV before it was ready",
-            "tell 1 of 2",
+            "notify 1 of 2",
             "spawn 3 beside 1"
         ]
     );
@@ -168,7 +168,7 @@ fn a_third_worker_waits_for_room() {
     let mut actions = script.exit(1, "SIGTERM");
     // The second leak in a row: its pace is a tenth of a second at most.
     actions.extend(script.until(script.now + ms(100)));
-    assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
+    assert_eq!(brief(&actions)[1..], ["notify 2 of 1", "spawn 3 beside 2"]);
 }
 
 /// Replaces the worker that serves, which leaks at once; returns what was done until the next one

@@ -12,7 +12,7 @@ fn a_restart_replaces_without_a_gap() {
     let actions = script.exit(1, "SIGTERM");
     assert_eq!(
         brief(&actions),
-        ["record 1 requested: an operator asked for it (uid 0)", "tell 2 of 1"]
+        ["record 1 requested: an operator asked for it (uid 0)", "notify 2 of 1"]
     );
 }
 
@@ -53,13 +53,13 @@ fn a_reload_during_a_start_queues_one_replacement() {
     let actions = script.now(Event::Ready { generation: 2 });
     assert_eq!(brief(&actions), ["census 2", "drain 1 requested"]);
     let actions = script.exit(1, "SIGTERM");
-    assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
+    assert_eq!(brief(&actions)[1..], ["notify 2 of 1", "spawn 3 beside 2"]);
     script.start(3);
     script.now(Event::Ready { generation: 3 });
     let actions = script.exit(2, "SIGTERM");
     assert_eq!(
         brief(&actions),
-        ["record 2 requested: the configuration was read again (uid 0)", "tell 3 of 2"]
+        ["record 2 requested: the configuration was read again (uid 0)", "notify 3 of 2"]
     );
     assert_eq!(script.policy.state(), State::Running);
 }
@@ -72,7 +72,7 @@ fn a_request_is_given_up_when_the_replacement_dies() {
     let actions = script.exit(2, "SIGABRT");
     assert_eq!(
         brief(&actions),
-        ["record 2 crash: killed by SIGABRT before it was ready", "tell 1 of 2"]
+        ["record 2 crash: killed by SIGABRT before it was ready", "notify 1 of 2"]
     );
     assert_eq!(script.policy.state(), State::Running);
     assert_eq!(script.policy.last_error(), Some("killed by SIGABRT before it was ready"));
@@ -119,7 +119,7 @@ fn a_request_for_a_worker_whose_predecessor_drains_waits_for_room() {
     script.now(Event::Ready { generation: 2 });
     assert!(brief(&script.now(Event::Restart { uid: 0 })).is_empty());
     let actions = script.exit(1, "SIGTERM");
-    assert_eq!(brief(&actions)[1..], ["tell 2 of 1", "spawn 3 beside 2"]);
+    assert_eq!(brief(&actions)[1..], ["notify 2 of 1", "spawn 3 beside 2"]);
 }
 
 #[test]

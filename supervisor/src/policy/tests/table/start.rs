@@ -29,7 +29,7 @@ fn no_hello_within_the_timeout_is_a_crash() {
     assert_eq!(script.policy.last_error(), Some("no hello within 10.0 s"));
     script.now(Event::Spawned { generation: 2, pid: 10 });
     let actions = script.exit(1, "SIGKILL");
-    assert_eq!(brief(&actions), ["record 1 crash: no hello within 10.0 s", "tell 2 of 1"]);
+    assert_eq!(brief(&actions), ["record 1 crash: no hello within 10.0 s", "notify 2 of 1"]);
 }
 
 #[test]

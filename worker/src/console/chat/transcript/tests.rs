@@ -1,7 +1,8 @@
-use super::*;
 use evonic_domain::{MessageId, Role, TurnError, Usage};
 
-const PLAIN: Paint = Paint { colour: false };
+use super::*;
+
+const PLAIN: Paint = Paint::PLAIN;
 
 fn delta(text: &str) -> EventKind {
     EventKind::TextDelta { text: text.to_owned() }

@@ -1,7 +1,7 @@
 //! An engine, and an instance on it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,16 +22,9 @@ use evonic_store::Store;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The engine of all tests that run at the same time; the last one stops it.
+/// The engine of all tests that leave the engine itself alone.
 pub(super) fn engine() -> Arc<Engine> {
-    static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let engine = Arc::new(Engine::start());
-        engine.make_image();
-        *shared = Arc::downgrade(&engine);
-        engine
-    })
+    Engine::shared()
 }
 
 /// An instance with one Docker workplace.

@@ -1,0 +1,170 @@
+//! Requests of status clients.
+
+use std::time::{Duration, SystemTime};
+
+use evonic_shared::{
+    error_chain::ErrorChain,
+    status::{ErrorCode, FORMAT, Reply, Request},
+    timestamp::rfc3339,
+};
+
+use super::{EventLoop, RunState, settings};
+use crate::{
+    census::{self, Order, Subject},
+    clients::{ParsedLine, PendingRequest, Permission, error},
+    log,
+    policy::Event,
+};
+
+/// Requests answered in one turn.
+const MAX_REQUESTS: usize = 8;
+
+/// After this time no further request is begun in a turn: a census of many descriptors is slow.
+const TIME_SLICE: Duration = Duration::from_millis(5);
+
+/// A request that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Restart,
+    Drain,
+    Reload,
+}
+
+impl Command {
+    /// The `op` of its request and reply.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Drain => "drain",
+            Self::Reload => "reload",
+        }
+    }
+}
+
+impl EventLoop {
+    /// Answers some pending requests, and sends the status to watchers.
+    pub(super) fn serve_clients(&mut self) {
+        let begun = self.clock.now();
+        for _ in 0..MAX_REQUESTS {
+            if self.clock.now().saturating_sub(begun) > TIME_SLICE {
+                break;
+            }
+            let Some(request) = self.clients.next_request(&self.poller) else { break };
+            self.answer(request);
+        }
+        self.save();
+        let now = self.clock.now();
+        if self.clients.wants_status() {
+            let status = self.status_inputs().status();
+            self.clients.show(&self.poller, &status, now);
+        }
+        self.clients.expire(&self.poller, now);
+    }
+
+    fn answer(&mut self, request: PendingRequest) {
+        let PendingRequest { serial, permission, line } = request;
+        let reply = match line {
+            ParsedLine::Request(Request::Watch) => {
+                self.clients.watch(&self.poller, serial, self.clock.now());
+                return;
+            }
+            ParsedLine::Request(request) => self.reply(request, permission),
+            ParsedLine::Refused { code, message } => error(code, message),
+        };
+        self.clients.reply(&self.poller, serial, &reply, self.clock.now());
+    }
+
+    fn reply(&mut self, request: Request, permission: Permission) -> Reply {
+        let command = match request {
+            Request::Status | Request::Watch => {
+                return Reply::Status(self.status_inputs().status());
+            }
+            Request::History { limit } => {
+                let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+                let entries = self.history.newest_first().take(limit).cloned().collect();
+                return Reply::History { format: FORMAT, entries };
+            }
+            Request::Census => return self.census(),
+            Request::Restart => Command::Restart,
+            Request::Drain => Command::Drain,
+            Request::Reload => Command::Reload,
+        };
+        let op = command.name();
+        let Permission::Command { uid } = permission else {
+            let message = format!("{op} is for root and the service's user");
+            return error(ErrorCode::Forbidden, message);
+        };
+        if self.run_state != RunState::Running && command != Command::Drain {
+            return error(ErrorCode::Unavailable, "the supervisor is stopping");
+        }
+        tracing::info!(op, uid, "command of a client");
+        match command {
+            Command::Reload => {
+                if let Err(refusal) = self.reload(uid) {
+                    return error(ErrorCode::Invalid, refusal);
+                }
+            }
+            Command::Drain => self.stop(),
+            Command::Restart => self.feed(Event::Restart { uid }),
+        }
+        Reply::Accepted { format: FORMAT, op: op.to_owned() }
+    }
+
+    fn census(&self) -> Reply {
+        let (current, _) = self.policy.workers(self.clock.now());
+        let worker = current.and_then(|view| {
+            self.workers.iter().find(|worker| worker.generation == view.generation)
+        });
+        let Some(worker) = worker else {
+            return error(ErrorCode::Unavailable, "there is no worker now");
+        };
+        match census::take(worker.child.pid()) {
+            Ok(inventory) => {
+                let subject = Subject {
+                    at: rfc3339(SystemTime::now()),
+                    generation: worker.generation,
+                    pid: worker.child.number(),
+                };
+                let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
+                Reply::Census(inventory.census(subject, ready, Order::Count))
+            }
+            Err(failure) => error(ErrorCode::Unavailable, ErrorChain(&failure).to_string()),
+        }
+    }
+
+    /// Reads and applies the configuration again, for this user. The error has everything that is
+    /// wrong with it.
+    pub(super) fn reload(&mut self, uid: u32) -> Result<(), String> {
+        self.notify.reloading();
+        let applied = self.apply_configuration(uid);
+        self.notify.reloaded();
+        if let Err(refusal) = &applied {
+            tracing::error!(refusal, "configuration is refused; the old one stays in force");
+        }
+        applied
+    }
+
+    fn apply_configuration(&mut self, uid: u32) -> Result<(), String> {
+        if self.run_state != RunState::Running {
+            return Err("the supervisor is stopping".to_owned());
+        }
+        let (config, launch) =
+            self.source.load().map_err(|error| ErrorChain(&error).to_string())?;
+        let moved = [
+            ("listen", config.listen != self.config.listen),
+            ("state_dir", config.state_dir != self.config.state_dir),
+            ("runtime_dir", config.runtime_dir != self.config.runtime_dir),
+        ];
+        if let Some((key, _)) = moved.into_iter().find(|&(_, changed)| changed) {
+            return Err(format!("{key} changed: that needs a restart of the supervisor"));
+        }
+        log::set_filter(&config.log);
+        log::set_format(config.log_format);
+        let settings = settings(&config);
+        self.config = config;
+        self.launch = launch;
+        tracing::info!("configuration is reloaded");
+        self.feed(Event::Reload { settings, uid });
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The supervisor's configuration file and its process.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use super::{LogTo, NO_LIMITS, Options, program};
+use crate::fault;
+
+/// Writes the configuration file, and starts a supervisor with it.
+pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
+    let config = folder.join("evonic.toml");
+    let worker = options.fault.as_ref().map(|_| program("evonic-faulty"));
+    let mut toml = format!(
+        "listen = \"127.0.0.1:0\"\nstate_dir = {:?}\nruntime_dir = {:?}\nlog = \"info\"\n",
+        folder.join("state"),
+        folder.join("run"),
+    );
+    toml.push_str(&options.config);
+    if !toml.contains("[limits]\n") {
+        toml.push_str(&format!("\n{NO_LIMITS}"));
+    }
+    if let Some(worker) = worker {
+        // A table may be opened only once: the worker's key goes into the one that is there.
+        let line = format!("worker = {worker:?}\n");
+        if toml.contains("[supervisor]\n") {
+            toml = toml.replace("[supervisor]\n", &format!("[supervisor]\n{line}"));
+        } else {
+            toml.push_str(&format!("\n[supervisor]\n{line}"));
+        }
+    }
+    fs::write(&config, toml).expect("a configuration file");
+    let log = fs::File::create(folder.join("log")).expect("a log");
+    let mut command = match options.limit {
+        None => Command::new(program("evonic-supervisor")),
+        Some(limit) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+            command.arg(program("evonic-supervisor"));
+            command
+        }
+    };
+    command
+        .arg("--config")
+        .arg(config)
+        .env("EVONIC_LOG_FORMAT", "text")
+        .envs(options.environment.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(match options.log {
+            LogTo::File => Stdio::from(log),
+            LogTo::Unread | LogTo::Closed => Stdio::piped(),
+        })
+        .process_group(0);
+    if let Some(plan) = &options.fault {
+        command.env(fault::VARIABLE, serde_json::to_string(plan).expect("a plan is JSON"));
+    }
+    let mut supervisor = command.spawn().expect("the supervisor starts");
+    if options.log == LogTo::Closed {
+        drop(supervisor.stderr.take());
+    }
+    supervisor
+}

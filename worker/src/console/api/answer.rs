@@ -1,0 +1,80 @@
+//! Answers of the worker, and what it refuses.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{task::JoinSet, time::timeout};
+
+use crate::console::error::ConsoleError;
+
+/// How long the worker may take to answer, beside what a request asks it to wait.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest answer that is read whole.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Incoming,
+    /// Serves the connection for as long as the answer lives.
+    pub(super) _connection: JoinSet<()>,
+}
+
+impl Answer {
+    /// The whole body.
+    pub(super) async fn bytes(self) -> Result<Bytes, ConsoleError> {
+        let Self { body, _connection } = self;
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect();
+        let body = timeout(ANSWER_TIMEOUT, body)
+            .await
+            .map_err(|_| ConsoleError::Timeout { limit: ANSWER_TIMEOUT })?
+            .map_err(ConsoleError::ConnectionLost)?;
+        Ok(body.to_bytes())
+    }
+
+    /// The body as JSON.
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, ConsoleError> {
+        decode(&self.bytes().await?)
+    }
+}
+
+/// Decodes JSON of the worker.
+pub(in crate::console) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConsoleError> {
+    serde_json::from_slice(json)
+        .map_err(|source| ConsoleError::Protocol { from: "the worker", source: source.into() })
+}
+
+/// A problem (RFC 9457), as far as it is shown.
+#[derive(Debug, Default, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+}
+
+/// The error of an answer that is no success.
+pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ConsoleError {
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let title = match problem.title.as_str() {
+        "" => status.canonical_reason().unwrap_or("The worker refused").to_owned(),
+        title => title.to_owned(),
+    };
+    if status == StatusCode::UNAUTHORIZED {
+        return ConsoleError::KeyRefused { message: problem.detail };
+    }
+    if status == StatusCode::FORBIDDEN {
+        let message = if problem.detail.is_empty() { title } else { problem.detail };
+        return ConsoleError::Forbidden { message };
+    }
+    let retry_after = headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    ConsoleError::Refused { status: status.as_u16(), title, detail: problem.detail, retry_after }
+}

@@ -1,0 +1,34 @@
+//! Arguments, and text of files and standard input.
+
+use std::io::Read;
+
+use evonic_domain::AgentName;
+
+use super::error::ConsoleError;
+
+/// A text, or that of `@FILE`, or of standard input for `-`.
+pub(super) fn argument_text(argument: &str) -> Result<String, ConsoleError> {
+    let input = |what: &str| {
+        let what = what.to_owned();
+        move |source| ConsoleError::Input { what, source }
+    };
+    match argument.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).map_err(input(file)),
+        None if argument == "-" => read_stdin(),
+        None => Ok(argument.to_owned()),
+    }
+}
+
+/// All of standard input.
+pub(super) fn read_stdin() -> Result<String, ConsoleError> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|source| ConsoleError::Input { what: "standard input".to_owned(), source })?;
+    Ok(text)
+}
+
+/// A name of an agent, a workplace or a key.
+pub(super) fn name(text: &str) -> Result<AgentName, ConsoleError> {
+    text.parse().map_err(|error| ConsoleError::Usage(format!("{text:?}: {error}")))
+}

@@ -1,0 +1,21 @@
+//! `evonic man`.
+
+use clap::CommandFactory;
+use evonic_shared::exit::ExitCode;
+
+use super::{command::Arguments, error::ConsoleError, output::Console};
+
+/// Prints a manual page.
+pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result<ExitCode, ConsoleError> {
+    let mut command = Arguments::command();
+    // Building gives each subcommand its whole name and the global options.
+    command.build();
+    for name in path.iter().flat_map(|argument| argument.split_whitespace()) {
+        command = command
+            .find_subcommand(name)
+            .cloned()
+            .ok_or_else(|| ConsoleError::Usage(format!("there is no command `{name}`")))?;
+    }
+    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)?;
+    Ok(ExitCode::Ok)
+}
