@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn homes_agree_or_the_reason_is_told() {
-        let home = Home::reported(b"/data/h").unwrap();
+        let home = Home::from_sftp_realpath(b"/data/h").unwrap();
         let facts = |home: &str, real: &str, at: &str| ShellFacts {
             home: home.into(),
             real: real.into(),
@@ -215,7 +215,7 @@ mod tests {
         let chroot = facts("/home/u", "/home/u", "/home/u").agree("x", &home).unwrap_err();
         assert!(matches!(&chroot, WorkplaceError::Refused { source, .. }
             if source.0.contains("ChrootDirectory")));
-        let none = facts("/none", "", "/").agree("x", &Home::reported(b"/").unwrap());
+        let none = facts("/none", "", "/").agree("x", &Home::from_sftp_realpath(b"/").unwrap());
         assert!(matches!(&none, Err(WorkplaceError::Refused { source, .. })
             if source.0.contains("/none does not exist")));
     }

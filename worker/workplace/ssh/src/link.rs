@@ -93,7 +93,7 @@ impl Link {
         let most = self.most.load(Ordering::Relaxed);
         let more = |users| (users < most).then_some(users + 1);
         self.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        let place = ChannelSlot { link: Arc::clone(self), counts: true };
+        let place = ChannelSlot { link: Arc::clone(self), counts: AtomicBool::new(true) };
         // In this order: its thread looks for users after it has said that it ends.
         (!self.is_over()).then_some(place)
     }
@@ -101,7 +101,7 @@ impl Link {
     /// Keeps the connection from being idle, without a channel; [`None`] when it ends.
     pub(super) fn visit(self: &Arc<Self>) -> Option<ChannelSlot> {
         self.users.fetch_add(1, Ordering::SeqCst);
-        let place = ChannelSlot { link: Arc::clone(self), counts: true };
+        let place = ChannelSlot { link: Arc::clone(self), counts: AtomicBool::new(true) };
         (!self.is_over()).then_some(place)
     }
 
@@ -161,7 +161,7 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct ChannelSlot {
     link: Arc<Link>,
-    counts: bool,
+    counts: AtomicBool,
 }
 
 impl ChannelSlot {
@@ -171,8 +171,8 @@ impl ChannelSlot {
     }
 
     /// What is in it does not keep the connection from being idle.
-    pub(super) fn rests(&mut self) {
-        if std::mem::take(&mut self.counts) {
+    pub(super) fn rests(&self) {
+        if self.counts.swap(false, Ordering::AcqRel) {
             self.leave();
         }
     }
@@ -188,9 +188,7 @@ impl ChannelSlot {
 
 impl Drop for ChannelSlot {
     fn drop(&mut self) {
-        if self.counts {
-            self.leave();
-        }
+        self.rests();
     }
 }
 

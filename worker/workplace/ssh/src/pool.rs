@@ -67,9 +67,9 @@ pub(super) struct Host {
     doors: [Door<()>; 3],
     breaker: Mutex<Breaker>,
     /// The channel for small operations on files.
-    pub(super) files: Door<Option<Arc<Sftp>>>,
+    pub(super) files: Door<Option<Sftp>>,
     /// Channels of transfers that are over, for the next ones.
-    pub(super) spare: Mutex<Vec<Arc<Sftp>>>,
+    pub(super) spare: Mutex<Vec<Sftp>>,
     /// The home, as the host said last.
     pub(super) home: Mutex<Option<Home>>,
 }

@@ -14,7 +14,7 @@ use super::{
     facts::{self, Facts, ShellFacts},
     link::{ChannelError, ChannelSlot, Link, Role, Stream, unreachable},
     pool::Host,
-    sftp::Sftp,
+    sftp::{self, Sftp},
 };
 use evonic_backend::{
     Home, RemotePath, Stage, WorkplaceError,
@@ -41,7 +41,7 @@ pub(super) struct Remote {
 /// SFTP, for small operations of many: a visit to the one channel of the host.
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub(super) sftp: Arc<Sftp>,
+    pub(super) sftp: Sftp,
     _visit: ChannelSlot,
 }
 
@@ -63,19 +63,22 @@ impl Remote {
     pub(super) async fn desk(&self) -> Result<Desk, WorkplaceError> {
         let mut kept = self.host.files.lock().await;
         for _ in 0..CONNECTIONS {
-            let open = kept.as_ref().filter(|sftp| !sftp.is_over());
-            if let Some((sftp, visit)) = open.and_then(|sftp| Some((sftp, sftp.link().visit()?))) {
-                return Ok(Desk { sftp: Arc::clone(sftp), _visit: visit });
+            let open = kept.as_ref().filter(|sftp| !sftp.sink().is_over());
+            if let Some((sftp, visit)) =
+                open.and_then(|sftp| Some((sftp, sftp.sink().link().visit()?)))
+            {
+                return Ok(Desk { sftp: sftp.clone(), _visit: visit });
             }
             let place = self.host.place(Role::Files).await?;
             let link = Arc::clone(place.link());
-            let mut sftp = Sftp::open(place).await?;
+            let sftp = sftp::open(place).await?;
+            let home = sftp::home(&sftp)?;
             if let Ok(facts) = self.facts(&link).await? {
-                facts.agree(self.host.name(), sftp.home())?;
+                facts.agree(self.host.name(), &home)?;
             }
-            sftp.rests();
-            self.learn(sftp.home().clone());
-            *kept = Some(Arc::new(sftp));
+            sftp.sink().rests();
+            self.learn(home);
+            *kept = Some(sftp);
         }
         Err(unreachable(self.host.name(), Stage::Sftp, "connections end as soon as they begin"))
     }
@@ -94,7 +97,7 @@ impl Remote {
             return Ok(home);
         }
         let refused = match self.desk().await {
-            Ok(desk) => return Ok(desk.sftp.home().clone()),
+            Ok(desk) => return sftp::home(&desk.sftp),
             Err(error) => error,
         };
         // A host without SFTP runs commands all the same.
@@ -103,7 +106,7 @@ impl Remote {
         }
         let place = self.host.place(Role::Commands).await?;
         let facts = self.facts(place.link()).await?;
-        let home = Home::reported(&facts.map_err(|said| self.no_shell(said))?.home)?;
+        let home = Home::from_shell(&facts.map_err(|said| self.no_shell(said))?.home)?;
         self.learn(home.clone());
         Ok(home)
     }
@@ -189,7 +192,7 @@ impl Remote {
         }
         let text = "eval \"h=~$1\"; printf '%s' \"$h\"";
         let (_, said, _) = self.ask(text, vec![user.to_owned()]).await?;
-        match Home::reported(&said) {
+        match Home::from_shell(&said) {
             Ok(home) => home.resolve(home.path(), &format!("~{rest}")),
             Err(_) => Err(no_user()),
         }

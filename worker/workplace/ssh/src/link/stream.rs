@@ -175,8 +175,13 @@ impl Stream {
     }
 
     /// See [`ChannelSlot::rests`].
-    pub(crate) fn rests(&mut self) {
+    pub(crate) fn rests(&self) {
         self.place.rests();
+    }
+
+    /// The way into it.
+    pub(crate) const fn inlet(&self) -> &Inlet {
+        &self.inlet
     }
 
     /// Whether it is over.

@@ -1,17 +1,19 @@
-//! SFTP's packets, version 3 (draft-ietf-secsh-filexfer-02), with OpenSSH's extensions.
+//! Packets: requests are encoded, replies decoded.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// The longest packet that is taken: OpenSSH sends 256 KiB at the most.
-const LONGEST_BYTES: usize = 1 << 20;
+use super::error::PacketError;
 
-/// Bytes before the first packet that are passed over: what a login shell prints.
-const NOISE_BYTES: usize = 64 * 1024;
+/// The longest packet that is accepted; OpenSSH sends at most 256 KiB.
+const MAX_PACKET_BYTES: usize = 1 << 20;
 
-/// Kinds of request.
+/// The most bytes skipped before the first packet: what a login shell prints.
+const MAX_NOISE_BYTES: usize = 64 * 1024;
+
+/// `SSH_FXP_*` of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum RequestType {
     Init = 1,
     Open = 3,
     Close = 4,
@@ -31,17 +33,22 @@ pub(super) enum Kind {
     Extended = 200,
 }
 
-/// A request that is being written.
+/// A request being encoded.
 #[derive(Debug)]
 pub(super) struct Packet(Vec<u8>);
 
 impl Packet {
-    /// A request with this identifier (for [`Kind::Init`]: this version).
-    pub(super) fn new(kind: Kind, id: u32) -> Self {
+    /// A request with this identifier, or [`RequestType::Init`] with this version.
+    pub(super) fn new(kind: RequestType, id: u32) -> Self {
         let mut bytes = vec![0; 4];
         bytes.push(kind as u8);
         bytes.extend_from_slice(&id.to_be_bytes());
         Self(bytes)
+    }
+
+    /// `SSH_FXP_EXTENDED` of this name.
+    pub(super) fn extended(id: u32, name: &[u8]) -> Self {
+        Self::new(RequestType::Extended, id).string(name)
     }
 
     pub(super) fn u32(mut self, value: u32) -> Self {
@@ -62,7 +69,7 @@ impl Packet {
         self
     }
 
-    /// Attributes: permission bits, or none.
+    /// `ATTRS` with permission bits, or empty.
     pub(super) fn mode(self, mode: Option<u32>) -> Self {
         match mode {
             Some(mode) => self.u32(HAS_MODE).u32(mode & 0o7777),
@@ -70,7 +77,7 @@ impl Packet {
         }
     }
 
-    /// Attributes: the owner.
+    /// `ATTRS` with user and group.
     pub(super) fn owner(self, user: u32, group: u32) -> Self {
         self.u32(HAS_OWNER).u32(user).u32(group)
     }
@@ -89,19 +96,20 @@ const HAS_MODE: u32 = 4;
 const HAS_TIMES: u32 = 8;
 const HAS_MORE: u32 = 0x8000_0000;
 
-/// What a server says of a file. What it does not say is 0.
+/// What a server says of a file (`ATTRS`). What it does not say is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Attributes {
-    pub(crate) size: u64,
+pub struct Attributes {
+    /// In bytes.
+    pub size: u64,
     /// Type and permission bits.
-    pub(crate) mode: u32,
-    /// Its user and group, where the server says so.
-    pub(crate) owner: Option<(u32, u32)>,
+    pub mode: u32,
+    /// Numeric user and group, where the server says so.
+    pub owner: Option<(u32, u32)>,
     /// In seconds since 1970.
-    pub(crate) modified: u32,
+    pub modified: u32,
 }
 
-/// An answer.
+/// `SSH_FXP_*` of replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Version(Vec<(Vec<u8>, Vec<u8>)>),
@@ -113,16 +121,17 @@ pub(super) enum Reply {
     Extended(Bytes),
 }
 
-/// Cuts what a server sends into packets.
+/// Cuts a server's bytes into packets.
 #[derive(Debug, Default)]
-pub(super) struct Splitter {
+pub(super) struct Decoder {
     bytes: BytesMut,
-    /// Bytes of noise so far; [`None`] after the first packet began.
+    /// Whether the first packet began.
     begun: bool,
+    /// Bytes skipped before it.
     noise: usize,
 }
 
-impl Splitter {
+impl Decoder {
     /// Takes the next bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -131,24 +140,24 @@ impl Splitter {
     /// The next whole packet, with its identifier.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Reply)>, String> {
+    /// [`PacketError`].
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Reply)>, PacketError> {
         self.skip_noise()?;
         let Some(length) = self.bytes.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
-        if length > LONGEST_BYTES {
-            return Err(format!("the server sends an SFTP packet of {length} bytes"));
+        if length > MAX_PACKET_BYTES {
+            return Err(PacketError::TooLong(length));
         }
         if self.bytes.len() < 4 + length {
             return Ok(None);
         }
         self.bytes.advance(4);
         let packet = self.bytes.split_to(length).freeze();
-        parse(packet).map(Some).ok_or_else(|| "the server's SFTP is not understood".to_owned())
+        parse(packet).map(Some).ok_or(PacketError::Malformed)
     }
 
     /// The first packet is short, so its first byte is 0, which no text has.
-    fn skip_noise(&mut self) -> Result<(), String> {
+    fn skip_noise(&mut self) -> Result<(), PacketError> {
         if self.begun {
             return Ok(());
         }
@@ -156,8 +165,8 @@ impl Splitter {
         self.bytes.advance(noise);
         self.noise += noise;
         self.begun = !self.bytes.is_empty();
-        if self.noise > NOISE_BYTES {
-            return Err("the login shell prints so much that SFTP does not begin".to_owned());
+        if self.noise > MAX_NOISE_BYTES {
+            return Err(PacketError::NoFirstPacket);
         }
         Ok(())
     }
@@ -176,7 +185,7 @@ fn parse(mut packet: Bytes) -> Option<(u32, Reply)> {
         }
         101 => {
             let code = packet.try_get_u32().ok()?;
-            // Servers of old versions send no message.
+            // Old servers send no message.
             let message = string(&mut packet).unwrap_or_default();
             Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
         }
@@ -236,52 +245,53 @@ mod tests {
     use super::*;
 
     fn version() -> Vec<u8> {
-        let mut packet = Packet::new(Kind::Init, 3).string(b"name").string(b"1").bytes().to_vec();
+        let mut packet =
+            Packet::new(RequestType::Init, 3).string(b"name").string(b"1").bytes().to_vec();
         packet[4] = 2;
         packet
     }
 
     #[test]
     fn what_a_shell_prints_before_is_passed_over() {
-        let mut splitter = Splitter::default();
-        splitter.push(b"Welcome!\nlength \xff\n");
-        assert_eq!(splitter.next(), Ok(None));
-        splitter.push(&version());
-        let (_, Reply::Version(found)) = splitter.next().unwrap().unwrap() else { panic!() };
+        let mut decoder = Decoder::default();
+        decoder.push(b"Welcome!\nlength \xff\n");
+        assert_eq!(decoder.next(), Ok(None));
+        decoder.push(&version());
+        let (_, Reply::Version(found)) = decoder.next().unwrap().unwrap() else { panic!() };
         assert_eq!(found, [(b"name".to_vec(), b"1".to_vec())]);
-        let mut endless = Splitter::default();
-        endless.push(&[b'x'; NOISE_BYTES + 1]);
+        let mut endless = Decoder::default();
+        endless.push(&[b'x'; MAX_NOISE_BYTES + 1]);
         assert!(endless.next().is_err());
     }
 
     #[test]
     fn a_packet_that_is_too_long_is_refused() {
-        let mut splitter = Splitter::default();
-        splitter.push(&[0, 255, 255, 255]);
-        assert!(splitter.next().is_err());
+        let mut decoder = Decoder::default();
+        decoder.push(&[0, 255, 255, 255]);
+        assert!(decoder.next().is_err());
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut splitter = Splitter { begun: true, ..Splitter::default() };
-            splitter.push(&bytes);
-            while let Ok(Some(_)) = splitter.next() {}
+            let mut decoder = Decoder { begun: true, ..Decoder::default() };
+            decoder.push(&bytes);
+            while let Ok(Some(_)) = decoder.next() {}
         }
 
         /// However a stream is cut, its packets are the same.
         #[test]
         fn packets_survive_any_cut(data in prop::collection::vec(any::<u8>(), 0..200), at in 0..200usize) {
             let mut stream = version();
-            let mut packet = Packet::new(Kind::Init, 7).string(&data).bytes().to_vec();
+            let mut packet = Packet::new(RequestType::Init, 7).string(&data).bytes().to_vec();
             packet[4] = 103;
             stream.extend_from_slice(&packet);
             let at = at.min(stream.len());
-            let mut splitter = Splitter::default();
+            let mut decoder = Decoder::default();
             let mut found = Vec::new();
             for part in [&stream[..at], &stream[at..]] {
-                splitter.push(part);
-                while let Some(packet) = splitter.next().unwrap() {
+                decoder.push(part);
+                while let Some(packet) = decoder.next().unwrap() {
                     found.push(packet);
                 }
             }
