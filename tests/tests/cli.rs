@@ -240,7 +240,7 @@ fn a_chat_reads_its_message_from_standard_input_and_survives_a_replacement() {
     while !seen.contains("step 1") {
         assert!(output.read_line(&mut seen).unwrap() > 0, "{seen}");
     }
-    // The command runs to its end under the old worker; the new one goes on with the next step.
+    // The command runs to its end under the old worker; the new one takes the next step.
     ok(&pair, &["restart", "--no-wait"]);
     output.read_to_string(&mut seen).unwrap();
     assert!(chat.wait().unwrap().success(), "{seen}");
