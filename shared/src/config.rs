@@ -42,13 +42,13 @@ pub use markdown::markdown;
 pub use network::Network;
 pub use quota::Quota;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Lost, OnLost, OpenAi,
+    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Lost, OpenAi,
     RUNTIME_DESCRIPTORS, Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };
 
 use document::Document;
 use reader::Reader;
-use sections::KeyPlaces;
+use sections::{KeyPlaces, ON_LOST};
 use table::{Section, section};
 
 section! {
@@ -117,7 +117,7 @@ const SECTIONS: &[Section] = &[
     Store::SECTION,
     Agents::SECTION,
     Tools::SECTION,
-    OnLost::SECTION,
+    ON_LOST,
     Workplace::SECTION,
     Spool::SECTION,
     Ssh::SECTION,

@@ -24,9 +24,9 @@ pub enum Ending {
 #[derive(Clone, Debug)]
 pub struct ToolSpec {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// What it does, for the model.
-    pub description: &'static str,
+    pub description: String,
     /// JSON Schema 2020-12 of its arguments, with `additionalProperties: false`.
     pub schema: serde_json::Value,
     /// What it does to the world.

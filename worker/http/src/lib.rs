@@ -83,6 +83,7 @@ use evonic_agent::Agents;
 use evonic_handles::Budget;
 use evonic_model::Models;
 use evonic_store::{Limiter, Store};
+use evonic_tools::Registry;
 use evonic_workplace::Workplaces;
 
 /// Bytes that a connection within the process holds, each way.
@@ -102,6 +103,8 @@ pub struct App {
     pub agents: Agents,
     /// The models, to check an agent's model by name.
     pub models: Models,
+    /// The tools, to check an agent's tools by name.
+    pub tools: Registry,
     /// Where agents' tools act.
     pub workplaces: Workplaces,
     /// The ledger.

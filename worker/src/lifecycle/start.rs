@@ -33,7 +33,7 @@ use evonic_handles::{Budget, Page, PageError};
 use evonic_http::{App, Listeners, Server, ServerError, Supervision};
 use evonic_model::Models;
 use evonic_store::{Limiter, Store, StoreError};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces};
 
 /// Why a worker does not start.
@@ -180,10 +180,11 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         let _inside = runtime.enter();
         Workplaces::start(parts)?
     };
+    let tools = Registry::new(&config.tools);
     let bench = AgentDeps {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
     };
     let listeners =
@@ -196,6 +197,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         limiter,
         agents: agents.clone(),
         models,
+        tools,
         budget: budget.clone(),
         config,
         workplaces: workplaces.clone(),

@@ -20,7 +20,7 @@ use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId,
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
 use evonic_store::{AuditedWriter, Claimed, Store, StoreError};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{Parts, Workplaces};
 
 /// The state that workers share.
@@ -78,7 +78,11 @@ impl Shop {
         let bench = AgentDeps {
             store: self.store.clone(),
             models: Models::new(&self.config.models, &self.budget),
-            tools: Toolboxes::new(workplaces, self.store.clone(), &self.config.tools),
+            tools: Toolboxes::new(
+                workplaces,
+                self.store.clone(),
+                Registry::new(&self.config.tools),
+            ),
             settings: self.config.agents.clone(),
         };
         let generation = self.lock(generation);

@@ -91,7 +91,7 @@ fn a_change_of_which_nothing_is_known_is_told_and_not_run_again() {
 
 #[test]
 fn a_change_is_run_again_where_the_operator_says_so_and_not_silently() {
-    let shop = Shop::with(|config| config.tools.on_lost.bash = Lost::Retry);
+    let shop = Shop::with(|config| _ = config.tools.on_lost.insert("bash".to_owned(), Lost::Retry));
     let (session, turn) = shop.runbook("$ echo ran >> runs\n");
     die_before(&shop, call("bash", r#"{"command":"echo ran | tee -a runs"}"#));
     let _worker = shop.worker(2, Some(1));
@@ -107,7 +107,7 @@ fn a_change_is_run_again_where_the_operator_says_so_and_not_silently() {
 
 #[test]
 fn a_lost_change_fails_the_turn_where_the_operator_says_so() {
-    let shop = Shop::with(|config| config.tools.on_lost.bash = Lost::Fail);
+    let shop = Shop::with(|config| _ = config.tools.on_lost.insert("bash".to_owned(), Lost::Fail));
     let (_, turn) = shop.runbook("$ echo ran >> runs\n$ echo next >> runs\n");
     die_before(&shop, call("bash", r#"{"command":"echo ran >> runs"}"#));
     let _worker = shop.worker(2, Some(1));

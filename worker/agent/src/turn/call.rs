@@ -49,7 +49,8 @@ impl Run {
     /// Runs a call of the agent's last reply.
     pub(super) async fn call(&mut self, call: ToolCall) -> Flow {
         if !self.specs.iter().any(|spec| spec.name == call.name) {
-            let content = words::no_such_tool(&call.name, self.specs.iter().map(|spec| spec.name));
+            let content =
+                words::no_such_tool(&call.name, self.specs.iter().map(|spec| spec.name.as_str()));
             let result = ToolResult { outcome: Outcome::Error, content };
             return self.finish(call, result, Shown::default()).await;
         }

@@ -14,7 +14,6 @@ use crate::{
 };
 use evonic_domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, Workplace};
 use evonic_store::{Paging, Reader, StoreError};
-use evonic_tools::Toolbox;
 
 /// Workplaces that a refusal lists.
 const NAMED: u32 = 20;
@@ -60,7 +59,7 @@ async fn create(call: Call, site: &Site) -> Answer {
     let origin = call.caller.origin();
     let new: NewAgent = call.json(&site.app.config.http).await?;
     require_model(site, &new.model)?;
-    require_tools(new.tools.as_deref())?;
+    require_tools(site, new.tools.as_deref())?;
     let write = site.app.store.change(origin, move |changer| {
         let mut new = new;
         if let Err(missing) = settle(changer, Some(&mut new.workplace), &mut new.other_workplaces)?
@@ -92,7 +91,7 @@ async fn change(which: String, call: Call, site: &Site) -> Answer {
     if let Some(model) = &change.model {
         require_model(site, model)?;
     }
-    require_tools(change.tools.as_ref().and_then(Option::as_deref))?;
+    require_tools(site, change.tools.as_ref().and_then(Option::as_deref))?;
     let write = site.app.store.change(origin, move |changer| {
         let (agent, mut change) = (find(changer, &which)?, change);
         let mut own = change.workplace.take();
@@ -157,11 +156,12 @@ fn require_model(site: &Site, model: &str) -> Result<(), Problem> {
     Err(Problem::unusable("model", detail))
 }
 
-fn require_tools(tools: Option<&[String]>) -> Result<(), Problem> {
-    let known = Toolbox::names();
+fn require_tools(site: &Site, tools: Option<&[String]>) -> Result<(), Problem> {
+    let registry = &site.app.tools;
     for (index, tool) in tools.unwrap_or_default().iter().enumerate() {
-        if !known.contains(&tool.as_str()) {
-            let detail = format!("there is no tool '{tool}'; there are: {}", known.join(", "));
+        if registry.spec(tool).is_none() {
+            let known = registry.names().collect::<Vec<_>>().join(", ");
+            let detail = format!("there is no tool '{tool}'; there are: {known}");
             return Err(Problem::unusable(&format!("tools[{index}]"), detail));
         }
     }
