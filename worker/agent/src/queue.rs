@@ -15,7 +15,7 @@ use super::{
     commit::Desk,
     turn::{Left, Run, Signals},
 };
-use evonic_domain::{Lease, TurnEnd, TurnError};
+use evonic_domain::{Lease, TurnEnd, TurnError, TurnErrorCode};
 use evonic_store::{Claimed, StoreError};
 
 /// The pause after a claim that the store refused; it doubles up to [`LONGEST_PAUSE`].
@@ -146,7 +146,7 @@ impl Claimer {
         let let_go = self.shared.let_go.clone();
         let desk = Desk::new(self.bench.store.clone(), lease.clone(), let_go);
         let end = TurnEnd::Failed(TurnError {
-            code: "internal".to_owned(),
+            code: TurnErrorCode::Internal,
             message: "the turn's own task broke".to_owned(),
         });
         let handle = self.turns.spawn(async move {

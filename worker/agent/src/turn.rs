@@ -199,7 +199,7 @@ impl Run {
         last: Shown,
         error: TurnError,
     ) -> Flow {
-        tracing::warn!(code = error.code, reason = error.message, "turn failed");
+        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         let ToolResult { outcome, content } = result;
         self.commit(move |writer, lease| {
             last.write(writer, lease, &call.id)?;
@@ -231,7 +231,7 @@ impl Run {
 
     /// Ends the turn as failed.
     async fn fail(&self, error: TurnError) -> Left {
-        tracing::warn!(code = error.code, reason = error.message, "turn failed");
+        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         self.end(TurnEnd::Failed(error)).await
     }
 

@@ -26,7 +26,7 @@ pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
-pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnState, Usage};
+pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, Usage};
 pub use workplace::{
     DockerSettings, HostKeys, LocalSettings, NewWorkplace, NewWorkplaceBody, SecretSource,
     Settings, SettingsFault, SshAuth, SshSettings, Workplace, WorkplaceChange, WorkplaceKind,

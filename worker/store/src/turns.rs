@@ -19,9 +19,9 @@ macro_rules! select {
 }
 
 fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
-    let error = match row.get::<_, Option<String>>(6)? {
-        Some(code) => Some(TurnError { code, message: row.get(7)? }),
-        None => None,
+    let error = match row.get_ref(6)? {
+        rusqlite::types::ValueRef::Null => None,
+        _ => Some(TurnError { code: column::word(row, 6)?, message: row.get(7)? }),
     };
     Ok(Turn {
         id: column::parsed(row, 0)?,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::shop::Shop;
-use evonic_domain::{Item, ToolCall, TurnState, Usage};
+use evonic_domain::{Item, ToolCall, TurnErrorCode, TurnState, Usage};
 
 #[test]
 fn a_turn_is_run_step_by_step_and_said_in_order() {
@@ -89,7 +89,7 @@ fn a_turn_that_does_not_come_to_an_end_fails() {
     worker.agents.wake();
     let ended = shop.ended(&turn);
     assert_eq!((ended.state, ended.steps), (TurnState::Failed, 2));
-    assert_eq!(ended.error.unwrap().code, "too_many_steps");
+    assert_eq!(ended.error.unwrap().code, TurnErrorCode::TooManySteps);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_model_that_nobody_configured_fails_its_turn() {
     worker.agents.wake();
     let error = shop.ended(&turn).error.unwrap();
     assert_eq!(
-        (error.code.as_str(), error.message.as_str()),
+        (error.code.name(), error.message.as_str()),
         ("model_unknown", "no model nowhere is configured")
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evonic_shared::config::Lost;
 
 use super::shop::Shop;
-use evonic_domain::{EventKind, ToolCall, TurnState, Usage};
+use evonic_domain::{EventKind, ToolCall, TurnErrorCode, TurnState, Usage};
 use evonic_store::PendingCall;
 
 fn call(name: &str, arguments: &str) -> ToolCall {
@@ -113,8 +113,8 @@ fn a_lost_change_fails_the_turn_where_the_operator_says_so() {
     let _worker = shop.worker(2, Some(1));
     let ended = shop.ended(&turn);
     assert_eq!(
-        (ended.state, ended.error.unwrap().code.as_str()),
-        (TurnState::Failed, "outcome_unknown")
+        (ended.state, ended.error.unwrap().code),
+        (TurnState::Failed, TurnErrorCode::OutcomeUnknown)
     );
     assert_eq!((shop.results(&turn)[0].0, shop.lines("runs").len()), ("unknown", 0));
 }

@@ -144,7 +144,7 @@ impl Run {
                 ControlFlow::Continue(())
             }
             error => {
-                let (code, message) = (error.code().to_owned(), ErrorChain(&error).to_string());
+                let (code, message) = (error.code(), ErrorChain(&error).to_string());
                 let failed = TurnError { code, message };
                 ControlFlow::Break(self.fail(failed).await)
             }

@@ -1,5 +1,5 @@
 use super::*;
-use evonic_domain::{MessageId, Role, TurnError, Usage};
+use evonic_domain::{MessageId, Role, TurnError, TurnErrorCode, Usage};
 
 const PLAIN: Paint = Paint { colour: false };
 
@@ -107,7 +107,7 @@ fn what_others_wrote_is_harmless_on_a_terminal_and_whole_in_a_file() {
 
 #[test]
 fn a_turn_that_ends_in_the_middle_of_a_line_ends_it() {
-    let error = TurnError { code: "internal".to_owned(), message: "a defect".to_owned() };
+    let error = TurnError { code: TurnErrorCode::Internal, message: "a defect".to_owned() };
     assert_eq!(written(&[delta("Half"), EventKind::TurnFailed { error }]), "Half\n");
     assert_eq!(written(&[output("half"), EventKind::TurnCancelled {}]), "│ half\n");
 }
