@@ -18,7 +18,7 @@ struct Holder {
 impl Holder {
     fn start(folder: &Path, number: u64) -> Self {
         let mut process = this_program()
-            .args(["--exact", "--nocapture", "agent::ownership::tests::hold"])
+            .args(["--exact", "--nocapture", "ownership::tests::hold"])
             .env(FOLDER, folder)
             .env(NUMBER, number.to_string())
             .stdin(Stdio::piped())
@@ -66,7 +66,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn assert_soon_dead(folder: &Path, number: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !Generation::is_dead(folder, number).unwrap() {
-        assert!(Instant::now() < deadline, "somebody keeps the lock of {number}");
+        assert!(Instant::now() < deadline, "another process keeps the lock of {number}");
         std::thread::yield_now();
     }
 }

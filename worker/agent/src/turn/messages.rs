@@ -1,4 +1,4 @@
-//! What agents and clients are told, word for word.
+//! Texts that agents and clients read.
 
 use evonic_domain::{TurnError, TurnErrorCode};
 use evonic_tools::{Effect, Loss};
@@ -7,7 +7,7 @@ use evonic_tools::{Effect, Loss};
 pub(super) const CANCELLED_HARD: &str = "Cancelled while it ran. It did not stop by itself and was \
      cut off; what it had done until then stays done.";
 
-/// Result of a command that nobody said was killed in time.
+/// Result of a command whose machine did not confirm its end in time.
 pub(super) fn kill_unsaid(command_id: &str) -> String {
     format!(
         "Cancelled, but its machine did not say in time that it was killed. It may run on there \
@@ -52,7 +52,7 @@ pub(super) fn ran_twice(name: &str, why: &str) -> String {
 }
 
 /// So many workers died in a call, and so many of its processes were killed now.
-pub(super) fn deadly(takeovers: u32, killed: u32) -> String {
+pub(super) fn fatal_call(takeovers: u32, killed: u32) -> String {
     let rest = match killed {
         0 => "no process of it was running any more".to_owned(),
         1 => "one process of it was still running and has been killed".to_owned(),
