@@ -1,18 +1,14 @@
 //! A workplace: where an agent's tools act, under a name.
 
-mod soundness;
-
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::soundness::{NewWorkplaceBody, SettingsFault};
 use super::{AgentName, WorkplaceId};
 
 /// A workplace. `local` is always there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workplace {
-    /// Its identifier.
     pub id: WorkplaceId,
     /// Its name, unique, of the form of an agent's.
     pub name: AgentName,
@@ -29,9 +25,7 @@ pub struct Workplace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "NewWorkplaceBody")]
 pub struct NewWorkplace {
-    /// See [`Workplace::name`].
     pub name: AgentName,
-    /// See [`Workplace::settings`].
     #[serde(flatten)]
     pub settings: Settings,
 }
@@ -40,7 +34,6 @@ pub struct NewWorkplace {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkplaceChange {
-    /// See [`Workplace::name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<AgentName>,
     /// Settings to change: each key replaces the whole value of that key, `null` takes it back to
@@ -49,7 +42,6 @@ pub struct WorkplaceChange {
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// What kinds there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkplaceKind {
@@ -77,16 +69,12 @@ impl WorkplaceKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "settings", rename_all = "snake_case")]
 pub enum Settings {
-    /// See [`WorkplaceKind::Local`].
     Local(LocalSettings),
-    /// See [`WorkplaceKind::Ssh`].
     Ssh(SshSettings),
-    /// See [`WorkplaceKind::Docker`].
     Docker(DockerSettings),
 }
 
 impl Settings {
-    /// The kind.
     #[must_use]
     pub const fn kind(&self) -> WorkplaceKind {
         match self {
@@ -115,10 +103,9 @@ pub struct LocalSettings {
 pub struct SshSettings {
     /// A host's name or address, or an alias of `config_file`.
     pub host: String,
-    /// Its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Who to log in as; the service's own user when nobody says.
+    /// Who to log in as; the service's own user when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// How to authenticate, in this order; when empty: agent, key, then password and
@@ -158,9 +145,7 @@ pub struct SshSettings {
 pub enum SshAuth {
     /// Keys of the agent at `$SSH_AUTH_SOCK`.
     Agent,
-    /// Private key files.
     Key,
-    /// The password.
     Password,
     /// The password, as the answer to each question that is not echoed.
     KeyboardInteractive,
