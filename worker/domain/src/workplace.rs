@@ -1,19 +1,15 @@
 //! A workplace: where an agent's tools act, under a name.
 
-mod soundness;
-
 use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::soundness::{NewWorkplaceBody, SettingsFault};
 use super::{AgentName, WorkplaceId};
 
 /// A workplace. `local` is always there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workplace {
-    /// Its identifier.
     pub id: WorkplaceId,
     /// Its name, unique, of the form of an agent's.
     pub name: AgentName,
@@ -30,9 +26,7 @@ pub struct Workplace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "NewWorkplaceBody")]
 pub struct NewWorkplace {
-    /// See [`Workplace::name`].
     pub name: AgentName,
-    /// See [`Workplace::settings`].
     #[serde(flatten)]
     pub settings: Settings,
 }
@@ -41,7 +35,6 @@ pub struct NewWorkplace {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkplaceChange {
-    /// See [`Workplace::name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<AgentName>,
     /// Settings to change: each key replaces the whole value of that key, `null` takes it back to
@@ -50,7 +43,6 @@ pub struct WorkplaceChange {
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// What kinds there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkplaceKind {
@@ -78,16 +70,12 @@ impl WorkplaceKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "settings", rename_all = "snake_case")]
 pub enum Settings {
-    /// See [`WorkplaceKind::Local`].
     Local(LocalSettings),
-    /// See [`WorkplaceKind::Ssh`].
     Ssh(SshSettings),
-    /// See [`WorkplaceKind::Docker`].
     Docker(DockerSettings),
 }
 
 impl Settings {
-    /// The kind.
     #[must_use]
     pub const fn kind(&self) -> WorkplaceKind {
         match self {
@@ -164,9 +152,7 @@ pub struct SshSettings {
 pub enum SshAuth {
     /// Keys of the agent at `$SSH_AUTH_SOCK`.
     Agent,
-    /// Private key files.
     Key,
-    /// The password.
     Password,
     /// The password, as the answer to each question that is not echoed.
     KeyboardInteractive,

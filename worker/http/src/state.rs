@@ -34,6 +34,8 @@ pub struct App {
     pub agents: Agents,
     /// The models, to check an agent's model by name.
     pub models: Models,
+    /// The tools, to check an agent's tools by name.
+    pub tools: evonic_tools::Registry,
     /// Where agents' tools act.
     pub workplaces: Workplaces,
     /// The descriptors of this process.

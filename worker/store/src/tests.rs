@@ -33,7 +33,7 @@ use tokio::{
 use super::*;
 use evonic_domain::{
     Agent, AgentChange, Event, EventKind, Item, Lease, NewAgent, NewSession, Outcome, Session,
-    SessionChange, ToolCall, Turn, TurnEnd, TurnError, TurnId, TurnState, Usage,
+    SessionChange, ToolCall, Turn, TurnEnd, TurnError, TurnErrorCode, TurnId, TurnState, Usage,
 };
 use evonic_handles::{self, Page};
 

@@ -11,7 +11,6 @@ use crate::{
 };
 use evonic_domain::{Agent, AgentChange, NewAgent, Workplace};
 use evonic_store::{Paging, Reader, StoreError};
-use evonic_tools::Toolbox;
 
 /// Workplaces that a refusal lists.
 const NAMED: u32 = 20;
@@ -24,7 +23,7 @@ pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
 
 pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewAgent) -> Answer {
     require_model(&state, &new.model)?;
-    require_tools(new.tools.as_deref())?;
+    require_tools(&state, new.tools.as_deref())?;
     let create = state.change(call.caller.origin(), move |writer| {
         let mut new = new;
         settle(writer, Some(&mut new.workplace), &mut new.other_workplaces)?;
@@ -42,7 +41,7 @@ pub(super) async fn change(state: Arc<ApiState>, call: Call, change: AgentChange
     if let Some(model) = &change.model {
         require_model(&state, model)?;
     }
-    require_tools(change.tools.as_ref().and_then(Option::as_deref))?;
+    require_tools(&state, change.tools.as_ref().and_then(Option::as_deref))?;
     let write = state.change(call.caller.origin(), move |writer| {
         let (agent, mut change) = (agent(writer, &call.id)?, change);
         let others = change.other_workplaces.iter_mut().flatten();
@@ -77,11 +76,12 @@ fn require_model(state: &ApiState, model: &str) -> Result<(), Problem> {
     Err(Problem::unusable("model", detail))
 }
 
-fn require_tools(tools: Option<&[String]>) -> Result<(), Problem> {
-    let known = Toolbox::names();
+fn require_tools(state: &ApiState, tools: Option<&[String]>) -> Result<(), Problem> {
+    let registry = &state.app.tools;
     for (index, tool) in tools.unwrap_or_default().iter().enumerate() {
-        if !known.contains(&tool.as_str()) {
-            let detail = format!("there is no tool '{tool}'; there are: {}", known.join(", "));
+        if registry.spec(tool).is_none() {
+            let known = registry.names().collect::<Vec<_>>().join(", ");
+            let detail = format!("there is no tool '{tool}'; there are: {known}");
             return Err(Problem::unusable(&format!("tools[{index}]"), detail));
         }
     }

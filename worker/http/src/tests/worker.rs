@@ -19,7 +19,7 @@ use evonic_agent::{AgentDeps, Agents, Generation, generations_folder};
 use evonic_domain::{Origin, Scope, Token};
 use evonic_model::Models;
 use evonic_store::{KeyRow, Limiter, Store};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::Workplaces;
 
 /// A running worker.
@@ -181,10 +181,11 @@ fn start(parts: Parts) -> (Server, Store) {
         instance: "test".to_owned(),
     })
     .unwrap();
+    let tools = Registry::new(&config.tools);
     let deps = AgentDeps {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
     };
     let locks = generations_folder(&config.state_dir);
@@ -198,6 +199,7 @@ fn start(parts: Parts) -> (Server, Store) {
         limiter,
         agents,
         models,
+        tools,
         budget,
         config,
         workplaces,

@@ -1,23 +1,23 @@
-//! Pieces of text, gathered into events of a bearable number.
+//! Pieces of text, coalesced into a few events.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes at which what was gathered is committed before its time.
+/// Bytes at which the pending text is committed before its time.
 const FULL_BYTES: usize = 16 * 1024;
 
 /// Text that waits to be committed as one event.
 #[derive(Debug)]
-pub(super) struct Gather {
+pub(super) struct Coalescer {
     text: String,
     /// When the first piece came.
     due: Option<Instant>,
     window: Duration,
 }
 
-impl Gather {
-    /// Gathers for `window` from the first piece on.
+impl Coalescer {
+    /// Collects for `window` from the first piece on.
     pub(super) const fn new(window: Duration) -> Self {
         Self { text: String::new(), due: None, window }
     }
@@ -31,17 +31,17 @@ impl Gather {
         self.due.get_or_insert_with(|| Instant::now() + self.window);
     }
 
-    /// Takes what was gathered, if anything.
+    /// Takes the pending text, if anything.
     pub(super) fn take(&mut self) -> Option<String> {
         self.due.take().map(|_| std::mem::take(&mut self.text))
     }
 
-    /// Whether so much was gathered that it should not wait for its time.
+    /// Whether there is so much that it should not wait for its time.
     pub(super) const fn is_full(&self) -> bool {
         self.text.len() >= FULL_BYTES
     }
 
-    /// Waits until what was gathered should be committed; for ever while there is nothing.
+    /// Waits until the pending text should be committed; for ever while there is nothing.
     /// Cancel safe.
     pub(super) async fn due(&self) {
         match self.due {
@@ -59,31 +59,31 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_piece_sets_the_time() {
-        let mut gather = Gather::new(WINDOW);
-        gather.push("");
-        assert_eq!(gather.take(), None, "nothing is no event");
+        let mut coalescer = Coalescer::new(WINDOW);
+        coalescer.push("");
+        assert_eq!(coalescer.take(), None, "nothing is no event");
         let start = Instant::now();
-        gather.push("one ");
-        let due = gather.due;
+        coalescer.push("one ");
+        let due = coalescer.due;
         tokio::task::yield_now().await;
-        gather.push("two");
-        assert_eq!(gather.due, due, "a later piece put it off");
-        gather.due().await;
+        coalescer.push("two");
+        assert_eq!(coalescer.due, due, "a later piece put it off");
+        coalescer.due().await;
         assert!(start.elapsed() >= WINDOW, "too early: {:?}", start.elapsed());
-        assert_eq!(gather.take().as_deref(), Some("one two"));
-        assert_eq!(gather.take(), None);
-        let idle = tokio::time::timeout(WINDOW, gather.due()).await;
-        assert!(idle.is_err(), "due with nothing gathered");
+        assert_eq!(coalescer.take().as_deref(), Some("one two"));
+        assert_eq!(coalescer.take(), None);
+        let idle = tokio::time::timeout(WINDOW, coalescer.due()).await;
+        assert!(idle.is_err(), "due with nothing pending");
     }
 
     #[test]
     fn much_does_not_wait() {
-        let mut gather = Gather::new(WINDOW);
-        gather.push(&"x".repeat(FULL_BYTES - 1));
-        assert!(!gather.is_full());
-        gather.push("x");
-        assert!(gather.is_full());
-        gather.take();
-        assert!(!gather.is_full());
+        let mut coalescer = Coalescer::new(WINDOW);
+        coalescer.push(&"x".repeat(FULL_BYTES - 1));
+        assert!(!coalescer.is_full());
+        coalescer.push("x");
+        assert!(coalescer.is_full());
+        coalescer.take();
+        assert!(!coalescer.is_full());
     }
 }

@@ -1,9 +1,9 @@
 //! Exact replacement of text in a file's content.
 
-use super::figures;
+use crate::format;
 
 /// Line numbers that a refusal names.
-const LINES_TOLD: usize = 10;
+const LINES_SHOWN: usize = 10;
 
 /// Characters of a line that a refusal shows, and by which lines are compared.
 const LINE_CHARS: usize = 200;
@@ -16,14 +16,14 @@ const ALIKE: f64 = 0.5;
 
 /// What is to be replaced.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub(super) struct Replacement {
     pub(super) old: String,
     pub(super) new: String,
     /// How often `old` must occur.
     pub(super) count: u64,
 }
 
-impl Change {
+impl Replacement {
     /// Replaces every occurrence; they do not overlap. Returns the new content, and the lines
     /// where they began.
     ///
@@ -57,8 +57,8 @@ impl Change {
     }
 
     fn miscounted(&self, lines: &[u64]) -> String {
-        let times = figures::of(lines.len() as u64, "time", "times");
-        let wanted = figures::count(self.count);
+        let times = format::plural(lines.len() as u64, "time", "times");
+        let wanted = format::count(self.count);
         format!(
             "old occurs {times} ({}), count says {wanted}; nothing was changed. Give more of the \
              text around it, or count {}",
@@ -78,7 +78,7 @@ impl Change {
         match nearest(&String::from_utf8_lossy(content), &self.old) {
             Some((number, line)) => {
                 let shown: String = line.chars().take(LINE_CHARS).collect();
-                format!(" The nearest line is {}: {shown:?}", figures::count(number))
+                format!(" The nearest line is {}: {shown:?}", format::count(number))
             }
             None => " No line is like it; read the file again.".to_owned(),
         }
@@ -87,9 +87,9 @@ impl Change {
 
 /// `line 3`, `lines 3, 17, 20`, `lines 1, 2, ...`.
 pub(super) fn at_lines(lines: &[u64]) -> String {
-    let told: Vec<_> = lines.iter().take(LINES_TOLD).map(|&line| figures::count(line)).collect();
-    let more = if lines.len() > LINES_TOLD { ", ..." } else { "" };
-    format!("{} {}{more}", if lines.len() == 1 { "line" } else { "lines" }, told.join(", "))
+    let shown: Vec<_> = lines.iter().take(LINES_SHOWN).map(|&line| format::count(line)).collect();
+    let more = if lines.len() > LINES_SHOWN { ", ..." } else { "" };
+    format!("{} {}{more}", if lines.len() == 1 { "line" } else { "lines" }, shown.join(", "))
 }
 
 /// Where `wanted` begins, from left to right, without overlaps. `wanted` is not empty.

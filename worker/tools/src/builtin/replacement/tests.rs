@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
-use super::Change;
+use super::Replacement;
 
-fn change(old: &str, new: &str, count: u64) -> Change {
-    Change { old: old.to_owned(), new: new.to_owned(), count }
+fn change(old: &str, new: &str, count: u64) -> Replacement {
+    Replacement { old: old.to_owned(), new: new.to_owned(), count }
 }
 
 fn refusal(content: &str, old: &str, count: u64) -> String {
@@ -25,28 +25,34 @@ fn text_is_replaced_when_it_occurs_as_often_as_said() {
 
 #[test]
 fn a_wrong_count_tells_the_right_one() {
-    let told = refusal("x\n\nx x\n", "x", 1);
-    assert!(told.starts_with("old occurs 3 times (lines 1, 3, 3), count says 1;"), "{told}");
-    assert!(told.ends_with("or count 3"), "{told}");
-    let told = refusal("x", "x", 2);
-    assert!(told.starts_with("old occurs 1 time (line 1), count says 2;"), "{told}");
-    let told = refusal(&"x\n".repeat(50), "x", 1);
-    assert!(told.contains("8, 9, 10, ...)"), "{told}");
+    let message = refusal("x\n\nx x\n", "x", 1);
+    assert!(message.starts_with("old occurs 3 times (lines 1, 3, 3), count says 1;"), "{message}");
+    assert!(message.ends_with("or count 3"), "{message}");
+    let message = refusal("x", "x", 2);
+    assert!(message.starts_with("old occurs 1 time (line 1), count says 2;"), "{message}");
+    let message = refusal(&"x\n".repeat(50), "x", 1);
+    assert!(message.contains("8, 9, 10, ...)"), "{message}");
 }
 
 #[test]
 fn what_is_not_there_is_answered_with_what_is_like_it() {
     let content = "fn one() {\n    let total = sum(a, b);\n}\n";
-    let told = refusal(content, "\n  let total = sum(a, c);\n", 1);
-    assert!(told.ends_with("The nearest line is 2: \"    let total = sum(a, b);\""), "{told}");
-    let told = refusal(content, "let total = sum(a, b);  ", 1);
-    assert!(told.contains("The nearest line is 2"), "{told}");
-    let told = refusal(content, "completely different", 1);
-    assert!(told.ends_with("No line is like it; read the file again."), "{told}");
-    let told = refusal("one\r\ntwo\r\n", "one\ntwo", 1);
-    assert!(told.ends_with("The file's lines end with \\r\\n, those of old with \\n."), "{told}");
-    let told = change("x", "x", 1).apply(b"x").expect_err("it is refused");
-    assert!(told.contains("the same"), "{told}");
+    let message = refusal(content, "\n  let total = sum(a, c);\n", 1);
+    assert!(
+        message.ends_with("The nearest line is 2: \"    let total = sum(a, b);\""),
+        "{message}"
+    );
+    let message = refusal(content, "let total = sum(a, b);  ", 1);
+    assert!(message.contains("The nearest line is 2"), "{message}");
+    let message = refusal(content, "completely different", 1);
+    assert!(message.ends_with("No line is like it; read the file again."), "{message}");
+    let message = refusal("one\r\ntwo\r\n", "one\ntwo", 1);
+    assert!(
+        message.ends_with("The file's lines end with \\r\\n, those of old with \\n."),
+        "{message}"
+    );
+    let message = change("x", "x", 1).apply(b"x").expect_err("it is refused");
+    assert!(message.contains("the same"), "{message}");
 }
 
 proptest! {

@@ -1,14 +1,15 @@
-//! Writes of a turn, tried until they are on disk.
+//! Writes of a turn, retried until they are on disk.
 //!
 //! What a model said or a tool did is never thrown away because the disk was full for a minute:
 //! the same write is tried again with growing pauses, and the model and the tool are not asked
-//! again. It ends when the worker lets go of what it holds, or the turn turns out to be another's.
+//! again. It ends when the worker abandons its turns, or another worker owns this one.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use evonic_domain::{Lease, SessionId};
+use evonic_shared::backoff::Backoff;
 use evonic_store::{Reader, Store, StoreError, Writer};
 
 /// Why a write of a turn was given up.
@@ -16,8 +17,8 @@ use evonic_store::{Reader, Store, StoreError, Writer};
 pub(super) enum GaveUp {
     /// Another worker owns the turn.
     Fenced,
-    /// This worker lets go of what it holds; the turn stays its own until it is dead.
-    LetGo,
+    /// This worker abandons its turns; this one stays its own until it is dead.
+    Abandoned,
     /// The store fails in a way that waiting does not mend.
     Broken(StoreError),
 }
@@ -31,19 +32,18 @@ const ATTEMPTS: u32 = 6;
 
 /// Reads and writes one turn.
 #[derive(Clone, Debug)]
-pub(super) struct Desk {
+pub(super) struct TurnWriter {
     store: Store,
     lease: Lease,
-    let_go: CancellationToken,
+    abandon: CancellationToken,
 }
 
-impl Desk {
-    /// A desk for the owner of this lease.
-    pub(super) const fn new(store: Store, lease: Lease, let_go: CancellationToken) -> Self {
-        Self { store, lease, let_go }
+impl TurnWriter {
+    /// A turn_writer for the owner of this lease.
+    pub(super) const fn new(store: Store, lease: Lease, abandon: CancellationToken) -> Self {
+        Self { store, lease, abandon }
     }
 
-    /// The session of the turn.
     pub(super) const fn session(&self) -> &SessionId {
         &self.lease.session_id
     }
@@ -87,18 +87,18 @@ impl Desk {
         let pause = match retry.after(&error) {
             Verdict::Again(pause) => pause,
             Verdict::Fenced => return Err(GaveUp::Fenced),
-            Verdict::Closed => return Err(GaveUp::LetGo),
+            Verdict::Closed => return Err(GaveUp::Abandoned),
             Verdict::Broken => return Err(GaveUp::Broken(error)),
         };
         tracing::warn!(
             turn_id = %self.lease.turn_id,
             error = &error as &dyn std::error::Error,
-            attempt = retry.attempts,
+            attempt = retry.backoff.attempts(),
             retry_ms = pause.as_millis(),
             "store refused; trying again"
         );
         tokio::select! {
-            () = self.let_go.cancelled() => Err(GaveUp::LetGo),
+            () = self.abandon.cancelled() => Err(GaveUp::Abandoned),
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
@@ -113,17 +113,17 @@ enum Verdict {
     Broken,
 }
 
-/// How often something was tried, and how long to wait.
+/// Attempts so far, and how long to wait before the next.
 #[derive(Debug)]
 struct Retry {
-    attempts: u32,
-    /// Of these, attempts at what waiting may not mend.
+    backoff: Backoff,
+    /// Attempts at what waiting may not mend.
     doubtful: u32,
 }
 
 impl Retry {
     const fn new() -> Self {
-        Self { attempts: 0, doubtful: 0 }
+        Self { backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), doubtful: 0 }
     }
 
     fn after(&mut self, error: &StoreError) -> Verdict {
@@ -142,9 +142,7 @@ impl Retry {
             }
             _ => return Verdict::Broken,
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.attempts.min(16)).min(LONGEST_PAUSE);
-        self.attempts = self.attempts.saturating_add(1);
-        Verdict::Again(pause)
+        Verdict::Again(self.backoff.next_ceiling())
     }
 }
 

@@ -20,11 +20,11 @@ use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId,
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
 use evonic_store::{AuditedWriter, Claimed, Store, StoreError};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{Parts, Workplaces};
 
 /// The state that workers share.
-pub(super) struct Shop {
+pub(super) struct Harness {
     pub(super) store: Store,
     pub(super) config: Config,
     pub(super) runtime: Runtime,
@@ -32,7 +32,7 @@ pub(super) struct Shop {
     folder: evonic_parts::Folder,
 }
 
-impl Shop {
+impl Harness {
     pub(super) fn open() -> Self {
         Self::with(|_| {})
     }
@@ -75,16 +75,20 @@ impl Shop {
             let _inside = runtime.enter();
             Workplaces::start(parts).unwrap()
         };
-        let bench = AgentDeps {
+        let deps = AgentDeps {
             store: self.store.clone(),
             models: Models::new(&self.config.models, &self.budget),
-            tools: Toolboxes::new(workplaces, self.store.clone(), &self.config.tools),
+            tools: Toolboxes::new(
+                workplaces,
+                self.store.clone(),
+                Registry::new(&self.config.tools),
+            ),
             settings: self.config.agents.clone(),
         };
         let generation = self.lock(generation);
         let agents = {
             let _inside = runtime.enter();
-            Agents::start(bench, generation, predecessor)
+            Agents::start(deps, generation, predecessor)
         };
         Worker { agents, runtime }
     }

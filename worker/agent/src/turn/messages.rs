@@ -1,13 +1,13 @@
-//! What agents and clients are told, word for word.
+//! Texts that agents and clients read.
 
-use evonic_domain::TurnError;
+use evonic_domain::{TurnError, TurnErrorCode};
 use evonic_tools::{Effect, Loss};
 
 /// Result of a call that was dropped because it did not heed its cancel.
 pub(super) const CANCELLED_HARD: &str = "Cancelled while it ran. It did not stop by itself and was \
      cut off; what it had done until then stays done.";
 
-/// Result of a command that nobody said was killed in time.
+/// Result of a command whose machine did not confirm its end in time.
 pub(super) fn kill_unsaid(command_id: &str) -> String {
     format!(
         "Cancelled, but its machine did not say in time that it was killed. It may run on there \
@@ -52,7 +52,7 @@ pub(super) fn ran_twice(name: &str, why: &str) -> String {
 }
 
 /// So many workers died in a call, and so many of its processes were killed now.
-pub(super) fn deadly(takeovers: u32, killed: u32) -> String {
+pub(super) fn fatal_call(takeovers: u32, killed: u32) -> String {
     let rest = match killed {
         0 => "no process of it was running any more".to_owned(),
         1 => "one process of it was still running and has been killed".to_owned(),
@@ -64,7 +64,7 @@ pub(super) fn deadly(takeovers: u32, killed: u32) -> String {
 /// The turn fails with its lost call.
 pub(super) fn outcome_unknown(name: &str, why: &str) -> TurnError {
     TurnError {
-        code: "outcome_unknown".to_owned(),
+        code: TurnErrorCode::OutcomeUnknown,
         message: format!("the outcome of a call of {name} is unknown: {why}"),
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn worker_stopped(generation: Option<u64>) -> String {
 /// The model has replied as often as it may.
 pub(super) fn too_many_steps(max_steps: u32) -> TurnError {
     TurnError {
-        code: "too_many_steps".to_owned(),
+        code: TurnErrorCode::TooManySteps,
         message: format!("the model replied {max_steps} times without coming to an end"),
     }
 }
@@ -88,14 +88,14 @@ pub(super) fn too_many_steps(max_steps: u32) -> TurnError {
 /// There is no model of this name.
 pub(super) fn model_unknown(model: &str) -> TurnError {
     TurnError {
-        code: "model_unknown".to_owned(),
+        code: TurnErrorCode::ModelUnknown,
         message: format!("no model {model} is configured"),
     }
 }
 
 /// A defect of the program, or a broken store.
 pub(super) fn internal(message: String) -> TurnError {
-    TurnError { code: "internal".to_owned(), message }
+    TurnError { code: TurnErrorCode::Internal, message }
 }
 
 /// Result of a call of a tool that the agent does not have.

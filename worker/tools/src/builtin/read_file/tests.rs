@@ -1,9 +1,24 @@
 //! What `read_file` shows, from a real file.
 
-use super::{Inner, ToolResult};
-use crate::arguments::ReadFile;
-use evonic_domain::Outcome;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Answer, Registry, ToolResult, Toolbox};
+use evonic_domain::{Outcome, ToolCall};
 use evonic_local::fixture::Fixture;
+
+/// Calls a tool at the fixture's workplace.
+async fn call(fixture: &Fixture, name: &str, arguments: Value) -> ToolResult {
+    let workplace = std::sync::Arc::new(fixture.local.clone());
+    let tools = Toolbox::new(Registry::new(&fixture.tools), workplace);
+    let (name, arguments) = (name.to_owned(), arguments.to_string());
+    let call = ToolCall { id: "call".to_owned(), name, arguments };
+    let (output, _pieces) = tokio::sync::mpsc::channel(1);
+    match tools.run(&call, "command", output, &CancellationToken::new()).await {
+        Answer::Known(result) => result,
+        Answer::Lost(loss) => panic!("its outcome is unknown: {loss:?}"),
+    }
+}
 
 /// What is shown of a file's lines when at most `max` bytes may be.
 async fn read(
@@ -14,10 +29,8 @@ async fn read(
 ) -> ToolResult {
     let fixture = Fixture::with(|config| config.tools.max_read_bytes = max);
     fixture.put("f", content);
-    let settings = fixture.tools.clone();
-    let workplace = std::sync::Arc::new(fixture.local.clone());
-    let inner = Inner { workplace, settings, reach: None };
-    let result = inner.read_file(ReadFile { path: "f".to_owned(), from_line, to_line }).await;
+    let arguments = json!({"path": "f", "from_line": from_line, "to_line": to_line});
+    let result = call(&fixture, "read_file", arguments).await;
     fixture.assert_given_back().await;
     result
 }
@@ -91,8 +104,8 @@ async fn what_is_no_text_is_said() {
     let binary = read(b"\x7fELF\0\0", None, None, 99).await;
     assert_eq!(binary, ToolResult::error("f is a binary file of 6 bytes".to_owned()));
     let latin = read(b"caf\xe9\n", None, None, 99).await;
-    let told = "     1\tcaf\u{fffd}\n[bytes that are no UTF-8 are shown as \u{fffd}]\n";
-    assert_eq!(latin, ToolResult::ok(told.to_owned()));
+    let expected = "     1\tcaf\u{fffd}\n[bytes that are no UTF-8 are shown as \u{fffd}]\n";
+    assert_eq!(latin, ToolResult::ok(expected.to_owned()));
 }
 
 #[tokio::test]
@@ -108,21 +121,13 @@ async fn a_large_file_is_not_read_into_memory() {
     let fixture = Fixture::new();
     fixture.put("f", [b'\n'; 9_000]);
     let file = std::fs::File::options().write(true).open(fixture.path("f")).expect("it is there");
-    // Sparse: it takes no room, and is all zeros behind its first lines.
+    // Sparse: it takes no space, and is all zeros behind its first lines.
     file.set_len(1 << 40).expect("a sparse file");
-    let settings = fixture.tools.clone();
-    let workplace = std::sync::Arc::new(fixture.local.clone());
-    let inner = Inner { workplace, settings, reach: None };
-    let arguments = ReadFile { path: "f".to_owned(), from_line: Some(2), to_line: Some(3) };
-    let result = inner.read_file(arguments).await;
-    let told = "     2\t\n     3\t\n[lines 2-3 of many, 2 bytes of 1024 GiB]\n";
-    assert_eq!(result, ToolResult::ok(told.to_owned()));
-    let edit = crate::arguments::EditFile {
-        path: "f".to_owned(),
-        old: "\n".to_owned(),
-        new: String::new(),
-        count: None,
-    };
-    let refused = inner.edit_file(edit).await;
+    let arguments = json!({"path": "f", "from_line": 2, "to_line": 3});
+    let result = call(&fixture, "read_file", arguments).await;
+    let expected = "     2\t\n     3\t\n[lines 2-3 of many, 2 bytes of 1024 GiB]\n";
+    assert_eq!(result, ToolResult::ok(expected.to_owned()));
+    let edit = json!({"path": "f", "old": "\n", "new": ""});
+    let refused = call(&fixture, "edit_file", edit).await;
     assert_eq!(refused.content, "f has 1099511627776 bytes, at most 8388608 can be edited");
 }

@@ -1,26 +1,25 @@
-//! `bash` and `python`.
+//! Commands of `bash` and `python`: started, followed, and their output.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use evonic_shared::{backoff::Backoff, config, error_chain::ErrorChain};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Answer, Inner, Loss, Piece, ToolResult,
-    answer::{sentence, why},
-    arguments::{Bash, Python},
-    figures,
+use crate::{
+    Answer, Call, Effect, Ending, Loss, ToolResult, ToolSpec, format,
     output::{Capped, Live},
+    schema,
 };
 use evonic_domain::Outcome;
-use evonic_workplace::{Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
+use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
 
 /// Pieces of output between the machine and the reader.
 const PIECES: usize = 4;
-
-/// The longest argument that Linux hands over to a program (`MAX_ARG_STRLEN`, with its end).
-const ARGUMENT_BYTES: usize = 128 * 1024 - 1;
 
 /// A machine that is out of reach while a command runs there is tried for as long as the command
 /// may run, and this much longer.
@@ -30,158 +29,177 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two such attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Who called a tool.
-pub(super) struct Caller<'c> {
-    /// Names the call's command.
-    pub(super) command_id: &'c str,
-    /// Of a call that is gone on with: bytes of its output that were shown.
-    pub(super) output_offset: Option<u64>,
-    pub(super) output: mpsc::Sender<Piece>,
-    pub(super) cancel: &'c CancellationToken,
-}
-
-/// What is common to `bash` and `python`.
-struct Program {
-    argv: Vec<String>,
-    stdin: String,
+/// Options that `bash` and `python` share.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Options {
+    /// After how many seconds it is killed, with everything it started.
+    #[schemars(range(min = 1))]
     timeout_seconds: Option<u64>,
+    /// The folder to run in, relative to the workplace. Default: the workplace itself.
+    #[schemars(length(min = 1))]
     folder: Option<String>,
 }
 
-impl Inner {
-    pub(super) async fn bash(&self, arguments: Bash, caller: Caller<'_>) -> Answer {
-        let Bash { command, timeout_seconds, folder } = arguments;
-        if command.len() > ARGUMENT_BYTES {
-            let bytes = figures::count(command.len() as u64);
-            return ToolResult::error(format!(
-                "the command is too long ({bytes} bytes, 128 KiB at most); write it to a file with \
-                 write_file and run that"
-            ))
-            .into();
+pub(super) struct Program {
+    pub(super) argv: Vec<String>,
+    pub(super) stdin: String,
+    pub(super) options: Options,
+}
+
+/// Runs programs within the operator's limits.
+#[derive(Debug)]
+pub(super) struct Runner {
+    timeout: Duration,
+    max_output_bytes: usize,
+}
+
+impl Runner {
+    pub(super) const fn new(settings: &config::Tools) -> Self {
+        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
+    }
+
+    /// The spec of a tool that runs programs. Its schema states the operator's time limit.
+    pub(super) fn spec<A: JsonSchema>(&self, name: &str, description: &str) -> ToolSpec {
+        let mut schema = schema::<A>();
+        let seconds = self.timeout.as_secs().max(1);
+        if let Value::String(text) = &mut schema["properties"]["timeout_seconds"]["description"] {
+            text.push_str(&format!(" Default, and the most: {seconds}."));
         }
-        let argv = vec!["bash".to_owned(), "-c".to_owned(), command];
-        self.command(Program { argv, stdin: String::new(), timeout_seconds, folder }, caller).await
+        ToolSpec {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            schema,
+            effect: Effect::Change,
+            ending: Ending::Own,
+        }
     }
 
-    /// The program comes by standard input: an argument has a limit of 128 KiB.
-    pub(super) async fn python(&self, arguments: Python, caller: Caller<'_>) -> Answer {
-        let Python { code, timeout_seconds, folder } = arguments;
-        let argv = ["python3", "-u", "-"].map(str::to_owned).to_vec();
-        self.command(Program { argv, stdin: code, timeout_seconds, folder }, caller).await
-    }
-
-    async fn command(&self, program: Program, caller: Caller<'_>) -> Answer {
-        let Program { argv, stdin, timeout_seconds, folder } = program;
-        let most = self.settings.timeout;
+    /// Starts a program; follows the one that was started before when there is an
+    /// `output_offset`, of whose output so many bytes were shown.
+    pub(super) async fn execute(
+        &self,
+        program: Program,
+        call: Call<'_>,
+        output_offset: Option<u64>,
+    ) -> Answer {
+        let Program { argv, stdin, options: Options { timeout_seconds, folder } } = program;
+        let most = self.timeout;
         let timeout = timeout_seconds.map_or(most, |asked| Duration::from_secs(asked).min(most));
         let spec = CommandSpec {
             argv,
             stdin: stdin.into(),
             folder: folder.unwrap_or_default(),
             timeout,
-            command_id: caller.command_id.to_owned(),
+            command_id: call.command_id.to_owned(),
         };
-        let max_bytes = self.settings.max_output_bytes as usize;
-        let live =
-            Live::new(caller.output, caller.cancel, max_bytes, caller.output_offset.unwrap_or(0));
-        let mut told = Told { capped: Capped::new(max_bytes), live, at: 0 };
-        let output_offset = match caller.output_offset {
+        let max_bytes = self.max_output_bytes;
+        let live = Live::new(call.output, call.cancel, max_bytes, output_offset.unwrap_or(0));
+        let mut sink = OutputSink { capped: Capped::new(max_bytes), live, offset: 0 };
+        let output_offset = match output_offset {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
-                let run = self.workplace.run(spec, sender, caller.cancel);
-                match tokio::join!(run, told.take_in(receiver)).0 {
+                let run = call.workplace.run(spec, sender, call.cancel);
+                match tokio::join!(run, sink.take_in(receiver)).0 {
                     // It may run: to follow it is to find out.
                     Ok(Finished { ended: Ended::Unknown(Unknown::OutOfReach), .. }) => 0,
-                    Ok(finished) => return answer(told.end().await, finished, timeout),
+                    Ok(finished) => return answer(sink.end().await, finished, timeout),
                     Err(error) => return not_started(error).into(),
                 }
             }
             Some(output_offset) => output_offset,
         };
         let shown = output_offset.min(max_bytes as u64);
-        let finished =
-            self.follow(caller.command_id, shown, timeout, &mut told, caller.cancel).await;
-        let output = told.end().await;
+        let follower = Follower {
+            workplace: call.workplace.as_ref(),
+            command_id: call.command_id,
+            cancel: call.cancel,
+        };
+        let finished = follower.follow(shown, timeout, &mut sink).await;
+        let output = sink.end().await;
         match finished {
             Ok(finished) => answer(output, finished, timeout),
             Err(why) => Answer::Lost(Loss { why, output, runs_on: true }),
         }
     }
+}
 
-    /// Follows a command that was started before, of whose output so many bytes were shown.
-    /// Its machine may be out of reach for as long as the command may run, and a little longer.
-    /// `Err` says why it cannot be followed.
+/// Follows a command that was started before.
+struct Follower<'c> {
+    workplace: &'c dyn Backend,
+    command_id: &'c str,
+    cancel: &'c CancellationToken,
+}
+
+impl Follower<'_> {
+    /// Follows it from byte `shown` of its output on. Its machine may be out of reach for as long
+    /// as the command may run, and a little longer. `Err` says why it cannot be followed.
     async fn follow(
         &self,
-        command_id: &str,
         shown: u64,
         timeout: Duration,
-        told: &mut Told<'_>,
-        cancel: &CancellationToken,
+        sink: &mut OutputSink<'_>,
     ) -> Result<Finished, String> {
         let begun = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            let error = match self.attach(command_id, shown, told, cancel).await {
+            let error = match self.attach(shown, sink).await {
                 Ok(finished) => return Ok(finished),
                 Err(error) => error,
             };
             let tried = begun.elapsed();
             if error.class() == Class::Permanent {
-                return Err(format!("its machine refuses ({})", sentence(&error)));
+                return Err(format!("its machine refuses ({})", ErrorChain(&error)));
             }
-            if cancel.is_cancelled() || tried + pause > timeout + MARGIN {
-                let seconds = figures::of(tried.as_secs(), "second", "seconds");
-                let error = sentence(&error);
+            let pause = backoff.next_ceiling();
+            if self.cancel.is_cancelled() || tried + pause > timeout + MARGIN {
+                let seconds = format::plural(tried.as_secs(), "second", "seconds");
+                let error = ErrorChain(&error);
                 return Err(format!("its machine has been out of reach for {seconds} ({error})"));
             }
             tracing::warn!(
-                command_id,
+                command_id = self.command_id,
                 error = &error as &dyn std::error::Error,
                 retry_ms = pause.as_millis(),
                 "command out of reach; trying again"
             );
             // A cancel is tried at once: to follow is to kill then.
-            cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
 
     /// Reads what was shown before, for the result, and follows the command from there on.
     async fn attach(
         &self,
-        command_id: &str,
         shown: u64,
-        told: &mut Told<'_>,
-        cancel: &CancellationToken,
+        sink: &mut OutputSink<'_>,
     ) -> Result<Finished, WorkplaceError> {
-        if told.at < shown {
-            match self.workplace.output(command_id, 0, shown).await {
-                Ok(head) => told.capped.push(&head),
+        if sink.offset < shown {
+            match self.workplace.output(self.command_id, 0, shown).await {
+                Ok(head) => sink.capped.push(&head),
                 Err(error) if error.class() == Class::Transient => return Err(error),
-                // To follow it says the same, and what has become of it.
+                // Following it gives the same error, and what has become of it.
                 Err(_) => {}
             }
-            told.at = shown;
+            sink.offset = shown;
         }
         let (sender, receiver) = mpsc::channel(PIECES);
-        let attach = self.workplace.attach(command_id, told.at, sender, cancel);
-        tokio::join!(attach, told.take_in(receiver)).0
+        let attach = self.workplace.attach(self.command_id, sink.offset, sender, self.cancel);
+        tokio::join!(attach, sink.take_in(receiver)).0
     }
 }
 
 /// A command's output on its two ways: into the result, and shown as it comes.
-struct Told<'c> {
+struct OutputSink<'c> {
     capped: Capped,
     live: Live<'c>,
     /// How many bytes of it have come.
-    at: u64,
+    offset: u64,
 }
 
-impl Told<'_> {
+impl OutputSink<'_> {
     async fn take_in(&mut self, mut pieces: mpsc::Receiver<Bytes>) {
         while let Some(piece) = pieces.recv().await {
-            self.at += piece.len() as u64;
+            self.offset += piece.len() as u64;
             self.capped.push(&piece);
             self.live.push(&piece).await;
         }
@@ -208,12 +226,12 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
             (Outcome::Error, Some(end.to_owned()))
         }
         Ended::Unknown(unknown) => {
-            let why = why(*unknown).to_owned();
+            let why = reason(*unknown).to_owned();
             let runs_on = *unknown == Unknown::OutOfReach;
             return Answer::Lost(Loss { why, output, runs_on });
         }
         Ended::TimedOut => {
-            let seconds = figures::count(timeout.as_secs());
+            let seconds = format::count(timeout.as_secs());
             let end = format!(
                 "timed out after {seconds} s and was killed, with everything it had started"
             );
@@ -226,7 +244,7 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
     };
     let mut notes = Vec::new();
     if left_behind > 0 && matches!(ended, Ended::Exited(_) | Ended::Signalled(_)) {
-        let processes = figures::of(left_behind.into(), "process", "processes");
+        let processes = format::plural(left_behind.into(), "process", "processes");
         notes.push(format!("{processes} left in the background and killed"));
     }
     notes.extend(end);
@@ -250,5 +268,22 @@ fn not_started(error: WorkplaceError) -> ToolResult {
             ToolResult::error(format!("{program} is not installed on this machine"))
         }
         _ => error.into(),
+    }
+}
+
+/// Why the end of a command cannot be known.
+const fn reason(unknown: Unknown) -> &'static str {
+    match unknown {
+        Unknown::NoRecord => {
+            "there is no record of it on its machine: it never began, or its record was removed"
+        }
+        Unknown::Restarted => {
+            "its machine was started anew, or its container stopped, while it ran"
+        }
+        Unknown::WatcherKilled => {
+            "somebody killed the shell that watched over it, and what was left of it has been \
+             killed too"
+        }
+        Unknown::OutOfReach => "its machine is out of reach: whether it was started cannot be told",
     }
 }
