@@ -138,9 +138,9 @@ impl Problem {
     }
 
     fn to_json(&self) -> String {
-        let title = self.status.canonical_reason().unwrap_or("Refused");
+        let reason = self.status.canonical_reason().unwrap_or("Refused");
         let (kind, title) = if self.code.is_empty() {
-            ("about:blank".to_owned(), title.to_owned())
+            ("about:blank".to_owned(), reason.to_owned())
         } else if self.code == QUOTA_EXCEEDED.0 {
             (self.code.to_owned(), QUOTA_EXCEEDED.1.to_owned())
         } else {

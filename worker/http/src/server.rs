@@ -60,9 +60,9 @@ pub enum ServerError {
 /// The running server. Dropping it stops it at once, without the grace of [`Server::drain`].
 pub struct Server {
     state: Arc<ServerState>,
-    acceptor: TaskTracker,
+    pub(super) acceptor: TaskTracker,
     /// Clients' connections, and the changes that outlive them.
-    connections: TaskTracker,
+    pub(super) connections: TaskTracker,
     /// The probe's.
     inside: TaskTracker,
     ended: CancellationToken,
