@@ -150,10 +150,12 @@ impl Retry {
 
 #[cfg(test)]
 mod tests {
+    use evonic_store::DatabaseError;
+
     use super::*;
 
     fn sql() -> StoreError {
-        StoreError::Sql { operation: "test", source: rusqlite::Error::InvalidQuery }
+        StoreError::Sql { operation: "test", source: DatabaseError::new("test") }
     }
 
     #[test]

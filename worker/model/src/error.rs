@@ -1,7 +1,8 @@
 //! What can go wrong with a model.
 
-use super::{openai::AddressError, tls::TlsError};
 use evonic_handles::Exhausted;
+use evonic_net::TlsError;
+use http::{header::InvalidHeaderValue, uri::InvalidUri};
 
 /// Why a model did not reply. [`ModelError::code`] is what the turn's error says.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,26 @@ pub enum SetupError {
     /// No secure connection can be made.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+/// What is wrong with an address. Does not repeat it: it might hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is no address at all.
+    #[error("base_url is no address")]
+    Uri(#[from] InvalidUri),
+    /// Its host cannot be sent in a header.
+    #[error("base_url names no host that can be sent")]
+    Host(#[from] InvalidHeaderValue),
+    /// It does not begin with `http://` or `https://`.
+    #[error("base_url does not begin with http:// or https://")]
+    Scheme,
+    /// It has a user in it.
+    #[error("base_url has a user or password in it: use key_env, key_file or key_credential")]
+    User,
+    /// It has a query.
+    #[error("base_url has a query")]
+    Query,
 }
 
 impl ModelError {

@@ -9,23 +9,20 @@ mod error;
 pub mod fuzzing;
 mod openai;
 mod runbook;
-mod tls;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use evonic_shared::config;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-pub use error::{ModelError, SetupError};
-pub use openai::{AddressError, OpenAi};
+pub use error::{AddressError, ModelError, SetupError};
+pub use openai::OpenAi;
 pub use runbook::Runbook;
-pub use tls::TlsError;
 
-use evonic_domain::ToolSpec;
-use evonic_domain::{Item, ToolCall, Usage};
+use evonic_domain::{Item, ToolCall, ToolSpec, Usage};
 use evonic_handles::Budget;
+use evonic_net::{Authorities, TlsConnector, TlsError};
 
 /// What a model is asked.
 #[derive(Clone, Debug)]
@@ -116,9 +113,14 @@ impl Models {
         let mut models = BTreeMap::from([(Runbook::NAME.to_owned(), Model::Runbook(Runbook))]);
         // What the system trusts is read at most once, and only if an endpoint needs it.
         let mut trust = None;
-        let mut tls = || match &trust {
-            Some(tls) => Ok(TlsConnector::clone(tls)),
-            None => tls::system().inspect(|tls| trust = Some(tls.clone())),
+        let mut tls = || -> Result<TlsConnector, TlsError> {
+            match &trust {
+                Some(tls) => Ok(TlsConnector::clone(tls)),
+                None => {
+                    let tls = evonic_net::client(Authorities::system()?, None)?;
+                    Ok(trust.insert(tls).clone())
+                }
+            }
         };
         for (name, settings) in configured {
             let model = match OpenAi::new(name, settings, budget, &mut tls) {

@@ -34,17 +34,14 @@ use std::{collections::HashSet, fmt};
 
 use evonic_shared::config;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 
-pub use endpoint::AddressError;
 pub(crate) use fuzzing::answer;
 
 use self::{call::Call, endpoint::Endpoint, failure::Failure, key::Key, pace::Pace};
-use super::{
-    Delta, ModelError, Reply, Request, connection::Connector, error::SetupError, tls::TlsError,
-};
+use super::{Delta, ModelError, Reply, Request, SetupError};
 use evonic_domain::Item;
 use evonic_handles::Budget;
+use evonic_net::{Connector, TlsConnector, TlsError};
 
 /// The most characters of a message of others that an error repeats.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -55,6 +52,7 @@ pub struct OpenAi {
     settings: config::OpenAi,
     endpoint: Endpoint,
     connector: Connector,
+    budget: Budget,
     key: Option<Key>,
     pace: Pace,
 }
@@ -87,12 +85,19 @@ impl OpenAi {
         let key = settings.key.as_ref().map(|source| Key::read(name, source)).transpose()?;
         let connector = Connector {
             peer: endpoint.peer.clone(),
-            budget: budget.clone(),
             tls,
-            timeout: settings.connect_timeout,
+            keepalive: None,
+            limit: settings.connect_timeout,
         };
-        let (name, settings, pace) = (name.to_owned(), settings.clone(), Pace::default());
-        Ok(Self { name, settings, endpoint, connector, key, pace })
+        Ok(Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            endpoint,
+            connector,
+            budget: budget.clone(),
+            key,
+            pace: Pace::default(),
+        })
     }
 
     /// See [`super::Model::reply`].

@@ -41,7 +41,8 @@ impl Call<'_> {
         body: Bytes,
         taken: &HashSet<&str>,
     ) -> Result<Reply, Failure> {
-        let mut connection = self.model.connector.open().await?;
+        let OpenAi { connector, budget, .. } = self.model;
+        let mut connection = Connection::open(connector, budget).await?;
         let patience = self.model.settings.read_timeout;
         let answer = within(patience, connection.call(self.request(body)?)).await?;
         if !answer.status().is_success() {

@@ -47,7 +47,9 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Exhausted(exhausted) => Self::Exhausted(exhausted),
-            error if error.is_permanent() => Self::Unreachable { message: chain(&error) },
+            ConnectError::Net(error) if error.is_permanent() => {
+                Self::Unreachable { message: chain(&error) }
+            }
             error => Self::transient(chain(&error)),
         }
     }

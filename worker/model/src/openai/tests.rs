@@ -18,10 +18,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{OpenAi, Pace};
-use crate::{Delta, ModelError, Reply, Request, tls::TlsError};
+use crate::{Delta, ModelError, Reply, Request};
 use evonic_domain::Item;
 use evonic_domain::{Effect, Ending, ToolSpec};
 use evonic_handles::{Budget, Page, Usage};
+use evonic_net::TlsError;
 use server::Server;
 
 fn budget(model: u32) -> Budget {

@@ -4,6 +4,8 @@ use evonic_domain::SettingsFault;
 use evonic_handles::Exhausted;
 use evonic_store::StoreError;
 
+use crate::Stage;
+
 /// Whether trying again may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -115,12 +117,11 @@ pub enum WorkplaceError {
         source: StoreError,
     },
     /// A machine or engine cannot be reached now, or a connection to it broke.
-    #[error("{host}: {operation} failed")]
+    #[error("{host}: {stage} failed")]
     Unreachable {
         /// The host or engine.
         host: String,
-        /// `connect`, `resolve`, `exchange keys`, `run`.
-        operation: &'static str,
+        stage: Stage,
         /// What was said.
         #[source]
         source: Cause,
@@ -136,12 +137,11 @@ pub enum WorkplaceError {
         seconds: u64,
     },
     /// A machine or engine refuses, and will refuse again.
-    #[error("{host}: {operation} refused")]
+    #[error("{host}: {stage} refused")]
     Refused {
         /// The host or engine.
         host: String,
-        /// `host key`, `authenticate`, `image`, `socket`.
-        operation: &'static str,
+        stage: Stage,
         /// What was said, and what to do.
         #[source]
         source: Cause,

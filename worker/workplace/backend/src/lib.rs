@@ -17,6 +17,7 @@ mod parts;
 mod remote;
 pub mod search;
 pub mod spool;
+mod stage;
 
 pub use backend::{
     Backend, Change, CommandSpec, Download, Ended, Entry, FileType, Finished, Found, Lines, Match,
@@ -26,3 +27,4 @@ pub use check::{CheckStep, Verdict};
 pub use error::{Class, WorkplaceError};
 pub use parts::{End, HostState, Parts};
 pub use remote::{Home, RemotePath};
+pub use stage::Stage;

@@ -47,7 +47,7 @@ pub use self::{
     script::LOGIN_COMMAND,
     shell::{Purpose, Said, Script, ScriptEnd, Shell},
 };
-use super::{CommandSpec, Ended, Finished, Unknown, WorkplaceError};
+use super::{CommandSpec, Ended, Finished, Stage, Unknown, WorkplaceError};
 
 /// The scripts: what travels, and what it is made of. See the files for what they do.
 mod text {
@@ -158,7 +158,7 @@ impl<S: Shell> Spool<S> {
             let arguments = vec![command_id.to_owned(), from.to_string(), limit.to_string()];
             let text = script::join(&[text::SHOW, text::OUTPUT]);
             let heard = self.serve(text, arguments, Sink::Memory(&mut memory)).await;
-            let error = match heard.and_then(|heard| word(heard, "output")) {
+            let error = match heard.and_then(|heard| word(heard, Stage::Output)) {
                 Ok(word) if word == "shown" => return Ok(memory.freeze()),
                 Ok(_missing) => {
                     return Err(WorkplaceError::Path {
@@ -182,7 +182,7 @@ impl<S: Shell> Spool<S> {
             let mut nothing = BytesMut::new();
             let heard =
                 self.serve(text, vec![command_id.to_owned()], Sink::Memory(&mut nothing)).await;
-            let error = match heard.and_then(|heard| word(heard, "kill")) {
+            let error = match heard.and_then(|heard| word(heard, Stage::Kill)) {
                 Ok(word) => match word.strip_prefix("killed ").map(str::parse) {
                     Some(Ok(count)) => return Ok(count),
                     _ => return Err(refused(word)),
@@ -213,7 +213,7 @@ impl<S: Shell> Spool<S> {
             let arguments = vec![forgotten.join(" "), minutes.to_string()];
             let mut nothing = BytesMut::new();
             let heard = self.serve(text, arguments, Sink::Memory(&mut nothing)).await;
-            match heard.and_then(|heard| word(heard, "tidy")) {
+            match heard.and_then(|heard| word(heard, Stage::Tidy)) {
                 Ok(word) if word != "tidied" => return Err(refused(word)),
                 Ok(_) if forgotten.is_empty() => return Ok(()),
                 Ok(_) => {}
@@ -273,7 +273,7 @@ impl<S: Shell> Spool<S> {
 }
 
 /// The last word of a script; without one its link broke, or its login shell runs no scripts.
-fn word(heard: Heard, operation: &'static str) -> Result<String, WorkplaceError> {
+fn word(heard: Heard, stage: Stage) -> Result<String, WorkplaceError> {
     match (heard.word, heard.end) {
         (Some(word), _) => Ok(word),
         // 128 and above: killed, as shells and engines say it.
@@ -281,14 +281,14 @@ fn word(heard: Heard, operation: &'static str) -> Result<String, WorkplaceError>
             let noise = heard.noise;
             Err(refused(format!("the login shell ran no script and exited with {code}: {noise}")))
         }
-        (None, _) => Err(broken(operation)),
+        (None, _) => Err(broken(stage)),
     }
 }
 
 /// A script that ended before its end.
-fn broken(operation: &'static str) -> WorkplaceError {
+fn broken(stage: Stage) -> WorkplaceError {
     let source = super::error::Cause("the script was cut short".to_owned());
-    WorkplaceError::Unreachable { host: "shell".to_owned(), operation, source }
+    WorkplaceError::Unreachable { host: "shell".to_owned(), stage, source }
 }
 
 /// A machine that will not do it.

@@ -73,7 +73,7 @@ impl Docker {
     async fn user_home(&self) -> Result<&Home, WorkplaceError> {
         let ask = || async {
             let said = order(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
-            Home::reported(said.as_bytes())
+            Home::from_shell(said.as_bytes())
         };
         self.sandbox.0.home.get_or_try_init(ask).await
     }

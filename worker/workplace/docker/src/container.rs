@@ -25,7 +25,7 @@ use super::{
     making,
     recipe::{IDLE_PROCESSES, Identity, User},
 };
-use evonic_backend::Home;
+use evonic_backend::{Home, Stage};
 use evonic_domain::DockerSettings;
 
 /// The most news that wait to be told.
@@ -123,7 +123,7 @@ impl Container {
     /// which is then brought up at its next use.
     pub(super) async fn is_lost(&self, id: &str) -> Result<bool, WorkplaceError> {
         let asked = self.engine.docker.inspect_container(id, None);
-        let runs = match self.engine.ask("inspect container", asked).await {
+        let runs = match self.engine.ask(Stage::InspectContainer, asked).await {
             Ok(found) => found.state.and_then(|state| state.running).unwrap_or(false),
             Err(failed) if failed.is_missing() => false,
             Err(failed) => return Err(failed.into()),
@@ -205,7 +205,7 @@ impl Drop for Lease {
 /// Whether nothing runs in a container, whoever started it: commands that nobody follows, streams
 /// of another worker.
 pub(super) async fn is_idle(engine: &Engine, id: &str) -> Result<bool, Failed> {
-    let top = engine.ask("list processes", engine.docker.top_processes(id, None)).await;
+    let top = engine.ask(Stage::ListProcesses, engine.docker.top_processes(id, None)).await;
     match top {
         Ok(top) => Ok(top.processes.unwrap_or_default().len() <= IDLE_PROCESSES),
         // It stopped, or is gone.
@@ -219,7 +219,7 @@ pub(super) async fn stop(engine: &Engine, id: &str) -> Result<(), Failed> {
     use bollard::query_parameters::StopContainerOptionsBuilder;
 
     let options = StopContainerOptionsBuilder::default().t(1).build();
-    match engine.ask("stop container", engine.docker.stop_container(id, Some(options))).await {
+    match engine.ask(Stage::StopContainer, engine.docker.stop_container(id, Some(options))).await {
         Err(failed) if failed.is_missing() => Ok(()),
         done => done,
     }
@@ -230,7 +230,10 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<(), Failed> {
     use bollard::query_parameters::RemoveContainerOptionsBuilder;
 
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    match engine.ask("remove container", engine.docker.remove_container(id, Some(options))).await {
+    match engine
+        .ask(Stage::RemoveContainer, engine.docker.remove_container(id, Some(options)))
+        .await
+    {
         // 409: somebody else is removing it.
         Err(failed) if failed.is_missing() || failed.is_conflict() => Ok(()),
         done => done,
@@ -242,7 +245,7 @@ pub(super) async fn remove_volume(engine: &Engine, name: &str) -> Result<(), Fai
     use bollard::query_parameters::RemoveVolumeOptions;
 
     let asked = engine.docker.remove_volume(name, None::<RemoveVolumeOptions>);
-    match engine.ask("remove volume", asked).await {
+    match engine.ask(Stage::RemoveVolume, asked).await {
         Err(failed) if failed.is_missing() => Ok(()),
         done => done,
     }
@@ -251,5 +254,5 @@ pub(super) async fn remove_volume(engine: &Engine, name: &str) -> Result<(), Fai
 /// The error for a container that stopped again and again.
 pub(super) fn unstable(engine: &Engine) -> WorkplaceError {
     let said = "the container stopped as soon as it was started".to_owned();
-    fault::unreachable(&engine.address, "start container", said)
+    fault::unreachable(&engine.address, Stage::StartContainer, said)
 }

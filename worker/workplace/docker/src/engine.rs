@@ -18,12 +18,17 @@ use super::{
     address::Address,
     fault::{self, Failed},
     tls,
-    wire::Wire,
+    wire::{Route, Wire},
 };
+use evonic_backend::Stage;
 use evonic_handles::Budget;
+use evonic_net::{Connector, Keepalive, Peer};
 
 /// The oldest version of the API that has all that is used here: Docker 20.10.
 const LEAST_MINOR: u32 = 41;
+
+/// A dead engine on another machine is noticed within 40 s.
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(8), probes: 4 };
 
 /// A request that is no transfer is over in this many times `docker.timeout`.
 const PATIENCE: u32 = 4;
@@ -68,13 +73,17 @@ impl Engine {
         tasks: TaskTracker,
         closing: CancellationToken,
     ) -> Result<Self, WorkplaceError> {
-        let tls = match &address {
-            Address::Unix(_) => None,
-            Address::Tcp { certificates, .. } => Some(tls::connector(certificates)?),
+        let route = match &address {
+            Address::Unix(path) => Route::Unix(path.clone()),
+            Address::Tcp { host, port, certificates } => Route::Tcp(Connector {
+                peer: Peer { host: host.clone(), port: *port },
+                tls: Some(tls::client(certificates)?),
+                keepalive: Some(KEEPALIVE),
+                limit: timeout,
+            }),
         };
         let wire = Arc::new(Wire {
-            address: address.clone(),
-            tls,
+            route,
             budget,
             timeout,
             tasks,
@@ -90,52 +99,52 @@ impl Engine {
             CLIENT_TIMEOUT_SECONDS,
             API_DEFAULT_VERSION,
         )
-        .map_err(|error| fault::read(&address, "connect", error).error)?;
+        .map_err(|error| fault::read(&address, Stage::Connect, error).error)?;
         let (greeting, starting) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let health = Mutex::default();
         Ok(Self { address, docker, wire, timeout, greeting, starting, health })
     }
 
-    /// Makes a request; the operation is a word for its error.
+    /// Makes a request; the stage is for its error.
     pub(super) async fn ask<T>(
         &self,
-        operation: &'static str,
+        stage: Stage,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failed> {
         let patience = self.timeout.saturating_mul(PATIENCE);
-        let all = self.transfer(operation, request);
+        let all = self.transfer(stage, request);
         tokio::time::timeout(patience, all).await.unwrap_or_else(|_| {
             let said = format!("no whole answer within {} s", patience.as_secs_f32());
-            Err(fault::unreachable(&self.address, operation, said).into())
+            Err(fault::unreachable(&self.address, stage, said).into())
         })
     }
 
     /// Makes a request that may take long, as long as its bytes move.
     pub(super) async fn transfer<T>(
         &self,
-        operation: &'static str,
+        stage: Stage,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failed> {
         self.greet().await?;
         let answer = request.await;
-        self.note(answer.map_err(|error| fault::read(&self.address, operation, error)))
+        self.note(answer.map_err(|error| fault::read(&self.address, stage, error)))
     }
 
     /// The next piece of an answer that is a stream; nothing at its end.
     pub(super) async fn piece<T>(
         &self,
-        operation: &'static str,
+        stage: Stage,
         stream: &mut (impl Stream<Item = Result<T, Error>> + Unpin),
         patience: Duration,
     ) -> Result<Option<T>, Failed> {
         match tokio::time::timeout(patience, stream.next()).await {
             Ok(piece) => {
                 let piece = piece.transpose();
-                self.note(piece.map_err(|error| fault::read(&self.address, operation, error)))
+                self.note(piece.map_err(|error| fault::read(&self.address, stage, error)))
             }
             Err(_) => {
                 let said = format!("nothing came for {} s", patience.as_secs_f32());
-                Err(fault::unreachable(&self.address, operation, said).into())
+                Err(fault::unreachable(&self.address, stage, said).into())
             }
         }
     }
@@ -157,9 +166,9 @@ impl Engine {
         }
         let answer = self.docker.version().await;
         let version =
-            self.note(answer.map_err(|error| fault::read(&self.address, "version", error)))?;
+            self.note(answer.map_err(|error| fault::read(&self.address, Stage::Version, error)))?;
         let minor = agreed(&version)
-            .map_err(|said| Failed::from(fault::refusal(&self.address, "version", said)))?;
+            .map_err(|said| Failed::from(fault::refusal(&self.address, Stage::Version, said)))?;
         self.wire.api.store(minor, Ordering::Relaxed);
         Ok(())
     }

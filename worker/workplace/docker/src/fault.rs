@@ -5,16 +5,20 @@ use std::{io, time::Duration};
 use bollard::errors::Error;
 
 use super::{WorkplaceError, address::Address};
-use evonic_backend::error::Cause;
+use evonic_backend::{Stage, error::Cause};
 use evonic_handles::Exhausted;
+use evonic_net::ConnectError;
 
 /// Why there is no answer. Goes through bollard as the cause of its error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    /// The Unix socket.
     #[error("there is no connection")]
-    Connect(#[source] io::Error),
+    Socket(#[source] io::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("nothing came for {} s", .0.as_secs_f32())]
     Silent(Duration),
     #[error("the request cannot be sent")]
@@ -61,47 +65,39 @@ impl From<WorkplaceError> for Failed {
 }
 
 /// Reads an error of bollard.
-pub(super) fn read(engine: &Address, operation: &'static str, error: Error) -> Failed {
+pub(super) fn read(engine: &Address, stage: Stage, error: Error) -> Failed {
     match error {
         Error::DockerResponseServerError { status_code, message } => {
-            let error = refused(engine, operation, status_code, &message);
+            let error = refused(engine, stage, status_code, &message);
             Failed { status: Some(status_code), error }
         }
-        Error::DockerStreamError { error } => refused(engine, operation, 500, &error).into(),
+        Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
         Error::IOError { err } => match err.downcast::<Fault>() {
             Ok(Fault::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
-            Ok(Fault::Connect(source)) => unconnected(engine, &source).into(),
-            Ok(fault) => unreachable(engine, operation, told(&fault)).into(),
-            Err(error) => unreachable(engine, operation, told(&error)).into(),
+            Ok(Fault::Socket(source)) => unconnected(engine, &source).into(),
+            Ok(Fault::Connect(error)) => unreached(engine, &error).into(),
+            Ok(fault) => unreachable(engine, stage, told(&fault)).into(),
+            Err(error) => unreachable(engine, stage, told(&error)).into(),
         },
-        other => unreachable(engine, operation, told(&other)).into(),
+        other => unreachable(engine, stage, told(&other)).into(),
     }
 }
 
 /// A fault that may pass.
-pub(super) fn unreachable(
-    engine: &Address,
-    operation: &'static str,
-    said: String,
-) -> WorkplaceError {
-    WorkplaceError::Unreachable { host: engine.to_string(), operation, source: Cause(said) }
+pub(super) fn unreachable(engine: &Address, stage: Stage, said: String) -> WorkplaceError {
+    WorkplaceError::Unreachable { host: engine.to_string(), stage, source: Cause(said) }
 }
 
 /// A fault that stays.
-pub(super) fn refusal(
-    engine: &Address,
-    operation: &'static str,
-    said: impl Into<String>,
-) -> WorkplaceError {
-    WorkplaceError::Refused { host: engine.to_string(), operation, source: Cause(said.into()) }
+pub(super) fn refusal(engine: &Address, stage: Stage, said: impl Into<String>) -> WorkplaceError {
+    WorkplaceError::Refused { host: engine.to_string(), stage, source: Cause(said.into()) }
 }
 
 fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
-    let tls = source.get_ref().is_some_and(|source| source.is::<rustls::Error>());
     match (engine, source.kind()) {
         (Address::Unix(path), io::ErrorKind::PermissionDenied) => refusal(
             engine,
-            "socket",
+            Stage::Socket,
             format!(
                 "this user may not use {}; add it to the group that owns the socket (docker), and \
                  start the service anew",
@@ -110,57 +106,59 @@ fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
         ),
         (Address::Unix(path), io::ErrorKind::NotFound) => unreachable(
             engine,
-            "connect",
+            Stage::Connect,
             format!("there is no socket {}; is Docker installed and started?", path.display()),
         ),
         (_, io::ErrorKind::ConnectionRefused) => {
-            unreachable(engine, "connect", "nobody listens; is the engine running?".to_owned())
+            unreachable(engine, Stage::Connect, "nobody listens; is the engine running?".to_owned())
         }
-        _ if tls => refusal(
+        _ => unreachable(engine, Stage::Connect, told(source)),
+    }
+}
+
+fn unreached(engine: &Address, error: &ConnectError) -> WorkplaceError {
+    match error {
+        ConnectError::Connect { source, .. } => unconnected(engine, source),
+        ConnectError::Tls { source, .. } if error.is_permanent() => refusal(
             engine,
-            "TLS",
+            Stage::Tls,
             format!("{source}; compare ca.pem, cert.pem and key.pem with the engine's"),
         ),
-        _ => unreachable(engine, "connect", told(source)),
+        _ => unreachable(engine, Stage::Connect, told(error)),
     }
 }
 
 /// The engine speaks in status codes, and for the rest in words only: these are the ones that an
 /// operator can do something about.
-fn refused(
-    engine: &Address,
-    operation: &'static str,
-    status: u16,
-    message: &str,
-) -> WorkplaceError {
+fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> WorkplaceError {
     let said = message.trim();
     let lower = said.to_lowercase();
     let has = |words: &str| lower.contains(words);
     if has("no space left") || has("disk quota exceeded") {
         let advice = "make room on the engine's disk: `docker system df` says what takes it";
-        return refusal(engine, "disk", format!("{said}; {advice}"));
+        return refusal(engine, Stage::Disk, format!("{said}; {advice}"));
     }
     if status == 404 && has("no such image") {
         let advice = "`evonic sandbox build` makes the default one; another one is loaded or \
                       pulled on the engine's machine";
-        return refusal(engine, "image", format!("{said}; {advice}"));
+        return refusal(engine, Stage::Image, format!("{said}; {advice}"));
     }
     if has("network") && (has("not found") || has("could not find")) {
         let advice = "set `network` to `none`, or make it: `docker network create`";
-        return refusal(engine, "network", format!("{said}; {advice}"));
+        return refusal(engine, Stage::Network, format!("{said}; {advice}"));
     }
     if status == 400 && has("version") && (has("too new") || has("too old")) {
         let advice = "this engine speaks other versions of the API; update the older of the two";
-        return refusal(engine, "version", format!("{said}; {advice}"));
+        return refusal(engine, Stage::Version, format!("{said}; {advice}"));
     }
     match status {
         // The engine is starting, ending, or waits for containerd.
-        502..=504 => unreachable(engine, operation, said.to_owned()),
+        502..=504 => unreachable(engine, stage, said.to_owned()),
         500 if has("context deadline exceeded") || has("connection error") => {
-            unreachable(engine, operation, said.to_owned())
+            unreachable(engine, stage, said.to_owned())
         }
-        _ if said.is_empty() => refusal(engine, operation, format!("status {status}")),
-        _ => refusal(engine, operation, said),
+        _ if said.is_empty() => refusal(engine, stage, format!("status {status}")),
+        _ => refusal(engine, stage, said),
     }
 }
 

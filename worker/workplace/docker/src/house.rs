@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Parts, WorkplaceError, address::Address, container::Container, engine::Engine, fault};
+use evonic_backend::Stage;
 use evonic_domain::DockerSettings;
 use evonic_store::{Reader, StoreError, Writer};
 
@@ -121,7 +122,7 @@ fn ledger(error: StoreError) -> WorkplaceError {
         StoreError::Exhausted(exhausted) => exhausted.into(),
         error => WorkplaceError::Unreachable {
             host: "the database".to_owned(),
-            operation: "containers",
+            stage: Stage::ContainerTable,
             source: evonic_backend::error::Cause(fault::told(&error)),
         },
     }

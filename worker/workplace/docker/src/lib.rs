@@ -30,7 +30,6 @@ mod sandbox;
 mod shell;
 mod sweep;
 mod tape;
-mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;

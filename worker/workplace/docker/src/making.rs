@@ -19,6 +19,7 @@ use super::{
     recipe::{self, HIDDEN, Ledger, User, WORKSPACE},
     tape::{self, Meta},
 };
+use evonic_backend::Stage;
 use evonic_domain::DockerSettings;
 
 /// How often it is looked at again when something else changes it meanwhile: another worker makes
@@ -45,7 +46,7 @@ pub(super) async fn bring_up(this: &Arc<Container>) -> Result<String, WorkplaceE
     for _ in 0..ROUNDS {
         let name = &this.identity.name;
         let asked = this.engine.docker.inspect_container(name, None);
-        let found = match this.engine.ask("inspect container", asked).await {
+        let found = match this.engine.ask(Stage::InspectContainer, asked).await {
             Ok(found) => Some(found),
             Err(failed) if failed.is_missing() => None,
             Err(failed) => return Err(failed.into()),
@@ -65,7 +66,7 @@ pub(super) async fn bring_up(this: &Arc<Container>) -> Result<String, WorkplaceE
 async fn make(this: &Arc<Container>, user: User, vanished: bool) -> Result<(), WorkplaceError> {
     let (engine, name, settings) = (&this.engine, &this.identity.name, this.settings());
     let asked = engine.docker.inspect_volume(name);
-    let workspace_was_there = match engine.ask("inspect volume", asked).await {
+    let workspace_was_there = match engine.ask(Stage::InspectVolume, asked).await {
         Ok(_) => true,
         Err(failed) if failed.is_missing() => false,
         Err(failed) => return Err(failed.into()),
@@ -75,7 +76,7 @@ async fn make(this: &Arc<Container>, user: User, vanished: bool) -> Result<(), W
         labels: Some(this.identity.labels()),
         ..VolumeCreateRequest::default()
     };
-    engine.ask("make volume", engine.docker.create_volume(wanted)).await?;
+    engine.ask(Stage::MakeVolume, engine.docker.create_volume(wanted)).await?;
     give(this, user, &settings).await?;
     let body = recipe::container(&this.identity, &settings, user);
     let Some(id) = create(this, name, body).await? else { return Ok(()) };
@@ -100,7 +101,7 @@ async fn create(
 ) -> Result<Option<String>, WorkplaceError> {
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let asked = this.engine.docker.create_container(Some(options), body);
-    match this.engine.ask("make container", asked).await {
+    match this.engine.ask(Stage::MakeContainer, asked).await {
         Ok(made) => Ok(Some(made.id)),
         Err(failed) if failed.is_conflict() => Ok(None),
         Err(failed) => Err(failed.into()),
@@ -136,7 +137,7 @@ async fn give(
     let options = UploadToContainerOptionsBuilder::default().path("/").build();
     let tar = body_full(Bytes::from(tar));
     let asked = this.engine.docker.upload_to_container(&id, Some(options), tar);
-    let given = this.engine.ask("give workspace", asked).await;
+    let given = this.engine.ask(Stage::GiveWorkspace, asked).await;
     container::remove(&this.engine, &id).await?;
     Ok(given?)
 }
@@ -163,10 +164,10 @@ async fn start(
     let _one = this.engine.starting.lock().await;
     make_room(this).await?;
     let asked = if state.paused == Some(true) {
-        this.engine.ask("unpause container", this.engine.docker.unpause_container(&id)).await
+        this.engine.ask(Stage::UnpauseContainer, this.engine.docker.unpause_container(&id)).await
     } else {
         let asked = this.engine.docker.start_container(&id, None::<StartContainerOptions>);
-        this.engine.ask("start container", asked).await
+        this.engine.ask(Stage::StartContainer, asked).await
     };
     match asked {
         Ok(()) => {
@@ -181,7 +182,10 @@ async fn start(
 
 /// Whether it is the container that is missing, and not its network.
 async fn is_gone(this: &Container, id: &str) -> Result<bool, Failed> {
-    match this.engine.ask("inspect container", this.engine.docker.inspect_container(id, None)).await
+    match this
+        .engine
+        .ask(Stage::InspectContainer, this.engine.docker.inspect_container(id, None))
+        .await
     {
         Ok(_) => Ok(false),
         Err(failed) if failed.is_missing() => Ok(true),
@@ -196,7 +200,7 @@ async fn make_room(this: &Container) -> Result<(), WorkplaceError> {
     filters.insert("status".to_owned(), vec!["running".to_owned()]);
     let options = ListContainersOptionsBuilder::default().filters(&filters).build();
     let running =
-        engine.ask("list containers", engine.docker.list_containers(Some(options))).await?;
+        engine.ask(Stage::ListContainers, engine.docker.list_containers(Some(options))).await?;
     let most = house.config().containers as usize;
     let Some(mut surplus) = (running.len() + 1).checked_sub(most).filter(|&surplus| surplus > 0)
     else {
@@ -230,5 +234,5 @@ async fn make_room(this: &Container) -> Result<(), WorkplaceError> {
         "all {most} containers that may run at once are busy; wait until one is done, or raise \
          docker.containers"
     );
-    Err(fault::unreachable(&engine.address, "start container", said))
+    Err(fault::unreachable(&engine.address, Stage::StartContainer, said))
 }

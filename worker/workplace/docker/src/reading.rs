@@ -14,7 +14,7 @@ use tar::{EntryType, Header};
 use super::{
     WorkplaceError, container::Lease, fault::Failed, recipe::WORKSPACE, shell::Sandbox, tape::BLOCK,
 };
-use evonic_backend::{Download, FileType, Stat};
+use evonic_backend::{Download, FileType, Stage, Stat};
 
 /// Links that are followed one after another.
 const MOST_LINKS: u32 = 16;
@@ -93,7 +93,7 @@ impl<'a> Reading<'a> {
         for round in 0.. {
             let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
             let asked = engine.docker.get_container_archive_info(&self.lease.id, Some(options));
-            match engine.ask("stat", asked).await {
+            match engine.ask(Stage::Stat, asked).await {
                 Ok(found) => return Ok(Some(found)),
                 Err(failed) if failed.is_missing() => {
                     // Either of the two is missing, and the answer has no words.
@@ -217,7 +217,7 @@ impl Torn {
             // It became shorter while it was read, or the engine was stopped.
             Torn::Early => WorkplaceError::Unreachable {
                 host: path.to_owned(),
-                operation: "read",
+                stage: Stage::Read,
                 source: evonic_backend::error::Cause("it ended early".to_owned()),
             },
             Torn::NoFile => WorkplaceError::WrongType {
@@ -270,7 +270,7 @@ impl Tape {
     async fn fill(&mut self, bytes: usize) -> Result<(), Torn> {
         while self.buffer.len() < bytes {
             let engine = &self.lease.container.engine;
-            let piece = engine.piece("read", &mut self.archive, engine.timeout()).await;
+            let piece = engine.piece(Stage::Read, &mut self.archive, engine.timeout()).await;
             match piece.map_err(Torn::Engine)? {
                 Some(piece) => self.buffer.extend_from_slice(&piece),
                 None => return Err(Torn::Early),

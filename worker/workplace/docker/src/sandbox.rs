@@ -13,6 +13,7 @@ use super::{
     recipe::User,
     tape::{self, Meta},
 };
+use evonic_backend::Stage;
 
 const DOCKERFILE: &str = include_str!("sandbox/Dockerfile");
 
@@ -38,10 +39,10 @@ pub(super) async fn build(
     let options = BuildImageOptionsBuilder::default().t(image).rm(true).forcerm(true).build();
     let context = body_full(Bytes::from(context));
     let mut progress = engine.docker.build_image(options, None, Some(context));
-    while let Some(step) = engine.piece("build", &mut progress, SILENCE).await? {
+    while let Some(step) = engine.piece(Stage::BuildImage, &mut progress, SILENCE).await? {
         let BuildInfo { stream, status, error_detail, .. } = step;
         if let Some(message) = error_detail.and_then(|detail| detail.message) {
-            return Err(fault::refusal(&engine.address, "build", message.trim()));
+            return Err(fault::refusal(&engine.address, Stage::BuildImage, message.trim()));
         }
         for line in stream.or(status).iter().flat_map(|text| text.lines()) {
             if !line.trim().is_empty() {

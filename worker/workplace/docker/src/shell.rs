@@ -27,7 +27,10 @@ use super::{
     fault,
     recipe::{HIDDEN, WORKSPACE},
 };
-use evonic_backend::spool::{Purpose, Said, Script, ScriptEnd, Shell};
+use evonic_backend::{
+    Stage,
+    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+};
 
 /// Runs `$3` with `$4`, `$5`, ..., feeds it the first `$1` bytes of its standard input, and holds
 /// the lifeline to the rest. `$2` is a word to find it by.
@@ -79,7 +82,7 @@ impl Shell for Sandbox {
         argv.extend(arguments);
         let mut exec = self.exec(argv, Vec::new()).await?;
         let (engine, closing) = (Arc::clone(&self.0.engine), self.0.house.closing.clone());
-        let broken = |said: String| fault::unreachable(&engine.address, "run", said);
+        let broken = |said: String| fault::unreachable(&engine.address, Stage::Script, said);
         let work = async {
             // Written beside reading: a script may answer before it has read everything.
             let (writing, reading) = (exec.input.as_mut(), &mut exec.output);
@@ -154,7 +157,7 @@ impl Sandbox {
         for round in 0.. {
             let lease = self.0.lease().await?;
             let asked = engine.docker.create_exec(&lease.id, wanted.clone());
-            let made = match engine.ask("run", asked).await {
+            let made = match engine.ask(Stage::Script, asked).await {
                 Ok(made) => made.id,
                 Err(failed) if round == 0 && (failed.is_missing() || failed.is_conflict()) => {
                     self.0.lost(&lease.id).await;
@@ -162,13 +165,13 @@ impl Sandbox {
                 }
                 Err(failed) => return Err(failed.into()),
             };
-            match engine.ask("run", engine.docker.start_exec(&made, None)).await {
+            match engine.ask(Stage::Script, engine.docker.start_exec(&made, None)).await {
                 Ok(StartExecResults::Attached { output, input }) => {
                     return Ok(Attached { id: made, output, input, lease });
                 }
                 Ok(StartExecResults::Detached) => {
                     let said = "the engine did not attach the streams".to_owned();
-                    return Err(fault::unreachable(&engine.address, "run", said));
+                    return Err(fault::unreachable(&engine.address, Stage::Script, said));
                 }
                 // Not running, or not known any more: it did not start.
                 Err(failed) if round == 0 && (failed.is_missing() || failed.is_conflict()) => {
@@ -187,26 +190,26 @@ impl Sandbox {
         let engine = &self.0.engine;
         let deadline = Instant::now() + END_PATIENCE;
         loop {
-            match engine.ask("run", engine.docker.inspect_exec(&id)).await {
+            match engine.ask(Stage::Script, engine.docker.inspect_exec(&id)).await {
                 Ok(ExecInspectResponse { running: Some(true), .. }) => {}
                 Ok(ExecInspectResponse { exit_code: Some(code), .. }) => return Ok(end(code)),
                 Ok(_) => {}
                 Err(failed) if failed.status.is_some() => {
                     self.0.lost(&lease.id).await;
                     let said = "the container or its engine was stopped meanwhile".to_owned();
-                    return Err(fault::unreachable(&engine.address, "run", said));
+                    return Err(fault::unreachable(&engine.address, Stage::Script, said));
                 }
                 // Where the engine went meanwhile does not matter: the script was started.
                 Err(failed) => {
                     let said = fault::told(&failed.error);
-                    return Err(fault::unreachable(&engine.address, "run", said));
+                    return Err(fault::unreachable(&engine.address, Stage::Script, said));
                 }
             }
             if Instant::now() >= deadline {
                 // The stream was cut, and the script goes on until its lifeline is gone too.
                 self.0.lost(&lease.id).await;
                 let said = "its streams were cut".to_owned();
-                return Err(fault::unreachable(&engine.address, "run", said));
+                return Err(fault::unreachable(&engine.address, Stage::Script, said));
             }
             tokio::time::sleep(END_PAUSE).await;
         }

@@ -28,6 +28,7 @@ use super::{
     house::House,
     recipe::{self, SHORT_LIVED},
 };
+use evonic_backend::Stage;
 use evonic_domain::Settings;
 use evonic_store::{ContainerRow, Paging};
 
@@ -174,7 +175,7 @@ async fn compare(house: &Arc<House>, engine: &Engine) -> Result<(), Failed> {
 async fn note_vanished(house: &House, engine: &Engine, row: &ContainerRow) -> Result<(), Failed> {
     let Some(id) = row.container.clone().filter(|id| !id.is_empty()) else { return Ok(()) };
     let asked = engine.docker.inspect_container(&id, None);
-    match engine.ask("inspect container", asked).await {
+    match engine.ask(Stage::InspectContainer, asked).await {
         Err(failed) if failed.is_missing() => {
             let name = row.name.clone();
             Ok(house.write(move |writer| writer.container_vanished(&name, &id)).await?)
@@ -187,7 +188,8 @@ async fn note_vanished(house: &House, engine: &Engine, row: &ContainerRow) -> Re
 async fn list(engine: &Engine, instance: &str) -> Result<Vec<(String, ContainerSummary)>, Failed> {
     let options =
         ListContainersOptionsBuilder::default().all(true).filters(&recipe::own(instance)).build();
-    let found = engine.ask("list containers", engine.docker.list_containers(Some(options))).await?;
+    let found =
+        engine.ask(Stage::ListContainers, engine.docker.list_containers(Some(options))).await?;
     let named = found.into_iter().filter_map(|one| {
         let name = one.names.as_ref()?.first()?.trim_start_matches('/').to_owned();
         Some((name, one))
@@ -197,7 +199,7 @@ async fn list(engine: &Engine, instance: &str) -> Result<Vec<(String, ContainerS
 
 async fn volumes(engine: &Engine, instance: &str) -> Result<Vec<String>, Failed> {
     let options = ListVolumesOptionsBuilder::default().filters(&recipe::own(instance)).build();
-    let found = engine.ask("list volumes", engine.docker.list_volumes(Some(options))).await?;
+    let found = engine.ask(Stage::ListVolumes, engine.docker.list_volumes(Some(options))).await?;
     Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
 }
 

@@ -13,7 +13,7 @@ use super::{
     recipe::Identity,
 };
 use evonic_backend::{
-    Verdict,
+    Stage, Verdict,
     check::{self, Steps},
 };
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
@@ -35,7 +35,7 @@ pub(super) async fn check(
     };
     let Some(engine) = steps.step("connect", Some(advice), connect).await else { return };
     let version = async {
-        let version = engine.ask("version", engine.docker.version()).await?;
+        let version = engine.ask(Stage::Version, engine.docker.version()).await?;
         let product = version.version.unwrap_or_default();
         Ok(((), format!("Docker {product}, API {}", engine.version())))
     };
@@ -47,7 +47,7 @@ pub(super) async fn check(
     }
     let advice = "`evonic sandbox build` makes the default image; load or pull another one";
     let image = async {
-        let found = engine.ask("image", engine.docker.inspect_image(&settings.image)).await?;
+        let found = engine.ask(Stage::Image, engine.docker.inspect_image(&settings.image)).await?;
         Ok(((), format!("{} {}", settings.image, found.id.unwrap_or_default())))
     };
     if steps.step("image", Some(advice), image).await.is_none() {
@@ -85,7 +85,7 @@ async fn create(place: &Docker, steps: &Steps) -> Option<()> {
 /// What an operator should know of the engine itself.
 async fn tell_engine(engine: &Engine, steps: &Steps) -> bool {
     let began = Instant::now();
-    let info = match engine.ask("engine", engine.docker.info()).await {
+    let info = match engine.ask(Stage::EngineInfo, engine.docker.info()).await {
         Ok(info) => info,
         Err(failed) => {
             let failed = async { Err::<((), String), _>(WorkplaceError::from(failed)) };

@@ -13,7 +13,7 @@ use super::{
     order::order,
     shell::{Attached, Sandbox},
 };
-use evonic_backend::{Upload, search, spool::ScriptEnd};
+use evonic_backend::{Stage, Upload, search, spool::ScriptEnd};
 
 /// The variable by which writers of an unfinished copy find each other.
 const VARIABLE: &str = "EVONIC_UPLOAD";
@@ -82,7 +82,7 @@ impl Appending {
     }
 
     fn broken(&self, said: String) -> WorkplaceError {
-        fault::unreachable(&self.sandbox.0.engine.address, "upload", said)
+        fault::unreachable(&self.sandbox.0.engine.address, Stage::Upload, said)
     }
 
     /// Waits until everything is in the file.
@@ -91,7 +91,9 @@ impl Appending {
         writer.input.shutdown().await.map_err(|error| self.broken(error.to_string()))?;
         let mut complaint = Vec::new();
         let engine = self.sandbox.0.engine.clone();
-        while let Some(said) = engine.piece("upload", &mut writer.output, engine.timeout()).await? {
+        while let Some(said) =
+            engine.piece(Stage::Upload, &mut writer.output, engine.timeout()).await?
+        {
             complaint.extend_from_slice(&said.into_bytes());
             complaint.truncate(1000);
         }

@@ -13,6 +13,8 @@
 
 use std::{
     io,
+    os::fd::AsRawFd,
+    path::PathBuf,
     pin::Pin,
     sync::{
         Arc,
@@ -31,20 +33,24 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
 };
-use tokio_rustls::TlsConnector;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{address::Address, fault::Fault, tcp};
-use evonic_handles::{Budget, Permit};
+use super::fault::Fault;
+use evonic_handles::{Budget, Held, Permit};
+use evonic_net::{Connector, Stream};
 
 /// The most bytes that are read ahead of their use, and of an answer's headers.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
 
+/// How an engine is reached.
+pub(super) enum Route {
+    Unix(PathBuf),
+    Tcp(Connector),
+}
+
 /// Sends requests to one engine.
 pub(super) struct Wire {
-    pub(super) address: Address,
-    /// There for TCP.
-    pub(super) tls: Option<TlsConnector>,
+    pub(super) route: Route,
     pub(super) budget: Budget,
     /// For each of: a permit, a connection, the beginning of an answer.
     pub(super) timeout: Duration,
@@ -66,12 +72,9 @@ impl Wire {
     pub(super) async fn send(self: Arc<Self>, request: BollardRequest) -> Result<Answer, Error> {
         let request = self.addressed(request).map_err(Fault::Request)?;
         let permit = self.budget.acquire(Kind::Docker, self.timeout).await.map_err(Fault::from)?;
-        let connecting = tokio::time::timeout(self.timeout, self.connect(permit));
-        let socket = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let socket = socket.map_err(|source| {
+        let socket = self.connect(permit).await.inspect_err(|_| {
             // It may come back as another version.
             self.api.store(0, Ordering::Relaxed);
-            Fault::Connect(source)
         })?;
         let moved = Arc::clone(&socket.moved);
         let mut builder = Builder::new();
@@ -111,27 +114,19 @@ impl Wire {
         Ok(request)
     }
 
-    async fn connect(&self, mut permit: Permit) -> io::Result<Socket> {
-        let (stream, number): (Box<dyn Stream>, i32) = match (&self.address, &self.tls) {
-            (Address::Unix(path), _) => {
+    async fn connect(&self, mut permit: Permit) -> Result<Socket, Fault> {
+        let stream: Box<dyn Stream> = match &self.route {
+            Route::Unix(path) => {
                 #[expect(clippy::disallowed_methods, reason = "the gate: under a permit")]
-                let stream = UnixStream::connect(path).await?;
-                let number = std::os::fd::AsRawFd::as_raw_fd(&stream);
-                (Box::new(stream), number)
+                let connecting = tokio::time::timeout(self.timeout, UnixStream::connect(path));
+                let connected = connecting.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
+                let stream = connected.map_err(Fault::Socket)?;
+                permit.owns(1, u32::try_from(stream.as_raw_fd()).ok());
+                Box::new(Held::new(stream, permit))
             }
-            (Address::Tcp { host, port, .. }, Some(tls)) => {
-                let (back, stream) = tcp::connect(host, *port, permit).await?;
-                permit = back;
-                let number = std::os::fd::AsRawFd::as_raw_fd(&stream);
-                permit.owns(1, u32::try_from(number).ok());
-                let name = rustls::pki_types::ServerName::try_from(host.clone())
-                    .map_err(io::Error::other)?;
-                (Box::new(tls.connect(name, stream).await?), number)
-            }
-            (Address::Tcp { .. }, None) => return Err(io::Error::other("no certificates")),
+            Route::Tcp(connector) => connector.connect(permit).await?,
         };
-        permit.owns(1, u32::try_from(number).ok());
-        Ok(Socket { stream, moved: Arc::default(), _open: Open::one(&self.open), _permit: permit })
+        Ok(Socket { stream, moved: Arc::default(), _open: Open::one(&self.open) })
     }
 }
 
@@ -140,17 +135,13 @@ type Answer = Response<Incoming>;
 /// What moves the bytes of a connection; ends when that does.
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// A connection, closed before its permit is given back.
+/// A connection.
 struct Socket {
+    /// Holds the permit.
     stream: Box<dyn Stream>,
     /// Bytes in both directions.
     moved: Arc<AtomicU64>,
     _open: Open,
-    _permit: Permit,
 }
 
 /// One of the open connections.

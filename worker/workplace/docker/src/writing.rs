@@ -14,7 +14,7 @@ use super::{
     shell::Sandbox,
     tape::{self, Meta},
 };
-use evonic_backend::FileType;
+use evonic_backend::{FileType, Stage};
 
 /// Of a new file.
 const FILE_MODE: u32 = 0o644;
@@ -121,7 +121,7 @@ async fn unpack(at: &Reading<'_>, folder: &str, pieces: Vec<Bytes>) -> Result<()
     let options = UploadToContainerOptionsBuilder::default().path(folder).build();
     let body = body_try_stream(stream::iter(pieces.into_iter().map(Ok)));
     let asked = engine.docker.upload_to_container(&at.lease.id, Some(options), body);
-    Ok(engine.transfer("write", asked).await?)
+    Ok(engine.transfer(Stage::Write, asked).await?)
 }
 
 /// Only the workspace can be written by the engine: the rest is read-only, or in memory.

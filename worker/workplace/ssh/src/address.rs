@@ -15,7 +15,7 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, sockopt},
 };
 
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_handles::Permit;
 
 /// Addresses of a host. A numeric one is taken as it is; for a name the system's resolver is asked,
@@ -36,7 +36,7 @@ pub(super) fn resolve(
     }
     let transient = |said: String| WorkplaceError::Unreachable {
         host: host.to_owned(),
-        operation: "resolve",
+        stage: Stage::Resolve,
         source: Cause(said),
     };
     let (answer, answered) = mpsc::sync_channel(1);
@@ -63,7 +63,7 @@ pub(super) fn resolve(
         Ok((Err(error), _)) if may_pass(&error) => Err(transient(error.to_string())),
         Ok((Err(error), _)) => Err(WorkplaceError::Refused {
             host: host.to_owned(),
-            operation: "resolve",
+            stage: Stage::Resolve,
             source: Cause(format!(
                 "{error}; there is no such host: correct settings.host, or add it to DNS or \
                  /etc/hosts"
@@ -117,7 +117,7 @@ pub(super) fn open_tcp(
     }
     Err(WorkplaceError::Unreachable {
         host: host.to_owned(),
-        operation: "connect",
+        stage: Stage::Connect,
         source: Cause(said.join("; ")),
     })
 }

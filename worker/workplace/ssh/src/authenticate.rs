@@ -20,7 +20,7 @@ use std::{
 use ssh2::{ErrorCode, Session};
 
 use super::{address::left, secret, target::Target};
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_domain::SshAuth;
 
 /// Codes of libssh2 (`libssh2.h`) that `ssh2` has no names for.
@@ -216,7 +216,7 @@ impl Attempt<'_> {
     fn unreachable(&self, said: &str) -> WorkplaceError {
         WorkplaceError::Unreachable {
             host: self.target.to_string(),
-            operation: "authenticate",
+            stage: Stage::Authenticate,
             source: Cause(said.to_owned()),
         }
     }
@@ -236,7 +236,7 @@ impl Attempt<'_> {
         said.push(end.to_owned());
         WorkplaceError::Refused {
             host: self.target.to_string(),
-            operation: "authenticate",
+            stage: Stage::Authenticate,
             source: Cause(said.join("; ")),
         }
     }

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     breaker::Backoff,
     files, folders,
-    sftp::Sftp,
+    sftp::{Sftp, failed, stat_of},
     shell::Remote,
     transfer::{self, Lane, SshUpload},
 };
 use evonic_backend::{
     Backend, Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath,
-    Removal, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+    Removal, Stage, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -39,7 +39,7 @@ impl Ssh {
     async fn again<T, F>(
         &self,
         path: &str,
-        operation: impl Fn(Arc<Sftp>, RemotePath) -> F + Send + Sync,
+        operation: impl Fn(Sftp, RemotePath) -> F + Send + Sync,
     ) -> Result<T, WorkplaceError>
     where
         F: Future<Output = Result<T, WorkplaceError>> + Send,
@@ -51,7 +51,7 @@ impl Ssh {
             // What cannot be had was tried often enough by the pool.
             let path = self.remote.resolve(path).await?;
             let desk = self.remote.desk().await?;
-            match operation(Arc::clone(&desk.sftp), path).await {
+            match operation(desk.sftp.clone(), path).await {
                 Err(error)
                     if error.class() == Class::Transient && tries < self.settings.retries =>
                 {
@@ -116,8 +116,9 @@ impl Backend for Ssh {
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
         self.again(path, |sftp, whole| async move {
-            let found = sftp.stat(&whole).await;
-            found.map(|found| files::stat_of(&found)).map_err(|f| f.on(sftp.host(), "read", path))
+            let found =
+                sftp.stat(whole.as_bytes()).await.map_err(failed(&sftp, Stage::Read, path))?;
+            Ok(stat_of(&found))
         })
         .await
     }
@@ -133,9 +134,7 @@ impl Backend for Ssh {
             let (file, found) = files::open(&sftp, &whole, path).await?;
             let mut lines = lines::Reading::begin(lines::Range { from, to, limit }, found.size);
             let mut reader = file.read_from(0, found.size);
-            while let Some(bytes) =
-                reader.next().await.map_err(|fault| fault.on(sftp.host(), "read", path))?
-            {
+            while let Some(bytes) = reader.next().await.map_err(failed(&sftp, Stage::Read, path))? {
                 if lines.push(&bytes).is_break() {
                     return Ok(lines.broken_off());
                 }
@@ -210,8 +209,8 @@ impl Backend for Ssh {
     async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
         let (whole, target) = (self.remote.resolve(from).await?, self.remote.resolve(to).await?);
         let desk = self.remote.desk().await?;
-        let renamed = desk.sftp.rename(&whole, &target).await;
-        renamed.map_err(|fault| fault.on(desk.sftp.host(), "rename", from))
+        let renamed = desk.sftp.rename(whole.as_bytes(), target.as_bytes()).await;
+        renamed.map_err(failed(&desk.sftp, Stage::Rename, from))
     }
 
     async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {

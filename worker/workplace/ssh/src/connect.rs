@@ -19,7 +19,7 @@ use super::{
     jump::{self, Jump},
     target::Target,
 };
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_handles::Permit;
 
 /// An authenticated session. Closed with its socket when dropped, at once and without a word when
@@ -128,7 +128,7 @@ fn log_in(
     let socket = Arc::new(socket);
     let session = ssh2::Session::new().map_err(|error| WorkplaceError::Unreachable {
         host: hop.to_string(),
-        operation: "exchange keys",
+        stage: Stage::KeyExchange,
         source: Cause(error.message().to_owned()),
     })?;
     let mut connection = Connection { session, socket, _jump: jump, descriptors: 1, permit };

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::link::{ChannelError, ChannelSlot, Stream, unreachable};
 use evonic_backend::{
-    Home, WorkplaceError,
+    Home, Stage, WorkplaceError,
     error::Cause,
     spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd},
 };
@@ -72,11 +72,15 @@ pub(super) async fn ask(place: ChannelSlot) -> Result<Facts, WorkplaceError> {
     let asked = timeout(PATIENCE, read(&mut stream));
     let late = |_| {
         let seconds = PATIENCE.as_secs();
-        unreachable(&host, "run", format!("the login shell runs nothing within {seconds} s"))
+        unreachable(
+            &host,
+            Stage::Script,
+            format!("the login shell runs nothing within {seconds} s"),
+        )
     };
     let (out, err, end) = asked.await.map_err(late)??;
     if let Err(ChannelError::Full) = end {
-        return Err(unreachable(&host, "run", "the server has no channel free"));
+        return Err(unreachable(&host, Stage::Script, "the server has no channel free"));
     }
     Ok(parse(&out, mark.as_bytes()).ok_or_else(|| said(&out, &err, &end)))
 }
@@ -159,7 +163,7 @@ impl ShellFacts {
     pub(super) fn agree(&self, host: &str, home: &Home) -> Result<(), WorkplaceError> {
         let refused = |said: String| WorkplaceError::Refused {
             host: host.to_owned(),
-            operation: "home",
+            stage: Stage::Home,
             source: Cause(said),
         };
         let named = String::from_utf8_lossy(&self.home).into_owned();
@@ -197,7 +201,7 @@ mod tests {
 
     #[test]
     fn homes_agree_or_the_reason_is_told() {
-        let home = Home::reported(b"/data/h").unwrap();
+        let home = Home::from_sftp_realpath(b"/data/h").unwrap();
         let facts = |home: &str, real: &str, at: &str| ShellFacts {
             home: home.into(),
             real: real.into(),
@@ -211,7 +215,7 @@ mod tests {
         let chroot = facts("/home/u", "/home/u", "/home/u").agree("x", &home).unwrap_err();
         assert!(matches!(&chroot, WorkplaceError::Refused { source, .. }
             if source.0.contains("ChrootDirectory")));
-        let none = facts("/none", "", "/").agree("x", &Home::reported(b"/").unwrap());
+        let none = facts("/none", "", "/").agree("x", &Home::from_sftp_realpath(b"/").unwrap());
         assert!(matches!(&none, Err(WorkplaceError::Refused { source, .. })
             if source.0.contains("/none does not exist")));
     }

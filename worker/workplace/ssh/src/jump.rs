@@ -21,7 +21,7 @@ use rustix::{
 use ssh2::{BlockDirections, Channel};
 
 use super::{connect::Connection, target::Target};
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_handles::Permit;
 
 /// The thread of a jump host's session. Dropping it ends the thread and waits for that, so that its
@@ -61,7 +61,7 @@ pub(super) fn open(
         .map_err(|error| refused(next, &error))?;
     let broken = |errno: Errno| WorkplaceError::Unreachable {
         host: next.to_string(),
-        operation: "connect",
+        stage: Stage::Connect,
         source: Cause(errno.to_string()),
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -90,10 +90,10 @@ fn refused(next: &Target, error: &ssh2::Error) -> WorkplaceError {
             "the jump host forbids it: AllowTcpForwarding and PermitOpen in its sshd_config"
                 .to_owned(),
         );
-        return WorkplaceError::Refused { host, operation: "jump", source };
+        return WorkplaceError::Refused { host, stage: Stage::Jump, source };
     }
     let source = Cause(format!("the jump host cannot connect to it: {said}"));
-    WorkplaceError::Unreachable { host, operation: "connect", source }
+    WorkplaceError::Unreachable { host, stage: Stage::Connect, source }
 }
 
 /// Bytes on their way in one direction.

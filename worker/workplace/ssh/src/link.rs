@@ -28,7 +28,7 @@ use tokio::sync::OnceCell;
 pub(super) use self::stream::{ChannelError, Frames, Inlet, Stream};
 use self::{bell::Bell, stream::Channel};
 use super::facts::Facts;
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 
 /// What a connection is for. They are kept apart, so that a transfer slows no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Link {
         let most = self.most.load(Ordering::Relaxed);
         let more = |users| (users < most).then_some(users + 1);
         self.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        let place = ChannelSlot { link: Arc::clone(self), counts: true };
+        let place = ChannelSlot { link: Arc::clone(self), counts: AtomicBool::new(true) };
         // In this order: its thread looks for users after it has said that it ends.
         (!self.is_over()).then_some(place)
     }
@@ -101,7 +101,7 @@ impl Link {
     /// Keeps the connection from being idle, without a channel; [`None`] when it ends.
     pub(super) fn visit(self: &Arc<Self>) -> Option<ChannelSlot> {
         self.users.fetch_add(1, Ordering::SeqCst);
-        let place = ChannelSlot { link: Arc::clone(self), counts: true };
+        let place = ChannelSlot { link: Arc::clone(self), counts: AtomicBool::new(true) };
         (!self.is_over()).then_some(place)
     }
 
@@ -145,8 +145,8 @@ impl Link {
     }
 
     /// The error of a connection that broke, or of a host that does not answer.
-    pub(super) fn broke(&self, operation: &'static str, said: impl Into<String>) -> WorkplaceError {
-        unreachable(&self.host, operation, said)
+    pub(super) fn broke(&self, stage: Stage, said: impl Into<String>) -> WorkplaceError {
+        unreachable(&self.host, stage, said)
     }
 
     fn order(&self, channel: Channel) {
@@ -161,7 +161,7 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct ChannelSlot {
     link: Arc<Link>,
-    counts: bool,
+    counts: AtomicBool,
 }
 
 impl ChannelSlot {
@@ -171,8 +171,8 @@ impl ChannelSlot {
     }
 
     /// What is in it does not keep the connection from being idle.
-    pub(super) fn rests(&mut self) {
-        if std::mem::take(&mut self.counts) {
+    pub(super) fn rests(&self) {
+        if self.counts.swap(false, Ordering::AcqRel) {
             self.leave();
         }
     }
@@ -188,19 +188,13 @@ impl ChannelSlot {
 
 impl Drop for ChannelSlot {
     fn drop(&mut self) {
-        if self.counts {
-            self.leave();
-        }
+        self.rests();
     }
 }
 
 /// See [`Link::broke`].
-pub(super) fn unreachable(
-    host: &str,
-    operation: &'static str,
-    said: impl Into<String>,
-) -> WorkplaceError {
-    WorkplaceError::Unreachable { host: host.to_owned(), operation, source: Cause(said.into()) }
+pub(super) fn unreachable(host: &str, stage: Stage, said: impl Into<String>) -> WorkplaceError {
+    WorkplaceError::Unreachable { host: host.to_owned(), stage, source: Cause(said.into()) }
 }
 
 pub(super) use self::driver::{Started, run};

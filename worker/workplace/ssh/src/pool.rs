@@ -32,7 +32,7 @@ use super::{
     sftp::Sftp,
     target::Target,
 };
-use evonic_backend::{Class, Home, HostState, WorkplaceError};
+use evonic_backend::{Class, Home, HostState, Stage, WorkplaceError};
 use evonic_handles::{Budget, Exhausted, Permit};
 
 /// How long a connection waits for its turn and its permits.
@@ -67,9 +67,9 @@ pub(super) struct Host {
     doors: [Door<()>; 3],
     breaker: Mutex<Breaker>,
     /// The channel for small operations on files.
-    pub(super) files: Door<Option<Arc<Sftp>>>,
+    pub(super) files: Door<Option<Sftp>>,
     /// Channels of transfers that are over, for the next ones.
-    pub(super) spare: Mutex<Vec<Arc<Sftp>>>,
+    pub(super) spare: Mutex<Vec<Sftp>>,
     /// The home, as the host said last.
     pub(super) home: Mutex<Option<Home>>,
 }
@@ -209,7 +209,7 @@ impl Host {
         role: Role,
         slot: OwnedSemaphorePermit,
     ) -> Result<ChannelSlot, WorkplaceError> {
-        let gone = || unreachable(&self.name, "connect", "the service ends");
+        let gone = || unreachable(&self.name, Stage::Connect, "the service ends");
         let common = self.common.upgrade().ok_or_else(gone)?;
         if common.closed.load(Ordering::Acquire) {
             return Err(gone());
@@ -247,7 +247,7 @@ impl Host {
             .name(format!("evonic-ssh-{number}"))
             .spawn(work)
             .map_err(WorkplaceError::Threads)?;
-        let gone = |_| unreachable(&self.name, "connect", "its thread ended");
+        let gone = |_| unreachable(&self.name, Stage::Connect, "its thread ended");
         connected.await.map_err(gone)?
     }
 
@@ -268,7 +268,7 @@ impl Host {
             }
         };
         let link = Arc::clone(started.link());
-        let place = link.place().ok_or_else(|| link.broke("connect", "it is closed"));
+        let place = link.place().ok_or_else(|| link.broke(Stage::Connect, "it is closed"));
         self.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&link));
         let closing = self.common.upgrade().is_none_or(|all| all.closed.load(Ordering::Acquire));
         if closing {

@@ -14,10 +14,10 @@ use super::{
     facts::{self, Facts, ShellFacts},
     link::{ChannelError, ChannelSlot, Link, Role, Stream, unreachable},
     pool::Host,
-    sftp::Sftp,
+    sftp::{self, Sftp},
 };
 use evonic_backend::{
-    Home, RemotePath, WorkplaceError,
+    Home, RemotePath, Stage, WorkplaceError,
     error::Cause,
     spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd, Shell},
 };
@@ -41,7 +41,7 @@ pub(super) struct Remote {
 /// SFTP, for small operations of many: a visit to the one channel of the host.
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub(super) sftp: Arc<Sftp>,
+    pub(super) sftp: Sftp,
     _visit: ChannelSlot,
 }
 
@@ -63,21 +63,24 @@ impl Remote {
     pub(super) async fn desk(&self) -> Result<Desk, WorkplaceError> {
         let mut kept = self.host.files.lock().await;
         for _ in 0..CONNECTIONS {
-            let open = kept.as_ref().filter(|sftp| !sftp.is_over());
-            if let Some((sftp, visit)) = open.and_then(|sftp| Some((sftp, sftp.link().visit()?))) {
-                return Ok(Desk { sftp: Arc::clone(sftp), _visit: visit });
+            let open = kept.as_ref().filter(|sftp| !sftp.sink().is_over());
+            if let Some((sftp, visit)) =
+                open.and_then(|sftp| Some((sftp, sftp.sink().link().visit()?)))
+            {
+                return Ok(Desk { sftp: sftp.clone(), _visit: visit });
             }
             let place = self.host.place(Role::Files).await?;
             let link = Arc::clone(place.link());
-            let mut sftp = Sftp::open(place).await?;
+            let sftp = sftp::open(place).await?;
+            let home = sftp::home(&sftp)?;
             if let Ok(facts) = self.facts(&link).await? {
-                facts.agree(self.host.name(), sftp.home())?;
+                facts.agree(self.host.name(), &home)?;
             }
-            sftp.rests();
-            self.learn(sftp.home().clone());
-            *kept = Some(Arc::new(sftp));
+            sftp.sink().rests();
+            self.learn(home);
+            *kept = Some(sftp);
         }
-        Err(unreachable(self.host.name(), "SFTP", "connections end as soon as they begin"))
+        Err(unreachable(self.host.name(), Stage::Sftp, "connections end as soon as they begin"))
     }
 
     fn learn(&self, home: Home) {
@@ -94,16 +97,16 @@ impl Remote {
             return Ok(home);
         }
         let refused = match self.desk().await {
-            Ok(desk) => return Ok(desk.sftp.home().clone()),
+            Ok(desk) => return sftp::home(&desk.sftp),
             Err(error) => error,
         };
         // A host without SFTP runs commands all the same.
-        if !matches!(&refused, WorkplaceError::Refused { operation: "SFTP", .. }) {
+        if !matches!(&refused, WorkplaceError::Refused { stage: Stage::Sftp, .. }) {
             return Err(refused);
         }
         let place = self.host.place(Role::Commands).await?;
         let facts = self.facts(place.link()).await?;
-        let home = Home::reported(&facts.map_err(|said| self.no_shell(said))?.home)?;
+        let home = Home::from_shell(&facts.map_err(|said| self.no_shell(said))?.home)?;
         self.learn(home.clone());
         Ok(home)
     }
@@ -119,7 +122,7 @@ impl Remote {
 
     async fn facts(&self, link: &Arc<Link>) -> Result<Facts, WorkplaceError> {
         let ask = || async {
-            let place = link.visit().ok_or_else(|| link.broke("run", "it is closed"))?;
+            let place = link.visit().ok_or_else(|| link.broke(Stage::Script, "it is closed"))?;
             facts::ask(place).await
         };
         link.facts.get_or_try_init(ask).await.cloned()
@@ -153,7 +156,7 @@ impl Remote {
         let shown = path.to_string();
         match self.desk().await {
             Ok(desk) => super::folders::make_folders(&desk.sftp, path, &shown).await,
-            Err(WorkplaceError::Refused { operation: "SFTP", .. }) => {
+            Err(WorkplaceError::Refused { stage: Stage::Sftp, .. }) => {
                 let (end, _, said) = self.ask("mkdir -p -- \"$1\"", vec![self.utf8(path)?]).await?;
                 match end {
                     ScriptEnd::Exited(0) => Ok(()),
@@ -189,7 +192,7 @@ impl Remote {
         }
         let text = "eval \"h=~$1\"; printf '%s' \"$h\"";
         let (_, said, _) = self.ask(text, vec![user.to_owned()]).await?;
-        match Home::reported(&said) {
+        match Home::from_shell(&said) {
             Ok(home) => home.resolve(home.path(), &format!("~{rest}")),
             Err(_) => Err(no_user()),
         }
@@ -225,18 +228,18 @@ impl Remote {
         String::from_utf8(path.as_bytes().to_vec()).map_err(|_| {
             let said =
                 format!("{path} is no UTF-8: files work there, commands and searches do not");
-            self.refused("run", said)
+            self.refused(Stage::Script, said)
         })
     }
 
-    fn refused(&self, operation: &'static str, said: String) -> WorkplaceError {
+    fn refused(&self, stage: Stage, said: String) -> WorkplaceError {
         let host = self.host.name().to_owned();
-        WorkplaceError::Refused { host, operation, source: Cause(said) }
+        WorkplaceError::Refused { host, stage, source: Cause(said) }
     }
 
     fn no_shell(&self, said: String) -> WorkplaceError {
         let advice = "files work; give the user a shell (chsh) for commands";
-        self.refused("run", format!("{said}; {advice}"))
+        self.refused(Stage::Script, format!("{said}; {advice}"))
     }
 
     /// A place for a command, on a connection whose login shell is known to work.
@@ -279,9 +282,9 @@ impl Shell for Remote {
             match stream.end().await? {
                 Ok(end) => return Ok(end),
                 Err(ChannelError::Full) => {}
-                Err(ChannelError::Refused(said)) => return Err(self.refused("run", said)),
+                Err(ChannelError::Refused(said)) => return Err(self.refused(Stage::Script, said)),
                 Err(ChannelError::Broken(said)) => {
-                    return Err(unreachable(self.host.name(), "run", said));
+                    return Err(unreachable(self.host.name(), Stage::Script, said));
                 }
             }
         }
@@ -292,12 +295,12 @@ impl Shell for Remote {
     async fn spools(&self) -> Result<String, WorkplaceError> {
         let (_place, facts) = self.launch().await?;
         let spools = String::from_utf8(facts.spools).map_err(|_| {
-            self.refused("home", "its name is no UTF-8: commands cannot run there".to_owned())
+            self.refused(Stage::Home, "its name is no UTF-8: commands cannot run there".to_owned())
         })?;
         if spools.is_empty() {
             let said = "neither the home nor /tmp can keep records of commands: make one of them \
                         writable for the user";
-            return Err(self.refused("home", said.to_owned()));
+            return Err(self.refused(Stage::Home, said.to_owned()));
         }
         if facts.elsewhere {
             tracing::warn!(

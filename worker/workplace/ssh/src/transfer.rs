@@ -4,17 +4,17 @@ use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use evonic_sftp::Error;
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{
     files::{self, Target},
-    folders,
     link::{ChannelSlot, Role},
-    sftp::{Fault, Reader, Sftp, Writer},
+    sftp::{self, Reader, Sftp, Writer, failed, stat_of},
     shell::Remote,
 };
-use evonic_backend::{Download, RemotePath, Upload, WorkplaceError, search};
+use evonic_backend::{Download, RemotePath, Stage, Upload, WorkplaceError, search};
 
 /// Channels that are kept open for the next transfer.
 const SPARE: usize = 2;
@@ -23,7 +23,7 @@ const SPARE: usize = 2;
 #[derive(Debug)]
 pub(super) struct Lane {
     remote: Arc<Remote>,
-    pub(super) sftp: Arc<Sftp>,
+    pub(super) sftp: Sftp,
     _visit: ChannelSlot,
 }
 
@@ -37,24 +37,24 @@ impl Lane {
         loop {
             let spare = remote.host.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(sftp) = spare else { break };
-            if let Some(visit) = sftp.link().visit().filter(|_| !sftp.is_over()) {
+            if let Some(visit) = sftp.sink().link().visit().filter(|_| !sftp.sink().is_over()) {
                 return Ok(Self { remote, sftp, _visit: visit });
             }
         }
         let place = remote.host.place(Role::Bulk).await?;
         let link = Arc::clone(place.link());
-        let mut sftp = Sftp::open(place).await?;
-        let visit = link.visit().ok_or_else(|| link.broke("SFTP", "it is closed"))?;
-        sftp.rests();
-        Ok(Self { remote, sftp: Arc::new(sftp), _visit: visit })
+        let sftp = sftp::open(place).await?;
+        let visit = link.visit().ok_or_else(|| link.broke(Stage::Sftp, "it is closed"))?;
+        sftp.sink().rests();
+        Ok(Self { remote, sftp, _visit: visit })
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
         let mut spare = self.remote.host.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE && !self.sftp.is_over() {
-            spare.push(Arc::clone(&self.sftp));
+        if spare.len() < SPARE && !self.sftp.sink().is_over() {
+            spare.push(self.sftp.clone());
         }
     }
 }
@@ -74,12 +74,12 @@ pub(super) async fn download(
         match reading.reader.next().await {
             Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
             Ok(None) => None,
-            Err(fault) => {
-                Some((Err(fault.on(reading.lane.sftp.host(), "read", &reading.shown)), None))
+            Err(error) => {
+                Some((Err(failed(&reading.lane.sftp, Stage::Read, &reading.shown)(error)), None))
             }
         }
     });
-    Ok(Download { stat: files::stat_of(&found), bytes: bytes.boxed() })
+    Ok(Download { stat: stat_of(&found), bytes: bytes.boxed() })
 }
 
 struct Reading {
@@ -115,39 +115,30 @@ impl SshUpload {
         let name = String::from_utf8_lossy(target.path.name()).into_owned();
         let part = files::beside(&target.path, &format!(".{name}.{id}.part"));
         // Nobody else reads it before it has the mode that it is to have.
-        let mut file = sftp.create(&part, Some(0o600), false).await;
-        if file.as_ref().is_err_and(Fault::is_missing) {
-            if let Some(folder) = target.path.parent() {
-                folders::make_folders(sftp, &folder, shown).await?;
-            }
-            file = sftp.create(&part, Some(0o600), false).await;
-        }
-        let file = match file {
-            Ok(file) => file,
-            Err(fault) => return Err(files::failed(sftp, fault, "write", &part, shown).await),
-        };
-        let found = file.stat().await.map_err(|fault| fault.on(sftp.host(), "write", shown))?;
+        let create = |part| sftp.create(part, Some(0o600));
+        let file = files::create(sftp, &part, shown, create).await?;
+        let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
         let writer = file.write_from(found.size);
         Ok(Self { writer, part, target, shown: shown.to_owned(), lane })
     }
 
-    async fn failed(&self, fault: Fault) -> WorkplaceError {
-        files::failed(&self.lane.sftp, fault, "write", &self.part, &self.shown).await
+    async fn failed(&self, error: Error) -> WorkplaceError {
+        files::write_failed(&self.lane.sftp, &self.part, &self.shown, error).await
     }
 
     async fn flush(&mut self) -> Result<(), WorkplaceError> {
         match self.writer.flush().await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.failed(fault).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
-    async fn put_in_place(&mut self, mode: Option<u32>) -> Result<(), Fault> {
+    async fn put_in_place(&mut self, mode: Option<u32>) -> Result<(), Error> {
         let existing = self.target.existing.as_ref();
         let mode = mode.or(existing.map(|found| found.mode)).unwrap_or(DEFAULT_MODE);
         files::keep(self.writer.file(), existing, Some(mode)).await?;
         self.writer.file().sync().await?;
-        self.lane.sftp.rename(&self.part, &self.target.path).await
+        self.lane.sftp.rename(self.part.as_bytes(), self.target.path.as_bytes()).await
     }
 }
 
@@ -157,13 +148,13 @@ const DEFAULT_MODE: u32 = 0o644;
 #[async_trait]
 impl Upload for SshUpload {
     fn safe_bytes(&self) -> u64 {
-        self.writer.safe()
+        self.writer.confirmed()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
         match self.writer.write(&bytes).await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.failed(fault).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
@@ -176,13 +167,13 @@ impl Upload for SshUpload {
         self.flush().await?;
         match self.put_in_place(mode).await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.failed(fault).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
     async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
-        let removed = self.lane.sftp.remove(&self.part).await;
-        removed.map_err(|fault| fault.on(self.lane.sftp.host(), "remove", &self.shown))
+        let sftp = &self.lane.sftp;
+        sftp.remove(self.part.as_bytes()).await.map_err(failed(sftp, Stage::Remove, &self.shown))
     }
 }
 
@@ -193,7 +184,7 @@ impl Upload for SshUpload {
 /// [`WorkplaceError`].
 pub(super) async fn sha256(
     remote: &Remote,
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
 ) -> Result<String, WorkplaceError> {
@@ -206,8 +197,7 @@ pub(super) async fn sha256(
     let (file, found) = files::open(sftp, path, shown).await?;
     let mut reader = file.read_from(0, found.size);
     let mut hash = Sha256::new();
-    let on = |fault: Fault| fault.on(sftp.host(), "read", shown);
-    while let Some(bytes) = reader.next().await.map_err(on)? {
+    while let Some(bytes) = reader.next().await.map_err(failed(sftp, Stage::Read, shown))? {
         hash.update(&bytes);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

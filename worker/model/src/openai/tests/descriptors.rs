@@ -10,7 +10,8 @@ use super::{
     server::{EVENTS, Server, Step, chunked, events, finish, status, text},
     settings, used,
 };
-use crate::{Model, openai::OpenAi, tls::TlsError};
+use crate::{Model, openai::OpenAi};
+use evonic_net::TlsError;
 
 /// Two hundred calls, among them cut, refused, stalled, dropped and cancelled ones: after each, the
 /// kernel knows no socket of theirs, and the ledger no descriptor.

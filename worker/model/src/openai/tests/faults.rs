@@ -9,7 +9,8 @@ use super::{
     server::{EVENTS, Server, Step, chunked, events, finish, once, status, text},
     settings, used,
 };
-use crate::{Model, ModelError, openai::OpenAi, tls::TlsError};
+use crate::{Model, ModelError, openai::OpenAi};
+use evonic_net::TlsError;
 
 fn good() -> Vec<Step> {
     let data = [text("Good "), text("morning"), finish("stop"), "[DONE]".to_owned()];

@@ -13,7 +13,7 @@ use super::{
     shell::{Purpose, Shell},
     status, text, word,
 };
-use crate::{Class, CommandSpec, Finished, WorkplaceError};
+use crate::{Class, CommandSpec, Finished, Stage, WorkplaceError};
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -82,7 +82,7 @@ impl<S: Shell> Spool<S> {
                             if at > before {
                                 continue;
                             }
-                            broken("follow")
+                            broken(Stage::Follow)
                         }
                         None => {
                             return Outcome::Failed {
@@ -99,7 +99,7 @@ impl<S: Shell> Spool<S> {
                             Outcome::Failed { error: refused(why), certain }
                         };
                     }
-                    _ => match word(heard, "follow") {
+                    _ => match word(heard, Stage::Follow) {
                         Ok(word) => {
                             return Outcome::Failed { error: refused(word), certain: false };
                         }
@@ -185,9 +185,7 @@ fn ended(word: &str, at: u64) -> Option<Progress> {
 /// Whether an error of a shell came before the script was handed over.
 fn did_not_run(error: &WorkplaceError) -> bool {
     match error {
-        WorkplaceError::Unreachable { operation, .. } => {
-            matches!(*operation, "resolve" | "connect" | "exchange keys" | "authenticate")
-        }
+        WorkplaceError::Unreachable { stage, .. } => !stage.reached_host(),
         WorkplaceError::Exhausted(_) | WorkplaceError::LeftAlone { .. } => true,
         error => error.class() == Class::Permanent,
     }

@@ -17,9 +17,9 @@ pub trait Shell: std::fmt::Debug + Send + Sync {
     /// a command id is killed with the command.
     ///
     /// # Errors
-    /// [`WorkplaceError`]; of [`Class::Transient`](super::super::Class::Transient) when the link broke: whether the script ran
-    /// cannot be told, unless the operation of [`WorkplaceError::Unreachable`] is `resolve`,
-    /// `connect`, `exchange keys` or `authenticate`: then it certainly did not.
+    /// [`WorkplaceError`]; of [`Class::Transient`](crate::Class::Transient) when the link broke:
+    /// whether the script ran is unknown then, unless the stage of [`WorkplaceError::Unreachable`]
+    /// is one that did not [reach the host](crate::Stage::reached_host): then it certainly did not.
     async fn script(
         &self,
         script: Script,

@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use evonic_backend::error::Cause;
+use evonic_backend::{Stage, error::Cause};
 
 fn transient() -> WorkplaceError {
     WorkplaceError::Unreachable {
         host: "h".into(),
-        operation: "connect",
+        stage: Stage::Connect,
         source: Cause("connection refused".into()),
     }
 }
@@ -14,7 +14,7 @@ fn transient() -> WorkplaceError {
 fn permanent() -> WorkplaceError {
     WorkplaceError::Refused {
         host: "h".into(),
-        operation: "authenticate",
+        stage: Stage::Authenticate,
         source: Cause("no".into()),
     }
 }

@@ -24,7 +24,7 @@ use super::{
     unreachable,
 };
 use crate::connect::Connection;
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Stage, WorkplaceError};
 
 /// A connection that is ready to be driven.
 pub(crate) struct Started {
@@ -52,7 +52,8 @@ impl Started {
         host: &str,
         role: Role,
     ) -> Result<Self, WorkplaceError> {
-        let bell = Bell::open().map_err(|error| unreachable(host, "connect", error.to_string()))?;
+        let bell =
+            Bell::open().map_err(|error| unreachable(host, Stage::Connect, error.to_string()))?;
         let number = bell.descriptor().map(|bell| bell.as_raw_fd().unsigned_abs());
         connection.permit.owns(connection.descriptors + 1, number);
         let (sender, orders) = mpsc::channel();

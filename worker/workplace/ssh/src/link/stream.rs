@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{ChannelSlot, Link, Startup};
 use evonic_backend::{
-    WorkplaceError,
+    Stage, WorkplaceError,
     spool::{Said, ScriptEnd},
 };
 
@@ -170,13 +170,18 @@ impl Stream {
     /// # Errors
     /// [`ChannelError`] of a channel; [`WorkplaceError::Unreachable`] when the connection broke.
     pub(crate) async fn end(&mut self) -> Result<Result<ScriptEnd, ChannelError>, WorkplaceError> {
-        let broke = |_| self.place.link().broke("run", "the connection broke");
+        let broke = |_| self.place.link().broke(Stage::Script, "the connection broke");
         (&mut self.end).await.map_err(broke)
     }
 
     /// See [`ChannelSlot::rests`].
-    pub(crate) fn rests(&mut self) {
+    pub(crate) fn rests(&self) {
         self.place.rests();
+    }
+
+    /// The way into it.
+    pub(crate) const fn inlet(&self) -> &Inlet {
+        &self.inlet
     }
 
     /// Whether it is over.

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::super::{Said, Script, ScriptEnd, Shell, Spool};
-use crate::{WorkplaceError, error::Cause};
+use crate::{Stage, WorkplaceError, error::Cause};
 
 /// How scripts get to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl Machine {
 
     fn broken() -> WorkplaceError {
         let source = Cause("cut by the test".to_owned());
-        WorkplaceError::Unreachable { host: "test".to_owned(), operation: "run", source }
+        WorkplaceError::Unreachable { host: "test".to_owned(), stage: Stage::Script, source }
     }
 }
 
