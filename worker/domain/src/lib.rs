@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `agent`, `session`, `turn`, `item`, `event` | who talks, what about, and what happened |
 //! | `tool` | what a model and a turn know of a tool |
-//! | `workplace`, `copy` | where tools act: settings, and their validation without I/O |
+//! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
 //! | `id` | identifiers with the prefix of their resource |
 //!
@@ -17,6 +17,7 @@ mod event;
 mod id;
 mod item;
 mod key;
+mod new_workplace;
 mod session;
 mod token;
 mod tool;
@@ -31,12 +32,13 @@ pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Item, Outcome, ToolCall};
 pub use key::{IssuedKey, Key, NewKey, Scope};
+pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, Usage};
-pub use validation::{NewWorkplaceBody, SettingsError};
+pub use validation::SettingsError;
 pub use workplace::{
-    DockerSettings, HostKeys, LocalSettings, NewWorkplace, SecretSource, Settings, SshAuth,
-    SshSettings, Workplace, WorkplaceChange, WorkplaceKind,
+    DockerSettings, HostKeys, LocalSettings, SecretSource, Settings, SshAuth, SshSettings,
+    Workplace, WorkplaceChange, WorkplaceKind,
 };

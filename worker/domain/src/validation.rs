@@ -5,8 +5,7 @@ use std::path::Path;
 use crate::{
     agent::AgentName,
     workplace::{
-        DockerSettings, LocalSettings, NewWorkplace, SecretSource, Settings, SshSettings,
-        WorkplaceKind,
+        DockerSettings, LocalSettings, SecretSource, Settings, SshSettings, WorkplaceKind,
     },
 };
 
@@ -34,28 +33,6 @@ const ENTRIES: usize = 64;
 
 /// The least memory of a container that the engine accepts.
 const LEAST_MEMORY_BYTES: u64 = 6 << 20;
-
-/// Body of `POST /api/v1/workplaces` as it comes: the settings are read by their kind.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewWorkplaceBody {
-    name: AgentName,
-    kind: WorkplaceKind,
-    #[serde(default)]
-    settings: serde_json::Map<String, serde_json::Value>,
-}
-
-impl TryFrom<NewWorkplaceBody> for NewWorkplace {
-    type Error = SettingsError;
-
-    /// # Errors
-    /// [`SettingsError`] for settings that are not of the kind; whether they can be used is not
-    /// looked at.
-    fn try_from(body: NewWorkplaceBody) -> Result<Self, SettingsError> {
-        let settings = Settings::read(body.kind, body.settings)?;
-        Ok(Self { name: body.name, settings })
-    }
-}
 
 impl Settings {
     /// Reads the settings of a kind from JSON. A secret that stands where only its place belongs

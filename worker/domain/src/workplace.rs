@@ -22,15 +22,6 @@ pub struct Workplace {
     pub updated_at: String,
 }
 
-/// Body of `POST /api/v1/workplaces`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "NewWorkplaceBody")]
-pub struct NewWorkplace {
-    pub name: AgentName,
-    #[serde(flatten)]
-    pub settings: Settings,
-}
-
 /// Body of `PATCH /api/v1/workplaces/{id}`: what is absent stays. The kind stays too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -237,6 +228,7 @@ impl Default for DockerSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NewWorkplace;
 
     #[test]
     fn a_workplace_reads_as_it_is_written() {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::NewWorkplace;
 
 fn read(kind: WorkplaceKind, settings: Value) -> Result<Settings, SettingsError> {
     let Value::Object(settings) = settings else { panic!("{settings} is no object") };
