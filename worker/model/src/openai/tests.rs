@@ -61,7 +61,7 @@ fn model_within(
     change(&mut settings);
     let tls = || Err(TlsError::NoAuthority(None));
     let mut model = OpenAi::new("gpt", &settings, budget, tls).unwrap();
-    model.pace = Pace { base: Duration::from_millis(2), cap: Duration::from_secs(2) };
+    model.pauses = Pace { base: Duration::from_millis(2), cap: Duration::from_secs(2) };
     model
 }
 

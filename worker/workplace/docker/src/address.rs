@@ -1,8 +1,8 @@
 //! Where an engine is.
 
+use evonic_backend::WorkplaceError;
 use std::path::PathBuf;
 
-use super::WorkplaceError;
 use evonic_domain::DockerSettings;
 
 /// An engine's address.
