@@ -9,7 +9,10 @@ use super::{
     server::{EVENTS, Server, Step, chunked, events, finish, once, status, text},
     settings, used,
 };
-use crate::{Model, ModelError, openai::OpenAi};
+use crate::{
+    Model, ModelError,
+    openai::{OpenAi, RetryPauses},
+};
 use evonic_net::TlsError;
 
 fn good() -> Vec<Step> {
