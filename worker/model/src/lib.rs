@@ -49,7 +49,7 @@ pub struct Reply {
     pub text: String,
     /// The calls it asks for, in order; each with an id unique within the turn.
     pub tool_calls: Vec<ToolCall>,
-    /// Tokens, where the endpoint tells.
+    /// Zero where the endpoint does not count.
     pub usage: Usage,
 }
 

@@ -157,7 +157,7 @@ impl Assembly {
         Ok((Reply { text: self.text, tool_calls, usage: tokens }, note))
     }
 
-    /// Drops the calls that the limit cut, and says so: half of an argument must never be run.
+    /// Drops the calls that the limit cut, and returns a note: half of an argument must never be run.
     fn cut_short(&mut self) -> String {
         let all = self.calls.len();
         self.calls.retain(|call| {

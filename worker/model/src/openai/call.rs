@@ -105,7 +105,7 @@ async fn within<T>(
     }
 }
 
-/// What an answer with another status says.
+/// The failure of an answer with another status.
 async fn refusal(
     connection: &mut Connection,
     answer: Response<Incoming>,

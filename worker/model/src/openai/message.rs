@@ -116,7 +116,7 @@ fn messages(request: &Request) -> Vec<Message<'_>> {
     for item in &request.items {
         match item {
             Item::ToolResult { call_id, outcome, content, .. } => {
-                // A result without its call cannot be said in this protocol.
+                // This protocol has no result without its call.
                 let Some(place) = open.iter().position(|call| call.id == *call_id) else {
                     continue;
                 };

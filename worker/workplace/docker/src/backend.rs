@@ -107,7 +107,7 @@ impl Docker {
         });
     }
 
-    /// Tells the agent when something was killed for want of memory, which looks like any kill.
+    /// Adds news when something was killed for want of memory, which looks like any kill.
     async fn explain(&self, finished: &Finished) {
         let killed = match finished.ended {
             Ended::Signalled(signal) => signal == 9,

@@ -29,7 +29,7 @@ use evonic_domain::DockerSettings;
 /// The most news that wait for the agent.
 const MOST_NEWS: usize = 8;
 
-/// A session's container. One value in a worker for each.
+/// One value in a worker for each session.
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) identity: Identity,
@@ -110,8 +110,8 @@ impl Container {
         }
     }
 
-    /// After the engine said that it misses something: whether that was the container itself,
-    /// which is then brought up at its next use.
+    /// Whether a 404 of the engine was about the container itself, which is then brought up at its
+    /// next use.
     pub(super) async fn is_lost(&self, id: &str) -> Result<bool, WorkplaceError> {
         let asked = self.engine.docker.inspect_container(id, None);
         let runs = match self.engine.ask(Stage::InspectContainer, asked).await {
@@ -150,12 +150,10 @@ impl Container {
         has_news || self.running.try_lock().map_or(true, |running| running.is_some())
     }
 
-    /// When it was used last.
     pub(super) fn used(&self) -> Instant {
         *self.used.lock()
     }
 
-    /// Whether anything holds it.
     pub(super) fn is_leased(&self) -> bool {
         self.users.load(Ordering::Relaxed) > 0
     }
@@ -176,7 +174,7 @@ impl Container {
     }
 }
 
-/// A container in use.
+/// Keeps a container from being stopped.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) container: Arc<Container>,

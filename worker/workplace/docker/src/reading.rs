@@ -22,7 +22,6 @@ const GO_SETUID: u32 = 1 << 23;
 const GO_SETGID: u32 = 1 << 22;
 const GO_STICKY: u32 = 1 << 20;
 
-/// What was found at the end of all links.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// Its whole path, links followed.
@@ -91,7 +90,7 @@ impl<'a> Reading<'a> {
             match engine.ask(Stage::Stat, asked).await {
                 Ok(found) => return Ok(Some(found)),
                 Err(failed) if failed.is_missing() => {
-                    // Either of the two is missing, and the answer has no words.
+                    // Either of the two is missing, and the answer does not name it.
                     if round > 0 || !self.sandbox.container.is_lost(&self.lease.id).await? {
                         return Ok(None);
                     }

@@ -228,7 +228,7 @@ impl Sandbox {
     }
 }
 
-/// 128 and 9, as the engine says for a killed one.
+/// A killed one has 137: 128 and 9.
 fn end(code: i64) -> ScriptEnd {
     match i32::try_from(code) {
         Ok(137) | Err(_) => ScriptEnd::Killed,

@@ -190,7 +190,7 @@ fn host(identity: &Identity, settings: &DockerSettings, user: User) -> HostConfi
             hard: Some(open_files),
         }]),
         mounts: Some(vec![workspace(identity)]),
-        // The first process says nothing.
+        // The first process writes nothing.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         ..HostConfig::default()
     }

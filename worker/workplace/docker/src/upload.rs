@@ -42,7 +42,6 @@ const FINISH: &str = r#"if [ -d "$2" ]; then echo "Is a directory" >&2; exit 1; 
 chmod "$3" -- "$1" 2>/dev/null || chmod "$3" "$1" || exit 1
 mv -f -- "$1" "$2""#;
 
-/// An upload that is under way.
 pub(super) struct Appending {
     sandbox: Sandbox,
     shown: String,
@@ -121,7 +120,7 @@ impl Upload for Appending {
         let timeout = self.sandbox.container.engine.timeout();
         let sent = tokio::select! {
             sent = tokio::time::timeout(timeout, writer.input.write_all(&bytes)) => Some(sent),
-            // It says nothing unless it fails, and ends only then.
+            // It writes nothing unless it fails, and ends only then.
             _ = writer.output.next() => None,
         };
         match sent {
