@@ -139,7 +139,7 @@ fn only_the_last_message_and_what_follows_it_counts() {
 }
 
 #[test]
-fn a_refusal_points_at_the_fault_and_explains() {
+fn a_refusal_points_at_the_error_and_explains() {
     let text = answer(&request(vec![user("$ make\nread a.txt line 3")])).text;
     let expected = "refused: line 2, column 12: expected the end of the line, \
         found `line`\n\n    read a.txt line 3\n               ^\n\nNothing was run.";

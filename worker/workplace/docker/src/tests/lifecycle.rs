@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::world::{World, engine, run, spec, text, until};
-use crate::{Engines, sweep};
+use crate::{Engines, reconcile};
 use evonic_backend::{Backend, Class, End, Ended, Unknown, Verdict, WorkplaceError};
 
 fn state(engine: &Engine, name: &str) -> String {
@@ -26,7 +26,7 @@ async fn becomes(engine: &Engine, name: &str, wanted: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_vanished_is_made_anew_and_the_agent_is_told() {
+async fn a_container_that_vanished_is_made_anew_and_the_agent_has_news() {
     let engine = engine();
     let world = World::new(&engine).await;
     let place = world.place().await;
@@ -103,7 +103,7 @@ async fn at_the_cap_the_least_recently_used_idle_one_gives_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn engine_and_ledger_are_compared_and_others_are_left_alone() {
+async fn engine_and_table_are_reconciled_and_others_are_left_alone() {
     let engine = engine();
     let world = World::new(&engine).await;
     let other = World::new(&engine).await;
@@ -151,7 +151,23 @@ async fn engine_and_ledger_are_compared_and_others_are_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_said_once_and_recovers() {
+async fn nothing_holds_containers_once_engines_and_backends_are_dropped() {
+    let engine = engine();
+    let world = World::new(&engine).await;
+    let place = world.place().await;
+    place.stat("").await.unwrap();
+    let manager = Arc::downgrade(world.engines.manager());
+    let container = Arc::downgrade(&place.sandbox().container);
+    drop((place, world.engines));
+    until("everything is dropped", || async {
+        let counts = (manager.strong_count(), container.strong_count());
+        if counts == (0, 0) { Ok(()) } else { Err(format!("{counts:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_reported_and_recovers() {
     let mut engine = Engine::start();
     engine.make_image();
     let world = World::new(&engine).await;
@@ -176,7 +192,7 @@ async fn what_is_wrong_is_said_once_and_recovers() {
     engine.stop();
     let away = place.stat("").await.unwrap_err();
     assert_eq!(away.class(), Class::Transient, "{away:?}");
-    sweep::sweep(world.engines.house()).await;
+    reconcile::reconcile(world.engines.manager()).await;
     let state = &world.engines.states()[0];
     assert!(state.failures > 0 && state.last_error.is_some(), "{state:?}");
     engine.restart();

@@ -1,24 +1,27 @@
-//! Small scripts that put files in order, and what their complaints mean.
+//! Short scripts about a path, and what their error output means.
 
 use std::io;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{WorkplaceError, shell::Sandbox};
-use evonic_backend::spool::{Purpose, Said, Script, ScriptEnd, Shell};
+use super::shell::Sandbox;
+use evonic_backend::{
+    WorkplaceError,
+    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+};
 
-/// The most bytes of an answer that are kept.
-const MOST_BYTES: usize = 64 * 1024;
+/// The most bytes of each output that are kept.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
-/// Pieces of an answer that wait.
-const PIECES: usize = 4;
+/// Pieces of output that wait.
+const QUEUE: usize = 4;
 
 /// Runs a script about a path, and returns what it wrote to its standard output.
 ///
 /// # Errors
-/// [`WorkplaceError`]; when the script complains, with its words.
-pub(super) async fn order(
+/// [`WorkplaceError`]; when the script fails, with its error output.
+pub(super) async fn run_script(
     sandbox: &Sandbox,
     operation: &'static str,
     shown: &str,
@@ -31,25 +34,25 @@ pub(super) async fn order(
         input: Bytes::new(),
         purpose: Purpose::Serve,
     };
-    let (said, mut heard) = mpsc::channel(PIECES);
-    let (mut out, mut complaint) = (Vec::new(), Vec::new());
+    let (sender, mut output) = mpsc::channel(QUEUE);
+    let (mut out, mut error_output) = (Vec::new(), Vec::new());
     let listen = async {
-        while let Some(said) = heard.recv().await {
-            let (kept, more) = match &said {
+        while let Some(piece) = output.recv().await {
+            let (kept, more) = match &piece {
                 Said::Out(more) => (&mut out, more),
-                Said::Err(more) => (&mut complaint, more),
+                Said::Err(more) => (&mut error_output, more),
             };
-            let room = MOST_BYTES.saturating_sub(kept.len());
+            let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len());
             kept.extend_from_slice(&more[..more.len().min(room)]);
         }
     };
-    let (end, ()) = tokio::join!(sandbox.script(script, said), listen);
+    let (end, ()) = tokio::join!(sandbox.script(script, sender), listen);
     match end? {
         ScriptEnd::Exited(0) => Ok(String::from_utf8_lossy(&out).into_owned()),
         ScriptEnd::Exited(_) => Err(WorkplaceError::Path {
             operation,
             path: shown.to_owned(),
-            source: meaning(String::from_utf8_lossy(&complaint).trim()),
+            source: meaning(String::from_utf8_lossy(&error_output).trim()),
         }),
         ScriptEnd::Killed => Err(WorkplaceError::Path {
             operation,
@@ -59,8 +62,8 @@ pub(super) async fn order(
     }
 }
 
-/// Tools speak in words only; these are the ones of every C library.
-fn meaning(complaint: &str) -> io::Error {
+/// Tools report errors as texts only; these are the ones of every C library.
+fn meaning(error_output: &str) -> io::Error {
     let kinds = [
         ("No such file or directory", io::ErrorKind::NotFound),
         ("Permission denied", io::ErrorKind::PermissionDenied),
@@ -72,8 +75,8 @@ fn meaning(complaint: &str) -> io::Error {
         ("No space left on device", io::ErrorKind::StorageFull),
         ("Disk quota exceeded", io::ErrorKind::QuotaExceeded),
     ];
-    match kinds.into_iter().find(|(words, _)| complaint.contains(words)) {
+    match kinds.into_iter().find(|(text, _)| error_output.contains(text)) {
         Some((_, kind)) => kind.into(),
-        None => io::Error::other(complaint.to_owned()),
+        None => io::Error::other(error_output.to_owned()),
     }
 }

@@ -2,9 +2,10 @@
 //! in memory.
 
 use bytes::Bytes;
+use evonic_backend::WorkplaceError;
 use tar::{EntryType, Header};
 
-use super::{WorkplaceError, recipe::User};
+use super::spec::User;
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 512;

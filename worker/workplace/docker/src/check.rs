@@ -5,30 +5,30 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 use super::{
-    CheckStep, WorkplaceError,
     backend::Docker,
     container::{self, Container},
+    container_manager::ContainerManager,
     engine::Engine,
-    house::House,
-    recipe::Identity,
+    spec::Identity,
 };
 use evonic_backend::{
-    Stage, Verdict,
+    CheckStep, Stage, Verdict, WorkplaceError,
     check::{self, Steps},
 };
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
+use evonic_shared::error_chain::ErrorChain;
 
 /// Tries `connect`, `version`, `engine`, `image`, `create`, `home`, `write`, `run`, `space` with a
 /// container of its own, which is removed.
 pub(super) async fn check(
-    house: &Arc<House>,
+    manager: &Arc<ContainerManager>,
     settings: &DockerSettings,
     sender: mpsc::Sender<CheckStep>,
 ) {
     let steps = Steps::new(sender);
     let advice = "start the engine, and let this user use its socket";
     let connect = async {
-        let engine = house.engine(settings)?;
+        let engine = manager.engine(settings)?;
         engine.greet().await?;
         let address = engine.address.to_string();
         Ok((engine, address))
@@ -42,7 +42,7 @@ pub(super) async fn check(
     if steps.step("version", None, version).await.is_none() {
         return;
     }
-    if !tell_engine(&engine, &steps).await {
+    if !describe_engine(&engine, &steps).await {
         return;
     }
     let advice = "`evonic sandbox build` makes the default image; load or pull another one";
@@ -54,11 +54,10 @@ pub(super) async fn check(
         return;
     }
     let identity =
-        Identity::of_check(&house.parts.instance, &WorkplaceId::new(), &SessionId::new());
+        Identity::of_check(&manager.parts.instance, &WorkplaceId::new(), &SessionId::new());
     let name = identity.name.clone();
-    let container =
-        Container::new(identity, Arc::clone(&engine), Arc::clone(house), settings.clone());
-    let place = Docker::new(Arc::new(container));
+    let container = Container::new(identity, Arc::clone(&engine), settings.clone());
+    let place = Docker::new(Arc::clone(manager), Arc::new(container));
     if create(&place, &steps).await.is_some() {
         check::files_and_commands(&place, &steps).await;
     }
@@ -68,7 +67,7 @@ pub(super) async fn check(
         container::remove_volume(&engine, &name).await
     };
     if let Err(failed) = cleared.await {
-        let detail = super::fault::told(&failed.error);
+        let detail = ErrorChain(&failed.error).to_string();
         steps.tell("clear", Verdict::Warning, detail, None, Instant::now()).await;
     }
 }
@@ -83,7 +82,7 @@ async fn create(place: &Docker, steps: &Steps) -> Option<()> {
 }
 
 /// What an operator should know of the engine itself.
-async fn tell_engine(engine: &Engine, steps: &Steps) -> bool {
+async fn describe_engine(engine: &Engine, steps: &Steps) -> bool {
     let began = Instant::now();
     let info = match engine.ask(Stage::EngineInfo, engine.docker.info()).await {
         Ok(info) => info,

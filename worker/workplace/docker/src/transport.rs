@@ -1,7 +1,7 @@
 //! The gate of kind `docker`: one connection for one request, closed with it.
 //!
 //! ```text
-//!   bollard --request--> Wire::send: permit, connect, write, wait for the answer's beginning
+//!   bollard --request--> Transport::send: permit, connect, write, wait for the answer's beginning
 //!                           |
 //!                        Socket { stream, permit }   moves bytes, counts them
 //!                           |
@@ -35,7 +35,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::fault::Fault;
+use super::error::RequestError;
 use evonic_handles::{Budget, Held, Permit};
 use evonic_net::{Connector, Stream};
 
@@ -49,7 +49,7 @@ pub(super) enum Route {
 }
 
 /// Sends requests to one engine.
-pub(super) struct Wire {
+pub(super) struct Transport {
     pub(super) route: Route,
     pub(super) budget: Budget,
     /// For each of: a permit, a connection, the beginning of an answer.
@@ -66,12 +66,13 @@ pub(super) struct Wire {
     pub(super) least: u32,
 }
 
-impl Wire {
+impl Transport {
     /// Sends a request and waits for the beginning of its answer. Cancel safe: a dropped request
     /// closes its connection.
     pub(super) async fn send(self: Arc<Self>, request: BollardRequest) -> Result<Answer, Error> {
-        let request = self.addressed(request).map_err(Fault::Request)?;
-        let permit = self.budget.acquire(Kind::Docker, self.timeout).await.map_err(Fault::from)?;
+        let request = self.addressed(request).map_err(RequestError::Request)?;
+        let permit =
+            self.budget.acquire(Kind::Docker, self.timeout).await.map_err(RequestError::from)?;
         let socket = self.connect(permit).await.inspect_err(|_| {
             // It may come back as another version.
             self.api.store(0, Ordering::Relaxed);
@@ -83,7 +84,7 @@ impl Wire {
         let closing = self.closing.clone();
         let driver: Driver = Box::pin(connection.with_upgrades());
         self.tasks.spawn(async move {
-            // What the connection ended with is told to the request.
+            // The request gets the connection's error.
             let _ = closing.run_until_cancelled(driver).await;
         });
         let mut answer = std::pin::pin!(sender.send_request(request));
@@ -93,7 +94,7 @@ impl Wire {
                 Ok(answer) => return Ok(answer?),
                 // A long body may still be on its way.
                 Err(_) => match moved.load(Ordering::Relaxed) {
-                    now if now == before => return Err(Fault::Silent(self.timeout).into()),
+                    now if now == before => return Err(RequestError::Silent(self.timeout).into()),
                     now => before = now,
                 },
             }
@@ -114,13 +115,13 @@ impl Wire {
         Ok(request)
     }
 
-    async fn connect(&self, mut permit: Permit) -> Result<Socket, Fault> {
+    async fn connect(&self, mut permit: Permit) -> Result<Socket, RequestError> {
         let stream: Box<dyn Stream> = match &self.route {
             Route::Unix(path) => {
                 #[expect(clippy::disallowed_methods, reason = "the gate: under a permit")]
                 let connecting = tokio::time::timeout(self.timeout, UnixStream::connect(path));
                 let connected = connecting.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
-                let stream = connected.map_err(Fault::Socket)?;
+                let stream = connected.map_err(RequestError::Socket)?;
                 permit.owns(1, u32::try_from(stream.as_raw_fd()).ok());
                 Box::new(Held::new(stream, permit))
             }

@@ -1,13 +1,13 @@
-//! Words and quotes of one line.
+//! Lexer and quotes of one line.
 
 use super::{
-    fault::{Fault, ParseError, excerpt},
+    error::{ParseError, ParseErrorKind, excerpt},
     script::Position,
 };
 
 /// What is left to read of one line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Words<'a> {
+pub(super) struct Lexer<'a> {
     number: usize,
     line: &'a str,
     /// A character boundary of `line`.
@@ -39,7 +39,7 @@ impl Word {
     }
 }
 
-impl<'a> Words<'a> {
+impl<'a> Lexer<'a> {
     /// A line, without its end, and its number from 1.
     pub(super) const fn new(number: usize, line: &'a str) -> Self {
         Self { number, line, offset: 0 }
@@ -86,7 +86,9 @@ impl<'a> Words<'a> {
     pub(super) fn expect(&mut self, expected: &'static str) -> Result<Word, ParseError> {
         match self.next()? {
             Some(word) => Ok(word),
-            None => Err(self.position().fault(Fault::Expected { expected, found: self.left() })),
+            None => Err(self
+                .position()
+                .error(ParseErrorKind::Expected { expected, found: self.left() })),
         }
     }
 
@@ -94,7 +96,7 @@ impl<'a> Words<'a> {
     pub(super) fn end(&mut self) -> Result<(), ParseError> {
         match self.next()? {
             None => Ok(()),
-            Some(word) => Err(word.at.fault(Fault::Trailing { found: word.excerpt() })),
+            Some(word) => Err(word.at.error(ParseErrorKind::Trailing { found: word.excerpt() })),
         }
     }
 
@@ -104,7 +106,7 @@ impl<'a> Words<'a> {
         let rest = self.rest();
         if rest.is_empty() {
             let found = self.left();
-            return Err(self.position().fault(Fault::Expected { expected, found }));
+            return Err(self.position().error(ParseErrorKind::Expected { expected, found }));
         }
         self.advance(rest.len());
         Ok(rest)
@@ -149,7 +151,7 @@ impl<'a> Words<'a> {
         let start = self.position();
         self.advance(1);
         let text = self.rest().split_once('\'').map(|(text, _)| text);
-        let text = text.ok_or_else(|| start.fault(Fault::OpenQuote))?;
+        let text = text.ok_or_else(|| start.error(ParseErrorKind::OpenQuote))?;
         self.advance(text.len() + 1);
         self.space_follows()?;
         Ok(text.to_owned())
@@ -163,16 +165,17 @@ impl<'a> Words<'a> {
         loop {
             let before = self.offset;
             let mut chars = self.rest().chars();
-            let c = chars.next().ok_or_else(|| start.fault(Fault::OpenQuote))?;
+            let c = chars.next().ok_or_else(|| start.error(ParseErrorKind::OpenQuote))?;
             self.advance(c.len_utf8());
             match c {
                 '"' => break,
                 '\\' => {
-                    let escaped = chars.next().ok_or_else(|| start.fault(Fault::OpenQuote))?;
+                    let escaped =
+                        chars.next().ok_or_else(|| start.error(ParseErrorKind::OpenQuote))?;
                     self.advance(escaped.len_utf8());
                     text.push(unescape(escaped).ok_or_else(|| {
                         let found = excerpt(&format!("\\{escaped}"));
-                        self.position_of(before).fault(Fault::Escape { found })
+                        self.position_of(before).error(ParseErrorKind::Escape { found })
                     })?);
                 }
                 c => text.push(c),
@@ -185,7 +188,7 @@ impl<'a> Words<'a> {
     fn space_follows(&self) -> Result<(), ParseError> {
         match self.rest().chars().next() {
             Some(c) if !c.is_whitespace() => {
-                Err(self.position().fault(Fault::Glued { found: excerpt(self.rest()) }))
+                Err(self.position().error(ParseErrorKind::Glued { found: excerpt(self.rest()) }))
             }
             _ => Ok(()),
         }

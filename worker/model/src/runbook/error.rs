@@ -4,22 +4,22 @@ use super::script::Position;
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {}, column {}: {fault}", at.line, at.column)]
+#[error("line {}, column {}: {kind}", at.line, at.column)]
 pub(super) struct ParseError {
     pub(super) at: Position,
-    pub(super) fault: Fault,
+    pub(super) kind: ParseErrorKind,
 }
 
 impl Position {
-    /// A fault at this place.
-    pub(super) const fn fault(self, fault: Fault) -> ParseError {
-        ParseError { at: self, fault }
+    /// An error at this place.
+    pub(super) const fn error(self, kind: ParseErrorKind) -> ParseError {
+        ParseError { at: self, kind }
     }
 }
 
 /// What is wrong. Excerpts of the message are made by [`excerpt`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum ParseErrorKind {
     #[error("expected a step, found {found}")]
     NoStepName { found: String },
     #[error("expected {expected}, found {found}")]

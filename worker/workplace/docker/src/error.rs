@@ -1,17 +1,18 @@
-//! What an engine said, in words that say what to do.
+//! Errors of engines, with what an operator can do about them.
 
 use std::{io, time::Duration};
 
 use bollard::errors::Error;
 
-use super::{WorkplaceError, address::Address};
-use evonic_backend::{Stage, error::Cause};
+use super::address::Address;
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_handles::Exhausted;
 use evonic_net::ConnectError;
+use evonic_shared::error_chain::ErrorChain;
 
-/// Why there is no answer. Goes through bollard as the cause of its error.
+/// Why there is no answer. Passes through bollard as the cause of its error.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum RequestError {
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     /// The Unix socket.
@@ -25,9 +26,9 @@ pub(super) enum Fault {
     Request(#[source] http::Error),
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Error::IOError { err: io::Error::other(fault) }
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Error::IOError { err: io::Error::other(error) }
     }
 }
 
@@ -36,7 +37,6 @@ impl From<Fault> for Error {
 pub(super) struct Failed {
     /// The engine's status code, where it gave one.
     pub(super) status: Option<u16>,
-    /// In words.
     pub(super) error: WorkplaceError,
 }
 
@@ -64,33 +64,33 @@ impl From<WorkplaceError> for Failed {
     }
 }
 
-/// Reads an error of bollard.
-pub(super) fn read(engine: &Address, stage: Stage, error: Error) -> Failed {
+/// Translates an error of bollard.
+pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed {
     match error {
         Error::DockerResponseServerError { status_code, message } => {
             let error = refused(engine, stage, status_code, &message);
             Failed { status: Some(status_code), error }
         }
         Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
-        Error::IOError { err } => match err.downcast::<Fault>() {
-            Ok(Fault::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
-            Ok(Fault::Socket(source)) => unconnected(engine, &source).into(),
-            Ok(Fault::Connect(error)) => unreached(engine, &error).into(),
-            Ok(fault) => unreachable(engine, stage, told(&fault)).into(),
-            Err(error) => unreachable(engine, stage, told(&error)).into(),
+        Error::IOError { err } => match err.downcast::<RequestError>() {
+            Ok(RequestError::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
+            Ok(RequestError::Socket(source)) => unconnected(engine, &source).into(),
+            Ok(RequestError::Connect(error)) => unreached(engine, &error).into(),
+            Ok(error) => unreachable(engine, stage, ErrorChain(&error).to_string()).into(),
+            Err(error) => unreachable(engine, stage, ErrorChain(&error).to_string()).into(),
         },
-        other => unreachable(engine, stage, told(&other)).into(),
+        other => unreachable(engine, stage, ErrorChain(&other).to_string()).into(),
     }
 }
 
-/// A fault that may pass.
-pub(super) fn unreachable(engine: &Address, stage: Stage, said: String) -> WorkplaceError {
-    WorkplaceError::Unreachable { host: engine.to_string(), stage, source: Cause(said) }
+/// A transient error.
+pub(super) fn unreachable(engine: &Address, stage: Stage, reason: String) -> WorkplaceError {
+    WorkplaceError::Unreachable { host: engine.to_string(), stage, source: Cause(reason) }
 }
 
-/// A fault that stays.
-pub(super) fn refusal(engine: &Address, stage: Stage, said: impl Into<String>) -> WorkplaceError {
-    WorkplaceError::Refused { host: engine.to_string(), stage, source: Cause(said.into()) }
+/// A permanent error.
+pub(super) fn refusal(engine: &Address, stage: Stage, reason: impl Into<String>) -> WorkplaceError {
+    WorkplaceError::Refused { host: engine.to_string(), stage, source: Cause(reason.into()) }
 }
 
 fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
@@ -112,7 +112,7 @@ fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
         (_, io::ErrorKind::ConnectionRefused) => {
             unreachable(engine, Stage::Connect, "nobody listens; is the engine running?".to_owned())
         }
-        _ => unreachable(engine, Stage::Connect, told(source)),
+        _ => unreachable(engine, Stage::Connect, ErrorChain(source).to_string()),
     }
 }
 
@@ -124,54 +124,40 @@ fn unreached(engine: &Address, error: &ConnectError) -> WorkplaceError {
             Stage::Tls,
             format!("{source}; compare ca.pem, cert.pem and key.pem with the engine's"),
         ),
-        _ => unreachable(engine, Stage::Connect, told(error)),
+        _ => unreachable(engine, Stage::Connect, ErrorChain(error).to_string()),
     }
 }
 
-/// The engine speaks in status codes, and for the rest in words only: these are the ones that an
-/// operator can do something about.
+/// The engine has status codes, and beyond them only texts: these are the ones that an operator can
+/// do something about.
 fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> WorkplaceError {
-    let said = message.trim();
-    let lower = said.to_lowercase();
-    let has = |words: &str| lower.contains(words);
+    let message = message.trim();
+    let lower = message.to_lowercase();
+    let has = |text: &str| lower.contains(text);
     if has("no space left") || has("disk quota exceeded") {
         let advice = "make room on the engine's disk: `docker system df` says what takes it";
-        return refusal(engine, Stage::Disk, format!("{said}; {advice}"));
+        return refusal(engine, Stage::Disk, format!("{message}; {advice}"));
     }
     if status == 404 && has("no such image") {
         let advice = "`evonic sandbox build` makes the default one; another one is loaded or \
                       pulled on the engine's machine";
-        return refusal(engine, Stage::Image, format!("{said}; {advice}"));
+        return refusal(engine, Stage::Image, format!("{message}; {advice}"));
     }
     if has("network") && (has("not found") || has("could not find")) {
         let advice = "set `network` to `none`, or make it: `docker network create`";
-        return refusal(engine, Stage::Network, format!("{said}; {advice}"));
+        return refusal(engine, Stage::Network, format!("{message}; {advice}"));
     }
     if status == 400 && has("version") && (has("too new") || has("too old")) {
         let advice = "this engine speaks other versions of the API; update the older of the two";
-        return refusal(engine, Stage::Version, format!("{said}; {advice}"));
+        return refusal(engine, Stage::Version, format!("{message}; {advice}"));
     }
     match status {
         // The engine is starting, ending, or waits for containerd.
-        502..=504 => unreachable(engine, stage, said.to_owned()),
+        502..=504 => unreachable(engine, stage, message.to_owned()),
         500 if has("context deadline exceeded") || has("connection error") => {
-            unreachable(engine, stage, said.to_owned())
+            unreachable(engine, stage, message.to_owned())
         }
-        _ if said.is_empty() => refusal(engine, stage, format!("status {status}")),
-        _ => refusal(engine, stage, said),
+        _ if message.is_empty() => refusal(engine, stage, format!("status {status}")),
+        _ => refusal(engine, stage, message),
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_line = cause.to_string();
-        if !line.contains(&cause_line) {
-            line = format!("{line}: {cause_line}");
-        }
-        source = cause.source();
-    }
-    line
 }

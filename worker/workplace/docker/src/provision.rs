@@ -1,6 +1,6 @@
 //! Bringing a container up: found, made anew, started, within the cap.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use bollard::{
     body_full,
@@ -13,30 +13,34 @@ use bollard::{
 use bytes::Bytes;
 
 use super::{
-    WorkplaceError,
     container::{self, Container},
-    fault::{self, Failed},
-    recipe::{self, HIDDEN, Ledger, User, WORKSPACE},
-    tape::{self, Meta},
+    container_manager::ContainerManager,
+    engine::Engine,
+    error::{self, Failed},
+    spec::{self, HIDDEN, Tracking, User, WORKSPACE},
+    tar_entry::{self, Meta},
 };
-use evonic_backend::Stage;
+use evonic_backend::{Stage, WorkplaceError};
 use evonic_domain::DockerSettings;
 
 /// How often it is looked at again when something else changes it meanwhile: another worker makes
 /// it, or somebody removes it.
 const ROUNDS: u32 = 4;
 
-/// Returns the engine's identifier of the session's container, which runs.
+/// Returns the engine's identifier of the container, which runs.
 ///
 /// # Errors
 /// [`WorkplaceError`].
-pub(super) async fn bring_up(this: &Arc<Container>) -> Result<String, WorkplaceError> {
+pub(super) async fn bring_up(
+    manager: &ContainerManager,
+    this: &Container,
+) -> Result<String, WorkplaceError> {
     let user = this.user()?;
-    let mut expected = match this.identity.ledger {
-        Ledger::Unkept => None,
-        Ledger::Kept => {
+    let mut expected = match this.identity.tracking {
+        Tracking::Untracked => None,
+        Tracking::Tracked => {
             let (identity, engine) = (this.identity.clone(), this.engine.address.to_string());
-            let want = this.house.write(move |writer| {
+            let want = manager.write(move |writer| {
                 let (workplace, session) = (&identity.workplace, &identity.session);
                 writer.want_container(workplace, session, &engine, &identity.name)
             });
@@ -52,10 +56,10 @@ pub(super) async fn bring_up(this: &Arc<Container>) -> Result<String, WorkplaceE
             Err(failed) => return Err(failed.into()),
         };
         let Some(found) = found else {
-            make(this, user, expected.take().is_some()).await?;
+            make(manager, this, user, expected.take().is_some()).await?;
             continue;
         };
-        if let Some(id) = start(this, found).await? {
+        if let Some(id) = start(manager, this, found).await? {
             return Ok(id);
         }
     }
@@ -63,7 +67,12 @@ pub(super) async fn bring_up(this: &Arc<Container>) -> Result<String, WorkplaceE
 }
 
 /// Makes the container, unless somebody else just did.
-async fn make(this: &Arc<Container>, user: User, vanished: bool) -> Result<(), WorkplaceError> {
+async fn make(
+    manager: &ContainerManager,
+    this: &Container,
+    user: User,
+    vanished: bool,
+) -> Result<(), WorkplaceError> {
     let (engine, name, settings) = (&this.engine, &this.identity.name, this.settings());
     let asked = engine.docker.inspect_volume(name);
     let workspace_was_there = match engine.ask(Stage::InspectVolume, asked).await {
@@ -78,14 +87,14 @@ async fn make(this: &Arc<Container>, user: User, vanished: bool) -> Result<(), W
     };
     engine.ask(Stage::MakeVolume, engine.docker.create_volume(wanted)).await?;
     give(this, user, &settings).await?;
-    let body = recipe::container(&this.identity, &settings, user);
+    let body = spec::container(&this.identity, &settings, user);
     let Some(id) = create(this, name, body).await? else { return Ok(()) };
     let noted = (name.clone(), id);
-    this.house.write(move |writer| writer.container_made(&noted.0, &noted.1)).await?;
+    manager.write(move |writer| writer.container_made(&noted.0, &noted.1)).await?;
     if vanished {
         let workspace =
             if workspace_was_there { "as it was" } else { "empty: its files are gone too" };
-        this.tell(format!(
+        this.add_news(format!(
             "The container of this session was removed by somebody and made anew. What ran in it \
              has ended, /tmp is empty, and the workspace is {workspace}."
         ));
@@ -117,7 +126,7 @@ async fn give(
 ) -> Result<(), WorkplaceError> {
     let helper = format!("{}-owner", this.identity.name);
     container::remove(&this.engine, &helper).await?;
-    let body = recipe::giver(&this.identity, settings);
+    let body = spec::giver(&this.identity, settings);
     let Some(id) = create(this, &helper, body).await? else {
         // Another worker is doing the same.
         return Ok(());
@@ -125,15 +134,15 @@ async fn give(
     let folder = WORKSPACE.trim_start_matches('/');
     let mut tar = Vec::new();
     for (name, mode) in [(folder.to_owned(), 0o755), (format!("{folder}/{HIDDEN}"), 0o700)] {
-        tar.extend(tape::folder(&name, Meta { mode, user })?);
+        tar.extend(tar_entry::folder(&name, Meta { mode, user })?);
     }
     // Git and searches pass it over.
     let ignored = b"*\n";
     let (name, meta) = (format!("{folder}/{HIDDEN}/.gitignore"), Meta { mode: 0o644, user });
-    tar.extend(tape::file(&name, ignored.len() as u64, meta)?);
+    tar.extend(tar_entry::file(&name, ignored.len() as u64, meta)?);
     tar.extend(ignored);
-    tar.extend(tape::padding(ignored.len() as u64));
-    tar.extend(tape::END);
+    tar.extend(tar_entry::padding(ignored.len() as u64));
+    tar.extend(tar_entry::END);
     let options = UploadToContainerOptionsBuilder::default().path("/").build();
     let tar = body_full(Bytes::from(tar));
     let asked = this.engine.docker.upload_to_container(&id, Some(options), tar);
@@ -144,7 +153,8 @@ async fn give(
 
 /// Starts a container that was found; nothing when it has to be looked at again.
 async fn start(
-    this: &Arc<Container>,
+    manager: &ContainerManager,
+    this: &Container,
     found: ContainerInspectResponse,
 ) -> Result<Option<String>, WorkplaceError> {
     let id = found.id.unwrap_or_default();
@@ -153,16 +163,18 @@ async fn start(
         return Ok(Some(id));
     }
     let labels = found.config.and_then(|config| config.labels);
-    if state.paused != Some(true) && !recipe::fits(labels.as_ref(), &this.settings()) {
+    if state.paused != Some(true) && !spec::fits(labels.as_ref(), &this.settings()) {
         // Its settings were changed. Nothing is lost: the workspace is elsewhere.
         container::remove(&this.engine, &id).await?;
         return Ok(None);
     }
     if state.oom_killed == Some(true) {
-        this.tell("The container of this session ran out of memory and was started anew.".into());
+        this.add_news(
+            "The container of this session ran out of memory and was started anew.".into(),
+        );
     }
     let _one = this.engine.starting.lock().await;
-    make_room(this).await?;
+    make_room(manager, &this.engine).await?;
     let asked = if state.paused == Some(true) {
         this.engine.ask(Stage::UnpauseContainer, this.engine.docker.unpause_container(&id)).await
     } else {
@@ -194,14 +206,13 @@ async fn is_gone(this: &Container, id: &str) -> Result<bool, Failed> {
 }
 
 /// Stops the least recently used idle container when there are as many as there may be.
-async fn make_room(this: &Container) -> Result<(), WorkplaceError> {
-    let (house, engine) = (&this.house, &this.engine);
-    let mut filters = recipe::own(&house.parts.instance);
+async fn make_room(manager: &ContainerManager, engine: &Engine) -> Result<(), WorkplaceError> {
+    let mut filters = spec::own(&manager.parts.instance);
     filters.insert("status".to_owned(), vec!["running".to_owned()]);
     let options = ListContainersOptionsBuilder::default().filters(&filters).build();
     let running =
         engine.ask(Stage::ListContainers, engine.docker.list_containers(Some(options))).await?;
-    let most = house.config().containers as usize;
+    let most = manager.config().containers as usize;
     let Some(mut surplus) = (running.len() + 1).checked_sub(most).filter(|&surplus| surplus > 0)
     else {
         return Ok(());
@@ -211,10 +222,10 @@ async fn make_room(this: &Container) -> Result<(), WorkplaceError> {
         .filter_map(|one| one.names?.into_iter().next())
         .map(|name| name.trim_start_matches('/').to_owned())
         .collect();
-    // The ledger's order is as old as the last round of the comparison: what this worker knows
+    // The table's order is as old as the last reconciliation: what this worker knows
     // better comes last.
-    let mut rows = house.read(|reader| reader.containers()).await?;
-    let known = |name: &str| house.containers().get(name).cloned();
+    let mut rows = manager.read(|reader| reader.containers()).await?;
+    let known = |name: &str| manager.containers().get(name).cloned();
     rows.sort_by_cached_key(|row| known(&row.name).map(|one| one.used()));
     for row in rows.iter().filter(|row| names.contains(&row.name)) {
         let stopped = match known(&row.name) {
@@ -230,9 +241,9 @@ async fn make_room(this: &Container) -> Result<(), WorkplaceError> {
             return Ok(());
         }
     }
-    let said = format!(
+    let reason = format!(
         "all {most} containers that may run at once are busy; wait until one is done, or raise \
          docker.containers"
     );
-    Err(fault::unreachable(&engine.address, Stage::StartContainer, said))
+    Err(error::unreachable(&engine.address, Stage::StartContainer, reason))
 }

@@ -1,5 +1,6 @@
-//! What a container is made of.
+//! What a container is created with.
 
+use evonic_backend::WorkplaceError;
 use std::collections::HashMap;
 
 use bollard::models::{
@@ -8,7 +9,6 @@ use bollard::models::{
 };
 use sha2::{Digest, Sha256};
 
-use super::WorkplaceError;
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 
 /// Where the workspace is mounted.
@@ -36,21 +36,19 @@ const FIRST: &str = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait
 /// Processes of a container in which nothing runs: the first one and its `sleep`.
 pub(super) const IDLE_PROCESSES: usize = 2;
 
-/// Whether the ledger knows of a container.
+/// Whether the container table has a row of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ledger {
-    /// It has a row.
-    Kept,
-    /// It lives for a moment only.
-    Unkept,
+pub(super) enum Tracking {
+    Tracked,
+    /// Short-lived.
+    Untracked,
 }
 
 /// Whose a container is, and its name.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) instance: String,
-    /// Whether the ledger knows of it.
-    pub(super) ledger: Ledger,
+    pub(super) tracking: Tracking,
     pub(super) workplace: WorkplaceId,
     pub(super) session: SessionId,
     /// Its name, and its volume's.
@@ -72,7 +70,7 @@ impl Identity {
         );
         Self {
             instance: instance.to_owned(),
-            ledger: Ledger::Kept,
+            tracking: Tracking::Tracked,
             workplace: workplace.clone(),
             session: session.clone(),
             name,
@@ -82,7 +80,11 @@ impl Identity {
     /// The container of a check.
     pub(super) fn of_check(instance: &str, workplace: &WorkplaceId, session: &SessionId) -> Self {
         let identity = Self::new(instance, workplace, session);
-        Self { instance: format!("{instance}{SHORT_LIVED}"), ledger: Ledger::Unkept, ..identity }
+        Self {
+            instance: format!("{instance}{SHORT_LIVED}"),
+            tracking: Tracking::Untracked,
+            ..identity
+        }
     }
 
     /// The labels of its volume.
@@ -188,7 +190,7 @@ fn host(identity: &Identity, settings: &DockerSettings, user: User) -> HostConfi
             hard: Some(open_files),
         }]),
         mounts: Some(vec![workspace(identity)]),
-        // The first process says nothing.
+        // The first process writes nothing.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         ..HostConfig::default()
     }
