@@ -39,7 +39,7 @@ pub(super) struct Target {
 
 /// What the service's machine says about its user.
 #[derive(Clone, Debug)]
-struct Surroundings<'a> {
+struct LocalUser<'a> {
     /// Here, and only here, is the service's own home right: for its own files.
     home: PathBuf,
     user: String,
@@ -49,7 +49,7 @@ struct Surroundings<'a> {
 
 /// Who is asked for.
 #[derive(Clone, Debug, Default)]
-struct Asked {
+struct HostSpec {
     host: String,
     user: Option<String>,
     port: Option<u16>,
@@ -68,33 +68,36 @@ impl Target {
     pub(super) fn resolve(settings: &SshSettings, parts: &Parts) -> Result<Self, WorkplaceError> {
         let own = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
         let home = own.as_ref().map(|user| user.dir.clone());
-        let around = Surroundings {
+        let local = LocalUser {
             home: home.or_else(std::env::home_dir).unwrap_or_else(|| PathBuf::from("/")),
             user: own.map_or_else(|| "root".to_owned(), |user| user.name),
             agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
             state_dir: &parts.config.state_dir,
         };
-        Self::complete(settings, &around)
+        Self::complete(settings, &local)
     }
 
-    fn complete(settings: &SshSettings, around: &Surroundings<'_>) -> Result<Self, WorkplaceError> {
-        let asked =
-            Asked { host: settings.host.clone(), user: settings.user.clone(), port: settings.port };
+    fn complete(settings: &SshSettings, local: &LocalUser<'_>) -> Result<Self, WorkplaceError> {
+        let spec = HostSpec {
+            host: settings.host.clone(),
+            user: settings.user.clone(),
+            port: settings.port,
+        };
         hop::check_settings(settings)?;
-        let config = around.config(settings, &asked.host)?;
-        let mut target = hop::target(&asked, settings, &config, around)?;
+        let config = local.config(settings, &spec.host)?;
+        let mut target = hop::target(&spec, settings, &config, local)?;
         let list = match &settings.jump {
             Some(jump) => Some((jump.clone(), "settings.jump".to_owned())),
-            None => config.proxy_jump.map(|said| (said.value, said.place)),
+            None => config.proxy_jump.map(|said| (said.value, said.location)),
         };
-        if let Some((list, place)) = list {
-            target.jumps = jumps::along(&list, &place, settings, around, 0)?;
+        if let Some((list, location)) = list {
+            target.jumps = jumps::along(&list, &location, settings, local, 0)?;
         }
         Ok(target)
     }
 }
 
-impl Surroundings<'_> {
+impl LocalUser<'_> {
     /// What the configuration file says about a host.
     fn config(&self, settings: &SshSettings, host: &str) -> Result<HostConfig, WorkplaceError> {
         match &settings.config_file {
