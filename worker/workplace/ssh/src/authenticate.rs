@@ -19,7 +19,11 @@ use std::{
 
 use ssh2::{ErrorCode, Session};
 
-use super::{address::left, secret, target::Target};
+use super::{
+    deadline::{left, millis},
+    secret,
+    target::Target,
+};
 use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_domain::SshAuth;
 
@@ -200,7 +204,7 @@ impl Attempt<'_> {
         if left.as_millis() == 0 {
             return Err(self.unreachable("no time is left"));
         }
-        self.session.set_timeout(u32::try_from(left.as_millis()).unwrap_or(u32::MAX));
+        self.session.set_timeout(millis(left));
         Ok(())
     }
 

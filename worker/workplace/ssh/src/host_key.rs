@@ -10,8 +10,7 @@ use rustix::{io::Errno, net::RecvFlags};
 use ssh2::{ErrorCode, MethodType, Session};
 
 use super::{
-    address::left,
-    connect::millis,
+    deadline::{left, millis},
     known_hosts::{self, Judgement, Key, Known, Taken},
     target::Target,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Attempt, Tried};
-use crate::address::left;
+use crate::deadline::left;
 use evonic_backend::WorkplaceError;
 
 /// Tries the agent's keys, in its order. Its connection is the second

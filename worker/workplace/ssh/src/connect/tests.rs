@@ -28,7 +28,10 @@ impl Bench {
         Self { budget, settings: config.ssh.clone() }
     }
 
-    pub(in super::super) fn connect(&self, target: &Target) -> Result<Connection, WorkplaceError> {
+    pub(in super::super) fn connect(
+        &self,
+        target: &Target,
+    ) -> Result<AuthenticatedSession, WorkplaceError> {
         let permits = (0..=target.jumps.len())
             .map(|_| self.budget.try_acquire(Kind::Ssh).expect("a permit"))
             .collect();
@@ -81,7 +84,7 @@ pub(super) fn told(error: &WorkplaceError) -> String {
 }
 
 /// What a command over the connection says.
-pub(super) fn whoami(connection: &Connection) -> String {
+pub(super) fn whoami(connection: &AuthenticatedSession) -> String {
     use std::io::Read;
     let mut channel = connection.session.channel_session().unwrap();
     channel.exec("id -un").unwrap();
