@@ -2,6 +2,7 @@
 
 mod hop;
 mod jumps;
+mod resolve;
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use super::config_file::HostConfig;
-use evonic_backend::{Parts, WorkplaceError};
+use evonic_backend::WorkplaceError;
 use evonic_domain::{HostKeys, SecretSource, SshAuth, SshSettings};
 
 /// A host to connect to, complete. Two equal targets may share connections.
@@ -53,48 +54,6 @@ struct HostSpec {
     host: String,
     user: Option<String>,
     port: Option<u16>,
-}
-
-impl Target {
-    /// Completes settings: they come first, then the first matching values of the configuration
-    /// file (`Host`, `HostName`, `User`, `Port`, `IdentityFile`, `ProxyJump`, `Include`, ...), then
-    /// OpenSSH's defaults. Reads files. `StrictHostKeyChecking accept-new` counts like
-    /// `settings.host_keys`.
-    ///
-    /// The password is for the target alone: jump hosts are asked by agent and key.
-    ///
-    /// # Errors
-    /// [`WorkplaceError::Settings`] that names the field, or the file and line.
-    pub(super) fn resolve(settings: &SshSettings, parts: &Parts) -> Result<Self, WorkplaceError> {
-        let own = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-        let home = own.as_ref().map(|user| user.dir.clone());
-        let local = LocalUser {
-            home: home.or_else(std::env::home_dir).unwrap_or_else(|| PathBuf::from("/")),
-            user: own.map_or_else(|| "root".to_owned(), |user| user.name),
-            agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-            state_dir: &parts.config.state_dir,
-        };
-        Self::complete(settings, &local)
-    }
-
-    fn complete(settings: &SshSettings, local: &LocalUser<'_>) -> Result<Self, WorkplaceError> {
-        let spec = HostSpec {
-            host: settings.host.clone(),
-            user: settings.user.clone(),
-            port: settings.port,
-        };
-        hop::check_settings(settings)?;
-        let config = local.config(settings, &spec.host)?;
-        let mut target = hop::target(&spec, settings, &config, local)?;
-        let list = match &settings.jump {
-            Some(jump) => Some((jump.clone(), "settings.jump".to_owned())),
-            None => config.proxy_jump.map(|said| (said.value, said.location)),
-        };
-        if let Some((list, location)) = list {
-            target.jumps = jumps::along(&list, &location, settings, local, 0)?;
-        }
-        Ok(target)
-    }
 }
 
 impl LocalUser<'_> {
