@@ -11,7 +11,10 @@ use ssh2::{ErrorCode, MethodType, Session};
 
 use super::{
     deadline::{left, millis},
-    known_hosts::{self, Judgement, Key, Known, Taken},
+    known_hosts::{
+        Judgement, Key, Known,
+        append::{Taken, append},
+    },
     target::Target,
 };
 use evonic_backend::{Stage, WorkplaceError, error::Cause};
@@ -108,7 +111,7 @@ fn judge(known: &Known, key: &Key, target: &Target, deadline: Instant) -> Result
         )),
         Judgement::New => {
             let file = file.ok_or("there is no file of known hosts to take it down in")?;
-            match known_hosts::append(file, name, key, deadline) {
+            match append(file, name, key, deadline) {
                 Ok(Taken::Down) => Ok(format!("{key}, taken down in {}", file.display())),
                 Ok(Taken::Changed) => {
                     Err(changed(key, "another", &file.display().to_string(), name))

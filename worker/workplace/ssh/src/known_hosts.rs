@@ -4,7 +4,7 @@
 //! also when the key is of another type. The own parser is small, keeps file and line for the
 //! words of a refusal, and knows the markers, which libssh2's does not.
 
-mod append;
+pub(super) mod append;
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,6 @@ use sha2::{Digest, Sha256};
 
 use super::{pattern, secret};
 use evonic_backend::WorkplaceError;
-
-pub(super) use append::{Taken, append};
 
 /// What is known of one host.
 #[derive(Debug, Default)]

@@ -7,7 +7,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{append::Taken, *};
+use super::{
+    append::{Taken, append},
+    *,
+};
 
 fn key(kind: &str, seed: u8) -> Key {
     let mut bytes = u32::try_from(kind.len()).unwrap().to_be_bytes().to_vec();
