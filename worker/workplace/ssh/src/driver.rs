@@ -1,5 +1,6 @@
 //! The thread of a connection, which alone uses its libssh2 session.
 
+mod delivery;
 mod liveness;
 mod running;
 

@@ -16,12 +16,11 @@ use std::{
 
 use bytes::Bytes;
 use ssh2::{BlockDirections, ErrorCode, Session};
-use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tokio::sync::oneshot;
 
-use crate::channel::{
-    ChannelEnd, ChannelError, ChannelRequest, ChannelState, NextInput, Output, Startup,
-};
-use evonic_backend::spool::{Said, ScriptEnd};
+use super::delivery::Delivery;
+use crate::channel::{ChannelEnd, ChannelError, ChannelRequest, ChannelState, NextInput, Startup};
+use evonic_backend::spool::ScriptEnd;
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +56,13 @@ pub(super) struct RunningChannel {
     channel: ssh2::Channel,
     startup: Startup,
     shared: Arc<ChannelState>,
-    output: Option<Output>,
+    delivery: Delivery,
     end: Option<oneshot::Sender<ChannelEnd>>,
     state: State,
     stuck: Option<Operation>,
     /// What is being sent, and how much of it was.
     input: Bytes,
     eof_sent: bool,
-    /// Output for which its reader had no room.
-    held: Option<Said>,
 }
 
 /// `LIBSSH2_ERROR_EAGAIN`: nothing can be done now.
@@ -86,14 +83,13 @@ impl RunningChannel {
         Self {
             channel,
             startup,
-            shared,
-            output: Some(output),
+            shared: Arc::clone(&shared),
+            delivery: Delivery::new(shared, output),
             end: Some(end),
             state: State::Starting,
             stuck: None,
             input: Bytes::new(),
             eof_sent: false,
-            held: None,
         }
     }
 
@@ -128,7 +124,7 @@ impl RunningChannel {
         match self.state {
             State::Working => {
                 let writable = !self.input.is_empty() && self.channel.write_window().remaining > 0;
-                let readable = self.held.is_none()
+                let readable = !self.delivery.is_held()
                     && (self.channel.read_window().available > 0 || self.channel.eof());
                 writable || readable
             }
@@ -188,7 +184,7 @@ impl RunningChannel {
                 return Ok(Outcome::Done);
             }
         }
-        if self.held.is_none() && self.channel.eof() {
+        if !self.delivery.is_held() && self.channel.eof() {
             self.state = State::Ended;
             done = true;
         }
@@ -241,12 +237,16 @@ impl RunningChannel {
     fn read(&mut self, stream: i32, buffer: &mut [u8]) -> io::Result<bool> {
         let mut any = false;
         for _ in 0..MAX_REPEATS {
-            if !self.has_room() {
+            if !self.delivery.make_room() {
                 break;
             }
             match self.channel.stream(stream).read(buffer) {
                 Ok(0) => break,
-                Ok(read) => self.hand_on(stream, &buffer[..read]),
+                Ok(read) => {
+                    if let Err(problem) = self.delivery.deliver(stream, &buffer[..read]) {
+                        self.close(Some(Err(ChannelError::Broken(problem))));
+                    }
+                }
                 Err(error) => return Err(error),
             }
             any = true;
@@ -255,47 +255,6 @@ impl RunningChannel {
             }
         }
         Ok(any)
-    }
-
-    /// Hands on what its reader had no room for. Returns whether there is room now.
-    fn has_room(&mut self) -> bool {
-        match self.held.take() {
-            Some(said) => self.say(said),
-            None => true,
-        }
-    }
-
-    fn say(&mut self, said: Said) -> bool {
-        let Some(Output::Queue(sender)) = &self.output else { return true };
-        let said = match sender.try_send(said) {
-            Ok(()) => return true,
-            Err(TrySendError::Closed(_)) => return true,
-            Err(TrySendError::Full(said)) => said,
-        };
-        // The reader may have made room before it could see this: once more.
-        self.shared.stalled.store(true, Ordering::Release);
-        match sender.try_send(said) {
-            Ok(()) | Err(TrySendError::Closed(_)) => true,
-            Err(TrySendError::Full(said)) => {
-                self.held = Some(said);
-                false
-            }
-        }
-    }
-
-    fn hand_on(&mut self, stream: i32, bytes: &[u8]) {
-        match &mut self.output {
-            Some(Output::Queue(_)) => {
-                let bytes = Bytes::copy_from_slice(bytes);
-                self.say(if stream == 0 { Said::Out(bytes) } else { Said::Err(bytes) });
-            }
-            Some(Output::Sink(sink)) if stream == 0 => {
-                if let Err(problem) = sink.data(bytes) {
-                    self.close(Some(Err(ChannelError::Broken(problem))));
-                }
-            }
-            Some(Output::Sink(_)) | None => {}
-        }
     }
 
     /// After the end of its output: its exit status has come when the server closes it.
@@ -332,13 +291,10 @@ impl RunningChannel {
     /// Tells its end, and closes it.
     fn close(&mut self, end: Option<ChannelEnd>) {
         self.state = State::Closing;
-        if let Some(Output::Sink(mut sink)) = self.output.take() {
-            let reason = match &end {
-                Some(Err(ChannelError::Refused(reason) | ChannelError::Broken(reason))) => reason,
-                _ => "the server ended it",
-            };
-            sink.closed(reason);
-        }
+        self.delivery.close(match &end {
+            Some(Err(ChannelError::Refused(reason) | ChannelError::Broken(reason))) => reason,
+            _ => "the server ended it",
+        });
         if let (Some(sender), Some(end)) = (self.end.take(), end) {
             // Its user may be gone.
             let _gone = sender.send(end);
@@ -347,9 +303,7 @@ impl RunningChannel {
 
     /// The connection is over.
     pub(super) fn connection_over(&mut self, reason: &str) {
-        if let Some(Output::Sink(mut sink)) = self.output.take() {
-            sink.closed(reason);
-        }
+        self.delivery.close(reason);
     }
 }
 
