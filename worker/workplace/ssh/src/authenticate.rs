@@ -1,10 +1,10 @@
-//! Proving who we are, in the configured order.
+//! Authentication by the configured methods, in their order.
 //!
-//! libssh2's facts that shape this: another try after a success hangs, so every try is followed by
-//! a look at whether it was enough. A refusal does not tell whether it was a partial success; only
-//! the list of ways that the server allows next does, and asking for it costs one of the few tries
+//! What libssh2 demands: another try after a success hangs, so after every try the session is asked
+//! whether it is authenticated. A refusal does not show whether it was a partial success; only the
+//! list of methods that the server allows next does, and asking for it costs one of the few tries
 //! that servers allow (`MaxAuthTries`, 6). So it is asked for at the beginning, and again only when
-//! none of the allowed ways is left.
+//! none of the allowed methods is left.
 
 mod agent;
 mod attempt;
@@ -23,7 +23,7 @@ use evonic_domain::SshAuth;
 /// Authenticates. Returns how: `key /home/me/.ssh/id_ed25519`.
 ///
 /// # Errors
-/// [`WorkplaceError::Refused`] that names every way that was tried, why it was refused, and what
+/// [`WorkplaceError::Refused`] that names every method that was tried, why it was refused, and what
 /// the server allows; [`WorkplaceError::Unreachable`] when the connection broke before anything was
 /// refused; [`WorkplaceError::Settings`] for a secret that cannot be read.
 pub(super) fn authenticate(
@@ -58,7 +58,7 @@ pub(super) fn authenticate(
         let way = ways.remove(next);
         tried = true;
         let outcome = try_way(&mut attempt, way);
-        // Whatever the call said: the session knows.
+        // Whatever the call returned: the session knows.
         if session.authenticated() {
             return Ok(match outcome {
                 Ok(Tried::Done(how) | Tried::Partly(how)) => how,
@@ -70,7 +70,7 @@ pub(super) fn authenticate(
                 attempt.said.push(format!("{}: {said}", name(way)));
             }
             Tried::Partly(said) => {
-                // libssh2 says the same when the connection broke: asking tells.
+                // libssh2 has the same code for a broken connection; asking shows which it is.
                 if attempt.ask_methods()? {
                     return Ok(said);
                 }

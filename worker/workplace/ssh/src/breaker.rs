@@ -17,7 +17,7 @@ use evonic_shared::error_chain::ErrorChain;
 
 use evonic_backend::{Class, HostState, WorkplaceError};
 
-/// Leaves a host alone that failed too often in a row. One for each target.
+/// A circuit breaker: leaves a host alone that failed too often in a row. One for each target.
 #[derive(Debug)]
 pub(super) struct Breaker {
     limit: u32,

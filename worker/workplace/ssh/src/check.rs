@@ -33,7 +33,7 @@ impl StepObserver for Listener {
     }
 }
 
-/// Connects once, tells every step, and closes. Returns whether all went well. The thread that
+/// Connects once, reports every stage, and closes. Returns whether all went well. The thread that
 /// does it ends within `ssh.connect_timeout`, also when the future is dropped; its permits bound
 /// how many of them there are.
 pub(super) async fn reach(
@@ -61,7 +61,7 @@ pub(super) async fn reach(
     let started = thread::Builder::new().name("evonic-ssh-check".to_owned()).spawn(move || {
         let mut listener = Listener(listener);
         let connected = connect::connect(&theirs, &time, permits, &mut listener);
-        // Closed before the end is told, so that whoever hears it finds the account even.
+        // Closed before the end is reported, so that the account is even by then.
         drop(reply.send(connected.map(drop)));
     });
     if let Err(error) = started {

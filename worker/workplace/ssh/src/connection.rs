@@ -51,7 +51,7 @@ pub(super) struct Connection {
     ending: AtomicBool,
     over: AtomicBool,
     last_used: Mutex<Instant>,
-    /// What the host says of the user, asked once.
+    /// What the login shell reports, asked once.
     pub(super) facts: OnceCell<Facts>,
 }
 
@@ -130,7 +130,7 @@ impl Connection {
 
     fn slot(self: &Arc<Self>) -> Option<ChannelSlot> {
         let slot = ChannelSlot { connection: Arc::clone(self), counts: AtomicBool::new(true) };
-        // In this order: the driver looks for users after it has said that it ends.
+        // In this order: the driver counts users after it has set `ending`.
         (!self.is_over()).then_some(slot)
     }
 
@@ -179,7 +179,7 @@ impl Connection {
 
     /// Has a channel opened.
     pub(super) fn open(&self, request: ChannelRequest) {
-        // A driver that is gone drops it, which tells its stream.
+        // A driver that is gone drops it, which ends its stream.
         let _gone = self.requests.lock().send(request);
         self.wake();
     }

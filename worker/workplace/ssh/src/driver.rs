@@ -99,7 +99,7 @@ pub(super) fn run(started: Started, settings: &config::Ssh) {
     for channel in &mut driver.channels {
         channel.connection_over(&reason);
     }
-    // The peer is told if that can be sent at once. Then the socket is shut: closing what is left
+    // The peer is notified if that can be sent at once. Then the socket is shut: closing what is left
     // must neither wait for an answer nor be put off.
     let _told = session.disconnect(None, "bye", None);
     let _shut = rustix::net::shutdown(&authenticated.socket, rustix::net::Shutdown::Both);
@@ -118,7 +118,7 @@ struct Driver<'a> {
     /// libssh2 opens one channel at a time.
     opening: Option<ChannelRequest>,
     channels: Vec<RunningChannel>,
-    /// Who has something half sent: it is repeated before anybody else sends.
+    /// What is half sent: it is repeated before anything else is sent.
     stuck: Option<Stuck>,
     buffer: Vec<u8>,
     liveness: Liveness,

@@ -1,4 +1,4 @@
-//! What a host says of the user: asked once per connection, by one script.
+//! Asks the login shell for what it knows of the user: once per connection, by one script.
 
 use std::{str, time::Duration};
 
@@ -84,7 +84,7 @@ async fn read(stream: &mut Stream) -> Result<(Vec<u8>, Vec<u8>, ChannelEnd), Wor
     Ok((out, err, stream.end().await?))
 }
 
-/// Why a login shell ran nothing, in its own words.
+/// Why a login shell ran nothing, with its own output.
 fn said(out: &[u8], err: &[u8], end: &ChannelEnd) -> String {
     let how = match end {
         Ok(ScriptEnd::Exited(code)) => format!("it ended with exit code {code}"),

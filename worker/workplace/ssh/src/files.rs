@@ -176,7 +176,7 @@ pub(super) async fn keep(
     if let Some((user, group)) = existing.and_then(|found| found.owner)
         && own.owner != Some((user, group))
     {
-        // Only root may give files away; what is kept otherwise is the mode.
+        // Only root may change the owner; otherwise the mode alone is kept.
         let _kept = file.set_owner(user, group).await;
     }
     match mode.or(existing.map(|found| found.mode)) {

@@ -78,7 +78,7 @@ fn refused(next: &Target, error: &ssh2::Error) -> WorkplaceError {
     WorkplaceError::Unreachable { host, stage: Stage::Connect, source }
 }
 
-/// Bytes on their way in one direction.
+/// Bytes in one direction.
 struct Buffer {
     bytes: Box<[u8]>,
     from: usize,
@@ -204,7 +204,7 @@ fn is_sending(before: &AuthenticatedSession) -> bool {
 }
 
 /// Waits until one side has something, or takes something. False when that cannot be waited for.
-/// Without a limit: whoever ends a side, or drops the [`Jump`], shuts a socket.
+/// Without a limit: the end of a side, and the drop of the [`Jump`], shut a socket.
 fn wait(before: &AuthenticatedSession, pair: &OwnedFd, there: &Buffer, back: &Buffer) -> bool {
     let mut of_pair = PollFlags::empty();
     if there.is_empty() {
@@ -225,7 +225,7 @@ fn wait(before: &AuthenticatedSession, pair: &OwnedFd, there: &Buffer, back: &Bu
     // A socket of which nothing is wanted would still report its end, again and again.
     let wanted = if of_socket.is_empty() { 1 } else { 2 };
     match poll(&mut polled[..wanted], None) {
-        // Whoever is on the pair is gone: nobody reads, and nobody writes.
+        // The other end of the pair is closed: nobody reads or writes.
         Ok(_) => !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
         Err(errno) => errno == Errno::INTR,
     }

@@ -73,7 +73,7 @@ pub(super) struct Host {
     pub(super) files: AsyncMutex<Option<Sftp>>,
     /// Channels of transfers that are over, for the next ones.
     pub(super) spare: Mutex<Vec<Sftp>>,
-    /// The home, as the host said last.
+    /// The home, as last reported.
     pub(super) home: Mutex<Option<Home>>,
 }
 
@@ -101,9 +101,6 @@ impl Host {
     }
 
     /// A slot on a connection of this role. Transient errors are tried again.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn channel_slot(
         self: &Arc<Self>,
         role: Role,
@@ -260,7 +257,7 @@ impl Host {
         let started = match started {
             Ok(started) => started,
             Err(error) => {
-                // Whoever asked may have left.
+                // The caller may be gone.
                 drop(sender.send(Err(error)));
                 return;
             }
@@ -303,7 +300,7 @@ impl PoolState {
                     Ok(permit) => permits.push(permit),
                     Err(_) => {
                         self.end_one_unused();
-                        // What gives way takes a moment; what is given back wakes this one.
+                        // Ending one takes a moment; its permit wakes this.
                         permits.push(self.budget.acquire(Kind::Ssh, TIMEOUT).await?);
                     }
                 }

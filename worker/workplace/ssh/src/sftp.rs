@@ -98,7 +98,7 @@ fn refused(host: &str, said: &str) -> WorkplaceError {
     WorkplaceError::Refused { host: host.to_owned(), stage: Stage::Sftp, source }
 }
 
-/// Why SFTP did not begin: the server's word, if there is a server left.
+/// Why SFTP did not begin: the server's reason, if the connection still works.
 async fn no_sftp(host: &str, stream: &mut Stream, error: &Error) -> WorkplaceError {
     let advice = "is `Subsystem sftp` in its sshd_config, and does the login shell run commands?";
     match stream.end().await {

@@ -57,9 +57,6 @@ impl Remote {
     }
 
     /// The host's channel for files; opened if need be, and checked against the login shell.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn sftp(&self) -> Result<SftpLease, WorkplaceError> {
         let mut kept = self.host.files.lock().await;
         for _ in 0..MAX_CONNECTIONS {
@@ -87,10 +84,7 @@ impl Remote {
         *self.host.home.lock() = Some(home);
     }
 
-    /// The home, as the host says.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
+    /// The home, as the host reports it.
     pub(super) async fn home(&self) -> Result<Home, WorkplaceError> {
         let known = self.host.home.lock().clone();
         if let Some(home) = known {
@@ -129,9 +123,6 @@ impl Remote {
     }
 
     /// The workplace's folder, made if it is missing.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn base(&self) -> Result<RemotePath, WorkplaceError> {
         self.base.get_or_try_init(|| self.find_base()).await.cloned()
     }
@@ -168,9 +159,6 @@ impl Remote {
     }
 
     /// A path of this workplace, as the host knows it.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn resolve(&self, path: &str) -> Result<RemotePath, WorkplaceError> {
         let base = self.base().await?;
         let home = self.home().await?;
@@ -198,7 +186,7 @@ impl Remote {
         }
     }
 
-    /// Runs a small script; returns its end and what it said.
+    /// Runs a small script; returns its end, its output and its errors.
     async fn ask(
         &self,
         text: &str,
@@ -275,7 +263,7 @@ impl Shell for Remote {
             let mut stream = Stream::exec(slot, LOGIN_COMMAND.to_owned(), input.clone());
             while let Some(piece) = stream.next().await {
                 if said.send(piece).await.is_err() {
-                    // Nobody listens: the channel is closed, as if this were dropped.
+                    // Nobody reads: the channel is closed, as if this were dropped.
                     return Ok(ScriptEnd::Killed);
                 }
             }

@@ -1,11 +1,11 @@
-//! What a login shell says of the user.
+//! What a login shell reports of the user.
 
 use evonic_backend::{Home, Stage, WorkplaceError, error::Cause};
 
-/// What a login shell says; or why it runs no command.
+/// What a login shell reports, or why it runs no command.
 pub(super) type Facts = Result<ShellFacts, String>;
 
-/// What a login shell says.
+/// What a login shell reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ShellFacts {
     /// Its `$HOME`.

@@ -38,7 +38,7 @@ pub(super) struct Target {
     pub(super) jumps: Vec<Target>,
 }
 
-/// What the service's machine says about its user.
+/// The service's own user on this machine.
 #[derive(Clone, Debug)]
 struct LocalUser<'a> {
     /// Here, and only here, is the service's own home right: for its own files.
@@ -48,7 +48,7 @@ struct LocalUser<'a> {
     state_dir: &'a Path,
 }
 
-/// Who is asked for.
+/// The host that is asked for, and as whom.
 #[derive(Clone, Debug, Default)]
 struct HostSpec {
     host: String,

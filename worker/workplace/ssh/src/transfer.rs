@@ -28,10 +28,7 @@ pub(super) struct TransferChannel {
 }
 
 impl TransferChannel {
-    /// A channel that nobody uses now.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
+    /// A channel of its own: a spare one, or a new one.
     pub(super) async fn open(remote: &Arc<Remote>) -> Result<Self, WorkplaceError> {
         let remote = Arc::clone(remote);
         loop {
@@ -103,9 +100,6 @@ pub(super) struct SshUpload {
 
 impl SshUpload {
     /// Opens the unfinished copy, or makes it.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn open(
         channel: TransferChannel,
         path: &RemotePath,
@@ -116,7 +110,7 @@ impl SshUpload {
         let target = files::write_target(sftp, path, shown).await?;
         let name = String::from_utf8_lossy(target.path.name()).into_owned();
         let part = files::beside(&target.path, &format!(".{name}.{id}.part"));
-        // Nobody else reads it before it has the mode that it is to have.
+        // Nobody else reads it before it has its final mode.
         let create = |part| sftp.create(part, Some(0o600));
         let file = files::create(sftp, &part, shown, create).await?;
         let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
@@ -144,7 +138,7 @@ impl SshUpload {
     }
 }
 
-/// Of a new file, when nobody says.
+/// The mode of a new file, unless one is given.
 const DEFAULT_MODE: u32 = 0o644;
 
 #[async_trait]
@@ -181,9 +175,6 @@ impl Upload for SshUpload {
 
 /// See [`evonic_backend::Backend::sha256`]: by the host's own programs if it has them, else by
 /// reading the file over the connection.
-///
-/// # Errors
-/// [`WorkplaceError`].
 pub(super) async fn sha256(
     remote: &Remote,
     sftp: &Sftp,

@@ -36,7 +36,7 @@ pub(super) mod code {
 pub(super) enum Tried {
     /// The server has enough.
     Done(String),
-    /// It was refused, or could not be tried: why. Not a word of a secret.
+    /// It was refused, or could not be tried: why. Never with a secret.
     Refused(String),
     /// The key was good, and something more is asked for.
     Partly(String),
@@ -46,7 +46,7 @@ pub(super) struct Attempt<'a> {
     pub(super) session: &'a Session,
     pub(super) target: &'a Target,
     pub(super) deadline: Instant,
-    /// How often the server said no.
+    /// Refusals of the server.
     pub(super) refusals: Cell<u32>,
     /// What was tried, and what came of it.
     pub(super) said: Vec<String>,
@@ -88,7 +88,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// What an error of a try means: a refusal in these words, or the end of the connection.
+    /// What an error of a try means: a refusal with this advice, or the end of the connection.
     pub(super) fn judge(
         &self,
         error: &ssh2::Error,

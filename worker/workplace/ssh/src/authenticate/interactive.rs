@@ -6,7 +6,7 @@ use super::attempt::{Attempt, Tried, code};
 use crate::secret::{self, Secret};
 use evonic_backend::WorkplaceError;
 
-/// Answers each question that is not echoed with the password.
+/// Answers each prompt without echo with the password.
 pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
     let Some(source) = &attempt.target.password else {
         return Ok(Tried::Refused("settings.password is not set".to_owned()));
@@ -32,7 +32,7 @@ struct Answers {
     open: Vec<String>,
 }
 
-/// A server that asks more often asks for ever.
+/// A server that asks more often never ends.
 const ROUNDS: u32 = 8;
 
 impl KeyboardInteractivePrompt for Answers {

@@ -27,7 +27,7 @@ use evonic_backend::spool::ScriptEnd;
 pub(super) enum Outcome {
     /// Something was done: there may be more.
     Done,
-    /// Nothing to do before the socket or the waker says so.
+    /// Nothing to do before the next event.
     Waiting,
     /// Something is half sent.
     Stuck,
@@ -270,7 +270,7 @@ impl RunningChannel {
         }
     }
 
-    /// A command that a signal ended has no exit status: libssh2 says 0 then.
+    /// A command that a signal ended has no exit status: libssh2 returns 0 then.
     fn exit(&self) -> ScriptEnd {
         match self.channel.exit_signal() {
             Ok(signal) if signal.exit_signal.is_some() => ScriptEnd::Killed,
@@ -288,7 +288,7 @@ impl RunningChannel {
         }
     }
 
-    /// Tells its end, and closes it.
+    /// Reports its end, and closes it.
     fn close(&mut self, end: Option<ChannelEnd>) {
         self.state = State::Closing;
         self.delivery.close(match &end {
