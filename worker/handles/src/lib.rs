@@ -11,7 +11,9 @@
 mod budget;
 mod held;
 mod page;
+mod waker;
 
 pub use budget::{Budget, Exhausted, Permit, Usage};
 pub use held::Held;
 pub use page::{Page, PageError};
+pub use waker::{Waker, Wakeups};

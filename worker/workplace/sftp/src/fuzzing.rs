@@ -2,8 +2,11 @@
 
 use super::packet::{Decoder, Reply};
 
+/// Decodes what the fuzzer brings; panics when it breaks a promise.
+pub type DecoderEntry = fn(&[u8]);
+
 /// This crate's decoders, by the name of their seeds.
-pub const DECODERS: &[(&str, fn(&[u8]))] = &[("sftp", replies)];
+pub const DECODERS: &[(&str, DecoderEntry)] = &[("sftp", replies)];
 
 /// Replies: where their bytes are cut does not matter. The first byte is the length of a piece.
 fn replies(bytes: &[u8]) {

@@ -38,36 +38,36 @@ fn expect_file(found: &Attributes, shown: &str) -> Result<(), WorkplaceError> {
 
 /// Where a file that is written will stand, and what stands there now.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct WriteTarget {
     pub(super) path: RemotePath,
     pub(super) existing: Option<Attributes>,
 }
 
 /// Follows a link to its target; what is there must be a regular file.
-pub(super) async fn target(
+pub(super) async fn write_target(
     sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
-) -> Result<Target, WorkplaceError> {
+) -> Result<WriteTarget, WorkplaceError> {
     let on = failed(sftp, Stage::Write, shown);
     let found = match sftp.lstat(path.as_bytes()).await {
         Ok(found) => found,
         Err(error) if error.is_missing() => {
-            return Ok(Target { path: path.clone(), existing: None });
+            return Ok(WriteTarget { path: path.clone(), existing: None });
         }
         Err(error) => return Err(on(error)),
     };
     if type_of(&found) != FileType::Link {
         expect_file(&found, shown)?;
-        return Ok(Target { path: path.clone(), existing: Some(found) });
+        return Ok(WriteTarget { path: path.clone(), existing: Some(found) });
     }
     let path = real_path(sftp, path, shown).await?;
     match sftp.stat(path.as_bytes()).await {
         Ok(found) => {
             expect_file(&found, shown)?;
-            Ok(Target { path, existing: Some(found) })
+            Ok(WriteTarget { path, existing: Some(found) })
         }
-        Err(error) if error.is_missing() => Ok(Target { path, existing: None }),
+        Err(error) if error.is_missing() => Ok(WriteTarget { path, existing: None }),
         Err(error) => Err(on(error)),
     }
 }
@@ -91,7 +91,7 @@ pub(super) async fn write(
     content: &[u8],
     unless_changed: Option<&[u8]>,
 ) -> Result<(), WorkplaceError> {
-    let target = target(sftp, path, shown).await?;
+    let target = write_target(sftp, path, shown).await?;
     let draft = beside(&target.path, &format!(".evonic-{:016x}", fastrand::u64(..)));
     let mode = target.existing.map(|found| found.mode & 0o7777);
     let file = create(sftp, &draft, shown, |draft| sftp.create_new(draft, mode)).await?;
@@ -176,7 +176,7 @@ pub(super) async fn keep(
     if let Some((user, group)) = existing.and_then(|found| found.owner)
         && own.owner != Some((user, group))
     {
-        // Only root may give files away; what is kept otherwise is the mode.
+        // Only root may change the owner; otherwise the mode alone is kept.
         let _kept = file.set_owner(user, group).await;
     }
     match mode.or(existing.map(|found| found.mode)) {

@@ -45,7 +45,7 @@ pub(super) async fn make_folders(
     }
     for folder in missing.iter().rev() {
         if let Err(error) = sftp.make_folder(folder.as_bytes()).await {
-            // Somebody else may have made it meanwhile.
+            // It may have been made meanwhile.
             let there = sftp.stat(folder.as_bytes()).await;
             if there.is_ok_and(|found| type_of(&found) == FileType::Folder) {
                 continue;

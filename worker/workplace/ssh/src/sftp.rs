@@ -5,7 +5,11 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use evonic_sftp::{Attributes, Client, Error, Handshake, Incoming, PacketSink};
 
-use super::link::{ChannelError, ChannelSlot, Frames, Inlet, Link, Stream, unreachable};
+use super::{
+    channel::{ChannelError, DataSink},
+    connection::{ChannelSlot, Connection, unreachable},
+    stream::{ChannelWriter, Stream},
+};
 use evonic_backend::{FileType, Home, RemotePath, Stage, Stat, WorkplaceError, error::Cause};
 
 /// A client on a channel of its own. The channel is closed with the last clone and file.
@@ -23,35 +27,35 @@ pub(super) struct SftpChannel {
 
 impl PacketSink for SftpChannel {
     fn send(&self, packet: Bytes) {
-        self.stream.inlet().send(packet);
+        self.stream.writer().send(packet);
     }
 }
 
-impl PacketSink for Inlet {
+impl PacketSink for ChannelWriter {
     fn send(&self, packet: Bytes) {
-        Inlet::send(self, packet);
+        ChannelWriter::send(self, packet);
     }
 }
 
-impl Frames for Incoming<Inlet> {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+impl DataSink for Incoming<ChannelWriter> {
+    fn data(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.push(bytes).map_err(|error| error.to_string())
     }
 
-    fn over(&mut self, reason: &str) {
+    fn closed(&mut self, reason: &str) {
         self.close(reason);
     }
 }
 
 impl SftpChannel {
     /// The connection that it is on.
-    pub(super) fn link(&self) -> &Arc<Link> {
-        self.stream.inlet().link()
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        self.stream.writer().connection()
     }
 
-    /// See [`ChannelSlot::rests`].
-    pub(super) fn rests(&self) {
-        self.stream.rests();
+    /// See [`ChannelSlot::set_idle`].
+    pub(super) fn set_idle(&self) {
+        self.stream.set_idle();
     }
 
     /// Whether it is over.
@@ -64,11 +68,11 @@ impl SftpChannel {
 ///
 /// # Errors
 /// [`WorkplaceError::Refused`] when the host has no SFTP, or no home for this user.
-pub(super) async fn open(place: ChannelSlot) -> Result<Sftp, WorkplaceError> {
-    let host = place.link().host().to_owned();
-    let inlet = Inlet::new(&place);
-    let (handshake, incoming) = Handshake::start(inlet.clone());
-    let mut stream = Stream::sftp(place, inlet, Box::new(incoming));
+pub(super) async fn open(slot: ChannelSlot) -> Result<Sftp, WorkplaceError> {
+    let host = slot.connection().host().to_owned();
+    let writer = ChannelWriter::new(&slot);
+    let (handshake, incoming) = Handshake::start(writer.clone());
+    let mut stream = Stream::sftp(slot, writer, Box::new(incoming));
     let server = match handshake.server().await {
         Ok(server) => server,
         Err(Error::NoVersion) => return Err(refused(&host, &Error::NoVersion.to_string())),
@@ -94,7 +98,7 @@ fn refused(host: &str, said: &str) -> WorkplaceError {
     WorkplaceError::Refused { host: host.to_owned(), stage: Stage::Sftp, source }
 }
 
-/// Why SFTP did not begin: the server's word, if there is a server left.
+/// Why SFTP did not begin: the server's reason, if the connection still works.
 async fn no_sftp(host: &str, stream: &mut Stream, error: &Error) -> WorkplaceError {
     let advice = "is `Subsystem sftp` in its sshd_config, and does the login shell run commands?";
     match stream.end().await {

@@ -1,9 +1,6 @@
 //! The shell of a host, and where the workplace is on it.
 
-use std::{
-    io,
-    sync::{Arc, PoisonError},
-};
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,10 +8,13 @@ use evonic_shared::kind::Kind;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{
-    facts::{self, Facts, ShellFacts},
-    link::{ChannelError, ChannelSlot, Link, Role, Stream, unreachable},
+    channel::ChannelError,
+    connection::{ChannelSlot, Connection, Role, unreachable},
+    facts,
     pool::Host,
     sftp::{self, Sftp},
+    shell_facts::{Facts, ShellFacts},
+    stream::Stream,
 };
 use evonic_backend::{
     Home, RemotePath, Stage, WorkplaceError,
@@ -25,7 +25,7 @@ use evonic_domain::SessionId;
 use evonic_handles::Exhausted;
 
 /// Other connections that are tried when the server lets one have no more channels.
-const CONNECTIONS: u32 = 8;
+const MAX_CONNECTIONS: u32 = 8;
 
 /// A host, as the workplace of a session.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ pub(super) struct Remote {
     base: OnceCell<RemotePath>,
 }
 
-/// SFTP, for small operations of many: a visit to the one channel of the host.
+/// The host's channel for small operations on files, which is not closed meanwhile.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct SftpLease {
     pub(super) sftp: Sftp,
-    _visit: ChannelSlot,
+    _hold: ChannelSlot,
 }
 
 impl Remote {
@@ -57,26 +57,23 @@ impl Remote {
     }
 
     /// The host's channel for files; opened if need be, and checked against the login shell.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
-    pub(super) async fn desk(&self) -> Result<Desk, WorkplaceError> {
+    pub(super) async fn sftp(&self) -> Result<SftpLease, WorkplaceError> {
         let mut kept = self.host.files.lock().await;
-        for _ in 0..CONNECTIONS {
+        for _ in 0..MAX_CONNECTIONS {
             let open = kept.as_ref().filter(|sftp| !sftp.sink().is_over());
-            if let Some((sftp, visit)) =
-                open.and_then(|sftp| Some((sftp, sftp.sink().link().visit()?)))
+            if let Some((sftp, hold)) =
+                open.and_then(|sftp| Some((sftp, sftp.sink().connection().hold()?)))
             {
-                return Ok(Desk { sftp: sftp.clone(), _visit: visit });
+                return Ok(SftpLease { sftp: sftp.clone(), _hold: hold });
             }
-            let place = self.host.place(Role::Files).await?;
-            let link = Arc::clone(place.link());
-            let sftp = sftp::open(place).await?;
+            let slot = self.host.channel_slot(Role::Files).await?;
+            let connection = Arc::clone(slot.connection());
+            let sftp = sftp::open(slot).await?;
             let home = sftp::home(&sftp)?;
-            if let Ok(facts) = self.facts(&link).await? {
+            if let Ok(facts) = self.facts(&connection).await? {
                 facts.agree(self.host.name(), &home)?;
             }
-            sftp.sink().rests();
+            sftp.sink().set_idle();
             self.learn(home);
             *kept = Some(sftp);
         }
@@ -84,28 +81,25 @@ impl Remote {
     }
 
     fn learn(&self, home: Home) {
-        *self.host.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(home);
+        *self.host.home.lock() = Some(home);
     }
 
-    /// The home, as the host says.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
+    /// The home, as the host reports it.
     pub(super) async fn home(&self) -> Result<Home, WorkplaceError> {
-        let known = self.host.home.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.host.home.lock().clone();
         if let Some(home) = known {
             return Ok(home);
         }
-        let refused = match self.desk().await {
-            Ok(desk) => return sftp::home(&desk.sftp),
+        let refused = match self.sftp().await {
+            Ok(lease) => return sftp::home(&lease.sftp),
             Err(error) => error,
         };
         // A host without SFTP runs commands all the same.
         if !matches!(&refused, WorkplaceError::Refused { stage: Stage::Sftp, .. }) {
             return Err(refused);
         }
-        let place = self.host.place(Role::Commands).await?;
-        let facts = self.facts(place.link()).await?;
+        let slot = self.host.channel_slot(Role::Commands).await?;
+        let facts = self.facts(slot.connection()).await?;
         let home = Home::from_shell(&facts.map_err(|said| self.no_shell(said))?.home)?;
         self.learn(home.clone());
         Ok(home)
@@ -116,22 +110,19 @@ impl Remote {
     /// # Errors
     /// [`WorkplaceError`] when the host cannot be reached.
     pub(super) async fn shell_works(&self) -> Result<bool, WorkplaceError> {
-        let place = self.host.place(Role::Commands).await?;
-        Ok(self.facts(place.link()).await?.is_ok())
+        let slot = self.host.channel_slot(Role::Commands).await?;
+        Ok(self.facts(slot.connection()).await?.is_ok())
     }
 
-    async fn facts(&self, link: &Arc<Link>) -> Result<Facts, WorkplaceError> {
+    async fn facts(&self, connection: &Arc<Connection>) -> Result<Facts, WorkplaceError> {
         let ask = || async {
-            let place = link.visit().ok_or_else(|| link.broke(Stage::Script, "it is closed"))?;
-            facts::ask(place).await
+            let closed = || connection.unreachable(Stage::Script, "it is closed");
+            facts::ask(connection.hold().ok_or_else(closed)?).await
         };
-        link.facts.get_or_try_init(ask).await.cloned()
+        connection.facts.get_or_try_init(ask).await.cloned()
     }
 
     /// The workplace's folder, made if it is missing.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn base(&self) -> Result<RemotePath, WorkplaceError> {
         self.base.get_or_try_init(|| self.find_base()).await.cloned()
     }
@@ -154,8 +145,8 @@ impl Remote {
     /// By SFTP; by the shell on a host that has none.
     async fn make_folder(&self, path: &RemotePath) -> Result<(), WorkplaceError> {
         let shown = path.to_string();
-        match self.desk().await {
-            Ok(desk) => super::folders::make_folders(&desk.sftp, path, &shown).await,
+        match self.sftp().await {
+            Ok(lease) => super::folders::make_folders(&lease.sftp, path, &shown).await,
             Err(WorkplaceError::Refused { stage: Stage::Sftp, .. }) => {
                 let (end, _, said) = self.ask("mkdir -p -- \"$1\"", vec![self.utf8(path)?]).await?;
                 match end {
@@ -168,9 +159,6 @@ impl Remote {
     }
 
     /// A path of this workplace, as the host knows it.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn resolve(&self, path: &str) -> Result<RemotePath, WorkplaceError> {
         let base = self.base().await?;
         let home = self.home().await?;
@@ -198,7 +186,7 @@ impl Remote {
         }
     }
 
-    /// Runs a small script; returns its end and what it said.
+    /// Runs a small script; returns its end, its output and its errors.
     async fn ask(
         &self,
         text: &str,
@@ -242,11 +230,11 @@ impl Remote {
         self.refused(Stage::Script, format!("{said}; {advice}"))
     }
 
-    /// A place for a command, on a connection whose login shell is known to work.
+    /// A slot for a command, on a connection whose login shell is known to work.
     async fn launch(&self) -> Result<(ChannelSlot, ShellFacts), WorkplaceError> {
-        let place = self.host.place(Role::Commands).await?;
-        let facts = self.facts(place.link()).await?;
-        Ok((place, facts.map_err(|said| self.no_shell(said))?))
+        let slot = self.host.channel_slot(Role::Commands).await?;
+        let facts = self.facts(slot.connection()).await?;
+        Ok((slot, facts.map_err(|said| self.no_shell(said))?))
     }
 }
 
@@ -270,12 +258,12 @@ impl Shell for Remote {
         said: mpsc::Sender<Said>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let input = script.stream();
-        for _ in 0..CONNECTIONS {
-            let (place, _) = self.launch().await?;
-            let mut stream = Stream::exec(place, LOGIN_COMMAND.to_owned(), input.clone());
+        for _ in 0..MAX_CONNECTIONS {
+            let (slot, _) = self.launch().await?;
+            let mut stream = Stream::exec(slot, LOGIN_COMMAND.to_owned(), input.clone());
             while let Some(piece) = stream.next().await {
                 if said.send(piece).await.is_err() {
-                    // Nobody listens: the channel is closed, as if this were dropped.
+                    // Nobody reads: the channel is closed, as if this were dropped.
                     return Ok(ScriptEnd::Killed);
                 }
             }
@@ -288,12 +276,12 @@ impl Shell for Remote {
                 }
             }
         }
-        let (kind, limit) = (Kind::Ssh, CONNECTIONS);
+        let (kind, limit) = (Kind::Ssh, MAX_CONNECTIONS);
         Err(Exhausted { kind, limit, retry_after: std::time::Duration::from_secs(1) }.into())
     }
 
     async fn spools(&self) -> Result<String, WorkplaceError> {
-        let (_place, facts) = self.launch().await?;
+        let (_slot, facts) = self.launch().await?;
         let spools = String::from_utf8(facts.spools).map_err(|_| {
             self.refused(Stage::Home, "its name is no UTF-8: commands cannot run there".to_owned())
         })?;

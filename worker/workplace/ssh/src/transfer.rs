@@ -1,6 +1,6 @@
 //! Transfers: a channel of their own each, on connections that commands do not use.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,73 +9,72 @@ use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{
-    files::{self, Target},
-    link::{ChannelSlot, Role},
+    connection::{ChannelSlot, Role},
+    files::{self, WriteTarget},
     sftp::{self, Reader, Sftp, Writer, failed, stat_of},
     shell::Remote,
 };
 use evonic_backend::{Download, RemotePath, Stage, Upload, WorkplaceError, search};
 
-/// Channels that are kept open for the next transfer.
-const SPARE: usize = 2;
+/// Channels kept open for the next transfer.
+const MAX_SPARE: usize = 2;
 
 /// A channel for one transfer.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct TransferChannel {
     remote: Arc<Remote>,
     pub(super) sftp: Sftp,
-    _visit: ChannelSlot,
+    _hold: ChannelSlot,
 }
 
-impl Lane {
-    /// A channel that nobody uses now.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
+impl TransferChannel {
+    /// A channel of its own: a spare one, or a new one.
     pub(super) async fn open(remote: &Arc<Remote>) -> Result<Self, WorkplaceError> {
         let remote = Arc::clone(remote);
         loop {
-            let spare = remote.host.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let spare = remote.host.spare.lock().pop();
             let Some(sftp) = spare else { break };
-            if let Some(visit) = sftp.sink().link().visit().filter(|_| !sftp.sink().is_over()) {
-                return Ok(Self { remote, sftp, _visit: visit });
+            let hold = sftp.sink().connection().hold();
+            if let Some(hold) = hold.filter(|_| !sftp.sink().is_over()) {
+                return Ok(Self { remote, sftp, _hold: hold });
             }
         }
-        let place = remote.host.place(Role::Bulk).await?;
-        let link = Arc::clone(place.link());
-        let sftp = sftp::open(place).await?;
-        let visit = link.visit().ok_or_else(|| link.broke(Stage::Sftp, "it is closed"))?;
-        sftp.sink().rests();
-        Ok(Self { remote, sftp, _visit: visit })
+        let slot = remote.host.channel_slot(Role::Transfers).await?;
+        let connection = Arc::clone(slot.connection());
+        let sftp = sftp::open(slot).await?;
+        let closed = || connection.unreachable(Stage::Sftp, "it is closed");
+        let hold = connection.hold().ok_or_else(closed)?;
+        sftp.sink().set_idle();
+        Ok(Self { remote, sftp, _hold: hold })
     }
 }
 
-impl Drop for Lane {
+impl Drop for TransferChannel {
     fn drop(&mut self) {
-        let mut spare = self.remote.host.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE && !self.sftp.sink().is_over() {
+        let mut spare = self.remote.host.spare.lock();
+        if spare.len() < MAX_SPARE && !self.sftp.sink().is_over() {
             spare.push(self.sftp.clone());
         }
     }
 }
 
-/// See [`evonic_backend::ChannelSlot::download`].
+/// See [`evonic_backend::Backend::download`].
 pub(super) async fn download(
-    lane: Lane,
+    channel: TransferChannel,
     path: &RemotePath,
     shown: &str,
     from: u64,
 ) -> Result<Download, WorkplaceError> {
-    let (file, found) = files::open(&lane.sftp, path, shown).await?;
+    let (file, found) = files::open(&channel.sftp, path, shown).await?;
     let reader = file.read_from(from, found.size);
-    let state = Some(Reading { reader, shown: shown.to_owned(), lane });
+    let state = Some(Reading { reader, shown: shown.to_owned(), channel });
     let bytes = stream::unfold(state, |state| async {
         let mut reading = state?;
         match reading.reader.next().await {
             Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
             Ok(None) => None,
             Err(error) => {
-                Some((Err(failed(&reading.lane.sftp, Stage::Read, &reading.shown)(error)), None))
+                Some((Err(failed(&reading.channel.sftp, Stage::Read, &reading.shown)(error)), None))
             }
         }
     });
@@ -83,47 +82,44 @@ pub(super) async fn download(
 }
 
 struct Reading {
-    /// Closed before its lane is given back.
+    /// Closed before its channel is given back.
     reader: Reader,
     shown: String,
-    lane: Lane,
+    channel: TransferChannel,
 }
 
-/// See [`evonic_backend::ChannelSlot::upload`].
+/// See [`evonic_backend::Backend::upload`].
 #[derive(Debug)]
 pub(super) struct SshUpload {
     writer: Writer,
     part: RemotePath,
-    target: Target,
+    target: WriteTarget,
     shown: String,
-    lane: Lane,
+    channel: TransferChannel,
 }
 
 impl SshUpload {
     /// Opens the unfinished copy, or makes it.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn open(
-        lane: Lane,
+        channel: TransferChannel,
         path: &RemotePath,
         shown: &str,
         id: &str,
     ) -> Result<Self, WorkplaceError> {
-        let sftp = &lane.sftp;
-        let target = files::target(sftp, path, shown).await?;
+        let sftp = &channel.sftp;
+        let target = files::write_target(sftp, path, shown).await?;
         let name = String::from_utf8_lossy(target.path.name()).into_owned();
         let part = files::beside(&target.path, &format!(".{name}.{id}.part"));
-        // Nobody else reads it before it has the mode that it is to have.
+        // Nobody else reads it before it has its final mode.
         let create = |part| sftp.create(part, Some(0o600));
         let file = files::create(sftp, &part, shown, create).await?;
         let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
         let writer = file.write_from(found.size);
-        Ok(Self { writer, part, target, shown: shown.to_owned(), lane })
+        Ok(Self { writer, part, target, shown: shown.to_owned(), channel })
     }
 
     async fn failed(&self, error: Error) -> WorkplaceError {
-        files::write_failed(&self.lane.sftp, &self.part, &self.shown, error).await
+        files::write_failed(&self.channel.sftp, &self.part, &self.shown, error).await
     }
 
     async fn flush(&mut self) -> Result<(), WorkplaceError> {
@@ -138,11 +134,11 @@ impl SshUpload {
         let mode = mode.or(existing.map(|found| found.mode)).unwrap_or(DEFAULT_MODE);
         files::keep(self.writer.file(), existing, Some(mode)).await?;
         self.writer.file().sync().await?;
-        self.lane.sftp.rename(self.part.as_bytes(), self.target.path.as_bytes()).await
+        self.channel.sftp.rename(self.part.as_bytes(), self.target.path.as_bytes()).await
     }
 }
 
-/// Of a new file, when nobody says.
+/// The mode of a new file, unless one is given.
 const DEFAULT_MODE: u32 = 0o644;
 
 #[async_trait]
@@ -160,7 +156,7 @@ impl Upload for SshUpload {
 
     async fn sha256(&mut self) -> Result<String, WorkplaceError> {
         self.flush().await?;
-        sha256(&self.lane.remote, &self.lane.sftp, &self.part, &self.shown).await
+        sha256(&self.channel.remote, &self.channel.sftp, &self.part, &self.shown).await
     }
 
     async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
@@ -172,16 +168,13 @@ impl Upload for SshUpload {
     }
 
     async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
-        let sftp = &self.lane.sftp;
+        let sftp = &self.channel.sftp;
         sftp.remove(self.part.as_bytes()).await.map_err(failed(sftp, Stage::Remove, &self.shown))
     }
 }
 
-/// See [`evonic_backend::ChannelSlot::sha256`]: by the host's own programs if it has them, else by
+/// See [`evonic_backend::Backend::sha256`]: by the host's own programs if it has them, else by
 /// reading the file over the connection.
-///
-/// # Errors
-/// [`WorkplaceError`].
 pub(super) async fn sha256(
     remote: &Remote,
     sftp: &Sftp,

@@ -1,9 +1,9 @@
-//! One channel on the connection's thread: what it does next, and what it must do again.
+//! One channel on the driver's thread: what it does next, and what it must repeat.
 //!
 //! ```text
-//! Starting -> Working --eof--> Ended --remote close--> told
-//!     |          |                                       |
-//!     +----------+----- gone -----> Closing <------------+ --remote close--> freed
+//! Starting -> Working --eof--> Ended --remote close--> end sent
+//!     |          |                                        |
+//!     +----------+--- abandoned ---> Closing <------------+ --remote close--> freed
 //! ```
 //! libssh2 sends through one buffer a session: what could not be sent whole must be repeated, with
 //! the same arguments, before anything else is sent. So each step ends with an [`Outcome`], and the
@@ -16,20 +16,18 @@ use std::{
 
 use bytes::Bytes;
 use ssh2::{BlockDirections, ErrorCode, Session};
-use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tokio::sync::oneshot;
 
-use super::{
-    Startup,
-    stream::{Channel, ChannelError, Shared, Sink},
-};
-use evonic_backend::spool::{Said, ScriptEnd};
+use super::delivery::Delivery;
+use crate::channel::{ChannelEnd, ChannelError, ChannelRequest, ChannelState, NextInput, Startup};
+use evonic_backend::spool::ScriptEnd;
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Something was done: there may be more.
     Done,
-    /// Nothing to do before the socket or the bell says so.
+    /// Nothing to do before the next event.
     Waiting,
     /// Something is half sent.
     Stuck,
@@ -54,19 +52,17 @@ enum Operation {
 }
 
 /// A channel that is open.
-pub(super) struct Running {
+pub(super) struct RunningChannel {
     channel: ssh2::Channel,
     startup: Startup,
-    shared: Arc<Shared>,
-    sink: Option<Sink>,
-    end: Option<oneshot::Sender<Result<ScriptEnd, ChannelError>>>,
+    shared: Arc<ChannelState>,
+    delivery: Delivery,
+    end: Option<oneshot::Sender<ChannelEnd>>,
     state: State,
     stuck: Option<Operation>,
     /// What is being sent, and how much of it was.
     input: Bytes,
     eof_sent: bool,
-    /// Output for which its reader had no room.
-    held: Option<Said>,
 }
 
 /// `LIBSSH2_ERROR_EAGAIN`: nothing can be done now.
@@ -80,21 +76,20 @@ pub(super) fn again(session: &Session) -> Outcome {
     }
 }
 
-impl Running {
+impl RunningChannel {
     /// A channel that was just opened.
-    pub(super) fn new(channel: ssh2::Channel, order: Channel) -> Self {
-        let Channel { startup, shared, sink, end } = order;
+    pub(super) fn new(channel: ssh2::Channel, request: ChannelRequest) -> Self {
+        let ChannelRequest { startup, state: shared, output, end } = request;
         Self {
             channel,
             startup,
-            shared,
-            sink: Some(sink),
+            shared: Arc::clone(&shared),
+            delivery: Delivery::new(shared, output),
             end: Some(end),
             state: State::Starting,
             stuck: None,
             input: Bytes::new(),
             eof_sent: false,
-            held: None,
         }
     }
 
@@ -107,8 +102,8 @@ impl Running {
         session: &Session,
         buffer: &mut [u8],
     ) -> Result<Outcome, ssh2::Error> {
-        let nobody = self.shared.gone.load(Ordering::Acquire);
-        if nobody && self.state != State::Closing && self.stuck.is_none() {
+        let abandoned = self.shared.abandoned.load(Ordering::Acquire);
+        if abandoned && self.state != State::Closing && self.stuck.is_none() {
             self.close(None);
         }
         match self.state {
@@ -123,13 +118,13 @@ impl Running {
         }
     }
 
-    /// Whether it could go on without a word from the socket: another channel's step may have read
-    /// what belongs to this one.
+    /// Whether it can go on without the socket: another channel's step may have read what belongs
+    /// to this one.
     pub(super) fn has_more(&self) -> bool {
         match self.state {
             State::Working => {
                 let writable = !self.input.is_empty() && self.channel.write_window().remaining > 0;
-                let readable = self.held.is_none()
+                let readable = !self.delivery.is_held()
                     && (self.channel.read_window().available > 0 || self.channel.eof());
                 writable || readable
             }
@@ -137,7 +132,7 @@ impl Running {
         }
     }
 
-    /// Whether it waits for an answer of which [`Running::has_more`] knows nothing.
+    /// Whether it waits for an answer of which [`RunningChannel::has_more`] knows nothing.
     pub(super) fn is_between(&self) -> bool {
         self.state != State::Working
     }
@@ -189,7 +184,7 @@ impl Running {
                 return Ok(Outcome::Done);
             }
         }
-        if self.held.is_none() && self.channel.eof() {
+        if !self.delivery.is_held() && self.channel.eof() {
             self.state = State::Ended;
             done = true;
         }
@@ -208,13 +203,11 @@ impl Running {
 
     fn write(&mut self) -> io::Result<bool> {
         let mut any = false;
-        // A bound: others want to speak too.
-        for _ in 0..TURNS {
+        // A bound: other channels want to send too.
+        for _ in 0..MAX_REPEATS {
             if self.input.is_empty() {
-                match self.shared.input() {
-                    Ok(bytes) => self.input = bytes,
-                    Err(_) => break,
-                }
+                let NextInput::Data(bytes) = self.shared.next_input() else { break };
+                self.input = bytes;
                 continue;
             }
             match self.channel.write(&self.input) {
@@ -230,10 +223,10 @@ impl Running {
         if self.eof_sent || !self.input.is_empty() {
             return Ok(false);
         }
-        match self.shared.input() {
-            Ok(bytes) => self.input = bytes,
-            Err(true) => return Ok(false),
-            Err(false) => {
+        match self.shared.next_input() {
+            NextInput::Data(bytes) => self.input = bytes,
+            NextInput::Pending => return Ok(false),
+            NextInput::Eof => {
                 self.channel.send_eof().map_err(io::Error::from)?;
                 self.eof_sent = true;
             }
@@ -243,13 +236,17 @@ impl Running {
 
     fn read(&mut self, stream: i32, buffer: &mut [u8]) -> io::Result<bool> {
         let mut any = false;
-        for _ in 0..TURNS {
-            if !self.has_room() {
+        for _ in 0..MAX_REPEATS {
+            if !self.delivery.make_room() {
                 break;
             }
             match self.channel.stream(stream).read(buffer) {
                 Ok(0) => break,
-                Ok(read) => self.hand_on(stream, &buffer[..read]),
+                Ok(read) => {
+                    if let Err(problem) = self.delivery.deliver(stream, &buffer[..read]) {
+                        self.close(Some(Err(ChannelError::Broken(problem))));
+                    }
+                }
                 Err(error) => return Err(error),
             }
             any = true;
@@ -258,47 +255,6 @@ impl Running {
             }
         }
         Ok(any)
-    }
-
-    /// Hands on what its reader had no room for. Returns whether there is room now.
-    fn has_room(&mut self) -> bool {
-        match self.held.take() {
-            Some(said) => self.say(said),
-            None => true,
-        }
-    }
-
-    fn say(&mut self, said: Said) -> bool {
-        let Some(Sink::Said(sender)) = &self.sink else { return true };
-        let said = match sender.try_send(said) {
-            Ok(()) => return true,
-            Err(TrySendError::Closed(_)) => return true,
-            Err(TrySendError::Full(said)) => said,
-        };
-        // The reader may have made room before it could see this: once more.
-        self.shared.stalled.store(true, Ordering::Release);
-        match sender.try_send(said) {
-            Ok(()) | Err(TrySendError::Closed(_)) => true,
-            Err(TrySendError::Full(said)) => {
-                self.held = Some(said);
-                false
-            }
-        }
-    }
-
-    fn hand_on(&mut self, stream: i32, bytes: &[u8]) {
-        match &mut self.sink {
-            Some(Sink::Said(_)) => {
-                let bytes = Bytes::copy_from_slice(bytes);
-                self.say(if stream == 0 { Said::Out(bytes) } else { Said::Err(bytes) });
-            }
-            Some(Sink::Frames(frames)) if stream == 0 => {
-                if let Err(problem) = frames.take(bytes) {
-                    self.close(Some(Err(ChannelError::Broken(problem))));
-                }
-            }
-            Some(Sink::Frames(_)) | None => {}
-        }
     }
 
     /// After the end of its output: its exit status has come when the server closes it.
@@ -314,7 +270,7 @@ impl Running {
         }
     }
 
-    /// A command that a signal ended has no exit status: libssh2 says 0 then.
+    /// A command that a signal ended has no exit status: libssh2 returns 0 then.
     fn exit(&self) -> ScriptEnd {
         match self.channel.exit_signal() {
             Ok(signal) if signal.exit_signal.is_some() => ScriptEnd::Killed,
@@ -332,16 +288,13 @@ impl Running {
         }
     }
 
-    /// Tells its end, and closes it.
-    fn close(&mut self, end: Option<Result<ScriptEnd, ChannelError>>) {
+    /// Reports its end, and closes it.
+    fn close(&mut self, end: Option<ChannelEnd>) {
         self.state = State::Closing;
-        if let Some(Sink::Frames(mut frames)) = self.sink.take() {
-            let reason = match &end {
-                Some(Err(ChannelError::Refused(reason) | ChannelError::Broken(reason))) => reason,
-                _ => "the server ended it",
-            };
-            frames.over(reason);
-        }
+        self.delivery.close(match &end {
+            Some(Err(ChannelError::Refused(reason) | ChannelError::Broken(reason))) => reason,
+            _ => "the server ended it",
+        });
         if let (Some(sender), Some(end)) = (self.end.take(), end) {
             // Its user may be gone.
             let _gone = sender.send(end);
@@ -349,15 +302,13 @@ impl Running {
     }
 
     /// The connection is over.
-    pub(super) fn abandon(&mut self, reason: &str) {
-        if let Some(Sink::Frames(mut frames)) = self.sink.take() {
-            frames.over(reason);
-        }
+    pub(super) fn connection_over(&mut self, reason: &str) {
+        self.delivery.close(reason);
     }
 }
 
 /// Operations of one kind in a row.
-const TURNS: usize = 64;
+const MAX_REPEATS: usize = 64;
 
 /// Whether an error is one channel's, and the session goes on.
 fn is_of_channel(error: &ssh2::Error) -> bool {
