@@ -14,7 +14,7 @@
 //! | Part | What it does |
 //! |---|---|
 //! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
-//! | `accept`, `tls` | permit, accept, handshake, 503 when full |
+//! | `acceptor`, `tls` | permit, accept, handshake, 503 when full |
 //! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
 //! | `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
@@ -23,7 +23,7 @@
 //! | `answer`, `problem`, `event_stream`, `session_stream` | what handlers answer |
 //! | `health`, `metrics`, `exposition`, `process`, `supervision` | what the worker says of itself |
 
-mod accept;
+mod acceptor;
 mod admission;
 mod answer;
 mod body;

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept::{Doors, Gate},
+    acceptor::{Acceptor, BoundListeners},
     admission::Admission,
     body::BodyLimits,
     connection::converse,
@@ -60,10 +60,9 @@ pub enum ServerError {
 /// The running server. Dropping it stops it at once, without the grace of [`Server::drain`].
 pub struct Server {
     state: Arc<ServerState>,
-    /// The accept loop.
-    doors: TaskTracker,
+    pub(super) acceptor: TaskTracker,
     /// Clients' connections, and the changes that outlive them.
-    connections: TaskTracker,
+    pub(super) connections: TaskTracker,
     /// The probe's.
     inside: TaskTracker,
     ended: CancellationToken,
@@ -110,13 +109,13 @@ impl Server {
         let Listeners { http, api, probe } = listeners;
         http.set_nonblocking(true)?;
         api.set_nonblocking(true)?;
-        let doors = Doors {
+        let listeners = BoundListeners {
             http: tokio::net::TcpListener::from_std(http)?,
             api: tokio::net::UnixListener::from_std(api)?,
         };
         let server = Self {
             state: Arc::new(state),
-            doors: TaskTracker::new(),
+            acceptor: TaskTracker::new(),
             connections,
             inside: TaskTracker::new(),
             ended: CancellationToken::new(),
@@ -127,8 +126,8 @@ impl Server {
             server.inside.spawn(server.converse_inside(carrier));
         }
         let connections = server.connections.clone();
-        let gate = Gate::new(Arc::clone(&server.state), secure, budget, connections);
-        server.doors.spawn(gate.run(doors));
+        let acceptor = Acceptor::new(Arc::clone(&server.state), secure, budget, connections);
+        server.acceptor.spawn(acceptor.run(listeners));
         Ok(server)
     }
 
@@ -159,8 +158,8 @@ impl Server {
     /// The probe is answered until the end.
     pub async fn drain(&self, timeout: Duration) -> usize {
         self.state.shutdown.draining.cancel();
-        self.doors.close();
-        self.doors.wait().await;
+        self.acceptor.close();
+        self.acceptor.wait().await;
         self.connections.close();
         // After it what is left is cut, and is gone as soon as it is polled.
         let _ = tokio::time::timeout(timeout, self.connections.wait()).await;

@@ -29,7 +29,7 @@ fn drain_answers_what_is_under_way_and_says_close() {
 
     std::thread::scope(|scope| {
         let drained = scope.spawn(|| house.drain(PATIENCE));
-        until(|| house.server.doors.is_empty(), |&stopped| stopped);
+        until(|| house.server.acceptor.is_empty(), |&stopped| stopped);
         // Within the linger: answered, with the word that it is the last.
         for client in [&mut idle, &mut fresh] {
             let reply = client.ask(house.get("/big/1"));
@@ -125,7 +125,7 @@ fn probe_is_answered_until_the_end() {
     until(|| house.owned(), |&owned| owned == 1);
     std::thread::scope(|scope| {
         let drained = scope.spawn(|| house.drain(PATIENCE));
-        until(|| house.server.doors.is_empty(), |&stopped| stopped);
+        until(|| house.server.acceptor.is_empty(), |&stopped| stopped);
         let reply = probe.ask(ask);
         assert_eq!(reply.status, 200);
         assert!(!reply.closes());

@@ -33,7 +33,7 @@ fn a_draining_worker_is_alive_and_not_ready() {
     until(|| worker.owned(), |&owned| owned == 1);
     std::thread::scope(|scope| {
         let drained = scope.spawn(|| worker.drain(Duration::from_secs(5)));
-        until(|| worker.server.doors.is_empty(), |&stopped| stopped);
+        until(|| worker.server.acceptor.is_empty(), |&stopped| stopped);
         let problem = probe.ask(ask("/readyz")).problem(503);
         assert_eq!(problem["draining"], true);
         assert_eq!(problem["parts"]["store"]["ok"], true);

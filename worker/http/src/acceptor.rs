@@ -1,10 +1,10 @@
-//! The gate of `http` descriptors: permit, then accept, then a connection's life.
+//! Accepts connections: a permit of kind `http` first, then accept, then serve.
 //!
-//! Both listeners are shared with other workers: when one connection waits, each is told, one
+//! Both listeners are shared with other workers: when one connection waits, each is woken, one
 //! gets it, and the others find nothing. A worker that has no permit leaves the connection in
 //! the queue. Most of the budget serves; a small part of it only ever answers 503, so that a
-//! client of a full server is told so instead of being left to wait. What comes beyond that part
-//! stays in the kernel's queue until an answered one is gone, a few seconds at the most.
+//! client of a full server gets an answer instead of waiting. What comes beyond that part stays in
+//! the kernel's queue until an answered one is gone, a few seconds at the most.
 
 use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
 
@@ -25,12 +25,12 @@ use crate::{
 };
 use evonic_handles::{Budget, Held, Permit};
 
-/// The most places that only refuse: an eighth of the budget, if that is less.
-const REFUSING: u32 = 8;
+/// The most permits that only refuse: an eighth of the budget, if that is less.
+const MAX_REFUSING: u32 = 8;
 
-/// A refused connection gives its place back after this time, answered or not. Well below
-/// `supervisor.accept_stall`: clients that dawdle over their refusal must not make the queue stand.
-const REFUSAL: Duration = Duration::from_millis(500);
+/// A refused connection gives its permit back after this time, answered or not. Well below
+/// `supervisor.accept_stall`: clients that are slow to take their refusal must not stall the queue.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The first pause after an error that is ours: no memory, or, if something leaks past the
 /// budget, no descriptor. Doubles up to [`LONGEST_PAUSE`]: such an error does not take the
@@ -40,13 +40,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A wait for a permit is renewed after this time, so that the ledger's count of refusals shows
+/// A wait for a permit is renewed after this time, so that the budget's count of refusals shows
 /// that clients are waiting.
-const PERMIT_PATIENCE: Duration = Duration::from_secs(1);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The registered listeners.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct BoundListeners {
     /// TCP.
     pub(super) http: TcpListener,
     /// The Unix socket.
@@ -59,8 +59,7 @@ enum Accepted {
     Unix(UnixStream),
 }
 
-/// Lets connections in.
-pub(super) struct Gate {
+pub(super) struct Acceptor {
     server: Arc<ServerState>,
     /// TLS on the TCP listener.
     secure: Option<Arc<Secure>>,
@@ -69,8 +68,8 @@ pub(super) struct Gate {
     connections: TaskTracker,
 }
 
-impl Gate {
-    /// A gate for this budget; connections run on the tracker.
+impl Acceptor {
+    /// Accepts within this budget; connections run on the tracker.
     pub(super) fn new(
         server: Arc<ServerState>,
         secure: Option<Secure>,
@@ -78,26 +77,26 @@ impl Gate {
         connections: TaskTracker,
     ) -> Self {
         let limit = limit(&budget);
-        let refusing = REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
+        let refusing = MAX_REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
         let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
         Self { server, secure: secure.map(Arc::new), budget, serving, connections }
     }
 
     /// Accepts until the worker drains; then drops the registrations, and with them this worker's
     /// descriptors of the listeners. One permit waits with it for the next connection.
-    pub(super) async fn run(self, doors: Doors) {
+    pub(super) async fn run(self, listeners: BoundListeners) {
         let draining = self.server.shutdown.draining.clone();
-        draining.run_until_cancelled(self.accept(&doors)).await;
+        draining.run_until_cancelled(self.accept(&listeners)).await;
     }
 
-    async fn accept(&self, doors: &Doors) {
+    async fn accept(&self, listeners: &BoundListeners) {
         let mut pause = FIRST_PAUSE;
         loop {
             let permit = self.permit().await;
-            match doors.next().await {
+            match listeners.next().await {
                 Ok(accepted) => {
                     pause = FIRST_PAUSE;
-                    self.admit(accepted, permit);
+                    self.start(accepted, permit);
                 }
                 // The client went before it was accepted.
                 Err(error) if is_clients(&error) => {}
@@ -113,35 +112,35 @@ impl Gate {
 
     async fn permit(&self) -> Permit {
         loop {
-            if let Ok(permit) = self.budget.acquire(Kind::Http, PERMIT_PATIENCE).await {
+            if let Ok(permit) = self.budget.acquire(Kind::Http, PERMIT_TIMEOUT).await {
                 return permit;
             }
         }
     }
 
-    /// Starts a connection's life: served if a place is free, else refused.
-    fn admit(&self, accepted: Accepted, mut permit: Permit) {
-        permit.owns(1, accepted.number());
-        let (carrier, peer) = accepted.carry(permit);
+    /// Starts a connection: served if a permit to serve is free, else refused.
+    fn start(&self, accepted: Accepted, mut permit: Permit) {
+        permit.owns(1, accepted.raw_fd());
+        let (carrier, peer) = accepted.into_stream(permit);
         let (server, secure) = (Arc::clone(&self.server), self.secure.clone());
-        if let Ok(place) = Arc::clone(&self.serving).try_acquire_owned() {
+        if let Ok(serving) = Arc::clone(&self.serving).try_acquire_owned() {
             self.connections.spawn(async move {
-                meet(server, secure, carrier, peer, Purpose::Serve).await;
-                drop(place);
+                serve(server, secure, carrier, peer, Purpose::Serve).await;
+                drop(serving);
             });
         } else {
             self.server.metrics.refused(Refusal::Full);
             self.connections.spawn(async move {
-                let refusal = meet(server, secure, carrier, peer, Purpose::Refuse);
-                // Timing out is the end of patience; there is nobody to tell.
-                let _ = tokio::time::timeout(REFUSAL, refusal).await;
+                let refusal = serve(server, secure, carrier, peer, Purpose::Refuse);
+                // A refusal that times out is dropped.
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
             });
         }
     }
 }
 
-/// A connection's life: over TCP it begins with TLS where that is configured.
-async fn meet(
+/// Serves a connection; over TCP it begins with TLS where that is configured.
+async fn serve(
     server: Arc<ServerState>,
     secure: Option<Arc<Secure>>,
     carrier: Carrier,
@@ -157,7 +156,7 @@ async fn meet(
     }
 }
 
-impl Doors {
+impl BoundListeners {
     /// The next connection of either listener. Cancel safe.
     async fn next(&self) -> io::Result<Accepted> {
         tokio::select! {
@@ -168,20 +167,20 @@ impl Doors {
 }
 
 impl Accepted {
-    fn number(&self) -> Option<u32> {
-        let number = match self {
+    fn raw_fd(&self) -> Option<u32> {
+        let fd = match self {
             Self::Tcp(stream, _) => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
         };
-        u32::try_from(number).ok()
+        u32::try_from(fd).ok()
     }
 
-    /// The connection with its permit, and who is at its other end.
-    fn carry(self, permit: Permit) -> (Carrier, Peer) {
+    /// The connection with its permit, and its peer.
+    fn into_stream(self, permit: Permit) -> (Carrier, Peer) {
         match self {
             Self::Tcp(stream, peer) => {
                 // Answers and events are written whole: waiting for more only delays them. It
-                // fails only where the client is gone, which its first read will tell.
+                // fails only where the client is gone, which its first read reports.
                 let _ = stream.set_nodelay(true);
                 (Carrier::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
             }
@@ -193,7 +192,7 @@ impl Accepted {
     }
 }
 
-/// Who is at the other end of a Unix socket.
+/// The process at the other end of a Unix socket.
 fn peer(stream: &UnixStream) -> Peer {
     let Ok(peer) = stream.peer_cred() else { return Peer::Unix(None) };
     // What is in a namespace that is not below ours has no pid here, and was not started here.
