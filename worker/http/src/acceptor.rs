@@ -20,8 +20,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    connection::converse, exchange::Purpose, guard::Peer, metrics::Refusal,
-    server_state::ServerState, tls::Secure, wire::Carrier,
+    byte_stream::ByteStream, connection::serve_connection, exchange::Purpose, guard::Peer,
+    metrics::Refusal, server_state::ServerState, tls::Secure,
 };
 use evonic_handles::{Budget, Held, Permit};
 
@@ -121,17 +121,17 @@ impl Acceptor {
     /// Starts a connection: served if a permit to serve is free, else refused.
     fn start(&self, accepted: Accepted, mut permit: Permit) {
         permit.owns(1, accepted.raw_fd());
-        let (carrier, peer) = accepted.into_stream(permit);
+        let (stream, peer) = accepted.into_stream(permit);
         let (server, secure) = (Arc::clone(&self.server), self.secure.clone());
         if let Ok(serving) = Arc::clone(&self.serving).try_acquire_owned() {
             self.connections.spawn(async move {
-                serve(server, secure, carrier, peer, Purpose::Serve).await;
+                serve(server, secure, stream, peer, Purpose::Serve).await;
                 drop(serving);
             });
         } else {
             self.server.metrics.refused(Refusal::Full);
             self.connections.spawn(async move {
-                let refusal = serve(server, secure, carrier, peer, Purpose::Refuse);
+                let refusal = serve(server, secure, stream, peer, Purpose::Refuse);
                 // A refusal that times out is dropped.
                 let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
             });
@@ -143,16 +143,16 @@ impl Acceptor {
 async fn serve(
     server: Arc<ServerState>,
     secure: Option<Arc<Secure>>,
-    carrier: Carrier,
+    stream: ByteStream,
     peer: Peer,
     purpose: Purpose,
 ) {
-    let carrier = match (carrier, secure) {
-        (Carrier::Tcp(stream), Some(secure)) => secure.greet(&server, stream).await,
-        (carrier, _) => Some(carrier),
+    let stream = match (stream, secure) {
+        (ByteStream::Tcp(stream), Some(secure)) => secure.handshake(&server, stream).await,
+        (stream, _) => Some(stream),
     };
-    if let Some(carrier) = carrier {
-        converse(server, carrier, peer, purpose).await;
+    if let Some(stream) = stream {
+        serve_connection(server, stream, peer, purpose).await;
     }
 }
 
@@ -176,17 +176,17 @@ impl Accepted {
     }
 
     /// The connection with its permit, and its peer.
-    fn into_stream(self, permit: Permit) -> (Carrier, Peer) {
+    fn into_stream(self, permit: Permit) -> (ByteStream, Peer) {
         match self {
             Self::Tcp(stream, peer) => {
                 // Answers and events are written whole: waiting for more only delays them. It
                 // fails only where the client is gone, which its first read reports.
                 let _ = stream.set_nodelay(true);
-                (Carrier::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
+                (ByteStream::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
             }
             Self::Unix(stream) => {
                 let peer = peer(&stream);
-                (Carrier::Unix(Held::new(stream, permit)), peer)
+                (ByteStream::Unix(Held::new(stream, permit)), peer)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The life of one connection.
+//! One connection, from its first byte to its close.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,44 +9,46 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use crate::{
+    byte_stream::ByteStream,
     exchange::{Exchange, Purpose},
     guard::Peer,
+    lingering_stream::LingeringStream,
     metrics::Refusal,
     problem::Problem,
     progress::{Due, Limits, Progress, Watchdog},
     server_state::ServerState,
-    wire::{Carrier, Wire},
 };
 
 /// hyper's buffers grow up to this, each way.
 const BUFFER_BYTES: usize = 32 * 1024;
 
 /// Longer than any worker lives.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type Connection = http1::Connection<TokioIo<Wire>, Exchange>;
+type Connection = http1::Connection<TokioIo<LingeringStream>, Exchange>;
 
-/// Serves a connection to its end: its own, its client's, or the server's. Holds the carrier's
+/// Serves a connection to its end: its own, its client's, or the server's. Holds the stream's
 /// permit until then.
-pub(super) async fn converse(
+pub(super) async fn serve_connection(
     server: Arc<ServerState>,
-    carrier: Carrier,
+    stream: ByteStream,
     peer: Peer,
     purpose: Purpose,
 ) {
     let _counted = (peer != Peer::Inside).then(|| server.metrics.connection());
     let progress = Progress::new();
     let limits = limits(&server, peer, purpose);
-    let mut connection = open(&server, carrier, peer, purpose, &progress);
+    let mut connection = open(&server, stream, peer, purpose, &progress);
     let mut watchdog = Watchdog::new(progress.clone(), limits);
-    let mut told = peer == Peer::Inside;
+    // A connection from inside is served until the end.
+    let mut is_draining = peer == Peer::Inside;
     loop {
         tokio::select! {
             biased;
             ended = &mut connection => return finish(&server, connection, &progress, ended).await,
             () = server.shutdown.cut.cancelled() => return cut(&server, &progress),
-            () = server.shutdown.draining.cancelled(), if !told => {
-                told = true;
+            () = server.shutdown.draining.cancelled(), if !is_draining => {
+                is_draining = true;
                 progress.drain();
             }
             due = &mut watchdog => match due {
@@ -58,11 +60,11 @@ pub(super) async fn converse(
     }
 }
 
-/// How long the connection may take. One that is refused must not keep its place for long; one
-/// from inside keeps none.
+/// How long the connection may take. One that is refused must not keep its permit for long; one
+/// from inside has none.
 fn limits(server: &ServerState, peer: Peer, purpose: Purpose) -> Limits {
     let (head, idle) = match (peer, purpose) {
-        (Peer::Inside, _) => (FOR_EVER, FOR_EVER),
+        (Peer::Inside, _) => (NEVER, NEVER),
         (_, Purpose::Serve) => (server.settings.header_timeout, server.settings.idle_timeout),
         (_, Purpose::Refuse) => (ServerState::RETRY_AFTER, ServerState::RETRY_AFTER),
     };
@@ -71,7 +73,7 @@ fn limits(server: &ServerState, peer: Peer, purpose: Purpose) -> Limits {
 
 fn open(
     server: &Arc<ServerState>,
-    carrier: Carrier,
+    stream: ByteStream,
     peer: Peer,
     purpose: Purpose,
     progress: &Progress,
@@ -87,10 +89,10 @@ fn open(
         .max_headers(max_headers)
         .max_header_size(max_header_bytes)
         .max_buf_size(BUFFER_BYTES.max(max_header_bytes))
-        .serve_connection(TokioIo::new(Wire::new(carrier, progress.clone())), exchange)
+        .serve_connection(TokioIo::new(LingeringStream::new(stream, progress.clone())), exchange)
 }
 
-/// Lets hyper close an idle connection; the wire says farewell.
+/// Lets hyper close an idle connection; the stream lingers.
 fn close(connection: &mut Connection, progress: &Progress) {
     progress.leave();
     std::pin::Pin::new(connection).graceful_shutdown();
@@ -105,7 +107,7 @@ async fn time_out(server: &ServerState, connection: Connection) {
 }
 
 /// The connection ended by itself. hyper has answered 400, 414 or 431 to what is no request and
-/// said farewell, but leaves two unanswered: HTTP/2, and headers that break off.
+/// closed, but leaves two unanswered: HTTP/2, and headers that break off.
 async fn finish(
     server: &ServerState,
     connection: Connection,
@@ -129,22 +131,22 @@ async fn finish(
 /// Answers what never became a request, and closes.
 async fn refuse(server: &ServerState, connection: Connection, problem: &Problem) {
     let answer = problem.to_http1();
-    let mut wire = connection.into_parts().io.into_inner();
-    let farewell = async {
+    let mut stream = connection.into_parts().io.into_inner();
+    let answering = async {
         // A client that is gone needs no answer.
-        if wire.write_all(answer.as_bytes()).await.is_ok() {
-            let _ = wire.shutdown().await;
+        if stream.write_all(answer.as_bytes()).await.is_ok() {
+            let _ = stream.shutdown().await;
         }
     };
     tokio::select! {
         biased;
-        () = farewell => {}
+        () = answering => {}
         () = server.shutdown.cut.cancelled() => {}
         () = tokio::time::sleep(server.settings.idle_timeout) => {}
     }
 }
 
-/// Patience is over.
+/// The time to drain is over.
 fn cut(server: &ServerState, progress: &Progress) {
     if progress.is_under_way() {
         server.count_cut();

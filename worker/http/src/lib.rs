@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
 //! | `acceptor`, `tls` | permit, accept, handshake, 503 when full |
-//! | `connection`, `wire`, `progress` | a connection's time limits, and its close without a reset |
+//! | `connection`, `byte_stream`, `lingering_stream`, `progress` | a connection's time limits, and its close without a reset |
 //! | `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
@@ -27,6 +27,7 @@ mod acceptor;
 mod admission;
 mod answer;
 mod body;
+mod byte_stream;
 mod call;
 mod caller;
 mod connection;
@@ -41,6 +42,7 @@ mod health;
 mod idempotency;
 mod keyring;
 mod limits;
+mod lingering_stream;
 mod metered;
 mod metrics;
 mod problem;
@@ -60,7 +62,6 @@ mod state;
 mod supervision;
 mod tls;
 mod visibility;
-mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The running server: start, proof of life, drain.
+//! The running server: start, ping, drain.
 
 use std::{
     os::unix::net::{UnixListener, UnixStream},
@@ -17,7 +17,8 @@ use crate::{
     acceptor::{Acceptor, BoundListeners},
     admission::Admission,
     body::BodyLimits,
-    connection::converse,
+    byte_stream::ByteStream,
+    connection::serve_connection,
     exchange::Purpose,
     guard::{Guard, Peer},
     keyring::Keyring,
@@ -29,12 +30,11 @@ use crate::{
     shutdown::Shutdown,
     state::{ApiState, App},
     tls::{Secure, TlsError},
-    wire::Carrier,
 };
 use evonic_handles::Budget;
 
-/// Bytes that a connection within the process holds, each way.
-const INSIDE_BYTES: usize = 4096;
+/// Buffer of a connection within the process, each way.
+const INSIDE_BUFFER_BYTES: usize = 4096;
 
 const PING: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
@@ -122,8 +122,8 @@ impl Server {
         };
         if let Some(probe) = probe {
             probe.set_nonblocking(true)?;
-            let carrier = Carrier::Probe(tokio::net::UnixStream::from_std(probe)?);
-            server.inside.spawn(server.converse_inside(carrier));
+            let stream = ByteStream::Probe(tokio::net::UnixStream::from_std(probe)?);
+            server.inside.spawn(server.serve_inside(stream));
         }
         let connections = server.connections.clone();
         let acceptor = Acceptor::new(Arc::clone(&server.state), secure, budget, connections);
@@ -131,18 +131,18 @@ impl Server {
         Ok(server)
     }
 
-    fn converse_inside(&self, carrier: Carrier) -> impl Future<Output = ()> + use<> {
-        converse(Arc::clone(&self.state), carrier, Peer::Inside, Purpose::Serve)
+    fn serve_inside(&self, stream: ByteStream) -> impl Future<Output = ()> + use<> {
+        serve_connection(Arc::clone(&self.state), stream, Peer::Inside, Purpose::Serve)
     }
 
-    /// `GET /livez` through a real connection and the real router, inside this process: the
-    /// part's proof of life. Holds no descriptor. Cancel safe.
+    /// `GET /livez` over a real connection and the real router, inside this process. Holds no
+    /// descriptor. Cancel safe.
     ///
     /// # Errors
-    /// A sentence that says what came instead of 200.
+    /// What came instead of 200.
     pub async fn ping(&self) -> Result<(), String> {
-        let (client, server) = tokio::io::duplex(INSIDE_BYTES);
-        let serve = self.converse_inside(Carrier::Inside(server));
+        let (client, server) = tokio::io::duplex(INSIDE_BUFFER_BYTES);
+        let serve = self.serve_inside(ByteStream::Inside(server));
         let (answer, ()) = tokio::join!(ask(client), serve);
         match answer {
             Ok(text) if text.starts_with("HTTP/1.1 200 ") => Ok(()),

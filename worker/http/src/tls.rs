@@ -1,4 +1,4 @@
-//! TLS before the TCP listener's connections: the certificate, its renewal, and handshakes.
+//! TLS of the TCP listener: the certificate, its renewal, and handshakes.
 
 use std::{
     io,
@@ -16,80 +16,64 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    metrics::Refusal,
-    problem::Problem,
-    progress::Progress,
-    server_state::ServerState,
-    wire::{Carrier, Wire},
+    byte_stream::ByteStream, lingering_stream::LingeringStream, metrics::Refusal, problem::Problem,
+    progress::Progress, server_state::ServerState,
 };
 use evonic_handles::{Budget, Exhausted, Held};
 
-/// The least time between two looks at the files.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The least time between two checks of the files.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most bytes of a file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The most bytes that TLS keeps of an answer which the client does not take.
+/// The most bytes that TLS buffers of an answer that the client does not read.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The first byte of a handshake's first record (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// A connection behind TLS.
-pub(super) type Secured = TlsStream<Held<TcpStream>>;
-
-/// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
     #[error("{key}: cannot read {}", path.display())]
     Read {
         /// `http.tls.certificate` or `http.tls.key`.
         key: &'static str,
-        /// The file.
         path: PathBuf,
-        /// The operating system's word.
         #[source]
         source: io::Error,
     },
-    /// A file does not hold what it should.
     #[error("{key}: {} holds no {what} in PEM", path.display())]
     Content {
         /// `http.tls.certificate` or `http.tls.key`.
         key: &'static str,
-        /// The file.
         path: PathBuf,
         /// `certificate`, `private key`.
         what: &'static str,
     },
-    /// Certificate and key cannot be used together.
     #[error(
         "http.tls.key: {} cannot be used with the certificate in {}",
         key.display(),
         certificate.display()
     )]
     Pair {
-        /// The certificate's file.
         certificate: PathBuf,
-        /// The key's file.
         key: PathBuf,
-        /// The library's word.
         #[source]
         source: rustls::Error,
     },
-    /// No place for a file was free.
+    /// No permit of kind `file` was free.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
 }
 
-/// What tells a file from the one that was there before.
+/// Device, inode, size and time of change: what tells a file from the one that was there before.
 type Stamp = (u64, u64, u64, i64, i64);
 
-/// The certificate in use. Holds no descriptor; a look at the files takes one for a moment.
+/// The certificate in use. Holds no descriptor; reading the files takes one for a moment.
 #[derive(Debug)]
 pub(super) struct Secure {
     certificate: PathBuf,
@@ -103,7 +87,7 @@ struct State {
     config: Arc<ServerConfig>,
     /// Of the files that were read last, whatever came of it.
     stamps: [Option<Stamp>; 2],
-    looked: Instant,
+    checked: Instant,
 }
 
 impl Secure {
@@ -115,7 +99,7 @@ impl Secure {
         let Some((certificate, key)) = settings.pair() else { return Ok(None) };
         let stamps = [stamp(certificate), stamp(key)];
         let state =
-            State { config: load(certificate, key, budget)?, stamps, looked: Instant::now() };
+            State { config: load(certificate, key, budget)?, stamps, checked: Instant::now() };
         Ok(Some(Self {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
@@ -124,18 +108,18 @@ impl Secure {
         }))
     }
 
-    /// The certificate of now: looks at the files if that is a while ago, and reads them if they
-    /// changed. A pair that cannot be used is told once; the old one stays.
+    /// The current certificate: checks the files if that is a while ago, and reads them if they
+    /// changed. A pair that cannot be used is logged once; the old one stays.
     fn current(&self) -> Arc<ServerConfig> {
         let mut state = self.state.lock();
-        if state.looked.elapsed() >= LOOK_INTERVAL {
-            state.looked = Instant::now();
-            self.look(&mut state);
+        if state.checked.elapsed() >= CHECK_INTERVAL {
+            state.checked = Instant::now();
+            self.reload(&mut state);
         }
         Arc::clone(&state.config)
     }
 
-    fn look(&self, state: &mut State) {
+    fn reload(&self, state: &mut State) {
         let stamps = [stamp(&self.certificate), stamp(&self.key)];
         if stamps == state.stamps {
             return;
@@ -145,7 +129,7 @@ impl Secure {
                 state.config = config;
                 tracing::info!(certificate = %self.certificate.display(), "certificate renewed");
             }
-            // The next look tries again.
+            // The next check tries again.
             Err(TlsError::Exhausted(_)) => return,
             Err(error) => {
                 let reason = ErrorChain(&error);
@@ -156,16 +140,16 @@ impl Secure {
     }
 
     /// Makes an accepted connection a secure one, within `http.header_timeout`, or ends it: with
-    /// TLS's own words, or with a sentence where HTTP came without TLS. Keeps the permit.
-    pub(super) async fn greet(
+    /// TLS's own alert, or with an HTTP answer where HTTP came without TLS. Keeps the permit.
+    pub(super) async fn handshake(
         &self,
         server: &ServerState,
         stream: Held<TcpStream>,
-    ) -> Option<Carrier> {
+    ) -> Option<ByteStream> {
         let _counted = server.metrics.connection();
         tokio::select! {
             biased;
-            greeted = self.shake_hands(server, stream) => greeted,
+            negotiated = self.negotiate(server, stream) => negotiated,
             () = server.shutdown.cut.cancelled() => None,
             () = out_of_time(server) => {
                 server.metrics.refused(Refusal::Handshake);
@@ -174,10 +158,10 @@ impl Secure {
         }
     }
 
-    async fn shake_hands(&self, server: &ServerState, stream: Held<TcpStream>) -> Option<Carrier> {
+    async fn negotiate(&self, server: &ServerState, stream: Held<TcpStream>) -> Option<ByteStream> {
         let mut first = [0];
         let peeked = stream.peek(&mut first).await;
-        // Who opens a connection and leaves again has failed at nothing.
+        // A client that connects and leaves again is no failed handshake.
         if !matches!(peeked, Ok(1)) {
             return None;
         }
@@ -190,7 +174,7 @@ impl Secure {
             session.set_buffer_limit(Some(BUFFER_BYTES));
         };
         match TlsAcceptor::from(self.current()).accept_with(stream, bounded).await {
-            Ok(secured) => Some(Carrier::Tls(Box::new(secured))),
+            Ok(stream) => Some(ByteStream::Tls(Box::new(stream))),
             Err(error) => {
                 server.metrics.refused(Refusal::Handshake);
                 tracing::debug!(error = %ErrorChain(&error), "handshake failed");
@@ -213,14 +197,14 @@ async fn out_of_time(server: &ServerState) {
     }
 }
 
-/// Tells a client without TLS what is spoken here.
+/// Answers a client that does not speak TLS.
 async fn refuse(stream: Held<TcpStream>) {
     let detail = "this address speaks https: ask again with https:// in place of http://";
     let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
-    let mut wire = Wire::new(Carrier::Tcp(stream), Progress::new());
+    let mut stream = LingeringStream::new(ByteStream::Tcp(stream), Progress::new());
     // A client that is gone needs no answer.
-    if wire.write_all(answer.as_bytes()).await.is_ok() {
-        let _ = wire.shutdown().await;
+    if stream.write_all(answer.as_bytes()).await.is_ok() {
+        let _ = stream.shutdown().await;
     }
 }
 

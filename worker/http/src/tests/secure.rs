@@ -158,7 +158,7 @@ fn a_renewed_certificate_is_taken_and_a_bad_one_is_not() {
     let CertifiedKey { signing_key, .. } =
         generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     replace(&pair.path("key.pem"), &pem("PRIVATE KEY", &signing_key.serialize_der()));
-    let bad_was_looked_at = std::time::Instant::now() + super::super::tls::LOOK_INTERVAL * 2;
+    let bad_was_looked_at = std::time::Instant::now() + super::super::tls::CHECK_INTERVAL * 2;
     until(
         || {
             assert!(accepted(&first), "the old pair is gone");
