@@ -10,12 +10,12 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     byte_stream::ByteStream,
+    connection_timers::{ConnectionTimers, TimeoutAction, TimeoutWatch, Timeouts},
     exchange::{Exchange, Purpose},
     guard::Peer,
     lingering_stream::LingeringStream,
     metrics::Refusal,
     problem::Problem,
-    progress::{Due, Limits, Progress, Watchdog},
     server_state::ServerState,
 };
 
@@ -36,25 +36,25 @@ pub(super) async fn serve_connection(
     purpose: Purpose,
 ) {
     let _counted = (peer != Peer::Inside).then(|| server.metrics.connection());
-    let progress = Progress::new();
-    let limits = limits(&server, peer, purpose);
-    let mut connection = open(&server, stream, peer, purpose, &progress);
-    let mut watchdog = Watchdog::new(progress.clone(), limits);
+    let timers = ConnectionTimers::new();
+    let timeouts = timeouts(&server, peer, purpose);
+    let mut connection = open(&server, stream, peer, purpose, &timers);
+    let mut timeout = TimeoutWatch::new(timers.clone(), timeouts);
     // A connection from inside is served until the end.
     let mut is_draining = peer == Peer::Inside;
     loop {
         tokio::select! {
             biased;
-            ended = &mut connection => return finish(&server, connection, &progress, ended).await,
-            () = server.shutdown.cut.cancelled() => return cut(&server, &progress),
+            ended = &mut connection => return finish(&server, connection, &timers, ended).await,
+            () = server.shutdown.cut.cancelled() => return cut(&server, &timers),
             () = server.shutdown.draining.cancelled(), if !is_draining => {
                 is_draining = true;
-                progress.drain();
+                timers.drain();
             }
-            due = &mut watchdog => match due {
-                Due::Close => close(&mut connection, &progress),
-                Due::Timeout => return time_out(&server, connection).await,
-                Due::GiveUp => return,
+            action = &mut timeout => match action {
+                TimeoutAction::Close => close(&mut connection, &timers),
+                TimeoutAction::Timeout => return time_out(&server, connection).await,
+                TimeoutAction::GiveUp => return,
             },
         }
     }
@@ -62,13 +62,13 @@ pub(super) async fn serve_connection(
 
 /// How long the connection may take. One that is refused must not keep its permit for long; one
 /// from inside has none.
-fn limits(server: &ServerState, peer: Peer, purpose: Purpose) -> Limits {
+fn timeouts(server: &ServerState, peer: Peer, purpose: Purpose) -> Timeouts {
     let (head, idle) = match (peer, purpose) {
         (Peer::Inside, _) => (NEVER, NEVER),
         (_, Purpose::Serve) => (server.settings.header_timeout, server.settings.idle_timeout),
         (_, Purpose::Refuse) => (ServerState::RETRY_AFTER, ServerState::RETRY_AFTER),
     };
-    Limits { head, idle, linger: server.settings.linger }
+    Timeouts { head, idle, linger: server.settings.linger }
 }
 
 fn open(
@@ -76,25 +76,25 @@ fn open(
     stream: ByteStream,
     peer: Peer,
     purpose: Purpose,
-    progress: &Progress,
+    timers: &ConnectionTimers,
 ) -> Connection {
     let server = Arc::clone(server);
     let max_headers = server.settings.max_headers as usize;
     let max_header_bytes = server.settings.max_header_bytes as usize;
-    let exchange = Exchange { server, peer, purpose, progress: progress.clone() };
+    let exchange = Exchange { server, peer, purpose, timers: timers.clone() };
     http1::Builder::new()
-        // The watchdog keeps the time: hyper has one limit for an idle connection and a slow
+        // The timers keep the time: hyper has one limit for an idle connection and a slow
         // head, and answers neither.
         .header_read_timeout(None)
         .max_headers(max_headers)
         .max_header_size(max_header_bytes)
         .max_buf_size(BUFFER_BYTES.max(max_header_bytes))
-        .serve_connection(TokioIo::new(LingeringStream::new(stream, progress.clone())), exchange)
+        .serve_connection(TokioIo::new(LingeringStream::new(stream, timers.clone())), exchange)
 }
 
 /// Lets hyper close an idle connection; the stream lingers.
-fn close(connection: &mut Connection, progress: &Progress) {
-    progress.leave();
+fn close(connection: &mut Connection, timers: &ConnectionTimers) {
+    timers.leave();
     std::pin::Pin::new(connection).graceful_shutdown();
 }
 
@@ -111,17 +111,17 @@ async fn time_out(server: &ServerState, connection: Connection) {
 async fn finish(
     server: &ServerState,
     connection: Connection,
-    progress: &Progress,
+    timers: &ConnectionTimers,
     ended: hyper::Result<()>,
 ) {
     let Err(error) = ended else { return };
     tracing::debug!(error = %ErrorChain(&error), "connection failed");
-    let broken_off = error.is_incomplete_message() && progress.is_in_head();
+    let broken_off = error.is_incomplete_message() && timers.is_in_head();
     if !error.is_parse() && !broken_off {
         return;
     }
     server.metrics.refused(Refusal::Malformed);
-    if progress.is_in_head() {
+    if timers.is_in_head() {
         let detail = "this is no whole request of HTTP/1.1, which is what is spoken here";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed", detail);
         refuse(server, connection, &problem).await;
@@ -147,8 +147,8 @@ async fn refuse(server: &ServerState, connection: Connection, problem: &Problem)
 }
 
 /// The time to drain is over.
-fn cut(server: &ServerState, progress: &Progress) {
-    if progress.is_under_way() {
+fn cut(server: &ServerState, timers: &ConnectionTimers) {
+    if timers.is_under_way() {
         server.count_cut();
     }
 }

@@ -16,11 +16,11 @@ use warp::reply::Response;
 use crate::{
     admission::{Decision, Dispatch},
     caller::Caller,
+    connection_timers::ConnectionTimers,
     guard::Peer,
     metered::{Answered, Received},
     metrics::Served,
     problem::Problem,
-    progress::Progress,
     server_state::ServerState,
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Exchange {
     /// What for.
     pub(super) purpose: Purpose,
     /// The connection's.
-    pub(super) progress: Progress,
+    pub(super) timers: ConnectionTimers,
 }
 
 /// An answer on its way to hyper.
@@ -60,7 +60,7 @@ impl Service<Request<Incoming>> for Exchange {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let began = Instant::now();
-        self.progress.called(request.body().is_end_stream());
+        self.timers.called(request.body().is_end_stream());
         let id = self.request_id(request.headers());
         let address = self.server.guard.client(self.peer, request.headers());
         let caller = Caller { address, ..Caller::of(self.peer, id.clone()) };
@@ -70,7 +70,7 @@ impl Service<Request<Incoming>> for Exchange {
         let span = tracing::error_span!("request", request_id = id, client, %method, path);
         let routed = self.route(request, caller);
         let (server, peer) = (Arc::clone(&self.server), self.peer);
-        let progress = self.progress.clone();
+        let timers = self.timers.clone();
         let answering = async move {
             let (template, response) = routed.await;
             let elapsed = began.elapsed();
@@ -78,7 +78,7 @@ impl Service<Request<Incoming>> for Exchange {
             let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
             tracing::debug!(status, elapsed_ms, "answered");
             let keep = peer == Peer::Inside || !server.shutdown.draining.is_cancelled();
-            Ok(dress(response, &id, keep && progress.is_body_ended(), progress))
+            Ok(dress(response, &id, keep && timers.is_body_ended(), timers))
         };
         Box::pin(answering.instrument(span))
     }
@@ -111,7 +111,7 @@ impl Exchange {
         if let Err(problem) = self.server.guard.admit(self.peer, &request) {
             return std::future::ready(("", problem.into_response())).boxed();
         }
-        let request = request.map(|body| Received::new(body, self.progress.clone()));
+        let request = request.map(|body| Received::new(body, self.timers.clone()));
         let server = Arc::clone(&self.server);
         async move {
             match AssertUnwindSafe(answer(&server, request, caller)).catch_unwind().await {
@@ -162,7 +162,7 @@ fn dress(
     mut response: Response,
     id: &str,
     keep: bool,
-    progress: Progress,
+    timers: ConnectionTimers,
 ) -> http::Response<Answered> {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
@@ -173,5 +173,5 @@ fn dress(
         // Also when the request did not come whole: what follows on the wire is the rest of it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Answered::new(body, progress))
+    response.map(|body| Answered::new(body, timers))
 }

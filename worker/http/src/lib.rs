@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
 //! | `acceptor`, `tls` | permit, accept, handshake, 503 when full |
-//! | `connection`, `byte_stream`, `lingering_stream`, `progress` | a connection's time limits, and its close without a reset |
+//! | `connection`, `byte_stream`, `lingering_stream`, `connection_timers` | a connection's time limits, and its close without a reset |
 //! | `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
@@ -31,6 +31,7 @@ mod byte_stream;
 mod call;
 mod caller;
 mod connection;
+mod connection_timers;
 mod event_stream;
 mod exchange;
 mod exposition;
@@ -47,7 +48,6 @@ mod metered;
 mod metrics;
 mod problem;
 mod process;
-mod progress;
 mod proxies;
 mod query;
 mod route;

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{byte_stream::ByteStream, progress::Progress};
+use crate::{byte_stream::ByteStream, connection_timers::ConnectionTimers};
 
 /// How long a closed stream waits for another byte of a client that keeps sending.
 const SILENCE_LIMIT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const LINGER_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct LingeringStream {
     stream: ByteStream,
-    progress: Progress,
+    timers: ConnectionTimers,
     ended: bool,
     linger: Option<Linger>,
 }
@@ -39,14 +39,14 @@ struct Linger {
 }
 
 impl LingeringStream {
-    pub(super) const fn new(stream: ByteStream, progress: Progress) -> Self {
-        Self { stream, progress, ended: false, linger: None }
+    pub(super) const fn new(stream: ByteStream, timers: ConnectionTimers) -> Self {
+        Self { stream, timers, ended: false, linger: None }
     }
 
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(_) => self.progress.wrote(),
-            Poll::Pending => self.progress.stalled(),
+            Poll::Ready(_) => self.timers.wrote(),
+            Poll::Pending => self.timers.stalled(),
         }
     }
 
@@ -89,13 +89,13 @@ impl AsyncRead for LingeringStream {
                 read => read?,
             }
             if buf.filled().len() > before {
-                self.progress.received();
+                self.timers.received();
                 return Poll::Ready(Ok(()));
             }
             self.ended = true;
         }
         // The connection is polled again when its answer is written: no waker is lost here.
-        if self.progress.half_closed() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.timers.half_closed() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
@@ -128,7 +128,7 @@ impl AsyncWrite for LingeringStream {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         // TLS accepts a little more than it has sent.
         if flushed.is_pending() {
-            self.progress.stalled();
+            self.timers.stalled();
         }
         flushed
     }
@@ -139,7 +139,7 @@ impl AsyncWrite for LingeringStream {
                 // The client is gone already.
                 return Poll::Ready(Ok(()));
             }
-            self.progress.close();
+            self.timers.close();
             let now = Instant::now();
             let silence = Box::pin(tokio::time::sleep(SILENCE_LIMIT));
             self.linger = Some(Linger { until: now + LINGER_LIMIT, silence });

@@ -1,4 +1,4 @@
-//! Bodies that tell the connection's progress: when a request has come whole, when its answer is
+//! Bodies that report the connection's progress: when a request has come whole, when its answer is
 //! written.
 
 use std::{
@@ -11,19 +11,19 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::Incoming;
 
-use crate::progress::Progress;
+use crate::connection_timers::ConnectionTimers;
 
 /// A request's body.
 #[derive(Debug)]
 pub(super) struct Received {
     body: Incoming,
-    progress: Progress,
+    timers: ConnectionTimers,
 }
 
 impl Received {
     /// Watches a body.
-    pub(super) const fn new(body: Incoming, progress: Progress) -> Self {
-        Self { body, progress }
+    pub(super) const fn new(body: Incoming, timers: ConnectionTimers) -> Self {
+        Self { body, timers }
     }
 }
 
@@ -37,7 +37,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.progress.body_ended();
+            self.timers.body_ended();
         }
         Poll::Ready(frame)
     }
@@ -58,17 +58,17 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Answered {
     body: BoxBody<Bytes, BoxError>,
-    progress: Progress,
+    timers: ConnectionTimers,
 }
 
 impl Answered {
     /// Watches a body.
-    pub(super) fn new<B>(body: B, progress: Progress) -> Self
+    pub(super) fn new<B>(body: B, timers: ConnectionTimers) -> Self
     where
         B: Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { body: body.map_err(Into::into).boxed(), progress }
+        Self { body: body.map_err(Into::into).boxed(), timers }
     }
 }
 
@@ -94,6 +94,6 @@ impl Body for Answered {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.progress.answered();
+        self.timers.answered();
     }
 }

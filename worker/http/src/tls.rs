@@ -19,8 +19,9 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    byte_stream::ByteStream, lingering_stream::LingeringStream, metrics::Refusal, problem::Problem,
-    progress::Progress, server_state::ServerState,
+    byte_stream::ByteStream, connection_timers::ConnectionTimers,
+    lingering_stream::LingeringStream, metrics::Refusal, problem::Problem,
+    server_state::ServerState,
 };
 use evonic_handles::{Budget, Exhausted, Held};
 
@@ -201,7 +202,7 @@ async fn out_of_time(server: &ServerState) {
 async fn refuse(stream: Held<TcpStream>) {
     let detail = "this address speaks https: ask again with https:// in place of http://";
     let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
-    let mut stream = LingeringStream::new(ByteStream::Tcp(stream), Progress::new());
+    let mut stream = LingeringStream::new(ByteStream::Tcp(stream), ConnectionTimers::new());
     // A client that is gone needs no answer.
     if stream.write_all(answer.as_bytes()).await.is_ok() {
         let _ = stream.shutdown().await;

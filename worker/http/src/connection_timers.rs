@@ -1,4 +1,4 @@
-//! How far a connection is, and when that has taken too long.
+//! The phase of a connection, and when it has taken too long.
 //!
 //! ```text
 //!          first byte          headers complete          answer written
@@ -9,8 +9,8 @@
 //!   +------------> Leaving ---- end of file sent ----> Closing <--(from Busy)
 //! ```
 //!
-//! The wire reports bytes, the exchange reports requests and answers, the [`Watchdog`] keeps the
-//! time. All three run in the connection's one task.
+//! The stream reports bytes, the request service reports requests and answers, [`TimeoutWatch`] keeps
+//! the time. All three run in the connection's one task.
 
 use std::{
     future::Future,
@@ -23,13 +23,13 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, Sleep};
 
-/// A client that closed its sending side gets what is answered within this time. Nothing tells
-/// it from one that is gone, so no stream and no long wait is kept up for it.
-const HALF_CLOSED: Duration = Duration::from_secs(2);
+/// A client that closed its sending side gets what is answered within this time. It looks like
+/// one that is gone, so no stream and no long wait is kept for it.
+const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a connection may stay in each phase.
+/// How long a connection may stay in a phase.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct Timeouts {
     /// From the start, or a later request's first byte, to the end of the headers.
     pub(super) head: Duration,
     /// Between two requests; and for an answer that the client does not take.
@@ -38,9 +38,9 @@ pub(super) struct Limits {
     pub(super) linger: Duration,
 }
 
-/// What is to be done with a connection whose time is over.
+/// What to do with a connection whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum TimeoutAction {
     /// Nothing is under way: close it in order.
     Close,
     /// A request began and its headers do not end: 408.
@@ -55,9 +55,9 @@ enum Phase {
     Head,
     Busy,
     Idle,
-    /// Told to close once what is written has gone out.
+    /// To close once what is written has gone out.
     Leaving,
-    /// Everything has gone out; the wire says farewell and bounds that itself.
+    /// Everything has gone out; the stream lingers, and bounds that itself.
     Closing,
 }
 
@@ -65,13 +65,13 @@ enum Phase {
 struct State {
     phase: Phase,
     since: Instant,
-    /// The request that is answered has come to its end.
+    /// The request that is answered has come whole.
     body_ended: bool,
-    /// Bytes came after it: the next request has begun.
+    /// Bytes came after it: the next request began.
     pipelined: bool,
     /// When the client closed its sending side.
     half_closed: Option<Instant>,
-    /// Since when the client takes nothing.
+    /// Since when the client reads nothing.
     stalled: Option<Instant>,
     /// When the worker began to drain.
     draining: Option<Instant>,
@@ -83,18 +83,20 @@ impl State {
         self.since = Instant::now();
     }
 
-    fn due(&self, limits: &Limits) -> Option<(Instant, Due)> {
+    fn next_timeout(&self, timeouts: &Timeouts) -> Option<(Instant, TimeoutAction)> {
         let phase = match self.phase {
-            Phase::Fresh => Some((self.since + limits.head, Due::Close)),
-            Phase::Head => Some((self.since + limits.head, Due::Timeout)),
-            Phase::Idle => Some((self.since + limits.idle, Due::Close)),
-            Phase::Busy => self.half_closed.map(|at| (at + HALF_CLOSED, Due::GiveUp)),
+            Phase::Fresh => Some((self.since + timeouts.head, TimeoutAction::Close)),
+            Phase::Head => Some((self.since + timeouts.head, TimeoutAction::Timeout)),
+            Phase::Idle => Some((self.since + timeouts.idle, TimeoutAction::Close)),
+            Phase::Busy => {
+                self.half_closed.map(|at| (at + HALF_CLOSED_LIMIT, TimeoutAction::GiveUp))
+            }
             Phase::Leaving | Phase::Closing => None,
         };
-        let stall = self.stalled.map(|at| (at + limits.idle, Due::GiveUp));
+        let stall = self.stalled.map(|at| (at + timeouts.idle, TimeoutAction::GiveUp));
         let drain = match self.phase {
             Phase::Fresh | Phase::Idle => {
-                self.draining.map(|at| (at.max(self.since) + limits.linger, Due::Close))
+                self.draining.map(|at| (at.max(self.since) + timeouts.linger, TimeoutAction::Close))
             }
             Phase::Head | Phase::Busy | Phase::Leaving | Phase::Closing => None,
         };
@@ -102,12 +104,11 @@ impl State {
     }
 }
 
-/// One connection's progress, shared by the parts of its task.
+/// Shared by the parts of one connection's task.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(Arc<Mutex<State>>);
+pub(super) struct ConnectionTimers(Arc<Mutex<State>>);
 
-impl Progress {
-    /// Of a connection that was accepted now.
+impl ConnectionTimers {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             phase: Phase::Fresh,
@@ -134,7 +135,7 @@ impl Progress {
         }
     }
 
-    /// The client closed its sending side. Returns whether the server may be told now: not while
+    /// The client closed its sending side. Returns whether hyper may see it now: not while
     /// it answers a request that came whole, for it would drop the answer.
     pub(super) fn half_closed(&self) -> bool {
         let mut state = self.state();
@@ -172,17 +173,15 @@ impl Progress {
         }
     }
 
-    /// The client took bytes.
     pub(super) fn wrote(&self) {
         self.state().stalled = None;
     }
 
-    /// The client takes no bytes.
+    /// The client reads nothing.
     pub(super) fn stalled(&self) {
         self.state().stalled.get_or_insert_with(Instant::now);
     }
 
-    /// The worker drains.
     pub(super) fn drain(&self) {
         self.state().draining.get_or_insert_with(Instant::now);
     }
@@ -211,39 +210,38 @@ impl Progress {
     }
 }
 
-/// Becomes ready when a connection's time is over. Polled after the connection itself, so that
+/// Ready when a connection's time is over. Polled after the connection itself, so that
 /// it sees every change of phase; a deadline that moved later costs nothing until the old one is
 /// reached.
 #[derive(Debug)]
-pub(super) struct Watchdog {
-    progress: Progress,
-    limits: Limits,
+pub(super) struct TimeoutWatch {
+    timers: ConnectionTimers,
+    timeouts: Timeouts,
     sleep: Pin<Box<Sleep>>,
 }
 
-impl Watchdog {
-    /// Watches this progress.
-    pub(super) fn new(progress: Progress, limits: Limits) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(limits.head));
-        Self { progress, limits, sleep }
+impl TimeoutWatch {
+    pub(super) fn new(timers: ConnectionTimers, timeouts: Timeouts) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(timeouts.head));
+        Self { timers, timeouts, sleep }
     }
 }
 
-impl Future for Watchdog {
-    type Output = Due;
+impl Future for TimeoutWatch {
+    type Output = TimeoutAction;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Due> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
         loop {
-            let due = self.progress.state().due(&self.limits);
-            match due {
-                Some((at, due)) if at <= Instant::now() => return Poll::Ready(due),
+            let next = self.timers.state().next_timeout(&self.timeouts);
+            match next {
+                Some((at, action)) if at <= Instant::now() => return Poll::Ready(action),
                 Some((at, _)) if at < self.sleep.deadline() => self.sleep.as_mut().reset(at),
                 _ => {}
             }
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            let Some((at, _)) = due else { return Poll::Pending };
+            let Some((at, _)) = next else { return Poll::Pending };
             self.sleep.as_mut().reset(at);
         }
     }

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Due, Limits, Phase, Progress};
+use super::{ConnectionTimers, Phase, TimeoutAction, Timeouts};
 
-const LIMITS: Limits = Limits {
+const LIMITS: Timeouts = Timeouts {
     head: Duration::from_secs(10),
     idle: Duration::from_secs(60),
     linger: Duration::from_secs(1),
@@ -40,20 +40,20 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(progress: &Progress, step: Step) {
+fn take(timers: &ConnectionTimers, step: Step) {
     match step {
-        Step::Received => progress.received(),
+        Step::Received => timers.received(),
         Step::HalfClosed => {
-            progress.half_closed();
+            timers.half_closed();
         }
-        Step::Called { whole } => progress.called(whole),
-        Step::BodyEnded => progress.body_ended(),
-        Step::Answered => progress.answered(),
-        Step::Stalled => progress.stalled(),
-        Step::Wrote => progress.wrote(),
-        Step::Drain => progress.drain(),
-        Step::Leave => progress.leave(),
-        Step::Close => progress.close(),
+        Step::Called { whole } => timers.called(whole),
+        Step::BodyEnded => timers.body_ended(),
+        Step::Answered => timers.answered(),
+        Step::Stalled => timers.stalled(),
+        Step::Wrote => timers.wrote(),
+        Step::Drain => timers.drain(),
+        Step::Leave => timers.leave(),
+        Step::Close => timers.close(),
     }
 }
 
@@ -62,23 +62,23 @@ proptest! {
     /// it drains an idle one has it soon.
     #[test]
     fn no_connection_waits_for_ever(steps in prop::collection::vec(step(), 0..40)) {
-        let progress = Progress::new();
+        let timers = ConnectionTimers::new();
         for step in steps {
-            take(&progress, step);
-            let state = progress.state();
-            let due = state.due(&LIMITS);
-            let within = |limit: Duration| due.is_some_and(|(at, _)| at <= state.since + limit);
+            take(&timers, step);
+            let state = timers.state();
+            let next = state.next_timeout(&LIMITS);
+            let within = |limit: Duration| next.is_some_and(|(at, _)| at <= state.since + limit);
             match state.phase {
                 Phase::Fresh | Phase::Head => prop_assert!(within(LIMITS.head)),
                 Phase::Idle => prop_assert!(within(LIMITS.idle)),
                 Phase::Busy | Phase::Leaving | Phase::Closing => {}
             }
             if state.stalled.is_some() {
-                prop_assert!(due.is_some(), "a client that takes nothing is given up");
+                prop_assert!(next.is_some(), "a client that takes nothing is given up");
             }
             if let (Phase::Fresh | Phase::Idle, Some(at)) = (state.phase, state.draining) {
                 let soon = at.max(state.since) + LIMITS.linger;
-                prop_assert!(due.is_some_and(|(at, _)| at <= soon));
+                prop_assert!(next.is_some_and(|(at, _)| at <= soon));
             }
         }
     }
@@ -87,28 +87,29 @@ proptest! {
     /// sending side; anything else is.
     #[test]
     fn an_answer_survives_half_a_close(steps in prop::collection::vec(step(), 0..40)) {
-        let progress = Progress::new();
+        let timers = ConnectionTimers::new();
         for step in steps {
-            take(&progress, step);
+            take(&timers, step);
             let answering = {
-                let state = progress.state();
+                let state = timers.state();
                 state.phase == Phase::Busy && state.body_ended
             };
-            prop_assert_eq!(progress.half_closed(), !answering);
+            prop_assert_eq!(timers.half_closed(), !answering);
         }
     }
 }
 
 #[test]
 fn headers_that_do_not_end_are_told_so() {
-    let progress = Progress::new();
-    progress.received();
-    let due = |progress: &Progress| progress.state().due(&LIMITS).map(|(_, due)| due);
-    assert_eq!(due(&progress), Some(Due::Timeout));
-    progress.called(true);
-    assert_eq!(due(&progress), None);
+    let timers = ConnectionTimers::new();
+    timers.received();
+    let next =
+        |timers: &ConnectionTimers| timers.state().next_timeout(&LIMITS).map(|(_, action)| action);
+    assert_eq!(next(&timers), Some(TimeoutAction::Timeout));
+    timers.called(true);
+    assert_eq!(next(&timers), None);
     // The next request's first byte came before the answer was written.
-    progress.received();
-    progress.answered();
-    assert_eq!(due(&progress), Some(Due::Timeout));
+    timers.received();
+    timers.answered();
+    assert_eq!(next(&timers), Some(TimeoutAction::Timeout));
 }
