@@ -20,8 +20,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    byte_stream::ByteStream, connection::serve_connection, exchange::Purpose, guard::Peer,
-    metrics::Refusal, server_state::ServerState, tls::Secure,
+    byte_stream::ByteStream, connection::serve_connection, guard::Peer, metrics::Refusal,
+    request_service::Purpose, server_state::ServerState, tls::Secure,
 };
 use evonic_handles::{Budget, Held, Permit};
 

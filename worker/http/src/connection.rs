@@ -11,11 +11,11 @@ use tokio::io::AsyncWriteExt;
 use crate::{
     byte_stream::ByteStream,
     connection_timers::{ConnectionTimers, TimeoutAction, TimeoutWatch, Timeouts},
-    exchange::{Exchange, Purpose},
     guard::Peer,
     lingering_stream::LingeringStream,
     metrics::Refusal,
     problem::Problem,
+    request_service::{Purpose, RequestService},
     server_state::ServerState,
 };
 
@@ -25,7 +25,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// Longer than any worker lives.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type Connection = http1::Connection<TokioIo<LingeringStream>, Exchange>;
+type Connection = http1::Connection<TokioIo<LingeringStream>, RequestService>;
 
 /// Serves a connection to its end: its own, its client's, or the server's. Holds the stream's
 /// permit until then.
@@ -81,7 +81,7 @@ fn open(
     let server = Arc::clone(server);
     let max_headers = server.settings.max_headers as usize;
     let max_header_bytes = server.settings.max_header_bytes as usize;
-    let exchange = Exchange { server, peer, purpose, timers: timers.clone() };
+    let service = RequestService { server, peer, purpose, timers: timers.clone() };
     http1::Builder::new()
         // The timers keep the time: hyper has one limit for an idle connection and a slow
         // head, and answers neither.
@@ -89,7 +89,7 @@ fn open(
         .max_headers(max_headers)
         .max_header_size(max_header_bytes)
         .max_buf_size(BUFFER_BYTES.max(max_header_bytes))
-        .serve_connection(TokioIo::new(LingeringStream::new(stream, timers.clone())), exchange)
+        .serve_connection(TokioIo::new(LingeringStream::new(stream, timers.clone())), service)
 }
 
 /// Lets hyper close an idle connection; the stream lingers.

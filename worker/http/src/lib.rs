@@ -16,7 +16,7 @@
 //! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
 //! | `acceptor`, `tls` | permit, accept, handshake, 503 when full |
 //! | `connection`, `byte_stream`, `lingering_stream`, `connection_timers` | a connection's time limits, and its close without a reset |
-//! | `exchange`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
+//! | `request_service`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
 //! | `routes`, `state`, `visibility`, `running_copies` | the table, the handlers, and what they share |
@@ -33,7 +33,6 @@ mod caller;
 mod connection;
 mod connection_timers;
 mod event_stream;
-mod exchange;
 mod exposition;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -50,6 +49,7 @@ mod problem;
 mod process;
 mod proxies;
 mod query;
+mod request_service;
 mod route;
 mod router;
 mod routes;

@@ -1,4 +1,4 @@
-//! One request and its answer: guard, admission, routes, then what every answer carries.
+//! One request and its answer: guard, admission, route, then what every answer has.
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
 
@@ -29,31 +29,24 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest identifier that is taken over from a client.
 const REQUEST_ID_BYTES: usize = 64;
 
-/// What a connection was accepted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To be served.
     Serve,
-    /// To be told 503, because every place is taken.
+    /// To answer 503, because every permit is in use.
     Refuse,
 }
 
 /// The service of one connection.
-pub(super) struct Exchange {
-    /// Shared with every connection.
+pub(super) struct RequestService {
     pub(super) server: Arc<ServerState>,
-    /// Who asks.
     pub(super) peer: Peer,
-    /// What for.
     pub(super) purpose: Purpose,
-    /// The connection's.
     pub(super) timers: ConnectionTimers,
 }
 
-/// An answer on its way to hyper.
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answered>, Infallible>> + Send>>;
 
-impl Service<Request<Incoming>> for Exchange {
+impl Service<Request<Incoming>> for RequestService {
     type Response = http::Response<Answered>;
     type Error = Infallible;
     type Future = Answering;
@@ -78,22 +71,22 @@ impl Service<Request<Incoming>> for Exchange {
             let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
             tracing::debug!(status, elapsed_ms, "answered");
             let keep = peer == Peer::Inside || !server.shutdown.draining.is_cancelled();
-            Ok(dress(response, &id, keep && timers.is_body_ended(), timers))
+            Ok(complete(response, &id, keep && timers.is_body_ended(), timers))
         };
         Box::pin(answering.instrument(span))
     }
 }
 
-impl Exchange {
+impl RequestService {
     fn request_id(&self, headers: &HeaderMap) -> String {
-        let sane = |text: &&str| {
+        let is_plain = |text: &&str| {
             (1..=REQUEST_ID_BYTES).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_graphic())
         };
         headers
             .get(REQUEST_ID)
             .and_then(|value| value.to_str().ok())
-            .filter(sane)
+            .filter(is_plain)
             .map_or_else(|| self.server.request_id(), str::to_owned)
     }
 
@@ -134,7 +127,7 @@ async fn answer(
     let Decision { template, limits, outcome } = decision;
     let mut response = match outcome {
         Ok(Dispatch { admitted, filter }) => {
-            // It is known by now; a handler that has no key cannot show one.
+            // Handlers never see the key, so none can leak it.
             request.headers_mut().remove(AUTHORIZATION);
             request.extensions_mut().insert(admitted);
             let route = TowerToHyperService::new(warp::service(filter.clone()));
@@ -157,8 +150,8 @@ type Routed = futures_util::future::BoxFuture<'static, (&'static str, Response)>
 #[error("handler panicked")]
 struct Panicked;
 
-/// Adds what every answer carries, and watches its body.
-fn dress(
+/// Adds the headers that every answer has, and watches its body.
+fn complete(
     mut response: Response,
     id: &str,
     keep: bool,
@@ -170,7 +163,7 @@ fn dress(
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !keep {
-        // Also when the request did not come whole: what follows on the wire is the rest of it.
+        // Also when the request did not come whole: the next bytes are the rest of it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| Answered::new(body, timers))
