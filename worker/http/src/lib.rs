@@ -16,7 +16,7 @@
 //! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
 //! | `acceptor`, `tls` | permit, accept, handshake, 503 when full |
 //! | `connection`, `byte_stream`, `lingering_stream`, `connection_timers` | a connection's time limits, and its close without a reset |
-//! | `request_service`, `guard`, `proxies`, `metered` | what every request passes and every answer carries |
+//! | `request_service`, `guard`, `proxies`, `observed_body` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
 //! | `routes`, `state`, `visibility`, `running_copies` | the table, the handlers, and what they share |
@@ -43,8 +43,8 @@ mod idempotency;
 mod keyring;
 mod limits;
 mod lingering_stream;
-mod metered;
 mod metrics;
+mod observed_body;
 mod problem;
 mod process;
 mod proxies;

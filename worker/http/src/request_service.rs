@@ -18,8 +18,8 @@ use crate::{
     caller::Caller,
     connection_timers::ConnectionTimers,
     guard::Peer,
-    metered::{Answered, Received},
     metrics::Served,
+    observed_body::{RequestBody, ResponseBody},
     problem::Problem,
     server_state::ServerState,
 };
@@ -44,10 +44,11 @@ pub(super) struct RequestService {
     pub(super) timers: ConnectionTimers,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answered>, Infallible>> + Send>>;
+type Answering =
+    Pin<Box<dyn Future<Output = Result<http::Response<ResponseBody>, Infallible>> + Send>>;
 
 impl Service<Request<Incoming>> for RequestService {
-    type Response = http::Response<Answered>;
+    type Response = http::Response<ResponseBody>;
     type Error = Infallible;
     type Future = Answering;
 
@@ -104,7 +105,7 @@ impl RequestService {
         if let Err(problem) = self.server.guard.admit(self.peer, &request) {
             return std::future::ready(("", problem.into_response())).boxed();
         }
-        let request = request.map(|body| Received::new(body, self.timers.clone()));
+        let request = request.map(|body| RequestBody::new(body, self.timers.clone()));
         let server = Arc::clone(&self.server);
         async move {
             match AssertUnwindSafe(answer(&server, request, caller)).catch_unwind().await {
@@ -119,7 +120,7 @@ impl RequestService {
 /// Answers a request that the guard let pass.
 async fn answer(
     server: &ServerState,
-    mut request: Request<Received>,
+    mut request: Request<RequestBody>,
     caller: Caller,
 ) -> (&'static str, Response) {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
@@ -156,7 +157,7 @@ fn complete(
     id: &str,
     keep: bool,
     timers: ConnectionTimers,
-) -> http::Response<Answered> {
+) -> http::Response<ResponseBody> {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
@@ -166,5 +167,5 @@ fn complete(
         // Also when the request did not come whole: the next bytes are the rest of it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Answered::new(body, timers))
+    response.map(|body| ResponseBody::new(body, timers))
 }

@@ -13,11 +13,11 @@ const LIMITS: Timeouts = Timeouts {
 /// What may happen to a connection, in any order.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Received,
+    RequestBody,
     HalfClosed,
     Called { whole: bool },
     BodyEnded,
-    Answered,
+    ResponseBody,
     Stalled,
     Wrote,
     Drain,
@@ -27,11 +27,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Received),
+        4 => Just(Step::RequestBody),
         1 => Just(Step::HalfClosed),
         4 => any::<bool>().prop_map(|whole| Step::Called { whole }),
         2 => Just(Step::BodyEnded),
-        4 => Just(Step::Answered),
+        4 => Just(Step::ResponseBody),
         1 => Just(Step::Stalled),
         1 => Just(Step::Wrote),
         1 => Just(Step::Drain),
@@ -42,13 +42,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(timers: &ConnectionTimers, step: Step) {
     match step {
-        Step::Received => timers.received(),
+        Step::RequestBody => timers.received(),
         Step::HalfClosed => {
             timers.half_closed();
         }
         Step::Called { whole } => timers.called(whole),
         Step::BodyEnded => timers.body_ended(),
-        Step::Answered => timers.answered(),
+        Step::ResponseBody => timers.answered(),
         Step::Stalled => timers.stalled(),
         Step::Wrote => timers.wrote(),
         Step::Drain => timers.drain(),

@@ -13,21 +13,19 @@ use hyper::body::Incoming;
 
 use crate::connection_timers::ConnectionTimers;
 
-/// A request's body.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct RequestBody {
     body: Incoming,
     timers: ConnectionTimers,
 }
 
-impl Received {
-    /// Watches a body.
+impl RequestBody {
     pub(super) const fn new(body: Incoming, timers: ConnectionTimers) -> Self {
         Self { body, timers }
     }
 }
 
-impl Body for Received {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -54,15 +52,14 @@ impl Body for Received {
 /// An error of an answer's body; answers of ours have none.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer's body. Dropped by hyper when its last byte is buffered, or with the connection.
+/// Dropped by hyper when its last byte is buffered, or with the connection.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct ResponseBody {
     body: BoxBody<Bytes, BoxError>,
     timers: ConnectionTimers,
 }
 
-impl Answered {
-    /// Watches a body.
+impl ResponseBody {
     pub(super) fn new<B>(body: B, timers: ConnectionTimers) -> Self
     where
         B: Body<Data = Bytes> + Send + Sync + 'static,
@@ -72,7 +69,7 @@ impl Answered {
     }
 }
 
-impl Body for Answered {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -92,7 +89,7 @@ impl Body for Answered {
     }
 }
 
-impl Drop for Answered {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         self.timers.answered();
     }
