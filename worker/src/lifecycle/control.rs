@@ -229,7 +229,7 @@ impl Listener {
                     self.order(Order::PredecessorGone(generation));
                 }
                 Received::Message(Ok(ToWorker::Figures(figures))) => {
-                    self.control.supervision.hear(figures);
+                    self.control.supervision.update(figures);
                 }
                 Received::Message(Err(error)) => {
                     tracing::error!(%error, "supervisor sent what is no message");
@@ -274,7 +274,7 @@ impl Listener {
             self.beats.sequence += 1;
             let (sequence, age_ms) = (self.beats.sequence, self.control.pulse.ages());
             match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
-                Ok(()) => self.control.supervision.beat(),
+                Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
             }
         }
