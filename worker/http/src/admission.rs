@@ -165,5 +165,5 @@ fn scope_missing(needed: Scope, scope: Option<Scope>) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
         .with("needed_scope", needed.name().into())
         .with("scope", has.into())
-        .carrying(WWW_AUTHENTICATE, challenge)
+        .with_header(WWW_AUTHENTICATE, challenge)
 }

@@ -69,7 +69,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "the body must be JSON, with 'Content-Type: application/json'";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail).naming("content-type"))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail).with_field("content-type"))
 }
 
 /// Reads a body to its end.

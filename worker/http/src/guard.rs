@@ -171,5 +171,5 @@ fn forbidden(detail: String) -> Problem {
 
 fn foreign(header: &'static str, value: &str) -> Problem {
     forbidden(format!("'{header}: {value}' does not name this server; see http.allowed_hosts"))
-        .naming(header)
+        .with_field(header)
 }

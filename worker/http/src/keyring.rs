@@ -172,5 +172,5 @@ fn refuse(detail: impl Into<String>) -> Problem {
 
 fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-        .carrying(WWW_AUTHENTICATE, challenge)
+        .with_header(WWW_AUTHENTICATE, challenge)
 }

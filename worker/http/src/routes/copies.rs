@@ -66,7 +66,8 @@ async fn open(
         WorkplaceError::Exhausted(exhausted) => exhausted.into(),
         WorkplaceError::Unread { source: error @ StoreError::Closed, .. } => error.into(),
         error if error.class() == Class::Transient => {
-            Problem::unavailable("unreachable", ErrorChain(&error).to_string(), LATER).naming(field)
+            Problem::unavailable("unreachable", ErrorChain(&error).to_string(), LATER)
+                .with_field(field)
         }
         error => Problem::unusable(field, format!("field '{field}': {}", ErrorChain(&error))),
     })
