@@ -17,7 +17,7 @@ use crate::{
 };
 use evonic_domain::Scope;
 
-/// Who decides. One for a server.
+/// One for a server.
 pub(super) struct Admission {
     keyring: Keyring,
     limits: Limits,
@@ -28,20 +28,19 @@ pub(super) struct Admission {
 pub(super) struct Decision<'r> {
     /// The template of what it asked for; empty where that is nothing.
     pub(super) template: &'static str,
-    /// What its answer tells of its limits.
+    /// Fields of its answer about rate limits.
     pub(super) limits: HeaderMap,
     /// Where it goes, or why not.
     pub(super) outcome: Result<Dispatch<'r>, Problem>,
 }
 
-/// Where a request goes that was let in.
+/// The route of a request that was let in.
 pub(super) struct Dispatch<'r> {
     pub(super) admitted: Admitted,
     pub(super) filter: &'r BoxedFilter<(Response,)>,
 }
 
 impl Admission {
-    /// By these keys and limits, to these routes.
     pub(super) const fn new(keyring: Keyring, limits: Limits, router: Router) -> Self {
         Self { keyring, limits, router }
     }
@@ -62,37 +61,37 @@ impl Admission {
     ) -> Decision<'_> {
         let found = self.router.find(uri.path());
         let mut limits = HeaderMap::new();
-        let met = if found.is_some_and(|(resource, _)| resource.is_free()) {
+        let identified = if found.is_some_and(|(resource, _)| resource.is_free()) {
             Ok(caller)
         } else {
-            self.meet(headers, caller, &mut limits).await
+            self.identify_and_count(headers, caller, &mut limits).await
         };
         Decision {
             template: found.map_or("", |(resource, _)| resource.template),
             limits,
-            outcome: met.and_then(|caller| dispatch(found, method, caller)),
+            outcome: identified.and_then(|caller| dispatch(found, method, caller)),
         }
     }
 
-    /// Who asks, where its limits have room for it. An address that failed too often is turned
-    /// away before its key is looked at; all else is counted once it is known whose key it is.
-    async fn meet(
+    /// Who asks, where its limits have room. An address that failed too often is refused before its
+    /// key is checked; all else is counted once it is known whose key it is.
+    async fn identify_and_count(
         &self,
         headers: &HeaderMap,
         caller: Caller,
-        told: &mut HeaderMap,
+        fields: &mut HeaderMap,
     ) -> Result<Caller, Problem> {
         let Some(address) = caller.address else { return self.identify(headers, caller).await };
-        tell(self.limits.look(address), told)?;
+        apply(self.limits.check_blocked(address), fields)?;
         let identified = self.identify(headers, caller).await;
         let who = match &identified {
             Ok(caller) => caller.key().map_or(Who::Nobody, Who::Key),
-            Err(problem) if is_refusal(problem) && headers.contains_key(AUTHORIZATION) => {
+            Err(problem) if is_refused_key(problem) && headers.contains_key(AUTHORIZATION) => {
                 Who::Refused
             }
             Err(_) => Who::Nobody,
         };
-        tell(self.limits.count(address, who).await, told)?;
+        apply(self.limits.count(address, who).await, fields)?;
         identified
     }
 
@@ -109,14 +108,14 @@ impl Admission {
     }
 }
 
-/// Keeps what a client is told of its limits.
-fn tell(counted: Counted, told: &mut HeaderMap) -> Result<(), Problem> {
-    told.extend(counted.fields);
+/// Collects the fields, and refuses where a quota is used up.
+fn apply(counted: Counted, fields: &mut HeaderMap) -> Result<(), Problem> {
+    fields.extend(counted.fields);
     counted.refused.map_or(Ok(()), Err)
 }
 
-/// Whether it is the key that does not do.
-fn is_refusal(problem: &Problem) -> bool {
+/// Whether the key is at fault.
+fn is_refused_key(problem: &Problem) -> bool {
     problem.status() == StatusCode::UNAUTHORIZED
 }
 

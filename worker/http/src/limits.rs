@@ -2,24 +2,23 @@
 //!
 //! Where a request passes:
 //!
-//! 1. [`Limits::look`], before its key is looked at: an address that presented too many keys that
-//!    were refused is turned away by what this worker remembers of it, without a look at the
-//!    database.
+//! 1. [`Limits::check_blocked`], before its key is checked: an address that presented too many keys that
+//!    were refused is refused by what this worker remembers of it, without asking the database.
 //! 2. [`Limits::count`], once it is known who asks: one statement charges every quota of its
 //!    address and of its key, or of its address and its failures, or refuses it. The failures of
 //!    an address are checked with every request, so that also what the other worker counted
-//!    turns it away, whatever key it presents.
+//!    refuses it, whatever key it presents.
 //!
 //! When nothing can be counted, because the disk is full or the file is locked, who has a good
 //! key is served: a limiter that fails must not lock the operator out, and what is behind it has
-//! bounds of its own. A refused key is told so, but its address then has to wait for as long as
-//! the strictest quota would make it wait once used up: guesses stay slow.
+//! bounds of its own. A refused key is answered as such, but its address then has to wait for as long
+//! as the strictest quota would make it wait once used up: guesses stay slow.
 //!
 //! | Part | What it does |
 //! |---|---|
 //! | `policy` | the quotas by name, and which of them hold for a request |
 //! | `fields` | `RateLimit-Policy` and `RateLimit`, and the refusal |
-//! | `blocked` | addresses that are turned away before their key is looked at |
+//! | `blocked` | addresses that are refused before their key is checked |
 //! | `counters` | the metrics of all that |
 
 mod blocked;
@@ -58,7 +57,7 @@ pub(super) struct Limits {
     limiter: Option<Limiter>,
     policies: Policies,
     blocked: Mutex<Blocked>,
-    /// When counting failed last, until it goes again.
+    /// When counting failed last; none while it works.
     failed_at: Mutex<Option<Instant>>,
     counters: Counters,
 }
@@ -79,12 +78,12 @@ impl Limits {
         }
     }
 
-    /// Turns an address away whose failures are used up, before its key is looked at.
-    pub(super) fn look(&self, address: IpAddr) -> Counted {
+    /// Refuses an address whose failures are used up, before its key is checked.
+    pub(super) fn check_blocked(&self, address: IpAddr) -> Counted {
         let address = policy::network(address);
         let now = Instant::now();
         let blocked = self.blocked.lock();
-        let Some((policy, left)) = blocked.look(address, now) else { return Counted::default() };
+        let Some((policy, left)) = blocked.find(address, now) else { return Counted::default() };
         drop(blocked);
         let policy = &self.policies.of(Subject::Failed)[policy];
         self.counters.limited(policy);
@@ -113,11 +112,11 @@ impl Limits {
         let levels = match counted {
             Ok(levels) => levels,
             Err(error) => {
-                self.fails(&error);
+                self.counting_failed(&error);
                 return self.uncounted(address, who);
             }
         };
-        self.goes();
+        self.counting_works();
         let counted = asked.iter().zip(&levels);
         let standing = |(asked, level): (&Asked<'a>, &Level)| Standing {
             policy: asked.policy,
@@ -164,8 +163,8 @@ impl Limits {
         failed_at.is_some_and(|at| at.elapsed() < PAUSE)
     }
 
-    /// Said once, until it goes again.
-    fn fails(&self, error: &StoreError) {
+    /// Logged once, until counting works again.
+    fn counting_failed(&self, error: &StoreError) {
         let mut failed_at = self.failed_at.lock();
         if failed_at.replace(Instant::now()).is_none() {
             let error = ErrorChain(error);
@@ -173,7 +172,7 @@ impl Limits {
         }
     }
 
-    fn goes(&self) {
+    fn counting_works(&self) {
         let mut failed_at = self.failed_at.lock();
         if failed_at.take().is_some() {
             tracing::info!("requests are counted again");

@@ -1,4 +1,4 @@
-//! What is counted about requests; no label holds an identifier.
+//! Metrics of requests and connections; no label holds an identifier.
 
 use std::{sync::atomic::AtomicI64, time::Duration};
 
@@ -14,7 +14,6 @@ use prometheus_client::{
 const BUCKETS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 60.0];
 
-/// An answered request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Served {
     method: &'static str,
@@ -46,7 +45,7 @@ struct Route {
 /// Why a connection was refused before any route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Every place is taken.
+    /// Every permit is in use.
     Full,
     /// What came is no request.
     Malformed,
@@ -109,14 +108,12 @@ impl Metrics {
         Self { requests, durations, refused, connections }
     }
 
-    /// Counts an answer.
     pub(super) fn served(&self, served: &Served, took: Duration) {
         self.requests.get_or_create(served).inc();
         let route = Route { route: served.route };
         self.durations.get_or_create(&route).observe(took.as_secs_f64());
     }
 
-    /// Counts a refusal.
     pub(super) fn refused(&self, reason: Refusal) {
         self.refused.get_or_create(&Reason { reason: reason.name() }).inc();
     }

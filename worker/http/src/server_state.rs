@@ -11,15 +11,12 @@ use crate::{admission::Admission, guard::Guard, metrics::Metrics, shutdown::Shut
 
 /// Shared by every connection of a server.
 pub(super) struct ServerState {
-    /// `[http]`.
+    /// `[http]` of the configuration.
     pub(super) settings: config::Http,
-    /// From where one may speak.
     pub(super) guard: Guard,
     /// Who may have what, and the routes.
     pub(super) admission: Admission,
-    /// What is counted.
     pub(super) metrics: Metrics,
-    /// When it stops.
     pub(super) shutdown: Shutdown,
     /// This worker's generation: the first half of a request's id.
     generation: u64,
@@ -58,11 +55,10 @@ impl ServerState {
         self.cuts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many were.
     pub(super) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
     }
 
-    /// How long a client that was refused for want of a place should wait.
+    /// When a client should try again that found every permit in use.
     pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 }

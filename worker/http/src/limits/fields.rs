@@ -1,4 +1,4 @@
-//! What clients are told: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers
+//! What clients see: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers
 //! 10) as structured fields (RFC 9651), and the refusal.
 
 use std::time::Duration;
@@ -11,10 +11,9 @@ use crate::problem::Problem;
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
-    /// What the answer carries, whatever it is.
+    /// Fields of the answer, whatever it is.
     pub(crate) fields: HeaderMap,
     /// 429, when a quota is used up.
     pub(crate) refused: Option<Problem>,
@@ -31,13 +30,13 @@ pub(super) struct Standing<'a> {
     pub(super) refill: Option<Duration>,
 }
 
-/// Tells a client of its quotas; an empty slice tells nothing.
+/// The fields of these quotas; none for an empty slice.
 pub(super) fn announce(standings: &[Standing<'_>]) -> Counted {
     Counted { fields: fields(standings), refused: None }
 }
 
-/// Refuses a request because of these quotas, and tells of no other: `Retry-After` is then never
-/// before any moment that is told.
+/// Refuses a request because of these quotas, and names no other: `Retry-After` is then never
+/// before any moment that is named.
 pub(super) fn refuse(standings: &[Standing<'_>]) -> Counted {
     let names: Vec<&str> = standings.iter().map(|standing| standing.policy.name.as_str()).collect();
     let seconds = standings.iter().filter_map(Standing::seconds).max().unwrap_or(1);
