@@ -119,7 +119,7 @@ fn headroom(state: &ApiState) -> PartStatus {
     let needed = open.map(|open| open + budget.saturating_sub(owned.max(open.min(budget))));
     let ok = match (needed, limit) {
         (Some(needed), Some(limit)) => needed <= limit,
-        // The kernel does not tell, or sets no limit.
+        // The kernel does not say, or sets no limit.
         _ => true,
     };
     PartStatus { ok, details: json!({ "ok": ok, "open": open, "limit": limit, "owned": owned }) }

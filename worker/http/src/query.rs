@@ -43,7 +43,7 @@ impl Query {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter parsed as `T`; `form` says in words what it must be.
+    /// A parameter parsed as `T`; `form` says what it must be.
     pub(super) fn parsed<T: std::str::FromStr>(
         &self,
         name: &str,

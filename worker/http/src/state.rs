@@ -40,7 +40,7 @@ pub struct App {
     pub budget: Budget,
     /// The resolved configuration.
     pub config: Arc<config::Config>,
-    /// What the supervisor told of itself.
+    /// What the supervisor reported of itself.
     pub supervision: Supervision,
     /// This worker's generation.
     pub generation: u64,

@@ -71,7 +71,7 @@ pub enum TlsError {
     Exhausted(#[from] Exhausted),
 }
 
-/// Device, inode, size and time of change: what tells a file from the one that was there before.
+/// Device, inode, size and time of change: these differ when a file was replaced or rewritten.
 type Stamp = (u64, u64, u64, i64, i64);
 
 /// The certificate in use. Holds no descriptor; reading the files takes one for a moment.

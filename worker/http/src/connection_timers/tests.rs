@@ -83,7 +83,7 @@ proptest! {
         }
     }
 
-    /// A request that came whole and is being answered is never told that its client closed its
+    /// A request that came whole and is being answered never sees that its client closed its
     /// sending side; anything else is.
     #[test]
     fn an_answer_survives_half_a_close(steps in prop::collection::vec(step(), 0..40)) {

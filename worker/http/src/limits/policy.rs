@@ -33,7 +33,7 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    /// The word of names, metrics and the database.
+    /// Its name in policies, metrics and the database.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Key => "key",

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{answer, call::Call, health, problem::Answer, state::ApiState};
 
-/// The API in the words of OpenAPI 3.1. Tests hold it against the routes and their answers.
+/// OpenAPI 3.1. Tests compare it with the routes and their answers.
 const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
 
 pub(super) async fn live(_state: Arc<ApiState>, _call: Call) -> Answer {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{house::until, worker::Worker};
+use super::{test_server::until, worker::Worker};
 
 #[test]
 fn waiting_ends_with_the_turn() {

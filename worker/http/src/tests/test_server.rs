@@ -23,14 +23,14 @@ use evonic_handles::{Budget, Page};
 use evonic_store::Store;
 
 /// A running server and what is needed to look into it.
-pub(super) struct House {
+pub(super) struct TestServer {
     pub(super) runtime: Runtime,
     pub(super) server: Server,
     pub(super) address: SocketAddr,
     pub(super) budget: Budget,
     pub(super) socket: PathBuf,
     pub(super) probe: UnixStream,
-    /// Shown by every request that [`House::head`] begins.
+    /// Shown by every request that [`TestServer::head`] begins.
     pub(super) key: Option<String>,
     _folder: evonic_parts::Folder,
 }
@@ -42,7 +42,7 @@ pub(super) struct Parts {
     pub(super) listeners: Listeners,
 }
 
-impl House {
+impl TestServer {
     /// With odd routes, and the settings that a test changes.
     pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
         Self::open(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), adjust, serve_odd)
@@ -104,14 +104,14 @@ impl House {
         format!("{}\r\n", self.head("GET", path))
     }
 
-    /// Descriptors that the ledger says connections own.
+    /// Descriptors that the budget says connections own.
     pub(super) fn owned(&self) -> u32 {
         let usage = self.budget.usage();
         usage.iter().find(|usage| usage.kind == Kind::Http).unwrap().descriptors
     }
 
-    pub(super) fn drain(&self, patience: Duration) -> usize {
-        self.runtime.block_on(self.server.drain(patience))
+    pub(super) fn drain(&self, timeout: Duration) -> usize {
+        self.runtime.block_on(self.server.drain(timeout))
     }
 }
 
