@@ -23,23 +23,18 @@ pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
     json(StatusCode::OK, value)
 }
 
-/// A JSON body, and where what it describes is found: `FOLDER/ID`.
-pub(super) fn located<T: Serialize>(
-    status: StatusCode,
-    folder: &str,
-    id: &str,
-    value: &T,
-) -> Answer {
-    let mut response = json(status, value)?;
-    if let Ok(location) = HeaderValue::try_from(format!("{folder}/{id}")) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+/// 201 with text that is JSON already, and where what it describes is found.
+pub(super) fn created(location: &str, text: impl Into<Bytes>) -> Response {
+    located(StatusCode::CREATED, location, document(text))
 }
 
-/// 201, and where what was created is found.
-pub(super) fn created<T: Serialize>(folder: &str, id: &str, value: &T) -> Answer {
-    located(StatusCode::CREATED, folder, id, value)
+/// The same answer with this status, and where what it describes is found.
+pub(super) fn located(status: StatusCode, location: &str, mut response: Response) -> Response {
+    *response.status_mut() = status;
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 /// 204.

@@ -3,12 +3,8 @@
 use http::HeaderMap;
 use warp::{Filter, Rejection};
 
-use crate::{
-    caller::Caller,
-    idempotency::{Repeats, idempotency_key},
-    problem::Problem,
-    query::Query,
-};
+use crate::{caller::Caller, problem::Problem, query::Query};
+use evonic_store::RequestKey;
 
 /// A request that admission let pass. In the extensions of every request that reaches a route.
 #[derive(Clone, Debug)]
@@ -30,25 +26,20 @@ pub(super) struct Call {
     pub(super) query: Query,
     /// Its headers, without its key.
     pub(super) headers: HeaderMap,
-    /// Where the route creates something, and the client named it.
-    pub(super) idempotency_key: Option<String>,
+    /// Where the route creates something, and the client named the request.
+    pub(super) request_key: Option<RequestKey>,
 }
 
 /// Extracts an admitted request, or what is wrong with it.
 pub(super) fn call(
     known: &'static [&'static str],
-    repeats: Repeats,
 ) -> impl Filter<Extract = (Result<Call, Problem>,), Error = Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::ext::get::<Admitted>().and(query).and(warp::header::headers_cloned()).map(
         move |admitted: Admitted, query: String, headers: HeaderMap| {
             let Admitted { caller, id } = admitted;
             let query = Query::parse(&query, known)?;
-            let idempotency_key = match repeats {
-                Repeats::ByKey => idempotency_key(&headers)?,
-                Repeats::RunAgain => None,
-            };
-            Ok(Call { caller, id, query, headers, idempotency_key })
+            Ok(Call { caller, id, query, headers, request_key: None })
         },
     )
 }

@@ -138,13 +138,13 @@ impl Problem {
     }
 
     fn to_json(&self) -> String {
-        let reason = self.status.canonical_reason().unwrap_or("Refused");
+        let title = self.status.canonical_reason().unwrap_or("Refused");
         let (kind, title) = if self.code.is_empty() {
-            ("about:blank".to_owned(), reason.to_owned())
+            ("about:blank".to_owned(), title.to_owned())
         } else if self.code == QUOTA_EXCEEDED.0 {
             (self.code.to_owned(), QUOTA_EXCEEDED.1.to_owned())
         } else {
-            (format!("urn:evonic:problem:{}", self.code), title(self.code))
+            (format!("urn:evonic:problem:{}", self.code), title_of(self.code))
         };
         let mut members = Map::new();
         members.insert("type".to_owned(), kind.into());
@@ -226,7 +226,7 @@ impl From<SettingsError> for Problem {
 }
 
 /// `queue_full` as a title: `Queue full`.
-fn title(code: &str) -> String {
+fn title_of(code: &str) -> String {
     let mut text = code.replace('_', " ");
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();

@@ -12,7 +12,7 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 use crate::{
     body::{self, BodyLimits},
     call::{Call, call},
-    idempotency::Repeats,
+    idempotency::{Repeats, request_key},
     problem::{Answer, Problem},
 };
 use evonic_domain::Scope;
@@ -128,7 +128,7 @@ where
 {
     Box::new(move |route, state, _| {
         let (handler, state) = (handler.clone(), Arc::clone(state));
-        call(route.query, route.repeats)
+        call(route.query)
             .then(move |call: Result<Call, Problem>| {
                 let answering = call.map(|call| handler(Arc::clone(&state), call));
                 async move { respond(async { answering?.await }.await) }
@@ -146,14 +146,19 @@ where
 {
     Box::new(move |route, state, limits| {
         let (handler, state) = (handler.clone(), Arc::clone(state));
-        call(route.query, route.repeats)
+        let (template, repeats) = (route.template, route.repeats);
+        call(route.query)
             .and(warp::body::stream())
             .then(move |call: Result<Call, Problem>, stream| {
                 let (handler, state) = (handler.clone(), Arc::clone(&state));
                 let answering = async move {
-                    let call = call?;
-                    let value = body::json(body::boxed(stream), &call.headers, limits).await?;
-                    handler(state, call, value).await
+                    let mut call = call?;
+                    let body = body::read_json(body::boxed(stream), &call.headers, limits).await?;
+                    if repeats == Repeats::ByKey {
+                        let path = [template, &call.id];
+                        call.request_key = request_key(&call.headers, &call.caller, &path, &body)?;
+                    }
+                    handler(state, call, body::parse(&body)?).await
                 };
                 async move { respond(answering.await) }
             })

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use evonic_shared::config;
+use http::StatusCode;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -10,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     answer,
+    call::Call,
     keyring::Keyring,
     problem::{Answer, Problem},
     running_copies::RunningCopies,
@@ -20,7 +22,7 @@ use evonic_agent::Agents;
 use evonic_domain::{Action, Origin};
 use evonic_handles::Budget;
 use evonic_model::Models;
-use evonic_store::{AuditedWriter, Limiter, Reader, Store, StoreError};
+use evonic_store::{AuditedWriter, KeptAnswer, Limiter, Reader, Repeated, Store, StoreError};
 use evonic_workplace::Workplaces;
 
 /// The worker's parts that a server serves from.
@@ -62,6 +64,17 @@ pub(super) struct ApiState {
     /// A session may be gone: streams check whether it is theirs.
     pub(super) deleted: watch::Sender<()>,
     pub(super) copies: RunningCopies,
+}
+
+/// What was created.
+pub(super) struct Created<T> {
+    pub(super) id: String,
+    pub(super) value: T,
+}
+
+fn key_reused(key: &str) -> Problem {
+    let detail = format!("key {key} was used with other content");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail)
 }
 
 /// Why a change is not made: it does not fit, or the database failed.
@@ -110,6 +123,38 @@ impl ApiState {
             Err(Refusal::Store(error)) => Err(error),
         });
         write.await?
+    }
+
+    /// Creates something and answers 201 with it, once for each `Idempotency-Key`: the answer is
+    /// stored in the same transaction. `create` returns the identifier, too, by which what it
+    /// created is found below `folder`.
+    ///
+    /// # Errors
+    /// What `create` refuses with; 422 when the key was used for another request.
+    pub(super) async fn create<T, F>(&self, call: Call, folder: &str, create: F) -> Answer
+    where
+        T: Serialize,
+        F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<Created<T>, Refusal> + Send + 'static,
+    {
+        let (request, folder) = (call.request_key, folder.to_owned());
+        let write = self.change(call.caller.origin(), move |writer| {
+            if let Some(request) = &request {
+                match writer.repeated(request)? {
+                    Repeated::No => {}
+                    Repeated::Answered(answer) => return Ok(answer),
+                    Repeated::OtherRequest => return Err(key_reused(&request.key).into()),
+                }
+            }
+            let Created { id, value } = create(writer)?;
+            let body = serde_json::to_string(&value).map_err(|error| Problem::internal(&error))?;
+            let answer = KeptAnswer { location: format!("{folder}/{id}"), body };
+            if let Some(request) = &request {
+                writer.keep_answer(request, &answer)?;
+            }
+            Ok(answer)
+        });
+        let KeptAnswer { location, body } = write.await?;
+        Ok(answer::created(&location, body))
     }
 
     /// Records work that is about to be done outside the database.

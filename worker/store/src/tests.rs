@@ -8,6 +8,7 @@ mod commit;
 mod descriptors;
 mod figures;
 mod following;
+mod idempotency;
 mod interleavings;
 mod opening;
 mod owners;

@@ -6,7 +6,7 @@ use crate::{
     answer,
     call::Call,
     problem::{Answer, Problem},
-    state::{ApiState, Refusal},
+    state::{ApiState, Created, Refusal},
     visibility::{agent, visible_agent},
 };
 use evonic_domain::{Agent, AgentChange, NewAgent, Workplace};
@@ -24,13 +24,13 @@ pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
 pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewAgent) -> Answer {
     require_model(&state, &new.model)?;
     require_tools(&state, new.tools.as_deref())?;
-    let create = state.change(call.caller.origin(), move |writer| {
+    let create = state.create(call, "/api/v1/agents", move |writer| {
         let mut new = new;
         settle(writer, Some(&mut new.workplace), &mut new.other_workplaces)?;
-        Ok(writer.create_agent(new)?)
+        let agent = writer.create_agent(new)?;
+        Ok(Created { id: agent.id.to_string(), value: agent })
     });
-    let agent = create.await?;
-    answer::created("/api/v1/agents", agent.id.as_str(), &agent)
+    create.await
 }
 
 pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {

@@ -25,7 +25,7 @@ pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
     state.show(move |reader| reader.keys(&paging)).await
 }
 
-/// Makes a key and shows it, this once.
+/// Makes a key and shows it, this once: no `Idempotency-Key`, for the answer is stored nowhere.
 pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewKey) -> Answer {
     require_sound(&new)?;
     let token = Token::random().map_err(|error| Problem::internal(&error))?;
@@ -38,7 +38,8 @@ pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewKey) -> Ans
     });
     let key = create.await?;
     let issued = IssuedKey { key, secret: token.reveal().to_owned() };
-    let mut response = answer::created("/api/v1/keys", issued.key.id.as_str(), &issued)?;
+    let location = format!("/api/v1/keys/{}", issued.key.id);
+    let mut response = answer::located(StatusCode::CREATED, &location, answer::ok(&issued)?);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -34,9 +34,10 @@ pub(super) async fn list_turns(state: Arc<ApiState>, call: Call) -> Answer {
     list.await
 }
 
-/// 202 once the message is on disk and its turn is queued.
+/// 202 once the message is on disk and its turn is queued. A message keeps its `Idempotency-Key`
+/// itself, for as long as its session is there: its answer is made anew from what is stored.
 pub(super) async fn post(state: Arc<ApiState>, call: Call, new: NewMessage) -> Answer {
-    let (id, key, caller) = (identify(&call.id)?, call.idempotency_key, call.caller);
+    let (id, key, caller) = (identify(&call.id)?, call.request_key, call.caller);
     let NewMessage { content } = new;
     if content.trim().is_empty() {
         return Err(Problem::unusable("content", "field 'content': a message is not empty"));
@@ -47,6 +48,7 @@ pub(super) async fn post(state: Arc<ApiState>, call: Call, new: NewMessage) -> A
         let write = store.change(caller.origin(), move |writer| {
             require_session(writer, &caller, &id)?;
             let request_id = Some(caller.request_id.as_str());
+            let key = key.map(|request| request.key);
             writer.post_message(&id, &content, key.as_deref(), max_queued, request_id)
         });
         let posted = write.await?;
@@ -54,8 +56,8 @@ pub(super) async fn post(state: Arc<ApiState>, call: Call, new: NewMessage) -> A
         Ok(posted)
     };
     let posted = state.see_through(posting).await?;
-    let turn = posted.turn.id.as_str();
-    answer::located(StatusCode::ACCEPTED, "/api/v1/turns", turn, &posted)
+    let location = format!("/api/v1/turns/{}", posted.turn.id);
+    Ok(answer::located(StatusCode::ACCEPTED, &location, answer::ok(&posted)?))
 }
 
 /// The event stream, from after `Last-Event-ID`, else `?after=`, else the beginning.

@@ -7,7 +7,7 @@ use crate::{
     answer,
     call::Call,
     problem::{Answer, Problem},
-    state::ApiState,
+    state::{ApiState, Created},
     visibility::{visible_agent, visible_session},
 };
 use evonic_domain::{NewSession, SessionChange, SessionId};
@@ -31,15 +31,15 @@ pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
 
 pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewSession) -> Answer {
     require_title(&new.title)?;
-    let caller = call.caller;
-    let create = state.change(caller.origin(), move |writer| {
+    let caller = call.caller.clone();
+    let create = state.create(call, "/api/v1/sessions", move |writer| {
         if caller.agents.is_some() {
             visible_agent(writer, &caller, &new.agent)?;
         }
-        Ok(writer.create_session(new)?)
+        let session = writer.create_session(new)?;
+        Ok(Created { id: session.id.to_string(), value: session })
     });
-    let session = create.await?;
-    answer::created("/api/v1/sessions", session.id.as_str(), &session)
+    create.await
 }
 
 pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {

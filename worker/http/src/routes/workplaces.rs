@@ -10,7 +10,7 @@ use crate::{
     call::Call,
     event_stream::stream_progress,
     problem::{Answer, Problem},
-    state::ApiState,
+    state::{ApiState, Created},
 };
 use evonic_domain::{
     Action, DockerSettings, NewWorkplace, NewWorkplaceBody, Settings, Workplace, WorkplaceChange,
@@ -25,10 +25,11 @@ pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
 pub(super) async fn create(state: Arc<ApiState>, call: Call, body: NewWorkplaceBody) -> Answer {
     let new = NewWorkplace::try_from(body)?;
     new.settings.check()?;
-    let create =
-        state.change(call.caller.origin(), move |writer| Ok(writer.create_workplace(new)?));
-    let workplace = create.await?;
-    answer::created("/api/v1/workplaces", workplace.id.as_str(), &workplace)
+    let create = state.create(call, "/api/v1/workplaces", move |writer| {
+        let workplace = writer.create_workplace(new)?;
+        Ok(Created { id: workplace.id.to_string(), value: workplace })
+    });
+    create.await
 }
 
 pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
