@@ -1,7 +1,16 @@
-//! What answers a turn.
+//! What answers a turn: OpenAI-compatible endpoints, and the embedded runbook.
 //!
 //! A model is a function from a transcript to a reply: text and tool calls. It keeps no state
 //! between replies, so any worker can ask it for the next one.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | `openai` | Chat Completions, streamed, with retries |
+//! | `connection` | one HTTP connection a call, under a permit of kind `model` |
+//! | `runbook` | the embedded model: a parser of steps, without I/O |
+//! | `error` | why a model did not reply |
+//!
+//! Has no database and no tools: it names the tools that a turn calls, and runs none.
 
 mod connection;
 mod error;
@@ -24,7 +33,6 @@ use evonic_domain::{Item, ToolCall, ToolSpec, Usage};
 use evonic_handles::Budget;
 use evonic_net::{Authorities, TlsConnector, TlsError};
 
-/// What a model is asked.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The agent's instructions; may be empty.
@@ -35,14 +43,13 @@ pub struct Request {
     pub tools: Vec<ToolSpec>,
 }
 
-/// What a model answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Its text; may be empty when there are calls.
     pub text: String,
     /// The calls it asks for, in order; each with an id unique within the turn.
     pub tool_calls: Vec<ToolCall>,
-    /// Tokens, where the endpoint tells.
+    /// Zero where the endpoint does not count.
     pub usage: Usage,
 }
 

@@ -3,20 +3,21 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `endpoint` | where it is |
-//! | `key` | its key, which is never told |
+//! | `key` | its key, which is never shown |
 //! | `message` | from a transcript to a request |
 //! | `call` | one attempt |
 //! | `chunk` | what it sends |
 //! | `assembly` | from chunks to a reply |
 //! | `stream` | from bytes to chunks |
 //! | `failure` | why an attempt failed, and whether another may do better |
-//! | `pace` | how long to wait before that |
+//! | `backoff` | how long to wait before that |
 //!
-//! One connection a call (`model::connection`), closed with it. Redirects are not followed and
+//! One connection a call (`connection`), closed with it. Redirects are not followed and
 //! proxies of the environment are not used: the key goes where the configuration says, and nowhere
 //! else.
 
 mod assembly;
+mod backoff;
 mod call;
 mod chunk;
 mod endpoint;
@@ -24,7 +25,6 @@ mod failure;
 mod fuzzing;
 mod key;
 mod message;
-mod pace;
 mod stream;
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use fuzzing::answer;
 
-use self::{call::Call, endpoint::Endpoint, failure::Failure, key::Key, pace::Pace};
+use self::{backoff::RetryPauses, call::Call, endpoint::Endpoint, failure::Failure, key::Key};
 use super::{Delta, ModelError, Reply, Request, SetupError};
 use evonic_domain::Item;
 use evonic_handles::Budget;
@@ -54,7 +54,7 @@ pub struct OpenAi {
     connector: Connector,
     budget: Budget,
     key: Option<Key>,
-    pace: Pace,
+    pauses: RetryPauses,
 }
 
 impl fmt::Debug for OpenAi {
@@ -96,7 +96,7 @@ impl OpenAi {
             connector,
             budget: budget.clone(),
             key,
-            pace: Pace::default(),
+            pauses: RetryPauses::default(),
         })
     }
 
@@ -108,6 +108,7 @@ impl OpenAi {
     ) -> Result<Reply, ModelError> {
         let body = message::body(&self.settings, request);
         let taken = call_ids(&request.items);
+        let mut pauses = self.pauses;
         let mut attempt = 1;
         loop {
             let mut call = Call { model: self, deltas, sent: false };
@@ -122,7 +123,7 @@ impl OpenAi {
             if attempt > self.settings.retries {
                 return Err(self.error(failure, attempt));
             }
-            let pause = self.pace.pause(attempt, asked, fastrand::f64());
+            let pause = pauses.next(asked, fastrand::f64());
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(model = self.name, attempt, reason, pause_ms, "model call is repeated");
             if call.sent {
@@ -134,7 +135,7 @@ impl OpenAi {
         }
     }
 
-    /// What a turn is told of a failure, after this many attempts.
+    /// The error of a turn, after this many attempts.
     fn error(&self, failure: Failure, attempts: u32) -> ModelError {
         let model = self.name.clone();
         match failure {

@@ -33,7 +33,7 @@ use evonic_handles::{Budget, Page};
 use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
 use evonic_store::{Limiter, Store};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{Parts as WorkplaceParts, Workplaces};
 
 /// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
@@ -109,10 +109,11 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         let _inside = runtime.enter();
         Workplaces::start(parts)?
     };
+    let tools = Registry::new(&config.tools);
     let agent_deps = AgentDeps {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
     };
     let listeners =
@@ -125,6 +126,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         limiter,
         agents: agents.clone(),
         models,
+        tools,
         budget: budget.clone(),
         config,
         workplaces: workplaces.clone(),

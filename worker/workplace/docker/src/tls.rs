@@ -1,11 +1,10 @@
 //! The keys of an engine behind TLS.
 
+use evonic_backend::WorkplaceError;
 use std::path::Path;
 
 use evonic_net::{Authorities, Identity, TlsConnector, TlsError};
 use evonic_shared::error_chain::ErrorChain;
-
-use super::WorkplaceError;
 
 /// Reads `ca.pem`, `cert.pem` and `key.pem`: the engine must be signed by the first, and is shown
 /// the other two.

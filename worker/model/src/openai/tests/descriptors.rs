@@ -14,7 +14,7 @@ use crate::{Model, openai::OpenAi};
 use evonic_net::TlsError;
 
 /// Two hundred calls, among them cut, refused, stalled, dropped and cancelled ones: after each, the
-/// kernel knows no socket of theirs, and the ledger no descriptor.
+/// kernel knows no socket of theirs, and the account no descriptor.
 #[tokio::test]
 async fn two_hundred_calls_leave_nothing_open() {
     let send = |answer: String| vec![Step::Send(answer.into_bytes())];

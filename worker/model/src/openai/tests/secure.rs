@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ModelError,
-    openai::{OpenAi, Pace},
+    openai::{OpenAi, RetryPauses},
 };
 
 /// An authority, and an endpoint's acceptor with a certificate of it for `localhost`.
@@ -55,7 +55,7 @@ async fn ask_as(
         client(Authorities::of(vec![authority]).unwrap(), None)
     })
     .unwrap();
-    model.pace = Pace { base: Duration::from_millis(1), cap: Duration::from_millis(1) };
+    model.pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_millis(1));
     let reply = ask(&model, &hello()).await.0;
     assert_eq!((used(&budget).descriptors, server.client_sockets()), (0, 0));
     reply.map(|reply| reply.text)

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::world::{World, engine, run, spec, until};
-use crate::recipe::IDLE_PROCESSES;
+use crate::spec::IDLE_PROCESSES;
 use evonic_backend::{
     Backend, Ended,
     spool::{Purpose, Said, Script, ScriptEnd, Shell},
