@@ -1,28 +1,25 @@
-//! The shell of a host, and where the workplace is on it.
+//! A host, and where the workplace is on it.
+
+mod script;
 
 use std::{io, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use evonic_shared::kind::Kind;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{
-    channel::ChannelError,
     connection::{ChannelSlot, Connection, Role, unreachable},
     facts,
     pool::Host,
     sftp::{self, Sftp},
-    shell_facts::{Facts, ShellFacts},
-    stream::Stream,
+    shell_facts::Facts,
 };
 use evonic_backend::{
     Home, RemotePath, Stage, WorkplaceError,
     error::Cause,
-    spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Said, Script, ScriptEnd, Shell},
 };
 use evonic_domain::SessionId;
-use evonic_handles::Exhausted;
 
 /// Other connections that are tried when the server lets one have no more channels.
 const MAX_CONNECTIONS: u32 = 8;
@@ -229,13 +226,6 @@ impl Remote {
         let advice = "files work; give the user a shell (chsh) for commands";
         self.refused(Stage::Script, format!("{said}; {advice}"))
     }
-
-    /// A slot for a command, on a connection whose login shell is known to work.
-    async fn launch(&self) -> Result<(ChannelSlot, ShellFacts), WorkplaceError> {
-        let slot = self.host.channel_slot(Role::Commands).await?;
-        let facts = self.facts(slot.connection()).await?;
-        Ok((slot, facts.map_err(|said| self.no_shell(said))?))
-    }
 }
 
 /// `~user` and the rest of a path that begins so.
@@ -248,63 +238,4 @@ fn of_user(path: &str) -> Option<(&str, &str)> {
 fn failed(operation: &'static str, path: &str, kind: io::ErrorKind, said: &str) -> WorkplaceError {
     let source = io::Error::new(kind, said.to_owned());
     WorkplaceError::Path { operation, path: path.to_owned(), source }
-}
-
-#[async_trait]
-impl Shell for Remote {
-    async fn script(
-        &self,
-        script: Script,
-        said: mpsc::Sender<Said>,
-    ) -> Result<ScriptEnd, WorkplaceError> {
-        let input = script.stream();
-        for _ in 0..MAX_CONNECTIONS {
-            let (slot, _) = self.launch().await?;
-            let mut stream = Stream::exec(slot, LOGIN_COMMAND.to_owned(), input.clone());
-            while let Some(piece) = stream.next().await {
-                if said.send(piece).await.is_err() {
-                    // Nobody reads: the channel is closed, as if this were dropped.
-                    return Ok(ScriptEnd::Killed);
-                }
-            }
-            match stream.end().await? {
-                Ok(end) => return Ok(end),
-                Err(ChannelError::Full) => {}
-                Err(ChannelError::Refused(said)) => return Err(self.refused(Stage::Script, said)),
-                Err(ChannelError::Broken(said)) => {
-                    return Err(unreachable(self.host.name(), Stage::Script, said));
-                }
-            }
-        }
-        let (kind, limit) = (Kind::Ssh, MAX_CONNECTIONS);
-        Err(Exhausted { kind, limit, retry_after: std::time::Duration::from_secs(1) }.into())
-    }
-
-    async fn spools(&self) -> Result<String, WorkplaceError> {
-        let (_slot, facts) = self.launch().await?;
-        let spools = String::from_utf8(facts.spools).map_err(|_| {
-            self.refused(Stage::Home, "its name is no UTF-8: commands cannot run there".to_owned())
-        })?;
-        if spools.is_empty() {
-            let said = "neither the home nor /tmp can keep records of commands: make one of them \
-                        writable for the user";
-            return Err(self.refused(Stage::Home, said.to_owned()));
-        }
-        if facts.elsewhere {
-            tracing::warn!(
-                host = self.host.name(),
-                folder = spools,
-                "home is not writable; records of commands are kept elsewhere"
-            );
-        }
-        Ok(format!("{spools}/{}", self.instance))
-    }
-
-    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError> {
-        let path = match folder {
-            "" => self.base().await?,
-            folder => self.resolve(folder).await?,
-        };
-        self.utf8(&path)
-    }
 }
