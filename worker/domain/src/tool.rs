@@ -5,7 +5,7 @@
 pub enum Effect {
     /// It only reads: it may be run again.
     Read,
-    /// It changes something: it is never run again without a word.
+    /// It changes something: it is never silently run again.
     Change,
 }
 
@@ -23,7 +23,6 @@ pub enum Ending {
 /// A tool as a model is told of it.
 #[derive(Clone, Debug)]
 pub struct ToolSpec {
-    /// Its name.
     pub name: String,
     /// What it does, for the model.
     pub description: String,

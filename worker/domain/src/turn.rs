@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SessionId, TurnId};
 
-/// Where a turn stands.
+/// State of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnState {
@@ -27,7 +27,6 @@ pub enum TurnState {
     Completed,
     /// It could not be finished; the error says why.
     Failed,
-    /// It was cancelled.
     Cancelled,
 }
 
@@ -51,14 +50,10 @@ impl TurnState {
     }
 }
 
-/// A turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// Its identifier.
     pub id: TurnId,
-    /// Its session.
     pub session_id: SessionId,
-    /// Where it stands.
     pub state: TurnState,
     /// Model replies committed so far.
     pub steps: u32,
@@ -160,10 +155,7 @@ pub struct Usage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
     /// With this text as the assistant's message.
-    Completed {
-        /// The text.
-        text: String,
-    },
+    Completed { text: String },
     /// With this error.
     Failed(TurnError),
     /// Because a client asked.
@@ -174,9 +166,7 @@ pub enum TurnEnd {
 /// another owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The turn.
     pub turn_id: TurnId,
-    /// Its session.
     pub session_id: SessionId,
     /// The worker's generation.
     pub generation: u64,

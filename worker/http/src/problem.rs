@@ -9,7 +9,7 @@ use http::{
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
-use evonic_domain::SettingsFault;
+use evonic_domain::SettingsError;
 use evonic_handles::Exhausted;
 use evonic_store::StoreError;
 
@@ -216,8 +216,8 @@ impl From<Exhausted> for Problem {
     }
 }
 
-impl From<SettingsFault> for Problem {
-    fn from(fault: SettingsFault) -> Self {
+impl From<SettingsError> for Problem {
+    fn from(fault: SettingsError) -> Self {
         let detail = fault.to_string();
         if fault.malformed {
             Self::malformed(&fault.field, detail)

@@ -1,6 +1,6 @@
 //! What can go wrong in a workplace.
 
-use evonic_domain::SettingsFault;
+use evonic_domain::SettingsError;
 use evonic_handles::Exhausted;
 use evonic_store::StoreError;
 
@@ -161,9 +161,9 @@ pub enum WorkplaceError {
 #[error("{0}")]
 pub struct Cause(pub String);
 
-impl From<SettingsFault> for WorkplaceError {
-    fn from(fault: SettingsFault) -> Self {
-        let SettingsFault { field, problem, .. } = fault;
+impl From<SettingsError> for WorkplaceError {
+    fn from(fault: SettingsError) -> Self {
+        let SettingsError { field, problem, .. } = fault;
         WorkplaceError::Settings { field, problem }
     }
 }

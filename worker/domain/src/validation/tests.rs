@@ -3,18 +3,19 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::NewWorkplace;
 
-fn read(kind: WorkplaceKind, settings: Value) -> Result<Settings, SettingsFault> {
+fn read(kind: WorkplaceKind, settings: Value) -> Result<Settings, SettingsError> {
     let Value::Object(settings) = settings else { panic!("{settings} is no object") };
     let settings = Settings::read(kind, settings)?;
     settings.check().map(|()| settings)
 }
 
-fn refused(kind: WorkplaceKind, settings: Value) -> SettingsFault {
-    let told = settings.to_string();
+fn refused(kind: WorkplaceKind, settings: Value) -> SettingsError {
+    let text = settings.to_string();
     match read(kind, settings) {
-        Err(fault) => fault,
-        Ok(_) => panic!("{told} is accepted"),
+        Err(error) => error,
+        Ok(_) => panic!("{text} is accepted"),
     }
 }
 
@@ -87,9 +88,9 @@ fn what_cannot_be_used_is_refused_by_name() {
         (WorkplaceKind::Docker, json!({"network": "a b"}), "network"),
         (WorkplaceKind::Docker, json!({"environment": {"A=B": ""}}), "environment.A=B"),
     ] {
-        let fault = refused(kind, settings);
-        assert_eq!(fault.field, format!("settings.{field}"), "{fault}");
-        assert!(!fault.malformed, "{fault}");
+        let error = refused(kind, settings);
+        assert_eq!(error.field, format!("settings.{field}"), "{error}");
+        assert!(!error.malformed, "{error}");
     }
 }
 
@@ -102,18 +103,18 @@ fn what_is_of_the_wrong_form_is_refused_by_name() {
         (WorkplaceKind::Ssh, json!({"host": "h", "host_keys": "no"}), "settings.host_keys"),
         (WorkplaceKind::Docker, json!({"environment": {"A": 1}}), "settings.environment.A"),
     ] {
-        let fault = refused(kind, settings);
-        assert_eq!(fault.field, field, "{fault}");
-        assert!(fault.malformed, "{fault}");
+        let error = refused(kind, settings);
+        assert_eq!(error.field, field, "{error}");
+        assert!(error.malformed, "{error}");
     }
 }
 
 #[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
     for secret in [json!("hunter2"), json!({"hunter2": "x"}), json!({"file": {"hunter2": 1}})] {
-        let fault = refused(WorkplaceKind::Ssh, json!({"host": "h", "password": secret}));
-        assert_eq!(fault.field, "settings.password");
-        assert!(!fault.to_string().contains("hunter2"), "{fault}");
+        let error = refused(WorkplaceKind::Ssh, json!({"host": "h", "password": secret}));
+        assert_eq!(error.field, "settings.password");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
 

@@ -1,16 +1,15 @@
-//! Whether settings of a workplace can be used, as far as they tell by themselves.
+//! Whether settings of a workplace can be used, checked without I/O.
 
 use std::path::Path;
 
-use super::{
-    DockerSettings, LocalSettings, NewWorkplace, SecretSource, Settings, SshSettings, WorkplaceKind,
+use crate::workplace::{
+    DockerSettings, LocalSettings, SecretSource, Settings, SshSettings, WorkplaceKind,
 };
-use crate::AgentName;
 
 /// Settings that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field '{field}': {problem}")]
-pub struct SettingsFault {
+pub struct SettingsError {
     /// The field: `settings.identity_files[0]`.
     pub field: String,
     /// What is wrong, and what to do.
@@ -32,38 +31,16 @@ const ENTRIES: usize = 64;
 /// The least memory of a container that the engine accepts.
 const LEAST_MEMORY_BYTES: u64 = 6 << 20;
 
-/// Body of `POST /api/v1/workplaces` as it comes: the settings are read by their kind.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewWorkplaceBody {
-    name: AgentName,
-    kind: WorkplaceKind,
-    #[serde(default)]
-    settings: serde_json::Map<String, serde_json::Value>,
-}
-
-impl TryFrom<NewWorkplaceBody> for NewWorkplace {
-    type Error = SettingsFault;
-
-    /// # Errors
-    /// [`SettingsFault`] for settings that are not of the kind; whether they can be used is not
-    /// looked at.
-    fn try_from(body: NewWorkplaceBody) -> Result<Self, SettingsFault> {
-        let settings = Settings::read(body.kind, body.settings)?;
-        Ok(Self { name: body.name, settings })
-    }
-}
-
 impl Settings {
     /// Reads the settings of a kind from JSON. A secret that stands where only its place belongs
-    /// is not repeated in the fault.
+    /// is not repeated in the error.
     ///
     /// # Errors
-    /// [`SettingsFault`] that names the field.
+    /// [`SettingsError`] that names the field.
     pub fn read(
         kind: WorkplaceKind,
         settings: serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Self, SettingsFault> {
+    ) -> Result<Self, SettingsError> {
         let settings = serde_json::Value::Object(settings);
         match kind {
             WorkplaceKind::Local => serde_path_to_error::deserialize(settings).map(Settings::Local),
@@ -82,7 +59,7 @@ impl Settings {
             }
             let problem = error.into_inner().to_string();
             if path == "." {
-                SettingsFault { field: "settings".to_owned(), problem, malformed: true }
+                SettingsError { field: "settings".to_owned(), problem, malformed: true }
             } else {
                 malformed(&path, problem)
             }
@@ -97,7 +74,7 @@ impl Settings {
     pub fn changed(
         &self,
         change: serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Self, SettingsFault> {
+    ) -> Result<Self, SettingsError> {
         let mut settings = match serde_json::to_value(self) {
             Ok(serde_json::Value::Object(mut whole)) => match whole.remove("settings") {
                 Some(serde_json::Value::Object(settings)) => settings,
@@ -111,10 +88,10 @@ impl Settings {
             } else if settings.remove(&key).is_none() {
                 // Resetting what has its default is no change; a key that nobody knows is a slip.
                 let probe = serde_json::Map::from_iter([(key.clone(), value)]);
-                if let Err(fault) = Settings::read(self.kind(), probe)
-                    && fault.problem.starts_with("unknown field")
+                if let Err(error) = Settings::read(self.kind(), probe)
+                    && error.problem.starts_with("unknown field")
                 {
-                    return Err(fault);
+                    return Err(error);
                 }
             }
         }
@@ -124,8 +101,8 @@ impl Settings {
     /// Checks what the settings tell by themselves: no file is looked at, nothing is resolved.
     ///
     /// # Errors
-    /// [`SettingsFault`] for the first field that cannot be used.
-    pub fn check(&self) -> Result<(), SettingsFault> {
+    /// [`SettingsError`] for the first field that cannot be used.
+    pub fn check(&self) -> Result<(), SettingsError> {
         match self {
             Settings::Local(local) => check_local(local),
             Settings::Ssh(ssh) => check_ssh(ssh),
@@ -134,11 +111,11 @@ impl Settings {
     }
 }
 
-fn check_local(settings: &LocalSettings) -> Result<(), SettingsFault> {
+fn check_local(settings: &LocalSettings) -> Result<(), SettingsError> {
     settings.root.as_deref().map_or(Ok(()), |root| whole_path("root", root))
 }
 
-fn check_ssh(settings: &SshSettings) -> Result<(), SettingsFault> {
+fn check_ssh(settings: &SshSettings) -> Result<(), SettingsError> {
     if settings.host.is_empty() {
         return unusable("host", "is empty; write a name, an address or an alias");
     }
@@ -184,7 +161,7 @@ fn check_ssh(settings: &SshSettings) -> Result<(), SettingsFault> {
     settings.folder.as_deref().map_or(Ok(()), |folder| text("folder", folder))
 }
 
-fn check_docker(settings: &DockerSettings) -> Result<(), SettingsFault> {
+fn check_docker(settings: &DockerSettings) -> Result<(), SettingsError> {
     if let Some(engine) = &settings.engine {
         engine_address(engine)?;
     }
@@ -204,7 +181,7 @@ fn check_docker(settings: &DockerSettings) -> Result<(), SettingsFault> {
     Ok(())
 }
 
-fn limits(settings: &DockerSettings) -> Result<(), SettingsFault> {
+fn limits(settings: &DockerSettings) -> Result<(), SettingsError> {
     let within = |field: &str, value: u64, least: u64, most: u64| {
         if (least..=most).contains(&value) {
             return Ok(());
@@ -220,7 +197,7 @@ fn limits(settings: &DockerSettings) -> Result<(), SettingsFault> {
 }
 
 /// `unix:///PATH` or `tcp://HOST:PORT`.
-fn engine_address(engine: &str) -> Result<(), SettingsFault> {
+fn engine_address(engine: &str) -> Result<(), SettingsError> {
     const ADVICE: &str = "is no engine's address; write unix:///PATH or tcp://HOST:PORT";
     word("engine", engine)?;
     if let Some(path) = engine.strip_prefix("unix://") {
@@ -240,7 +217,7 @@ fn engine_address(engine: &str) -> Result<(), SettingsFault> {
 }
 
 /// `UID` or `UID:GID`, neither of them 0.
-fn user(user: &str) -> Result<(), SettingsFault> {
+fn user(user: &str) -> Result<(), SettingsError> {
     let (uid, gid) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
     for number in [Some(uid), gid].into_iter().flatten() {
         match number.parse::<u32>() {
@@ -254,7 +231,7 @@ fn user(user: &str) -> Result<(), SettingsFault> {
     Ok(())
 }
 
-fn secret(field: &str, source: Option<&SecretSource>) -> Result<(), SettingsFault> {
+fn secret(field: &str, source: Option<&SecretSource>) -> Result<(), SettingsError> {
     match source {
         None => Ok(()),
         Some(SecretSource::File(path)) => whole_path(&format!("{field}.file"), path),
@@ -278,7 +255,7 @@ fn secret(field: &str, source: Option<&SecretSource>) -> Result<(), SettingsFaul
     }
 }
 
-fn whole_path(field: &str, path: &Path) -> Result<(), SettingsFault> {
+fn whole_path(field: &str, path: &Path) -> Result<(), SettingsError> {
     text(field, &path.to_string_lossy())?;
     if !path.is_absolute() {
         return unusable(field, "is no whole path; write it from / on");
@@ -287,7 +264,7 @@ fn whole_path(field: &str, path: &Path) -> Result<(), SettingsFault> {
 }
 
 /// A text without white space.
-fn word(field: &str, value: &str) -> Result<(), SettingsFault> {
+fn word(field: &str, value: &str) -> Result<(), SettingsError> {
     text(field, value)?;
     if value.contains(char::is_whitespace) {
         return unusable(field, "contains white space");
@@ -295,14 +272,14 @@ fn word(field: &str, value: &str) -> Result<(), SettingsFault> {
     Ok(())
 }
 
-fn text(field: &str, value: &str) -> Result<(), SettingsFault> {
+fn text(field: &str, value: &str) -> Result<(), SettingsError> {
     if value.is_empty() {
         return unusable(field, "is empty");
     }
     text_or_empty(field, value)
 }
 
-fn text_or_empty(field: &str, value: &str) -> Result<(), SettingsFault> {
+fn text_or_empty(field: &str, value: &str) -> Result<(), SettingsError> {
     if value.len() > TEXT_BYTES {
         return unusable(field, format!("has more than {TEXT_BYTES} bytes"));
     }
@@ -312,20 +289,20 @@ fn text_or_empty(field: &str, value: &str) -> Result<(), SettingsFault> {
     Ok(())
 }
 
-fn count(field: &str, entries: usize) -> Result<(), SettingsFault> {
+fn count(field: &str, entries: usize) -> Result<(), SettingsError> {
     if entries > ENTRIES {
         return unusable(field, format!("has {entries} entries; at most {ENTRIES} are taken"));
     }
     Ok(())
 }
 
-fn unusable(field: &str, problem: impl Into<String>) -> Result<(), SettingsFault> {
+fn unusable(field: &str, problem: impl Into<String>) -> Result<(), SettingsError> {
     let field = format!("settings.{field}");
-    Err(SettingsFault { field, problem: problem.into(), malformed: false })
+    Err(SettingsError { field, problem: problem.into(), malformed: false })
 }
 
-fn malformed(field: &str, problem: impl Into<String>) -> SettingsFault {
-    SettingsFault { field: format!("settings.{field}"), problem: problem.into(), malformed: true }
+fn malformed(field: &str, problem: impl Into<String>) -> SettingsError {
+    SettingsError { field: format!("settings.{field}"), problem: problem.into(), malformed: true }
 }
 
 #[cfg(test)]
