@@ -21,6 +21,7 @@
 
 mod ask;
 mod call;
+mod lost;
 mod messages;
 
 use std::{ops::ControlFlow, time::Duration};
@@ -290,7 +291,7 @@ impl Run {
     }
 }
 
-/// Output of a call that was gathered, and how far it is shown with it.
+/// Pending output of a call, and how far it is shown with it.
 #[derive(Clone, Debug, Default)]
 struct Shown {
     text: Option<String>,
@@ -314,4 +315,9 @@ impl Shown {
 /// Appends events, if there are any.
 fn append(writer: &mut Writer<'_>, lease: &Lease, events: &[EventKind]) -> Result<(), StoreError> {
     if events.is_empty() { Ok(()) } else { writer.append(lease, events.to_vec()) }
+}
+
+/// A name that no other command ever has.
+fn command_id() -> String {
+    format!("call_{}", uuid::Uuid::now_v7().simple())
 }

@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use crate::{
-    agent::AgentName,
-    workplace::{
-        DockerSettings, LocalSettings, SecretSource, Settings, SshSettings, WorkplaceKind,
-    },
+use crate::workplace::{
+    DockerSettings, LocalSettings, SecretSource, Settings, SshSettings, WorkplaceKind,
 };
 
 /// Settings that cannot be used.

@@ -277,8 +277,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn drain(&self, patience: Duration) -> (usize, usize) {
-        self.runtime.block_on(self.agents.drain(patience))
+    pub(super) fn drain(&self, timeout: Duration) -> (usize, usize) {
+        self.runtime.block_on(self.agents.drain(timeout))
     }
 }
 

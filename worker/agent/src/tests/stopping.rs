@@ -110,7 +110,7 @@ fn an_idle_worker_drains_at_once_and_claims_no_more() {
 }
 
 #[test]
-fn a_model_call_is_let_go_when_patience_ends() {
+fn a_model_call_is_abandoned_when_the_time_to_drain_ends() {
     let endless = Endless::start();
     let harness = Harness::with(|config| endless.configure(config));
     let first = harness.worker(1, None);

@@ -256,7 +256,7 @@ fn a_rival_that_nobody_named_is_found() {
 }
 
 #[test]
-fn a_turn_that_is_anothers_is_let_go_without_a_word() {
+fn a_turn_of_another_worker_is_left_alone() {
     let harness = Harness::open();
     let worker = harness.worker(1, None);
     let (session, turn) = harness.runbook("$ echo $$ > own; sleep 1000\n$ echo two\n");

@@ -78,7 +78,7 @@ impl Run {
         match delta {
             Delta::Text(piece) => pending_text.push(&piece),
             Delta::Retract { reason } => {
-                // What was not published yet is dropped without a word.
+                // Text that was not published yet is dropped.
                 pending_text.take();
                 if let Some(void) = &mut self.void_text {
                     *void = reason;
@@ -93,7 +93,7 @@ impl Run {
         }
     }
 
-    /// Commits what was gathered. From then on there is text that only a reply makes good.
+    /// Commits the pending text. From then on there is text that only a reply confirms.
     async fn publish_text(&mut self, pending_text: &mut Coalescer) -> Flow {
         let events = text(pending_text);
         self.commit(move |writer, lease| append(writer, lease, &events)).await?;
@@ -156,7 +156,7 @@ impl Run {
     }
 }
 
-/// What was gathered of the model's text.
+/// The pending text as events.
 fn text(pending_text: &mut Coalescer) -> Vec<EventKind> {
     pending_text.take().map(|text| EventKind::TextDelta { text }).into_iter().collect()
 }
