@@ -33,7 +33,7 @@ machine() {
 # shell's grep at the same time is not one of the command's processes.
 have_id() {
 	found=$(
-		EVONIC_PROBE=1 exec grep -lszxF -e "EVONIC_CALL=$id" -e EVONIC_PROBE=1 \
+		EVONIC_PROBE=$$ exec grep -lszxF -e "EVONIC_CALL=$id" -e "EVONIC_PROBE=$$" \
 			"$@" /proc/self/environ
 	)
 	case $found in
