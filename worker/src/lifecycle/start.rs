@@ -34,7 +34,7 @@ use evonic_http::{App, Listeners, Server, ServerError, Supervision};
 use evonic_model::Models;
 use evonic_store::{Limiter, Store, StoreError};
 use evonic_tools::Toolboxes;
-use evonic_workplace::{Parts as WorkplaceParts, WorkplaceError, Workplaces};
+use evonic_workplace::{BackendDeps, WorkplaceError, Workplaces};
 
 /// Why a worker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +170,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let config = Arc::new(config);
     let instance = runtime.block_on(store.read(|reader| reader.instance()))?;
     let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
-    let parts = WorkplaceParts {
+    let parts = BackendDeps {
         config: parts_config,
         budget: budget.clone(),
         store: parts_store,

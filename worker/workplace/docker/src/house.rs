@@ -9,14 +9,16 @@ use evonic_shared::config;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Parts, WorkplaceError, address::Address, container::Container, engine::Engine, fault};
+use super::{
+    BackendDeps, WorkplaceError, address::Address, container::Container, engine::Engine, fault,
+};
 use evonic_backend::Stage;
 use evonic_domain::DockerSettings;
 use evonic_store::{Reader, StoreError, Writer};
 
 /// Engines and containers of this worker.
 pub(super) struct House {
-    pub(super) parts: Parts,
+    pub(super) parts: BackendDeps,
     pub(super) tasks: TaskTracker,
     /// Ends every connection.
     pub(super) closing: CancellationToken,
@@ -36,7 +38,7 @@ impl std::fmt::Debug for House {
 }
 
 impl House {
-    pub(super) fn new(parts: &Parts) -> Self {
+    pub(super) fn new(parts: &BackendDeps) -> Self {
         Self {
             parts: parts.clone(),
             tasks: TaskTracker::new(),

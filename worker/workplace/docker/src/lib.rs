@@ -46,7 +46,7 @@ use tokio::sync::mpsc;
 
 pub use self::backend::Docker;
 use self::{container::Container, house::House, recipe::Identity};
-use evonic_backend::{CheckStep, End, HostState, Parts, WorkplaceError};
+use evonic_backend::{BackendDeps, CheckStep, End, HostState, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 
 /// Every engine of this worker, and this instance's containers on them.
@@ -57,7 +57,7 @@ pub struct Engines {
 
 impl Engines {
     /// Engines by these settings. Starts comparing them with the ledger, on this runtime.
-    pub fn start(parts: &Parts) -> Self {
+    pub fn start(parts: &BackendDeps) -> Self {
         let house = Arc::new(House::new(parts));
         house.tasks.spawn(sweep::run(Arc::clone(&house)));
         Self { house }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{WorkplaceError, shell::Sandbox};
-use evonic_backend::spool::{Purpose, Said, Script, ScriptEnd, Shell};
+use evonic_backend::spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell};
 
 /// The most bytes of an answer that are kept.
 const MOST_BYTES: usize = 64 * 1024;
@@ -36,8 +36,8 @@ pub(super) async fn order(
     let listen = async {
         while let Some(said) = heard.recv().await {
             let (kept, more) = match &said {
-                Said::Out(more) => (&mut out, more),
-                Said::Err(more) => (&mut complaint, more),
+                ScriptOutput::Out(more) => (&mut out, more),
+                ScriptOutput::Err(more) => (&mut complaint, more),
             };
             let room = MOST_BYTES.saturating_sub(kept.len());
             kept.extend_from_slice(&more[..more.len().min(room)]);

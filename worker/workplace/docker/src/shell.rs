@@ -29,7 +29,7 @@ use super::{
 };
 use evonic_backend::{
     Stage,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 
 /// Runs `$3` with `$4`, `$5`, ..., feeds it the first `$1` bytes of its standard input, and holds
@@ -70,7 +70,7 @@ impl Shell for Sandbox {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let Script { text, arguments, input, purpose } = script;
         let command_id = match purpose {
@@ -103,10 +103,10 @@ impl Shell for Sandbox {
                 };
                 let Some(piece) = piece else { return Ok::<_, WorkplaceError>(()) };
                 let piece = match piece.map_err(|error| broken(fault::told(&error)))? {
-                    LogOutput::StdErr { message } => Said::Err(message),
+                    LogOutput::StdErr { message } => ScriptOutput::Err(message),
                     LogOutput::StdOut { message }
                     | LogOutput::Console { message }
-                    | LogOutput::StdIn { message } => Said::Out(message),
+                    | LogOutput::StdIn { message } => ScriptOutput::Out(message),
                 };
                 // Who stops listening still waits for the end.
                 listening = listening && said.send(piece).await.is_ok();

@@ -69,7 +69,7 @@ pub(super) async fn check(
     };
     if let Err(failed) = cleared.await {
         let detail = super::fault::told(&failed.error);
-        steps.tell("clear", Verdict::Warning, detail, None, Instant::now()).await;
+        steps.report("clear", Verdict::Warning, detail, None, Instant::now()).await;
     }
 }
 
@@ -113,6 +113,6 @@ async fn tell_engine(engine: &Engine, steps: &Steps) -> bool {
         None
     };
     let verdict = if advice.is_some() { Verdict::Warning } else { Verdict::Ok };
-    steps.tell("engine", verdict, detail, advice.map(str::to_owned), began).await;
+    steps.report("engine", verdict, detail, advice.map(str::to_owned), began).await;
     true
 }
