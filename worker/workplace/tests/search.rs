@@ -76,9 +76,9 @@ impl Shell for Machine {
         }
         let mut child = command.spawn().expect("the shell is there");
         let (mut stdin, mut stdout, mut stderr) = (
-            child.stdin.take().unwrap(),
-            child.stdout.take().unwrap(),
-            child.stderr.take().unwrap(),
+            child.stdin.take().expect("it is a pipe"),
+            child.stdout.take().expect("it is a pipe"),
+            child.stderr.take().expect("it is a pipe"),
         );
         let feed = async move {
             // A script need not read.

@@ -47,6 +47,9 @@ pub struct Reading {
 
 /// Reads the range, whole lines as far as they fit; only when the first one does not fit is it
 /// cut. Stops early once `wanted` returns false.
+///
+/// # Errors
+/// Those of `file`.
 pub fn read(
     file: &mut impl Read,
     size_bytes: u64,

@@ -47,6 +47,9 @@ use crate::{Entry, Found, Match, WorkplaceError, spool::Shell};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// See [`super::Backend::list`]; `folder` is a path on that machine.
+///
+/// # Errors
+/// [`WorkplaceError`].
 pub async fn list<S: Shell>(
     shell: &S,
     folder: &str,
@@ -58,6 +61,9 @@ pub async fn list<S: Shell>(
 
 /// SHA-256 of a file, by what that machine has (`sha256sum`, `shasum`, `openssl`); [`None`] when it
 /// has none of these.
+///
+/// # Errors
+/// [`WorkplaceError`].
 pub async fn sha256<S: Shell>(shell: &S, path: &str) -> Result<Option<String>, WorkplaceError> {
     hash::sha256(shell, path).await
 }
@@ -69,6 +75,9 @@ pub async fn sha256<S: Shell>(shell: &S, path: &str) -> Result<Option<String>, W
 /// Names are asked for first; then `rg` reports the lines that match, or where there is none the
 /// files come as one `tar`. At most 1 GiB is read in at most a minute: what was left out is
 /// reported as [`Found::more`].
+///
+/// # Errors
+/// [`WorkplaceError`].
 pub async fn search<S: Shell>(
     shell: &S,
     pattern: &str,

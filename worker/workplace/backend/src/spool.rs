@@ -83,7 +83,10 @@ impl<S: Shell> Spool<S> {
         Self { shell, settings, forgotten: Arc::default() }
     }
 
-    /// See [`super::Backend::run`].
+    /// See [`crate::Backend::run`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn run(
         &self,
         spec: CommandSpec,
@@ -117,7 +120,10 @@ impl<S: Shell> Spool<S> {
         self.until_cancelled(&spec.command_id, following, cancel).await
     }
 
-    /// See [`super::Backend::attach`].
+    /// See [`crate::Backend::attach`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn attach(
         &self,
         command_id: &str,
@@ -136,7 +142,10 @@ impl<S: Shell> Spool<S> {
         self.until_cancelled(command_id, following, cancel).await
     }
 
-    /// See [`super::Backend::output`].
+    /// See [`crate::Backend::output`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn output(
         &self,
         command_id: &str,
@@ -165,7 +174,10 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    /// See [`super::Backend::kill`].
+    /// See [`crate::Backend::kill`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
         check_command_id(command_id)?;
         let mut retry = Retry::new();
@@ -184,7 +196,7 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    /// See [`super::Backend::forget`]: what is forgotten is removed by the next script that launches
+    /// See [`crate::Backend::forget`]: what is forgotten is removed by the next script that launches
     /// or follows there, or by [`Spool::tidy`].
     pub fn forget(&self, command_id: &str) {
         if check_command_id(command_id).is_ok() {

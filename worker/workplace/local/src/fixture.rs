@@ -24,9 +24,15 @@ pub struct Fixture {
     pub tools: config::Tools,
 }
 
+impl Default for Fixture {
+    fn default() -> Self {
+        Self::with(|_| ())
+    }
+}
+
 impl Fixture {
     pub fn new() -> Self {
-        Self::with(|_| ())
+        Self::default()
     }
 
     /// With other settings than the defaults. The root is the folder `root` of the temporary one.
@@ -85,6 +91,9 @@ impl Fixture {
     }
 
     /// Up to `limit` bytes of a file from `offset`, and the file's size.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
     pub async fn read(
         &self,
         path: &str,
