@@ -174,7 +174,7 @@ fn start(parts: Parts) -> (Server, Store) {
         Store::open(&config.state_dir.join("evonic.db"), &config.store, budget.clone()).unwrap();
     let models = Models::new(&config.models, &budget);
     let config = Arc::new(config);
-    let workplaces = Workplaces::start(evonic_workplace::Parts {
+    let workplaces = Workplaces::start(evonic_workplace::BackendDeps {
         config: Arc::clone(&config),
         budget: budget.clone(),
         store: store.clone(),

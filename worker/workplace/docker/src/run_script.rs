@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::shell::Sandbox;
 use evonic_backend::{
     WorkplaceError,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 
 /// The most bytes of each output that are kept.
@@ -39,8 +39,8 @@ pub(super) async fn run_script(
     let listen = async {
         while let Some(piece) = output.recv().await {
             let (kept, more) = match &piece {
-                Said::Out(more) => (&mut out, more),
-                Said::Err(more) => (&mut error_output, more),
+                ScriptOutput::Out(more) => (&mut out, more),
+                ScriptOutput::Err(more) => (&mut error_output, more),
             };
             let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len());
             kept.extend_from_slice(&more[..more.len().min(room)]);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use evonic_backend::spool::{Said, ScriptEnd};
+use evonic_backend::spool::{ScriptEnd, ScriptOutput};
 
 /// What is started in a channel.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(super) trait DataSink: Send {
 /// Where a channel's output goes.
 pub(super) enum Output {
     /// To a reader that may be slow.
-    Queue(mpsc::Sender<Said>),
+    Queue(mpsc::Sender<ScriptOutput>),
     /// Standard output to this; standard error is discarded.
     Sink(Box<dyn DataSink>),
 }

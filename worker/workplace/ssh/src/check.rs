@@ -50,7 +50,7 @@ pub(super) async fn reach(
             Err(error) => {
                 let advice = "raise budget.ssh, or let idle connections close";
                 let (detail, advice) = (error.to_string(), Some(advice.to_owned()));
-                steps.tell(Stage::Connect.label(), Verdict::Failed, detail, advice, began).await;
+                steps.report(Stage::Connect.label(), Verdict::Failed, detail, advice, began).await;
                 return false;
             }
         }
@@ -66,12 +66,12 @@ pub(super) async fn reach(
     });
     if let Err(error) = started {
         let detail = ErrorChain(&WorkplaceError::Threads(error)).to_string();
-        steps.tell(Stage::Connect.label(), Verdict::Failed, detail, None, began).await;
+        steps.report(Stage::Connect.label(), Verdict::Failed, detail, None, began).await;
         return false;
     }
     let (mut stage, mut began) = (Stage::Resolve, Instant::now());
     while let Some(Passed { stage: done, detail, began: since }) = passed.recv().await {
-        steps.tell(done.label(), Verdict::Ok, detail, None, since).await;
+        steps.report(done.label(), Verdict::Ok, detail, None, since).await;
         (stage, began) = (after(done), Instant::now());
     }
     match result.await {
@@ -79,12 +79,12 @@ pub(super) async fn reach(
         Ok(Err(error)) => {
             let advice = Some(advice(&error, stage, target));
             let detail = ErrorChain(&error).to_string();
-            steps.tell(stage.label(), Verdict::Failed, detail, advice, began).await;
+            steps.report(stage.label(), Verdict::Failed, detail, advice, began).await;
             false
         }
         Err(_) => {
             let detail = "the connection's thread ended early".to_owned();
-            steps.tell(stage.label(), Verdict::Failed, detail, None, began).await;
+            steps.report(stage.label(), Verdict::Failed, detail, None, began).await;
             false
         }
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use evonic_backend::{
     Stage, WorkplaceError,
-    spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd},
+    spool::{LOGIN_COMMAND, Purpose, Script, ScriptEnd, ScriptOutput},
 };
 
 /// How long a login shell may take to begin: it may read a long profile.
@@ -75,8 +75,8 @@ async fn read(stream: &mut Stream) -> Result<(Vec<u8>, Vec<u8>, ChannelEnd), Wor
     let (mut out, mut err) = (Vec::new(), Vec::new());
     while let Some(said) = stream.next().await {
         let (to, bytes) = match said {
-            Said::Out(bytes) => (&mut out, bytes),
-            Said::Err(bytes) => (&mut err, bytes),
+            ScriptOutput::Out(bytes) => (&mut out, bytes),
+            ScriptOutput::Err(bytes) => (&mut err, bytes),
         };
         let room = MAX_BYTES.saturating_sub(to.len());
         to.extend_from_slice(&bytes[..bytes.len().min(room)]);

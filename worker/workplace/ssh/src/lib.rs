@@ -74,7 +74,7 @@ use self::{
     shell::Remote,
     target::Target,
 };
-use evonic_backend::{CheckStep, HostState, Parts, WorkplaceError, check::Steps};
+use evonic_backend::{BackendDeps, CheckStep, HostState, WorkplaceError, check::Steps};
 use evonic_domain::{SessionId, SshSettings};
 
 pub use backend::Ssh;
@@ -82,13 +82,13 @@ pub use backend::Ssh;
 /// Every connection of this worker to hosts.
 #[derive(Debug)]
 pub struct Hosts {
-    parts: Parts,
+    parts: BackendDeps,
     pool: Arc<PoolState>,
 }
 
 impl Hosts {
     /// Connections by these settings. Opens none.
-    pub fn new(parts: &Parts) -> Self {
+    pub fn new(parts: &BackendDeps) -> Self {
         let pool = PoolState {
             settings: parts.config.ssh.clone(),
             budget: parts.budget.clone(),
@@ -145,7 +145,7 @@ impl Hosts {
                 .map(|target| (target.clone(), target.to_string()))
         };
         let Some(target) = steps.step("settings", Some(advice), resolved).await else { return };
-        let Parts { config, budget, .. } = &self.parts;
+        let BackendDeps { config, budget, .. } = &self.parts;
         if !check::reach(&target, &config.ssh, budget, &steps).await {
             return;
         }

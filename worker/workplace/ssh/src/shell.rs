@@ -17,7 +17,7 @@ use super::{
 use evonic_backend::{
     Home, RemotePath, Stage, WorkplaceError,
     error::Cause,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_domain::SessionId;
 
@@ -196,8 +196,8 @@ impl Remote {
         let read = async {
             while let Some(said) = said.recv().await {
                 match said {
-                    Said::Out(bytes) => out.extend_from_slice(&bytes),
-                    Said::Err(bytes) => err.extend_from_slice(&bytes),
+                    ScriptOutput::Out(bytes) => out.extend_from_slice(&bytes),
+                    ScriptOutput::Err(bytes) => err.extend_from_slice(&bytes),
                 }
             }
         };

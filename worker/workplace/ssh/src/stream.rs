@@ -9,7 +9,7 @@ use super::{
     channel::{ChannelEnd, ChannelRequest, ChannelState, DataSink, Output, Startup},
     connection::{ChannelSlot, Connection},
 };
-use evonic_backend::{Stage, WorkplaceError, spool::Said};
+use evonic_backend::{Stage, WorkplaceError, spool::ScriptOutput};
 
 /// Pieces of output that wait for their reader; then the host is made to wait.
 const QUEUED_PIECES: usize = 16;
@@ -18,7 +18,7 @@ const QUEUED_PIECES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Stream {
     writer: ChannelWriter,
-    output: Option<mpsc::Receiver<Said>>,
+    output: Option<mpsc::Receiver<ScriptOutput>>,
     end: oneshot::Receiver<ChannelEnd>,
     slot: ChannelSlot,
 }
@@ -75,7 +75,7 @@ impl Stream {
         writer: ChannelWriter,
         startup: Startup,
         to: Output,
-        output: Option<mpsc::Receiver<Said>>,
+        output: Option<mpsc::Receiver<ScriptOutput>>,
     ) -> Self {
         let (sender, end) = oneshot::channel();
         let state = Arc::clone(&writer.state);
@@ -84,7 +84,7 @@ impl Stream {
     }
 
     /// The next output; [`None`] at its end. Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<Said> {
+    pub(super) async fn next(&mut self) -> Option<ScriptOutput> {
         let said = self.output.as_mut()?.recv().await;
         if self.writer.state.stalled.swap(false, Ordering::AcqRel) {
             self.writer.connection.wake();

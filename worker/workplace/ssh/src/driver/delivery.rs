@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::channel::{ChannelState, Output};
-use evonic_backend::spool::Said;
+use evonic_backend::spool::ScriptOutput;
 
 /// Hands output to a reader, and keeps what the reader has no room for.
 pub(super) struct Delivery {
     shared: Arc<ChannelState>,
     output: Option<Output>,
-    held: Option<Said>,
+    held: Option<ScriptOutput>,
 }
 
 impl Delivery {
@@ -33,7 +33,7 @@ impl Delivery {
         }
     }
 
-    fn queue(&mut self, said: Said) -> bool {
+    fn queue(&mut self, said: ScriptOutput) -> bool {
         let Some(Output::Queue(sender)) = &self.output else { return true };
         let Err(TrySendError::Full(said)) = sender.try_send(said) else { return true };
         // The reader may have made room before it could see this: once more.
@@ -55,7 +55,11 @@ impl Delivery {
         match &mut self.output {
             Some(Output::Queue(_)) => {
                 let bytes = Bytes::copy_from_slice(bytes);
-                self.queue(if stream == 0 { Said::Out(bytes) } else { Said::Err(bytes) });
+                self.queue(if stream == 0 {
+                    ScriptOutput::Out(bytes)
+                } else {
+                    ScriptOutput::Err(bytes)
+                });
                 Ok(())
             }
             Some(Output::Sink(sink)) if stream == 0 => sink.data(bytes),

@@ -15,7 +15,7 @@ use crate::{
 };
 use evonic_backend::{
     Stage, WorkplaceError,
-    spool::{LOGIN_COMMAND, Said, Script, ScriptEnd, Shell},
+    spool::{LOGIN_COMMAND, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_handles::Exhausted;
 
@@ -33,7 +33,7 @@ impl Shell for Remote {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let input = script.stream();
         for _ in 0..MAX_CONNECTIONS {

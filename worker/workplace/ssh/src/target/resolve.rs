@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{HostSpec, LocalUser, Target, hop, jumps};
-use evonic_backend::{Parts, WorkplaceError};
+use evonic_backend::{BackendDeps, WorkplaceError};
 use evonic_domain::SshSettings;
 
 impl Target {
@@ -16,7 +16,10 @@ impl Target {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`] that names the field, or the file and line.
-    pub(crate) fn resolve(settings: &SshSettings, parts: &Parts) -> Result<Self, WorkplaceError> {
+    pub(crate) fn resolve(
+        settings: &SshSettings,
+        parts: &BackendDeps,
+    ) -> Result<Self, WorkplaceError> {
         let own = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
         let home = own.as_ref().map(|user| user.dir.clone());
         let local = LocalUser {
