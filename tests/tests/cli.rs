@@ -189,9 +189,9 @@ fn an_agent_is_changed_and_may_have_no_tools() {
     ok(&pair, &["workplace", "add", "here", "-k", "local", "--root", place.to_str().unwrap()]);
     let before = shown("mute");
     let set = ["agent", "set", "mute", "--tools", "bash,read_file", "--instructions", "Be brief."];
-    let told =
+    let changed =
         ok(&pair, &[&set[..], &["--workplace", "here", "--other-workplace", "local"]].concat());
-    contains_all(&told, &["Changed mute"]);
+    contains_all(&changed, &["Changed mute"]);
     let after = shown("mute");
     assert_eq!(after["tools"], serde_json::json!(["bash", "read_file"]));
     assert_eq!(after["instructions"], "Be brief.");

@@ -1,28 +1,27 @@
 //! What can go wrong with a model.
 
-use super::{openai::AddressError, tls::TlsError};
+use evonic_domain::TurnErrorCode;
 use evonic_handles::Exhausted;
+use evonic_net::TlsError;
+use http::{header::InvalidHeaderValue, uri::InvalidUri};
 
-/// Why a model did not reply. [`ModelError::code`] is what the turn's error says.
+/// Why a model did not reply. [`ModelError::code`] is the code of the turn's error.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A key cannot be read. Never contains the key.
     #[error("key of model {model} cannot be read from {origin}")]
     Key {
-        /// The model's configured name.
         model: String,
         /// Where it was looked for: `environment variable X`, a path.
         origin: String,
-        /// The operating system's word, if it was a file.
+        /// The OS error, if it was a file.
         #[source]
         source: Option<std::io::Error>,
     },
     /// Its address is wrong, or no secure connection can be made.
     #[error("model {model} cannot be set up")]
     Setup {
-        /// The model's configured name.
         model: String,
-        /// What is wrong.
         #[source]
         source: SetupError,
     },
@@ -36,9 +35,7 @@ pub enum ModelError {
     /// filter of its own stopped the reply (status 200).
     #[error("model {model} refused with status {status}: {message}")]
     Refused {
-        /// The model's configured name.
         model: String,
-        /// HTTP status.
         status: u16,
         /// The endpoint's message, shortened.
         message: String,
@@ -46,21 +43,14 @@ pub enum ModelError {
     /// The endpoint could not be reached, or broke off, after every retry.
     #[error("model {model} is unavailable after {attempts} attempts: {message}")]
     Unavailable {
-        /// The model's configured name.
         model: String,
-        /// How often it was tried.
         attempts: u32,
         /// What went wrong last.
         message: String,
     },
     /// The endpoint answered what is not Chat Completions.
     #[error("model {model} does not speak Chat Completions: {message}")]
-    Protocol {
-        /// The model's configured name.
-        model: String,
-        /// What was wrong.
-        message: String,
-    },
+    Protocol { model: String, message: String },
     /// The call was cancelled.
     #[error("the call was cancelled")]
     Cancelled,
@@ -77,18 +67,40 @@ pub enum SetupError {
     Tls(#[from] TlsError),
 }
 
+/// What is wrong with an address. Does not repeat it: it might hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is no address at all.
+    #[error("base_url is no address")]
+    Uri(#[from] InvalidUri),
+    /// Its host cannot be sent in a header.
+    #[error("base_url names no host that can be sent")]
+    Host(#[from] InvalidHeaderValue),
+    /// It does not begin with `http://` or `https://`.
+    #[error("base_url does not begin with http:// or https://")]
+    Scheme,
+    /// It has a user in it.
+    #[error("base_url has a user or password in it: use key_env, key_file or key_credential")]
+    User,
+    /// It has a query.
+    #[error("base_url has a query")]
+    Query,
+}
+
 impl ModelError {
-    /// The stable word of the turn's error.
+    /// The code of a turn that fails with it. A cancel that nobody asked for is a defect.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> TurnErrorCode {
         match self {
             ModelError::Key { .. } | ModelError::Setup { .. } | ModelError::Unusable(_) => {
-                "model_setup"
+                TurnErrorCode::ModelSetup
             }
-            ModelError::Refused { .. } => "model_refused",
-            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => "model_unavailable",
-            ModelError::Protocol { .. } => "model_protocol",
-            ModelError::Cancelled => "cancelled",
+            ModelError::Refused { .. } => TurnErrorCode::ModelRefused,
+            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => {
+                TurnErrorCode::ModelUnavailable
+            }
+            ModelError::Protocol { .. } => TurnErrorCode::ModelProtocol,
+            ModelError::Cancelled => TurnErrorCode::Internal,
         }
     }
 }

@@ -1,7 +1,16 @@
-//! What answers a turn.
+//! What answers a turn: OpenAI-compatible endpoints, and the embedded runbook.
 //!
 //! A model is a function from a transcript to a reply: text and tool calls. It keeps no state
 //! between replies, so any worker can ask it for the next one.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | `openai` | Chat Completions, streamed, with retries |
+//! | `connection` | one HTTP connection a call, under a permit of kind `model` |
+//! | `runbook` | the embedded model: a parser of steps, without I/O |
+//! | `error` | why a model did not reply |
+//!
+//! Has no database and no tools: it names the tools that a turn calls, and runs none.
 
 mod connection;
 mod error;
@@ -9,25 +18,21 @@ mod error;
 pub mod fuzzing;
 mod openai;
 mod runbook;
-mod tls;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use evonic_shared::config;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-pub use error::{ModelError, SetupError};
-pub use openai::{AddressError, OpenAi};
+pub use error::{AddressError, ModelError, SetupError};
+pub use openai::OpenAi;
 pub use runbook::Runbook;
-pub use tls::TlsError;
 
-use evonic_domain::ToolSpec;
-use evonic_domain::{Item, ToolCall, Usage};
+use evonic_domain::{Item, ToolCall, ToolSpec, Usage};
 use evonic_handles::Budget;
+use evonic_net::{Authorities, TlsConnector, TlsError};
 
-/// What a model is asked.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The agent's instructions; may be empty.
@@ -38,14 +43,13 @@ pub struct Request {
     pub tools: Vec<ToolSpec>,
 }
 
-/// What a model answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Its text; may be empty when there are calls.
     pub text: String,
     /// The calls it asks for, in order; each with an id unique within the turn.
     pub tool_calls: Vec<ToolCall>,
-    /// Tokens, where the endpoint tells.
+    /// Zero where the endpoint does not count.
     pub usage: Usage,
 }
 
@@ -116,9 +120,14 @@ impl Models {
         let mut models = BTreeMap::from([(Runbook::NAME.to_owned(), Model::Runbook(Runbook))]);
         // What the system trusts is read at most once, and only if an endpoint needs it.
         let mut trust = None;
-        let mut tls = || match &trust {
-            Some(tls) => Ok(TlsConnector::clone(tls)),
-            None => tls::system().inspect(|tls| trust = Some(tls.clone())),
+        let mut tls = || -> Result<TlsConnector, TlsError> {
+            match &trust {
+                Some(tls) => Ok(TlsConnector::clone(tls)),
+                None => {
+                    let tls = evonic_net::client(Authorities::system()?, None)?;
+                    Ok(trust.insert(tls).clone())
+                }
+            }
         };
         for (name, settings) in configured {
             let model = match OpenAi::new(name, settings, budget, &mut tls) {

@@ -3,20 +3,21 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `endpoint` | where it is |
-//! | `key` | its key, which is never told |
+//! | `key` | its key, which is never shown |
 //! | `message` | from a transcript to a request |
 //! | `call` | one attempt |
 //! | `chunk` | what it sends |
 //! | `assembly` | from chunks to a reply |
 //! | `stream` | from bytes to chunks |
 //! | `failure` | why an attempt failed, and whether another may do better |
-//! | `pace` | how long to wait before that |
+//! | `backoff` | how long to wait before that |
 //!
-//! One connection a call (`model::connection`), closed with it. Redirects are not followed and
+//! One connection a call (`connection`), closed with it. Redirects are not followed and
 //! proxies of the environment are not used: the key goes where the configuration says, and nowhere
 //! else.
 
 mod assembly;
+mod backoff;
 mod call;
 mod chunk;
 mod endpoint;
@@ -24,7 +25,6 @@ mod failure;
 mod fuzzing;
 mod key;
 mod message;
-mod pace;
 mod stream;
 
 #[cfg(test)]
@@ -34,17 +34,14 @@ use std::{collections::HashSet, fmt};
 
 use evonic_shared::config;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 
-pub use endpoint::AddressError;
 pub(crate) use fuzzing::answer;
 
-use self::{call::Call, endpoint::Endpoint, failure::Failure, key::Key, pace::Pace};
-use super::{
-    Delta, ModelError, Reply, Request, connection::Connector, error::SetupError, tls::TlsError,
-};
+use self::{backoff::RetryPauses, call::Call, endpoint::Endpoint, failure::Failure, key::Key};
+use super::{Delta, ModelError, Reply, Request, SetupError};
 use evonic_domain::Item;
 use evonic_handles::Budget;
+use evonic_net::{Connector, TlsConnector, TlsError};
 
 /// The most characters of a message of others that an error repeats.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -55,8 +52,9 @@ pub struct OpenAi {
     settings: config::OpenAi,
     endpoint: Endpoint,
     connector: Connector,
+    budget: Budget,
     key: Option<Key>,
-    pace: Pace,
+    pauses: RetryPauses,
 }
 
 impl fmt::Debug for OpenAi {
@@ -87,12 +85,19 @@ impl OpenAi {
         let key = settings.key.as_ref().map(|source| Key::read(name, source)).transpose()?;
         let connector = Connector {
             peer: endpoint.peer.clone(),
-            budget: budget.clone(),
             tls,
-            timeout: settings.connect_timeout,
+            keepalive: None,
+            limit: settings.connect_timeout,
         };
-        let (name, settings, pace) = (name.to_owned(), settings.clone(), Pace::default());
-        Ok(Self { name, settings, endpoint, connector, key, pace })
+        Ok(Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            endpoint,
+            connector,
+            budget: budget.clone(),
+            key,
+            pauses: RetryPauses::default(),
+        })
     }
 
     /// See [`super::Model::reply`].
@@ -103,6 +108,7 @@ impl OpenAi {
     ) -> Result<Reply, ModelError> {
         let body = message::body(&self.settings, request);
         let taken = call_ids(&request.items);
+        let mut pauses = self.pauses;
         let mut attempt = 1;
         loop {
             let mut call = Call { model: self, deltas, sent: false };
@@ -117,7 +123,7 @@ impl OpenAi {
             if attempt > self.settings.retries {
                 return Err(self.error(failure, attempt));
             }
-            let pause = self.pace.pause(attempt, asked, fastrand::f64());
+            let pause = pauses.next(asked, fastrand::f64());
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(model = self.name, attempt, reason, pause_ms, "model call is repeated");
             if call.sent {
@@ -129,7 +135,7 @@ impl OpenAi {
         }
     }
 
-    /// What a turn is told of a failure, after this many attempts.
+    /// The error of a turn, after this many attempts.
     fn error(&self, failure: Failure, attempts: u32) -> ModelError {
         let model = self.name.clone();
         match failure {

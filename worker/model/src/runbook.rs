@@ -3,9 +3,9 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `script` | a runbook as values, and how they are written |
-//! | `words` | words and quotes of one line |
+//! | `lexer` | words and quotes of one line |
 //! | `parse` | from a message to a script |
-//! | `fault` | why a message is no runbook |
+//! | `error` | why a message is no runbook |
 //! | `plan` | from a script to tool calls |
 //! | `report` | what the operator reads at the end |
 //!
@@ -15,12 +15,12 @@
 //! Invariant: no clock, no I/O and no state; the same transcript always gives the same reply, so
 //! whichever worker is asked, a turn goes on where it stood.
 
-mod fault;
+mod error;
+mod lexer;
 mod parse;
 mod plan;
 mod report;
 mod script;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ mod tests;
 use tokio::sync::mpsc;
 
 use self::{
-    fault::Fault,
+    error::ParseErrorKind,
     plan::{Plan, Progress},
 };
 use super::{Delta, ModelError, Reply, Request};
@@ -69,7 +69,7 @@ fn answer(request: &Request) -> Reply {
     let plan = parse::parse(message).and_then(|script| {
         let plan = Plan::new(&script);
         match plan.first_denied(&request.tools) {
-            Some((at, tool)) => Err(at.fault(Fault::ToolDenied { tool })),
+            Some((at, tool)) => Err(at.error(ParseErrorKind::ToolDenied { tool })),
             None => Ok(plan),
         }
     });

@@ -1,5 +1,28 @@
 //! The network as a client uses it.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | `resolve` | name look-ups |
+//! | `connect` | TCP connections, and TLS over them |
+//! | `tls` | trusted authorities and own certificates of a TLS client |
+//! | [`sse`] | the decoder of `text/event-stream` |
+//!
+//! Has no HTTP, no retries, no pool and no configuration: who connects, how often and for what is
+//! decided above.
 
+mod account;
+mod connect;
 #[doc(hidden)]
 pub mod fuzzing;
+mod resolve;
 pub mod sse;
+mod tls;
+
+pub use tokio_rustls::TlsConnector;
+
+pub use self::{
+    account::Account,
+    connect::{ConnectError, Connector, Keepalive, Stream},
+    resolve::{Peer, ResolveError, resolve, resolve_blocking},
+    tls::{Authorities, Identity, TlsError, client},
+};

@@ -46,7 +46,7 @@ pub struct Decoder {
     line: Vec<u8>,
     /// The last byte was a carriage return: a line feed that follows belongs to it.
     after_return: bool,
-    /// Nothing was read yet: a byte order command id may come.
+    /// Nothing was read yet: a byte order mark may come.
     at_start: bool,
     event: String,
     data: Option<String>,

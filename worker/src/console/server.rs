@@ -1,15 +1,11 @@
 //! Which worker the command line talks to, and with which key.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use evonic_domain::Token;
-use evonic_shared::config::Config;
+use evonic_net::{Authorities, Connector, Peer, TlsConnector, TlsError};
+use evonic_shared::{config::Config, error_chain::ErrorChain};
 use http::uri::Authority;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use tokio_rustls::TlsConnector;
 
 use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
 use crate::lifecycle::first_key;
@@ -20,6 +16,8 @@ const SERVER_VARIABLE: &str = "EVONIC_SERVER";
 /// The variable that stands in for `--key`.
 const KEY_VARIABLE: &str = "EVONIC_KEY";
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Debug)]
 pub(super) enum Server {
     /// The Unix socket of this machine's service; it needs no key.
@@ -28,50 +26,29 @@ pub(super) enum Server {
         /// Host and port, as given.
         authority: Authority,
         key: Option<Token>,
-        /// For `https://`.
-        trust: Option<Trust>,
+        connector: Connector,
     },
 }
 
-/// Trusted authorities, and the name that the certificate must be for.
-#[derive(Clone)]
-pub(super) struct Trust {
-    pub(super) connector: TlsConnector,
-    pub(super) name: ServerName<'static>,
-}
-
-impl std::fmt::Debug for Trust {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trust").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Trust {
-    /// Trusts the authorities of a file, else the system's.
-    fn new(authority: &Authority, file: Option<&PathBuf>) -> Result<Self, ConsoleError> {
-        let refuse = |reason: String| ConsoleError::Usage(format!("--ca: {reason}"));
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(match file {
-            None => rustls_native_certs::load_native_certs().certs,
-            Some(file) => {
-                let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-                read.map_err(|error| refuse(format!("{}: {error}", file.display())))?
-            }
-        });
-        if roots.is_empty() {
-            return Err(refuse("no certificate of an authority is there".to_owned()));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refuse(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let name = ServerName::try_from(host(authority).to_owned())
-            .map_err(|error| refuse(error.to_string()))?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
-    }
+/// Connects to an authority; by TLS if it is `https`, trusting the authorities of a file, else the
+/// system's.
+fn connector(
+    authority: &Authority,
+    scheme: Scheme,
+    file: Option<&PathBuf>,
+) -> Result<Connector, ConsoleError> {
+    let trusted = || -> Result<TlsConnector, TlsError> {
+        let authorities = file.map_or_else(Authorities::system, |file| Authorities::read(file))?;
+        evonic_net::client(authorities, None)
+    };
+    let refuse = |error: TlsError| ConsoleError::Usage(format!("--ca: {}", ErrorChain(&error)));
+    let port = authority.port_u16().unwrap_or(443);
+    let peer = Peer { host: host(authority).to_owned(), port };
+    let tls = match scheme {
+        Scheme::Https => Some(trusted().map_err(refuse)?),
+        Scheme::Http => None,
+    };
+    Ok(Connector { peer, tls, keepalive: None, limit: CONNECT_TIMEOUT })
 }
 
 impl Server {
@@ -106,11 +83,8 @@ impl Server {
             Token::parse(text.trim())
                 .ok_or_else(|| ConsoleError::Usage("the key has not the form of one".to_owned()))
         });
-        let trust = match scheme {
-            Scheme::Https => Some(Trust::new(&authority, options.ca.as_ref())?),
-            Scheme::Http => None,
-        };
-        Ok(Self::Tcp { authority, key: key.transpose()?, trust })
+        let connector = connector(&authority, scheme, options.ca.as_ref())?;
+        Ok(Self::Tcp { authority, key: key.transpose()?, connector })
     }
 }
 

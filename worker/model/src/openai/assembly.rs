@@ -1,4 +1,4 @@
-//! A reply in the making: chunks in, a reply out.
+//! The assembly of a reply: chunks in, a reply out.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ pub(super) const MAX_REPLY_BYTES: usize = 8 * 1024 * 1024;
 /// The most tool calls of a reply.
 pub(super) const MAX_CALLS: usize = 64;
 
-/// What has come of a reply so far.
+/// The reply so far.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     text: String,
@@ -52,7 +52,7 @@ impl Assembly {
     /// [`Failure`] when the chunk is an error, or goes past a bound.
     pub(super) fn take(&mut self, chunk: Chunk) -> Result<String, Failure> {
         if let Some(error) = &chunk.error {
-            return Err(told(error));
+            return Err(failure(error));
         }
         self.tokens = chunk.usage.or(self.tokens);
         let mut added = String::new();
@@ -157,7 +157,7 @@ impl Assembly {
         Ok((Reply { text: self.text, tool_calls, usage: tokens }, note))
     }
 
-    /// Drops the calls that the limit cut, and says so: half of an argument must never be run.
+    /// Drops the calls that the limit cut, and returns a note: half of an argument must never be run.
     fn cut_short(&mut self) -> String {
         let all = self.calls.len();
         self.calls.retain(|call| {
@@ -175,8 +175,8 @@ impl Assembly {
     }
 }
 
-/// What an error in an answer comes to.
-fn told(error: &serde_json::Value) -> Failure {
+/// The failure that an error in an answer means.
+fn failure(error: &serde_json::Value) -> Failure {
     match explain(error) {
         (Some(status), message) => Failure::status(status, message, None),
         (None, message) => Failure::transient(message),

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, future::Future, time::Duration};
 
 use bytes::Bytes;
+use evonic_shared::error_chain::ErrorChain;
 use http::{Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -12,7 +13,7 @@ use super::{
     OpenAi,
     chunk::explain,
     endpoint::Endpoint,
-    failure::{Failure, chain, retry_after},
+    failure::{Failure, retry_after},
     stream::Stream,
 };
 use crate::{Delta, Reply, connection::Connection};
@@ -21,7 +22,7 @@ use crate::{Delta, Reply, connection::Connection};
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How long the count of tokens may take to follow a reply that is complete.
-const TAIL_PATIENCE: Duration = Duration::from_secs(5);
+const TAIL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One attempt.
 pub(super) struct Call<'a> {
@@ -41,18 +42,19 @@ impl Call<'_> {
         body: Bytes,
         taken: &HashSet<&str>,
     ) -> Result<Reply, Failure> {
-        let mut connection = self.model.connector.open().await?;
-        let patience = self.model.settings.read_timeout;
-        let answer = within(patience, connection.call(self.request(body)?)).await?;
+        let OpenAi { connector, budget, .. } = self.model;
+        let mut connection = Connection::open(connector, budget).await?;
+        let timeout = self.model.settings.read_timeout;
+        let answer = within(timeout, connection.call(self.request(body)?)).await?;
         if !answer.status().is_success() {
-            return Err(refusal(&mut connection, answer, patience).await);
+            return Err(refusal(&mut connection, answer, timeout).await);
         }
         let mut body = answer.into_body();
         let mut stream = Stream::new();
         while !stream.is_done() {
             let finished = stream.is_finished();
-            let patience = if finished { patience.min(TAIL_PATIENCE) } else { patience };
-            let piece = match within(patience, connection.piece(&mut body)).await {
+            let timeout = if finished { timeout.min(TAIL_TIMEOUT) } else { timeout };
+            let piece = match within(timeout, connection.piece(&mut body)).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(_) if finished => break,
@@ -88,25 +90,26 @@ impl Call<'_> {
     }
 }
 
-/// Waits for a part of an answer.
 async fn within<T>(
-    patience: Duration,
+    timeout: Duration,
     part: impl Future<Output = hyper::Result<T>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(patience, part).await {
+    match tokio::time::timeout(timeout, part).await {
         Ok(Ok(part)) => Ok(part),
         // What is no HTTP will not become it; everything else is a connection that broke.
-        Ok(Err(error)) if error.is_parse() => Err(Failure::protocol(chain(&error))),
-        Ok(Err(error)) => Err(Failure::transient(chain(&error))),
-        Err(_) => Err(Failure::transient(format!("silent for {} s", patience.as_secs_f32()))),
+        Ok(Err(error)) if error.is_parse() => {
+            Err(Failure::protocol(ErrorChain(&error).to_string()))
+        }
+        Ok(Err(error)) => Err(Failure::transient(ErrorChain(&error).to_string())),
+        Err(_) => Err(Failure::transient(format!("silent for {} s", timeout.as_secs_f32()))),
     }
 }
 
-/// What an answer with another status says.
+/// The failure of an answer with another status.
 async fn refusal(
     connection: &mut Connection,
     answer: Response<Incoming>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Failure {
     let status = answer.status();
     let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
@@ -127,8 +130,8 @@ async fn refusal(
             }
         }
     };
-    // Whatever came in time is told; that not all of it came is not worth an error of its own.
-    let _ = tokio::time::timeout(patience.min(TAIL_PATIENCE), read).await;
+    // Whatever came in time is shown; that not all of it came is not worth an error of its own.
+    let _ = tokio::time::timeout(timeout.min(TAIL_TIMEOUT), read).await;
     bytes.truncate(MAX_ERROR_BYTES);
     let message = match serde_json::from_slice::<serde_json::Value>(&bytes) {
         Ok(value) => explain(&value).1,

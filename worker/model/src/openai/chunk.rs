@@ -26,7 +26,7 @@ pub(super) struct Choice {
 #[derive(Debug, Deserialize)]
 pub(super) struct Delta {
     pub(super) content: Option<Content>,
-    /// Said instead of content by a model that declines.
+    /// Instead of content, from a model that declines.
     pub(super) refusal: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     pub(super) tool_calls: Vec<CallDelta>,
@@ -101,7 +101,7 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// What an error object says, and its status where it has one. Endpoints write
+/// The message of an error object, and its status where it has one. Endpoints write
 /// `{"error": {"message", "code"}}`, `{"error": "..."}`, `{"message"}` or `{"detail"}`.
 pub(super) fn explain(value: &Value) -> (Option<u16>, String) {
     let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(value);

@@ -1,28 +1,9 @@
 //! Where an endpoint is, from its configured address.
 
-use http::{HeaderValue, Uri, header::InvalidHeaderValue, uri::InvalidUri};
+use evonic_net::Peer;
+use http::{HeaderValue, Uri};
 
-use crate::connection::Peer;
-
-/// What is wrong with an address. Does not repeat it: it might hold a password.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// It is no address at all.
-    #[error("base_url is no address")]
-    Uri(#[from] InvalidUri),
-    /// Its host cannot be sent in a header.
-    #[error("base_url names no host that can be sent")]
-    Host(#[from] InvalidHeaderValue),
-    /// It does not begin with `http://` or `https://`.
-    #[error("base_url does not begin with http:// or https://")]
-    Scheme,
-    /// It has a user in it.
-    #[error("base_url has a user or password in it: use key_env, key_file or key_credential")]
-    User,
-    /// It has a query.
-    #[error("base_url has a query")]
-    Query,
-}
+use crate::AddressError;
 
 /// An endpoint's address, taken apart.
 #[derive(Clone, Debug)]

@@ -1,9 +1,11 @@
 //! Why one attempt failed, and whether another may do better.
 
-use std::{error::Error, fmt::Write, time::Duration};
+use std::time::Duration;
+
+use evonic_handles::Exhausted;
+use evonic_shared::error_chain::ErrorChain;
 
 use crate::connection::ConnectError;
-use evonic_handles::Exhausted;
 
 /// Why one attempt failed. Messages may be long and may repeat what the endpoint sent: they are
 /// shortened, and cleaned of the key, where they become a `ModelError`.
@@ -47,21 +49,12 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Exhausted(exhausted) => Self::Exhausted(exhausted),
-            error if error.is_permanent() => Self::Unreachable { message: chain(&error) },
-            error => Self::transient(chain(&error)),
+            ConnectError::Net(error) if error.is_permanent() => {
+                Self::Unreachable { message: ErrorChain(&error).to_string() }
+            }
+            error => Self::transient(ErrorChain(&error).to_string()),
         }
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// When to come back, by a header `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
@@ -87,7 +80,9 @@ mod tests {
         }
         for status in [201, 301, 307, 400, 401, 402, 403, 404, 413, 422] {
             let failure = Failure::status(status, String::new(), None);
-            assert!(matches!(failure, Failure::Refused { status: told, .. } if told == status));
+            assert!(
+                matches!(failure, Failure::Refused { status: refused, .. } if refused == status)
+            );
         }
     }
 

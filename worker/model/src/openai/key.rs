@@ -1,4 +1,4 @@
-//! An endpoint's key: read once, sent, and never told.
+//! An endpoint's key: read once, sent, and never shown.
 
 use std::{fmt, io, path::Path};
 
@@ -98,9 +98,9 @@ fn from_file(path: &Path) -> io::Result<String> {
 /// See `CREDENTIALS_DIRECTORY` in systemd.exec(5).
 fn from_credential(name: &str) -> io::Result<String> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-        let told =
+        let message =
             format!("the service has no credentials; add LoadCredential={name}:FILE to its unit");
-        io::Error::new(io::ErrorKind::NotFound, told)
+        io::Error::new(io::ErrorKind::NotFound, message)
     })?;
     credential(Path::new(&folder), name)
 }
@@ -120,15 +120,12 @@ fn invalid(why: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
+    use evonic_shared::error_chain::ErrorChain;
 
     use super::*;
 
     fn read(source: KeySource) -> Result<Key, String> {
-        Key::read("gpt", &source).map_err(|error| {
-            let source = error.source().map(ToString::to_string).unwrap_or_default();
-            format!("{error}: {source}")
-        })
+        Key::read("gpt", &source).map_err(|error| ErrorChain(&error).to_string())
     }
 
     #[test]
@@ -146,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_is_told_with_its_place() {
+    fn a_missing_key_is_reported_with_its_origin() {
         let error = read(KeySource::Env("EVONIC_NO_SUCH".to_owned())).unwrap_err();
         assert_eq!(
             error,
@@ -160,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_may_have_is_refused_without_telling_it() {
+    fn what_no_header_may_have_is_refused_without_showing_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         for text in ["", " \n ", "sk-secret\nsk-secret2", "sk-secret\u{0}"] {
@@ -171,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_not_told() {
+    fn a_key_is_not_shown() {
         let key = Key::new("sk-secret").unwrap();
-        let told = format!("{key:?} {:?}", key.header());
-        assert!(!told.contains("secret"), "{told}");
+        let shown = format!("{key:?} {:?}", key.header());
+        assert!(!shown.contains("secret"), "{shown}");
         assert_eq!(key.redact("no sk-secret, sk-secret!"), "no [key], [key]!");
         assert_eq!(key.redact("sk-secret and sk-secre"), "[key] and [key]");
         assert_eq!(key.redact("this is sk-"), "this is sk-");

@@ -8,8 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::Request;
-use evonic_domain::ToolSpec;
-use evonic_domain::{Item, Outcome, ToolCall};
+use evonic_domain::{Item, Outcome, ToolCall, ToolSpec};
 
 /// Body of `POST /chat/completions`.
 #[derive(Serialize)]
@@ -112,19 +111,19 @@ fn messages(request: &Request) -> Vec<Message<'_>> {
         messages.push(Message::System { content: &request.instructions });
     }
     // Calls whose results have not come yet. Endpoints refuse a call without a result, so what a
-    // cancelled turn left out is told before the conversation goes on.
+    // cancelled turn left out is added before the conversation goes on.
     let mut open: Vec<&ToolCall> = Vec::new();
     for item in &request.items {
         match item {
             Item::ToolResult { call_id, outcome, content, .. } => {
-                // A result without its call cannot be said in this protocol.
+                // This protocol has no result without its call.
                 let Some(place) = open.iter().position(|call| call.id == *call_id) else {
                     continue;
                 };
                 open.remove(place);
                 messages.push(Message::Tool {
                     tool_call_id: call_id,
-                    content: told(*outcome, content),
+                    content: result_text(*outcome, content),
                 });
             }
             Item::User { text } => {
@@ -160,8 +159,8 @@ fn arguments(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A result as the model is told of it: how it ended, if not well, and what it returned.
-fn told(outcome: Outcome, content: &str) -> Cow<'_, str> {
+/// A result as the model sees it: how it ended, if not well, and what it returned.
+fn result_text(outcome: Outcome, content: &str) -> Cow<'_, str> {
     let how = match outcome {
         Outcome::Ok => return Cow::Borrowed(content),
         Outcome::Error => "The call failed.",

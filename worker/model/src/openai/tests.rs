@@ -17,11 +17,11 @@ use evonic_shared::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{OpenAi, Pace};
-use crate::{Delta, ModelError, Reply, Request, tls::TlsError};
-use evonic_domain::Item;
-use evonic_domain::{Effect, Ending, ToolSpec};
+use super::{OpenAi, RetryPauses};
+use crate::{Delta, ModelError, Reply, Request};
+use evonic_domain::{Effect, Ending, Item, ToolSpec};
 use evonic_handles::{Budget, Page, Usage};
+use evonic_net::TlsError;
 use server::Server;
 
 fn budget(model: u32) -> Budget {
@@ -60,7 +60,7 @@ fn model_within(
     change(&mut settings);
     let tls = || Err(TlsError::NoAuthority(None));
     let mut model = OpenAi::new("gpt", &settings, budget, tls).unwrap();
-    model.pace = Pace { base: Duration::from_millis(2), cap: Duration::from_secs(2) };
+    model.pauses = RetryPauses::new(Duration::from_millis(2), Duration::from_secs(2));
     model
 }
 
@@ -75,8 +75,8 @@ fn key_file(key: &str) -> (tempfile::TempDir, KeySource) {
 fn request(items: Vec<Item>) -> Request {
     let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"command": {"type": "string"}}});
     let bash = ToolSpec {
-        name: "bash",
-        description: "Runs a command.",
+        name: "bash".to_owned(),
+        description: "Runs a command.".to_owned(),
         schema,
         effect: Effect::Change,
         ending: Ending::Own,

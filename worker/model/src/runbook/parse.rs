@@ -3,9 +3,9 @@
 mod operand;
 
 use super::{
-    fault::{Fault, ParseError, excerpt},
+    error::{ParseError, ParseErrorKind, excerpt},
+    lexer::Lexer,
     script::{Located, OnFailure, Position, Script, Setting, Statement, Step},
-    words::Words,
 };
 use operand::{Text, duration, keyword, nonempty, number, path, range, text};
 
@@ -20,7 +20,7 @@ pub(super) const MAX_STEPS: usize = 99;
 pub(super) fn parse(message: &str) -> Result<Script, ParseError> {
     let start = Position { line: 1, column: 1 };
     if message.len() > MAX_BYTES {
-        return Err(start.fault(Fault::TooLong { bytes: message.len(), limit: MAX_BYTES }));
+        return Err(start.error(ParseErrorKind::TooLong { bytes: message.len(), limit: MAX_BYTES }));
     }
     let mut parser = Parser { lines: message.split('\n'), number: 0 };
     let mut statements = Vec::new();
@@ -29,15 +29,17 @@ pub(super) fn parse(message: &str) -> Result<Script, ParseError> {
         let Some(located) = parser.statement(line)? else { continue };
         match located.statement {
             Statement::Step(_) if steps == MAX_STEPS => {
-                return Err(located.at.fault(Fault::TooManySteps { limit: MAX_STEPS }));
+                return Err(located.at.error(ParseErrorKind::TooManySteps { limit: MAX_STEPS }));
             }
             Statement::Step(_) => steps += 1,
-            Statement::Show if steps == 0 => return Err(located.at.fault(Fault::NothingToShow)),
+            Statement::Show if steps == 0 => {
+                return Err(located.at.error(ParseErrorKind::NothingToShow));
+            }
             Statement::Show | Statement::Set(_) | Statement::Say(_) => {}
         }
         statements.push(located);
     }
-    if steps == 0 { Err(start.fault(Fault::NoStep)) } else { Ok(Script { statements }) }
+    if steps == 0 { Err(start.error(ParseErrorKind::NoStep)) } else { Ok(Script { statements }) }
 }
 
 /// The lines that are left.
@@ -57,44 +59,45 @@ impl<'a> Parser<'a> {
 
     /// The statement that begins in this line, if any.
     fn statement(&mut self, line: &'a str) -> Result<Option<Located>, ParseError> {
-        let mut words = Words::new(self.number, line);
-        words.skip_space();
-        let (at, first) = (words.position(), words.rest());
+        let mut lexer = Lexer::new(self.number, line);
+        lexer.skip_space();
+        let (at, first) = (lexer.position(), lexer.rest());
         let no_step = || {
             let found = excerpt(first.split(char::is_whitespace).next().unwrap_or_default());
-            at.fault(Fault::NoStepName { found })
+            at.error(ParseErrorKind::NoStepName { found })
         };
-        let Some(name) = words.next().map_err(|_| no_step())? else { return Ok(None) };
+        let Some(name) = lexer.next().map_err(|_| no_step())? else { return Ok(None) };
         if name.quoted {
             return Err(no_step());
         }
         let statement = match name.text.as_str() {
-            "$" => Statement::Step(Step::Bash { code: self.command(&mut words)? }),
-            "bash" => Statement::Step(Step::Bash { code: self.script(&mut words)? }),
-            "python" => Statement::Step(Step::Python { code: self.script(&mut words)? }),
-            "read" => Statement::Step(read(&mut words)?),
-            "write" => Statement::Step(self.write(&mut words)?),
-            "edit" => Statement::Step(self.edit(&mut words)?),
-            "list" => Statement::Step(list(&mut words)?),
-            "search" => Statement::Step(search(&mut words)?),
-            "copy" => Statement::Step(copy(&mut words)?),
-            "say" => Statement::Say(say(&mut words)?),
+            "$" => Statement::Step(Step::Bash { code: self.command(&mut lexer)? }),
+            "bash" => Statement::Step(Step::Bash { code: self.script(&mut lexer)? }),
+            "python" => Statement::Step(Step::Python { code: self.script(&mut lexer)? }),
+            "read" => Statement::Step(read(&mut lexer)?),
+            "write" => Statement::Step(self.write(&mut lexer)?),
+            "edit" => Statement::Step(self.edit(&mut lexer)?),
+            "list" => Statement::Step(list(&mut lexer)?),
+            "search" => Statement::Step(search(&mut lexer)?),
+            "copy" => Statement::Step(copy(&mut lexer)?),
+            "say" => Statement::Say(say(&mut lexer)?),
             "show" => Statement::Show,
-            "on" => Statement::Set(on_failure(&mut words)?),
-            "timeout" => Statement::Set(Setting::Timeout(duration(&mut words)?)),
-            "folder" => Statement::Set(Setting::Folder(path(&mut words)?)),
+            "on" => Statement::Set(on_failure(&mut lexer)?),
+            "timeout" => Statement::Set(Setting::Timeout(duration(&mut lexer)?)),
+            "folder" => Statement::Set(Setting::Folder(path(&mut lexer)?)),
             _ => return Err(no_step()),
         };
-        words.end()?;
+        lexer.end()?;
         Ok(Some(Located { at, statement }))
     }
 
     /// What stands behind `$`, with the lines that a backslash at the end adds.
-    fn command(&mut self, words: &mut Words<'a>) -> Result<String, ParseError> {
-        let mut command = words.remainder("a command")?.to_owned();
+    fn command(&mut self, lexer: &mut Lexer<'a>) -> Result<String, ParseError> {
+        let mut command = lexer.remainder("a command")?.to_owned();
         while command.bytes().rev().take_while(|&b| b == b'\\').count() % 2 == 1 {
-            let line =
-                self.next_line().ok_or_else(|| words.position().fault(Fault::OpenCommand))?;
+            let line = self
+                .next_line()
+                .ok_or_else(|| lexer.position().error(ParseErrorKind::OpenCommand))?;
             command.push('\n');
             command.push_str(line);
         }
@@ -102,53 +105,53 @@ impl<'a> Parser<'a> {
     }
 
     /// `bash TEXT`, `python TEXT`
-    fn script(&mut self, words: &mut Words<'a>) -> Result<String, ParseError> {
-        let script = text(words, "a script in quotes or <<TAG")?;
-        self.resolve_some(words, script, "the script")
+    fn script(&mut self, lexer: &mut Lexer<'a>) -> Result<String, ParseError> {
+        let script = text(lexer, "a script in quotes or <<TAG")?;
+        self.resolve_some(lexer, script, "the script")
     }
 
     /// `write PATH TEXT`
-    fn write(&mut self, words: &mut Words<'a>) -> Result<Step, ParseError> {
-        let path = path(words)?;
-        let content = text(words, "the content in quotes or <<TAG")?;
-        Ok(Step::Write { path, content: self.resolve(words, content)? })
+    fn write(&mut self, lexer: &mut Lexer<'a>) -> Result<Step, ParseError> {
+        let path = path(lexer)?;
+        let content = text(lexer, "the content in quotes or <<TAG")?;
+        Ok(Step::Write { path, content: self.resolve(lexer, content)? })
     }
 
     /// `edit PATH replace TEXT with TEXT [N times]`
-    fn edit(&mut self, words: &mut Words<'a>) -> Result<Step, ParseError> {
-        let path = path(words)?;
-        keyword(words, "replace", "`replace`")?;
-        let old = text(words, "the old text in quotes or <<TAG")?;
-        keyword(words, "with", "`with`")?;
-        let new = text(words, "the new text in quotes or <<TAG")?;
-        let times = words.next()?.map(|word| number(&word, "a number and `times`")).transpose()?;
+    fn edit(&mut self, lexer: &mut Lexer<'a>) -> Result<Step, ParseError> {
+        let path = path(lexer)?;
+        keyword(lexer, "replace", "`replace`")?;
+        let old = text(lexer, "the old text in quotes or <<TAG")?;
+        keyword(lexer, "with", "`with`")?;
+        let new = text(lexer, "the new text in quotes or <<TAG")?;
+        let times = lexer.next()?.map(|word| number(&word, "a number and `times`")).transpose()?;
         if times.is_some() {
-            keyword(words, "times", "`times`")?;
+            keyword(lexer, "times", "`times`")?;
         }
-        let old = self.resolve_some(words, old, "the text to replace")?;
-        Ok(Step::Edit { path, old, new: self.resolve(words, new)?, times })
+        let old = self.resolve_some(lexer, old, "the text to replace")?;
+        Ok(Step::Edit { path, old, new: self.resolve(lexer, new)?, times })
     }
 
     /// A text that must not be empty.
     fn resolve_some(
         &mut self,
-        words: &mut Words<'a>,
+        lexer: &mut Lexer<'a>,
         text: Text,
         what: &'static str,
     ) -> Result<String, ParseError> {
         let at = text.at;
-        let text = self.resolve(words, text)?;
-        if text.is_empty() { Err(at.fault(Fault::Empty { what })) } else { Ok(text) }
+        let text = self.resolve(lexer, text)?;
+        if text.is_empty() { Err(at.error(ParseErrorKind::Empty { what })) } else { Ok(text) }
     }
 
     /// A text, read from the following lines if it is a block; the step's own line must be read.
-    fn resolve(&mut self, words: &mut Words<'a>, text: Text) -> Result<String, ParseError> {
-        words.end()?;
+    fn resolve(&mut self, lexer: &mut Lexer<'a>, text: Text) -> Result<String, ParseError> {
+        lexer.end()?;
         let Some(tag) = text.tag else { return Ok(text.quoted) };
         let mut content = String::new();
         loop {
             match self.next_line() {
-                None => return Err(text.at.fault(Fault::OpenBlock { tag })),
+                None => return Err(text.at.error(ParseErrorKind::OpenBlock { tag })),
                 Some(line) if line == tag => return Ok(content),
                 Some(line) => {
                     content.push_str(line);
@@ -160,17 +163,17 @@ impl<'a> Parser<'a> {
 }
 
 /// `read PATH [lines RANGE]`
-fn read(words: &mut Words<'_>) -> Result<Step, ParseError> {
-    let path = path(words)?;
-    let lines = if words.take("lines") { Some(range(words)?) } else { None };
+fn read(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
+    let path = path(lexer)?;
+    let lines = if lexer.take("lines") { Some(range(lexer)?) } else { None };
     Ok(Step::Read { path, lines })
 }
 
 /// `list [PATH] [depth N]`
-fn list(words: &mut Words<'_>) -> Result<Step, ParseError> {
-    let path = if words.peek_is("depth") || words.is_ended() { None } else { Some(path(words)?) };
-    let depth = if words.take("depth") {
-        Some(number(&words.expect("a number")?, "a number")?)
+fn list(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
+    let path = if lexer.peek_is("depth") || lexer.is_ended() { None } else { Some(path(lexer)?) };
+    let depth = if lexer.take("depth") {
+        Some(number(&lexer.expect("a number")?, "a number")?)
     } else {
         None
     };
@@ -178,34 +181,34 @@ fn list(words: &mut Words<'_>) -> Result<Step, ParseError> {
 }
 
 /// `search PATTERN [in PATH] [files GLOB]`
-fn search(words: &mut Words<'_>) -> Result<Step, ParseError> {
-    let pattern = nonempty(words, "a pattern")?;
-    let path = if words.take("in") { Some(path(words)?) } else { None };
-    let files = if words.take("files") { Some(nonempty(words, "a file pattern")?) } else { None };
+fn search(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
+    let pattern = nonempty(lexer, "a pattern")?;
+    let path = if lexer.take("in") { Some(path(lexer)?) } else { None };
+    let files = if lexer.take("files") { Some(nonempty(lexer, "a file pattern")?) } else { None };
     Ok(Step::Search { pattern, path, files })
 }
 
 /// `copy FROM TO [recursive]`
-fn copy(words: &mut Words<'_>) -> Result<Step, ParseError> {
-    let (from, to) = (path(words)?, path(words)?);
-    Ok(Step::Copy { from, to, recursive: words.take("recursive") })
+fn copy(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
+    let (from, to) = (path(lexer)?, path(lexer)?);
+    Ok(Step::Copy { from, to, recursive: lexer.take("recursive") })
 }
 
 /// `say TEXT`
-fn say(words: &mut Words<'_>) -> Result<String, ParseError> {
-    Ok(words.remainder("a text")?.trim_end().to_owned())
+fn say(lexer: &mut Lexer<'_>) -> Result<String, ParseError> {
+    Ok(lexer.remainder("a text")?.trim_end().to_owned())
 }
 
 /// `on failure stop`, `on failure continue`
-fn on_failure(words: &mut Words<'_>) -> Result<Setting, ParseError> {
-    keyword(words, "failure", "`failure`")?;
+fn on_failure(lexer: &mut Lexer<'_>) -> Result<Setting, ParseError> {
+    keyword(lexer, "failure", "`failure`")?;
     let expected = "`stop` or `continue`";
-    let word = words.expect(expected)?;
+    let word = lexer.expect(expected)?;
     if word.is("stop") {
         Ok(Setting::OnFailure(OnFailure::Stop))
     } else if word.is("continue") {
         Ok(Setting::OnFailure(OnFailure::Continue))
     } else {
-        Err(word.at.fault(Fault::Expected { expected, found: word.excerpt() }))
+        Err(word.at.error(ParseErrorKind::Expected { expected, found: word.excerpt() }))
     }
 }

@@ -3,14 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::script::{LineRange, OnFailure, Position, Script, Setting, Statement, Step};
-use evonic_domain::ToolSpec;
-use evonic_domain::{Item, Outcome, ToolCall};
+use evonic_domain::{Item, Outcome, ToolCall, ToolSpec};
 
 /// What a script comes to: its tasks in order.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) tasks: Vec<Task>,
-    /// What is said after the last task.
+    /// The lines of `say` after the last task.
     pub(super) closing: Vec<String>,
 }
 
@@ -25,8 +24,8 @@ pub(super) struct Task {
     on_failure: OnFailure,
     /// Whether its result is part of the report even if it did well.
     pub(super) shown: bool,
-    /// What is said before it.
-    pub(super) said: Vec<String>,
+    /// The lines of `say` before it.
+    pub(super) say: Vec<String>,
 }
 
 /// A task's result, as the transcript has it.
@@ -67,8 +66,8 @@ impl Plan {
                     }
                 }
                 Statement::Step(step) => {
-                    let said = std::mem::take(&mut plan.closing);
-                    plan.tasks.push(settings.task(located.at, step, said));
+                    let say = std::mem::take(&mut plan.closing);
+                    plan.tasks.push(settings.task(located.at, step, say));
                 }
             }
         }
@@ -135,11 +134,11 @@ impl Settings {
         }
     }
 
-    fn task(&self, at: Position, step: &Step, said: Vec<String>) -> Task {
+    fn task(&self, at: Position, step: &Step, say: Vec<String>) -> Task {
         let (tool, arguments) = self.call(step);
         let title = step.to_string().lines().next().unwrap_or_default().to_owned();
         let shown = matches!(step, Step::Read { .. } | Step::List { .. } | Step::Search { .. });
-        Task { at, title, tool, arguments, on_failure: self.on_failure, shown, said }
+        Task { at, title, tool, arguments, on_failure: self.on_failure, shown, say }
     }
 
     /// The tool of a step, and its arguments.

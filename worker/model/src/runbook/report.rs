@@ -6,13 +6,13 @@
 use std::fmt::Write;
 
 use super::{
-    fault::{ParseError, printable, shorten},
+    error::{ParseError, printable, shorten},
     plan::{Ending, Plan},
     script::Position,
 };
 use evonic_domain::Outcome;
 
-/// The most bytes of results in one report; what is left out is told.
+/// The most bytes of results in one report; what is left out is counted.
 const MAX_RESULT_BYTES: usize = 256 * 1024;
 
 /// The most characters of a step's title.
@@ -34,10 +34,10 @@ edit notes.txt replace \"second\" with \"last\"
 read notes.txt
 ";
 
-/// What is said before a task runs.
+/// The text before a task runs.
 pub(super) fn announcement(plan: &Plan, index: usize) -> String {
     let task = &plan.tasks[index];
-    let mut text = said(&task.said);
+    let mut text = joined(&task.say);
     let title = shorten(&task.title, MAX_TITLE_CHARS);
     let _ = writeln!(text, "step {} of {}: {title}", index + 1, plan.tasks.len());
     text
@@ -51,17 +51,17 @@ pub(super) fn report(plan: &Plan, ending: &Ending<'_>) -> String {
     for (index, task) in plan.tasks.iter().enumerate() {
         let result = ending.results.get(index);
         if result.is_some() {
-            text.push_str(&said(&task.said));
+            text.push_str(&joined(&task.say));
         }
-        let word = result.map_or("not run", |result| word(result.outcome));
+        let label = result.map_or("not run", |result| label(result.outcome));
         let title = shorten(&task.title, MAX_TITLE_CHARS);
-        let _ = writeln!(text, "{} {word}: {title}", index + 1);
+        let _ = writeln!(text, "{} {label}: {title}", index + 1);
         if let Some(result) = result.filter(|result| task.shown || result.outcome != Outcome::Ok) {
             text.push_str(&indented(result.content, &mut room));
         }
     }
     if !ending.stopped {
-        text.push_str(&said(&plan.closing));
+        text.push_str(&joined(&plan.closing));
     }
     text
 }
@@ -90,7 +90,7 @@ fn verdict(plan: &Plan, ending: &Ending<'_>) -> String {
     }
 }
 
-const fn word(outcome: Outcome) -> &'static str {
+const fn label(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "ok",
         Outcome::Error => "failed",
@@ -116,7 +116,7 @@ fn indented(content: &str, room: &mut usize) -> String {
     text
 }
 
-fn said(lines: &[String]) -> String {
+fn joined(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 

@@ -159,7 +159,7 @@ fn is_one_command(code: &str) -> bool {
         && backslashes % 2 == 0
 }
 
-/// Words with a meaning of their own behind a step's name: as a path they stand in quotes.
+/// Lexer with a meaning of their own behind a step's name: as a path they stand in quotes.
 const KEYWORDS: [&str; 8] =
     ["depth", "files", "in", "lines", "recursive", "replace", "times", "with"];
 

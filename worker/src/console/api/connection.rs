@@ -2,21 +2,10 @@
 
 use std::io;
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
+use evonic_net::{ConnectError, Stream};
+use tokio::net::UnixStream;
 
-use super::answer::ANSWER_TIMEOUT;
-use crate::console::{
-    error::ConsoleError,
-    server::{Server, Trust},
-};
-
-/// A connection of either kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+use crate::console::{error::ConsoleError, server::Server};
 
 #[expect(
     clippy::disallowed_methods,
@@ -34,23 +23,19 @@ pub(super) async fn connect(server: &Server) -> Result<Box<dyn Stream>, ConsoleE
                 Err(ConsoleError::NotRunning { address: socket.display().to_string(), source })
             }
         },
-        Server::Tcp { authority, trust, .. } => {
-            let address = match authority.port_u16() {
-                Some(_) => authority.to_string(),
-                None => format!("{authority}:443"),
-            };
-            let expired = |_| ConsoleError::Timeout { limit: ANSWER_TIMEOUT };
-            let connected = timeout(ANSWER_TIMEOUT, TcpStream::connect(address.as_str())).await;
-            let stream = match connected.map_err(expired)? {
-                Ok(stream) => stream,
-                Err(source) => return Err(ConsoleError::NotRunning { address, source }),
-            };
-            let Some(Trust { connector, name }) = trust else { return Ok(Box::new(stream)) };
-            let handshake = timeout(ANSWER_TIMEOUT, connector.connect(name.clone(), stream)).await;
-            match handshake.map_err(expired)? {
-                Ok(stream) => Ok(Box::new(stream)),
-                Err(source) => Err(ConsoleError::NotTrusted { address, source }),
-            }
+        Server::Tcp { authority, connector, .. } => {
+            let address = format!("{}:{}", authority.host(), connector.peer.port);
+            // A process of its own, outside the worker's budget.
+            connector.connect(()).await.map_err(|error| match error {
+                ConnectError::Timeout { limit, .. } => ConsoleError::Timeout { limit },
+                ConnectError::Tls { source, .. } => ConsoleError::NotTrusted { address, source },
+                ConnectError::Connect { source, .. } => {
+                    ConsoleError::NotRunning { address, source }
+                }
+                ConnectError::Resolve(error) => {
+                    ConsoleError::NotRunning { address, source: io::Error::other(error) }
+                }
+            })
         }
     }
 }

@@ -1,20 +1,17 @@
 //! Where an engine is.
 
+use evonic_backend::WorkplaceError;
 use std::path::PathBuf;
 
-use super::WorkplaceError;
 use evonic_domain::DockerSettings;
 
-/// An engine's address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Address {
-    /// A Unix socket.
     Unix(PathBuf),
     /// A TCP port, with TLS.
     Tcp {
         /// A name, or an address without brackets.
         host: String,
-        /// The port.
         port: u16,
         /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
         certificates: PathBuf,
@@ -38,7 +35,7 @@ impl Address {
         })
     }
 
-    /// Reads `unix:///PATH`, or `tcp://HOST:PORT` with its certificates; or says what is wrong.
+    /// Reads `unix:///PATH`, or `tcp://HOST:PORT` with its certificates; the error is for the operator.
     pub(super) fn parse(text: &str, certificates: Option<PathBuf>) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix://") {
             if path.starts_with('/') && !path.contains('\0') {

@@ -9,21 +9,21 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    WorkplaceError,
     container::{Container, Lease},
-    fault,
-    order::order,
-    reading::Reading,
-    recipe::{HIDDEN, WORKSPACE},
+    container_manager::ContainerManager,
+    reading::{Lookup, Reading},
+    run_script::run_script,
     shell::Sandbox,
+    spec::{HIDDEN, WORKSPACE},
     upload::{self, Appending},
     writing,
 };
 use evonic_backend::{
     Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Lines, Removal,
-    Stat, Upload, lines, search, spool::Spool,
+    Stat, Upload, WorkplaceError, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
+use evonic_shared::error_chain::ErrorChain;
 
 /// Entries of the hidden folder that a list asks for beyond its limit, so that they take no place.
 const HIDDEN_ENTRIES: u32 = 1000;
@@ -34,7 +34,6 @@ const MEMORY_KILLS: &str = "cat /sys/fs/cgroup/memory.events \
     /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null | while read -r name count; do \
     [ \"$name\" != oom_kill ] || echo \"$count\"; done";
 
-/// The workplace of a session in its container. See [`Backend`].
 #[derive(Clone, Debug)]
 pub struct Docker {
     sandbox: Sandbox,
@@ -42,16 +41,16 @@ pub struct Docker {
 }
 
 impl Docker {
-    pub(super) fn new(container: Arc<Container>) -> Self {
-        let settings = container.house.parts.config.spool.clone();
-        let sandbox = Sandbox(container);
+    pub(super) fn new(manager: Arc<ContainerManager>, container: Arc<Container>) -> Self {
+        let settings = manager.parts.config.spool.clone();
+        let sandbox = Sandbox { container, manager };
         let spool = Spool::new(Arc::new(sandbox.clone()), settings);
         Self { sandbox, spool }
     }
 
     /// The container, up and kept so.
     pub(super) async fn lease(&self) -> Result<Lease, WorkplaceError> {
-        self.sandbox.0.lease().await
+        self.sandbox.lease().await
     }
 
     #[cfg(test)]
@@ -59,26 +58,26 @@ impl Docker {
         &self.sandbox
     }
 
-    /// The container's name.
     #[cfg(test)]
     pub(super) fn name(&self) -> &str {
-        &self.sandbox.0.identity.name
+        &self.sandbox.container.identity.name
     }
 
     #[cfg(test)]
     pub(super) fn session(&self) -> evonic_domain::SessionId {
-        self.sandbox.0.identity.session.clone()
+        self.sandbox.container.identity.session.clone()
     }
 
     async fn user_home(&self) -> Result<&Home, WorkplaceError> {
         let ask = || async {
-            let said = order(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
-            Home::reported(said.as_bytes())
+            let output =
+                run_script(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
+            Home::from_shell(output.as_bytes())
         };
-        self.sandbox.0.home.get_or_try_init(ask).await
+        self.sandbox.container.home.get_or_try_init(ask).await
     }
 
-    /// A path of the container.
+    /// A whole path of the container.
     async fn whole(&self, path: &str) -> Result<String, WorkplaceError> {
         let home = self.user_home().await?;
         let workspace = home.resolve(home.path(), WORKSPACE)?;
@@ -86,26 +85,29 @@ impl Docker {
         Ok(home.resolve(&workspace, path)?.to_string())
     }
 
-    /// A path that may be changed, and its whole form.
+    /// The whole path of what may be changed.
     async fn own(&self, path: &str) -> Result<String, WorkplaceError> {
         writing::below_workspace(path, &self.whole(path).await?)
     }
 
     /// Removes old records of commands, once a worker, beside the agent's work.
     fn tidy(&self) {
-        let container = &self.sandbox.0;
+        let Sandbox { container, manager } = &self.sandbox;
         if container.tidied.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (spool, ending) = (self.spool.clone(), container.house.ending.clone());
-        container.house.tasks.spawn(async move {
+        let (spool, ending) = (self.spool.clone(), manager.ending.clone());
+        manager.tasks.spawn(async move {
             if let Some(Err(error)) = ending.run_until_cancelled(spool.tidy()).await {
-                tracing::debug!(reason = fault::told(&error), "records of commands not removed");
+                tracing::debug!(
+                    reason = ErrorChain(&error).to_string(),
+                    "records of commands not removed"
+                );
             }
         });
     }
 
-    /// Tells the agent when something was killed for want of memory, which looks like any kill.
+    /// Adds news when something was killed for want of memory, which looks like any kill.
     async fn explain(&self, finished: &Finished) {
         let killed = match finished.ended {
             Ended::Signalled(signal) => signal == 9,
@@ -115,13 +117,13 @@ impl Docker {
         if !killed {
             return;
         }
-        let counted = order(&self.sandbox, "look", "memory", MEMORY_KILLS, &[]).await;
-        let Some(count) = counted.ok().and_then(|said| said.trim().parse::<u64>().ok()) else {
+        let counted = run_script(&self.sandbox, "look", "memory", MEMORY_KILLS, &[]).await;
+        let Some(count) = counted.ok().and_then(|output| output.trim().parse::<u64>().ok()) else {
             return;
         };
-        let container = &self.sandbox.0;
+        let container = &self.sandbox.container;
         if container.memory_kills.swap(count, Ordering::Relaxed) < count {
-            container.tell(format!(
+            container.add_news(format!(
                 "The container ran out of memory ({} MiB with everything in it), and the kernel \
                  killed a process of the command.",
                 container.settings().memory_bytes >> 20
@@ -137,7 +139,7 @@ impl Backend for Docker {
     }
 
     fn news(&self) -> Option<String> {
-        self.sandbox.0.news()
+        self.sandbox.container.take_news()
     }
 
     async fn home(&self) -> Result<String, WorkplaceError> {
@@ -150,7 +152,7 @@ impl Backend for Docker {
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        let _lease = self.sandbox.0.lease().await?;
+        let _lease = self.sandbox.lease().await?;
         let finished = self.spool.run(spec, output, cancel).await?;
         self.explain(&finished).await;
         self.tidy();
@@ -164,7 +166,7 @@ impl Backend for Docker {
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        let _lease = self.sandbox.0.lease().await?;
+        let _lease = self.sandbox.lease().await?;
         let finished = self.spool.attach(command_id, from, output, cancel).await?;
         self.explain(&finished).await;
         Ok(finished)
@@ -274,7 +276,7 @@ impl Backend for Docker {
     async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
         let whole = self.whole(path).await?;
         let script = r#"mkdir -p -- "$1""#;
-        order(&self.sandbox, "make folder", path, script, &[&whole]).await.map(drop)
+        run_script(&self.sandbox, "make folder", path, script, &[&whole]).await.map(drop)
     }
 
     async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
@@ -290,7 +292,7 @@ impl Backend for Docker {
                 echo "No such file or directory" >&2; exit 1"#
             }
         };
-        order(&self.sandbox, "remove", path, script, &[&whole]).await.map(drop)
+        run_script(&self.sandbox, "remove", path, script, &[&whole]).await.map(drop)
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
@@ -300,7 +302,7 @@ impl Backend for Docker {
             fi
             if [ -d "$2" ]; then echo "Is a directory" >&2; exit 1; fi
             exec mv -f -- "$1" "$2""#;
-        order(&self.sandbox, "rename", from, script, &[&source, &target]).await.map(drop)
+        run_script(&self.sandbox, "rename", from, script, &[&source, &target]).await.map(drop)
     }
 
     async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
@@ -311,12 +313,14 @@ impl Backend for Docker {
     async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
         let whole = self.whole(path).await?;
         let mut at = Reading::begin(&self.sandbox, path).await?;
-        let (found, end) = at.look(&whole).await?;
-        if let Some(found) = &found {
-            at.expect_file(found)?;
-        }
+        let (end, mode) = match at.look(&whole).await? {
+            Lookup::Found(found) => {
+                at.expect_file(&found)?;
+                (found.path, Some(found.stat.mode))
+            }
+            Lookup::Absent { path } => (path, None),
+        };
         let end = writing::below_workspace(path, &end)?;
-        let mode = found.map(|found| found.stat.mode);
         Ok(Box::new(Appending::open(&self.sandbox, path, end, mode, id).await?))
     }
 

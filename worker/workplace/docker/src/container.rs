@@ -1,4 +1,4 @@
-//! One session's container: made, started, counted in use, stopped when idle.
+//! One session's container: provisioned, counted in use, stopped when idle.
 //!
 //! ```text
 //!            row written                       first use, or the next after it stopped
@@ -11,41 +11,38 @@
 //! which the container is stopped.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
-    WorkplaceError,
     engine::Engine,
-    fault::{self, Failed},
-    house::House,
-    making,
-    recipe::{IDLE_PROCESSES, Identity, User},
+    error::{self, Failed},
+    spec::{IDLE_PROCESSES, Identity, User},
 };
-use evonic_backend::Home;
+use evonic_backend::{Home, Stage, WorkplaceError};
 use evonic_domain::DockerSettings;
 
-/// The most news that wait to be told.
+/// The most news that wait for the agent.
 const MOST_NEWS: usize = 8;
 
-/// A session's container. One value in a worker for each.
+/// One value in a worker for each session.
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) identity: Identity,
     pub(super) engine: Arc<Engine>,
-    pub(super) house: Arc<House>,
     settings: Mutex<DockerSettings>,
     /// The engine's identifier while it runs, as far as is known.
     running: tokio::sync::Mutex<Option<String>>,
     users: AtomicU32,
     used: Mutex<Instant>,
-    /// Whether it was used since the ledger was told.
+    /// Whether it was used since that was last written to the container table.
     fresh: AtomicBool,
     news: Mutex<Vec<String>>,
-    /// Kills for want of memory that were told.
+    /// Kills for want of memory that the agent knows of.
     pub(super) memory_kills: AtomicU64,
     /// Whether old records of commands were removed since this worker first used it.
     pub(super) tidied: AtomicBool,
@@ -54,16 +51,10 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn new(
-        identity: Identity,
-        engine: Arc<Engine>,
-        house: Arc<House>,
-        settings: DockerSettings,
-    ) -> Self {
+    pub(super) fn new(identity: Identity, engine: Arc<Engine>, settings: DockerSettings) -> Self {
         Self {
             identity,
             engine,
-            house,
             settings: Mutex::new(settings),
             running: tokio::sync::Mutex::default(),
             users: AtomicU32::new(0),
@@ -76,16 +67,16 @@ impl Container {
         }
     }
 
-    /// Other settings hold from the next start on.
-    pub(super) fn set(&self, settings: DockerSettings) {
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    /// The settings hold from the next start on.
+    pub(super) fn set_settings(&self, settings: DockerSettings) {
+        *self.settings.lock() = settings;
     }
 
     pub(super) fn settings(&self) -> DockerSettings {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.settings.lock().clone()
     }
 
-    /// As whom commands run.
+    /// The user that commands run as.
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`].
@@ -93,19 +84,19 @@ impl Container {
         User::of(&self.settings())
     }
 
-    /// The container, made and started if need be, and kept from being stopped until the lease is
-    /// dropped.
+    /// The container, kept from being stopped until the lease is dropped. `bring_up` makes and
+    /// starts it; it is polled when the container is not known to run.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, WorkplaceError> {
+    /// Those of `bring_up`.
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        bring_up: impl Future<Output = Result<String, WorkplaceError>>,
+    ) -> Result<Lease, WorkplaceError> {
         let mut running = self.running.lock().await;
         let id = match &*running {
             Some(id) => id.clone(),
-            None => {
-                let id = making::bring_up(self).await?;
-                running.insert(id).clone()
-            }
+            None => running.insert(bring_up.await?).clone(),
         };
         self.users.fetch_add(1, Ordering::Relaxed);
         Ok(Lease { container: Arc::clone(self), id })
@@ -119,11 +110,11 @@ impl Container {
         }
     }
 
-    /// After the engine said that it misses something: whether that was the container itself,
-    /// which is then brought up at its next use.
+    /// Whether a 404 of the engine was about the container itself, which is then brought up at its
+    /// next use.
     pub(super) async fn is_lost(&self, id: &str) -> Result<bool, WorkplaceError> {
         let asked = self.engine.docker.inspect_container(id, None);
-        let runs = match self.engine.ask("inspect container", asked).await {
+        let runs = match self.engine.ask(Stage::InspectContainer, asked).await {
             Ok(found) => found.state.and_then(|state| state.running).unwrap_or(false),
             Err(failed) if failed.is_missing() => false,
             Err(failed) => return Err(failed.into()),
@@ -134,17 +125,17 @@ impl Container {
         Ok(!runs)
     }
 
-    /// Something to tell the agent with the next result.
-    pub(super) fn tell(&self, news: String) {
-        let mut all = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+    /// News for the agent, delivered with the next result.
+    pub(super) fn add_news(&self, news: String) {
+        let mut all = self.news.lock();
         if all.len() < MOST_NEWS {
             all.push(news);
         }
     }
 
     /// See [`evonic_backend::Backend::news`].
-    pub(super) fn news(&self) -> Option<String> {
-        let all = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(super) fn take_news(&self) -> Option<String> {
+        let all = std::mem::take(&mut *self.news.lock());
         (!all.is_empty()).then(|| all.join("\n"))
     }
 
@@ -153,18 +144,16 @@ impl Container {
         self.users.load(Ordering::Relaxed) > 0 || self.fresh.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether it knows more than the ledger: that it runs, or something to tell.
+    /// Whether it knows more than the container table: that it runs, or news.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        let has_news = !self.news.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let has_news = !self.news.lock().is_empty();
         has_news || self.running.try_lock().map_or(true, |running| running.is_some())
     }
 
-    /// When it was used last.
     pub(super) fn used(&self) -> Instant {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.used.lock()
     }
 
-    /// Whether anything holds it.
     pub(super) fn is_leased(&self) -> bool {
         self.users.load(Ordering::Relaxed) > 0
     }
@@ -185,7 +174,7 @@ impl Container {
     }
 }
 
-/// A container in use.
+/// Keeps a container from being stopped.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) container: Arc<Container>,
@@ -196,7 +185,7 @@ pub(super) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let now = Instant::now();
-        *self.container.used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.container.used.lock() = now;
         self.container.fresh.store(true, Ordering::Relaxed);
         self.container.users.fetch_sub(1, Ordering::Relaxed);
     }
@@ -205,7 +194,7 @@ impl Drop for Lease {
 /// Whether nothing runs in a container, whoever started it: commands that nobody follows, streams
 /// of another worker.
 pub(super) async fn is_idle(engine: &Engine, id: &str) -> Result<bool, Failed> {
-    let top = engine.ask("list processes", engine.docker.top_processes(id, None)).await;
+    let top = engine.ask(Stage::ListProcesses, engine.docker.top_processes(id, None)).await;
     match top {
         Ok(top) => Ok(top.processes.unwrap_or_default().len() <= IDLE_PROCESSES),
         // It stopped, or is gone.
@@ -219,7 +208,7 @@ pub(super) async fn stop(engine: &Engine, id: &str) -> Result<(), Failed> {
     use bollard::query_parameters::StopContainerOptionsBuilder;
 
     let options = StopContainerOptionsBuilder::default().t(1).build();
-    match engine.ask("stop container", engine.docker.stop_container(id, Some(options))).await {
+    match engine.ask(Stage::StopContainer, engine.docker.stop_container(id, Some(options))).await {
         Err(failed) if failed.is_missing() => Ok(()),
         done => done,
     }
@@ -230,7 +219,10 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<(), Failed> {
     use bollard::query_parameters::RemoveContainerOptionsBuilder;
 
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    match engine.ask("remove container", engine.docker.remove_container(id, Some(options))).await {
+    match engine
+        .ask(Stage::RemoveContainer, engine.docker.remove_container(id, Some(options)))
+        .await
+    {
         // 409: somebody else is removing it.
         Err(failed) if failed.is_missing() || failed.is_conflict() => Ok(()),
         done => done,
@@ -242,7 +234,7 @@ pub(super) async fn remove_volume(engine: &Engine, name: &str) -> Result<(), Fai
     use bollard::query_parameters::RemoveVolumeOptions;
 
     let asked = engine.docker.remove_volume(name, None::<RemoveVolumeOptions>);
-    match engine.ask("remove volume", asked).await {
+    match engine.ask(Stage::RemoveVolume, asked).await {
         Err(failed) if failed.is_missing() => Ok(()),
         done => done,
     }
@@ -250,6 +242,6 @@ pub(super) async fn remove_volume(engine: &Engine, name: &str) -> Result<(), Fai
 
 /// The error for a container that stopped again and again.
 pub(super) fn unstable(engine: &Engine) -> WorkplaceError {
-    let said = "the container stopped as soon as it was started".to_owned();
-    fault::unreachable(&engine.address, "start container", said)
+    let reason = "the container stopped as soon as it was started".to_owned();
+    error::unreachable(&engine.address, Stage::StartContainer, reason)
 }

@@ -1,9 +1,9 @@
-//! One engine: its client, its version, how it fares.
+//! One engine: its client, its version, its health.
 
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -11,31 +11,37 @@ use std::{
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, errors::Error, models::SystemVersion};
 use futures_util::{Stream, StreamExt};
+use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    HostState, WorkplaceError,
     address::Address,
-    fault::{self, Failed},
+    error::{self, Failed},
     tls,
-    wire::Wire,
+    transport::{Route, Transport},
 };
+use evonic_backend::{HostState, Stage, WorkplaceError};
 use evonic_handles::Budget;
+use evonic_net::{Connector, Keepalive, Peer};
+use evonic_shared::error_chain::ErrorChain;
 
 /// The oldest version of the API that has all that is used here: Docker 20.10.
 const LEAST_MINOR: u32 = 41;
 
-/// A request that is no transfer is over in this many times `docker.timeout`.
-const PATIENCE: u32 = 4;
+/// A dead engine on another machine is noticed within 40 s.
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(8), probes: 4 };
 
-/// The client waits as long as the wire does, which knows better.
+/// A request that is no transfer ends within this many times `docker.timeout`.
+const TIMEOUT_FACTOR: u32 = 4;
+
+/// The client waits as long as the transport does, which knows better.
 const CLIENT_TIMEOUT_SECONDS: u64 = 365 * 86_400;
 
 /// An engine. Holds no descriptor between requests.
 pub(super) struct Engine {
     pub(super) address: Address,
     pub(super) docker: Docker,
-    wire: Arc<Wire>,
+    transport: Arc<Transport>,
     timeout: Duration,
     /// Held while the version is asked for.
     greeting: tokio::sync::Mutex<()>,
@@ -68,13 +74,17 @@ impl Engine {
         tasks: TaskTracker,
         closing: CancellationToken,
     ) -> Result<Self, WorkplaceError> {
-        let tls = match &address {
-            Address::Unix(_) => None,
-            Address::Tcp { certificates, .. } => Some(tls::connector(certificates)?),
+        let route = match &address {
+            Address::Unix(path) => Route::Unix(path.clone()),
+            Address::Tcp { host, port, certificates } => Route::Tcp(Connector {
+                peer: Peer { host: host.clone(), port: *port },
+                tls: Some(tls::client(certificates)?),
+                keepalive: Some(KEEPALIVE),
+                limit: timeout,
+            }),
         };
-        let wire = Arc::new(Wire {
-            address: address.clone(),
-            tls,
+        let transport = Arc::new(Transport {
+            route,
             budget,
             timeout,
             tasks,
@@ -83,59 +93,59 @@ impl Engine {
             api: AtomicU32::new(0),
             least: LEAST_MINOR,
         });
-        let transport = Arc::clone(&wire);
+        let sender = Arc::clone(&transport);
         let docker = Docker::connect_with_custom_transport(
-            move |request: BollardRequest| Arc::clone(&transport).send(request),
+            move |request: BollardRequest| Arc::clone(&sender).send(request),
             Some("http://docker"),
             CLIENT_TIMEOUT_SECONDS,
             API_DEFAULT_VERSION,
         )
-        .map_err(|error| fault::read(&address, "connect", error).error)?;
+        .map_err(|error| error::translate(&address, Stage::Connect, error).error)?;
         let (greeting, starting) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let health = Mutex::default();
-        Ok(Self { address, docker, wire, timeout, greeting, starting, health })
+        Ok(Self { address, docker, transport, timeout, greeting, starting, health })
     }
 
-    /// Makes a request; the operation is a word for its error.
+    /// Makes a request; the stage is for its error.
     pub(super) async fn ask<T>(
         &self,
-        operation: &'static str,
+        stage: Stage,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failed> {
-        let patience = self.timeout.saturating_mul(PATIENCE);
-        let all = self.transfer(operation, request);
-        tokio::time::timeout(patience, all).await.unwrap_or_else(|_| {
-            let said = format!("no whole answer within {} s", patience.as_secs_f32());
-            Err(fault::unreachable(&self.address, operation, said).into())
+        let limit = self.timeout.saturating_mul(TIMEOUT_FACTOR);
+        let all = self.transfer(stage, request);
+        tokio::time::timeout(limit, all).await.unwrap_or_else(|_| {
+            let reason = format!("no whole answer within {} s", limit.as_secs_f32());
+            Err(error::unreachable(&self.address, stage, reason).into())
         })
     }
 
     /// Makes a request that may take long, as long as its bytes move.
     pub(super) async fn transfer<T>(
         &self,
-        operation: &'static str,
+        stage: Stage,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failed> {
         self.greet().await?;
         let answer = request.await;
-        self.note(answer.map_err(|error| fault::read(&self.address, operation, error)))
+        self.note(answer.map_err(|error| error::translate(&self.address, stage, error)))
     }
 
     /// The next piece of an answer that is a stream; nothing at its end.
     pub(super) async fn piece<T>(
         &self,
-        operation: &'static str,
+        stage: Stage,
         stream: &mut (impl Stream<Item = Result<T, Error>> + Unpin),
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<T>, Failed> {
-        match tokio::time::timeout(patience, stream.next()).await {
+        match tokio::time::timeout(timeout, stream.next()).await {
             Ok(piece) => {
                 let piece = piece.transpose();
-                self.note(piece.map_err(|error| fault::read(&self.address, operation, error)))
+                self.note(piece.map_err(|error| error::translate(&self.address, stage, error)))
             }
             Err(_) => {
-                let said = format!("nothing came for {} s", patience.as_secs_f32());
-                Err(fault::unreachable(&self.address, operation, said).into())
+                let reason = format!("nothing came for {} s", timeout.as_secs_f32());
+                Err(error::unreachable(&self.address, stage, reason).into())
             }
         }
     }
@@ -146,57 +156,53 @@ impl Engine {
     }
 
     /// Agrees on a version once, and again after the engine was away: the lower one of what both
-    /// know, told in the path of every request.
+    /// know, named in the path of every request.
     pub(super) async fn greet(&self) -> Result<(), Failed> {
-        if self.wire.api.load(Ordering::Relaxed) != 0 {
+        if self.transport.api.load(Ordering::Relaxed) != 0 {
             return Ok(());
         }
         let _one = self.greeting.lock().await;
-        if self.wire.api.load(Ordering::Relaxed) != 0 {
+        if self.transport.api.load(Ordering::Relaxed) != 0 {
             return Ok(());
         }
         let answer = self.docker.version().await;
-        let version =
-            self.note(answer.map_err(|error| fault::read(&self.address, "version", error)))?;
-        let minor = agreed(&version)
-            .map_err(|said| Failed::from(fault::refusal(&self.address, "version", said)))?;
-        self.wire.api.store(minor, Ordering::Relaxed);
+        let version = self
+            .note(answer.map_err(|error| error::translate(&self.address, Stage::Version, error)))?;
+        let minor = agreed(&version).map_err(|reason| {
+            Failed::from(error::refusal(&self.address, Stage::Version, reason))
+        })?;
+        self.transport.api.store(minor, Ordering::Relaxed);
         Ok(())
     }
 
     /// The version that requests are sent in.
     pub(super) fn version(&self) -> String {
-        format!("1.{}", self.wire.api.load(Ordering::Relaxed))
+        format!("1.{}", self.transport.api.load(Ordering::Relaxed))
     }
 
-    /// How it fares.
     pub(super) fn state(&self) -> HostState {
-        let health = self.health();
+        let health = self.health.lock();
         HostState {
             host: self.address.to_string(),
-            connections: self.wire.open.load(Ordering::Relaxed),
+            connections: self.transport.open.load(Ordering::Relaxed),
             failures: health.failures,
             left_alone_seconds: None,
             last_error: health.last_error.clone(),
         }
     }
 
-    /// An engine that answers is well, whatever it answers.
+    /// Updates the health: an engine that answers is well, whatever it answers.
     fn note<T>(&self, answer: Result<T, Failed>) -> Result<T, Failed> {
-        let mut health = self.health();
+        let mut health = self.health.lock();
         match &answer {
             Ok(_) | Err(Failed { status: Some(_), .. }) => *health = Health::default(),
             Err(Failed { error: WorkplaceError::Exhausted(_), .. }) => {}
             Err(failed) => {
                 health.failures = health.failures.saturating_add(1);
-                health.last_error = Some(fault::told(&failed.error));
+                health.last_error = Some(ErrorChain(&failed.error).to_string());
             }
         }
         answer
-    }
-
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

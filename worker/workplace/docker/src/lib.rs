@@ -1,66 +1,79 @@
 //! Workplaces in containers (Docker, by bollard): one container for each session.
 //!
 //! ```text
-//!   Backend      commands by Spool over Shell, files by the archive endpoints
+//!   Docker       the backend: commands by Spool over Sandbox, files by the archive endpoints
 //!     |
-//!   Container  made, started, leased, stopped when idle      <---- sweep: engine against ledger
+//!   Container    provisioned, leased, stopped when idle
+//!     |                 ^
+//!     |          ContainerManager    engines, containers   <---- reconcile: engine, table
+//!     |                 |
+//!   Engine       client, agreed version, health
 //!     |
-//!   Engine     client, agreed version, how it fares
-//!     |
-//!   Wire       the gate of kind `docker`: one connection a request
+//!   Transport    the gate of kind `docker`: one connection a request
 //! ```
 //!
+//! | Module | Owns |
+//! |---|---|
+//! | `backend`, `shell`, `run_script` | commands, by an attached exec each |
+//! | `reading`, `writing`, `upload`, `tar_reader`, `tar_entry` | files, by the archive endpoints |
+//! | `container`, `provision`, `spec` | a container: its use, how it comes up, what it has |
+//! | `container_manager`, `reconcile` | all of them, and their rows in the container table |
+//! | `engine`, `transport`, `address`, `tls`, `error` | requests to an engine |
+//! | `check`, `sandbox` | the check of a workplace; the default image |
+//!
 //! # Invariants
-//! - A container has no more than its recipe gives: limits, a read-only root, no capabilities, no
+//! - A container has no more than its spec gives: limits, a read-only root, no capabilities, no
 //!   network unless asked, and one mount: the workspace, a volume of its session.
 //! - A container that is leased, or in which anything runs, is never stopped to make room.
 //! - Nothing is touched that does not carry this instance's label.
+//! - A container does not know the manager that holds it: no reference cycle.
 
 mod address;
 mod backend;
+mod check;
 mod container;
+mod container_manager;
 mod engine;
-mod fault;
-mod house;
-mod making;
-mod order;
+mod error;
+mod provision;
 mod reading;
-mod recipe;
+mod reconcile;
+mod run_script;
 mod sandbox;
 mod shell;
-mod sweep;
-mod tape;
-mod tcp;
+mod spec;
+mod tar_entry;
+mod tar_reader;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod trial;
+mod transport;
 mod upload;
-mod wire;
 mod writing;
 
 use std::{sync::Arc, time::Duration};
 
+use evonic_backend::{BackendDeps, CheckStep, End, HostState, WorkplaceError};
+use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
+use evonic_shared::error_chain::ErrorChain;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 pub use self::backend::Docker;
-use self::{container::Container, house::House, recipe::Identity};
-use evonic_backend::{CheckStep, End, HostState, Parts, WorkplaceError};
-use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
+use self::container_manager::ContainerManager;
 
 /// Every engine of this worker, and this instance's containers on them.
 #[derive(Debug)]
 pub struct Engines {
-    house: Arc<House>,
+    manager: Arc<ContainerManager>,
 }
 
 impl Engines {
-    /// Engines by these settings. Starts comparing them with the ledger, on this runtime.
-    pub fn start(parts: &Parts) -> Self {
-        let house = Arc::new(House::new(parts));
-        house.tasks.spawn(sweep::run(Arc::clone(&house)));
-        Self { house }
+    /// Starts reconciling the engines with the container table, on this runtime.
+    pub fn start(parts: &BackendDeps) -> Self {
+        let manager = Arc::new(ContainerManager::new(parts));
+        manager.tasks.spawn(reconcile::run(Arc::clone(&manager)));
+        Self { manager }
     }
 
     /// The workplace of a session: its container is made or started when it is first used.
@@ -73,79 +86,68 @@ impl Engines {
         settings: &DockerSettings,
         session: &SessionId,
     ) -> Result<Docker, WorkplaceError> {
-        recipe::User::of(settings)?;
-        let engine = self.house.engine(settings)?;
-        let identity = Identity::new(&self.house.parts.instance, workplace, session);
-        let mut containers = self.house.containers();
-        let known = containers.get(&identity.name).filter(|one| Arc::ptr_eq(&one.engine, &engine));
-        if let Some(container) = known {
-            container.set(settings.clone());
-            return Ok(Docker::new(Arc::clone(container)));
-        }
-        let name = identity.name.clone();
-        let house = Arc::clone(&self.house);
-        let container = Arc::new(Container::new(identity, engine, house, settings.clone()));
-        containers.insert(name, Arc::clone(&container));
-        Ok(Docker::new(container))
+        let container = self.manager.container(workplace, settings, session)?;
+        Ok(Docker::new(Arc::clone(&self.manager), container))
     }
 
     /// See `Workplaces::check`.
     pub async fn check(&self, settings: &DockerSettings, steps: mpsc::Sender<CheckStep>) {
-        trial::check(&self.house, settings, steps).await;
+        check::check(&self.manager, settings, steps).await;
     }
 
     /// Builds the default image from the Dockerfile that ships with the product, under the name in
-    /// these settings, and hands on what the engine says.
+    /// these settings, and sends the output of the build.
     ///
     /// # Errors
     /// [`WorkplaceError`].
     pub async fn build_sandbox(
         &self,
         settings: &DockerSettings,
-        said: mpsc::Sender<String>,
+        output: mpsc::Sender<String>,
     ) -> Result<(), WorkplaceError> {
-        let engine = self.house.engine(settings)?;
-        sandbox::build(&engine, &settings.image, &said).await
+        let engine = self.manager.engine(settings)?;
+        sandbox::build(&engine, &settings.image, &output).await
     }
 
     /// Every engine that was used.
     pub fn states(&self) -> Vec<HostState> {
-        self.house.engines().iter().map(|engine| engine.state()).collect()
+        self.manager.engines().iter().map(|engine| engine.state()).collect()
     }
 
     /// A session is gone: so are its containers and their workspaces, soon.
     pub fn session_deleted(&self, session: &SessionId) {
         tracing::debug!(session_id = session.as_str(), "containers of a session go");
-        self.house.wake.notify_one();
+        self.manager.wake.notify_one();
     }
 
-    /// Ends every connection; stops the containers when the service stops. Both within `patience`.
-    pub async fn close(&self, end: End, patience: Duration) {
-        self.house.ending.cancel();
+    /// Ends every connection; stops the containers when the service stops. Both within `timeout`.
+    pub async fn close(&self, end: End, timeout: Duration) {
+        self.manager.ending.cancel();
         let all = async {
             if end == End::Stopped {
                 self.stop_all().await;
             }
-            self.house.closing.cancel();
-            self.house.tasks.close();
-            self.house.tasks.wait().await;
+            self.manager.closing.cancel();
+            self.manager.tasks.close();
+            self.manager.tasks.wait().await;
         };
-        if tokio::time::timeout(patience, all).await.is_err() {
+        if tokio::time::timeout(timeout, all).await.is_err() {
             tracing::warn!("containers were not all stopped in time");
-            self.house.closing.cancel();
+            self.manager.closing.cancel();
         }
     }
 
     #[cfg(test)]
-    fn house(&self) -> &Arc<House> {
-        &self.house
+    fn manager(&self) -> &Arc<ContainerManager> {
+        &self.manager
     }
 
     async fn stop_all(&self) {
-        let engines = self.house.engines();
+        let engines = self.manager.engines();
         join_all(engines.iter().map(|engine| async move {
-            if let Err(failed) = sweep::stop_all(engine, &self.house.parts.instance).await {
-                let (engine, reason) = (engine.address.to_string(), fault::told(&failed.error));
+            if let Err(failed) = reconcile::stop_all(engine, &self.manager.parts.instance).await {
+                let (engine, reason) =
+                    (engine.address.to_string(), ErrorChain(&failed.error).to_string());
                 tracing::warn!(engine, reason, "containers not stopped");
             }
         }))
@@ -155,9 +157,7 @@ impl Engines {
 
 impl Drop for Engines {
     fn drop(&mut self) {
-        self.house.ending.cancel();
-        self.house.closing.cancel();
-        // They and the house know each other.
-        self.house.containers().clear();
+        self.manager.ending.cancel();
+        self.manager.closing.cancel();
     }
 }

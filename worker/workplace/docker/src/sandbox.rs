@@ -7,46 +7,46 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    WorkplaceError,
     engine::Engine,
-    fault,
-    recipe::User,
-    tape::{self, Meta},
+    error,
+    spec::User,
+    tar_entry::{self, Meta},
 };
+use evonic_backend::{Stage, WorkplaceError};
 
 const DOCKERFILE: &str = include_str!("sandbox/Dockerfile");
 
 /// The longest that a step of the build may be silent.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 
-/// Builds the image under this name, and hands on what the engine says, line by line.
+/// Builds the image under this name, and sends the output of the build, line by line.
 ///
 /// # Errors
-/// [`WorkplaceError`], with the engine's words when a step of the build fails.
+/// [`WorkplaceError`], with the engine's message when a step of the build fails.
 pub(super) async fn build(
     engine: &Engine,
     image: &str,
-    said: &mpsc::Sender<String>,
+    output: &mpsc::Sender<String>,
 ) -> Result<(), WorkplaceError> {
     engine.greet().await?;
     let meta = Meta { mode: 0o644, user: User { uid: 0, gid: 0 } };
     let size = DOCKERFILE.len() as u64;
-    let mut context = tape::file("Dockerfile", size, meta)?;
+    let mut context = tar_entry::file("Dockerfile", size, meta)?;
     context.extend(DOCKERFILE.as_bytes());
-    context.extend(tape::padding(size));
-    context.extend(tape::END);
+    context.extend(tar_entry::padding(size));
+    context.extend(tar_entry::END);
     let options = BuildImageOptionsBuilder::default().t(image).rm(true).forcerm(true).build();
     let context = body_full(Bytes::from(context));
     let mut progress = engine.docker.build_image(options, None, Some(context));
-    while let Some(step) = engine.piece("build", &mut progress, SILENCE).await? {
+    while let Some(step) = engine.piece(Stage::BuildImage, &mut progress, SILENCE).await? {
         let BuildInfo { stream, status, error_detail, .. } = step;
         if let Some(message) = error_detail.and_then(|detail| detail.message) {
-            return Err(fault::refusal(&engine.address, "build", message.trim()));
+            return Err(error::refusal(&engine.address, Stage::BuildImage, message.trim()));
         }
         for line in stream.or(status).iter().flat_map(|text| text.lines()) {
             if !line.trim().is_empty() {
-                // Who listens no more lets it go on.
-                let _ = said.send(line.to_owned()).await;
+                // The build goes on without a listener.
+                let _ = output.send(line.to_owned()).await;
             }
         }
     }

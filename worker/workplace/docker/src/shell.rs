@@ -22,15 +22,19 @@ use tokio::{
 };
 
 use super::{
-    WorkplaceError,
     container::{self, Container, Lease},
-    fault,
-    recipe::{HIDDEN, WORKSPACE},
+    container_manager::ContainerManager,
+    error, provision,
+    spec::{HIDDEN, WORKSPACE},
 };
-use evonic_backend::spool::{Purpose, Said, Script, ScriptEnd, Shell};
+use evonic_backend::{
+    Stage, WorkplaceError,
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
+};
+use evonic_shared::error_chain::ErrorChain;
 
 /// Runs `$3` with `$4`, `$5`, ..., feeds it the first `$1` bytes of its standard input, and holds
-/// the lifeline to the rest. `$2` is a word to find it by.
+/// the lifeline to the rest. `$2` only marks the process.
 const LIFELINE: &str = r#"exec 3<&0
 input=$1 text=$3
 shift 3
@@ -43,15 +47,18 @@ if [ "$input" = 0 ]; then
 fi
 { head -c "$input" <&3; line; } | /bin/sh -c "$text" sh "$@" 3<&-"#;
 
-/// How long an exec whose streams ended may take to say how it ended.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an exec whose streams ended may have no exit code.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two questions for that.
-const END_PAUSE: Duration = Duration::from_millis(10);
+/// The pause between two questions for the exit code.
+const EXIT_POLL: Duration = Duration::from_millis(10);
 
 /// The shell of a session's container.
 #[derive(Clone, Debug)]
-pub(super) struct Sandbox(pub(super) Arc<Container>);
+pub(super) struct Sandbox {
+    pub(super) container: Arc<Container>,
+    pub(super) manager: Arc<ContainerManager>,
+}
 
 /// An exec that runs, attached.
 pub(super) struct Attached {
@@ -67,7 +74,7 @@ impl Shell for Sandbox {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        output: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let Script { text, arguments, input, purpose } = script;
         let command_id = match purpose {
@@ -78,8 +85,8 @@ impl Shell for Sandbox {
         argv.extend([input.len().to_string(), command_id, text]);
         argv.extend(arguments);
         let mut exec = self.exec(argv, Vec::new()).await?;
-        let (engine, closing) = (Arc::clone(&self.0.engine), self.0.house.closing.clone());
-        let broken = |said: String| fault::unreachable(&engine.address, "run", said);
+        let (engine, closing) = (Arc::clone(&self.container.engine), self.manager.closing.clone());
+        let broken = |reason: String| error::unreachable(&engine.address, Stage::Script, reason);
         let work = async {
             // Written beside reading: a script may answer before it has read everything.
             let (writing, reading) = (exec.input.as_mut(), &mut exec.output);
@@ -99,14 +106,14 @@ impl Shell for Sandbox {
                     piece = reading.next() => piece,
                 };
                 let Some(piece) = piece else { return Ok::<_, WorkplaceError>(()) };
-                let piece = match piece.map_err(|error| broken(fault::told(&error)))? {
-                    LogOutput::StdErr { message } => Said::Err(message),
+                let piece = match piece.map_err(|error| broken(ErrorChain(&error).to_string()))? {
+                    LogOutput::StdErr { message } => ScriptOutput::Err(message),
                     LogOutput::StdOut { message }
                     | LogOutput::Console { message }
-                    | LogOutput::StdIn { message } => Said::Out(message),
+                    | LogOutput::StdIn { message } => ScriptOutput::Out(message),
                 };
                 // Who stops listening still waits for the end.
-                listening = listening && said.send(piece).await.is_ok();
+                listening = listening && output.send(piece).await.is_ok();
             }
         };
         match closing.run_until_cancelled(work).await {
@@ -130,6 +137,14 @@ impl Shell for Sandbox {
 }
 
 impl Sandbox {
+    /// The container, up and kept so.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub(super) async fn lease(&self) -> Result<Lease, WorkplaceError> {
+        self.container.lease(provision::bring_up(&self.manager, &self.container)).await
+    }
+
     /// Starts a program in the container, attached; brings the container up first, and once more
     /// when it turns out to be gone. Nothing is started twice: an exec that was not started is
     /// only a note of the engine.
@@ -138,7 +153,7 @@ impl Sandbox {
         argv: Vec<String>,
         environment: Vec<String>,
     ) -> Result<Attached, WorkplaceError> {
-        let user = self.0.user()?;
+        let user = self.container.user()?;
         let wanted = ExecConfig {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
@@ -150,29 +165,29 @@ impl Sandbox {
             working_dir: Some(WORKSPACE.to_owned()),
             ..ExecConfig::default()
         };
-        let engine = &self.0.engine;
+        let engine = &self.container.engine;
         for round in 0.. {
-            let lease = self.0.lease().await?;
+            let lease = self.lease().await?;
             let asked = engine.docker.create_exec(&lease.id, wanted.clone());
-            let made = match engine.ask("run", asked).await {
+            let made = match engine.ask(Stage::Script, asked).await {
                 Ok(made) => made.id,
                 Err(failed) if round == 0 && (failed.is_missing() || failed.is_conflict()) => {
-                    self.0.lost(&lease.id).await;
+                    self.container.lost(&lease.id).await;
                     continue;
                 }
                 Err(failed) => return Err(failed.into()),
             };
-            match engine.ask("run", engine.docker.start_exec(&made, None)).await {
+            match engine.ask(Stage::Script, engine.docker.start_exec(&made, None)).await {
                 Ok(StartExecResults::Attached { output, input }) => {
                     return Ok(Attached { id: made, output, input, lease });
                 }
                 Ok(StartExecResults::Detached) => {
-                    let said = "the engine did not attach the streams".to_owned();
-                    return Err(fault::unreachable(&engine.address, "run", said));
+                    let reason = "the engine did not attach the streams".to_owned();
+                    return Err(error::unreachable(&engine.address, Stage::Script, reason));
                 }
                 // Not running, or not known any more: it did not start.
                 Err(failed) if round == 0 && (failed.is_missing() || failed.is_conflict()) => {
-                    self.0.lost(&lease.id).await;
+                    self.container.lost(&lease.id).await;
                 }
                 Err(failed) => return Err(failed.into()),
             }
@@ -184,36 +199,36 @@ impl Sandbox {
     pub(super) async fn ended(&self, exec: Attached) -> Result<ScriptEnd, WorkplaceError> {
         let Attached { id, output, input, lease } = exec;
         drop((output, input));
-        let engine = &self.0.engine;
-        let deadline = Instant::now() + END_PATIENCE;
+        let engine = &self.container.engine;
+        let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
-            match engine.ask("run", engine.docker.inspect_exec(&id)).await {
+            match engine.ask(Stage::Script, engine.docker.inspect_exec(&id)).await {
                 Ok(ExecInspectResponse { running: Some(true), .. }) => {}
                 Ok(ExecInspectResponse { exit_code: Some(code), .. }) => return Ok(end(code)),
                 Ok(_) => {}
                 Err(failed) if failed.status.is_some() => {
-                    self.0.lost(&lease.id).await;
-                    let said = "the container or its engine was stopped meanwhile".to_owned();
-                    return Err(fault::unreachable(&engine.address, "run", said));
+                    self.container.lost(&lease.id).await;
+                    let reason = "the container or its engine was stopped meanwhile".to_owned();
+                    return Err(error::unreachable(&engine.address, Stage::Script, reason));
                 }
                 // Where the engine went meanwhile does not matter: the script was started.
                 Err(failed) => {
-                    let said = fault::told(&failed.error);
-                    return Err(fault::unreachable(&engine.address, "run", said));
+                    let reason = ErrorChain(&failed.error).to_string();
+                    return Err(error::unreachable(&engine.address, Stage::Script, reason));
                 }
             }
             if Instant::now() >= deadline {
                 // The stream was cut, and the script goes on until its lifeline is gone too.
-                self.0.lost(&lease.id).await;
-                let said = "its streams were cut".to_owned();
-                return Err(fault::unreachable(&engine.address, "run", said));
+                self.container.lost(&lease.id).await;
+                let reason = "its streams were cut".to_owned();
+                return Err(error::unreachable(&engine.address, Stage::Script, reason));
             }
-            tokio::time::sleep(END_PAUSE).await;
+            tokio::time::sleep(EXIT_POLL).await;
         }
     }
 }
 
-/// 128 and 9, as the engine says for a killed one.
+/// A killed one has 137: 128 and 9.
 fn end(code: i64) -> ScriptEnd {
     match i32::try_from(code) {
         Ok(137) | Err(_) => ScriptEnd::Killed,

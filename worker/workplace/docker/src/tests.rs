@@ -2,5 +2,5 @@
 
 mod commands;
 mod files;
-mod keeping;
+mod lifecycle;
 mod world;

@@ -9,17 +9,17 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    WorkplaceError, fault,
-    order::order,
+    error,
+    run_script::run_script,
     shell::{Attached, Sandbox},
 };
-use evonic_backend::{Upload, search, spool::ScriptEnd};
+use evonic_backend::{Stage, Upload, WorkplaceError, search, spool::ScriptEnd};
 
 /// The variable by which writers of an unfinished copy find each other.
 const VARIABLE: &str = "EVONIC_UPLOAD";
 
 /// Ends a writer of before, whose connection may have broken a moment ago: it must not add to what
-/// is counted here. Then makes the file and says its size.
+/// is counted here. Then makes the file and prints its size.
 const OPEN: &str = r#"mkdir -p -- "${1%/*}" || exit 1
 tries=0
 while [ "$tries" -lt 50 ]; do
@@ -42,7 +42,6 @@ const FINISH: &str = r#"if [ -d "$2" ]; then echo "Is a directory" >&2; exit 1; 
 chmod "$3" -- "$1" 2>/dev/null || chmod "$3" "$1" || exit 1
 mv -f -- "$1" "$2""#;
 
-/// An upload that is under way.
 pub(super) struct Appending {
     sandbox: Sandbox,
     shown: String,
@@ -71,18 +70,18 @@ impl Appending {
     ) -> Result<Self, WorkplaceError> {
         let (folder, name) = target.rsplit_once('/').unwrap_or(("", &target));
         let part = format!("{folder}/.{name}.{id}.part");
-        let said = order(sandbox, "upload", shown, OPEN, &[&part, &part]).await?;
-        let length = said.trim().parse().map_err(|_| WorkplaceError::Path {
+        let size = run_script(sandbox, "upload", shown, OPEN, &[&part, &part]).await?;
+        let length = size.trim().parse().map_err(|_| WorkplaceError::Path {
             operation: "upload",
             path: shown.to_owned(),
-            source: std::io::Error::other(format!("its size was told as {said:?}")),
+            source: std::io::Error::other(format!("its size was reported as {size:?}")),
         })?;
         let (sandbox, shown) = (sandbox.clone(), shown.to_owned());
         Ok(Self { sandbox, shown, part, target, mode, length, writer: None })
     }
 
-    fn broken(&self, said: String) -> WorkplaceError {
-        fault::unreachable(&self.sandbox.0.engine.address, "upload", said)
+    fn broken(&self, reason: String) -> WorkplaceError {
+        error::unreachable(&self.sandbox.container.engine.address, Stage::Upload, reason)
     }
 
     /// Waits until everything is in the file.
@@ -90,9 +89,11 @@ impl Appending {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         writer.input.shutdown().await.map_err(|error| self.broken(error.to_string()))?;
         let mut complaint = Vec::new();
-        let engine = self.sandbox.0.engine.clone();
-        while let Some(said) = engine.piece("upload", &mut writer.output, engine.timeout()).await? {
-            complaint.extend_from_slice(&said.into_bytes());
+        let engine = self.sandbox.container.engine.clone();
+        while let Some(piece) =
+            engine.piece(Stage::Upload, &mut writer.output, engine.timeout()).await?
+        {
+            complaint.extend_from_slice(&piece.into_bytes());
             complaint.truncate(1000);
         }
         match self.sandbox.ended(writer).await? {
@@ -116,10 +117,10 @@ impl Upload for Appending {
             self.writer = Some(self.sandbox.exec(argv, vec![variable]).await?);
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let timeout = self.sandbox.0.engine.timeout();
+        let timeout = self.sandbox.container.engine.timeout();
         let sent = tokio::select! {
             sent = tokio::time::timeout(timeout, writer.input.write_all(&bytes)) => Some(sent),
-            // It says nothing unless it fails, and ends only then.
+            // It writes nothing unless it fails, and ends only then.
             _ = writer.output.next() => None,
         };
         match sent {
@@ -130,10 +131,10 @@ impl Upload for Appending {
             Some(Ok(Err(error))) => Err(self.broken(error.to_string())),
             Some(Err(_)) => Err(self.broken("nothing moves".to_owned())),
             None => {
-                // Why: the file system's word, for which nothing has to be sent.
+                // Asks the file system for the reason, without sending anything.
                 self.writer = None;
                 let probe = r#"printf x >"$1.full" && rm -f -- "$1.full""#;
-                order(&self.sandbox, "upload", &self.shown, probe, &[&self.part]).await?;
+                run_script(&self.sandbox, "upload", &self.shown, probe, &[&self.part]).await?;
                 Err(self.broken("the writer ended early".to_owned()))
             }
         }
@@ -148,13 +149,13 @@ impl Upload for Appending {
         self.flush().await?;
         let mode = format!("{:o}", mode.or(self.mode).unwrap_or(0o644) & 0o7777);
         let arguments = [self.part.as_str(), &self.target, &mode];
-        order(&self.sandbox, "upload", &self.shown, FINISH, &arguments).await.map(drop)
+        run_script(&self.sandbox, "upload", &self.shown, FINISH, &arguments).await.map(drop)
     }
 
     async fn discard(mut self: Box<Self>) -> Result<(), WorkplaceError> {
         self.writer = None;
         let script = r#"rm -f -- "$1""#;
-        order(&self.sandbox, "upload", &self.shown, script, &[&self.part]).await.map(drop)
+        run_script(&self.sandbox, "upload", &self.shown, script, &[&self.part]).await.map(drop)
     }
 }
 

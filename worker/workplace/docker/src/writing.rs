@@ -7,14 +7,13 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::{
-    WorkplaceError,
-    order::order,
-    reading::{Reading, Target},
-    recipe::WORKSPACE,
+    reading::{Lookup, Reading, Target},
+    run_script::run_script,
     shell::Sandbox,
-    tape::{self, Meta},
+    spec::WORKSPACE,
+    tar_entry::{self, Meta},
 };
-use evonic_backend::FileType;
+use evonic_backend::{FileType, Stage, WorkplaceError};
 
 /// Of a new file.
 const FILE_MODE: u32 = 0o644;
@@ -41,40 +40,44 @@ pub(super) async fn write(
     seen: Option<&Target>,
 ) -> Result<(), WorkplaceError> {
     let mut at = Reading::begin(sandbox, shown).await?;
-    let (found, end) = at.look(path).await?;
-    if let Some(found) = &found {
-        at.expect_file(found)?;
-    }
+    let (end, mode) = match at.look(path).await? {
+        Lookup::Found(found) => {
+            at.expect_file(&found)?;
+            (found.path, found.stat.mode)
+        }
+        Lookup::Absent { path } => (path, FILE_MODE),
+    };
     let end = below_workspace(shown, &end)?;
-    let mode = found.as_ref().map_or(FILE_MODE, |found| found.stat.mode);
     let draft = format!(".{:016x}.draft", fastrand::u64(..));
     let (folder, name) = end.rsplit_once('/').unwrap_or(("", &end));
     let made = make_folders(&mut at, folder).await?;
-    let user = sandbox.0.user()?;
+    let user = sandbox.container.user()?;
     let inside = |name: &str| match made.below.as_str() {
         "" => name.to_owned(),
         below => format!("{below}/{name}"),
     };
     let mut pieces = made.headers(user)?;
     let size = content.len() as u64;
-    pieces.push(tape::file(&inside(&draft), size, Meta { mode, user })?.into());
+    pieces.push(tar_entry::file(&inside(&draft), size, Meta { mode, user })?.into());
     let mut left = content;
     while !left.is_empty() {
         pieces.push(left.split_to(left.len().min(PIECE_BYTES)));
     }
-    pieces.extend([tape::padding(size), Bytes::from_static(&tape::END)]);
+    pieces.extend([tar_entry::padding(size), Bytes::from_static(&tar_entry::END)]);
     unpack(&at, &made.there, pieces).await?;
     let (draft, target) = (format!("{folder}/{draft}"), format!("{folder}/{name}"));
     if let Some(seen) = seen {
-        let (now, _) = at.look(path).await?;
-        let version = |target: &Target| (target.stat.clone(), target.changed.clone());
-        if now.as_ref().map(version) != Some(version(seen)) {
-            order(sandbox, "write", shown, r#"rm -f -- "$1""#, &[&draft]).await?;
+        let is_same = match at.look(path).await? {
+            Lookup::Found(now) => now.stat == seen.stat && now.changed == seen.changed,
+            Lookup::Absent { .. } => false,
+        };
+        if !is_same {
+            run_script(sandbox, "write", shown, r#"rm -f -- "$1""#, &[&draft]).await?;
             let changed = "somebody else changed it meanwhile; nothing was written";
             return Err(at.failed("write", io::Error::other(changed)));
         }
     }
-    order(sandbox, "write", shown, PUT, &[&draft, &target]).await.map(drop)
+    run_script(sandbox, "write", shown, PUT, &[&draft, &target]).await.map(drop)
 }
 
 /// The folder that is there, and those below it that are not.
@@ -86,12 +89,12 @@ struct Folders {
 }
 
 impl Folders {
-    fn headers(&self, user: super::recipe::User) -> Result<Vec<Bytes>, WorkplaceError> {
+    fn headers(&self, user: super::spec::User) -> Result<Vec<Bytes>, WorkplaceError> {
         let ends = self.below.match_indices('/').map(|(end, _)| end).chain([self.below.len()]);
         ends.filter(|&end| end > 0)
             .map(|end| {
                 let meta = Meta { mode: FOLDER_MODE, user };
-                tape::folder(&self.below[..end], meta).map(Bytes::from)
+                tar_entry::folder(&self.below[..end], meta).map(Bytes::from)
             })
             .collect()
     }
@@ -101,8 +104,7 @@ impl Folders {
 async fn make_folders(at: &mut Reading<'_>, folder: &str) -> Result<Folders, WorkplaceError> {
     let mut there = folder;
     loop {
-        let (found, _) = at.look(there).await?;
-        if let Some(found) = found {
+        if let Lookup::Found(found) = at.look(there).await? {
             if found.stat.file_type != FileType::Folder {
                 return Err(at.failed("write", io::ErrorKind::NotADirectory.into()));
             }
@@ -117,11 +119,11 @@ async fn make_folders(at: &mut Reading<'_>, folder: &str) -> Result<Folders, Wor
 }
 
 async fn unpack(at: &Reading<'_>, folder: &str, pieces: Vec<Bytes>) -> Result<(), WorkplaceError> {
-    let engine = &at.sandbox.0.engine;
+    let engine = &at.sandbox.container.engine;
     let options = UploadToContainerOptionsBuilder::default().path(folder).build();
     let body = body_try_stream(stream::iter(pieces.into_iter().map(Ok)));
     let asked = engine.docker.upload_to_container(&at.lease.id, Some(options), body);
-    Ok(engine.transfer("write", asked).await?)
+    Ok(engine.transfer(Stage::Write, asked).await?)
 }
 
 /// Only the workspace can be written by the engine: the rest is read-only, or in memory.

@@ -1,4 +1,4 @@
-//! The exchange of keys, and whether the host is the one that it says it is.
+//! Key exchange, and the verification of the host key.
 
 use std::{
     os::fd::OwnedFd,
@@ -10,12 +10,14 @@ use rustix::{io::Errno, net::RecvFlags};
 use ssh2::{ErrorCode, MethodType, Session};
 
 use super::{
-    address::left,
-    connect::millis,
-    known_hosts::{self, Judgement, Key, Known, Taken},
+    deadline::{left, millis},
+    known_hosts::{
+        Judgement, Key, Known,
+        append::{Taken, append},
+    },
     target::Target,
 };
-use evonic_backend::{WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_domain::HostKeys;
 
 /// Kinds of host key that are accepted, the best first. Not `ssh-rsa` (SHA-1), not `ssh-dss`, no
@@ -51,26 +53,27 @@ pub(super) fn exchange(
     deadline: Instant,
 ) -> Result<String, WorkplaceError> {
     let known = Known::read(&target.known_hosts, &target.name)?;
-    let refused = |operation, why: String| WorkplaceError::Refused {
+    let refused = |stage, why: String| WorkplaceError::Refused {
         host: target.to_string(),
-        operation,
+        stage,
         source: Cause(why),
     };
     session
         .method_pref(MethodType::HostKey, &preference(&known.key_types()))
-        .map_err(|error| refused("algorithms", error.message().to_owned()))?;
+        .map_err(|error| refused(Stage::Algorithms, error.message().to_owned()))?;
     session.set_timeout(millis(left(deadline)));
     // A hostile server may send what `ssh2` does not expect; that must not end the thread.
     let shaken = catch_unwind(AssertUnwindSafe(|| session.handshake()));
     match shaken {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(failed(session, socket, target, &error, deadline)),
-        Err(_) => return Err(refused("exchange keys", "it does not speak SSH".to_owned())),
+        Err(_) => return Err(refused(Stage::KeyExchange, "it does not speak SSH".to_owned())),
     }
     let Some((bytes, _)) = session.host_key() else {
-        return Err(refused("host key", "it showed none".to_owned()));
+        return Err(refused(Stage::HostKey, "it showed none".to_owned()));
     };
-    judge(&known, &Key(bytes.to_vec()), target, deadline).map_err(|why| refused("host key", why))
+    judge(&known, &Key(bytes.to_vec()), target, deadline)
+        .map_err(|why| refused(Stage::HostKey, why))
 }
 
 /// All kinds, those that the host is known by first.
@@ -108,8 +111,8 @@ fn judge(known: &Known, key: &Key, target: &Target, deadline: Instant) -> Result
         )),
         Judgement::New => {
             let file = file.ok_or("there is no file of known hosts to take it down in")?;
-            match known_hosts::append(file, name, key, deadline) {
-                Ok(Taken::Down) => Ok(format!("{key}, taken down in {}", file.display())),
+            match append(file, name, key, deadline) {
+                Ok(Taken::Added) => Ok(format!("{key}, taken down in {}", file.display())),
                 Ok(Taken::Changed) => {
                     Err(changed(key, "another", &file.display().to_string(), name))
                 }
@@ -122,7 +125,7 @@ fn judge(known: &Known, key: &Key, target: &Target, deadline: Instant) -> Result
     }
 }
 
-/// Words for a key that is not the known one. Refused in every mode.
+/// The refusal of a key that is not the known one, in every mode.
 fn changed(shown: &Key, known: &str, place: &str, name: &str) -> String {
     let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
     format!(
@@ -155,14 +158,14 @@ fn failed(
     let host = target.to_string();
     let ErrorCode::Session(code) = error.code() else {
         let source = Cause(error.message().to_owned());
-        return WorkplaceError::Unreachable { host, operation: "exchange keys", source };
+        return WorkplaceError::Unreachable { host, stage: Stage::KeyExchange, source };
     };
     let in_time = !left(deadline).is_zero();
     if PERMANENT.contains(&code) {
         let source = Cause(error.message().to_owned());
-        return WorkplaceError::Refused { host, operation: "exchange keys", source };
+        return WorkplaceError::Refused { host, stage: Stage::KeyExchange, source };
     }
-    // libssh2 says the same for a host that went away or fell silent, and for one with other
+    // libssh2 has the same code for a host that went away or fell silent, and for one with other
     // algorithms. The last one is still there: it looks for common ones itself, and logs it.
     let banner = session.banner();
     if code == KEX_FAILURE && banner.is_some() && in_time && is_there(socket) {
@@ -171,7 +174,7 @@ fn failed(
             banner.unwrap_or("it"),
             METHODS.join(", ")
         ));
-        return WorkplaceError::Refused { host, operation: "algorithms", source };
+        return WorkplaceError::Refused { host, stage: Stage::Algorithms, source };
     }
     let said = match banner {
         Some(banner) if code == KEX_FAILURE && in_time => {
@@ -180,7 +183,7 @@ fn failed(
         Some(banner) => format!("{}, after {banner}", error.message()),
         None => format!("{}; it said nothing: not SSH, or too busy", error.message()),
     };
-    WorkplaceError::Unreachable { host, operation: "exchange keys", source: Cause(said) }
+    WorkplaceError::Unreachable { host, stage: Stage::KeyExchange, source: Cause(said) }
 }
 
 /// Whether the peer has not closed the connection.

@@ -32,12 +32,12 @@ fn result(call_id: &str, outcome: Outcome) -> Item {
     }
 }
 
-fn told(items: Vec<Item>) -> Vec<Value> {
+fn sent(items: Vec<Item>) -> Vec<Value> {
     let request = Request { instructions: String::new(), items, tools: Vec::new() };
-    let Value::Array(told) = serde_json::to_value(messages(&request)).unwrap() else {
+    let Value::Array(sent) = serde_json::to_value(messages(&request)).unwrap() else {
         panic!("messages are an array")
     };
-    told
+    sent
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn every_outcome_is_told() {
         result("d", Outcome::Cancelled),
     ];
     let contents: Vec<Value> =
-        told(items)[2..].iter().map(|message| message["content"].clone()).collect();
+        sent(items)[2..].iter().map(|message| message["content"].clone()).collect();
     assert_eq!(
         contents,
         [
@@ -77,7 +77,7 @@ fn every_call_has_its_result_right_behind_it() {
         assistant("", &[("a", "{}")]),
         result("lost", Outcome::Ok),
     ];
-    let roles: Vec<String> = told(items)
+    let roles: Vec<String> = sent(items)
         .iter()
         .map(|message| {
             let id = message.get("tool_call_id").and_then(Value::as_str).unwrap_or_default();
@@ -90,17 +90,17 @@ fn every_call_has_its_result_right_behind_it() {
 #[test]
 fn arguments_that_are_no_object_are_wrapped() {
     let items = vec![user("go"), assistant("look", &[("a", "{\"k\": 1}"), ("b", "{\"k\": ")])];
-    let told = told(items);
-    assert_eq!(told[1]["content"], "look");
-    assert_eq!(told[1]["tool_calls"][0]["function"]["arguments"], "{\"k\": 1}");
+    let sent = sent(items);
+    assert_eq!(sent[1]["content"], "look");
+    assert_eq!(sent[1]["tool_calls"][0]["function"]["arguments"], "{\"k\": 1}");
     assert_eq!(
-        told[1]["tool_calls"][1]["function"]["arguments"],
+        sent[1]["tool_calls"][1]["function"]["arguments"],
         json!({"not_json": "{\"k\": "}).to_string()
     );
 }
 
 #[test]
 fn an_empty_reply_stays_a_reply() {
-    let told = told(vec![user("go"), assistant("", &[]), user("and?")]);
-    assert_eq!(told[1], json!({"role": "assistant", "content": ""}));
+    let sent = sent(vec![user("go"), assistant("", &[]), user("and?")]);
+    assert_eq!(sent[1], json!({"role": "assistant", "content": ""}));
 }

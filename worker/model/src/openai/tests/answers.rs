@@ -192,9 +192,9 @@ async fn a_reply_may_end_in_several_ways() {
 
 #[tokio::test]
 async fn a_reply_at_its_limit_says_so_and_runs_nothing_half() {
-    let told = "[The reply was cut off at its limit of tokens.]";
+    let note = "[The reply was cut off at its limit of tokens.]";
     let cut = reply(events(&[text("Once"), finish("length")])).await.unwrap();
-    assert_eq!(cut.text, format!("Once\n\n{told}"));
+    assert_eq!(cut.text, format!("Once\n\n{note}"));
 
     let mut data = calls();
     data.truncate(3);

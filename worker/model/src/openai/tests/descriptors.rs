@@ -10,10 +10,11 @@ use super::{
     server::{EVENTS, Server, Step, chunked, events, finish, status, text},
     settings, used,
 };
-use crate::{Model, openai::OpenAi, tls::TlsError};
+use crate::{Model, openai::OpenAi};
+use evonic_net::TlsError;
 
 /// Two hundred calls, among them cut, refused, stalled, dropped and cancelled ones: after each, the
-/// kernel knows no socket of theirs, and the ledger no descriptor.
+/// kernel knows no socket of theirs, and the account no descriptor.
 #[tokio::test]
 async fn two_hundred_calls_leave_nothing_open() {
     let send = |answer: String| vec![Step::Send(answer.into_bytes())];

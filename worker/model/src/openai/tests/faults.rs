@@ -9,7 +9,11 @@ use super::{
     server::{EVENTS, Server, Step, chunked, events, finish, once, status, text},
     settings, used,
 };
-use crate::{Model, ModelError, openai::OpenAi, tls::TlsError};
+use crate::{
+    Model, ModelError,
+    openai::{OpenAi, RetryPauses},
+};
+use evonic_net::TlsError;
 
 fn good() -> Vec<Step> {
     let data = [text("Good "), text("morning"), finish("stop"), "[DONE]".to_owned()];
@@ -140,7 +144,7 @@ async fn nobody_there_is_transient_and_told() {
     settings.retries = 1;
     let mut model =
         OpenAi::new("gpt", &settings, &budget(1), || Err(TlsError::NoAuthority(None))).unwrap();
-    model.pace.base = Duration::from_millis(1);
+    model.pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_secs(60));
     let error = ask(&model, &hello()).await.0.unwrap_err().to_string();
     assert!(error.contains("after 2 attempts: 127.0.0.1:"), "{error}");
     assert!(error.contains("Connection refused"), "{error}");

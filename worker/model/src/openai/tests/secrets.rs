@@ -36,10 +36,10 @@ async fn an_endpoint_that_repeats_the_key_is_not_believed_with_it() {
         let (reply, deltas) = ask(&model, &hello()).await;
         let error = reply.unwrap_err();
         let reasons = deltas.iter().filter(|delta| matches!(delta, Delta::Retract { .. }));
-        let told = format!("{error} {error:?} {:?} {model:?}", reasons.collect::<Vec<_>>());
+        let shown = format!("{error} {error:?} {:?} {model:?}", reasons.collect::<Vec<_>>());
         let debug = format!("{:?}", Model::OpenAi(Box::new(model)));
-        for told in [told, debug] {
-            assert!(!told.contains("sk-proj-0"), "{told}\nof {answer}");
+        for shown in [shown, debug] {
+            assert!(!shown.contains("sk-proj-0"), "{shown}\nof {answer}");
         }
         let (_, sent) = server.requests().pop().unwrap();
         assert!(sent.contains(&format!("authorization: Bearer {KEY}\r\n")), "{sent}");

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use evonic_net::{Authorities, client};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -13,8 +14,7 @@ use super::{
 };
 use crate::{
     ModelError,
-    openai::{OpenAi, Pace},
-    tls::{TlsError, trusting},
+    openai::{OpenAi, RetryPauses},
 };
 
 /// An authority, and an endpoint's acceptor with a certificate of it for `localhost`.
@@ -51,8 +51,11 @@ async fn ask_as(
     let mut settings = settings(&format!("https://{host}:{}/v1", server.port()));
     settings.retries = 2;
     let budget = budget(1);
-    let mut model = OpenAi::new("gpt", &settings, &budget, || trusting(vec![authority])).unwrap();
-    model.pace = Pace { base: Duration::from_millis(1), cap: Duration::from_millis(1) };
+    let mut model = OpenAi::new("gpt", &settings, &budget, || {
+        client(Authorities::of(vec![authority]).unwrap(), None)
+    })
+    .unwrap();
+    model.pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_millis(1));
     let reply = ask(&model, &hello()).await.0;
     assert_eq!((used(&budget).descriptors, server.client_sockets()), (0, 0));
     reply.map(|reply| reply.text)
@@ -89,7 +92,7 @@ async fn an_endpoint_without_tls_is_not_talked_to() {
 
 #[test]
 fn without_authorities_nothing_is_trusted() {
-    assert!(matches!(trusting(Vec::new()), Err(TlsError::NoAuthority(None))));
+    assert!(Authorities::of(Vec::new()).is_none());
     let rubbish = CertificateDer::from(vec![1, 2, 3]);
-    assert!(matches!(trusting(vec![rubbish]), Err(TlsError::NoAuthority(None))));
+    assert!(Authorities::of(vec![rubbish]).is_none());
 }

@@ -1,4 +1,4 @@
-//! An endpoint that answers byte for byte as it is told, over a real socket.
+//! An endpoint that answers byte for byte as scripted, over a real socket.
 
 use std::{
     collections::HashSet,

@@ -1,9 +1,9 @@
 //! What stands behind a step's name: paths, texts, numbers, ranges, durations.
 
 use crate::runbook::{
-    fault::{Fault, ParseError},
+    error::{ParseError, ParseErrorKind},
+    lexer::{Lexer, Word},
     script::{LineRange, Position},
-    words::{Word, Words},
 };
 
 /// The longest tag of a block.
@@ -21,27 +21,27 @@ pub(super) struct Text {
 
 /// A word of one's own choice: neither empty nor the announcement of a block.
 pub(super) fn nonempty(
-    words: &mut Words<'_>,
+    lexer: &mut Lexer<'_>,
     expected: &'static str,
 ) -> Result<String, ParseError> {
-    let word = words.expect(expected)?;
+    let word = lexer.expect(expected)?;
     if word.text.is_empty() || word.tag().is_some() {
         return Err(wrong(&word, expected));
     }
     Ok(word.text)
 }
 
-pub(super) fn path(words: &mut Words<'_>) -> Result<String, ParseError> {
-    nonempty(words, "a path")
+pub(super) fn path(lexer: &mut Lexer<'_>) -> Result<String, ParseError> {
+    nonempty(lexer, "a path")
 }
 
 /// In quotes, or `<<TAG`.
-pub(super) fn text(words: &mut Words<'_>, expected: &'static str) -> Result<Text, ParseError> {
-    let word = words.expect(expected)?;
+pub(super) fn text(lexer: &mut Lexer<'_>, expected: &'static str) -> Result<Text, ParseError> {
+    let word = lexer.expect(expected)?;
     let tag = word.tag().map(str::to_owned);
     match &tag {
         Some(tag) if !is_tag(tag) => {
-            return Err(word.at.fault(Fault::Tag { found: word.excerpt() }));
+            return Err(word.at.error(ParseErrorKind::Tag { found: word.excerpt() }));
         }
         None if !word.quoted => return Err(wrong(&word, expected)),
         Some(_) | None => {}
@@ -56,11 +56,11 @@ fn is_tag(text: &str) -> bool {
 
 /// A word of the language.
 pub(super) fn keyword(
-    words: &mut Words<'_>,
+    lexer: &mut Lexer<'_>,
     keyword: &str,
     expected: &'static str,
 ) -> Result<(), ParseError> {
-    let word = words.expect(expected)?;
+    let word = lexer.expect(expected)?;
     if word.is(keyword) { Ok(()) } else { Err(wrong(&word, expected)) }
 }
 
@@ -70,9 +70,9 @@ pub(super) fn number(word: &Word, expected: &'static str) -> Result<u32, ParseEr
 }
 
 /// `10-20`, `10-`, `-20` or `10`.
-pub(super) fn range(words: &mut Words<'_>) -> Result<LineRange, ParseError> {
-    let word = words.expect("a range of lines")?;
-    parse_range(&word).ok_or_else(|| word.at.fault(Fault::Range { found: word.excerpt() }))
+pub(super) fn range(lexer: &mut Lexer<'_>) -> Result<LineRange, ParseError> {
+    let word = lexer.expect("a range of lines")?;
+    parse_range(&word).ok_or_else(|| word.at.error(ParseErrorKind::Range { found: word.excerpt() }))
 }
 
 fn parse_range(word: &Word) -> Option<LineRange> {
@@ -88,14 +88,14 @@ fn parse_range(word: &Word) -> Option<LineRange> {
 }
 
 /// `90s`, `5m`, `2h`, or `default`.
-pub(super) fn duration(words: &mut Words<'_>) -> Result<Option<u32>, ParseError> {
-    let word = words.expect("a duration, or `default`")?;
+pub(super) fn duration(lexer: &mut Lexer<'_>) -> Result<Option<u32>, ParseError> {
+    let word = lexer.expect("a duration, or `default`")?;
     if word.is("default") {
         return Ok(None);
     }
     match seconds(&word) {
         Some(seconds) => Ok(Some(seconds)),
-        None => Err(word.at.fault(Fault::Duration { found: word.excerpt() })),
+        None => Err(word.at.error(ParseErrorKind::Duration { found: word.excerpt() })),
     }
 }
 
@@ -118,5 +118,5 @@ fn digits(text: &str) -> Option<u32> {
 }
 
 fn wrong(word: &Word, expected: &'static str) -> ParseError {
-    word.at.fault(Fault::Expected { expected, found: word.excerpt() })
+    word.at.error(ParseErrorKind::Expected { expected, found: word.excerpt() })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{TOOLS, answer, request, run, spec, user};
 use crate::runbook::{
-    fault::Fault,
+    error::ParseErrorKind,
     parse::{MAX_BYTES, MAX_STEPS, parse},
     report::EXAMPLE,
 };
@@ -59,25 +59,27 @@ fn every_report_is_what_the_runbook_above_it_gives() {
     }
 }
 
-/// The words in which the documentation speaks of a fault; exhaustive, so that a new one has to
+/// Numbers the kinds that the documentation has; exhaustive, so that a new one has to
 /// be documented.
-fn kind(fault: &Fault) -> u8 {
-    match fault {
-        Fault::NoStepName { .. } => 0,
-        Fault::Expected { .. } => 1,
-        Fault::Trailing { .. } => 2,
-        Fault::OpenQuote => 3,
-        Fault::Escape { .. } => 4,
-        Fault::Glued { .. } => 5,
-        Fault::Tag { .. } => 6,
-        Fault::OpenBlock { .. } => 7,
-        Fault::OpenCommand => 8,
-        Fault::Range { .. } => 9,
-        Fault::Duration { .. } => 10,
-        Fault::Empty { .. } => 11,
-        Fault::NothingToShow => 12,
-        Fault::NoStep => 13,
-        Fault::TooLong { .. } | Fault::TooManySteps { .. } | Fault::ToolDenied { .. } => 14,
+fn number(kind: &ParseErrorKind) -> u8 {
+    match kind {
+        ParseErrorKind::NoStepName { .. } => 0,
+        ParseErrorKind::Expected { .. } => 1,
+        ParseErrorKind::Trailing { .. } => 2,
+        ParseErrorKind::OpenQuote => 3,
+        ParseErrorKind::Escape { .. } => 4,
+        ParseErrorKind::Glued { .. } => 5,
+        ParseErrorKind::Tag { .. } => 6,
+        ParseErrorKind::OpenBlock { .. } => 7,
+        ParseErrorKind::OpenCommand => 8,
+        ParseErrorKind::Range { .. } => 9,
+        ParseErrorKind::Duration { .. } => 10,
+        ParseErrorKind::Empty { .. } => 11,
+        ParseErrorKind::NothingToShow => 12,
+        ParseErrorKind::NoStep => 13,
+        ParseErrorKind::TooLong { .. }
+        | ParseErrorKind::TooManySteps { .. }
+        | ParseErrorKind::ToolDenied { .. } => 14,
     }
 }
 
@@ -87,9 +89,9 @@ fn every_documented_error_is_produced_and_every_error_is_documented() {
     for pair in blocks().windows(2).filter(|pair| pair[0].0 == "runbook-wrong") {
         let [(_, message), (next, error)] = pair else { unreachable!("windows of two") };
         assert_eq!(next, "error", "behind\n{message}");
-        let fault = parse(message).expect_err(message);
-        assert_eq!(&fault.to_string(), error, "of\n{message}");
-        kinds.insert(kind(&fault.fault));
+        let refused = parse(message).expect_err(message);
+        assert_eq!(&refused.to_string(), error, "of\n{message}");
+        kinds.insert(number(&refused.kind));
         let first = format!("refused: {error}\n");
         let text = answer(&request(vec![user(message)])).text;
         assert!(text.starts_with(&first), "{text}");

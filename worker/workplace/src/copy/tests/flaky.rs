@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, Removal, Stat, Upload,
-    WorkplaceError, error::Cause,
+    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, Removal, Stage, Stat,
+    Upload, WorkplaceError, error::Cause,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_local::Local;
@@ -73,7 +73,7 @@ impl Faults {
             self.since.store(0, SeqCst);
             return Err(WorkplaceError::Unreachable {
                 host: "far".to_owned(),
-                operation: "transfer",
+                stage: Stage::Read,
                 source: Cause("the link is cut".to_owned()),
             });
         }

@@ -1,0 +1,163 @@
+//! Errors of engines, with what an operator can do about them.
+
+use std::{io, time::Duration};
+
+use bollard::errors::Error;
+
+use super::address::Address;
+use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_handles::Exhausted;
+use evonic_net::ConnectError;
+use evonic_shared::error_chain::ErrorChain;
+
+/// Why there is no answer. Passes through bollard as the cause of its error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The Unix socket.
+    #[error("there is no connection")]
+    Socket(#[source] io::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("nothing came for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    #[error("the request cannot be sent")]
+    Request(#[source] http::Error),
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Error::IOError { err: io::Error::other(error) }
+    }
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// The engine's status code, where it gave one.
+    pub(super) status: Option<u16>,
+    pub(super) error: WorkplaceError,
+}
+
+impl Failed {
+    /// Whether the engine does not know what was asked for.
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == Some(404)
+    }
+
+    /// Whether a container is not in the state that is needed: not running, or there already.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.status == Some(409)
+    }
+}
+
+impl From<Failed> for WorkplaceError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+impl From<WorkplaceError> for Failed {
+    fn from(error: WorkplaceError) -> Self {
+        Self { status: None, error }
+    }
+}
+
+/// Translates an error of bollard.
+pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed {
+    match error {
+        Error::DockerResponseServerError { status_code, message } => {
+            let error = refused(engine, stage, status_code, &message);
+            Failed { status: Some(status_code), error }
+        }
+        Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
+        Error::IOError { err } => match err.downcast::<RequestError>() {
+            Ok(RequestError::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
+            Ok(RequestError::Socket(source)) => unconnected(engine, &source).into(),
+            Ok(RequestError::Connect(error)) => unreached(engine, &error).into(),
+            Ok(error) => unreachable(engine, stage, ErrorChain(&error).to_string()).into(),
+            Err(error) => unreachable(engine, stage, ErrorChain(&error).to_string()).into(),
+        },
+        other => unreachable(engine, stage, ErrorChain(&other).to_string()).into(),
+    }
+}
+
+/// A transient error.
+pub(super) fn unreachable(engine: &Address, stage: Stage, reason: String) -> WorkplaceError {
+    WorkplaceError::Unreachable { host: engine.to_string(), stage, source: Cause(reason) }
+}
+
+/// A permanent error.
+pub(super) fn refusal(engine: &Address, stage: Stage, reason: impl Into<String>) -> WorkplaceError {
+    WorkplaceError::Refused { host: engine.to_string(), stage, source: Cause(reason.into()) }
+}
+
+fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
+    match (engine, source.kind()) {
+        (Address::Unix(path), io::ErrorKind::PermissionDenied) => refusal(
+            engine,
+            Stage::Socket,
+            format!(
+                "this user may not use {}; add it to the group that owns the socket (docker), and \
+                 start the service anew",
+                path.display()
+            ),
+        ),
+        (Address::Unix(path), io::ErrorKind::NotFound) => unreachable(
+            engine,
+            Stage::Connect,
+            format!("there is no socket {}; is Docker installed and started?", path.display()),
+        ),
+        (_, io::ErrorKind::ConnectionRefused) => {
+            unreachable(engine, Stage::Connect, "nobody listens; is the engine running?".to_owned())
+        }
+        _ => unreachable(engine, Stage::Connect, ErrorChain(source).to_string()),
+    }
+}
+
+fn unreached(engine: &Address, error: &ConnectError) -> WorkplaceError {
+    match error {
+        ConnectError::Connect { source, .. } => unconnected(engine, source),
+        ConnectError::Tls { source, .. } if error.is_permanent() => refusal(
+            engine,
+            Stage::Tls,
+            format!("{source}; compare ca.pem, cert.pem and key.pem with the engine's"),
+        ),
+        _ => unreachable(engine, Stage::Connect, ErrorChain(error).to_string()),
+    }
+}
+
+/// The engine has status codes, and beyond them only texts: these are the ones that an operator can
+/// do something about.
+fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> WorkplaceError {
+    let message = message.trim();
+    let lower = message.to_lowercase();
+    let has = |text: &str| lower.contains(text);
+    if has("no space left") || has("disk quota exceeded") {
+        let advice = "make room on the engine's disk: `docker system df` says what takes it";
+        return refusal(engine, Stage::Disk, format!("{message}; {advice}"));
+    }
+    if status == 404 && has("no such image") {
+        let advice = "`evonic sandbox build` makes the default one; another one is loaded or \
+                      pulled on the engine's machine";
+        return refusal(engine, Stage::Image, format!("{message}; {advice}"));
+    }
+    if has("network") && (has("not found") || has("could not find")) {
+        let advice = "set `network` to `none`, or make it: `docker network create`";
+        return refusal(engine, Stage::Network, format!("{message}; {advice}"));
+    }
+    if status == 400 && has("version") && (has("too new") || has("too old")) {
+        let advice = "this engine speaks other versions of the API; update the older of the two";
+        return refusal(engine, Stage::Version, format!("{message}; {advice}"));
+    }
+    match status {
+        // The engine is starting, ending, or waits for containerd.
+        502..=504 => unreachable(engine, stage, message.to_owned()),
+        500 if has("context deadline exceeded") || has("connection error") => {
+            unreachable(engine, stage, message.to_owned())
+        }
+        _ if message.is_empty() => refusal(engine, stage, format!("status {status}")),
+        _ => refusal(engine, stage, message),
+    }
+}
