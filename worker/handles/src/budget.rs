@@ -17,7 +17,6 @@ use super::Page;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("all {limit} {kind} handles are in use")]
 pub struct Exhausted {
-    /// The kind.
     pub kind: Kind,
     /// Handles of this kind, in all.
     pub limit: u32,
@@ -28,7 +27,6 @@ pub struct Exhausted {
 /// What one kind uses now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
-    /// The kind.
     pub kind: Kind,
     /// Permits given out.
     pub permits: u32,
@@ -67,11 +65,11 @@ struct Pool {
     refused: AtomicU64,
 }
 
-/// A full pool drains at the pace of requests, so a second is worth waiting.
+/// A full pool drains at the pace of requests: a second is worth the wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Budget {
-    /// A budget of these sizes that keeps its account on this page.
+    /// A budget of these sizes that counts its descriptors on this page.
     ///
     /// `threshold` is `fd.threshold`: a descriptor numbered from there on is reported by
     /// [`Budget::high_descriptor`].
@@ -95,20 +93,20 @@ impl Budget {
     pub fn try_acquire(&self, kind: Kind) -> Result<Permit, Exhausted> {
         let pool = self.inner.pool(kind);
         match Arc::clone(&pool.free).try_acquire_owned() {
-            Ok(place) => Ok(self.permit(kind, place)),
+            Ok(slot) => Ok(self.permit(kind, slot)),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => Err(pool.refuse()),
         }
     }
 
-    /// A permit within `patience`. Cancel safe; waiters are served in order.
+    /// A permit within `timeout`. Cancel safe; waiters are served in order.
     ///
     /// # Errors
     /// [`Exhausted`] when none came free.
-    pub async fn acquire(&self, kind: Kind, patience: Duration) -> Result<Permit, Exhausted> {
+    pub async fn acquire(&self, kind: Kind, timeout: Duration) -> Result<Permit, Exhausted> {
         let pool = self.inner.pool(kind);
-        let place = Arc::clone(&pool.free).acquire_owned();
-        match tokio::time::timeout(patience, place).await {
-            Ok(Ok(place)) => Ok(self.permit(kind, place)),
+        let slot = Arc::clone(&pool.free).acquire_owned();
+        match tokio::time::timeout(timeout, slot).await {
+            Ok(Ok(slot)) => Ok(self.permit(kind, slot)),
             Ok(Err(_)) | Err(_) => Err(pool.refuse()),
         }
     }
@@ -119,7 +117,7 @@ impl Budget {
         self.inner.pools.iter().map(|pool| pool.usage(&self.inner.page)).collect()
     }
 
-    /// Waits until a gate was handed a descriptor numbered past the threshold; returns its
+    /// Waits until a gateway was given a descriptor numbered past the threshold; returns its
     /// number. For one waiter. Cancel safe.
     pub async fn high_descriptor(&self) -> u32 {
         loop {
@@ -130,8 +128,8 @@ impl Budget {
         }
     }
 
-    fn permit(&self, kind: Kind, place: OwnedSemaphorePermit) -> Permit {
-        Permit { budget: Arc::clone(&self.inner), kind, owned: 0, _place: place }
+    fn permit(&self, kind: Kind, slot: OwnedSemaphorePermit) -> Permit {
+        Permit { budget: Arc::clone(&self.inner), kind, owned: 0, _slot: slot }
     }
 }
 
@@ -160,19 +158,24 @@ impl Pool {
     }
 }
 
-/// The right to hold one handle of a kind. Gives the place back when dropped.
+/// The right to hold one handle of a kind. Given back when dropped.
+///
+/// ```compile_fail
+/// // Only a budget gives one out.
+/// let permit: evonic_handles::Permit = Default::default();
+/// ```
 #[derive(Debug)]
 pub struct Permit {
     budget: Arc<Inner>,
     kind: Kind,
     owned: u32,
-    /// Given back last, after the account was corrected.
-    _place: OwnedSemaphorePermit,
+    /// Given back last, after the count was corrected.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Permit {
     /// Records that the handle of this permit now holds `descriptors` descriptors, the highest of
-    /// them numbered `highest` (where the gate can know it). Called by gates right after opening,
+    /// them numbered `highest` (where the gateway can know it). Called by gateways right after opening,
     /// again when the number changes, and with 0 right after closing when the permit is kept.
     /// Dropping the permit records 0.
     pub fn owns(&mut self, descriptors: u32, highest: Option<u32>) {
@@ -190,7 +193,6 @@ impl Permit {
         }
     }
 
-    /// The permit's kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind

@@ -12,7 +12,14 @@ use super::Permit;
 
 /// A handle together with the permit under which it was opened.
 ///
-/// Fields drop in order of declaration: the handle closes before its place is given back.
+/// Fields drop in order of declaration: the handle closes before its permit is given back.
+///
+/// ```compile_fail
+/// # fn permit() -> evonic_handles::Permit { unreachable!() }
+/// // The handle cannot be taken out of the permit's custody.
+/// let held = evonic_handles::Held::new(std::io::stdin(), permit());
+/// let stdin = held.inner;
+/// ```
 #[derive(Debug)]
 pub struct Held<T> {
     inner: T,
@@ -20,7 +27,7 @@ pub struct Held<T> {
 }
 
 impl<T> Held<T> {
-    /// Binds a handle to its permit. The gate has already told [`Permit::owns`].
+    /// Binds a handle to its permit, whose [`Permit::owns`] the gateway has already called.
     pub const fn new(inner: T, permit: Permit) -> Self {
         Self { inner, permit }
     }

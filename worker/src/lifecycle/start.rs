@@ -34,7 +34,7 @@ use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
 use evonic_store::{Limiter, Store};
 use evonic_tools::Toolboxes;
-use evonic_workplace::{Parts as WorkplaceParts, Workplaces};
+use evonic_workplace::{BackendDeps, Workplaces};
 
 /// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let config = Arc::new(config);
     let instance = runtime.block_on(store.read(|reader| reader.instance()))?;
     let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
-    let parts = WorkplaceParts {
+    let parts = BackendDeps {
         config: parts_config,
         budget: budget.clone(),
         store: parts_store,

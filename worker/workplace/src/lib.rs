@@ -1,34 +1,41 @@
-//! Where tools act: files and commands on this machine, on another one over SSH, or in a container.
+//! The workplaces of a worker: found by name, opened for a session, checked, copied between, closed.
+//! Each is on this machine, on another one over SSH, or in a container.
 //!
 //! ```text
 //!   tools, copies, `check`
 //!          |
-//!     dyn Backend   one trait: files, commands, transfers
+//!     dyn Backend   one trait: files, commands, transfers (evonic-backend)
 //!      /   |   \
-//!  Local  Ssh  Docker     each with the gate of its descriptors
+//!  Local  Ssh  Docker     a crate each, with the gateway of its descriptors
 //!      \   |   /
 //!       Spool             commands that outlive worker, connection and engine: the same POSIX
 //!          |              shell on all three
 //!     dyn Shell           one script, run there, attached
 //! ```
 //!
+//! | Part | Owns |
+//! |---|---|
+//! | [`Workplaces`] | every workplace of this worker, and its lifetime |
+//! | [`Copying`], [`Progress`], [`CopyError`] | copies between any two workplaces |
+//!
 //! # Invariants
-//! - A command runs at most once. Its record is a folder on its own machine that only one shell
-//!   can make; whoever comes later follows it there, by offset.
+//! - A command runs at most once.
 //! - Dropping a future never kills a command; only its `cancel` token, its time limit and its
 //!   output limit do.
-//! - A path of another machine is a [`RemotePath`]: completed by what that machine reported, never
-//!   by this one's environment.
-//! - A permanent error is told once. Only [`Class::Transient`] is ever tried again.
+//! - A permanent error is returned once. Only [`Class::Transient`] is ever tried again.
 //! - Every descriptor is opened under a permit, and every connection has one owner.
+//!
+//! # Absent
+//! - Speaks no protocol and opens no descriptor: the kinds do.
+//! - Knows no tool, agent or route.
 
 mod copy;
 mod registry;
 
 pub use copy::{CopyError, Copying, Progress};
 pub use evonic_backend::{
-    Backend, Change, CheckStep, Class, CommandSpec, Download, End, Ended, Entry, FileType,
-    Finished, Found, HostState, Lines, Match, Parts, RemotePath, Removal, Stat, Unknown, Upload,
+    Backend, BackendDeps, Change, CheckStep, Class, CommandSpec, Download, End, Ended, Entry,
+    FileType, Finished, Found, HostState, Lines, Match, RemotePath, Removal, Stat, Unknown, Upload,
     Verdict, WorkplaceError,
 };
 pub use evonic_docker::Engines;

@@ -6,12 +6,13 @@ use std::{
 };
 
 use evonic_backend::{
-    Backend, CheckStep, End, HostState, Parts, Removal, Verdict, WorkplaceError,
+    Backend, BackendDeps, CheckStep, End, HostState, Removal, Verdict, WorkplaceError,
     check::{self, Steps},
 };
 use evonic_docker::Engines;
 use evonic_domain::{LocalSettings, SessionId, Settings, Workplace};
 use evonic_local::{Local, Protection};
+use evonic_shared::error_chain::ErrorChain;
 use evonic_ssh::Hosts;
 use evonic_store::StoreError;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,10 +22,10 @@ use tokio_util::task::TaskTracker;
 const CHECKS: usize = 8;
 
 /// The longest that a check may take.
-const CHECK_PATIENCE: Duration = Duration::from_secs(120);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The longest that the removal of a session's folder may take.
-const REMOVAL_PATIENCE: Duration = Duration::from_secs(60);
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Every workplace. Shared by cloning.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct Workplaces {
 
 #[derive(Debug)]
 struct Inner {
-    parts: Parts,
+    deps: BackendDeps,
     local: Local,
     hosts: Hosts,
     engines: Engines,
@@ -47,31 +48,25 @@ struct Inner {
 }
 
 impl Workplaces {
-    /// The workplaces of this configuration and database. Opens nothing; starts the comparison of
-    /// engines with the ledger.
+    /// The workplaces of this configuration and database. Opens nothing; starts to reconcile engines
+    /// with the table of containers.
     ///
     /// # Errors
     /// [`WorkplaceError`] when the local folder cannot be made.
-    pub fn start(parts: Parts) -> Result<Self, WorkplaceError> {
-        let config = &parts.config;
-        let local = Local::new(config, parts.budget.clone())?;
-        let hosts = Hosts::new(&parts);
-        let engines = Engines::start(&parts);
+    pub fn start(deps: BackendDeps) -> Result<Self, WorkplaceError> {
+        let config = &deps.config;
+        let local = Local::new(config, deps.budget.clone())?;
+        let hosts = Hosts::new(&deps);
+        let engines = Engines::start(&deps);
         let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
         let tasks = TaskTracker::new();
-        let inner = Inner { parts, local, hosts, engines, tasks, checks, remover };
+        let inner = Inner { deps, local, hosts, engines, tasks, checks, remover };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The configured folder of this machine.
-    #[must_use]
-    pub fn local(&self) -> &Local {
-        &self.inner.local
-    }
-
     /// Opens a workplace, by name or identifier, for a session; without one, the workplace itself.
-    /// Connects when it is first used. Its settings are read anew each time: what was changed
-    /// holds from the next turn on, and what is open goes on with what it read.
+    /// Connects when it is first used. Its settings are read each time: a change holds from the
+    /// next turn on, and a workplace that is open keeps the settings that it read.
     ///
     /// # Errors
     /// [`WorkplaceError`].
@@ -80,12 +75,12 @@ impl Workplaces {
         workplace: &str,
         session: Option<&SessionId>,
     ) -> Result<Arc<dyn Backend>, WorkplaceError> {
-        self.place(&self.read(workplace).await?, session)
+        self.backend(&self.read(workplace).await?, session)
     }
 
     async fn read(&self, which: &str) -> Result<Workplace, WorkplaceError> {
         let wanted = which.to_owned();
-        let read = self.inner.parts.store.read(move |reader| reader.workplace(&wanted)).await;
+        let read = self.inner.deps.store.read(move |reader| reader.workplace(&wanted)).await;
         read.map_err(|error| match error {
             StoreError::Exhausted(exhausted) => exhausted.into(),
             StoreError::NotFound { .. } => {
@@ -95,7 +90,7 @@ impl Workplaces {
         })
     }
 
-    fn place(
+    fn backend(
         &self,
         workplace: &Workplace,
         session: Option<&SessionId>,
@@ -123,21 +118,21 @@ impl Workplaces {
     /// nothing of it is left behind.
     pub async fn check(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
         let began = Instant::now();
-        let (workplaces, settings, said) = (self.clone(), settings.clone(), steps.clone());
-        let Ok(place) = Arc::clone(&self.inner.checks).try_acquire_owned() else {
+        let (workplaces, settings, reported) = (self.clone(), settings.clone(), steps.clone());
+        let Ok(permit) = Arc::clone(&self.inner.checks).try_acquire_owned() else {
             let detail = format!("{CHECKS} checks run already");
             let advice = Some("try again when they are over".to_owned());
-            return Steps::new(steps).tell("check", Verdict::Failed, detail, advice, began).await;
+            return Steps::new(steps).report("check", Verdict::Failed, detail, advice, began).await;
         };
         let checks = async move {
-            let _place = place;
-            workplaces.check_kind(&settings, said).await;
+            let _permit = permit;
+            workplaces.check_kind(&settings, reported).await;
         };
-        let checks = tokio::time::timeout(CHECK_PATIENCE, checks);
+        let checks = tokio::time::timeout(CHECK_TIMEOUT, checks);
         let (detail, advice) = match self.inner.tasks.spawn(checks).await {
             Ok(Ok(())) => return,
             Ok(Err(_)) => (
-                format!("not done within {} s", CHECK_PATIENCE.as_secs()),
+                format!("not done within {} s", CHECK_TIMEOUT.as_secs()),
                 "see what the step after the last one waits for",
             ),
             Err(panicked) => {
@@ -146,7 +141,7 @@ impl Workplaces {
             }
         };
         let advice = Some(advice.to_owned());
-        Steps::new(steps).tell("check", Verdict::Failed, detail, advice, began).await;
+        Steps::new(steps).report("check", Verdict::Failed, detail, advice, began).await;
     }
 
     async fn check_kind(&self, settings: &Settings, steps: mpsc::Sender<CheckStep>) {
@@ -160,10 +155,10 @@ impl Workplaces {
     async fn check_local(&self, settings: &LocalSettings, steps: mpsc::Sender<CheckStep>) {
         let steps = Steps::new(steps);
         let local = &self.inner.local;
-        let opened = async { local.at(settings, None).map(|place| (place, "opened".to_owned())) };
+        let opened = async { local.at(settings, None).map(|local| (local, "opened".to_owned())) };
         let advice = "give settings.root a folder that the service's user may use";
-        if let Some(place) = steps.step("folder", Some(advice), opened).await {
-            check::files_and_commands(&place, &steps).await;
+        if let Some(local) = steps.step("folder", Some(advice), opened).await {
+            check::files_and_commands(&local, &steps).await;
         }
     }
 
@@ -187,8 +182,8 @@ impl Workplaces {
         &self.inner.engines
     }
 
-    /// A session is gone: its containers, and its folders in these workplaces, go too, soon. A
-    /// folder that cannot be removed is told in the log, and stays.
+    /// Removes the containers of a deleted session, and its folders in these workplaces, in the
+    /// background. A folder that cannot be removed is logged, and stays.
     pub fn session_deleted(&self, session: &SessionId, workplaces: &[Workplace]) {
         self.inner.engines.session_deleted(session);
         let with_folders = workplaces.iter().filter(|workplace| match &workplace.settings {
@@ -208,7 +203,7 @@ impl Workplaces {
     async fn remove_folder(&self, workplace: &Workplace, folder: &str) {
         let Ok(_turn) = self.inner.remover.acquire().await else { return };
         let removed = async {
-            match self.place(workplace, None)?.remove(folder, Removal::All).await {
+            match self.backend(workplace, None)?.remove(folder, Removal::All).await {
                 // The session never worked there.
                 Err(WorkplaceError::Path { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound =>
@@ -218,25 +213,25 @@ impl Workplaces {
                 removed => removed,
             }
         };
-        let reason = match tokio::time::timeout(REMOVAL_PATIENCE, removed).await {
+        let reason = match tokio::time::timeout(REMOVAL_TIMEOUT, removed).await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => evonic_shared::error_chain::ErrorChain(&error).to_string(),
-            Err(_) => format!("not done within {} s", REMOVAL_PATIENCE.as_secs()),
+            Ok(Err(error)) => ErrorChain(&error).to_string(),
+            Err(_) => format!("not done within {} s", REMOVAL_TIMEOUT.as_secs()),
         };
         tracing::warn!(workplace = %workplace.name, folder, reason, "session's folder stays");
     }
 
-    /// Ends every connection within `patience`. Commands go on. Containers stay for a successor,
+    /// Ends every connection within `timeout`. Commands go on. Containers stay for a successor,
     /// and are stopped when the service stops.
-    pub async fn close(&self, end: End, patience: Duration) {
+    pub async fn close(&self, end: End, timeout: Duration) {
         self.inner.tasks.close();
         // Folders whose turn has not come stay.
         self.inner.remover.close();
         // So do those that are not removed by then.
-        let _ = tokio::time::timeout(patience / 2, self.inner.tasks.wait()).await;
+        let _ = tokio::time::timeout(timeout / 2, self.inner.tasks.wait()).await;
         tokio::join!(
-            self.inner.hosts.close(patience),
-            self.inner.engines.close(end, patience),
+            self.inner.hosts.close(timeout),
+            self.inner.engines.close(end, timeout),
             self.inner.local.idle(),
         );
     }

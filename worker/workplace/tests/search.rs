@@ -17,8 +17,8 @@ use tokio::{
 
 use evonic_backend::search::{list, search, sha256};
 use evonic_backend::{
-    FileType, Found, WorkplaceError,
-    spool::{Said, Script, ScriptEnd, Shell},
+    Backend, FileType, Found, WorkplaceError,
+    spool::{Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_local::fixture::Fixture;
 
@@ -32,6 +32,9 @@ struct Machine {
 
 /// One with everything, `rg` too; one without `rg`; one with nothing but busybox.
 fn machines() -> Vec<Machine> {
+    let path = std::env::var_os("PATH").expect("a PATH");
+    let has_rg = std::env::split_paths(&path).any(|folder| folder.join("rg").exists());
+    assert!(has_rg, "install ripgrep: one machine searches by it");
     vec![
         Machine { shell: &["/bin/dash"], tools: None },
         Machine {
@@ -61,7 +64,7 @@ impl Shell for Machine {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         #[expect(clippy::disallowed_methods, reason = "a test's own child")]
         let mut command = tokio::process::Command::new(self.shell[0]);
@@ -73,9 +76,9 @@ impl Shell for Machine {
         }
         let mut child = command.spawn().expect("the shell is there");
         let (mut stdin, mut stdout, mut stderr) = (
-            child.stdin.take().unwrap(),
-            child.stdout.take().unwrap(),
-            child.stderr.take().unwrap(),
+            child.stdin.take().expect("it is a pipe"),
+            child.stdout.take().expect("it is a pipe"),
+            child.stderr.take().expect("it is a pipe"),
         );
         let feed = async move {
             // A script need not read.
@@ -85,13 +88,15 @@ impl Shell for Machine {
         let complain = async {
             let mut buffer = vec![0; 4096];
             while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-                let _ = errors.send(Said::Err(Bytes::copy_from_slice(&buffer[..count]))).await;
+                let _ =
+                    errors.send(ScriptOutput::Err(Bytes::copy_from_slice(&buffer[..count]))).await;
             }
         };
         let show = async {
             let mut buffer = vec![0; 10_000];
             while let Ok(count @ 1..) = stdout.read(&mut buffer).await {
-                let _ = said.send(Said::Out(Bytes::copy_from_slice(&buffer[..count]))).await;
+                let _ =
+                    said.send(ScriptOutput::Out(Bytes::copy_from_slice(&buffer[..count]))).await;
             }
         };
         tokio::join!(feed, complain, show);
@@ -225,6 +230,31 @@ async fn what_is_ignored_binary_or_long_is_passed_over_or_cut_alike() {
         }
         for pattern in ["^$", "needle$", "(?i)NEEDLE", "^", r"\r", "ü{3}", "[^a]eedle"] {
             same_search(&fixture, &machine, (pattern, "", None, 200)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_rg_cannot_report_are_found_alike_and_in_order() {
+    let fixture = Fixture::new();
+    for path in ["a", "m", "z"] {
+        fixture.put(path, "needle\nother\nneedle\n");
+    }
+    let mut late = "text\n".repeat(20_000).into_bytes();
+    late.extend_from_slice(b"needle\0needle\nneedle\n");
+    fixture.put("late", &late);
+    fixture.put("huge", "needle".to_owned() + &"x".repeat(9 << 20) + "\nneedle\n");
+    let early = [b"needle\n\0".as_slice(), &late].concat();
+    fixture.put("early", early);
+    for machine in machines() {
+        for limit in [1000, 7, 4, 1, 0] {
+            same_search(&fixture, &machine, ("needle", "", None, limit)).await;
+        }
+        for pattern in ["^needle$", "x", "xneedle|needle", "text"] {
+            same_search(&fixture, &machine, (pattern, "", None, 30_000)).await;
+        }
+        for path in ["late", "huge", "early"] {
+            same_search(&fixture, &machine, ("needle", path, None, 9)).await;
         }
     }
 }

@@ -21,7 +21,7 @@ use evonic_handles::{Budget, Page};
 use evonic_model::Models;
 use evonic_store::{AuditedWriter, Claimed, Store, StoreError};
 use evonic_tools::Toolboxes;
-use evonic_workplace::{Parts, Workplaces};
+use evonic_workplace::{BackendDeps, Workplaces};
 
 /// The state that workers share.
 pub(super) struct Shop {
@@ -65,7 +65,7 @@ impl Shop {
     /// A worker of this generation.
     pub(super) fn worker(&self, generation: u64, predecessor: Option<u64>) -> Worker {
         let runtime = runtime();
-        let parts = Parts {
+        let parts = BackendDeps {
             config: Arc::new(self.config.clone()),
             budget: self.budget.clone(),
             store: self.store.clone(),

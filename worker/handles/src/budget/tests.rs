@@ -30,13 +30,13 @@ fn a_kind_is_bounded_apart_from_the_others() {
 }
 
 #[tokio::test]
-async fn waiting_ends_with_the_patience_or_with_a_place() {
+async fn waiting_ends_with_the_timeout_or_with_a_place() {
     let budget = budget();
     let first = budget.try_acquire(Kind::Model).unwrap();
     let began = Instant::now();
-    let patience = Duration::from_millis(30);
-    assert!(budget.acquire(Kind::Model, patience).await.is_err());
-    assert!(began.elapsed() >= patience);
+    let timeout = Duration::from_millis(30);
+    assert!(budget.acquire(Kind::Model, timeout).await.is_err());
+    assert!(began.elapsed() >= timeout);
 
     let waiting = budget.acquire(Kind::Model, Duration::from_secs(10));
     let (second, ()) = tokio::join!(waiting, async { drop(first) });

@@ -1,4 +1,4 @@
-//! The one trait of every workplace, and what it speaks of.
+//! The trait of every workplace, and its data.
 
 use std::time::Duration;
 
@@ -14,20 +14,19 @@ use evonic_domain::WorkplaceKind;
 /// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
 /// nothing uses it, or by `Workplaces::close`.
 ///
-/// Paths are as an agent writes them: relative to the workplace's folder; whole, or with `~`,
+/// Paths are as an agent writes them: relative to the workplace's folder; absolute, or with `~`,
 /// where the kind allows it.
 #[async_trait]
 pub trait Backend: std::fmt::Debug + Send + Sync {
-    /// Its kind.
     fn kind(&self) -> WorkplaceKind;
 
-    /// What an agent has to be told about its workplace with its next result: that its container
-    /// was made anew, that memory ran out. Told once.
+    /// News for the agent, to go with its next result: that its container was made anew, that
+    /// memory ran out. Returned once.
     fn news(&self) -> Option<String> {
         None
     }
 
-    /// The home of the user as whom it works, as its machine says.
+    /// The home of its user, as its machine reports it.
     ///
     /// # Errors
     /// [`WorkplaceError`] when it cannot be reached, or has none.
@@ -36,8 +35,8 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// Starts a command and follows it: see [`Backend::attach`]. It runs at most once, whatever
     /// breaks and however often this is called with the same command id.
     ///
-    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id. It leads
-    /// a session. The time limit and the limit of output hold also while nobody follows it.
+    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id.
+    /// It leads a session. The limits of time and output hold also while nobody follows it.
     ///
     /// # Errors
     /// [`WorkplaceError`] when it was certainly not started. When that cannot be known, the result
@@ -49,9 +48,9 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError>;
 
-    /// Follows a command that somebody started earlier, from byte `from` of its output on, until it
-    /// ended and all of its output was handed on. `output` is bounded: a slow reader slows nothing
-    /// but itself. A broken connection is mended and the output goes on where it was.
+    /// Follows a command that was started earlier, from byte `from` of its output on, until it ended
+    /// and all of its output was sent. `output` is bounded: a slow reader slows nothing but itself.
+    /// A broken connection is opened again, and the output goes on where it was.
     ///
     /// When `cancel` fires, the command is killed with everything it started. When the future is
     /// dropped, it goes on. Cancel safe in that sense.
@@ -84,7 +83,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// [`WorkplaceError`].
     async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError>;
 
-    /// Says that a command's result is safe elsewhere: its record is removed, soon.
+    /// A command's result is safe elsewhere: its record is removed in the background.
     fn forget(&self, command_id: &str);
 
     /// What is at a path; links are followed.
@@ -114,7 +113,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError>;
 
     /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Backend::write`]
-    /// does, unless `change` refuses or somebody else changed the file meanwhile.
+    /// does, unless `change` refuses or the file was changed meanwhile.
     ///
     /// # Errors
     /// [`WorkplaceError`].
@@ -142,7 +141,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// passed over.
     ///
     /// # Errors
-    /// [`WorkplaceError`], with the expression's own fault when it is wrong.
+    /// [`WorkplaceError`], with the expression's error when it is invalid.
     async fn search(
         &self,
         pattern: &str,
@@ -163,7 +162,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// [`WorkplaceError`].
     async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError>;
 
-    /// Gives a file or folder another path, replacing a file that is there.
+    /// Renames a file or folder, replacing a file that is there.
     ///
     /// # Errors
     /// [`WorkplaceError`].
@@ -189,7 +188,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     async fn sha256(&self, path: &str) -> Result<String, WorkplaceError>;
 }
 
-/// An unfinished copy. Dropping it closes it; what was written stays, to be gone on with.
+/// An unfinished copy. Dropping it closes it; what was written stays, for the next attempt.
 #[async_trait]
 pub trait Upload: Send {
     /// Bytes that are safely in it.
@@ -208,8 +207,8 @@ pub trait Upload: Send {
     /// [`WorkplaceError`].
     async fn sha256(&mut self) -> Result<String, WorkplaceError>;
 
-    /// Puts it in the place of its path, with this mode (the mode of a file that is there is
-    /// kept when absent), whole or not at all.
+    /// Renames it to its path, with this mode (when absent, the mode of a file that is there),
+    /// whole or not at all.
     ///
     /// # Errors
     /// [`WorkplaceError`].
@@ -224,13 +223,12 @@ pub trait Upload: Send {
 
 /// A file that is being read.
 pub struct Download {
-    /// The file.
     pub stat: Stat,
     /// Its bytes, in pieces of at most 1 MiB. Dropping it closes the file.
     pub bytes: BoxStream<'static, Result<Bytes, WorkplaceError>>,
 }
 
-/// Makes new content of old, or refuses. What else it finds out it keeps for its maker.
+/// Makes new content of old; [`None`] refuses.
 pub type Change = Box<dyn FnOnce(&[u8]) -> Option<Vec<u8>> + Send>;
 
 /// A command to run.
@@ -239,21 +237,20 @@ pub struct CommandSpec {
     /// Program and arguments: `["bash", "-c", "..."]`. A program without a slash is looked for
     /// in `PATH`.
     pub argv: Vec<String>,
-    /// What it reads from its standard input, which then ends.
+    /// Standard input, which then ends.
     pub stdin: Bytes,
     /// Folder, relative to the workplace's; that one itself when empty.
     pub folder: String,
-    /// Ends it when it has run this long.
+    /// The command is killed when it has run this long.
     pub timeout: Duration,
-    /// Names it, and is the value of `EVONIC_CALL` in its environment: letters, digits, `_` and
-    /// `-`. Unique for ever.
+    /// The value of `EVONIC_CALL` in its environment: letters, digits, `_` and `-`. Unique for
+    /// ever.
     pub command_id: String,
 }
 
 /// How a command ended, and what it left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// How it ended.
     pub ended: Ended,
     /// Processes of it that still ran when it ended, and were killed.
     pub left_behind: u32,
@@ -266,7 +263,7 @@ pub enum Ended {
     Exited(i32),
     /// By this signal's number.
     Signalled(i32),
-    /// It could not be started: why, in words.
+    /// It could not be started: why.
     NotStarted(String),
     /// It ran out of time and was killed, with everything it had started.
     TimedOut,
@@ -274,20 +271,20 @@ pub enum Ended {
     TooMuchOutput,
     /// It was cancelled and killed, with everything it had started.
     Cancelled,
-    /// Nobody can know.
+    /// It cannot be known.
     Unknown(Unknown),
 }
 
-/// Why nobody can know how a command ended.
+/// Why it cannot be known how a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// There is no record of it: it never began, or the record was removed.
     NoRecord,
-    /// Its machine was started anew, or its container stopped, while it ran.
+    /// Its machine rebooted, or its container stopped, while it ran.
     Restarted,
-    /// Somebody killed the shell that watched over it.
+    /// The shell that watched over it was killed.
     WatcherKilled,
-    /// Its machine stays out of reach: whether it was started cannot be told, and it may run on.
+    /// Its machine stays out of reach: whether it was started is unknown, and it may run on.
     OutOfReach,
 }
 
@@ -303,7 +300,6 @@ pub enum Removal {
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Stat {
-    /// What it is.
     pub file_type: FileType,
     /// Size in bytes of a regular file; 0 else.
     pub size_bytes: u64,
@@ -332,7 +328,6 @@ pub enum FileType {
 pub struct Entry {
     /// Path, relative to the folder that was listed.
     pub path: String,
-    /// What it is.
     pub file_type: FileType,
     /// Size in bytes of a regular file; 0 else.
     pub size_bytes: u64,

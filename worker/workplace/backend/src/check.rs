@@ -1,8 +1,9 @@
-//! The steps of a check that are the same on every kind of workplace.
+//! The steps of a check that are the same on every kind of workbackend.
 
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use evonic_shared::error_chain::ErrorChain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +40,12 @@ pub enum Verdict {
 const COMMAND: Duration = Duration::from_secs(20);
 
 /// What a command of a check may say; the rest is passed over.
-const SAID_BYTES: usize = 4096;
+const OUTPUT_BYTES: usize = 4096;
 
 /// Free space below which somebody should know.
 const LITTLE_KIB: u64 = 512 * 1024;
 
-/// Where steps are told.
+/// Where steps are reported.
 #[derive(Clone, Debug)]
 pub struct Steps {
     sender: mpsc::Sender<CheckStep>,
@@ -56,8 +57,8 @@ impl Steps {
         Self { sender }
     }
 
-    /// Does a step and tells how it went: its value with what was found; nothing when it failed, or
-    /// nobody listens any more.
+    /// Does a step and reports how it went. Returns its value; [`None`] when it failed, or nobody
+    /// listens any more.
     pub async fn step<T>(
         &self,
         name: &str,
@@ -68,16 +69,16 @@ impl Steps {
         let (value, verdict, detail, advice) = match doing.await {
             Ok((value, detail)) => (Some(value), Verdict::Ok, detail, None),
             Err(error) => {
-                let detail = evonic_shared::error_chain::ErrorChain(&error).to_string();
+                let detail = ErrorChain(&error).to_string();
                 (None, Verdict::Failed, detail, advice.map(str::to_owned))
             }
         };
-        self.tell(name, verdict, detail, advice, began).await;
+        self.report(name, verdict, detail, advice, began).await;
         value.filter(|_| !self.sender.is_closed())
     }
 
-    /// Tells how a step went.
-    pub async fn tell(
+    /// Reports how a step went.
+    pub async fn report(
         &self,
         name: &str,
         verdict: Verdict,
@@ -98,32 +99,32 @@ fn elapsed_ms(began: Instant) -> u64 {
 
 /// The steps `home`, `write`, `run` and `space` of a workplace that can be reached. Returns whether
 /// none failed. Leaves nothing behind.
-pub async fn files_and_commands(place: &dyn Backend, steps: &Steps) -> bool {
-    let home = async { place.home().await.map(|home| ((), home)) };
+pub async fn files_and_commands(backend: &dyn Backend, steps: &Steps) -> bool {
+    let home = async { backend.home().await.map(|home| ((), home)) };
     let advice = "give the user a home, or set settings.folder to a whole path";
     if steps.step("home", Some(advice), home).await.is_none() {
         return false;
     }
     let advice = "let the user write to the workplace's folder, or name another one";
-    if steps.step("write", Some(advice), write(place)).await.is_none() {
+    if steps.step("write", Some(advice), write(backend)).await.is_none() {
         return false;
     }
-    commands(place, steps).await && space(place, steps).await
+    commands(backend, steps).await && space(backend, steps).await
 }
 
 /// Runs a command, which looks for the programs of the tools `bash` and `python`. Without `bash` an
 /// agent has hardly a hand; many do without Python.
-async fn commands(place: &dyn Backend, steps: &Steps) -> bool {
+async fn commands(backend: &dyn Backend, steps: &Steps) -> bool {
     let began = Instant::now();
     let ran = run(
-        place,
+        backend,
         "uname -sr; for program in bash python3; do \
         command -v $program >/dev/null || echo no $program; done",
     );
     let (verdict, detail, advice) = match ran.await {
-        Ok((said, _)) => {
-            let detail = said.lines().collect::<Vec<_>>().join(", ");
-            match said.lines().any(|line| line == "no bash") {
+        Ok((output, _)) => {
+            let detail = output.lines().collect::<Vec<_>>().join(", ");
+            match output.lines().any(|line| line == "no bash") {
                 true => {
                     (Verdict::Warning, detail, Some("install bash: the tool of that name fails"))
                 }
@@ -132,24 +133,20 @@ async fn commands(place: &dyn Backend, steps: &Steps) -> bool {
         }
         Err(error) => {
             let advice = "commands need /bin/sh and a login shell that runs it";
-            (
-                Verdict::Failed,
-                evonic_shared::error_chain::ErrorChain(&error).to_string(),
-                Some(advice),
-            )
+            (Verdict::Failed, ErrorChain(&error).to_string(), Some(advice))
         }
     };
-    steps.tell("run", verdict, detail, advice.map(str::to_owned), began).await;
+    steps.report("run", verdict, detail, advice.map(str::to_owned), began).await;
     verdict != Verdict::Failed && !steps.sender.is_closed()
 }
 
 /// Writes a file, reads it back and removes it.
-async fn write(place: &dyn Backend) -> Result<((), String), WorkplaceError> {
+async fn write(backend: &dyn Backend) -> Result<((), String), WorkplaceError> {
     let path = format!(".evonic-check-{}", uuid::Uuid::now_v7().simple());
     let content = Bytes::from_static(b"written by a check of the workplace\n");
-    place.write(&path, content.clone()).await?;
-    let read = place.read_lines(&path, 1, None, SAID_BYTES as u64).await;
-    place.remove(&path, Removal::One).await?;
+    backend.write(&path, content.clone()).await?;
+    let read = backend.read_lines(&path, 1, None, OUTPUT_BYTES as u64).await;
+    backend.remove(&path, Removal::One).await?;
     if read?.text == content {
         return Ok(((), "a file was written, read and removed".to_owned()));
     }
@@ -160,7 +157,7 @@ async fn write(place: &dyn Backend) -> Result<((), String), WorkplaceError> {
 }
 
 /// Runs a line of the shell; returns the first line of what it says.
-async fn run(place: &dyn Backend, line: &str) -> Result<(String, String), WorkplaceError> {
+async fn run(backend: &dyn Backend, line: &str) -> Result<(String, String), WorkplaceError> {
     let command_id = format!("check-{}", uuid::Uuid::now_v7().simple());
     let spec = CommandSpec {
         argv: ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
@@ -169,29 +166,29 @@ async fn run(place: &dyn Backend, line: &str) -> Result<(String, String), Workpl
         timeout: COMMAND,
         command_id: command_id.clone(),
     };
-    let (sender, mut output) = mpsc::channel::<Bytes>(16);
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(16);
     let cancel = CancellationToken::new();
     let listen = async {
-        let mut said = BytesMut::new();
-        while let Some(piece) = output.recv().await {
-            let room = SAID_BYTES - said.len().min(SAID_BYTES);
-            said.extend_from_slice(&piece[..piece.len().min(room)]);
+        let mut output = BytesMut::new();
+        while let Some(piece) = receiver.recv().await {
+            let room = OUTPUT_BYTES - output.len().min(OUTPUT_BYTES);
+            output.extend_from_slice(&piece[..piece.len().min(room)]);
         }
-        String::from_utf8_lossy(&said).trim().to_owned()
+        String::from_utf8_lossy(&output).trim().to_owned()
     };
-    let (ended, said) = tokio::join!(place.run(spec, sender, &cancel), listen);
+    let (ended, output) = tokio::join!(backend.run(spec, sender, &cancel), listen);
     let ended = ended?.ended;
-    place.forget(&command_id);
+    backend.forget(&command_id);
     if ended == Ended::Exited(0) {
-        return Ok((said.clone(), said.lines().next().unwrap_or_default().to_owned()));
+        return Ok((output.clone(), output.lines().next().unwrap_or_default().to_owned()));
     }
     Err(WorkplaceError::Settings {
         field: format!("`{line}`"),
-        problem: format!("{}{}{said}", how(&ended), if said.is_empty() { "" } else { ": " }),
+        problem: format!("{}{}{output}", how(&ended), if output.is_empty() { "" } else { ": " }),
     })
 }
 
-/// How a command ended, in words.
+/// Describes how a command ended.
 fn how(ended: &Ended) -> String {
     match ended {
         Ended::Exited(code) => format!("exited with {code}"),
@@ -205,13 +202,13 @@ fn how(ended: &Ended) -> String {
 }
 
 /// Looks how much space there is; little of it is a warning.
-async fn space(place: &dyn Backend, steps: &Steps) -> bool {
+async fn space(backend: &dyn Backend, steps: &Steps) -> bool {
     let began = Instant::now();
-    let free = match run(place, "df -Pk .").await {
-        Ok((said, _)) => free_kib(&said),
+    let free = match run(backend, "df -Pk .").await {
+        Ok((output, _)) => free_kib(&output),
         Err(error) => {
-            let detail = evonic_shared::error_chain::ErrorChain(&error).to_string();
-            steps.tell("space", Verdict::Warning, detail, None, began).await;
+            let detail = ErrorChain(&error).to_string();
+            steps.report("space", Verdict::Warning, detail, None, began).await;
             return true;
         }
     };
@@ -224,16 +221,16 @@ async fn space(place: &dyn Backend, steps: &Steps) -> bool {
         ),
         Some(kib) => (Verdict::Ok, format!("{} MiB free", kib / 1024), None),
     };
-    steps.tell("space", verdict, detail, advice, began).await;
+    steps.report("space", verdict, detail, advice, began).await;
     true
 }
 
 /// The fourth column of the last line of `df -P`: what is available.
-fn free_kib(said: &str) -> Option<u64> {
+fn free_kib(output: &str) -> Option<u64> {
     // A device's name may have spaces: the columns are counted from the percentage on.
-    let words: Vec<_> = said.lines().last()?.split_whitespace().collect();
-    let percentage = words.iter().position(|word| word.ends_with('%'))?;
-    words.get(percentage.checked_sub(1)?)?.parse().ok()
+    let fields: Vec<_> = output.lines().last()?.split_whitespace().collect();
+    let percentage = fields.iter().position(|field| field.ends_with('%'))?;
+    fields.get(percentage.checked_sub(1)?)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What can go wrong in a workplace.
+//! Errors of workplaces.
 
 use evonic_domain::SettingsFault;
 use evonic_handles::Exhausted;
@@ -9,9 +9,9 @@ use crate::Stage;
 /// Whether trying again may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It may: a broken connection, a host that is busy or starting, a spent budget.
+    /// A broken connection, a host that is busy or starting, a spent budget.
     Transient,
-    /// It will not: permission, authentication, host key, missing file, quota, bad input.
+    /// Permission, authentication, host key, missing file, quota, bad input.
     Permanent,
 }
 
@@ -21,13 +21,11 @@ pub enum WorkplaceError {
     /// No permit came free.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// The workplace's own folder is missing, is none, or is reached over a symbolic link that
-    /// was not there when the worker started.
+    /// The workplace's own folder is missing, is no folder, or is reached over a symbolic link
+    /// that was not there when the worker started.
     #[error("the workplace's folder {path} cannot be opened")]
     Root {
-        /// The folder.
         path: String,
-        /// The operating system's word.
         #[source]
         source: std::io::Error,
     },
@@ -36,20 +34,13 @@ pub enum WorkplaceError {
     Threads(#[source] std::io::Error),
     /// The path leads outside the root, by itself or over a symbolic link.
     #[error("{path} is outside the workplace")]
-    Outside {
-        /// The path.
-        path: String,
-    },
+    Outside { path: String },
     /// The path begins with `~`, which only shells expand.
     #[error("{path}: ~ is not expanded; paths are relative to the workplace's folder")]
-    Tilde {
-        /// The path.
-        path: String,
-    },
+    Tilde { path: String },
     /// The path is of another kind than needed.
     #[error("{path} is {found}, {needed} is needed")]
     WrongType {
-        /// The path.
         path: String,
         /// `a folder`.
         found: &'static str,
@@ -61,88 +52,62 @@ pub enum WorkplaceError {
     Path {
         /// `read`, `write`, `list`.
         operation: &'static str,
-        /// The path.
         path: String,
-        /// The operating system's word.
         #[source]
         source: std::io::Error,
     },
     /// A command could not be started.
     #[error("{program} cannot be started")]
     Start {
-        /// The program.
         program: String,
-        /// The operating system's word.
         #[source]
         source: std::io::Error,
     },
     /// A command ended, and somebody else took its exit status.
     #[error("the exit status of {program} is lost")]
     Lost {
-        /// The program.
         program: String,
-        /// The operating system's word.
         #[source]
         source: std::io::Error,
     },
     /// A regular expression or glob is wrong.
     #[error("pattern is invalid: {message}")]
-    Pattern {
-        /// The fault.
-        message: String,
-    },
+    Pattern { message: String },
     /// The file is too large for what is asked.
     #[error("{path} has {size_bytes} bytes, at most {limit_bytes} can be edited")]
-    TooLarge {
-        /// The path.
-        path: String,
-        /// Its size.
-        size_bytes: u64,
-        /// The limit.
-        limit_bytes: u64,
-    },
+    TooLarge { path: String, size_bytes: u64, limit_bytes: u64 },
     /// There is no such workplace.
     #[error("there is no workplace {workplace}")]
-    NoSuchWorkplace {
-        /// Its name or identifier.
-        workplace: String,
-    },
-    /// What it is cannot be read now.
+    NoSuchWorkplace { workplace: String },
+    /// Its record cannot be read now.
     #[error("workplace {workplace} cannot be looked up")]
     Unread {
-        /// Its name or identifier.
         workplace: String,
-        /// The database's word.
         #[source]
         source: StoreError,
     },
     /// A machine or engine cannot be reached now, or a connection to it broke.
     #[error("{host}: {stage} failed")]
     Unreachable {
-        /// The host or engine.
         host: String,
         stage: Stage,
-        /// What was said.
         #[source]
         source: Cause,
     },
-    /// A host failed so often in a row that it is left alone for a while.
+    /// A host failed so often in a row that no connection is tried for a while.
     #[error("{host} failed {failures} times in a row; it is left alone for {seconds} s more")]
     LeftAlone {
-        /// The host.
         host: String,
         /// Failures in a row.
         failures: u32,
-        /// Until it is tried again.
         seconds: u64,
     },
     /// A machine or engine refuses, and will refuse again.
     #[error("{host}: {stage} refused")]
     Refused {
-        /// The host or engine.
         host: String,
         stage: Stage,
-        /// What was said, and what to do.
+        /// What it said, and what to do.
         #[source]
         source: Cause,
     },
@@ -156,14 +121,13 @@ pub enum WorkplaceError {
     },
 }
 
-/// What was said by somebody who speaks only text.
+/// A cause that is known only as text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(pub String);
 
 impl From<SettingsFault> for WorkplaceError {
-    fn from(fault: SettingsFault) -> Self {
-        let SettingsFault { field, problem, .. } = fault;
+    fn from(SettingsFault { field, problem, .. }: SettingsFault) -> Self {
         WorkplaceError::Settings { field, problem }
     }
 }

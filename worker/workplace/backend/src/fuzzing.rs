@@ -2,7 +2,8 @@
 
 use evonic_shared::fuzzing::Decoder;
 
-use crate::search::fuzzing::{archive, listing};
+use crate::search::fuzzing::{archive, listing, ripgrep};
 
 /// This crate's decoders.
-pub const DECODERS: &[(&str, Decoder)] = &[("archive", archive), ("listing", listing)];
+pub const DECODERS: &[(&str, Decoder)] =
+    &[("archive", archive), ("listing", listing), ("ripgrep", ripgrep)];

@@ -1,19 +1,31 @@
-//! What every workplace is: one trait, its errors, and what is the same on all kinds.
+//! The trait of every workplace, its errors, and what is the same on all kinds.
+//!
+//! | Part | Owns |
+//! |---|---|
+//! | [`Backend`] and its data | files, commands, transfers: what each kind implements |
+//! | [`WorkplaceError`], [`Stage`], [`Class`] | what failed, whether the host was reached, whether trying again may help |
+//! | [`spool`] | commands that outlive the worker, by scripts of the POSIX shell |
+//! | [`search`] | lists, searches and hashes by scripts, for machines that have only a shell |
+//! | [`RemotePath`], [`Home`] | paths of another machine |
+//! | [`lines`] | a range of lines of a file, in constant memory |
+//! | [`check`] | the steps of a check that are the same on every kind |
 //!
 //! # Invariants
-//! - Knows no kind of workplace: no SSH, no engine, no folder of this machine.
 //! - A command runs at most once. Its record is a folder on its own machine that only one shell
-//!   can make; whoever comes later follows it there, by offset.
-//! - A path of another machine is a [`RemotePath`]: completed by what that machine reported, never
-//!   by this one's environment.
+//!   can make; a later attempt follows it there, by offset.
+//! - A [`RemotePath`] is completed by what that machine reported, never by this one's environment.
+//!
+//! # Absent
+//! - Knows no kind of workplace: no SSH, no engine, no folder of this machine.
+//! - Opens no descriptor.
 
 mod backend;
 pub mod check;
+mod deps;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod lines;
-mod parts;
 mod remote;
 pub mod search;
 pub mod spool;
@@ -24,7 +36,7 @@ pub use backend::{
     Removal, Stat, Unknown, Upload,
 };
 pub use check::{CheckStep, Verdict};
+pub use deps::{BackendDeps, End, HostState};
 pub use error::{Class, WorkplaceError};
-pub use parts::{End, HostState, Parts};
 pub use remote::{Home, RemotePath};
 pub use stage::Stage;

@@ -5,7 +5,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use super::Lines;
+use crate::Lines;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -16,7 +16,7 @@ const BINARY_BYTES: usize = 8 * 1024;
 /// Bytes that are read beyond the range to know how many lines there are.
 const COUNT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// What is asked for.
+/// Which lines are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
     /// First line, from 1.
@@ -27,7 +27,7 @@ pub struct Range {
     pub limit: u64,
 }
 
-/// Where the reading of a file stands.
+/// A file that is being read.
 pub struct Reading {
     range: Range,
     lines: Lines,
@@ -46,7 +46,10 @@ pub struct Reading {
 }
 
 /// Reads the range, whole lines as far as they fit; only when the first one does not fit is it
-/// cut. Stops early when nobody waits any more.
+/// cut. Stops early once `wanted` returns false.
+///
+/// # Errors
+/// Those of `file`.
 pub fn read(
     file: &mut impl Read,
     size_bytes: u64,
@@ -88,7 +91,7 @@ impl Reading {
         if self.beyond > COUNT_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// What was read when the file goes on.
+    /// The lines of a file that was not read to its end.
     pub fn broken_off(self) -> Lines {
         self.lines
     }
@@ -138,7 +141,7 @@ impl Reading {
         self.column = 0;
     }
 
-    /// What was read when the file is at its end.
+    /// The lines of a file that was read to its end.
     pub fn end(mut self) -> Lines {
         if self.column > 0 {
             self.end_line();

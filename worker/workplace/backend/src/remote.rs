@@ -1,24 +1,39 @@
 //! Paths of another machine.
 //!
-//! The bug that this type rules out: a `~` or a relative path of a remote host that is completed
-//! with the *local* home. A [`RemotePath`] comes from a [`Home`], and a [`Home`] only from what the
+//! These types rule out a `~` or a relative path of a remote host that is completed with the
+//! *local* home. A [`RemotePath`] comes from a [`Home`], and a [`Home`] only from what the
 //! remote host itself reported, once per connection.
 
 use std::io;
 
-use super::WorkplaceError;
+use crate::WorkplaceError;
 
 /// An absolute path on another machine. Its bytes are the other machine's; it is never a
 /// [`std::path::PathBuf`], so that no function of this machine's file system takes it.
+///
+/// ```compile_fail
+/// // No path of another machine is made up here.
+/// let path = evonic_backend::RemotePath(b"/root".to_vec());
+/// ```
+///
+/// ```compile_fail
+/// // Nor does a local path become one.
+/// let path: evonic_backend::RemotePath = std::path::PathBuf::from("/root").into();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RemotePath(Vec<u8>);
 
-/// The home of the user as whom a connection was made, as the remote host reported it.
+/// The home of a connection's user, as the remote host reported it.
+///
+/// ```compile_fail
+/// // Not the home of this process.
+/// let home = evonic_backend::Home(std::env::home_dir().unwrap().into());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home(RemotePath);
 
 impl Home {
-    /// The home that a remote host reported. For the gates of connections only.
+    /// The home that a remote host reported. For the gateways of connections only.
     ///
     /// # Errors
     /// [`WorkplaceError`] when it is no absolute path.
@@ -31,14 +46,13 @@ impl Home {
         Err(WorkplaceError::Path { operation: "find the home", path, source })
     }
 
-    /// The home itself.
     #[must_use]
     pub const fn path(&self) -> &RemotePath {
         &self.0
     }
 
     /// Completes a path: an absolute one stays, `~` and `~/x` are below this home, a relative one
-    /// is below `folder`. `~user` is the gate's to ask the host for.
+    /// is below `folder`. `~user` is asked of the host by the gateway.
     ///
     /// # Errors
     /// [`WorkplaceError`] for `~user`, a NUL, or an empty path.
@@ -66,7 +80,6 @@ impl Home {
 }
 
 impl RemotePath {
-    /// Its bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -1,33 +1,35 @@
 //! Commands that outlive the worker, its connections and the engine.
 //!
-//! Every command runs under a small POSIX shell in its own session, with a folder of its own on its
-//! own machine: the spool. Whoever wants to know reads there.
+//! Every command runs under a small POSIX shell in a session of its own, with a folder of its own
+//! on its own machine: the spool, where its state is read.
 //!
 //! ```text
-//! SPOOLS/MARK/            made by `mkdir`, which only one shell can do: the command runs once
+//! SPOOLS/COMMAND_ID/      made by `mkdir`, which only one shell can do: the command runs once
 //!     watcher             pid and start time of the shell that watches over it, boot, limits
-//!     in                  what it reads
+//!     in                  standard input
 //!     out                 standard output and error, appended in their order
-//!     status              one line, last of all: how it ended, what was left behind and killed
+//!     status              one line, written last: how it ended, what was left behind and killed
 //! ```
 //!
-//! - `out` is written through a pipe by a `cat`, and not by the command itself: a command that opens
-//!   `/dev/stderr` would empty a file.
-//! - The **launcher** is attached: it makes the folder, starts the watcher away from itself, shows
-//!   the output, and says the status at the end. It may die at any time.
+//! - `out` is written by a `cat` through a pipe, not by the command itself: a command that opens
+//!   `/dev/stderr` would truncate a file.
+//! - The **launcher** is attached: it makes the folder, starts the watcher detached, shows the
+//!   output, and prints the status at the end. It may die at any time.
 //! - The **watcher** leads a session of its own, starts the command, keeps its time and its output
 //!   within their limits, kills what it leaves behind, writes the status.
 //! - A **follower** is attached later, from a byte on.
 //! - Processes are found by their session, and by the command id in their environment (`EVONIC_CALL`).
 
-mod exchange;
 mod follow;
 mod forgotten;
-mod patience;
+mod output_parser;
+mod retry;
+mod run;
 mod script;
+mod scripts;
 mod shell;
-mod soundness;
 mod status;
+mod validation;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -37,35 +39,24 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    exchange::{Heard, Sink, exchange},
-    follow::Outcome,
+    follow::{Follower, Outcome},
     forgotten::Forgotten,
-    patience::Patience,
-    soundness::{check, check_mark},
+    output_parser::{Sink, refused, run_parsed},
+    retry::Retry,
+    validation::{check, check_command_id},
 };
 pub use self::{
+    run::{Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
-    shell::{Purpose, Said, Script, ScriptEnd, Shell},
+    shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
-use super::{CommandSpec, Ended, Finished, Stage, Unknown, WorkplaceError};
-
-/// The scripts: what travels, and what it is made of. See the files for what they do.
-mod text {
-    pub const COMMON: &str = include_str!("spool/common.sh");
-    pub const SHOW: &str = include_str!("spool/show.sh");
-    pub const WATCH: &str = include_str!("spool/watch.sh");
-    pub const LAUNCH: &str = include_str!("spool/launch.sh");
-    pub const FOLLOW: &str = include_str!("spool/follow.sh");
-    pub const KILL: &str = include_str!("spool/kill.sh");
-    pub const OUTPUT: &str = include_str!("spool/output.sh");
-    pub const TIDY: &str = include_str!("spool/tidy.sh");
-}
+use crate::{CommandSpec, Ended, Finished, Stage, Unknown, WorkplaceError};
 
 /// How long the last output of a cancelled command is waited for, once it is dead: a cancel takes
 /// less than a second in all.
-const SOON: Duration = Duration::from_millis(700);
+const LAST_OUTPUT: Duration = Duration::from_millis(700);
 
-/// The longest argument of a program, as Linux has it.
+/// The longest argument of a program on Linux.
 const ARGUMENT_BYTES: usize = (128 << 10) - 1;
 
 /// The commands of one machine. Shared by cloning.
@@ -92,7 +83,10 @@ impl<S: Shell> Spool<S> {
         Self { shell, settings, forgotten: Arc::default() }
     }
 
-    /// See [`super::Backend::run`].
+    /// See [`crate::Backend::run`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn run(
         &self,
         spec: CommandSpec,
@@ -110,9 +104,10 @@ impl<S: Shell> Spool<S> {
             );
             return Ok(Finished { ended: Ended::NotStarted(why), left_behind: 0 });
         }
-        let launch = self.launch(&spec).await?;
+        let follower = self.follower();
+        let launch = follower.launch(&spec).await?;
         let following = async {
-            Ok(match self.follow(&spec.command_id, 0, Some(launch), &output).await {
+            Ok(match follower.follow(&spec.command_id, 0, Some(launch), &output).await {
                 Outcome::Finished(finished) => finished,
                 Outcome::Refused(why) => Finished { ended: Ended::NotStarted(why), left_behind: 0 },
                 Outcome::Failed { error, certain: true } => return Err(error),
@@ -125,7 +120,10 @@ impl<S: Shell> Spool<S> {
         self.until_cancelled(&spec.command_id, following, cancel).await
     }
 
-    /// See [`super::Backend::attach`].
+    /// See [`crate::Backend::attach`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn attach(
         &self,
         command_id: &str,
@@ -133,9 +131,9 @@ impl<S: Shell> Spool<S> {
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        check_mark(command_id)?;
+        check_command_id(command_id)?;
         let following = async {
-            match self.follow(command_id, from, None, &output).await {
+            match self.follower().follow(command_id, from, None, &output).await {
                 Outcome::Finished(finished) => Ok(finished),
                 Outcome::Refused(why) => Err(refused(why)),
                 Outcome::Failed { error, .. } => Err(error),
@@ -144,22 +142,25 @@ impl<S: Shell> Spool<S> {
         self.until_cancelled(command_id, following, cancel).await
     }
 
-    /// See [`super::Backend::output`].
+    /// See [`crate::Backend::output`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn output(
         &self,
         command_id: &str,
         from: u64,
         limit: u64,
     ) -> Result<Bytes, WorkplaceError> {
-        check_mark(command_id)?;
-        let mut patience = Patience::new();
+        check_command_id(command_id)?;
+        let mut retry = Retry::new();
         loop {
             let mut memory = BytesMut::new();
             let arguments = vec![command_id.to_owned(), from.to_string(), limit.to_string()];
-            let text = script::join(&[text::SHOW, text::OUTPUT]);
-            let heard = self.serve(text, arguments, Sink::Memory(&mut memory)).await;
-            let error = match heard.and_then(|heard| word(heard, Stage::Output)) {
-                Ok(word) if word == "shown" => return Ok(memory.freeze()),
+            let text = scripts::join(&[scripts::SHOW, scripts::OUTPUT]);
+            let line = self.serve(Stage::Output, text, arguments, &mut memory).await;
+            let error = match line {
+                Ok(line) if line == "shown" => return Ok(memory.freeze()),
                 Ok(_missing) => {
                     return Err(WorkplaceError::Path {
                         operation: "read",
@@ -169,34 +170,36 @@ impl<S: Shell> Spool<S> {
                 }
                 Err(error) => error,
             };
-            patience.after(error).await?;
+            retry.wait(error).await?;
         }
     }
 
-    /// See [`super::Backend::kill`].
+    /// See [`crate::Backend::kill`].
+    ///
+    /// # Errors
+    /// See there.
     pub async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
-        check_mark(command_id)?;
-        let mut patience = Patience::new();
+        check_command_id(command_id)?;
+        let mut retry = Retry::new();
         loop {
-            let text = script::join(&[text::COMMON, text::SHOW, text::KILL]);
-            let mut nothing = BytesMut::new();
-            let heard =
-                self.serve(text, vec![command_id.to_owned()], Sink::Memory(&mut nothing)).await;
-            let error = match heard.and_then(|heard| word(heard, Stage::Kill)) {
-                Ok(word) => match word.strip_prefix("killed ").map(str::parse) {
+            let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::KILL]);
+            let arguments = vec![command_id.to_owned()];
+            let line = self.serve(Stage::Kill, text, arguments, &mut BytesMut::new()).await;
+            let error = match line {
+                Ok(line) => match line.strip_prefix("killed ").map(str::parse) {
                     Some(Ok(count)) => return Ok(count),
-                    _ => return Err(refused(word)),
+                    _ => return Err(refused(line)),
                 },
                 Err(error) => error,
             };
-            patience.after(error).await?;
+            retry.wait(error).await?;
         }
     }
 
-    /// See [`super::Backend::forget`]: what is forgotten is removed by the next script that launches
+    /// See [`crate::Backend::forget`]: what is forgotten is removed by the next script that launches
     /// or follows there, or by [`Spool::tidy`].
     pub fn forget(&self, command_id: &str) {
-        if check_mark(command_id).is_ok() {
+        if check_command_id(command_id).is_ok() {
             self.forgotten.add([command_id.to_owned()]);
         }
     }
@@ -207,14 +210,13 @@ impl<S: Shell> Spool<S> {
     /// [`WorkplaceError`].
     pub async fn tidy(&self) -> Result<(), WorkplaceError> {
         loop {
-            let text = script::join(&[text::COMMON, text::SHOW, text::TIDY]);
+            let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::TIDY]);
             let forgotten = self.forgotten.take();
             let minutes = self.settings.keep.as_secs() / 60;
             let arguments = vec![forgotten.join(" "), minutes.to_string()];
-            let mut nothing = BytesMut::new();
-            let heard = self.serve(text, arguments, Sink::Memory(&mut nothing)).await;
-            match heard.and_then(|heard| word(heard, Stage::Tidy)) {
-                Ok(word) if word != "tidied" => return Err(refused(word)),
+            let line = self.serve(Stage::Tidy, text, arguments, &mut BytesMut::new()).await;
+            match line {
+                Ok(line) if line != "tidied" => return Err(refused(line)),
                 Ok(_) if forgotten.is_empty() => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
@@ -225,17 +227,24 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    /// Runs a script of the service. `arguments` come after the folder of all spools.
+    fn follower(&self) -> Follower<'_, S> {
+        let Self { shell, settings, forgotten } = self;
+        Follower { shell, settings, forgotten }
+    }
+
+    /// Runs a script of the service and returns its last line. `arguments` come after the folder
+    /// of all spools.
     async fn serve(
         &self,
+        stage: Stage,
         text: String,
         arguments: Vec<String>,
-        sink: Sink<'_>,
-    ) -> Result<Heard, WorkplaceError> {
+        output: &mut BytesMut,
+    ) -> Result<String, WorkplaceError> {
         let arguments = [vec![self.shell.spools().await?], arguments].concat();
-        let (ears, end) =
-            exchange(&*self.shell, text, arguments, Bytes::new(), Purpose::Serve, sink).await;
-        Ok(ears.heard(end?))
+        let (input, purpose, sink) = (Bytes::new(), Purpose::Serve, Sink::Memory(output));
+        let (_, result) = run_parsed(&*self.shell, text, arguments, input, purpose, sink).await;
+        result?.final_line(stage)
     }
 
     /// Kills the command when `cancel` fires; the rest of its output is still handed on, if that
@@ -261,7 +270,7 @@ impl<S: Shell> Spool<S> {
             }
         };
         if followed.is_none() && killed.is_ok() {
-            followed = timeout(SOON, following).await.ok();
+            followed = timeout(LAST_OUTPUT, following).await.ok();
         }
         match (followed, killed) {
             // It may have ended by itself just before.
@@ -270,30 +279,6 @@ impl<S: Shell> Spool<S> {
             (_, Err(error)) => Err(error),
         }
     }
-}
-
-/// The last word of a script; without one its link broke, or its login shell runs no scripts.
-fn word(heard: Heard, stage: Stage) -> Result<String, WorkplaceError> {
-    match (heard.word, heard.end) {
-        (Some(word), _) => Ok(word),
-        // 128 and above: killed, as shells and engines say it.
-        (None, ScriptEnd::Exited(code)) if !heard.begun && code < 128 => {
-            let noise = heard.noise;
-            Err(refused(format!("the login shell ran no script and exited with {code}: {noise}")))
-        }
-        (None, _) => Err(broken(stage)),
-    }
-}
-
-/// A script that ended before its end.
-fn broken(stage: Stage) -> WorkplaceError {
-    let source = super::error::Cause("the script was cut short".to_owned());
-    WorkplaceError::Unreachable { host: "shell".to_owned(), stage, source }
-}
-
-/// A machine that will not do it.
-fn refused(why: String) -> WorkplaceError {
-    WorkplaceError::Start { program: "/bin/sh".to_owned(), source: io::Error::other(why) }
 }
 
 #[cfg(test)]

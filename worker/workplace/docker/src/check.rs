@@ -68,7 +68,7 @@ pub(super) async fn check(
     };
     if let Err(failed) = cleared.await {
         let detail = ErrorChain(&failed.error).to_string();
-        steps.tell("clear", Verdict::Warning, detail, None, Instant::now()).await;
+        steps.report("clear", Verdict::Warning, detail, None, Instant::now()).await;
     }
 }
 
@@ -112,6 +112,6 @@ async fn describe_engine(engine: &Engine, steps: &Steps) -> bool {
         None
     };
     let verdict = if advice.is_some() { Verdict::Warning } else { Verdict::Ok };
-    steps.tell("engine", verdict, detail, advice.map(str::to_owned), began).await;
+    steps.report("engine", verdict, detail, advice.map(str::to_owned), began).await;
     true
 }

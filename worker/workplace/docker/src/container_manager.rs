@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use evonic_backend::{Parts, Stage, WorkplaceError, error::Cause};
+use evonic_backend::{BackendDeps, Stage, WorkplaceError, error::Cause};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 use evonic_shared::{config, error_chain::ErrorChain};
 use evonic_store::{Reader, StoreError, Writer};
@@ -18,7 +18,7 @@ use super::{
 };
 
 pub(super) struct ContainerManager {
-    pub(super) parts: Parts,
+    pub(super) parts: BackendDeps,
     pub(super) tasks: TaskTracker,
     /// Ends every connection.
     pub(super) closing: CancellationToken,
@@ -40,7 +40,7 @@ impl std::fmt::Debug for ContainerManager {
 }
 
 impl ContainerManager {
-    pub(super) fn new(parts: &Parts) -> Self {
+    pub(super) fn new(parts: &BackendDeps) -> Self {
         Self {
             parts: parts.clone(),
             tasks: TaskTracker::new(),

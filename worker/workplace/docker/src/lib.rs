@@ -53,7 +53,7 @@ mod writing;
 
 use std::{sync::Arc, time::Duration};
 
-use evonic_backend::{CheckStep, End, HostState, Parts, WorkplaceError};
+use evonic_backend::{BackendDeps, CheckStep, End, HostState, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 use evonic_shared::error_chain::ErrorChain;
 use futures_util::future::join_all;
@@ -70,7 +70,7 @@ pub struct Engines {
 
 impl Engines {
     /// Starts reconciling the engines with the container table, on this runtime.
-    pub fn start(parts: &Parts) -> Self {
+    pub fn start(parts: &BackendDeps) -> Self {
         let manager = Arc::new(ContainerManager::new(parts));
         manager.tasks.spawn(reconcile::run(Arc::clone(&manager)));
         Self { manager }

@@ -29,7 +29,7 @@ use super::{
 };
 use evonic_backend::{
     Stage, WorkplaceError,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_shared::error_chain::ErrorChain;
 
@@ -74,7 +74,7 @@ impl Shell for Sandbox {
     async fn script(
         &self,
         script: Script,
-        output: mpsc::Sender<Said>,
+        output: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let Script { text, arguments, input, purpose } = script;
         let command_id = match purpose {
@@ -107,10 +107,10 @@ impl Shell for Sandbox {
                 };
                 let Some(piece) = piece else { return Ok::<_, WorkplaceError>(()) };
                 let piece = match piece.map_err(|error| broken(ErrorChain(&error).to_string()))? {
-                    LogOutput::StdErr { message } => Said::Err(message),
+                    LogOutput::StdErr { message } => ScriptOutput::Err(message),
                     LogOutput::StdOut { message }
                     | LogOutput::Console { message }
-                    | LogOutput::StdIn { message } => Said::Out(message),
+                    | LogOutput::StdIn { message } => ScriptOutput::Out(message),
                 };
                 // Who stops listening still waits for the end.
                 listening = listening && output.send(piece).await.is_ok();

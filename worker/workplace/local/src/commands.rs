@@ -12,18 +12,19 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use evonic_shared::config::{self, Config};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     files::Files,
-    shell::{Gate, Sh},
+    shell::{Launcher, LocalShell},
 };
 use evonic_backend::{
     CommandSpec, Ended, FileType, Finished, Removal, Unknown, WorkplaceError, spool::Spool,
@@ -39,7 +40,7 @@ const MOST: u32 = 100_000;
 /// The commands of one local workplace.
 #[derive(Clone, Debug)]
 pub(super) struct Commands {
-    gate: Arc<Gate>,
+    launcher: Arc<Launcher>,
     files: Arc<Files>,
     /// The folder of all records.
     records: Arc<Files>,
@@ -62,12 +63,12 @@ impl Commands {
             source,
         })?;
         let records = Arc::new(files.confined_at(folder)?);
-        let gate = Arc::new(Gate::new(config, budget).map_err(WorkplaceError::Threads)?);
+        let launcher = Arc::new(Launcher::new(config, budget).map_err(WorkplaceError::Threads)?);
         let (files, settings) = (Arc::clone(files), config.spool.clone());
-        Ok(Self { gate, files, records, settings, tidied: Arc::new(Mutex::new(None)) })
+        Ok(Self { launcher, files, records, settings, tidied: Arc::new(Mutex::new(None)) })
     }
 
-    /// The same gate, threads and records for another folder.
+    /// The same launcher, threads and records for another folder.
     pub(super) fn at(&self, files: &Arc<Files>) -> Self {
         Self { files: Arc::clone(files), ..self.clone() }
     }
@@ -85,7 +86,7 @@ impl Commands {
             () = cancel.cancelled() => {
                 return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
             }
-            permit = self.gate.permit() => permit?,
+            permit = self.launcher.permit() => permit?,
         };
         let command_id = spec.command_id.clone();
         let finished = self.spool_with(&command_id, Some(permit)).run(spec, output, cancel).await;
@@ -118,7 +119,7 @@ impl Commands {
     pub(super) async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
         let killed = self.spool(command_id).kill(command_id).await;
         if killed.is_ok() {
-            self.gate.end_group(command_id);
+            self.launcher.end_group(command_id);
         }
         killed
     }
@@ -132,7 +133,7 @@ impl Commands {
         if let Ok(Finished { ended, .. }) = &finished
             && *ended != Ended::Unknown(Unknown::OutOfReach)
         {
-            self.gate.end_group(command_id);
+            self.launcher.end_group(command_id);
         }
         finished
     }
@@ -140,32 +141,33 @@ impl Commands {
     /// See [`evonic_backend::Backend::forget`].
     pub(super) fn forget(&self, command_id: &str) {
         let (records, command_id) = (Arc::clone(&self.records), command_id.to_owned());
-        self.gate.calls().spawn(async move { remove(&records, &command_id).await });
+        self.launcher.tasks().spawn(async move { remove(&records, &command_id).await });
     }
 
     /// Waits until every script is over, and what was forgotten is removed.
     pub(super) async fn idle(&self) {
-        self.gate.idle().await;
+        self.launcher.idle().await;
     }
 
     /// The spool of one command.
-    fn spool(&self, command_id: &str) -> Spool<Sh> {
+    fn spool(&self, command_id: &str) -> Spool<LocalShell> {
         self.spool_with(command_id, None)
     }
 
-    fn spool_with(&self, command_id: &str, permit: Option<Permit>) -> Spool<Sh> {
+    fn spool_with(&self, command_id: &str, permit: Option<Permit>) -> Spool<LocalShell> {
         let own = self.records.root().path().join(command_id);
-        let shell = Sh::new(Arc::clone(&self.gate), Arc::clone(&self.files), own, permit);
+        let shell =
+            LocalShell::new(Arc::clone(&self.launcher), Arc::clone(&self.files), own, permit);
         Spool::new(Arc::new(shell), self.settings.clone())
     }
 
     /// Looks for old records, once an hour at the most.
     fn tidy_now_and_then(&self) {
-        let mut tidied = self.tidied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tidied = self.tidied.lock();
         if tidied.is_none_or(|last| last.elapsed() >= TIDY) {
             *tidied = Some(Instant::now());
             let commands = self.clone();
-            self.gate.calls().spawn(async move {
+            self.launcher.tasks().spawn(async move {
                 if let Err(error) = commands.tidy().await {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(error, "old records of commands cannot be removed");

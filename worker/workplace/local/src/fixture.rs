@@ -1,4 +1,4 @@
-//! A workplace in a temporary folder, for the tests of this room and of `tools`.
+//! A workplace in a temporary folder, for the tests of this crate and of `tools`.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,10 +7,12 @@ use std::{
 
 use evonic_parts::Folder;
 use evonic_shared::{config, config::Config, kind::Kind};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandSpec, Finished, Local, WorkplaceError};
+use super::Local;
+use evonic_backend::{Backend, CommandSpec, Download, Finished, WorkplaceError};
 use evonic_handles::{Budget, Page};
 
 /// A workplace, its folder and its budget.
@@ -22,9 +24,15 @@ pub struct Fixture {
     pub tools: config::Tools,
 }
 
+impl Default for Fixture {
+    fn default() -> Self {
+        Self::with(|_| ())
+    }
+}
+
 impl Fixture {
     pub fn new() -> Self {
-        Self::with(|_| ())
+        Self::default()
     }
 
     /// With other settings than the defaults. The root is the folder `root` of the temporary one.
@@ -82,7 +90,28 @@ impl Fixture {
         tokio::join!(self.local.run(spec, sender, cancel), gather)
     }
 
-    /// Fails unless everything was given back: permits, descriptors, in ledger and pool. Jobs
+    /// Up to `limit` bytes of a file from `offset`, and the file's size.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub async fn read(
+        &self,
+        path: &str,
+        offset: u64,
+        limit: usize,
+    ) -> Result<(Vec<u8>, u64), WorkplaceError> {
+        let Download { stat, mut bytes } = self.local.download(path, offset).await?;
+        let mut content = Vec::new();
+        while content.len() < limit
+            && let Some(piece) = bytes.next().await
+        {
+            content.extend(piece?);
+        }
+        content.truncate(limit);
+        Ok((content, stat.size_bytes))
+    }
+
+    /// Fails unless everything was given back: permits, descriptors, in the page and the pools. Jobs
     /// whose caller was dropped give theirs back when they notice.
     pub async fn assert_given_back(&self) {
         self.local.idle().await;

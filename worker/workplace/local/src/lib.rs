@@ -1,16 +1,25 @@
 //! The local workplace: a folder of this machine, and commands run in it as the service's user.
 //!
+//! | Part | Owns |
+//! |---|---|
+//! | `files` | the gateway of `file` descriptors: paths below the root, writes that are atomic |
+//! | `shell` | the gateway of `child` descriptors: scripts, their limits and confinement |
+//! | `commands` | the spool of each command of this machine |
+//! | [`Protection`] | what protects this machine from commands, for `evonic doctor` |
+//!
 //! # Invariants
 //! - Paths of file operations do not leave a confined root, whatever is renamed or linked
 //!   meanwhile: the kernel resolves them.
 //! - Commands of a confined root write nowhere else, where the kernel has Landlock. Where it has
-//!   not, that is said, and not tried by other means.
+//!   not, that is reported, and not tried by other means.
+//!
+//! # Absent
+//! - Knows no other kind of workplace, no session's data and no database.
 
 mod commands;
 mod files;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
-mod pool;
 mod protection;
 mod shell;
 
@@ -90,115 +99,10 @@ impl Local {
         protection::of(&self.settings)
     }
 
-    /// Runs a command: see [`Backend::run`]. Standard output and error come as one stream, in their
-    /// order.
-    ///
-    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
-    /// `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own, when it is confined), and what
-    /// `tools.environment` names. Standard input ends after the given bytes. The limits and the
-    /// confinement of `[workplace]` hold from its first instruction on.
-    ///
-    /// Holds one `child` permit while it is followed.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`] when it was certainly not started.
-    pub async fn run(
-        &self,
-        spec: CommandSpec,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        self.commands.run(spec, output, cancel).await
-    }
-
     /// Waits until every script is over, also those whose future was dropped, and their permits are
     /// given back. Commands go on. For the end of a drain.
     pub async fn idle(&self) {
         self.commands.idle().await;
-    }
-
-    /// Reads at most `limit` bytes from `offset`; also returns the file's size.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`]: not found, outside the root, no regular file, no permission.
-    pub async fn read(
-        &self,
-        path: &str,
-        offset: u64,
-        limit: u64,
-    ) -> Result<(Vec<u8>, u64), WorkplaceError> {
-        self.files.read(path, offset, limit).await
-    }
-
-    /// Reads the lines `from` to `to` (from 1, both included; to the end when absent): as many
-    /// whole ones as fit into `limit` bytes.
-    ///
-    /// # Errors
-    /// As [`Local::read`].
-    pub async fn read_lines(
-        &self,
-        path: &str,
-        from: u64,
-        to: Option<u64>,
-        limit: u64,
-    ) -> Result<Lines, WorkplaceError> {
-        self.files.read_lines(path, from, to, limit).await
-    }
-
-    /// Writes a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the
-    /// folder. Keeps the mode of a file that is there, and follows a link to its target; missing
-    /// folders are made. A file that may not be written is not replaced.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
-    pub async fn write(&self, path: &str, content: Vec<u8>) -> Result<(), WorkplaceError> {
-        self.files.write(path, content).await
-    }
-
-    /// Reads a file, changes its content and writes it as [`Local::write`] does, unless `change`
-    /// refuses or somebody else changed the file meanwhile. `change` may also return a value.
-    /// It runs on a thread that may be busy for long.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`]; a refusal is the inner error.
-    pub async fn edit<T: Send + 'static, E: Send + 'static>(
-        &self,
-        path: &str,
-        limit_bytes: u64,
-        change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T), E> + Send + 'static,
-    ) -> Result<Result<T, E>, WorkplaceError> {
-        self.files.edit(path, limit_bytes, change).await
-    }
-
-    /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at
-    /// most `limit`; also returns whether there were more. Links are not followed.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
-    pub async fn list(
-        &self,
-        path: &str,
-        depth: u32,
-        limit: u32,
-    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-        self.files.list(path, depth, limit).await
-    }
-
-    /// Lines that match a regular expression in the file `path`, or in the files below it whose
-    /// path matches `glob` (by the rules of `.gitignore`: `*.rs` at any depth, `src/**` below the
-    /// folder that is searched). Honours `.gitignore` files from the root down; `.git`, binary
-    /// files and links are passed over.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`], with the expression's own fault when it is wrong.
-    pub async fn search(
-        &self,
-        pattern: &str,
-        path: &str,
-        glob: Option<&str>,
-        limit: u32,
-    ) -> Result<Found, WorkplaceError> {
-        self.files.search(pattern, path, glob, limit).await
     }
 }
 
@@ -212,13 +116,21 @@ impl Backend for Local {
         Ok(self.files.root().path().display().to_string())
     }
 
+    /// Runs a command. Standard output and error come as one stream, in their order.
+    ///
+    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
+    /// `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own, when it is confined), and
+    /// what `tools.environment` names. Standard input ends after the given bytes. The limits and
+    /// the confinement of `[workplace]` hold from its first instruction on.
+    ///
+    /// Holds one `child` permit while it is followed.
     async fn run(
         &self,
         spec: CommandSpec,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Finished, WorkplaceError> {
-        Local::run(self, spec, output, cancel).await
+        self.commands.run(spec, output, cancel).await
     }
 
     async fn attach(
@@ -272,8 +184,7 @@ impl Backend for Local {
         limit_bytes: u64,
         change: Change,
     ) -> Result<(), WorkplaceError> {
-        let refusal = |content: &[u8]| change(content).map(|new| (new, ())).ok_or(());
-        self.files.edit(path, limit_bytes, refusal).await.map(|_refused| ())
+        self.files.edit(path, limit_bytes, change).await
     }
 
     async fn list(

@@ -1,13 +1,13 @@
-//! What protects this machine from commands, told to its operator.
+//! What protects this machine from commands.
 
 use evonic_shared::config::Config;
 
-use super::shell::{Confinement, Found, limits_in_words};
+use super::shell::{Confinement, Found, describe_limits};
 
 /// A protection of commands on this machine, for `evonic doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Protection {
-    /// Its name: `landlock`, `rlimits`.
+    /// `landlock`, `rlimits`.
     pub name: &'static str,
     /// Whether it holds for commands that are started now.
     pub active: bool,
@@ -19,34 +19,37 @@ pub struct Protection {
 /// that ends.
 #[must_use]
 pub fn of(config: &Config) -> Vec<Protection> {
-    let limits = limits_in_words(&config.workplace);
+    let limits = describe_limits(&config.workplace);
     vec![landlock(config), Protection { name: "rlimits", active: true, detail: limits }]
 }
 
 fn landlock(config: &Config) -> Protection {
     let settings = &config.workplace;
-    let told = |active, detail| Protection { name: "landlock", active, detail };
+    let landlock = |active, detail| Protection { name: "landlock", active, detail };
     if !settings.confined {
-        return told(
+        return landlock(
             false,
             "workplace.confined is false: commands may do what the user may".into(),
         );
     }
     match Confinement::new(config).probe(&settings.root) {
-        Err(error) => told(false, format!("it cannot be tried: {error}")),
+        Err(error) => landlock(false, format!("it cannot be tried: {error}")),
         Ok(found @ Found::Enforced(_)) => {
             let inside = [&config.state_dir, &config.runtime_dir];
             let inside = inside.iter().find(|folder| folder.starts_with(&settings.root));
             match inside {
-                Some(folder) => told(
+                Some(folder) => landlock(
                     false,
                     format!("workplace.root holds {}, which commands may change", folder.display()),
                 ),
-                None => {
-                    told(true, format!("commands write below their root only; {}", found.words()))
-                }
+                None => landlock(
+                    true,
+                    format!("commands write below their root only; {}", found.describe()),
+                ),
             }
         }
-        Ok(found) => told(false, format!("{}; commands may do what the user may", found.words())),
+        Ok(found) => {
+            landlock(false, format!("{}; commands may do what the user may", found.describe()))
+        }
     }
 }

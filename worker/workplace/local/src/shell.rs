@@ -1,6 +1,6 @@
-//! Scripts of this machine's POSIX shell, attached by pipes: the gate for `child` descriptors.
+//! Scripts of this machine's POSIX shell, attached by pipes: the gateway for `child` descriptors.
 //!
-//! What a script starts in a session of its own (the watcher of a command) is not this room's: it
+//! What a script starts in a session of its own (the watcher of a command) is not owned here: it
 //! outlives the script, the caller's future, and this process. Only the script itself ends when
 //! its caller is gone.
 //!
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Every script runs as a task of its own, tracked, that holds the permit. Dropping the caller's
-//! future tells the task, which kills, reaps, and only then gives the permit back.
+//! future notifies the task, which kills, reaps, and only then gives the permit back.
 
 mod confinement;
 mod environment;
@@ -23,17 +23,13 @@ mod mask;
 mod stream;
 
 use std::{
-    fs, io,
-    os::fd::AsRawFd,
-    panic::resume_unwind,
-    path::PathBuf,
-    process::ExitStatus,
-    sync::{Arc, Mutex, PoisonError},
+    fs, io, os::fd::AsRawFd, panic::resume_unwind, path::PathBuf, process::ExitStatus, sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use evonic_shared::{config::Config, kind::Kind};
+use parking_lot::Mutex;
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc,
@@ -42,7 +38,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::confinement::{Confinement, Found};
-pub(super) use self::limits::words as limits_in_words;
+pub(super) use self::limits::describe as describe_limits;
 use self::{
     environment::Environment,
     groups::Groups,
@@ -50,18 +46,18 @@ use self::{
     limits::Limits,
     stream::{Feed, Stream},
 };
-use super::{files::Files, pool::Pool};
+use super::files::Files;
 use evonic_backend::{
     WorkplaceError,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
-use evonic_handles::{Budget, Exhausted, Permit};
+use evonic_handles::{Budget, Exhausted, Permit, blocking::BlockingPool};
 
 /// Threads that start scripts.
 const THREADS: usize = 4;
 
 /// How long a script waits for its permit.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the watcher of a launch whose caller is gone is waited for, at the most, and how often
 /// it is looked for.
@@ -79,33 +75,33 @@ const STARTING: u32 = 6;
 /// Descriptors of a running script: its output, its errors, its pidfd.
 const RUNNING: u32 = 3;
 
-/// What a launcher reads before anything else: until its limits hold, it waits.
-const GATE: &str = "IFS= read -r _ || exit 120\n";
+/// The first line of a launch: it waits until its limits hold.
+const WAIT_FOR_LIMITS: &str = "IFS= read -r _ || exit 120\n";
 
-/// What every script of this machine needs. One for all local workplaces.
+/// Starts the scripts of this machine. One for all local workplaces.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Launcher {
     budget: Budget,
-    pool: Pool,
-    calls: TaskTracker,
+    pool: BlockingPool,
+    tasks: TaskTracker,
     environment: Environment,
     limits: Limits,
     confinement: Option<Arc<Confinement>>,
     groups: Option<Groups>,
 }
 
-impl Gate {
+impl Launcher {
     /// Reads the service's environment, once. Starts four threads.
     ///
     /// # Errors
-    /// The operating system's, when it gives no more threads.
+    /// The OS error, when no more threads can be started.
     pub(super) fn new(config: &Config, budget: Budget) -> io::Result<Self> {
         let environment = Environment::of_service(&config.tools.environment);
-        let pool = Pool::start("evonic-command", THREADS)?;
+        let pool = BlockingPool::start("evonic-command", THREADS)?;
         let confinement = confinement::active(config)?.map(Arc::new);
         let limits = Limits::of(&config.workplace);
-        let (calls, groups) = (TaskTracker::new(), Groups::of_service());
-        Ok(Self { budget, pool, calls, environment, limits, confinement, groups })
+        let (tasks, groups) = (TaskTracker::new(), Groups::of_service());
+        Ok(Self { budget, pool, tasks, environment, limits, confinement, groups })
     }
 
     /// The right to run a script.
@@ -113,24 +109,24 @@ impl Gate {
     /// # Errors
     /// [`Exhausted`] when none comes free in time.
     pub(super) async fn permit(&self) -> Result<Permit, Exhausted> {
-        self.budget.acquire(Kind::Child, PATIENCE).await
+        self.budget.acquire(Kind::Child, PERMIT_TIMEOUT).await
     }
 
-    /// Work that is finished before [`Gate::idle`] returns.
-    pub(super) const fn calls(&self) -> &TaskTracker {
-        &self.calls
+    /// Work that is finished before [`Launcher::idle`] returns.
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
     }
 
     /// Ends what is left of a command that is over: whatever hid from its watcher. Returns at once;
-    /// [`Gate::idle`] waits for it.
+    /// [`Launcher::idle`] waits for it.
     pub(super) fn end_group(self: &Arc<Self>, command_id: &str) {
         let Some(groups) = self.groups.clone() else { return };
-        let (gate, command_id) = (Arc::clone(self), command_id.to_owned());
-        self.calls.spawn(async move {
+        let (launcher, command_id) = (Arc::clone(self), command_id.to_owned());
+        self.tasks.spawn(async move {
             let until = Instant::now() + DEAD;
             while Instant::now() < until {
                 let (groups, command_id) = (groups.clone(), command_id.clone());
-                if gate.pool.run(move |_| groups.is_ended(&command_id)).await {
+                if launcher.pool.run(move |_| groups.is_ended(&command_id)).await {
                     return;
                 }
                 sleep(DYING).await;
@@ -142,79 +138,79 @@ impl Gate {
 
     /// Waits until every script is over, also those whose future was dropped.
     pub(super) async fn idle(&self) {
-        self.calls.close();
-        self.calls.wait().await;
-        self.calls.reopen();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
     }
 }
 
 /// The shell of one local workplace, and the folder of one command's spool.
 #[derive(Debug)]
-pub(super) struct Sh {
-    gate: Arc<Gate>,
+pub(super) struct LocalShell {
+    launcher: Arc<Launcher>,
     files: Arc<Files>,
     spools: PathBuf,
     /// Of its first script, when somebody waited for it already.
     permit: Mutex<Option<Permit>>,
 }
 
-impl Sh {
+impl LocalShell {
     /// Opens nothing. A permit is that of the first script.
     pub(super) const fn new(
-        gate: Arc<Gate>,
+        launcher: Arc<Launcher>,
         files: Arc<Files>,
         spools: PathBuf,
         permit: Option<Permit>,
     ) -> Self {
-        Self { gate, files, spools, permit: Mutex::new(permit) }
+        Self { launcher, files, spools, permit: Mutex::new(permit) }
     }
 
     /// How a script is started, and the file by which a launch shows that it is done.
     fn start(&self, script: Script) -> (Start, Option<PathBuf>) {
         let Script { text, arguments, input, purpose } = script;
-        let service = &self.gate.environment;
+        let service = &self.launcher.environment;
         let Purpose::Launch { command_id } = purpose else {
             let environment = service.plain();
             let start = Start { text, arguments, input, environment, launch: None };
             return (start, None);
         };
         let root = self.files.root();
-        let confinement = self.gate.confinement.clone().filter(|_| root.is_confined());
+        let confinement = self.launcher.confinement.clone().filter(|_| root.is_confined());
         let temporary = self.spools.join("tmp");
         let environment = service.of_command(root.path(), confinement.as_deref(), &temporary);
         let launch = leader::Launch {
-            groups: self.gate.groups.clone(),
+            groups: self.launcher.groups.clone(),
             command_id: command_id.clone(),
             confinement,
-            limits: self.gate.limits.clone(),
+            limits: self.launcher.limits.clone(),
             root: root.path().to_owned(),
             own: self.spools.clone(),
             temporary,
         };
         let watcher = self.spools.join(command_id).join("watcher");
-        let text = format!("{GATE}{text}");
+        let text = format!("{WAIT_FOR_LIMITS}{text}");
         (Start { text, arguments, input, environment, launch: Some(launch) }, Some(watcher))
     }
 }
 
 #[async_trait]
-impl Shell for Sh {
+impl Shell for LocalShell {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        output: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
-        let first = self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let first = self.permit.lock().take();
         let permit = match first {
             Some(permit) => permit,
-            None => self.gate.permit().await?,
+            None => self.launcher.permit().await?,
         };
         let left = CancellationToken::new();
         let _left_when_dropped = left.clone().drop_guard();
         let (start, watcher) = self.start(script);
-        let gate = Arc::clone(&self.gate);
-        let task = self.gate.calls.spawn(async move {
-            let call = gate.start(start, permit, said).await?;
+        let launcher = Arc::clone(&self.launcher);
+        let task = self.launcher.tasks.spawn(async move {
+            let call = launcher.start(start, permit, output).await?;
             call.follow(watcher, &left).await
         });
         match task.await {
@@ -245,20 +241,20 @@ struct Call {
     permit: Permit,
 }
 
-impl Gate {
+impl Launcher {
     async fn start(
         &self,
         start: Start,
         mut permit: Permit,
-        said: mpsc::Sender<Said>,
+        reader: mpsc::Sender<ScriptOutput>,
     ) -> io::Result<Call> {
         permit.owns(STARTING, None);
         let (leader, pipes) = self.pool.run(move |_| Leader::start(start)).await?;
         let leader = watched(leader)?;
         let Pipes { input, output, errors } = pipes;
         let feed = Feed::new(input)?;
-        let output = Stream::new(output, said.clone(), Said::Out)?;
-        let errors = Stream::new(errors, said, Said::Err)?;
+        let output = Stream::new(output, reader.clone(), ScriptOutput::Out)?;
+        let errors = Stream::new(errors, reader, ScriptOutput::Err)?;
         let open = RUNNING + u32::from(!feed.is_ended());
         permit.owns(open, u32::try_from(leader.as_raw_fd()).ok());
         Ok(Call { feed, output, errors, leader, permit })

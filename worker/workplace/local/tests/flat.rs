@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_backend::{Backend, CommandSpec, Ended};
+use bytes::Bytes;
+use evonic_backend::{Backend, CommandSpec, Ended, WorkplaceError};
 use evonic_handles::{Budget, Page};
 use evonic_local::Local;
 use evonic_shared::{config::Config, kind::Kind};
+use futures_util::StreamExt;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -84,19 +86,27 @@ impl Bench {
         self.local.forget(&command_id);
     }
 
+    async fn read(&self, path: &str) -> Result<(), WorkplaceError> {
+        let mut download = self.local.download(path, 0).await?;
+        while let Some(piece) = download.bytes.next().await {
+            piece?;
+        }
+        Ok(())
+    }
+
     /// One round of every operation on files, also of those that fail.
     async fn files(&mut self) {
         self.round += 1;
         let path = format!("sub/{}", self.round % 7);
-        self.local.write(&path, b"one\ntwo\n".to_vec()).await.expect("it is written");
-        self.local.read(&path, 0, 99).await.expect("it is read");
+        self.local.write(&path, b"one\ntwo\n".to_vec().into()).await.expect("it is written");
+        self.read(&path).await.expect("it is read");
         self.local.read_lines(&path, 2, None, 99).await.expect("it is read");
         self.local.list(".", 9, 99).await.expect("it is listed");
         self.local.search("two", ".", None, 99).await.expect("it is searched");
-        let changed = |content: &[u8]| Ok::<_, ()>((content.to_owned(), ()));
-        self.local.edit(&path, 99, changed).await.expect("it is read").expect("it is edited");
-        self.local.read("missing", 0, 9).await.expect_err("it is missing");
-        self.local.write("sub", vec![]).await.expect_err("it is a folder");
+        let change = Box::new(|content: &[u8]| Some(content.to_owned()));
+        self.local.edit(&path, 99, change).await.expect("it is edited");
+        self.read("missing").await.expect_err("it is missing");
+        self.local.write("sub", Bytes::new()).await.expect_err("it is a folder");
         self.local.list("../..", 1, 9).await.expect_err("it is outside");
         let dropped = timeout(Duration::ZERO, self.local.search("x", ".", None, 9)).await;
         drop(dropped);

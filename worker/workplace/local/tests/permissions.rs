@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Backend, WorkplaceError};
 use evonic_handles::{Budget, Page};
 use evonic_local::Local;
 use evonic_shared::config::Config;
@@ -54,14 +54,17 @@ fn permissions_are_those_of_the_services_user() {
 
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        assert!(is_denied(local.read("unreadable", 0, 9).await));
+        assert!(is_denied(local.download("unreadable", 0).await.map(drop)));
         assert!(is_denied(local.read_lines("unreadable", 1, None, 9).await));
-        assert!(is_denied(local.read("closed/file", 0, 9).await));
+        assert!(is_denied(local.download("closed/file", 0).await.map(drop)));
         assert!(is_denied(local.list("closed", 1, 9).await));
-        assert!(is_denied(local.write("read-only", b"x".to_vec()).await), "rename would do it");
-        assert!(is_denied(local.write("closed/new", b"x".to_vec()).await));
-        assert!(is_denied(local.write("fixed/file", b"x".to_vec()).await));
-        assert!(is_denied(local.write("fixed/deep/new", b"x".to_vec()).await));
+        assert!(
+            is_denied(local.write("read-only", b"x".to_vec().into()).await),
+            "rename would do it"
+        );
+        assert!(is_denied(local.write("closed/new", b"x".to_vec().into()).await));
+        assert!(is_denied(local.write("fixed/file", b"x".to_vec().into()).await));
+        assert!(is_denied(local.write("fixed/deep/new", b"x".to_vec().into()).await));
 
         let found = local.search("needle", ".", None, 99).await.expect("the rest is searched");
         let paths: Vec<_> = found.matches.iter().map(|found| found.path.as_str()).collect();

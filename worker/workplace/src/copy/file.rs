@@ -3,9 +3,11 @@
 use tokio::try_join;
 
 use super::{
-    CopyError, Copying, Progress,
+    copying::Copying,
+    error::CopyError,
+    progress::{Progress, ProgressSink},
     pump::{Pass, Pump, is_same},
-    retry::{Retry, Told, retried},
+    retry::{Retry, retried},
 };
 use evonic_backend::{Class, FileType, Stat, WorkplaceError};
 
@@ -15,7 +17,7 @@ const BEGINNINGS: u32 = 2;
 /// A file to copy.
 pub(super) struct File<'f> {
     pub(super) copying: &'f Copying,
-    pub(super) told: &'f Told,
+    pub(super) progress: &'f ProgressSink,
     pub(super) from: &'f str,
     pub(super) to: &'f str,
     /// Bytes of the files before it.
@@ -45,9 +47,9 @@ impl File<'_> {
                 None => self.begin(stat, &mut sent).await?,
             };
             if let Some(sha256) = hash {
-                self.told.moved(self.from, self.before + bytes);
+                self.progress.moved(self.from, self.before + bytes);
                 let checked = Progress::Checked { path: self.from.to_owned(), sha256 };
-                self.told.tell(checked).await;
+                self.progress.send(checked).await;
                 return Ok(Copied { bytes, sent });
             }
         }
@@ -56,18 +58,18 @@ impl File<'_> {
 
     async fn stat(&self) -> Result<Stat, CopyError> {
         let Copying { from, .. } = self.copying;
-        retried(self.told, || from.stat(self.from)).await.map_err(at(self.from))
+        retried(self.progress, || from.stat(self.from)).await.map_err(at(self.from))
     }
 
     /// The hash of a file that needs no copying: the target's size, mode and hash are its own.
     async fn is_there(&self, stat: &Stat) -> Result<Option<String>, CopyError> {
         let Copying { to, .. } = self.copying;
-        let there = retried(self.told, || {
+        let there = retried(self.progress, || {
             Box::pin(async {
                 match to.stat(self.to).await {
                     Ok(there) => Ok(Some(there)),
                     Err(error) if error.class() == Class::Transient => Err(error),
-                    // What is wrong with it is said when it is written.
+                    // Its error is reported when it is written.
                     Err(_) => Ok(None),
                 }
             })
@@ -91,8 +93,9 @@ impl File<'_> {
                 hash => hash,
             }
         };
-        let hashes =
-            retried(self.told, || Box::pin(async { try_join!(from.sha256(self.from), theirs()) }));
+        let hashes = retried(self.progress, || {
+            Box::pin(async { try_join!(from.sha256(self.from), theirs()) })
+        });
         let (ours, theirs) = hashes.await.map_err(at(self.from))?;
         let now = self.stat().await?;
         Ok((ours == theirs && is_same(&now, stat)).then_some(ours))
@@ -116,7 +119,7 @@ impl File<'_> {
         let hash = self.fill(&mut pump).await;
         *sent += pump.sent;
         let Some(hash) = hash? else {
-            let mut retry = Retry::new(self.told);
+            let mut retry = Retry::new(self.progress);
             while let Err(error) = pump.start_over().await {
                 retry.wait(error).await.map_err(at(self.to))?;
             }
@@ -128,7 +131,7 @@ impl File<'_> {
             Ok(()) => Ok(Some(hash)),
             // Nobody knows whether it got its name: the target itself does.
             Err(error) if error.class() == Class::Transient => {
-                Retry::new(self.told).wait(error).await.map_err(at(self.to))?;
+                Retry::new(self.progress).wait(error).await.map_err(at(self.to))?;
                 match self.is_there(&stat).await? {
                     Some(hash) => Ok(Some(hash)),
                     None => Box::pin(self.begin(stat, sent)).await,
@@ -141,10 +144,10 @@ impl File<'_> {
     /// Streams what the target lacks and compares both; the hash that they have in common, or
     /// nothing when the source changed.
     async fn fill(&self, pump: &mut Pump<'_>) -> Result<Option<String>, CopyError> {
-        let mut retry = Retry::new(self.told);
+        let mut retry = Retry::new(self.progress);
         let mut furthest = 0;
         loop {
-            let passed = match pump.pass(self.told, self.before).await {
+            let passed = match pump.pass(self.progress, self.before).await {
                 Ok(Pass::Changed) => return Ok(None),
                 Ok(Pass::Complete) => self.compare(pump).await,
                 Err(error) => Err(error),
@@ -154,7 +157,7 @@ impl File<'_> {
                 Err(error) => {
                     if pump.sent > furthest {
                         furthest = pump.sent;
-                        retry.further();
+                        retry.reset();
                     }
                     retry.wait(error).await.map_err(at(self.from))?;
                 }

@@ -34,13 +34,13 @@ pub(super) fn is_unfinished(name: &str, id: &str) -> bool {
     name.starts_with('.') && name.ends_with(&format!(".{id}.part"))
 }
 
-/// Whether a path is another one, or below it, as far as their texts tell.
+/// Whether a path is another one, or below it, as far as their texts show.
 pub(super) fn is_below(path: &str, folder: &str) -> bool {
     let (path, folder) = (parts(path), parts(folder));
     path.starts_with(&folder)
 }
 
-/// Whether two paths are the same, as far as their texts tell.
+/// Whether two paths are the same, as far as their texts show.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }

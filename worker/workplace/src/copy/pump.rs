@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use tokio::sync::mpsc;
 
-use super::retry::Told;
+use super::progress::ProgressSink;
 use evonic_backend::{Backend, Stat, Upload, WorkplaceError};
 
 /// Pieces that are read ahead.
@@ -62,7 +62,11 @@ impl Pump<'_> {
     ///
     /// # Errors
     /// [`WorkplaceError`] of either side.
-    pub(super) async fn pass(&mut self, told: &Told, before: u64) -> Result<Pass, WorkplaceError> {
+    pub(super) async fn pass(
+        &mut self,
+        progress: &ProgressSink,
+        before: u64,
+    ) -> Result<Pass, WorkplaceError> {
         self.open_target().await?;
         let written = self.target.as_ref().map_or(0, |target| target.written);
         if written == self.stat.size_bytes {
@@ -80,7 +84,7 @@ impl Pump<'_> {
         let waiting: Vec<(u64, Bytes)> = source.kept.iter().cloned().collect();
         let Source { bytes, read, kept } = source;
         let reading = read_ahead(bytes, read, size, sender);
-        let mut writing = Writing { receiver, target, kept, sent, told, path, before };
+        let mut writing = Writing { receiver, target, kept, sent, progress, path, before };
         let writing = async { writing.run(waiting).await };
         let (read, wrote) = tokio::join!(reading, writing);
         if wrote.is_err() {
@@ -122,7 +126,7 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Opens the source at what the target lacks, unless that is still kept; tells whether it is
+    /// Opens the source at what the target lacks, unless that is still kept; returns whether it is
     /// the same.
     async fn open_source(&mut self, written: u64) -> Result<bool, WorkplaceError> {
         if let Some(source) = &mut self.source {
@@ -192,7 +196,7 @@ struct Writing<'w> {
     target: &'w mut Target,
     kept: &'w mut VecDeque<(u64, Bytes)>,
     sent: &'w mut u64,
-    told: &'w Told,
+    progress: &'w ProgressSink,
     path: &'w str,
     /// Bytes of the files before this one.
     before: u64,
@@ -227,7 +231,7 @@ impl Writing<'_> {
         self.target.upload.write(piece).await?;
         self.target.written += length;
         *self.sent += length;
-        self.told.moved(self.path, self.before + self.target.written);
+        self.progress.moved(self.path, self.before + self.target.written);
         Ok(())
     }
 

@@ -30,20 +30,20 @@ fn copying(
     }
 }
 
-fn place(fixture: &Fixture) -> Arc<dyn Backend> {
+fn backend(fixture: &Fixture) -> Arc<dyn Backend> {
     Arc::new(fixture.local.clone())
 }
 
-/// Copies, and returns everything that was told.
+/// Copies, and returns everything that was reported.
 async fn run(copying: Copying) -> (Result<(), CopyError>, Vec<Progress>) {
     let cancel = CancellationToken::new();
     let (sender, mut receiver) = mpsc::channel(8);
     let gather = async {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while let Some(progress) = receiver.recv().await {
-            told.push(progress);
+            reported.push(progress);
         }
-        told
+        reported
     };
     let both = async { tokio::join!(copying.run(sender, &cancel), gather) };
     timeout(Duration::from_secs(60), both).await.expect("it ends within a minute")
@@ -54,8 +54,8 @@ fn noise(bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
 }
 
-fn done(told: &[Progress]) -> (u64, u64, u64) {
-    match told.last() {
+fn done(reported: &[Progress]) -> (u64, u64, u64) {
+    match reported.last() {
         Some(Progress::Done { files, bytes, sent }) => (*files, *bytes, *sent),
         other => panic!("it is not done: {other:?}"),
     }
@@ -76,16 +76,20 @@ async fn a_file_is_copied_with_its_mode_and_told() {
     let content = noise(3 * MIB + 7);
     here.put("a", &content);
     fs::set_permissions(here.path("a"), fs::Permissions::from_mode(0o751)).expect("a mode");
-    let (result, told) = run(copying(&place(&here), "a", &place(&there), "new/b")).await;
+    let (result, reported) = run(copying(&backend(&here), "a", &backend(&there), "new/b")).await;
     result.expect("it is copied");
     assert_eq!(fs::read(there.path("new/b")).expect("a file"), content);
     let mode = fs::metadata(there.path("new/b")).expect("a file").permissions().mode();
     assert_eq!(mode & 0o7777, 0o751);
     let size = content.len() as u64;
-    assert_eq!(told[0], Progress::Planned { files: 1, bytes: size });
-    assert_eq!(done(&told), (1, size, size));
-    assert!(told.iter().any(|told| matches!(told, Progress::Moved { bytes, .. } if *bytes > 0)));
-    assert!(told.iter().any(|told| matches!(told, Progress::Checked { .. })));
+    assert_eq!(reported[0], Progress::Planned { files: 1, bytes: size });
+    assert_eq!(done(&reported), (1, size, size));
+    assert!(
+        reported
+            .iter()
+            .any(|reported| matches!(reported, Progress::Moved { bytes, .. } if *bytes > 0))
+    );
+    assert!(reported.iter().any(|reported| matches!(reported, Progress::Checked { .. })));
     assert_eq!(names(&there, "new"), ["b"], "nothing unfinished is left");
     here.assert_given_back().await;
     there.assert_given_back().await;
@@ -97,14 +101,14 @@ async fn a_folder_that_is_there_takes_the_file_below_it() {
     here.put("a/b", "content");
     there.put("folder/other", "");
     for target in ["folder", "folder/", "missing/", "folder/./"] {
-        let (result, _) = run(copying(&place(&here), "a/b", &place(&there), target)).await;
+        let (result, _) = run(copying(&backend(&here), "a/b", &backend(&there), target)).await;
         result.expect("it is copied");
         let folder = target.trim_end_matches('/');
         assert_eq!(there.get(&format!("{folder}/b")), "content");
     }
-    let (result, told) = run(copying(&place(&here), "a/b", &place(&there), "folder")).await;
+    let (result, reported) = run(copying(&backend(&here), "a/b", &backend(&there), "folder")).await;
     result.expect("it is there already");
-    assert_eq!(done(&told), (1, 7, 0), "nothing is sent again");
+    assert_eq!(done(&reported), (1, 7, 0), "nothing is sent again");
 }
 
 #[tokio::test]
@@ -115,8 +119,8 @@ async fn folders_are_copied_with_all_below_them() {
     }
     fs::create_dir_all(here.path("a/empty/within")).expect("folders");
     std::os::unix::fs::symlink("one", here.path("a/link")).expect("a link");
-    let copy = || copying(&place(&here), "a", &place(&there), "new");
-    let (result, told) = run(copy()).await;
+    let copy = || copying(&backend(&here), "a", &backend(&there), "new");
+    let (result, reported) = run(copy()).await;
     result.expect("it is copied");
     for path in ["one", "b/two", "b/c/with space", "b/c/it's", "b/-n"] {
         assert_eq!(there.get(&format!("new/{path}")), format!("a/{path}"));
@@ -124,10 +128,9 @@ async fn folders_are_copied_with_all_below_them() {
     assert!(there.path("new/empty/within").is_dir());
     assert_eq!(names(&there, ""), ["new"], "nothing unfinished is left");
     assert_eq!(names(&there, "new"), ["b", "empty", "one"]);
-    assert_eq!(done(&told).0, 5);
-    let skipped =
-        |told: &Progress| matches!(told, Progress::Skipped { path, .. } if path == "a/link");
-    assert!(told.iter().any(skipped), "{told:?}");
+    assert_eq!(done(&reported).0, 5);
+    let skipped = |reported: &Progress| matches!(reported, Progress::Skipped { path, .. } if path == "a/link");
+    assert!(reported.iter().any(skipped), "{reported:?}");
     // A folder of that name is there now.
     run(copy()).await.0.expect("it is copied below it");
     assert_eq!(there.get("new/a/one"), "a/one");
@@ -137,7 +140,7 @@ async fn folders_are_copied_with_all_below_them() {
 async fn what_cannot_be_copied_is_refused_once() {
     let (here, there) = (Fixture::new(), Fixture::new());
     here.put("a/b", "content");
-    let (ours, theirs) = (place(&here), place(&there));
+    let (ours, theirs) = (backend(&here), backend(&there));
     let refused = async |copying: Copying| run(copying).await.0.expect_err("it is refused");
     let plain = |copying: Copying| Copying { recursive: false, ..copying };
     let error = refused(plain(copying(&ours, "a", &theirs, "b"))).await;
@@ -166,14 +169,18 @@ async fn cuts_of_either_side_cost_little() {
         let flaky = |fixture: &Fixture| -> Arc<dyn Backend> {
             Arc::new(Flaky::new(fixture.local.clone(), Arc::clone(&faults)))
         };
-        let (from, to) =
-            if broken == 0 { (flaky(&here), place(&there)) } else { (place(&here), flaky(&there)) };
-        let (result, told) = run(copying(&from, "a", &to, "b")).await;
+        let (from, to) = if broken == 0 {
+            (flaky(&here), backend(&there))
+        } else {
+            (backend(&here), flaky(&there))
+        };
+        let (result, reported) = run(copying(&from, "a", &to, "b")).await;
         result.expect("it is copied");
         assert!(fs::read(there.path("b")).expect("a file") == content, "{side}: other bytes");
-        let paused = told.iter().filter(|told| matches!(told, Progress::Paused { .. })).count();
+        let paused =
+            reported.iter().filter(|reported| matches!(reported, Progress::Paused { .. })).count();
         assert_eq!(paused, 20, "{side}");
-        let (_, bytes, sent) = done(&told);
+        let (_, bytes, sent) = done(&reported);
         assert!(sent * 100 <= bytes * 105, "{side}: {sent} of {bytes} bytes");
         // What was read once is kept while the other side is away.
         let read = faults.read();
@@ -187,15 +194,15 @@ async fn an_unfinished_copy_is_gone_on_with_by_another_one() {
     let content = noise(8 * MIB);
     here.put("a", &content);
     there.put(".b.test.part", &content[..5 * MIB]);
-    let (result, told) = run(copying(&place(&here), "a", &place(&there), "b")).await;
+    let (result, reported) = run(copying(&backend(&here), "a", &backend(&there), "b")).await;
     result.expect("it is copied");
     assert!(fs::read(there.path("b")).expect("a file") == content);
-    assert_eq!(done(&told).2, 3 * MIB as u64);
+    assert_eq!(done(&reported).2, 3 * MIB as u64);
     // Of another content, or longer: it is begun anew.
     for wrong in [noise(4 * MIB + 1), noise(9 * MIB)] {
         fs::remove_file(there.path("b")).expect("a file");
         there.put(".b.test.part", wrong);
-        let (result, _) = run(copying(&place(&here), "a", &place(&there), "b")).await;
+        let (result, _) = run(copying(&backend(&here), "a", &backend(&there), "b")).await;
         result.expect("it is copied");
         assert!(fs::read(there.path("b")).expect("a file") == content);
     }
@@ -219,13 +226,13 @@ async fn a_cancelled_folder_goes_on_where_it_was() {
             }
         }
     };
-    let copy = || copying(&place(&here), "a", &place(&there), "new");
+    let copy = || copying(&backend(&here), "a", &backend(&there), "new");
     let (result, ()) = tokio::join!(copy().run(sender, &cancel), cut);
     assert!(matches!(result, Err(CopyError::Cancelled)), "{result:?}");
     assert_eq!(names(&there, ""), [".new.test.part"], "a half folder has no name");
-    let (result, told) = run(copy()).await;
+    let (result, reported) = run(copy()).await;
     result.expect("it is copied");
-    let (files, all, sent) = done(&told);
+    let (files, all, sent) = done(&reported);
     assert_eq!((files, all), (40, bytes));
     assert!(sent < bytes * 6 / 10, "{sent} of {bytes} bytes are sent again");
     assert_eq!(names(&there, ""), ["new"]);
@@ -240,7 +247,7 @@ async fn a_source_that_changes_is_noticed() {
         here.put("a", noise(4 * MIB));
         let growing = Faults::changes(changes, here.path("a"));
         let from: Arc<dyn Backend> = Arc::new(Flaky::new(here.local.clone(), Arc::new(growing)));
-        let (result, _) = run(copying(&from, "a", &place(&there), "b")).await;
+        let (result, _) = run(copying(&from, "a", &backend(&there), "b")).await;
         match result {
             Ok(()) => {
                 assert_eq!(changes, 1);
@@ -265,7 +272,7 @@ async fn memory_does_not_grow_with_the_file() {
     file.set_len(256 * MIB as u64).expect("a size");
     let faults = Arc::new(Faults::none());
     let from: Arc<dyn Backend> = Arc::new(Flaky::new(here.local.clone(), Arc::clone(&faults)));
-    run(copying(&from, "a", &place(&there), "b")).await.0.expect("it is copied");
+    run(copying(&from, "a", &backend(&there), "b")).await.0.expect("it is copied");
     assert_eq!(fs::metadata(there.path("b")).expect("a file").len(), 256 * MIB as u64);
     let most = faults.most_alive();
     println!("{most} bytes of pieces were alive at once");

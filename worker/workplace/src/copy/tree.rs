@@ -3,10 +3,12 @@
 use std::{sync::Arc, vec};
 
 use super::{
-    CopyError, Copying, Progress,
+    copying::Copying,
+    error::CopyError,
     file::{File, at},
     paths::{is_below, is_same, is_unfinished, join, name, unfinished},
-    retry::{Retry, Told, retried},
+    progress::{Progress, ProgressSink},
+    retry::{Retry, retried},
 };
 use evonic_backend::{Class, Entry, FileType, Stat, WorkplaceError};
 
@@ -17,10 +19,10 @@ const FOLDER_ENTRIES: u32 = 100_000;
 const DEPTH: usize = 128;
 
 /// See [`Copying::run`].
-pub(super) async fn copy(copying: &Copying, told: &Told) -> Result<(), CopyError> {
+pub(super) async fn copy(copying: &Copying, progress: &ProgressSink) -> Result<(), CopyError> {
     let from = copying.from_path.as_str();
-    let source = retried(told, || copying.from.stat(from)).await.map_err(at(from))?;
-    let tree = Tree { copying, told };
+    let source = retried(progress, || copying.from.stat(from)).await.map_err(at(from))?;
+    let tree = Tree { copying, progress };
     let (target, there) = tree.target(&source).await?;
     match source.file_type {
         FileType::Folder if !copying.recursive => Err(CopyError::Folder { path: from.to_owned() }),
@@ -32,7 +34,7 @@ pub(super) async fn copy(copying: &Copying, told: &Told) -> Result<(), CopyError
 /// One request, of a file or a folder.
 struct Tree<'t> {
     copying: &'t Copying,
-    told: &'t Told,
+    progress: &'t ProgressSink,
 }
 
 /// A folder whose entries are being gone through.
@@ -68,7 +70,7 @@ impl Tree<'_> {
 
     async fn there(&self, path: &str) -> Result<Option<Stat>, CopyError> {
         use std::io::ErrorKind::NotFound;
-        let stat = retried(self.told, || {
+        let stat = retried(self.progress, || {
             Box::pin(async {
                 match self.copying.to.stat(path).await {
                     Ok(stat) => Ok(Some(stat)),
@@ -84,12 +86,12 @@ impl Tree<'_> {
 
     async fn file(&self, target: &str, source: &Stat) -> Result<(), CopyError> {
         let bytes = source.size_bytes;
-        self.told.tell(Progress::Planned { files: 1, bytes }).await;
+        self.progress.send(Progress::Planned { files: 1, bytes }).await;
         let from = self.copying.from_path.as_str();
-        let Self { copying, told } = *self;
-        let copied = File { copying, told, from, to: target, before: 0 }.copy().await?;
+        let Self { copying, progress } = *self;
+        let copied = File { copying, progress, from, to: target, before: 0 }.copy().await?;
         let done = Progress::Done { files: 1, bytes: copied.bytes, sent: copied.sent };
-        self.told.tell(done).await;
+        self.progress.send(done).await;
         Ok(())
     }
 
@@ -101,7 +103,7 @@ impl Tree<'_> {
         if !is_there {
             self.name(&root, &target).await?;
         }
-        self.told.tell(done).await;
+        self.progress.send(done).await;
         Ok(())
     }
 
@@ -127,7 +129,7 @@ impl Tree<'_> {
                 FileType::Link | FileType::Other => {}
             }
         }
-        self.told.tell(Progress::Planned { files, bytes }).await;
+        self.progress.send(Progress::Planned { files, bytes }).await;
         Ok(())
     }
 
@@ -150,8 +152,8 @@ impl Tree<'_> {
                     levels.push(level);
                 }
                 FileType::File => {
-                    let Self { copying, told } = *self;
-                    let file = File { copying, told, from: &from, to: &to, before: bytes };
+                    let Self { copying, progress } = *self;
+                    let file = File { copying, progress, from: &from, to: &to, before: bytes };
                     let copied = file.copy().await?;
                     files += 1;
                     bytes += copied.bytes;
@@ -165,11 +167,11 @@ impl Tree<'_> {
     }
 
     async fn skip(&self, path: String, reason: &str) {
-        self.told.tell(Progress::Skipped { path, reason: reason.to_owned() }).await;
+        self.progress.send(Progress::Skipped { path, reason: reason.to_owned() }).await;
     }
 
     async fn make_folder(&self, path: &str) -> Result<(), CopyError> {
-        let made = retried(self.told, || self.copying.to.make_folder(path));
+        let made = retried(self.progress, || self.copying.to.make_folder(path));
         made.await.map_err(at(path))
     }
 
@@ -183,7 +185,7 @@ impl Tree<'_> {
         if depth == DEPTH {
             return Err(too_much(format!("more than {DEPTH} folders in one another")));
         }
-        let listed = retried(self.told, || self.copying.from.list(&folder, 1, FOLDER_ENTRIES));
+        let listed = retried(self.progress, || self.copying.from.list(&folder, 1, FOLDER_ENTRIES));
         let (mut entries, more) = listed.await.map_err(at(&folder))?;
         if more {
             return Err(too_much(format!("more than {FOLDER_ENTRIES} entries")));
@@ -198,7 +200,7 @@ impl Tree<'_> {
 
     /// Gives a whole folder its name.
     async fn name(&self, root: &str, target: &str) -> Result<(), CopyError> {
-        let mut retry = Retry::new(self.told);
+        let mut retry = Retry::new(self.progress);
         loop {
             let Err(error) = self.copying.to.rename(root, target).await else { return Ok(()) };
             if error.class() == Class::Permanent {

@@ -50,7 +50,7 @@ pub(super) async fn reach(
             Err(error) => {
                 let advice = "raise budget.ssh, or let idle connections close";
                 let told = (error.to_string(), Some(advice.to_owned()));
-                steps.tell("connect", Verdict::Failed, told.0, told.1, began).await;
+                steps.report("connect", Verdict::Failed, told.0, told.1, began).await;
                 return false;
             }
         }
@@ -67,12 +67,12 @@ pub(super) async fn reach(
     if let Err(error) = started {
         let detail =
             evonic_shared::error_chain::ErrorChain(&WorkplaceError::Threads(error)).to_string();
-        steps.tell("connect", Verdict::Failed, detail, None, began).await;
+        steps.report("connect", Verdict::Failed, detail, None, began).await;
         return false;
     }
     let (mut step, mut began) = ("resolve", Instant::now());
     while let Some(Passed { step: done, detail, began: since }) = passed.recv().await {
-        steps.tell(done, Verdict::Ok, detail, None, since).await;
+        steps.report(done, Verdict::Ok, detail, None, since).await;
         (step, began) = (after(done), Instant::now());
     }
     match result.await {
@@ -80,12 +80,12 @@ pub(super) async fn reach(
         Ok(Err(error)) => {
             let advice = Some(advice(&error, step, target));
             let detail = evonic_shared::error_chain::ErrorChain(&error).to_string();
-            steps.tell(step, Verdict::Failed, detail, advice, began).await;
+            steps.report(step, Verdict::Failed, detail, advice, began).await;
             false
         }
         Err(_) => {
             let detail = "the connection's thread ended early".to_owned();
-            steps.tell(step, Verdict::Failed, detail, None, began).await;
+            steps.report(step, Verdict::Failed, detail, None, began).await;
             false
         }
     }

@@ -8,7 +8,7 @@ use super::link::{ChannelError, ChannelSlot, Stream, unreachable};
 use evonic_backend::{
     Home, Stage, WorkplaceError,
     error::Cause,
-    spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd},
+    spool::{LOGIN_COMMAND, Purpose, Script, ScriptEnd, ScriptOutput},
 };
 
 /// How long a login shell may take to begin: it may read a long profile.
@@ -91,8 +91,8 @@ async fn read(stream: &mut Stream) -> Result<(Vec<u8>, Vec<u8>, End), WorkplaceE
     let (mut out, mut err) = (Vec::new(), Vec::new());
     while let Some(said) = stream.next().await {
         let (to, bytes) = match said {
-            Said::Out(bytes) => (&mut out, bytes),
-            Said::Err(bytes) => (&mut err, bytes),
+            ScriptOutput::Out(bytes) => (&mut out, bytes),
+            ScriptOutput::Err(bytes) => (&mut err, bytes),
         };
         let room = MOST_BYTES.saturating_sub(to.len());
         to.extend_from_slice(&bytes[..bytes.len().min(room)]);

@@ -51,7 +51,7 @@ use self::{
     shell::Remote,
     target::Target,
 };
-use evonic_backend::{CheckStep, HostState, Parts, WorkplaceError, check::Steps};
+use evonic_backend::{BackendDeps, CheckStep, HostState, WorkplaceError, check::Steps};
 use evonic_domain::{SessionId, SshSettings};
 
 pub use backend::Ssh;
@@ -59,13 +59,13 @@ pub use backend::Ssh;
 /// Every connection of this worker to hosts.
 #[derive(Debug)]
 pub struct Hosts {
-    parts: Parts,
+    parts: BackendDeps,
     common: Arc<Common>,
 }
 
 impl Hosts {
     /// Connections by these settings. Opens none.
-    pub fn new(parts: &Parts) -> Self {
+    pub fn new(parts: &BackendDeps) -> Self {
         let common = Common {
             settings: parts.config.ssh.clone(),
             budget: parts.budget.clone(),
@@ -122,7 +122,7 @@ impl Hosts {
                 .map(|target| (target.clone(), target.to_string()))
         };
         let Some(target) = steps.step("settings", Some(advice), resolved).await else { return };
-        let Parts { config, budget, .. } = &self.parts;
+        let BackendDeps { config, budget, .. } = &self.parts;
         if !check::reach(&target, &config.ssh, budget, &steps).await {
             return;
         }

@@ -19,7 +19,7 @@ use super::{
 use evonic_backend::{
     Home, RemotePath, Stage, WorkplaceError,
     error::Cause,
-    spool::{LOGIN_COMMAND, Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{LOGIN_COMMAND, Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_domain::SessionId;
 use evonic_handles::Exhausted;
@@ -208,8 +208,8 @@ impl Remote {
         let read = async {
             while let Some(said) = said.recv().await {
                 match said {
-                    Said::Out(bytes) => out.extend_from_slice(&bytes),
-                    Said::Err(bytes) => err.extend_from_slice(&bytes),
+                    ScriptOutput::Out(bytes) => out.extend_from_slice(&bytes),
+                    ScriptOutput::Err(bytes) => err.extend_from_slice(&bytes),
                 }
             }
         };
@@ -264,7 +264,7 @@ impl Shell for Remote {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         let input = script.stream();
         for _ in 0..CONNECTIONS {

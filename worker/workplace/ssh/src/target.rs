@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::config_file::HostConfig;
-use evonic_backend::{Parts, WorkplaceError};
+use evonic_backend::{BackendDeps, WorkplaceError};
 use evonic_domain::{HostKeys, SecretSource, SshAuth, SshSettings};
 
 /// A host to connect to, complete. Two equal targets may share connections.
@@ -65,7 +65,10 @@ impl Target {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`] that names the field, or the file and line.
-    pub(super) fn resolve(settings: &SshSettings, parts: &Parts) -> Result<Self, WorkplaceError> {
+    pub(super) fn resolve(
+        settings: &SshSettings,
+        parts: &BackendDeps,
+    ) -> Result<Self, WorkplaceError> {
         let own = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
         let home = own.as_ref().map(|user| user.dir.clone());
         let around = Surroundings {

@@ -51,7 +51,7 @@ impl Bench {
         let store =
             Store::open(&state.path().join("evonic.db"), &config.store, budget.clone()).unwrap();
         let (config, instance) = (Arc::new(config), "test".to_owned());
-        let parts = Parts { config, budget: budget.clone(), store, instance };
+        let parts = BackendDeps { config, budget: budget.clone(), store, instance };
         Self { sshd: Sshd::with(sshd), hosts: Hosts::new(&parts), budget, state }
     }
 

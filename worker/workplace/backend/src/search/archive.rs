@@ -34,7 +34,7 @@ pub(super) struct Archive {
     padding: u64,
     /// A name that is too long for a header, or extended headers.
     text: Vec<u8>,
-    /// The next file's, when it was told before its header.
+    /// The next file's, when it came before its header.
     name: Option<Vec<u8>>,
     /// The next link's.
     link: Option<Vec<u8>>,

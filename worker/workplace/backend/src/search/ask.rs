@@ -1,22 +1,19 @@
-//! A question to a machine: a script, what it answers, and what its exit codes mean.
+//! A question to a machine: a script, its answer, and what its exit codes mean.
 
 use std::{io, ops::ControlFlow, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     WorkplaceError,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell, run_script},
 };
 
-/// Pieces of an answer that wait.
-const PIECES: usize = 4;
-
-/// Bytes of what a script complained of that are told.
+/// Bytes of a script's complaint that errors show.
 const COMPLAINT_BYTES: usize = 400;
 
-/// What every script begins with: `look PATH` sets `k` to the exit code that names what is there,
+/// The beginning of every script: `look PATH` sets `k` to the exit code that names what is there,
 /// and exits when nothing is, with the reason.
 const PRELUDE: &str = r#"LC_ALL=C
 export LC_ALL
@@ -63,14 +60,14 @@ pub(super) struct Question<'q> {
     pub(super) path: &'q str,
     /// What kind of thing it has to be: `a folder`.
     pub(super) needed: &'static str,
-    /// What is done, in the POSIX shell; `look` and `need` are defined.
+    /// For the POSIX shell; `look` and `need` are defined.
     pub(super) script: &'q str,
     /// `$1`, `$2`, ...
     pub(super) arguments: Vec<String>,
-    /// What it reads.
+    /// Its standard input.
     pub(super) input: Bytes,
     /// How long it may take.
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// How an answer ended.
@@ -78,15 +75,10 @@ pub(super) struct Question<'q> {
 pub(super) enum Answered {
     /// All of it was taken.
     Whole,
-    /// Whoever took it wanted no more.
+    /// Its reader broke off.
     Enough,
-    /// It took too long; what came until then was taken.
+    /// It took too long; the part that came in time was taken.
     OutOfTime,
-}
-
-/// A path as an argument that no tool takes for an option, and no shell for a user's home.
-pub(super) fn argument(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("./{path}") }
 }
 
 impl Question<'_> {
@@ -105,24 +97,23 @@ impl Question<'_> {
             input: self.input.clone(),
             purpose: Purpose::Serve,
         };
-        let mut complaint = Vec::new();
-        let asked = follow(shell, script, take, &mut complaint);
-        match timeout(self.patience, asked).await {
+        let mut answer = Answer { take, complaint: Gathered::new(COMPLAINT_BYTES) };
+        match timeout(self.timeout, run_script(shell, script, &mut answer)).await {
             Err(_) => Ok(Answered::OutOfTime),
             Ok(Ok(None)) => Ok(Answered::Enough),
             Ok(Ok(Some(ScriptEnd::Exited(0)))) => Ok(Answered::Whole),
-            Ok(Ok(Some(end))) => Err(self.refused(end, &complaint)),
+            Ok(Ok(Some(end))) => Err(self.refused(end, &answer.complaint.complaint())),
             Ok(Err(error)) => Err(error),
         }
     }
 
-    /// That time is over, for those to whom a part of an answer is none.
+    /// The error of an answer that did not come in time, where a part of it is of no use.
     pub(super) fn out_of_time(operation: &'static str, path: &str) -> WorkplaceError {
         let source = io::Error::new(io::ErrorKind::TimedOut, "it takes too long");
         WorkplaceError::Path { operation, path: path.to_owned(), source }
     }
 
-    fn refused(&self, end: ScriptEnd, complaint: &[u8]) -> WorkplaceError {
+    fn refused(&self, end: ScriptEnd, complaint: &str) -> WorkplaceError {
         use rustix::io::Errno;
         let ScriptEnd::Exited(code) = end else {
             return self.failed(io::Error::other("the shell was killed"));
@@ -139,12 +130,10 @@ impl Question<'_> {
             56 => "a block device",
             57 => "of an unknown kind",
             _ => {
-                let said = String::from_utf8_lossy(complaint);
-                let said = said.trim();
-                return self.failed(io::Error::other(if said.is_empty() {
+                return self.failed(io::Error::other(if complaint.is_empty() {
                     format!("its shell ended with {code}")
                 } else {
-                    said.to_owned()
+                    complaint.to_owned()
                 }));
             }
         };
@@ -157,37 +146,20 @@ impl Question<'_> {
     }
 }
 
-/// Runs a script and takes what it says; nothing when `take` broke off.
-async fn follow<S: Shell>(
-    shell: &S,
-    script: Script,
-    mut take: impl FnMut(&[u8]) -> ControlFlow<()> + Send,
-    complaint: &mut Vec<u8>,
-) -> Result<Option<ScriptEnd>, WorkplaceError> {
-    let (sender, mut said) = mpsc::channel(PIECES);
-    let run = shell.script(script, sender);
-    let listen = async {
-        while let Some(said) = said.recv().await {
-            match said {
-                Said::Out(bytes) if take(&bytes).is_break() => return ControlFlow::Break(()),
-                Said::Out(_) => {}
-                Said::Err(bytes) => {
-                    let room = COMPLAINT_BYTES.saturating_sub(complaint.len());
-                    complaint.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                }
+/// Hands standard output to `take`, and keeps the beginning of standard error.
+struct Answer<F> {
+    take: F,
+    complaint: Gathered,
+}
+
+impl<F: FnMut(&[u8]) -> ControlFlow<()> + Send> OutputSink for Answer<F> {
+    async fn take(&mut self, output: ScriptOutput) -> ControlFlow<()> {
+        match &output {
+            ScriptOutput::Out(bytes) => (self.take)(bytes),
+            ScriptOutput::Err(_) => {
+                self.complaint.push(&output);
+                ControlFlow::Continue(())
             }
-        }
-        ControlFlow::Continue(())
-    };
-    tokio::pin!(run, listen);
-    tokio::select! {
-        heard = &mut listen => match heard {
-            ControlFlow::Break(()) => Ok(None),
-            ControlFlow::Continue(()) => run.await.map(Some),
-        },
-        end = &mut run => {
-            let end = end?;
-            Ok(if listen.await.is_break() { None } else { Some(end) })
         }
     }
 }

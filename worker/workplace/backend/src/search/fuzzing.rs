@@ -1,11 +1,17 @@
-//! What another machine says, for the fuzzer.
+//! Answers of another machine, for the fuzzer.
 
 use std::ops::ControlFlow;
 
 use super::{
     archive::{Archive, Files},
     listing,
+    matches::{Matches, Reread},
+    plan::Plan,
+    query::Query,
+    ripgrep::Messages,
+    rules::Filter,
 };
+use crate::Match;
 use evonic_shared::fuzzing::cut;
 
 /// Archives: where they are cut does not matter.
@@ -19,21 +25,45 @@ pub(crate) fn listing(bytes: &[u8]) {
     listing::decoded(bytes);
 }
 
-fn unpack(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, Vec<Vec<u8>>) {
-    let (mut archive, mut told) = (Archive::default(), Told::default());
-    for piece in pieces {
-        if archive.push(piece, &mut told).is_err() {
-            return (false, told.0);
-        }
-    }
-    (true, told.0)
+/// Messages of `rg --json`: where they are cut does not matter.
+pub(crate) fn ripgrep(bytes: &[u8]) {
+    let (whole, mut pieces) = cut(bytes);
+    assert_eq!(read(&mut std::iter::once(whole)), read(&mut pieces));
 }
 
-/// What an archive told, in order.
-#[derive(Default)]
-struct Told(Vec<Vec<u8>>);
+type Reported = (Vec<Match>, Vec<Reread>);
 
-impl Files for Told {
+/// What was understood before the first error.
+fn read(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Reported> {
+    let filter = Filter::new("e", None).ok()?;
+    let query = Query { pattern: "e", filter, root: "/", path: "/", limit: 8 };
+    let (base, shown) = (b"/".to_vec(), Vec::new());
+    let plan = Plan { base, wanted: Vec::new(), unreadable: 0, shown, is_file: false };
+    let (mut messages, mut matches) = (Messages::default(), Matches::new(&query, &plan));
+    for piece in pieces {
+        match messages.push(piece, &mut matches) {
+            Ok(step) if step.is_continue() => {}
+            _ => break,
+        }
+    }
+    Some((matches.end().0, messages.reread))
+}
+
+fn unpack(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, Vec<Vec<u8>>) {
+    let (mut archive, mut recorded) = (Archive::default(), Recorded::default());
+    for piece in pieces {
+        if archive.push(piece, &mut recorded).is_err() {
+            return (false, recorded.0);
+        }
+    }
+    (true, recorded.0)
+}
+
+/// The calls of an archive, in order.
+#[derive(Default)]
+struct Recorded(Vec<Vec<u8>>);
+
+impl Files for Recorded {
     fn begin(&mut self, path: &[u8]) {
         self.0.push([b"begin ", path].concat());
         self.0.push(Vec::new());

@@ -4,11 +4,14 @@ use std::{ops::ControlFlow, time::Duration};
 
 use bytes::Bytes;
 
-use super::ask::{Answered, Question, argument};
+use super::{
+    ask::{Answered, Question},
+    paths::argument,
+};
 use crate::{WorkplaceError, spool::Shell};
 
 /// How long one may take: some TiB on a slow disk. Whoever waits can stop earlier.
-const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 /// Says nothing when there is no tool. The file is standard input, so that its name says nothing.
 const SCRIPT: &str = r#"look "$1"
@@ -32,19 +35,19 @@ pub(super) async fn sha256<S: Shell>(
         script: SCRIPT,
         arguments: vec![argument(path)],
         input: Bytes::new(),
-        patience: PATIENCE,
+        timeout: TIMEOUT,
     };
-    let mut said = Vec::new();
+    let mut answer = Vec::new();
     let answered = question.ask(shell, |bytes| {
-        let room = 64_usize.saturating_sub(said.len());
-        said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let room = 64_usize.saturating_sub(answer.len());
+        answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
         ControlFlow::Continue(())
     });
     match answered.await? {
         Answered::OutOfTime => Err(Question::out_of_time("hash", path)),
         Answered::Whole | Answered::Enough => {
-            let is_hash = said.len() == 64 && said.iter().all(u8::is_ascii_hexdigit);
-            Ok(is_hash.then(|| String::from_utf8_lossy(&said).to_ascii_lowercase()))
+            let is_hash = answer.len() == 64 && answer.iter().all(u8::is_ascii_hexdigit);
+            Ok(is_hash.then(|| String::from_utf8_lossy(&answer).to_ascii_lowercase()))
         }
     }
 }

@@ -22,40 +22,40 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Takes the next bytes and tells each line that matches: its number and what is shown of it.
+    /// Takes the next bytes and reports each line that matches: its number and what is shown of it.
     pub(super) fn push(
         &mut self,
         bytes: &[u8],
         filter: &Filter,
-        tell: &mut impl FnMut(u64, String),
+        report: &mut impl FnMut(u64, String),
     ) {
         let Some(head) = &mut self.head else {
-            return self.text(bytes, filter, tell);
+            return self.text(bytes, filter, report);
         };
         let (first, rest) = bytes.split_at(bytes.len().min(BINARY_BYTES - head.len()));
         head.extend_from_slice(first);
         if head.len() == BINARY_BYTES {
-            self.decide(filter, tell);
-            self.text(rest, filter, tell);
+            self.decide(filter, report);
+            self.text(rest, filter, report);
         }
     }
 
     /// There is no more.
-    pub(super) fn end(&mut self, filter: &Filter, tell: &mut impl FnMut(u64, String)) {
-        self.decide(filter, tell);
+    pub(super) fn end(&mut self, filter: &Filter, report: &mut impl FnMut(u64, String)) {
+        self.decide(filter, report);
         if self.began {
-            self.line_ends(filter, tell);
+            self.line_ends(filter, report);
         }
     }
 
-    fn decide(&mut self, filter: &Filter, tell: &mut impl FnMut(u64, String)) {
+    fn decide(&mut self, filter: &Filter, report: &mut impl FnMut(u64, String)) {
         if let Some(head) = self.head.take() {
             self.is_binary = head.contains(&0);
-            self.text(&head, filter, tell);
+            self.text(&head, filter, report);
         }
     }
 
-    fn text(&mut self, bytes: &[u8], filter: &Filter, tell: &mut impl FnMut(u64, String)) {
+    fn text(&mut self, bytes: &[u8], filter: &Filter, report: &mut impl FnMut(u64, String)) {
         if self.is_binary {
             return;
         }
@@ -65,15 +65,15 @@ impl Lines {
             self.line.extend_from_slice(&part[..part.len().min(room)]);
             self.began |= !part.is_empty();
             if parts.peek().is_some() {
-                self.line_ends(filter, tell);
+                self.line_ends(filter, report);
             }
         }
     }
 
-    fn line_ends(&mut self, filter: &Filter, tell: &mut impl FnMut(u64, String)) {
+    fn line_ends(&mut self, filter: &Filter, report: &mut impl FnMut(u64, String)) {
         self.number += 1;
         if let Some(at) = filter.find(&self.line) {
-            tell(self.number, shown(&self.line, at));
+            report(self.number, shown(&self.line, at));
         }
         self.line.clear();
         self.began = false;

@@ -4,15 +4,18 @@ use std::{cmp::Ordering, ops::ControlFlow, time::Duration};
 
 use bytes::Bytes;
 
-use super::ask::{Answered, Question, argument};
+use super::{
+    ask::{Answered, Question},
+    paths::argument,
+};
 use crate::{Entry, FileType, WorkplaceError, spool::Shell};
 
 /// How long a list may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first `$3` entries of the folder `$1`, down to `$2` levels, in the order of their parts:
 /// slashes sort before everything else by changing places with byte 1. NUL and newline change
-/// places for `head`, which counts lines. Each entry is told as `MODE SIZE //./PATH`; `//` stands
+/// places for `head`, which counts lines. Each entry is listed as `MODE SIZE //./PATH`; `//` stands
 /// nowhere else, whatever names there are.
 const SCRIPT: &str = r#"look "$1"
 [ $k = 52 ] || exit $k
@@ -39,27 +42,27 @@ pub(super) async fn list<S: Shell>(
         script: SCRIPT,
         arguments: vec![argument(folder), depth.max(1).to_string(), asked_for.to_string()],
         input: Bytes::new(),
-        patience: PATIENCE,
+        timeout: TIMEOUT,
     };
-    let mut said = Vec::new();
+    let mut answer = Vec::new();
     let answered = question.ask(shell, |bytes| {
-        said.extend_from_slice(bytes);
+        answer.extend_from_slice(bytes);
         ControlFlow::Continue(())
     });
     if answered.await? == Answered::OutOfTime {
         return Err(Question::out_of_time("list", folder));
     }
-    let mut told = parse(&said);
-    told.sort_by(|a, b| by_parts(a.path, b.path));
-    let more = told.len() as u64 > u64::from(limit);
-    told.truncate(limit as usize);
-    Ok((told.iter().map(Told::entry).collect(), more))
+    let mut listed = parse(&answer);
+    listed.sort_by(|a, b| by_parts(a.path, b.path));
+    let more = listed.len() as u64 > u64::from(limit);
+    listed.truncate(limit as usize);
+    Ok((listed.iter().map(Listed::entry).collect(), more))
 }
 
-/// The decoder of what is said, for the fuzzer.
-pub(super) fn decoded(said: &[u8]) {
-    for told in parse(said) {
-        let _entry = told.entry();
+/// Decodes an answer, for the fuzzer.
+pub(super) fn decoded(answer: &[u8]) {
+    for listed in parse(answer) {
+        let _entry = listed.entry();
     }
 }
 
@@ -68,13 +71,13 @@ pub(super) fn by_parts(a: &[u8], b: &[u8]) -> Ordering {
     a.split(|byte| *byte == b'/').cmp(b.split(|byte| *byte == b'/'))
 }
 
-struct Told<'s> {
+struct Listed<'s> {
     path: &'s [u8],
     mode: u32,
     size_bytes: u64,
 }
 
-impl Told<'_> {
+impl Listed<'_> {
     fn entry(&self) -> Entry {
         let file_type = match self.mode & 0o170_000 {
             0o100_000 => FileType::File,
@@ -89,24 +92,24 @@ impl Told<'_> {
 
 /// The entries in what `stat` wrote. A name may contain anything but `//`, which therefore marks
 /// where one begins; its header stands before that, on a line of its own.
-fn parse(said: &[u8]) -> Vec<Told<'_>> {
+fn parse(answer: &[u8]) -> Vec<Listed<'_>> {
     let marks: Vec<usize> =
-        said.windows(2).enumerate().filter(|(_, two)| two == b"//").map(|(at, _)| at).collect();
+        answer.windows(2).enumerate().filter(|(_, two)| two == b"//").map(|(at, _)| at).collect();
     let header_of =
-        |mark: usize| said[..mark].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-    let mut told = Vec::with_capacity(marks.len());
+        |mark: usize| answer[..mark].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+    let mut listed = Vec::with_capacity(marks.len());
     for (index, &mark) in marks.iter().enumerate() {
         // The newline before the next header ends this name.
-        let end = marks.get(index + 1).map_or(said.len(), |next| header_of(*next));
-        let name = said[mark + 2..end.max(mark + 2)].strip_suffix(b"\n");
-        let header = String::from_utf8_lossy(&said[header_of(mark)..mark]);
+        let end = marks.get(index + 1).map_or(answer.len(), |next| header_of(*next));
+        let name = answer[mark + 2..end.max(mark + 2)].strip_suffix(b"\n");
+        let header = String::from_utf8_lossy(&answer[header_of(mark)..mark]);
         let mut fields = header.split_ascii_whitespace();
         let mode = fields.next().and_then(|mode| u32::from_str_radix(mode, 16).ok());
         let size = fields.next().and_then(|size| size.parse().ok());
         if let (Some(path), Some(mode), Some(size_bytes)) = (name, mode, size) {
             let path = path.strip_prefix(b"./").unwrap_or(path);
-            told.push(Told { path, mode, size_bytes });
+            listed.push(Listed { path, mode, size_bytes });
         }
     }
-    told
+    listed
 }

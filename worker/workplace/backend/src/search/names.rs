@@ -5,14 +5,15 @@ use std::{ops::ControlFlow, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    ask::{Answered, FILE, Question, argument},
+    ask::{Answered, FILE, Question},
     listing::by_parts,
-    walk::Sought,
+    paths::argument,
+    query::Query,
 };
 use crate::{WorkplaceError, spool::Shell};
 
 /// How long names may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes of names that are taken: some hundred thousands.
 const NAMES_BYTES: usize = 32 * 1024 * 1024;
@@ -51,7 +52,7 @@ pub(super) struct Names {
     pub(super) root: Vec<u8>,
     /// What is below it, in the order of its parts.
     pub(super) entries: Vec<Name>,
-    /// Whether there was too much to tell.
+    /// Whether some are missing: there were too many.
     pub(super) more: bool,
 }
 
@@ -70,35 +71,32 @@ pub(super) struct Name {
 ///
 /// # Errors
 /// [`WorkplaceError`].
-pub(super) async fn names<S: Shell>(
-    shell: &S,
-    sought: &Sought<'_>,
-) -> Result<Names, WorkplaceError> {
-    let arguments = vec![argument(sought.root), argument(sought.path), NAMES_BYTES.to_string()];
+pub(super) async fn names<S: Shell>(shell: &S, query: &Query<'_>) -> Result<Names, WorkplaceError> {
+    let arguments = vec![argument(query.root), argument(query.path), NAMES_BYTES.to_string()];
     let question = Question {
         operation: "search",
-        path: sought.path,
+        path: query.path,
         needed: "a regular file or a folder",
         script: SCRIPT,
         arguments,
         input: Bytes::new(),
-        patience: PATIENCE,
+        timeout: TIMEOUT,
     };
-    let mut said = Vec::new();
+    let mut answer = Vec::new();
     let answered = question.ask(shell, |bytes| {
-        said.extend_from_slice(bytes);
+        answer.extend_from_slice(bytes);
         ControlFlow::Continue(())
     });
     let in_time = answered.await? != Answered::OutOfTime;
-    let mut names = parse(&said).ok_or_else(|| Question::out_of_time("search", sought.path))?;
+    let mut names = parse(&answer).ok_or_else(|| Question::out_of_time("search", query.path))?;
     names.more |= !in_time;
     Ok(names)
 }
 
-fn parse(said: &[u8]) -> Option<Names> {
-    let more = said.len() >= NAMES_BYTES;
+fn parse(answer: &[u8]) -> Option<Names> {
+    let more = answer.len() >= NAMES_BYTES;
     // What is after the last NUL was cut off.
-    let whole = &said[..said.iter().rposition(|byte| *byte == 0)?];
+    let whole = &answer[..answer.iter().rposition(|byte| *byte == 0)?];
     let mut parts = whole.split(|byte| *byte == 0);
     let is_file = parts.next()? == FILE.to_string().as_bytes();
     let mut real_path = || Some(parts.next()?.strip_suffix(b"\n")?.to_vec());

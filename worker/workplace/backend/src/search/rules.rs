@@ -38,15 +38,15 @@ pub struct Filter {
 
 impl Filter {
     /// # Errors
-    /// [`WorkplaceError::Pattern`] with the fault.
+    /// [`WorkplaceError::Pattern`].
     pub fn new(pattern: &str, glob: Option<&str>) -> Result<Self, WorkplaceError> {
-        let fault = |message: String| WorkplaceError::Pattern { message };
-        let pattern = Regex::new(pattern).map_err(|error| fault(error.to_string()))?;
+        let invalid = |message: String| WorkplaceError::Pattern { message };
+        let pattern = Regex::new(pattern).map_err(|error| invalid(error.to_string()))?;
         let mut globs = OverrideBuilder::new("/");
         if let Some(glob) = glob {
-            globs.add(glob).map_err(|error| fault(error.to_string()))?;
+            globs.add(glob).map_err(|error| invalid(error.to_string()))?;
         }
-        let glob = globs.build().map_err(|error| fault(error.to_string()))?;
+        let glob = globs.build().map_err(|error| invalid(error.to_string()))?;
         Ok(Self { pattern, glob })
     }
 

@@ -1,6 +1,8 @@
-# What the scripts share. `s` is the folder of all spools, `d` the command's below it, `mark` its
-# mark. All of it runs on dash, bash and busybox. What short commands pass through forks as little
-# as can be: `read` from /proc costs nothing beside a fork. Lines that begin with `#` do not travel.
+# What the scripts share. `s` is the folder of all spools, `d` the command's below it, `id` its
+# command id. All of it runs on dash, bash and busybox. What short commands pass through forks as
+# little as can be: `read` from /proc costs nothing beside a fork. Lines that begin with `#` do not
+# travel.
+# shellcheck shell=sh disable=SC2034,SC2154
 
 # Time in hundredths of a second.
 now() {
@@ -13,6 +15,7 @@ now() {
 # be anything, ends at the last parenthesis.
 process() {
 	{ IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+	# shellcheck disable=SC2086
 	set -- ${stat##*) }
 	state=$1 session=$4 start=${20} image=${49}
 	[ "$state" != Z ] && [ "$state" != X ]
@@ -25,11 +28,12 @@ machine() {
 	machine=$machine.$start
 }
 
-# Those of these /proc/PID/environ that hold the mark, in `found`. A grep without -z cannot see the
-# end of it, and does not find its own.
-marked() {
+# Those of these /proc/PID/environ that hold the command id, in `found`. A grep without -z cannot
+# see the end of it, and does not find its own probe. That is named by this shell's pid: another
+# shell's grep at the same time is not one of the command's processes.
+have_id() {
 	found=$(
-		EVONIC_PROBE=1 exec grep -lszxF -e "EVONIC_CALL=$mark" -e EVONIC_PROBE=1 \
+		EVONIC_PROBE=$$ exec grep -lszxF -e "EVONIC_CALL=$id" -e "EVONIC_PROBE=$$" \
 			"$@" /proc/self/environ
 	)
 	case $found in
@@ -37,17 +41,17 @@ marked() {
 	*)
 		found=
 		for e; do
-			tr '\000' '\n' <"$e" | grep -qxF "EVONIC_CALL=$mark" && found="$found $e"
+			tr '\000' '\n' <"$e" | grep -qxF "EVONIC_CALL=$id" && found="$found $e"
 		done
 		;;
 	esac
 } 2>/dev/null
 
-# Everything that lives of the command: by the mark, by the session that it leads, and, before it
-# leads one, the command itself.
+# Everything that lives of the command: by the command id, by the session that it leads, and, before
+# it leads one, the command itself.
 living() {
 	living=
-	marked /proc/[0-9]*/environ
+	have_id /proc/[0-9]*/environ
 	for l in $c $found $(
 		[ -z "$c" ] || exec grep -lsE "^[0-9]+ \(.*\) [A-Z] [0-9]+ [0-9]+ $c " /proc/[0-9]*/stat
 	); do
@@ -61,9 +65,9 @@ living() {
 	[ -n "$living" ]
 }
 
-# Kills all of that, again and again until nothing was found twice, for three seconds at the most:
-# a process that is about to become another program shows no mark for a moment. Counts it, but for
-# `$1`.
+# Kills all of that, again and again until nothing was found twice, for three seconds at the most: a
+# process that is about to become another program shows no command id for a moment. Counts it, but
+# for `$1`.
 sweep() {
 	swept=0 seen=' ' empty=0
 	now
@@ -80,6 +84,7 @@ sweep() {
 				;;
 			esac
 		done
+		# shellcheck disable=SC2086
 		[ -z "$living" ] || kill -s KILL $living 2>/dev/null
 		now
 		[ "$now" -lt "$over" ] || break

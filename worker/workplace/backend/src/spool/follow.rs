@@ -3,32 +3,33 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use evonic_shared::config;
 use tokio::sync::mpsc;
 
 use super::{
-    Spool, broken,
-    exchange::{Heard, Sink, exchange},
-    patience::Patience,
-    refused, script,
+    forgotten::Forgotten,
+    output_parser::{ScriptResult, Sink, cut_short, refused, run_parsed},
+    retry::Retry,
+    scripts,
     shell::{Purpose, Shell},
-    status, text, word,
+    status,
 };
 use crate::{Class, CommandSpec, Finished, Stage, WorkplaceError};
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// What is needed to launch a command, as often as a link breaks before it is seen to run.
+/// What launches a command, as often as a link breaks before the command is seen to run.
 pub(super) struct Launch {
     /// From the watcher's text on.
     arguments: Vec<String>,
     stdin: Bytes,
 }
 
-/// What came of following a command.
+/// How following a command ended.
 pub(super) enum Outcome {
     Finished(Finished),
-    /// The machine refused, before anything was started: why, in words.
+    /// The machine refused, before anything was started: why.
     Refused(String),
     /// It failed. `certain`: no launcher can have started the command.
     Failed {
@@ -37,7 +38,14 @@ pub(super) enum Outcome {
     },
 }
 
-impl<S: Shell> Spool<S> {
+/// Follows commands of one machine.
+pub(super) struct Follower<'s, S> {
+    pub(super) shell: &'s S,
+    pub(super) settings: &'s config::Spool,
+    pub(super) forgotten: &'s Forgotten,
+}
+
+impl<S: Shell> Follower<'_, S> {
     /// What launches this command.
     ///
     /// # Errors
@@ -45,7 +53,7 @@ impl<S: Shell> Spool<S> {
     pub(super) async fn launch(&self, spec: &CommandSpec) -> Result<Launch, WorkplaceError> {
         let limit = spec.timeout.min(LONGEST).as_millis().div_ceil(10);
         let fixed = [
-            script::join(&[text::COMMON, text::WATCH]),
+            scripts::join(&[scripts::COMMON, scripts::WATCH]),
             self.shell.folder(&spec.folder).await?,
             limit.to_string(),
             self.settings.max_output_bytes.to_string(),
@@ -65,7 +73,7 @@ impl<S: Shell> Spool<S> {
         output: &mpsc::Sender<Bytes>,
     ) -> Outcome {
         let mut at = from;
-        let mut patience = Patience::new();
+        let mut retry = Retry::new();
         let mut certain = launch.is_some();
         loop {
             let forgotten = self.forgotten.take();
@@ -73,8 +81,8 @@ impl<S: Shell> Spool<S> {
             let (alive, result) =
                 self.follow_once(command_id, &forgotten, launch.as_ref(), output, &mut at).await;
             let error = match result {
-                Ok(heard) => match heard.word.as_deref() {
-                    Some(word) if word.starts_with("end ") => match ended(word, at) {
+                Ok(result) => match result.final_line.as_deref() {
+                    Some(line) if line.starts_with("end ") => match ended(line, at) {
                         Some(Progress::Finished(finished)) => return Outcome::Finished(finished),
                         Some(Progress::More) => {
                             // What the end cut off is there; the next link brings it.
@@ -82,28 +90,29 @@ impl<S: Shell> Spool<S> {
                             if at > before {
                                 continue;
                             }
-                            broken(Stage::Follow)
+                            cut_short(Stage::Follow)
                         }
                         None => {
                             return Outcome::Failed {
-                                error: refused(word.to_owned()),
+                                error: refused(line.to_owned()),
                                 certain: false,
                             };
                         }
                     },
-                    Some(word) if word.starts_with("refused ") => {
-                        let why = word["refused ".len()..].to_owned();
+                    Some(line) if line.starts_with("refused ") => {
+                        let why = line["refused ".len()..].to_owned();
                         return if certain || launch.is_none() {
                             Outcome::Refused(why)
                         } else {
                             Outcome::Failed { error: refused(why), certain }
                         };
                     }
-                    _ => match word(heard, Stage::Follow) {
-                        Ok(word) => {
-                            return Outcome::Failed { error: refused(word), certain: false };
+                    _ => match result.final_line(Stage::Follow) {
+                        Ok(line) => {
+                            return Outcome::Failed { error: refused(line), certain: false };
                         }
-                        // No word of ours, by a shell that ended by itself: it will not run scripts.
+                        // No line of the script, from a shell that ended by itself: it runs no
+                        // scripts.
                         Err(error) if error.class() == Class::Permanent => {
                             return Outcome::Failed { error, certain };
                         }
@@ -115,7 +124,7 @@ impl<S: Shell> Spool<S> {
                 },
                 Err(error) => {
                     self.forgotten.add(forgotten);
-                    // Whatever the error says: what gave a sign of life was started.
+                    // Whatever the error says, what gave a sign of life was started.
                     let first = certain && !alive && did_not_run(&error);
                     certain = first;
                     if first {
@@ -128,9 +137,9 @@ impl<S: Shell> Spool<S> {
                 launch = None;
             }
             if at > before || alive {
-                patience.renew();
+                retry.reset();
             }
-            if let Err(error) = patience.after(error).await {
+            if let Err(error) = retry.wait(error).await {
                 return Outcome::Failed { error, certain };
             }
         }
@@ -144,7 +153,7 @@ impl<S: Shell> Spool<S> {
         launch: Option<&Launch>,
         output: &mpsc::Sender<Bytes>,
         at: &mut u64,
-    ) -> (bool, Result<Heard, WorkplaceError>) {
+    ) -> (bool, Result<ScriptResult, WorkplaceError>) {
         let spools = match self.shell.spools().await {
             Ok(spools) => spools,
             Err(error) => return (false, Err(error)),
@@ -155,18 +164,17 @@ impl<S: Shell> Spool<S> {
             Some(launch) => {
                 arguments.extend_from_slice(&launch.arguments);
                 let purpose = Purpose::Launch { command_id: command_id.to_owned() };
-                (text::LAUNCH, launch.stdin.clone(), purpose)
+                (scripts::LAUNCH, launch.stdin.clone(), purpose)
             }
-            None => (text::FOLLOW, Bytes::new(), Purpose::Serve),
+            None => (scripts::FOLLOW, Bytes::new(), Purpose::Serve),
         };
-        let text = script::join(&[text::COMMON, text::SHOW, last]);
+        let text = scripts::join(&[scripts::COMMON, scripts::SHOW, last]);
         let sink = Sink::Reader { to: output, at };
-        let (ears, end) = exchange(&*self.shell, text, arguments, stdin, purpose, sink).await;
-        (ears.alive(), end.map(|end| ears.heard(end)))
+        run_parsed(self.shell, text, arguments, stdin, purpose, sink).await
     }
 }
 
-/// What the last word of a follower means.
+/// What the last line of a follower means.
 enum Progress {
     Finished(Finished),
     /// There is more of the output than was shown.
@@ -174,8 +182,8 @@ enum Progress {
 }
 
 /// Reads `end SIZE STATUS`; the size is `-` when all was shown.
-fn ended(word: &str, at: u64) -> Option<Progress> {
-    let (size, status) = word.strip_prefix("end ")?.split_once(' ')?;
+fn ended(line: &str, at: u64) -> Option<Progress> {
+    let (size, status) = line.strip_prefix("end ")?.split_once(' ')?;
     if size != "-" && size.parse::<u64>().ok()? > at {
         return Some(Progress::More);
     }

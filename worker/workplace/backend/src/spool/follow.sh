@@ -1,7 +1,9 @@
-# The follower: `$1` nonce, `$2` folder of all spools, `$3` mark, `$4` forgotten marks, `$5` first
-# byte to show. A folder that is missing is made, so that a late launcher does not start anything.
-nonce=$1 s=$2 mark=$3 from=$5
-d=$s/$mark
+# The follower: `$1` nonce, `$2` folder of all spools, `$3` command id, `$4` forgotten command ids,
+# `$5` first byte to show. A folder that is missing is made, so that a late launcher does not start
+# anything.
+# shellcheck shell=sh disable=SC2034,SC2154
+nonce=$1 s=$2 id=$3 from=$5
+d=$s/$id
 printf '%s\n' "$nonce"
 ready
 clear_forgotten "$4"

@@ -1,6 +1,8 @@
-# Kills a command: `$1` nonce, `$2` folder of all spools, `$3` mark. What has not begun never will.
-nonce=$1 s=$2 mark=$3
-d=$s/$mark
+# Kills a command: `$1` nonce, `$2` folder of all spools, `$3` command id. What has not begun never
+# will.
+# shellcheck shell=sh disable=SC2034,SC2154
+nonce=$1 s=$2 id=$3
+d=$s/$id
 printf '%s\n' "$nonce"
 ready
 [ -d "$d" ] || e=$(mkdir -m 700 "$d" 2>&1) || [ -d "$d" ] || refuse "$e"

@@ -1,5 +1,6 @@
-# A piece of the output: `$1` nonce, `$2` folder of all spools, `$3` mark, `$4` first byte, `$5` how
-# many at the most.
+# A piece of the output: `$1` nonce, `$2` folder of all spools, `$3` command id, `$4` first byte,
+# `$5` how many at the most.
+# shellcheck shell=sh disable=SC2034,SC2154
 nonce=$1
 d=$2/$3
 printf '%s\n' "$nonce"

@@ -1,13 +1,14 @@
-//! Scripts on their way: past any login shell.
+//! How a script passes any login shell.
 
 use bytes::Bytes;
 
-use super::Script;
+use super::shell::Script;
 
-/// What is handed to a login shell of any kind (sh, bash, zsh, fish, csh): it makes `/bin/sh` run
-/// what [`Script::stream`] says. In single quotes, without anything that one of them would touch:
-/// no single quote, backslash, newline or `!`. `read` takes no byte past the first line from a
-/// pipe, so the rest is the script's own input. A line that a broken link cut short is not run.
+/// The command for a login shell of any kind (sh, bash, zsh, fish, csh): it makes `/bin/sh` run
+/// what [`Script::stream`] returns. In single quotes, without anything that one of them would
+/// interpret: no single quote, backslash, newline or `!`. `read` takes no byte past the first line
+/// from a pipe, so the rest is the script's own input. A line that a broken link cut short is not
+/// run.
 pub const LOGIN_COMMAND: &str = r#"exec /bin/sh -c 'n=${IFS#??}; IFS= read -r l && eval "$l"'"#;
 
 impl Script {
@@ -28,7 +29,7 @@ impl Script {
     }
 }
 
-/// Appends a word that the shell reads as `text`, on one line: `$n` is the newline.
+/// Appends `text` quoted as one word of the shell, on one line: `$n` is the newline.
 fn quote(text: &str, to: &mut String) {
     to.push('\'');
     for letter in text.chars() {
@@ -39,16 +40,4 @@ fn quote(text: &str, to: &mut String) {
         }
     }
     to.push('\'');
-}
-
-/// Joins pieces of a script; what is there for people only does not travel.
-pub(super) fn join(pieces: &[&str]) -> String {
-    let mut text = String::new();
-    for line in pieces.iter().flat_map(|piece| piece.lines()).map(str::trim_start) {
-        if !line.is_empty() && !line.starts_with('#') {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    text
 }

@@ -9,9 +9,9 @@ use crate::WorkplaceError;
 /// A machine that can run a script of the POSIX shell.
 #[async_trait]
 pub trait Shell: std::fmt::Debug + Send + Sync {
-    /// Runs `script` by `/bin/sh` there, attached, and hands on what it writes as it comes. `said`
-    /// is bounded. Returns when the script's shell ended and everything it wrote was handed on, or
-    /// the link broke. When the future is dropped the link is closed, and so is, soon, the script.
+    /// Runs `script` by `/bin/sh` there, attached, and sends what it writes to `output`, which is
+    /// bounded. Returns when the script's shell ended and all of its output was sent, or the link
+    /// broke. When the future is dropped the link is closed, and the script ends soon after.
     ///
     /// A script need not read all of its input. Its environment has no `EVONIC_CALL`: what carries
     /// a command id is killed with the command.
@@ -23,17 +23,17 @@ pub trait Shell: std::fmt::Debug + Send + Sync {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        output: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError>;
 
-    /// The folder of all spools there, in which this service alone writes: a whole path. Made by
-    /// the launcher, for its user only.
+    /// The absolute path of the folder of all spools there, in which this service alone writes.
+    /// Made by the launcher, for its user only.
     ///
     /// # Errors
     /// [`WorkplaceError`] when the machine has to be asked and cannot be reached.
     async fn spools(&self) -> Result<String, WorkplaceError>;
 
-    /// The folder that a command runs in: a whole path, or one relative to where scripts start.
+    /// The folder that a command runs in: absolute, or relative to where scripts start.
     ///
     /// # Errors
     /// [`WorkplaceError`] when it cannot be entered.
@@ -43,35 +43,31 @@ pub trait Shell: std::fmt::Debug + Send + Sync {
 /// A script to run.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// What `/bin/sh` runs: any POSIX shell, without a terminal.
+    /// For any POSIX shell, without a terminal.
     pub text: String,
-    /// `$1`, `$2`, ... of it; without NUL.
+    /// `$1`, `$2`, ...; without NUL.
     pub arguments: Vec<String>,
-    /// What it reads from its standard input, which then ends.
+    /// Its standard input, which then ends.
     pub input: Bytes,
-    /// What it is for.
     pub purpose: Purpose,
 }
 
 /// What a script is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Launches the command of this command id: the machine's limits and confinement are put on it, and
-    /// its environment is that of commands.
-    Launch {
-        /// The command id.
-        command_id: String,
-    },
+    /// Launches a command: the machine's limits and confinement are put on it, and its environment
+    /// is that of commands.
+    Launch { command_id: String },
     /// Works for the service: follows, kills, looks, cleans up.
     Serve,
 }
 
-/// What a script wrote.
+/// A chunk of a script's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// To its standard output.
+pub enum ScriptOutput {
+    /// Standard output.
     Out(Bytes),
-    /// To its standard error.
+    /// Standard error.
     Err(Bytes),
 }
 

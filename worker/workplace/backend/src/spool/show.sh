@@ -1,6 +1,7 @@
 # Showing: `nonce` begins every line of standard error that is ours, and stands before the output on
 # standard output: a login shell may have said something of its own. Standard output carries the
 # bytes of the output from `from` on, in order, and nothing else; whoever reads counts them.
+# shellcheck shell=sh disable=SC2034,SC2154
 
 say() {
 	printf '%s %s\n' "$nonce" "$1" >&2
@@ -13,11 +14,13 @@ refuse() {
 
 # The folder of all spools.
 ready() {
+	# shellcheck disable=SC2174
 	[ -d "$s" ] || e=$(mkdir -p -m 700 "$s" 2>&1) || refuse "$e"
 }
 
 clear_forgotten() {
 	[ -n "$1" ] || return 0
+	# shellcheck disable=SC2086
 	(cd "$s" && exec rm -rf -- $1) </dev/null >/dev/null 2>&1 &
 }
 
@@ -26,7 +29,7 @@ status() {
 	{ IFS= read -r line <"$d/status"; } 2>/dev/null || line=
 	case $line in
 	[a-z]*) ;;
-	*) line= && return 1 ;;
+	*) line='' && return 1 ;;
 	esac
 }
 
@@ -37,13 +40,13 @@ settle() {
 
 # Whether its watcher lives.
 watched() {
-	{ read -r w since boot <"$d/watcher"; } 2>/dev/null || { w= boot= && return 1; }
+	{ read -r w since boot <"$d/watcher"; } 2>/dev/null || { w='' boot='' && return 1; }
 	machine
 	[ "$boot" = "$machine" ] && process "$w" && [ "$start" = "$since" ]
 }
 
-# How it ended, in `line`; fails while it runs. Without a watcher nobody can know; who took its place
-# said so there.
+# How it ended, in `line`; fails while it runs. Without a watcher nobody can know; who took its
+# place said so there.
 outcome() {
 	! status || return 0
 	! watched || return 1
@@ -118,7 +121,7 @@ end_tail() {
 	size=$(wc -c <"$d/out")
 	i=0
 	while [ "$i" -lt 10 ]; do
-		for f in /proc/$t/fdinfo/*; do
+		for f in "/proc/$t/fdinfo"/*; do
 			{ read -r _ pos <"$f"; } 2>/dev/null && [ "$pos" = "$size" ] && i=10
 		done
 		i=$((i + 1))

@@ -2,16 +2,16 @@
 
 use crate::{Ended, Finished, Unknown};
 
-/// Reads a status: a word, a number, and how many processes were left behind; or `notstarted` and
-/// why.
+/// Reads a status: how it ended, a number, and how many processes were left behind; or
+/// `notstarted` and why.
 pub(super) fn read(line: &str) -> Option<Finished> {
-    let (word, rest) = line.split_once(' ')?;
-    if word == "notstarted" {
+    let (how, rest) = line.split_once(' ')?;
+    if how == "notstarted" {
         return Some(Finished { ended: Ended::NotStarted(rest.to_owned()), left_behind: 0 });
     }
     let (number, left_behind) = rest.split_once(' ')?;
     let number = number.parse().ok()?;
-    let ended = match word {
+    let ended = match how {
         "exited" => Ended::Exited(number),
         "signalled" => Ended::Signalled(number),
         "timedout" => Ended::TimedOut,

@@ -1,7 +1,7 @@
-# The watcher: `$1` folder of the command in the spool, `$2` mark, `$3` time limit in hundredths,
-# `$4` limit of output in bytes, `$5` folder, then the command. Its standard output is a pipe to the
-# launcher, which may be gone: "late" when the command takes its time, "beat" now and then, and the
-# status.
+# The watcher: `$1` folder of the command in the spool, `$2` command id, `$3` time limit in
+# hundredths, `$4` limit of output in bytes, `$5` folder, then the command. Its standard output is a
+# pipe to the launcher, which may be gone: "late" when the command takes its time, "beat" now and
+# then, and the status.
 #
 #   watcher --- setsid command --> pipe --> cat >>out (the store)
 #         '---- guard: time and output limits
@@ -9,14 +9,15 @@
 # Output goes through a pipe and not straight into the file, because a command that opens
 # /dev/stderr would empty a file. The command is no job in the background, because those are deaf to
 # SIGINT.
-d=$1 mark=$2 limit=$3 max=$4 folder=$5
+# shellcheck shell=sh disable=SC2034,SC2154
+d=$1 id=$2 limit=$3 max=$4 folder=$5
 shift 5
 now
 begin=$now
 machine
 process $$
 full="$d cannot be written to; is the disk full?"
-# The last word, written over blanks that have their place on the disk already.
+# Writes the status over blanks that have their place on the disk already.
 finish() {
 	trap '' PIPE TERM
 	printf '%s\n' "$1" 1<>"$d/status"
@@ -42,7 +43,7 @@ command_pid() {
 
 guard() {
 	trap '' PIPE
-	end=$((begin + limit)) nap=10 was=0 naps=0 ended= c= why=
+	end=$((begin + limit)) nap=10 was=0 naps=0 ended='' c='' why=''
 	while :; do
 		now
 		[ -n "$ended" ] || [ "$now" -lt "$end" ] || { why=timedout && break; }
@@ -53,13 +54,11 @@ guard() {
 		*) sleep 1 ;;
 		esac
 		process $$ || exit
-		[ -n "$c" ] || read -r c _ <"$d/command"
-		# Somebody removed its folder: nobody could follow it, or end it.
-		[ -d "$d" ] || { sweep '' && exit; }
 		[ "$naps" -gt 0 ] || echo late
 		naps=$((naps + 1))
 		[ $((naps % 5)) -gt 0 ] || echo beat
-		# Somebody removed its folder: nobody could follow it, or end it.
+		[ -n "$c" ] || read -r c _ <"$d/command"
+		# Its folder was removed: nobody could follow it, or end it.
 		[ -e "$d/out" ] || break
 		if read -r _ <"$d/exit"; then
 			# It ended, and something that hid from the sweep still holds its output.
@@ -67,7 +66,6 @@ guard() {
 			ended=1 nap=50
 			continue
 		fi
-		[ -n "$c" ] || read -r c _ <"$d/command"
 		size=$(wc -c <"$d/out")
 		[ "${size:-0}" -le "$max" ] || { why=toomuch && break; }
 		nap=$((nap * 2))
@@ -90,12 +88,12 @@ guard() {
 
 # Whether something may be left: looks only at pids that were handed out since, when they are few
 # and it was quick. Session 0 is the kernel, or outside of the container. What left the command's
-# session is in one that is younger than it; its mark tells it from others. What may not be read has
-# no mark to be found by.
+# session is in one that is younger than it; its command id tells it from others. What may not be
+# read has no command id to be found by.
 left() {
 	now
 	[ $((now - begin)) -lt 200 ] || return 0
-	others= p=$c tries=0
+	others='' p=$c tries=0
 	while
 		read -r _ _ _ _ last </proc/loadavg
 		[ "$p" -ne "$last" ] || [ -n "$others" ]
@@ -103,6 +101,7 @@ left() {
 		[ "$last" -ge "$p" ] && [ $((last - p)) -lt 1000 ] || return 0
 		while [ "$p" -lt "$last" ]; do
 			p=$((p + 1))
+			# shellcheck disable=SC2015
 			[ -d "/proc/$p" ] && process "$p" || continue
 			[ "$session" != "$c" ] || return 0
 			[ "$session" -gt "$c" ] && [ "$session" -le "$last" ] &&
@@ -111,23 +110,24 @@ left() {
 		[ -n "$others" ] || continue
 		tries=$((tries + 1))
 		[ "$tries" -lt 10 ] || return 0
-		unmarked || return 0
+		lack_id || return 0
 		[ -z "$others" ] || sleep 0.01
 	done
 	return 1
 } 2>/dev/null
 
-# Whether none of the others has the mark; they are now those that can have hidden it, by becoming
-# another program.
-unmarked() {
-	images= files=
+# Whether none of the others has the command id; they are now those that can have hidden it, by
+# becoming another program.
+lack_id() {
+	images='' files=''
 	for o in $others; do
 		process "$o" || continue
 		images="$images $o.$image" files="$files /proc/$o/environ"
 	done
 	others=
 	[ -n "$files" ] || return 0
-	marked $files
+	# shellcheck disable=SC2086
+	have_id $files
 	[ -z "$found" ] || return 1
 	for o in $images; do
 		process "${o%.*}" || continue
@@ -173,7 +173,7 @@ case $folder in
 /*) ;;
 *) folder=./$folder ;;
 esac
-if [ -n "$folder" ] && ! CDPATH= cd "$folder"; then
+if [ -n "$folder" ] && ! CDPATH='' cd "$folder"; then
 	[ -e "$folder" ] || not_started "folder $folder does not exist"
 	[ -d "$folder" ] || not_started "$folder is no folder"
 	not_started "folder $folder cannot be entered: permission denied"
@@ -214,7 +214,7 @@ in=$d/in
 	# Who kills it says so first, and looks for the pid then.
 	[ ! -e "$d/why" ] || exit
 	# By its level a shell knows that it is not the login shell, whose files may say something.
-	export EVONIC_CALL="$mark" SHLVL=1
+	export EVONIC_CALL="$id" SHLVL=1
 	exec setsid -- "$@" 2>&1
 ) <"$in" >&4 4>&-
 code=$? word=exited swept=0

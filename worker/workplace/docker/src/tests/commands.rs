@@ -11,7 +11,7 @@ use super::world::{World, engine, run, spec, until};
 use crate::spec::IDLE_PROCESSES;
 use evonic_backend::{
     Backend, Ended,
-    spool::{Purpose, Said, Script, ScriptEnd, Shell},
+    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 
 fn processes(engine: &Engine, name: &str) -> Vec<String> {
@@ -49,8 +49,8 @@ async fn scripts_are_attached_and_end_with_their_caller() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     while let Some(piece) = said.recv().await {
         match piece {
-            Said::Out(piece) => out.extend_from_slice(&piece),
-            Said::Err(piece) => err.extend_from_slice(&piece),
+            ScriptOutput::Out(piece) => out.extend_from_slice(&piece),
+            ScriptOutput::Err(piece) => err.extend_from_slice(&piece),
         }
     }
     assert_eq!(String::from_utf8(out).unwrap(), "a b|-n 'x'\n|input\n");

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Docker, Engines};
-use evonic_backend::{Backend, CommandSpec, Finished, Parts, WorkplaceError};
+use evonic_backend::{Backend, BackendDeps, CommandSpec, Finished, WorkplaceError};
 use evonic_domain::{
     DockerSettings, NewAgent, NewSession, NewWorkplace, Origin, SessionId, Settings, WorkplaceId,
 };
@@ -32,7 +32,7 @@ pub(super) struct World {
     pub(super) engines: Engines,
     pub(super) store: Store,
     pub(super) budget: Budget,
-    pub(super) parts: Parts,
+    pub(super) parts: BackendDeps,
     pub(super) workplace: WorkplaceId,
     pub(super) settings: DockerSettings,
     /// Dropped last.
@@ -54,7 +54,7 @@ impl World {
         let store = Store::open(&path, &config.store, budget.clone()).unwrap();
         let instance = store.read(|reader| reader.instance()).await.unwrap();
         let config = Arc::new(config);
-        let parts = Parts { config, budget: budget.clone(), store: store.clone(), instance };
+        let parts = BackendDeps { config, budget: budget.clone(), store: store.clone(), instance };
         let settings =
             DockerSettings { image: "evonic-test:latest".to_owned(), ..DockerSettings::default() };
         let new = NewWorkplace {

@@ -13,27 +13,27 @@ use rustix::{
 };
 
 use super::{
-    desk::{Desk, Opened},
-    expect_type, failed,
+    error::{expect_type, failed},
+    fd_scope::{FdScope, Opened},
     list::{below, kind, names},
-    look,
+    open::look,
     root::{Root, real_path},
     write::{make_folders, split, sync_folder},
 };
-use crate::pool::Wanted;
 use evonic_backend::{Removal, Stat, WorkplaceError};
+use evonic_handles::blocking::Waiter;
 
 /// Names of a folder that are removed before the rest of them is read.
 const FOLDER_NAMES: usize = 10_000;
 
 /// See [`evonic_backend::Backend::stat`].
-pub(super) fn stat(desk: &Desk, root: &Root, path: &str) -> Result<Stat, WorkplaceError> {
-    let (_handle, stat) = look(desk, root, "look at", path)?;
-    Ok(told(&stat))
+pub(super) fn stat(scope: &FdScope, root: &Root, path: &str) -> Result<Stat, WorkplaceError> {
+    let (_handle, stat) = look(scope, root, "look at", path)?;
+    Ok(stat_of(&stat))
 }
 
-/// What the kernel says, in the words of every workplace.
-pub(super) fn told(stat: &rustix::fs::Stat) -> Stat {
+/// The kernel's answer as a workplace's.
+pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     let file_type = FileType::from_raw_mode(stat.st_mode);
     let is_file = file_type == FileType::RegularFile;
     Stat {
@@ -45,22 +45,27 @@ pub(super) fn told(stat: &rustix::fs::Stat) -> Stat {
 }
 
 /// See [`evonic_backend::Backend::make_folder`].
-pub(super) fn make_folder(desk: &Desk, root: &Root, path: &str) -> Result<(), WorkplaceError> {
-    make_folders(desk, root, "make", path)?;
-    let (_handle, stat) = look(desk, root, "make", path)?;
+pub(super) fn make_folder(scope: &FdScope, root: &Root, path: &str) -> Result<(), WorkplaceError> {
+    make_folders(scope, root, "make", path)?;
+    let (_handle, stat) = look(scope, root, "make", path)?;
     expect_type(path, &stat, FileType::Directory)
 }
 
 /// See [`evonic_backend::Backend::rename`]. Links are renamed, not what they lead to.
-pub(super) fn rename(desk: &Desk, root: &Root, from: &str, to: &str) -> Result<(), WorkplaceError> {
-    let (target, new_name) = entry(desk, root, "rename", to)?;
+pub(super) fn rename(
+    scope: &FdScope,
+    root: &Root,
+    from: &str,
+    to: &str,
+) -> Result<(), WorkplaceError> {
+    let (target, new_name) = entry(scope, root, "rename", to)?;
     let target = {
         let folder = target;
         real_path(&folder).map_err(failed("rename", to))?
     };
-    let (folder, name) = entry(desk, root, "rename", from)?;
+    let (folder, name) = entry(scope, root, "rename", from)?;
     // Two descriptors are all that an operation has: this one is opened without the root's.
-    let target = root.open_real_folder_alone(desk, &target).map_err(failed("rename", to))?;
+    let target = root.open_real_folder_alone(scope, &target).map_err(failed("rename", to))?;
     renameat(&*folder, name, &*target, new_name)
         .map_err(io::Error::from)
         .and_then(|()| sync_folder(&target))
@@ -70,17 +75,17 @@ pub(super) fn rename(desk: &Desk, root: &Root, from: &str, to: &str) -> Result<(
 
 /// See [`evonic_backend::Backend::remove`]. Never follows a link.
 pub(super) fn remove(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     path: &str,
     removal: Removal,
-    wanted: &Wanted<'_>,
+    waiter: &Waiter<'_>,
 ) -> Result<(), WorkplaceError> {
     let failed = failed("remove", path);
-    let (folder, name) = entry(desk, root, "remove", path)?;
+    let (folder, name) = entry(scope, root, "remove", path)?;
     let is_folder = is_folder(&folder, name).map_err(&failed)?;
     let removed = match removal {
-        Removal::All if is_folder => remove_tree(desk, &folder, name, wanted),
+        Removal::All if is_folder => remove_tree(scope, &folder, name, waiter),
         Removal::All | Removal::One => unlink(&folder, name, is_folder),
     };
     removed.and_then(|()| sync_folder(&folder)).map_err(failed)
@@ -88,7 +93,7 @@ pub(super) fn remove(
 
 /// The folder that the last part of a path is in, and that part, which is not followed.
 fn entry<'d, 'p>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     root: &Root,
     operation: &'static str,
     path: &'p str,
@@ -99,7 +104,7 @@ fn entry<'d, 'p>(
             found: "the workplace's own folder, or one above",
             needed: "the name of something in it",
         })?;
-    let folder = root.open(desk, operation, parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let folder = root.open(scope, operation, parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
     Ok((folder, name))
 }
 
@@ -115,15 +120,20 @@ fn unlink(folder: &OwnedFd, name: &OsStr, is_folder: bool) -> io::Result<()> {
 
 /// Removes a folder from its bottom up. Beside `base`, the folder it is in, one descriptor is
 /// open at a time: a path below it is opened anew for each step, without links.
-fn remove_tree(desk: &Desk, base: &OwnedFd, name: &OsStr, wanted: &Wanted<'_>) -> io::Result<()> {
+fn remove_tree(
+    scope: &FdScope,
+    base: &OwnedFd,
+    name: &OsStr,
+    waiter: &Waiter<'_>,
+) -> io::Result<()> {
     let mut left = vec![PathBuf::from(name)];
     while let Some(path) = left.last().cloned() {
-        if !wanted.still() {
+        if !waiter.is_waiting() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let folders = empty(desk, base, &path)?;
+        let folders = empty(scope, base, &path)?;
         if folders.is_empty() {
-            match remove_folder(desk, base, &path) {
+            match remove_folder(scope, base, &path) {
                 // Too many names for one reading, or somebody made another one meanwhile.
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::NOTEMPTY) => {}
                 removed => {
@@ -138,8 +148,8 @@ fn remove_tree(desk: &Desk, base: &OwnedFd, name: &OsStr, wanted: &Wanted<'_>) -
 }
 
 /// Removes what is in a folder and is none itself; returns the folders in it.
-fn empty(desk: &Desk, base: &OwnedFd, path: &Path) -> io::Result<Vec<PathBuf>> {
-    let folder = below(desk, base, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+fn empty(scope: &FdScope, base: &OwnedFd, path: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = below(scope, base, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
     let mut folders = Vec::new();
     for (name, _) in names(&folder, FOLDER_NAMES)? {
         if is_folder(&folder, &name)? {
@@ -151,12 +161,12 @@ fn empty(desk: &Desk, base: &OwnedFd, path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn remove_folder(desk: &Desk, base: &OwnedFd, path: &Path) -> io::Result<()> {
+fn remove_folder(scope: &FdScope, base: &OwnedFd, path: &Path) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default();
     match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         None => unlink(base, name, true),
         Some(parent) => {
-            let folder = below(desk, base, parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            let folder = below(scope, base, parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
             unlink(&folder, name, true)
         }
     }

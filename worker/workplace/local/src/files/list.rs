@@ -16,12 +16,13 @@ use std::{
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, ResolveFlags, Stat, statat};
 
 use super::{
-    desk::{Desk, Opened},
-    expect_type, failed, look, reopen,
+    error::{expect_type, failed},
+    fd_scope::{FdScope, Opened},
+    open::{look, reopen},
     root::{Root, open_at},
 };
-use crate::pool::Wanted;
 use evonic_backend::{Entry, WorkplaceError};
+use evonic_handles::blocking::Waiter;
 
 /// Bytes of the buffer that the kernel fills with names.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -37,14 +38,14 @@ struct Level {
 
 /// See [`evonic_backend::Local::list`]. What cannot be entered is listed and not entered.
 pub(super) fn list(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     path: &str,
     depth: u32,
     limit: usize,
-    wanted: &Wanted<'_>,
+    waiter: &Waiter<'_>,
 ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-    let base = open_folder(desk, root, path)?;
+    let base = open_folder(scope, root, path)?;
     let failed = failed("list", path);
     let mut entries = Vec::new();
     let mut levels = vec![level(&base, PathBuf::new(), limit).map_err(&failed)?];
@@ -53,7 +54,7 @@ pub(super) fn list(
             levels.pop();
             continue;
         };
-        if entries.len() == limit || !wanted.still() {
+        if entries.len() == limit || !waiter.is_waiting() {
             return Ok((entries, true));
         }
         let inside = level.path.join(name);
@@ -61,7 +62,7 @@ pub(super) fn list(
         entries.push(Entry { path, file_type: kind(file_type), size_bytes });
         if file_type == FileType::Directory && levels.len() < depth as usize {
             let room = limit - entries.len();
-            let entered = enter(desk, &base, &inside).and_then(|f| self::level(&f, inside, room));
+            let entered = enter(scope, &base, &inside).and_then(|f| self::level(&f, inside, room));
             levels.extend(entered.ok());
         }
     }
@@ -70,34 +71,34 @@ pub(super) fn list(
 
 /// Opens a folder of the caller's for listing.
 pub(super) fn open_folder<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     root: &Root,
     path: &str,
 ) -> Result<Opened<'d, OwnedFd>, WorkplaceError> {
-    let (handle, stat) = look(desk, root, "list", path)?;
+    let (handle, stat) = look(scope, root, "list", path)?;
     expect_type(path, &stat, FileType::Directory)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    reopen(desk, &handle, flags).map_err(failed("list", path))
+    reopen(scope, &handle, flags).map_err(failed("list", path))
 }
 
 /// Opens a folder below one that is open, without following a link.
 pub(super) fn enter<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     base: &OwnedFd,
     inside: &Path,
 ) -> io::Result<Opened<'d, OwnedFd>> {
-    below(desk, base, inside, OFlags::RDONLY | OFlags::DIRECTORY)
+    below(scope, base, inside, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 /// Opens a path below a folder that is open, without following a link.
 pub(super) fn below<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     base: &OwnedFd,
     inside: &Path,
     flags: OFlags,
 ) -> io::Result<Opened<'d, OwnedFd>> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    desk.open(|| Ok(open_at(base.as_fd(), inside, flags, resolve)?))
+    scope.open(|| Ok(open_at(base.as_fd(), inside, flags, resolve)?))
 }
 
 /// The first names of a folder in their order: one more than `limit`, so that it shows when
@@ -113,10 +114,10 @@ pub(super) fn names(folder: &OwnedFd, limit: usize) -> io::Result<Names> {
             continue;
         }
         let file_type = match entry.file_type() {
-            // Some file systems do not tell.
+            // Some file systems do not say.
             FileType::Unknown => stat(folder, name)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
-            told => told,
+            known => known,
         };
         names.insert(name.to_owned(), file_type);
         if names.len() > limit.saturating_add(1) {
@@ -142,7 +143,7 @@ fn stat(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<Stat> {
     statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// What a file is, in the words of every workplace.
+/// The type of a file as a workplace's.
 pub(super) const fn kind(file_type: FileType) -> evonic_backend::FileType {
     match file_type {
         FileType::RegularFile => evonic_backend::FileType::File,

@@ -15,7 +15,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::desk::{Desk, Opened};
+use super::{
+    error::failed,
+    fd_scope::{FdScope, Opened},
+};
 use evonic_backend::WorkplaceError;
 
 /// How often the kernel is asked again when somebody renames what a path leads over.
@@ -59,20 +62,21 @@ impl Root {
     /// [`WorkplaceError`].
     pub(super) fn open<'d>(
         &self,
-        desk: &'d Desk,
+        scope: &'d FdScope,
         operation: &'static str,
         path: &str,
         flags: OFlags,
     ) -> Result<Opened<'d, OwnedFd>, WorkplaceError> {
-        let root = desk.open(|| self.handle_io()).map_err(|e| root_error(&self.configured, e))?;
+        let root = scope.open(|| self.handle_io()).map_err(|e| root_error(&self.configured, e))?;
         let mut refused = None;
-        desk.open(|| {
-            self.open_from(root.as_fd(), operation, path, flags).map_err(|error| {
-                refused = Some(error);
-                io::ErrorKind::Other.into()
+        scope
+            .open(|| {
+                self.open_from(root.as_fd(), operation, path, flags).map_err(|error| {
+                    refused = Some(error);
+                    io::ErrorKind::Other.into()
+                })
             })
-        })
-        .map_err(|error| refused.unwrap_or_else(|| super::failed(operation, path)(error)))
+            .map_err(|error| refused.unwrap_or_else(|| failed(operation, path)(error)))
     }
 
     /// A path of the caller as one that the kernel resolves from the root.
@@ -101,7 +105,7 @@ impl Root {
         flags: OFlags,
     ) -> Result<OwnedFd, WorkplaceError> {
         let relative = self.relative(path)?;
-        let failed = |error: Errno| super::failed(operation, path)(error.into());
+        let failed = |error: Errno| failed(operation, path)(error.into());
         if !self.confined {
             return open_at(root, relative, flags, ResolveFlags::empty()).map_err(failed);
         }
@@ -135,33 +139,33 @@ impl Root {
     /// Opens the folder at a path without links: one that [`real_path`] gave.
     pub(super) fn open_real_folder<'d>(
         &self,
-        desk: &'d Desk,
+        scope: &'d FdScope,
         path: &Path,
     ) -> io::Result<Opened<'d, OwnedFd>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         if !self.confined {
-            return desk.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?));
+            return scope.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?));
         }
         let outside = || io::Error::from(Errno::XDEV);
         let inside = path.strip_prefix(&self.real).map_err(|_| outside())?;
         let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
-        let root = desk.open(|| self.handle_io())?;
+        let root = scope.open(|| self.handle_io())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        desk.open(|| Ok(open_at(root.as_fd(), inside, flags, resolve)?))
+        scope.open(|| Ok(open_at(root.as_fd(), inside, flags, resolve)?))
     }
 
     /// As [`Root::open_real_folder`], with one descriptor only. A path without links, below the
     /// root's own, which has none either.
     pub(super) fn open_real_folder_alone<'d>(
         &self,
-        desk: &'d Desk,
+        scope: &'d FdScope,
         path: &Path,
     ) -> io::Result<Opened<'d, OwnedFd>> {
         if self.confined && !path.starts_with(&self.real) {
             return Err(Errno::XDEV.into());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        desk.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?))
+        scope.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?))
     }
 
     fn handle_io(&self) -> io::Result<OwnedFd> {

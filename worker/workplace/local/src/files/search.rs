@@ -12,19 +12,19 @@ use ignore::gitignore::Gitignore;
 use rustix::fs::{FileType, OFlags, fstat};
 
 use super::{
-    desk::{Desk, Opened},
-    expect_type, failed,
+    error::{expect_type, failed},
+    fd_scope::{FdScope, Opened},
     list::{below, enter, names},
-    look, reopen,
+    open::{look, reopen},
     root::{Root, real_path},
 };
-use crate::pool::Wanted;
 use evonic_backend::{
     Found, Match, WorkplaceError,
     search::rules::{
         BINARY_BYTES, Filter, GITIGNORE, IGNORE_BYTES, LINE_BYTES, ignored_by, is_ignored, shown,
     },
 };
+use evonic_handles::blocking::Waiter;
 
 /// The most names of one folder that are looked at.
 const FOLDER_NAMES: usize = 250_000;
@@ -38,7 +38,7 @@ struct Level {
 }
 
 struct Search<'s> {
-    desk: &'s Desk,
+    scope: &'s FdScope,
     filter: &'s Filter,
     limit: usize,
     /// What a path in a match begins with.
@@ -46,31 +46,31 @@ struct Search<'s> {
     found: Found,
 }
 
-/// See [`crate::Local::search`].
+/// See [`evonic_backend::Backend::search`].
 pub(super) fn search(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     path: &str,
     filter: &Filter,
     limit: usize,
-    wanted: &Wanted<'_>,
+    waiter: &Waiter<'_>,
 ) -> Result<Found, WorkplaceError> {
     let failed = failed("search", path);
-    let (handle, stat) = look(desk, root, "search", path)?;
+    let (handle, stat) = look(scope, root, "search", path)?;
     let real = real_path(&handle).map_err(&failed)?;
     let shown = real.strip_prefix(root.path()).unwrap_or(&real).to_owned();
-    let mut search = Search { desk, filter, limit, shown, found: Found::default() };
+    let mut search = Search { scope, filter, limit, shown, found: Found::default() };
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-        let file = reopen(desk, &handle, OFlags::RDONLY).map_err(&failed)?;
+        let file = reopen(scope, &handle, OFlags::RDONLY).map_err(&failed)?;
         drop(handle);
         search.file(file, Path::new("")).map_err(&failed)?;
         return Ok(search.end());
     }
     expect_type(path, &stat, FileType::Directory)?;
     drop(handle);
-    let above = ignored_above(desk, root, &real);
-    let base = root.open_real_folder(desk, &real).map_err(&failed)?;
-    search.folders(&base, &real, &above, wanted).map_err(&failed)?;
+    let above = ignored_above(scope, root, &real);
+    let base = root.open_real_folder(scope, &real).map_err(&failed)?;
+    search.folders(&base, &real, &above, waiter).map_err(&failed)?;
     Ok(search.end())
 }
 
@@ -81,11 +81,11 @@ impl Search<'_> {
         base: &OwnedFd,
         real: &Path,
         above: &[Gitignore],
-        wanted: &Wanted<'_>,
+        waiter: &Waiter<'_>,
     ) -> io::Result<()> {
         let mut levels = vec![self.level(base, real, PathBuf::new())?];
         while let Some(level) = levels.last_mut() {
-            if self.found.matches.len() > self.limit || !wanted.still() {
+            if self.found.matches.len() > self.limit || !waiter.is_waiting() {
                 break;
             }
             let Some((name, file_type)) = level.names.next() else {
@@ -107,7 +107,7 @@ impl Search<'_> {
                 levels.extend(self.readable(level));
             } else if file_type == FileType::RegularFile {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let searched = below(self.desk, base, &inside, flags)
+                let searched = below(self.scope, base, &inside, flags)
                     .and_then(|file| self.file(file, &inside));
                 self.readable(searched);
             }
@@ -119,14 +119,14 @@ impl Search<'_> {
         let mut names = if path.as_os_str().is_empty() {
             names(base, FOLDER_NAMES)?
         } else {
-            names(&*enter(self.desk, base, &path)?, FOLDER_NAMES)?
+            names(&*enter(self.scope, base, &path)?, FOLDER_NAMES)?
         };
         if names.len() > FOLDER_NAMES {
             names.pop_last();
             self.found.more = true;
         }
         let ignored = if names.contains_key(OsStr::new(GITIGNORE)) {
-            ignored_in(self.desk, base, &path, &real.join(&path))
+            ignored_in(self.scope, base, &path, &real.join(&path))
         } else {
             Gitignore::empty()
         };
@@ -188,25 +188,25 @@ impl Search<'_> {
 }
 
 /// The `.gitignore` files of the folders above the one that is searched, the root's first.
-fn ignored_above(desk: &Desk, root: &Root, real: &Path) -> Vec<Gitignore> {
+fn ignored_above(scope: &FdScope, root: &Root, real: &Path) -> Vec<Gitignore> {
     let mut folders: Vec<&Path> =
         real.ancestors().skip(1).take_while(|folder| folder.starts_with(root.path())).collect();
     folders.reverse();
     let read = |folder: &Path| {
-        let base = root.open_real_folder(desk, folder).ok()?;
-        Some(ignored_in(desk, &base, Path::new(""), folder))
+        let base = root.open_real_folder(scope, folder).ok()?;
+        Some(ignored_in(scope, &base, Path::new(""), folder))
     };
     folders.into_iter().filter_map(read).collect()
 }
 
 /// The `.gitignore` of a folder. One that cannot be read ignores nothing.
-fn ignored_in(desk: &Desk, base: &OwnedFd, inside: &Path, real: &Path) -> Gitignore {
-    ignored_by(real, &ignore_text(desk, base, inside).unwrap_or_default())
+fn ignored_in(scope: &FdScope, base: &OwnedFd, inside: &Path, real: &Path) -> Gitignore {
+    ignored_by(real, &ignore_text(scope, base, inside).unwrap_or_default())
 }
 
-fn ignore_text(desk: &Desk, base: &OwnedFd, inside: &Path) -> io::Result<Vec<u8>> {
+fn ignore_text(scope: &FdScope, base: &OwnedFd, inside: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = below(desk, base, &inside.join(GITIGNORE), flags)?;
+    let file = below(scope, base, &inside.join(GITIGNORE), flags)?;
     let mut file = file.map(std::fs::File::from);
     let mut text = Vec::new();
     (&mut *file).take(IGNORE_BYTES).read_to_end(&mut text)?;

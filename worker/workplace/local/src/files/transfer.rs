@@ -21,14 +21,15 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Files, change,
-    desk::Desk,
-    expect_type, failed, open_file,
+    error::{expect_type, failed},
+    fd_scope::FdScope,
+    open::open_file,
     root::{Root, real_path},
     write::{find, keep, sync_folder},
 };
-use crate::pool::Wanted;
 use evonic_backend::{Download, Upload, WorkplaceError};
 use evonic_handles::Held;
+use evonic_handles::blocking::Waiter;
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -45,9 +46,9 @@ impl Files {
     ) -> Result<Download, WorkplaceError> {
         let name = path.to_owned();
         let (file, stat) = self
-            .keep(move |desk, root| {
-                let (file, stat) = open_file(desk, root, "read", &name)?;
-                Ok((file.release(), change::told(&stat)))
+            .keep(move |scope, root| {
+                let (file, stat) = open_file(scope, root, "read", &name)?;
+                Ok((file.release(), change::stat_of(&stat)))
             })
             .await?;
         let start = (Arc::clone(self), Arc::new(file), path.to_owned(), from);
@@ -69,18 +70,19 @@ impl Files {
         id: &str,
     ) -> Result<Box<dyn Upload>, WorkplaceError> {
         let (path, id) = (path.to_owned(), id.to_owned());
-        let (file, place) = self.keep(move |desk, root| open_part(desk, root, path, &id)).await?;
-        let stat = fstat(&*file).map_err(|error| failed("write", &place.path)(error.into()))?;
+        let (file, target) =
+            self.keep(move |scope, root| open_part(scope, root, path, &id)).await?;
+        let stat = fstat(&*file).map_err(|error| failed("write", &target.path)(error.into()))?;
         let len = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(Box::new(Part { files: Arc::clone(self), file: Arc::new(file), place, len }))
+        Ok(Box::new(Part { files: Arc::clone(self), file: Arc::new(file), target, len }))
     }
 
     /// See [`evonic_backend::Backend::sha256`].
     pub(crate) async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
         let path = path.to_owned();
-        self.on_thread(move |desk, root, wanted| {
-            let (file, _) = open_file(desk, root, "read", &path)?;
-            digest(&file, u64::MAX, wanted).map_err(failed("read", &path))
+        self.on_thread(move |scope, root, waiter| {
+            let (file, _) = open_file(scope, root, "read", &path)?;
+            digest(&file, u64::MAX, waiter).map_err(failed("read", &path))
         })
         .await
     }
@@ -88,15 +90,15 @@ impl Files {
     /// Opens a file that outlives the operation, which then owns one permit only.
     async fn keep<T: Send + 'static>(
         &self,
-        open: impl FnOnce(&Desk, &Root) -> Result<(File, T), WorkplaceError> + Send + 'static,
+        open: impl FnOnce(&FdScope, &Root) -> Result<(File, T), WorkplaceError> + Send + 'static,
     ) -> Result<(Held<File>, T), WorkplaceError> {
         let permits = self.permits().await?;
         let root = Arc::clone(&self.root);
         self.pool
             .run(move |_| {
-                let desk = Desk::new(permits);
-                let (file, more) = open(&desk, &root)?;
-                let mut permit = desk.into_permit();
+                let scope = FdScope::new(permits);
+                let (file, more) = open(&scope, &root)?;
+                let mut permit = scope.into_permit();
                 permit.owns(1, u32::try_from(file.as_raw_fd()).ok());
                 Ok((Held::new(file, permit), more))
             })
@@ -106,7 +108,7 @@ impl Files {
 
 /// Where an unfinished copy stands, and what it will be.
 #[derive(Clone, Debug)]
-struct Backend {
+struct Target {
     /// As the caller wrote it.
     path: String,
     /// Without links.
@@ -121,7 +123,7 @@ struct Backend {
 struct Part {
     files: Arc<Files>,
     file: Arc<Held<File>>,
-    place: Backend,
+    target: Target,
     len: u64,
 }
 
@@ -131,31 +133,31 @@ impl Upload for Part {
         self.len
     }
 
-    /// Cancel safe: what is dropped half-way is written again, at the same place.
+    /// Cancel safe: what is dropped half-way is written again, at the same offset.
     async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
         let (file, offset, length) = (Arc::clone(&self.file), self.len, bytes.len() as u64);
         let written = self.files.pool.run(move |_| file.write_all_at(&bytes, offset)).await;
-        written.map_err(failed("write", &self.place.path))?;
+        written.map_err(failed("write", &self.target.path))?;
         self.len += length;
         Ok(())
     }
 
     async fn sha256(&mut self) -> Result<String, WorkplaceError> {
         let (file, length) = (Arc::clone(&self.file), self.len);
-        let digest = self.files.pool.run(move |wanted| digest(&file, length, wanted)).await;
-        digest.map_err(failed("read", &self.place.path))
+        let digest = self.files.pool.run(move |waiter| digest(&file, length, waiter)).await;
+        digest.map_err(failed("read", &self.target.path))
     }
 
     async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
-        let Self { files, file, place, len } = *self;
-        let failed = failed("write", &place.path);
-        let existing = place.existing;
+        let Self { files, file, target, len } = *self;
+        let failed = failed("write", &target.path);
+        let existing = target.existing;
         let settled = files.pool.run(move |_| settle(&file, len, existing.as_ref(), mode)).await;
         settled.map_err(&failed)?;
         files
-            .on_thread(move |desk, root, _| {
-                let folder = root.open_real_folder(desk, &place.folder).map_err(&failed)?;
-                renameat(&*folder, &place.part, &*folder, &place.name)
+            .on_thread(move |scope, root, _| {
+                let folder = root.open_real_folder(scope, &target.folder).map_err(&failed)?;
+                renameat(&*folder, &target.part, &*folder, &target.name)
                     .map_err(io::Error::from)
                     .and_then(|()| sync_folder(&folder))
                     .map_err(failed)
@@ -164,13 +166,13 @@ impl Upload for Part {
     }
 
     async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
-        let Self { files, file, place, .. } = *self;
+        let Self { files, file, target, .. } = *self;
         drop(file);
-        let failed = failed("remove", &place.path);
+        let failed = failed("remove", &target.path);
         files
-            .on_thread(move |desk, root, _| {
-                let folder = root.open_real_folder(desk, &place.folder).map_err(&failed)?;
-                let removed = unlinkat(&*folder, &place.part, AtFlags::empty());
+            .on_thread(move |scope, root, _| {
+                let folder = root.open_real_folder(scope, &target.folder).map_err(&failed)?;
+                let removed = unlinkat(&*folder, &target.part, AtFlags::empty());
                 removed.map_err(|error| failed(error.into()))
             })
             .await
@@ -178,25 +180,25 @@ impl Upload for Part {
 }
 
 fn open_part(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     path: String,
     id: &str,
-) -> Result<(File, Backend), WorkplaceError> {
+) -> Result<(File, Target), WorkplaceError> {
     let failed = failed("write", &path);
-    let target = find(desk, root, &path)?;
+    let target = find(scope, root, &path)?;
     let part = part_name(&target.name, id);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
     let opened = openat(&*target.folder, &part, flags | OFlags::CLOEXEC, mode);
-    // On the account as soon as the folder's place is free.
+    // Counted as soon as the folder's permit is free.
     let opened: OwnedFd = opened.map_err(|error| failed(error.into()))?;
     let stat = fstat(&opened).map_err(|error| failed(error.into()))?;
     expect_type(&path, &stat, FileType::RegularFile)?;
     let folder = real_path(&target.folder).map_err(&failed)?;
     let (name, existing) = (target.name.clone(), target.existing);
     drop(target);
-    Ok((File::from(opened), Backend { path, folder, name, part, existing }))
+    Ok((File::from(opened), Target { path, folder, name, part, existing }))
 }
 
 /// `.NAME.ID.part`, with as much of the name as fits.
@@ -232,10 +234,10 @@ fn read_at(file: &File, offset: u64) -> io::Result<Bytes> {
 }
 
 /// The digest of the first `length` bytes, or of all when there are fewer.
-fn digest(file: &File, length: u64, wanted: &Wanted<'_>) -> io::Result<String> {
+fn digest(file: &File, length: u64, waiter: &Waiter<'_>) -> io::Result<String> {
     let (mut digest, mut offset) = (Sha256::new(), 0);
     while offset < length {
-        if !wanted.still() {
+        if !waiter.is_waiting() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let mut piece = read_at(file, offset)?;

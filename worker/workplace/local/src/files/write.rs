@@ -17,8 +17,9 @@ use rustix::{
 };
 
 use super::{
-    desk::{Desk, Opened},
-    expect_type, failed, look,
+    error::{expect_type, failed},
+    fd_scope::{FdScope, Opened},
+    open::look,
     root::{Root, real_path},
 };
 use evonic_backend::WorkplaceError;
@@ -65,7 +66,7 @@ impl<'t> Hidden<'t> {
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         if !self.is_file {
-            // The failure that led here is told; that this one follows from it is not news.
+            // The failure that led here is reported; this one follows from it.
             let _left = unlinkat(self.folder, &self.name, AtFlags::empty());
         }
     }
@@ -75,29 +76,29 @@ impl Drop for Hidden<'_> {
 /// link. Mode and, where permitted, owner are kept; other names of the old file (hard links) keep
 /// the old content.
 pub(super) fn write(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     path: &str,
     content: &[u8],
 ) -> Result<(), WorkplaceError> {
-    let target = find(desk, root, path)?;
-    replace(desk, &target, content, Draft::Unnamed).map_err(failed("write", path))
+    let target = find(scope, root, path)?;
+    replace(scope, &target, content, Draft::Unnamed).map_err(failed("write", path))
 }
 
 /// As [`write()`], unless the file is no longer as it was when it was read.
 pub(super) fn write_back(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     path: &str,
     content: &[u8],
     read: &Stat,
 ) -> Result<(), WorkplaceError> {
-    let target = find(desk, root, path)?;
+    let target = find(scope, root, path)?;
     if target.existing.as_ref().is_none_or(|now| version(now) != version(read)) {
         let changed = "somebody else changed it meanwhile; nothing was written";
         return Err(failed("write", path)(io::Error::other(changed)));
     }
-    replace(desk, &target, content, Draft::Unnamed).map_err(failed("write", path))
+    replace(scope, &target, content, Draft::Unnamed).map_err(failed("write", path))
 }
 
 /// What changes when a file's content does.
@@ -110,23 +111,23 @@ fn version(stat: &Stat) -> impl PartialEq + use<> {
 
 /// Finds out where a file will stand. Missing folders are made.
 pub(super) fn find<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     root: &Root,
     path: &str,
 ) -> Result<Target<'d>, WorkplaceError> {
     let failed = failed("write", path);
     for _ in 0..ATTEMPTS {
-        let found = match look(desk, root, "write", path) {
+        let found = match look(scope, root, "write", path) {
             Ok((handle, stat)) => {
                 expect_type(path, &stat, FileType::RegularFile)?;
                 let real = real_path(&handle).map_err(&failed)?;
                 drop(handle);
-                existing(desk, root, &real, &stat).map_err(&failed)?
+                existing(scope, root, &real, &stat).map_err(&failed)?
             }
             Err(WorkplaceError::Path { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
-                missing(desk, root, path)?
+                missing(scope, root, path)?
             }
             Err(error) => return Err(error),
         };
@@ -139,13 +140,13 @@ pub(super) fn find<'d>(
 
 /// The target that this path, without links, is; [`None`] when it has moved.
 fn existing<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     root: &Root,
     real: &Path,
     stat: &Stat,
 ) -> io::Result<Option<Target<'d>>> {
     let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else { return Ok(None) };
-    let folder = match root.open_real_folder(desk, parent) {
+    let folder = match root.open_real_folder(scope, parent) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -162,7 +163,7 @@ fn existing<'d>(
 
 /// The target for a file that is not there yet; [`None`] when something stands there by now.
 fn missing<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     root: &Root,
     path: &str,
 ) -> Result<Option<Target<'d>>, WorkplaceError> {
@@ -172,9 +173,9 @@ fn missing<'d>(
         found: "the name of a folder",
         needed: "the name of a file",
     })?;
-    make_folders(desk, root, "write", parent)?;
+    make_folders(scope, root, "write", parent)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let folder = root.open(desk, "write", parent, flags)?;
+    let folder = root.open(scope, "write", parent, flags)?;
     match statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(Some(Target { folder, name: name.into(), existing: None })),
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
@@ -197,12 +198,12 @@ pub(super) fn split(path: &str) -> Option<(&str, &OsStr)> {
 
 /// Makes the folders of a path that are missing, each beneath the root.
 pub(super) fn make_folders(
-    desk: &Desk,
+    scope: &FdScope,
     root: &Root,
     operation: &'static str,
     path: &str,
 ) -> Result<(), WorkplaceError> {
-    if look(desk, root, operation, path).is_ok() {
+    if look(scope, root, operation, path).is_ok() {
         return Ok(());
     }
     let mut above = PathBuf::from(if path.starts_with('/') { "/" } else { "." });
@@ -210,7 +211,7 @@ pub(super) fn make_folders(
         let next = above.join(part);
         let text = |path: &Path| path.to_str().map(str::to_owned).unwrap_or_default();
         if let Component::Normal(name) = part {
-            let is_missing = match look(desk, root, operation, &text(&next)) {
+            let is_missing = match look(scope, root, operation, &text(&next)) {
                 Ok(_) | Err(WorkplaceError::Outside { .. }) => false,
                 Err(WorkplaceError::Path { source, .. })
                     if source.kind() == io::ErrorKind::NotFound =>
@@ -220,7 +221,7 @@ pub(super) fn make_folders(
                 Err(error) => return Err(error),
             };
             if is_missing {
-                let (folder, _) = look(desk, root, operation, &text(&above))?;
+                let (folder, _) = look(scope, root, operation, &text(&above))?;
                 match mkdirat(&*folder, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(failed(operation, path)(error.into())),
@@ -232,19 +233,19 @@ pub(super) fn make_folders(
     Ok(())
 }
 
-fn replace(desk: &Desk, target: &Target<'_>, content: &[u8], draft: Draft) -> io::Result<()> {
+fn replace(scope: &FdScope, target: &Target<'_>, content: &[u8], draft: Draft) -> io::Result<()> {
     let folder: &OwnedFd = &target.folder;
     let (mut file, hidden) = match draft {
-        Draft::Unnamed => match create(desk, folder, ".", OFlags::TMPFILE) {
+        Draft::Unnamed => match create(scope, folder, ".", OFlags::TMPFILE) {
             Err(error) if knows_no_unnamed(&error) => {
-                return replace(desk, target, content, Draft::Named);
+                return replace(scope, target, content, Draft::Named);
             }
             opened => (opened?, None),
         },
         Draft::Named => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
             let hidden = Hidden::new(folder);
-            (create(desk, folder, &hidden.name, flags)?, Some(hidden))
+            (create(scope, folder, &hidden.name, flags)?, Some(hidden))
         }
     };
     file.write_all(content)?;
@@ -270,14 +271,14 @@ pub(super) fn sync_folder(folder: &OwnedFd) -> io::Result<()> {
 }
 
 fn create<'d>(
-    desk: &'d Desk,
+    scope: &'d FdScope,
     folder: &OwnedFd,
     name: &str,
     how: OFlags,
 ) -> io::Result<Opened<'d, File>> {
     let flags = how | OFlags::WRONLY | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-    Ok(desk.open(|| Ok(openat(folder, name, flags, mode)?))?.map(File::from))
+    Ok(scope.open(|| Ok(openat(folder, name, flags, mode)?))?.map(File::from))
 }
 
 fn knows_no_unnamed(error: &io::Error) -> bool {

@@ -111,7 +111,7 @@ pub(super) fn active(config: &Config) -> io::Result<Option<Confinement>> {
             Ok(Some(confinement))
         }
         found => {
-            let reason = found.words();
+            let reason = found.describe();
             tracing::warn!(reason, "commands are not confined to their workplace");
             Ok(None)
         }
@@ -252,8 +252,8 @@ impl Rules<'_> {
 }
 
 impl Found {
-    /// In words, for the log and `evonic doctor`.
-    pub(crate) fn words(&self) -> String {
+    /// For the log and `evonic doctor`.
+    pub(crate) fn describe(&self) -> String {
         match self {
             Found::Missing => {
                 "this kernel was built without Landlock (CONFIG_SECURITY_LANDLOCK)".to_owned()

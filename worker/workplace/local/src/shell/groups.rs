@@ -95,8 +95,8 @@ fn made(folder: &Path) -> io::Result<()> {
 /// when it is a service's.
 fn own_group(mounts: &str, own: &str) -> Option<PathBuf> {
     let mount = mounts.lines().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut fields = place.split(' ').skip(3);
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
         let (root, at) = (fields.next()?, fields.next()?);
         (kind.starts_with("cgroup2 ") && root == "/").then_some(at)
     })?;

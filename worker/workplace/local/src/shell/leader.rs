@@ -23,7 +23,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal},
 };
 
-use super::{Confinement, Groups, Limits, mask};
+use super::{confinement::Confinement, groups::Groups, limits::Limits, mask};
 
 /// How long one that is dropped alive is given to die.
 const DYING: Duration = Duration::from_millis(100);
@@ -81,7 +81,7 @@ impl Leader {
     /// its ends of two or three pipes when it returns.
     ///
     /// It hears every signal, and SIGPIPE ends it; every other descriptor is close-on-exec.
-    #[expect(clippy::disallowed_methods, reason = "the gate for children; the caller's permit")]
+    #[expect(clippy::disallowed_methods, reason = "the gateway for children; the caller's permit")]
     pub(super) fn start(start: Start) -> io::Result<(Self, Pipes)> {
         let Start { text, arguments, input, environment, launch } = start;
         let input = match &launch {

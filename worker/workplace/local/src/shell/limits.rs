@@ -55,7 +55,7 @@ impl Limits {
 }
 
 /// What `evonic doctor` says of them.
-pub(crate) fn words(settings: &config::Workplace) -> String {
+pub(crate) fn describe(settings: &config::Workplace) -> String {
     let config::Workplace {
         max_processes, max_memory_bytes, max_file_bytes, max_open_files, ..
     } = settings;

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use evonic_backend::spool::Said;
+use evonic_backend::spool::ScriptOutput;
 
 /// The most bytes of one piece.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -61,9 +61,9 @@ impl Feed {
 /// The reading end of a pipe, and who reads its bytes.
 pub(super) struct Stream {
     pipe: Receiver,
-    reader: mpsc::Sender<Said>,
-    /// Which pipe it is.
-    said: fn(Bytes) -> Said,
+    reader: mpsc::Sender<ScriptOutput>,
+    /// Which stream of the script it is.
+    wrap: fn(Bytes) -> ScriptOutput,
     /// Read, and not yet handed on.
     pending: Vec<u8>,
     ended: bool,
@@ -72,11 +72,11 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(
         pipe: OwnedFd,
-        reader: mpsc::Sender<Said>,
-        said: fn(Bytes) -> Said,
+        reader: mpsc::Sender<ScriptOutput>,
+        wrap: fn(Bytes) -> ScriptOutput,
     ) -> io::Result<Self> {
         let pipe = Receiver::from_owned_fd(pipe)?;
-        Ok(Self { pipe, reader, said, pending: Vec::new(), ended: false })
+        Ok(Self { pipe, reader, wrap, pending: Vec::new(), ended: false })
     }
 
     /// Whether every process has closed the pipe and everything was handed on.
@@ -89,10 +89,10 @@ impl Stream {
     /// Cancel safe.
     pub(super) async fn step(&mut self) -> usize {
         if !self.pending.is_empty() {
-            let place = self.reader.reserve().await;
+            let slot = self.reader.reserve().await;
             let piece = std::mem::take(&mut self.pending);
-            if let Ok(place) = place {
-                place.send((self.said)(piece.into()));
+            if let Ok(slot) = slot {
+                slot.send((self.wrap)(piece.into()));
             }
             return 0;
         }

@@ -22,7 +22,7 @@ use super::{
     Startup,
     stream::{Channel, ChannelError, Shared, Sink},
 };
-use evonic_backend::spool::{Said, ScriptEnd};
+use evonic_backend::spool::{ScriptEnd, ScriptOutput};
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) struct Running {
     input: Bytes,
     eof_sent: bool,
     /// Output for which its reader had no room.
-    held: Option<Said>,
+    held: Option<ScriptOutput>,
 }
 
 /// `LIBSSH2_ERROR_EAGAIN`: nothing can be done now.
@@ -268,7 +268,7 @@ impl Running {
         }
     }
 
-    fn say(&mut self, said: Said) -> bool {
+    fn say(&mut self, said: ScriptOutput) -> bool {
         let Some(Sink::Said(sender)) = &self.sink else { return true };
         let said = match sender.try_send(said) {
             Ok(()) => return true,
@@ -290,7 +290,11 @@ impl Running {
         match &mut self.sink {
             Some(Sink::Said(_)) => {
                 let bytes = Bytes::copy_from_slice(bytes);
-                self.say(if stream == 0 { Said::Out(bytes) } else { Said::Err(bytes) });
+                self.say(if stream == 0 {
+                    ScriptOutput::Out(bytes)
+                } else {
+                    ScriptOutput::Err(bytes)
+                });
             }
             Some(Sink::Frames(frames)) if stream == 0 => {
                 if let Err(problem) = frames.take(bytes) {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{ChannelSlot, Link, Startup};
 use evonic_backend::{
     Stage, WorkplaceError,
-    spool::{Said, ScriptEnd},
+    spool::{ScriptEnd, ScriptOutput},
 };
 
 /// Pieces of output that wait for their reader; then the host is told to wait.
@@ -59,7 +59,7 @@ impl Shared {
 /// Where a channel's output goes.
 pub(super) enum Sink {
     /// To a reader that may be slow.
-    Said(mpsc::Sender<Said>),
+    Said(mpsc::Sender<ScriptOutput>),
     /// Standard output to this; standard error is thrown away.
     Frames(Box<dyn Frames>),
 }
@@ -88,7 +88,7 @@ pub(crate) enum ChannelError {
 #[derive(Debug)]
 pub(crate) struct Stream {
     inlet: Inlet,
-    said: Option<mpsc::Receiver<Said>>,
+    said: Option<mpsc::Receiver<ScriptOutput>>,
     end: oneshot::Receiver<Result<ScriptEnd, ChannelError>>,
     place: ChannelSlot,
 }
@@ -148,7 +148,7 @@ impl Stream {
         inlet: Inlet,
         startup: Startup,
         sink: Sink,
-        said: Option<mpsc::Receiver<Said>>,
+        said: Option<mpsc::Receiver<ScriptOutput>>,
     ) -> Self {
         let (sender, end) = oneshot::channel();
         let shared = Arc::clone(&inlet.shared);
@@ -157,7 +157,7 @@ impl Stream {
     }
 
     /// The next output; [`None`] at its end. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Said> {
+    pub(crate) async fn next(&mut self) -> Option<ScriptOutput> {
         let said = self.said.as_mut()?.recv().await;
         if self.inlet.shared.stalled.swap(false, Ordering::AcqRel) {
             self.place.link().bell.ring();

@@ -19,7 +19,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use super::super::{Said, Script, ScriptEnd, Shell, Spool};
+use super::super::{Script, ScriptEnd, ScriptOutput, Shell, Spool};
 use crate::{Stage, WorkplaceError, error::Cause};
 
 /// How scripts get to the shell.
@@ -134,7 +134,7 @@ impl Machine {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the gate of this test's shells")]
+    #[expect(clippy::disallowed_methods, reason = "starts this test's shells")]
     fn start(&self, script: &Script) -> (Child, Bytes) {
         let shell = self.shell.to_str().unwrap();
         // The watcher's shell, which the script names, is the one under test too.
@@ -176,7 +176,7 @@ impl Shell for Machine {
     async fn script(
         &self,
         script: Script,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<ScriptOutput>,
     ) -> Result<ScriptEnd, WorkplaceError> {
         if self.dead.load(Ordering::SeqCst) {
             return Err(Self::broken());
@@ -188,8 +188,8 @@ impl Shell for Machine {
             let mut stdin = stdin.unwrap();
             let _unread = stdin.write_all(&input).await;
         };
-        let out = hand_on(stdout.unwrap(), &said, Said::Out);
-        let err = hand_on(stderr.unwrap(), &said, Said::Err);
+        let out = hand_on(stdout.unwrap(), &said, ScriptOutput::Out);
+        let err = hand_on(stderr.unwrap(), &said, ScriptOutput::Err);
         let talk = async { tokio::join!(feed, out, err) };
         tokio::select! {
             _ = talk => {}
@@ -234,7 +234,7 @@ pub(super) fn make_executable(path: &Path) {
 }
 
 /// What a script writes when a login shell hands it on.
-#[expect(clippy::disallowed_methods, reason = "the gate of this test's shells")]
+#[expect(clippy::disallowed_methods, reason = "starts this test's shells")]
 pub(super) fn login(shell: &str, script: &Script) -> Vec<u8> {
     use std::io::Write;
     let mut words = shell.split(' ');
@@ -251,8 +251,8 @@ pub(super) fn login(shell: &str, script: &Script) -> Vec<u8> {
 
 async fn hand_on(
     mut from: impl AsyncRead + Unpin,
-    said: &mpsc::Sender<Said>,
-    kind: fn(Bytes) -> Said,
+    said: &mpsc::Sender<ScriptOutput>,
+    kind: fn(Bytes) -> ScriptOutput,
 ) {
     let mut buffer = vec![0; 65_536];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {

@@ -2,14 +2,15 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
+use evonic_backend::Backend;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::{Desk, Draft, Target, find, replace};
+use super::{Draft, FdScope, Target, find, replace};
 use crate::{files::Root, fixture::Fixture};
 
-fn desk(fixture: &Fixture) -> Desk {
+fn scope(fixture: &Fixture) -> FdScope {
     let permit = || fixture.budget.try_acquire(evonic_shared::kind::Kind::File).expect("free");
-    Desk::new([permit(), permit()])
+    FdScope::new([permit(), permit()])
 }
 
 fn names(fixture: &Fixture) -> Vec<String> {
@@ -30,10 +31,10 @@ async fn drafts_of_either_kind_become_the_file_and_leave_nothing() {
         let root = Root::new(fixture.path(""), true);
         let root = root.expect("a root");
         {
-            let desk = desk(&fixture);
+            let scope = scope(&fixture);
             for path in ["old", "new"] {
-                let target = find(&desk, &root, path).expect("a target");
-                replace(&desk, &target, b"content", draft).expect("it is written");
+                let target = find(&scope, &root, path).expect("a target");
+                replace(&scope, &target, b"content", draft).expect("it is written");
                 assert_eq!(fixture.get(path), "content", "{draft:?}");
             }
         }
@@ -50,13 +51,13 @@ async fn a_draft_that_cannot_become_the_file_is_removed() {
         let fixture = Fixture::new();
         fixture.put("folder/inside", "x");
         {
-            let desk = desk(&fixture);
+            let scope = scope(&fixture);
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let open = || Ok(openat(CWD, fixture.path(""), flags, Mode::empty())?);
-            let folder = desk.open(open).expect("the root is there");
+            let folder = scope.open(open).expect("the root is there");
             // A folder that is not empty cannot be replaced by a file.
             let target = Target { folder, name: PathBuf::from("folder"), existing: None };
-            replace(&desk, &target, b"content", draft).expect_err("it is refused");
+            replace(&scope, &target, b"content", draft).expect_err("it is refused");
         }
         assert_eq!(names(&fixture), ["folder"], "{draft:?}");
         fixture.assert_given_back().await;
@@ -76,10 +77,10 @@ async fn a_full_disk_leaves_the_old_file() {
     let script = crate::fixture::bash(mount);
     let (mounted, told) = fixture.run(script, &Default::default()).await;
     assert_eq!(mounted.expect("it starts").ended, evonic_backend::Ended::Exited(0), "{told}");
-    let result = fixture.local.write("small/file", vec![b'x'; 1_000_000]).await;
+    let result = fixture.local.write("small/file", vec![b'x'; 1_000_000].into()).await;
     let left =
         (fixture.get("small/file"), fs::read_dir(fixture.path("small")).map(Iterator::count));
-    let fits = fixture.local.write("small/file", b"new".to_vec()).await;
+    let fits = fixture.local.write("small/file", b"new".to_vec().into()).await;
     let unmount = crate::fixture::bash("umount small");
     assert!(fixture.run(unmount, &Default::default()).await.0.is_ok());
     let full = result.expect_err("it does not fit");

@@ -21,7 +21,7 @@ fn enforced() -> bool {
     let told = told.expect("it is told of");
     println!("{}: {}", told.active, told.detail);
     assert_eq!(told.active, matches!(found, Found::Enforced(_)), "{told:?}");
-    assert!(told.detail.contains(&found.words()), "{told:?}");
+    assert!(told.detail.contains(&found.describe()), "{told:?}");
     told.active
 }
 

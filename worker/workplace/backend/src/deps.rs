@@ -1,4 +1,4 @@
-//! What backends are made of, and what they say of themselves.
+//! Dependencies of backends, and the state that they report.
 
 use std::sync::Arc;
 
@@ -6,25 +6,24 @@ use evonic_handles::Budget;
 use evonic_shared::config::Config;
 use evonic_store::Store;
 
-/// What workplaces are made of.
+/// The dependencies of backends.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct BackendDeps {
     /// `[workplace]`, `[tools]`, `[spool]`, `[ssh]`, `[docker]`, `state_dir`.
     pub config: Arc<Config>,
-    /// The worker's budget.
     pub budget: Budget,
     /// The database: workplaces and containers.
     pub store: Store,
-    /// What this installation is called in labels and spools.
+    /// The name of this installation in labels and spools.
     pub instance: String,
 }
 
-/// How a worker ends, for what outlives it.
+/// How a worker ends, for containers that outlive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// A successor goes on with what is there.
+    /// A successor takes over.
     Recycled,
-    /// The service stops: what should not outlive it goes.
+    /// The service stops.
     Stopped,
 }
 
@@ -33,11 +32,11 @@ pub enum End {
 pub struct HostState {
     /// `user@host:port`, or the engine's address.
     pub host: String,
-    /// Connections that are open.
+    /// Open connections.
     pub connections: u32,
     /// Failures in a row.
     pub failures: u32,
-    /// While it is left alone: seconds until it is tried again.
+    /// Seconds until it is tried again, while it is left alone.
     pub left_alone_seconds: Option<u64>,
     /// The last error, while there are failures.
     pub last_error: Option<String>,

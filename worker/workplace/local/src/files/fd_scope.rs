@@ -1,4 +1,4 @@
-//! What one operation has open, and its account.
+//! The descriptors of one operation, counted.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,22 +11,22 @@ use evonic_handles::Permit;
 
 /// Two permits of one operation: it never has more than two descriptors open.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct FdScope {
     permits: RefCell<[Permit; 2]>,
     open: Cell<u32>,
 }
 
-/// An open descriptor. Its place is given back after it is closed: fields drop in this order.
+/// An open descriptor. Its permit is given back after it is closed: fields drop in this order.
 #[derive(Debug)]
 pub(super) struct Opened<'d, T> {
     inner: T,
-    place: Backend<'d>,
+    slot: Slot<'d>,
 }
 
 #[derive(Debug)]
-struct Backend<'d>(&'d Desk);
+struct Slot<'d>(&'d FdScope);
 
-impl Desk {
+impl FdScope {
     pub(super) fn new(permits: [Permit; 2]) -> Self {
         Self { permits: RefCell::new(permits), open: Cell::new(0) }
     }
@@ -40,8 +40,8 @@ impl Desk {
         open: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> io::Result<Opened<'_, OwnedFd>> {
         let inner = open()?;
-        let place = Backend::take(self, u32::try_from(inner.as_raw_fd()).ok());
-        Ok(Opened { inner, place })
+        let slot = Slot::take(self, u32::try_from(inner.as_raw_fd()).ok());
+        Ok(Opened { inner, slot })
     }
 
     /// The first of its permits, for a descriptor that outlives the operation. Nothing else is
@@ -60,14 +60,14 @@ impl Desk {
     }
 }
 
-impl<'d> Backend<'d> {
-    fn take(desk: &'d Desk, highest: Option<u32>) -> Self {
-        desk.account(desk.open.get() + 1, highest);
-        Self(desk)
+impl<'d> Slot<'d> {
+    fn take(scope: &'d FdScope, highest: Option<u32>) -> Self {
+        scope.account(scope.open.get() + 1, highest);
+        Self(scope)
     }
 }
 
-impl Drop for Backend<'_> {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
         self.0.account(self.0.open.get() - 1, None);
     }
@@ -76,7 +76,7 @@ impl Drop for Backend<'_> {
 impl<'d, T> Opened<'d, T> {
     /// The same descriptor as another type.
     pub(super) fn map<U>(self, into: impl FnOnce(T) -> U) -> Opened<'d, U> {
-        Opened { inner: into(self.inner), place: self.place }
+        Opened { inner: into(self.inner), slot: self.slot }
     }
 }
 

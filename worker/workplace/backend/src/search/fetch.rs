@@ -1,0 +1,91 @@
+//! Files on their way from another machine, as a `tar` archive.
+
+use std::{io, ops::ControlFlow, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    archive::{Archive, Files},
+    ask::{Answered, Question},
+    paths::argument,
+};
+use crate::{WorkplaceError, spool::Shell};
+
+/// Files of standard input, below the folder `$1`, as archives one after the other.
+const SCRIPT: &str = r#"cd "$1" 2>/dev/null || exit 42
+need xargs tar
+xargs -0 -r tar -cf - 2>/dev/null
+exit 0
+"#;
+
+/// Files of one folder.
+pub(super) struct Wanted<'w> {
+    /// The path that was asked for, for errors.
+    pub(super) path: &'w str,
+    /// The folder that the names are relative to.
+    pub(super) base: &'w [u8],
+    pub(super) names: &'w [Vec<u8>],
+    pub(super) timeout: Duration,
+}
+
+impl Wanted<'_> {
+    /// A question about these files: their names are what `script` reads, their folder is `$1`.
+    fn question<'q>(&'q self, script: &'q str, more_arguments: &[&str]) -> Question<'q> {
+        let mut input = Vec::new();
+        for name in self.names {
+            input.extend_from_slice(b"./");
+            input.extend_from_slice(name);
+            input.push(0);
+        }
+        // A base that is no UTF-8 is reached by the path it was asked for with.
+        let base = std::str::from_utf8(self.base).map_or_else(|_| argument(self.path), argument);
+        let more = more_arguments.iter().map(|&argument| argument.to_owned());
+        Question {
+            operation: "search",
+            path: self.path,
+            needed: "a folder",
+            script,
+            arguments: std::iter::once(base).chain(more).collect(),
+            input: Bytes::from(input),
+            timeout: self.timeout,
+        }
+    }
+
+    /// Streams the files to whoever takes them.
+    pub(super) async fn fetch<S: Shell>(
+        &self,
+        shell: &S,
+        files: &mut (impl Files + Send),
+    ) -> Result<Answered, WorkplaceError> {
+        let mut archive = Archive::default();
+        self.ask(shell, SCRIPT, &[], |bytes| archive.push(bytes, files)).await
+    }
+
+    /// Asks, and hands the answer to `take` until that breaks off.
+    pub(super) async fn ask<S: Shell>(
+        &self,
+        shell: &S,
+        script: &str,
+        more_arguments: &[&str],
+        mut take: impl FnMut(&[u8]) -> io::Result<ControlFlow<()>> + Send,
+    ) -> Result<Answered, WorkplaceError> {
+        let mut malformed = None;
+        let answered =
+            self.question(script, more_arguments).ask(shell, |bytes| match take(bytes) {
+                Ok(step) => step,
+                Err(error) => {
+                    malformed = Some(error);
+                    ControlFlow::Break(())
+                }
+            });
+        let answered = answered.await?;
+        match malformed {
+            None => Ok(answered),
+            Some(source) => Err(WorkplaceError::Path {
+                operation: "search",
+                path: self.path.to_owned(),
+                source,
+            }),
+        }
+    }
+}

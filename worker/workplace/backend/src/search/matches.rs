@@ -1,0 +1,146 @@
+//! The matches of a search, gathered file by file.
+
+use std::{iter, ops::ControlFlow};
+
+use super::{
+    archive::Files,
+    lines::Lines,
+    paths::{joined, without_dot},
+    plan::Plan,
+    query::Query,
+};
+use crate::Match;
+
+/// Bytes that are read, of files or of what a search tool reports.
+const READ_BYTES: u64 = 1 << 30;
+
+/// Matches in the order of their files. One more than the limit is gathered, to know of more.
+pub(super) struct Matches<'m> {
+    pub(super) query: &'m Query<'m>,
+    plan: &'m Plan,
+    found: Vec<Match>,
+    read: u64,
+}
+
+impl<'m> Matches<'m> {
+    pub(super) const fn new(query: &'m Query<'m>, plan: &'m Plan) -> Self {
+        Self { query, plan, found: Vec::new(), read: 0 }
+    }
+
+    /// The path of a file in its matches.
+    pub(super) fn path_of(&self, inside: &[u8]) -> String {
+        let whole = if self.plan.is_file {
+            self.plan.shown.clone()
+        } else {
+            joined(&self.plan.shown, without_dot(inside))
+        };
+        String::from_utf8_lossy(&whole).into_owned()
+    }
+
+    pub(super) fn push(&mut self, path: &str, line: u64, text: String) {
+        self.found.push(Match { path: path.to_owned(), line, text });
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Takes back the matches from number `length` on.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.found.truncate(length);
+    }
+
+    /// Inserts the matches of files that were read again, which `found` has in their order.
+    pub(super) fn insert(&mut self, files: &[Reread], found: Vec<Match>) {
+        let mut found = found.into_iter().peekable();
+        let mut groups = Vec::new();
+        for file in files {
+            let path = self.path_of(&file.name);
+            let of_file = iter::from_fn(|| found.next_if(|found| found.path == path));
+            groups.push((file.at, of_file.collect::<Vec<_>>()));
+        }
+        // The last first: an insertion moves what comes after it.
+        for (at, of_file) in groups.into_iter().rev() {
+            self.found.splice(at..at, of_file);
+        }
+    }
+
+    /// Counts bytes that were read; breaks off when they are too many.
+    pub(super) fn count(&mut self, bytes: usize) -> ControlFlow<()> {
+        self.read += bytes as u64;
+        if self.read_too_much() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Breaks off when there are enough.
+    pub(super) fn enough(&self) -> ControlFlow<()> {
+        if self.is_beyond_limit() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    const fn read_too_much(&self) -> bool {
+        self.read > READ_BYTES
+    }
+
+    const fn is_beyond_limit(&self) -> bool {
+        self.found.len() > self.query.limit as usize
+    }
+
+    /// At most as many as were asked for, and whether there may be more.
+    pub(super) fn end(mut self) -> (Vec<Match>, bool) {
+        let more = self.is_beyond_limit() || self.read_too_much();
+        self.found.truncate(self.query.limit as usize);
+        (self.found, more)
+    }
+}
+
+/// A file that is read again as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reread {
+    /// Relative to the folder that is searched.
+    pub(super) name: Vec<u8>,
+    /// How many matches come before its own.
+    pub(super) at: usize,
+}
+
+/// Finds the matches in files of an archive.
+pub(super) struct ArchiveMatches<'a, 'm> {
+    pub(super) matches: &'a mut Matches<'m>,
+    path: String,
+    lines: Lines,
+}
+
+impl<'a, 'm> ArchiveMatches<'a, 'm> {
+    pub(super) fn new(matches: &'a mut Matches<'m>) -> Self {
+        Self { matches, path: String::new(), lines: Lines::default() }
+    }
+}
+
+impl Files for ArchiveMatches<'_, '_> {
+    fn begin(&mut self, path: &[u8]) {
+        self.path = self.matches.path_of(path);
+        self.lines = Lines::default();
+    }
+
+    fn again(&mut self, path: &[u8], earlier: &[u8]) -> ControlFlow<()> {
+        let (path, earlier) = (self.matches.path_of(path), self.matches.path_of(earlier));
+        let same = self.matches.found.iter().filter(|found| found.path == earlier);
+        let same: Vec<_> =
+            same.map(|found| Match { path: path.clone(), ..found.clone() }).collect();
+        self.matches.found.extend(same);
+        self.matches.enough()
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let Self { matches, path, lines } = self;
+        let query = matches.query;
+        lines.push(bytes, &query.filter, &mut |line, text| matches.push(path, line, text));
+        self.matches.count(bytes.len())?;
+        self.matches.enough()
+    }
+
+    fn end(&mut self) -> ControlFlow<()> {
+        let Self { matches, path, lines } = self;
+        let query = matches.query;
+        lines.end(&query.filter, &mut |line, text| matches.push(path, line, text));
+        self.matches.enough()
+    }
+}
