@@ -1,5 +1,5 @@
 #!/bin/sh
-# Shows the promise: a leaking worker is replaced under load and nobody notices. Called by
+# Shows the promise: a leaking worker is replaced under load and no client notices. Called by
 # `make demo`.
 set -eu
 cd "$(dirname "$0")/.."

@@ -30,6 +30,7 @@ folder=$2
 mount --bind "$target" "$folder/clone/target" && mount --rbind "$folder/clone" "$root" &&
 	cd / && cd "$root" || exit 1
 export EVONIC_STATE_DIR=$folder/state EVONIC_RUNTIME_DIR=$folder/run EVONIC_LISTEN=127.0.0.1:0
+export DESTDIR=$folder/installed DEB=$folder/package
 log=$folder/log
 broken=
 
@@ -73,8 +74,8 @@ for name in "${names[@]}"; do
 		typed 'make build'
 		! grep '^ *Compiling' "$log" || broken="$broken 'make build: the tree is built twice'"
 		;;
-	install | uninstall) typed "make $name DESTDIR=$folder/installed PROGRAMS=target/debug" ;;
-	deb) typed "make deb PROGRAMS=target/debug DEB=$folder" ;;
+	install | uninstall) typed "make $name DESTDIR=\$DESTDIR PROGRAMS=target/debug" ;;
+	deb) typed "make deb PROGRAMS=target/debug DEB=\$DEB" ;;
 	bench | chaos | fuzz) typed "make $name SIZE=small" ;;
 	*) typed "make $name" ;;
 	esac

@@ -50,6 +50,6 @@ pub use quota::Quota;
 pub use resolved::Resolved;
 pub use root::Config;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, OnLost, OpenAi,
-    RUNTIME_DESCRIPTORS, Spool, Ssh, Store, Supervisor, Tools, Workplace,
+    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, OpenAi, RUNTIME_DESCRIPTORS,
+    Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };

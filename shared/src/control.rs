@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{reason::Reason, status::Restarts};
+use crate::{named::named, reason::Reason, status::Restarts};
 
 /// Version of this protocol. A hello with another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -29,37 +29,16 @@ pub const PROTOCOL: u32 = 1;
 /// The largest packet either side sends or accepts, in bytes.
 pub const MAX_PACKET_BYTES: usize = 16 * 1024;
 
-/// A part of the worker that must prove itself alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// A request went through the real router and came back.
-    Http,
-    /// A question went through the real writer's queue and was answered from its handle, and one
-    /// went through a reader's thread.
-    Store,
-    /// The queue of turns answered between two turns, and its claimer is alive.
-    Agents,
-}
-
-impl Part {
-    /// Every part.
-    pub const ALL: [Part; 3] = [Part::Http, Part::Store, Part::Agents];
-
-    /// The name on every wire.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Part::Http => "http",
-            Part::Store => "store",
-            Part::Agents => "agents",
-        }
-    }
-}
-
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+named! {
+    /// A part of the worker that must prove itself alive.
+    Part {
+        /// A request went through the real router and came back.
+        Http = "http",
+        /// A question went through the real writer's queue and was answered from its handle, and one
+        /// went through a reader's thread.
+        Store = "store",
+        /// The queue of turns answered between two turns, and its claimer is alive.
+        Agents = "agents",
     }
 }
 

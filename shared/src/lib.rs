@@ -35,6 +35,7 @@ pub mod fuzzing;
 pub mod hand_over;
 pub mod kind;
 pub mod log;
+mod named;
 pub mod peer;
 pub mod reason;
 pub mod status;

@@ -33,7 +33,7 @@ use crate::{
     control::Scratch,
     history::History,
     notify::Notify,
-    policy::{Event, Policy, Settings},
+    policy::{Event, Policy},
     poller::{EventFlags, Poller, Token},
     post_mortem,
     sockets::Sockets,
@@ -240,25 +240,5 @@ impl EventLoop {
 
     fn worker_mut(&mut self, generation: u64) -> Option<&mut WorkerHandles> {
         self.workers.iter_mut().find(|worker| worker.generation == generation)
-    }
-}
-
-/// The part of a configuration that the policy needs.
-#[must_use]
-pub fn settings(config: &Config) -> Settings {
-    Settings {
-        threshold: config.fd.threshold,
-        ceiling: config.fd.ceiling,
-        unexplained: config.fd.unexplained,
-        min_interval: config.fd.min_interval,
-        max_interval: config.fd.max_interval,
-        grace: config.supervisor.grace,
-        start_timeout: config.supervisor.start_timeout,
-        heartbeat_timeout: config.supervisor.heartbeat_timeout,
-        accept_stall: config.supervisor.accept_stall,
-        backoff_base: config.supervisor.backoff_base,
-        backoff_cap: config.supervisor.backoff_cap,
-        stable_after: config.supervisor.stable_after,
-        crash_loop_after: config.supervisor.crash_loop_after,
     }
 }

@@ -110,7 +110,7 @@ pub fn failure(error: &(dyn Error + 'static)) {
     RANK.fetch_max(rank(LevelFilter::ERROR), Ordering::Relaxed);
     tracing::callsite::rebuild_interest_cache();
     for line in ErrorChain(error).to_string().lines() {
-        tracing::error!("{line}");
+        tracing::error!(target: "evonic_supervisor", "{line}");
     }
 }
 

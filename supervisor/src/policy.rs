@@ -251,7 +251,7 @@ impl Policy {
     /// Ends the series of crashes and leaks when a worker has lived long enough.
     fn reset_failures(&mut self, now: Instant) {
         for worker in &mut self.workers {
-            let old = now >= worker.started_at + self.settings.stable_after;
+            let old = now >= worker.started_at + self.settings.supervisor.stable_after;
             if worker.phase == Phase::Ready && old && !worker.stable {
                 worker.stable = true;
                 self.crashes.reset_failures();

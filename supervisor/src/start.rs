@@ -14,13 +14,13 @@ use crate::{
     clock::Clock,
     config_source::{ConfigSource, ConfigSourceError},
     disk,
-    event_loop::{EventLoop, LoopError, Parts, settings, signals},
+    event_loop::{EventLoop, LoopError, Parts, signals},
     fd_watch::{Method, WatchError},
     history::{History, HistoryError},
     lock::{Lock, LockError},
     log,
     notify::Notify,
-    policy::Policy,
+    policy::{Policy, Settings},
     sockets::{Inherited, SocketError, Sockets},
     sys::ParentDeath,
 };
@@ -133,7 +133,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     sockets.keep(&notify);
     let history = History::open(&config.state_dir)?;
     let next_generation = history.generation().saturating_add(1);
-    let (policy, first) = Policy::new(settings(&config), next_generation, fastrand::u64(..));
+    let (policy, first) = Policy::new(Settings::from(&config), next_generation, fastrand::u64(..));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = %sockets.describe().iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(" "),

@@ -39,7 +39,7 @@ pub enum Fault {
         /// From top to top.
         period_ms: u64,
     },
-    /// The real worker, whose threads of this name stop for ever.
+    /// The real worker, whose threads of this name block.
     BlockThreads {
         /// How their names begin.
         name: String,
@@ -48,9 +48,9 @@ pub enum Fault {
     },
     /// A program that speaks the control channel and does nothing else.
     Puppet(Puppet),
-    /// Sleeps for ever: what another supervisor than ours is given to run.
+    /// Sleeps: the program that another supervisor runs in a comparison.
     Sleep,
-    /// Exits with this code before it says hello.
+    /// Exits with this code before its hello message.
     ExitAtStart {
         /// The exit code.
         code: i32,
@@ -79,7 +79,7 @@ pub struct Puppet {
     pub ignores_drain: bool,
     /// This part's proof grows older from heartbeat to heartbeat.
     pub late_part: Option<String>,
-    /// It never says ready.
+    /// It never becomes ready.
     pub never_ready: bool,
     /// It does not answer the probe.
     pub silent_probe: bool,

@@ -89,7 +89,7 @@ impl Answer {
     }
 }
 
-/// Files with the admin keys of what serves at an address, as each pair says when it is asked for
+/// Files with the admin keys by address, registered by each pair when it is asked for
 /// its own.
 static KEYS: Mutex<BTreeMap<SocketAddr, PathBuf>> = Mutex::new(BTreeMap::new());
 
@@ -129,7 +129,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Connects over TCP, as somebody without a key.
+    /// Connects over TCP without a key.
     ///
     /// # Errors
     /// [`Failure`].

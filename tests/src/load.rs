@@ -177,7 +177,7 @@ impl Load {
         Self { progress, clients }
     }
 
-    /// Stops every client and says what they saw, all together.
+    /// Stops every client; the sum of what they saw.
     ///
     /// # Panics
     /// When a client panicked.

@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::poll;
 
-/// How long the harness waits for what should take a second, on a machine that is busy.
+/// Deadline of what usually takes a second, on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running pair. Stopped, with every process of it, when dropped.
@@ -54,7 +54,7 @@ impl Pair {
         pair
     }
 
-    /// Starts a pair and waits for nothing but the status socket.
+    /// Starts a pair and waits for its status socket only.
     ///
     /// # Panics
     /// When the supervisor cannot be started or does not answer.

@@ -35,7 +35,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that answers its n-th request with the n-th reply, and the last for ever.
+    /// Starts a server that answers its n-th request with the n-th reply, and every later one with the last.
     ///
     /// # Panics
     /// When no port can be bound.

@@ -189,8 +189,9 @@ fn an_agent_is_changed_and_may_have_no_tools() {
     ok(&pair, &["workplace", "add", "here", "-k", "local", "--root", place.to_str().unwrap()]);
     let before = shown("mute");
     let set = ["agent", "set", "mute", "--tools", "bash,read_file", "--instructions", "Be brief."];
-    let told = ok(&pair, &[&set[..], &["--workplace", "here", "--other-workplace", "local"]].concat());
-    contains_all(&told, &["Changed mute"]);
+    let changed =
+        ok(&pair, &[&set[..], &["--workplace", "here", "--other-workplace", "local"]].concat());
+    contains_all(&changed, &["Changed mute"]);
     let after = shown("mute");
     assert_eq!(after["tools"], serde_json::json!(["bash", "read_file"]));
     assert_eq!(after["instructions"], "Be brief.");
@@ -239,7 +240,7 @@ fn a_chat_reads_its_message_from_standard_input_and_survives_a_replacement() {
     while !seen.contains("step 1") {
         assert!(output.read_line(&mut seen).unwrap() > 0, "{seen}");
     }
-    // The command runs to its end under the old worker; the new one goes on with the next step.
+    // The command runs to its end under the old worker; the new one takes the next step.
     ok(&pair, &["restart", "--no-wait"]);
     output.read_to_string(&mut seen).unwrap();
     assert!(chat.wait().unwrap().success(), "{seen}");

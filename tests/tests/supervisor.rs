@@ -118,7 +118,7 @@ fn the_descriptor_store_keeps_the_sockets_over_a_crash() {
 
     Pair::signal(pair.pid(), Signal::SIGKILL);
     pair.wait_for_exit();
-    // Nobody serves now, and nobody is refused.
+    // No worker serves now, and no client is refused.
     let waiting = std::thread::scope(|scope| {
         let waiting =
             scope.spawn(|| Connection::tcp(address).unwrap().request("GET", "/livez", &[], None));
@@ -156,7 +156,7 @@ fn a_worker_without_its_supervisor_starts_its_drain_and_the_next_one_starts_besi
     pair.wait("it serves", |status| status.state == State::Running);
     let (old, generation) = pair.worker();
     let turn = pair.post(&pair.session("runbook"), "$ sleep 1; echo survived");
-    // A request that goes on and on: a drain waits for it as long as it may.
+    // An endless request: a drain waits for it until its deadline.
     let mut slow = Connection::tcp(pair.address()).unwrap();
     slow.send(
         b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\n\

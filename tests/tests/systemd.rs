@@ -25,7 +25,7 @@ fn the_unit_has_no_fault() {
         .arg(&path)
         .output()
         .expect("`make test` installs systemd");
-    // It exits with 0 for unknown keys: what counts is that it says nothing about this unit.
+    // It exits with 0 for unknown keys: what counts is that it does not mention this unit.
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(!message.contains("evonic"), "{message}");
 }

@@ -117,9 +117,10 @@ impl<'t> Walk<'t, '_> {
     }
 
     fn is_key(&self, path: &str, name: &str) -> bool {
-        self.sections
-            .iter()
-            .any(|section| section.path == path && section.keys.iter().any(|key| key.name == name))
+        self.sections.iter().any(|section| {
+            section.path == path
+                && section.keys.iter().any(|key| [name, ANY_NAME].contains(&key.name))
+        })
     }
 
     fn is_table(&self, path: &str) -> bool {

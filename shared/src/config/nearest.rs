@@ -1,6 +1,6 @@
 //! Suggestions for misspelt keys.
 
-use super::table::Section;
+use super::table::{ANY_NAME, Section};
 
 /// The known key nearest to `name` in the section `path`, with its section: one of the same section
 /// that differs in a few letters, or the same name in another section.
@@ -14,6 +14,7 @@ pub(super) fn key(
     sections
         .iter()
         .flat_map(|section| section.keys.iter().map(move |key| (section.path, key.name)))
+        .filter(|(_, key)| *key != ANY_NAME)
         .map(|(section, key)| (distance(&name, key) + usize::from(section != path), section, key))
         .filter(|(distance, ..)| *distance <= near)
         .min_by_key(|(distance, ..)| *distance)

@@ -1,6 +1,9 @@
 //! Reads keys one by one from the environment, the file or the defaults, and collects errors.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use toml::de::DeValue;
 
@@ -56,22 +59,45 @@ impl<'a> Reader<'a> {
             }
             None => (Origin::Default, Ok(default())),
         };
-        let value = match read {
-            Ok(value) => value,
+        self.keep(key, whole, origin, read).unwrap_or_else(default)
+    }
+
+    /// The values of a table whose keys are an operator's names; `key` describes each.
+    pub(super) fn each<T: Setting>(&mut self, path: &str, key: &Key) -> BTreeMap<String, T> {
+        let below = |whole: &String| Some(whole.strip_prefix(path)?.strip_prefix('.')?.to_owned());
+        let names: Vec<_> = self.document.keys.keys().filter_map(below).collect();
+        let mut values = BTreeMap::new();
+        for name in names {
+            let whole = join(path, &name);
+            let Some((origin, read)) = self.given(&whole, key) else { continue };
+            if let Some(value) = self.keep(key, whole, origin, read) {
+                values.insert(name, value);
+            }
+        }
+        values
+    }
+
+    /// Records the value of a key, or what is wrong with it.
+    fn keep<T: Setting>(
+        &mut self,
+        key: &Key,
+        whole: String,
+        origin: Origin,
+        read: Result<T, String>,
+    ) -> Option<T> {
+        match read {
+            Ok(value) => {
+                self.entries.push(Entry { key: whole, value: value.write(), origin });
+                Some(value)
+            }
             Err(problem) => {
                 let advice = advice(key);
                 self.invalid.insert(whole.clone());
-                self.document.errors.push(ConfigError {
-                    origin,
-                    key: Some(whole),
-                    problem,
-                    advice,
-                });
-                return default();
+                let key = Some(whole);
+                self.document.errors.push(ConfigError { origin, key, problem, advice });
+                None
             }
-        };
-        self.entries.push(Entry { key: whole, value: value.write(), origin });
-        value
+        }
     }
 
     fn given<T: Setting>(&self, whole: &str, key: &Key) -> Option<(Origin, Result<T, String>)> {

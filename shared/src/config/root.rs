@@ -7,7 +7,7 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, OnLost, OpenAi, Spool, Ssh,
+        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Spool, Ssh,
         Store, Supervisor, Tools, Workplace,
     },
     table::{Section, section},
@@ -79,7 +79,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Store::SECTION,
     Agents::SECTION,
     Tools::SECTION,
-    OnLost::SECTION,
+    ON_LOST,
     Workplace::SECTION,
     Spool::SECTION,
     Ssh::SECTION,

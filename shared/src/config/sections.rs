@@ -4,6 +4,7 @@ mod models;
 mod workplaces;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +17,8 @@ use super::{
     choice::{ForwardedHeader, Lost},
     network::Network,
     quota::Quota,
-    table::section,
+    setting::Setting,
+    table::{ANY_NAME, Fallback, Key, Section, section},
 };
 use crate::kind::Kind;
 
@@ -267,34 +269,32 @@ section! {
         environment: Vec<String> = is([]);
     }
     with {
-        /// `[tools.on_lost]`.
-        on_lost: OnLost = OnLost::read(reader, "tools.on_lost");
+        /// `[tools.on_lost]`, by a tool's name.
+        on_lost: BTreeMap<String, Lost> = reader.each(ON_LOST.path, &ON_LOST.keys[0]);
     }
 }
 
-section! {
-    /// What happens to a tool call whose outcome cannot be known, because its worker died and its
-    /// record is gone, or its machine was started anew. `report` tells the agent exactly what is
-    /// known; `retry` runs it again and says so in the result; `fail` ends the turn.
-    OnLost(reader, path) at "tools.on_lost" {
-        /// Of `bash`.
-        bash: Lost = is("report");
-        /// Of `python`.
-        python: Lost = is("report");
-        /// Of `read_file`.
-        read_file: Lost = is("retry");
-        /// Of `write_file`.
-        write_file: Lost = is("report");
-        /// Of `edit_file`.
-        edit_file: Lost = is("report");
-        /// Of `list_files`.
-        list_files: Lost = is("retry");
-        /// Of `search_files`.
-        search_files: Lost = is("retry");
-        /// Of `copy`, which resumes: the same bytes are never sent twice.
-        copy: Lost = is("retry");
-    }
-}
+/// `[tools.on_lost]`: its keys are names of tools, which this crate does not know.
+pub(super) const ON_LOST: Section = Section {
+    path: "tools.on_lost",
+    about: &[
+        "What happens to a tool call whose outcome cannot be known, because its worker died and \
+         its record is gone, or its machine was started anew. `report` tells the agent exactly \
+         what is known; `retry` runs it again and says so in the result; `fail` ends the turn.",
+    ],
+    keys: &[Key {
+        name: ANY_NAME,
+        type_name: <Lost as Setting>::NAME,
+        hint: <Lost as Setting>::HINT,
+        fallback: Fallback::Computed(
+            "`\"retry\"` for a tool that only reads, and for `copy`, which goes on where it was; \
+             else `\"report\"`",
+        ),
+        within: None,
+        variable: None,
+        doc: &["Of the tool of this name, such as `bash`."],
+    }],
+};
 
 section! {
     /// Records of running commands, kept on the machine where they run: what they wrote and how

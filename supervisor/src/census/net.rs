@@ -17,33 +17,22 @@ use super::Inventory;
 /// Bytes read of one table: 50,000 connections of the host.
 const MAX_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// The files of `/proc/PID/net`, the cheapest first: for TCP the kernel walks its whole hash of
+/// connections.
+const TABLES: [(&str, Protocol); 5] = [
+    ("unix", Protocol::Unix),
+    ("tcp", Protocol::Tcp),
+    ("udp", Protocol::Udp),
+    ("udp6", Protocol::Udp),
+    ("tcp6", Protocol::Tcp),
+];
+
 /// The state of a listening TCP socket in the tables.
 const LISTENING: &str = "0A";
 
-/// A file of `/proc/PID/net`.
-#[derive(Clone, Copy, Debug)]
-enum Table {
-    Unix,
-    Tcp,
-    Udp,
-    Udp6,
-    Tcp6,
-}
-
-impl Table {
-    const fn file_name(self) -> &'static str {
-        match self {
-            Self::Unix => "unix",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Udp6 => "udp6",
-            Self::Tcp6 => "tcp6",
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
+    Unix,
     Tcp,
     Udp,
 }
@@ -52,6 +41,7 @@ impl Protocol {
     /// The kind of its descriptors.
     const fn kind(self) -> &'static str {
         match self {
+            Self::Unix => "unix",
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         }
@@ -61,17 +51,15 @@ impl Protocol {
 /// Moves every socket from `sockets` (inode to count) into the inventory. One in no table is of
 /// another family, or neither bound nor connected.
 pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
-    // The cheapest first: for TCP the kernel walks its whole hash of connections.
-    for table in [Table::Unix, Table::Tcp, Table::Udp, Table::Udp6, Table::Tcp6] {
+    for (table, protocol) in TABLES {
         if sockets.is_empty() {
             return;
         }
         // A table that is missing (no IPv6) or unreadable resolves nothing.
-        let Ok(lines) = open_table(pid, table.file_name()) else { continue };
-        match table {
-            Table::Unix => read_unix(lines, sockets, inventory),
-            Table::Tcp | Table::Tcp6 => read_inet(lines, Protocol::Tcp, sockets, inventory),
-            Table::Udp | Table::Udp6 => read_inet(lines, Protocol::Udp, sockets, inventory),
+        let Ok(lines) = open_table(pid, table) else { continue };
+        match protocol {
+            Protocol::Unix => read_unix(lines, sockets, inventory),
+            _ => read_inet(lines, protocol, sockets, inventory),
         }
     }
     let rest = sockets.drain().fold(0_u32, |sum, (_, count)| sum.saturating_add(count));
@@ -139,7 +127,7 @@ fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &m
         let Some(inode) = fields.nth(6).and_then(|text| text.parse().ok()) else { continue };
         let Some(count) = sockets.remove(&inode) else { continue };
         let path = fields.next().unwrap_or("without a name");
-        inventory.add("unix", &format!("unix {path}"), count);
+        inventory.add(Protocol::Unix.kind(), &format!("unix {path}"), count);
     }
 }
 

@@ -8,12 +8,12 @@ use evonic_shared::{
     timestamp::rfc3339,
 };
 
-use super::{EventLoop, RunState, settings};
+use super::{EventLoop, RunState};
 use crate::{
     census::{self, Order, Subject},
     clients::{ParsedLine, PendingRequest, Permission, error},
     log,
-    policy::Event,
+    policy::{Event, Settings},
 };
 
 /// Requests answered in one turn.
@@ -160,7 +160,7 @@ impl EventLoop {
         }
         log::set_filter(&config.log);
         log::set_format(config.log_format);
-        let settings = settings(&config);
+        let settings = Settings::from(&config);
         self.config = config;
         self.launch = launch;
         tracing::info!("configuration is reloaded");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use evonic_shared::backoff::Backoff;
+use evonic_shared::{backoff::Backoff, config::Supervisor};
 
 use super::{Instant, Settings};
 
@@ -51,13 +51,13 @@ impl RestartBackoff {
 
     /// Whether the consecutive failures make a loop.
     pub(super) fn is_loop(&self, settings: &Settings) -> bool {
-        self.failures >= settings.crash_loop_after.max(1)
+        self.failures >= settings.supervisor.crash_loop_after.max(1)
     }
 
     /// None after the first failure; after the n-th a random part of `base * 2^(n-2)` or the cap.
     fn delay(&mut self, settings: &Settings) -> Duration {
         let Some(attempts) = self.failures.checked_sub(2) else { return Duration::ZERO };
-        let Settings { backoff_base: base, backoff_cap: cap, .. } = *settings;
-        Backoff::resume(base, cap, attempts).next_delay(self.random.f64())
+        let Supervisor { backoff_base, backoff_cap, .. } = settings.supervisor;
+        Backoff::resume(backoff_base, backoff_cap, attempts).next_delay(self.random.f64())
     }
 }

@@ -69,9 +69,9 @@ impl CountSchedule {
 
 /// `min_interval`, bounded so that the loop can do other work.
 pub(super) fn shortest(settings: &Settings) -> Duration {
-    settings.min_interval.max(Duration::from_millis(2))
+    settings.fd.min_interval.max(Duration::from_millis(2))
 }
 
 fn longest(settings: &Settings) -> Duration {
-    settings.max_interval.max(shortest(settings))
+    settings.fd.max_interval.max(shortest(settings))
 }

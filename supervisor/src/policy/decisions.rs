@@ -80,7 +80,7 @@ impl Policy {
     pub(super) fn drain(&mut self, at: usize, now: Instant, actions: &mut Vec<Action>) {
         let worker = &mut self.workers[at];
         let Some(Decision { reason, .. }) = worker.decision else { return };
-        worker.phase = Phase::Draining { kill_at: now + self.settings.grace };
+        worker.phase = Phase::Draining { kill_at: now + self.settings.supervisor.grace };
         actions.push(Action::Drain { generation: worker.generation, reason });
     }
 

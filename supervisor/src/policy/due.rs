@@ -19,10 +19,12 @@ impl Policy {
 
     fn starting_due(&mut self, at: usize, now: Instant, actions: &mut Vec<Action>) {
         let worker = &self.workers[at];
-        if now >= worker.started_at + self.settings.start_timeout {
+        if now >= worker.started_at + self.settings.supervisor.start_timeout {
             let missing = if worker.budget.is_some() { "not ready" } else { "no hello" };
-            let detail =
-                format!("{missing} within {}", messages::seconds(self.settings.start_timeout));
+            let detail = format!(
+                "{missing} within {}",
+                messages::seconds(self.settings.supervisor.start_timeout)
+            );
             self.fail_start(at, Reason::Crash, detail, now);
             self.kill(at, actions);
         } else if now >= worker.counts.due() {
@@ -32,7 +34,8 @@ impl Policy {
 
     fn ready_due(&mut self, at: usize, now: Instant, actions: &mut Vec<Action>) {
         let worker = &self.workers[at];
-        if let Some(detail) = worker.health.finding(now, self.settings.heartbeat_timeout) {
+        if let Some(detail) = worker.health.finding(now, self.settings.supervisor.heartbeat_timeout)
+        {
             self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
         }
         let worker = &self.workers[at];
@@ -49,7 +52,7 @@ impl Policy {
     fn poll_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(at) = self.acceptor() else { return self.accept.clear() };
         if self.accept.poll_at().is_some_and(|poll_at| now >= poll_at) {
-            self.accept.requested(now, self.settings.accept_stall);
+            self.accept.requested(now, self.settings.supervisor.accept_stall);
             self.count(at, false, now, actions);
         }
     }

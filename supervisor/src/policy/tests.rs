@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use evonic_shared::config::{Config, Fd};
+
 use super::{Instant, Settings};
 
 mod growth;
@@ -25,21 +27,15 @@ const fn s(seconds: u64) -> Instant {
     Duration::from_secs(seconds)
 }
 
-/// The defaults of the configuration.
+/// The defaults of the configuration, with a smaller budget's limits.
 fn settings() -> Settings {
-    Settings {
-        threshold: 400,
-        ceiling: 1600,
-        unexplained: 64,
-        min_interval: ms(20),
-        max_interval: s(2),
-        grace: s(10),
-        start_timeout: s(10),
-        heartbeat_timeout: s(4),
-        accept_stall: s(2),
-        backoff_base: ms(100),
-        backoff_cap: s(30),
-        stable_after: s(30),
-        crash_loop_after: 5,
-    }
+    let config = Config::defaults("/state".into(), "/run".into());
+    let Settings { fd, supervisor } = Settings::from(&config);
+    Settings { fd: Fd { threshold: 400, ceiling: 1600, ..fd }, supervisor }
+}
+
+fn settings_with(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = settings();
+    change(&mut settings);
+    settings
 }

@@ -169,7 +169,9 @@ impl Policy {
 
     fn accept_queue(&mut self, waiting: u32, now: Instant, actions: &mut Actions) {
         let Some(at) = self.acceptor() else { return };
-        if let Some(detail) = self.accept.polled(waiting, now, self.settings.accept_stall) {
+        if let Some(detail) =
+            self.accept.polled(waiting, now, self.settings.supervisor.accept_stall)
+        {
             self.find(at, Finding { reason: Reason::Unhealthy, detail }, now, actions);
         }
     }

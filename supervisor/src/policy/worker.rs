@@ -147,7 +147,7 @@ impl Worker {
         }
         self.growth.sample(now, open, owned);
         let above = self.is_open_to(Reason::FdUnexplained)
-            && self.unexplained() > i64::from(settings.unexplained);
+            && self.unexplained() > i64::from(settings.fd.unexplained);
         self.above_since = above.then(|| self.above_since.unwrap_or(now));
         self.counts.counted(now, &self.growth, self.left(settings), settings);
         let finding = self.limit_passed(now, settings);
@@ -159,17 +159,17 @@ impl Worker {
 
     fn limit_passed(&self, now: Instant, settings: &Settings) -> Option<Finding> {
         let open = self.open;
-        if self.phase == Phase::Starting && open >= settings.ceiling {
-            let ceiling = settings.ceiling;
+        if self.phase == Phase::Starting && open >= settings.fd.ceiling {
+            let ceiling = settings.fd.ceiling;
             let detail = format!("{open} descriptors open before it was ready, ceiling {ceiling}");
             return Some(Finding { reason: Reason::FdCeiling, detail });
         }
-        if self.is_open_to(Reason::FdCeiling) && open >= settings.ceiling {
-            let detail = format!("{open} descriptors open, ceiling {}", settings.ceiling);
+        if self.is_open_to(Reason::FdCeiling) && open >= settings.fd.ceiling {
+            let detail = format!("{open} descriptors open, ceiling {}", settings.fd.ceiling);
             return Some(Finding { reason: Reason::FdCeiling, detail });
         }
-        if self.is_open_to(Reason::FdThreshold) && open >= settings.threshold {
-            let detail = format!("{open} descriptors open, threshold {}", settings.threshold);
+        if self.is_open_to(Reason::FdThreshold) && open >= settings.fd.threshold {
+            let detail = format!("{open} descriptors open, threshold {}", settings.fd.threshold);
             return Some(Finding { reason: Reason::FdThreshold, detail });
         }
         let since = self.above_since?;
@@ -178,7 +178,7 @@ impl Worker {
             detail: format!(
                 "{} descriptors unexplained, at most {} may be",
                 self.unexplained(),
-                settings.unexplained
+                settings.fd.unexplained
             ),
         })
     }
@@ -187,10 +187,10 @@ impl Worker {
     fn left(&self, settings: &Settings) -> Option<f64> {
         let below = |limit: u32| i64::from(limit) - 1 - i64::from(self.open);
         let ceiling = (self.phase == Phase::Starting || self.is_open_to(Reason::FdCeiling))
-            .then(|| below(settings.ceiling));
+            .then(|| below(settings.fd.ceiling));
         let others = self.is_open_to(Reason::FdThreshold).then(|| {
-            let unexplained = i64::from(settings.unexplained) - self.unexplained();
-            below(settings.threshold).min(unexplained)
+            let unexplained = i64::from(settings.fd.unexplained) - self.unexplained();
+            below(settings.fd.threshold).min(unexplained)
         });
         ceiling.into_iter().chain(others).min().map(|left| left as f64)
     }
@@ -203,12 +203,12 @@ impl Worker {
         match self.phase {
             Phase::Spawning | Phase::Killed => None,
             Phase::Starting => {
-                Some(self.counts.due().min(self.started_at + settings.start_timeout))
+                Some(self.counts.due().min(self.started_at + settings.supervisor.start_timeout))
             }
             Phase::Ready => {
                 let late = self
                     .is_open_to(Reason::Unhealthy)
-                    .then(|| self.health.late_at(settings.heartbeat_timeout));
+                    .then(|| self.health.late_at(settings.supervisor.heartbeat_timeout));
                 [Some(self.counts.due()), late, self.drain_at(settings)].into_iter().flatten().min()
             }
             Phase::Draining { kill_at } => Some(kill_at),
@@ -220,7 +220,7 @@ impl Worker {
     pub(super) fn drain_at(&self, settings: &Settings) -> Option<Instant> {
         let decision = self.decision.as_ref().filter(|_| self.phase == Phase::Ready)?;
         (urgency(decision.reason) >= urgency(Reason::FdThreshold))
-            .then(|| decision.start_at + settings.start_timeout)
+            .then(|| decision.start_at + settings.supervisor.start_timeout)
     }
 
     pub(super) fn record(self, decision: Decision, exit: Exit, now: Instant) -> Record {
@@ -250,7 +250,7 @@ impl Worker {
         let trend = self.growth.trend();
         let to_threshold = trend.map(|trend| {
             let expected = f64::from(self.open) + trend.since_last(now);
-            let left = (f64::from(settings.threshold) - expected).max(0.0);
+            let left = (f64::from(settings.fd.threshold) - expected).max(0.0);
             Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX)
         });
         View {
@@ -259,7 +259,7 @@ impl Worker {
             state: self.state(),
             started_at: self.started_at,
             heartbeat_at: self.health.heartbeat_at(),
-            health: self.health.by_part(now, settings.heartbeat_timeout),
+            health: self.health.by_part(now, settings.supervisor.heartbeat_timeout),
             open: self.open,
             owned: self.owned,
             baseline: self.baseline.map(|rest| u32::try_from(rest).unwrap_or(0)),

@@ -9,6 +9,7 @@ pub fn decoders() -> Vec<(&'static str, Decoder)> {
         evonic_shared::fuzzing::DECODERS,
         evonic_net::fuzzing::DECODERS,
         evonic_backend::fuzzing::DECODERS,
+        evonic_sftp::fuzzing::DECODERS,
         evonic_ssh::fuzzing::DECODERS,
         evonic_model::fuzzing::DECODERS,
         evonic_http::fuzzing::DECODERS,

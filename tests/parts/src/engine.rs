@@ -189,7 +189,7 @@ impl Engine {
     }
 
     /// Kills the containerd that a killed engine leaves behind. A new engine would wait for it by
-    /// its number, which stands for a zombie for as long as nobody reaps it.
+    /// its pid, which belongs to a zombie until it is reaped.
     fn end_containerd(&self) {
         let pid_file = self.folder.join("run/containerd/containerd.pid");
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());

@@ -29,7 +29,7 @@ impl Folder {
     /// A new one.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The OS error.
     pub fn new() -> io::Result<Self> {
         tempfile::tempdir().map(Self)
     }
@@ -37,7 +37,7 @@ impl Folder {
     /// A new one whose name begins so.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The OS error.
     pub fn with_prefix(prefix: impl AsRef<OsStr>) -> io::Result<Self> {
         Builder::new().prefix(&prefix).tempdir().map(Self)
     }

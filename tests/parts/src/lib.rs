@@ -25,7 +25,7 @@ pub use sshd::{Account, Sshd};
 /// How long a part may take, on a machine that is busy.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Polls until it holds.
+/// Polls until this succeeds.
 fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + TIMEOUT;
     loop {

@@ -145,7 +145,7 @@ impl Sshd {
     }
 
     /// Kills every server process of a connection, as a link that is cut. Returns how many. What
-    /// users run goes on.
+    /// users run continues.
     #[must_use]
     pub fn cut(&self) -> usize {
         let processes = self.connections();

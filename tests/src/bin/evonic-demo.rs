@@ -1,4 +1,4 @@
-//! `make demo`: a leaking worker is replaced under load, and nobody notices.
+//! `make demo`: a leaking worker is replaced under load, and no client notices.
 
 use std::{
     fs,

@@ -118,7 +118,7 @@ fn open(leaked: Leaked, state: &str) -> Option<(Box<dyn std::any::Any>, u64)> {
     })
 }
 
-/// Opens and closes descriptors for ever, up to a height: what no account has and is no leak.
+/// Opens and closes descriptors endlessly, up to a height: not accounted for, and no leak.
 fn sawtooth(height: u32, period: Duration) {
     loop {
         let mut kept = Vec::new();
@@ -136,7 +136,7 @@ extern "C" fn pause_for_ever(_: nix::libc::c_int) {
     }
 }
 
-/// Stops every thread of the process whose name begins so, for ever.
+/// Blocks every thread of the process whose name has this prefix.
 fn block(prefix: &str) {
     let action =
         SigAction::new(SigHandler::Handler(pause_for_ever), SaFlags::empty(), SigSet::all());

@@ -122,7 +122,7 @@ impl<'a> Generator<'a> {
                 let agent = self.pool.any("agt", &mut self.rng)?;
                 return Some(if self.rng.bool() { json!([agent]) } else { Value::Null });
             }
-            // Nobody is spoken to but this machine, where nobody answers.
+            // Requests reach this machine alone, where nothing listens.
             "host" => &["127.0.0.1"],
             "jump" => &["127.0.0.1:1"],
             "port" => return Some([1, 7, 9][self.rng.usize(..3)].into()),

@@ -27,7 +27,7 @@ pub enum LogTo {
     /// Into a file that [`Pair::log`] reads.
     #[default]
     File,
-    /// Into a pipe that nobody reads.
+    /// Into a pipe that is never read.
     Unread,
     /// Into a pipe whose reader is gone.
     Closed,

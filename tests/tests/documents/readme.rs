@@ -32,7 +32,7 @@ fn filled(command: &str, user: &str) -> String {
 fn typed(pair: &Pair, folder: &Path, command: &str) -> Output {
     let programs = program("evonic").parent().expect("a folder").to_owned();
     let path = std::env::var("PATH").expect("a search path");
-    // One that shows changes goes on until it is interrupted.
+    // A command that shows changes runs until it is interrupted.
     let command = match command.contains("--watch") {
         true => format!("timeout 3 {command}; test $? = 124"),
         false => command.to_owned(),

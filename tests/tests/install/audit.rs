@@ -89,7 +89,7 @@ impl Operator {
     }
 }
 
-/// What the record of a change says.
+/// The content of a change's audit record.
 struct Said<'a> {
     action: &'a str,
     name: Option<&'a str>,
@@ -235,7 +235,7 @@ fn every_change_is_recorded_with_who_and_when() {
     assert_eq!(records.lines().count(), 2, "{records}");
     assert!(records.contains("audit-1 ") && records.contains(" ops"), "{records}");
 
-    // The log outlives the worker, and goes on.
+    // The log outlives the worker, and continues.
     let before = operator.log();
     operator.pair.kill_worker();
     assert_eq!(operator.log(), before);

@@ -1,4 +1,4 @@
-//! Secrets that systemd hands to the service, and to nobody else.
+//! Credentials that systemd hands to the service alone.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn credentials_reach_the_worker_and_no_command() {
     for name in ["remote", "inline", "forgotten"] {
         machine.expect(&["evonic", "agent", "add", name, "--model", name]);
     }
-    // Without credentials the service is up, and says what is missing.
+    // Without credentials the service is up, and reports what is missing.
     let message = machine.run(&["evonic", "chat", "remote", "hello"]);
     let message = String::from_utf8_lossy(&[message.stdout, message.stderr].concat()).into_owned();
     assert!(message.contains("models.remote.key_credential"), "{message}");

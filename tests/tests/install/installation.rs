@@ -112,7 +112,7 @@ impl Installation {
         );
     }
 
-    /// What the supervisor says of now.
+    /// The current status.
     pub fn status(&self) -> Value {
         let printed = self.machine.expect(&["evonic", "status", "--json"]);
         serde_json::from_str(&printed).expect("JSON")

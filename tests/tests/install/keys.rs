@@ -8,7 +8,7 @@ mod scopes;
 use evonic_tests::pair::{Options, Pair};
 use serde_json::{Value, json};
 
-/// A pair that refuses nobody for asking often: what is counted here are decisions.
+/// A pair without rate limits.
 fn pair() -> Pair {
     Pair::start(&Options::config("[limits]\nenabled = false\n"))
 }

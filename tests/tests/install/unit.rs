@@ -189,7 +189,7 @@ fn a_stop_leaves_nothing_and_a_purge_leaves_less() {
     assert!(machine.path("/etc/evonic/evonic.toml").exists(), "the configuration stays");
     assert!(machine.path("/var/lib/evonic/evonic.db").exists(), "and so do the data");
 
-    // Installed again, it goes on with both.
+    // Installed again, it uses both.
     installation.install();
     machine.wait_for("ActiveState", |state| state == "active");
     installation.serves();

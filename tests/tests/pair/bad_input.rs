@@ -1,4 +1,4 @@
-//! Bad input gets its clear refusal and costs nobody else anything.
+//! Bad input is refused clearly and does not affect other clients.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! A configuration file that is edited badly is nobody's before it is accepted.
+//! An invalid configuration file affects no process before it is accepted.
 
 use evonic_tests::pair::{Options, Pair};
 use serde_json::json;

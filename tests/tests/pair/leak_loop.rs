@@ -1,4 +1,4 @@
-//! Workers that leak from their first moment are replaced at a pace, and nobody notices.
+//! Workers that leak from their first moment are replaced with pauses, and no client notices.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Recycles under load: nobody notices.
+//! Recycles under load that no client notices.
 
 use std::{collections::BTreeMap, time::Duration};
 

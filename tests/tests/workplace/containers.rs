@@ -41,7 +41,7 @@ fn a_time_limit_leaves_no_process_in_the_container() {
 
 #[test]
 fn engine_and_container_table_agree_after_random_faults() {
-    let rounds = size::of("container_chaos", 6, 60);
+    let rounds = size::of("container_chaos", 6, 60).max(6);
     let testbed = Testbed::docker(&Options::config(
         "[docker]\nreconcile_interval = \"2s\"\ncontainers = 4\n\
          [supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",

@@ -48,7 +48,7 @@ fn closed(testbed: &Testbed, agent: &str) {
     });
 }
 
-/// The answers to its signs of life are for nobody, and no reason to look again and again.
+/// Answers to keep-alives wake no reader in a loop.
 #[test]
 fn an_idle_connection_costs_nothing() {
     const IDLE: Duration = Duration::from_secs(6);

@@ -1,4 +1,4 @@
-//! Transfers: as fast as `scp`, in constant memory, gone on with after a cut, and nobody's
+//! Transfers: as fast as `scp`, in constant memory, resumed after a cut, and no
 //! stream waits for another's.
 
 use std::{

@@ -1,5 +1,5 @@
-//! One model call or tool call: a task of its own, whose panic harms nobody, and what it says
-//! while it runs.
+//! One model call or tool call: a task of its own, whose panic is contained, and its output while
+//! it runs.
 
 use tokio::{
     sync::mpsc,
@@ -17,9 +17,9 @@ pub(super) struct Job<P, T> {
     result: Option<Result<T, Defect>>,
 }
 
-/// What a job tells.
+/// What comes of a job.
 #[derive(Debug)]
-pub(super) enum Heard<P, T> {
+pub(super) enum JobEvent<P, T> {
     /// A piece, in order.
     Piece(P),
     /// It ended; there are no more pieces.
@@ -46,19 +46,19 @@ impl<P: Send + 'static, T: Send + 'static> Job<P, T> {
     }
 
     /// The next piece, or the end. Cancel safe. Not called again after the end.
-    pub(super) async fn heard(&mut self) -> Heard<P, T> {
+    pub(super) async fn next_event(&mut self) -> JobEvent<P, T> {
         loop {
             tokio::select! {
                 biased;
-                Some(piece) = self.pieces.recv() => return Heard::Piece(piece),
+                Some(piece) = self.pieces.recv() => return JobEvent::Piece(piece),
                 Some(result) = self.task.join_next() => {
                     // A sender that outlives its job does not keep the turn waiting.
                     self.pieces.close();
                     self.result = Some(result.map_err(Defect::from));
                 }
                 else => {
-                    let nobody = || Err(Defect { message: "heard after its end".to_owned() });
-                    return Heard::Ended(self.result.take().unwrap_or_else(nobody));
+                    let ended = || Err(Defect { message: "polled after its end".to_owned() });
+                    return JobEvent::Ended(self.result.take().unwrap_or_else(ended));
                 }
             }
         }
@@ -91,9 +91,11 @@ mod tests {
     async fn all(mut job: Job<u32, u32>) -> (Vec<u32>, Result<u32, String>) {
         let mut pieces = Vec::new();
         loop {
-            match job.heard().await {
-                Heard::Piece(piece) => pieces.push(piece),
-                Heard::Ended(result) => return (pieces, result.map_err(|defect| defect.message)),
+            match job.next_event().await {
+                JobEvent::Piece(piece) => pieces.push(piece),
+                JobEvent::Ended(result) => {
+                    return (pieces, result.map_err(|defect| defect.message));
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ pub struct OwnershipError {
 pub struct Generation {
     number: u64,
     folder: PathBuf,
-    /// Closing it, which the kernel does at the process's end if nobody else did, frees the lock.
+    /// Closing it, which the kernel does at the process's end at the latest, frees the lock.
     _lock: OwnedFd,
 }
 
@@ -42,14 +42,14 @@ impl Generation {
     /// # Errors
     /// [`OwnershipError`] when it cannot be made, or another process holds it.
     pub fn lock(folder: &Path, number: u64) -> Result<Self, OwnershipError> {
-        let fault = |source: Errno| OwnershipError {
+        let failed = |source: Errno| OwnershipError {
             operation: "lock",
             generation: number,
             source: source.into(),
         };
         for _ in 0..ATTEMPTS {
             if !Self::is_dead(folder, number)? {
-                return Err(fault(Errno::WOULDBLOCK));
+                return Err(failed(Errno::WOULDBLOCK));
             }
             match make_locked(folder, number) {
                 Ok(lock) => {
@@ -57,13 +57,12 @@ impl Generation {
                 }
                 // Another worker's start swept the file away before it was locked.
                 Err(Errno::NOENT) => {}
-                Err(errno) => return Err(fault(errno)),
+                Err(errno) => return Err(failed(errno)),
             }
         }
-        Err(fault(Errno::WOULDBLOCK))
+        Err(failed(Errno::WOULDBLOCK))
     }
 
-    /// The number.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
@@ -92,14 +91,14 @@ impl Generation {
     /// # Errors
     /// [`OwnershipError`] when the folder cannot be read or a lock cannot be tried.
     pub(super) fn living(folder: &Path, own: u64) -> Result<BTreeSet<u64>, OwnershipError> {
-        let fault = |source| OwnershipError {
+        let failed = |source| OwnershipError {
             operation: "looking for the rivals",
             generation: own,
             source,
         };
         let mut living = BTreeSet::new();
-        for entry in std::fs::read_dir(folder).map_err(fault)? {
-            let name = entry.map_err(fault)?.file_name();
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
             let Some(number) = name.to_str().and_then(number_of) else { continue };
             if number == own {
                 continue;
@@ -107,7 +106,7 @@ impl Generation {
             if !Self::is_dead(folder, number)? {
                 living.insert(number);
             }
-            sweep(&new_path_of(folder, number)).map_err(|errno| fault(errno.into()))?;
+            sweep(&new_path_of(folder, number)).map_err(|errno| failed(errno.into()))?;
         }
         Ok(living)
     }
@@ -134,7 +133,7 @@ fn make_locked(folder: &Path, number: u64) -> Result<OwnedFd, Errno> {
     let (path, new) = (path_of(folder, number), new_path_of(folder, number));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let lock = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o640))?;
-    // Waits for nobody but a sweeper that is about to remove the file, or for another process of
+    // Waits only for a sweeper that is about to remove the file, or for another process of
     // the same generation that is about to rename it: both within microseconds.
     rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockExclusive))?;
     match rustix::fs::renameat_with(CWD, &new, CWD, &path, RenameFlags::NOREPLACE) {
@@ -188,6 +187,12 @@ fn remove(path: &Path) -> Result<(), Errno> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// Where the locks of generations are.
+#[must_use]
+pub fn generations_folder(state_dir: &Path) -> PathBuf {
+    state_dir.join("generations")
 }
 
 #[cfg(test)]

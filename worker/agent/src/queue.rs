@@ -11,11 +11,13 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    AgentDeps, Shared,
-    commit::Desk,
-    turn::{Left, Run, Signals},
+    AgentDeps,
+    state::QueueState,
+    turn::{Run, RunOutcome, Signals},
+    turn_writer::TurnWriter,
 };
-use evonic_domain::{Lease, TurnEnd, TurnError};
+use evonic_domain::{Lease, TurnEnd, TurnError, TurnErrorCode};
+use evonic_shared::backoff::Backoff;
 use evonic_store::{Claimed, StoreError};
 
 /// The pause after a claim that the store refused; it doubles up to [`LONGEST_PAUSE`].
@@ -23,33 +25,37 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A question whether the claimer lives.
+/// Asks whether the claimer lives.
 pub(super) type Ping = oneshot::Sender<()>;
 
 /// Claims turns and runs them.
 #[derive(Debug)]
 pub(super) struct Claimer {
-    shared: Arc<Shared>,
-    bench: AgentDeps,
+    shared: Arc<QueueState>,
+    deps: AgentDeps,
     pings: mpsc::Receiver<Ping>,
-    turns: JoinSet<Left>,
+    turns: JoinSet<RunOutcome>,
     leases: HashMap<Id, Lease>,
-    /// Whether the queue may hold a turn that was not looked for yet.
-    curious: bool,
-    pause: Duration,
+    /// Whether the queue changed since it was last found empty.
+    queue_dirty: bool,
+    backoff: Backoff,
     retry: Option<Instant>,
 }
 
 impl Claimer {
-    pub(super) fn new(shared: Arc<Shared>, bench: AgentDeps, pings: mpsc::Receiver<Ping>) -> Self {
+    pub(super) fn new(
+        shared: Arc<QueueState>,
+        deps: AgentDeps,
+        pings: mpsc::Receiver<Ping>,
+    ) -> Self {
         Self {
             shared,
-            bench,
+            deps,
             pings,
             turns: JoinSet::new(),
             leases: HashMap::new(),
-            curious: true,
-            pause: FIRST_PAUSE,
+            queue_dirty: true,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             retry: None,
         }
     }
@@ -62,7 +68,7 @@ impl Claimer {
             if draining && self.turns.is_empty() {
                 return;
             }
-            if !draining && self.curious && self.has_room() {
+            if !draining && self.queue_dirty && self.has_capacity() {
                 self.claim().await;
                 continue;
             }
@@ -71,41 +77,41 @@ impl Claimer {
                 Some(ping) = self.pings.recv() => answer(ping),
                 Some(joined) = self.turns.join_next_with_id() => self.reap(joined),
                 () = drain.cancelled(), if !draining => {}
-                () = self.shared.wake.notified() => self.curious = true,
-                () = at(self.retry) => self.look_again(),
+                () = self.shared.wake.notified() => self.queue_dirty = true,
+                () = sleep_until(self.retry) => self.retry_now(),
             }
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.turns.len() < self.bench.settings.workers as usize
+    fn has_capacity(&self) -> bool {
+        self.turns.len() < self.deps.settings.workers as usize
     }
 
-    fn look_again(&mut self) {
+    fn retry_now(&mut self) {
         self.retry = None;
-        self.curious = true;
+        self.queue_dirty = true;
     }
 
     /// Claims one turn and starts it.
     async fn claim(&mut self) {
         let generation = self.shared.generation.number();
-        match self.bench.store.write(move |writer| writer.claim_turn(generation)).await {
+        match self.deps.store.write(move |writer| writer.claim_turn(generation)).await {
             Ok(Some(claimed)) => self.start(claimed),
-            Ok(None) => self.curious = false,
-            Err(error) => self.put_off(&error),
+            Ok(None) => self.queue_dirty = false,
+            Err(error) => self.postpone(&error),
         }
     }
 
-    fn put_off(&mut self, error: &StoreError) {
-        let retry_ms = self.pause.as_millis();
+    fn postpone(&mut self, error: &StoreError) {
+        let pause = self.backoff.next_ceiling();
+        let retry_ms = pause.as_millis();
         tracing::warn!(error = error as &dyn std::error::Error, retry_ms, "no turn can be claimed");
-        self.curious = false;
-        self.retry = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.queue_dirty = false;
+        self.retry = Some(Instant::now() + pause);
     }
 
     fn start(&mut self, claimed: Claimed) {
-        self.pause = FIRST_PAUSE;
+        self.backoff.reset();
         let lease = claimed.lease.clone();
         let span = tracing::info_span!(
             "invoke_agent",
@@ -117,42 +123,44 @@ impl Claimer {
         );
         tracing::debug!(parent: &span, "turn claimed");
         let signals = Signals {
-            cancel: self.shared.roster.enter(lease.turn_id.clone()),
+            cancel: self.shared.running_turns.insert(lease.turn_id.clone()),
             drain: self.shared.drain.clone(),
-            let_go: self.shared.let_go.clone(),
+            abandon: self.shared.abandon.clone(),
         };
-        let run = Run::new(self.bench.clone(), claimed, signals);
+        let run = Run::new(self.deps.clone(), claimed, signals);
         let handle = self.turns.spawn(run.run().instrument(span));
         self.leases.insert(handle.id(), lease);
     }
 
-    /// Strikes off a turn that left. Its place is free, and so is its session.
-    fn reap(&mut self, joined: Result<(Id, Left), JoinError>) {
-        self.curious = true;
+    /// Removes a turn that this worker does not run any more: another can be claimed, of the same
+    /// session too.
+    fn reap(&mut self, joined: Result<(Id, RunOutcome), JoinError>) {
+        self.queue_dirty = true;
         match joined {
-            Ok((id, left)) => {
+            Ok((id, outcome)) => {
                 let Some(lease) = self.leases.remove(&id) else { return };
-                tracing::debug!(turn_id = lease.turn_id.as_str(), ?left, "turn left");
-                self.shared.left(&lease.turn_id, left);
+                tracing::debug!(turn_id = lease.turn_id.as_str(), ?outcome, "turn left");
+                self.shared.left(&lease.turn_id, outcome);
             }
-            Err(error) => self.bury(&error),
+            Err(error) => self.end_panicked(&error),
         }
     }
 
-    /// Ends a turn whose own task broke: nobody else will.
-    fn bury(&mut self, error: &JoinError) {
+    /// Ends a turn whose task panicked, as it cannot do so itself.
+    fn end_panicked(&mut self, error: &JoinError) {
         let Some(lease) = self.leases.remove(&error.id()) else { return };
         tracing::error!(turn_id = lease.turn_id.as_str(), %error, "turn has a defect");
-        let let_go = self.shared.let_go.clone();
-        let desk = Desk::new(self.bench.store.clone(), lease.clone(), let_go);
+        let abandon = self.shared.abandon.clone();
+        let turn_writer = TurnWriter::new(self.deps.store.clone(), lease.clone(), abandon);
         let end = TurnEnd::Failed(TurnError {
-            code: "internal".to_owned(),
+            code: TurnErrorCode::Internal,
             message: "the turn's own task broke".to_owned(),
         });
         let handle = self.turns.spawn(async move {
-            match desk.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await {
-                Ok(()) => Left::Ended,
-                Err(_) => Left::Kept,
+            match turn_writer.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
+            {
+                Ok(()) => RunOutcome::Ended,
+                Err(_) => RunOutcome::StillOwned,
             }
         });
         self.leases.insert(handle.id(), lease);
@@ -164,8 +172,8 @@ fn answer(ping: Ping) {
     let _ = ping.send(());
 }
 
-/// Waits until then; for ever without a then.
-async fn at(then: Option<Instant>) {
+/// Waits until then; for ever when there is none.
+async fn sleep_until(then: Option<Instant>) {
     match then {
         Some(then) => tokio::time::sleep_until(then).await,
         None => std::future::pending().await,

@@ -1,12 +1,12 @@
-//! What a turn does next: a pure function of where it stands.
+//! What a turn does next: a pure function of its snapshot.
 
 use evonic_domain::{Item, ToolCall};
 use evonic_store::PendingCall;
 use evonic_tools::Effect;
 
-/// Where a turn stands at a step boundary.
+/// A turn at a step boundary.
 #[derive(Clone, Debug)]
-pub(super) struct Standing<'a> {
+pub(super) struct TurnSnapshot<'a> {
     /// Its transcript, after that of every earlier turn of its session.
     pub(super) transcript: &'a [Item],
     /// A call that was started and has no result: its worker died, or handed it over.
@@ -52,20 +52,20 @@ pub(super) enum Step {
 ///
 /// An interrupted change is seen to before a cancelled turn ends, so that what is left of it is
 /// killed. A draining worker starts nothing, not even what is short.
-pub(super) fn next_step(standing: &Standing<'_>) -> Step {
-    let turn = own_part(standing.transcript);
-    if let Some(pending) = standing.interrupted {
-        let reads = standing.effect == Some(Effect::Read);
-        match standing.effect {
-            _ if standing.draining && !standing.cancelled => return Step::HandOver,
-            _ if standing.cancelled && reads => return Step::Cancel,
-            Some(_) if pending.takeovers < standing.max_takeovers => {
+pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
+    let turn = own_part(snapshot.transcript);
+    if let Some(pending) = snapshot.interrupted {
+        let reads = snapshot.effect == Some(Effect::Read);
+        match snapshot.effect {
+            _ if snapshot.draining && !snapshot.cancelled => return Step::HandOver,
+            _ if snapshot.cancelled && reads => return Step::Cancel,
+            Some(_) if pending.takeovers < snapshot.max_takeovers => {
                 return Step::Resume(pending.clone());
             }
             _ => return Step::Settle(pending.clone()),
         }
     }
-    if standing.cancelled {
+    if snapshot.cancelled {
         return Step::Cancel;
     }
     if let Some(Item::Assistant { text, tool_calls, .. }) = turn.last()
@@ -73,14 +73,14 @@ pub(super) fn next_step(standing: &Standing<'_>) -> Step {
     {
         return Step::Complete { text: text.clone() };
     }
-    if standing.draining {
+    if snapshot.draining {
         return Step::HandOver;
     }
-    if let Some(call) = unanswered(standing.transcript).first() {
+    if let Some(call) = unanswered(snapshot.transcript).first() {
         return Step::Call(call.clone());
     }
     let replies = turn.iter().filter(|item| matches!(item, Item::Assistant { .. })).count();
-    if replies < standing.max_steps as usize { Step::Ask } else { Step::TooManySteps }
+    if replies < snapshot.max_steps as usize { Step::Ask } else { Step::TooManySteps }
 }
 
 /// The calls of the last reply that have no result, in order. Results come in the order of their

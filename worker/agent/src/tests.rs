@@ -1,6 +1,6 @@
 //! Turns on the real store, the real tools and real models.
 
+mod harness;
 mod running;
-mod shop;
 mod stopping;
 mod takeover;

@@ -6,22 +6,23 @@
 //!    v
 //! boundary <------------------------------------------------------------+
 //!    |-- interrupted call ---> followed, or found out -> finish_call ---+
-//!    |                    \--> nobody can know -> told, or started again +
+//!    |                    \--> nobody can know -> reported, or started again +
 //!    |-- cancel requested ---> every open call answered -> cancelled    |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
 //!    |-- else ---------------> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
 //!    |-- too many replies, or model or machinery broken -> failed
-//! anywhere: fenced, or let go of -> left as it stands in the database
-//! in a model call, or a call that somebody else can go on with: worker drains -> handed over
+//! anywhere: fenced, or abandoned -> left as it stands in the database
+//! in a model call, or a call that another worker can continue: worker drains -> handed over
 //! ```
 //!
-//! What stands in the database is enough to go on from every arrow; nothing else is kept.
+//! What stands in the database is enough to continue from every arrow.
 
 mod ask;
 mod call;
-mod words;
+mod lost;
+mod messages;
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -29,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AgentDeps,
-    commit::{Desk, GaveUp},
-    step::{Standing, Step, next_step},
+    step::{Step, TurnSnapshot, next_step},
+    turn_writer::{GaveUp, TurnWriter},
 };
 use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
 use evonic_shared::error_chain::ErrorChain;
@@ -40,7 +41,7 @@ use evonic_workplace::WorkplaceError;
 
 /// How a turn left this worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum RunOutcome {
     /// It ended.
     Ended,
     /// It waits for the successor.
@@ -48,7 +49,7 @@ pub(super) enum Left {
     /// It is another worker's.
     Fenced,
     /// It is still this worker's in the database, until this process is dead.
-    Kept,
+    StillOwned,
 }
 
 /// What a running turn listens to.
@@ -58,21 +59,21 @@ pub(super) struct Signals {
     pub(super) cancel: CancellationToken,
     /// The worker drains: hand over at the next boundary.
     pub(super) drain: CancellationToken,
-    /// The worker's patience is nearly over: hand over what can be repeated, now.
-    pub(super) let_go: CancellationToken,
+    /// The worker's time to drain is nearly over: hand over what can be repeated, now.
+    pub(super) abandon: CancellationToken,
 }
 
 /// Between two attempts to end a turn for which the store is broken.
 const BROKEN_PAUSE: Duration = Duration::from_secs(15);
 
-/// Goes on with the turn, or leaves it.
-type Flow<T = ()> = ControlFlow<Left, T>;
+/// Continues with the turn, or leaves it.
+type Flow<T = ()> = ControlFlow<RunOutcome, T>;
 
 /// A claimed turn.
 #[derive(Debug)]
 pub(super) struct Run {
-    bench: AgentDeps,
-    desk: Desk,
+    deps: AgentDeps,
+    turn_writer: TurnWriter,
     agent: Agent,
     specs: Vec<ToolSpec>,
     /// The tools at the workplace where they were used last.
@@ -88,15 +89,15 @@ pub(super) struct Run {
 
 impl Run {
     /// The run of a turn that this worker has just claimed.
-    pub(super) fn new(bench: AgentDeps, claimed: Claimed, signals: Signals) -> Self {
+    pub(super) fn new(deps: AgentDeps, claimed: Claimed, signals: Signals) -> Self {
         let Claimed { lease, turn: _, agent, interrupted, partial_text, predecessor } = claimed;
-        let desk = Desk::new(bench.store.clone(), lease, signals.let_go.clone());
-        let specs = bench.tools.specs(agent.tools.as_deref());
-        let void_text = partial_text.then(|| words::worker_stopped(predecessor));
+        let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
+        let specs = deps.tools.specs(agent.tools.as_deref());
+        let void_text = partial_text.then(|| messages::worker_stopped(predecessor));
         let transcript = Vec::new();
         Self {
-            bench,
-            desk,
+            deps,
+            turn_writer,
             agent,
             specs,
             toolbox: None,
@@ -109,8 +110,8 @@ impl Run {
     }
 
     /// Runs it until it leaves this worker.
-    pub(super) async fn run(mut self) -> Left {
-        let mut flow = self.read_up().await;
+    pub(super) async fn run(mut self) -> RunOutcome {
+        let mut flow = self.load().await;
         loop {
             match flow {
                 ControlFlow::Continue(()) => flow = self.step().await,
@@ -119,10 +120,10 @@ impl Run {
         }
     }
 
-    /// Reads where the turn stands.
-    async fn read_up(&mut self) -> Flow {
-        // The queue knows the turn by now: a cancel is either seen here or told to its token.
-        let result = self.desk.read(|reader, lease| {
+    /// Loads the turn's transcript, and whether it is cancelled.
+    async fn load(&mut self) -> Flow {
+        // The turn is registered by now: a cancel is either seen here or fires its token.
+        let result = self.turn_writer.read(|reader, lease| {
             let cancels = reader.cancels(std::slice::from_ref(&lease.turn_id))?;
             Ok((reader.transcript(&lease.turn_id)?, !cancels.is_empty()))
         });
@@ -139,10 +140,10 @@ impl Run {
 
     /// Takes one step, from boundary to boundary.
     async fn step(&mut self) -> Flow {
-        let settings = &self.bench.settings;
+        let settings = &self.deps.settings;
         let (max_steps, max_takeovers) = (settings.max_steps, settings.max_takeovers);
         let interrupted = self.interrupted.as_ref();
-        let step = next_step(&Standing {
+        let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
             interrupted,
             effect: interrupted
@@ -167,7 +168,7 @@ impl Run {
                 ControlFlow::Break(self.end(TurnEnd::Completed { text }).await)
             }
             Step::TooManySteps => {
-                ControlFlow::Break(self.fail(words::too_many_steps(max_steps)).await)
+                ControlFlow::Break(self.fail(messages::too_many_steps(max_steps)).await)
             }
         }
     }
@@ -199,7 +200,7 @@ impl Run {
         last: Shown,
         error: TurnError,
     ) -> Flow {
-        tracing::warn!(code = error.code, reason = error.message, "turn failed");
+        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         let ToolResult { outcome, content } = result;
         self.commit(move |writer, lease| {
             last.write(writer, lease, &call.id)?;
@@ -207,7 +208,7 @@ impl Run {
             writer.end_turn(lease, TurnEnd::Failed(error.clone()))
         })
         .await?;
-        ControlFlow::Break(Left::Ended)
+        ControlFlow::Break(RunOutcome::Ended)
     }
 
     /// The tools at a workplace, for this turn's agent and session.
@@ -215,36 +216,36 @@ impl Run {
         if let Some((_, toolbox)) = self.toolbox.as_ref().filter(|(there, _)| there == workplace) {
             return Ok(toolbox.clone());
         }
-        let session = self.desk.session().clone();
+        let session = self.turn_writer.session().clone();
         let user = User { session, others: self.agent.other_workplaces.clone() };
-        let toolbox = self.bench.tools.open(workplace, user).await?;
+        let toolbox = self.deps.tools.open(workplace, user).await?;
         self.toolbox = Some((workplace.to_owned(), toolbox.clone()));
         Ok(toolbox)
     }
 
     /// Hands the turn over: at a step boundary, in a model call, which can be repeated, or in a
-    /// call that somebody else can go on with.
+    /// call that another worker can continue.
     async fn hand_over(&self) -> Flow {
         self.commit(|writer, lease| writer.hand_over(lease)).await?;
-        ControlFlow::Break(Left::HandedOver)
+        ControlFlow::Break(RunOutcome::HandedOver)
     }
 
     /// Ends the turn as failed.
-    async fn fail(&self, error: TurnError) -> Left {
-        tracing::warn!(code = error.code, reason = error.message, "turn failed");
+    async fn fail(&self, error: TurnError) -> RunOutcome {
+        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         self.end(TurnEnd::Failed(error)).await
     }
 
     /// Ends the turn. The store answers the calls that did not run.
-    async fn end(&self, end: TurnEnd) -> Left {
+    async fn end(&self, end: TurnEnd) -> RunOutcome {
         match self.try_end(end).await {
-            Ok(()) => Left::Ended,
+            Ok(()) => RunOutcome::Ended,
             Err(gave_up) => self.give_up(gave_up).await,
         }
     }
 
     async fn try_end(&self, end: TurnEnd) -> Result<(), GaveUp> {
-        self.desk.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
+        self.turn_writer.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
     }
 
     /// Commits a write of this turn; leaves the turn when that is given up.
@@ -253,7 +254,7 @@ impl Run {
         T: Send + 'static,
         F: Fn(&mut Writer<'_>, &Lease) -> Result<T, StoreError> + Send + Sync + 'static,
     {
-        match self.desk.commit(write).await {
+        match self.turn_writer.commit(write).await {
             Ok(value) => ControlFlow::Continue(value),
             Err(gave_up) => ControlFlow::Break(self.give_up(gave_up).await),
         }
@@ -262,35 +263,35 @@ impl Run {
     /// What becomes of the turn when a write is given up. A store that broke in the middle of it
     /// may take its end, now or later: until then the turn is this worker's, and nobody waits for
     /// its replacement.
-    async fn give_up(&self, gave_up: GaveUp) -> Left {
+    async fn give_up(&self, gave_up: GaveUp) -> RunOutcome {
         let error = match gave_up {
-            GaveUp::Fenced => return Left::Fenced,
-            GaveUp::LetGo => return Left::Kept,
+            GaveUp::Fenced => return RunOutcome::Fenced,
+            GaveUp::Abandoned => return RunOutcome::StillOwned,
             GaveUp::Broken(error) => ErrorChain(&error).to_string(),
         };
         tracing::error!(error, "store is broken for this turn");
-        let end = TurnEnd::Failed(words::internal(error));
+        let end = TurnEnd::Failed(messages::internal(error));
         loop {
             match self.try_end(end.clone()).await {
-                Ok(()) => return Left::Ended,
-                Err(GaveUp::Fenced) => return Left::Fenced,
-                Err(GaveUp::LetGo) => return Left::Kept,
+                Ok(()) => return RunOutcome::Ended,
+                Err(GaveUp::Fenced) => return RunOutcome::Fenced,
+                Err(GaveUp::Abandoned) => return RunOutcome::StillOwned,
                 Err(GaveUp::Broken(_)) => {}
             }
             tokio::select! {
-                () = self.signals.let_go.cancelled() => return Left::Kept,
+                () = self.signals.abandon.cancelled() => return RunOutcome::StillOwned,
                 () = tokio::time::sleep(BROKEN_PAUSE) => {}
             }
         }
     }
 
     /// A tool, whether or not this agent may call it now.
-    fn spec(&self, name: &str) -> Option<ToolSpec> {
-        self.bench.tools.specs(Some(&[name.to_owned()])).pop()
+    fn spec(&self, name: &str) -> Option<&ToolSpec> {
+        self.deps.tools.spec(name)
     }
 }
 
-/// Output of a call that was gathered, and how far it is shown with it.
+/// Pending output of a call, and how far it is shown with it.
 #[derive(Clone, Debug, Default)]
 struct Shown {
     text: Option<String>,
@@ -314,4 +315,9 @@ impl Shown {
 /// Appends events, if there are any.
 fn append(writer: &mut Writer<'_>, lease: &Lease, events: &[EventKind]) -> Result<(), StoreError> {
     if events.is_empty() { Ok(()) } else { writer.append(lease, events.to_vec()) }
+}
+
+/// A name that no other command ever has.
+fn command_id() -> String {
+    format!("call_{}", uuid::Uuid::now_v7().simple())
 }

@@ -2,7 +2,7 @@
 //! ones did in the database.
 //!
 //! ```text
-//!               a rival is named or found
+//!               a rival is reported or found
 //! asleep ------------------------------------> every 50 ms: locks tried, database looked at
 //!   ^  ^                                          |
 //!   |  +---- the last rival is dead, taken over --+
@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{AgentDeps, Generation, Shared, background::Background};
+use crate::{AgentDeps, Generation, background::Background, state::QueueState};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::StoreError;
 
@@ -24,26 +24,26 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(100);
 /// Watches the other generations.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    shared: Arc<Shared>,
-    bench: AgentDeps,
+    shared: Arc<QueueState>,
+    deps: AgentDeps,
     background: Background,
-    /// Generations that may live, or own turns of which nobody knows yet whether they are dead.
+    /// Generations that may live, or own turns not known to be dead yet.
     rivals: BTreeSet<u64>,
     /// Whether the folder and the database were asked for rivals.
     surveyed: bool,
     /// Whether the last look failed: a failure is logged once, not at every look.
-    troubled: bool,
+    failing: bool,
 }
 
 impl Watcher {
     pub(super) fn new(
-        shared: Arc<Shared>,
-        bench: AgentDeps,
+        shared: Arc<QueueState>,
+        deps: AgentDeps,
         background: Background,
         predecessor: Option<u64>,
     ) -> Self {
         let rivals = predecessor.into_iter().collect();
-        Self { shared, bench, background, rivals, surveyed: false, troubled: false }
+        Self { shared, deps, background, rivals, surveyed: false, failing: false }
     }
 
     /// Watches until the queue is empty for good.
@@ -55,7 +55,7 @@ impl Watcher {
             tokio::select! {
                 () = drained.cancelled() => return,
                 () = drain.cancelled(), if !draining => {}
-                named = self.shared.named() => self.rivals.extend(named),
+                dead = self.shared.reported_dead() => self.rivals.extend(dead),
                 () = self.pause(draining) => {}
             }
         }
@@ -76,11 +76,11 @@ impl Watcher {
     async fn look(&mut self) {
         let outcome = self.try_look().await;
         if let Err(error) = &outcome
-            && !self.troubled
+            && !self.failing
         {
             tracing::warn!(error, "other generations cannot be watched; trying again");
         }
-        self.troubled = outcome.is_err();
+        self.failing = outcome.is_err();
     }
 
     async fn try_look(&mut self) -> Result<(), String> {
@@ -103,14 +103,14 @@ impl Watcher {
         let living = self.background.run(move || Generation::living(&folder, own)).await;
         self.rivals
             .extend(living.ok_or("defect")?.map_err(|error| ErrorChain(&error).to_string())?);
-        let owners = self.bench.store.read(move |reader| reader.foreign_owners(own)).await;
+        let owners = self.deps.store.read(move |reader| reader.foreign_owners(own)).await;
         self.rivals.extend(owners.map_err(|error| ErrorChain(&error).to_string())?);
         Ok(())
     }
 
     /// Notices what another process wrote: turns it queued or handed over, cancels of turns here.
     async fn poll_foreign_commits(&self) -> Result<(), String> {
-        let changed = match self.bench.store.poll_foreign_commits().await {
+        let changed = match self.deps.store.poll_foreign_commits().await {
             Ok(changed) => changed,
             Err(StoreError::Closed) => return Ok(()),
             Err(error) => return Err(ErrorChain(&error).to_string()),
@@ -119,17 +119,17 @@ impl Watcher {
             return Ok(());
         }
         self.shared.wake.notify_one();
-        let turns = self.shared.roster.uncancelled();
+        let turns = self.shared.running_turns.uncancelled();
         if !turns.is_empty() {
-            let cancels = self.bench.store.read(move |reader| reader.cancels(&turns)).await;
+            let cancels = self.deps.store.read(move |reader| reader.cancels(&turns)).await;
             for turn in cancels.map_err(|error| ErrorChain(&error).to_string())? {
-                self.shared.roster.cancel(&turn);
+                self.shared.running_turns.cancel(&turn);
             }
         }
         Ok(())
     }
 
-    /// Takes over a rival's turns if it is dead: the kernel's lock says so, nobody else. Returns
+    /// Takes over a rival's turns if it is dead: only the kernel's lock says so. Returns
     /// whether that is done.
     async fn try_take_over(&self, rival: u64) -> Result<bool, String> {
         let folder = self.shared.generation.folder().to_path_buf();
@@ -137,7 +137,7 @@ impl Watcher {
         if !dead.ok_or("defect")?.map_err(|error| ErrorChain(&error).to_string())? {
             return Ok(false);
         }
-        let taken = self.bench.store.write(move |writer| writer.take_over(rival)).await;
+        let taken = self.deps.store.write(move |writer| writer.take_over(rival)).await;
         let taken = taken.map_err(|error| ErrorChain(&error).to_string())?;
         if taken > 0 {
             tracing::info!(rival, turns = taken, "took over a dead worker's turns");

@@ -15,7 +15,6 @@ pub struct InvalidName;
 pub struct AgentName(String);
 
 impl AgentName {
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -55,10 +54,8 @@ impl std::fmt::Display for AgentName {
     }
 }
 
-/// An agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    /// Its identifier.
     pub id: AgentId,
     /// Its name, unique.
     pub name: AgentName,
@@ -82,14 +79,10 @@ pub struct Agent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewAgent {
-    /// See [`Agent::name`].
     pub name: AgentName,
-    /// See [`Agent::model`].
     pub model: String,
-    /// See [`Agent::instructions`].
     #[serde(default)]
     pub instructions: String,
-    /// See [`Agent::tools`].
     #[serde(default)]
     pub tools: Option<Vec<String>>,
     /// See [`Agent::workplace`]; `local` when absent.
@@ -108,13 +101,10 @@ fn local() -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentChange {
-    /// See [`Agent::name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<AgentName>,
-    /// See [`Agent::model`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// See [`Agent::instructions`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// See [`Agent::tools`]: `null` allows every tool again.
@@ -124,7 +114,6 @@ pub struct AgentChange {
         deserialize_with = "present_even_if_null"
     )]
     pub tools: Option<Option<Vec<String>>>,
-    /// See [`Agent::workplace`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workplace: Option<String>,
     /// See [`Agent::other_workplaces`].

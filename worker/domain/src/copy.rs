@@ -21,9 +21,7 @@ pub struct NewCopy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CopyEnd {
-    /// The workplace's name or identifier.
     pub workplace: String,
-    /// A path in it.
     pub path: String,
     /// The session whose container or folder it is, where each session has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,14 +26,7 @@ pub struct Event {
 pub enum EventKind {
     /// `message.created`: a message was accepted, or the agent's answer stands.
     #[serde(rename = "message.created")]
-    MessageCreated {
-        /// The message's id.
-        message_id: super::MessageId,
-        /// Who said it.
-        role: Role,
-        /// The text.
-        content: String,
-    },
+    MessageCreated { message_id: super::MessageId, role: Role, content: String },
     /// `turn.started`: a worker took it.
     #[serde(rename = "turn.started")]
     TurnStarted {
@@ -45,7 +38,6 @@ pub enum EventKind {
     TurnResumed {
         /// The worker's generation.
         generation: u64,
-        /// The predecessor's.
         predecessor: u64,
     },
     /// `turn.handed_over`: its worker is stopping, at a step boundary.
@@ -56,17 +48,11 @@ pub enum EventKind {
     },
     /// `text.delta`: a piece of the model's text, as it comes.
     #[serde(rename = "text.delta")]
-    TextDelta {
-        /// The piece.
-        text: String,
-    },
+    TextDelta { text: String },
     /// `text.retracted`: the pieces since the last `step.completed` are void; the model is asked
     /// again, because its reply was cut or its worker died.
     #[serde(rename = "text.retracted")]
-    TextRetracted {
-        /// Why.
-        reason: String,
-    },
+    TextRetracted { reason: String },
     /// `step.completed`: a model reply was committed.
     #[serde(rename = "step.completed")]
     StepCompleted {
@@ -82,7 +68,6 @@ pub enum EventKind {
     ToolStarted {
         /// [`super::ToolCall::id`].
         call_id: String,
-        /// The tool's name.
         name: String,
         /// The arguments as the model wrote them.
         arguments: String,
@@ -100,7 +85,6 @@ pub enum EventKind {
     ToolCompleted {
         /// [`super::ToolCall::id`].
         call_id: String,
-        /// The tool's name.
         name: String,
         /// How it ended.
         outcome: Outcome,
@@ -115,10 +99,7 @@ pub enum EventKind {
     },
     /// `turn.failed`.
     #[serde(rename = "turn.failed")]
-    TurnFailed {
-        /// Why.
-        error: TurnError,
-    },
+    TurnFailed { error: TurnError },
     /// `turn.cancelled`.
     #[serde(rename = "turn.cancelled")]
     TurnCancelled {},

@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Usage;
 
-/// A model's wish to call a tool.
+/// A call of a tool, as the model asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The model's own identifier of the call, unique within its turn.
     pub id: String,
-    /// The tool's name.
     pub name: String,
     /// The arguments as the model wrote them: JSON text, checked by the tool.
     pub arguments: String,
@@ -46,9 +45,7 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Item {
-    /// A client's message.
     User {
-        /// The text.
         text: String,
     },
     /// A model's reply.

@@ -66,9 +66,7 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// See [`Key::name`].
     pub name: AgentName,
-    /// See [`Key::scope`].
     pub scope: Scope,
     /// After how many seconds it ends to be valid; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

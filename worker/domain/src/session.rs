@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AgentId, MessageId, SessionId, Turn, TurnId};
 
-/// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Its identifier.
     pub id: SessionId,
     /// The agent it talks with.
     pub agent_id: AgentId,
@@ -27,7 +25,6 @@ pub struct Session {
 pub struct NewSession {
     /// Identifier or name of the agent.
     pub agent: String,
-    /// See [`Session::title`].
     #[serde(default)]
     pub title: String,
 }
@@ -36,7 +33,6 @@ pub struct NewSession {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionChange {
-    /// See [`Session::title`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
 }
@@ -51,18 +47,13 @@ pub enum Role {
     Assistant,
 }
 
-/// A message of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Its identifier.
     pub id: MessageId,
-    /// Its session.
     pub session_id: SessionId,
     /// The turn it began, or that it ended.
     pub turn_id: TurnId,
-    /// Who said it.
     pub role: Role,
-    /// The text.
     pub content: String,
     /// RFC 3339, UTC, milliseconds.
     pub created_at: String,

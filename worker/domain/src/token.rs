@@ -43,7 +43,7 @@ impl Token {
     /// A key of its own, by the kernel's generator.
     ///
     /// # Errors
-    /// The operating system's word.
+    /// The OS error.
     pub fn random() -> std::io::Result<Self> {
         let mut proof = [0; PROOF / 2];
         let mut filled = 0;

@@ -5,7 +5,7 @@
 pub enum Effect {
     /// It only reads: it may be run again.
     Read,
-    /// It changes something: it is never run again without a word.
+    /// It changes something: it is never silently run again.
     Change,
 }
 
@@ -23,10 +23,9 @@ pub enum Ending {
 /// A tool as a model is told of it.
 #[derive(Clone, Debug)]
 pub struct ToolSpec {
-    /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// What it does, for the model.
-    pub description: &'static str,
+    pub description: String,
     /// JSON Schema 2020-12 of its arguments, with `additionalProperties: false`.
     pub schema: serde_json::Value,
     /// What it does to the world.

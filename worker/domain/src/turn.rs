@@ -9,11 +9,13 @@
 //! queued -- cancel requested --> cancelled
 //! ```
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{SessionId, TurnId};
 
-/// Where a turn stands.
+/// State of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnState {
@@ -25,7 +27,6 @@ pub enum TurnState {
     Completed,
     /// It could not be finished; the error says why.
     Failed,
-    /// It was cancelled.
     Cancelled,
 }
 
@@ -49,14 +50,10 @@ impl TurnState {
     }
 }
 
-/// A turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// Its identifier.
     pub id: TurnId,
-    /// Its session.
     pub session_id: SessionId,
-    /// Where it stands.
     pub state: TurnState,
     /// Model replies committed so far.
     pub steps: u32,
@@ -82,11 +79,67 @@ pub struct Turn {
 /// Why a turn failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnError {
-    /// A stable word: `model_unknown`, `model_refused`, `model_unavailable`, `model_protocol`,
-    /// `too_many_steps`, `agent_deleted`, `internal`.
-    pub code: String,
+    /// The reason, for programs.
+    pub code: TurnErrorCode,
     /// A sentence for a person.
     pub message: String,
+}
+
+/// Why a turn failed, as a stable word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnErrorCode {
+    /// No model of the agent's is configured under its name.
+    ModelUnknown,
+    /// The model cannot be used as it is configured.
+    ModelSetup,
+    /// The model's endpoint refused the request for good.
+    ModelRefused,
+    /// The model's endpoint could not be reached, or failed, after every retry.
+    ModelUnavailable,
+    /// The endpoint's answer breaks its protocol.
+    ModelProtocol,
+    /// The model replied `agents.max_steps` times without coming to an end.
+    TooManySteps,
+    /// Nobody can know what a call did, and `tools.on_lost` says `fail`.
+    OutcomeUnknown,
+    /// A defect of the program, or a broken database.
+    Internal,
+}
+
+impl TurnErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 8] = [
+        Self::ModelUnknown,
+        Self::ModelSetup,
+        Self::ModelRefused,
+        Self::ModelUnavailable,
+        Self::ModelProtocol,
+        Self::TooManySteps,
+        Self::OutcomeUnknown,
+        Self::Internal,
+    ];
+
+    /// The word on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ModelUnknown => "model_unknown",
+            Self::ModelSetup => "model_setup",
+            Self::ModelRefused => "model_refused",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::ModelProtocol => "model_protocol",
+            Self::TooManySteps => "too_many_steps",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for TurnErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Tokens, as the model's endpoint counted them. Zero where it does not tell.
@@ -102,10 +155,7 @@ pub struct Usage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
     /// With this text as the assistant's message.
-    Completed {
-        /// The text.
-        text: String,
-    },
+    Completed { text: String },
     /// With this error.
     Failed(TurnError),
     /// Because a client asked.
@@ -116,10 +166,29 @@ pub enum TurnEnd {
 /// another owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The turn.
     pub turn_id: TurnId,
-    /// Its session.
     pub session_id: SessionId,
     /// The worker's generation.
     pub generation: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::TurnErrorCode;
+
+    #[test]
+    fn every_code_of_a_failed_turn_is_documented_and_no_other() {
+        let document = include_str!("../../../docs/openapi.json");
+        let document: Value = serde_json::from_str(document).expect("the document is JSON");
+        let code = &document["components"]["schemas"]["TurnError"]["properties"]["code"];
+        let names = TurnErrorCode::ALL.map(TurnErrorCode::name);
+        assert_eq!(code["enum"], json!(names));
+        assert_eq!(json!(TurnErrorCode::ALL), json!(names), "words on the wire");
+        let description = code["description"].as_str().expect("it is described");
+        for name in names {
+            assert!(description.contains(&format!("`{name}`: ")), "{name} is not explained");
+        }
+    }
 }

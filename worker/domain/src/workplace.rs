@@ -1,19 +1,15 @@
 //! A workplace: where an agent's tools act, under a name.
 
-mod soundness;
-
 use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::soundness::{NewWorkplaceBody, SettingsFault};
 use super::{AgentName, WorkplaceId};
 
 /// A workplace. `local` is always there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workplace {
-    /// Its identifier.
     pub id: WorkplaceId,
     /// Its name, unique, of the form of an agent's.
     pub name: AgentName,
@@ -26,22 +22,10 @@ pub struct Workplace {
     pub updated_at: String,
 }
 
-/// Body of `POST /api/v1/workplaces`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "NewWorkplaceBody")]
-pub struct NewWorkplace {
-    /// See [`Workplace::name`].
-    pub name: AgentName,
-    /// See [`Workplace::settings`].
-    #[serde(flatten)]
-    pub settings: Settings,
-}
-
 /// Body of `PATCH /api/v1/workplaces/{id}`: what is absent stays. The kind stays too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkplaceChange {
-    /// See [`Workplace::name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<AgentName>,
     /// Settings to change: each key replaces the whole value of that key, `null` takes it back to
@@ -50,7 +34,6 @@ pub struct WorkplaceChange {
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// What kinds there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkplaceKind {
@@ -78,16 +61,12 @@ impl WorkplaceKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "settings", rename_all = "snake_case")]
 pub enum Settings {
-    /// See [`WorkplaceKind::Local`].
     Local(LocalSettings),
-    /// See [`WorkplaceKind::Ssh`].
     Ssh(SshSettings),
-    /// See [`WorkplaceKind::Docker`].
     Docker(DockerSettings),
 }
 
 impl Settings {
-    /// The kind.
     #[must_use]
     pub const fn kind(&self) -> WorkplaceKind {
         match self {
@@ -164,9 +143,7 @@ pub struct SshSettings {
 pub enum SshAuth {
     /// Keys of the agent at `$SSH_AUTH_SOCK`.
     Agent,
-    /// Private key files.
     Key,
-    /// The password.
     Password,
     /// The password, as the answer to each question that is not echoed.
     KeyboardInteractive,
@@ -251,6 +228,7 @@ impl Default for DockerSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NewWorkplace;
 
     #[test]
     fn a_workplace_reads_as_it_is_written() {

@@ -27,7 +27,9 @@ pub mod blocking;
 mod budget;
 mod held;
 mod page;
+mod waker;
 
 pub use budget::{Budget, Exhausted, Permit, Usage};
 pub use held::Held;
 pub use page::{Page, PageError};
+pub use waker::{Waker, Wakeups};

@@ -4,86 +4,94 @@ use http::{
     HeaderMap, Method, StatusCode, Uri,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
+use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
-    call::Verb,
+    call::Admitted,
     caller::{Caller, Identity},
     keyring::Keyring,
     limits::{Counted, Limits, Who},
     problem::Problem,
-    routes::decisions::{Decision, Need, Resource},
+    route::Access,
+    router::{Resource, Router},
 };
 use evonic_domain::Scope;
 
-/// Who decides. One for a server.
-#[derive(Debug)]
+/// One for a server.
 pub(super) struct Admission {
     keyring: Keyring,
     limits: Limits,
-    decisions: &'static [Decision],
+    router: Router,
 }
 
-/// A request that is not let in: the template of what it asked for, empty where that is nothing,
-/// and why.
-pub(super) type Refused = (&'static str, Problem);
+/// What became of a request.
+pub(super) struct Decision<'r> {
+    /// The template of what it asked for; empty where that is nothing.
+    pub(super) template: &'static str,
+    /// Fields of its answer about rate limits.
+    pub(super) limits: HeaderMap,
+    /// Where it goes, or why not.
+    pub(super) outcome: Result<Dispatch<'r>, Problem>,
+}
+
+/// The route of a request that was let in.
+pub(super) struct Dispatch<'r> {
+    pub(super) admitted: Admitted,
+    pub(super) filter: &'r BoxedFilter<(Response,)>,
+}
 
 impl Admission {
-    /// By these keys, these limits and this table.
-    pub(super) const fn new(
-        keyring: Keyring,
-        limits: Limits,
-        decisions: &'static [Decision],
-    ) -> Self {
-        Self { keyring, limits, decisions }
+    pub(super) const fn new(keyring: Keyring, limits: Limits, router: Router) -> Self {
+        Self { keyring, limits, router }
     }
 
-    /// Lets a request pass, or says why not; with it, what its answer tells of its limits. Awaited
-    /// between the guard and the routes, for each request but those of a connection that is only
-    /// there to be refused.
+    /// Lets a request pass, or says why not. Awaited between the guard and the route, for each
+    /// request but those of a connection that is only there to be refused.
+    ///
+    /// Refuses with 429 who asks too often, 401 without a key that is valid, 403 who may not do
+    /// this; 404 and 405 for what is not there, but only to who has a key.
     ///
     /// Cancel safe: a client that leaves ends it.
-    ///
-    /// # Errors
-    /// 429 when it asks too often, 401 without a key that is valid, 403 when it may not do this;
-    /// 404 and 405 for what is not there, but only to who has a key.
     pub(super) async fn admit(
         &self,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
         caller: Caller,
-    ) -> (HeaderMap, Result<Caller, Refused>) {
-        let resource = Resource::find(self.decisions, uri.path());
-        let template = resource.map_or("", |resource| resource.template);
+    ) -> Decision<'_> {
+        let found = self.router.find(uri.path());
         let mut limits = HeaderMap::new();
-        let met = if resource.is_some_and(Resource::is_free) {
+        let identified = if found.is_some_and(|(resource, _)| resource.is_free()) {
             Ok(caller)
         } else {
-            self.meet(headers, caller, &mut limits).await
+            self.identify_and_count(headers, caller, &mut limits).await
         };
-        let admitted = met.and_then(|caller| decide(resource, method, caller));
-        (limits, admitted.map_err(|problem| (template, problem)))
+        Decision {
+            template: found.map_or("", |(resource, _)| resource.template),
+            limits,
+            outcome: identified.and_then(|caller| dispatch(found, method, caller)),
+        }
     }
 
-    /// Who asks, where its limits have room for it. An address that failed too often is turned
-    /// away before its key is looked at; all else is counted once it is known whose key it is.
-    async fn meet(
+    /// Who asks, where its limits have room. An address that failed too often is refused before its
+    /// key is checked; all else is counted once it is known whose key it is.
+    async fn identify_and_count(
         &self,
         headers: &HeaderMap,
         caller: Caller,
-        told: &mut HeaderMap,
+        fields: &mut HeaderMap,
     ) -> Result<Caller, Problem> {
         let Some(address) = caller.address else { return self.identify(headers, caller).await };
-        tell(self.limits.look(address), told)?;
+        apply(self.limits.check_blocked(address), fields)?;
         let identified = self.identify(headers, caller).await;
         let who = match &identified {
             Ok(caller) => caller.key().map_or(Who::Nobody, Who::Key),
-            Err(problem) if is_refusal(problem) && headers.contains_key(AUTHORIZATION) => {
+            Err(problem) if is_refused_key(problem) && headers.contains_key(AUTHORIZATION) => {
                 Who::Refused
             }
             Err(_) => Who::Nobody,
         };
-        tell(self.limits.count(address, who).await, told)?;
+        apply(self.limits.count(address, who).await, fields)?;
         identified
     }
 
@@ -100,34 +108,37 @@ impl Admission {
     }
 }
 
-/// Keeps what a client is told of its limits.
-fn tell(counted: Counted, told: &mut HeaderMap) -> Result<(), Problem> {
-    told.extend(counted.fields);
+/// Collects the fields, and refuses where a quota is used up.
+fn apply(counted: Counted, fields: &mut HeaderMap) -> Result<(), Problem> {
+    fields.extend(counted.fields);
     counted.refused.map_or(Ok(()), Err)
 }
 
-/// Whether it is the key that does not do.
-fn is_refusal(problem: &Problem) -> bool {
+/// Whether the key is at fault.
+fn is_refused_key(problem: &Problem) -> bool {
     problem.status() == StatusCode::UNAUTHORIZED
 }
 
 /// Whether what is asked for is there, and this caller may have it.
-fn decide(resource: Option<Resource>, method: &Method, caller: Caller) -> Result<Caller, Problem> {
-    let Some(resource) = resource else {
+fn dispatch<'r>(
+    found: Option<(&'r Resource, &str)>,
+    method: &Method,
+    caller: Caller,
+) -> Result<Dispatch<'r>, Problem> {
+    let Some((resource, id)) = found else {
         return Err(Problem::not_found("there is nothing here"));
     };
-    let Some(need) = resource.need(Verb::from(method)) else {
-        return Err(Problem::not_allowed(&resource.methods()));
-    };
-    authorise(need, &caller).map(|()| caller)
+    let line = resource.line(method)?;
+    authorise(line.access, &caller)?;
+    Ok(Dispatch { admitted: Admitted { caller, id: id.to_owned() }, filter: &line.filter })
 }
 
 /// Whether a caller has what is needed.
-fn authorise(need: Need, caller: &Caller) -> Result<(), Problem> {
-    let (needed, is_whole) = match need {
-        Need::Nothing => return Ok(()),
-        Need::Whole(scope) => (scope, true),
-        Need::OfAgents(scope) => (scope, false),
+fn authorise(access: Access, caller: &Caller) -> Result<(), Problem> {
+    let (needed, is_whole) = match access {
+        Access::Free => return Ok(()),
+        Access::Whole(scope) => (scope, true),
+        Access::OfAgents(scope) => (scope, false),
     };
     if caller.scope < Some(needed) {
         return Err(scope_missing(needed, caller.scope));
@@ -153,5 +164,5 @@ fn scope_missing(needed: Scope, scope: Option<Scope>) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
         .with("needed_scope", needed.name().into())
         .with("scope", has.into())
-        .carrying(WWW_AUTHENTICATE, challenge)
+        .with_header(WWW_AUTHENTICATE, challenge)
 }

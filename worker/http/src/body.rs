@@ -1,10 +1,10 @@
 //! A request's body: typed, bounded, and in time.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use evonic_shared::config;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -12,15 +12,51 @@ use http::{
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{call::BodyStream, problem::Problem};
+use crate::problem::Problem;
 
 /// A whole body may take this many of its longest pauses: without it, one byte a pause would
 /// hold a connection for months.
 const PAUSES: u32 = 6;
 
+/// A request's body as it comes.
+pub(super) type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
+
+/// How much is read, and how long a client may take to send it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    max_bytes: u32,
+    pause: Duration,
+}
+
+impl BodyLimits {
+    pub(super) const fn new(settings: &config::Http) -> Self {
+        Self { max_bytes: settings.max_body_bytes, pause: settings.body_timeout }
+    }
+}
+
+/// The body that warp extracts.
+pub(super) fn boxed<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static,
+) -> BodyStream {
+    Box::pin(body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining())).fuse())
+}
+
+/// A body that says that it is JSON, within its bounds.
+///
+/// # Errors
+/// 415, 413, 408 and 400.
+pub(super) async fn read_json(
+    body: BodyStream,
+    headers: &HeaderMap,
+    limits: BodyLimits,
+) -> Result<Bytes, Problem> {
+    require_json(headers)?;
+    read(body, headers, limits).await
+}
+
 /// Refuses a body that does not say it is JSON. A browser's form cannot say so, which keeps
 /// foreign pages from posting.
-pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let essence = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -33,7 +69,7 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "the body must be JSON, with 'Content-Type: application/json'";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail).naming("content-type"))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail).with_field("content-type"))
 }
 
 /// Reads a body to its end.
@@ -41,23 +77,23 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// # Errors
 /// 413 past `http.max_body_bytes`, by the length it announces or by what has come; 408 after a
 /// pause of `http.body_timeout`, or six of them in all; 400 when it breaks off.
-pub(super) async fn read(
+async fn read(
     mut body: BodyStream,
     headers: &HeaderMap,
-    settings: &config::Http,
+    limits: BodyLimits,
 ) -> Result<Bytes, Problem> {
-    let limit = settings.max_body_bytes as usize;
+    let limit = limits.max_bytes as usize;
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > u64::from(settings.max_body_bytes)) {
+    if announced.is_some_and(|length| length > u64::from(limits.max_bytes)) {
         return Err(too_large(limit));
     }
-    let end = Instant::now() + settings.body_timeout * PAUSES;
+    let end = Instant::now() + limits.pause * PAUSES;
     let mut bytes = BytesMut::new();
     loop {
-        let pause = (Instant::now() + settings.body_timeout).min(end);
+        let pause = (Instant::now() + limits.pause).min(end);
         match timeout_at(pause, body.next()).await {
             Ok(Some(Ok(piece))) if bytes.len() + piece.len() > limit => {
                 return Err(too_large(limit));
@@ -71,7 +107,7 @@ pub(super) async fn read(
                 ));
             }
             Ok(None) => return Ok(bytes.freeze()),
-            Err(_) => return Err(too_slow(settings.body_timeout)),
+            Err(_) => return Err(too_slow(limits.pause)),
         }
     }
 }

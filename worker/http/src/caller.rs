@@ -1,4 +1,4 @@
-//! Who asks: what a request's handlers, limits and records know of its origin.
+//! Who asks: what handlers, limits and records know of a request's origin.
 
 use std::{
     fmt,
@@ -8,14 +8,12 @@ use std::{
 use crate::guard::Peer;
 use evonic_domain::{AgentId, KeyId, Origin, Scope};
 
-/// Who asks, once it is known. In the extensions of every request that reaches a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     /// The client's address; none on the Unix socket and from inside.
     pub(super) address: Option<IpAddr>,
-    /// By what it is known.
     pub(super) identity: Identity,
-    /// What it may do; none where only what is free may be asked.
+    /// What it may do; none where it may only use what is free.
     pub(super) scope: Option<Scope>,
     /// The only agents that it may see and use; none where it may use every one.
     pub(super) agents: Option<Vec<AgentId>>,
@@ -23,16 +21,13 @@ pub(super) struct Caller {
     pub(super) request_id: String,
 }
 
-/// By what a caller is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// A key.
     Key(KeyId),
     /// The user of a process at the other end of the Unix socket.
     User(u32),
     /// The supervisor's probe, or this process itself.
     Inside,
-    /// Nobody knows.
     Anonymous,
 }
 
@@ -49,7 +44,7 @@ impl Caller {
         Self { address, identity, scope, agents: None, request_id }
     }
 
-    /// The key's identifier, where one was shown.
+    /// The key's identifier, where one was presented.
     pub(super) const fn key(&self) -> Option<&KeyId> {
         match &self.identity {
             Identity::Key(id) => Some(id),

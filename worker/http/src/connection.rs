@@ -1,146 +1,154 @@
-//! The life of one connection.
+//! One connection, from its first byte to its close.
 
 use std::{sync::Arc, time::Duration};
 
+use evonic_shared::error_chain::ErrorChain;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use crate::{
-    exchange::{Exchange, Purpose},
-    front::Front,
+    byte_stream::ByteStream,
+    connection_timers::{ConnectionTimers, TimeoutAction, TimeoutWatch, Timeouts},
     guard::Peer,
+    lingering_stream::LingeringStream,
     metrics::Refusal,
-    problem::{Problem, causes},
-    progress::{Due, Limits, Progress, Watchdog},
-    wire::{Carrier, Wire},
+    problem::Problem,
+    request_service::{Purpose, RequestService},
+    server_state::ServerState,
 };
 
 /// hyper's buffers grow up to this, each way.
 const BUFFER_BYTES: usize = 32 * 1024;
 
 /// Longer than any worker lives.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type Connection = http1::Connection<TokioIo<Wire>, Exchange>;
+type Connection = http1::Connection<TokioIo<LingeringStream>, RequestService>;
 
-/// Serves a connection to its end: its own, its client's, or the server's. Holds the carrier's
+/// Serves a connection to its end: its own, its client's, or the server's. Holds the stream's
 /// permit until then.
-pub(super) async fn converse(front: Arc<Front>, carrier: Carrier, peer: Peer, purpose: Purpose) {
-    let _counted = (peer != Peer::Inside).then(|| front.metrics.connection());
-    let progress = Progress::new();
-    let limits = limits(&front, peer, purpose);
-    let mut connection = open(&front, carrier, peer, purpose, &progress);
-    let mut watchdog = Watchdog::new(progress.clone(), limits);
-    let mut told = peer == Peer::Inside;
+pub(super) async fn serve_connection(
+    server: Arc<ServerState>,
+    stream: ByteStream,
+    peer: Peer,
+    purpose: Purpose,
+) {
+    let _counted = (peer != Peer::Inside).then(|| server.metrics.connection());
+    let timers = ConnectionTimers::new();
+    let timeouts = timeouts(&server, peer, purpose);
+    let mut connection = open(&server, stream, peer, purpose, &timers);
+    let mut timeout = TimeoutWatch::new(timers.clone(), timeouts);
+    // A connection from inside is served until the end.
+    let mut is_draining = peer == Peer::Inside;
     loop {
         tokio::select! {
             biased;
-            ended = &mut connection => return finish(&front, connection, &progress, ended).await,
-            () = front.ends.cut.cancelled() => return cut(&front, &progress),
-            () = front.ends.draining.cancelled(), if !told => {
-                told = true;
-                progress.drain();
+            ended = &mut connection => return finish(&server, connection, &timers, ended).await,
+            () = server.shutdown.cut.cancelled() => return cut(&server, &timers),
+            () = server.shutdown.draining.cancelled(), if !is_draining => {
+                is_draining = true;
+                timers.drain();
             }
-            due = &mut watchdog => match due {
-                Due::Close => close(&mut connection, &progress),
-                Due::Timeout => return time_out(&front, connection).await,
-                Due::GiveUp => return,
+            action = &mut timeout => match action {
+                TimeoutAction::Close => close(&mut connection, &timers),
+                TimeoutAction::Timeout => return time_out(&server, connection).await,
+                TimeoutAction::GiveUp => return,
             },
         }
     }
 }
 
-/// How long the connection may take. One that is refused must not keep its place for long; one
-/// from inside keeps none.
-fn limits(front: &Front, peer: Peer, purpose: Purpose) -> Limits {
+/// How long the connection may take. One that is refused must not keep its permit for long; one
+/// from inside has none.
+fn timeouts(server: &ServerState, peer: Peer, purpose: Purpose) -> Timeouts {
     let (head, idle) = match (peer, purpose) {
-        (Peer::Inside, _) => (FOR_EVER, FOR_EVER),
-        (_, Purpose::Serve) => (front.settings.header_timeout, front.settings.idle_timeout),
-        (_, Purpose::Refuse) => (Front::RETRY_AFTER, Front::RETRY_AFTER),
+        (Peer::Inside, _) => (NEVER, NEVER),
+        (_, Purpose::Serve) => (server.settings.header_timeout, server.settings.idle_timeout),
+        (_, Purpose::Refuse) => (ServerState::RETRY_AFTER, ServerState::RETRY_AFTER),
     };
-    Limits { head, idle, linger: front.settings.linger }
+    Timeouts { head, idle, linger: server.settings.linger }
 }
 
 fn open(
-    front: &Arc<Front>,
-    carrier: Carrier,
+    server: &Arc<ServerState>,
+    stream: ByteStream,
     peer: Peer,
     purpose: Purpose,
-    progress: &Progress,
+    timers: &ConnectionTimers,
 ) -> Connection {
-    let front = Arc::clone(front);
-    let max_headers = front.settings.max_headers as usize;
-    let max_header_bytes = front.settings.max_header_bytes as usize;
-    let exchange = Exchange { front, peer, purpose, progress: progress.clone() };
+    let server = Arc::clone(server);
+    let max_headers = server.settings.max_headers as usize;
+    let max_header_bytes = server.settings.max_header_bytes as usize;
+    let service = RequestService { server, peer, purpose, timers: timers.clone() };
     http1::Builder::new()
-        // The watchdog keeps the time: hyper has one limit for an idle connection and a slow
+        // The timers keep the time: hyper has one limit for an idle connection and a slow
         // head, and answers neither.
         .header_read_timeout(None)
         .max_headers(max_headers)
         .max_header_size(max_header_bytes)
         .max_buf_size(BUFFER_BYTES.max(max_header_bytes))
-        .serve_connection(TokioIo::new(Wire::new(carrier, progress.clone())), exchange)
+        .serve_connection(TokioIo::new(LingeringStream::new(stream, timers.clone())), service)
 }
 
-/// Lets hyper close an idle connection; the wire says farewell.
-fn close(connection: &mut Connection, progress: &Progress) {
-    progress.leave();
+/// Lets hyper close an idle connection; the stream lingers.
+fn close(connection: &mut Connection, timers: &ConnectionTimers) {
+    timers.leave();
     std::pin::Pin::new(connection).graceful_shutdown();
 }
 
 /// Answers 408 to headers that do not end.
-async fn time_out(front: &Front, connection: Connection) {
-    front.metrics.refused(Refusal::SlowHeaders);
-    let detail = format!("the headers did not end within {:?}", front.settings.header_timeout);
+async fn time_out(server: &ServerState, connection: Connection) {
+    server.metrics.refused(Refusal::SlowHeaders);
+    let detail = format!("the headers did not end within {:?}", server.settings.header_timeout);
     let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail);
-    refuse(front, connection, &problem).await;
+    refuse(server, connection, &problem).await;
 }
 
 /// The connection ended by itself. hyper has answered 400, 414 or 431 to what is no request and
-/// said farewell, but leaves two unanswered: HTTP/2, and headers that break off.
+/// closed, but leaves two unanswered: HTTP/2, and headers that break off.
 async fn finish(
-    front: &Front,
+    server: &ServerState,
     connection: Connection,
-    progress: &Progress,
+    timers: &ConnectionTimers,
     ended: hyper::Result<()>,
 ) {
     let Err(error) = ended else { return };
-    tracing::debug!(error = causes(&error), "connection failed");
-    let broken_off = error.is_incomplete_message() && progress.is_in_head();
+    tracing::debug!(error = %ErrorChain(&error), "connection failed");
+    let broken_off = error.is_incomplete_message() && timers.is_in_head();
     if !error.is_parse() && !broken_off {
         return;
     }
-    front.metrics.refused(Refusal::Malformed);
-    if progress.is_in_head() {
+    server.metrics.refused(Refusal::Malformed);
+    if timers.is_in_head() {
         let detail = "this is no whole request of HTTP/1.1, which is what is spoken here";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed", detail);
-        refuse(front, connection, &problem).await;
+        refuse(server, connection, &problem).await;
     }
 }
 
 /// Answers what never became a request, and closes.
-async fn refuse(front: &Front, connection: Connection, problem: &Problem) {
+async fn refuse(server: &ServerState, connection: Connection, problem: &Problem) {
     let answer = problem.to_http1();
-    let mut wire = connection.into_parts().io.into_inner();
-    let farewell = async {
+    let mut stream = connection.into_parts().io.into_inner();
+    let answering = async {
         // A client that is gone needs no answer.
-        if wire.write_all(answer.as_bytes()).await.is_ok() {
-            let _ = wire.shutdown().await;
+        if stream.write_all(answer.as_bytes()).await.is_ok() {
+            let _ = stream.shutdown().await;
         }
     };
     tokio::select! {
         biased;
-        () = farewell => {}
-        () = front.ends.cut.cancelled() => {}
-        () = tokio::time::sleep(front.settings.idle_timeout) => {}
+        () = answering => {}
+        () = server.shutdown.cut.cancelled() => {}
+        () = tokio::time::sleep(server.settings.idle_timeout) => {}
     }
 }
 
-/// Patience is over.
-fn cut(front: &Front, progress: &Progress) {
-    if progress.is_under_way() {
-        front.count_cut();
+/// The time to drain is over.
+fn cut(server: &ServerState, timers: &ConnectionTimers) {
+    if timers.is_under_way() {
+        server.count_cut();
     }
 }

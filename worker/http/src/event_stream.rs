@@ -1,9 +1,8 @@
-//! Streams of server-sent events as answers, and work that tells how it goes in one.
+//! Streams of server-sent events as answers, and work that reports its progress in one.
 
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,20 +10,21 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderValue, header};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use warp::reply::{Reply, Response};
 
-use crate::routes::Site;
+use crate::state::ApiState;
 
 /// The client comes back at once: another worker is serving already.
-pub(super) const FAREWELL: &str = "retry: 100\n\n";
+pub(super) const RETRY_HINT: &str = "retry: 100\n\n";
 
 /// A comment: keeps proxies and the client from giving up on a silent stream.
 pub(super) const HEARTBEAT: &str = ": \n\n";
 
-/// Words of a work that may wait for their client; the work waits when it is slower.
+/// Updates that wait for the client; when it is slower, the work waits.
 const WAITING: usize = 64;
 
 /// A stream of events as an answer.
@@ -38,11 +38,11 @@ pub(super) fn respond(events: impl Stream<Item = Bytes> + Send + 'static) -> Res
     response
 }
 
-/// Work as an answer: each of its words is an event of this name, its outcome the last one,
+/// Work as an answer: each of its updates is an event of this name, its outcome the last one,
 /// `done`. The stream alone drives the work: it ends with its client, and when the worker drains,
-/// with a word about when to ask again.
-pub(super) fn tell<T, O, W>(
-    site: &Site,
+/// with a hint when to ask again.
+pub(super) fn stream_progress<T, O, W>(
+    state: &ApiState,
     name: &'static str,
     work: impl FnOnce(mpsc::Sender<T>) -> W,
 ) -> Response
@@ -51,26 +51,26 @@ where
     O: Serialize + Send + 'static,
     W: Future<Output = O> + Send + 'static,
 {
-    let (sender, words) = mpsc::channel(WAITING);
-    let telling = Telling {
+    let (sender, updates) = mpsc::channel(WAITING);
+    let progress = ProgressStream {
         name,
-        words,
+        updates,
         work: Box::pin(work(sender)),
         outcome: None,
         ended: false,
-        heartbeat: site.app.config.http.sse_heartbeat,
-        draining: site.ends.draining.clone(),
+        heartbeat: state.app.config.http.sse_heartbeat,
+        draining: state.shutdown.draining.clone(),
     };
-    respond(stream::unfold(telling, |mut telling| async {
-        let text = telling.next().await?;
-        Some((Bytes::from(text), telling))
+    respond(stream::unfold(progress, |mut progress| async {
+        let text = progress.next().await?;
+        Some((Bytes::from(text), progress))
     }))
 }
 
-/// A work, and what it said.
-struct Telling<T, O> {
+/// Work under way, and the updates that it sent.
+struct ProgressStream<T, O> {
     name: &'static str,
-    words: mpsc::Receiver<T>,
+    updates: mpsc::Receiver<T>,
     work: Pin<Box<dyn Future<Output = O> + Send>>,
     outcome: Option<O>,
     ended: bool,
@@ -78,26 +78,26 @@ struct Telling<T, O> {
     draining: CancellationToken,
 }
 
-impl<T: Serialize, O: Serialize> Telling<T, O> {
+impl<T: Serialize, O: Serialize> ProgressStream<T, O> {
     async fn next(&mut self) -> Option<String> {
         if self.ended {
             return None;
         }
         loop {
             if let Some(outcome) = &self.outcome {
-                // What was said before the end is there already.
-                if let Ok(word) = self.words.try_recv() {
-                    return Some(event(self.name, &word));
+                // What was sent before the end is in the channel already.
+                if let Ok(update) = self.updates.try_recv() {
+                    return Some(event(self.name, &update));
                 }
                 self.ended = true;
                 return Some(event("done", outcome));
             }
             tokio::select! {
                 biased;
-                Some(word) = self.words.recv() => return Some(event(self.name, &word)),
+                Some(update) = self.updates.recv() => return Some(event(self.name, &update)),
                 () = self.draining.cancelled() => {
                     self.ended = true;
-                    return Some(FAREWELL.to_owned());
+                    return Some(RETRY_HINT.to_owned());
                 }
                 outcome = &mut self.work => self.outcome = Some(outcome),
                 () = tokio::time::sleep(self.heartbeat) => return Some(HEARTBEAT.to_owned()),
@@ -107,7 +107,7 @@ impl<T: Serialize, O: Serialize> Telling<T, O> {
 }
 
 fn event<T: Serialize>(name: &str, data: &T) -> String {
-    let data = serde_json::to_string(data).expect("what is told has string keys only");
+    let data = serde_json::to_string(data).expect("updates have string keys only");
     format!("event: {name}\ndata: {data}\n\n")
 }
 
@@ -118,6 +118,6 @@ impl<S: Stream> Stream for Shareable<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx)
+        self.0.get_mut().as_mut().poll_next(cx)
     }
 }

@@ -1,4 +1,4 @@
-//! What `/metrics` prints beside the request counters: figures that are read at each scrape.
+//! What `/metrics` prints besides the request counters: metrics that are read at each scrape.
 
 use std::fmt;
 
@@ -12,64 +12,55 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{
-    metrics::Metrics,
-    supervision::{Heard, epoch_seconds},
-};
+use crate::supervision::{SupervisorReport, epoch_seconds};
 use evonic_handles::Usage;
 use evonic_workplace::HostState;
 
-/// Figures of one moment. Those that could not be read are left out.
+/// Values of one moment. Those that could not be read are left out.
 #[derive(Debug)]
-pub(super) struct Figures {
-    /// [`super::process::open_descriptors`].
+pub(super) struct ScrapeMetrics {
     pub(super) open_fds: Option<u64>,
-    /// [`super::process::max_descriptors`].
     pub(super) max_fds: Option<u64>,
-    /// [`super::process::resident_bytes`].
     pub(super) resident_bytes: Option<u64>,
-    /// [`super::process::start_time_seconds`].
     pub(super) start_time_seconds: f64,
-    /// The ledger.
+    /// Handles by kind.
     pub(super) usage: Vec<Usage>,
     /// Turns queued and running.
     pub(super) turns: Option<(u64, u64)>,
-    /// This worker's generation.
     pub(super) generation: u64,
     /// Hosts and engines of workplaces: as many as the operator named.
     pub(super) hosts: Vec<HostState>,
-    /// What the supervisor told, and what it was told.
-    pub(super) supervision: Heard,
+    pub(super) supervision: SupervisorReport,
 }
 
 type Labels = [(&'static str, &'static str); 1];
 
-impl Figures {
+impl ScrapeMetrics {
     /// The whole exposition, in the OpenMetrics text format that Prometheus reads.
     ///
     /// # Errors
     /// [`fmt::Error`] when a metric cannot be encoded.
-    pub(super) fn expose(self, metrics: &Metrics) -> Result<String, fmt::Error> {
-        let mut figures = Registry::default();
-        figures.register_collector(Box::new(self));
+    pub(super) fn expose(self, registry: &Registry) -> Result<String, fmt::Error> {
+        let mut scraped = Registry::default();
+        scraped.register_collector(Box::new(self));
         let mut text = String::new();
-        encode_registry(&mut text, metrics.registry())?;
-        encode_registry(&mut text, &figures)?;
+        encode_registry(&mut text, registry)?;
+        encode_registry(&mut text, &scraped)?;
         encode_eof(&mut text)?;
         Ok(text)
     }
 
-    fn handles(&self, figure: impl Fn(&Usage) -> u64) -> Vec<(Labels, u64)> {
-        self.usage.iter().map(|usage| ([("kind", usage.kind.name())], figure(usage))).collect()
+    fn handles(&self, value: impl Fn(&Usage) -> u64) -> Vec<(Labels, u64)> {
+        self.usage.iter().map(|usage| ([("kind", usage.kind.name())], value(usage))).collect()
     }
 
-    fn hosts(&self, figure: impl Fn(&HostState) -> u64) -> Vec<([(&'static str, &str); 1], u64)> {
-        self.hosts.iter().map(|host| ([("host", host.host.as_str())], figure(host))).collect()
+    fn hosts(&self, value: impl Fn(&HostState) -> u64) -> Vec<([(&'static str, &str); 1], u64)> {
+        self.hosts.iter().map(|host| ([("host", host.host.as_str())], value(host))).collect()
     }
 }
 
-impl Figures {
-    /// The supervisor's, as far as it told.
+impl ScrapeMetrics {
+    /// The supervisor's, as far as it reported.
     fn supervisor(&self, gauges: &mut Gauges<'_, '_>) -> fmt::Result {
         if let Some(at) = self.supervision.heartbeat_at {
             gauges.seconds(
@@ -78,17 +69,17 @@ impl Figures {
                 at.as_secs_f64(),
             )?;
         }
-        let Some(told) = &self.supervision.figures else { return Ok(()) };
+        let Some(reported) = &self.supervision.metrics else { return Ok(()) };
         let times = [
             (
                 "evonic_supervisor_start_time_seconds",
                 "When the supervisor started, in seconds since the epoch",
-                Some(&told.started_at),
+                Some(&reported.started_at),
             ),
             (
                 "evonic_supervisor_last_restart_time_seconds",
                 "When the last replacement was decided, in seconds since the epoch",
-                told.last_restart_at.as_ref(),
+                reported.last_restart_at.as_ref(),
             ),
         ];
         for (name, help, time) in times {
@@ -96,20 +87,20 @@ impl Figures {
                 gauges.seconds(name, help, seconds)?;
             }
         }
-        for (name, help, figure) in [
-            ("evonic_supervisor_fds", "Descriptors, as the supervisor counted them", told.fds),
+        for (name, help, value) in [
+            ("evonic_supervisor_fds", "Descriptors, as the supervisor counted them", reported.fds),
             (
                 "evonic_supervisor_fds_threshold",
                 "Descriptors at which the supervisor replaces the worker",
-                told.threshold,
+                reported.threshold,
             ),
             (
                 "evonic_supervisor_fds_ceiling",
                 "Descriptors at which the supervisor stops the worker at once",
-                told.ceiling,
+                reported.ceiling,
             ),
         ] {
-            gauges.one(name, help, Some(u64::from(figure)))?;
+            gauges.one(name, help, Some(u64::from(value)))?;
         }
         let mut restarts = gauges.0.encode_descriptor(
             "evonic_supervisor_restarts",
@@ -117,7 +108,7 @@ impl Figures {
             None,
             MetricType::Counter,
         )?;
-        for (reason, count) in told.restarts.by_reason() {
+        for (reason, count) in reported.restarts.by_reason() {
             let labels = [("reason", reason.name())];
             ConstCounter::new(count).encode(restarts.encode_family(&labels)?)?;
         }
@@ -125,7 +116,7 @@ impl Figures {
     }
 }
 
-impl Collector for Figures {
+impl Collector for ScrapeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut gauges = Gauges(&mut encoder);
         gauges.one("process_open_fds", "Open descriptors", self.open_fds)?;

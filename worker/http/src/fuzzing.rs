@@ -20,12 +20,11 @@ pub const DECODERS: &[(&str, Decoder)] = &[("forwarded", forwarded), ("request",
 /// A query, and the body after its first line.
 fn request(bytes: &[u8]) {
     let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
-    if let Ok(query) = std::str::from_utf8(&bytes[..end]) {
-        let mut query = Query::parse(query);
-        if let Ok(paging) = query.paging() {
-            assert!((1..=200).contains(&paging.limit));
-        }
-        let _rest = query.finish();
+    if let Ok(query) = std::str::from_utf8(&bytes[..end])
+        && let Ok(query) = Query::parse(query, &["limit", "after"])
+        && let Ok(paging) = query.paging()
+    {
+        assert!((1..=200).contains(&paging.limit));
     }
     let json = &bytes[(end + 1).min(bytes.len())..];
     if let Ok(new) = body::parse::<NewWorkplaceBody>(json).and_then(|new| {

@@ -1,10 +1,11 @@
-//! Who may speak here: by known names on TCP, root and the service's user on the Unix socket.
+//! Who may connect: by known names on TCP, root and the service's user on the Unix socket.
 //!
 //! What is not encrypted is for this machine and for trusted proxies: a key must not travel where
 //! others can read it.
 //!
-//! Keys come after this. A web page of a foreign site can make a browser send requests to a loopback address, by its own name for it (DNS
-//! rebinding) or across origins: both show in `Host` and `Origin`, which a page cannot forge.
+//! Keys are checked after this. A page of a foreign site can make a browser send requests to a
+//! loopback address, by its own name for it (DNS rebinding) or across origins: both show in `Host`
+//! and `Origin`, which a page cannot forge.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +23,7 @@ use crate::{problem::Problem, proxies::Proxies};
 pub(super) enum Peer {
     /// The TCP listener.
     Tcp(SocketAddr),
-    /// The Unix listener, a process of this user; none when the kernel does not tell.
+    /// The Unix listener, a process of this user; none when the kernel does not say.
     Unix(Option<u32>),
     /// The Unix listener, a command of an agent, or a process that has ended.
     Command,
@@ -30,7 +31,6 @@ pub(super) enum Peer {
     Inside,
 }
 
-/// What makes a request one of ours.
 #[derive(Debug)]
 pub(super) struct Guard {
     hosts: Vec<String>,
@@ -40,7 +40,6 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// The guard of these settings.
     pub(super) fn new(settings: &config::Http) -> Self {
         let hosts = settings.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let uid = rustix::process::geteuid().as_raw();
@@ -48,7 +47,7 @@ impl Guard {
         Self { hosts, uid, secure, proxies: Proxies::new(settings) }
     }
 
-    /// The client's address: the peer's, or the one that a trusted proxy tells of; none on the
+    /// The client's address: the peer's, or the one that a trusted proxy names; none on the
     /// Unix socket and from inside.
     pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
         match peer {
@@ -171,5 +170,5 @@ fn forbidden(detail: String) -> Problem {
 
 fn foreign(header: &'static str, value: &str) -> Problem {
     forbidden(format!("'{header}: {value}' does not name this server; see http.allowed_hosts"))
-        .naming(header)
+        .with_field(header)
 }

@@ -1,58 +1,61 @@
-//! Whether this worker can do its work: a proof from each part, or the name of the one that fails.
+//! Whether this worker can do its work: a check of each part, and the names of those that fail.
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use evonic_shared::error_chain::ErrorChain;
+use http::{HeaderValue, header::CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use warp::reply::Response;
 
 use crate::{
-    call,
-    exposition::Figures,
-    problem::{Answer, Problem, causes},
+    answer,
+    exposition::ScrapeMetrics,
+    problem::{Answer, Problem},
     process,
-    routes::Site,
+    state::ApiState,
 };
 
 /// A part that takes longer is not ready.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PART_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `/livez`: the event loop answers. Says nothing about the parts behind it.
+/// `/livez`: the event loop answers. Says nothing about the parts.
 pub(super) fn live() -> Answer {
-    call::json(StatusCode::OK, &json!({ "live": true }))
+    answer::ok(&json!({ "live": true }))
 }
 
-/// `/readyz`: every part proved itself just now.
+/// `/readyz`: every part passed its check just now.
 ///
 /// # Errors
 /// 503 that names the parts that did not, or says that the worker is draining.
-pub(super) async fn ready(site: &Site) -> Answer {
+pub(super) async fn ready(state: &ApiState) -> Answer {
     let (store, agents) = tokio::join!(
-        prove(async { site.app.store.ping().await.map_err(|error| causes(&error)) }),
-        prove(async {
-            site.app.agents.ping().await;
+        check(async {
+            state.app.store.ping().await.map_err(|error| ErrorChain(&error).to_string())
+        }),
+        check(async {
+            state.app.agents.ping().await;
             Ok(())
         }),
     );
-    let parts = [("store", store), ("agents", agents), ("descriptors", headroom(site))];
-    let draining = site.ends.draining.is_cancelled();
+    let parts = [("store", store), ("agents", agents), ("descriptors", headroom(state))];
+    let draining = state.shutdown.draining.is_cancelled();
     let mut failing: Vec<&str> =
-        parts.iter().filter(|(_, proof)| !proof.ok).map(|(name, _)| *name).collect();
+        parts.iter().filter(|(_, status)| !status.ok).map(|(name, _)| *name).collect();
     if draining {
         failing.push("draining");
     }
     let parts: Map<String, Value> =
-        parts.into_iter().map(|(name, proof)| (name.to_owned(), proof.figures)).collect();
+        parts.into_iter().map(|(name, status)| (name.to_owned(), status.details)).collect();
     if failing.is_empty() {
-        let generation = site.app.generation;
+        let generation = state.app.generation;
         let body = json!({ "ready": true, "generation": generation, "parts": parts });
-        return call::json(StatusCode::OK, &body);
+        return answer::ok(&body);
     }
     let detail = format!("not ready: {}", failing.join(", "));
     Err(Problem::unavailable("not_ready", detail, Duration::from_secs(1))
         .with("ready", false.into())
-        .with("generation", site.app.generation.into())
+        .with("generation", state.app.generation.into())
         .with("draining", draining.into())
         .with("parts", parts.into()))
 }
@@ -61,20 +64,20 @@ pub(super) async fn ready(site: &Site) -> Answer {
 ///
 /// # Errors
 /// 500 when a metric cannot be encoded.
-pub(super) async fn metrics(site: &Site) -> Answer {
-    let turns = timeout(PATIENCE, site.app.store.read(|reader| reader.backlog())).await;
-    let figures = Figures {
+pub(super) async fn metrics(state: &ApiState) -> Answer {
+    let turns = timeout(PART_TIMEOUT, state.app.store.read(|reader| reader.backlog())).await;
+    let scraped = ScrapeMetrics {
         open_fds: process::open_descriptors(),
         max_fds: process::max_descriptors(),
-        resident_bytes: process::resident_bytes(&site.app.budget),
-        start_time_seconds: process::start_time_seconds(site.app.started.elapsed()),
-        usage: site.app.budget.usage(),
+        resident_bytes: process::resident_bytes(&state.app.budget),
+        start_time_seconds: process::start_time_seconds(state.app.started.elapsed()),
+        usage: state.app.budget.usage(),
         turns: turns.ok().and_then(Result::ok),
-        generation: site.app.generation,
-        hosts: site.app.workplaces.hosts(),
-        supervision: site.app.supervision.heard(),
+        generation: state.app.generation,
+        hosts: state.app.workplaces.hosts(),
+        supervision: state.app.supervision.report(),
     };
-    let text = figures.expose(&site.metrics).map_err(|error| Problem::internal(&error))?;
+    let text = scraped.expose(&state.registry).map_err(|error| Problem::internal(&error))?;
     let mut response = Response::new(text.into());
     response.headers_mut().insert(
         CONTENT_TYPE,
@@ -83,40 +86,41 @@ pub(super) async fn metrics(site: &Site) -> Answer {
     Ok(response)
 }
 
-/// What a part showed.
-struct Proof {
+/// The result of a check.
+struct PartStatus {
     ok: bool,
-    figures: Value,
+    details: Value,
 }
 
-async fn prove(part: impl Future<Output = Result<(), String>>) -> Proof {
+async fn check(part: impl Future<Output = Result<(), String>>) -> PartStatus {
     let began = Instant::now();
-    let found = match timeout(PATIENCE, part).await {
+    let found = match timeout(PART_TIMEOUT, part).await {
         Ok(found) => found,
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        Err(_) => Err(format!("no answer within {PART_TIMEOUT:?}")),
     };
     let elapsed_ms = began.elapsed().as_micros() as f64 / 1000.0;
     match found {
-        Ok(()) => Proof { ok: true, figures: json!({ "ok": true, "elapsed_ms": elapsed_ms }) },
+        Ok(()) => PartStatus { ok: true, details: json!({ "ok": true, "elapsed_ms": elapsed_ms }) },
         Err(error) => {
             tracing::warn!(error, elapsed_ms, "part is not ready");
-            let figures = json!({ "ok": false, "elapsed_ms": elapsed_ms, "error": error });
-            Proof { ok: false, figures }
+            let details = json!({ "ok": false, "elapsed_ms": elapsed_ms, "error": error });
+            PartStatus { ok: false, details }
         }
     }
 }
 
 /// Whether what the budget may still open fits below the limit.
-fn headroom(site: &Site) -> Proof {
+fn headroom(state: &ApiState) -> PartStatus {
     let open = process::open_descriptors();
     let limit = process::max_descriptors();
-    let owned: u64 = site.app.budget.usage().iter().map(|usage| u64::from(usage.descriptors)).sum();
-    let budget = u64::from(site.app.config.budget.total());
+    let owned: u64 =
+        state.app.budget.usage().iter().map(|usage| u64::from(usage.descriptors)).sum();
+    let budget = u64::from(state.app.config.budget.total());
     let needed = open.map(|open| open + budget.saturating_sub(owned.max(open.min(budget))));
     let ok = match (needed, limit) {
         (Some(needed), Some(limit)) => needed <= limit,
-        // The kernel does not tell, or sets no limit.
+        // The kernel does not say, or sets no limit.
         _ => true,
     };
-    Proof { ok, figures: json!({ "ok": ok, "open": open, "limit": limit, "owned": owned }) }
+    PartStatus { ok, details: json!({ "ok": ok, "open": open, "limit": limit, "owned": owned }) }
 }

@@ -1,4 +1,4 @@
-//! Keys: from what a client shows to whom it is.
+//! Keys: from what a client presents to its key.
 //!
 //! A key is read from the database and remembered for a second: a revocation in another worker,
 //! or by another hand, takes effect within that time, and one in this worker at once. What was not
@@ -6,47 +6,48 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use evonic_shared::error_chain::ErrorChain;
 use http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use subtle::ConstantTimeEq;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::problem::{Problem, causes};
+use crate::problem::Problem;
 use evonic_domain::{Hash, Key, KeyId, Token};
 use evonic_store::Store;
 
-/// A key that was read is believed for this long.
+/// A key that was read is used for this long.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The use of a key is written at most once in this time.
-const NOTED: Duration = Duration::from_secs(60);
+const NOTE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Keys that are remembered at the most; more of them at once are read more often.
-const REMEMBERED: usize = 1024;
+/// The most keys that are remembered; more of them at once are read more often.
+const MAX_REMEMBERED: usize = 1024;
 
-/// Compared with where there is nothing to compare with.
-const NOBODY: Hash = [0; 32];
+/// Compared with where no key was found.
+const NO_HASH: Hash = [0; 32];
 
-/// What clients are told that they need.
 const CHALLENGE: &str = "Bearer realm=\"evonic\"";
 
-/// The same for a key that does not do.
-const INVALID: &str = "Bearer realm=\"evonic\", error=\"invalid_token\"";
+/// For a key that is refused.
+const INVALID_TOKEN: &str = "Bearer realm=\"evonic\", error=\"invalid_token\"";
 
 /// The keys of an installation. Shared by cloning.
 #[derive(Clone, Debug)]
 pub(super) struct Keyring {
     store: Store,
-    /// Notes of use under way.
+    /// Runs the writes of use.
     notes: TaskTracker,
-    /// When notes are given up.
+    /// Gives them up.
     cut: CancellationToken,
     known: Arc<Mutex<HashMap<KeyId, Known>>>,
 }
@@ -60,25 +61,25 @@ struct Known {
 }
 
 impl Keyring {
-    /// Over this database; what is written beside requests runs on the tracker.
+    /// What is written beside requests runs on the tracker.
     pub(super) fn new(store: Store, notes: TaskTracker, cut: CancellationToken) -> Self {
         Self { store, notes, cut, known: Arc::default() }
     }
 
-    /// The key that a request shows.
+    /// The key that a request presents.
     ///
     /// # Errors
-    /// 401 when it shows none, or one that does not do; 503 when the database cannot be asked.
+    /// 401 when it presents none, or one that is refused; 503 when the database cannot be asked.
     pub(super) async fn recognise(&self, headers: &HeaderMap) -> Result<Arc<Key>, Problem> {
-        let token = shown(headers)?;
+        let token = presented(headers)?;
         let found = self.find(token.id()).await?;
-        let (key, hash) = found.map_or((None, NOBODY), |(key, hash)| (Some(key), hash));
-        // As long for a key that is nobody's, or differs in its first byte, as for a right one.
+        let (key, hash) = found.map_or((None, NO_HASH), |(key, hash)| (Some(key), hash));
+        // Takes as long for an unknown key, or a wrong first byte, as for the right one.
         let is_proved = bool::from(token.hash().ct_eq(&hash));
         let Some(key) = key.filter(|_| is_proved) else {
             return Err(refuse("the key is not known here"));
         };
-        // Who shows the whole key may know why it does not do.
+        // Whoever has the whole key may know why it is refused.
         if let Some(at) = &key.revoked_at {
             return Err(refuse(format!("key {} was revoked at {at}", key.name)));
         }
@@ -98,7 +99,7 @@ impl Keyring {
         if let Some(known) = self.known().get(id).filter(|known| known.read.elapsed() < FRESH) {
             return Ok(Some((Arc::clone(&known.key), known.hash)));
         }
-        // Of before the read: what changes while it runs must not be believed for longer.
+        // From before the read: what changes while it runs must not be used for longer.
         let read = Instant::now();
         let wanted = id.clone();
         let found = self.store.read(move |reader| reader.key_and_hash(&wanted)).await?;
@@ -109,7 +110,7 @@ impl Keyring {
         let key = Arc::new(key);
         let mut known = self.known();
         let noted = known.get(id).and_then(|known| known.noted);
-        if known.len() >= REMEMBERED && !known.contains_key(id) {
+        if known.len() >= MAX_REMEMBERED && !known.contains_key(id) {
             known.clear();
         }
         known.insert(id.clone(), Known { key: Arc::clone(&key), hash, read, noted });
@@ -120,7 +121,7 @@ impl Keyring {
     fn note(&self, key: &Key) {
         let mut known = self.known();
         let Some(known) = known.get_mut(&key.id) else { return };
-        if known.noted.is_some_and(|noted| noted.elapsed() < NOTED) {
+        if known.noted.is_some_and(|noted| noted.elapsed() < NOTE_INTERVAL) {
             return;
         }
         known.noted = Some(Instant::now());
@@ -128,18 +129,18 @@ impl Keyring {
         self.notes.spawn(async move {
             let write = store.write(move |writer| writer.note_key_use(&id));
             if let Some(Err(error)) = cut.run_until_cancelled(write).await {
-                tracing::debug!(error = causes(&error), "use of a key is not noted");
+                tracing::debug!(error = %ErrorChain(&error), "use of a key is not noted");
             }
         });
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<KeyId, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 
-/// What a request shows, if it has the form of a key.
-fn shown(headers: &HeaderMap) -> Result<Token, Problem> {
+/// What a request presents, if it has the form of a key.
+fn presented(headers: &HeaderMap) -> Result<Token, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         let detail = "this needs a key: send 'Authorization: Bearer evk_...'; \
@@ -165,10 +166,10 @@ fn is_past(at: &str) -> bool {
 }
 
 fn refuse(detail: impl Into<String>) -> Problem {
-    unauthorized(INVALID, detail)
+    unauthorized(INVALID_TOKEN, detail)
 }
 
 fn unauthorized(challenge: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-        .carrying(WWW_AUTHENTICATE, challenge)
+        .with_header(WWW_AUTHENTICATE, challenge)
 }

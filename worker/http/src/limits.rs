@@ -2,79 +2,54 @@
 //!
 //! Where a request passes:
 //!
-//! 1. [`Limits::look`], before its key is looked at: an address that presented too many keys that
-//!    were refused is turned away by what this worker remembers of it, without a look at the
-//!    database.
+//! 1. [`Limits::check_blocked`], before its key is checked: an address that presented too many keys that
+//!    were refused is refused by what this worker remembers of it, without asking the database.
 //! 2. [`Limits::count`], once it is known who asks: one statement charges every quota of its
 //!    address and of its key, or of its address and its failures, or refuses it. The failures of
 //!    an address are checked with every request, so that also what the other worker counted
-//!    turns it away, whatever key it presents.
+//!    refuses it, whatever key it presents.
 //!
 //! When nothing can be counted, because the disk is full or the file is locked, who has a good
 //! key is served: a limiter that fails must not lock the operator out, and what is behind it has
-//! bounds of its own. A refused key is told so, but its address then has to wait for as long as
-//! the strictest quota would make it wait once used up: guesses stay slow.
+//! bounds of its own. A refused key is answered as such, but its address then has to wait for as long
+//! as the strictest quota would make it wait once used up: guesses stay slow.
 //!
 //! | Part | What it does |
 //! |---|---|
 //! | `policy` | the quotas by name, and which of them hold for a request |
 //! | `fields` | `RateLimit-Policy` and `RateLimit`, and the refusal |
-//! | `blocked` | addresses that are turned away before their key is looked at |
-//! | `figures` | what is counted about all that |
+//! | `blocked` | addresses that are refused before their key is checked |
+//! | `counters` | the metrics of all that |
 
 mod blocked;
+mod counters;
 mod fields;
-mod figures;
 mod policy;
 #[cfg(test)]
 mod tests;
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use evonic_shared::config;
-use http::HeaderMap;
+use evonic_shared::{config, error_chain::ErrorChain};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
 
-pub(super) use figures::Figures;
+pub(super) use self::{fields::Counted, policy::Who};
 
-use crate::{
-    limits::{
-        blocked::Blocked,
-        fields::{Standing, announce, refuse},
-        policy::{Policies, Subject},
-    },
-    metrics::Metrics,
-    problem::{Problem, causes},
+use crate::limits::{
+    blocked::Blocked,
+    counters::Counters,
+    fields::{Standing, announce, refuse},
+    policy::{Asked, Policies, Subject},
 };
-use evonic_domain::KeyId;
-use evonic_store::{Limiter, StoreError};
+use evonic_store::{Level, Limiter, StoreError};
 
 /// After a failure nothing is counted for this long: requests that wait for a database that does
 /// not answer would only add up.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What is known of who asks, when a request is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who<'a> {
-    /// A key that is good.
-    Key(&'a KeyId),
-    /// A key was presented, and is refused.
-    Refused,
-    /// No key was presented.
-    Nobody,
-}
-
-/// What came of it.
-#[derive(Debug, Default)]
-pub(super) struct Counted {
-    /// What the answer carries, whatever it is.
-    pub(super) fields: HeaderMap,
-    /// 429, when a quota is used up.
-    pub(super) refused: Option<Problem>,
-}
 
 /// The limits of a server.
 #[derive(Debug)]
@@ -82,39 +57,44 @@ pub(super) struct Limits {
     limiter: Option<Limiter>,
     policies: Policies,
     blocked: Mutex<Blocked>,
-    /// When counting failed last, until it goes again.
+    /// When counting failed last; none while it works.
     failed_at: Mutex<Option<Instant>>,
-    metrics: Arc<Metrics>,
+    counters: Counters,
 }
 
 impl Limits {
-    /// By these quotas; without a limiter nothing is ever refused.
+    /// By these quotas; without a limiter nothing is ever refused. Its metrics go to the registry.
     pub(super) fn new(
         settings: &config::Limits,
         limiter: Option<Limiter>,
-        metrics: Arc<Metrics>,
+        registry: &mut Registry,
     ) -> Self {
-        let policies = Policies::new(settings);
-        Self { limiter, policies, blocked: Mutex::default(), failed_at: Mutex::default(), metrics }
+        Self {
+            limiter,
+            policies: Policies::new(settings),
+            blocked: Mutex::default(),
+            failed_at: Mutex::default(),
+            counters: Counters::new(registry),
+        }
     }
 
-    /// Turns an address away whose failures are used up, before its key is looked at.
-    pub(super) fn look(&self, address: IpAddr) -> Counted {
+    /// Refuses an address whose failures are used up, before its key is checked.
+    pub(super) fn check_blocked(&self, address: IpAddr) -> Counted {
         let address = policy::network(address);
         let now = Instant::now();
-        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((policy, left)) = blocked.look(address, now) else { return Counted::default() };
+        let blocked = self.blocked.lock();
+        let Some((policy, left)) = blocked.find(address, now) else { return Counted::default() };
         drop(blocked);
         let policy = &self.policies.of(Subject::Failed)[policy];
-        self.metrics.limits.limited(policy);
+        self.counters.limited(policy);
         refuse(&[Standing { policy, remaining: 0, refill: Some(left) }])
     }
 
     /// Counts a request, once it is known who asks. Cancel safe, but that a call that is dropped
     /// may have been counted.
-    pub(super) async fn count(&self, address: IpAddr, who: Who<'_>) -> Counted {
+    pub(super) async fn count<'a>(&'a self, address: IpAddr, who: Who<'_>) -> Counted {
         if who == Who::Refused {
-            self.metrics.limits.authentication_failed();
+            self.counters.authentication_failed();
         }
         let Some(limiter) = &self.limiter else { return Counted::default() };
         let address = policy::network(address);
@@ -128,41 +108,42 @@ impl Limits {
         let began = Instant::now();
         let meters = asked.iter().map(|asked| asked.meter.clone()).collect();
         let counted = limiter.count(meters).await;
-        self.metrics.limits.took(began.elapsed());
+        self.counters.took(began.elapsed());
         let levels = match counted {
             Ok(levels) => levels,
             Err(error) => {
-                self.fails(&error);
+                self.counting_failed(&error);
                 return self.uncounted(address, who);
             }
         };
-        self.goes();
-        let standings = asked.iter().zip(&levels).map(|(asked, level)| {
-            let (remaining, refill) = (level.remaining, level.refill);
-            (asked, level.refused, Standing { policy: asked.policy, remaining, refill })
-        });
-        let standings: Vec<_> = standings.collect();
-        for (asked, _, standing) in &standings {
+        self.counting_works();
+        let counted = asked.iter().zip(&levels);
+        let standing = |(asked, level): (&Asked<'a>, &Level)| Standing {
+            policy: asked.policy,
+            remaining: level.remaining,
+            refill: level.refill,
+        };
+        for standing in counted.clone().map(standing) {
             // Used up by this guess, or before it: the next one waits until there is room again.
-            let is_failure = asked.policy.subject == Subject::Failed && standing.remaining == 0;
+            let is_failure = standing.policy.subject == Subject::Failed && standing.remaining == 0;
             if let Some(refill) = standing.refill.filter(|_| is_failure) {
-                self.block(address, asked.policy.place, refill);
+                self.block(address, standing.policy.place, refill);
             }
         }
-        let (refusing, others): (Vec<_>, Vec<_>) =
-            standings.into_iter().partition(|(_, refused, _)| *refused);
+        let refusing: Vec<_> =
+            counted.clone().filter(|(_, level)| level.refused).map(standing).collect();
         if refusing.is_empty() {
-            self.metrics.limits.allowed();
-            let charged = others.into_iter().filter(|(asked, ..)| asked.is_charged());
-            return announce(&charged.map(|(.., standing)| standing).collect::<Vec<_>>());
+            self.counters.allowed();
+            let charged = counted.filter(|(asked, _)| asked.is_charged());
+            return announce(&charged.map(standing).collect::<Vec<_>>());
         }
-        refusing.iter().for_each(|(asked, ..)| self.metrics.limits.limited(asked.policy));
-        refuse(&refusing.into_iter().map(|(.., standing)| standing).collect::<Vec<_>>())
+        refusing.iter().for_each(|standing| self.counters.limited(standing.policy));
+        refuse(&refusing)
     }
 
     /// A request that could not be counted.
     fn uncounted(&self, address: IpAddr, who: Who<'_>) -> Counted {
-        self.metrics.limits.failed();
+        self.counters.uncounted();
         if who == Who::Refused
             && let Some((place, pause)) = self.policies.strictest_failure()
         {
@@ -173,26 +154,26 @@ impl Limits {
 
     fn block(&self, address: IpAddr, policy: usize, pause: Duration) {
         let now = Instant::now();
-        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocked = self.blocked.lock();
         blocked.block(address, policy, now, now + pause);
     }
 
     fn is_pausing(&self) -> bool {
-        let failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed_at = self.failed_at.lock();
         failed_at.is_some_and(|at| at.elapsed() < PAUSE)
     }
 
-    /// Said once, until it goes again.
-    fn fails(&self, error: &StoreError) {
-        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Logged once, until counting works again.
+    fn counting_failed(&self, error: &StoreError) {
+        let mut failed_at = self.failed_at.lock();
         if failed_at.replace(Instant::now()).is_none() {
-            let error = causes(error);
-            tracing::error!(error, "requests cannot be counted: good keys are served unlimited");
+            let error = ErrorChain(error);
+            tracing::error!(%error, "requests cannot be counted: good keys are served unlimited");
         }
     }
 
-    fn goes(&self) {
-        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+    fn counting_works(&self) {
+        let mut failed_at = self.failed_at.lock();
         if failed_at.take().is_some() {
             tracing::info!("requests are counted again");
         }

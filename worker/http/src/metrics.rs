@@ -1,4 +1,4 @@
-//! What is counted about requests; no label holds an identifier.
+//! Metrics of requests and connections; no label holds an identifier.
 
 use std::{sync::atomic::AtomicI64, time::Duration};
 
@@ -9,14 +9,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::limits;
-
 /// Upper bounds of the duration histogram, in seconds: a page read is under a millisecond, a
 /// long wait is a minute.
 const BUCKETS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 60.0];
 
-/// An answered request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Served {
     method: &'static str,
@@ -48,7 +45,7 @@ struct Route {
 /// Why a connection was refused before any route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Every place is taken.
+    /// Every permit is in use.
     Full,
     /// What came is no request.
     Malformed,
@@ -74,22 +71,18 @@ struct Reason {
     reason: &'static str,
 }
 
-/// The counters of a server.
+/// The counters of a server's requests and connections.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    registry: Registry,
     requests: Family<Served, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     refused: Family<Reason, Counter>,
     connections: Gauge<i64, AtomicI64>,
-    /// Of rate limits.
-    pub(super) limits: limits::Figures,
 }
 
 impl Metrics {
-    /// Counters at zero.
-    pub(super) fn new() -> Self {
-        let mut registry = Registry::default();
+    /// At zero, in this registry.
+    pub(super) fn new(registry: &mut Registry) -> Self {
         let requests = Family::<Served, Counter>::default();
         let buckets: fn() -> Histogram = || Histogram::new(BUCKETS);
         let durations = Family::new_with_constructor(buckets);
@@ -112,23 +105,15 @@ impl Metrics {
             refused.clone(),
         );
         registry.register("evonic_http_connections", "Connections of clients", connections.clone());
-        let limits = limits::Figures::new(&mut registry);
-        Self { registry, requests, durations, refused, connections, limits }
+        Self { requests, durations, refused, connections }
     }
 
-    /// What `/metrics` prints of them.
-    pub(super) const fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// Counts an answer.
     pub(super) fn served(&self, served: &Served, took: Duration) {
         self.requests.get_or_create(served).inc();
         let route = Route { route: served.route };
         self.durations.get_or_create(&route).observe(took.as_secs_f64());
     }
 
-    /// Counts a refusal.
     pub(super) fn refused(&self, reason: Refusal) {
         self.refused.get_or_create(&Reason { reason: reason.name() }).inc();
     }

@@ -1,7 +1,8 @@
-//! Problem details (RFC 9457): the one form of every refusal.
+//! Problem details (RFC 9457): the form of every refusal.
 
 use std::{error::Error, time::Duration};
 
+use evonic_shared::error_chain::ErrorChain;
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
@@ -9,7 +10,7 @@ use http::{
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
-use evonic_domain::SettingsFault;
+use evonic_domain::SettingsError;
 use evonic_handles::Exhausted;
 use evonic_store::{Conflict, StoreError};
 
@@ -21,41 +22,40 @@ const QUOTA_EXCEEDED: (&str, &str) = (
     "Request cannot be satisfied as assigned quota has been exceeded",
 );
 
-/// What a handler answers.
 pub(super) type Answer = Result<Response, Problem>;
 
-/// A refusal on its way to the client. Never carries text of an internal error.
+/// A refusal. Never has the text of an internal error.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
-    /// The stable word of its type; empty where the status says all.
-    word: &'static str,
+    /// The last part of its type; empty where the status says all.
+    code: &'static str,
     detail: String,
     members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
-    /// A problem of this status whose type is `urn:evonic:problem:WORD`, or `about:blank` when
-    /// the word is empty.
-    pub(super) fn new(status: StatusCode, word: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, word, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
+    /// A problem of this status whose type is `urn:evonic:problem:CODE`, or `about:blank` when
+    /// the code is empty.
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
     }
 
-    /// A defect of ours: logged with its causes, told without them.
-    pub(super) fn internal(error: &dyn Error) -> Self {
-        tracing::error!(error = causes(error), "request failed");
+    /// 500: the cause is logged, and not sent.
+    pub(super) fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %ErrorChain(error), "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", "the server failed; its log says why")
     }
 
     /// 400 about one field, parameter or header.
     pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", detail).naming(field)
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail).with_field(field)
     }
 
     /// 422 about one field whose value has the right form and cannot be used.
     pub(super) fn unusable(field: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", detail).naming(field)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", detail).with_field(field)
     }
 
     /// 404.
@@ -74,16 +74,16 @@ impl Problem {
         problem
     }
 
-    /// 503 that says when to come again.
+    /// 503 that says when to try again.
     pub(super) fn unavailable(
-        word: &'static str,
+        code: &'static str,
         detail: impl Into<String>,
         retry_after: Duration,
     ) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, word, detail).retrying_after(retry_after)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retrying_after(retry_after)
     }
 
-    /// 429 because these rate limits are used up, and when they have room again.
+    /// 429 because these quotas are used up; says when they have room again.
     pub(super) fn quota_exceeded(policies: &[&str], retry_after: Duration) -> Self {
         let detail = format!(
             "no more requests are allowed for {} s by: {}",
@@ -95,13 +95,12 @@ impl Problem {
             .retrying_after(retry_after)
     }
 
-    /// Its status.
     pub(super) const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Names the field, parameter or header that it is about.
-    pub(super) fn naming(self, field: &str) -> Self {
+    /// Names the field, parameter or header at fault.
+    pub(super) fn with_field(self, field: &str) -> Self {
         self.with("field", Value::from(field))
     }
 
@@ -111,8 +110,7 @@ impl Problem {
         self
     }
 
-    /// Adds a header.
-    pub(super) fn carrying(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub(super) fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
@@ -129,7 +127,7 @@ impl Problem {
         self
     }
 
-    /// The bytes of an answer on a connection that never came to a request, and ends with it.
+    /// The whole answer, for a connection that ends without a request.
     pub(super) fn to_http1(&self) -> String {
         let (status, body) = (self.status, self.to_json());
         let length = body.len();
@@ -139,15 +137,14 @@ impl Problem {
         )
     }
 
-    /// The body.
     fn to_json(&self) -> String {
         let title = self.status.canonical_reason().unwrap_or("Refused");
-        let (kind, title) = if self.word.is_empty() {
+        let (kind, title) = if self.code.is_empty() {
             ("about:blank".to_owned(), title.to_owned())
-        } else if self.word == QUOTA_EXCEEDED.0 {
-            (self.word.to_owned(), QUOTA_EXCEEDED.1.to_owned())
+        } else if self.code == QUOTA_EXCEEDED.0 {
+            (self.code.to_owned(), QUOTA_EXCEEDED.1.to_owned())
         } else {
-            (format!("urn:evonic:problem:{}", self.word), sentence(self.word))
+            (format!("urn:evonic:problem:{}", self.code), title_of(self.code))
         };
         let mut members = Map::new();
         members.insert("type".to_owned(), kind.into());
@@ -160,7 +157,6 @@ impl Problem {
         Value::Object(members).to_string()
     }
 
-    /// The answer.
     pub(super) fn into_response(self) -> Response {
         let mut response = Response::new(self.to_json().into());
         *response.status_mut() = self.status;
@@ -218,8 +214,8 @@ impl From<Exhausted> for Problem {
     }
 }
 
-impl From<SettingsFault> for Problem {
-    fn from(fault: SettingsFault) -> Self {
+impl From<SettingsError> for Problem {
+    fn from(fault: SettingsError) -> Self {
         let detail = fault.to_string();
         if fault.malformed {
             Self::malformed(&fault.field, detail)
@@ -230,22 +226,10 @@ impl From<SettingsFault> for Problem {
 }
 
 /// `queue_full` as a title: `Queue full`.
-fn sentence(word: &str) -> String {
-    let mut text = word.replace('_', " ");
+fn title_of(code: &str) -> String {
+    let mut text = code.replace('_', " ");
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
-    }
-    text
-}
-
-/// An error and its causes, joined by colons.
-pub(super) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
     }
     text
 }

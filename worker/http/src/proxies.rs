@@ -1,4 +1,4 @@
-//! Whose request it is: the peer's, or that of the client whom a trusted proxy names.
+//! The client's address: the peer's, or the one that a trusted proxy names.
 //!
 //! A header can be written by anybody, so it is read from its end: the last address in it was
 //! written by the peer, and is believed if the peer is trusted; the one before it was written by
@@ -12,7 +12,6 @@ use http::{HeaderMap, HeaderName, header::FORWARDED};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The proxies that are believed.
 #[derive(Clone, Debug)]
 pub(super) struct Proxies {
     trusted: Vec<Network>,
@@ -20,7 +19,6 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// Those of the configuration.
     pub(super) fn new(settings: &config::Http) -> Self {
         Self { trusted: settings.trusted_proxies.clone(), header: settings.forwarded_header }
     }
@@ -32,7 +30,7 @@ impl Proxies {
 
     /// The client's address: the peer's, unless that is a trusted proxy; then the last address of
     /// its header that is not one. Where the header ends or cannot be read before, the last proxy
-    /// that could be told stands in for its client.
+    /// that was read stands in for its client.
     pub(super) fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
@@ -121,8 +119,8 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        let told = proxies(header).client_address(peer.parse().unwrap(), &headers);
-        assert_eq!(told, client.parse::<IpAddr>().unwrap(), "{peer}: {lines:?}");
+        let found = proxies(header).client_address(peer.parse().unwrap(), &headers);
+        assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer}: {lines:?}");
     }
 
     #[test]
@@ -138,7 +136,7 @@ mod tests {
         check("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1");
         check("10.0.0.1", "198.51.100.7:1234", "198.51.100.7");
         check("10.0.0.1", "::ffff:198.51.100.7", "198.51.100.7");
-        // All of them are proxies: the farthest that was told.
+        // All of them are proxies: the farthest that was named.
         check("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3");
     }
 

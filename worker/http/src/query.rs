@@ -9,57 +9,57 @@ const DEFAULT_LIMIT: u32 = 50;
 /// The most entries of a page.
 const MAX_LIMIT: u32 = 200;
 
-/// Parameters that are taken one by one; what is left at the end is refused by name.
+/// The parameters of a query, all of them known to the route.
 #[derive(Debug)]
 pub(super) struct Query {
     pairs: Vec<(String, String)>,
 }
 
 impl Query {
-    /// Splits and decodes what follows the question command id.
-    pub(super) fn parse(raw: &str) -> Self {
-        Self { pairs: form_urlencoded::parse(raw.as_bytes()).into_owned().collect() }
+    /// Splits and decodes what follows the question mark.
+    ///
+    /// # Errors
+    /// 400 for a parameter that is not known, or given twice.
+    pub(super) fn parse(raw: &str, known: &[&str]) -> Result<Self, Problem> {
+        let mut pairs = Vec::<(String, String)>::new();
+        for (name, value) in form_urlencoded::parse(raw.as_bytes()).into_owned() {
+            if !known.contains(&name.as_str()) {
+                let detail = format!("parameter '{name}' is not known here");
+                return Err(Problem::malformed(&name, detail));
+            }
+            if pairs.iter().any(|(other, _)| *other == name) {
+                return Err(Problem::malformed(
+                    &name,
+                    format!("parameter '{name}' is given twice"),
+                ));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self { pairs })
     }
 
     /// A parameter's value, if it was given.
-    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
-        let Some(index) = self.pairs.iter().position(|(key, _)| key == name) else {
-            return Ok(None);
-        };
-        let (_, value) = self.pairs.swap_remove(index);
-        if self.pairs.iter().any(|(key, _)| key == name) {
-            return Err(Problem::malformed(name, format!("parameter '{name}' is given twice")));
-        }
-        Ok(Some(value))
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter parsed as `T`; `form` says in words what it must be.
+    /// A parameter parsed as `T`; `form` says what it must be.
     pub(super) fn parsed<T: std::str::FromStr>(
-        &mut self,
+        &self,
         name: &str,
         form: &str,
     ) -> Result<Option<T>, Problem> {
         let refuse = |_| Problem::malformed(name, format!("parameter '{name}' must be {form}"));
-        self.take(name)?.map(|text| text.parse().map_err(refuse)).transpose()
+        self.get(name).map(|text| text.parse().map_err(refuse)).transpose()
     }
 
     /// `limit` and `after`, of lists.
-    pub(super) fn paging(&mut self) -> Result<Paging, Problem> {
+    pub(super) fn paging(&self) -> Result<Paging, Problem> {
         let form = "a number from 1 to 200";
         let limit = self.parsed("limit", form)?.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(Problem::malformed("limit", format!("parameter 'limit' must be {form}")));
         }
-        Ok(Paging { limit, after: self.take("after")?.map(Cursor) })
-    }
-
-    /// Refuses what nobody took.
-    pub(super) fn finish(self) -> Result<(), Problem> {
-        match self.pairs.first() {
-            None => Ok(()),
-            Some((name, _)) => {
-                Err(Problem::malformed(name, format!("parameter '{name}' is not known here")))
-            }
-        }
+        Ok(Paging { limit, after: self.get("after").map(|after| Cursor(after.to_owned())) })
     }
 }

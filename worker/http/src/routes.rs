@@ -1,117 +1,76 @@
-//! Every route, by resource. A path that matches is answered; nothing is rejected.
+//! The route table: every path, what it needs of its caller, and its handler.
+//!
+//! What is not in this table is not there. `docs/security.md` has the same table, and
+//! `docs/openapi.json` the same paths and scopes; tests compare them.
 
 mod agents;
 mod audit;
 mod copies;
-pub(super) mod decisions;
 mod keys;
 mod messages;
-pub(super) mod sessions;
+mod sessions;
 mod system;
 mod turns;
 mod workplaces;
 
-use std::{convert::Infallible, sync::Arc};
-
-use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
-use warp::Filter;
-
 use crate::{
-    App,
-    call::respond,
-    front::{Ends, Routes},
-    keyring::Keyring,
-    metrics::Metrics,
-    problem::Problem,
+    route::{
+        Access::{Free, OfAgents, Whole},
+        Route,
+    },
+    state::ApiState,
 };
-use evonic_domain::{Action, Origin};
-use evonic_store::StoreError;
+use evonic_domain::Scope::{Admin, Operate, Read, Run};
 
-/// What handlers serve from.
-pub(super) struct Site {
-    /// The worker's parts.
-    pub(super) app: App,
-    /// Who is known.
-    pub(super) keyring: Keyring,
-    /// What is counted.
-    pub(super) metrics: Arc<Metrics>,
-    /// When the server stops.
-    pub(super) ends: Ends,
-    /// Changes under way.
-    pub(super) changes: TaskTracker,
-    /// A session may be gone: streams look whether it is theirs.
-    pub(super) deleted: watch::Sender<()>,
-    /// Copies under way.
-    pub(super) copies: copies::Copies,
+/// The parameters of every list.
+const PAGE: &[&str] = &["limit", "after"];
+
+/// Every route. Lines of one resource stand together.
+pub(super) fn routes() -> Vec<Route<ApiState>> {
+    vec![
+        Route::get("/livez", Free, system::live),
+        Route::get("/readyz", Free, system::ready),
+        Route::get("/healthz", Free, system::ready),
+        Route::get("/metrics", Whole(Read), system::metrics),
+        Route::get("/api/openapi.json", OfAgents(Read), system::document),
+        Route::get("/api/v1/handles", Whole(Read), system::handles),
+        Route::get("/api/v1/hosts", Whole(Read), system::hosts),
+        Route::get("/api/v1/models", OfAgents(Read), system::models),
+        Route::get("/api/v1/agents", OfAgents(Read), agents::list).query(PAGE),
+        Route::post("/api/v1/agents", Whole(Operate), agents::create).creates(),
+        Route::get("/api/v1/agents/{id}", OfAgents(Read), agents::read),
+        Route::patch("/api/v1/agents/{id}", Whole(Operate), agents::change),
+        Route::delete("/api/v1/agents/{id}", Whole(Operate), agents::delete),
+        Route::get("/api/v1/sessions", OfAgents(Read), sessions::list)
+            .query(&["limit", "after", "agent"]),
+        Route::post("/api/v1/sessions", OfAgents(Run), sessions::create).creates(),
+        Route::get("/api/v1/sessions/{id}", OfAgents(Read), sessions::read),
+        Route::patch("/api/v1/sessions/{id}", OfAgents(Run), sessions::change),
+        Route::delete("/api/v1/sessions/{id}", OfAgents(Run), sessions::delete),
+        Route::get("/api/v1/sessions/{id}/messages", OfAgents(Read), messages::list).query(PAGE),
+        Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), messages::post).creates(),
+        Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),
+        Route::get("/api/v1/sessions/{id}/events", OfAgents(Read), messages::stream)
+            .query(&["after", "until_turn"]),
+        Route::get("/api/v1/turns/{id}", OfAgents(Read), turns::read).query(&["wait"]),
+        Route::post_empty("/api/v1/turns/{id}/cancel", OfAgents(Run), turns::cancel),
+        Route::get("/api/v1/workplaces", Whole(Read), workplaces::list).query(PAGE),
+        Route::post("/api/v1/workplaces", Whole(Admin), workplaces::create).creates(),
+        Route::get("/api/v1/workplaces/{id}", Whole(Read), workplaces::read),
+        Route::patch("/api/v1/workplaces/{id}", Whole(Admin), workplaces::change),
+        Route::delete("/api/v1/workplaces/{id}", Whole(Admin), workplaces::delete),
+        Route::post_empty("/api/v1/workplaces/{id}/check", Whole(Operate), workplaces::check),
+        Route::post_empty("/api/v1/sandbox/build", Whole(Operate), workplaces::build_sandbox)
+            .query(&["workplace"]),
+        Route::post("/api/v1/copies", Whole(Operate), copies::copy),
+        Route::get("/api/v1/audit", Whole(Admin), audit::list)
+            .query(&["limit", "after", "actor", "target", "action", "order"]),
+        Route::get("/api/v1/keys", Whole(Admin), keys::list).query(PAGE),
+        Route::post("/api/v1/keys", Whole(Admin), keys::create),
+        Route::get("/api/v1/keys/{id}", Whole(Admin), keys::read),
+        Route::delete("/api/v1/keys/{id}", Whole(Admin), keys::revoke),
+    ]
 }
 
-impl Site {
-    /// Records work that is about to be done outside the database.
-    ///
-    /// # Errors
-    /// When it cannot be recorded: it must not be done.
-    async fn record(
-        &self,
-        origin: Origin,
-        action: Action,
-        target: String,
-        name: Option<String>,
-    ) -> Result<(), Problem> {
-        let record = self
-            .app
-            .store
-            .change(origin, move |changer| changer.record_work(action, &target, name.as_deref()));
-        Ok(record.await?)
-    }
-
-    /// Sees a change through to its end, also when its client leaves meanwhile: what was written
-    /// must reach the queue of turns. A drain waits for it.
-    ///
-    /// # Errors
-    /// What `change` returns; 503 when patience was over first.
-    pub(super) async fn see_through<T: Send + 'static>(
-        &self,
-        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let cut = self.ends.cut.clone();
-        let change = self.changes.spawn(async move { cut.run_until_cancelled(change).await });
-        match change.await {
-            Ok(Some(done)) => Ok(done?),
-            Ok(None) => Err(StoreError::Closed.into()),
-            Err(panicked) => Err(Problem::internal(&panicked)),
-        }
-    }
-}
-
-/// All of them.
-pub(super) fn routes(site: &Arc<Site>) -> Routes {
-    system::routes(site)
-        .or(messages::routes(site))
-        .unify()
-        .or(turns::routes(site))
-        .unify()
-        .or(sessions::routes(site))
-        .unify()
-        .or(agents::routes(site))
-        .unify()
-        .or(workplaces::routes(site))
-        .unify()
-        .or(copies::routes(site))
-        .unify()
-        .or(audit::routes(site))
-        .unify()
-        .or(keys::routes(site))
-        .unify()
-        .or(warp::any().map(|| respond("", Err(Problem::not_found("there is nothing here")))))
-        .unify()
-        .boxed()
-}
-
-/// Hands the site to a handler.
-fn with(
-    site: &Arc<Site>,
-) -> impl Filter<Extract = (Arc<Site>,), Error = Infallible> + Clone + use<> {
-    let site = Arc::clone(site);
-    warp::any().map(move || Arc::clone(&site))
-}
+#[cfg(test)]
+mod tests;

@@ -1,52 +1,51 @@
-//! What the supervisor told of itself, for the worker's metrics.
+//! What the supervisor reported, for the worker's metrics.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use evonic_shared::control::SupervisorMetrics;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-/// The last word of the supervisor. Shared by cloning; readable from any thread.
+/// The latest report. Shared by cloning; readable from any thread.
 #[derive(Clone, Debug, Default)]
 pub struct Supervision {
-    shared: Arc<Mutex<Heard>>,
+    shared: Arc<Mutex<SupervisorReport>>,
 }
 
-/// What was heard, and said.
 #[derive(Clone, Debug, Default)]
-pub struct Heard {
-    /// The supervisor's figures; none before it told them.
-    pub figures: Option<SupervisorMetrics>,
+pub struct SupervisorReport {
+    /// None before the supervisor sent them.
+    pub metrics: Option<SupervisorMetrics>,
     /// When the last heartbeat was sent, since the epoch.
     pub heartbeat_at: Option<Duration>,
 }
 
 impl Supervision {
-    /// Takes over what the supervisor says.
-    pub fn hear(&self, figures: SupervisorMetrics) {
-        self.with(|heard| heard.figures = Some(figures));
+    /// Keeps what the supervisor sent.
+    pub fn update(&self, metrics: SupervisorMetrics) {
+        self.with(|report| report.metrics = Some(metrics));
     }
 
-    /// Notes that a heartbeat was sent now.
-    pub fn beat(&self) {
+    /// Records that a heartbeat was sent now.
+    pub fn heartbeat_sent(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-        self.with(|heard| heard.heartbeat_at = now);
+        self.with(|report| report.heartbeat_at = now);
     }
 
-    /// What is known now.
     #[must_use]
-    pub fn heard(&self) -> Heard {
-        self.with(|heard| heard.clone())
+    pub fn report(&self) -> SupervisorReport {
+        self.with(|report| report.clone())
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Heard) -> T) -> T {
-        act(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, act: impl FnOnce(&mut SupervisorReport) -> T) -> T {
+        act(&mut self.shared.lock())
     }
 }
 
-/// Seconds since the epoch of a time as the supervisor writes it.
+/// Seconds since the epoch of an RFC 3339 time.
 #[must_use]
 pub fn epoch_seconds(time: &str) -> Option<f64> {
     let since = time.parse::<Timestamp>().ok()?.duration_since(Timestamp::UNIX_EPOCH);

@@ -1,4 +1,4 @@
-//! The room over real sockets: plain blocking clients against the real accept loop.
+//! The crate over real sockets: plain blocking clients against the real accept loop.
 
 #![expect(clippy::disallowed_methods, reason = "tests are the clients")]
 
@@ -12,12 +12,12 @@ mod events;
 mod full;
 mod guard;
 mod health;
-mod house;
 mod limits;
 mod odd;
 mod refusals;
 mod secure;
 mod sessions;
+mod test_server;
 mod turns;
 mod worker;
 mod workplaces;

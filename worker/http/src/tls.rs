@@ -1,94 +1,80 @@
-//! TLS before the TCP listener's connections: the certificate, its renewal, and handshakes.
+//! TLS of the TCP listener: the certificate, its renewal, and handshakes.
 
 use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use evonic_shared::{config::HttpTls, kind::Kind};
+use evonic_shared::{config::HttpTls, error_chain::ErrorChain, kind::Kind};
 use http::StatusCode;
+use parking_lot::Mutex;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    front::Front,
-    metrics::Refusal,
-    problem::{Problem, causes},
-    progress::Progress,
-    wire::{Carrier, Wire},
+    byte_stream::ByteStream, connection_timers::ConnectionTimers,
+    lingering_stream::LingeringStream, metrics::Refusal, problem::Problem,
+    server_state::ServerState,
 };
 use evonic_handles::{Budget, Exhausted, Held};
 
-/// The least time between two looks at the files.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The least time between two checks of the files.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most bytes of a file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The most bytes that TLS keeps of an answer which the client does not take.
+/// The most bytes that TLS buffers of an answer that the client does not read.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The first byte of a handshake's first record (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// A connection behind TLS.
-pub(super) type Secured = TlsStream<Held<TcpStream>>;
-
-/// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
     #[error("{key}: cannot read {}", path.display())]
     Read {
         /// `http.tls.certificate` or `http.tls.key`.
         key: &'static str,
-        /// The file.
         path: PathBuf,
-        /// The operating system's word.
         #[source]
         source: io::Error,
     },
-    /// A file does not hold what it should.
     #[error("{key}: {} holds no {what} in PEM", path.display())]
     Content {
         /// `http.tls.certificate` or `http.tls.key`.
         key: &'static str,
-        /// The file.
         path: PathBuf,
         /// `certificate`, `private key`.
         what: &'static str,
     },
-    /// Certificate and key cannot be used together.
     #[error(
         "http.tls.key: {} cannot be used with the certificate in {}",
         key.display(),
         certificate.display()
     )]
     Pair {
-        /// The certificate's file.
         certificate: PathBuf,
-        /// The key's file.
         key: PathBuf,
-        /// The library's word.
         #[source]
         source: rustls::Error,
     },
-    /// No place for a file was free.
+    /// No permit of kind `file` was free.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
 }
 
-/// What tells a file from the one that was there before.
+/// Device, inode, size and time of change: these differ when a file was replaced or rewritten.
 type Stamp = (u64, u64, u64, i64, i64);
 
-/// The certificate in use. Holds no descriptor; a look at the files takes one for a moment.
+/// The certificate in use. Holds no descriptor; reading the files takes one for a moment.
 #[derive(Debug)]
 pub(super) struct Secure {
     certificate: PathBuf,
@@ -102,7 +88,7 @@ struct State {
     config: Arc<ServerConfig>,
     /// Of the files that were read last, whatever came of it.
     stamps: [Option<Stamp>; 2],
-    looked: Instant,
+    checked: Instant,
 }
 
 impl Secure {
@@ -114,7 +100,7 @@ impl Secure {
         let Some((certificate, key)) = settings.pair() else { return Ok(None) };
         let stamps = [stamp(certificate), stamp(key)];
         let state =
-            State { config: load(certificate, key, budget)?, stamps, looked: Instant::now() };
+            State { config: load(certificate, key, budget)?, stamps, checked: Instant::now() };
         Ok(Some(Self {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
@@ -123,18 +109,18 @@ impl Secure {
         }))
     }
 
-    /// The certificate of now: looks at the files if that is a while ago, and reads them if they
-    /// changed. A pair that cannot be used is told once; the old one stays.
+    /// The current certificate: checks the files if that is a while ago, and reads them if they
+    /// changed. A pair that cannot be used is logged once; the old one stays.
     fn current(&self) -> Arc<ServerConfig> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.looked.elapsed() >= LOOK_INTERVAL {
-            state.looked = Instant::now();
-            self.look(&mut state);
+        let mut state = self.state.lock();
+        if state.checked.elapsed() >= CHECK_INTERVAL {
+            state.checked = Instant::now();
+            self.reload(&mut state);
         }
         Arc::clone(&state.config)
     }
 
-    fn look(&self, state: &mut State) {
+    fn reload(&self, state: &mut State) {
         let stamps = [stamp(&self.certificate), stamp(&self.key)];
         if stamps == state.stamps {
             return;
@@ -144,40 +130,44 @@ impl Secure {
                 state.config = config;
                 tracing::info!(certificate = %self.certificate.display(), "certificate renewed");
             }
-            // The next look tries again.
+            // The next check tries again.
             Err(TlsError::Exhausted(_)) => return,
             Err(error) => {
-                let reason = causes(&error);
-                tracing::warn!(reason, "new certificate cannot be used; the old one stays");
+                let reason = ErrorChain(&error);
+                tracing::warn!(%reason, "new certificate cannot be used; the old one stays");
             }
         }
         state.stamps = stamps;
     }
 
     /// Makes an accepted connection a secure one, within `http.header_timeout`, or ends it: with
-    /// TLS's own words, or with a sentence where HTTP came without TLS. Keeps the permit.
-    pub(super) async fn greet(&self, front: &Front, stream: Held<TcpStream>) -> Option<Carrier> {
-        let _counted = front.metrics.connection();
+    /// TLS's own alert, or with an HTTP answer where HTTP came without TLS. Keeps the permit.
+    pub(super) async fn handshake(
+        &self,
+        server: &ServerState,
+        stream: Held<TcpStream>,
+    ) -> Option<ByteStream> {
+        let _counted = server.metrics.connection();
         tokio::select! {
             biased;
-            greeted = self.shake_hands(front, stream) => greeted,
-            () = front.ends.cut.cancelled() => None,
-            () = out_of_time(front) => {
-                front.metrics.refused(Refusal::Handshake);
+            negotiated = self.negotiate(server, stream) => negotiated,
+            () = server.shutdown.cut.cancelled() => None,
+            () = out_of_time(server) => {
+                server.metrics.refused(Refusal::Handshake);
                 None
             }
         }
     }
 
-    async fn shake_hands(&self, front: &Front, stream: Held<TcpStream>) -> Option<Carrier> {
+    async fn negotiate(&self, server: &ServerState, stream: Held<TcpStream>) -> Option<ByteStream> {
         let mut first = [0];
         let peeked = stream.peek(&mut first).await;
-        // Who opens a connection and leaves again has failed at nothing.
+        // A client that connects and leaves again is no failed handshake.
         if !matches!(peeked, Ok(1)) {
             return None;
         }
         if first[0] != HANDSHAKE {
-            front.metrics.refused(Refusal::Handshake);
+            server.metrics.refused(Refusal::Handshake);
             refuse(stream).await;
             return None;
         }
@@ -185,10 +175,10 @@ impl Secure {
             session.set_buffer_limit(Some(BUFFER_BYTES));
         };
         match TlsAcceptor::from(self.current()).accept_with(stream, bounded).await {
-            Ok(secured) => Some(Carrier::Tls(Box::new(secured))),
+            Ok(stream) => Some(ByteStream::Tls(Box::new(stream))),
             Err(error) => {
-                front.metrics.refused(Refusal::Handshake);
-                tracing::debug!(error = causes(&error), "handshake failed");
+                server.metrics.refused(Refusal::Handshake);
+                tracing::debug!(error = %ErrorChain(&error), "handshake failed");
                 None
             }
         }
@@ -197,25 +187,25 @@ impl Secure {
 
 /// A handshake is over in the time of a request's headers, and in that of an idle connection of
 /// a worker that drains.
-async fn out_of_time(front: &Front) {
+async fn out_of_time(server: &ServerState) {
     let linger = async {
-        front.ends.draining.cancelled().await;
-        tokio::time::sleep(front.settings.linger).await;
+        server.shutdown.draining.cancelled().await;
+        tokio::time::sleep(server.settings.linger).await;
     };
     tokio::select! {
-        () = tokio::time::sleep(front.settings.header_timeout) => {}
+        () = tokio::time::sleep(server.settings.header_timeout) => {}
         () = linger => {}
     }
 }
 
-/// Tells a client without TLS what is spoken here.
+/// Answers a client that does not speak TLS.
 async fn refuse(stream: Held<TcpStream>) {
     let detail = "this address speaks https: ask again with https:// in place of http://";
     let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
-    let mut wire = Wire::new(Carrier::Tcp(stream), Progress::new());
+    let mut stream = LingeringStream::new(ByteStream::Tcp(stream), ConnectionTimers::new());
     // A client that is gone needs no answer.
-    if wire.write_all(answer.as_bytes()).await.is_ok() {
-        let _ = wire.shutdown().await;
+    if stream.write_all(answer.as_bytes()).await.is_ok() {
+        let _ = stream.shutdown().await;
     }
 }
 

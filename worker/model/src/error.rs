@@ -1,5 +1,6 @@
 //! What can go wrong with a model.
 
+use evonic_domain::TurnErrorCode;
 use evonic_handles::Exhausted;
 use evonic_net::TlsError;
 use http::{header::InvalidHeaderValue, uri::InvalidUri};
@@ -87,17 +88,19 @@ pub enum AddressError {
 }
 
 impl ModelError {
-    /// The stable code of the turn's error.
+    /// The code of a turn that fails with it. A cancel that nobody asked for is a defect.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> TurnErrorCode {
         match self {
             ModelError::Key { .. } | ModelError::Setup { .. } | ModelError::Unusable(_) => {
-                "model_setup"
+                TurnErrorCode::ModelSetup
             }
-            ModelError::Refused { .. } => "model_refused",
-            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => "model_unavailable",
-            ModelError::Protocol { .. } => "model_protocol",
-            ModelError::Cancelled => "cancelled",
+            ModelError::Refused { .. } => TurnErrorCode::ModelRefused,
+            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => {
+                TurnErrorCode::ModelUnavailable
+            }
+            ModelError::Protocol { .. } => TurnErrorCode::ModelProtocol,
+            ModelError::Cancelled => TurnErrorCode::Internal,
         }
     }
 }

@@ -112,11 +112,14 @@ fn look_up<A: Account>(
         account.owns(1, None);
         let found = (host.as_str(), port).to_socket_addrs();
         account.owns(0, None);
-        answer(match found.map(Iterator::collect::<Vec<_>>) {
-            Ok(addresses) if addresses.is_empty() => Err(ResolveError::NoAddress { host }),
-            Ok(addresses) => Ok((addresses, account)),
-            Err(source) => Err(ResolveError::LookUp { host, source }),
-        });
+        let error = match found.map(Iterator::collect::<Vec<_>>) {
+            Ok(addresses) if addresses.is_empty() => ResolveError::NoAddress { host },
+            Ok(addresses) => return answer(Ok((addresses, account))),
+            Err(source) => ResolveError::LookUp { host, source },
+        };
+        // Before anybody learns of the end.
+        drop(account);
+        answer(Err(error));
     };
     let thread = thread::Builder::new().name("evonic-resolve".to_owned());
     thread.spawn(work).map(drop).map_err(ResolveError::Thread)

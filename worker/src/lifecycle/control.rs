@@ -229,7 +229,7 @@ impl Listener {
                     self.order(Order::PredecessorGone(generation));
                 }
                 Received::Message(Ok(ToWorker::Metrics(metrics))) => {
-                    self.control.supervision.hear(metrics);
+                    self.control.supervision.update(metrics);
                 }
                 Received::Message(Err(error)) => {
                     tracing::error!(%error, "supervisor sent what is no message");
@@ -276,7 +276,7 @@ impl Listener {
             self.heartbeats.sequence += 1;
             let (sequence, age_ms) = (self.heartbeats.sequence, self.control.liveness.ages());
             match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
-                Ok(()) => self.control.supervision.beat(),
+                Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
             }
         }

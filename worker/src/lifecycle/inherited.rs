@@ -11,7 +11,7 @@ use std::{
 };
 
 use evonic_shared::hand_over::{
-    API, CONFIG, CONTROL, FIRST_DESCRIPTOR, GENERATION, HTTP, FD_PAGE, LISTEN_FDNAMES, LISTEN_FDS,
+    API, CONFIG, CONTROL, FD_PAGE, FIRST_DESCRIPTOR, GENERATION, HTTP, LISTEN_FDNAMES, LISTEN_FDS,
     LISTEN_PID, NAMES, PREDECESSOR, PROBE,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};

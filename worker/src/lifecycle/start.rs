@@ -33,7 +33,7 @@ use evonic_handles::{Budget, Page};
 use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
 use evonic_store::{Limiter, Store};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
 
 /// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
@@ -99,20 +99,17 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let config = Arc::new(config);
     let instance = runtime.block_on(store.read(|reader| reader.instance()))?;
     let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
-    let parts = BackendDeps {
-        config: parts_config,
-        budget: budget.clone(),
-        store: parts_store,
-        instance,
-    };
+    let parts =
+        BackendDeps { config: parts_config, budget: budget.clone(), store: parts_store, instance };
     let workplaces = {
         let _inside = runtime.enter();
         Workplaces::start(parts)?
     };
+    let tools = Registry::new(&config.tools);
     let agent_deps = AgentDeps {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
     };
     let listeners =
@@ -125,6 +122,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
         limiter,
         agents: agents.clone(),
         models,
+        tools,
         budget: budget.clone(),
         config,
         workplaces: workplaces.clone(),

@@ -9,15 +9,20 @@ use rusqlite::{ErrorCode, ffi};
 
 use evonic_handles::Exhausted;
 
-/// What SQLite says of a failure.
+/// What the database engine says of a failure.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct DatabaseError(rusqlite::Error);
+pub struct DatabaseError(Box<dyn std::error::Error + Send + Sync>);
 
 impl DatabaseError {
+    /// A failure in the engine's own form.
+    pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+
     /// SQLite's primary code, where the failure has one.
     pub(super) fn code(&self) -> Option<ErrorCode> {
-        self.0.sqlite_error_code()
+        self.0.downcast_ref::<rusqlite::Error>()?.sqlite_error_code()
     }
 }
 
@@ -174,7 +179,7 @@ pub enum StoreError {
 impl StoreError {
     /// A database that cannot be opened.
     pub(super) fn open(path: &Path, source: rusqlite::Error) -> Self {
-        StoreError::Open { path: path.to_owned(), source: DatabaseError(source) }
+        StoreError::Open { path: path.to_owned(), source: DatabaseError::new(source) }
     }
 
     /// A failure of SQLite, sorted: what a caller can act on has a variant of its own.
@@ -187,7 +192,7 @@ impl StoreError {
             Some(ffi::Error {
                 code: ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, ..
             }) => StoreError::Locked,
-            _ => StoreError::Sql { operation, source: DatabaseError(source) },
+            _ => StoreError::Sql { operation, source: DatabaseError::new(source) },
         }
     }
 
@@ -213,7 +218,7 @@ impl StoreError {
             }
             _ => StoreError::Sql {
                 operation: "transaction",
-                source: DatabaseError(rusqlite::Error::SqliteFailure(
+                source: DatabaseError::new(rusqlite::Error::SqliteFailure(
                     ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK),
                     None,
                 )),
@@ -224,15 +229,16 @@ impl StoreError {
 
 /// The same failure once more: SQLite's errors cannot be cloned, but their codes and texts can.
 fn copy(error: &DatabaseError) -> DatabaseError {
-    DatabaseError(match &error.0 {
-        rusqlite::Error::SqliteFailure(code, text) => {
+    let copied = match error.0.downcast_ref() {
+        Some(rusqlite::Error::SqliteFailure(code, text)) => {
             rusqlite::Error::SqliteFailure(*code, text.clone())
         }
-        other => rusqlite::Error::SqliteFailure(
+        _ => rusqlite::Error::SqliteFailure(
             ffi::Error::new(ffi::SQLITE_ERROR),
-            Some(other.to_string()),
+            Some(error.to_string()),
         ),
-    })
+    };
+    DatabaseError::new(copied)
 }
 
 /// Names the operation in which SQLite failed.

@@ -14,8 +14,8 @@ use evonic_domain::{AgentId, WorkplaceId};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
 /// What leads from each version to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 5] =
-    [first, workplaces, keys, requests, audit];
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 6] =
+    [first, workplaces, keys, requests, audit, answers];
 
 /// The version that this program writes.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
@@ -101,4 +101,9 @@ fn requests(connection: &Connection) -> rusqlite::Result<()> {
 /// The audit log. What was changed before it was there is not in it.
 fn audit(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(include_str!("schema/0005.sql"))
+}
+
+/// Answers that are kept for repeated requests.
+fn answers(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema/0006.sql"))
 }

@@ -160,7 +160,7 @@ impl Writer<'_> {
             }
             TurnEnd::Cancelled => (TurnState::Cancelled, None, EventKind::TurnCancelled {}),
         };
-        let (code, message) = error.map(|error| (error.code, error.message)).unzip();
+        let (code, message) = error.map(|error| (error.code.name(), error.message)).unzip();
         self.execute(
             "end turn",
             "UPDATE turns SET state = ?2, error_code = ?3, error_message = ?4, ended_at = ?5,

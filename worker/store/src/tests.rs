@@ -8,6 +8,7 @@ mod commit;
 mod descriptors;
 mod figures;
 mod following;
+mod idempotency;
 mod interleavings;
 mod opening;
 mod owners;
@@ -33,7 +34,7 @@ use tokio::{
 use super::*;
 use evonic_domain::{
     Agent, AgentChange, Event, EventKind, Item, Lease, NewAgent, NewSession, Outcome, Session,
-    SessionChange, ToolCall, Turn, TurnEnd, TurnError, TurnId, TurnState, Usage,
+    SessionChange, ToolCall, Turn, TurnEnd, TurnError, TurnErrorCode, TurnId, TurnState, Usage,
 };
 use evonic_handles::{self, Page};
 

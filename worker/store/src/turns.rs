@@ -19,9 +19,12 @@ macro_rules! select {
 }
 
 fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
-    let error = match row.get::<_, Option<String>>("error_code")? {
-        Some(code) => Some(TurnError { code, message: row.get("error_message")? }),
-        None => None,
+    let error = match row.get_ref("error_code")? {
+        rusqlite::types::ValueRef::Null => None,
+        _ => Some(TurnError {
+            code: column::word(row, "error_code")?,
+            message: row.get("error_message")?,
+        }),
     };
     Ok(Turn {
         id: column::parsed(row, "id")?,

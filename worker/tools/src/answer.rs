@@ -1,41 +1,42 @@
 //! What comes of a call.
 
 use evonic_domain::Outcome;
-use evonic_workplace::{Unknown, WorkplaceError};
+use evonic_shared::error_chain::ErrorChain;
+use evonic_workplace::WorkplaceError;
 
 /// What a tool returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolResult {
     /// How it ended: never [`Outcome::Unknown`].
     pub outcome: Outcome,
-    /// What the model is shown: capped, sizes told.
+    /// What the model is shown: capped, with the sizes of what was left out.
     pub content: String,
 }
 
 impl ToolResult {
-    pub(super) fn ok(content: String) -> Self {
-        Self { outcome: Outcome::Ok, content }
+    /// It did what was asked.
+    #[must_use]
+    pub fn ok(content: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Ok, content: content.into() }
     }
 
-    pub(super) fn error(content: String) -> Self {
-        Self { outcome: Outcome::Error, content }
+    /// It failed; `content` tells the model what to do about it.
+    #[must_use]
+    pub fn error(content: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Error, content: content.into() }
     }
 
-    pub(super) fn cancelled() -> Self {
+    /// It was cancelled before it did anything, or with nothing to say about it.
+    #[must_use]
+    pub fn cancelled() -> Self {
         Self { outcome: Outcome::Cancelled, content: "[cancelled]".to_owned() }
     }
 }
 
 impl From<WorkplaceError> for ToolResult {
     fn from(error: WorkplaceError) -> Self {
-        Self::error(sentence(&error))
+        Self::error(ErrorChain(&error).to_string())
     }
-}
-
-/// An error with its causes in one line.
-pub(super) fn sentence(error: &WorkplaceError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What came of a call.
@@ -53,10 +54,10 @@ impl From<ToolResult> for Answer {
     }
 }
 
-/// What is known of a call whose outcome nobody can know.
+/// What is known of a call whose outcome cannot be known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// Why nobody can, as a clause without a full stop.
+    /// Why it cannot, as a clause without a full stop.
     pub why: String,
     /// What it wrote until then: capped.
     pub output: String,
@@ -65,25 +66,9 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Nobody can know, because of this.
-    pub(super) fn because(why: impl Into<String>) -> Self {
+    /// Nobody can know for this reason; it does not run any more.
+    #[must_use]
+    pub fn because(why: impl Into<String>) -> Self {
         Self { why: why.into(), ..Self::default() }
-    }
-}
-
-/// Why nobody can know how a command ended.
-pub(super) const fn why(unknown: Unknown) -> &'static str {
-    match unknown {
-        Unknown::NoRecord => {
-            "there is no record of it on its machine: it never began, or its record was removed"
-        }
-        Unknown::Restarted => {
-            "its machine was started anew, or its container stopped, while it ran"
-        }
-        Unknown::WatcherKilled => {
-            "somebody killed the shell that watched over it, and what was left of it has been \
-             killed too"
-        }
-        Unknown::OutOfReach => "its machine is out of reach: whether it was started cannot be told",
     }
 }

@@ -1,163 +1,162 @@
-//! The arguments of each tool, checked against its schema before they become a type.
+//! A model's arguments, checked against the schema of their type.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use std::fmt;
+
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
-/// Arguments of `bash`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Bash {
-    pub(super) command: String,
-    #[serde(default)]
-    pub(super) timeout_seconds: Option<u64>,
-    #[serde(default)]
-    pub(super) folder: Option<String>,
+/// What is wrong with the arguments of a call, with the field's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgumentError(pub String);
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
-/// Arguments of `python`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Python {
-    pub(super) code: String,
-    #[serde(default)]
-    pub(super) timeout_seconds: Option<u64>,
-    #[serde(default)]
-    pub(super) folder: Option<String>,
+impl std::error::Error for ArgumentError {}
+
+/// JSON Schema 2020-12 of a tool's arguments: an object that takes no other properties. A field's
+/// documentation is its description for a model; an [`Option`] may be left out.
+#[must_use]
+pub fn schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|with| with.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    for about_the_type in ["title", "description"] {
+        schema.remove(about_the_type);
+    }
+    schema.insert("additionalProperties".to_owned(), false.into());
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(plain);
+    }
+    Schema::to_value(schema)
 }
 
-/// Arguments of `read_file`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ReadFile {
-    pub(super) path: String,
-    #[serde(default)]
-    pub(super) from_line: Option<u64>,
-    #[serde(default)]
-    pub(super) to_line: Option<u64>,
-}
-
-/// Arguments of `write_file`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WriteFile {
-    pub(super) path: String,
-    pub(super) content: String,
-}
-
-/// Arguments of `edit_file`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EditFile {
-    pub(super) path: String,
-    pub(super) old: String,
-    pub(super) new: String,
-    #[serde(default)]
-    pub(super) count: Option<u64>,
-}
-
-/// Arguments of `list_files`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListFiles {
-    #[serde(default)]
-    pub(super) path: Option<String>,
-    #[serde(default)]
-    pub(super) depth: Option<u64>,
-}
-
-/// Arguments of `search_files`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SearchFiles {
-    pub(super) pattern: String,
-    #[serde(default)]
-    pub(super) path: Option<String>,
-    #[serde(default)]
-    pub(super) glob: Option<String>,
-}
-
-/// Arguments of `copy`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Copy {
-    pub(super) from: String,
-    pub(super) to: String,
-    #[serde(default)]
-    pub(super) recursive: bool,
+/// Leaves out what says nothing to a model: the width of an integer, that an absent argument may
+/// also be null, and where the lines of its documentation end.
+fn plain(property: &mut Value) {
+    let Value::Object(property) = property else { return };
+    property.shift_remove("format");
+    if let Some(Value::Array(types)) = property.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_mut_slice() {
+            let only = only.take();
+            property["type"] = only;
+        }
+    }
+    if let Some(Value::String(description)) = property.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
 }
 
 /// Reads a model's arguments. A null stands for an absent argument, an empty text for none at
 /// all: models write both.
 ///
 /// # Errors
-/// What is wrong, with the argument's name.
-pub(super) fn parse<T: DeserializeOwned>(schema: &Value, text: &str) -> Result<T, String> {
+/// [`ArgumentError`], with the argument's name.
+pub(crate) fn check(
+    schema: &Value,
+    validator: &Validator,
+    text: &str,
+) -> Result<Value, ArgumentError> {
     let text = if text.trim().is_empty() { "{}" } else { text };
     let value = serde_json::from_str(text)
-        .map_err(|error| format!("the arguments are no JSON object: {error}"))?;
+        .map_err(|error| ArgumentError(format!("the arguments are no JSON object: {error}")))?;
     let Value::Object(given) = value else {
-        return Err(format!("the arguments must be a JSON object, not {}", described(&value)));
+        let given = described(&value);
+        return Err(ArgumentError(format!("the arguments must be a JSON object, not {given}")));
     };
-    let arguments = check(schema, given)?;
-    serde_json::from_value(Value::Object(arguments)).map_err(|error| error.to_string())
+    let none = Map::new();
+    let properties = schema["properties"].as_object().unwrap_or(&none);
+    let arguments = Value::Object(normalised(properties, given)?);
+    let errors = validator.iter_errors(&arguments);
+    match errors.min_by_key(precedence) {
+        Some(error) => Err(ArgumentError(explained(properties, &error))),
+        None => Ok(arguments),
+    }
 }
 
-/// Checks arguments against the part of JSON Schema that the catalogue uses: `properties`,
-/// `required`, no others; `type` string with `minLength`, `type` integer with `minimum`, `type`
-/// boolean.
-fn check(schema: &Value, given: Map<String, Value>) -> Result<Map<String, Value>, String> {
-    let empty = Map::new();
-    let properties = schema["properties"].as_object().unwrap_or(&empty);
-    let mut checked = Map::new();
+/// Arguments without nulls, and with whole numbers as integers: JSON knows one kind of number,
+/// `10.0` is the integer 10.
+fn normalised(
+    properties: &Map<String, Value>,
+    given: Map<String, Value>,
+) -> Result<Map<String, Value>, ArgumentError> {
+    let mut arguments = Map::new();
     for (name, value) in given {
         let Some(property) = properties.get(&name) else {
-            let known = properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(format!("there is no argument {name:?}; there are {known}"));
+            arguments.insert(name, value);
+            continue;
         };
-        if !value.is_null() {
-            let value = fitting(property, &value)
-                .map_err(|needed| format!("{name} must be {needed}, not {}", described(&value)))?;
-            checked.insert(name, value);
+        if value.is_null() {
+            continue;
         }
+        let value = match value.as_f64() {
+            Some(number) if property["type"] == "integer" && value.is_f64() => {
+                integer(number).ok_or_else(|| ArgumentError(mismatch(&name, property, &value)))?
+            }
+            _ => value,
+        };
+        arguments.insert(name, value);
     }
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    match required.into_iter().find(|&name| !checked.contains_key(name)) {
-        Some(name) => Err(format!("{name} is missing")),
-        None => Ok(checked),
-    }
+    Ok(arguments)
 }
 
-/// The value as the type takes it, or what is needed instead.
-fn fitting(property: &Value, value: &Value) -> Result<Value, String> {
-    if property["type"] == "integer" {
-        let minimum = property["minimum"].as_u64().unwrap_or(0);
-        return integer(value)
-            .filter(|&number| number >= minimum)
-            .map(Value::from)
-            .ok_or_else(|| format!("a whole number from {minimum}"));
-    }
-    if property["type"] == "boolean" {
-        return value.as_bool().map(Value::from).ok_or_else(|| "true or false".to_owned());
-    }
-    match value.as_str() {
-        None => Err("a text".to_owned()),
-        Some("") if property["minLength"].as_u64() > Some(0) => {
-            Err("a text that is not empty".to_owned())
-        }
-        Some(_) => Ok(value.clone()),
-    }
-}
-
-/// JSON knows one kind of number: `10.0` is the integer 10.
-fn integer(value: &Value) -> Option<u64> {
+fn integer(number: f64) -> Option<Value> {
     const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
-    let exact = |number: &f64| number.fract() == 0.0 && (0.0..=LARGEST_EXACT).contains(number);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked to be whole and in range"
-    )]
-    value.as_u64().or_else(|| value.as_f64().filter(exact).map(|number| number as u64))
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
+    let exact = || Value::from(number as i64);
+    (number.fract() == 0.0 && number.abs() <= LARGEST_EXACT).then(exact)
+}
+
+/// A wrong name explains why another one is missing, so it is reported first.
+fn precedence(error: &ValidationError<'_>) -> u8 {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { .. } => 0,
+        ValidationErrorKind::Required { .. } => 2,
+        _ => 1,
+    }
+}
+
+fn explained(properties: &Map<String, Value>, error: &ValidationError<'_>) -> String {
+    let path = error.instance_path().to_string();
+    let name = path.trim_start_matches('/').replace('/', ".");
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } if name.is_empty() => {
+            let known = properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let first = unexpected.first().map_or("", String::as_str);
+            format!("there is no argument {first:?}; there are {known}")
+        }
+        ValidationErrorKind::Required { property } if name.is_empty() => {
+            format!("{} is missing", property.as_str().unwrap_or_default())
+        }
+        ValidationErrorKind::Type { .. }
+        | ValidationErrorKind::Minimum { .. }
+        | ValidationErrorKind::MinLength { .. } => match properties.get(&name) {
+            Some(property) => mismatch(&name, property, error.instance()),
+            None => format!("{name}: {error}"),
+        },
+        _ if name.is_empty() => error.to_string(),
+        _ => format!("{name}: {error}"),
+    }
+}
+
+/// What an argument must be instead.
+fn mismatch(name: &str, property: &Value, value: &Value) -> String {
+    let needed = match property["type"].as_str() {
+        Some("integer") => match property["minimum"].as_i64() {
+            Some(minimum) => format!("a whole number from {minimum}"),
+            None => "a whole number".to_owned(),
+        },
+        Some("boolean") => "true or false".to_owned(),
+        Some("string") if value == "" => "a text that is not empty".to_owned(),
+        Some("string") => "a text".to_owned(),
+        Some(other) => format!("of type {other}"),
+        None => format!("as its schema says: {property}"),
+    };
+    format!("{name} must be {needed}, not {}", described(value))
 }
 
 /// A value in an error message: its kind, and itself when it is short.

@@ -5,11 +5,34 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Piece, figures};
+use crate::format;
+use evonic_store::PendingCall;
+
+/// Output of a call, as it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The text.
+    pub text: String,
+    /// How many bytes of a command's output have been shown with it; [`Piece::ALL`] when it says
+    /// that no more is.
+    pub output_offset: u64,
+}
+
+impl Piece {
+    /// Stands for all of an output, however long it becomes.
+    pub const ALL: u64 = PendingCall::ALL;
+}
+
+/// The head and the tail of a text: at most this many bytes, and a note of what was left out.
+pub(crate) fn capped(text: &str, max_bytes: usize) -> String {
+    let mut capped = Capped::new(max_bytes);
+    capped.push(text.as_bytes());
+    capped.text()
+}
 
 /// The head and the tail of an output, in constant memory.
 #[derive(Debug)]
-pub(super) struct Capped {
+pub(crate) struct Capped {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     head_bytes: usize,
@@ -19,16 +42,16 @@ pub(super) struct Capped {
 
 impl Capped {
     /// Keeps at most this many bytes, half of them from the beginning.
-    pub(super) fn new(max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bytes: usize) -> Self {
         let head_bytes = max_bytes / 2;
         let tail_bytes = max_bytes - head_bytes;
         Self { head: Vec::new(), tail: VecDeque::new(), head_bytes, tail_bytes, total: 0 }
     }
 
-    pub(super) fn push(&mut self, piece: &[u8]) {
+    pub(crate) fn push(&mut self, piece: &[u8]) {
         self.total += piece.len() as u64;
-        let room = self.head_bytes - self.head.len();
-        let (head, rest) = piece.split_at(room.min(piece.len()));
+        let free = self.head_bytes - self.head.len();
+        let (head, rest) = piece.split_at(free.min(piece.len()));
         self.head.extend_from_slice(head);
         let rest = &rest[rest.len().saturating_sub(self.tail_bytes)..];
         let excess = (self.tail.len() + rest.len()).saturating_sub(self.tail_bytes);
@@ -36,8 +59,8 @@ impl Capped {
         self.tail.extend(rest);
     }
 
-    /// The text: bytes that are no UTF-8 are replaced; what was left out is told in its place.
-    pub(super) fn text(self) -> String {
+    /// The text: bytes that are no UTF-8 are replaced; a note stands where something was left out.
+    pub(crate) fn text(self) -> String {
         let Self { mut head, tail, total, .. } = self;
         let tail = Vec::from(tail);
         if total == (head.len() + tail.len()) as u64 {
@@ -47,7 +70,7 @@ impl Capped {
         let head = &head[..head.len() - incomplete(&head)];
         let within = tail.iter().take(3).take_while(|&&byte| is_continuation(byte)).count();
         let tail = &tail[within..];
-        let left_out = figures::count(total - (head.len() + tail.len()) as u64);
+        let left_out = format::count(total - (head.len() + tail.len()) as u64);
         let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
         format!("{head}\n[... {left_out} bytes left out ...]\n{tail}")
     }
@@ -59,7 +82,7 @@ const fn is_continuation(byte: u8) -> bool {
 
 /// How many bytes at the end may be the beginning of a character. A sequence is split only
 /// before its first byte, so that pieces decode as the whole would.
-pub(super) fn incomplete(bytes: &[u8]) -> usize {
+pub(crate) fn incomplete(bytes: &[u8]) -> usize {
     let Some(back) = bytes.iter().rev().take(4).position(|&byte| !is_continuation(byte)) else {
         return 0;
     };
@@ -73,7 +96,7 @@ pub(super) fn incomplete(bytes: &[u8]) -> usize {
     if present < needed { present } else { 0 }
 }
 
-/// What stands in the place of the rest.
+/// Replaces the rest.
 const NOTE: &str = "\n[... it goes on; the end is in the result ...]\n";
 
 /// What is shown of a running command: the beginning, then a note. Every piece becomes an event
@@ -81,7 +104,7 @@ const NOTE: &str = "\n[... it goes on; the end is in the result ...]\n";
 ///
 /// Bytes are shown as text, wherever they were split on the way: the beginning of a character
 /// waits for its end, and counts as shown only with it.
-pub(super) struct Live<'c> {
+pub(crate) struct Live<'c> {
     output: mpsc::Sender<Piece>,
     cancel: &'c CancellationToken,
     /// The beginning of a character whose end has not come yet: at most three bytes.
@@ -93,9 +116,8 @@ pub(super) struct Live<'c> {
 }
 
 impl<'c> Live<'c> {
-    /// Shows at most this many bytes; `seen` of them were shown before, of which nothing is shown
-    /// again.
-    pub(super) fn new(
+    /// Shows at most this many bytes; those before `output_offset` were shown, and are not again.
+    pub(crate) fn new(
         output: mpsc::Sender<Piece>,
         cancel: &'c CancellationToken,
         max_bytes: usize,
@@ -107,7 +129,7 @@ impl<'c> Live<'c> {
     }
 
     /// Shows a piece. Waits for a slow reader unless the call is cancelled.
-    pub(super) async fn push(&mut self, piece: &[u8]) {
+    pub(crate) async fn push(&mut self, piece: &[u8]) {
         if self.left.is_some() {
             self.rest.extend_from_slice(piece);
             self.show(self.rest.len() - incomplete(&self.rest)).await;
@@ -115,7 +137,7 @@ impl<'c> Live<'c> {
     }
 
     /// Shows what is left of a character that never ended.
-    pub(super) async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.show(self.rest.len()).await;
     }
 
@@ -135,10 +157,10 @@ impl<'c> Live<'c> {
         };
         self.rest.drain(..bytes);
         if !piece.text.is_empty() {
-            // Nobody listens any more when there is no place; the result is gathered all the same.
+            // Without a listener the result is gathered all the same.
             tokio::select! {
                 biased;
-                place = self.output.reserve() => drop(place.map(|place| place.send(piece))),
+                slot = self.output.reserve() => drop(slot.map(|slot| slot.send(piece))),
                 () = self.cancel.cancelled() => {}
             }
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Effect, Piece, ToolResult, Toolbox};
+use super::{Answer, Effect, Piece, Registry, ToolResult, Toolbox};
 use evonic_domain::{Outcome, ToolCall};
 use evonic_local::fixture::{Fixture, eventually, lives};
 
@@ -23,7 +23,8 @@ impl Bench {
 
     fn with(change: impl FnOnce(&mut evonic_shared::config::Tools)) -> Self {
         let fixture = Fixture::with(|config| change(&mut config.tools));
-        let tools = Toolbox::new(std::sync::Arc::new(fixture.local.clone()), &fixture.tools);
+        let tools =
+            Toolbox::new(Registry::new(&fixture.tools), std::sync::Arc::new(fixture.local.clone()));
         Self { fixture, tools }
     }
 
@@ -53,7 +54,7 @@ impl Bench {
         self.fixture.assert_given_back().await;
         match answer {
             Answer::Known(result) => (result, live),
-            Answer::Lost(loss) => panic!("nobody knows what became of it: {loss:?}"),
+            Answer::Lost(loss) => panic!("its outcome is unknown: {loss:?}"),
         }
     }
 
@@ -88,8 +89,8 @@ async fn commands_tell_their_output_and_how_they_ended() {
     let left = "started\n[1 process left in the background and killed]";
     assert_eq!(bash("sleep 1000 & echo started").await, ok(left));
     let timeout = bench.call("bash", json!({"command": "echo x; sleep 9", "timeout_seconds": 1}));
-    let told = "x\n[timed out after 1 s and was killed, with everything it had started]";
-    assert_eq!(timeout.await, error(told));
+    let expected = "x\n[timed out after 1 s and was killed, with everything it had started]";
+    assert_eq!(timeout.await, error(expected));
 }
 
 #[tokio::test]
@@ -99,6 +100,62 @@ async fn the_longest_time_is_the_operators() {
     assert!(content.contains("timed out after 1 s"), "{content}");
     let schema = &bench.tools.specs(Some(&["bash".to_owned()]))[0].schema;
     assert!(schema["properties"]["timeout_seconds"].to_string().contains("the most: 1."));
+}
+
+/// Models still see the schemas that they saw before these were derived from types.
+#[test]
+fn derived_schemas_are_those_that_models_know() {
+    let known: Value = serde_json::from_str(include_str!("tests/schemas.json")).expect("JSON");
+    let bench = Bench::new();
+    for spec in bench.tools.specs(None) {
+        let mut schema = spec.schema;
+        // A list of nothing says nothing.
+        if schema.get("required").is_none() {
+            schema["required"] = json!([]);
+        }
+        assert_eq!(schema, known[&spec.name], "{}", spec.name);
+    }
+}
+
+/// A value that a property's schema allows.
+fn example(property: &Value) -> Value {
+    match property["type"].as_str() {
+        Some("string") => json!("text"),
+        Some("integer") => property["minimum"].clone(),
+        Some("boolean") => json!(true),
+        other => panic!("no built-in tool has this type: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_schema_and_its_type_agree() {
+    let bench = Bench::new();
+    for spec in bench.tools.specs(None) {
+        let (name, schema) = (spec.name, spec.schema);
+        let refused = async |arguments: Value| {
+            let result = bench.call(&name, arguments).await;
+            result.content.starts_with(&format!("{name}: ")).then_some(result.content)
+        };
+        assert_eq!(schema["additionalProperties"], json!(false), "{name}");
+        let properties = schema["properties"].as_object().expect("there are properties");
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let all: Value =
+            properties.iter().map(|(key, property)| (key.clone(), example(property))).collect();
+        assert_eq!(refused(all.clone()).await, None, "{name}");
+        for key in properties.keys() {
+            assert!(properties[key]["description"].is_string(), "{name}.{key}");
+            let mut without = all.clone();
+            without.as_object_mut().expect("an object").remove(key);
+            let is_required = required.contains(&json!(key));
+            assert_eq!(refused(without).await.is_some(), is_required, "{name} without {key}");
+            let mut wrong = all.clone();
+            wrong[key] = json!({});
+            assert!(refused(wrong).await.is_some(), "{name} with a wrong {key}");
+        }
+        let mut more = all;
+        more["unknown"] = json!(1);
+        assert!(refused(more).await.is_some(), "{name} with one more");
+    }
 }
 
 #[tokio::test]
@@ -137,8 +194,8 @@ async fn a_cancelled_command_tells_what_it_did_until_then() {
     assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
     assert!(!lives(pid));
     assert_eq!(result.outcome, Outcome::Cancelled);
-    let told = "before\n[cancelled and killed, with everything it had started]";
-    assert_eq!((result.content.as_str(), live.as_str()), (told, "before\n"));
+    let expected = "before\n[cancelled and killed, with everything it had started]";
+    assert_eq!((result.content.as_str(), live.as_str()), (expected, "before\n"));
     let never = bench.call_live("bash", &json!({"command": "touch never"}), &cancel).await;
     assert_eq!(never.0.outcome, Outcome::Cancelled);
     assert!(!bench.fixture.path("never").exists());
@@ -217,7 +274,7 @@ async fn unknown_tools_and_wrong_arguments_are_explained() {
     let bench = Bench::new();
     let unknown = bench.error("shell", json!({})).await;
     assert!(unknown.contains("\"shell\"") && unknown.contains("bash, python, read_file"));
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (json!({}), "bash: command is missing"),
         (json!({"command": null}), "bash: command is missing"),
         (json!({"command": 3}), "bash: command must be a text, not 3"),
@@ -235,7 +292,7 @@ async fn unknown_tools_and_wrong_arguments_are_explained() {
         ),
         (json!("[1]"), "bash: the arguments must be a JSON object, not a list"),
     ] {
-        assert_eq!(bench.error("bash", arguments).await, told);
+        assert_eq!(bench.error("bash", arguments).await, expected);
     }
     let broken = bench.error("bash", json!("{\"command\": ")).await;
     assert!(broken.starts_with("bash: the arguments are no JSON object: EOF"), "{broken}");
@@ -244,13 +301,15 @@ async fn unknown_tools_and_wrong_arguments_are_explained() {
 #[test]
 fn specs_are_those_that_are_named() {
     let bench = Bench::new();
-    let names = |named: Option<&[String]>| -> Vec<_> {
-        bench.tools.specs(named).iter().map(|spec| (spec.name, spec.effect)).collect()
+    let specs = |named: Option<&[String]>| -> Vec<_> {
+        bench.tools.specs(named).into_iter().map(|spec| (spec.name, spec.effect)).collect()
     };
-    let all = names(None);
-    assert_eq!(all.iter().map(|&(name, _)| name).collect::<Vec<_>>(), Toolbox::names());
+    let all = specs(None);
+    let registry = Registry::new(&bench.fixture.tools);
+    assert!(all.iter().map(|(name, _)| name.as_str()).eq(registry.names()));
     let some = ["list_files", "no_such_tool", "bash"].map(str::to_owned);
-    let expected = [("bash", Effect::Change), ("list_files", Effect::Read)];
-    assert_eq!(names(Some(&some)), expected);
-    assert!(names(Some(&[])).is_empty());
+    let expected = [("bash", Effect::Change), ("list_files", Effect::Read)]
+        .map(|(name, effect)| (name.to_owned(), effect));
+    assert_eq!(specs(Some(&some)), expected);
+    assert!(specs(Some(&[])).is_empty());
 }

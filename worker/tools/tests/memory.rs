@@ -6,7 +6,7 @@ use std::fs;
 use evonic_domain::{Outcome, ToolCall};
 use evonic_handles::{Budget, Page};
 use evonic_shared::config::Config;
-use evonic_tools::{Answer, Piece, Toolbox};
+use evonic_tools::{Answer, Piece, Registry, Toolbox};
 use evonic_workplace::Local;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ async fn memory_is_constant_while_output_is_endless() {
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
     let local = Local::new(&config, budget).expect("a workplace");
-    let tools = Toolbox::new(std::sync::Arc::new(local), &config.tools);
+    let tools = Toolbox::new(Registry::new(&config.tools), std::sync::Arc::new(local));
     let run = async |command: &str| {
         let call = ToolCall {
             id: "call".to_owned(),
@@ -44,7 +44,7 @@ async fn memory_is_constant_while_output_is_endless() {
         let cancel = CancellationToken::new();
         match tokio::join!(tools.run(&call, &command_id, sender, &cancel), read) {
             (Answer::Known(result), live) => (result, live),
-            (Answer::Lost(loss), _) => panic!("nobody knows what became of it: {loss:?}"),
+            (Answer::Lost(loss), _) => panic!("its outcome is unknown: {loss:?}"),
         }
     };
     run("head -c 1000000 /dev/zero").await;

@@ -2,7 +2,7 @@
 
 use super::{
     super::*,
-    ms, s, settings,
+    ms, s, settings, settings_with,
     simulator::{Model, Simulator},
 };
 
@@ -32,7 +32,7 @@ fn find(settings: &Settings, rate: f64, begin: f64, crossed: u32) -> Found {
         _ => Model::honest(),
     });
     let crossing = Duration::from_secs_f64(begin + f64::from(crossed) / rate);
-    let threshold = begin + f64::from(settings.threshold - 20) / rate;
+    let threshold = begin + f64::from(settings.fd.threshold - 20) / rate;
     let (mut visible_since, mut worst) = (None, 0.0_f64);
     let limit = crossing + s(30);
     while simulator.found().is_none() && simulator.next(limit) {
@@ -104,20 +104,26 @@ fn leaks_are_found_by_the_unexplained_line() {
 
 #[test]
 fn leaks_are_found_by_the_threshold() {
-    let settings = Settings { unexplained: 100_000, ..settings() };
+    let settings = settings_with(|settings| settings.fd.unexplained = 100_000);
     check("threshold 400", &settings, 380, &[Reason::FdThreshold, Reason::FdCeiling]);
 }
 
 #[test]
 fn leaks_are_found_by_the_ceiling() {
-    let settings = Settings { unexplained: 100_000, threshold: 1600, ..settings() };
+    let settings = settings_with(|settings| {
+        settings.fd.unexplained = 100_000;
+        settings.fd.threshold = 1600;
+    });
     check("ceiling 1600", &settings, 1580, &[Reason::FdCeiling]);
 }
 
 /// A worker that leaks and whose heartbeat has stopped is still counted every two seconds.
 #[test]
 fn a_leak_without_heartbeats_is_found() {
-    let patient = Settings { heartbeat_timeout: s(1000), unexplained: 100_000, ..settings() };
+    let patient = settings_with(|settings| {
+        settings.supervisor.heartbeat_timeout = s(1000);
+        settings.fd.unexplained = 100_000;
+    });
     let mut simulator =
         Simulator::new(patient, |_| Model { heartbeat: None, ..Model::leaking(3000.0, 60.01) });
     simulator.run(s(62) + ms(300));
@@ -186,7 +192,7 @@ fn a_leak_that_quickens_is_met_at_the_line() {
     for quicker in 0..40 {
         let turn = 64.0 + f64::from(quicker) * 0.3;
         let leaked = move |t: f64| 20.0 * (t - 60.0).max(0.0) + 60.0 * (t - turn).max(0.0);
-        let unlimited = Settings { unexplained: 100_000, ..settings() };
+        let unlimited = settings_with(|settings| settings.fd.unexplained = 100_000);
         let mut simulator = Simulator::new(unlimited, move |generation| match generation {
             1 => Model { counts: Box::new(move |t| (20 + leaked(t) as u32, 5)), ..Model::honest() },
             _ => Model::honest(),

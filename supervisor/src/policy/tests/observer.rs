@@ -122,7 +122,7 @@ impl Observer {
                     self.assert_runs(*generation, action);
                     let life = self.alive.get_mut(generation).expect("it runs");
                     assert_eq!(life.kill_by, None, "drained twice");
-                    life.kill_by = Some(now + self.settings.grace);
+                    life.kill_by = Some(now + self.settings.supervisor.grace);
                 }
                 Action::Kill { generation } => {
                     self.assert_runs(*generation, action);
@@ -159,7 +159,10 @@ impl Observer {
         assert_eq!(shown(policy, now), alive, "status shows who lives");
         if let Some(next) = policy.next_start() {
             assert!(next > now, "a start that is due is made");
-            assert!(next <= now + self.settings.backoff_cap.max(ms(1)), "backoff beyond its cap");
+            assert!(
+                next <= now + self.settings.supervisor.backoff_cap.max(ms(1)),
+                "backoff beyond its cap"
+            );
         }
         if event == Some(&Event::Timer) {
             assert!(policy.deadline().is_none_or(|deadline| deadline > now), "a busy loop");

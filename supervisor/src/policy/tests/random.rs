@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use evonic_shared::{
+    config::{Fd, Supervisor},
     control::Part,
     status::{Exit, State},
 };
 use proptest::prelude::*;
 
-use super::{super::*, Script, ms, s};
+use super::{super::*, Script, ms, s, settings_with};
 
 /// Whom an event names.
 #[derive(Clone, Copy, Debug)]
@@ -50,21 +51,27 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     let times = (1..3000_u64, 1..3000_u64, 100..3000_u64, 0..2000_u64, 0..500_u64, 0..3000_u64);
     (times, 5..200_u64, 1..400_u32, 0..2000_u32, 0..100_u32).prop_map(
         |((grace, start, heartbeat, stall, base, cap), interval, threshold, above, unexplained)| {
-            Settings {
-                threshold,
-                ceiling: threshold + above,
-                unexplained,
-                min_interval: ms(interval),
-                max_interval: ms(interval * 10),
-                grace: ms(grace),
-                start_timeout: ms(start),
-                heartbeat_timeout: ms(heartbeat),
-                accept_stall: ms(stall),
-                backoff_base: ms(base),
-                backoff_cap: ms(cap),
-                stable_after: ms(start * 2),
-                crash_loop_after: base as u32 % 6,
-            }
+            settings_with(|settings| {
+                settings.fd = Fd {
+                    threshold,
+                    ceiling: threshold + above,
+                    unexplained,
+                    min_interval: ms(interval),
+                    max_interval: ms(interval * 10),
+                    ..settings.fd
+                };
+                settings.supervisor = Supervisor {
+                    grace: ms(grace),
+                    start_timeout: ms(start),
+                    heartbeat_timeout: ms(heartbeat),
+                    accept_stall: ms(stall),
+                    backoff_base: ms(base),
+                    backoff_cap: ms(cap),
+                    stable_after: ms(start * 2),
+                    crash_loop_after: base as u32 % 6,
+                    ..settings.supervisor.clone()
+                };
+            })
         },
     )
 }
@@ -197,7 +204,7 @@ proptest! {
         before in story(40),
         after in story(40),
     ) {
-        let grace = settings.grace;
+        let grace = settings.supervisor.grace;
         let mut script = Script::with(settings, seed);
         play(&mut script, before);
         play(&mut script, vec![(0, Happening::Stop)]);

@@ -7,7 +7,7 @@ mod requests;
 mod start;
 mod stop;
 
-use super::{super::*, Script, ms, s, script::brief, settings};
+use super::{super::*, Script, ms, s, script::brief, settings, settings_with};
 
 fn counts(actions: &[Action], generation: u64) -> bool {
     actions.contains(&Action::Count { generation })

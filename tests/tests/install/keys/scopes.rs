@@ -85,7 +85,7 @@ fn every_scope_against_every_route() {
                 ),
             }
         }
-        // A method that is not in the table is known to nobody without a key, and does nothing.
+        // A method that is not in the table is hidden from clients without a key, and does nothing.
         let odd = ask(&mut nobody, "PUT", &path);
         assert_eq!(odd.status, if needs.is_some() { 401 } else { 405 }, "PUT {path}");
         let odd = ask(&mut of_scope[3].1, "PUT", &path);

@@ -40,7 +40,7 @@ struct Seen {
 
 #[test]
 fn two_overlapping_workers_admit_what_one_would() {
-    let seconds = size::of("limit_seconds", 5, 60);
+    let seconds = size::of("limit_seconds", 5, 60).max(5);
     let pair = limited(QUOTA, "", "");
     let (address, seen, done) = (pair.address(), Mutex::new(Vec::new()), AtomicBool::new(false));
     let began = Instant::now();

@@ -66,7 +66,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn assert_soon_dead(folder: &Path, number: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !Generation::is_dead(folder, number).unwrap() {
-        assert!(Instant::now() < deadline, "somebody keeps the lock of {number}");
+        assert!(Instant::now() < deadline, "another process keeps the lock of {number}");
         std::thread::yield_now();
     }
 }

@@ -29,8 +29,8 @@ fn pending(id: usize) -> PendingCall {
     PendingCall::new(call(id), &format!("m{id}"), "local")
 }
 
-const fn standing(transcript: &[Item]) -> Standing<'_> {
-    Standing {
+const fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
+    TurnSnapshot {
         transcript,
         interrupted: None,
         effect: None,
@@ -43,22 +43,22 @@ const fn standing(transcript: &[Item]) -> Standing<'_> {
 
 #[test]
 fn a_message_is_put_to_the_model() {
-    assert_eq!(next_step(&standing(&[user()])), Step::Ask);
-    assert_eq!(next_step(&standing(&[user(), reply([0]), result(0)])), Step::Ask);
+    assert_eq!(next_step(&snapshot(&[user()])), Step::Ask);
+    assert_eq!(next_step(&snapshot(&[user(), reply([0]), result(0)])), Step::Ask);
 }
 
 #[test]
 fn calls_run_in_order_until_all_are_answered() {
     let transcript = [user(), reply([0, 1]), result(0), result(1)];
-    assert_eq!(next_step(&standing(&transcript[..2])), Step::Call(call(0)));
-    assert_eq!(next_step(&standing(&transcript[..3])), Step::Call(call(1)));
-    assert_eq!(next_step(&standing(&transcript)), Step::Ask);
+    assert_eq!(next_step(&snapshot(&transcript[..2])), Step::Call(call(0)));
+    assert_eq!(next_step(&snapshot(&transcript[..3])), Step::Call(call(1)));
+    assert_eq!(next_step(&snapshot(&transcript)), Step::Ask);
 }
 
 #[test]
 fn calls_with_the_same_id_run_each() {
     let transcript = [user(), reply([7, 7]), result(7)];
-    assert_eq!(next_step(&standing(&transcript)), Step::Call(call(7)));
+    assert_eq!(next_step(&snapshot(&transcript)), Step::Call(call(7)));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn an_earlier_turn_is_none_of_our_business() {
     // An earlier turn that ended with a call unanswered and many replies.
     let transcript = [user(), reply([0]), result(0), reply([1]), user()];
     assert_eq!(unanswered(&transcript), []);
-    let one = Standing { max_steps: 1, ..standing(&transcript) };
+    let one = TurnSnapshot { max_steps: 1, ..snapshot(&transcript) };
     assert_eq!(next_step(&one), Step::Ask);
 }
 
@@ -74,8 +74,8 @@ fn an_earlier_turn_is_none_of_our_business() {
 fn a_reply_that_asks_for_nothing_is_the_answer() {
     let transcript = [user(), reply([])];
     let complete = Step::Complete { text: "said".to_owned() };
-    assert_eq!(next_step(&standing(&transcript)), complete);
-    assert_eq!(next_step(&Standing { draining: true, ..standing(&transcript) }), complete);
+    assert_eq!(next_step(&snapshot(&transcript)), complete);
+    assert_eq!(next_step(&TurnSnapshot { draining: true, ..snapshot(&transcript) }), complete);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn an_interrupted_call_is_gone_on_with() {
     let transcript = [user(), reply([0])];
     let died = |takeovers| PendingCall { takeovers, ..pending(0) };
     let after = |pending: &PendingCall, effect| {
-        next_step(&Standing { interrupted: Some(pending), effect, ..standing(&transcript) })
+        next_step(&TurnSnapshot { interrupted: Some(pending), effect, ..snapshot(&transcript) })
     };
     for effect in [Effect::Read, Effect::Change] {
         assert_eq!(after(&died(4), Some(effect)), Step::Resume(died(4)));
@@ -95,10 +95,10 @@ fn an_interrupted_call_is_gone_on_with() {
 #[test]
 fn the_model_replies_so_often_and_no_more() {
     let transcript = [user(), reply([0]), result(0)];
-    let at = |max_steps| next_step(&Standing { max_steps, ..standing(&transcript) });
+    let at = |max_steps| next_step(&TurnSnapshot { max_steps, ..snapshot(&transcript) });
     assert_eq!(at(2), Step::Ask);
     assert_eq!(at(1), Step::TooManySteps);
-    let open = Standing { max_steps: 1, ..standing(&transcript[..2]) };
+    let open = TurnSnapshot { max_steps: 1, ..snapshot(&transcript[..2]) };
     assert_eq!(next_step(&open), Step::Call(call(0)), "a committed reply's calls still run");
 }
 
@@ -139,7 +139,7 @@ proptest! {
         let mut more = more.into_iter();
         let mut fresh = 1000;
         loop {
-            let step = next_step(&Standing { max_steps, ..standing(&transcript) });
+            let step = next_step(&TurnSnapshot { max_steps, ..snapshot(&transcript) });
             match step {
                 Step::Call(call) => {
                     prop_assert_eq!(unanswered(&transcript).first(), Some(&call));
@@ -181,12 +181,12 @@ proptest! {
         let pending = unanswered(&transcript).first().filter(|_| interrupted).map(|call| {
             PendingCall::new(call.clone(), "m", "local")
         });
-        let step = next_step(&Standing {
+        let step = next_step(&TurnSnapshot {
             interrupted: pending.as_ref(),
             effect,
             cancelled,
             draining,
-            ..standing(&transcript)
+            ..snapshot(&transcript)
         });
         match (pending, effect) {
             (Some(_), _) if draining && !cancelled => prop_assert_eq!(step, Step::HandOver),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use evonic_shared::config::Lost;
 
-use super::shop::Shop;
-use evonic_domain::{EventKind, ToolCall, TurnState, Usage};
+use super::harness::Harness;
+use evonic_domain::{EventKind, ToolCall, TurnErrorCode, TurnState, Usage};
 use evonic_store::PendingCall;
 
 fn call(name: &str, arguments: &str) -> ToolCall {
@@ -13,8 +13,8 @@ fn call(name: &str, arguments: &str) -> ToolCall {
 }
 
 /// Leaves a turn as a worker that died just when it was about to run this call.
-fn die_before(shop: &Shop, call: ToolCall) {
-    shop.as_another(1, move |writer, lease| {
+fn die_before(harness: &Harness, call: ToolCall) {
+    harness.as_another(1, move |writer, lease| {
         writer.record_reply(lease, String::new(), vec![call.clone()], Usage::default())?;
         let command_id = format!("test_{}", uuid::Uuid::now_v7().simple());
         writer.start_call(lease, &PendingCall::new(call, &command_id, "local"))
@@ -25,24 +25,24 @@ fn die_before(shop: &Shop, call: ToolCall) {
 #[test]
 fn a_command_goes_on_while_one_worker_after_the_other_dies() {
     const LINES: usize = 60;
-    let shop = Shop::open();
-    let (session, turn) = shop.runbook(&format!(
+    let harness = Harness::open();
+    let (session, turn) = harness.runbook(&format!(
         "$ echo ran >> runs; for i in $(seq {LINES}); do echo \"line $i é\"; sleep 0.02; done; exit 7\n"
     ));
     let whole: String = (1..=LINES).map(|i| format!("line {i} é\n")).collect();
     for generation in 1..=4 {
-        let worker = shop.worker(generation, generation.checked_sub(1));
+        let worker = harness.worker(generation, generation.checked_sub(1));
         worker.agents.wake();
         let lines = usize::try_from(generation).unwrap() * 10;
-        shop.until("output", || shop.shown(&session), |shown| shown.lines().count() >= lines);
+        harness.until("output", || harness.shown(&session), |shown| shown.lines().count() >= lines);
         drop(worker);
     }
-    let _last = shop.worker(5, Some(4));
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    assert_eq!(shop.lines("runs"), ["ran"]);
-    assert_eq!(shop.shown(&session), whole);
-    assert_eq!(shop.results(&turn)[0], ("error", format!("{whole}[exit status 7]")));
-    let names = shop.event_names(&session);
+    let _last = harness.worker(5, Some(4));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    assert_eq!(harness.lines("runs"), ["ran"]);
+    assert_eq!(harness.shown(&session), whole);
+    assert_eq!(harness.results(&turn)[0], ("error", format!("{whole}[exit status 7]")));
+    let names = harness.event_names(&session);
     let count = |name: &str| names.iter().filter(|said| *said == name).count();
     assert_eq!((count("tool.started"), count("tool.completed")), (1, 1), "{names:?}");
 }
@@ -50,89 +50,91 @@ fn a_command_goes_on_while_one_worker_after_the_other_dies() {
 /// What is shown is bounded, and the note comes once; the result has head and tail of the whole.
 #[test]
 fn a_long_output_is_the_same_as_if_nothing_had_happened() {
-    let shop = Shop::with(|config| config.tools.max_output_bytes = 1024);
-    let (session, turn) = shop
+    let harness = Harness::with(|config| config.tools.max_output_bytes = 1024);
+    let (session, turn) = harness
         .runbook("$ seq 1000; touch long; until [ -e go ]; do sleep 0.01; done; seq 1001 2000\n");
-    let first = shop.worker(1, None);
+    let first = harness.worker(1, None);
     first.agents.wake();
-    shop.until("note", || shop.shown(&session), |shown| shown.contains("it goes on"));
+    harness.until("note", || harness.shown(&session), |shown| shown.contains("it goes on"));
     drop(first);
-    let _second = shop.worker(2, Some(1));
-    shop.said(&session, "turn.resumed");
-    std::fs::write(shop.workplace("go"), "").unwrap();
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
+    let _second = harness.worker(2, Some(1));
+    harness.said(&session, "turn.resumed");
+    std::fs::write(harness.workplace("go"), "").unwrap();
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
     let whole: String = (1..=2000).map(|i| format!("{i}\n")).collect();
-    let (outcome, content) = &shop.results(&turn)[0];
+    let (outcome, content) = &harness.results(&turn)[0];
     let left_out = format!("\n[... {} bytes left out ...]\n", whole.len() - 1024);
     let left_out = left_out.replace("7869", "7,869");
     assert_eq!(*outcome, "ok");
     assert_eq!(*content, whole[..512].to_owned() + &left_out + &whole[whole.len() - 512..]);
     let note = "\n[... it goes on; the end is in the result ...]\n";
-    assert_eq!(shop.shown(&session), whole[..1024].to_owned() + note);
+    assert_eq!(harness.shown(&session), whole[..1024].to_owned() + note);
 }
 
 #[test]
 fn a_change_of_which_nothing_is_known_is_told_and_not_run_again() {
-    let shop = Shop::open();
-    let (session, turn) = shop.runbook("$ echo ran >> runs\n");
-    die_before(&shop, call("bash", r#"{"command":"echo ran >> runs"}"#));
+    let harness = Harness::open();
+    let (session, turn) = harness.runbook("$ echo ran >> runs\n");
+    die_before(&harness, call("bash", r#"{"command":"echo ran >> runs"}"#));
 
-    let _worker = shop.worker(2, Some(1));
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    let (outcome, content) = &shop.results(&turn)[0];
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    let (outcome, content) = &harness.results(&turn)[0];
     assert_eq!(*outcome, "unknown");
     assert!(content.contains("there is no record of it on its machine"), "{content}");
     assert!(content.contains("It was not run again. It may have taken effect"), "{content}");
-    assert_eq!(shop.lines("runs"), [""; 0]);
-    let names = shop.event_names(&session);
+    assert_eq!(harness.lines("runs"), [""; 0]);
+    let names = harness.event_names(&session);
     assert_eq!(names[..2], ["message.created", "turn.started"]);
     assert!(names.contains(&"turn.resumed".to_owned()), "{names:?}");
 }
 
 #[test]
 fn a_change_is_run_again_where_the_operator_says_so_and_not_silently() {
-    let shop = Shop::with(|config| config.tools.on_lost.bash = Lost::Retry);
-    let (session, turn) = shop.runbook("$ echo ran >> runs\n");
-    die_before(&shop, call("bash", r#"{"command":"echo ran | tee -a runs"}"#));
-    let _worker = shop.worker(2, Some(1));
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    assert_eq!(shop.lines("runs"), ["ran"]);
-    let (outcome, content) = &shop.results(&turn)[0];
+    let harness =
+        Harness::with(|config| _ = config.tools.on_lost.insert("bash".to_owned(), Lost::Retry));
+    let (session, turn) = harness.runbook("$ echo ran >> runs\n");
+    die_before(&harness, call("bash", r#"{"command":"echo ran | tee -a runs"}"#));
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    assert_eq!(harness.lines("runs"), ["ran"]);
+    let (outcome, content) = &harness.results(&turn)[0];
     assert_eq!(*outcome, "ok");
     let told = "ran\n[this call ran a second time, as tools.on_lost.bash says. Of the first time";
     assert!(content.starts_with(told) && content.contains("no record of it"), "{content}");
-    let names = shop.event_names(&session);
+    let names = harness.event_names(&session);
     assert_eq!(names.iter().filter(|name| *name == "tool.started").count(), 2);
 }
 
 #[test]
 fn a_lost_change_fails_the_turn_where_the_operator_says_so() {
-    let shop = Shop::with(|config| config.tools.on_lost.bash = Lost::Fail);
-    let (_, turn) = shop.runbook("$ echo ran >> runs\n$ echo next >> runs\n");
-    die_before(&shop, call("bash", r#"{"command":"echo ran >> runs"}"#));
-    let _worker = shop.worker(2, Some(1));
-    let ended = shop.ended(&turn);
+    let harness =
+        Harness::with(|config| _ = config.tools.on_lost.insert("bash".to_owned(), Lost::Fail));
+    let (_, turn) = harness.runbook("$ echo ran >> runs\n$ echo next >> runs\n");
+    die_before(&harness, call("bash", r#"{"command":"echo ran >> runs"}"#));
+    let _worker = harness.worker(2, Some(1));
+    let ended = harness.ended(&turn);
     assert_eq!(
-        (ended.state, ended.error.unwrap().code.as_str()),
-        (TurnState::Failed, "outcome_unknown")
+        (ended.state, ended.error.unwrap().code),
+        (TurnState::Failed, TurnErrorCode::OutcomeUnknown)
     );
-    assert_eq!((shop.results(&turn)[0].0, shop.lines("runs").len()), ("unknown", 0));
+    assert_eq!((harness.results(&turn)[0].0, harness.lines("runs").len()), ("unknown", 0));
 }
 
 /// A file is written whole or not at all: what is there says whether it was.
 #[test]
 fn a_write_that_was_cut_is_looked_for() {
-    let shop = Shop::open();
-    std::fs::create_dir_all(&shop.config.workplace.root).unwrap();
-    std::fs::write(shop.workplace("there.txt"), "whole").unwrap();
-    std::fs::write(shop.workplace("other.txt"), "else").unwrap();
+    let harness = Harness::open();
+    std::fs::create_dir_all(&harness.config.workplace.root).unwrap();
+    std::fs::write(harness.workplace("there.txt"), "whole").unwrap();
+    std::fs::write(harness.workplace("other.txt"), "else").unwrap();
     let after = |name: &str, arguments: &str| {
-        let (_, turn) = shop.runbook("$ true\n");
-        die_before(&shop, call(name, arguments));
-        let worker = shop.worker(2, Some(1));
-        assert_eq!(shop.ended(&turn).state, TurnState::Completed);
+        let (_, turn) = harness.runbook("$ true\n");
+        die_before(&harness, call(name, arguments));
+        let worker = harness.worker(2, Some(1));
+        assert_eq!(harness.ended(&turn).state, TurnState::Completed);
         drop(worker);
-        shop.results(&turn).remove(0)
+        harness.results(&turn).remove(0)
     };
     let there = after("write_file", r#"{"path":"there.txt","content":"whole"}"#);
     assert_eq!(there, ("ok", "wrote 5 bytes to there.txt".to_owned()));
@@ -142,58 +144,58 @@ fn a_write_that_was_cut_is_looked_for() {
     let (outcome, content) = after("edit_file", r#"{"path":"other.txt","old":"e","new":"x"}"#);
     assert_eq!(outcome, "unknown");
     assert!(content.contains("old occurs 2 times in other.txt now, and new 0 times"), "{content}");
-    assert_eq!(shop.lines("other.txt"), ["else"]);
+    assert_eq!(harness.lines("other.txt"), ["else"]);
 }
 
 #[test]
 fn a_call_that_costs_one_worker_after_the_other_is_answered() {
-    let shop = Shop::with(|config| config.agents.max_takeovers = 2);
-    let (_, turn) = shop.runbook("$ echo ran >> runs; echo $$ > own; sleep 1000\n");
+    let harness = Harness::with(|config| config.agents.max_takeovers = 2);
+    let (_, turn) = harness.runbook("$ echo ran >> runs; echo $$ > own; sleep 1000\n");
     let mut own = 0;
     for generation in 1..=2 {
-        let worker = shop.worker(generation, generation.checked_sub(1));
+        let worker = harness.worker(generation, generation.checked_sub(1));
         worker.agents.wake();
-        own = shop.pid("own");
-        shop.until("claim", || shop.turn(&turn).owner, |&owner| owner == Some(generation));
+        own = harness.pid("own");
+        harness.until("claim", || harness.turn(&turn).owner, |&owner| owner == Some(generation));
         drop(worker);
     }
-    let _last = shop.worker(3, Some(2));
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    shop.dead(own);
-    let (outcome, content) = &shop.results(&turn)[0];
+    let _last = harness.worker(3, Some(2));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    harness.dead(own);
+    let (outcome, content) = &harness.results(&turn)[0];
     assert_eq!(*outcome, "unknown");
     assert!(content.contains("2 workers in a row died while they had it"), "{content}");
-    assert_eq!(shop.lines("runs"), ["ran"]);
+    assert_eq!(harness.lines("runs"), ["ran"]);
 }
 
 #[test]
 fn a_read_that_was_cut_is_run_again() {
-    let shop = Shop::open();
-    let session = shop.session("runbook", None);
-    let turn = shop.post(&session, "read notes.txt\n");
-    die_before(&shop, call("read_file", r#"{"path":"notes.txt"}"#));
-    std::fs::create_dir_all(shop.config.workplace.root.clone()).unwrap();
-    std::fs::write(shop.workplace("notes.txt"), "it is all there\n").unwrap();
+    let harness = Harness::open();
+    let session = harness.session("runbook", None);
+    let turn = harness.post(&session, "read notes.txt\n");
+    die_before(&harness, call("read_file", r#"{"path":"notes.txt"}"#));
+    std::fs::create_dir_all(harness.config.workplace.root.clone()).unwrap();
+    std::fs::write(harness.workplace("notes.txt"), "it is all there\n").unwrap();
 
-    let _worker = shop.worker(2, Some(1));
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    let results = shop.results(&turn);
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    let results = harness.results(&turn);
     assert_eq!((results.len(), results[0].0), (1, "ok"));
     assert!(results[0].1.contains("it is all there"), "{results:?}");
-    let names = shop.event_names(&session);
+    let names = harness.event_names(&session);
     assert_eq!(names.iter().filter(|name| *name == "tool.started").count(), 2);
 }
 
 #[test]
 fn text_of_a_dead_worker_is_retracted() {
-    let shop = Shop::open();
-    let (session, turn) = shop.runbook("$ echo one\n");
-    shop.as_another(1, |writer, lease| {
+    let harness = Harness::open();
+    let (session, turn) = harness.runbook("$ echo one\n");
+    harness.as_another(1, |writer, lease| {
         writer.append(lease, vec![EventKind::TextDelta { text: "half a wo".to_owned() }])
     });
-    let _worker = shop.worker(2, Some(1));
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    let events = shop.events(&session);
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    let events = harness.events(&session);
     let retracted = events.iter().position(|event| event.name == "text.retracted").unwrap();
     assert_eq!(events[retracted - 1].name, "turn.resumed");
     assert!(events[retracted].data.contains("the worker of generation 1 stopped"));
@@ -202,71 +204,71 @@ fn text_of_a_dead_worker_is_retracted() {
 
 #[test]
 fn a_cancel_of_what_a_dead_worker_left_kills_it() {
-    let shop = Shop::open();
-    let (_, turn) = shop.runbook("$ echo $$ > own; sleep 1000\n");
-    let first = shop.worker(1, None);
+    let harness = Harness::open();
+    let (_, turn) = harness.runbook("$ echo $$ > own; sleep 1000\n");
+    let first = harness.worker(1, None);
     first.agents.wake();
-    let own = shop.pid("own");
+    let own = harness.pid("own");
     drop(first);
     let asked = turn.clone();
-    shop.write(move |writer| writer.request_cancel(&asked));
-    let _worker = shop.worker(2, Some(1));
-    assert_eq!(shop.ended(&turn).state, TurnState::Cancelled);
-    shop.dead(own);
-    assert_eq!(shop.results(&turn)[0].0, "cancelled");
+    harness.write(move |writer| writer.request_cancel(&asked));
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Cancelled);
+    harness.dead(own);
+    assert_eq!(harness.results(&turn)[0].0, "cancelled");
 }
 
 #[test]
 fn a_living_rival_keeps_its_turns_until_its_lock_is_free() {
-    let shop = Shop::open();
-    let rival = shop.lock(1);
-    let (_, turn) = shop.runbook("$ echo one\n");
-    shop.as_another(1, |_, _| Ok(()));
+    let harness = Harness::open();
+    let rival = harness.lock(1);
+    let (_, turn) = harness.runbook("$ echo one\n");
+    harness.as_another(1, |_, _| Ok(()));
 
-    let worker = shop.worker(2, Some(1));
+    let worker = harness.worker(2, Some(1));
     // Who says that it is dead does not make it so.
     worker.agents.predecessor_gone(1);
-    let (session, other) = shop.runbook("$ echo two\n");
+    let (session, other) = harness.runbook("$ echo two\n");
     worker.agents.wake();
-    assert_eq!(shop.ended(&other).state, TurnState::Completed);
-    shop.pause(Duration::from_millis(200));
-    assert_eq!(shop.turn(&turn).owner, Some(1));
-    assert_eq!(shop.event_names(&session).last().unwrap(), "turn.completed");
+    assert_eq!(harness.ended(&other).state, TurnState::Completed);
+    harness.pause(Duration::from_millis(200));
+    assert_eq!(harness.turn(&turn).owner, Some(1));
+    assert_eq!(harness.event_names(&session).last().unwrap(), "turn.completed");
 
     drop(rival);
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
-    assert!(!shop.locks().join("1.lock").exists(), "what it left is swept");
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    assert!(!harness.locks().join("1.lock").exists(), "what it left is swept");
 }
 
 #[test]
 fn a_rival_that_nobody_named_is_found() {
-    let shop = Shop::open();
-    let rival = shop.lock(1);
-    let worker = shop.worker(2, None);
-    let (_, turn) = shop.runbook("$ echo one\n");
+    let harness = Harness::open();
+    let rival = harness.lock(1);
+    let worker = harness.worker(2, None);
+    let (_, turn) = harness.runbook("$ echo one\n");
     worker.agents.wake();
-    shop.ended(&turn);
+    harness.ended(&turn);
     // It claims a turn now, as one whose supervisor died may still do, and dies.
-    let session = shop.session("runbook", None);
-    let turn = shop.post_to_another(1, &session, "$ echo two\n");
+    let session = harness.session("runbook", None);
+    let turn = harness.post_to_another(1, &session, "$ echo two\n");
     drop(rival);
-    assert_eq!(shop.ended(&turn).state, TurnState::Completed);
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
 }
 
 #[test]
-fn a_turn_that_is_anothers_is_let_go_without_a_word() {
-    let shop = Shop::open();
-    let worker = shop.worker(1, None);
-    let (session, turn) = shop.runbook("$ echo $$ > own; sleep 1000\n$ echo two\n");
+fn a_turn_of_another_worker_is_left_alone() {
+    let harness = Harness::open();
+    let worker = harness.worker(1, None);
+    let (session, turn) = harness.runbook("$ echo $$ > own; sleep 1000\n$ echo two\n");
     worker.agents.wake();
-    let own = shop.pid("own");
-    shop.write(|writer| writer.take_over(1));
-    shop.as_another(9, |_, _| Ok(()));
-    let before = shop.event_names(&session);
+    let own = harness.pid("own");
+    harness.write(|writer| writer.take_over(1));
+    harness.as_another(9, |_, _| Ok(()));
+    let before = harness.event_names(&session);
     let process = rustix::process::Pid::from_raw(own.cast_signed()).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-    shop.until("empty roster", || worker.agents.running(), |&running| running == 0);
-    assert_eq!(shop.event_names(&session), before);
-    assert_eq!(shop.turn(&turn).owner, Some(9));
+    harness.until("empty running_turns", || worker.agents.running(), |&running| running == 0);
+    assert_eq!(harness.event_names(&session), before);
+    assert_eq!(harness.turn(&turn).owner, Some(9));
     worker.runtime.block_on(worker.agents.ping());
 }

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use tracing::Instrument;
 
-use super::{Flow, Left, Run, append, words};
+use super::{Flow, Run, RunOutcome, append, messages};
 use crate::{
-    gather::Gather,
-    job::{Heard, Job},
+    coalesce::Coalescer,
+    job::{Job, JobEvent},
 };
 use evonic_domain::{EventKind, Item, TurnEnd, TurnError};
 use evonic_model::{Delta, ModelError, Reply, Request};
@@ -21,8 +21,8 @@ impl Run {
     pub(super) async fn ask(&mut self) -> Flow {
         self.retract().await?;
         let mut job = self.start_asking();
-        let mut gather = Gather::new(self.bench.settings.coalesce);
-        let (cancel, let_go) = (self.signals.cancel.clone(), self.signals.let_go.clone());
+        let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
+        let (cancel, abandon) = (self.signals.cancel.clone(), self.signals.abandon.clone());
         let result = loop {
             tokio::select! {
                 biased;
@@ -30,28 +30,28 @@ impl Run {
                     job.end().await;
                     return ControlFlow::Continue(());
                 }
-                () = let_go.cancelled() => {
+                () = abandon.cancelled() => {
                     job.end().await;
                     return self.hand_over().await;
                 }
-                () = gather.due() => self.publish_text(&mut gather).await?,
-                heard = job.heard() => match heard {
-                    Heard::Ended(result) => break result,
-                    Heard::Piece(delta) => self.take_in(delta, &mut gather).await?,
+                () = pending_text.due() => self.publish_text(&mut pending_text).await?,
+                heard = job.next_event() => match heard {
+                    JobEvent::Ended(result) => break result,
+                    JobEvent::Piece(delta) => self.take_in(delta, &mut pending_text).await?,
                 },
             }
         };
         match result {
-            Ok(Some(Ok(reply))) => self.record(reply, text(&mut gather)).await,
+            Ok(Some(Ok(reply))) => self.record(reply, text(&mut pending_text)).await,
             Ok(Some(Err(error))) => self.refused(error).await,
             Ok(None) => {
-                let error = words::model_unknown(&self.agent.model);
+                let error = messages::model_unknown(&self.agent.model);
                 ControlFlow::Break(self.fail(error).await)
             }
             Err(defect) => {
                 let message = format!("model {} broke: {}", self.agent.model, defect.message);
                 tracing::error!(error = message, "model has a defect");
-                ControlFlow::Break(self.fail(words::internal(message)).await)
+                ControlFlow::Break(self.fail(messages::internal(message)).await)
             }
         }
     }
@@ -63,7 +63,7 @@ impl Run {
             items: self.transcript.clone(),
             tools: self.specs.clone(),
         };
-        let (models, name) = (self.bench.models.clone(), self.agent.model.clone());
+        let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
         let cancel = self.signals.cancel.clone();
         Job::start(|deltas| {
             async move {
@@ -74,24 +74,28 @@ impl Run {
         })
     }
 
-    async fn take_in(&mut self, delta: Delta, gather: &mut Gather) -> Flow {
+    async fn take_in(&mut self, delta: Delta, pending_text: &mut Coalescer) -> Flow {
         match delta {
-            Delta::Text(piece) => gather.push(&piece),
+            Delta::Text(piece) => pending_text.push(&piece),
             Delta::Retract { reason } => {
-                // What was not published yet is dropped without a word.
-                gather.take();
+                // Text that was not published yet is dropped.
+                pending_text.take();
                 if let Some(void) = &mut self.void_text {
                     *void = reason;
                 }
                 return self.retract().await;
             }
         }
-        if gather.is_full() { self.publish_text(gather).await } else { ControlFlow::Continue(()) }
+        if pending_text.is_full() {
+            self.publish_text(pending_text).await
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
-    /// Commits what was gathered. From then on there is text that only a reply makes good.
-    async fn publish_text(&mut self, gather: &mut Gather) -> Flow {
-        let events = text(gather);
+    /// Commits the pending text. From then on there is text that only a reply confirms.
+    async fn publish_text(&mut self, pending_text: &mut Coalescer) -> Flow {
+        let events = text(pending_text);
         self.commit(move |writer, lease| append(writer, lease, &events)).await?;
         self.void_text = Some("the model is asked again".to_owned());
         ControlFlow::Continue(())
@@ -123,7 +127,7 @@ impl Run {
         .await?;
         self.void_text = None;
         self.transcript.push(item);
-        if ends { ControlFlow::Break(Left::Ended) } else { ControlFlow::Continue(()) }
+        if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
     }
 
     /// The model did not reply.
@@ -144,7 +148,7 @@ impl Run {
                 ControlFlow::Continue(())
             }
             error => {
-                let (code, message) = (error.code().to_owned(), ErrorChain(&error).to_string());
+                let (code, message) = (error.code(), ErrorChain(&error).to_string());
                 let failed = TurnError { code, message };
                 ControlFlow::Break(self.fail(failed).await)
             }
@@ -152,7 +156,7 @@ impl Run {
     }
 }
 
-/// What was gathered of the model's text.
-fn text(gather: &mut Gather) -> Vec<EventKind> {
-    gather.take().map(|text| EventKind::TextDelta { text }).into_iter().collect()
+/// The pending text as events.
+fn text(pending_text: &mut Coalescer) -> Vec<EventKind> {
+    pending_text.take().map(|text| EventKind::TextDelta { text }).into_iter().collect()
 }

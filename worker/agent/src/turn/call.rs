@@ -1,14 +1,14 @@
-//! A step that runs a tool, or goes on with a call that another worker began.
+//! A step that runs a tool, or continues a call that another worker began.
 
 use std::{ops::ControlFlow, time::Duration};
 
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Flow, Left, Run, Shown, words};
+use super::{Flow, Run, RunOutcome, Shown, command_id, lost::with_rerun_note, messages};
 use crate::{
-    gather::Gather,
-    job::{Defect, Heard, Job},
+    coalesce::Coalescer,
+    job::{Defect, Job, JobEvent},
 };
 use evonic_domain::{Outcome, ToolCall};
 use evonic_shared::error_chain::ErrorChain;
@@ -17,12 +17,12 @@ use evonic_tools::{Answer, Effect, Ending, Loss, Piece, ToolResult, Toolbox};
 
 /// How long a cancelled tool may take to stop by itself before it is cut off: with the writes
 /// around it, a cancel takes less than a second.
-const CANCEL_PATIENCE: Duration = Duration::from_millis(700);
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(700);
 /// How long a command's machine may take to say that it is killed. On this machine and over a
-/// connection that stands it takes less than [`CANCEL_PATIENCE`].
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// connection that stands it takes less than [`CANCEL_TIMEOUT`].
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A command that has just been started is given this long to be under way before its turn is
-/// handed over: who looks for it too early finds nothing, and nobody may start it then.
+/// handed over: a worker that looks for it too early finds nothing, and must not start it then.
 const LAUNCH_TIME: Duration = Duration::from_millis(500);
 
 /// A call that runs here.
@@ -35,13 +35,13 @@ struct Running {
     resumes: bool,
 }
 
-/// How a call came to an end here.
+/// How a call ended in this worker.
 enum End {
-    /// With this.
+    /// With an answer, or a panic.
     Answered(Result<Answer, Defect>, Shown),
-    /// The turn leaves this worker.
-    Left(Left),
-    /// Somebody else goes on with it.
+    /// This worker does not run the turn any more.
+    Left(RunOutcome),
+    /// Another worker continues it.
     HandOver,
 }
 
@@ -49,7 +49,10 @@ impl Run {
     /// Runs a call of the agent's last reply.
     pub(super) async fn call(&mut self, call: ToolCall) -> Flow {
         if !self.specs.iter().any(|spec| spec.name == call.name) {
-            let content = words::no_such_tool(&call.name, self.specs.iter().map(|spec| spec.name));
+            let content = messages::no_such_tool(
+                &call.name,
+                self.specs.iter().map(|spec| spec.name.as_str()),
+            );
             let result = ToolResult { outcome: Outcome::Error, content };
             return self.finish(call, result, Shown::default()).await;
         }
@@ -65,22 +68,22 @@ impl Run {
         if let (Some(first), Ok(toolbox)) = (first, self.toolbox(&pending.workplace).await) {
             toolbox.forget(&first.command_id);
         }
-        self.go_on(pending, false).await
+        self.execute(pending, false).await
     }
 
-    /// Goes on with a call that another worker began, where it was begun.
+    /// Continues a call that another worker began, where it was begun.
     pub(super) async fn resume(&mut self, pending: PendingCall) -> Flow {
         tracing::info!(
             call_id = pending.call.id,
             command_id = pending.command_id,
             output_offset = pending.output_offset,
             takeovers = pending.takeovers,
-            "going on with an interrupted call"
+            "continuing an interrupted call"
         );
-        self.go_on(pending, true).await
+        self.execute(pending, true).await
     }
 
-    /// Answers a call that nobody is to try again, and kills what is left of it.
+    /// Answers a call that must not be tried again, and kills what is left of it.
     pub(super) async fn settle(&mut self, pending: PendingCall) -> Flow {
         let killed = match self.toolbox(&pending.workplace).await {
             Ok(toolbox) => kill(&toolbox, &pending.command_id).await,
@@ -91,16 +94,19 @@ impl Run {
             Ok(_) if self.spec(name).is_none() => {
                 Loss { why: format!("there is no tool {name} any more"), ..Loss::default() }
             }
-            Ok(killed) => Loss { why: words::deadly(pending.takeovers, killed), ..Loss::default() },
+            Ok(killed) => {
+                Loss { why: messages::fatal_call(pending.takeovers, killed), ..Loss::default() }
+            }
             Err(error) => Loss { why: error, runs_on: true, ..Loss::default() },
         };
         self.lost(pending, loss, Shown::default()).await
     }
 
-    async fn go_on(&mut self, pending: PendingCall, resumes: bool) -> Flow {
+    async fn execute(&mut self, pending: PendingCall, resumes: bool) -> Flow {
         let Some(spec) = self.spec(&pending.call.name) else {
             return self.settle(pending).await;
         };
+        let (effect, ending) = (spec.effect, spec.ending);
         let toolbox = match self.toolbox(&pending.workplace).await {
             Ok(toolbox) => toolbox,
             Err(error) if resumes => {
@@ -115,14 +121,13 @@ impl Run {
                 return self.finish(pending.call, result, Shown::default()).await;
             }
         };
-        let (effect, ending) = (spec.effect, spec.ending);
         let running = Running { pending, toolbox, effect, ending, resumes };
         let end = self.attend(&running).await;
         let Running { pending, toolbox, .. } = running;
         match end {
             End::Answered(Ok(Answer::Known(result)), last) => {
                 let (command_id, result) =
-                    (pending.command_id.clone(), twice(&pending, effect, result));
+                    (pending.command_id.clone(), with_rerun_note(&pending, effect, result));
                 self.finish(pending.call, result, last).await?;
                 toolbox.forget(&command_id);
                 ControlFlow::Continue(())
@@ -131,16 +136,16 @@ impl Run {
             End::Answered(Err(defect), last) => {
                 let message = format!("tool {} broke: {}", pending.call.name, defect.message);
                 tracing::error!(call_id = pending.call.id, error = message, "tool has a defect");
-                unkept(&toolbox, &pending.command_id).await;
-                let content = words::TOOL_DEFECT.to_owned();
+                kill_orphan(&toolbox, &pending.command_id).await;
+                let content = messages::TOOL_DEFECT.to_owned();
                 let result = ToolResult { outcome: Outcome::Unknown, content };
                 self.finish(pending.call, result, last).await?;
-                ControlFlow::Break(self.fail(words::internal(message)).await)
+                ControlFlow::Break(self.fail(messages::internal(message)).await)
             }
             End::Left(left) => {
                 // A turn that failed with the store leaves no command behind.
-                if left == Left::Ended {
-                    unkept(&toolbox, &pending.command_id).await;
+                if left == RunOutcome::Ended {
+                    kill_orphan(&toolbox, &pending.command_id).await;
                 }
                 ControlFlow::Break(left)
             }
@@ -148,10 +153,10 @@ impl Run {
         }
     }
 
-    /// Runs or follows a call, shows its output as it comes, and hears who wants it to end.
+    /// Runs or follows a call and shows its output as it comes, until it ends or must be stopped.
     async fn attend(&self, running: &Running) -> End {
         let mut job = self.job(running);
-        let mut gather = Gather::new(self.bench.settings.coalesce);
+        let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
         let mut output_offset = running.pending.output_offset;
         let (overdue, leaves) = (self.overdue(running.ending), self.leaves(running));
         tokio::pin!(overdue, leaves);
@@ -166,19 +171,21 @@ impl Run {
                     job.end().await;
                     return end;
                 }
-                () = gather.due() => true,
-                heard = job.heard() => match heard {
-                    Heard::Ended(answer) => break answer,
-                    Heard::Piece(piece) => {
-                        gather.push(&piece.text);
+                () = pending_text.due() => true,
+                heard = job.next_event() => match heard {
+                    JobEvent::Ended(answer) => break answer,
+                    JobEvent::Piece(piece) => {
+                        pending_text.push(&piece.text);
                         output_offset = piece.output_offset;
-                        gather.is_full()
+                        pending_text.is_full()
                     }
                 },
             };
             if publish {
-                let (shown, id) =
-                    (Shown { text: gather.take(), output_offset }, running.pending.call.id.clone());
+                let (shown, id) = (
+                    Shown { text: pending_text.take(), output_offset },
+                    running.pending.call.id.clone(),
+                );
                 let shown = self.commit(move |writer, lease| shown.write(writer, lease, &id));
                 if let ControlFlow::Break(left) = shown.await {
                     job.end().await;
@@ -186,7 +193,7 @@ impl Run {
                 }
             }
         };
-        End::Answered(answer, Shown { text: gather.take(), output_offset })
+        End::Answered(answer, Shown { text: pending_text.take(), output_offset })
     }
 
     fn job(&self, running: &Running) -> Job<Piece, Answer> {
@@ -214,19 +221,20 @@ impl Run {
     /// Waits until a cancelled call is cut off.
     fn overdue(&self, ending: Ending) -> impl Future<Output = ()> + use<> {
         let cancel = self.signals.cancel.clone();
-        let patience = if ending == Ending::Own { KILL_PATIENCE } else { CANCEL_PATIENCE };
+        let timeout = if ending == Ending::Own { KILL_TIMEOUT } else { CANCEL_TIMEOUT };
         async move {
             cancel.cancelled().await;
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(timeout).await;
         }
     }
 
-    /// Waits until the turn leaves this worker in the middle of a call: at once when somebody else
-    /// can go on with it; when patience is nearly over if it can be repeated; and then without
-    /// being handed over if it cannot: who takes it over must know that nobody is at it any more.
+    /// Waits until the turn leaves this worker in the middle of a call: at once when another
+    /// worker can continue it; when the time to drain is nearly over if it can be repeated; and
+    /// then without being handed over if it cannot: its next owner must know that it does not run
+    /// here any more.
     fn leaves(&self, running: &Running) -> impl Future<Output = End> + use<> {
         let signals = self.signals.clone();
-        let repeats = self.bench.tools.on_lost(&running.pending.call.name)
+        let repeats = self.deps.tools.on_lost(&running.pending.call.name)
             == evonic_shared::config::Lost::Retry;
         let at_once = match running.ending {
             Ending::Own => true,
@@ -243,97 +251,35 @@ impl Run {
             }
             // What is being killed is soon over.
             if !at_once || signals.cancel.is_cancelled() {
-                signals.let_go.cancelled().await;
+                signals.abandon.cancelled().await;
             }
-            if hands_over { End::HandOver } else { End::Left(Left::Kept) }
+            if hands_over { End::HandOver } else { End::Left(RunOutcome::StillOwned) }
         }
-    }
-
-    /// Nobody can know what came of a call: what follows is the operator's policy.
-    async fn lost(&mut self, pending: PendingCall, loss: Loss, last: Shown) -> Flow {
-        use evonic_shared::config::Lost;
-        let spec = self.spec(&pending.call.name);
-        let effect = spec.as_ref().map_or(Effect::Change, |spec| spec.effect);
-        let policy = self.bench.tools.on_lost(&pending.call.name);
-        tracing::warn!(
-            call_id = pending.call.id,
-            command_id = pending.command_id,
-            reason = loss.why,
-            ?policy,
-            "outcome of a call is unknown"
-        );
-        // An effect is repeated once at most; what only reads, or goes on, as often as it takes.
-        let harmless =
-            effect == Effect::Read || spec.is_some_and(|spec| spec.ending == Ending::GoesOn);
-        let may = !loss.runs_on
-            && !self.signals.cancel.is_cancelled()
-            && pending.takeovers < self.bench.settings.max_takeovers
-            && (harmless || pending.repeated.is_none());
-        if policy == Lost::Retry && may {
-            let again = PendingCall {
-                command_id: command_id(),
-                output_offset: 0,
-                repeated: Some(loss.why),
-                ..pending.clone()
-            };
-            (self.again, self.interrupted) = (Some(again), Some(pending));
-            return ControlFlow::Continue(());
-        }
-        let content = words::unknown_outcome(&loss, &pending.command_id, effect);
-        let result = twice(&pending, effect, ToolResult { outcome: Outcome::Unknown, content });
-        let failed = (policy == Lost::Fail && !self.signals.cancel.is_cancelled())
-            .then(|| words::outcome_unknown(&pending.call.name, &loss.why));
-        let PendingCall { call, command_id, workplace, .. } = pending;
-        let toolbox = self.toolbox(&workplace).await;
-        let flow = match failed {
-            Some(error) => self.finish_failed(call, result, last, error).await,
-            None => self.finish(call, result, last).await,
-        };
-        let committed = matches!(flow, ControlFlow::Continue(()) | ControlFlow::Break(Left::Ended));
-        if committed
-            && !loss.runs_on
-            && let Ok(toolbox) = toolbox
-        {
-            toolbox.forget(&command_id);
-        }
-        flow
     }
 }
 
-/// Names a command for ever.
-fn command_id() -> String {
-    format!("call_{}", uuid::Uuid::now_v7().simple())
-}
-
-/// What is said of a call that did not heed its cancel.
+/// Result of a call that did not heed its cancel.
 fn cut_off(running: &Running) -> ToolResult {
     let content = match running.ending {
-        Ending::Own => words::kill_unsaid(&running.pending.command_id),
-        Ending::GoesOn | Ending::WithWorker => words::CANCELLED_HARD.to_owned(),
+        Ending::Own => messages::kill_unsaid(&running.pending.command_id),
+        Ending::GoesOn | Ending::WithWorker => messages::CANCELLED_HARD.to_owned(),
     };
     ToolResult { outcome: Outcome::Cancelled, content }
 }
 
-/// The result of a call, which says so when its effect was tried a second time.
-fn twice(pending: &PendingCall, effect: Effect, mut result: ToolResult) -> ToolResult {
-    if let Some(why) = pending.repeated.as_ref().filter(|_| effect == Effect::Change) {
-        if !result.content.ends_with('\n') {
-            result.content.push('\n');
-        }
-        result.content.push_str(&words::ran_twice(&pending.call.name, why));
-    }
-    result
-}
-
 /// Kills a command, if its machine can be reached in time.
 async fn kill(toolbox: &Toolbox, command_id: &str) -> Result<u32, String> {
-    let killed = tokio::time::timeout(KILL_PATIENCE, toolbox.kill(command_id)).await;
+    let killed = tokio::time::timeout(KILL_TIMEOUT, toolbox.kill(command_id)).await;
     killed.unwrap_or_else(|_| Err("its machine did not answer in time".to_owned()))
 }
 
-/// Kills a command that nobody will ask for.
-async fn unkept(toolbox: &Toolbox, command_id: &str) {
+/// Kills a command whose result will not be asked for.
+async fn kill_orphan(toolbox: &Toolbox, command_id: &str) {
     if let Err(error) = kill(toolbox, command_id).await {
-        tracing::warn!(command_id, error, "a command of nobody may run on until its time limit");
+        tracing::warn!(
+            command_id,
+            error,
+            "a command without an owner may run on until its time limit"
+        );
     }
 }

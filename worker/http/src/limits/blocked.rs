@@ -1,4 +1,4 @@
-//! Addresses that are turned away before their key is looked at.
+//! Addresses that are refused before their key is checked.
 //!
 //! What stands here was counted in the database, or could not be counted there. Another worker
 //! knows nothing of it, and finds the same in the database with the next key it is shown.
@@ -13,21 +13,21 @@ use std::{
 /// soonest are forgotten: the database still knows them.
 const MOST: usize = 1024;
 
-/// Who is turned away, by which quota and until when.
+/// Refused addresses, by which quota and until when.
 #[derive(Debug, Default)]
 pub(super) struct Blocked {
     until: HashMap<IpAddr, (usize, Instant)>,
 }
 
 impl Blocked {
-    /// The quota that turns an address away, by its place, and for how long.
-    pub(super) fn look(&self, address: IpAddr, now: Instant) -> Option<(usize, Duration)> {
+    /// The quota that refuses an address, by its index, and for how long.
+    pub(super) fn find(&self, address: IpAddr, now: Instant) -> Option<(usize, Duration)> {
         let &(policy, until) = self.until.get(&address)?;
         let left = until.checked_duration_since(now).filter(|left| !left.is_zero())?;
         Some((policy, left))
     }
 
-    /// Turns an address away until then, or longer if it is already.
+    /// Refuses an address until then, or longer if it is already.
     pub(super) fn block(&mut self, address: IpAddr, policy: usize, now: Instant, until: Instant) {
         if self.until.len() >= MOST && !self.until.contains_key(&address) {
             self.make_room(now);
@@ -53,16 +53,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_turned_away_until_its_time_is_over() {
+    fn an_address_is_refused_until_its_time_is_over() {
         let (mut blocked, now) = (Blocked::default(), Instant::now());
         let address = IpAddr::from([192, 0, 2, 1]);
-        assert_eq!(blocked.look(address, now), None);
+        assert_eq!(blocked.find(address, now), None);
         let second = Duration::from_secs(1);
         blocked.block(address, 1, now, now + 3 * second);
         blocked.block(address, 0, now, now + second);
-        assert_eq!(blocked.look(address, now + second), Some((1, 2 * second)));
-        assert_eq!(blocked.look(address, now + 3 * second), None);
-        assert_eq!(blocked.look(IpAddr::from([192, 0, 2, 2]), now), None);
+        assert_eq!(blocked.find(address, now + second), Some((1, 2 * second)));
+        assert_eq!(blocked.find(address, now + 3 * second), None);
+        assert_eq!(blocked.find(IpAddr::from([192, 0, 2, 2]), now), None);
     }
 
     #[test]
@@ -73,8 +73,8 @@ mod tests {
             blocked.block(address(n), 0, now, now + Duration::from_secs(1 + n as u64));
             assert!(blocked.until.len() <= MOST);
         }
-        assert_eq!(blocked.look(address(0), now), None, "the soonest is forgotten");
-        assert!(blocked.look(address(3 * MOST - 1), now).is_some());
+        assert_eq!(blocked.find(address(0), now), None, "the soonest is forgotten");
+        assert!(blocked.find(address(3 * MOST - 1), now).is_some());
         let later = now + Duration::from_secs(10 * MOST as u64);
         blocked.block(address(0), 0, later, later + Duration::from_secs(1));
         assert_eq!(blocked.until.len(), 1, "what is over is forgotten first");

@@ -1,15 +1,23 @@
-//! What clients are told: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers
+//! What clients see: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers
 //! 10) as structured fields (RFC 9651), and the refusal.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Counted, policy::Policy};
+use super::policy::Policy;
 use crate::problem::Problem;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// Fields of the answer, whatever it is.
+    pub(crate) fields: HeaderMap,
+    /// 429, when a quota is used up.
+    pub(crate) refused: Option<Problem>,
+}
 
 /// Where a client stands with one quota.
 #[derive(Clone, Debug)]
@@ -22,13 +30,13 @@ pub(super) struct Standing<'a> {
     pub(super) refill: Option<Duration>,
 }
 
-/// Tells a client of its quotas; an empty slice tells nothing.
+/// The fields of these quotas; none for an empty slice.
 pub(super) fn announce(standings: &[Standing<'_>]) -> Counted {
     Counted { fields: fields(standings), refused: None }
 }
 
-/// Refuses a request because of these quotas, and tells of no other: `Retry-After` is then never
-/// before any moment that is told.
+/// Refuses a request because of these quotas, and names no other: `Retry-After` is then never
+/// before any moment that is named.
 pub(super) fn refuse(standings: &[Standing<'_>]) -> Counted {
     let names: Vec<&str> = standings.iter().map(|standing| standing.policy.name.as_str()).collect();
     let seconds = standings.iter().filter_map(Standing::seconds).max().unwrap_or(1);

@@ -7,8 +7,19 @@ use std::{
 
 use evonic_shared::config::{self, Quota};
 
-use crate::limits::Who;
+use evonic_domain::KeyId;
 use evonic_store::{Charge, Meter};
+
+/// What is known of who asks, when a request is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who<'a> {
+    /// A key that is good.
+    Key(&'a KeyId),
+    /// A key was presented, and is refused.
+    Refused,
+    /// No key was presented.
+    Nobody,
+}
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +33,7 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    /// The word of names, metrics and the database.
+    /// Its name in policies, metrics and the database.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -37,15 +48,12 @@ impl Subject {
 pub(super) struct Policy {
     /// `key-1s`, `address-1m`, `failed-1h`.
     pub(super) name: String,
-    /// What it counts.
     pub(super) subject: Subject,
-    /// How much is allowed.
     pub(super) quota: Quota,
-    /// Its place among those of its subject.
+    /// Its index among those of its subject.
     pub(super) place: usize,
 }
 
-/// All of them.
 #[derive(Debug)]
 pub(super) struct Policies {
     key: Vec<Policy>,
@@ -56,7 +64,6 @@ pub(super) struct Policies {
 /// A quota that holds for a request.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
-    /// By name.
     pub(super) policy: &'a Policy,
     /// For whom, and at what cost.
     pub(super) meter: Meter,
@@ -70,7 +77,6 @@ impl Asked<'_> {
 }
 
 impl Policies {
-    /// Those of the configuration.
     pub(super) fn new(settings: &config::Limits) -> Self {
         let named = |subject: Subject, quotas: &[Quota]| {
             let quotas = quotas.iter().enumerate();
@@ -83,7 +89,6 @@ impl Policies {
         }
     }
 
-    /// Those of a subject.
     pub(super) fn of(&self, subject: Subject) -> &[Policy] {
         match subject {
             Subject::Key => &self.key,
@@ -118,10 +123,13 @@ impl Policies {
     /// The place of the quota of failures that lets one through most seldom, and the time between
     /// two.
     pub(super) fn strictest_failure(&self) -> Option<(usize, Duration)> {
-        let pace = |policy: &Policy| {
+        let interval = |policy: &Policy| {
             Duration::from_secs(u64::from(policy.quota.seconds())) / policy.quota.requests()
         };
-        self.failed.iter().map(|policy| (policy.place, pace(policy))).max_by_key(|(_, pace)| *pace)
+        self.failed
+            .iter()
+            .map(|policy| (policy.place, interval(policy)))
+            .max_by_key(|(_, interval)| *interval)
     }
 }
 

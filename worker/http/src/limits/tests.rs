@@ -1,6 +1,7 @@
-//! What is told and refused; the whole worker under limits stands in `http::tests::limits`.
+//! Fields and refusals; the whole worker under limits is tested in `tests/limits.rs`.
 
 use super::{policy::network, *};
+use evonic_domain::KeyId;
 
 fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {
     let quotas = |texts: &[&str]| {
@@ -15,19 +16,19 @@ fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {
 }
 
 #[test]
-fn a_client_is_told_of_its_quotas_in_structured_fields() {
+fn a_client_sees_its_quotas_in_structured_fields() {
     let policies = policies(&[], &["100/1s", "5000/90m"], &[]);
     let [burst, sustained] = policies.of(Subject::Address) else { panic!("two") };
-    let told = announce(&[
+    let counted = announce(&[
         Standing { policy: burst, remaining: 100, refill: None },
         Standing { policy: sustained, remaining: 7, refill: Some(Duration::from_millis(1_001)) },
     ]);
-    assert!(told.refused.is_none());
+    assert!(counted.refused.is_none());
     assert_eq!(
-        told.fields["ratelimit-policy"],
+        counted.fields["ratelimit-policy"],
         "\"address-1s\";q=100;w=1, \"address-1h30m\";q=5000;w=5400"
     );
-    assert_eq!(told.fields["ratelimit"], "\"address-1s\";r=100, \"address-1h30m\";r=7;t=2");
+    assert_eq!(counted.fields["ratelimit"], "\"address-1s\";r=100, \"address-1h30m\";r=7;t=2");
     assert!(announce(&[]).fields.is_empty());
 }
 
@@ -39,9 +40,9 @@ fn a_refusal_names_what_is_used_up_and_comes_back_when_all_of_it_has_room() {
         remaining: 0,
         refill: Some(Duration::from_millis(milliseconds)),
     };
-    let told = refuse(&[standing(Subject::Address, 29_001), standing(Subject::Key, 1)]);
-    assert_eq!(told.fields["ratelimit"], "\"address-1m\";r=0;t=30, \"key-1s\";r=0;t=1");
-    let response = told.refused.unwrap().into_response();
+    let counted = refuse(&[standing(Subject::Address, 29_001), standing(Subject::Key, 1)]);
+    assert_eq!(counted.fields["ratelimit"], "\"address-1m\";r=0;t=30, \"key-1s\";r=0;t=1");
+    let response = counted.refused.unwrap().into_response();
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "30");
 }

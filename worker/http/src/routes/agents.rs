@@ -2,192 +2,98 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header::LOCATION};
-use warp::{Filter, reply::Response};
-
-use super::{Site, with};
 use crate::{
-    call::{self, Call, Verb, call, respond},
-    caller::Caller,
-    front::Routes,
+    answer,
+    call::Call,
     problem::{Answer, Problem},
+    state::{ApiState, Created, Refusal},
+    visibility::{agent, visible_agent},
 };
-use evonic_domain::{Agent, AgentChange, AgentId, AgentName, NewAgent, Workplace};
+use evonic_domain::{Agent, AgentChange, NewAgent, Workplace};
 use evonic_store::{Paging, Reader, StoreError};
-use evonic_tools::Toolbox;
 
 /// Workplaces that a refusal lists.
 const NAMED: u32 = 20;
 
-/// The collection and its entries.
-pub(super) fn routes(site: &Arc<Site>) -> Routes {
-    let all = warp::path!("api" / "v1" / "agents").and(call()).and(with(site)).then(all);
-    let one = warp::path!("api" / "v1" / "agents" / String).and(call()).and(with(site)).then(one);
-    all.or(one).unify().boxed()
+pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
+    let paging = call.query.paging()?;
+    let among = call.caller.agents;
+    state.show(move |reader| reader.agents(among.as_deref(), &paging)).await
 }
 
-async fn all(call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Get => list(&call, &site).await,
-        Verb::Post => create(call, &site).await,
-        _ => Err(Problem::not_allowed("GET, HEAD, POST")),
-    };
-    respond("/api/v1/agents", answer)
-}
-
-async fn one(which: String, call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Get => read(which, &call, &site).await,
-        Verb::Patch => change(which, call, &site).await,
-        Verb::Delete => delete(which, &call, &site).await,
-        _ => Err(Problem::not_allowed("GET, HEAD, PATCH, DELETE")),
-    };
-    respond("/api/v1/agents/{id}", answer)
-}
-
-async fn list(call: &Call, site: &Site) -> Answer {
-    let mut query = call.query();
-    let paging = query.paging()?;
-    query.finish()?;
-    let among = call.caller.agents.clone();
-    let read = site.app.store.read(move |reader| reader.agents(among.as_deref(), &paging));
-    let agents = read.await?;
-    call::json(StatusCode::OK, &agents)
-}
-
-async fn create(call: Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let origin = call.caller.origin();
-    let new: NewAgent = call.json(&site.app.config.http).await?;
-    require_model(site, &new.model)?;
-    require_tools(new.tools.as_deref())?;
-    let write = site.app.store.change(origin, move |changer| {
+pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewAgent) -> Answer {
+    require_model(&state, &new.model)?;
+    require_tools(&state, new.tools.as_deref())?;
+    let create = state.create(call, "/api/v1/agents", move |writer| {
         let mut new = new;
-        if let Err(missing) = settle(changer, Some(&mut new.workplace), &mut new.other_workplaces)?
-        {
-            return Ok(Err(missing));
-        }
-        changer.create_agent(new).map(Ok)
+        settle(writer, Some(&mut new.workplace), &mut new.other_workplaces)?;
+        let agent = writer.create_agent(new)?;
+        Ok(Created { id: agent.id.to_string(), value: agent })
     });
-    let agent = write.await??;
-    let location = format!("/api/v1/agents/{}", agent.id);
-    let mut response = call::json(StatusCode::CREATED, &agent)?;
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    create.await
 }
 
-async fn read(which: String, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let caller = call.caller.clone();
-    let agent = site.app.store.read(move |reader| visible(reader, &caller, &which)).await?;
-    call::json(StatusCode::OK, &agent)
+pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
+    state.show(move |reader| visible_agent(reader, &call.caller, &call.id)).await
 }
 
-async fn change(which: String, call: Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let origin = call.caller.origin();
-    let change: AgentChange = call.json(&site.app.config.http).await?;
+pub(super) async fn change(state: Arc<ApiState>, call: Call, change: AgentChange) -> Answer {
     if let Some(model) = &change.model {
-        require_model(site, model)?;
+        require_model(&state, model)?;
     }
-    require_tools(change.tools.as_ref().and_then(Option::as_deref))?;
-    let write = site.app.store.change(origin, move |changer| {
-        let (agent, mut change) = (find(changer, &which)?, change);
-        let mut own = change.workplace.take();
-        let mut others = change.other_workplaces.take();
-        let settled = settle(changer, own.as_mut(), others.iter_mut().flatten())?;
-        if let Err(missing) = settled {
-            return Ok(Err(missing));
-        }
-        let change = AgentChange { workplace: own, other_workplaces: others, ..change };
-        changer.change_agent(&agent.id, change).map(Ok)
+    require_tools(&state, change.tools.as_ref().and_then(Option::as_deref))?;
+    let write = state.change(call.caller.origin(), move |writer| {
+        let (agent, mut change) = (agent(writer, &call.id)?, change);
+        let others = change.other_workplaces.iter_mut().flatten();
+        settle(writer, change.workplace.as_mut(), others)?;
+        Ok(writer.change_agent(&agent.id, change)?)
     });
-    call::json(StatusCode::OK, &write.await??)
+    answer::ok(&write.await?)
 }
 
-async fn delete(which: String, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let write = site.app.store.change(call.caller.origin(), move |changer| {
-        let agent = find(changer, &which)?;
-        let sessions = changer.sessions_of(&agent.id)?;
-        let places = workplaces_of(changer, &agent)?;
-        changer.delete_agent(&agent.id)?;
-        Ok((sessions, places))
+pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
+    let write = state.change(call.caller.origin(), move |writer| {
+        let agent = agent(writer, &call.id)?;
+        let sessions = writer.sessions_of(&agent.id)?;
+        let workplaces = workplaces_of(writer, &agent)?;
+        writer.delete_agent(&agent.id)?;
+        Ok((sessions, workplaces))
     });
-    let (sessions, places) = write.await?;
-    site.deleted.send_replace(());
+    let (sessions, workplaces) = write.await?;
+    state.deleted.send_replace(());
     for session in sessions {
-        site.app.workplaces.session_deleted(&session, &places);
+        state.app.workplaces.session_deleted(&session, &workplaces);
     }
-    call::no_content()
+    answer::no_content()
 }
 
-/// An agent by its identifier or its name; the two cannot be confused, as no name has a `_`.
-pub(super) fn find(reader: &Reader<'_>, which: &str) -> Result<Agent, StoreError> {
-    if let Ok(id) = which.parse::<AgentId>() {
-        return reader.agent(&id);
-    }
-    match which.parse::<AgentName>() {
-        Ok(name) => reader.agent_named(&name),
-        Err(_) => Err(StoreError::NotFound { what: "agent", id: which.to_owned() }),
-    }
-}
-
-/// The same among those that the caller may use: the others are not there for it.
-pub(super) fn visible(
-    reader: &Reader<'_>,
-    caller: &Caller,
-    which: &str,
-) -> Result<Agent, StoreError> {
-    let agent = find(reader, which)?;
-    if caller.may_use(&agent.id) {
-        return Ok(agent);
-    }
-    Err(StoreError::NotFound { what: "agent", id: which.to_owned() })
-}
-
-fn require_model(site: &Site, model: &str) -> Result<(), Problem> {
-    if site.app.models.get(model).is_some() {
+fn require_model(state: &ApiState, model: &str) -> Result<(), Problem> {
+    if state.app.models.get(model).is_some() {
         return Ok(());
     }
-    let known = site.app.models.names().collect::<Vec<_>>().join(", ");
+    let known = state.app.models.names().collect::<Vec<_>>().join(", ");
     let detail = format!("there is no model '{model}'; there are: {known}");
     Err(Problem::unusable("model", detail))
 }
 
-fn require_tools(tools: Option<&[String]>) -> Result<(), Problem> {
-    let known = Toolbox::names();
+fn require_tools(state: &ApiState, tools: Option<&[String]>) -> Result<(), Problem> {
+    let registry = &state.app.tools;
     for (index, tool) in tools.unwrap_or_default().iter().enumerate() {
-        if !known.contains(&tool.as_str()) {
-            let detail = format!("there is no tool '{tool}'; there are: {}", known.join(", "));
+        if registry.spec(tool).is_none() {
+            let known = registry.names().collect::<Vec<_>>().join(", ");
+            let detail = format!("there is no tool '{tool}'; there are: {known}");
             return Err(Problem::unusable(&format!("tools[{index}]"), detail));
         }
     }
     Ok(())
 }
 
-/// A field that names a workplace that is not there.
-struct Missing {
-    field: String,
-    which: String,
-    known: String,
-}
-
-impl From<Missing> for Problem {
-    fn from(Missing { field, which, known }: Missing) -> Self {
-        let detail = format!("there is no workplace '{which}'; there are: {known}");
-        Problem::unusable(&field, detail)
-    }
-}
-
-/// Puts identifiers in the place of workplaces' names; `local` stays `local`.
+/// Replaces the names of workplaces by their identifiers; `local` stays `local`.
 fn settle<'a>(
     reader: &Reader<'_>,
     own: Option<&mut String>,
     others: impl IntoIterator<Item = &'a mut String>,
-) -> Result<Result<(), Missing>, StoreError> {
+) -> Result<(), Refusal> {
     let own = own.map(|which| ("workplace".to_owned(), which));
     let others = others.into_iter().enumerate();
     let others = others.map(|(index, which)| (format!("other_workplaces[{index}]"), which));
@@ -196,16 +102,17 @@ fn settle<'a>(
             Ok(workplace) if workplace.name.as_str() == "local" => *which = "local".to_owned(),
             Ok(workplace) => *which = workplace.id.into(),
             Err(StoreError::NotFound { .. }) => {
-                let (which, known) = (which.clone(), known(reader)?);
-                return Ok(Err(Missing { field, which, known }));
+                let known = known(reader)?;
+                let detail = format!("there is no workplace '{which}'; there are: {known}");
+                return Err(Problem::unusable(&field, detail).into());
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
-/// The names of workplaces, as many as a sentence bears.
+/// The names of workplaces, as many as a message shows.
 fn known(reader: &Reader<'_>) -> Result<String, StoreError> {
     let page = reader.workplaces(&Paging { limit: NAMED, after: None })?;
     let names: Vec<_> = page.data.iter().map(|workplace| workplace.name.as_str()).collect();
@@ -213,7 +120,7 @@ fn known(reader: &Reader<'_>) -> Result<String, StoreError> {
     Ok(names.join(", ") + more)
 }
 
-/// The workplaces that an agent names. One that is gone is passed over.
+/// The workplaces that an agent names. One that is gone is left out.
 pub(super) fn workplaces_of(
     reader: &Reader<'_>,
     agent: &Agent,

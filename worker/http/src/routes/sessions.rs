@@ -2,117 +2,74 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header::LOCATION};
-use warp::{Filter, reply::Response};
-
-use super::{Site, agents, with};
+use super::agents::workplaces_of;
 use crate::{
-    call::{self, Call, Verb, call, respond},
-    caller::Caller,
-    front::Routes,
+    answer,
+    call::Call,
     problem::{Answer, Problem},
+    state::{ApiState, Created},
+    visibility::{visible_agent, visible_session},
 };
-use evonic_domain::{NewSession, Session, SessionChange, SessionId};
-use evonic_store::{Reader, StoreError};
+use evonic_domain::{NewSession, SessionChange, SessionId};
 
 /// The most characters of a title.
 const TITLE: usize = 200;
 
-/// The collection and its entries.
-pub(super) fn routes(site: &Arc<Site>) -> Routes {
-    let all = warp::path!("api" / "v1" / "sessions").and(call()).and(with(site)).then(all);
-    let one = warp::path!("api" / "v1" / "sessions" / String).and(call()).and(with(site)).then(one);
-    all.or(one).unify().boxed()
-}
-
-async fn all(call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Get => list(&call, &site).await,
-        Verb::Post => create(call, &site).await,
-        _ => Err(Problem::not_allowed("GET, HEAD, POST")),
-    };
-    respond("/api/v1/sessions", answer)
-}
-
-async fn one(which: String, call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Get => read(&which, &call, &site).await,
-        Verb::Patch => change(&which, call, &site).await,
-        Verb::Delete => delete(&which, &call, &site).await,
-        _ => Err(Problem::not_allowed("GET, HEAD, PATCH, DELETE")),
-    };
-    respond("/api/v1/sessions/{id}", answer)
-}
-
-async fn list(call: &Call, site: &Site) -> Answer {
-    let mut query = call.query();
-    let (paging, agent) = (query.paging()?, query.take("agent")?);
-    query.finish()?;
-    let caller = call.caller.clone();
-    let read = site.app.store.read(move |reader| {
+pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
+    let paging = call.query.paging()?;
+    let agent = call.query.get("agent").map(str::to_owned);
+    let caller = call.caller;
+    let list = state.show(move |reader| {
         let agents = match agent {
-            Some(which) => Some(vec![agents::visible(reader, &caller, &which)?.id]),
+            Some(which) => Some(vec![visible_agent(reader, &caller, &which)?.id]),
             None => caller.agents,
         };
         reader.sessions(agents.as_deref(), &paging)
     });
-    call::json(StatusCode::OK, &read.await?)
+    list.await
 }
 
-async fn create(call: Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let caller = call.caller.clone();
-    let new: NewSession = call.json(&site.app.config.http).await?;
+pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewSession) -> Answer {
     require_title(&new.title)?;
-    let write = site.app.store.change(caller.origin(), move |changer| {
-        if caller.agents.is_some() {
-            agents::visible(changer, &caller, &new.agent)?;
-        }
-        changer.create_session(new)
-    });
-    let session = write.await?;
-    let location = format!("/api/v1/sessions/{}", session.id);
-    let mut response = call::json(StatusCode::CREATED, &session)?;
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
-}
-
-async fn read(which: &str, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let id = identify(which)?;
     let caller = call.caller.clone();
-    let session = site.app.store.read(move |reader| visible(reader, &caller, &id)).await?;
-    call::json(StatusCode::OK, &session)
+    let create = state.create(call, "/api/v1/sessions", move |writer| {
+        if caller.agents.is_some() {
+            visible_agent(writer, &caller, &new.agent)?;
+        }
+        let session = writer.create_session(new)?;
+        Ok(Created { id: session.id.to_string(), value: session })
+    });
+    create.await
 }
 
-async fn change(which: &str, call: Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let (id, caller) = (identify(which)?, call.caller.clone());
-    let change: SessionChange = call.json(&site.app.config.http).await?;
+pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
+    let id = identify(&call.id)?;
+    state.show(move |reader| visible_session(reader, &call.caller, &id)).await
+}
+
+pub(super) async fn change(state: Arc<ApiState>, call: Call, change: SessionChange) -> Answer {
+    let (id, caller) = (identify(&call.id)?, call.caller);
     require_title(change.title.as_deref().unwrap_or_default())?;
-    let write = site.app.store.change(caller.origin(), move |changer| {
-        visible(changer, &caller, &id)?;
-        changer.change_session(&id, change)
+    let write = state.change(caller.origin(), move |writer| {
+        visible_session(writer, &caller, &id)?;
+        Ok(writer.change_session(&id, change)?)
     });
-    call::json(StatusCode::OK, &write.await?)
+    answer::ok(&write.await?)
 }
 
-async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let id = identify(which)?;
-    let (session, caller) = (id.clone(), call.caller.clone());
-    let write = site.app.store.change(caller.origin(), move |changer| {
-        let agent = changer.agent(&visible(changer, &caller, &id)?.agent_id)?;
-        let places = agents::workplaces_of(changer, &agent)?;
-        changer.delete_session(&id)?;
-        Ok(places)
+pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
+    let (id, caller) = (identify(&call.id)?, call.caller);
+    let session = id.clone();
+    let write = state.change(caller.origin(), move |writer| {
+        let agent = writer.agent(&visible_session(writer, &caller, &id)?.agent_id)?;
+        let workplaces = workplaces_of(writer, &agent)?;
+        writer.delete_session(&id)?;
+        Ok(workplaces)
     });
-    let places = write.await?;
-    site.deleted.send_replace(());
-    site.app.workplaces.session_deleted(&session, &places);
-    call::no_content()
+    let workplaces = write.await?;
+    state.deleted.send_replace(());
+    state.app.workplaces.session_deleted(&session, &workplaces);
+    answer::no_content()
 }
 
 /// A session's identifier from a path.
@@ -121,28 +78,6 @@ async fn delete(which: &str, call: &Call, site: &Site) -> Answer {
 /// 404: what has not the form of an identifier identifies nothing.
 pub(super) fn identify(which: &str) -> Result<SessionId, Problem> {
     which.parse().map_err(|_| Problem::not_found(format!("no session {which}")))
-}
-
-/// A session of an agent that the caller may use: the others are not there for it.
-pub(crate) fn visible(
-    reader: &Reader<'_>,
-    caller: &Caller,
-    id: &SessionId,
-) -> Result<Session, StoreError> {
-    let session = reader.session(id)?;
-    if caller.may_use(&session.agent_id) {
-        return Ok(session);
-    }
-    Err(StoreError::NotFound { what: "session", id: id.to_string() })
-}
-
-/// The same where the session itself is not wanted.
-pub(crate) fn require_visible(
-    reader: &Reader<'_>,
-    caller: &Caller,
-    id: &SessionId,
-) -> Result<(), StoreError> {
-    if caller.agents.is_none() { Ok(()) } else { visible(reader, caller, id).map(drop) }
 }
 
 fn require_title(title: &str) -> Result<(), Problem> {

@@ -2,138 +2,74 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header::LOCATION};
+use evonic_shared::error_chain::ErrorChain;
 use serde_json::json;
-use warp::{Filter, reply::Response};
 
-use super::{Site, with};
 use crate::{
-    call::{self, Call, Verb, call, respond},
-    event_stream,
-    front::Routes,
+    answer,
+    call::Call,
+    event_stream::stream_progress,
     problem::{Answer, Problem},
+    state::{ApiState, Created},
 };
 use evonic_domain::{
     Action, DockerSettings, NewWorkplace, NewWorkplaceBody, Settings, Workplace, WorkplaceChange,
 };
 use evonic_workplace::{CheckStep, Verdict};
 
-/// The collection, its entries, their checks, and the image of sandboxes.
-pub(super) fn routes(site: &Arc<Site>) -> Routes {
-    let root = || warp::path!("api" / "v1" / "workplaces" / ..);
-    let all = root().and(warp::path::end()).and(call()).and(with(site)).then(all);
-    let one = root().and(warp::path!(String)).and(call()).and(with(site)).then(one);
-    let check = root().and(warp::path!(String / "check")).and(call()).and(with(site)).then(check);
-    let build = warp::path!("api" / "v1" / "sandbox" / "build");
-    let build = build.and(call()).and(with(site)).then(build_sandbox);
-    all.or(one).unify().or(check).unify().or(build).unify().boxed()
+pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
+    let paging = call.query.paging()?;
+    state.show(move |reader| reader.workplaces(&paging)).await
 }
 
-async fn all(call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Get => list(&call, &site).await,
-        Verb::Post => create(call, &site).await,
-        _ => Err(Problem::not_allowed("GET, HEAD, POST")),
-    };
-    respond("/api/v1/workplaces", answer)
-}
-
-async fn one(which: String, call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Get => read(which, &call, &site).await,
-        Verb::Patch => change(which, call, &site).await,
-        Verb::Delete => delete(which, &call, &site).await,
-        _ => Err(Problem::not_allowed("GET, HEAD, PATCH, DELETE")),
-    };
-    respond("/api/v1/workplaces/{id}", answer)
-}
-
-async fn check(which: String, call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Post => try_steps(which, &call, &site).await,
-        _ => Err(Problem::not_allowed("POST")),
-    };
-    respond("/api/v1/workplaces/{id}/check", answer)
-}
-
-async fn build_sandbox(call: Call, site: Arc<Site>) -> Response {
-    let answer = match call.verb {
-        Verb::Post => build(&call, &site).await,
-        _ => Err(Problem::not_allowed("POST")),
-    };
-    respond("/api/v1/sandbox/build", answer)
-}
-
-async fn list(call: &Call, site: &Site) -> Answer {
-    let mut query = call.query();
-    let paging = query.paging()?;
-    query.finish()?;
-    let workplaces = site.app.store.read(move |reader| reader.workplaces(&paging)).await?;
-    call::json(StatusCode::OK, &workplaces)
-}
-
-async fn create(call: Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let origin = call.caller.origin();
-    let body: NewWorkplaceBody = call.json(&site.app.config.http).await?;
+pub(super) async fn create(state: Arc<ApiState>, call: Call, body: NewWorkplaceBody) -> Answer {
     let new = NewWorkplace::try_from(body)?;
     new.settings.check()?;
-    let change = site.app.store.change(origin, move |changer| changer.create_workplace(new));
-    let workplace = change.await?;
-    let location = format!("/api/v1/workplaces/{}", workplace.id);
-    let mut response = call::json(StatusCode::CREATED, &workplace)?;
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let create = state.create(call, "/api/v1/workplaces", move |writer| {
+        let workplace = writer.create_workplace(new)?;
+        Ok(Created { id: workplace.id.to_string(), value: workplace })
+    });
+    create.await
 }
 
-async fn read(which: String, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    call::json(StatusCode::OK, &find(which, site).await?)
+pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
+    state.show(move |reader| reader.workplace(&call.id)).await
 }
 
-async fn find(which: String, site: &Site) -> Result<Workplace, Problem> {
-    Ok(site.app.store.read(move |reader| reader.workplace(&which)).await?)
+async fn find(which: String, state: &ApiState) -> Result<Workplace, Problem> {
+    Ok(state.app.store.read(move |reader| reader.workplace(&which)).await?)
 }
 
-async fn change(which: String, call: Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let origin = call.caller.origin();
-    let change: WorkplaceChange = call.json(&site.app.config.http).await?;
-    // What is laid over the settings, and what they are, must not part.
-    let write = site.app.store.change(origin, move |changer| {
-        let workplace = changer.workplace(&which)?;
+pub(super) async fn change(state: Arc<ApiState>, call: Call, change: WorkplaceChange) -> Answer {
+    // The settings are read and changed in one transaction.
+    let write = state.change(call.caller.origin(), move |writer| {
+        let workplace = writer.workplace(&call.id)?;
         let settings = change.settings.map(|change| {
             let settings = workplace.settings.changed(change)?;
             settings.check().map(|()| settings)
         });
-        match settings.transpose() {
-            Ok(settings) => changer.change_workplace(&workplace.id, change.name, settings).map(Ok),
-            Err(fault) => Ok(Err(fault)),
-        }
+        let settings = settings.transpose().map_err(Problem::from)?;
+        Ok(writer.change_workplace(&workplace.id, change.name, settings)?)
     });
-    call::json(StatusCode::OK, &write.await??)
+    answer::ok(&write.await?)
 }
 
-async fn delete(which: String, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let write = site.app.store.change(call.caller.origin(), move |changer| {
-        let id = changer.workplace(&which)?.id;
-        changer.delete_workplace(&id)
+pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
+    let delete = state.change(call.caller.origin(), move |writer| {
+        let id = writer.workplace(&call.id)?.id;
+        Ok(writer.delete_workplace(&id)?)
     });
-    write.await?;
-    call::no_content()
+    delete.await?;
+    answer::no_content()
 }
 
-/// Tells each step as it is done; `done` says whether none failed.
-async fn try_steps(which: String, call: &Call, site: &Site) -> Answer {
-    call.no_query()?;
-    let settings = find(which, site).await?.settings;
-    let workplaces = site.app.workplaces.clone();
-    Ok(event_stream::tell(site, "step", |steps| async move {
+/// Streams each step as it is done; `done` says whether none failed.
+pub(super) async fn check(state: Arc<ApiState>, call: Call) -> Answer {
+    let settings = find(call.id, &state).await?.settings;
+    let workplaces = state.app.workplaces.clone();
+    Ok(stream_progress(&state, "step", |steps| async move {
         let (sender, mut found) = tokio::sync::mpsc::channel::<CheckStep>(1);
-        let hand_on = async {
+        let forward = async {
             let mut ok = true;
             while let Some(step) = found.recv().await {
                 ok &= step.verdict != Verdict::Failed;
@@ -143,21 +79,18 @@ async fn try_steps(which: String, call: &Call, site: &Site) -> Answer {
             }
             ok
         };
-        let ((), ok) = tokio::join!(workplaces.check(&settings, sender), hand_on);
+        let ((), ok) = tokio::join!(workplaces.check(&settings, sender), forward);
         json!({ "ok": ok })
     }))
 }
 
-/// Builds the default image on the engine of `?workplace=`, or on the configured one. Tells each
+/// Builds the default image on the engine of `?workplace=`, or on the configured one. Streams each
 /// line of the engine; `done` says whether it worked, or why not.
-async fn build(call: &Call, site: &Site) -> Answer {
+pub(super) async fn build_sandbox(state: Arc<ApiState>, call: Call) -> Answer {
     const NAME: &str = "workplace";
-    let mut query = call.query();
-    let which = query.take(NAME)?;
-    query.finish()?;
-    let (settings, target, named) = match which {
+    let (settings, target, named) = match call.query.get(NAME) {
         None => (DockerSettings::default(), "default".to_owned(), None),
-        Some(which) => match find(which, site).await? {
+        Some(which) => match find(which.to_owned(), &state).await? {
             Workplace { settings: Settings::Docker(settings), id, name, .. } => {
                 (settings, id.into(), Some(name.into()))
             }
@@ -168,14 +101,12 @@ async fn build(call: &Call, site: &Site) -> Answer {
             }
         },
     };
-    site.record(call.caller.origin(), Action::SandboxBuild, target, named).await?;
-    let workplaces = site.app.workplaces.clone();
-    Ok(event_stream::tell(site, "line", |said| async move {
-        match workplaces.engines().build_sandbox(&settings, said).await {
+    state.record(call.caller.origin(), Action::SandboxBuild, target, named).await?;
+    let workplaces = state.app.workplaces.clone();
+    Ok(stream_progress(&state, "line", |lines| async move {
+        match workplaces.engines().build_sandbox(&settings, lines).await {
             Ok(()) => json!({ "ok": true }),
-            Err(error) => {
-                json!({ "ok": false, "error": evonic_shared::error_chain::ErrorChain(&error).to_string() })
-            }
+            Err(error) => json!({ "ok": false, "error": ErrorChain(&error).to_string() }),
         }
     }))
 }

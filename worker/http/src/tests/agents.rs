@@ -1,6 +1,6 @@
 //! `/api/v1/agents`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::worker::Worker;
 
@@ -25,6 +25,38 @@ fn an_agent_is_made_read_changed_and_deleted() {
     assert_eq!((deleted.status, deleted.body.len()), (204, 0));
     worker.fetch(&path).problem(404);
     worker.delete(&path).problem(404);
+}
+
+#[test]
+fn an_idempotency_key_makes_one_of_each() {
+    let worker = Worker::plain();
+    let make = |path: &str, key: &str, body: &Value| {
+        let header = format!("idempotency-key: {key}\r\n");
+        worker.connect().ask(worker.request("POST", path, &header, &body.to_string()))
+    };
+    let agent = json!({ "name": "ops", "model": "runbook" });
+    let session = json!({ "agent": "ops" });
+    let workplace = json!({ "name": "far", "kind": "local" });
+    for (path, body) in [
+        ("/api/v1/agents", &agent),
+        ("/api/v1/sessions", &session),
+        ("/api/v1/workplaces", &workplace),
+    ] {
+        let key = format!("\"{path}\"");
+        let first = make(path, &key, body).created();
+        assert_eq!(make(path, &key, body).created(), first, "{path}");
+    }
+    let problem = make("/api/v1/sessions", "\"/api/v1/agents\"", &session).problem(422);
+    assert_eq!(problem["type"], "urn:evonic:problem:key_reused");
+    let renamed = json!({ "name": "dev", "model": "runbook" });
+    make("/api/v1/agents", "\"/api/v1/agents\"", &renamed).problem(422);
+    make("/api/v1/agents", "a b", &renamed).problem(400);
+    let sessions = worker.fetch("/api/v1/sessions").json();
+    assert_eq!(sessions["data"].as_array().unwrap().len(), 1);
+    // A refusal is not kept: the same request may be right later.
+    make("/api/v1/agents", "later", &agent).problem(409);
+    assert_eq!(worker.delete("/api/v1/agents/ops").status, 204);
+    make("/api/v1/agents", "later", &agent).created();
 }
 
 #[test]

@@ -2,26 +2,26 @@
 
 use std::{io::Write, net::Shutdown, time::Duration};
 
-use super::house::House;
+use super::test_server::TestServer;
 
-fn post(house: &House, kind: &str, body: &str) -> String {
-    let head = house.head("POST", "/echo");
+fn post(server: &TestServer, kind: &str, body: &str) -> String {
+    let head = server.head("POST", "/echo");
     format!("{head}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 #[test]
 fn oversized_body_is_answered_413_without_a_reset() {
-    let house = House::plain();
+    let server = TestServer::plain();
     let body = format!("{{\"content\":\"{}\"}}", "x".repeat(8 << 20));
-    let announced = post(&house, "application/json", &body);
-    let head = house.head("POST", "/echo");
+    let announced = post(&server, "application/json", &body);
+    let head = server.head("POST", "/echo");
     let chunked = format!(
         "{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\
          \r\n0\r\n\r\n",
         body.len()
     );
     for request in [announced, chunked] {
-        let mut client = house.connect();
+        let mut client = server.connect();
         // A client that reads nothing before all of it is sent.
         client.send(request);
         let reply = client.reply().unwrap();
@@ -33,13 +33,13 @@ fn oversized_body_is_answered_413_without_a_reset() {
 
 #[test]
 fn chunked_body_is_read() {
-    let house = House::plain();
-    let head = house.head("POST", "/echo");
+    let server = TestServer::plain();
+    let head = server.head("POST", "/echo");
     let request = format!(
         "{head}content-type: application/json; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n\
          c\r\n{{\"content\":\"\r\n6\r\nhello\"\r\n1\r\n}}\r\n0\r\n\r\n"
     );
-    let mut client = house.connect();
+    let mut client = server.connect();
     for _ in 0..2 {
         let reply = client.ask(&request);
         assert_eq!((reply.status, reply.body.as_slice()), (200, b"5".as_slice()), "{reply:?}");
@@ -48,9 +48,9 @@ fn chunked_body_is_read() {
 
 #[test]
 fn paused_body_is_answered_408() {
-    let house = House::new(|config| config.http.body_timeout = Duration::from_millis(150));
-    let mut client = house.connect();
-    let head = house.head("POST", "/echo");
+    let server = TestServer::new(|config| config.http.body_timeout = Duration::from_millis(150));
+    let mut client = server.connect();
+    let head = server.head("POST", "/echo");
     client.send(format!("{head}content-type: application/json\r\ncontent-length: 99\r\n\r\n{{"));
     let reply = client.reply().unwrap();
     reply.problem(408);
@@ -60,9 +60,9 @@ fn paused_body_is_answered_408() {
 
 #[test]
 fn dripping_body_is_answered_408_in_all() {
-    let house = House::new(|config| config.http.body_timeout = Duration::from_millis(100));
-    let mut client = house.connect();
-    let head = house.head("POST", "/echo");
+    let server = TestServer::new(|config| config.http.body_timeout = Duration::from_millis(100));
+    let mut client = server.connect();
+    let head = server.head("POST", "/echo");
     client.send(format!("{head}content-type: application/json\r\ncontent-length: 999999\r\n\r\n"));
     let mut dripping = client.stream().try_clone().unwrap();
     let drip = std::thread::spawn(move || {
@@ -82,8 +82,8 @@ fn dripping_body_is_answered_408_in_all() {
 
 #[test]
 fn bad_json_names_the_field() {
-    let house = House::plain();
-    let mut client = house.connect();
+    let server = TestServer::plain();
+    let mut client = server.connect();
     let cases = [
         ("{", None, "EOF"),
         ("{}", None, "missing field `content`"),
@@ -94,7 +94,7 @@ fn bad_json_names_the_field() {
         ("", None, "must be a JSON object"),
     ];
     for (body, field, detail) in cases {
-        let reply = client.ask(post(&house, "application/json", body));
+        let reply = client.ask(post(&server, "application/json", body));
         let problem = reply.problem(400);
         assert_eq!(problem["field"].as_str(), field, "{body}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains(detail), "{body}: {problem}");
@@ -104,42 +104,42 @@ fn bad_json_names_the_field() {
 
 #[test]
 fn body_that_is_no_json_is_answered_415() {
-    let house = House::plain();
+    let server = TestServer::plain();
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
-        house.connect().ask(post(&house, kind, "{}")).problem(415);
+        server.connect().ask(post(&server, kind, "{}")).problem(415);
     }
 }
 
 #[test]
 fn body_is_asked_for_only_when_it_is_wanted() {
-    let house = House::plain();
+    let server = TestServer::plain();
     let head = |length: usize| {
-        let head = house.head("POST", "/echo");
+        let head = server.head("POST", "/echo");
         format!(
             "{head}content-type: application/json\r\ncontent-length: {length}\r\n\
              expect: 100-continue\r\n\r\n"
         )
     };
-    let mut client = house.connect();
+    let mut client = server.connect();
     let body = "{\"content\":\"abc\"}";
     client.send(head(body.len()));
     assert_eq!(client.head().unwrap().status, 100);
     assert_eq!(client.ask(body).body, b"3");
-    let mut client = house.connect();
+    let mut client = server.connect();
     client.ask(head(64 << 20)).problem(413);
     client.assert_closed();
 }
 
 #[test]
 fn broken_off_body_costs_nothing() {
-    let house = House::plain();
+    let server = TestServer::plain();
     for _ in 0..10 {
-        let mut client = house.connect();
-        let head = house.head("POST", "/echo");
+        let mut client = server.connect();
+        let head = server.head("POST", "/echo");
         client.send(format!("{head}content-type: application/json\r\ncontent-length: 9\r\n\r\n{{"));
         client.stream().shutdown(Shutdown::Write).unwrap();
         client.reply().unwrap().problem(400);
         client.assert_closed();
     }
-    super::house::until(|| house.owned(), |&owned| owned == 0);
+    super::test_server::until(|| server.owned(), |&owned| owned == 0);
 }

@@ -9,30 +9,30 @@ use std::{
 
 use super::{
     client::Client,
-    house::{House, until},
+    test_server::{TestServer, until},
 };
 
 const PATIENCE: Duration = Duration::from_secs(8);
 
 #[test]
 fn drain_answers_what_is_under_way_and_says_close() {
-    let house = House::plain();
-    let mut slow = house.connect();
-    let mut idle = house.connect();
-    let mut streaming = house.connect();
-    let mut fresh = house.connect();
-    assert_eq!(idle.ask(house.get("/big/1")).status, 200);
-    streaming.send(house.get("/ticks"));
+    let server = TestServer::plain();
+    let mut slow = server.connect();
+    let mut idle = server.connect();
+    let mut streaming = server.connect();
+    let mut fresh = server.connect();
+    assert_eq!(idle.ask(server.get("/big/1")).status, 200);
+    streaming.send(server.get("/ticks"));
     assert_eq!(streaming.head().unwrap().status, 200);
-    slow.send(house.get("/late/500"));
-    until(|| house.owned(), |&owned| owned == 4);
+    slow.send(server.get("/late/500"));
+    until(|| server.owned(), |&owned| owned == 4);
 
     std::thread::scope(|scope| {
-        let drained = scope.spawn(|| house.drain(PATIENCE));
-        until(|| house.server.doors.is_empty(), |&stopped| stopped);
-        // Within the linger: answered, with the word that it is the last.
+        let drained = scope.spawn(|| server.drain(PATIENCE));
+        until(|| server.server.acceptor.is_empty(), |&stopped| stopped);
+        // Within the linger: answered, with `Connection: close`.
         for client in [&mut idle, &mut fresh] {
-            let reply = client.ask(house.get("/big/1"));
+            let reply = client.ask(server.get("/big/1"));
             assert_eq!(reply.status, 200);
             assert!(reply.closes());
             client.assert_closed();
@@ -49,23 +49,23 @@ fn drain_answers_what_is_under_way_and_says_close() {
         drop(streaming);
         assert_eq!(drained.join().unwrap(), 0);
     });
-    assert!(house.server.ended().is_cancelled());
-    assert_eq!(house.owned(), 0);
+    assert!(server.server.ended().is_cancelled());
+    assert_eq!(server.owned(), 0);
 }
 
 #[test]
 fn drain_leaves_the_queue_to_others() {
-    let house = House::plain();
+    let server = TestServer::plain();
     // Another worker shares the listener: here, the test itself.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    drop(house);
+    drop(server);
     let shared = listener.try_clone().unwrap();
     let address = listener.local_addr().unwrap();
-    let house = House::on(listener);
-    assert_eq!(Client::connect(address).ask(house.get("/big/1")).status, 200);
-    house.drain(PATIENCE);
+    let server = TestServer::on(listener);
+    assert_eq!(Client::connect(address).ask(server.get("/big/1")).status, 200);
+    server.drain(PATIENCE);
     let mut client = Client::connect(address);
-    client.send(house.get("/big/1"));
+    client.send(server.get("/big/1"));
     shared.set_nonblocking(false).unwrap();
     let (mut accepted, _) = shared.accept().unwrap();
     accepted.write_all(b"HTTP/1.1 204 by another\r\n\r\n").unwrap();
@@ -74,14 +74,14 @@ fn drain_leaves_the_queue_to_others() {
 
 #[test]
 fn idle_connections_are_closed_after_the_linger() {
-    let house = House::plain();
-    let mut clients: Vec<_> = (0..20).map(|_| house.connect()).collect();
+    let server = TestServer::plain();
+    let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
-        assert_eq!(client.ask(house.get("/big/1")).status, 200);
+        assert_eq!(client.ask(server.get("/big/1")).status, 200);
     }
     let began = Instant::now();
     std::thread::scope(|scope| {
-        let drained = scope.spawn(|| house.drain(PATIENCE));
+        let drained = scope.spawn(|| server.drain(PATIENCE));
         for client in &mut clients {
             client.assert_closed();
         }
@@ -93,39 +93,39 @@ fn idle_connections_are_closed_after_the_linger() {
 
 #[test]
 fn what_outlives_patience_is_cut_and_counted() {
-    let house = House::plain();
-    let mut stuck = house.connect();
-    stuck.send(house.get("/late/60000"));
-    until(|| house.owned(), |&owned| owned == 1);
+    let server = TestServer::plain();
+    let mut stuck = server.connect();
+    stuck.send(server.get("/late/60000"));
+    until(|| server.owned(), |&owned| owned == 1);
     let began = Instant::now();
-    assert_eq!(house.drain(Duration::from_millis(500)), 1);
+    assert_eq!(server.drain(Duration::from_millis(500)), 1);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(stuck.reply().is_err());
-    assert_eq!(house.owned(), 0);
+    assert_eq!(server.owned(), 0);
 }
 
 #[test]
 fn client_that_takes_no_answer_is_cut() {
-    let house = House::new(|config| config.http.idle_timeout = Duration::from_millis(300));
-    let mut greedy = house.connect();
-    greedy.send(house.get("/big/50000000"));
-    until(|| house.owned(), |&owned| owned == 1);
-    until(|| house.owned(), |&owned| owned == 0);
+    let server = TestServer::new(|config| config.http.idle_timeout = Duration::from_millis(300));
+    let mut greedy = server.connect();
+    greedy.send(server.get("/big/50000000"));
+    until(|| server.owned(), |&owned| owned == 1);
+    until(|| server.owned(), |&owned| owned == 0);
 }
 
 #[test]
 fn probe_is_answered_until_the_end() {
-    let house = House::plain();
-    let mut probe = Client::over(house.probe.try_clone().unwrap());
+    let server = TestServer::plain();
+    let mut probe = Client::over(server.probe.try_clone().unwrap());
     let ask = "GET /big/1 HTTP/1.1\r\nhost: x\r\n\r\n";
     assert_eq!(probe.ask(ask).status, 200);
-    assert_eq!(house.owned(), 0, "outside the budget");
-    let mut slow = house.connect();
-    slow.send(house.get("/late/500"));
-    until(|| house.owned(), |&owned| owned == 1);
+    assert_eq!(server.owned(), 0, "outside the budget");
+    let mut slow = server.connect();
+    slow.send(server.get("/late/500"));
+    until(|| server.owned(), |&owned| owned == 1);
     std::thread::scope(|scope| {
-        let drained = scope.spawn(|| house.drain(PATIENCE));
-        until(|| house.server.doors.is_empty(), |&stopped| stopped);
+        let drained = scope.spawn(|| server.drain(PATIENCE));
+        until(|| server.server.acceptor.is_empty(), |&stopped| stopped);
         let reply = probe.ask(ask);
         assert_eq!(reply.status, 200);
         assert!(!reply.closes());
@@ -138,20 +138,20 @@ fn probe_is_answered_until_the_end() {
 
 #[test]
 fn ping_goes_through_the_router() {
-    let house = House::plain();
-    // The test's router has no /livez: what comes instead of 200 is told.
-    let told = house.runtime.block_on(house.server.ping()).unwrap_err();
-    assert_eq!(told, "answered 'HTTP/1.1 404 Not Found'");
-    assert_eq!(house.owned(), 0);
-    house.drain(PATIENCE);
-    assert!(house.runtime.block_on(house.server.ping()).is_err(), "the server is gone");
+    let server = TestServer::plain();
+    // The test's router has no /livez: the error says what came instead of 200.
+    let error = server.runtime.block_on(server.server.ping()).unwrap_err();
+    assert_eq!(error, "answered 'HTTP/1.1 404 Not Found'");
+    assert_eq!(server.owned(), 0);
+    server.drain(PATIENCE);
+    assert!(server.runtime.block_on(server.server.ping()).is_err(), "the server is gone");
 }
 
 #[test]
 fn load_while_draining_sees_no_reset() {
-    let house = House::plain();
-    let address = house.address;
-    let request = house.get("/late/1");
+    let server = TestServer::plain();
+    let address = server.address;
+    let request = server.get("/late/1");
     let total = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..16)
@@ -171,7 +171,7 @@ fn load_while_draining_sees_no_reset() {
             })
             .collect();
         until(|| total.load(Ordering::Relaxed), |&answered| answered > 500);
-        assert_eq!(house.drain(PATIENCE), 0);
+        assert_eq!(server.drain(PATIENCE), 0);
         for client in clients {
             client.join().unwrap();
         }
@@ -180,21 +180,21 @@ fn load_while_draining_sees_no_reset() {
 
 #[test]
 fn descriptors_are_flat_over_a_thousand_connections() {
-    let house = House::plain();
+    let server = TestServer::plain();
     let round = || {
-        let mut client = house.connect();
-        assert_eq!(client.ask(house.get("/big/10")).status, 200);
+        let mut client = server.connect();
+        assert_eq!(client.ask(server.get("/big/10")).status, 200);
     };
     for _ in 0..1000 {
         round();
     }
-    until(|| house.owned(), |&owned| owned == 0);
-    until(|| house.server.connections.len(), |&left| left == 0);
-    until(|| held_by(house.address.port()), |&held| held == 0);
+    until(|| server.owned(), |&owned| owned == 0);
+    until(|| server.server.connections.len(), |&left| left == 0);
+    until(|| held_by(server.address.port()), |&held| held == 0);
 }
 
 /// Sockets with this local port that a process holds, listeners aside (`proc_pid_net(5)`): what
-/// the ledger says, told by the kernel, undisturbed by the tests beside this one.
+/// the budget counts, as the kernel sees it, undisturbed by the tests beside this one.
 fn held_by(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
     let local = format!(":{port:04X}");
@@ -207,11 +207,11 @@ fn held_by(port: u16) -> usize {
 
 #[test]
 fn refused_early_while_sending_is_no_reset() {
-    let house = House::plain();
+    let server = TestServer::plain();
     let body = "x".repeat(4 << 20);
     for _ in 0..20 {
-        let mut stream = TcpStream::connect(house.address).unwrap();
-        let head = house.head("POST", "/nothing");
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let head = server.head("POST", "/nothing");
         let sent: io::Result<()> = stream
             .write_all(format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes())
             .and_then(|()| stream.write_all(body.as_bytes()));
@@ -228,8 +228,8 @@ fn refused_early_while_sending_is_no_reset() {
 fn load_moves_to_another_server_without_a_reset() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let first = House::on(listener.try_clone().unwrap());
-    let second = House::on(listener);
+    let first = TestServer::on(listener.try_clone().unwrap());
+    let second = TestServer::on(listener);
     let request = first.get("/late/1");
     let stop = AtomicBool::new(false);
     let total = AtomicUsize::new(0);

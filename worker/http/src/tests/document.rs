@@ -1,11 +1,8 @@
 //! The API's document against the real routes.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::worker::Worker;
-use crate::routes::decisions::{DECISIONS, Need};
 
 /// A path of this template. Identifiers of nothing: a route answers before it looks for one.
 fn path(template: &str) -> String {
@@ -21,35 +18,6 @@ fn methods(operations: &Value) -> Vec<String> {
     }
     methods.sort();
     methods
-}
-
-/// The scope that an operation names; none where it needs no key.
-fn scope(operation: &Value) -> Option<&str> {
-    let schemes = operation["security"].as_array().unwrap();
-    let [scheme] = schemes.as_slice() else { return None };
-    Some(scheme["key"][0].as_str().unwrap())
-}
-
-#[test]
-fn the_document_has_every_route_with_the_scope_that_it_needs() {
-    let text = include_str!("../../../../docs/openapi.json");
-    let document: Value = serde_json::from_str(text).unwrap();
-    let mut documented = BTreeSet::new();
-    for (template, operations) in document["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            documented.insert((template.as_str(), method.to_uppercase(), scope(operation)));
-        }
-    }
-    // The routes are asked only for what stands in this table.
-    let decided = DECISIONS.iter().map(|line| {
-        let method = line.verb.names().split(", ").next().unwrap();
-        let scope = match line.need {
-            Need::Nothing => None,
-            Need::Whole(scope) | Need::OfAgents(scope) => Some(scope.name()),
-        };
-        (line.template, method.to_owned(), scope)
-    });
-    assert_eq!(documented, decided.collect());
 }
 
 #[test]

@@ -99,8 +99,8 @@ fn a_cursor_beyond_the_end_is_reset() {
     let path = format!("/api/v1/sessions/{session}");
     let last = worker.fetch(&path).json()["last_event"].as_u64().unwrap();
     let mut stream = open(&worker, &session, "?after=999999", "");
-    let told = read_until(&mut stream, |text| text.ends_with("\n\n"));
-    assert_eq!(told, format!("id: {last}\nevent: reset\ndata: {{\"last_event\":{last}}}\n\n"));
+    let text = read_until(&mut stream, |text| text.ends_with("\n\n"));
+    assert_eq!(text, format!("id: {last}\nevent: reset\ndata: {{\"last_event\":{last}}}\n\n"));
     worker.say(&session, "$ true");
     let next = read_until(&mut stream, |text| text.contains("message.created"));
     assert!(without_heartbeats(&next).starts_with(&format!("id: {}\n", last + 1)), "{next}");
@@ -192,13 +192,13 @@ fn a_follower_holds_no_database_handle() {
             stream
         })
         .collect();
-    super::house::until(|| sqlite(&worker), |&now| now <= before);
+    super::test_server::until(|| sqlite(&worker), |&now| now <= before);
     drop(streams);
 }
 
 fn sqlite(worker: &Worker) -> u64 {
-    let ledger = worker.fetch("/api/v1/handles").json();
-    let kinds = ledger["data"].as_array().unwrap();
+    let handles = worker.fetch("/api/v1/handles").json();
+    let kinds = handles["data"].as_array().unwrap();
     let sqlite = kinds.iter().find(|usage| usage["kind"] == "sqlite").unwrap();
     sqlite["permits"].as_u64().unwrap()
 }

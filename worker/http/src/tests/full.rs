@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::house::{House, until};
+use super::test_server::{TestServer, until};
 
 #[test]
 fn full_server_answers_503_and_recovers() {
-    let house = House::new(|config| config.budget.http = 16);
+    let server = TestServer::new(|config| config.budget.http = 16);
     // Two of sixteen only refuse.
-    let mut held: Vec<_> = (0..14).map(|_| house.connect()).collect();
+    let mut held: Vec<_> = (0..14).map(|_| server.connect()).collect();
     for client in &mut held {
-        assert_eq!(client.ask(house.get("/big/1")).status, 200);
+        assert_eq!(client.ask(server.get("/big/1")).status, 200);
     }
     for _ in 0..20 {
-        let mut client = house.connect();
+        let mut client = server.connect();
         let began = Instant::now();
-        let reply = client.ask(house.get("/big/1"));
+        let reply = client.ask(server.get("/big/1"));
         reply.problem(503);
         assert_eq!(reply.header("retry-after"), Some("1"));
         assert!(reply.closes());
@@ -23,32 +23,32 @@ fn full_server_answers_503_and_recovers() {
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
     for client in &mut held {
-        assert_eq!(client.ask(house.get("/big/1")).status, 200, "held places still serve");
+        assert_eq!(client.ask(server.get("/big/1")).status, 200, "held places still serve");
     }
     drop(held);
-    until(|| house.owned(), |&owned| owned == 0);
-    assert_eq!(house.connect().ask(house.get("/big/1")).status, 200);
+    until(|| server.owned(), |&owned| owned == 0);
+    assert_eq!(server.connect().ask(server.get("/big/1")).status, 200);
 }
 
 #[test]
 fn silent_clients_do_not_keep_the_refusing_places() {
-    let house = House::new(|config| config.budget.http = 8);
-    let mut held: Vec<_> = (0..7).map(|_| house.connect()).collect();
+    let server = TestServer::new(|config| config.budget.http = 8);
+    let mut held: Vec<_> = (0..7).map(|_| server.connect()).collect();
     for client in &mut held {
-        assert_eq!(client.ask(house.get("/big/1")).status, 200);
+        assert_eq!(client.ask(server.get("/big/1")).status, 200);
     }
-    let silent: Vec<_> = (0..3).map(|_| house.connect()).collect();
-    let mut client = house.connect();
+    let silent: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    let mut client = server.connect();
     let began = Instant::now();
-    client.ask(house.get("/big/1")).problem(503);
+    client.ask(server.get("/big/1")).problem(503);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     drop(silent);
 }
 
 #[test]
 fn budget_of_one_serves() {
-    let house = House::new(|config| config.budget.http = 1);
+    let server = TestServer::new(|config| config.budget.http = 1);
     for _ in 0..3 {
-        assert_eq!(house.connect().ask(house.get("/big/1")).status, 200);
+        assert_eq!(server.connect().ask(server.get("/big/1")).status, 200);
     }
 }

@@ -2,14 +2,15 @@
 
 use std::os::unix::net::UnixStream;
 
-use super::{client::Client, house::House};
+use super::{client::Client, test_server::TestServer};
 
 #[test]
 fn foreign_host_and_origin_are_answered_403() {
-    let house = House::new(|config| config.http.allowed_hosts = vec!["evonic.lan".to_owned()]);
-    let port = house.address.port();
+    let server =
+        TestServer::new(|config| config.http.allowed_hosts = vec!["evonic.lan".to_owned()]);
+    let port = server.address.port();
     let ask = |headers: String| {
-        let reply = house.connect().ask(format!("GET /big/1 HTTP/1.1\r\n{headers}\r\n"));
+        let reply = server.connect().ask(format!("GET /big/1 HTTP/1.1\r\n{headers}\r\n"));
         reply.status
     };
     let other = if port == 80 { 81 } else { 80 };
@@ -36,12 +37,12 @@ fn foreign_host_and_origin_are_answered_403() {
     assert_eq!(with_origin("https://evonic.lan"), 200);
     // The request line's own authority counts too.
     let absolute = format!("GET http://evil.example/ HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n");
-    assert_eq!(house.connect().ask(absolute).status, 403);
+    assert_eq!(server.connect().ask(absolute).status, 403);
 }
 
 #[test]
 fn unix_socket_needs_no_host() {
-    let house = House::plain();
-    let mut client = Client::over(UnixStream::connect(&house.socket).unwrap());
+    let server = TestServer::plain();
+    let mut client = Client::over(UnixStream::connect(&server.socket).unwrap());
     assert_eq!(client.ask("GET /big/3 HTTP/1.1\r\nhost: anything\r\n\r\n").body, b"xxx");
 }

@@ -1,10 +1,10 @@
-//! Health, metrics, ledger, models.
+//! Health, metrics, handles, models.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{client::Client, house::until, worker::Worker};
+use super::{client::Client, test_server::until, worker::Worker};
 
 #[test]
 fn a_healthy_worker_says_so_part_by_part() {
@@ -33,7 +33,7 @@ fn a_draining_worker_is_alive_and_not_ready() {
     until(|| worker.owned(), |&owned| owned == 1);
     std::thread::scope(|scope| {
         let drained = scope.spawn(|| worker.drain(Duration::from_secs(5)));
-        until(|| worker.server.doors.is_empty(), |&stopped| stopped);
+        until(|| worker.server.acceptor.is_empty(), |&stopped| stopped);
         let problem = probe.ask(ask("/readyz")).problem(503);
         assert_eq!(problem["draining"], true);
         assert_eq!(problem["parts"]["store"]["ok"], true);
@@ -90,11 +90,11 @@ fn metrics_count_by_template_and_hold_no_identifier() {
 #[test]
 fn the_ledger_and_the_models_are_told() {
     let worker = Worker::plain();
-    let ledger = worker.fetch("/api/v1/handles").json();
+    let handles = worker.fetch("/api/v1/handles").json();
     let kinds: Vec<_> =
-        ledger["data"].as_array().unwrap().iter().map(|usage| usage["kind"].clone()).collect();
+        handles["data"].as_array().unwrap().iter().map(|usage| usage["kind"].clone()).collect();
     assert_eq!(kinds, ["http", "sqlite", "model", "file", "child", "ssh", "docker"]);
-    assert_eq!(ledger["data"][0]["descriptors"], 1, "the one that asks: {ledger}");
+    assert_eq!(handles["data"][0]["descriptors"], 1, "the one that asks: {handles}");
     assert_eq!(worker.fetch("/api/v1/hosts").json(), json!({ "data": [] }));
     assert_eq!(worker.fetch("/api/v1/models").json(), json!({ "data": [{ "name": "runbook" }] }));
 }
@@ -105,8 +105,8 @@ fn descriptors_are_flat_over_a_thousand_reads() {
     let session = worker.session("ops");
     let path = format!("/api/v1/sessions/{session}");
     let owned = || {
-        let ledger = worker.fetch("/api/v1/handles").json();
-        let kinds = ledger["data"].as_array().unwrap();
+        let handles = worker.fetch("/api/v1/handles").json();
+        let kinds = handles["data"].as_array().unwrap();
         kinds.iter().map(|usage| usage["descriptors"].as_u64().unwrap()).sum::<u64>()
     };
     for _ in 0..50 {

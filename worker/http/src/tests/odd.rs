@@ -1,33 +1,32 @@
 //! Routes that do what real ones cannot be made to: panic, dawdle, stream without end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use evonic_shared::config;
 use futures_util::stream;
-use http::StatusCode;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use warp::{Filter, reply::Reply};
+use warp::reply::Reply;
 
 use crate::{
-    call::{Call, Verb, call, json, respond},
-    front::Routes,
-    problem::Problem,
-    routes::decisions::{Decision, Need},
+    answer,
+    call::Call,
+    problem::Answer,
+    route::{Access::Free, Route},
 };
 
-const fn free(template: &'static str, verb: Verb) -> Decision {
-    Decision { template, verb, need: Need::Nothing }
-}
+/// What they serve from.
+pub(super) type Draining = CancellationToken;
 
 /// Nothing odd needs a key.
-pub(super) const DECISIONS: &[Decision] = &[
-    free("/echo", Verb::Post),
-    free("/big/{bytes}", Verb::Get),
-    free("/panic", Verb::Get),
-    free("/late/{milliseconds}", Verb::Get),
-    free("/ticks", Verb::Get),
-];
+pub(super) fn routes() -> Vec<Route<Draining>> {
+    vec![
+        Route::post("/echo", Free, echo),
+        Route::get("/big/{bytes}", Free, big),
+        Route::get("/panic", Free, panics),
+        Route::get("/late/{milliseconds}", Free, late),
+        Route::get("/ticks", Free, ticks),
+    ]
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,44 +34,31 @@ struct Echo {
     content: String,
 }
 
-/// `/echo`, `/big/BYTES`, `/panic`, `/late/MILLISECONDS`, `/ticks`.
-pub(super) fn routes(settings: &config::Http, draining: &CancellationToken) -> Routes {
-    let settings = settings.clone();
-    let echo = warp::path!("echo").and(call()).then(move |call: Call| {
-        let settings = settings.clone();
-        async move {
-            let echo = call.json::<Echo>(&settings).await;
-            respond("/echo", echo.and_then(|echo| json(StatusCode::OK, &echo.content.len())))
+async fn echo(_draining: Arc<Draining>, _call: Call, echo: Echo) -> Answer {
+    answer::ok(&echo.content.len())
+}
+
+async fn big(_draining: Arc<Draining>, call: Call) -> Answer {
+    Ok(vec![b'x'; call.id.parse().unwrap()].into_response())
+}
+
+async fn panics(_draining: Arc<Draining>, _call: Call) -> Answer {
+    panic!("as the test asked")
+}
+
+async fn late(_draining: Arc<Draining>, call: Call) -> Answer {
+    tokio::time::sleep(Duration::from_millis(call.id.parse().unwrap())).await;
+    Ok("late".into_response())
+}
+
+async fn ticks(draining: Arc<Draining>, _call: Call) -> Answer {
+    let ticks = stream::unfold(Some(draining), |draining| async {
+        let draining = draining?;
+        let tick = tokio::time::sleep(Duration::from_millis(5));
+        match draining.run_until_cancelled(tick).await {
+            Some(()) => Some((Ok::<_, std::io::Error>("tick\n"), Some(draining))),
+            None => Some((Ok("end\n"), None)),
         }
     });
-    let big = warp::path!("big" / usize).map(|bytes| vec![b'x'; bytes].into_response());
-    let panics = warp::path!("panic").then(|| async { panic!("as the test asked") });
-    let late = warp::path!("late" / u64).then(|milliseconds| async move {
-        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-        "late".into_response()
-    });
-    let draining = draining.clone();
-    let ticks = warp::path!("ticks").map(move || {
-        let ticks = stream::unfold(Some(draining.clone()), |draining| async {
-            let draining = draining?;
-            let tick = tokio::time::sleep(Duration::from_millis(5));
-            match draining.run_until_cancelled(tick).await {
-                Some(()) => Some((Ok::<_, std::io::Error>("tick\n"), Some(draining))),
-                None => Some((Ok("end\n"), None)),
-            }
-        });
-        warp::reply::stream(Box::pin(ticks)).into_response()
-    });
-    let rest = warp::any().map(|| respond("", Err(Problem::not_found("nothing"))));
-    echo.or(big)
-        .unify()
-        .or(panics)
-        .unify()
-        .or(late)
-        .unify()
-        .or(ticks)
-        .unify()
-        .or(rest)
-        .unify()
-        .boxed()
+    Ok(warp::reply::stream(Box::pin(ticks)).into_response())
 }

@@ -19,7 +19,7 @@ use rustls::{
 
 use super::{
     client::Client,
-    house::{House, until},
+    test_server::{TestServer, until},
 };
 
 /// A certificate for `localhost` and its key, written to files below a folder.
@@ -68,11 +68,11 @@ fn replace(path: &Path, content: &str) {
 type Secured = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection that trusts this authority; the handshake is made with the first byte.
-fn connect(house: &House, authority: &CertificateDer<'static>) -> Client<Secured> {
-    Client::over(stream(house, authority))
+fn connect(server: &TestServer, authority: &CertificateDer<'static>) -> Client<Secured> {
+    Client::over(stream(server, authority))
 }
 
-fn stream(house: &House, authority: &CertificateDer<'static>) -> Secured {
+fn stream(server: &TestServer, authority: &CertificateDer<'static>) -> Secured {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -84,13 +84,13 @@ fn stream(house: &House, authority: &CertificateDer<'static>) -> Secured {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let session = ClientConnection::new(Arc::new(config), name).unwrap();
-    let tcp = TcpStream::connect(house.address).unwrap();
+    let tcp = TcpStream::connect(server.address).unwrap();
     tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     StreamOwned::new(session, tcp)
 }
 
-fn refused(house: &House) -> String {
-    let mut client = Client::over(UnixStream::connect(&house.socket).unwrap());
+fn refused(server: &TestServer) -> String {
+    let mut client = Client::over(UnixStream::connect(&server.socket).unwrap());
     let text = client.ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").body;
     let text = String::from_utf8(text).unwrap();
     text.lines().find(|line| line.contains("\"handshake\"")).unwrap_or_default().to_owned()
@@ -99,16 +99,16 @@ fn refused(house: &House) -> String {
 #[test]
 fn https_is_served_and_the_unix_socket_stays_plain() {
     let (pair, authority) = Pair::new();
-    let house = House::new(|config| pair.configure(config));
-    let mut client = connect(&house, &authority);
+    let server = TestServer::new(|config| pair.configure(config));
+    let mut client = connect(&server, &authority);
     for size in [3, 1_000_000, 0] {
-        let reply = client.ask(house.get(&format!("/big/{size}")));
+        let reply = client.ask(server.get(&format!("/big/{size}")));
         assert_eq!((reply.status, reply.body.len()), (200, size));
     }
-    let mut local = Client::over(UnixStream::connect(&house.socket).unwrap());
+    let mut local = Client::over(UnixStream::connect(&server.socket).unwrap());
     assert_eq!(local.ask("GET /big/3 HTTP/1.1\r\nhost: x\r\n\r\n").body, b"xxx");
-    let mut stream = stream(&house, &authority);
-    stream.write_all(house.get("/big/1").as_bytes()).unwrap();
+    let mut stream = stream(&server, &authority);
+    stream.write_all(server.get("/big/1").as_bytes()).unwrap();
     stream.read_exact(&mut [0; 9]).unwrap();
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
 }
@@ -117,48 +117,48 @@ fn https_is_served_and_the_unix_socket_stays_plain() {
 fn descriptors_are_flat_over_handshakes_that_succeed_fail_and_never_come() {
     let (pair, authority) = Pair::new();
     let (_, stranger) = Pair::new();
-    let house = House::new(|config| {
+    let server = TestServer::new(|config| {
         pair.configure(config);
         config.http.header_timeout = Duration::from_millis(200);
     });
     for _ in 0..20 {
-        assert_eq!(connect(&house, &authority).ask(house.get("/big/1")).status, 200);
-        assert!(stream(&house, &stranger).write_all(b"GET").is_err(), "it trusts a stranger");
-        drop(house.connect());
+        assert_eq!(connect(&server, &authority).ask(server.get("/big/1")).status, 200);
+        assert!(stream(&server, &stranger).write_all(b"GET").is_err(), "it trusts a stranger");
+        drop(server.connect());
     }
-    let mut silent: Vec<_> = (0..5).map(|_| house.connect()).collect();
+    let mut silent: Vec<_> = (0..5).map(|_| server.connect()).collect();
     let half = [22, 3, 1];
     silent.iter_mut().skip(2).for_each(|client| client.send(half));
-    until(|| house.owned(), |&owned| owned == 0);
+    until(|| server.owned(), |&owned| owned == 0);
     silent.iter_mut().take(2).for_each(Client::assert_closed);
 }
 
 #[test]
 fn http_without_tls_is_told_what_is_spoken_here() {
     let (pair, _) = Pair::new();
-    let house = House::new(|config| pair.configure(config));
-    let reply = house.connect().ask(house.get("/big/1"));
+    let server = TestServer::new(|config| pair.configure(config));
+    let reply = server.connect().ask(server.get("/big/1"));
     let problem = reply.problem(400);
     assert_eq!(problem["type"], "urn:evonic:problem:tls_required");
     assert!(reply.closes());
-    until(|| house.owned(), |&owned| owned == 0);
+    until(|| server.owned(), |&owned| owned == 0);
 }
 
 #[test]
 fn a_renewed_certificate_is_taken_and_a_bad_one_is_not() {
     let (pair, first) = Pair::new();
-    let house = House::new(|config| pair.configure(config));
-    let mut kept = connect(&house, &first);
-    assert_eq!(kept.ask(house.get("/big/1")).status, 200);
+    let server = TestServer::new(|config| pair.configure(config));
+    let mut kept = connect(&server, &first);
+    assert_eq!(kept.ask(server.get("/big/1")).status, 200);
     let accepted = |authority: &CertificateDer<'static>| {
-        let mut stream = stream(&house, authority);
-        stream.write_all(house.get("/big/1").as_bytes()).is_ok()
+        let mut stream = stream(&server, authority);
+        stream.write_all(server.get("/big/1").as_bytes()).is_ok()
     };
     // Half of a renewal: the key of another certificate.
     let CertifiedKey { signing_key, .. } =
         generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     replace(&pair.path("key.pem"), &pem("PRIVATE KEY", &signing_key.serialize_der()));
-    let bad_was_looked_at = std::time::Instant::now() + super::super::tls::LOOK_INTERVAL * 2;
+    let bad_was_looked_at = std::time::Instant::now() + super::super::tls::CHECK_INTERVAL * 2;
     until(
         || {
             assert!(accepted(&first), "the old pair is gone");
@@ -169,31 +169,31 @@ fn a_renewed_certificate_is_taken_and_a_bad_one_is_not() {
     let second = pair.renew();
     until(|| accepted(&second), |&accepted| accepted);
     assert!(!accepted(&first), "the old certificate is still shown");
-    assert_eq!(kept.ask(house.get("/big/1")).status, 200);
+    assert_eq!(kept.ask(server.get("/big/1")).status, 200);
 }
 
 #[test]
 fn a_drain_ends_handshakes_and_answers_kept_connections() {
     let (pair, authority) = Pair::new();
-    let house = House::new(|config| pair.configure(config));
-    let mut kept = connect(&house, &authority);
-    assert_eq!(kept.ask(house.get("/big/1")).status, 200);
-    let _silent = house.connect();
-    until(|| house.owned(), |&owned| owned == 2);
-    assert_eq!(house.drain(Duration::from_secs(20)), 0);
-    assert_eq!(house.owned(), 0);
+    let server = TestServer::new(|config| pair.configure(config));
+    let mut kept = connect(&server, &authority);
+    assert_eq!(kept.ask(server.get("/big/1")).status, 200);
+    let _silent = server.connect();
+    until(|| server.owned(), |&owned| owned == 2);
+    assert_eq!(server.drain(Duration::from_secs(20)), 0);
+    assert_eq!(server.owned(), 0);
     kept.assert_closed();
 }
 
 #[test]
 fn handshakes_that_fail_are_counted() {
     let (pair, authority) = Pair::new();
-    let house = super::worker::Worker::new(|config| pair.configure(config));
-    assert_eq!(connect(&house, &authority).ask(house.get("/livez")).status, 200);
-    let ping = house.runtime.block_on(house.server.ping());
-    assert_eq!((ping, refused(&house).as_str()), (Ok(()), ""));
-    assert_eq!(house.connect().ask(house.get("/livez")).status, 400);
-    assert_eq!(refused(&house), "evonic_http_refused_total{reason=\"handshake\"} 1");
+    let server = super::worker::Worker::new(|config| pair.configure(config));
+    assert_eq!(connect(&server, &authority).ask(server.get("/livez")).status, 200);
+    let ping = server.runtime.block_on(server.server.ping());
+    assert_eq!((ping, refused(&server).as_str()), (Ok(()), ""));
+    assert_eq!(server.connect().ask(server.get("/livez")).status, 400);
+    assert_eq!(refused(&server), "evonic_http_refused_total{reason=\"handshake\"} 1");
 }
 
 #[test]
@@ -208,18 +208,21 @@ fn a_pair_that_cannot_be_used_is_refused_with_its_key() {
         let config = Config::defaults("/s".into(), "/r".into());
         let budget = evonic_handles::Budget::new(&config.budget, page, config.fd.threshold);
         let error = super::super::tls::Secure::open(&tls, &budget).unwrap_err();
-        super::super::problem::causes(&error)
+        evonic_shared::error_chain::ErrorChain(&error).to_string()
     };
     let (certificate, key) = (pair.path("certificate.pem"), pair.path("key.pem"));
-    let told = open(Path::new("/nowhere"), &key);
+    let error = open(Path::new("/nowhere"), &key);
     assert_eq!(
-        told,
+        error,
         "http.tls.certificate: cannot read /nowhere: No such file or directory (os error 2)"
     );
     assert!(open(&key, &key).ends_with("key.pem holds no certificate in PEM"));
     assert!(open(&certificate, &certificate).ends_with("holds no private key in PEM"));
     assert!(open(Path::new("/dev/zero"), &key).contains("no regular file"));
     let (other, _) = Pair::new();
-    let told = open(&certificate, &other.path("key.pem"));
-    assert!(told.starts_with("http.tls.key: ") && told.contains("cannot be used with"), "{told}");
+    let error = open(&certificate, &other.path("key.pem"));
+    assert!(
+        error.starts_with("http.tls.key: ") && error.contains("cannot be used with"),
+        "{error}"
+    );
 }

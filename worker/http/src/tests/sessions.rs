@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{house::until, worker::Worker};
+use super::{test_server::until, worker::Worker};
 
 #[test]
 fn a_session_is_made_read_changed_and_deleted() {

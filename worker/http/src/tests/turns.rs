@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{house::until, worker::Worker};
+use super::{test_server::until, worker::Worker};
 
 #[test]
 fn waiting_ends_with_the_turn() {
@@ -33,6 +33,21 @@ fn waiting_ends_with_patience() {
         assert_eq!(problem["field"], "wait");
     }
     worker.post(&format!("/api/v1/turns/{turn}/cancel"), &json!({}));
+}
+
+#[test]
+fn waiting_answers_with_the_state_at_its_end() {
+    let worker = Worker::plain();
+    let session = worker.session("ops");
+    let first = worker.say(&session, "$ sleep 60");
+    let second = worker.say(&session, "$ sleep 60");
+    let mut waiting = worker.connect();
+    waiting.send(worker.get(&format!("/api/v1/turns/{second}?wait=3")));
+    until(|| worker.owned(), |&owned| owned == 1);
+    assert_eq!(worker.fetch(&format!("/api/v1/turns/{second}")).json()["state"], "queued");
+    worker.post(&format!("/api/v1/turns/{first}/cancel"), &json!({}));
+    assert_eq!(waiting.reply().unwrap().json()["state"], "running");
+    worker.post(&format!("/api/v1/turns/{second}/cancel"), &json!({}));
 }
 
 #[test]

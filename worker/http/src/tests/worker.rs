@@ -12,27 +12,27 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, Reply},
-    house::{House, Parts},
+    test_server::{Parts, TestServer},
 };
 use crate::{App, Server};
 use evonic_agent::{AgentDeps, Agents, Generation, generations_folder};
 use evonic_domain::{Origin, Scope, Token};
 use evonic_model::Models;
 use evonic_store::{KeyRow, Limiter, Store};
-use evonic_tools::Toolboxes;
+use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::Workplaces;
 
 /// A running worker.
 pub(super) struct Worker {
-    house: House,
+    server: TestServer,
     store: Option<Store>,
 }
 
 impl Deref for Worker {
-    type Target = House;
+    type Target = TestServer;
 
-    fn deref(&self) -> &House {
-        &self.house
+    fn deref(&self) -> &TestServer {
+        &self.server
     }
 }
 
@@ -40,13 +40,13 @@ impl Worker {
     pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut store = None;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut house = House::open(listener, adjust, |parts| {
+        let mut server = TestServer::open(listener, adjust, |parts| {
             let (server, opened) = start(parts);
             store = Some(opened);
             server
         });
         let token = Token::random().unwrap();
-        house.key = Some(token.reveal().to_owned());
+        server.key = Some(token.reveal().to_owned());
         let admin = KeyRow {
             id: token.id().clone(),
             name: "admin".parse().unwrap(),
@@ -59,8 +59,8 @@ impl Worker {
             .as_ref()
             .unwrap()
             .change(Origin::inside(), move |changer| changer.create_key(admin));
-        house.runtime.block_on(make).unwrap();
-        Self { house, store }
+        server.runtime.block_on(make).unwrap();
+        Self { server, store }
     }
 
     pub(super) fn plain() -> Self {
@@ -92,7 +92,7 @@ impl Worker {
         reply.json()["turn"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Deletes a session as another worker does: without a word to this one's routes.
+    /// Deletes a session as another worker does: unknown to this one's routes.
     pub(super) fn delete_behind_its_back(&self, session: &str) {
         let id = session.parse().unwrap();
         let delete = self
@@ -138,7 +138,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(store) = self.store.take() {
-            let _within = self.house.runtime.enter();
+            let _within = self.server.runtime.enter();
             store.close();
         }
     }
@@ -174,17 +174,18 @@ fn start(parts: Parts) -> (Server, Store) {
         Store::open(&config.state_dir.join("evonic.db"), &config.store, budget.clone()).unwrap();
     let models = Models::new(&config.models, &budget);
     let config = Arc::new(config);
-    let workplaces = Workplaces::start(evonic_workplace::Parts {
+    let workplaces = Workplaces::start(evonic_workplace::BackendDeps {
         config: Arc::clone(&config),
         budget: budget.clone(),
         store: store.clone(),
         instance: "test".to_owned(),
     })
     .unwrap();
-    let bench = AgentDeps {
+    let tools = Registry::new(&config.tools);
+    let deps = AgentDeps {
         store: store.clone(),
         models: models.clone(),
-        tools: Toolboxes::new(workplaces.clone(), store.clone(), &config.tools),
+        tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
     };
     let locks = generations_folder(&config.state_dir);
@@ -192,12 +193,13 @@ fn start(parts: Parts) -> (Server, Store) {
     let register = store.write(|writer| writer.register_generation(1, std::process::id()));
     let number = tokio::runtime::Handle::current().block_on(register).unwrap();
     let generation = Generation::lock(&locks, number).unwrap();
-    let agents = Agents::start(bench, generation, None);
+    let agents = Agents::start(deps, generation, None);
     let app = App {
         store: store.clone(),
         limiter,
         agents,
         models,
+        tools,
         budget,
         config,
         workplaces,

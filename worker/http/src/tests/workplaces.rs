@@ -4,7 +4,7 @@ use evonic_shared::kind::Kind;
 use serde_json::{Value, json};
 
 use super::{
-    house::until,
+    test_server::until,
     worker::{Worker, whole},
 };
 
@@ -142,17 +142,17 @@ fn a_secret_is_nowhere_but_in_its_place() {
     std::fs::write(&file, SECRET).unwrap();
     let settings = json!({ "host": "h", "password": { "file": file } });
     let new = json!({ "name": "box", "kind": "ssh", "settings": settings });
-    let mut told = worker.post(WORKPLACES, &new).body;
-    told.extend(worker.fetch("/api/v1/workplaces/box").body);
+    let mut seen = worker.post(WORKPLACES, &new).body;
+    seen.extend(worker.fetch("/api/v1/workplaces/box").body);
     // Where only its place belongs, it is refused and not repeated.
     for secret in [json!(SECRET), json!({ SECRET: "" }), json!({ "env": { SECRET: 1 } })] {
         let change = json!({ "settings": { "password": secret } });
         let refused = worker.send("PATCH", "/api/v1/workplaces/box", &change);
         assert_eq!(refused.problem(400)["field"], "settings.password");
-        told.extend(refused.body);
+        seen.extend(refused.body);
     }
-    told.extend(worker.fetch("/metrics").body);
-    assert!(!String::from_utf8_lossy(&told).contains(SECRET));
+    seen.extend(worker.fetch("/metrics").body);
+    assert!(!String::from_utf8_lossy(&seen).contains(SECRET));
     let path = file.to_str().unwrap().as_bytes();
     let mut referred = false;
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -168,7 +168,7 @@ fn a_secret_is_nowhere_but_in_its_place() {
 }
 
 /// The events of a stream, by name.
-fn told(worker: &Worker, path: &str) -> Vec<(String, Value)> {
+fn progress_events(worker: &Worker, path: &str) -> Vec<(String, Value)> {
     let mut client = worker.connect();
     client.send(worker.request("POST", path, "", ""));
     let head = client.head().unwrap();
@@ -185,7 +185,7 @@ fn told(worker: &Worker, path: &str) -> Vec<(String, Value)> {
 #[test]
 fn a_check_tells_each_step_and_how_it_ended() {
     let worker = Worker::plain();
-    let events = told(&worker, "/api/v1/workplaces/local/check");
+    let events = progress_events(&worker, "/api/v1/workplaces/local/check");
     let steps: Vec<_> = events
         .iter()
         .filter(|(name, _)| name == "step")
@@ -199,7 +199,7 @@ fn a_check_tells_each_step_and_how_it_ended() {
     let root = json!({ "root": "/dev/null/nowhere" });
     let new = json!({ "name": "broken", "kind": "local", "settings": root });
     worker.post(WORKPLACES, &new).created();
-    let events = told(&worker, "/api/v1/workplaces/broken/check");
+    let events = progress_events(&worker, "/api/v1/workplaces/broken/check");
     let [(_, step), (_, done)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((&step["step"], &step["verdict"]), (&json!("folder"), &json!("failed")));
     assert!(step["advice"].as_str().unwrap().contains("settings.root"), "{step}");
@@ -214,7 +214,7 @@ fn names_in(folder: &std::path::Path) -> Vec<std::ffi::OsString> {
 fn a_check_holds_nothing_when_it_is_over_or_left() {
     let worker = Worker::plain();
     let path = "/api/v1/workplaces/local/check";
-    told(&worker, path);
+    progress_events(&worker, path);
     // But for the store's, which come and go by themselves.
     let usage = || -> Vec<_> {
         let used =
@@ -223,7 +223,7 @@ fn a_check_holds_nothing_when_it_is_over_or_left() {
     };
     for round in 0..20 {
         if round % 2 == 0 {
-            told(&worker, path);
+            progress_events(&worker, path);
             continue;
         }
         let mut client = worker.connect();

@@ -75,8 +75,8 @@ fn key_file(key: &str) -> (tempfile::TempDir, KeySource) {
 fn request(items: Vec<Item>) -> Request {
     let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"command": {"type": "string"}}});
     let bash = ToolSpec {
-        name: "bash",
-        description: "Runs a command.",
+        name: "bash".to_owned(),
+        description: "Runs a command.".to_owned(),
         schema,
         effect: Effect::Change,
         ending: Ending::Own,

@@ -24,10 +24,10 @@ const TOOLS: [&str; 8] = [
     "copy",
 ];
 
-fn spec(name: &'static str) -> ToolSpec {
+fn spec(name: &str) -> ToolSpec {
     ToolSpec {
-        name,
-        description: "",
+        name: name.to_owned(),
+        description: String::new(),
         schema: json!({}),
         effect: Effect::Change,
         ending: Ending::Own,

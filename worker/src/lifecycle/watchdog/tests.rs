@@ -27,8 +27,8 @@ fn body() {
     impl Drop for Hangs {
         fn drop(&mut self) {
             let forever = Mutex::new(());
-            let guard = forever.lock();
-            drop(Condvar::new().wait(guard));
+            let mut guard = forever.lock();
+            Condvar::new().wait(&mut guard);
         }
     }
     drop(Hangs);

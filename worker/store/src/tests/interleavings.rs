@@ -82,7 +82,7 @@ fn pick<T: Clone>(from: &[T], number: usize) -> Option<T> {
 fn end(how: u8) -> TurnEnd {
     match how {
         0 => completed("done"),
-        1 => TurnEnd::Failed(TurnError { code: "x".to_owned(), message: "y".to_owned() }),
+        1 => TurnEnd::Failed(TurnError { code: TurnErrorCode::Internal, message: "y".to_owned() }),
         _ => TurnEnd::Cancelled,
     }
 }

@@ -63,7 +63,8 @@ fn a_whole_turn_in_events_items_and_messages() {
 fn a_failure_keeps_its_reason() {
     let house = House::new();
     let lease = house.running(1).lease;
-    let error = TurnError { code: "model_error".to_owned(), message: "no answer".to_owned() };
+    let error =
+        TurnError { code: TurnErrorCode::ModelUnavailable, message: "no answer".to_owned() };
     let (own, end) = (lease.clone(), TurnEnd::Failed(error.clone()));
     house.write(move |writer| writer.end_turn(&own, end));
     let turn = house.turn(&lease.turn_id);

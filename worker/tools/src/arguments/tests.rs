@@ -1,78 +1,41 @@
-use std::time::Duration;
-
-use evonic_shared::config;
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Bash, Copy, EditFile, ListFiles, Python, ReadFile, SearchFiles, WriteFile, parse};
-use crate::catalogue::Tool;
+use super::{check, schema};
 
-fn settings() -> config::Tools {
-    config::Tools {
-        timeout: Duration::from_secs(600),
-        max_output_bytes: 1,
-        max_read_bytes: 1,
-        environment: Vec::new(),
-        on_lost: config::Config::defaults("/s".into(), "/r".into()).tools.on_lost,
-    }
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ListFiles {
+    path: Option<String>,
+    #[schemars(range(min = 1))]
+    depth: Option<u64>,
 }
 
-/// Whether a tool's type takes these arguments, without the schema's check before it.
-fn takes(tool: Tool, arguments: Value) -> Result<(), String> {
-    let told = |error: serde_json::Error| error.to_string();
-    match tool {
-        Tool::Bash => serde_json::from_value::<Bash>(arguments).map(drop).map_err(told),
-        Tool::Python => serde_json::from_value::<Python>(arguments).map(drop).map_err(told),
-        Tool::ReadFile => serde_json::from_value::<ReadFile>(arguments).map(drop).map_err(told),
-        Tool::WriteFile => serde_json::from_value::<WriteFile>(arguments).map(drop).map_err(told),
-        Tool::EditFile => serde_json::from_value::<EditFile>(arguments).map(drop).map_err(told),
-        Tool::ListFiles => serde_json::from_value::<ListFiles>(arguments).map(drop).map_err(told),
-        Tool::SearchFiles => {
-            serde_json::from_value::<SearchFiles>(arguments).map(drop).map_err(told)
-        }
-        Tool::Copy => serde_json::from_value::<Copy>(arguments).map(drop).map_err(told),
-    }
+#[derive(Debug, Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "only the flag is looked at")]
+struct Copy {
+    from: String,
+    to: String,
+    recursive: Option<bool>,
 }
 
-/// A value that a property's schema allows.
-fn example(property: &Value) -> Value {
-    match property["type"].as_str() {
-        Some("string") => json!("text"),
-        Some("integer") => property["minimum"].clone(),
-        Some("boolean") => json!(true),
-        other => panic!("no such type in this catalogue: {other:?}"),
-    }
+#[derive(Debug, Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "only the content is looked at")]
+struct WriteFile {
+    #[schemars(length(min = 1))]
+    path: String,
+    content: String,
 }
 
-#[test]
-fn each_schema_and_its_type_agree() {
-    for tool in Tool::ALL {
-        let name = tool.name();
-        let schema = tool.schema(&settings());
-        assert_eq!(schema["additionalProperties"], json!(false), "{name}");
-        let properties = schema["properties"].as_object().expect("there are properties");
-        let required = schema["required"].as_array().expect("a list").clone();
-        let all: Value =
-            properties.iter().map(|(key, property)| (key.clone(), example(property))).collect();
-        takes(tool, all.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        for key in properties.keys() {
-            assert!(properties[key]["description"].is_string(), "{name}.{key}");
-            let mut without = all.clone();
-            without.as_object_mut().expect("an object").remove(key);
-            let is_required = required.contains(&json!(key));
-            assert_eq!(takes(tool, without).is_err(), is_required, "{name} without {key}");
-            let mut wrong = all.clone();
-            wrong[key] = json!({});
-            assert!(takes(tool, wrong).is_err(), "{name} with a wrong {key}");
-        }
-        let mut more = all;
-        more["unknown"] = json!(1);
-        assert!(takes(tool, more).is_err(), "{name} with one more");
-    }
+fn parse<T: DeserializeOwned>(schema: &Value, text: &str) -> Result<T, String> {
+    let validator = jsonschema::draft202012::new(schema).expect("a schema");
+    let arguments = check(schema, &validator, text).map_err(|error| error.to_string())?;
+    serde_json::from_value(arguments).map_err(|error| error.to_string())
 }
 
 #[test]
 fn nulls_empty_texts_and_whole_floats_are_what_models_mean() {
-    let schema = Tool::ListFiles.schema(&settings());
+    let schema = schema::<ListFiles>();
     let listing: ListFiles = parse(&schema, " ").expect("no arguments");
     assert!(listing.path.is_none() && listing.depth.is_none());
     let listing: ListFiles = parse(&schema, r#"{"path": null, "depth": 2.0}"#).expect("it is read");
@@ -86,21 +49,48 @@ fn nulls_empty_texts_and_whole_floats_are_what_models_mean() {
 
 #[test]
 fn a_flag_is_true_or_false() {
-    let schema = Tool::Copy.schema(&settings());
+    let schema = schema::<Copy>();
     let copy = |more: &str| parse::<Copy>(&schema, &format!(r#"{{"from": "a", "to": "b"{more}}}"#));
-    assert!(!copy("").expect("it is read").recursive);
-    assert!(!copy(r#", "recursive": null"#).expect("it is read").recursive);
-    assert!(copy(r#", "recursive": true"#).expect("it is read").recursive);
+    assert_eq!(copy("").expect("it is read").recursive, None);
+    assert_eq!(copy(r#", "recursive": null"#).expect("it is read").recursive, None);
+    assert_eq!(copy(r#", "recursive": true"#).expect("it is read").recursive, Some(true));
     let error = copy(r#", "recursive": "yes""#).expect_err("it is refused");
     assert_eq!(error, "recursive must be true or false, not the text \"yes\"");
 }
 
 #[test]
 fn what_is_required_may_be_empty_where_that_means_something() {
-    let schema = Tool::WriteFile.schema(&settings());
+    let schema = schema::<WriteFile>();
     let write: WriteFile =
         parse(&schema, r#"{"path": "a", "content": ""}"#).expect("an empty file");
     assert_eq!(write.content, "");
     let error = parse::<WriteFile>(&schema, r#"{"path": "", "content": ""}"#).expect_err("no path");
     assert_eq!(error, "path must be a text that is not empty, not an empty one");
+}
+
+/// Schemas of other tools use more of JSON Schema than the built-in ones.
+#[test]
+fn whatever_a_schema_asks_for_is_checked_and_names_the_field() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "unit": {"enum": ["C", "F"]},
+            "place": {
+                "type": "object",
+                "properties": {"latitude": {"type": "number"}},
+                "required": ["latitude"],
+            },
+        },
+        "additionalProperties": false,
+    });
+    for (arguments, field) in [
+        (r#"{"unit": "K"}"#, "unit: "),
+        (r#"{"place": {"latitude": "north"}}"#, "place.latitude: "),
+        (r#"{"place": {}}"#, "place: "),
+        (r#"{"place": 1}"#, "place must be of type object, not 1"),
+    ] {
+        let error = parse::<Value>(&schema, arguments).expect_err("it is refused");
+        assert!(error.starts_with(field), "{error}");
+    }
+    parse::<Value>(&schema, r#"{"place": {"latitude": 1.5}}"#).expect("it fits");
 }

@@ -1,6 +1,6 @@
 //! Errors of workplaces.
 
-use evonic_domain::SettingsFault;
+use evonic_domain::SettingsError;
 use evonic_handles::Exhausted;
 use evonic_store::StoreError;
 
@@ -126,8 +126,8 @@ pub enum WorkplaceError {
 #[error("{0}")]
 pub struct Cause(pub String);
 
-impl From<SettingsFault> for WorkplaceError {
-    fn from(SettingsFault { field, problem, .. }: SettingsFault) -> Self {
+impl From<SettingsError> for WorkplaceError {
+    fn from(SettingsError { field, problem, .. }: SettingsError) -> Self {
         WorkplaceError::Settings { field, problem }
     }
 }

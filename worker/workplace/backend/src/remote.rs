@@ -33,11 +33,23 @@ pub struct RemotePath(Vec<u8>);
 pub struct Home(RemotePath);
 
 impl Home {
-    /// The home that a remote host reported. For the gateways of connections only.
+    /// The home as the host's SFTP server reports it: `SSH_FXP_REALPATH` of `.`.
     ///
     /// # Errors
     /// [`WorkplaceError`] when it is no absolute path.
-    pub fn reported(path: &[u8]) -> Result<Self, WorkplaceError> {
+    pub fn from_sftp_realpath(path: &[u8]) -> Result<Self, WorkplaceError> {
+        Self::reported(path)
+    }
+
+    /// The home as a shell on the host reports it: `$HOME`, or `~user` expanded.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it is no absolute path.
+    pub fn from_shell(path: &[u8]) -> Result<Self, WorkplaceError> {
+        Self::reported(path)
+    }
+
+    fn reported(path: &[u8]) -> Result<Self, WorkplaceError> {
         if path.first() == Some(&b'/') && !path.contains(&0) {
             return Ok(Self(RemotePath(without_end(path).to_vec())));
         }

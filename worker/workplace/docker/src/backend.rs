@@ -72,7 +72,7 @@ impl Docker {
         let ask = || async {
             let output =
                 run_script(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
-            Home::reported(output.as_bytes())
+            Home::from_shell(output.as_bytes())
         };
         self.sandbox.container.home.get_or_try_init(ask).await
     }

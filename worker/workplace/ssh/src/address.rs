@@ -2,25 +2,23 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    net::SocketAddr,
     os::fd::{AsRawFd, OwnedFd},
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use evonic_net::{Peer, ResolveError};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags, poll},
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, sockopt},
 };
 
+use super::deadline::{left, timespec};
 use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_handles::Permit;
 
-/// Addresses of a host. A numeric one is taken as it is; for a name the system's resolver is asked,
-/// on a thread of its own, since it keeps its own time. The permit goes with it: so there are never
-/// more of those threads than permits, and what the resolver has open is paid for.
+/// Addresses of a host. The permit owns what the resolver has open.
 ///
 /// # Errors
 /// [`WorkplaceError::Unreachable`] when the resolver does not answer in time or says that it may
@@ -31,62 +29,34 @@ pub(super) fn resolve(
     permit: Permit,
     deadline: Instant,
 ) -> Result<(Vec<SocketAddr>, Permit), WorkplaceError> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok((vec![SocketAddr::new(address, port)], permit));
-    }
-    let transient = |said: String| WorkplaceError::Unreachable {
-        host: host.to_owned(),
-        stage: Stage::Resolve,
-        source: Cause(said),
-    };
-    let (answer, answered) = mpsc::sync_channel(1);
-    let name = host.to_owned();
-    thread::Builder::new()
-        .name("evonic-resolve".to_owned())
-        .spawn(move || {
-            let mut permit = permit;
-            permit.owns(1, None);
-            let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-            permit.owns(0, None);
-            // Nobody waits any more: the permit goes back now.
-            drop(answer.send((found, permit)));
-        })
-        .map_err(WorkplaceError::Threads)?;
-    match answered.recv_timeout(left(deadline)) {
-        Ok((Ok(found), permit)) => {
-            let found: Vec<SocketAddr> = found;
-            match found.is_empty() {
-                false => Ok((found, permit)),
-                true => Err(transient("the resolver knows no address".to_owned())),
+    let peer = Peer { host: host.to_owned(), port };
+    let (host, stage) = (host.to_owned(), Stage::Resolve);
+    evonic_net::resolve_blocking(&peer, permit, deadline).map_err(|error| {
+        let is_permanent = error.is_permanent();
+        match error {
+            ResolveError::Thread(source) => WorkplaceError::Threads(source),
+            ResolveError::LookUp { source, .. } if is_permanent => {
+                let advice = "there is no such host: correct settings.host, or add it to DNS or \
+                          /etc/hosts";
+                WorkplaceError::Refused {
+                    host,
+                    stage,
+                    source: Cause(format!("{source}; {advice}")),
+                }
+            }
+            ResolveError::LookUp { source, .. } => {
+                WorkplaceError::Unreachable { host, stage, source: Cause(source.to_string()) }
+            }
+            ResolveError::NoAddress { .. } => {
+                let source = Cause("the resolver knows no address".to_owned());
+                WorkplaceError::Unreachable { host, stage, source }
+            }
+            ResolveError::Timeout => {
+                let source = Cause("the resolver did not answer in time".to_owned());
+                WorkplaceError::Unreachable { host, stage, source }
             }
         }
-        Ok((Err(error), _)) if may_pass(&error) => Err(transient(error.to_string())),
-        Ok((Err(error), _)) => Err(WorkplaceError::Refused {
-            host: host.to_owned(),
-            stage: Stage::Resolve,
-            source: Cause(format!(
-                "{error}; there is no such host: correct settings.host, or add it to DNS or \
-                 /etc/hosts"
-            )),
-        }),
-        Err(_) => Err(transient("the resolver did not answer in time".to_owned())),
-    }
-}
-
-/// Whether the resolver may say something else later. The standard library hands on its number
-/// (`EAI_NONAME`, ...) only as text; in the C locale, which a program that never sets one has, it
-/// is one of these for a name that is not there (glibc, then musl).
-fn may_pass(error: &io::Error) -> bool {
-    const ABSENT: [&str; 4] = [
-        "Name or service not known",
-        "No address associated with hostname",
-        "Name does not resolve",
-        "Name has no usable address",
-    ];
-    let text = error.to_string();
-    // A name that cannot be one: it has a NUL, or is too long.
-    let malformed = error.kind() == io::ErrorKind::InvalidInput;
-    !malformed && !ABSENT.iter().any(|absent| text.contains(absent))
+    })
 }
 
 /// Connects to the first address that answers. Each gets an equal share of the time that is left,
@@ -146,19 +116,6 @@ fn await_connected(socket: &OwnedFd, deadline: Instant) -> io::Result<()> {
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-    }
-}
-
-/// The time until a deadline; nothing when it has passed.
-pub(super) fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
-}
-
-/// For `poll(2)`.
-pub(super) fn timespec(time: Duration) -> Timespec {
-    Timespec {
-        tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
     }
 }
 

@@ -1,23 +1,23 @@
 //! The workplace of a session on another machine.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use evonic_shared::config;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    breaker::Backoff,
     files, folders,
-    sftp::Sftp,
+    retry::Retry,
+    sftp::{Sftp, failed, stat_of},
     shell::Remote,
-    transfer::{self, Lane, SshUpload},
+    transfer::{self, SshUpload, TransferChannel},
 };
 use evonic_backend::{
-    Backend, Change, Class, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath,
-    Removal, Stage, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath, Removal,
+    Stage, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -36,37 +36,29 @@ impl Ssh {
     }
 
     /// Does what may be done twice, until it is done or fails for good.
-    async fn again<T, F>(
+    async fn retried<T, F>(
         &self,
         path: &str,
-        operation: impl Fn(Arc<Sftp>, RemotePath) -> F + Send + Sync,
+        operation: impl Fn(Sftp, RemotePath) -> F + Send + Sync,
     ) -> Result<T, WorkplaceError>
     where
         F: Future<Output = Result<T, WorkplaceError>> + Send,
         T: Send,
     {
-        let mut backoff = Backoff::new(self.settings.backoff_base, self.settings.backoff_cap);
-        let mut tries = 0;
+        let mut retry = Retry::new(&self.settings);
         loop {
-            // What cannot be had was tried often enough by the pool.
+            // The pool has tried what fails here often enough.
             let path = self.remote.resolve(path).await?;
-            let desk = self.remote.desk().await?;
-            match operation(Arc::clone(&desk.sftp), path).await {
-                Err(error)
-                    if error.class() == Class::Transient && tries < self.settings.retries =>
-                {
-                    drop((desk, error));
-                    tries += 1;
-                    sleep(backoff.pause(fastrand::f64()).max(LEAST)).await;
-                }
-                other => return other,
-            }
+            let lease = self.remote.sftp().await?;
+            let error = match operation(lease.sftp.clone(), path).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            drop(lease);
+            retry.after(error).await?;
         }
     }
 }
-
-/// The shortest pause before something is done again.
-const LEAST: Duration = Duration::from_millis(1);
 
 #[async_trait]
 impl Backend for Ssh {
@@ -115,11 +107,10 @@ impl Backend for Ssh {
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
-        self.again(path, |sftp, whole| async move {
-            let found = sftp.stat(&whole).await;
-            found
-                .map(|found| files::stat_of(&found))
-                .map_err(|f| f.on(sftp.host(), Stage::Read, path))
+        self.retried(path, |sftp, whole| async move {
+            let found =
+                sftp.stat(whole.as_bytes()).await.map_err(failed(&sftp, Stage::Read, path))?;
+            Ok(stat_of(&found))
         })
         .await
     }
@@ -131,13 +122,11 @@ impl Backend for Ssh {
         to: Option<u64>,
         limit: u64,
     ) -> Result<Lines, WorkplaceError> {
-        self.again(path, |sftp, whole| async move {
+        self.retried(path, |sftp, whole| async move {
             let (file, found) = files::open(&sftp, &whole, path).await?;
             let mut lines = lines::Reading::begin(lines::Range { from, to, limit }, found.size);
             let mut reader = file.read_from(0, found.size);
-            while let Some(bytes) =
-                reader.next().await.map_err(|fault| fault.on(sftp.host(), Stage::Read, path))?
-            {
+            while let Some(bytes) = reader.next().await.map_err(failed(&sftp, Stage::Read, path))? {
                 if lines.push(&bytes).is_break() {
                     return Ok(lines.broken_off());
                 }
@@ -148,7 +137,7 @@ impl Backend for Ssh {
     }
 
     async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
-        self.again(path, |sftp, whole| {
+        self.retried(path, |sftp, whole| {
             let content = content.clone();
             async move { files::write(&sftp, &whole, path, &content, None).await }
         })
@@ -162,8 +151,8 @@ impl Backend for Ssh {
         change: Change,
     ) -> Result<(), WorkplaceError> {
         let whole = self.remote.resolve(path).await?;
-        let desk = self.remote.desk().await?;
-        files::edit(&desk.sftp, &whole, path, limit_bytes, change).await
+        let lease = self.remote.sftp().await?;
+        files::edit(&lease.sftp, &whole, path, limit_bytes, change).await
     }
 
     async fn list(
@@ -180,7 +169,7 @@ impl Backend for Ssh {
         }
         let list =
             |sftp, whole| async move { folders::list(&sftp, &whole, path, depth, limit).await };
-        self.again(path, list).await
+        self.retried(path, list).await
     }
 
     async fn search(
@@ -196,7 +185,7 @@ impl Backend for Ssh {
     }
 
     async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
-        self.again(
+        self.retried(
             path,
             |sftp, whole| async move { folders::make_folders(&sftp, &whole, path).await },
         )
@@ -205,32 +194,32 @@ impl Backend for Ssh {
 
     async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
         let whole = self.remote.resolve(path).await?;
-        let desk = self.remote.desk().await?;
-        folders::remove(&desk.sftp, &whole, path, removal).await
+        let lease = self.remote.sftp().await?;
+        folders::remove(&lease.sftp, &whole, path, removal).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
         let (whole, target) = (self.remote.resolve(from).await?, self.remote.resolve(to).await?);
-        let desk = self.remote.desk().await?;
-        let renamed = desk.sftp.rename(&whole, &target).await;
-        renamed.map_err(|fault| fault.on(desk.sftp.host(), Stage::Rename, from))
+        let lease = self.remote.sftp().await?;
+        let renamed = lease.sftp.rename(whole.as_bytes(), target.as_bytes()).await;
+        renamed.map_err(failed(&lease.sftp, Stage::Rename, from))
     }
 
     async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
         let whole = self.remote.resolve(path).await?;
-        let lane = Lane::open(&self.remote).await?;
-        transfer::download(lane, &whole, path, from).await
+        let channel = TransferChannel::open(&self.remote).await?;
+        transfer::download(channel, &whole, path, from).await
     }
 
     async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
         let whole = self.remote.resolve(path).await?;
-        let lane = Lane::open(&self.remote).await?;
-        Ok(Box::new(SshUpload::open(lane, &whole, path, id).await?))
+        let channel = TransferChannel::open(&self.remote).await?;
+        Ok(Box::new(SshUpload::open(channel, &whole, path, id).await?))
     }
 
     async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
         let whole = self.remote.resolve(path).await?;
-        let desk = self.remote.desk().await?;
-        transfer::sha256(&self.remote, &desk.sftp, &whole, path).await
+        let lease = self.remote.sftp().await?;
+        transfer::sha256(&self.remote, &lease.sftp, &whole, path).await
     }
 }

@@ -1,5 +1,4 @@
-//! When a host is tried again after a failure, and when it is left alone. Pure: no clock, no
-//! randomness of its own.
+//! When a host that failed is left alone. Pure: time is an argument.
 //!
 //! ```text
 //!          failed < limit
@@ -14,31 +13,11 @@
 
 use std::time::{Duration, Instant};
 
+use evonic_shared::error_chain::ErrorChain;
+
 use evonic_backend::{Class, HostState, WorkplaceError};
 
-/// Pauses between tries of one operation: they double up to a cap, with full jitter.
-#[derive(Clone, Debug)]
-pub(super) struct Backoff {
-    base: Duration,
-    cap: Duration,
-    tries: u32,
-}
-
-impl Backoff {
-    /// Pauses of at most `base`, then twice as much, up to `cap`.
-    pub(super) const fn new(base: Duration, cap: Duration) -> Self {
-        Self { base, cap, tries: 0 }
-    }
-
-    /// The next pause. `random` is in `0.0..=1.0`.
-    pub(super) fn pause(&mut self, random: f64) -> Duration {
-        let most = self.base.saturating_mul(1_u32.checked_shl(self.tries).unwrap_or(u32::MAX));
-        self.tries = self.tries.saturating_add(1);
-        most.min(self.cap).mul_f64(random.clamp(0.0, 1.0))
-    }
-}
-
-/// Leaves a host alone that failed too often in a row. One for each target.
+/// A circuit breaker: leaves a host alone that failed too often in a row. One for each target.
 #[derive(Debug)]
 pub(super) struct Breaker {
     limit: u32,
@@ -86,7 +65,7 @@ impl Breaker {
         if matches!(error, WorkplaceError::Exhausted(_) | WorkplaceError::LeftAlone { .. }) {
             return;
         }
-        self.last_error = Some(told(error));
+        self.last_error = Some(ErrorChain(error).to_string());
         if error.class() == Class::Permanent {
             self.failures = 1;
             self.left_alone_until = None;
@@ -109,18 +88,6 @@ impl Breaker {
             last_error: self.last_error.clone(),
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn told(error: &WorkplaceError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 /// Rounded up: 0 would say "now".

@@ -3,37 +3,37 @@
 
 use std::{thread, time::Instant};
 
-use evonic_shared::{config, kind::Kind};
+use evonic_shared::{config, error_chain::ErrorChain, kind::Kind};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    connect::{self, Witness},
+    connect::{self, StepObserver},
     host_key,
     known_hosts::Known,
     target::Target,
 };
-use evonic_backend::{Verdict, WorkplaceError, check::Steps};
+use evonic_backend::{Stage, Verdict, WorkplaceError, check::Steps};
 use evonic_domain::SshAuth;
 use evonic_handles::Budget;
 
-/// A step that ended well.
+/// A stage that ended well.
 struct Passed {
-    step: &'static str,
+    stage: Stage,
     detail: String,
     began: Instant,
 }
 
-/// Hands steps on to the task that tells them.
+/// Hands stages on to the task that reports them.
 struct Listener(mpsc::UnboundedSender<Passed>);
 
-impl Witness for Listener {
-    fn passed(&mut self, step: &'static str, detail: String, began: Instant) {
+impl StepObserver for Listener {
+    fn passed(&mut self, stage: Stage, detail: String, began: Instant) {
         // Nobody may listen any more.
-        let _gone = self.0.send(Passed { step, detail, began });
+        let _gone = self.0.send(Passed { stage, detail, began });
     }
 }
 
-/// Connects once, tells every step, and closes. Returns whether all went well. The thread that
+/// Connects once, reports every stage, and closes. Returns whether all went well. The thread that
 /// does it ends within `ssh.connect_timeout`, also when the future is dropped; its permits bound
 /// how many of them there are.
 pub(super) async fn reach(
@@ -49,8 +49,8 @@ pub(super) async fn reach(
             Ok(permit) => permits.push(permit),
             Err(error) => {
                 let advice = "raise budget.ssh, or let idle connections close";
-                let told = (error.to_string(), Some(advice.to_owned()));
-                steps.report("connect", Verdict::Failed, told.0, told.1, began).await;
+                let (detail, advice) = (error.to_string(), Some(advice.to_owned()));
+                steps.report(Stage::Connect.label(), Verdict::Failed, detail, advice, began).await;
                 return false;
             }
         }
@@ -61,47 +61,46 @@ pub(super) async fn reach(
     let started = thread::Builder::new().name("evonic-ssh-check".to_owned()).spawn(move || {
         let mut listener = Listener(listener);
         let connected = connect::connect(&theirs, &time, permits, &mut listener);
-        // Closed before the end is told, so that whoever hears it finds the account even.
+        // Closed before the end is reported, so that the account is even by then.
         drop(reply.send(connected.map(drop)));
     });
     if let Err(error) = started {
-        let detail =
-            evonic_shared::error_chain::ErrorChain(&WorkplaceError::Threads(error)).to_string();
-        steps.report("connect", Verdict::Failed, detail, None, began).await;
+        let detail = ErrorChain(&WorkplaceError::Threads(error)).to_string();
+        steps.report(Stage::Connect.label(), Verdict::Failed, detail, None, began).await;
         return false;
     }
-    let (mut step, mut began) = ("resolve", Instant::now());
-    while let Some(Passed { step: done, detail, began: since }) = passed.recv().await {
-        steps.report(done, Verdict::Ok, detail, None, since).await;
-        (step, began) = (after(done), Instant::now());
+    let (mut stage, mut began) = (Stage::Resolve, Instant::now());
+    while let Some(Passed { stage: done, detail, began: since }) = passed.recv().await {
+        steps.report(done.label(), Verdict::Ok, detail, None, since).await;
+        (stage, began) = (after(done), Instant::now());
     }
     match result.await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            let advice = Some(advice(&error, step, target));
-            let detail = evonic_shared::error_chain::ErrorChain(&error).to_string();
-            steps.report(step, Verdict::Failed, detail, advice, began).await;
+            let advice = Some(advice(&error, stage, target));
+            let detail = ErrorChain(&error).to_string();
+            steps.report(stage.label(), Verdict::Failed, detail, advice, began).await;
             false
         }
         Err(_) => {
             let detail = "the connection's thread ended early".to_owned();
-            steps.report(step, Verdict::Failed, detail, None, began).await;
+            steps.report(stage.label(), Verdict::Failed, detail, None, began).await;
             false
         }
     }
 }
 
-/// The step that comes then. After a jump host's last one comes the connection to the next.
-fn after(step: &str) -> &'static str {
-    match step {
-        "resolve" | "authenticate" => "connect",
-        "connect" => "host key",
-        _ => "authenticate",
+/// The stage that follows. After a jump host's last one comes the connection to the next host.
+const fn after(stage: Stage) -> Stage {
+    match stage {
+        Stage::Resolve | Stage::Authenticate => Stage::Connect,
+        Stage::Connect => Stage::HostKey,
+        _ => Stage::Authenticate,
     }
 }
 
 /// What to do about a step that failed: a command to run on the service's machine, as its user.
-fn advice(error: &WorkplaceError, step: &str, target: &Target) -> String {
+fn advice(error: &WorkplaceError, stage: Stage, target: &Target) -> String {
     let hops = target.jumps.iter().chain([target]);
     let named = match error {
         WorkplaceError::Unreachable { host, .. } | WorkplaceError::Refused { host, .. } => {
@@ -111,11 +110,13 @@ fn advice(error: &WorkplaceError, step: &str, target: &Target) -> String {
     };
     let hop = named.unwrap_or(target);
     let refused = matches!(error, WorkplaceError::Refused { .. });
-    match step {
-        "resolve" => format!("getent hosts {}", hop.host),
-        "connect" => format!("look whether sshd listens there: nc -vz {} {}", hop.host, hop.port),
-        "host key" if refused => make_known(hop),
-        "authenticate" if refused => let_in(hop),
+    match stage {
+        Stage::Resolve => format!("getent hosts {}", hop.host),
+        Stage::Connect => {
+            format!("look whether sshd listens there: nc -vz {} {}", hop.host, hop.port)
+        }
+        Stage::HostKey if refused => make_known(hop),
+        Stage::Authenticate if refused => let_in(hop),
         _ => format!(
             "see what OpenSSH says: ssh -v{} -p {} {}@{}",
             over(hop),

@@ -14,24 +14,24 @@ use evonic_backend::WorkplaceError;
 /// What the file says about one host; values as they are written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HostConfig {
-    pub(super) host_name: Option<Said>,
-    pub(super) user: Option<Said>,
+    pub(super) host_name: Option<Value>,
+    pub(super) user: Option<Value>,
     pub(super) port: Option<u16>,
-    pub(super) identity_files: Vec<Said>,
-    pub(super) identity_agent: Option<Said>,
-    pub(super) proxy_jump: Option<Said>,
-    pub(super) known_hosts: Option<Vec<Said>>,
-    pub(super) host_key_alias: Option<Said>,
-    pub(super) strict: Option<Said>,
+    pub(super) identity_files: Vec<Value>,
+    pub(super) identity_agent: Option<Value>,
+    pub(super) proxy_jump: Option<Value>,
+    pub(super) known_hosts: Option<Vec<Value>>,
+    pub(super) host_key_alias: Option<Value>,
+    pub(super) strict: Option<Value>,
     pub(super) connect_timeout: Option<Duration>,
 }
 
 /// A value, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct Value {
     pub(super) value: String,
     /// `FILE:LINE`.
-    pub(super) place: String,
+    pub(super) location: String,
 }
 
 /// The most bytes of a file, and the deepest nesting of `Include`.
@@ -93,8 +93,9 @@ impl Reading<'_> {
         depth: u32,
     ) -> Result<(), WorkplaceError> {
         for (number, line) in text.lines().enumerate() {
-            let place = format!("{}:{}", file.display(), number + 1);
-            let Some((keyword, values)) = line::split(line).map_err(|why| fault(&place, why))?
+            let location = format!("{}:{}", file.display(), number + 1);
+            let Some((keyword, values)) =
+                line::split(line).map_err(|why| settings_error(&location, why))?
             else {
                 continue;
             };
@@ -106,10 +107,13 @@ impl Reading<'_> {
                     active = true;
                 }
                 "match" => {
-                    return Err(fault(&place, "Match is not supported but as Match all; use Host"));
+                    return Err(settings_error(
+                        &location,
+                        "Match is not supported but as Match all; use Host",
+                    ));
                 }
-                "include" if active => self.include(&values, &place, depth)?,
-                _ if active => self.value(&keyword, values, place)?,
+                "include" if active => self.include(&values, &location, depth)?,
+                _ if active => self.value(&keyword, values, location)?,
                 _ => {}
             }
         }
@@ -119,11 +123,11 @@ impl Reading<'_> {
     fn include(
         &mut self,
         values: &[String],
-        place: &str,
+        location: &str,
         depth: u32,
     ) -> Result<(), WorkplaceError> {
         if depth >= DEPTH {
-            return Err(fault(place, "too many Includes within each other"));
+            return Err(settings_error(location, "too many Includes within each other"));
         }
         for value in values {
             let path = match value.strip_prefix("~/") {
@@ -135,7 +139,10 @@ impl Reading<'_> {
                     Ok(text) => self.text(&file, &text, true, depth + 1)?,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
-                        return Err(fault(place, format!("{}: {error}", file.display())));
+                        return Err(settings_error(
+                            location,
+                            format!("{}: {error}", file.display()),
+                        ));
                     }
                 }
             }
@@ -148,19 +155,24 @@ impl Reading<'_> {
         &mut self,
         keyword: &str,
         values: Vec<String>,
-        place: String,
+        location: String,
     ) -> Result<(), WorkplaceError> {
         let found = &mut self.found;
         let one = || match values.as_slice() {
-            [value] if !value.is_empty() => Ok(Said { value: value.clone(), place: place.clone() }),
-            _ => Err(fault(&place, format!("{keyword} needs one value"))),
+            [value] if !value.is_empty() => {
+                Ok(Value { value: value.clone(), location: location.clone() })
+            }
+            _ => Err(settings_error(&location, format!("{keyword} needs one value"))),
         };
         match keyword {
             "hostname" => first(&mut found.host_name, one()?),
             "user" => first(&mut found.user, one()?),
             "port" => {
                 let port = one()?.value.parse().ok().filter(|&port| port > 0);
-                first(&mut found.port, port.ok_or_else(|| fault(&place, "Port is 1 to 65535"))?);
+                first(
+                    &mut found.port,
+                    port.ok_or_else(|| settings_error(&location, "Port is 1 to 65535"))?,
+                );
             }
             "identityfile" => {
                 let said = one()?;
@@ -174,14 +186,15 @@ impl Reading<'_> {
             "stricthostkeychecking" => first(&mut found.strict, one()?),
             "connecttimeout" => {
                 let value = one()?.value;
-                let seconds = line::seconds(&value)
-                    .ok_or_else(|| fault(&place, "ConnectTimeout is a time: 10, 1m30s"))?;
+                let seconds = line::seconds(&value).ok_or_else(|| {
+                    settings_error(&location, "ConnectTimeout is a time: 10, 1m30s")
+                })?;
                 if let Some(time) = seconds {
                     first(&mut found.connect_timeout, time);
                 }
             }
             "userknownhostsfile" => {
-                let said = |value| Said { value, place: place.clone() };
+                let said = |value| Value { value, location: location.clone() };
                 first(&mut found.known_hosts, values.into_iter().map(said).collect());
             }
             _ => {}
@@ -194,9 +207,9 @@ fn first<T>(slot: &mut Option<T>, value: T) {
     slot.get_or_insert(value);
 }
 
-/// A fault of the file: the place is the field.
-pub(super) fn fault(place: &str, why: impl Into<String>) -> WorkplaceError {
-    WorkplaceError::Settings { field: place.to_owned(), problem: why.into() }
+/// A fault of the file: the location is the field.
+pub(super) fn settings_error(location: &str, why: impl Into<String>) -> WorkplaceError {
+    WorkplaceError::Settings { field: location.to_owned(), problem: why.into() }
 }
 
 #[cfg(test)]

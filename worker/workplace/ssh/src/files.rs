@@ -1,70 +1,33 @@
 //! What is done with files over SFTP.
 
-use std::{io, sync::Arc};
+use std::io;
 
-use super::sftp::{Attributes, Fault, File, Sftp};
-use evonic_backend::{Change, FileType, RemotePath, Stage, Stat, WorkplaceError};
+use evonic_sftp::{Attributes, Error};
 
-const TYPE: u32 = 0o170_000;
-
-/// What a server's attributes say.
-pub(super) fn stat_of(found: &Attributes) -> Stat {
-    let file_type = type_of(found.mode);
-    let size_bytes = if file_type == FileType::File { found.size } else { 0 };
-    Stat { file_type, size_bytes, mode: found.mode & 0o7777, modified: found.modified.into() }
-}
-
-/// What a mode says.
-pub(super) fn type_of(mode: u32) -> FileType {
-    match mode & TYPE {
-        0o100_000 => FileType::File,
-        0o040_000 => FileType::Folder,
-        0o120_000 => FileType::Link,
-        _ => FileType::Other,
-    }
-}
-
-/// The error of an operation on a path; where the server does not say what is wrong, whether the
-/// file system is full.
-pub(super) async fn failed(
-    sftp: &Sftp,
-    fault: Fault,
-    stage: Stage,
-    path: &RemotePath,
-    shown: &str,
-) -> WorkplaceError {
-    if !fault.is_vague() {
-        return fault.on(sftp.host(), stage, shown);
-    }
-    let folder = path.parent().unwrap_or_else(|| path.clone());
-    let source = if sftp.is_full(&folder).await {
-        io::Error::from(io::ErrorKind::StorageFull)
-    } else if stage == Stage::Write {
-        io::Error::other("the server says only that it failed: a quota, a limit of file sizes?")
-    } else {
-        return fault.on(sftp.host(), stage, shown);
-    };
-    WorkplaceError::Path { operation: stage.label(), path: shown.to_owned(), source }
-}
+use super::{
+    folders::make_folders,
+    sftp::{File, Sftp, failed, failed_or_full, type_of},
+};
+use evonic_backend::{Change, FileType, Home, RemotePath, Stage, WorkplaceError};
 
 /// A regular file, opened, and what it is.
 pub(super) async fn open(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
 ) -> Result<(File, Attributes), WorkplaceError> {
-    let on = |fault: Fault| fault.on(sftp.host(), Stage::Read, shown);
+    let on = failed(sftp, Stage::Read, shown);
     // Before it is opened: opening a pipe would hang the server.
-    let found = sftp.stat(path).await.map_err(on)?;
+    let found = sftp.stat(path.as_bytes()).await.map_err(on)?;
     expect_file(&found, shown)?;
-    let file = sftp.open_file(path).await.map_err(on)?;
+    let file = sftp.open_file(path.as_bytes()).await.map_err(on)?;
     let found = file.stat().await.map_err(on)?;
     expect_file(&found, shown)?;
     Ok((file, found))
 }
 
 fn expect_file(found: &Attributes, shown: &str) -> Result<(), WorkplaceError> {
-    let found = match type_of(found.mode) {
+    let found = match type_of(found) {
         FileType::File => return Ok(()),
         FileType::Folder => "a folder",
         FileType::Link => "a link",
@@ -75,88 +38,127 @@ fn expect_file(found: &Attributes, shown: &str) -> Result<(), WorkplaceError> {
 
 /// Where a file that is written will stand, and what stands there now.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct WriteTarget {
     pub(super) path: RemotePath,
     pub(super) existing: Option<Attributes>,
 }
 
 /// Follows a link to its target; what is there must be a regular file.
-pub(super) async fn target(
+pub(super) async fn write_target(
     sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
-) -> Result<Target, WorkplaceError> {
-    let on = |fault: Fault| fault.on(sftp.host(), Stage::Write, shown);
-    let found = match sftp.lstat(path).await {
+) -> Result<WriteTarget, WorkplaceError> {
+    let on = failed(sftp, Stage::Write, shown);
+    let found = match sftp.lstat(path.as_bytes()).await {
         Ok(found) => found,
-        Err(fault) if fault.is_missing() => {
-            return Ok(Target { path: path.clone(), existing: None });
+        Err(error) if error.is_missing() => {
+            return Ok(WriteTarget { path: path.clone(), existing: None });
         }
-        Err(fault) => return Err(on(fault)),
+        Err(error) => return Err(on(error)),
     };
-    if type_of(found.mode) != FileType::Link {
+    if type_of(&found) != FileType::Link {
         expect_file(&found, shown)?;
-        return Ok(Target { path: path.clone(), existing: Some(found) });
+        return Ok(WriteTarget { path: path.clone(), existing: Some(found) });
     }
-    let path = sftp.real_path(path).await.map_err(on)?;
-    match sftp.stat(&path).await {
+    let path = real_path(sftp, path, shown).await?;
+    match sftp.stat(path.as_bytes()).await {
         Ok(found) => {
             expect_file(&found, shown)?;
-            Ok(Target { path, existing: Some(found) })
+            Ok(WriteTarget { path, existing: Some(found) })
         }
-        Err(fault) if fault.is_missing() => Ok(Target { path, existing: None }),
-        Err(fault) => Err(on(fault)),
+        Err(error) if error.is_missing() => Ok(WriteTarget { path, existing: None }),
+        Err(error) => Err(on(error)),
     }
+}
+
+async fn real_path(
+    sftp: &Sftp,
+    path: &RemotePath,
+    shown: &str,
+) -> Result<RemotePath, WorkplaceError> {
+    let on = failed(sftp, Stage::Write, shown);
+    let real = sftp.realpath(path.as_bytes()).await.map_err(on)?;
+    let home = Home::from_sftp_realpath(&real);
+    home.map(|path| path.path().clone()).map_err(|error| on(Error::Closed(error.to_string())))
 }
 
 /// Writes a file whole or not at all. `unless_changed`: only if it still has this content.
 pub(super) async fn write(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
     content: &[u8],
     unless_changed: Option<&[u8]>,
 ) -> Result<(), WorkplaceError> {
-    let target = target(sftp, path, shown).await?;
+    let target = write_target(sftp, path, shown).await?;
     let draft = beside(&target.path, &format!(".evonic-{:016x}", fastrand::u64(..)));
     let mode = target.existing.map(|found| found.mode & 0o7777);
-    let mut file = sftp.create(&draft, mode, true).await;
-    if file.as_ref().is_err_and(Fault::is_missing) {
-        if let Some(folder) = target.path.parent() {
-            super::folders::make_folders(sftp, &folder, shown).await?;
-        }
-        file = sftp.create(&draft, mode, true).await;
-    }
-    let file = match file {
-        Ok(file) => file,
-        Err(fault) => return Err(failed(sftp, fault, Stage::Write, &draft, shown).await),
-    };
+    let file = create(sftp, &draft, shown, |draft| sftp.create_new(draft, mode)).await?;
     let written = async {
-        fill(file, content, target.existing.as_ref()).await.map_err(Failure::Fault)?;
+        if let Err(error) = fill(file, content, target.existing.as_ref()).await {
+            return Err(write_failed(sftp, &target.path, shown, error).await);
+        }
         if let Some(before) = unless_changed {
             unchanged(sftp, &target.path, shown, before).await?;
         }
-        sftp.rename(&draft, &target.path).await.map_err(Failure::Fault)
+        match sftp.rename(draft.as_bytes(), target.path.as_bytes()).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(write_failed(sftp, &target.path, shown, error).await),
+        }
     };
-    let failure = match written.await {
-        Ok(()) => return Ok(()),
-        Err(failure) => failure,
-    };
-    let error = match failure {
-        Failure::Fault(fault) => failed(sftp, fault, Stage::Write, &target.path, shown).await,
-        Failure::Told(error) => error,
-    };
-    // The failure that led here is told; that this one follows from it is not news.
-    let _left = sftp.remove(&draft).await;
-    Err(error)
+    let written = written.await;
+    if written.is_err() {
+        // The first error is reported; that this one may follow from it is not news.
+        let _left = sftp.remove(draft.as_bytes()).await;
+    }
+    written
 }
 
-enum Failure {
-    Fault(Fault),
-    Told(WorkplaceError),
+/// Makes a file by `open`, and before it the folder where that is missing.
+pub(super) async fn create<'a, F>(
+    sftp: &'a Sftp,
+    path: &'a RemotePath,
+    shown: &str,
+    open: impl Fn(&'a [u8]) -> F,
+) -> Result<File, WorkplaceError>
+where
+    F: Future<Output = Result<File, Error>>,
+{
+    let mut file = open(path.as_bytes()).await;
+    if file.as_ref().is_err_and(Error::is_missing) {
+        if let Some(folder) = path.parent() {
+            make_folders(sftp, &folder, shown).await?;
+        }
+        file = open(path.as_bytes()).await;
+    }
+    match file {
+        Ok(file) => Ok(file),
+        Err(error) => Err(write_failed(sftp, path, shown, error).await),
+    }
 }
 
-async fn fill(file: File, content: &[u8], existing: Option<&Attributes>) -> Result<(), Fault> {
+/// The error of writing a file: a server that does not say what is wrong may have a quota.
+pub(super) async fn write_failed(
+    sftp: &Sftp,
+    path: &RemotePath,
+    shown: &str,
+    error: Error,
+) -> WorkplaceError {
+    let is_unspecific = error.is_unspecific();
+    let mut failed = failed_or_full(sftp, Stage::Write, path, shown, error).await;
+    if let WorkplaceError::Path { source, .. } = &mut failed
+        && is_unspecific
+        && source.kind() == io::ErrorKind::Other
+    {
+        *source = io::Error::other(
+            "the server says only that it failed: a quota, a limit of file sizes?",
+        );
+    }
+    failed
+}
+
+async fn fill(file: File, content: &[u8], existing: Option<&Attributes>) -> Result<(), Error> {
     let mut writer = file.write_from(0);
     writer.write(content).await?;
     writer.flush().await?;
@@ -169,12 +171,12 @@ pub(super) async fn keep(
     file: &File,
     existing: Option<&Attributes>,
     mode: Option<u32>,
-) -> Result<(), Fault> {
+) -> Result<(), Error> {
     let own = file.stat().await?;
     if let Some((user, group)) = existing.and_then(|found| found.owner)
         && own.owner != Some((user, group))
     {
-        // Only root may give files away; what is kept otherwise is the mode.
+        // Only root may change the owner; otherwise the mode alone is kept.
         let _kept = file.set_owner(user, group).await;
     }
     match mode.or(existing.map(|found| found.mode)) {
@@ -184,32 +186,33 @@ pub(super) async fn keep(
 }
 
 async fn unchanged(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
     before: &[u8],
-) -> Result<(), Failure> {
-    let (file, found) = open(sftp, path, shown).await.map_err(Failure::Told)?;
-    let read = sftp.read_all(file, found.size, before.len() as u64);
-    if read.await.map_err(Failure::Fault)? == before {
-        return Ok(());
+) -> Result<(), WorkplaceError> {
+    let (file, found) = open(sftp, path, shown).await?;
+    match file.read_all(found.size, before.len() as u64).await {
+        Ok(now) if now == before => return Ok(()),
+        Ok(_) => {}
+        Err(error) => return Err(write_failed(sftp, path, shown, error).await),
     }
     let said = "somebody else changed it meanwhile; nothing was written";
     let (path, source) = (shown.to_owned(), io::Error::other(said));
-    Err(Failure::Told(WorkplaceError::Path { operation: "write", path, source }))
+    Err(WorkplaceError::Path { operation: "write", path, source })
 }
 
 /// See [`evonic_backend::Backend::edit`].
 pub(super) async fn edit(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
     limit_bytes: u64,
     change: Change,
 ) -> Result<(), WorkplaceError> {
     let (file, found) = open(sftp, path, shown).await?;
-    let read = sftp.read_all(file, found.size, limit_bytes).await;
-    let before = read.map_err(|fault| fault.on(sftp.host(), Stage::Read, shown))?;
+    let before =
+        file.read_all(found.size, limit_bytes).await.map_err(failed(sftp, Stage::Read, shown))?;
     if before.len() as u64 > limit_bytes {
         let (path, size_bytes) = (shown.to_owned(), found.size);
         return Err(WorkplaceError::TooLarge { path, size_bytes, limit_bytes });

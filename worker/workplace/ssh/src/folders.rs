@@ -2,19 +2,14 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
+use evonic_sftp::{Attributes, Error};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    files::{failed, stat_of, type_of},
-    sftp::{Attributes, Fault, Sftp},
-};
+use super::sftp::{Sftp, failed, failed_or_full, stat_of, type_of};
 use evonic_backend::{Entry, FileType, RemotePath, Removal, Stage, Stat, WorkplaceError};
 
 /// Requests of one operation that are under way at once.
@@ -35,27 +30,27 @@ pub(super) async fn make_folders(
     let mut missing = Vec::new();
     let mut here = Some(path.clone());
     while let Some(folder) = here {
-        match sftp.stat(&folder).await {
-            Ok(found) if type_of(found.mode) == FileType::Folder => break,
+        match sftp.stat(folder.as_bytes()).await {
+            Ok(found) if type_of(&found) == FileType::Folder => break,
             Ok(_) => {
                 let (path, found) = (folder.to_string(), "no folder");
                 return Err(WorkplaceError::WrongType { path, found, needed: "a folder" });
             }
-            Err(fault) if fault.is_missing() => {
+            Err(error) if error.is_missing() => {
                 here = folder.parent();
                 missing.push(folder);
             }
-            Err(fault) => return Err(fault.on(sftp.host(), Stage::MakeFolder, shown)),
+            Err(error) => return Err(failed(sftp, Stage::MakeFolder, shown)(error)),
         }
     }
     for folder in missing.iter().rev() {
-        if let Err(fault) = sftp.make_folder(folder).await {
-            // Somebody else may have made it meanwhile.
-            let there = sftp.stat(folder).await;
-            if there.is_ok_and(|found| type_of(found.mode) == FileType::Folder) {
+        if let Err(error) = sftp.make_folder(folder.as_bytes()).await {
+            // It may have been made meanwhile.
+            let there = sftp.stat(folder.as_bytes()).await;
+            if there.is_ok_and(|found| type_of(&found) == FileType::Folder) {
                 continue;
             }
-            return Err(failed(sftp, fault, Stage::MakeFolder, folder, shown).await);
+            return Err(failed_or_full(sftp, Stage::MakeFolder, folder, shown, error).await);
         }
     }
     Ok(())
@@ -63,52 +58,55 @@ pub(super) async fn make_folders(
 
 /// See [`evonic_backend::Backend::remove`].
 pub(super) async fn remove(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
     removal: Removal,
 ) -> Result<(), WorkplaceError> {
-    let on = |fault: Fault| fault.on(sftp.host(), Stage::Remove, shown);
-    let found = sftp.lstat(path).await.map_err(on)?;
-    if type_of(found.mode) != FileType::Folder {
-        return sftp.remove(path).await.map_err(on);
+    let on = failed(sftp, Stage::Remove, shown);
+    let found = sftp.lstat(path.as_bytes()).await.map_err(on)?;
+    if type_of(&found) != FileType::Folder {
+        return sftp.remove(path.as_bytes()).await.map_err(on);
     }
     if removal == Removal::All {
         return remove_all(sftp, path.clone(), DEEPEST).await.map_err(on);
     }
-    match sftp.remove_folder(path).await {
-        Err(fault) if fault.is_vague() => match sftp.read_folder(path, 1).await {
+    match sftp.remove_folder(path.as_bytes()).await {
+        Err(error) if error.is_unspecific() => match sftp.read_folder(path.as_bytes(), 1).await {
             Ok(found) if !found.is_empty() => Err(WorkplaceError::Path {
                 operation: "remove",
                 path: shown.to_owned(),
                 source: io::Error::from(io::ErrorKind::DirectoryNotEmpty),
             }),
-            _ => Err(on(fault)),
+            _ => Err(on(error)),
         },
         other => other.map_err(on),
     }
 }
 
 fn remove_all(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     folder: RemotePath,
     deepest: u32,
-) -> futures_util::future::BoxFuture<'_, Result<(), Fault>> {
+) -> futures_util::future::BoxFuture<'_, Result<(), Error>> {
     Box::pin(async move {
         if deepest == 0 {
-            return Err(Fault::Broken("folders are too deep".to_owned()));
+            return Err(Error::Closed("folders are too deep".to_owned()));
         }
-        let entries = sftp.read_folder(&folder, MOST_ENTRIES).await?;
+        let entries = sftp.read_folder(folder.as_bytes(), MOST_ENTRIES).await?;
         let (folders, files): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(_, found)| type_of(found.mode) == FileType::Folder);
+            entries.into_iter().partition(|(_, found)| type_of(found) == FileType::Folder);
         let each = files.iter().map(|(name, _)| folder.join(name));
         stream::iter(each.map(Ok))
-            .try_for_each_concurrent(AT_ONCE, |path| async move { sftp.remove(&path).await })
+            .try_for_each_concurrent(
+                AT_ONCE,
+                |path| async move { sftp.remove(path.as_bytes()).await },
+            )
             .await?;
         for (name, _) in folders {
             remove_all(sftp, folder.join(&name), deepest - 1).await?;
         }
-        sftp.remove_folder(&folder).await
+        sftp.remove_folder(folder.as_bytes()).await
     })
 }
 
@@ -117,7 +115,7 @@ type Folder = (RemotePath, String, Vec<(Bytes, Attributes)>);
 
 /// See [`evonic_backend::Backend::list`], where there is no shell.
 pub(super) async fn list(
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
     depth: u32,
@@ -131,11 +129,11 @@ pub(super) async fn list(
         let read = |(folder, above): (RemotePath, String)| {
             let first = opened.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
-                match sftp.read_folder(&folder, limit + 1).await {
+                match sftp.read_folder(folder.as_bytes(), limit + 1).await {
                     Ok(entries) => Ok((folder, above, entries)),
                     // Below the folder that was asked for: as if it were empty.
-                    Err(fault) if !first && !fault.is_broken() => Ok((folder, above, Vec::new())),
-                    Err(fault) => Err(fault),
+                    Err(error) if !first && error.is_status() => Ok((folder, above, Vec::new())),
+                    Err(error) => Err(error),
                 }
             }
         };
@@ -144,7 +142,7 @@ pub(super) async fn list(
             .buffered(AT_ONCE)
             .try_collect()
             .await
-            .map_err(|fault| fault.on(sftp.host(), Stage::List, shown))?;
+            .map_err(failed(sftp, Stage::List, shown))?;
         for (folder, above, entries) in read {
             for (name, attributes) in entries {
                 let path = format!("{above}{}", String::from_utf8_lossy(&name));

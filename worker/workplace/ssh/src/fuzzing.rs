@@ -2,11 +2,8 @@
 
 use evonic_shared::fuzzing::Decoder;
 
-use crate::{config_file, known_hosts, sftp};
+use crate::{config_file, known_hosts};
 
 /// This crate's decoders.
-pub const DECODERS: &[(&str, Decoder)] = &[
-    ("known_hosts", known_hosts::decoded),
-    ("sftp", sftp::decoded),
-    ("ssh_config", config_file::decoded),
-];
+pub const DECODERS: &[(&str, Decoder)] =
+    &[("known_hosts", known_hosts::decoded), ("ssh_config", config_file::decoded)];

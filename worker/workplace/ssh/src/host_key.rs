@@ -1,4 +1,4 @@
-//! The exchange of keys, and whether the host is the one that it says it is.
+//! Key exchange, and the verification of the host key.
 
 use std::{
     os::fd::OwnedFd,
@@ -10,9 +10,11 @@ use rustix::{io::Errno, net::RecvFlags};
 use ssh2::{ErrorCode, MethodType, Session};
 
 use super::{
-    address::left,
-    connect::millis,
-    known_hosts::{self, Judgement, Key, Known, Taken},
+    deadline::{left, millis},
+    known_hosts::{
+        Judgement, Key, Known,
+        append::{Taken, append},
+    },
     target::Target,
 };
 use evonic_backend::{Stage, WorkplaceError, error::Cause};
@@ -109,8 +111,8 @@ fn judge(known: &Known, key: &Key, target: &Target, deadline: Instant) -> Result
         )),
         Judgement::New => {
             let file = file.ok_or("there is no file of known hosts to take it down in")?;
-            match known_hosts::append(file, name, key, deadline) {
-                Ok(Taken::Down) => Ok(format!("{key}, taken down in {}", file.display())),
+            match append(file, name, key, deadline) {
+                Ok(Taken::Added) => Ok(format!("{key}, taken down in {}", file.display())),
                 Ok(Taken::Changed) => {
                     Err(changed(key, "another", &file.display().to_string(), name))
                 }
@@ -123,7 +125,7 @@ fn judge(known: &Known, key: &Key, target: &Target, deadline: Instant) -> Result
     }
 }
 
-/// Words for a key that is not the known one. Refused in every mode.
+/// The refusal of a key that is not the known one, in every mode.
 fn changed(shown: &Key, known: &str, place: &str, name: &str) -> String {
     let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
     format!(
@@ -163,7 +165,7 @@ fn failed(
         let source = Cause(error.message().to_owned());
         return WorkplaceError::Refused { host, stage: Stage::KeyExchange, source };
     }
-    // libssh2 says the same for a host that went away or fell silent, and for one with other
+    // libssh2 has the same code for a host that went away or fell silent, and for one with other
     // algorithms. The last one is still there: it looks for common ones itself, and logs it.
     let banner = session.banner();
     if code == KEX_FAILURE && banner.is_some() && in_time && is_there(socket) {

@@ -1,5 +1,5 @@
-//! The way over another host: a channel of its session to the next one (`direct-tcpip`), and a
-//! thread that carries bytes between that channel and a pair of sockets.
+//! A transport over a jump host: a channel of its session to the next host (`direct-tcpip`), and a
+//! thread that copies bytes between that channel and a socket pair.
 //!
 //! ```text
 //! next session -- pair -- thread "evonic-jump" -- channel -- this session -- TCP -- jump host
@@ -10,7 +10,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     os::fd::{AsRawFd, OwnedFd},
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use rustix::{
@@ -20,41 +20,23 @@ use rustix::{
 };
 use ssh2::{BlockDirections, Channel};
 
-use super::{connect::Connection, target::Target};
+use super::{
+    session::{AuthenticatedSession, Jump, Transport},
+    target::Target,
+};
 use evonic_backend::{Stage, WorkplaceError, error::Cause};
 use evonic_handles::Permit;
 
-/// The thread of a jump host's session. Dropping it ends the thread and waits for that, so that its
-/// descriptors and permit are back when the connection that went over it is gone.
-pub(super) struct Jump {
-    /// The thread's end of the pair, and its session's socket.
-    sockets: [Arc<OwnedFd>; 2],
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Jump {
-    fn drop(&mut self) {
-        for socket in &self.sockets {
-            // It may be shut already, by the other side.
-            let _shut = rustix::net::shutdown(socket, Shutdown::Both);
-        }
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has closed all that it owned.
-            let _ended = thread.join();
-        }
-    }
-}
-
-/// Opens a way to `next` over `before`. Returns its end; `permit` owns that. The other end is the
-/// second descriptor of the permit of `before`.
+/// Opens a transport to `next` over `before`. The thread's end of the socket pair is the second
+/// descriptor of the permit of `before`.
 ///
 /// # Errors
 /// [`WorkplaceError::Refused`] when the jump host forbids it, else [`WorkplaceError::Unreachable`].
 pub(super) fn open(
-    mut before: Connection,
+    mut before: AuthenticatedSession,
     next: &Target,
-    permit: &mut Permit,
-) -> Result<(OwnedFd, Jump), WorkplaceError> {
+    mut permit: Permit,
+) -> Result<Transport, WorkplaceError> {
     let channel = before
         .session
         .channel_direct_tcpip(&next.host, next.port, None)
@@ -75,9 +57,9 @@ pub(super) fn open(
     before.session.set_blocking(false);
     let thread = thread::Builder::new()
         .name("evonic-jump".to_owned())
-        .spawn(move || carry(before, channel, &theirs))
+        .spawn(move || copy(before, channel, &theirs))
         .map_err(WorkplaceError::Threads)?;
-    Ok((ours, Jump { sockets, thread: Some(thread) }))
+    Ok(Transport { socket: ours, jump: Some(Jump::new(sockets, thread)), permit })
 }
 
 /// What a channel that was not opened means. libssh2 has one code for every reason, and the reason
@@ -96,15 +78,15 @@ fn refused(next: &Target, error: &ssh2::Error) -> WorkplaceError {
     WorkplaceError::Unreachable { host, stage: Stage::Connect, source }
 }
 
-/// Bytes on their way in one direction.
-struct Load {
+/// Bytes in one direction.
+struct Buffer {
     bytes: Box<[u8]>,
     from: usize,
     to: usize,
     ended: bool,
 }
 
-impl Load {
+impl Buffer {
     fn new() -> Self {
         Self { bytes: vec![0; 64 << 10].into_boxed_slice(), from: 0, to: 0, ended: false }
     }
@@ -122,8 +104,8 @@ enum Begun {
     Write,
 }
 
-fn carry(before: Connection, mut channel: Channel, pair: &OwnedFd) {
-    let (mut there, mut back) = (Load::new(), Load::new());
+fn copy(before: AuthenticatedSession, mut channel: Channel, pair: &OwnedFd) {
+    let (mut there, mut back) = (Buffer::new(), Buffer::new());
     let mut begun = Begun::Nothing;
     loop {
         let before_turn = (there.from, there.to, back.from, back.to);
@@ -131,8 +113,8 @@ fn carry(before: Connection, mut channel: Channel, pair: &OwnedFd) {
             && give(pair, &mut back)
             && (begun == Begun::Read || write(&before, &mut channel, &mut there, &mut begun))
             && (begun == Begun::Write || read(&before, &mut channel, &mut back, &mut begun));
-        let all_told = back.ended && back.is_empty() || there.ended && there.is_empty();
-        if !went || all_told {
+        let all_sent = back.ended && back.is_empty() || there.ended && there.is_empty();
+        if !went || all_sent {
             break;
         }
         let moved = before_turn != (there.from, there.to, back.from, back.to);
@@ -140,19 +122,19 @@ fn carry(before: Connection, mut channel: Channel, pair: &OwnedFd) {
             break;
         }
     }
-    // The other side hears of the end, and nothing below waits for this one's.
+    // Both sides learn of the end, and nothing below waits for the peer.
     let _shut = rustix::net::shutdown(pair, Shutdown::Both);
     let _shut = rustix::net::shutdown(&before.socket, Shutdown::Both);
 }
 
 /// From the pair. False when it broke.
-fn take(pair: &OwnedFd, load: &mut Load) -> bool {
-    if !load.is_empty() || load.ended {
+fn take(pair: &OwnedFd, buffer: &mut Buffer) -> bool {
+    if !buffer.is_empty() || buffer.ended {
         return true;
     }
-    match rustix::net::recv(pair, &mut *load.bytes, RecvFlags::DONTWAIT) {
+    match rustix::net::recv(pair, &mut *buffer.bytes, RecvFlags::DONTWAIT) {
         Ok((_, read)) => {
-            (load.from, load.to, load.ended) = (0, read, read == 0);
+            (buffer.from, buffer.to, buffer.ended) = (0, read, read == 0);
             true
         }
         Err(errno) => errno == Errno::AGAIN || errno == Errno::INTR,
@@ -160,14 +142,14 @@ fn take(pair: &OwnedFd, load: &mut Load) -> bool {
 }
 
 /// To the pair. False when it broke.
-fn give(pair: &OwnedFd, load: &mut Load) -> bool {
-    if load.is_empty() {
+fn give(pair: &OwnedFd, buffer: &mut Buffer) -> bool {
+    if buffer.is_empty() {
         return true;
     }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match rustix::net::send(pair, &load.bytes[load.from..load.to], flags) {
+    match rustix::net::send(pair, &buffer.bytes[buffer.from..buffer.to], flags) {
         Ok(sent) => {
-            load.from += sent;
+            buffer.from += sent;
             true
         }
         Err(errno) => errno == Errno::AGAIN || errno == Errno::INTR,
@@ -175,15 +157,20 @@ fn give(pair: &OwnedFd, load: &mut Load) -> bool {
 }
 
 /// To the channel. False when it broke.
-fn write(before: &Connection, channel: &mut Channel, load: &mut Load, begun: &mut Begun) -> bool {
-    if load.is_empty() {
+fn write(
+    before: &AuthenticatedSession,
+    channel: &mut Channel,
+    buffer: &mut Buffer,
+    begun: &mut Begun,
+) -> bool {
+    if buffer.is_empty() {
         return true;
     }
-    let written = channel.write(&load.bytes[load.from..load.to]);
+    let written = channel.write(&buffer.bytes[buffer.from..buffer.to]);
     *begun = if written.is_err() && is_sending(before) { Begun::Write } else { Begun::Nothing };
     match written {
         Ok(written) => {
-            load.from += written;
+            buffer.from += written;
             true
         }
         Err(error) => error.kind() == ErrorKind::WouldBlock,
@@ -191,29 +178,34 @@ fn write(before: &Connection, channel: &mut Channel, load: &mut Load, begun: &mu
 }
 
 /// From the channel. False when it broke.
-fn read(before: &Connection, channel: &mut Channel, load: &mut Load, begun: &mut Begun) -> bool {
-    if !load.is_empty() || load.ended {
+fn read(
+    before: &AuthenticatedSession,
+    channel: &mut Channel,
+    buffer: &mut Buffer,
+    begun: &mut Begun,
+) -> bool {
+    if !buffer.is_empty() || buffer.ended {
         return true;
     }
-    let read = channel.read(&mut load.bytes);
+    let read = channel.read(&mut buffer.bytes);
     *begun = if read.is_err() && is_sending(before) { Begun::Read } else { Begun::Nothing };
     match read {
         Ok(read) => {
-            (load.from, load.to, load.ended) = (0, read, read == 0 && channel.eof());
+            (buffer.from, buffer.to, buffer.ended) = (0, read, read == 0 && channel.eof());
             true
         }
         Err(error) => error.kind() == ErrorKind::WouldBlock,
     }
 }
 
-/// Whether libssh2 waits to send the rest of a packet.
-fn is_sending(before: &Connection) -> bool {
+/// Whether libssh2 has the rest of a packet to send.
+fn is_sending(before: &AuthenticatedSession) -> bool {
     matches!(before.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both)
 }
 
 /// Waits until one side has something, or takes something. False when that cannot be waited for.
-/// Without a limit: whoever ends a side, or drops the [`Jump`], shuts a socket.
-fn wait(before: &Connection, pair: &OwnedFd, there: &Load, back: &Load) -> bool {
+/// Without a limit: the end of a side, and the drop of the [`Jump`], shut a socket.
+fn wait(before: &AuthenticatedSession, pair: &OwnedFd, there: &Buffer, back: &Buffer) -> bool {
     let mut of_pair = PollFlags::empty();
     if there.is_empty() {
         of_pair |= PollFlags::IN;
@@ -222,7 +214,7 @@ fn wait(before: &Connection, pair: &OwnedFd, there: &Load, back: &Load) -> bool 
         of_pair |= PollFlags::OUT;
     }
     let mut of_socket = PollFlags::empty();
-    // While the pair is full nothing is read, and what the socket has would be told for ever.
+    // While the pair is full nothing is read, and polling for what the socket has would return at once.
     if back.is_empty() || !there.is_empty() {
         of_socket |= PollFlags::IN;
     }
@@ -230,10 +222,10 @@ fn wait(before: &Connection, pair: &OwnedFd, there: &Load, back: &Load) -> bool 
         of_socket |= PollFlags::OUT;
     }
     let mut polled = [PollFd::new(pair, of_pair), PollFd::new(&*before.socket, of_socket)];
-    // A socket of which nothing is wanted would still tell of its end, again and again.
+    // A socket of which nothing is wanted would still report its end, again and again.
     let wanted = if of_socket.is_empty() { 1 } else { 2 };
     match poll(&mut polled[..wanted], None) {
-        // Whoever is on the pair is gone: nobody reads, and nobody writes.
+        // The other end of the pair is closed: nobody reads or writes.
         Ok(_) => !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
         Err(errno) => errno == Errno::INTR,
     }

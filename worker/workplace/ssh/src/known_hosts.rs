@@ -2,9 +2,9 @@
 //!
 //! A host whose file has any key for it, and not the one that it shows, is refused: in every mode,
 //! also when the key is of another type. The own parser is small, keeps file and line for the
-//! words of a refusal, and knows the markers, which libssh2's does not.
+//! text of a refusal, and knows the markers, which libssh2's does not.
 
-mod append;
+pub(super) mod append;
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,6 @@ use sha2::{Digest, Sha256};
 
 use super::{pattern, secret};
 use evonic_backend::WorkplaceError;
-
-pub(super) use append::{Taken, append};
 
 /// What is known of one host.
 #[derive(Debug, Default)]
@@ -172,7 +170,7 @@ pub(crate) fn decoded(bytes: &[u8]) {
         let mut known = Known::default();
         known.add(Path::new("known_hosts"), text, &name_of(host, port));
         for entry in &known.entries {
-            // Whoever shows a key of the file is known by it, or it was revoked.
+            // A key of the file is known, or it was revoked.
             let judgement = known.judge(&entry.key);
             let by_port = matches!(judgement, Judgement::Changed(_) | Judgement::New);
             assert!(entry.marker != Marker::None || !by_port, "{entry}: {judgement:?}");

@@ -1,20 +1,39 @@
 //! Workplaces on other machines, over SSH (libssh2).
 //!
 //! ```text
-//! settings --target--> Target --connect--> Connection --link--> Link (a thread each)
-//!                                                                 |
-//!                                             Hosts: a few links a host, owned, counted
-//!                                                                 |
-//!                                                      Ssh: the Backend of a session
+//! settings --target--> Target --connect--> AuthenticatedSession --driver--> Connection
+//!                                          (a thread each)                      |
+//!                                     Hosts: a few connections a host, owned, counted
+//!                                                                               |
+//!                                                    Ssh: the Backend of a session
 //! ```
+//!
+//! | Modules | Own |
+//! |---|---|
+//! | `target`, `config_file`, `pattern`, `secret` | where to connect, by settings and OpenSSH's files |
+//! | `connect`, `address`, `host_key`, `known_hosts`, `authenticate`, `jump`, `session` | from a target to an authenticated session; blocking |
+//! | `connection`, `channel`, `stream`, `driver` | a connection at work, its channels and its thread |
+//! | `pool`, `breaker`, `retry` | connections to one host, and when it is tried again |
+//! | `sftp`, `files`, `folders`, `transfer` | files over SFTP |
+//! | `shell`, `facts`, `shell_facts` | the login shell, and where the workplace is |
+//! | `backend`, `check` | the workplace of a session; its check |
+//!
+//! # Invariants
+//! - Only the driver's thread uses a libssh2 session once it is authenticated.
+//! - A descriptor is opened under a permit of kind `ssh`, and closed before that is given back.
+//! - A home is what the host reported, by SFTP or by its login shell.
 
 mod address;
 mod authenticate;
 mod backend;
 mod breaker;
+mod channel;
 mod check;
 mod config_file;
 mod connect;
+mod connection;
+mod deadline;
+mod driver;
 mod facts;
 mod files;
 mod folders;
@@ -23,31 +42,35 @@ pub mod fuzzing;
 mod host_key;
 mod jump;
 mod known_hosts;
-mod link;
 mod pattern;
 mod pool;
+mod retry;
 mod secret;
+mod session;
 mod sftp;
 mod shell;
+mod shell_facts;
+mod stream;
 mod target;
 mod transfer;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
-    sync::{Mutex as Door, mpsc},
+    sync::{Mutex as AsyncMutex, mpsc},
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
 
 use self::{
-    pool::{Common, Host},
+    pool::{Host, PoolState},
     shell::Remote,
     target::Target,
 };
@@ -60,22 +83,22 @@ pub use backend::Ssh;
 #[derive(Debug)]
 pub struct Hosts {
     parts: BackendDeps,
-    common: Arc<Common>,
+    pool: Arc<PoolState>,
 }
 
 impl Hosts {
     /// Connections by these settings. Opens none.
     pub fn new(parts: &BackendDeps) -> Self {
-        let common = Common {
+        let pool = PoolState {
             settings: parts.config.ssh.clone(),
             budget: parts.budget.clone(),
             threads: TaskTracker::new(),
             closed: AtomicBool::new(false),
-            all: Mutex::default(),
-            permits: Door::default(),
-            number: AtomicU64::new(0),
+            hosts: Mutex::default(),
+            permits: AsyncMutex::default(),
+            last_thread: AtomicU64::new(0),
         };
-        Self { parts: parts.clone(), common: Arc::new(common) }
+        Self { parts: parts.clone(), pool: Arc::new(pool) }
     }
 
     /// A workplace, for a session when given. Connects when it is first used.
@@ -98,19 +121,19 @@ impl Hosts {
 
     /// Workplaces of one target share its connections.
     fn host(&self, target: Target) -> Arc<Host> {
-        let mut all = self.common.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.pool.hosts.lock();
         // What nobody uses, and has nothing to tell, is forgotten.
-        all.retain(|host| Arc::strong_count(host) > 1 || host.state().failures > 0);
-        if let Some(host) = all.iter().find(|host| host.target == target) {
+        hosts.retain(|host| Arc::strong_count(host) > 1 || host.state().failures > 0);
+        if let Some(host) = hosts.iter().find(|host| host.target == target) {
             return Arc::clone(host);
         }
-        let host = Arc::new(Host::new(target, &self.common));
-        all.push(Arc::clone(&host));
+        let host = Arc::new(Host::new(target, &self.pool));
+        hosts.push(Arc::clone(&host));
         host
     }
 
-    fn all(&self) -> Vec<Arc<Host>> {
-        self.common.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn hosts(&self) -> Vec<Arc<Host>> {
+        self.pool.hosts.lock().clone()
     }
 
     /// See `Workplaces::check`.
@@ -127,39 +150,40 @@ impl Hosts {
             return;
         }
         let advice = "correct the settings, or the file and line that is named";
-        let opened = async { self.open(settings, None).map(|place| (place, target.to_string())) };
-        if let Some(place) = steps.step("folder", Some(advice), opened).await {
-            evonic_backend::check::files_and_commands(&place, &steps).await;
+        let opened =
+            async { self.open(settings, None).map(|workplace| (workplace, target.to_string())) };
+        if let Some(workplace) = steps.step("folder", Some(advice), opened).await {
+            evonic_backend::check::files_and_commands(&workplace, &steps).await;
         }
     }
 
     /// Every host that was used.
     pub fn states(&self) -> Vec<HostState> {
-        self.all().iter().map(|host| host.state()).collect()
+        self.hosts().iter().map(|host| host.state()).collect()
     }
 
-    /// Ends every connection: in half of `patience` by itself, then by cutting it.
-    pub async fn close(&self, patience: Duration) {
-        self.common.closed.store(true, Ordering::Release);
-        self.common.threads.close();
-        let links = || self.all().into_iter().flat_map(|host| host.alive());
-        links().for_each(|link| link.end());
-        if timeout(patience / 2, self.common.threads.wait()).await.is_ok() {
+    /// Ends every connection: by itself within half of `limit`, then by cutting it.
+    pub async fn close(&self, limit: Duration) {
+        self.pool.closed.store(true, Ordering::Release);
+        self.pool.threads.close();
+        let connections = self.hosts().into_iter().flat_map(|host| host.alive());
+        connections.for_each(|connection| connection.end());
+        if timeout(limit / 2, self.pool.threads.wait()).await.is_ok() {
             return;
         }
         self.cut();
         // What still connects ends with its own time limit.
-        let _late = timeout(patience / 2, self.common.threads.wait()).await;
+        let _late = timeout(limit / 2, self.pool.threads.wait()).await;
     }
 
     fn cut(&self) {
-        self.all().iter().for_each(|host| host.cut());
+        self.hosts().iter().for_each(|host| host.cut());
     }
 }
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        self.common.closed.store(true, Ordering::Release);
+        self.pool.closed.store(true, Ordering::Release);
         self.cut();
     }
 }

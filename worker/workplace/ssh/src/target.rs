@@ -2,6 +2,7 @@
 
 mod hop;
 mod jumps;
+mod resolve;
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use super::config_file::HostConfig;
-use evonic_backend::{BackendDeps, WorkplaceError};
+use evonic_backend::WorkplaceError;
 use evonic_domain::{HostKeys, SecretSource, SshAuth, SshSettings};
 
 /// A host to connect to, complete. Two equal targets may share connections.
@@ -37,9 +38,9 @@ pub(super) struct Target {
     pub(super) jumps: Vec<Target>,
 }
 
-/// What the service's machine says about its user.
+/// The service's own user on this machine.
 #[derive(Clone, Debug)]
-struct Surroundings<'a> {
+struct LocalUser<'a> {
     /// Here, and only here, is the service's own home right: for its own files.
     home: PathBuf,
     user: String,
@@ -47,57 +48,15 @@ struct Surroundings<'a> {
     state_dir: &'a Path,
 }
 
-/// Who is asked for.
+/// The host that is asked for, and as whom.
 #[derive(Clone, Debug, Default)]
-struct Asked {
+struct HostSpec {
     host: String,
     user: Option<String>,
     port: Option<u16>,
 }
 
-impl Target {
-    /// Completes settings: they come first, then the first matching values of the configuration
-    /// file (`Host`, `HostName`, `User`, `Port`, `IdentityFile`, `ProxyJump`, `Include`, ...), then
-    /// OpenSSH's defaults. Reads files. `StrictHostKeyChecking accept-new` counts like
-    /// `settings.host_keys`.
-    ///
-    /// The password is for the target alone: jump hosts are asked by agent and key.
-    ///
-    /// # Errors
-    /// [`WorkplaceError::Settings`] that names the field, or the file and line.
-    pub(super) fn resolve(
-        settings: &SshSettings,
-        parts: &BackendDeps,
-    ) -> Result<Self, WorkplaceError> {
-        let own = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-        let home = own.as_ref().map(|user| user.dir.clone());
-        let around = Surroundings {
-            home: home.or_else(std::env::home_dir).unwrap_or_else(|| PathBuf::from("/")),
-            user: own.map_or_else(|| "root".to_owned(), |user| user.name),
-            agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-            state_dir: &parts.config.state_dir,
-        };
-        Self::complete(settings, &around)
-    }
-
-    fn complete(settings: &SshSettings, around: &Surroundings<'_>) -> Result<Self, WorkplaceError> {
-        let asked =
-            Asked { host: settings.host.clone(), user: settings.user.clone(), port: settings.port };
-        hop::check_settings(settings)?;
-        let config = around.config(settings, &asked.host)?;
-        let mut target = hop::target(&asked, settings, &config, around)?;
-        let list = match &settings.jump {
-            Some(jump) => Some((jump.clone(), "settings.jump".to_owned())),
-            None => config.proxy_jump.map(|said| (said.value, said.place)),
-        };
-        if let Some((list, place)) = list {
-            target.jumps = jumps::along(&list, &place, settings, around, 0)?;
-        }
-        Ok(target)
-    }
-}
-
-impl Surroundings<'_> {
+impl LocalUser<'_> {
     /// What the configuration file says about a host.
     fn config(&self, settings: &SshSettings, host: &str) -> Result<HostConfig, WorkplaceError> {
         match &settings.config_file {

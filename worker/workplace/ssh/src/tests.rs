@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use evonic_parts::{Account, Sshd};
 use evonic_shared::{
     config::{Config, Environment},
+    error_chain::ErrorChain,
     kind::Kind,
 };
 use futures_util::{StreamExt, TryStreamExt};
@@ -27,14 +28,14 @@ use evonic_handles::{Budget, Page};
 use evonic_store::Store;
 
 /// A server, and what a worker has of it.
-struct Bench {
+struct Fixture {
     sshd: Sshd,
     hosts: Hosts,
     budget: Budget,
     state: TempDir,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         Self::with("", |_| ())
     }
@@ -96,7 +97,7 @@ fn spec(command_id: &str, text: &str) -> CommandSpec {
 
 /// Runs a line of the shell; returns its end and its output.
 async fn run(
-    place: &Ssh,
+    workplace: &Ssh,
     command_id: &str,
     text: &str,
 ) -> Result<(Finished, String), WorkplaceError> {
@@ -110,19 +111,18 @@ async fn run(
         String::from_utf8_lossy(&all).into_owned()
     };
     let (finished, output) =
-        tokio::join!(place.run(spec(command_id, text), sender, &cancel), collect);
+        tokio::join!(workplace.run(spec(command_id, text), sender, &cancel), collect);
     Ok((finished?, output))
 }
 
-async fn output(place: &Ssh, command_id: &str, text: &str) -> String {
-    let (finished, output) = run(place, command_id, text).await.unwrap();
+async fn output(workplace: &Ssh, command_id: &str, text: &str) -> String {
+    let (finished, output) = run(workplace, command_id, text).await.unwrap();
     assert_eq!(finished.ended, Ended::Exited(0), "{output}");
     output
 }
 
-fn told(error: &WorkplaceError) -> String {
-    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    format!("{error}: {source}")
+fn chain(error: &WorkplaceError) -> String {
+    ErrorChain(error).to_string()
 }
 
 /// Waits, at most for 20 s, until `what` holds.
@@ -134,7 +134,7 @@ async fn until(state: &str, mut what: impl FnMut() -> bool) {
     }
 }
 
-async fn download(place: &Ssh, path: &str, from: u64) -> Result<Vec<u8>, WorkplaceError> {
-    let download = place.download(path, from).await?;
+async fn download(workplace: &Ssh, path: &str, from: u64) -> Result<Vec<u8>, WorkplaceError> {
+    let download = workplace.download(path, from).await?;
     download.bytes.map_ok(|bytes| bytes.to_vec()).try_concat().await
 }

@@ -1,200 +1,183 @@
 //! Transfers: a channel of their own each, on connections that commands do not use.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use evonic_sftp::Error;
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{
-    files::{self, Target},
-    folders,
-    link::{ChannelSlot, Role},
-    sftp::{Fault, Reader, Sftp, Writer},
+    connection::{ChannelSlot, Role},
+    files::{self, WriteTarget},
+    sftp::{self, Reader, Sftp, Writer, failed, stat_of},
     shell::Remote,
 };
 use evonic_backend::{Download, RemotePath, Stage, Upload, WorkplaceError, search};
 
-/// Channels that are kept open for the next transfer.
-const SPARE: usize = 2;
+/// Channels kept open for the next transfer.
+const MAX_SPARE: usize = 2;
 
 /// A channel for one transfer.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct TransferChannel {
     remote: Arc<Remote>,
-    pub(super) sftp: Arc<Sftp>,
-    _visit: ChannelSlot,
+    pub(super) sftp: Sftp,
+    _hold: ChannelSlot,
 }
 
-impl Lane {
-    /// A channel that nobody uses now.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
+impl TransferChannel {
+    /// A channel of its own: a spare one, or a new one.
     pub(super) async fn open(remote: &Arc<Remote>) -> Result<Self, WorkplaceError> {
         let remote = Arc::clone(remote);
         loop {
-            let spare = remote.host.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let spare = remote.host.spare.lock().pop();
             let Some(sftp) = spare else { break };
-            if let Some(visit) = sftp.link().visit().filter(|_| !sftp.is_over()) {
-                return Ok(Self { remote, sftp, _visit: visit });
+            let hold = sftp.sink().connection().hold();
+            if let Some(hold) = hold.filter(|_| !sftp.sink().is_over()) {
+                return Ok(Self { remote, sftp, _hold: hold });
             }
         }
-        let place = remote.host.place(Role::Bulk).await?;
-        let link = Arc::clone(place.link());
-        let mut sftp = Sftp::open(place).await?;
-        let visit = link.visit().ok_or_else(|| link.broke(Stage::Sftp, "it is closed"))?;
-        sftp.rests();
-        Ok(Self { remote, sftp: Arc::new(sftp), _visit: visit })
+        let slot = remote.host.channel_slot(Role::Transfers).await?;
+        let connection = Arc::clone(slot.connection());
+        let sftp = sftp::open(slot).await?;
+        let closed = || connection.unreachable(Stage::Sftp, "it is closed");
+        let hold = connection.hold().ok_or_else(closed)?;
+        sftp.sink().set_idle();
+        Ok(Self { remote, sftp, _hold: hold })
     }
 }
 
-impl Drop for Lane {
+impl Drop for TransferChannel {
     fn drop(&mut self) {
-        let mut spare = self.remote.host.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE && !self.sftp.is_over() {
-            spare.push(Arc::clone(&self.sftp));
+        let mut spare = self.remote.host.spare.lock();
+        if spare.len() < MAX_SPARE && !self.sftp.sink().is_over() {
+            spare.push(self.sftp.clone());
         }
     }
 }
 
-/// See [`evonic_backend::ChannelSlot::download`].
+/// See [`evonic_backend::Backend::download`].
 pub(super) async fn download(
-    lane: Lane,
+    channel: TransferChannel,
     path: &RemotePath,
     shown: &str,
     from: u64,
 ) -> Result<Download, WorkplaceError> {
-    let (file, found) = files::open(&lane.sftp, path, shown).await?;
+    let (file, found) = files::open(&channel.sftp, path, shown).await?;
     let reader = file.read_from(from, found.size);
-    let state = Some(Reading { reader, shown: shown.to_owned(), lane });
+    let state = Some(Reading { reader, shown: shown.to_owned(), channel });
     let bytes = stream::unfold(state, |state| async {
         let mut reading = state?;
         match reading.reader.next().await {
             Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
             Ok(None) => None,
-            Err(fault) => {
-                Some((Err(fault.on(reading.lane.sftp.host(), Stage::Read, &reading.shown)), None))
+            Err(error) => {
+                Some((Err(failed(&reading.channel.sftp, Stage::Read, &reading.shown)(error)), None))
             }
         }
     });
-    Ok(Download { stat: files::stat_of(&found), bytes: bytes.boxed() })
+    Ok(Download { stat: stat_of(&found), bytes: bytes.boxed() })
 }
 
 struct Reading {
-    /// Closed before its lane is given back.
+    /// Closed before its channel is given back.
     reader: Reader,
     shown: String,
-    lane: Lane,
+    channel: TransferChannel,
 }
 
-/// See [`evonic_backend::ChannelSlot::upload`].
+/// See [`evonic_backend::Backend::upload`].
 #[derive(Debug)]
 pub(super) struct SshUpload {
     writer: Writer,
     part: RemotePath,
-    target: Target,
+    target: WriteTarget,
     shown: String,
-    lane: Lane,
+    channel: TransferChannel,
 }
 
 impl SshUpload {
     /// Opens the unfinished copy, or makes it.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
     pub(super) async fn open(
-        lane: Lane,
+        channel: TransferChannel,
         path: &RemotePath,
         shown: &str,
         id: &str,
     ) -> Result<Self, WorkplaceError> {
-        let sftp = &lane.sftp;
-        let target = files::target(sftp, path, shown).await?;
+        let sftp = &channel.sftp;
+        let target = files::write_target(sftp, path, shown).await?;
         let name = String::from_utf8_lossy(target.path.name()).into_owned();
         let part = files::beside(&target.path, &format!(".{name}.{id}.part"));
-        // Nobody else reads it before it has the mode that it is to have.
-        let mut file = sftp.create(&part, Some(0o600), false).await;
-        if file.as_ref().is_err_and(Fault::is_missing) {
-            if let Some(folder) = target.path.parent() {
-                folders::make_folders(sftp, &folder, shown).await?;
-            }
-            file = sftp.create(&part, Some(0o600), false).await;
-        }
-        let file = match file {
-            Ok(file) => file,
-            Err(fault) => return Err(files::failed(sftp, fault, Stage::Write, &part, shown).await),
-        };
-        let found =
-            file.stat().await.map_err(|fault| fault.on(sftp.host(), Stage::Write, shown))?;
+        // Nobody else reads it before it has its final mode.
+        let create = |part| sftp.create(part, Some(0o600));
+        let file = files::create(sftp, &part, shown, create).await?;
+        let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
         let writer = file.write_from(found.size);
-        Ok(Self { writer, part, target, shown: shown.to_owned(), lane })
+        Ok(Self { writer, part, target, shown: shown.to_owned(), channel })
     }
 
-    async fn failed(&self, fault: Fault) -> WorkplaceError {
-        files::failed(&self.lane.sftp, fault, Stage::Write, &self.part, &self.shown).await
+    async fn failed(&self, error: Error) -> WorkplaceError {
+        files::write_failed(&self.channel.sftp, &self.part, &self.shown, error).await
     }
 
     async fn flush(&mut self) -> Result<(), WorkplaceError> {
         match self.writer.flush().await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.failed(fault).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
-    async fn put_in_place(&mut self, mode: Option<u32>) -> Result<(), Fault> {
+    async fn put_in_place(&mut self, mode: Option<u32>) -> Result<(), Error> {
         let existing = self.target.existing.as_ref();
         let mode = mode.or(existing.map(|found| found.mode)).unwrap_or(DEFAULT_MODE);
         files::keep(self.writer.file(), existing, Some(mode)).await?;
         self.writer.file().sync().await?;
-        self.lane.sftp.rename(&self.part, &self.target.path).await
+        self.channel.sftp.rename(self.part.as_bytes(), self.target.path.as_bytes()).await
     }
 }
 
-/// Of a new file, when nobody says.
+/// The mode of a new file, unless one is given.
 const DEFAULT_MODE: u32 = 0o644;
 
 #[async_trait]
 impl Upload for SshUpload {
     fn safe_bytes(&self) -> u64 {
-        self.writer.safe()
+        self.writer.confirmed()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
         match self.writer.write(&bytes).await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.failed(fault).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
     async fn sha256(&mut self) -> Result<String, WorkplaceError> {
         self.flush().await?;
-        sha256(&self.lane.remote, &self.lane.sftp, &self.part, &self.shown).await
+        sha256(&self.channel.remote, &self.channel.sftp, &self.part, &self.shown).await
     }
 
     async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
         self.flush().await?;
         match self.put_in_place(mode).await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.failed(fault).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
     async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
-        let removed = self.lane.sftp.remove(&self.part).await;
-        removed.map_err(|fault| fault.on(self.lane.sftp.host(), Stage::Remove, &self.shown))
+        let sftp = &self.channel.sftp;
+        sftp.remove(self.part.as_bytes()).await.map_err(failed(sftp, Stage::Remove, &self.shown))
     }
 }
 
-/// See [`evonic_backend::ChannelSlot::sha256`]: by the host's own programs if it has them, else by
+/// See [`evonic_backend::Backend::sha256`]: by the host's own programs if it has them, else by
 /// reading the file over the connection.
-///
-/// # Errors
-/// [`WorkplaceError`].
 pub(super) async fn sha256(
     remote: &Remote,
-    sftp: &Arc<Sftp>,
+    sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
 ) -> Result<String, WorkplaceError> {
@@ -207,8 +190,7 @@ pub(super) async fn sha256(
     let (file, found) = files::open(sftp, path, shown).await?;
     let mut reader = file.read_from(0, found.size);
     let mut hash = Sha256::new();
-    let on = |fault: Fault| fault.on(sftp.host(), Stage::Read, shown);
-    while let Some(bytes) = reader.next().await.map_err(on)? {
+    while let Some(bytes) = reader.next().await.map_err(failed(sftp, Stage::Read, shown))? {
         hash.update(&bytes);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

@@ -192,7 +192,10 @@ fn leak_soon(script: &mut Script, generation: u64) -> (Vec<String>, Duration) {
 
 #[test]
 fn leaks_soon_after_a_start_have_a_pace() {
-    let settings = Settings { backoff_base: s(2), heartbeat_timeout: s(1000), ..settings() };
+    let settings = settings_with(|settings| {
+        settings.supervisor.backoff_base = s(2);
+        settings.supervisor.heartbeat_timeout = s(1000);
+    });
     for seed in 0..50 {
         let mut script = Script::with(settings.clone(), seed);
         script.start(1);
@@ -226,12 +229,11 @@ fn leaks_soon_after_a_start_have_a_pace() {
 /// The wait is longer than the start timeout: the leaking worker serves all the same.
 #[test]
 fn a_leaking_worker_serves_while_its_replacement_waits() {
-    let settings = Settings {
-        backoff_base: s(1000),
-        backoff_cap: s(1000),
-        heartbeat_timeout: s(5000),
-        ..settings()
-    };
+    let settings = settings_with(|settings| {
+        settings.supervisor.backoff_base = s(1000);
+        settings.supervisor.backoff_cap = s(1000);
+        settings.supervisor.heartbeat_timeout = s(5000);
+    });
     let mut script = Script::with(settings, 7);
     script.start(1);
     script.now(Event::Ready { generation: 1 });

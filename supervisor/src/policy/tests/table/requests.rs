@@ -31,8 +31,8 @@ fn restarts_while_one_is_on_its_way_are_answered_by_it() {
 #[test]
 fn a_reload_holds_at_once_and_replaces() {
     let mut script = Script::ready();
-    let actions =
-        script.now(Event::Reload { settings: Settings { threshold: 30, ..settings() }, uid: 0 });
+    let lower = settings_with(|settings| settings.fd.threshold = 30);
+    let actions = script.now(Event::Reload { settings: lower, uid: 0 });
     assert_eq!(brief(&actions), ["spawn 2 beside 1"]);
     script.start(2);
     script.now(Event::Ready { generation: 2 });

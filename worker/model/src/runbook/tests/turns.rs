@@ -6,7 +6,7 @@ use super::{answer, request, run, user};
 use crate::{Delta, Model, Runbook};
 use evonic_domain::{Item, Outcome, ToolCall, Usage};
 use evonic_local::fixture::Fixture;
-use evonic_tools::{Answer, Toolbox};
+use evonic_tools::{Answer, Registry, Toolbox};
 
 fn arguments(calls: &[ToolCall]) -> Vec<(String, Value)> {
     let parsed = |call: &ToolCall| serde_json::from_str(&call.arguments).unwrap();
@@ -178,7 +178,8 @@ async fn the_tools_take_what_the_runbook_asks_for() {
         list . depth 2\nlist\nsearch thr in src files *.txt\nfolder .\ntimeout default\nread a.txt \
         lines 2-2\nread web/src/c.txt\n$ exit 3\nread missing.txt\nsearch one";
     let fixture = Fixture::with(|_| ());
-    let tools = Toolbox::new(std::sync::Arc::new(fixture.local.clone()), &fixture.tools);
+    let tools =
+        Toolbox::new(Registry::new(&fixture.tools), std::sync::Arc::new(fixture.local.clone()));
     let mut transcript = request(vec![user(message)]);
     transcript.tools = tools.specs(None);
     let text = loop {

@@ -1,4 +1,5 @@
-use evonic_domain::{MessageId, Role, TurnError, Usage};
+use super::*;
+use evonic_domain::{MessageId, Role, TurnError, TurnErrorCode, Usage};
 
 use super::*;
 
@@ -108,7 +109,7 @@ fn what_others_wrote_is_harmless_on_a_terminal_and_whole_in_a_file() {
 
 #[test]
 fn a_turn_that_ends_in_the_middle_of_a_line_ends_it() {
-    let error = TurnError { code: "internal".to_owned(), message: "a defect".to_owned() };
+    let error = TurnError { code: TurnErrorCode::Internal, message: "a defect".to_owned() };
     assert_eq!(written(&[delta("Half"), EventKind::TurnFailed { error }]), "Half\n");
     assert_eq!(written(&[output("half"), EventKind::TurnCancelled {}]), "│ half\n");
 }

@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-use super::{Attempt, Tried};
-use crate::address::left;
+use super::attempt::{Attempt, Tried};
+use crate::deadline::left;
 use evonic_backend::WorkplaceError;
 
 /// Tries the agent's keys, in its order. Its connection is the second
@@ -36,7 +36,7 @@ pub(super) fn try_agent(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceErr
     };
     let count = keys.len();
     for key in keys {
-        attempt.hurry()?;
+        attempt.set_timeout()?;
         let how = format!("agent's key {}", key.comment());
         match agent.userauth(&attempt.target.user, &key) {
             Ok(()) => return Ok(Tried::Done(how)),

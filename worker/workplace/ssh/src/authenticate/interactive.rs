@@ -2,24 +2,24 @@
 
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt};
 
-use super::{Attempt, Tried, code};
+use super::attempt::{Attempt, Tried, code};
 use crate::secret::{self, Secret};
 use evonic_backend::WorkplaceError;
 
-/// Answers each question that is not echoed with the password.
+/// Answers each prompt without echo with the password.
 pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
     let Some(source) = &attempt.target.password else {
         return Ok(Tried::Refused("settings.password is not set".to_owned()));
     };
     let password = secret::read(source, "settings.password")?;
-    attempt.hurry()?;
+    attempt.set_timeout()?;
     let mut answers = Answers { password, rounds: 0, open: Vec::new() };
     let user = &attempt.target.user;
     match attempt.session.userauth_keyboard_interactive(user, &mut answers) {
         Ok(()) => Ok(Tried::Done("keyboard-interactive".to_owned())),
         Err(error) if error.code() == ErrorCode::Session(code::AUTHENTICATION_FAILED) => {
             attempt.refusals.set(attempt.refusals.get() + 1);
-            Ok(Tried::Refused(answers.told()))
+            Ok(Tried::Refused(answers.refusal()))
         }
         Err(error) => attempt.judge(&error, ""),
     }
@@ -32,7 +32,7 @@ struct Answers {
     open: Vec<String>,
 }
 
-/// A server that asks more often asks for ever.
+/// A server that asks more often never ends.
 const ROUNDS: u32 = 8;
 
 impl KeyboardInteractivePrompt for Answers {
@@ -52,7 +52,7 @@ impl KeyboardInteractivePrompt for Answers {
 }
 
 impl Answers {
-    fn told(&self) -> String {
+    fn refusal(&self) -> String {
         match (self.rounds, self.open.as_slice()) {
             (0, _) => "refused without a question".to_owned(),
             (_, []) => {

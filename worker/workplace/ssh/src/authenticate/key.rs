@@ -5,7 +5,7 @@ use std::path::Path;
 use base64::{Engine, engine::general_purpose};
 use ssh2::ErrorCode;
 
-use super::{Attempt, Tried, code};
+use super::attempt::{Attempt, Tried, code};
 use crate::secret::{self, Secret};
 use evonic_backend::WorkplaceError;
 
@@ -54,7 +54,7 @@ fn try_key(
     if encrypted && passphrase.is_none() {
         return refused("is encrypted; set settings.passphrase");
     }
-    attempt.hurry()?;
+    attempt.set_timeout()?;
     let phrase = passphrase.filter(|_| encrypted).map(Secret::expose);
     let Err(error) =
         attempt.session.userauth_pubkey_memory(&attempt.target.user, None, key, phrase)

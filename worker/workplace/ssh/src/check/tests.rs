@@ -3,20 +3,20 @@ use std::time::Duration;
 use evonic_parts::Sshd;
 
 use super::*;
-use crate::connect::tests::{Bench, target};
+use crate::connect::tests::{Fixture, target};
 use evonic_backend::CheckStep;
 
-async fn told(bench: &Bench, target: &Target) -> (bool, Vec<CheckStep>) {
+async fn reached(fixture: &Fixture, target: &Target) -> (bool, Vec<CheckStep>) {
     let (sender, mut steps) = mpsc::channel(64);
     let well = {
         let steps = Steps::new(sender);
-        reach(target, &bench.settings, &bench.budget, &steps).await
+        reach(target, &fixture.settings, &fixture.budget, &steps).await
     };
     let mut all = Vec::new();
     while let Some(step) = steps.recv().await {
         all.push(step);
     }
-    assert_eq!(bench.used(), (0, 0));
+    assert_eq!(fixture.used(), (0, 0));
     (well, all)
 }
 
@@ -24,15 +24,15 @@ async fn told(bench: &Bench, target: &Target) -> (bool, Vec<CheckStep>) {
 async fn each_step_is_told_and_the_one_that_fails_says_what_to_do() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let good = target(&sshd, &account);
-    let (well, steps) = told(&bench, &good).await;
+    let (well, steps) = reached(&fixture, &good).await;
     let names: Vec<_> = steps.iter().map(|step| step.step.as_str()).collect();
     assert_eq!(names, ["resolve", "connect", "host key", "authenticate"], "{steps:?}");
     assert!(well && steps[2].detail.contains("SHA256:"), "{steps:?}");
     assert!(steps[3].detail.contains(&account.name), "{steps:?}");
 
-    bench.settings.connect_timeout = Duration::from_secs(10);
+    fixture.settings.connect_timeout = Duration::from_secs(10);
     let failing = |change: &dyn Fn(&mut Target)| {
         let mut target = good.clone();
         change(&mut target);
@@ -57,7 +57,7 @@ async fn each_step_is_told_and_the_one_that_fails_says_what_to_do() {
         ),
     ];
     for (target, step, command) in cases {
-        let (well, steps) = told(&bench, &target).await;
+        let (well, steps) = reached(&fixture, &target).await;
         let last = steps.last().unwrap();
         assert!(!well && last.verdict == Verdict::Failed && last.step == step, "{steps:?}");
         assert!(last.advice.as_ref().is_some_and(|text| text.contains(&command)), "{last:?}");

@@ -12,7 +12,7 @@ fn read(folder: &Path, text: &str, host: &str) -> Result<HostConfig, WorkplaceEr
     HostConfig::read(&file, host, Path::new("/home/service"), true)
 }
 
-fn value(said: &Option<Said>) -> Option<&str> {
+fn value(said: &Option<Value>) -> Option<&str> {
     said.as_ref().map(|said| said.value.as_str())
 }
 
@@ -57,8 +57,8 @@ fn faults_are_told_with_file_and_line() {
         (&format!("Include {}\n", itself.display()), 1, "too many Includes"),
     ] {
         let error = read(folder.path(), text, "box").unwrap_err().to_string();
-        let place = format!("{}:{line}: ", itself.display());
-        assert!(error.starts_with(&place) && error.contains(why), "{text}: {error}");
+        let location = format!("{}:{line}: ", itself.display());
+        assert!(error.starts_with(&location) && error.contains(why), "{text}: {error}");
     }
     // What does not count is not judged.
     read(folder.path(), "Host other\nPort many\n", "box").unwrap();

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use evonic_parts::{Account, Sshd};
-use evonic_shared::{config::Config, kind::Kind};
+use evonic_shared::{config::Config, error_chain::ErrorChain, kind::Kind};
 
 use super::*;
 use evonic_backend::Class;
@@ -15,12 +15,12 @@ mod jumps;
 mod ways;
 
 /// A budget and settings with little patience.
-pub(in super::super) struct Bench {
+pub(in super::super) struct Fixture {
     pub(in super::super) budget: Budget,
     pub(in super::super) settings: config::Ssh,
 }
 
-impl Bench {
+impl Fixture {
     pub(in super::super) fn new() -> Self {
         let mut config = Config::resolve(None, &config::Environment::default()).unwrap().config;
         config.ssh.connect_timeout = Duration::from_secs(20);
@@ -28,7 +28,10 @@ impl Bench {
         Self { budget, settings: config.ssh.clone() }
     }
 
-    pub(in super::super) fn connect(&self, target: &Target) -> Result<Connection, WorkplaceError> {
+    pub(in super::super) fn connect(
+        &self,
+        target: &Target,
+    ) -> Result<AuthenticatedSession, WorkplaceError> {
         let permits = (0..=target.jumps.len())
             .map(|_| self.budget.try_acquire(Kind::Ssh).expect("a permit"))
             .collect();
@@ -75,13 +78,12 @@ pub(super) fn secret(sshd: &Sshd, name: &str, text: &str) -> Option<SecretSource
     Some(SecretSource::File(path))
 }
 
-pub(super) fn told(error: &WorkplaceError) -> String {
-    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    format!("{error}: {source}")
+pub(super) fn chain(error: &WorkplaceError) -> String {
+    ErrorChain(error).to_string()
 }
 
 /// What a command over the connection says.
-pub(super) fn whoami(connection: &Connection) -> String {
+pub(super) fn whoami(connection: &AuthenticatedSession) -> String {
     use std::io::Read;
     let mut channel = connection.session.channel_session().unwrap();
     channel.exec("id -un").unwrap();
@@ -95,46 +97,46 @@ pub(super) fn whoami(connection: &Connection) -> String {
 fn a_known_host_lets_us_in_by_key_and_all_is_given_back() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
-    let connection = bench.connect(&target(&sshd, &account)).unwrap();
-    assert_eq!(bench.used(), (1, 1));
+    let fixture = Fixture::new();
+    let connection = fixture.connect(&target(&sshd, &account)).unwrap();
+    assert_eq!(fixture.used(), (1, 1));
     assert_eq!(whoami(&connection), account.name);
     drop(connection);
-    assert_eq!(bench.used(), (0, 0));
+    assert_eq!(fixture.used(), (0, 0));
 }
 
 #[test]
 fn a_host_that_is_not_known_is_refused_with_the_command_that_helps() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut target = target(&sshd, &account);
     let file = sshd.folder().join("other_hosts");
     target.known_hosts = vec![file.clone()];
-    let error = bench.refused(&target);
+    let error = fixture.refused(&target);
     assert_eq!(error.class(), Class::Permanent);
-    let text = told(&error);
+    let text = chain(&error);
     let command = format!("ssh-keyscan -p {} 127.0.0.1 >> {}", sshd.port(), file.display());
     assert!(text.contains("is not known") && text.contains(&command), "{text}");
 
     // What it advises works.
     let status = Command::new("sh").arg("-c").arg(&command).status().unwrap();
     assert!(status.success());
-    drop(bench.connect(&target).unwrap());
+    drop(fixture.connect(&target).unwrap());
 }
 
 #[test]
 fn a_new_key_is_taken_down_where_that_is_wanted_and_a_changed_one_is_refused_always() {
     let mut sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut target = target(&sshd, &account);
     let file = sshd.folder().join("made/known_hosts");
     target.known_hosts = vec![file.clone()];
     target.host_keys = HostKeys::AcceptNew;
-    drop(bench.connect(&target).unwrap());
+    drop(fixture.connect(&target).unwrap());
     target.host_keys = HostKeys::Strict;
-    drop(bench.connect(&target).unwrap());
+    drop(fixture.connect(&target).unwrap());
     let before = std::fs::read_to_string(&file).unwrap();
     assert_eq!(before.lines().count(), 1, "{before}");
 
@@ -149,9 +151,9 @@ fn a_new_key_is_taken_down_where_that_is_wanted_and_a_changed_one_is_refused_alw
     let new = fingerprint(&sshd);
     for host_keys in [HostKeys::Strict, HostKeys::AcceptNew] {
         target.host_keys = host_keys;
-        let error = bench.refused(&target);
+        let error = fixture.refused(&target);
         assert_eq!(error.class(), Class::Permanent);
-        let text = told(&error);
+        let text = chain(&error);
         let place = format!("{}:1", file.display());
         for part in [old.as_str(), new.as_str(), place.as_str(), "ssh-keygen -R"] {
             assert!(text.contains(part), "{part} is missing: {text}");
@@ -165,13 +167,13 @@ fn a_new_key_is_taken_down_where_that_is_wanted_and_a_changed_one_is_refused_alw
 fn a_host_known_by_one_kind_of_key_shows_that() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let all = std::fs::read_to_string(sshd.known_hosts()).unwrap();
     for line in all.lines() {
         let file: PathBuf = sshd.folder().join("one");
         std::fs::write(&file, line).unwrap();
         let mut target = target(&sshd, &account);
         target.known_hosts = vec![file];
-        drop(bench.connect(&target).unwrap_or_else(|error| panic!("{line}: {}", told(&error))));
+        drop(fixture.connect(&target).unwrap_or_else(|error| panic!("{line}: {}", chain(&error))));
     }
 }

@@ -1,4 +1,4 @@
-//! Taking down the key of a host that was not known.
+//! Adds the key of a host that was not known.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -13,17 +13,17 @@ use rustix::fs::FlockOperation;
 
 use super::{Judgement, Key, Known, LIMIT_BYTES};
 
-/// What became of a key that was to be taken down.
+/// What became of a key that was to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Taken {
-    /// It is there: by us, or by somebody who was quicker.
-    Down,
-    /// Somebody else took down another key meanwhile.
+    /// It is there, added by this or by another process.
+    Added,
+    /// Another process added another key meanwhile.
     Changed,
 }
 
 /// Adds a key under a name, at the end of the file, which is made with its folder when missing.
-/// Waits for others who do the same, until `deadline`. Either the whole line is added or nothing.
+/// Waits for other processes that do the same, until `deadline`. Either the whole line is added or nothing.
 /// Holds one descriptor.
 ///
 /// # Errors
@@ -53,7 +53,7 @@ pub(in super::super) fn append(
     known.add(file, &text, name);
     match known.judge(key) {
         Judgement::New => {}
-        Judgement::Known(_) => return Ok(Taken::Down),
+        Judgement::Known(_) => return Ok(Taken::Added),
         Judgement::Changed(_) | Judgement::Revoked(_) | Judgement::AuthorityOnly(_) => {
             return Ok(Taken::Changed);
         }
@@ -67,5 +67,5 @@ pub(in super::super) fn append(
         open.set_len(before)?;
         return Err(error);
     }
-    Ok(Taken::Down)
+    Ok(Taken::Added)
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Asked, Surroundings, Target};
+use super::{HostSpec, LocalUser, Target};
 use crate::{
-    config_file::{HostConfig, Said, fault},
+    config_file::{HostConfig, Value, settings_error},
     known_hosts,
 };
 use evonic_backend::WorkplaceError;
@@ -15,25 +15,28 @@ const DEFAULT_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 /// Faults of the settings themselves.
 pub(super) fn check_settings(settings: &SshSettings) -> Result<(), WorkplaceError> {
     if !is_host(&settings.host) {
-        return Err(fault("settings.host", format!("{:?} is no host's name", settings.host)));
+        return Err(settings_error(
+            "settings.host",
+            format!("{:?} is no host's name", settings.host),
+        ));
     }
     if settings.port == Some(0) {
-        return Err(fault("settings.port", "is 1 to 65535"));
+        return Err(settings_error("settings.port", "is 1 to 65535"));
     }
     let needs_password = [SshAuth::Password, SshAuth::KeyboardInteractive]
         .into_iter()
         .find(|way| settings.authenticate.contains(way));
     if needs_password.is_some() && settings.password.is_none() {
         let problem = "has a way that needs settings.password, which is not set";
-        return Err(fault("settings.authenticate", problem));
+        return Err(settings_error("settings.authenticate", problem));
     }
     let relative = settings.identity_files.iter().position(|path| !path.is_absolute());
     if let Some(number) = relative {
         let field = format!("settings.identity_files[{number}]");
-        return Err(fault(&field, "is no whole path (~ is not expanded)"));
+        return Err(settings_error(&field, "is no whole path (~ is not expanded)"));
     }
     if settings.known_hosts.as_ref().is_some_and(|path| !path.is_absolute()) {
-        return Err(fault("settings.known_hosts", "is no whole path (~ is not expanded)"));
+        return Err(settings_error("settings.known_hosts", "is no whole path (~ is not expanded)"));
     }
     Ok(())
 }
@@ -47,25 +50,25 @@ pub(super) fn is_host(text: &str) -> bool {
 
 /// A host, from what was asked for, what the file says, and the defaults.
 pub(super) fn target(
-    asked: &Asked,
+    spec: &HostSpec,
     settings: &SshSettings,
     config: &HostConfig,
-    around: &Surroundings<'_>,
+    local: &LocalUser<'_>,
 ) -> Result<Target, WorkplaceError> {
     let host = match &config.host_name {
-        None => asked.host.clone(),
-        Some(said) => expand(said, &[('h', &asked.host)])?,
+        None => spec.host.clone(),
+        Some(said) => expand(said, &[('h', &spec.host)])?,
     };
     if !is_host(&host) {
-        let place = config.host_name.as_ref().map_or("settings.host", |said| &said.place);
-        return Err(fault(place, format!("{host:?} is no host's name")));
+        let location = config.host_name.as_ref().map_or("settings.host", |said| &said.location);
+        return Err(settings_error(location, format!("{host:?} is no host's name")));
     }
-    let user = asked.user.clone().or_else(|| config.user.as_ref().map(|said| said.value.clone()));
-    let user = user.unwrap_or_else(|| around.user.clone());
+    let user = spec.user.clone().or_else(|| config.user.as_ref().map(|said| said.value.clone()));
+    let user = user.unwrap_or_else(|| local.user.clone());
     if user.is_empty() || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(fault("settings.user", format!("{user:?} is no user's name")));
+        return Err(settings_error("settings.user", format!("{user:?} is no user's name")));
     }
-    let port = asked.port.or(config.port).unwrap_or(22);
+    let port = spec.port.or(config.port).unwrap_or(22);
     let mut target = Target {
         name: match &config.host_key_alias {
             Some(alias) => alias.value.to_lowercase(),
@@ -76,7 +79,7 @@ pub(super) fn target(
         user,
         authenticate: ways(settings),
         identity_files: settings.identity_files.clone(),
-        agent: around.agent.clone(),
+        agent: local.agent.clone(),
         passphrase: settings.passphrase.clone(),
         password: settings.password.clone(),
         known_hosts: Vec::new(),
@@ -85,14 +88,14 @@ pub(super) fn target(
         jumps: Vec::new(),
     };
     if target.identity_files.is_empty() {
-        target.identity_files = identity_files(asked, &target, config, around)?;
+        target.identity_files = identity_files(spec, &target, config, local)?;
     }
     if let Some(said) = config.identity_agent.as_ref().filter(|said| said.value != "SSH_AUTH_SOCK")
     {
         let is_named = said.value != "none";
-        target.agent = is_named.then(|| path(said, asked, &target, around)).transpose()?;
+        target.agent = is_named.then(|| path(said, spec, &target, local)).transpose()?;
     }
-    target.known_hosts = known_hosts_files(asked, &target, settings, config, around)?;
+    target.known_hosts = known_hosts_files(spec, &target, settings, config, local)?;
     Ok(target)
 }
 
@@ -114,54 +117,57 @@ fn ways(settings: &SshSettings) -> Vec<SshAuth> {
 
 /// The settings, or what the file says where they are the default. Never less than either asks for
 /// without a word: `no` is refused.
-fn host_keys(settings: HostKeys, said: Option<&Said>) -> Result<HostKeys, WorkplaceError> {
+fn host_keys(settings: HostKeys, said: Option<&Value>) -> Result<HostKeys, WorkplaceError> {
     let Some(said) = said else { return Ok(settings) };
     match said.value.to_ascii_lowercase().as_str() {
         "yes" | "true" => Ok(HostKeys::Strict),
         "accept-new" => Ok(HostKeys::AcceptNew),
         "ask" => Ok(settings),
         "no" | "off" | "false" if settings == HostKeys::AcceptNew => Ok(settings),
-        "no" | "off" | "false" => Err(fault(
-            &said.place,
+        "no" | "off" | "false" => Err(settings_error(
+            &said.location,
             "StrictHostKeyChecking no would trust anybody; use accept-new, here or in \
              settings.host_keys",
         )),
-        other => Err(fault(&said.place, format!("{other} is no value of StrictHostKeyChecking"))),
+        other => Err(settings_error(
+            &said.location,
+            format!("{other} is no value of StrictHostKeyChecking"),
+        )),
     }
 }
 
 fn identity_files(
-    asked: &Asked,
+    spec: &HostSpec,
     target: &Target,
     config: &HostConfig,
-    around: &Surroundings<'_>,
+    local: &LocalUser<'_>,
 ) -> Result<Vec<PathBuf>, WorkplaceError> {
     if config.identity_files.is_empty() {
-        let folder = around.home.join(".ssh");
+        let folder = local.home.join(".ssh");
         let there = DEFAULT_KEYS.iter().map(|name| folder.join(name)).filter(|key| key.is_file());
         return Ok(there.collect());
     }
     let named = config.identity_files.iter().filter(|said| said.value != "none");
-    named.map(|said| path(said, asked, target, around)).collect()
+    named.map(|said| path(said, spec, target, local)).collect()
 }
 
 fn known_hosts_files(
-    asked: &Asked,
+    spec: &HostSpec,
     target: &Target,
     settings: &SshSettings,
     config: &HostConfig,
-    around: &Surroundings<'_>,
+    local: &LocalUser<'_>,
 ) -> Result<Vec<PathBuf>, WorkplaceError> {
     match (&settings.known_hosts, &config.known_hosts) {
         (Some(file), _) => Ok(vec![file.clone()]),
         (None, Some(files)) => files
             .iter()
             .filter(|said| said.value != "none")
-            .map(|said| path(said, asked, target, around))
+            .map(|said| path(said, spec, target, local))
             .collect(),
         (None, None) => Ok(vec![
-            around.state_dir.join("known_hosts"),
-            around.home.join(".ssh/known_hosts"),
+            local.state_dir.join("known_hosts"),
+            local.home.join(".ssh/known_hosts"),
             PathBuf::from("/etc/ssh/ssh_known_hosts"),
         ]),
     }
@@ -169,35 +175,37 @@ fn known_hosts_files(
 
 /// A path of the file: `~` is the service's own home, and so is what is relative below.
 fn path(
-    said: &Said,
-    asked: &Asked,
+    said: &Value,
+    spec: &HostSpec,
     target: &Target,
-    around: &Surroundings<'_>,
+    local: &LocalUser<'_>,
 ) -> Result<PathBuf, WorkplaceError> {
-    let home = around.home.to_string_lossy();
+    let home = local.home.to_string_lossy();
     let port = target.port.to_string();
     let text = expand(
         said,
         &[
             ('d', &home),
             ('h', &target.host),
-            ('n', &asked.host),
+            ('n', &spec.host),
             ('p', &port),
             ('r', &target.user),
-            ('u', &around.user),
+            ('u', &local.user),
             ('k', &target.name),
         ],
     )?;
     match text.strip_prefix('~') {
-        Some("") => Ok(around.home.clone()),
-        Some(rest) if rest.starts_with('/') => Ok(around.home.join(rest.trim_start_matches('/'))),
-        Some(_) => Err(fault(&said.place, format!("{text}: only the own ~ is expanded"))),
-        None => Ok(around.home.join(text)),
+        Some("") => Ok(local.home.clone()),
+        Some(rest) if rest.starts_with('/') => Ok(local.home.join(rest.trim_start_matches('/'))),
+        Some(_) => {
+            Err(settings_error(&said.location, format!("{text}: only the own ~ is expanded")))
+        }
+        None => Ok(local.home.join(text)),
     }
 }
 
 /// Replaces `%` and a letter.
-fn expand(said: &Said, values: &[(char, &str)]) -> Result<String, WorkplaceError> {
+fn expand(said: &Value, values: &[(char, &str)]) -> Result<String, WorkplaceError> {
     let mut text = String::new();
     let mut chars = said.value.chars();
     while let Some(c) = chars.next() {
@@ -211,7 +219,10 @@ fn expand(said: &Said, values: &[(char, &str)]) -> Result<String, WorkplaceError
             (_, Some((_, value))) => text.push_str(value),
             _ => {
                 let token: String = letter.iter().collect();
-                return Err(fault(&said.place, format!("%{token} is not supported here")));
+                return Err(settings_error(
+                    &said.location,
+                    format!("%{token} is not supported here"),
+                ));
             }
         }
     }

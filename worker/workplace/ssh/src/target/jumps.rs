@@ -1,7 +1,7 @@
 //! The hosts to go over.
 
-use super::{Asked, Surroundings, Target, hop};
-use crate::config_file::fault;
+use super::{HostSpec, LocalUser, Target, hop};
+use crate::config_file::settings_error;
 use evonic_backend::WorkplaceError;
 use evonic_domain::{SshAuth, SshSettings};
 
@@ -14,7 +14,7 @@ pub(super) fn along(
     list: &str,
     place: &str,
     settings: &SshSettings,
-    around: &Surroundings<'_>,
+    local: &LocalUser<'_>,
     depth: usize,
 ) -> Result<Vec<Target>, WorkplaceError> {
     let mut jumps: Vec<Target> = Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn along(
         return Ok(jumps);
     }
     if depth > LIMIT {
-        return Err(fault(place, "the jump hosts lead back to themselves"));
+        return Err(settings_error(place, "the jump hosts lead back to themselves"));
     }
     // The password is not for other hosts than the target, nor is the way to it.
     let of_hop = SshSettings {
@@ -32,23 +32,23 @@ pub(super) fn along(
         ..settings.clone()
     };
     for entry in list.split(',') {
-        let asked = parse(entry.trim())
-            .ok_or_else(|| fault(place, format!("{entry:?} is no [user@]host[:port]")))?;
-        let config = around.config(settings, &asked.host)?;
-        let hop = hop::target(&asked, &of_hop, &config, around)?;
+        let spec = parse(entry.trim())
+            .ok_or_else(|| settings_error(place, format!("{entry:?} is no [user@]host[:port]")))?;
+        let config = local.config(settings, &spec.host)?;
+        let hop = hop::target(&spec, &of_hop, &config, local)?;
         if let Some(said) = config.proxy_jump.as_ref().filter(|_| jumps.is_empty()) {
-            jumps = along(&said.value, &said.place, settings, around, depth + 1)?;
+            jumps = along(&said.value, &said.location, settings, local, depth + 1)?;
         }
         jumps.push(hop);
         if jumps.len() > LIMIT {
-            return Err(fault(place, format!("more than {LIMIT} jump hosts")));
+            return Err(settings_error(place, format!("more than {LIMIT} jump hosts")));
         }
     }
     Ok(jumps)
 }
 
 /// `[user@]host[:port]`, also as `ssh://...`, and `[address]:port` for IPv6.
-fn parse(entry: &str) -> Option<Asked> {
+fn parse(entry: &str) -> Option<HostSpec> {
     let entry = entry.strip_prefix("ssh://").map_or(entry, |rest| rest.trim_end_matches('/'));
     let (user, place) = match entry.rsplit_once('@') {
         Some((user, place)) => (Some(user.to_owned()), place),
@@ -74,7 +74,7 @@ fn parse(entry: &str) -> Option<Asked> {
         None => None,
     };
     let named = user.as_ref().is_none_or(|user| !user.is_empty());
-    (named && hop::is_host(host)).then(|| Asked { host: host.to_owned(), user, port })
+    (named && hop::is_host(host)).then(|| HostSpec { host: host.to_owned(), user, port })
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
             ("-oProxyCommand=x", None),
             ("h;x", None),
         ] {
-            let found = parse(entry).map(|asked| (asked.user, asked.host, asked.port));
+            let found = parse(entry).map(|spec| (spec.user, spec.host, spec.port));
             let found = found.as_ref().map(|(u, h, p)| (u.as_deref(), h.as_str(), *p));
             assert_eq!(found, expected, "{entry}");
         }

@@ -1,7 +1,7 @@
 use super::*;
 
-fn around(folder: &Path) -> Surroundings<'_> {
-    Surroundings {
+fn local(folder: &Path) -> LocalUser<'_> {
+    LocalUser {
         home: folder.join("home"),
         user: "service".into(),
         agent: Some("/run/agent".into()),
@@ -17,7 +17,7 @@ fn complete(folder: &Path, text: &str, settings: &SshSettings) -> Result<Target,
     let ssh = folder.join("home/.ssh");
     std::fs::create_dir_all(&ssh).unwrap();
     std::fs::write(ssh.join("config"), text).unwrap();
-    Target::complete(settings, &around(folder))
+    Target::complete(settings, &local(folder))
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn what_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = |line: u32| format!("{}/home/.ssh/config:{line}: ", folder.path().display());
     let jump = |list: &str| SshSettings { jump: Some(list.into()), ..settings("box") };
-    for (text, settings, place) in [
+    for (text, settings, location) in [
         ("", settings(""), "settings.host: ".to_owned()),
         ("", settings("a;b"), "settings.host: ".to_owned()),
         ("", settings("-oProxyCommand=x"), "settings.host: ".to_owned()),
@@ -103,7 +103,7 @@ fn what_cannot_be_used_is_named() {
         ),
     ] {
         let error = complete(folder.path(), text, &settings).unwrap_err().to_string();
-        assert!(error.starts_with(&place), "{place} {error}");
+        assert!(error.starts_with(&location), "{location} {error}");
     }
 }
 

@@ -4,15 +4,15 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_in_the_middle_of_a_command_loses_no_line() {
-    let bench = Bench::new();
-    let account = bench.account();
-    let place = bench.open(&account);
+    let fixture = Fixture::new();
+    let account = fixture.account();
+    let workplace = fixture.open(&account);
     let line = "i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); sleep 0.1; done; exit 3";
-    let running = run(&place, "m1", line);
+    let running = run(&workplace, "m1", line);
     let cut = async {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let _killed = bench.sshd.cut();
+            let _killed = fixture.sshd.cut();
         }
     };
     let (finished, ()) = tokio::join!(running, cut);
@@ -24,23 +24,23 @@ async fn a_cut_in_the_middle_of_a_command_loses_no_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_that_was_cut_goes_on_where_it_was() {
-    let bench = Bench::new();
-    let account = bench.account();
-    let place = bench.open(&account);
-    let mut upload = place.upload("big", "id").await.unwrap();
+    let fixture = Fixture::new();
+    let account = fixture.account();
+    let workplace = fixture.open(&account);
+    let mut upload = workplace.upload("big", "id").await.unwrap();
     let piece = Bytes::from(vec![7; 1 << 20]);
     for _ in 0..8 {
         upload.write(piece.clone()).await.unwrap();
     }
-    let _killed = bench.sshd.cut();
+    let _killed = fixture.sshd.cut();
     let error = loop {
         if let Err(error) = upload.write(piece.clone()).await {
             break error;
         }
     };
-    assert_eq!(error.class(), Class::Transient, "{}", told(&error));
+    assert_eq!(error.class(), Class::Transient, "{}", chain(&error));
     drop(upload);
-    let mut upload = place.upload("big", "id").await.unwrap();
+    let mut upload = workplace.upload("big", "id").await.unwrap();
     assert!(upload.safe_bytes() >= 4 << 20, "{}", upload.safe_bytes());
     upload.write(piece.clone()).await.unwrap();
     upload.finish(None).await.unwrap();
@@ -51,39 +51,39 @@ async fn a_transfer_that_was_cut_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_link_is_noticed() {
-    let bench = Bench::with("", |config| {
+    let fixture = Fixture::with("", |config| {
         config.ssh.keepalive_interval = Duration::from_millis(200);
         config.ssh.dead_after = Duration::from_secs(1);
         config.ssh.connect_timeout = Duration::from_secs(3);
         config.ssh.retries = 0;
     });
-    let account = bench.account();
-    let place = bench.open(&account);
-    output(&place, "m1", "true").await;
-    bench.sshd.freeze(true);
+    let account = fixture.account();
+    let workplace = fixture.open(&account);
+    output(&workplace, "m1", "true").await;
+    fixture.sshd.freeze(true);
     let began = Instant::now();
-    let error = place.stat(".").await.unwrap_err();
+    let error = workplace.stat(".").await.unwrap_err();
     let noticed = began.elapsed();
-    bench.sshd.freeze(false);
-    assert_eq!(error.class(), Class::Transient, "{}", told(&error));
-    assert!(noticed < Duration::from_secs(10), "{noticed:?}: {}", told(&error));
-    assert_eq!(output(&place, "m2", "echo x").await, "x\n");
+    fixture.sshd.freeze(false);
+    assert_eq!(error.class(), Class::Transient, "{}", chain(&error));
+    assert!(noticed < Duration::from_secs(10), "{noticed:?}: {}", chain(&error));
+    assert_eq!(output(&workplace, "m2", "echo x").await, "x\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_login_is_told_once() {
-    let bench = Bench::new();
-    let (account, other) = (bench.account(), bench.sshd.account("/bin/sh", "other"));
+    let fixture = Fixture::new();
+    let (account, other) = (fixture.account(), fixture.sshd.account("/bin/sh", "other"));
     let settings =
-        SshSettings { identity_files: vec![other.key.clone()], ..bench.settings(&account) };
-    let place = bench.hosts.open(&settings, None).unwrap();
+        SshSettings { identity_files: vec![other.key.clone()], ..fixture.settings(&account) };
+    let workplace = fixture.hosts.open(&settings, None).unwrap();
     for tries in 1..=3 {
-        let error = place.stat(".").await.unwrap_err();
-        assert_eq!(error.class(), Class::Permanent, "{}", told(&error));
+        let error = workplace.stat(".").await.unwrap_err();
+        assert_eq!(error.class(), Class::Permanent, "{}", chain(&error));
         until("the server has told of it", || {
-            bench.sshd.log().matches("Connection closed by authenticating").count() <= tries
+            fixture.sshd.log().matches("Connection closed by authenticating").count() <= tries
         })
         .await;
-        until("nothing is left open", || bench.used() == (0, 0)).await;
+        until("nothing is left open", || fixture.used() == (0, 0)).await;
     }
 }

@@ -5,17 +5,17 @@ use std::{net::TcpListener, os::fd::AsRawFd};
 use super::*;
 
 /// Runs a connection that fails, often; returns the last error.
-fn often(bench: &Bench, times: u32, target: &Target, expected: Class) -> String {
+fn often(fixture: &Fixture, times: u32, target: &Target, expected: Class) -> String {
     // Sockets get the lowest free number: after each round that is the same one again, unless
     // something stayed open. Other tests of this process open and close theirs meanwhile, so the
     // account is exact, and numbers must only not grow.
     let first = number();
     let mut last = String::new();
     for _ in 0..times {
-        let error = bench.refused(target);
-        assert_eq!(error.class(), expected, "{}", told(&error));
-        assert_eq!(bench.used(), (0, 0));
-        last = told(&error);
+        let error = fixture.refused(target);
+        assert_eq!(error.class(), expected, "{}", chain(&error));
+        assert_eq!(fixture.used(), (0, 0));
+        last = chain(&error);
     }
     assert!(number() < first + times as i32, "{first} {}", number());
     last
@@ -30,15 +30,15 @@ fn refused_keys_and_hosts_are_flat() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
     let other = sshd.account("/bin/sh", "other");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut wrong = target(&sshd, &account);
     wrong.identity_files = vec![other.key];
-    let text = often(&bench, 40, &wrong, Class::Permanent);
+    let text = often(&fixture, 40, &wrong, Class::Permanent);
     assert!(text.contains("authenticate refused") && text.contains("ssh-copy-id"), "{text}");
 
     let mut unknown = target(&sshd, &account);
     unknown.known_hosts = vec![sshd.folder().join("none")];
-    let text = often(&bench, 40, &unknown, Class::Permanent);
+    let text = often(&fixture, 40, &unknown, Class::Permanent);
     assert!(text.contains("host key refused"), "{text}");
 }
 
@@ -46,22 +46,22 @@ fn refused_keys_and_hosts_are_flat() {
 fn closed_ports_and_black_holes_are_flat() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let mut closed = target(&sshd, &account);
     closed.port = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let text = often(&bench, 100, &closed, Class::Transient);
+    let text = often(&fixture, 100, &closed, Class::Transient);
     assert!(text.contains("refused"), "{text}");
 
     // A listener whose queue is never taken from: connected, and then silence.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    bench.settings.connect_timeout = Duration::from_millis(100);
+    fixture.settings.connect_timeout = Duration::from_millis(100);
     let mut hole = closed;
     hole.port = silent.local_addr().unwrap().port();
     let began = Instant::now();
-    let text = often(&bench, 5, &hole, Class::Transient);
+    let text = often(&fixture, 5, &hole, Class::Transient);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?} {text}", began.elapsed());
 }
 
@@ -69,7 +69,7 @@ fn closed_ports_and_black_holes_are_flat() {
 #[test]
 fn a_server_that_closes_early_is_transient() {
     use std::io::Write;
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -84,23 +84,23 @@ fn a_server_that_closes_early_is_transient() {
             }
         });
         for _ in words {
-            let error = bench.refused(&target);
-            assert_eq!(error.class(), Class::Transient, "{}", told(&error));
+            let error = fixture.refused(&target);
+            assert_eq!(error.class(), Class::Transient, "{}", chain(&error));
         }
     });
-    assert_eq!(bench.used(), (0, 0));
+    assert_eq!(fixture.used(), (0, 0));
 }
 
 #[test]
 fn a_server_without_a_common_algorithm_is_permanent() {
     let sshd = Sshd::with("Ciphers aes128-gcm@openssh.com\nHostKeyAlgorithms ssh-rsa");
     let account = sshd.account("/bin/sh", "home");
-    let (bench, target) = (Bench::new(), target(&sshd, &account));
+    let (fixture, target) = (Fixture::new(), target(&sshd, &account));
     // A server that is quicker to close than we are to look cannot be told from a cut.
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let error = bench.refused(&target);
-        let text = told(&error);
+        let error = fixture.refused(&target);
+        let text = chain(&error);
         assert!(text.contains("no algorithm in common"), "{text}");
         if error.class() == Class::Permanent {
             break;

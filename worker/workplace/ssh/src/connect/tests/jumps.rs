@@ -6,23 +6,23 @@ use super::*;
 fn a_target_behind_two_hosts_is_reached_and_all_is_given_back() {
     let (first, second, last) = (Sshd::start(), Sshd::start(), Sshd::start());
     let accounts = [&first, &second, &last].map(|sshd| sshd.account("/bin/sh", "home"));
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut way = target(&last, &accounts[2]);
     way.jumps = vec![target(&first, &accounts[0]), target(&second, &accounts[1])];
     for _ in 0..5 {
-        let connection = bench.connect(&way).unwrap_or_else(|error| panic!("{}", told(&error)));
-        assert_eq!(bench.used(), (3, 5));
+        let connection = fixture.connect(&way).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert_eq!(fixture.used(), (3, 5));
         assert_eq!(whoami(&connection), accounts[2].name);
         drop(connection);
-        assert_eq!(bench.used(), (0, 0));
+        assert_eq!(fixture.used(), (0, 0));
     }
 
     // Each host is judged by itself, and named.
     way.jumps[1].known_hosts = vec![first.folder().join("none")];
-    let text = told(&bench.refused(&way));
+    let text = chain(&fixture.refused(&way));
     let named = format!("{}@127.0.0.1:{}", accounts[1].name, second.port());
     assert!(text.starts_with(&named) && text.contains("host key"), "{text}");
-    assert_eq!(bench.used(), (0, 0));
+    assert_eq!(fixture.used(), (0, 0));
 }
 
 #[test]
@@ -30,10 +30,10 @@ fn much_goes_over_a_jump_host_both_ways() {
     use std::io::{Read, Write};
     let (first, last) = (Sshd::start(), Sshd::start());
     let accounts = [&first, &last].map(|sshd| sshd.account("/bin/sh", "home"));
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut way = target(&last, &accounts[1]);
     way.jumps = vec![target(&first, &accounts[0])];
-    let connection = bench.connect(&way).unwrap();
+    let connection = fixture.connect(&way).unwrap();
     let mut channel = connection.session.channel_session().unwrap();
     channel.exec("wc -c; head -c 20000000 /dev/zero").unwrap();
     let block = vec![7; 1 << 20];
@@ -52,10 +52,10 @@ fn a_jump_host_that_is_cut_ends_the_way() {
     use std::io::Read;
     let (first, last) = (Sshd::start(), Sshd::start());
     let accounts = [&first, &last].map(|sshd| sshd.account("/bin/sh", "home"));
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut way = target(&last, &accounts[1]);
     way.jumps = vec![target(&first, &accounts[0])];
-    let connection = bench.connect(&way).unwrap();
+    let connection = fixture.connect(&way).unwrap();
     let mut channel = connection.session.channel_session().unwrap();
     channel.exec("cat").unwrap();
     assert!(first.cut() > 0);
@@ -63,18 +63,18 @@ fn a_jump_host_that_is_cut_ends_the_way() {
     connection.session.set_blocking(false);
     drop(channel);
     drop(connection);
-    assert_eq!(bench.used(), (0, 0));
+    assert_eq!(fixture.used(), (0, 0));
 }
 
 #[test]
 fn a_jump_host_that_forbids_it_says_so() {
     let (first, last) = (Sshd::with("AllowTcpForwarding no"), Sshd::start());
     let accounts = [&first, &last].map(|sshd| sshd.account("/bin/sh", "home"));
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut way = target(&last, &accounts[1]);
     way.jumps = vec![target(&first, &accounts[0])];
-    let error = bench.refused(&way);
+    let error = fixture.refused(&way);
     assert_eq!(error.class(), Class::Permanent);
-    assert!(told(&error).contains("AllowTcpForwarding"), "{}", told(&error));
-    assert_eq!(bench.used(), (0, 0));
+    assert!(chain(&error).contains("AllowTcpForwarding"), "{}", chain(&error));
+    assert_eq!(fixture.used(), (0, 0));
 }

@@ -6,19 +6,19 @@ use super::*;
 fn a_password_works_and_is_never_told() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut target = target(&sshd, &account);
     target.authenticate = vec![SshAuth::Password];
     target.password = secret(&sshd, "password", &format!("{}\n", account.password));
-    assert_eq!(whoami(&bench.connect(&target).unwrap()), account.name);
+    assert_eq!(whoami(&fixture.connect(&target).unwrap()), account.name);
 
     target.password = secret(&sshd, "wrong", "marker-4711");
     target.authenticate = vec![SshAuth::Key, SshAuth::Password, SshAuth::KeyboardInteractive];
     let key = sshd.folder().join("broken");
     std::fs::write(&key, "-----BEGIN OPENSSH PRIVATE KEY-----\nmarker-0815\n").unwrap();
     target.identity_files = vec![key, sshd.folder().join("absent")];
-    let error = bench.refused(&target);
-    let text = format!("{} {error:?}", told(&error));
+    let error = fixture.refused(&target);
+    let text = format!("{} {error:?}", chain(&error));
     assert!(!text.contains("marker"), "{text}");
     for part in
         ["broken", "absent", "password is wrong", "keyboard_interactive", "the server allows"]
@@ -31,7 +31,7 @@ fn a_password_works_and_is_never_told() {
 fn key_files_of_every_kind_work() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let phrase = secret(&sshd, "phrase", "marker-12345");
     let kinds: [&[&str]; 7] = [
         &["-t", "ed25519", "-N", ""],
@@ -51,14 +51,14 @@ fn key_files_of_every_kind_work() {
         let mut target = target(&sshd, &account);
         target.identity_files = vec![key];
         target.passphrase = phrase.clone();
-        let connection = bench.connect(&target);
-        drop(connection.unwrap_or_else(|error| panic!("{kind:?}: {}", told(&error))));
+        let connection = fixture.connect(&target);
+        drop(connection.unwrap_or_else(|error| panic!("{kind:?}: {}", chain(&error))));
         if kind.last().is_some_and(|phrase| phrase.starts_with("marker")) {
             target.passphrase = None;
-            let text = told(&bench.refused(&target));
+            let text = chain(&fixture.refused(&target));
             assert!(text.contains("set settings.passphrase"), "{kind:?}: {text}");
             target.passphrase = secret(&sshd, "other", "marker-other");
-            let text = told(&bench.refused(&target));
+            let text = chain(&fixture.refused(&target));
             assert!(text.contains("cannot be decrypted"), "{kind:?}: {text}");
         }
     }
@@ -69,16 +69,16 @@ fn key_files_of_every_kind_work() {
 fn a_partial_success_goes_on() {
     let sshd = Sshd::with("AuthenticationMethods publickey,password");
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut target = target(&sshd, &account);
     target.authenticate = vec![SshAuth::Key, SshAuth::Password];
     target.password = secret(&sshd, "password", &account.password);
-    drop(bench.connect(&target).unwrap_or_else(|error| panic!("{}", told(&error))));
+    drop(fixture.connect(&target).unwrap_or_else(|error| panic!("{}", chain(&error))));
 
     target.authenticate = vec![SshAuth::Key];
-    let error = bench.refused(&target);
+    let error = fixture.refused(&target);
     assert_eq!(error.class(), Class::Permanent);
-    let text = told(&error);
+    let text = chain(&error);
     assert!(text.contains("more is asked for") && text.contains("allows password"), "{text}");
 }
 
@@ -89,9 +89,9 @@ fn too_many_tries_are_a_refusal_and_not_a_broken_link() {
     let mut target = target(&sshd, &account);
     target.identity_files =
         (0..4).map(|n| sshd.account("/bin/sh", &format!("other{n}")).key).collect();
-    let error = Bench::new().refused(&target);
+    let error = Fixture::new().refused(&target);
     assert_eq!(error.class(), Class::Permanent);
-    assert!(told(&error).contains("MaxAuthTries"), "{}", told(&error));
+    assert!(chain(&error).contains("MaxAuthTries"), "{}", chain(&error));
 }
 
 /// PAM's questions, as most servers ask for a password.
@@ -99,24 +99,24 @@ fn too_many_tries_are_a_refusal_and_not_a_broken_link() {
 fn questions_are_answered_with_the_password() {
     let sshd = Sshd::with("UsePAM yes\nAuthenticationMethods keyboard-interactive");
     let account = sshd.account("/bin/sh", "home");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut target = target(&sshd, &account);
     target.authenticate = vec![SshAuth::KeyboardInteractive];
     target.password = secret(&sshd, "password", &account.password);
-    let connection = bench.connect(&target);
-    drop(connection.unwrap_or_else(|error| panic!("{} {}", told(&error), sshd.log())));
+    let connection = fixture.connect(&target);
+    drop(connection.unwrap_or_else(|error| panic!("{} {}", chain(&error), sshd.log())));
 
     target.password = secret(&sshd, "wrong", "marker-4711");
-    let error = bench.refused(&target);
+    let error = fixture.refused(&target);
     assert_eq!(error.class(), Class::Permanent);
-    assert!(!told(&error).contains("marker"), "{}", told(&error));
+    assert!(!chain(&error).contains("marker"), "{}", chain(&error));
 }
 
 #[test]
 fn an_agent_signs_and_one_that_is_stuck_does_not_hold_us_up() {
     let sshd = Sshd::start();
     let account = sshd.account("/bin/sh", "home");
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let mut target = target(&sshd, &account);
     target.authenticate = vec![SshAuth::Agent];
     let socket = sshd.folder().join("agent");
@@ -132,17 +132,17 @@ fn an_agent_signs_and_one_that_is_stuck_does_not_hold_us_up() {
         last = add();
     }
     target.agent = Some(socket);
-    let connected = bench.connect(&target).map(drop);
+    let connected = fixture.connect(&target).map(drop);
     agent.kill().unwrap();
     agent.wait().unwrap();
-    connected.unwrap_or_else(|error| panic!("{}", told(&error)));
-    assert_eq!(bench.used(), (0, 0));
+    connected.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(fixture.used(), (0, 0));
 
     let stuck = sshd.folder().join("stuck");
     let _listener = std::os::unix::net::UnixListener::bind(&stuck).unwrap();
     target.agent = Some(stuck);
-    bench.settings.connect_timeout = Duration::from_secs(1);
-    let text = told(&bench.refused(&target));
+    fixture.settings.connect_timeout = Duration::from_secs(1);
+    let text = chain(&fixture.refused(&target));
     assert!(text.contains("does not answer"), "{text}");
-    assert_eq!(bench.used(), (0, 0));
+    assert_eq!(fixture.used(), (0, 0));
 }

@@ -1,0 +1,232 @@
+//! Accepts connections: a permit of kind `http` first, then accept, then serve.
+//!
+//! Both listeners are shared with other workers: when one connection waits, each is woken, one
+//! gets it, and the others find nothing. A worker that has no permit leaves the connection in
+//! the queue. Most of the budget serves; a small part of it only ever answers 503, so that a
+//! client of a full server gets an answer instead of waiting. What comes beyond that part stays in
+//! the kernel's queue until an answered one is gone, a few seconds at the most.
+
+use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
+
+use evonic_shared::{
+    kind::Kind,
+    peer::{is_command, limits_path},
+};
+use rustix::io::Errno;
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::Semaphore,
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    byte_stream::ByteStream, connection::serve_connection, guard::Peer, metrics::Refusal,
+    request_service::Purpose, server_state::ServerState, tls::Secure,
+};
+use evonic_handles::{Budget, Held, Permit};
+
+/// The most permits that only refuse: an eighth of the budget, if that is less.
+const MAX_REFUSING: u32 = 8;
+
+/// A refused connection gives its permit back after this time, answered or not. Well below
+/// `supervisor.accept_stall`: clients that are slow to take their refusal must not stall the queue.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The first pause after an error that is ours: no memory, or, if something leaks past the
+/// budget, no descriptor. Doubles up to [`LONGEST_PAUSE`]: such an error does not take the
+/// waiting connection out of the queue, and trying again at once would only spin.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// See [`FIRST_PAUSE`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A wait for a permit is renewed after this time, so that the budget's count of refusals shows
+/// that clients are waiting.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The registered listeners.
+#[derive(Debug)]
+pub(super) struct BoundListeners {
+    /// TCP.
+    pub(super) http: TcpListener,
+    /// The Unix socket.
+    pub(super) api: UnixListener,
+}
+
+/// A connection that was just accepted.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+pub(super) struct Acceptor {
+    server: Arc<ServerState>,
+    /// TLS on the TCP listener.
+    secure: Option<Arc<Secure>>,
+    budget: Budget,
+    serving: Arc<Semaphore>,
+    connections: TaskTracker,
+}
+
+impl Acceptor {
+    /// Accepts within this budget; connections run on the tracker.
+    pub(super) fn new(
+        server: Arc<ServerState>,
+        secure: Option<Secure>,
+        budget: Budget,
+        connections: TaskTracker,
+    ) -> Self {
+        let limit = limit(&budget);
+        let refusing = MAX_REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
+        let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
+        Self { server, secure: secure.map(Arc::new), budget, serving, connections }
+    }
+
+    /// Accepts until the worker drains; then drops the registrations, and with them this worker's
+    /// descriptors of the listeners. One permit waits with it for the next connection.
+    pub(super) async fn run(self, listeners: BoundListeners) {
+        let draining = self.server.shutdown.draining.clone();
+        draining.run_until_cancelled(self.accept(&listeners)).await;
+    }
+
+    async fn accept(&self, listeners: &BoundListeners) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let permit = self.permit().await;
+            match listeners.next().await {
+                Ok(accepted) => {
+                    pause = FIRST_PAUSE;
+                    self.start(accepted, permit);
+                }
+                // The client went before it was accepted.
+                Err(error) if is_clients(&error) => {}
+                Err(error) => {
+                    drop(permit);
+                    tracing::warn!(error = %error, pause_ms = pause.as_millis(), "cannot accept");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn permit(&self) -> Permit {
+        loop {
+            if let Ok(permit) = self.budget.acquire(Kind::Http, PERMIT_TIMEOUT).await {
+                return permit;
+            }
+        }
+    }
+
+    /// Starts a connection: served if a permit to serve is free, else refused.
+    fn start(&self, accepted: Accepted, mut permit: Permit) {
+        permit.owns(1, accepted.raw_fd());
+        let (stream, peer) = accepted.into_stream(permit);
+        let (server, secure) = (Arc::clone(&self.server), self.secure.clone());
+        if let Ok(serving) = Arc::clone(&self.serving).try_acquire_owned() {
+            self.connections.spawn(async move {
+                serve(server, secure, stream, peer, Purpose::Serve).await;
+                drop(serving);
+            });
+        } else {
+            self.server.metrics.refused(Refusal::Full);
+            self.connections.spawn(async move {
+                let refusal = serve(server, secure, stream, peer, Purpose::Refuse);
+                // A refusal that times out is dropped.
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
+            });
+        }
+    }
+}
+
+/// Serves a connection; over TCP it begins with TLS where that is configured.
+async fn serve(
+    server: Arc<ServerState>,
+    secure: Option<Arc<Secure>>,
+    stream: ByteStream,
+    peer: Peer,
+    purpose: Purpose,
+) {
+    let stream = match (stream, secure) {
+        (ByteStream::Tcp(stream), Some(secure)) => secure.handshake(&server, stream).await,
+        (stream, _) => Some(stream),
+    };
+    if let Some(stream) = stream {
+        serve_connection(server, stream, peer, purpose).await;
+    }
+}
+
+impl BoundListeners {
+    /// The next connection of either listener. Cancel safe.
+    async fn next(&self) -> io::Result<Accepted> {
+        tokio::select! {
+            tcp = self.http.accept() => tcp.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            unix = self.api.accept() => unix.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+impl Accepted {
+    fn raw_fd(&self) -> Option<u32> {
+        let fd = match self {
+            Self::Tcp(stream, _) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        };
+        u32::try_from(fd).ok()
+    }
+
+    /// The connection with its permit, and its peer.
+    fn into_stream(self, permit: Permit) -> (ByteStream, Peer) {
+        match self {
+            Self::Tcp(stream, peer) => {
+                // Answers and events are written whole: waiting for more only delays them. It
+                // fails only where the client is gone, which its first read reports.
+                let _ = stream.set_nodelay(true);
+                (ByteStream::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
+            }
+            Self::Unix(stream) => {
+                let peer = peer(&stream);
+                (ByteStream::Unix(Held::new(stream, permit)), peer)
+            }
+        }
+    }
+}
+
+/// The process at the other end of a Unix socket.
+fn peer(stream: &UnixStream) -> Peer {
+    let Ok(peer) = stream.peer_cred() else { return Peer::Unix(None) };
+    // What is in a namespace that is not below ours has no pid here, and was not started here.
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid != 0);
+    let may_be_command = peer.uid() == rustix::process::geteuid().as_raw();
+    match pid.filter(|_| may_be_command) {
+        Some(pid) if is_command(&std::fs::read_to_string(limits_path(pid)).unwrap_or_default()) => {
+            Peer::Command
+        }
+        _ => Peer::Unix(Some(peer.uid())),
+    }
+}
+
+fn limit(budget: &Budget) -> u32 {
+    budget.usage().iter().find(|usage| usage.kind == Kind::Http).map_or(1, |usage| usage.limit)
+}
+
+/// Errors of one connection, which the next one does not share: accept(2) counts those of its
+/// network among them.
+fn is_clients(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+        )
+    )
+}

@@ -1,0 +1,251 @@
+//! The phase of a connection, and when it has taken too long.
+//!
+//! ```text
+//!          first byte          headers complete          answer written
+//! Fresh ----------------> Head ----------------> Busy ------------------> Idle
+//!   |                      ^                                             |   |
+//!   |                      +---------------- first byte -----------------+   |
+//!   |  time over                                                             |
+//!   +------------> Leaving ---- end of file sent ----> Closing <--(from Busy)
+//! ```
+//!
+//! The stream reports bytes, the request service reports requests and answers, [`TimeoutWatch`] keeps
+//! the time. All three run in the connection's one task.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::{Instant, Sleep};
+
+/// A client that closed its sending side gets what is answered within this time. It looks like
+/// one that is gone, so no stream and no long wait is kept for it.
+const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a connection may stay in a phase.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// From the start, or a later request's first byte, to the end of the headers.
+    pub(super) head: Duration,
+    /// Between two requests; and for an answer that the client does not take.
+    pub(super) idle: Duration,
+    /// Between two requests of a draining worker.
+    pub(super) linger: Duration,
+}
+
+/// What to do with a connection whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeoutAction {
+    /// Nothing is under way: close it in order.
+    Close,
+    /// A request began and its headers do not end: 408.
+    Timeout,
+    /// The client takes no answer or is gone: cut it.
+    GiveUp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Fresh,
+    Head,
+    Busy,
+    Idle,
+    /// To close once what is written has gone out.
+    Leaving,
+    /// Everything has gone out; the stream lingers, and bounds that itself.
+    Closing,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// The request that is answered has come whole.
+    body_ended: bool,
+    /// Bytes came after it: the next request began.
+    pipelined: bool,
+    /// When the client closed its sending side.
+    half_closed: Option<Instant>,
+    /// Since when the client reads nothing.
+    stalled: Option<Instant>,
+    /// When the worker began to drain.
+    draining: Option<Instant>,
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since = Instant::now();
+    }
+
+    fn next_timeout(&self, timeouts: &Timeouts) -> Option<(Instant, TimeoutAction)> {
+        let phase = match self.phase {
+            Phase::Fresh => Some((self.since + timeouts.head, TimeoutAction::Close)),
+            Phase::Head => Some((self.since + timeouts.head, TimeoutAction::Timeout)),
+            Phase::Idle => Some((self.since + timeouts.idle, TimeoutAction::Close)),
+            Phase::Busy => {
+                self.half_closed.map(|at| (at + HALF_CLOSED_LIMIT, TimeoutAction::GiveUp))
+            }
+            Phase::Leaving | Phase::Closing => None,
+        };
+        let stall = self.stalled.map(|at| (at + timeouts.idle, TimeoutAction::GiveUp));
+        let drain = match self.phase {
+            Phase::Fresh | Phase::Idle => {
+                self.draining.map(|at| (at.max(self.since) + timeouts.linger, TimeoutAction::Close))
+            }
+            Phase::Head | Phase::Busy | Phase::Leaving | Phase::Closing => None,
+        };
+        [phase, stall, drain].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+/// Shared by the parts of one connection's task.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionTimers(Arc<Mutex<State>>);
+
+impl ConnectionTimers {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            phase: Phase::Fresh,
+            since: Instant::now(),
+            body_ended: true,
+            pipelined: false,
+            half_closed: None,
+            stalled: None,
+            draining: None,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
+    }
+
+    /// Bytes came.
+    pub(super) fn received(&self) {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Fresh | Phase::Idle => state.enter(Phase::Head),
+            Phase::Busy if state.body_ended => state.pipelined = true,
+            Phase::Head | Phase::Busy | Phase::Leaving | Phase::Closing => {}
+        }
+    }
+
+    /// The client closed its sending side. Returns whether hyper may see it now: not while
+    /// it answers a request that came whole, for it would drop the answer.
+    pub(super) fn half_closed(&self) -> bool {
+        let mut state = self.state();
+        let hide = state.phase == Phase::Busy && state.body_ended;
+        if hide && state.half_closed.is_none() {
+            state.half_closed = Some(Instant::now());
+        }
+        !hide
+    }
+
+    /// A request's headers are complete.
+    pub(super) fn called(&self, body_ended: bool) {
+        let mut state = self.state();
+        state.enter(Phase::Busy);
+        state.body_ended = body_ended;
+        state.pipelined = false;
+    }
+
+    /// The request's body came to its end.
+    pub(super) fn body_ended(&self) {
+        self.state().body_ended = true;
+    }
+
+    /// Whether the request came whole.
+    pub(super) fn is_body_ended(&self) -> bool {
+        self.state().body_ended
+    }
+
+    /// The answer is written, or given up.
+    pub(super) fn answered(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Busy {
+            let next = if state.pipelined { Phase::Head } else { Phase::Idle };
+            state.enter(next);
+        }
+    }
+
+    pub(super) fn wrote(&self) {
+        self.state().stalled = None;
+    }
+
+    /// The client reads nothing.
+    pub(super) fn stalled(&self) {
+        self.state().stalled.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn drain(&self) {
+        self.state().draining.get_or_insert_with(Instant::now);
+    }
+
+    /// The connection is to close once what is written has gone out.
+    pub(super) fn leave(&self) {
+        self.state().enter(Phase::Leaving);
+    }
+
+    /// Everything has gone out, and the end of file after it.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.enter(Phase::Closing);
+        state.stalled = None;
+    }
+
+    /// Whether a request has begun whose headers have not ended.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.state().phase == Phase::Head
+    }
+
+    /// Whether cutting the connection now would cost its client something.
+    pub(super) fn is_under_way(&self) -> bool {
+        let state = self.state();
+        matches!(state.phase, Phase::Head | Phase::Busy) || state.stalled.is_some()
+    }
+}
+
+/// Ready when a connection's time is over. Polled after the connection itself, so that
+/// it sees every change of phase; a deadline that moved later costs nothing until the old one is
+/// reached.
+#[derive(Debug)]
+pub(super) struct TimeoutWatch {
+    timers: ConnectionTimers,
+    timeouts: Timeouts,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl TimeoutWatch {
+    pub(super) fn new(timers: ConnectionTimers, timeouts: Timeouts) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(timeouts.head));
+        Self { timers, timeouts, sleep }
+    }
+}
+
+impl Future for TimeoutWatch {
+    type Output = TimeoutAction;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
+        loop {
+            let next = self.timers.state().next_timeout(&self.timeouts);
+            match next {
+                Some((at, action)) if at <= Instant::now() => return Poll::Ready(action),
+                Some((at, _)) if at < self.sleep.deadline() => self.sleep.as_mut().reset(at),
+                _ => {}
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let Some((at, _)) = next else { return Poll::Pending };
+            self.sleep.as_mut().reset(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

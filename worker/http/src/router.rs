@@ -1,0 +1,105 @@
+//! Which route a request is for: looked up once, by admission, and then dispatched.
+
+use std::sync::Arc;
+
+use http::Method;
+use warp::{filters::BoxedFilter, reply::Response};
+
+use crate::{
+    body::BodyLimits,
+    problem::Problem,
+    route::{Access, Route},
+};
+
+/// Every route of a server, by resource.
+pub(crate) struct Router {
+    resources: Vec<Resource>,
+}
+
+/// The lines of one path.
+pub(crate) struct Resource {
+    /// Its template: the `route` of metrics, never a path with identifiers.
+    pub(crate) template: &'static str,
+    lines: Vec<Line>,
+    /// Its methods, as a refusal lists them.
+    methods: String,
+}
+
+/// One method of a resource.
+pub(crate) struct Line {
+    method: Method,
+    /// What the caller needs.
+    pub(crate) access: Access,
+    /// What answers.
+    pub(crate) filter: BoxedFilter<(Response,)>,
+}
+
+impl Router {
+    /// A router of these routes, which serve from this state.
+    pub(crate) fn new<S: Send + Sync + 'static>(
+        routes: Vec<Route<S>>,
+        state: &Arc<S>,
+        limits: BodyLimits,
+    ) -> Self {
+        let mut resources = Vec::<Resource>::new();
+        for route in routes {
+            let filter = route.filter(state, limits);
+            let methods = route.methods();
+            let line = Line { method: route.method, access: route.access, filter };
+            let template = route.template;
+            match resources.iter_mut().find(|resource| resource.template == template) {
+                Some(resource) => {
+                    resource.lines.push(line);
+                    resource.methods = format!("{}, {methods}", resource.methods);
+                }
+                None => resources.push(Resource { template, lines: vec![line], methods }),
+            }
+        }
+        Self { resources }
+    }
+
+    /// The resource of a path, and what stands in it for the template's segment in braces; nothing
+    /// when no line is about it. Splits the path at slashes, undecoded, with or without one at its
+    /// end.
+    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Resource, &'p str)> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        self.resources
+            .iter()
+            .find_map(|resource| Some((resource, capture(resource.template, path)?)))
+    }
+}
+
+impl Resource {
+    /// The line of a method.
+    ///
+    /// # Errors
+    /// 405 that lists the methods that it has.
+    pub(crate) fn line(&self, method: &Method) -> Result<&Line, Problem> {
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        let line = self.lines.iter().find(|line| line.method == *wanted);
+        line.ok_or_else(|| Problem::not_allowed(&self.methods))
+    }
+
+    /// Whether nothing about it needs a key.
+    pub(crate) fn is_free(&self) -> bool {
+        self.lines.iter().all(|line| line.access == Access::Free)
+    }
+}
+
+/// What a path has for the segment in braces, empty where the template has none; nothing when the
+/// path does not fit.
+fn capture<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    let (mut given, mut captured) = (path.split('/'), "");
+    for wanted in template.split('/') {
+        let segment = given.next()?;
+        if wanted.starts_with('{') && !segment.is_empty() {
+            captured = segment;
+        } else if segment != wanted {
+            return None;
+        }
+    }
+    given.next().is_none().then_some(captured)
+}
+
+#[cfg(test)]
+mod tests;

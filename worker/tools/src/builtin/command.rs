@@ -1,0 +1,289 @@
+//! Commands of `bash` and `python`: started, followed, and their output.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use evonic_shared::{backoff::Backoff, config, error_chain::ErrorChain};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Answer, Call, Effect, Ending, Loss, ToolResult, ToolSpec, format,
+    output::{Capped, Live},
+    schema,
+};
+use evonic_domain::Outcome;
+use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
+
+/// Pieces of output between the machine and the reader.
+const PIECES: usize = 4;
+
+/// A machine that is out of reach while a command runs there is tried for as long as the command
+/// may run, and this much longer.
+const MARGIN: Duration = Duration::from_secs(60);
+/// The first pause between two such attempts; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause between two such attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Options that `bash` and `python` share.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Options {
+    /// After how many seconds it is killed, with everything it started.
+    #[schemars(range(min = 1))]
+    timeout_seconds: Option<u64>,
+    /// The folder to run in, relative to the workplace. Default: the workplace itself.
+    #[schemars(length(min = 1))]
+    folder: Option<String>,
+}
+
+pub(super) struct Program {
+    pub(super) argv: Vec<String>,
+    pub(super) stdin: String,
+    pub(super) options: Options,
+}
+
+/// Runs programs within the operator's limits.
+#[derive(Debug)]
+pub(super) struct Runner {
+    timeout: Duration,
+    max_output_bytes: usize,
+}
+
+impl Runner {
+    pub(super) const fn new(settings: &config::Tools) -> Self {
+        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
+    }
+
+    /// The spec of a tool that runs programs. Its schema states the operator's time limit.
+    pub(super) fn spec<A: JsonSchema>(&self, name: &str, description: &str) -> ToolSpec {
+        let mut schema = schema::<A>();
+        let seconds = self.timeout.as_secs().max(1);
+        if let Value::String(text) = &mut schema["properties"]["timeout_seconds"]["description"] {
+            text.push_str(&format!(" Default, and the most: {seconds}."));
+        }
+        ToolSpec {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            schema,
+            effect: Effect::Change,
+            ending: Ending::Own,
+        }
+    }
+
+    /// Starts a program; follows the one that was started before when there is an
+    /// `output_offset`, of whose output so many bytes were shown.
+    pub(super) async fn execute(
+        &self,
+        program: Program,
+        call: Call<'_>,
+        output_offset: Option<u64>,
+    ) -> Answer {
+        let Program { argv, stdin, options: Options { timeout_seconds, folder } } = program;
+        let most = self.timeout;
+        let timeout = timeout_seconds.map_or(most, |asked| Duration::from_secs(asked).min(most));
+        let spec = CommandSpec {
+            argv,
+            stdin: stdin.into(),
+            folder: folder.unwrap_or_default(),
+            timeout,
+            command_id: call.command_id.to_owned(),
+        };
+        let max_bytes = self.max_output_bytes;
+        let live = Live::new(call.output, call.cancel, max_bytes, output_offset.unwrap_or(0));
+        let mut sink = OutputSink { capped: Capped::new(max_bytes), live, offset: 0 };
+        let output_offset = match output_offset {
+            None => {
+                let (sender, receiver) = mpsc::channel(PIECES);
+                let run = call.workplace.run(spec, sender, call.cancel);
+                match tokio::join!(run, sink.take_in(receiver)).0 {
+                    // It may run: to follow it is to find out.
+                    Ok(Finished { ended: Ended::Unknown(Unknown::OutOfReach), .. }) => 0,
+                    Ok(finished) => return answer(sink.end().await, finished, timeout),
+                    Err(error) => return not_started(error).into(),
+                }
+            }
+            Some(output_offset) => output_offset,
+        };
+        let shown = output_offset.min(max_bytes as u64);
+        let follower = Follower {
+            workplace: call.workplace.as_ref(),
+            command_id: call.command_id,
+            cancel: call.cancel,
+        };
+        let finished = follower.follow(shown, timeout, &mut sink).await;
+        let output = sink.end().await;
+        match finished {
+            Ok(finished) => answer(output, finished, timeout),
+            Err(why) => Answer::Lost(Loss { why, output, runs_on: true }),
+        }
+    }
+}
+
+/// Follows a command that was started before.
+struct Follower<'c> {
+    workplace: &'c dyn Backend,
+    command_id: &'c str,
+    cancel: &'c CancellationToken,
+}
+
+impl Follower<'_> {
+    /// Follows it from byte `shown` of its output on. Its machine may be out of reach for as long
+    /// as the command may run, and a little longer. `Err` says why it cannot be followed.
+    async fn follow(
+        &self,
+        shown: u64,
+        timeout: Duration,
+        sink: &mut OutputSink<'_>,
+    ) -> Result<Finished, String> {
+        let begun = Instant::now();
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        loop {
+            let error = match self.attach(shown, sink).await {
+                Ok(finished) => return Ok(finished),
+                Err(error) => error,
+            };
+            let tried = begun.elapsed();
+            if error.class() == Class::Permanent {
+                return Err(format!("its machine refuses ({})", ErrorChain(&error)));
+            }
+            let pause = backoff.next_ceiling();
+            if self.cancel.is_cancelled() || tried + pause > timeout + MARGIN {
+                let seconds = format::plural(tried.as_secs(), "second", "seconds");
+                let error = ErrorChain(&error);
+                return Err(format!("its machine has been out of reach for {seconds} ({error})"));
+            }
+            tracing::warn!(
+                command_id = self.command_id,
+                error = &error as &dyn std::error::Error,
+                retry_ms = pause.as_millis(),
+                "command out of reach; trying again"
+            );
+            // A cancel is tried at once: to follow is to kill then.
+            self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// Reads what was shown before, for the result, and follows the command from there on.
+    async fn attach(
+        &self,
+        shown: u64,
+        sink: &mut OutputSink<'_>,
+    ) -> Result<Finished, WorkplaceError> {
+        if sink.offset < shown {
+            match self.workplace.output(self.command_id, 0, shown).await {
+                Ok(head) => sink.capped.push(&head),
+                Err(error) if error.class() == Class::Transient => return Err(error),
+                // Following it gives the same error, and what has become of it.
+                Err(_) => {}
+            }
+            sink.offset = shown;
+        }
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let attach = self.workplace.attach(self.command_id, sink.offset, sender, self.cancel);
+        tokio::join!(attach, sink.take_in(receiver)).0
+    }
+}
+
+/// A command's output on its two ways: into the result, and shown as it comes.
+struct OutputSink<'c> {
+    capped: Capped,
+    live: Live<'c>,
+    /// How many bytes of it have come.
+    offset: u64,
+}
+
+impl OutputSink<'_> {
+    async fn take_in(&mut self, mut pieces: mpsc::Receiver<Bytes>) {
+        while let Some(piece) = pieces.recv().await {
+            self.offset += piece.len() as u64;
+            self.capped.push(&piece);
+            self.live.push(&piece).await;
+        }
+    }
+
+    /// The output as the result keeps it.
+    async fn end(self) -> String {
+        self.live.end().await;
+        self.capped.text()
+    }
+}
+
+/// The output, and below it in brackets how the command ended unless it just ended well.
+fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
+    let Finished { ended, left_behind } = finished;
+    let (outcome, end) = match &ended {
+        Ended::Exited(0) => (Outcome::Ok, None),
+        Ended::Exited(code) => (Outcome::Error, Some(format!("exit status {code}"))),
+        Ended::Signalled(signal) => (Outcome::Error, Some(format!("killed by signal {signal}"))),
+        Ended::NotStarted(why) => (Outcome::Error, Some(why.clone())),
+        Ended::TooMuchOutput => {
+            let end = "wrote more than a command may and was killed, with everything it had \
+                       started; send what is long to a file";
+            (Outcome::Error, Some(end.to_owned()))
+        }
+        Ended::Unknown(unknown) => {
+            let why = reason(*unknown).to_owned();
+            let runs_on = *unknown == Unknown::OutOfReach;
+            return Answer::Lost(Loss { why, output, runs_on });
+        }
+        Ended::TimedOut => {
+            let seconds = format::count(timeout.as_secs());
+            let end = format!(
+                "timed out after {seconds} s and was killed, with everything it had started"
+            );
+            (Outcome::Error, Some(end))
+        }
+        Ended::Cancelled => (
+            Outcome::Cancelled,
+            Some("cancelled and killed, with everything it had started".to_owned()),
+        ),
+    };
+    let mut notes = Vec::new();
+    if left_behind > 0 && matches!(ended, Ended::Exited(_) | Ended::Signalled(_)) {
+        let processes = format::plural(left_behind.into(), "process", "processes");
+        notes.push(format!("{processes} left in the background and killed"));
+    }
+    notes.extend(end);
+    if notes.is_empty() && output.is_empty() {
+        notes.push("no output".to_owned());
+    }
+    let mut content = output;
+    if !content.is_empty() && !content.ends_with('\n') && !notes.is_empty() {
+        content.push('\n');
+    }
+    let notes: Vec<_> = notes.iter().map(|note| format!("[{note}]")).collect();
+    content.push_str(&notes.join("\n"));
+    ToolResult { outcome, content }.into()
+}
+
+fn not_started(error: WorkplaceError) -> ToolResult {
+    match &error {
+        WorkplaceError::Start { program, source }
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            ToolResult::error(format!("{program} is not installed on this machine"))
+        }
+        _ => error.into(),
+    }
+}
+
+/// Why the end of a command cannot be known.
+const fn reason(unknown: Unknown) -> &'static str {
+    match unknown {
+        Unknown::NoRecord => {
+            "there is no record of it on its machine: it never began, or its record was removed"
+        }
+        Unknown::Restarted => {
+            "its machine was started anew, or its container stopped, while it ran"
+        }
+        Unknown::WatcherKilled => {
+            "somebody killed the shell that watched over it, and what was left of it has been \
+             killed too"
+        }
+        Unknown::OutOfReach => "its machine is out of reach: whether it was started cannot be told",
+    }
+}

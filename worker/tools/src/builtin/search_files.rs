@@ -1,0 +1,97 @@
+//! `search_files`.
+
+use std::{fmt::Write as _, time::Duration};
+
+use async_trait::async_trait;
+use evonic_shared::config;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{
+    Answer, ArgumentError, Call, Effect, Ending, Tool, ToolResult, ToolSpec, format,
+    output::capped, schema,
+};
+use evonic_workplace::Found;
+
+const DESCRIPTION: &str = "Finds the lines that match a regular expression, as PATH:LINE:TEXT. Honours .gitignore; \
+     passes over .git and binary files.";
+
+/// The most lines that one search returns.
+const MATCHES: u32 = 200;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Arguments {
+    /// A regular expression (Rust syntax), matched line by line; (?i) at its beginning ignores
+    /// case.
+    #[schemars(length(min = 1))]
+    pattern: String,
+    /// The folder or file to search. Default: the whole workplace, relative to the workplace. ~ is
+    /// not expanded.
+    #[schemars(length(min = 1))]
+    path: Option<String>,
+    /// Only files whose path matches: *.rs at any depth, src/** below the folder that is searched,
+    /// !*.md leaves out.
+    #[schemars(length(min = 1))]
+    glob: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct SearchFiles {
+    timeout: Duration,
+    max_output_bytes: usize,
+}
+
+impl SearchFiles {
+    pub(super) const fn new(settings: &config::Tools) -> Self {
+        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
+    }
+
+    fn found(&self, found: &Found) -> ToolResult {
+        let mut text = String::new();
+        for found in &found.matches {
+            let path = format::path(&found.path);
+            let _infallible = writeln!(text, "{path}:{}:{}", found.line, found.text);
+        }
+        let mut text = capped(&text, self.max_output_bytes);
+        if found.more {
+            let shown = format::count(found.matches.len() as u64);
+            let _infallible = writeln!(
+                text,
+                "[the first {shown} lines; there are more: narrow the pattern, path or glob]"
+            );
+        } else if found.matches.is_empty() {
+            text.push_str("[no line matches]\n");
+        }
+        if found.unreadable > 0 {
+            let unreadable = u64::from(found.unreadable);
+            let unreadable = format::plural(unreadable, "file or folder", "files or folders");
+            let _infallible = writeln!(text, "[{unreadable} could not be read]");
+        }
+        ToolResult::ok(text)
+    }
+}
+
+#[async_trait]
+impl Tool for SearchFiles {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: "search_files".to_owned(),
+            description: DESCRIPTION.to_owned(),
+            schema: schema::<Arguments>(),
+            effect: Effect::Read,
+            ending: Ending::WithWorker,
+        }
+    }
+
+    async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
+        let Arguments { pattern, path, glob } = call.arguments()?;
+        let path = path.as_deref().unwrap_or(".");
+        let search = async {
+            match call.workplace.search(&pattern, path, glob.as_deref(), MATCHES).await {
+                Ok(found) => self.found(&found),
+                Err(error) => error.into(),
+            }
+        };
+        Ok(call.within(self.timeout, search).await)
+    }
+}

@@ -1,0 +1,112 @@
+//! Every tool at one workplace.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Answer, Call, Piece, Registry, ToolResult, ToolSpec, reach::Reach};
+use evonic_domain::ToolCall;
+use evonic_shared::error_chain::ErrorChain;
+use evonic_workplace::Backend;
+
+/// Every tool at one workplace. Shared by cloning.
+#[derive(Clone, Debug)]
+pub struct Toolbox {
+    registry: Registry,
+    workplace: Arc<dyn Backend>,
+    reach: Option<Arc<Reach>>,
+}
+
+impl Toolbox {
+    /// The tools at this workplace, with none beside it.
+    #[must_use]
+    pub const fn new(registry: Registry, workplace: Arc<dyn Backend>) -> Self {
+        Self { registry, workplace, reach: None }
+    }
+
+    /// The same, with workplaces beside its own.
+    pub(crate) fn reaching(self, reach: Reach) -> Self {
+        Self { reach: Some(Arc::new(reach)), ..self }
+    }
+
+    /// The named tools, every one when [`None`]; unknown names are passed over.
+    #[must_use]
+    pub fn specs(&self, names: Option<&[String]>) -> Vec<ToolSpec> {
+        self.registry.specs(names)
+    }
+
+    /// Runs a call. Output goes to `output` as it comes, as text (bytes that are no UTF-8
+    /// replaced), and is bounded: a slow reader slows nobody else, and after
+    /// `tools.max_output_bytes` a note takes the place of the rest, whose end is in the result.
+    /// An unknown tool, arguments that do not fit its schema, and a failing tool are results with
+    /// [`evonic_domain::Outcome::Error`] that say what is wrong and name the field. When `cancel`
+    /// fires, everything it started is killed; a file that is being written is finished. When the
+    /// future is dropped, a command runs on.
+    pub async fn run(
+        &self,
+        call: &ToolCall,
+        command_id: &str,
+        output: mpsc::Sender<Piece>,
+        cancel: &CancellationToken,
+    ) -> Answer {
+        if cancel.is_cancelled() {
+            return ToolResult::cancelled().into();
+        }
+        self.dispatch(call, command_id, None, output, cancel).await
+    }
+
+    /// Continues a call whose worker ended while it ran: follows its command, of whose output so
+    /// many bytes were shown, or looks at what it left. Starts nothing. Beyond that as
+    /// [`Toolbox::run`].
+    pub async fn resume(
+        &self,
+        call: &ToolCall,
+        command_id: &str,
+        output_offset: u64,
+        output: mpsc::Sender<Piece>,
+        cancel: &CancellationToken,
+    ) -> Answer {
+        self.dispatch(call, command_id, Some(output_offset), output, cancel).await
+    }
+
+    async fn dispatch(
+        &self,
+        call: &ToolCall,
+        command_id: &str,
+        output_offset: Option<u64>,
+        output: mpsc::Sender<Piece>,
+        cancel: &CancellationToken,
+    ) -> Answer {
+        let Some(tool) = self.registry.get(&call.name) else {
+            let known = self.registry.names().collect::<Vec<_>>().join(", ");
+            let unknown = format!("there is no tool {:?}; there are {known}", call.name);
+            return ToolResult::error(unknown).into();
+        };
+        let answer = match tool.check(&call.arguments) {
+            Err(error) => Err(error),
+            Ok(arguments) => {
+                let (workplace, reach) = (&self.workplace, self.reach.as_deref());
+                let call = Call { arguments, command_id, output, cancel, workplace, reach };
+                match output_offset {
+                    None => tool.tool.run(call).await,
+                    Some(output_offset) => tool.tool.resume(call, output_offset).await,
+                }
+            }
+        };
+        answer.unwrap_or_else(|error| ToolResult::error(format!("{}: {error}", call.name)).into())
+    }
+
+    /// Kills the command of this id. Returns how many processes of it there were.
+    ///
+    /// # Errors
+    /// Why nobody can know whether it still runs.
+    pub async fn kill(&self, command_id: &str) -> Result<u32, String> {
+        self.workplace.kill(command_id).await.map_err(|error| ErrorChain(&error).to_string())
+    }
+
+    /// Says that a call's result is safe: its record is removed, soon.
+    pub fn forget(&self, command_id: &str) {
+        self.workplace.forget(command_id);
+    }
+}

@@ -1,0 +1,302 @@
+//! Packets: requests are encoded, replies decoded.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::error::PacketError;
+
+/// The longest packet that is accepted; OpenSSH sends at most 256 KiB.
+const MAX_PACKET_BYTES: usize = 1 << 20;
+
+/// The most bytes skipped before the first packet: what a login shell prints.
+const MAX_NOISE_BYTES: usize = 64 * 1024;
+
+/// `SSH_FXP_*` of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum RequestType {
+    Init = 1,
+    Open = 3,
+    Close = 4,
+    Read = 5,
+    Write = 6,
+    Lstat = 7,
+    Fstat = 8,
+    Fsetstat = 10,
+    Opendir = 11,
+    Readdir = 12,
+    Remove = 13,
+    Mkdir = 14,
+    Rmdir = 15,
+    Realpath = 16,
+    Stat = 17,
+    Rename = 18,
+    Extended = 200,
+}
+
+/// A request being encoded.
+#[derive(Debug)]
+pub(super) struct Packet(Vec<u8>);
+
+impl Packet {
+    /// A request with this identifier, or [`RequestType::Init`] with this version.
+    pub(super) fn new(kind: RequestType, id: u32) -> Self {
+        let mut bytes = vec![0; 4];
+        bytes.push(kind as u8);
+        bytes.extend_from_slice(&id.to_be_bytes());
+        Self(bytes)
+    }
+
+    /// `SSH_FXP_EXTENDED` of this name.
+    pub(super) fn extended(id: u32, name: &[u8]) -> Self {
+        Self::new(RequestType::Extended, id).string(name)
+    }
+
+    pub(super) fn u32(mut self, value: u32) -> Self {
+        self.0.extend_from_slice(&value.to_be_bytes());
+        self
+    }
+
+    pub(super) fn u64(mut self, value: u64) -> Self {
+        self.0.extend_from_slice(&value.to_be_bytes());
+        self
+    }
+
+    /// At most 4 GiB long: paths, handles, data.
+    pub(super) fn string(mut self, value: &[u8]) -> Self {
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// `ATTRS` with permission bits, or empty.
+    pub(super) fn mode(self, mode: Option<u32>) -> Self {
+        match mode {
+            Some(mode) => self.u32(HAS_MODE).u32(mode & 0o7777),
+            None => self.u32(0),
+        }
+    }
+
+    /// `ATTRS` with user and group.
+    pub(super) fn owner(self, user: u32, group: u32) -> Self {
+        self.u32(HAS_OWNER).u32(user).u32(group)
+    }
+
+    /// The whole packet.
+    pub(super) fn bytes(mut self) -> Bytes {
+        let length = u32::try_from(self.0.len() - 4).unwrap_or(u32::MAX);
+        self.0[..4].copy_from_slice(&length.to_be_bytes());
+        self.0.into()
+    }
+}
+
+const HAS_SIZE: u32 = 1;
+const HAS_OWNER: u32 = 2;
+const HAS_MODE: u32 = 4;
+const HAS_TIMES: u32 = 8;
+const HAS_MORE: u32 = 0x8000_0000;
+
+/// What a server says of a file (`ATTRS`). What it does not say is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// In bytes.
+    pub size: u64,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Numeric user and group, where the server says so.
+    pub owner: Option<(u32, u32)>,
+    /// In seconds since 1970.
+    pub modified: u32,
+}
+
+/// `SSH_FXP_*` of replies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Version(Vec<(Vec<u8>, Vec<u8>)>),
+    Status { code: u32, message: String },
+    Handle(Bytes),
+    Data(Bytes),
+    Names(Vec<(Bytes, Attributes)>),
+    Attributes(Attributes),
+    Extended(Bytes),
+}
+
+/// Cuts a server's bytes into packets.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    bytes: BytesMut,
+    /// Whether the first packet began.
+    begun: bool,
+    /// Bytes skipped before it.
+    noise: usize,
+}
+
+impl Decoder {
+    /// Takes the next bytes.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole packet, with its identifier.
+    ///
+    /// # Errors
+    /// [`PacketError`].
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Reply)>, PacketError> {
+        self.skip_noise()?;
+        let Some(length) = self.bytes.first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > MAX_PACKET_BYTES {
+            return Err(PacketError::TooLong(length));
+        }
+        if self.bytes.len() < 4 + length {
+            return Ok(None);
+        }
+        self.bytes.advance(4);
+        let packet = self.bytes.split_to(length).freeze();
+        parse(packet).map(Some).ok_or(PacketError::Malformed)
+    }
+
+    /// The first packet is short, so its first byte is 0, which no text has.
+    fn skip_noise(&mut self) -> Result<(), PacketError> {
+        if self.begun {
+            return Ok(());
+        }
+        let noise = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(self.bytes.len());
+        self.bytes.advance(noise);
+        self.noise += noise;
+        self.begun = !self.bytes.is_empty();
+        if self.noise > MAX_NOISE_BYTES {
+            return Err(PacketError::NoFirstPacket);
+        }
+        Ok(())
+    }
+}
+
+fn parse(mut packet: Bytes) -> Option<(u32, Reply)> {
+    let kind = packet.try_get_u8().ok()?;
+    let id = packet.try_get_u32().ok()?;
+    let reply = match kind {
+        2 => {
+            let mut extensions = Vec::new();
+            while packet.has_remaining() {
+                extensions.push((string(&mut packet)?.to_vec(), string(&mut packet)?.to_vec()));
+            }
+            return Some((0, Reply::Version(extensions)));
+        }
+        101 => {
+            let code = packet.try_get_u32().ok()?;
+            // Old servers send no message.
+            let message = string(&mut packet).unwrap_or_default();
+            Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+        }
+        102 => Reply::Handle(string(&mut packet)?),
+        103 => Reply::Data(string(&mut packet)?),
+        104 => {
+            let count = packet.try_get_u32().ok()?;
+            let mut names = Vec::new();
+            for _ in 0..count {
+                let name = string(&mut packet)?;
+                string(&mut packet)?;
+                names.push((name, attributes(&mut packet)?));
+            }
+            Reply::Names(names)
+        }
+        105 => Reply::Attributes(attributes(&mut packet)?),
+        201 => Reply::Extended(packet),
+        _ => return None,
+    };
+    Some((id, reply))
+}
+
+fn string(packet: &mut Bytes) -> Option<Bytes> {
+    let length = packet.try_get_u32().ok()? as usize;
+    (packet.remaining() >= length).then(|| packet.split_to(length))
+}
+
+fn attributes(packet: &mut Bytes) -> Option<Attributes> {
+    let flags = packet.try_get_u32().ok()?;
+    let mut found = Attributes::default();
+    if flags & HAS_SIZE != 0 {
+        found.size = packet.try_get_u64().ok()?;
+    }
+    if flags & HAS_OWNER != 0 {
+        found.owner = Some((packet.try_get_u32().ok()?, packet.try_get_u32().ok()?));
+    }
+    if flags & HAS_MODE != 0 {
+        found.mode = packet.try_get_u32().ok()?;
+    }
+    if flags & HAS_TIMES != 0 {
+        packet.try_get_u32().ok()?;
+        found.modified = packet.try_get_u32().ok()?;
+    }
+    if flags & HAS_MORE != 0 {
+        for _ in 0..packet.try_get_u32().ok()? {
+            string(packet)?;
+            string(packet)?;
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn version() -> Vec<u8> {
+        let mut packet =
+            Packet::new(RequestType::Init, 3).string(b"name").string(b"1").bytes().to_vec();
+        packet[4] = 2;
+        packet
+    }
+
+    #[test]
+    fn what_a_shell_prints_before_is_passed_over() {
+        let mut decoder = Decoder::default();
+        decoder.push(b"Welcome!\nlength \xff\n");
+        assert_eq!(decoder.next(), Ok(None));
+        decoder.push(&version());
+        let (_, Reply::Version(found)) = decoder.next().unwrap().unwrap() else { panic!() };
+        assert_eq!(found, [(b"name".to_vec(), b"1".to_vec())]);
+        let mut endless = Decoder::default();
+        endless.push(&[b'x'; MAX_NOISE_BYTES + 1]);
+        assert!(endless.next().is_err());
+    }
+
+    #[test]
+    fn a_packet_that_is_too_long_is_refused() {
+        let mut decoder = Decoder::default();
+        decoder.push(&[0, 255, 255, 255]);
+        assert!(decoder.next().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut decoder = Decoder { begun: true, ..Decoder::default() };
+            decoder.push(&bytes);
+            while let Ok(Some(_)) = decoder.next() {}
+        }
+
+        /// However a stream is cut, its packets are the same.
+        #[test]
+        fn packets_survive_any_cut(data in prop::collection::vec(any::<u8>(), 0..200), at in 0..200usize) {
+            let mut stream = version();
+            let mut packet = Packet::new(RequestType::Init, 7).string(&data).bytes().to_vec();
+            packet[4] = 103;
+            stream.extend_from_slice(&packet);
+            let at = at.min(stream.len());
+            let mut decoder = Decoder::default();
+            let mut found = Vec::new();
+            for part in [&stream[..at], &stream[at..]] {
+                decoder.push(part);
+                while let Some(packet) = decoder.next().unwrap() {
+                    found.push(packet);
+                }
+            }
+            prop_assert_eq!(found.len(), 2);
+            prop_assert_eq!(&found[1], &(7, Reply::Data(data.into())));
+        }
+    }
+}
