@@ -3,19 +3,15 @@
 use std::io;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use super::shell::Sandbox;
 use evonic_backend::{
     WorkplaceError,
-    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
+    spool::{Purpose, Script, ScriptEnd, gather},
 };
 
 /// The most bytes of each output that are kept.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
-
-/// Pieces of output that wait.
-const QUEUE: usize = 4;
 
 /// Runs a script about a path, and returns what it wrote to its standard output.
 ///
@@ -34,25 +30,13 @@ pub(super) async fn run_script(
         input: Bytes::new(),
         purpose: Purpose::Serve,
     };
-    let (sender, mut output) = mpsc::channel(QUEUE);
-    let (mut out, mut error_output) = (Vec::new(), Vec::new());
-    let listen = async {
-        while let Some(piece) = output.recv().await {
-            let (kept, more) = match &piece {
-                ScriptOutput::Out(more) => (&mut out, more),
-                ScriptOutput::Err(more) => (&mut error_output, more),
-            };
-            let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len());
-            kept.extend_from_slice(&more[..more.len().min(room)]);
-        }
-    };
-    let (end, ()) = tokio::join!(sandbox.script(script, sender), listen);
-    match end? {
-        ScriptEnd::Exited(0) => Ok(String::from_utf8_lossy(&out).into_owned()),
+    let (end, output) = gather(sandbox, script, MAX_OUTPUT_BYTES).await?;
+    match end {
+        ScriptEnd::Exited(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         ScriptEnd::Exited(_) => Err(WorkplaceError::Path {
             operation,
             path: shown.to_owned(),
-            source: meaning(String::from_utf8_lossy(&error_output).trim()),
+            source: meaning(&output.complaint()),
         }),
         ScriptEnd::Killed => Err(WorkplaceError::Path {
             operation,
