@@ -136,7 +136,10 @@ async fn each_schema_and_its_type_agree() {
         let (name, schema) = (spec.name, spec.schema);
         let refused = async |arguments: Value| {
             let result = bench.call(&name, arguments).await;
-            result.content.starts_with(&format!("{name}: ")).then_some(result.content)
+            // The program bash names itself the same way when it does not know a command.
+            let has_run = result.content.contains("[exit status ");
+            let refused = !has_run && result.content.starts_with(&format!("{name}: "));
+            refused.then_some(result.content)
         };
         assert_eq!(schema["additionalProperties"], json!(false), "{name}");
         let properties = schema["properties"].as_object().expect("there are properties");
