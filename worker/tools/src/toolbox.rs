@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Answer, Call, Piece, Registry, ToolResult, ToolSpec, reach::Reach};
+use crate::{Answer, Call, Piece, Registry, ToolResult, reach::Reach};
 use evonic_domain::ToolCall;
 use evonic_shared::error_chain::ErrorChain;
 use evonic_workplace::Backend;
@@ -28,12 +28,6 @@ impl Toolbox {
     /// The same, with workplaces beside its own.
     pub(crate) fn reaching(self, reach: Reach) -> Self {
         Self { reach: Some(Arc::new(reach)), ..self }
-    }
-
-    /// The named tools, every one when [`None`]; unknown names are passed over.
-    #[must_use]
-    pub fn specs(&self, names: Option<&[String]>) -> Vec<ToolSpec> {
-        self.registry.specs(names)
     }
 
     /// Runs a call. Output goes to `output` as it comes, as text (bytes that are no UTF-8

@@ -178,10 +178,10 @@ async fn the_tools_take_what_the_runbook_asks_for() {
         list . depth 2\nlist\nsearch thr in src files *.txt\nfolder .\ntimeout default\nread a.txt \
         lines 2-2\nread web/src/c.txt\n$ exit 3\nread missing.txt\nsearch one";
     let fixture = Fixture::with(|_| ());
-    let tools =
-        Toolbox::new(Registry::new(&fixture.tools), std::sync::Arc::new(fixture.local.clone()));
+    let registry = Registry::new(&fixture.tools);
     let mut transcript = request(vec![user(message)]);
-    transcript.tools = tools.specs(None);
+    transcript.tools = registry.specs(None);
+    let tools = Toolbox::new(registry, std::sync::Arc::new(fixture.local.clone()));
     let text = loop {
         let reply = answer(&transcript);
         let Some(call) = reply.tool_calls.first() else { break reply.text };
