@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::{StoreError, column, error::During};
 use evonic_domain::{AgentId, WorkplaceId};
 
-/// `evon` in ASCII: the command id of this program's databases.
+/// `evon` in ASCII: the mark of this program's databases.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
 /// What leads from each version to the next.

@@ -1,6 +1,6 @@
 //! Workplaces, and what this installation is called.
 
-use rusqlite::{Row, params, types::Type};
+use rusqlite::{Row, params};
 
 use crate::{
     AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, audited_writer::differences,

@@ -47,7 +47,7 @@ pub struct Claimed {
 pub struct PendingCall {
     /// The call.
     pub call: ToolCall,
-    /// Names its command for ever: the command id of its record, and of its processes (`EVONIC_CALL`).
+    /// Names its command for ever: its record, and its processes (`EVONIC_CALL`).
     pub command_id: String,
     /// Where it was started: identifier of a workplace, or `local`.
     pub workplace: String,

@@ -62,7 +62,7 @@ fn plain(c: char, text: &mut String) -> Printable {
         '\u{9b}' => return Printable::Sequence,
         '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => return Printable::String,
         '\n' | '\t' => text.push(c),
-        // Command ids that turn the direction of text around make it read as what it is not.
+        // Marks that turn the direction of text around make it read as what it is not.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
         _ if c.is_control() => {}
         _ => text.push(c),

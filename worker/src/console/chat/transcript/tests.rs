@@ -1,4 +1,3 @@
-use super::*;
 use evonic_domain::{MessageId, Role, TurnError, TurnErrorCode, Usage};
 
 use super::*;
