@@ -148,8 +148,8 @@ impl Generator<'_> {
         let names = ["limit", "after", "wait", "agent", "until_turn", "workplace", "unknown"];
         let name = names[self.rng.usize(..names.len())];
         let odd = words::encoded(&words::odd(&mut self.rng));
-        let command_id = if request.path.contains('?') { '&' } else { '?' };
-        request.path = format!("{}{command_id}{name}={odd}", request.path);
+        let separator = if request.path.contains('?') { '&' } else { '?' };
+        request.path = format!("{}{separator}{name}={odd}", request.path);
         // A query that is too long is refused before it is looked at; anything may be what `after`
         // was.
         request.expected = if name == "unknown" { Expected::Refused } else { Expected::Any };
