@@ -50,9 +50,9 @@ impl Registry {
     #[must_use]
     pub fn new(settings: &config::Tools) -> Self {
         let empty = Self { tools: Vec::new(), policies: settings.on_lost.clone() };
-        let tools = builtin::tools(settings).into_iter();
+        let mut tools = builtin::tools(settings).into_iter();
         tools
-            .fold(Ok(empty), |registry: Result<Self, _>, tool| registry?.with(tool))
+            .try_fold(empty, Self::with)
             .expect("built-in tools have names of their own and valid schemas")
     }
 

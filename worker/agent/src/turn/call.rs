@@ -110,8 +110,7 @@ impl Run {
         let toolbox = match self.toolbox(&pending.workplace).await {
             Ok(toolbox) => toolbox,
             Err(error) if resumes => {
-                let why =
-                    format!("its workplace cannot be opened ({})", ErrorChain(&error).to_string());
+                let why = format!("its workplace cannot be opened ({})", ErrorChain(&error));
                 let loss = Loss { why, runs_on: true, ..Loss::default() };
                 return self.lost(pending, loss, Shown::default()).await;
             }

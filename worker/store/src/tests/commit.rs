@@ -135,7 +135,7 @@ fn an_answer_comes_after_the_commit() {
 #[test]
 fn a_full_queue_refuses_in_time() {
     let acquire_timeout = Duration::from_millis(50);
-    let settings = config::Store { acquire_timeout: acquire_timeout, batch: 1, ..SETTINGS };
+    let settings = config::Store { acquire_timeout, batch: 1, ..SETTINGS };
     let house = House::with(&settings, HANDLES);
     let hold = house.hold_the_writer();
     // Four batches of one; the one that is running has a place too.

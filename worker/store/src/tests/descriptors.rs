@@ -182,7 +182,7 @@ fn a_read_whose_caller_left_closes_its_handle() {
 #[test]
 fn without_a_permit_a_read_is_refused_in_time() {
     let acquire_timeout = Duration::from_millis(50);
-    let house = House::with(&config::Store { acquire_timeout: acquire_timeout, ..SETTINGS }, 2);
+    let house = House::with(&config::Store { acquire_timeout, ..SETTINGS }, 2);
     let hold = house.hold_a_reader();
     match house.try_read(|reader| reader.backlog()) {
         Err(StoreError::Exhausted(exhausted)) => {

@@ -28,7 +28,7 @@ fn a_busy_writer_is_waited_for() {
 #[test]
 fn readers_that_all_hang_are_no_proof() {
     let acquire_timeout = Duration::from_millis(50);
-    let house = House::with(&config::Store { acquire_timeout: acquire_timeout, ..SETTINGS }, 4);
+    let house = House::with(&config::Store { acquire_timeout, ..SETTINGS }, 4);
     let mut holds: Vec<_> = (0..2).map(|_| house.hold_a_reader()).collect();
     house.wait(house.store.ping()).unwrap();
     holds.push(house.hold_a_reader());
