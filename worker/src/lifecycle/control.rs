@@ -38,9 +38,10 @@ use nix::sys::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::sync::mpsc;
 
+pub(super) use self::channel::Channel;
 use self::channel::Received;
-pub(super) use self::channel::{Bell, Channel};
 use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
+use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
 use evonic_workplace::End;
 
@@ -79,8 +80,10 @@ pub(super) fn signals() -> SigSet {
 pub(super) struct Control {
     /// The channel.
     pub(super) channel: Arc<Channel>,
-    /// Its bell.
-    pub(super) bell: Bell,
+    /// Wakes the thread.
+    pub(super) waker: Waker,
+    /// What the thread waits for beside the channel.
+    pub(super) wakeups: Wakeups,
     /// The parts' proofs.
     pub(super) liveness: Liveness,
     /// What ends the process when its drain does not.
@@ -98,7 +101,7 @@ pub(super) struct Control {
 /// The running control thread.
 #[derive(Debug)]
 pub(super) struct ControlThread {
-    bell: Bell,
+    waker: Waker,
     stage: Arc<Stage>,
     thread: JoinHandle<()>,
 }
@@ -117,24 +120,24 @@ impl ControlThread {
     pub(super) fn start(control: Control) -> io::Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals(), flags)?;
-        let (bell, stage) = (control.bell.clone(), Arc::new(Stage::default()));
+        let (waker, stage) = (control.waker.clone(), Arc::new(Stage::default()));
         let heartbeats = HeartbeatTimes { next: None, proofs_due: None, sequence: 0 };
         let listener =
             Listener { control, signals, stage: Arc::clone(&stage), heartbeats, ending: false };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
-        Ok(Self { bell, stage, thread })
+        Ok(Self { waker, stage, thread })
     }
 
     /// Heartbeats may begin.
     pub(super) fn ready(&self) {
         self.stage.ready.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Ends the thread and waits for it.
     pub(super) fn end(self) {
         self.stage.over.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.waker.wake();
         // A panic of it was printed by then, and there is nothing left to save.
         let _ = self.thread.join();
     }
@@ -162,7 +165,7 @@ impl Listener {
         let mut lost = false;
         while !self.stage.over.load(Ordering::SeqCst) {
             self.wait(lost);
-            self.control.bell.was_rung();
+            self.control.wakeups.clear();
             // The supervisor first: it says why and how long, the signal that follows does not.
             if !lost {
                 lost = self.receive_messages();
@@ -174,7 +177,7 @@ impl Listener {
         }
     }
 
-    /// Waits for a signal, a message, the bell, or the next thing to do.
+    /// Waits for a signal, a message, a wake, or the next thing to do.
     fn wait(&self, lost: bool) {
         let timeout = self.heartbeats.due().filter(|_| !self.ending).map(|due| {
             let left = due.saturating_duration_since(Instant::now());
@@ -184,7 +187,7 @@ impl Listener {
         let signals = self.signals.as_fd();
         let mut wanted = vec![
             PollFd::new(&signals, PollFlags::IN),
-            PollFd::new(self.control.bell.eventfd(), PollFlags::IN),
+            PollFd::new(&self.control.wakeups, PollFlags::IN),
         ];
         if !lost {
             wanted.push(PollFd::new(self.control.channel.socket(), PollFlags::IN));

@@ -15,8 +15,8 @@ use std::{
 use evonic_shared::control::Part;
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::control::Bell;
 use evonic_agent::Agents;
+use evonic_handles::Waker;
 use evonic_http::Server;
 use evonic_store::Store;
 use evonic_workplace::Workplaces;
@@ -33,8 +33,8 @@ struct Shared {
     parts: [PartProof; Part::ALL.len()],
     /// Parts that the current round still waits for.
     open: AtomicU32,
-    /// Rung when the round is complete.
-    bell: Bell,
+    /// Woken when the round is complete.
+    waker: Waker,
 }
 
 #[derive(Debug, Default)]
@@ -46,10 +46,10 @@ struct PartProof {
 
 impl Liveness {
     /// A liveness whose parts are as old as it is itself.
-    pub(super) fn new(bell: Bell) -> Self {
+    pub(super) fn new(waker: Waker) -> Self {
         let parts = Part::ALL.map(|_| PartProof::default());
         let open = AtomicU32::new(0);
-        Self { shared: Arc::new(Shared { start: Instant::now(), parts, open, bell }) }
+        Self { shared: Arc::new(Shared { start: Instant::now(), parts, open, waker }) }
     }
 
     /// Calls every part. One that still answers an earlier call answers once more.
@@ -92,7 +92,7 @@ impl Liveness {
         let one_less = |open: u32| open.checked_sub(1);
         let open = self.shared.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         if open == Ok(1) {
-            self.shared.bell.ring();
+            self.shared.waker.wake();
         }
     }
 }
@@ -179,13 +179,13 @@ mod tests {
 
     #[test]
     fn a_part_that_does_not_answer_grows_old_alone() {
-        let bell = Bell::new().unwrap();
-        let liveness = Liveness::new(bell.clone());
+        let (waker, wakeups) = Waker::open().unwrap();
+        let liveness = Liveness::new(waker);
         liveness.call();
         liveness.proved(Part::Http);
         liveness.proved(Part::Store);
         assert!(!liveness.is_complete());
-        assert!(!bell.was_rung(), "rung before the round is complete");
+        assert!(!wakeups.clear(), "woken before the round is complete");
         let deadline = Instant::now() + Duration::from_secs(5);
         while liveness.ages()[&Part::Agents] < 20 {
             assert!(Instant::now() < deadline, "{:?}", liveness.ages());
@@ -197,16 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_answer_rings() {
-        let bell = Bell::new().unwrap();
-        let liveness = Liveness::new(bell.clone());
+    fn the_last_answer_wakes() {
+        let (waker, wakeups) = Waker::open().unwrap();
+        let liveness = Liveness::new(waker);
         for _ in 0..3 {
             liveness.call();
             Part::ALL.iter().for_each(|&part| liveness.proved(part));
             assert!(liveness.is_complete());
-            assert!(bell.was_rung());
+            assert!(wakeups.clear());
         }
         liveness.proved(Part::Http);
-        assert!(!bell.was_rung(), "a late answer to an earlier call counts for nothing");
+        assert!(!wakeups.clear(), "a late answer to an earlier call counts for nothing");
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Bell, Channel, Control, ControlThread, ORDERS, Order, signals},
+    control::{Channel, Control, ControlThread, ORDERS, Order, signals},
     error::StartError,
     first_key,
     inherited::Inherited,
@@ -29,7 +29,7 @@ use super::{
     watchdog::Watchdog,
 };
 use evonic_agent::{AgentDeps, Agents, Generation};
-use evonic_handles::{Budget, Page};
+use evonic_handles::{Budget, Page, Waker};
 use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
 use evonic_store::{Limiter, Store};
@@ -64,14 +64,15 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     blocked.map_err(StartError::system("the signal mask"))?;
     let inherited = Inherited::take()?;
     let watchdog = Watchdog::start(style).map_err(StartError::system("a thread"))?;
-    let bell = Bell::new().map_err(StartError::system("an eventfd"))?;
-    let liveness = Liveness::new(bell.clone());
+    let (waker, wakeups) = Waker::open().map_err(StartError::system("an eventfd"))?;
+    let liveness = Liveness::new(waker.clone());
     let channel = Arc::new(Channel::new(inherited.control));
     let supervision = Supervision::default();
     let (orders_sender, orders) = mpsc::channel(ORDERS);
     let control = ControlThread::start(Control {
         channel: Arc::clone(&channel),
-        bell,
+        waker,
+        wakeups,
         liveness: liveness.clone(),
         watchdog: watchdog.clone(),
         orders: orders_sender,

@@ -1,43 +1,12 @@
-//! The channel itself, and the bell that wakes the thread which listens to it.
+//! The channel itself.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{io, os::fd::OwnedFd};
 
 use evonic_shared::control::{self, DecodeError, FromWorker, MAX_PACKET_BYTES, ToWorker};
 use rustix::{
-    event::EventfdFlags,
     io::Errno,
     net::{RecvFlags, SendFlags},
 };
-
-/// Wakes the control thread: an eventfd. Shared by cloning.
-#[derive(Clone, Debug)]
-pub(in crate::lifecycle) struct Bell {
-    eventfd: Arc<OwnedFd>,
-}
-
-impl Bell {
-    /// A bell. Holds one descriptor.
-    pub(in crate::lifecycle) fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self { eventfd: Arc::new(rustix::event::eventfd(0, flags)?) })
-    }
-
-    /// Rings. A bell that is rung already stays so.
-    pub(in crate::lifecycle) fn ring(&self) {
-        // Fails only when the count is full, and then it is rung.
-        let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
-    }
-
-    /// What is readable while it is rung.
-    pub(super) fn eventfd(&self) -> &OwnedFd {
-        &self.eventfd
-    }
-
-    /// Whether it was rung since it was last asked.
-    pub(in crate::lifecycle) fn was_rung(&self) -> bool {
-        rustix::io::read(&self.eventfd, &mut [0; 8]).is_ok()
-    }
-}
 
 /// The worker's end of the channel. Any thread may send.
 #[derive(Debug)]

@@ -33,12 +33,13 @@ impl Supervisor {
             None,
         )
         .unwrap();
-        let bell = Bell::new().unwrap();
-        let liveness = Liveness::new(bell.clone());
+        let (waker, wakeups) = Waker::open().unwrap();
+        let liveness = Liveness::new(waker.clone());
         let (sender, orders) = mpsc::channel(ORDERS);
         let thread = ControlThread::start(Control {
             channel: Arc::new(Channel::new(theirs)),
-            bell,
+            waker,
+            wakeups,
             liveness: liveness.clone(),
             supervision: Default::default(),
             watchdog: Watchdog::start(Style::Plain).unwrap(),
