@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start    configuration as the supervisor accepted it -> log -> signals blocked -> descriptors taken -> watchdog thread -> control thread
-//!            -> ledger page mapped, budget made -> runtime -> folders, store opened
+//!            -> fd page mapped, budget made -> runtime -> folders, store opened
 //!            -> generation registered in the database, then locked -> hello
 //!            -> the first key, where there never was one
 //!            -> models, workplace -> agents -> server -> every part proves itself once -> ready

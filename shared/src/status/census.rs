@@ -8,7 +8,7 @@ use crate::reason::Reason;
 /// A worker's descriptors by kind and by target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Census {
-    /// [`FORMAT`].
+    /// [`super::FORMAT`].
     pub format: u32,
     /// When it was taken: RFC 3339, UTC, milliseconds.
     pub at: String,
@@ -38,7 +38,7 @@ pub struct Count {
 /// A post-mortem file: `STATE_DIR/post-mortems/GENERATION-REASON.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PostMortem {
-    /// [`FORMAT`].
+    /// [`super::FORMAT`].
     pub format: u32,
     /// Why the worker was replaced.
     pub reason: Reason,

@@ -24,7 +24,7 @@ pub struct Options {
 /// Where the log of a pair goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogTo {
-    /// Into a file that [`Pair::log`] reads.
+    /// Into a file that [`super::Pair::log`] reads.
     #[default]
     File,
     /// Into a pipe that is never read.

@@ -1,4 +1,4 @@
-//! The ledger page: counts that the supervisor reads from outside.
+//! The fd page: counts that the supervisor reads from outside.
 #![allow(unsafe_code, reason = "a shared mapping is unsafe to make and to read through")]
 
 use std::{
@@ -19,7 +19,7 @@ use rustix::{
 
 /// The page cannot be made or mapped.
 #[derive(Debug, thiserror::Error)]
-#[error("ledger page cannot be mapped")]
+#[error("fd page cannot be mapped")]
 pub struct PageError(#[source] io::Error);
 
 impl From<rustix::io::Errno> for PageError {
@@ -112,7 +112,7 @@ impl Drop for Page {
         // SAFETY: the mapping was made by `map` with this length, and no reference to it outlives
         // `self`.
         let unmapped = unsafe { rustix::mm::munmap(self.mapping.as_ptr().cast(), PAGE_BYTES) };
-        debug_assert!(unmapped.is_ok(), "ledger page was not mapped");
+        debug_assert!(unmapped.is_ok(), "fd page was not mapped");
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) use self::{fields::Counted, policy::Who};
 use crate::limits::{
     blocked::Blocked,
     counters::Counters,
-    fields::{Standing, announce, refuse},
+    fields::{MeterState, announce, refuse},
     policy::{Asked, Policies, Subject},
 };
 use evonic_store::{Level, Limiter, StoreError};
@@ -87,7 +87,7 @@ impl Limits {
         drop(blocked);
         let policy = &self.policies.of(Subject::Failed)[policy];
         self.counters.limited(policy);
-        refuse(&[Standing { policy, remaining: 0, refill: Some(left) }])
+        refuse(&[MeterState { policy, remaining: 0, refill: Some(left) }])
     }
 
     /// Counts a request, once it is known who asks. Cancel safe, but that a call that is dropped
@@ -118,26 +118,26 @@ impl Limits {
         };
         self.counting_works();
         let counted = asked.iter().zip(&levels);
-        let standing = |(asked, level): (&Asked<'a>, &Level)| Standing {
+        let state = |(asked, level): (&Asked<'a>, &Level)| MeterState {
             policy: asked.policy,
             remaining: level.remaining,
             refill: level.refill,
         };
-        for standing in counted.clone().map(standing) {
+        for state in counted.clone().map(state) {
             // Used up by this guess, or before it: the next one waits until there is room again.
-            let is_failure = standing.policy.subject == Subject::Failed && standing.remaining == 0;
-            if let Some(refill) = standing.refill.filter(|_| is_failure) {
-                self.block(address, standing.policy.place, refill);
+            let is_failure = state.policy.subject == Subject::Failed && state.remaining == 0;
+            if let Some(refill) = state.refill.filter(|_| is_failure) {
+                self.block(address, state.policy.place, refill);
             }
         }
         let refusing: Vec<_> =
-            counted.clone().filter(|(_, level)| level.refused).map(standing).collect();
+            counted.clone().filter(|(_, level)| level.refused).map(state).collect();
         if refusing.is_empty() {
             self.counters.allowed();
             let charged = counted.filter(|(asked, _)| asked.is_charged());
-            return announce(&charged.map(standing).collect::<Vec<_>>());
+            return announce(&charged.map(state).collect::<Vec<_>>());
         }
-        refusing.iter().for_each(|standing| self.counters.limited(standing.policy));
+        refusing.iter().for_each(|state| self.counters.limited(state.policy));
         refuse(&refusing)
     }
 

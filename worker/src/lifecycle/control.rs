@@ -90,7 +90,7 @@ pub(super) struct Control {
     pub(super) watchdog: Watchdog,
     /// Where orders go.
     pub(super) orders: mpsc::Sender<Order>,
-    /// Where the supervisor's figures go.
+    /// Where the supervisor's metrics go.
     pub(super) supervision: Supervision,
     /// `supervisor.heartbeat_interval`.
     pub(super) interval: Duration,

@@ -20,9 +20,9 @@ use evonic_workplace::{End, Workplaces};
 
 /// What the runtime may take to end its tasks; blocking work that hangs does not keep it longer.
 const RUNTIME_END: Duration = Duration::from_millis(100);
-/// What is kept of a stopping service's patience for closing its workplaces; less of a short one.
+/// What is kept of a stopping service's drain time for closing its workplaces; less of a short one.
 const STOP_TIME: Duration = Duration::from_secs(2);
-/// What closing workplaces may take even when patience is over.
+/// What closing workplaces may take even when the time is over.
 const CLOSE_TIME: Duration = Duration::from_millis(200);
 /// The shortest pause between two reports of a high descriptor.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Worker {
         }
         drop(self.liveness);
         let deadline = begun + ShutdownBudget::of(grace).drain;
-        tracing::info!(reason = why, patience_ms = (deadline - begun).as_millis(), "draining");
+        tracing::info!(reason = why, timeout_ms = (deadline - begun).as_millis(), "draining");
         let drained = drain(&self.parts, &mut self.orders, deadline, &mut end);
         let (cut, (handed_over, left)) = self.runtime.block_on(drained);
         self.runtime.block_on(close(&self.parts.workplaces, end, deadline));
@@ -70,14 +70,14 @@ async fn drain(
     end: &mut End,
 ) -> (usize, (usize, usize)) {
     loop {
-        let patience = deadline.saturating_duration_since(Instant::now());
+        let time_left = deadline.saturating_duration_since(Instant::now());
         // What outlives a worker may take a while to be told that it must not.
         let closing =
-            if *end == End::Stopped { STOP_TIME.min(patience / 4) } else { Duration::ZERO };
-        let patience = patience - closing;
+            if *end == End::Stopped { STOP_TIME.min(time_left / 4) } else { Duration::ZERO };
+        let time_left = time_left - closing;
         // Both go on where they were when they are called again.
         let both =
-            async { tokio::join!(parts.server.drain(patience), parts.agents.drain(patience)) };
+            async { tokio::join!(parts.server.drain(time_left), parts.agents.drain(time_left)) };
         tokio::select! {
             drained = both => return drained,
             (sooner, how) = sooner(orders, deadline, *end) => (deadline, *end) = (sooner, how),
@@ -87,8 +87,8 @@ async fn drain(
 
 /// Closes connections to other machines, and stops what must not outlive the service.
 async fn close(workplaces: &Workplaces, end: End, deadline: Instant) {
-    let patience = deadline.saturating_duration_since(Instant::now()).max(CLOSE_TIME);
-    if timeout(patience, workplaces.close(end, patience)).await.is_err() {
+    let time_left = deadline.saturating_duration_since(Instant::now()).max(CLOSE_TIME);
+    if timeout(time_left, workplaces.close(end, time_left)).await.is_err() {
         tracing::warn!("workplaces are not closed in time");
     }
 }

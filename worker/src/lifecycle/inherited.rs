@@ -88,8 +88,8 @@ pub(super) struct Inherited {
     pub(super) control: OwnedFd,
     /// The supervisor's own HTTP connection.
     pub(super) probe: UnixStream,
-    /// The ledger's page.
-    pub(super) ledger: OwnedFd,
+    /// The fd page.
+    pub(super) fd_page: OwnedFd,
     /// The generation that is proposed.
     pub(super) generation: u64,
     /// A worker that still lives.
@@ -122,7 +122,7 @@ impl Inherited {
             api: socket(API, unix, stream, "Unix stream socket", of(API)?)?.into(),
             control: socket(CONTROL, unix, packets, "Unix packet socket", of(CONTROL)?)?,
             probe: socket(PROBE, unix, stream, "Unix stream socket", of(PROBE)?)?.into(),
-            ledger: of(FD_PAGE)?,
+            fd_page: of(FD_PAGE)?,
             generation: numbers.generation,
             predecessor: numbers.predecessor,
         })

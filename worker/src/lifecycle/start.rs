@@ -82,7 +82,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     })
     .map_err(StartError::system("a thread"))?;
 
-    let page = Page::map(inherited.ledger)?;
+    let page = Page::map(inherited.fd_page)?;
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
     let runtime = runtime().map_err(StartError::system("the runtime"))?;
     make_folder(&config.state_dir)?;

@@ -27,7 +27,7 @@ use evonic_handles::{Budget, Held, Permit};
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// What every handle is told first. SQLite spills big sorts and statement journals to temporary
-/// files otherwise: descriptors that no ledger knows.
+/// files otherwise: descriptors that nothing accounts for.
 const EVERY: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;
                      PRAGMA temp_store = MEMORY;";
 

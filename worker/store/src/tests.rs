@@ -6,13 +6,13 @@ mod backup;
 mod closing;
 mod commit;
 mod descriptors;
-mod figures;
 mod following;
 mod idempotency;
 mod interleavings;
+mod liveness;
+mod metrics;
 mod opening;
 mod owners;
-mod pulse;
 mod resources;
 mod steps;
 mod workplaces;
@@ -51,11 +51,11 @@ const SETTINGS: config::Store = config::Store {
 /// All of a short list.
 const WHOLE: Paging = Paging { limit: 200, after: None };
 
-/// The handles of a house: the writer's and eight to read with.
+/// The handles of a harness: the writer's and eight to read with.
 const HANDLES: u32 = 9;
 
 /// A store, what it stands on, and a runtime to call it from.
-struct House {
+struct Harness {
     store: Store,
     budget: Budget,
     runtime: Runtime,
@@ -63,7 +63,7 @@ struct House {
     folder: tempfile::TempDir,
 }
 
-impl House {
+impl Harness {
     fn new() -> Self {
         Self::with(&SETTINGS, HANDLES)
     }

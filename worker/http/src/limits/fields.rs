@@ -21,7 +21,7 @@ pub(crate) struct Counted {
 
 /// Where a client stands with one quota.
 #[derive(Clone, Debug)]
-pub(super) struct Standing<'a> {
+pub(super) struct MeterState<'a> {
     /// The quota.
     pub(super) policy: &'a Policy,
     /// How many more requests have room now.
@@ -31,20 +31,20 @@ pub(super) struct Standing<'a> {
 }
 
 /// The fields of these quotas; none for an empty slice.
-pub(super) fn announce(standings: &[Standing<'_>]) -> Counted {
-    Counted { fields: fields(standings), refused: None }
+pub(super) fn announce(states: &[MeterState<'_>]) -> Counted {
+    Counted { fields: fields(states), refused: None }
 }
 
 /// Refuses a request because of these quotas, and names no other: `Retry-After` is then never
 /// before any moment that is named.
-pub(super) fn refuse(standings: &[Standing<'_>]) -> Counted {
-    let names: Vec<&str> = standings.iter().map(|standing| standing.policy.name.as_str()).collect();
-    let seconds = standings.iter().filter_map(Standing::seconds).max().unwrap_or(1);
+pub(super) fn refuse(states: &[MeterState<'_>]) -> Counted {
+    let names: Vec<&str> = states.iter().map(|state| state.policy.name.as_str()).collect();
+    let seconds = states.iter().filter_map(MeterState::seconds).max().unwrap_or(1);
     let refused = Problem::quota_exceeded(&names, Duration::from_secs(seconds));
-    Counted { fields: fields(standings), refused: Some(refused) }
+    Counted { fields: fields(states), refused: Some(refused) }
 }
 
-impl Standing<'_> {
+impl MeterState<'_> {
     /// Whole seconds until there is room for one more, never too few.
     fn seconds(&self) -> Option<u64> {
         self.refill.map(|refill| refill.as_secs() + u64::from(refill.subsec_nanos() > 0))
@@ -62,11 +62,11 @@ impl Standing<'_> {
     }
 }
 
-fn fields(standings: &[Standing<'_>]) -> HeaderMap {
+fn fields(states: &[MeterState<'_>]) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    if !standings.is_empty() {
-        fields.insert(RATELIMIT_POLICY, list(standings.iter().map(Standing::policy)));
-        fields.insert(RATELIMIT, list(standings.iter().map(Standing::level)));
+    if !states.is_empty() {
+        fields.insert(RATELIMIT_POLICY, list(states.iter().map(MeterState::policy)));
+        fields.insert(RATELIMIT, list(states.iter().map(MeterState::level)));
     }
     fields
 }

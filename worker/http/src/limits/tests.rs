@@ -20,8 +20,8 @@ fn a_client_sees_its_quotas_in_structured_fields() {
     let policies = policies(&[], &["100/1s", "5000/90m"], &[]);
     let [burst, sustained] = policies.of(Subject::Address) else { panic!("two") };
     let counted = announce(&[
-        Standing { policy: burst, remaining: 100, refill: None },
-        Standing { policy: sustained, remaining: 7, refill: Some(Duration::from_millis(1_001)) },
+        MeterState { policy: burst, remaining: 100, refill: None },
+        MeterState { policy: sustained, remaining: 7, refill: Some(Duration::from_millis(1_001)) },
     ]);
     assert!(counted.refused.is_none());
     assert_eq!(
@@ -35,12 +35,12 @@ fn a_client_sees_its_quotas_in_structured_fields() {
 #[test]
 fn a_refusal_names_what_is_used_up_and_comes_back_when_all_of_it_has_room() {
     let policies = policies(&["1/1s"], &["2/1m"], &[]);
-    let standing = |subject, milliseconds| Standing {
+    let state = |subject, milliseconds| MeterState {
         policy: &policies.of(subject)[0],
         remaining: 0,
         refill: Some(Duration::from_millis(milliseconds)),
     };
-    let counted = refuse(&[standing(Subject::Address, 29_001), standing(Subject::Key, 1)]);
+    let counted = refuse(&[state(Subject::Address, 29_001), state(Subject::Key, 1)]);
     assert_eq!(counted.fields["ratelimit"], "\"address-1m\";r=0;t=30, \"key-1s\";r=0;t=1");
     let response = counted.refused.unwrap().into_response();
     assert_eq!(response.status(), 429);

@@ -236,7 +236,7 @@ impl Screen<'_> {
     }
 }
 
-/// Owned descriptors by kind, in the ledger's order, kinds of another version last.
+/// Owned descriptors by kind, in the fd page's order, kinds of another version last.
 fn kinds(fd: &Descriptors) -> String {
     let known = Kind::ALL.iter().filter_map(|kind| fd.owned.get_key_value(kind.name()));
     let is_known = |name: &str| Kind::ALL.iter().any(|kind| kind.name() == name);

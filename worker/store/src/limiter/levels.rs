@@ -102,12 +102,12 @@ fn charge(handle: &Connection, meters: &[Meter], now: Moment) -> Result<Vec<Leve
     if meters.is_empty() {
         return Ok(Vec::new());
     }
-    let figures: Vec<[i64; 3]> =
+    let numbers: Vec<[i64; 3]> =
         meters.iter().map(|meter| [meter.span(), meter.step(), meter.cost()]).collect();
     let mut parameters: Vec<&dyn ToSql> = vec![&now.0, &AHEAD];
-    for (meter, figures) in meters.iter().zip(&figures) {
+    for (meter, numbers) in meters.iter().zip(&numbers) {
         parameters.push(&meter.subject);
-        parameters.extend(figures.iter().map(|figure| figure as &dyn ToSql));
+        parameters.extend(numbers.iter().map(|number| number as &dyn ToSql));
     }
     let mut levels: Vec<Level> = meters.iter().map(|meter| meter.level(0, true)).collect();
     let mut statement = handle.prepare(&statement(meters.len())).during("count request")?;

@@ -21,7 +21,7 @@ use evonic_handles::{Budget, Permit};
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// What every handle is told first. Nothing is synced: what is lost with the machine's power is a
-/// count. No temporary file is ever made: a descriptor that no ledger knows.
+/// count. No temporary file is ever made: a descriptor that nothing accounts for.
 const EVERY: &str = "PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;";
 
 /// How long a handle waits for the other worker's.

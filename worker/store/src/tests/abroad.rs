@@ -18,11 +18,11 @@ struct Neighbour {
 }
 
 impl Neighbour {
-    fn start(house: &House) -> Self {
+    fn start(harness: &Harness) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
-            .env(DATABASE, &house.path)
+            .env(DATABASE, &harness.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -59,17 +59,17 @@ fn neighbour() {
     let Some(database) = std::env::var_os(DATABASE).map(PathBuf::from) else { return };
     // It is killed in the end and removes nothing: what it has goes with its neighbour's folder.
     let folder = tempfile::tempdir_in(database.parent().unwrap()).unwrap();
-    let house = House::open(folder, database, &SETTINGS, HANDLES);
+    let harness = Harness::open(folder, database, &SETTINGS, HANDLES);
     println!("ready");
     let mut held = None;
     for order in std::io::stdin().lines().map_while(Result::ok) {
         match order.as_str() {
             "post" => {
-                let session = house.read(|reader| reader.sessions(None, &WHOLE)).data.remove(0);
-                house.post(&session.id, "from next door");
+                let session = harness.read(|reader| reader.sessions(None, &WHOLE)).data.remove(0);
+                harness.post(&session.id, "from next door");
             }
-            "hold" => held = Some(house.hold_the_writer()),
-            "release" => house.ends(held.take().unwrap()).unwrap(),
+            "hold" => held = Some(harness.hold_the_writer()),
+            "release" => harness.ends(held.take().unwrap()).unwrap(),
             other => panic!("{other}"),
         }
         println!("{order} done");
@@ -78,84 +78,86 @@ fn neighbour() {
 
 #[test]
 fn a_look_sees_what_another_process_wrote_and_nothing_else() {
-    let house = House::new();
-    let session = house.session();
-    let mut follower = house.store.subscribe(&session.id);
-    let mut neighbour = Neighbour::start(&house);
+    let harness = Harness::new();
+    let session = harness.session();
+    let mut follower = harness.store.subscribe(&session.id);
+    let mut neighbour = Neighbour::start(&harness);
     // Its start may have touched the database.
-    house.wait(house.store.poll_foreign_commits()).unwrap();
-    while house.wait(async { futures_util::poll!(std::pin::pin!(follower.next())).is_ready() }) {}
+    harness.wait(harness.store.poll_foreign_commits()).unwrap();
+    while harness.wait(async { futures_util::poll!(std::pin::pin!(follower.next())).is_ready() }) {}
 
-    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
-    house.session();
+    assert!(!harness.wait(harness.store.poll_foreign_commits()).unwrap());
+    harness.session();
     assert!(
-        !house.wait(house.store.poll_foreign_commits()).unwrap(),
+        !harness.wait(harness.store.poll_foreign_commits()).unwrap(),
         "its own writes are not abroad"
     );
     neighbour.told("post");
-    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
-    assert!(matches!(house.wait(follower.next()), Some(Notice::Foreign)));
-    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
-    assert_eq!(house.names(&session.id), ["message.created"]);
+    assert!(harness.wait(harness.store.poll_foreign_commits()).unwrap());
+    assert!(matches!(harness.wait(follower.next()), Some(Notice::Foreign)));
+    assert!(!harness.wait(harness.store.poll_foreign_commits()).unwrap());
+    assert_eq!(harness.names(&session.id), ["message.created"]);
 
     // Sequences go on where the other left off, and no write of it hides behind an own one.
     neighbour.told("post");
-    house.post(&session.id, "from here");
-    assert!(house.wait(house.store.poll_foreign_commits()).unwrap());
+    harness.post(&session.id, "from here");
+    assert!(harness.wait(harness.store.poll_foreign_commits()).unwrap());
     let sequences: Vec<_> =
-        house.events(&session.id).into_iter().map(|event| event.sequence).collect();
+        harness.events(&session.id).into_iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3]);
 }
 
 #[test]
 fn a_writer_that_reopened_its_handle_looks_again() {
-    let house = House::new();
-    let holds: Vec<_> = (0..3).map(|_| house.hold_a_reader()).collect();
-    holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
-    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
-    until("reopened", || match house.usage().descriptors {
+    let harness = Harness::new();
+    let holds: Vec<_> = (0..3).map(|_| harness.hold_a_reader()).collect();
+    holds.into_iter().for_each(|hold| harness.ends(hold).unwrap());
+    assert!(!harness.wait(harness.store.poll_foreign_commits()).unwrap());
+    until("reopened", || match harness.usage().descriptors {
         descriptors::BASELINE => Ok(()),
         more => Err(format!("{more} descriptors")),
     });
-    assert!(house.wait(house.store.poll_foreign_commits()).unwrap(), "it cannot know");
-    assert!(!house.wait(house.store.poll_foreign_commits()).unwrap());
+    assert!(harness.wait(harness.store.poll_foreign_commits()).unwrap(), "it cannot know");
+    assert!(!harness.wait(harness.store.poll_foreign_commits()).unwrap());
 }
 
 #[test]
 fn a_lock_of_another_process_is_waited_for_and_then_told() {
     let acquire_timeout = Duration::from_millis(200);
-    let house = House::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
-    house.session();
-    let mut neighbour = Neighbour::start(&house);
+    let harness =
+        Harness::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
+    harness.session();
+    let mut neighbour = Neighbour::start(&harness);
     neighbour.told("hold");
     let begun = Instant::now();
-    let refused = house.try_write(|writer| writer.claim_turn(1));
+    let refused = harness.try_write(|writer| writer.claim_turn(1));
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     assert!(begun.elapsed() >= acquire_timeout, "{:?}", begun.elapsed());
-    house.read(|reader| reader.backlog());
+    harness.read(|reader| reader.backlog());
 
-    let (store, house) = (house.store.clone(), house);
+    let (store, harness) = (harness.store.clone(), harness);
     let waits =
-        house.runtime.spawn(async move { store.write(|writer| writer.claim_turn(1)).await });
+        harness.runtime.spawn(async move { store.write(|writer| writer.claim_turn(1)).await });
     neighbour.told("release");
     // Whether it was in time or not: nothing was written by halves, and it works again.
-    match house.wait(waits).unwrap() {
+    match harness.wait(waits).unwrap() {
         Ok(None) | Err(StoreError::Locked) => {}
         other => panic!("{other:?}"),
     }
-    house.session();
+    harness.session();
 }
 
 /// Whoever waits for the same lock is refused with the first, not each after a time of its own.
 #[test]
 fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
     let acquire_timeout = Duration::from_millis(300);
-    let house = House::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
-    let mut neighbour = Neighbour::start(&house);
+    let harness =
+        Harness::with(&config::Store { busy_timeout: acquire_timeout, ..SETTINGS }, HANDLES);
+    let mut neighbour = Neighbour::start(&harness);
     neighbour.told("hold");
     let begun = Instant::now();
-    let calls = (0..20).map(|_| house.store.write(|writer| writer.claim_turn(1)));
-    for refused in house.wait(futures_util::future::join_all(calls)) {
+    let calls = (0..20).map(|_| harness.store.write(|writer| writer.claim_turn(1)));
+    for refused in harness.wait(futures_util::future::join_all(calls)) {
         assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     }
     assert!(begun.elapsed() < 10 * acquire_timeout, "{:?}", begun.elapsed());
@@ -163,29 +165,29 @@ fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
 
 #[test]
 fn the_account_is_exact_beside_another_process() {
-    let house = House::new();
-    let _neighbour = Neighbour::start(&house);
+    let harness = Harness::new();
+    let _neighbour = Neighbour::start(&harness);
     for _ in 0..2 {
-        let holds: Vec<_> = (1..HANDLES).map(|_| house.hold_a_reader()).collect();
-        assert_eq!(house.links(), house.usage().descriptors);
-        holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
-        assert_eq!(house.links(), house.usage().descriptors);
+        let holds: Vec<_> = (1..HANDLES).map(|_| harness.hold_a_reader()).collect();
+        assert_eq!(harness.links(), harness.usage().descriptors);
+        holds.into_iter().for_each(|hold| harness.ends(hold).unwrap());
+        assert_eq!(harness.links(), harness.usage().descriptors);
         // The writer's reopening is not the last close of the database here.
-        descriptors::settled(&house);
+        descriptors::settled(&harness);
     }
 }
 
 #[test]
 fn a_killed_process_leaves_a_whole_database() {
-    let house = House::new();
-    let session = house.session();
-    let mut neighbour = Neighbour::start(&house);
+    let harness = Harness::new();
+    let session = harness.session();
+    let mut neighbour = Neighbour::start(&harness);
     neighbour.told("post");
     neighbour.told("hold");
     drop(neighbour);
-    house.post(&session.id, "after it");
-    assert_eq!(house.names(&session.id), ["message.created"; 2]);
+    harness.post(&session.id, "after it");
+    assert_eq!(harness.names(&session.id), ["message.created"; 2]);
     let told: String =
-        house.read(|reader| reader.one("check", "PRAGMA integrity_check", [], |row| row.get(0)));
+        harness.read(|reader| reader.one("check", "PRAGMA integrity_check", [], |row| row.get(0)));
     assert_eq!(told, "ok");
 }

@@ -18,29 +18,29 @@ fn origin() -> Origin {
     }
 }
 
-fn log(house: &House) -> Vec<AuditRecord> {
-    house.read(|reader| reader.audit(&AuditQuery::default(), &WHOLE)).data
+fn log(harness: &Harness) -> Vec<AuditRecord> {
+    harness.read(|reader| reader.audit(&AuditQuery::default(), &WHOLE)).data
 }
 
-fn said(house: &House) -> Vec<String> {
+fn said(harness: &Harness) -> Vec<String> {
     let line = |record: AuditRecord| {
         let name = record.target.name.unwrap_or_default();
         let line = format!("{} {name} {}", record.action.name(), record.fields.join(","));
         line.trim_end().to_owned()
     };
-    log(house).into_iter().map(line).collect()
+    log(harness).into_iter().map(line).collect()
 }
 
 /// The database without the store: what a mistake in the store could do.
 #[expect(clippy::disallowed_methods, reason = "a test looks at the file behind the store's back")]
-fn behind(house: &House) -> Connection {
-    let connection = Connection::open(&house.path).unwrap();
+fn behind(harness: &Harness) -> Connection {
+    let connection = Connection::open(&harness.path).unwrap();
     connection.busy_timeout(DEADLINE).unwrap();
     connection
 }
 
-fn add_old(house: &House, count: usize) {
-    let connection = behind(house);
+fn add_old(harness: &Harness, count: usize) {
+    let connection = behind(harness);
     for _ in 0..count {
         connection
             .execute(
@@ -54,11 +54,11 @@ fn add_old(house: &House, count: usize) {
 
 #[test]
 fn a_change_says_who_made_it_from_where_and_when() {
-    let house = House::new();
+    let harness = Harness::new();
     let before = column::now();
     let make = |changer: &mut AuditedWriter<'_, '_>| changer.create_agent(new_agent("scribe"));
-    let agent = house.wait(house.store.change(origin(), make)).unwrap();
-    let log = log(&house);
+    let agent = harness.wait(harness.store.change(origin(), make)).unwrap();
+    let log = log(&harness);
     let [record] = &log[..] else { panic!("{log:?}") };
     assert_eq!(record.actor, origin().actor);
     assert_eq!(record.address.as_deref(), Some("192.0.2.7"));
@@ -74,10 +74,10 @@ fn a_change_says_who_made_it_from_where_and_when() {
 
 #[test]
 fn what_changed_is_named_and_not_told() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut new = new_agent("scribe");
     new.instructions = MARKER.to_owned();
-    let agent = house.write(|changer| changer.create_agent(new)).id;
+    let agent = harness.write(|changer| changer.create_agent(new)).id;
     let change = AgentChange {
         name: Some("clerk".parse().unwrap()),
         model: Some("runbook".to_owned()),
@@ -85,20 +85,20 @@ fn what_changed_is_named_and_not_told() {
         ..AgentChange::default()
     };
     let id = agent.clone();
-    house.write(move |changer| changer.change_agent(&id, change));
-    let session = house.session().id;
+    harness.write(move |changer| changer.change_agent(&id, change));
+    let session = harness.session().id;
     let change = SessionChange { title: Some(MARKER.to_owned()) };
     let id = session.clone();
-    house.write(move |changer| changer.change_session(&id, change));
+    harness.write(move |changer| changer.change_session(&id, change));
     let id = session.clone();
-    house.write(move |changer| changer.change_session(&id, SessionChange::default()));
-    let turn = house.post(&session, MARKER);
-    house.write(move |changer| changer.request_cancel(&turn));
+    harness.write(move |changer| changer.change_session(&id, SessionChange::default()));
+    let turn = harness.post(&session, MARKER);
+    harness.write(move |changer| changer.request_cancel(&turn));
     let id = session.clone();
-    house.write(move |changer| changer.delete_session(&id));
-    house.write(move |changer| changer.delete_agent(&agent));
+    harness.write(move |changer| changer.delete_session(&id));
+    harness.write(move |changer| changer.delete_agent(&agent));
     assert_eq!(
-        said(&house),
+        said(&harness),
         [
             "agent.create scribe".to_owned(),
             "agent.update scribe instructions,name".to_owned(),
@@ -113,109 +113,109 @@ fn what_changed_is_named_and_not_told() {
     );
     let planted = "SELECT COUNT(*) FROM audit WHERE instr(quote(target) || quote(target_name)
          || quote(fields) || quote(actor) || quote(request_id), ?1)";
-    let count: u32 = behind(&house).query_row(planted, [MARKER], |row| row.get(0)).unwrap();
+    let count: u32 = behind(&harness).query_row(planted, [MARKER], |row| row.get(0)).unwrap();
     assert_eq!(count, 0);
 }
 
 #[test]
 fn what_changes_nothing_leaves_no_record() {
-    let house = House::new();
-    let session = house.session().id;
+    let harness = Harness::new();
+    let session = harness.session().id;
     let post = |key: &'static str| {
         let id = session.clone();
-        house.write(move |changer| changer.post_message(&id, "go", Some(key), 10, None)).turn.id
+        harness.write(move |changer| changer.post_message(&id, "go", Some(key), 10, None)).turn.id
     };
     let (turn, _) = (post("once"), post("once"));
     for _ in 0..2 {
         let turn = turn.clone();
-        house.write(move |changer| changer.request_cancel(&turn));
+        harness.write(move |changer| changer.request_cancel(&turn));
     }
-    let words: Vec<_> = log(&house).iter().map(|record| record.action.name()).collect();
+    let words: Vec<_> = log(&harness).iter().map(|record| record.action.name()).collect();
     assert_eq!(words, ["session.create", "message.create", "turn.cancel"]);
 }
 
 #[test]
 fn a_change_that_fails_leaves_no_record() {
-    let house = House::new();
+    let harness = Harness::new();
     let twice = |changer: &mut AuditedWriter<'_, '_>| {
         changer.create_agent(new_agent("one"))?;
         changer.create_agent(new_agent("one"))
     };
-    assert_conflict(house.try_write(twice), "name_taken");
+    assert_conflict(harness.try_write(twice), "name_taken");
     let panics = |changer: &mut AuditedWriter<'_, '_>| -> Result<(), StoreError> {
         changer.create_agent(new_agent("two"))?;
         panic!("as a defect does");
     };
-    assert!(matches!(house.try_write(panics), Err(StoreError::Panicked)));
-    assert_eq!(log(&house), []);
+    assert!(matches!(harness.try_write(panics), Err(StoreError::Panicked)));
+    assert_eq!(log(&harness), []);
 }
 
 #[test]
 fn a_record_that_cannot_be_written_undoes_its_change() {
-    let house = House::new();
+    let harness = Harness::new();
     let broken = "CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN
          SELECT RAISE(ABORT, 'no room'); END";
-    behind(&house).execute_batch(broken).unwrap();
-    let session = house.try_write(|changer| changer.create_session(new_session("runbook")));
+    behind(&harness).execute_batch(broken).unwrap();
+    let session = harness.try_write(|changer| changer.create_session(new_session("runbook")));
     assert!(matches!(session, Err(StoreError::Sql { operation: "record change", .. })));
-    let agent = house.try_write(|changer| changer.create_agent(new_agent("scribe")));
+    let agent = harness.try_write(|changer| changer.create_agent(new_agent("scribe")));
     assert!(matches!(agent, Err(StoreError::Sql { .. })), "{agent:?}");
-    let work = house.try_write(|changer| changer.record_work(Action::CopyCreate, "x", None));
+    let work = harness.try_write(|changer| changer.record_work(Action::CopyCreate, "x", None));
     assert!(matches!(work, Err(StoreError::Sql { .. })), "{work:?}");
-    assert_eq!(house.read(|reader| reader.sessions(None, &WHOLE)).data, []);
-    let named = house.try_read(|reader| reader.agent_named(&"scribe".parse().unwrap()));
+    assert_eq!(harness.read(|reader| reader.sessions(None, &WHOLE)).data, []);
+    let named = harness.try_read(|reader| reader.agent_named(&"scribe".parse().unwrap()));
     assert_missing(named, "agent");
-    behind(&house).execute_batch("DROP TRIGGER broken").unwrap();
-    house.session();
+    behind(&harness).execute_batch("DROP TRIGGER broken").unwrap();
+    harness.session();
 }
 
 #[test]
 fn old_records_go_a_few_at_a_time_and_young_ones_never() {
-    let house = House::new();
-    house.session();
-    let oldest = log(&house).remove(0).position;
-    add_old(&house, 10);
+    let harness = Harness::new();
+    harness.session();
+    let oldest = log(&harness).remove(0).position;
+    add_old(&harness, 10);
     let left = || {
         let count = "SELECT COUNT(*) FROM audit WHERE actor = 'old'";
-        behind(&house).query_row(count, [], |row| row.get::<_, u32>(0)).unwrap()
+        behind(&harness).query_row(count, [], |row| row.get::<_, u32>(0)).unwrap()
     };
     // Only the first few are looked at. The young one among them stays.
     for expected in [7, 4, 1, 0, 0] {
-        house.session();
+        harness.session();
         assert_eq!(left(), expected);
     }
-    assert_eq!(log(&house).remove(0).position, oldest);
-    assert_eq!(log(&house).len(), 6);
+    assert_eq!(log(&harness).remove(0).position, oldest);
+    assert_eq!(log(&harness).len(), 6);
 }
 
 #[test]
 fn the_log_is_not_changed_and_keeps_what_is_young() {
-    let house = House::new();
-    house.session();
-    add_old(&house, 2);
-    let connection = behind(&house);
+    let harness = Harness::new();
+    harness.session();
+    add_old(&harness, 2);
+    let connection = behind(&harness);
     let refused = |sql: &str| connection.execute(sql, []).unwrap_err().to_string();
     assert_eq!(refused("UPDATE audit SET actor = 'nobody'"), "the audit log is not changed");
     assert_eq!(refused("DELETE FROM audit"), "the audit log keeps this");
     assert_eq!(connection.execute("DELETE FROM audit WHERE actor = 'old'", []).unwrap(), 2);
-    assert_eq!(log(&house).len(), 1);
+    assert_eq!(log(&harness).len(), 1);
 }
 
 #[test]
 fn positions_are_never_given_twice() {
-    let house = House::new();
-    add_old(&house, 3);
-    behind(&house).execute("DELETE FROM audit", []).unwrap();
-    house.session();
-    assert_eq!(log(&house)[0].position, 4);
+    let harness = Harness::new();
+    add_old(&harness, 3);
+    behind(&harness).execute("DELETE FROM audit", []).unwrap();
+    harness.session();
+    assert_eq!(log(&harness)[0].position, 4);
 }
 
 /// The positions of all pages of a query, and how many pages there were.
-fn pages(house: &House, query: &AuditQuery, limit: u32) -> (Vec<u64>, usize) {
+fn pages(harness: &Harness, query: &AuditQuery, limit: u32) -> (Vec<u64>, usize) {
     let (mut positions, mut count, mut after) = (Vec::new(), 0, None);
     loop {
         let (query, paging) = (query.clone(), Paging { limit, after });
-        let page = house.read(move |reader| reader.audit(&query, &paging));
+        let page = harness.read(move |reader| reader.audit(&query, &paging));
         positions.extend(page.data.iter().map(|record| record.position));
         count += 1;
         match page.next {
@@ -227,21 +227,21 @@ fn pages(house: &House, query: &AuditQuery, limit: u32) -> (Vec<u64>, usize) {
 
 #[test]
 fn pages_lead_from_end_to_end_in_both_orders() {
-    let house = House::new();
+    let harness = Harness::new();
     for _ in 0..7 {
-        house.session();
+        harness.session();
     }
     for limit in [1, 2, 3, 7, 8] {
         let query = AuditQuery::default();
-        assert_eq!(pages(&house, &query, limit).0, (1..=7).collect::<Vec<_>>(), "{limit}");
+        assert_eq!(pages(&harness, &query, limit).0, (1..=7).collect::<Vec<_>>(), "{limit}");
         let query = AuditQuery { order: Order::NewestFirst, ..AuditQuery::default() };
-        assert_eq!(pages(&house, &query, limit).0, (1..=7).rev().collect::<Vec<_>>(), "{limit}");
+        assert_eq!(pages(&harness, &query, limit).0, (1..=7).rev().collect::<Vec<_>>(), "{limit}");
     }
     for order in [Order::OldestFirst, Order::NewestFirst] {
         for odd in ["", "x", "-1", "99999999999999999999"] {
             let query = AuditQuery { order, ..AuditQuery::default() };
             let paging = Paging { limit: 10, after: Some(Cursor(odd.to_owned())) };
-            let page = house.read(move |reader| reader.audit(&query, &paging));
+            let page = harness.read(move |reader| reader.audit(&query, &paging));
             let all = order == Order::OldestFirst && odd == "-1";
             assert_eq!(page.data.len(), if all { 7 } else { 0 }, "{order:?} {odd:?}");
             assert_eq!(page.next, None, "{order:?} {odd:?}");
@@ -251,13 +251,13 @@ fn pages_lead_from_end_to_end_in_both_orders() {
 
 #[test]
 fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
-    let house = House::new();
-    let session = house.session().id;
+    let harness = Harness::new();
+    let session = harness.session().id;
     let make = |changer: &mut AuditedWriter<'_, '_>| changer.create_agent(new_agent("scribe"));
-    house.wait(house.store.change(origin(), make)).unwrap();
-    let turn = house.post(&session, "go");
+    harness.wait(harness.store.change(origin(), make)).unwrap();
+    let turn = harness.post(&session, "go");
     // Many others, as in a long log.
-    behind(&house)
+    behind(&harness)
         .execute_batch(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
              INSERT INTO audit (at, actor, action, target, fields)
@@ -265,7 +265,7 @@ fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
              FROM n",
         )
         .unwrap();
-    house.write(move |changer| changer.request_cancel(&turn));
+    harness.write(move |changer| changer.request_cancel(&turn));
     let end = 50_004;
     let base = AuditQuery::default;
     for (query, expected) in [
@@ -275,10 +275,10 @@ fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
         (AuditQuery { action: Some(Action::TurnCancel), ..base() }, vec![end]),
         (AuditQuery { actor: Some("nobody".to_owned()), ..base() }, vec![]),
     ] {
-        let (found, count) = pages(&house, &query, 200);
+        let (found, count) = pages(&harness, &query, 200);
         assert_eq!((found, count), (expected.clone(), 3), "{query:?}");
         let query = AuditQuery { order: Order::NewestFirst, ..query };
-        let (found, count) = pages(&house, &query, 200);
+        let (found, count) = pages(&harness, &query, 200);
         assert_eq!((found, count), (expected.into_iter().rev().collect(), 3), "{query:?}");
     }
 }

@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn closing_leaves_one_file_and_no_descriptor() {
-    let house = House::new();
-    house.session();
-    house.store.clone().close();
-    assert_eq!(house.links(), 0);
-    let usage = house.usage();
+    let harness = Harness::new();
+    harness.session();
+    harness.store.clone().close();
+    assert_eq!(harness.links(), 0);
+    let usage = harness.usage();
     assert_eq!((usage.permits, usage.descriptors), (0, 0), "although a clone is left");
-    let names: Vec<_> = std::fs::read_dir(house.folder.path())
+    let names: Vec<_> = std::fs::read_dir(harness.folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
@@ -19,59 +19,59 @@ fn closing_leaves_one_file_and_no_descriptor() {
 
 #[test]
 fn what_was_accepted_is_finished() {
-    let mut house = House::with(&config::Store { batch: 2, ..SETTINGS }, HANDLES);
-    let session = house.session();
-    let (writer, reader) = (house.hold_the_writer(), house.hold_a_reader());
+    let mut harness = Harness::with(&config::Store { batch: 2, ..SETTINGS }, HANDLES);
+    let session = harness.session();
+    let (writer, reader) = (harness.hold_the_writer(), harness.hold_a_reader());
     let mut posts: Vec<_> = (0..7)
         .map(|number: i32| {
             let (id, content) = (session.id.clone(), number.to_string());
-            Box::pin(house.store.change(Origin::inside(), move |changer| {
+            Box::pin(harness.store.change(Origin::inside(), move |changer| {
                 changer.post_message(&id, &content, None, 100, None)
             }))
         })
         .collect();
-    house.wait(async {
+    harness.wait(async {
         for post in &mut posts {
             assert!(futures_util::poll!(post).is_pending());
         }
     });
     thread::scope(|scope| {
-        let closing = scope.spawn(|| house.store.clone().close());
+        let closing = scope.spawn(|| harness.store.clone().close());
         assert!(!closing.is_finished(), "what it waits for has not ended");
-        house.ends(reader).unwrap();
-        house.ends(writer).unwrap();
+        harness.ends(reader).unwrap();
+        harness.ends(writer).unwrap();
         closing.join().unwrap();
     });
-    let results = house.wait(futures_util::future::join_all(posts));
+    let results = harness.wait(futures_util::future::join_all(posts));
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    house.reopen();
-    assert_eq!(house.names(&session.id), ["message.created"; 7]);
+    harness.reopen();
+    assert_eq!(harness.names(&session.id), ["message.created"; 7]);
 }
 
 #[test]
 fn a_closed_store_says_so() {
-    let house = House::new();
-    let session = house.session();
-    let mut follower = house.store.subscribe(&session.id);
-    house.store.clone().close();
-    house.store.clone().close();
+    let harness = Harness::new();
+    let session = harness.session();
+    let mut follower = harness.store.subscribe(&session.id);
+    harness.store.clone().close();
+    harness.store.clone().close();
     let refusals = [
-        house.try_read(|reader| reader.backlog()).err(),
-        house.try_write(|writer| writer.claim_turn(1)).err(),
-        house.wait(house.store.ping()).err(),
-        house.wait(house.store.poll_foreign_commits()).err(),
+        harness.try_read(|reader| reader.backlog()).err(),
+        harness.try_write(|writer| writer.claim_turn(1)).err(),
+        harness.wait(harness.store.ping()).err(),
+        harness.wait(harness.store.poll_foreign_commits()).err(),
     ];
     for refusal in refusals {
         assert!(matches!(refusal, Some(StoreError::Closed)), "{refusal:?}");
     }
-    assert!(house.wait(follower.next()).is_none());
+    assert!(harness.wait(follower.next()).is_none());
 }
 
 /// The last clone may go within a closure, on a thread of the store itself.
 #[test]
 fn the_last_clone_closes_it_wherever_it_goes() {
     for within_a_write in [false, true] {
-        let House { store, budget, runtime, folder, .. } = House::new();
+        let Harness { store, budget, runtime, folder, .. } = Harness::new();
         let (release, released) = mpsc::channel::<()>();
         let (here, arrived) = oneshot::channel();
         let last = store.clone();

@@ -6,41 +6,41 @@ fn name(writer: &mut AuditedWriter<'_, '_>, number: usize) -> Result<Agent, Stor
     writer.create_agent(new_agent(&format!("agent-{number}")))
 }
 
-fn names(house: &House) -> Vec<String> {
-    let agents = house.read(|reader| reader.agents(None, &WHOLE)).data;
+fn names(harness: &Harness) -> Vec<String> {
+    let agents = harness.read(|reader| reader.agents(None, &WHOLE)).data;
     agents.iter().map(|agent| agent.name.to_string()).filter(|name| name != "runbook").collect()
 }
 
 /// Queues these while the writer is busy: they meet in one transaction.
 fn together<T: Send + 'static>(
-    house: &House,
+    harness: &Harness,
     closures: impl IntoIterator<
         Item = impl FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     >,
 ) -> Vec<Result<T, StoreError>> {
-    let hold = house.hold_the_writer();
+    let hold = harness.hold_the_writer();
     let mut calls: Vec<_> = closures
         .into_iter()
         .map(|closure| {
-            let store = house.store.clone();
+            let store = harness.store.clone();
             Box::pin(async move { store.change(Origin::inside(), closure).await })
         })
         .collect();
-    house.wait(async {
+    harness.wait(async {
         for call in &mut calls {
             assert!(futures_util::poll!(call).is_pending());
         }
     });
     // It is in the same transaction, and shares its fate.
-    let _shared = house.ends(hold);
-    house.wait(futures_util::future::join_all(calls))
+    let _shared = harness.ends(hold);
+    harness.wait(futures_util::future::join_all(calls))
 }
 
 #[test]
 fn an_error_undoes_its_closure_and_nothing_else() {
-    let house = House::new();
+    let harness = Harness::new();
     let results = together(
-        &house,
+        &harness,
         (0..9).map(|number| {
             move |writer: &mut AuditedWriter<'_, '_>| {
                 let agent = name(writer, number)?;
@@ -53,14 +53,14 @@ fn an_error_undoes_its_closure_and_nothing_else() {
         assert_eq!(result.is_ok(), number % 3 != 1, "{result:?}");
     }
     let stand = [0, 2, 3, 5, 6, 8].map(|number| format!("agent-{number}"));
-    assert_eq!(names(&house), stand);
+    assert_eq!(names(&harness), stand);
 }
 
 #[test]
 fn a_panic_undoes_its_closure_and_nothing_else() {
-    let house = House::new();
+    let harness = Harness::new();
     let results = together(
-        &house,
+        &harness,
         (0..4).map(|number| {
             move |writer: &mut AuditedWriter<'_, '_>| {
                 let agent = name(writer, number)?;
@@ -71,17 +71,17 @@ fn a_panic_undoes_its_closure_and_nothing_else() {
     );
     assert!(matches!(results[2], Err(StoreError::Panicked)), "{results:?}");
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
-    assert_eq!(names(&house), ["agent-0", "agent-1", "agent-3"]);
-    house.wait(house.store.ping()).unwrap();
+    assert_eq!(names(&harness), ["agent-0", "agent-1", "agent-3"]);
+    harness.wait(harness.store.ping()).unwrap();
 }
 
 #[test]
 fn a_transaction_is_bounded_and_keeps_the_order() {
-    let house = House::with(&config::Store { batch: 4, ..SETTINGS }, HANDLES);
-    let session = house.session().id;
-    let mut follower = house.store.subscribe(&session);
+    let harness = Harness::with(&config::Store { batch: 4, ..SETTINGS }, HANDLES);
+    let session = harness.session().id;
+    let mut follower = harness.store.subscribe(&session);
     let results = together(
-        &house,
+        &harness,
         (0..11).map(|number| {
             let id = session.clone();
             move |writer: &mut AuditedWriter<'_, '_>| {
@@ -92,7 +92,7 @@ fn a_transaction_is_bounded_and_keeps_the_order() {
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let (mut sizes, mut told) = (Vec::new(), Vec::new());
     while told.len() < results.len() {
-        match house.wait(follower.next()) {
+        match harness.wait(follower.next()) {
             Some(Notice::Events(events)) => {
                 sizes.push(events.len());
                 told.extend_from_slice(&events);
@@ -110,23 +110,23 @@ fn a_transaction_is_bounded_and_keeps_the_order() {
 /// A constraint that fails ends one statement; the closure may go on, and decides.
 #[test]
 fn a_closure_that_swallows_an_error_keeps_the_rest() {
-    let house = House::new();
-    house.write(|writer| {
+    let harness = Harness::new();
+    harness.write(|writer| {
         name(writer, 1)?;
         assert_conflict(name(writer, 1), "name_taken");
         name(writer, 2)
     });
-    assert_eq!(names(&house), ["agent-1", "agent-2"]);
+    assert_eq!(names(&harness), ["agent-1", "agent-2"]);
 }
 
 /// What one transaction writes is answered for only when every reader sees it.
 #[test]
 fn an_answer_comes_after_the_commit() {
-    let house = House::new();
-    let (store, path) = (house.store.clone(), house.path.clone());
+    let harness = Harness::new();
+    let (store, path) = (harness.store.clone(), harness.path.clone());
     for number in 0..20 {
-        let agent = house.write(move |writer| name(writer, number));
-        house.wait(store.read(move |reader| reader.agent(&agent.id))).unwrap();
+        let agent = harness.write(move |writer| name(writer, number));
+        harness.wait(store.read(move |reader| reader.agent(&agent.id))).unwrap();
     }
     let log = std::fs::metadata(path.with_file_name("evonic.db-wal")).unwrap();
     assert!(log.len() > 0, "commits are in the log, not in a cache");
@@ -136,22 +136,23 @@ fn an_answer_comes_after_the_commit() {
 fn a_full_queue_refuses_in_time() {
     let acquire_timeout = Duration::from_millis(50);
     let settings = config::Store { acquire_timeout, batch: 1, ..SETTINGS };
-    let house = House::with(&settings, HANDLES);
-    let hold = house.hold_the_writer();
+    let harness = Harness::with(&settings, HANDLES);
+    let hold = harness.hold_the_writer();
     // Four batches of one; the one that is running has a place too.
     let mut waiting: Vec<_> = (0..3)
         .map(|number| {
-            Box::pin(house.store.change(Origin::inside(), move |changer| name(changer, number)))
+            Box::pin(harness.store.change(Origin::inside(), move |changer| name(changer, number)))
         })
         .collect();
-    house.wait(async {
+    harness.wait(async {
         for call in &mut waiting {
             assert!(futures_util::poll!(call).is_pending());
         }
     });
-    for refusal in
-        [house.try_write(|writer| name(writer, 9)).err(), house.wait(house.store.ping()).err()]
-    {
+    for refusal in [
+        harness.try_write(|writer| name(writer, 9)).err(),
+        harness.wait(harness.store.ping()).err(),
+    ] {
         match refusal {
             Some(StoreError::Overloaded { waiting: 4, retry_after }) => {
                 assert!(!retry_after.is_zero());
@@ -159,21 +160,21 @@ fn a_full_queue_refuses_in_time() {
             other => panic!("{other:?}"),
         }
     }
-    house.ends(hold).unwrap();
+    harness.ends(hold).unwrap();
     for call in waiting {
-        house.wait(call).unwrap();
+        harness.wait(call).unwrap();
     }
-    assert_eq!(names(&house), ["agent-0", "agent-1", "agent-2"]);
+    assert_eq!(names(&harness), ["agent-0", "agent-1", "agent-2"]);
 }
 
 /// As when SQLite gives a transaction up: who was in it is told, who waited is not concerned.
 #[test]
 fn a_lost_transaction_is_told_to_everyone_in_it() {
-    let house = House::new();
-    let session = house.session();
-    let mut follower = house.store.subscribe(&session.id);
+    let harness = Harness::new();
+    let session = harness.session();
+    let mut follower = harness.store.subscribe(&session.id);
     let results = together(
-        &house,
+        &harness,
         (0..4).map(|number| {
             let id = session.id.clone();
             move |writer: &mut AuditedWriter<'_, '_>| {
@@ -189,23 +190,23 @@ fn a_lost_transaction_is_told_to_everyone_in_it() {
         assert!(matches!(lost, Err(StoreError::Sql { .. })), "{results:?}");
     }
     assert!(results[3].is_ok(), "{results:?}");
-    match house.wait(follower.next()) {
+    match harness.wait(follower.next()) {
         Some(Notice::Events(events)) => {
             assert_eq!((events.len(), events[0].sequence), (1, 1), "{events:?}");
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(house.names(&session.id), ["message.created"]);
+    assert_eq!(harness.names(&session.id), ["message.created"]);
 }
 
 /// What a worker does when its disk is full: nothing is half written, and when there is room
 /// again all goes on.
 #[test]
 fn a_full_disk_undoes_its_write_and_passes() {
-    let house = House::new();
-    let session = house.session();
+    let harness = Harness::new();
+    let session = harness.session();
     let limit = |pages: u32| {
-        house.write(move |writer| {
+        harness.write(move |writer| {
             let sql = format!("PRAGMA max_page_count = {pages}");
             writer.one("limit pages", &sql, [], |row| row.get::<_, u32>(0))
         })
@@ -214,14 +215,15 @@ fn a_full_disk_undoes_its_write_and_passes() {
     let big = "x".repeat(1 << 20);
     let content = big.clone();
     let id = session.id.clone();
-    let refused = house.try_write(move |writer| writer.post_message(&id, &content, None, 10, None));
+    let refused =
+        harness.try_write(move |writer| writer.post_message(&id, &content, None, 10, None));
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
-    assert_eq!(house.names(&session.id), [""; 0]);
-    assert_eq!(house.claim(1), None);
+    assert_eq!(harness.names(&session.id), [""; 0]);
+    assert_eq!(harness.claim(1), None);
 
     // SQLite undoes the statement or gives the whole transaction up, as it can.
     let results = together(
-        &house,
+        &harness,
         (0..4).map(|number| {
             let (id, content) = (session.id.clone(), big.clone());
             move |writer: &mut AuditedWriter<'_, '_>| {
@@ -237,9 +239,9 @@ fn a_full_disk_undoes_its_write_and_passes() {
         assert!(matches!(company, Ok(_) | Err(StoreError::Full)), "{results:?}");
     }
     assert!(results[3].is_ok(), "{results:?}");
-    assert_eq!(house.names(&session.id), [""; 0]);
+    assert_eq!(harness.names(&session.id), [""; 0]);
 
     limit(1 << 20);
-    house.post(&session.id, &big);
-    assert!(house.claim(1).is_some());
+    harness.post(&session.id, &big);
+    assert!(harness.claim(1).is_some());
 }

@@ -11,34 +11,34 @@ fn events(notice: Option<Notice>) -> Arc<[Event]> {
 
 #[test]
 fn a_follower_gets_what_is_committed_in_order() {
-    let house = House::new();
-    let (session, other) = (house.session(), house.session());
-    let mut follower = house.store.subscribe(&session.id);
-    let turn = house.post(&session.id, "one");
-    house.post(&other.id, "not his");
-    let claimed = house.claim(1).unwrap();
+    let harness = Harness::new();
+    let (session, other) = (harness.session(), harness.session());
+    let mut follower = harness.store.subscribe(&session.id);
+    let turn = harness.post(&session.id, "one");
+    harness.post(&other.id, "not his");
+    let claimed = harness.claim(1).unwrap();
     assert_eq!(claimed.turn.id, turn);
     let lease = claimed.lease;
-    house.write(move |writer| writer.append(&lease, vec![delta("a"), delta("b")]));
+    harness.write(move |writer| writer.append(&lease, vec![delta("a"), delta("b")]));
 
     let mut seen = Vec::new();
-    house.wait(async {
+    harness.wait(async {
         while seen.len() < 4 {
             seen.extend(events(follower.next().await).iter().cloned());
         }
     });
-    assert_eq!(seen, house.events(&session.id), "byte for byte what is stored");
+    assert_eq!(seen, harness.events(&session.id), "byte for byte what is stored");
     let sequences: Vec<_> = seen.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3, 4]);
 }
 
 #[test]
 fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
-    let house = House::new();
-    let session = house.session();
-    let mut follower = house.store.subscribe(&session.id);
+    let harness = Harness::new();
+    let session = harness.session();
+    let mut follower = harness.store.subscribe(&session.id);
     let id = session.id.clone();
-    let undone = house.try_write(move |writer| {
+    let undone = harness.try_write(move |writer| {
         writer.post_message(&id, "undone", None, 10, None)?;
         Err::<(), _>(StoreError::Fenced)
     });
@@ -46,8 +46,8 @@ fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
 
     let (release, released) = mpsc::channel::<()>();
     let (here, arrived) = oneshot::channel();
-    let (id, store) = (session.id.clone(), house.store.clone());
-    let write = house.runtime.spawn(async move {
+    let (id, store) = (session.id.clone(), harness.store.clone());
+    let write = harness.runtime.spawn(async move {
         let post = move |writer: &mut AuditedWriter<'_, '_>| {
             writer.post_message(&id, "stands", None, 10, None)?;
             here.send(()).unwrap();
@@ -56,12 +56,12 @@ fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
         };
         store.change(Origin::inside(), post).await
     });
-    house.wait(arrived).unwrap();
-    let early = house.wait(async { futures_util::poll!(std::pin::pin!(follower.next())) });
+    harness.wait(arrived).unwrap();
+    let early = harness.wait(async { futures_util::poll!(std::pin::pin!(follower.next())) });
     assert!(early.is_pending(), "published before the commit: {early:?}");
     drop(release);
-    let told = events(house.wait(follower.next()));
-    house.wait(write).unwrap().unwrap();
+    let told = events(harness.wait(follower.next()));
+    harness.wait(write).unwrap().unwrap();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].sequence, 1, "what is undone leaves no gap");
     assert!(told[0].data.contains("stands"), "{told:?}");
@@ -70,11 +70,11 @@ fn nobody_hears_of_what_is_undone_or_not_committed_yet() {
 /// When a follower is told, a reader already sees it.
 #[test]
 fn what_is_told_is_in_the_database() {
-    let house = House::new();
-    let session = house.session();
-    let mut follower = house.store.subscribe(&session.id);
-    let (id, store) = (session.id.clone(), house.store.clone());
-    let writes = house.runtime.spawn(async move {
+    let harness = Harness::new();
+    let session = harness.session();
+    let mut follower = harness.store.subscribe(&session.id);
+    let (id, store) = (session.id.clone(), harness.store.clone());
+    let writes = harness.runtime.spawn(async move {
         for number in 0..50 {
             let (id, content) = (id.clone(), number.to_string());
             let post = move |writer: &mut AuditedWriter<'_, '_>| {
@@ -85,26 +85,26 @@ fn what_is_told_is_in_the_database() {
     });
     let mut last = 0;
     while last < 50 {
-        for event in events(house.wait(follower.next())).iter() {
+        for event in events(harness.wait(follower.next())).iter() {
             last += 1;
             assert_eq!(event.sequence, last);
         }
         let id = session.id.clone();
-        assert!(house.read(move |reader| reader.session(&id)).last_event >= last);
+        assert!(harness.read(move |reader| reader.session(&id)).last_event >= last);
     }
-    house.wait(writes).unwrap();
+    harness.wait(writes).unwrap();
 }
 
 #[test]
 fn events_are_read_from_any_place() {
-    let house = House::new();
-    let session = house.session();
+    let harness = Harness::new();
+    let session = harness.session();
     for content in ["a", "b", "c"] {
-        house.post(&session.id, content);
+        harness.post(&session.id, content);
     }
     let from = |after, limit| {
         let id = session.id.clone();
-        let (events, more) = house.read(move |reader| reader.events(&id, after, limit));
+        let (events, more) = harness.read(move |reader| reader.events(&id, after, limit));
         (events.into_iter().map(|event| event.sequence).collect::<Vec<_>>(), more)
     };
     assert_eq!(from(0, 10), (vec![1, 2, 3], false));
@@ -114,11 +114,11 @@ fn events_are_read_from_any_place() {
     assert_eq!(from(u64::MAX, 10), (vec![], false));
     let long = "x".repeat(700 << 10);
     for _ in 0..3 {
-        house.post(&session.id, &long);
+        harness.post(&session.id, &long);
     }
     // Two of them are more than a page holds.
     assert_eq!(from(0, 10), (vec![1, 2, 3, 4, 5], true));
     assert_eq!(from(5, 10), (vec![6], false));
     let unknown = SessionId::new();
-    assert_missing(house.try_read(move |reader| reader.events(&unknown, 0, 10)), "session");
+    assert_missing(harness.try_read(move |reader| reader.events(&unknown, 0, 10)), "session");
 }

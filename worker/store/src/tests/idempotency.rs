@@ -12,9 +12,9 @@ fn answer(id: &str) -> KeptAnswer {
 }
 
 /// Answers `request` as a creation does: with what is kept, or with something new.
-fn create(house: &House, request: RequestKey, id: &str) -> Repeated {
+fn create(harness: &Harness, request: RequestKey, id: &str) -> Repeated {
     let answer = answer(id);
-    house.write(move |writer| {
+    harness.write(move |writer| {
         let repeated = writer.repeated(&request)?;
         if repeated == Repeated::No {
             writer.keep_answer(&request, &answer)?;
@@ -25,48 +25,48 @@ fn create(house: &House, request: RequestKey, id: &str) -> Repeated {
 
 #[test]
 fn a_repeated_request_has_its_answer() {
-    let house = House::new();
-    assert_eq!(create(&house, request("a", "k", 1), "1"), Repeated::No);
-    assert_eq!(create(&house, request("a", "k", 1), "2"), Repeated::Answered(answer("1")));
-    assert_eq!(create(&house, request("a", "k", 2), "3"), Repeated::OtherRequest);
-    assert_eq!(create(&house, request("b", "k", 2), "4"), Repeated::No);
+    let harness = Harness::new();
+    assert_eq!(create(&harness, request("a", "k", 1), "1"), Repeated::No);
+    assert_eq!(create(&harness, request("a", "k", 1), "2"), Repeated::Answered(answer("1")));
+    assert_eq!(create(&harness, request("a", "k", 2), "3"), Repeated::OtherRequest);
+    assert_eq!(create(&harness, request("b", "k", 2), "4"), Repeated::No);
 }
 
 #[test]
 fn an_answer_is_kept_only_with_what_it_tells_of() {
-    let house = House::new();
-    let undone = house.try_write(|writer| {
+    let harness = Harness::new();
+    let undone = harness.try_write(|writer| {
         writer.keep_answer(&request("a", "k", 1), &answer("1"))?;
         Err::<(), _>(StoreError::Fenced)
     });
     assert!(undone.is_err());
-    assert_eq!(create(&house, request("a", "k", 2), "2"), Repeated::No);
+    assert_eq!(create(&harness, request("a", "k", 2), "2"), Repeated::No);
 }
 
 #[test]
 fn answers_expire_and_are_bounded_for_each_owner() {
-    let house = House::new();
+    let harness = Harness::new();
     let age = |key: &'static str| {
-        house.write(move |writer| {
+        harness.write(move |writer| {
             let sql = "UPDATE answers SET created_at = '2020-01-01T00:00:00.000Z' WHERE key = ?1";
             writer.execute("age answer", sql, [key])
         })
     };
     let count = || {
-        house.read(|reader| {
+        harness.read(|reader| {
             reader.one("count", "SELECT COUNT(*) FROM answers", [], |row| row.get::<_, u32>(0))
         })
     };
-    create(&house, request("a", "old", 1), "1");
+    create(&harness, request("a", "old", 1), "1");
     age("old");
     let old = request("a", "old", 1);
-    assert_eq!(house.read(move |reader| reader.repeated(&old)), Repeated::No);
-    create(&house, request("b", "new", 1), "1");
+    assert_eq!(harness.read(move |reader| reader.repeated(&old)), Repeated::No);
+    create(&harness, request("b", "new", 1), "1");
     assert_eq!(count(), 1, "what has expired goes with the next");
     for key in 0..300 {
-        create(&house, request("a", &key.to_string(), 1), "1");
+        create(&harness, request("a", &key.to_string(), 1), "1");
     }
     assert_eq!(count(), 256 + 1);
-    assert_eq!(create(&house, request("a", "0", 1), "2"), Repeated::No, "the oldest goes first");
-    assert_eq!(create(&house, request("a", "299", 1), "2"), Repeated::Answered(answer("1")));
+    assert_eq!(create(&harness, request("a", "0", 1), "2"), Repeated::No, "the oldest goes first");
+    assert_eq!(create(&harness, request("a", "299", 1), "2"), Repeated::Answered(answer("1")));
 }

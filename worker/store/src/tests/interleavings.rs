@@ -90,7 +90,7 @@ fn end(how: u8) -> TurnEnd {
 /// Writes under a lease: it stands exactly when the lease's generation runs the turn, which is
 /// then returned.
 fn leased(
-    house: &House,
+    harness: &Harness,
     model: &mut Model,
     number: usize,
     then: Option<State>,
@@ -99,7 +99,7 @@ fn leased(
 ) -> Option<TurnId> {
     let lease = pick(&model.leases, number)?;
     let own = lease.clone();
-    let result = house.try_write(move |writer| write(writer, &own));
+    let result = harness.try_write(move |writer| write(writer, &own));
     let state = model.state(&lease.turn_id);
     if *state == Some(State::Running(lease.generation)) {
         result.unwrap();
@@ -113,15 +113,15 @@ fn leased(
     }
 }
 
-fn doing(house: &House, model: &mut Model, deed: &Deed) {
+fn doing(harness: &Harness, model: &mut Model, deed: &Deed) {
     match *deed {
         Deed::Post { session } => {
             let session = model.sessions[session].clone();
-            let turn = house.post(&session, "work");
+            let turn = harness.post(&session, "work");
             model.turns.push((turn, session, Some(State::Queued)));
         }
         Deed::Claim { generation } => {
-            let claimed = house.claim(generation);
+            let claimed = harness.claim(generation);
             assert_eq!(claimed.as_ref().map(|claimed| &claimed.turn.id), model.next());
             if let Some(claimed) = claimed {
                 *model.state(&claimed.turn.id) = Some(State::Running(generation));
@@ -132,7 +132,7 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
             let append = |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| {
                 writer.append(lease, vec![delta("x")])
             };
-            leased(house, model, lease, None, append, true);
+            leased(harness, model, lease, None, append, true);
         }
         Deed::Step { lease, finished } => {
             // An agent answers an open call before its model is asked again.
@@ -148,22 +148,22 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
                 }
                 Ok(())
             };
-            let stands = leased(house, model, lease, None, step, true);
+            let stands = leased(harness, model, lease, None, step, true);
             model.begun.extend(stands.filter(|_| !finished));
         }
         Deed::HandOver { lease } => {
             let hand_over =
                 |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| writer.hand_over(lease);
-            leased(house, model, lease, Some(State::Queued), hand_over, false);
+            leased(harness, model, lease, Some(State::Queued), hand_over, false);
         }
         Deed::End { lease, how } => {
             let end = move |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| {
                 writer.end_turn(lease, end(how))
             };
-            leased(house, model, lease, None, end, false);
+            leased(harness, model, lease, None, end, false);
         }
         Deed::TakeOver { generation } => {
-            let taken = house.write(move |writer| writer.take_over(generation));
+            let taken = harness.write(move |writer| writer.take_over(generation));
             let mut wanted = 0;
             for (.., state) in &mut model.turns {
                 if *state == Some(State::Running(generation)) {
@@ -176,7 +176,7 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
         Deed::Cancel { turn } => {
             let Some((turn, ..)) = pick(&model.turns, turn) else { return };
             let id = turn.clone();
-            house.write(move |writer| writer.request_cancel(&id));
+            harness.write(move |writer| writer.request_cancel(&id));
             // What an interrupted call left is killed by who claims the turn next.
             let begun = model.begun.contains(&turn);
             let state = model.state(&turn);
@@ -187,9 +187,9 @@ fn doing(house: &House, model: &mut Model, deed: &Deed) {
     }
 }
 
-fn agree(house: &House, model: &Model) {
+fn agree(harness: &Harness, model: &Model) {
     for (id, _, state) in &model.turns {
-        let turn = house.turn(id);
+        let turn = harness.turn(id);
         match state {
             Some(State::Queued) => assert_eq!((turn.state, turn.owner), (TurnState::Queued, None)),
             Some(State::Running(owner)) => {
@@ -201,18 +201,18 @@ fn agree(house: &House, model: &Model) {
 }
 
 /// Works off what is left, and looks at everything that was ever said.
-fn finish(house: &House, model: &mut Model) {
+fn finish(harness: &Harness, model: &mut Model) {
     for generation in 1..=GENERATIONS {
-        doing(house, model, &Deed::TakeOver { generation });
+        doing(harness, model, &Deed::TakeOver { generation });
     }
     while model.next().is_some() {
-        doing(house, model, &Deed::Claim { generation: 1 });
+        doing(harness, model, &Deed::Claim { generation: 1 });
         let newest = model.leases.len() - 1;
-        doing(house, model, &Deed::End { lease: newest, how: 0 });
+        doing(harness, model, &Deed::End { lease: newest, how: 0 });
     }
     let mut ends: HashMap<String, u32> = HashMap::new();
     for session in &model.sessions {
-        let events = house.events(session);
+        let events = harness.events(session);
         assert!((1..).zip(&events).all(|(wanted, event)| event.sequence == wanted));
         for event in events {
             let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
@@ -226,14 +226,14 @@ fn finish(house: &House, model: &mut Model) {
     }
     for (turn, ..) in &model.turns {
         assert_eq!(ends[turn.as_str()], 1, "{turn} ended so many times");
-        transcript_is_closed(house, turn);
+        transcript_is_closed(harness, turn);
     }
 }
 
-fn transcript_is_closed(house: &House, turn: &TurnId) {
+fn transcript_is_closed(harness: &Harness, turn: &TurnId) {
     let turn = turn.clone();
     let (mut asked, mut answered) = (0, 0);
-    for item in house.read(move |reader| reader.transcript(&turn)) {
+    for item in harness.read(move |reader| reader.transcript(&turn)) {
         match item {
             Item::User { .. } => {}
             Item::Assistant { tool_calls, .. } => asked += tool_calls.len(),
@@ -247,40 +247,40 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn any_interleaving_keeps_the_promises(deeds in prop::collection::vec(deed(), 1..80)) {
-        let house = House::new();
+        let harness = Harness::new();
         let mut model = Model::default();
         for _ in 0..SESSIONS {
-            model.sessions.push(house.session().id);
+            model.sessions.push(harness.session().id);
         }
         for deed in &deeds {
-            doing(&house, &mut model, deed);
-            agree(&house, &model);
+            doing(&harness, &mut model, deed);
+            agree(&harness, &model);
         }
-        finish(&house, &mut model);
+        finish(&harness, &mut model);
     }
 }
 
 /// Workers at once, each with its own tasks: every message ends, each turn once, whoever did it.
 #[test]
 fn a_crowd_of_workers_ends_every_message_once() {
-    let house = House::new();
-    let sessions: Vec<_> = (0..8).map(|_| house.session().id).collect();
+    let harness = Harness::new();
+    let sessions: Vec<_> = (0..8).map(|_| harness.session().id).collect();
     for number in 0..80 {
-        house.post(&sessions[number % sessions.len()], "work");
+        harness.post(&sessions[number % sessions.len()], "work");
     }
-    house.wait(async {
+    harness.wait(async {
         let mut workers = JoinSet::new();
         for generation in 1..=6 {
-            let store = house.store.clone();
+            let store = harness.store.clone();
             workers.spawn(async move { while work(&store, generation).await {} });
         }
         while let Some(done) = workers.join_next().await {
             done.unwrap();
         }
     });
-    assert_eq!(house.read(|reader| reader.backlog()), (0, 0));
+    assert_eq!(harness.read(|reader| reader.backlog()), (0, 0));
     for session in &sessions {
-        let names = house.names(session);
+        let names = harness.names(session);
         let count = |wanted: &str| names.iter().filter(|name| *name == wanted).count();
         assert_eq!(count("turn.completed"), 10, "{names:?}");
         assert_eq!(count("turn.started"), 10, "{names:?}");

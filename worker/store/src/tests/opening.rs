@@ -16,11 +16,11 @@ fn settings_of(reader: &Reader<'_>) -> Vec<(&'static str, i64)> {
 
 #[test]
 fn every_handle_is_told_the_same() {
-    let mut house = House::new();
+    let mut harness = Harness::new();
     for _ in 0..2 {
-        let (writer, its_mode) = house
+        let (writer, its_mode) = harness
             .write(|writer| Ok((settings_of(writer), pragma::<String>(writer, "journal_mode"))));
-        let (reader, mode) = house
+        let (reader, mode) = harness
             .read(|reader| Ok((settings_of(reader), pragma::<String>(reader, "journal_mode"))));
         assert_eq!((mode.as_str(), its_mode.as_str()), ("wal", "wal"));
         let every = [("foreign_keys", 1), ("synchronous", 2), ("temp_store", 2)];
@@ -28,14 +28,14 @@ fn every_handle_is_told_the_same() {
         assert_eq!(reader[..3], every);
         assert_eq!(writer[3..], [("busy_timeout", 5_000), ("query_only", 0)]);
         assert_eq!(reader[3..], [("busy_timeout", 5_000), ("query_only", 1)]);
-        house.reopen();
+        harness.reopen();
     }
 }
 
 #[test]
 fn sqlite_is_built_as_it_was_measured() {
-    let house = House::new();
-    let options: Vec<String> = house.read(|reader| {
+    let harness = Harness::new();
+    let options: Vec<String> = harness.read(|reader| {
         reader.all("options", "SELECT compile_options FROM pragma_compile_options", [], |row| {
             row.get(0)
         })
@@ -50,14 +50,14 @@ fn sqlite_is_built_as_it_was_measured() {
 
 #[test]
 fn a_reader_cannot_write_and_sees_one_state() {
-    let house = House::new();
-    let write = house
+    let harness = Harness::new();
+    let write = harness
         .try_read(|reader| reader.one("write", "DELETE FROM agents RETURNING 1", [], |_| Ok(())));
     assert!(matches!(write, Err(StoreError::Sql { .. })), "{write:?}");
 
-    let store = house.store.clone();
-    let runtime = house.runtime.handle().clone();
-    let (before, after) = house.read(move |reader| {
+    let store = harness.store.clone();
+    let runtime = harness.runtime.handle().clone();
+    let (before, after) = harness.read(move |reader| {
         let count = || reader.sessions(None, &WHOLE).map(|page| page.data.len());
         let before = count()?;
         runtime
@@ -67,23 +67,23 @@ fn a_reader_cannot_write_and_sees_one_state() {
         Ok((before, count()?))
     });
     assert_eq!((before, after), (0, 0));
-    let all = house.read(|reader| reader.sessions(None, &WHOLE));
+    let all = harness.read(|reader| reader.sessions(None, &WHOLE));
     assert_eq!(all.data.len(), 1);
 }
 
 #[test]
 fn what_was_written_is_there_again() {
-    let mut house = House::new();
-    let session = house.session();
-    house.reopen();
+    let mut harness = Harness::new();
+    let session = harness.session();
+    harness.reopen();
     let id = session.id.clone();
-    assert_eq!(house.read(move |reader| reader.session(&id)), session);
-    let agents = house.read(|reader| reader.agents(None, &WHOLE)).data;
+    assert_eq!(harness.read(move |reader| reader.session(&id)), session);
+    let agents = harness.read(|reader| reader.agents(None, &WHOLE)).data;
     assert_eq!(agents.len(), 1, "the schema is made once");
     let Agent { name, model, instructions, tools, .. } = &agents[0];
     assert_eq!((name.as_str(), model.as_str()), ("runbook", "runbook"));
     assert_eq!((instructions.as_str(), tools), ("", &None));
-    let (mark, version) = house.read(|reader| {
+    let (mark, version) = harness.read(|reader| {
         Ok((pragma::<i32>(reader, "application_id"), pragma::<u32>(reader, "user_version")))
     });
     assert_eq!((mark.to_be_bytes(), version), (*b"evon", schema::KNOWN));

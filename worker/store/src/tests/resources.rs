@@ -4,22 +4,22 @@ use super::*;
 
 #[test]
 fn an_agent_is_made_read_changed_and_deleted() {
-    let house = House::new();
+    let harness = Harness::new();
     let tools = Some(vec!["bash".to_owned(), "read_file".to_owned()]);
     let new = NewAgent {
         instructions: "Be brief.".to_owned(),
         tools: tools.clone(),
         ..new_agent("clerk")
     };
-    let agent = house.write(|writer| writer.create_agent(new));
+    let agent = harness.write(|writer| writer.create_agent(new));
     assert_eq!((agent.name.as_str(), &agent.tools), ("clerk", &tools));
     let (id, name) = (agent.id.clone(), agent.name.clone());
-    let read = house.read(move |reader| Ok((reader.agent(&id)?, reader.agent_named(&name)?)));
+    let read = harness.read(move |reader| Ok((reader.agent(&id)?, reader.agent_named(&name)?)));
     assert_eq!(read, (agent.clone(), agent.clone()));
 
     let change = |change: AgentChange| {
         let id = agent.id.clone();
-        house.try_write(move |writer| writer.change_agent(&id, change))
+        harness.try_write(move |writer| writer.change_agent(&id, change))
     };
     let changed =
         change(AgentChange { model: Some("big".to_owned()), ..AgentChange::default() }).unwrap();
@@ -31,55 +31,55 @@ fn an_agent_is_made_read_changed_and_deleted() {
     assert_conflict(change(named("runbook")), "name_taken");
     let changed = change(named("typist")).unwrap();
     let id = agent.id.clone();
-    assert_eq!(house.read(move |reader| reader.agent(&id)), changed);
+    assert_eq!(harness.read(move |reader| reader.agent(&id)), changed);
 
     let id = agent.id.clone();
-    house.write(move |writer| writer.delete_agent(&id));
+    harness.write(move |writer| writer.delete_agent(&id));
     assert_missing(change(named("nobody")), "agent");
     let id = agent.id.clone();
-    assert_missing(house.try_write(move |writer| writer.delete_agent(&id)), "agent");
-    assert_missing(house.try_read(move |reader| reader.agent(&agent.id)), "agent");
-    assert_missing(house.try_read(move |reader| reader.agent_named(&agent.name)), "agent");
+    assert_missing(harness.try_write(move |writer| writer.delete_agent(&id)), "agent");
+    assert_missing(harness.try_read(move |reader| reader.agent(&agent.id)), "agent");
+    assert_missing(harness.try_read(move |reader| reader.agent_named(&agent.name)), "agent");
 }
 
 #[test]
 fn a_name_belongs_to_one_agent() {
-    let house = House::new();
-    let twice = house.try_write(|writer| writer.create_agent(new_agent("runbook")));
+    let harness = Harness::new();
+    let twice = harness.try_write(|writer| writer.create_agent(new_agent("runbook")));
     assert_conflict(twice, "name_taken");
 }
 
 #[test]
 fn a_session_is_made_by_name_or_identifier_changed_and_deleted() {
-    let house = House::new();
-    let session = house.session();
+    let harness = Harness::new();
+    let session = harness.session();
     let agent = session.agent_id.to_string();
-    let other = house.write(move |writer| {
+    let other = harness.write(move |writer| {
         writer.create_session(NewSession { agent, title: "by identifier".to_owned() })
     });
     assert_eq!(other.agent_id, session.agent_id);
-    let nobody = house.try_write(|writer| writer.create_session(new_session("nobody")));
+    let nobody = harness.try_write(|writer| writer.create_session(new_session("nobody")));
     assert_missing(nobody, "agent");
 
     let id = other.id.clone();
     let change = SessionChange { title: Some("renamed".to_owned()) };
-    let changed = house.write(move |writer| writer.change_session(&id, change));
+    let changed = harness.write(move |writer| writer.change_session(&id, change));
     assert_eq!(changed.title, "renamed");
     let id = other.id.clone();
-    let same = house.write(move |writer| writer.change_session(&id, SessionChange::default()));
+    let same = harness.write(move |writer| writer.change_session(&id, SessionChange::default()));
     assert_eq!(same.title, "renamed");
     let id = other.id.clone();
-    assert_eq!(house.read(move |reader| reader.session(&id)), same);
+    assert_eq!(harness.read(move |reader| reader.session(&id)), same);
 
     let id = other.id.clone();
-    house.write(move |writer| writer.delete_session(&id));
+    harness.write(move |writer| writer.delete_session(&id));
     let id = other.id.clone();
-    assert_missing(house.try_read(move |reader| reader.session(&id)), "session");
+    assert_missing(harness.try_read(move |reader| reader.session(&id)), "session");
     let id = other.id.clone();
-    assert_missing(house.try_write(move |writer| writer.delete_session(&id)), "session");
+    assert_missing(harness.try_write(move |writer| writer.delete_session(&id)), "session");
     let change = SessionChange::default();
     assert_missing(
-        house.try_write(move |writer| writer.change_session(&other.id, change)),
+        harness.try_write(move |writer| writer.change_session(&other.id, change)),
         "session",
     );
 }
@@ -101,17 +101,17 @@ fn pages<T>(limit: usize, mut page: impl FnMut(Paging) -> List<T>) -> Vec<T> {
 
 #[test]
 fn a_page_of_long_entries_ends_early_and_leads_on() {
-    let house = House::new();
-    let session = house.session();
+    let harness = Harness::new();
+    let session = harness.session();
     let long = "x".repeat(400 << 10);
     for _ in 0..5 {
-        house.post(&session.id, &long);
+        harness.post(&session.id, &long);
     }
     let mut sizes = Vec::new();
     let mut after = None;
     loop {
         let (id, paging) = (session.id.clone(), Paging { limit: 200, after });
-        let List { data, next } = house.read(move |reader| reader.messages(&id, &paging));
+        let List { data, next } = harness.read(move |reader| reader.messages(&id, &paging));
         assert!(data.iter().all(|message| message.content.len() == long.len()));
         sizes.push(data.len());
         after = next;
@@ -124,39 +124,40 @@ fn a_page_of_long_entries_ends_early_and_leads_on() {
 
 #[test]
 fn lists_are_whole_and_in_order_at_every_page_size() {
-    let house = House::new();
-    let session = house.session();
+    let harness = Harness::new();
+    let session = harness.session();
     for number in 0..6 {
-        house.post(&session.id, &number.to_string());
-        house.write(move |writer| writer.create_agent(new_agent(&format!("agent-{number}"))));
-        house.write(move |writer| writer.create_session(new_session(&format!("agent-{number}"))));
-        house.session();
+        harness.post(&session.id, &number.to_string());
+        harness.write(move |writer| writer.create_agent(new_agent(&format!("agent-{number}"))));
+        harness.write(move |writer| writer.create_session(new_session(&format!("agent-{number}"))));
+        harness.session();
     }
     let owner = session.agent_id.clone();
     for limit in 1..9 {
-        let agents = pages(limit, |paging| house.read(move |reader| reader.agents(None, &paging)));
+        let agents =
+            pages(limit, |paging| harness.read(move |reader| reader.agents(None, &paging)));
         assert_eq!(agents.len(), 7);
         assert!(agents.is_sorted_by(|a, b| a.id < b.id && a.created_at <= b.created_at));
         let sessions =
-            pages(limit, |paging| house.read(move |reader| reader.sessions(None, &paging)));
+            pages(limit, |paging| harness.read(move |reader| reader.sessions(None, &paging)));
         assert_eq!(sessions.len(), 13);
         assert!(sessions.is_sorted_by(|a, b| a.id < b.id));
         let own = pages(limit, |paging| {
             let owner = owner.clone();
-            house.read(move |reader| reader.sessions(Some(std::slice::from_ref(&owner)), &paging))
+            harness.read(move |reader| reader.sessions(Some(std::slice::from_ref(&owner)), &paging))
         });
         let expected: Vec<_> =
             sessions.into_iter().filter(|session| session.agent_id == owner).collect();
         assert_eq!((own.len(), &own), (7, &expected));
         let messages = pages(limit, |paging| {
             let id = session.id.clone();
-            house.read(move |reader| reader.messages(&id, &paging))
+            harness.read(move |reader| reader.messages(&id, &paging))
         });
         let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(contents, ["0", "1", "2", "3", "4", "5"]);
         let turns = pages(limit, |paging| {
             let id = session.id.clone();
-            house.read(move |reader| reader.turns(&id, &paging))
+            harness.read(move |reader| reader.turns(&id, &paging))
         });
         assert!(turns.iter().map(|turn| &turn.id).eq(messages.iter().map(|it| &it.turn_id)));
     }
@@ -164,52 +165,52 @@ fn lists_are_whole_and_in_order_at_every_page_size() {
 
 #[test]
 fn a_cursor_outlives_the_session_that_it_names() {
-    let house = House::new();
-    let (first, second) = (house.session().id, house.session().id);
+    let harness = Harness::new();
+    let (first, second) = (harness.session().id, harness.session().id);
     let paging = Paging { limit: 10, after: Some(Cursor(first.to_string())) };
-    house.write(move |writer| writer.delete_session(&first));
-    let left = house.read(move |reader| reader.sessions(None, &paging)).data;
+    harness.write(move |writer| writer.delete_session(&first));
+    let left = harness.read(move |reader| reader.sessions(None, &paging)).data;
     assert!(left.iter().map(|session| &session.id).eq([&second]), "{left:?}");
 }
 
 #[test]
 fn odd_cursors_and_limits_are_no_faults() {
-    let house = House::new();
-    let (session, other) = (house.session(), house.session());
-    house.post(&session.id, "here");
-    let foreign = house.post(&other.id, "there");
+    let harness = Harness::new();
+    let (session, other) = (harness.session(), harness.session());
+    harness.post(&session.id, "here");
+    let foreign = harness.post(&other.id, "there");
     let at = |cursor: &str| Paging { limit: 10, after: Some(Cursor(cursor.to_owned())) };
     for cursor in ["", "nonsense", foreign.as_str(), "trn_00000000000000000000000000000000"] {
         let (id, paging) = (session.id.clone(), at(cursor));
-        let (turns, messages) = house
+        let (turns, messages) = harness
             .read(move |reader| Ok((reader.turns(&id, &paging)?, reader.messages(&id, &paging)?)));
         assert_eq!((turns.data.len(), messages.data.len()), (0, 0), "{cursor}");
     }
     let after_all = at("zzz");
-    assert_eq!(house.read(move |reader| reader.agents(None, &after_all)).data, []);
+    assert_eq!(harness.read(move |reader| reader.agents(None, &after_all)).data, []);
     for (limit, wanted) in [(0, 1), (u32::MAX, 2)] {
         let paging = Paging { limit, after: None };
-        let page = house.read(move |reader| reader.sessions(None, &paging));
+        let page = harness.read(move |reader| reader.sessions(None, &paging));
         assert_eq!(page.data.len(), wanted);
         assert_eq!(page.next.is_some(), limit == 0);
     }
     let unknown = SessionId::new();
     let id = unknown.clone();
-    assert_missing(house.try_read(move |reader| reader.messages(&id, &WHOLE)), "session");
-    assert_missing(house.try_read(move |reader| reader.turns(&unknown, &WHOLE)), "session");
+    assert_missing(harness.try_read(move |reader| reader.messages(&id, &WHOLE)), "session");
+    assert_missing(harness.try_read(move |reader| reader.turns(&unknown, &WHOLE)), "session");
 }
 
 #[test]
 fn a_key_makes_posting_again_harmless() {
-    let house = House::new();
-    let (session, other) = (house.session(), house.session());
+    let harness = Harness::new();
+    let (session, other) = (harness.session(), harness.session());
     let post = |session: &SessionId, content: &'static str, key: Option<&'static str>| {
         let session = session.clone();
-        house.try_write(move |writer| writer.post_message(&session, content, key, 3, None))
+        harness.try_write(move |writer| writer.post_message(&session, content, key, 3, None))
     };
     let first = post(&session.id, "hello", Some("k")).unwrap();
     assert_eq!(first.turn.state, TurnState::Queued);
-    assert_eq!(house.turn(&first.turn.id), first.turn);
+    assert_eq!(harness.turn(&first.turn.id), first.turn);
     assert_eq!(post(&session.id, "hello", Some("k")).unwrap(), first);
     assert_conflict(post(&session.id, "bye", Some("k")), "key_reused");
     assert_ne!(post(&other.id, "hello", Some("k")).unwrap(), first, "a key is one session's");
@@ -217,36 +218,36 @@ fn a_key_makes_posting_again_harmless() {
     assert_ne!(post(&session.id, "hello", None).unwrap(), first);
     assert_conflict(post(&session.id, "hello", None), "queue_full");
     assert_eq!(post(&session.id, "hello", Some("k")).unwrap(), first, "also when it is full");
-    assert_eq!(house.names(&session.id), ["message.created"; 3]);
+    assert_eq!(harness.names(&session.id), ["message.created"; 3]);
     assert_missing(post(&SessionId::new(), "hello", None), "session");
 
     // The answer stays what it was, whatever became of the turn.
-    let claimed = house.claim(1).unwrap();
+    let claimed = harness.claim(1).unwrap();
     assert_eq!(claimed.turn.id, first.turn.id);
-    house.write(move |writer| writer.end_turn(&claimed.lease, completed("done")));
+    harness.write(move |writer| writer.end_turn(&claimed.lease, completed("done")));
     assert_eq!(post(&session.id, "hello", Some("k")).unwrap(), first);
 }
 
 #[test]
 fn what_has_work_is_not_deleted() {
-    let house = House::new();
-    let session = house.session();
+    let harness = Harness::new();
+    let session = harness.session();
     let (id, agent) = (session.id.clone(), session.agent_id.clone());
     let delete_session = || {
         let id = id.clone();
-        house.try_write(move |writer| writer.delete_session(&id))
+        harness.try_write(move |writer| writer.delete_session(&id))
     };
     let delete_agent = || {
         let agent = agent.clone();
-        house.try_write(move |writer| writer.delete_agent(&agent))
+        harness.try_write(move |writer| writer.delete_agent(&agent))
     };
-    let turn = house.post(&session.id, "work");
+    let turn = harness.post(&session.id, "work");
     assert_conflict(delete_session(), "session_busy");
     assert_conflict(delete_agent(), "agent_in_use");
-    let lease = house.claim(1).unwrap().lease;
+    let lease = harness.claim(1).unwrap().lease;
     assert_conflict(delete_session(), "session_busy");
     assert_conflict(delete_agent(), "agent_in_use");
-    house.write(move |writer| {
+    harness.write(move |writer| {
         writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
         writer.start_call(&lease, &pending("c", "command_id"))?;
         writer.end_turn(&lease, completed("done"))
@@ -254,8 +255,8 @@ fn what_has_work_is_not_deleted() {
 
     delete_agent().unwrap();
     assert_missing(delete_session(), "session");
-    assert_missing(house.try_read(move |reader| reader.turn(&turn)), "turn");
-    let left: i64 = house.read(|reader| {
+    assert_missing(harness.try_read(move |reader| reader.turn(&turn)), "turn");
+    let left: i64 = harness.read(|reader| {
         let sql = "SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM turns)
                    + (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM items)
                    + (SELECT COUNT(*) FROM calls) + (SELECT COUNT(*) FROM events)";

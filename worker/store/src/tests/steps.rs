@@ -4,9 +4,9 @@ use super::*;
 
 const USAGE: Usage = Usage { input_tokens: 10, output_tokens: 3 };
 
-fn transcript(house: &House, turn: &TurnId) -> Vec<Item> {
+fn transcript(harness: &Harness, turn: &TurnId) -> Vec<Item> {
     let turn = turn.clone();
-    house.read(move |reader| reader.transcript(&turn))
+    harness.read(move |reader| reader.transcript(&turn))
 }
 
 fn result(id: &str, outcome: Outcome, content: &str) -> Item {
@@ -20,17 +20,17 @@ fn reply(text: &str, tool_calls: Vec<ToolCall>) -> Item {
 
 #[test]
 fn a_whole_turn_in_events_items_and_messages() {
-    let house = House::new();
-    let lease = house.running(1).lease;
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
     let own = lease.clone();
-    house.write(move |writer| {
+    harness.write(move |writer| {
         writer.record_reply(&own, "let me see".to_owned(), vec![call("c")], USAGE)?;
         writer.start_call(&own, &pending("c", "command_id"))?;
         writer.finish_call(&own, &call("c"), Outcome::Error, "no such file".to_owned())?;
         writer.record_reply(&own, "it is not there".to_owned(), Vec::new(), USAGE)?;
         writer.end_turn(&own, completed("it is not there"))
     });
-    let turn = house.turn(&lease.turn_id);
+    let turn = harness.turn(&lease.turn_id);
     assert_eq!((turn.state, turn.owner, turn.steps), (TurnState::Completed, None, 2));
     assert_eq!(turn.usage, Usage { input_tokens: 20, output_tokens: 6 });
     assert!(turn.ended_at.is_some() && turn.error.is_none());
@@ -40,7 +40,7 @@ fn a_whole_turn_in_events_items_and_messages() {
         result("c", Outcome::Error, "no such file"),
         reply("it is not there", Vec::new()),
     ];
-    assert_eq!(transcript(&house, &lease.turn_id), items);
+    assert_eq!(transcript(&harness, &lease.turn_id), items);
     let names = [
         "message.created",
         "turn.started",
@@ -51,9 +51,9 @@ fn a_whole_turn_in_events_items_and_messages() {
         "message.created",
         "turn.completed",
     ];
-    assert_eq!(house.names(&lease.session_id), names);
+    assert_eq!(harness.names(&lease.session_id), names);
     let id = lease.session_id.clone();
-    let messages = house.read(move |reader| reader.messages(&id, &WHOLE)).data;
+    let messages = harness.read(move |reader| reader.messages(&id, &WHOLE)).data;
     let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(contents, ["go", "it is not there"]);
     assert!(messages.iter().all(|message| message.turn_id == lease.turn_id));
@@ -61,27 +61,27 @@ fn a_whole_turn_in_events_items_and_messages() {
 
 #[test]
 fn a_failure_keeps_its_reason() {
-    let house = House::new();
-    let lease = house.running(1).lease;
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
     let error =
         TurnError { code: TurnErrorCode::ModelUnavailable, message: "no answer".to_owned() };
     let (own, end) = (lease.clone(), TurnEnd::Failed(error.clone()));
-    house.write(move |writer| writer.end_turn(&own, end));
-    let turn = house.turn(&lease.turn_id);
+    harness.write(move |writer| writer.end_turn(&own, end));
+    let turn = harness.turn(&lease.turn_id);
     assert_eq!((turn.state, turn.error), (TurnState::Failed, Some(error)));
-    assert_eq!(house.names(&lease.session_id).pop().unwrap(), "turn.failed");
-    let next = house.post(&lease.session_id, "again");
-    assert_eq!(house.claim(1).unwrap().turn.id, next, "the session goes on");
+    assert_eq!(harness.names(&lease.session_id).pop().unwrap(), "turn.failed");
+    let next = harness.post(&lease.session_id, "again");
+    assert_eq!(harness.claim(1).unwrap().turn.id, next, "the session goes on");
 }
 
 /// Models refuse a transcript with an open call: whatever ends a turn, each has its result.
 #[test]
 fn an_end_closes_open_calls() {
-    let house = House::new();
+    let harness = Harness::new();
     for queued in [false, true] {
-        let lease = house.running(1).lease;
+        let lease = harness.running(1).lease;
         let own = lease.clone();
-        house.write(move |writer| {
+        harness.write(move |writer| {
             let calls = vec![call("done"), call("begun"), call("not begun")];
             writer.record_reply(&own, String::new(), calls, USAGE)?;
             writer.start_call(&own, &pending("done", "command_id"))?;
@@ -91,14 +91,14 @@ fn an_end_closes_open_calls() {
         });
         let own = lease.clone();
         if queued {
-            house.write(move |writer| {
+            harness.write(move |writer| {
                 writer.hand_over(&own)?;
                 writer.request_cancel(&own.turn_id)
             });
         } else {
-            house.write(move |writer| writer.end_turn(&own, TurnEnd::Cancelled));
+            harness.write(move |writer| writer.end_turn(&own, TurnEnd::Cancelled));
         }
-        let outcomes: Vec<_> = transcript(&house, &lease.turn_id)
+        let outcomes: Vec<_> = transcript(&harness, &lease.turn_id)
             .into_iter()
             .filter_map(|item| match item {
                 Item::ToolResult { call_id, outcome, .. } => Some((call_id, outcome)),
@@ -111,8 +111,8 @@ fn an_end_closes_open_calls() {
             ("not begun", Outcome::Cancelled),
         ];
         assert_eq!(outcomes, wanted.map(|(id, outcome)| (id.to_owned(), outcome)), "{queued}");
-        assert_eq!(house.names(&lease.session_id).pop().unwrap(), "turn.cancelled");
-        let open: u32 = house.read(|reader| {
+        assert_eq!(harness.names(&lease.session_id).pop().unwrap(), "turn.cancelled");
+        let open: u32 = harness.read(|reader| {
             let sql = "SELECT COUNT(*) FROM calls WHERE outcome IS NULL";
             reader.one("count", sql, [], |row| row.get(0))
         });
@@ -123,10 +123,10 @@ fn an_end_closes_open_calls() {
 /// The same call identifier may come again in a later step.
 #[test]
 fn a_call_is_known_by_its_step() {
-    let house = House::new();
-    let lease = house.running(1).lease;
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
     let own = lease.clone();
-    house.write(move |writer| {
+    harness.write(move |writer| {
         for content in ["first", "second"] {
             writer.record_reply(&own, String::new(), vec![call("c")], USAGE)?;
             writer.start_call(&own, &pending("c", content))?;
@@ -134,27 +134,27 @@ fn a_call_is_known_by_its_step() {
         }
         writer.end_turn(&own, completed("done"))
     });
-    let results = transcript(&house, &lease.turn_id);
+    let results = transcript(&harness, &lease.turn_id);
     assert!(results.contains(&result("c", Outcome::Ok, "first")));
     assert!(results.contains(&result("c", Outcome::Ok, "second")));
 }
 
 #[test]
 fn a_transcript_ends_with_its_turn() {
-    let house = House::new();
-    let lease = house.running(1).lease;
-    let later = house.post(&lease.session_id, "later");
-    let elsewhere = house.session();
-    house.post(&elsewhere.id, "elsewhere");
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
+    let later = harness.post(&lease.session_id, "later");
+    let elsewhere = harness.session();
+    harness.post(&elsewhere.id, "elsewhere");
     let user = |text: &str| Item::User { text: text.to_owned() };
-    assert_eq!(transcript(&house, &lease.turn_id), [user("go")]);
-    assert_eq!(transcript(&house, &later), [user("go"), user("later")]);
+    assert_eq!(transcript(&harness, &lease.turn_id), [user("go")]);
+    assert_eq!(transcript(&harness, &later), [user("go"), user("later")]);
     let own = lease.clone();
-    house.write(move |writer| {
+    harness.write(move |writer| {
         writer.record_reply(&own, "here".to_owned(), Vec::new(), USAGE)?;
         writer.end_turn(&own, completed("here"))
     });
     let wanted = [user("go"), reply("here", Vec::new()), user("later")];
-    assert_eq!(transcript(&house, &later), wanted);
-    assert_eq!(transcript(&house, &TurnId::new()), []);
+    assert_eq!(transcript(&harness, &later), wanted);
+    assert_eq!(transcript(&harness, &TurnId::new()), []);
 }

@@ -30,13 +30,13 @@ fn open() -> BTreeMap<String, usize> {
     open
 }
 
-struct Bench {
+struct Setup {
     local: Local,
     budget: Budget,
     round: u32,
 }
 
-impl Bench {
+impl Setup {
     /// One command: that ends, fails to start, is cancelled, runs out of time, is dropped, leaves
     /// something behind.
     async fn command(&mut self) {
@@ -140,27 +140,27 @@ async fn descriptors_are_flat_over_commands_and_files() {
     let page = Page::private().expect("a page");
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
     let local = Local::new(&config, budget.clone());
-    let mut bench = Bench { local: local.expect("a workplace"), budget, round: 0 };
+    let mut setup = Setup { local: local.expect("a workplace"), budget, round: 0 };
 
     for _ in 0..20 {
-        bench.command().await;
-        bench.files().await;
+        setup.command().await;
+        setup.files().await;
     }
-    let before = bench.settled().await;
+    let before = setup.settled().await;
     let since = Instant::now();
     for _ in 0..COMMANDS {
-        bench.command().await;
+        setup.command().await;
     }
     let commands = since.elapsed();
-    assert_eq!(bench.settled().await, before, "after {COMMANDS} commands");
+    assert_eq!(setup.settled().await, before, "after {COMMANDS} commands");
     let since = Instant::now();
     for _ in 0..ROUNDS {
-        bench.files().await;
+        setup.files().await;
     }
     let files = since.elapsed();
-    assert_eq!(bench.settled().await, before, "after {ROUNDS} rounds of file operations");
+    assert_eq!(setup.settled().await, before, "after {ROUNDS} rounds of file operations");
 
-    let peaks = [Kind::Child, Kind::File].map(|kind| bench.peak(kind));
+    let peaks = [Kind::Child, Kind::File].map(|kind| setup.peak(kind));
     println!(
         "{COMMANDS} commands in {commands:.1?}, {ROUNDS} rounds of 10 file operations in \
          {files:.1?}; {} descriptors before and after, peaks {peaks:?}",

@@ -36,7 +36,7 @@ struct Level {
     names: vec::IntoIter<(OsString, FileType, u64)>,
 }
 
-/// See [`evonic_backend::Local::list`]. What cannot be entered is listed and not entered.
+/// See [`evonic_backend::Backend::list`]. What cannot be entered is listed and not entered.
 pub(super) fn list(
     scope: &FdScope,
     root: &Root,

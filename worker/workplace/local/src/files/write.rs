@@ -72,7 +72,7 @@ impl Drop for Hidden<'_> {
     }
 }
 
-/// See [`crate::Local::write`]. A link is followed: its target is replaced, not the
+/// See [`evonic_backend::Backend::write`]. A link is followed: its target is replaced, not the
 /// link. Mode and, where permitted, owner are kept; other names of the old file (hard links) keep
 /// the old content.
 pub(super) fn write(

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{machine::Way, *};
+use super::{machine::Transport, *};
 
 /// Scripts that leave something behind, and how many processes that is at least.
 const LEFT: [(&str, u32); 4] = [
@@ -125,7 +125,7 @@ async fn the_time_limit_holds_while_nobody_follows() {
 #[tokio::test]
 async fn the_output_limit_holds() {
     for shell in ["dash", "bash", "busybox"] {
-        let machine = Machine::with(shell, Way::Arguments, 65_536);
+        let machine = Machine::with(shell, Transport::Arguments, 65_536);
         let (finished, output) = run(&machine.spool(), spec("yes", &["yes"])).await;
         assert_eq!(finished.ended, Ended::TooMuchOutput, "{machine:?}");
         assert!(output.len() > 65_536);

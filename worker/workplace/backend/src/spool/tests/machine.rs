@@ -24,7 +24,7 @@ use crate::{Stage, WorkplaceError, error::Cause};
 
 /// How scripts get to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Transport {
     /// As arguments.
     Arguments,
     /// Past a login shell.
@@ -37,7 +37,7 @@ pub(super) struct Machine {
     pub(super) folder: Folder,
     shell: PathBuf,
     tag: String,
-    way: Way,
+    transport: Transport,
     settings: config::Spool,
     /// Whether the next link breaks at once.
     pub(super) dead: AtomicBool,
@@ -50,19 +50,22 @@ impl Machine {
     pub(super) fn all() -> Vec<Arc<Self>> {
         ["dash", "bash", "busybox"]
             .into_iter()
-            .flat_map(|shell| [Way::Arguments, Way::Login].map(|way| Self::new(shell, way)))
+            .flat_map(|shell| {
+                [Transport::Arguments, Transport::Login]
+                    .map(|transport| Self::new(shell, transport))
+            })
             .collect()
     }
 
     pub(super) fn dash() -> Arc<Self> {
-        Self::new("dash", Way::Arguments)
+        Self::new("dash", Transport::Arguments)
     }
 
-    pub(super) fn new(shell: &str, way: Way) -> Arc<Self> {
-        Self::with(shell, way, 1 << 20)
+    pub(super) fn new(shell: &str, transport: Transport) -> Arc<Self> {
+        Self::with(shell, transport, 1 << 20)
     }
 
-    pub(super) fn with(shell: &str, way: Way, max_output_bytes: u32) -> Arc<Self> {
+    pub(super) fn with(shell: &str, transport: Transport, max_output_bytes: u32) -> Arc<Self> {
         let folder = Folder::with_prefix("spool' \"x").unwrap();
         // A busybox is a shell by its name.
         let link = folder.path().join("sh");
@@ -75,7 +78,7 @@ impl Machine {
         let settings = config::Spool { max_output_bytes, keep };
         let (dead, cut) = (AtomicBool::new(false), Notify::new());
         let tag = format!("{:x}", fastrand::u64(..));
-        Arc::new(Self { folder, tag, shell: link, way, settings, dead, cut })
+        Arc::new(Self { folder, tag, shell: link, transport, settings, dead, cut })
     }
 
     pub(super) fn spool(self: &Arc<Self>) -> Spool<Self> {
@@ -141,12 +144,12 @@ impl Machine {
         let text = script.text.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\"");
         let script = Script { text, ..script.clone() };
         let mut command = Command::new(shell);
-        let input = match self.way {
-            Way::Arguments => {
+        let input = match self.transport {
+            Transport::Arguments => {
                 command.args(["-c", &script.text, "evonic"]).args(&script.arguments);
                 script.input.clone()
             }
-            Way::Login => {
+            Transport::Login => {
                 let line = super::super::LOGIN_COMMAND;
                 let line = line.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\"");
                 command.args(["-c", &format!("echo welcome; echo hello >&2; {line}")]);

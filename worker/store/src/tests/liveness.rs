@@ -4,46 +4,46 @@ use super::*;
 
 #[test]
 fn an_idle_store_answers_and_opens_nothing_for_it() {
-    let house = House::new();
-    let before = house.usage();
+    let harness = Harness::new();
+    let before = harness.usage();
     for _ in 0..100 {
-        house.wait(house.store.ping()).unwrap();
+        harness.wait(harness.store.ping()).unwrap();
     }
-    let after = house.usage();
+    let after = harness.usage();
     assert_eq!((after.descriptors, after.peak), (before.descriptors, before.peak));
 }
 
 #[test]
 fn a_busy_writer_is_waited_for() {
-    let house = House::new();
-    let hold = house.hold_the_writer();
-    let store = house.store.clone();
-    let ping = house.runtime.spawn(async move { store.ping().await });
-    house.wait(house.store.read(|reader| reader.backlog())).unwrap();
+    let harness = Harness::new();
+    let hold = harness.hold_the_writer();
+    let store = harness.store.clone();
+    let ping = harness.runtime.spawn(async move { store.ping().await });
+    harness.wait(harness.store.read(|reader| reader.backlog())).unwrap();
     assert!(!ping.is_finished());
-    house.ends(hold).unwrap();
-    house.wait(ping).unwrap().unwrap();
+    harness.ends(hold).unwrap();
+    harness.wait(ping).unwrap().unwrap();
 }
 
 #[test]
 fn readers_that_all_hang_are_no_proof() {
     let acquire_timeout = Duration::from_millis(50);
-    let house = House::with(&config::Store { acquire_timeout, ..SETTINGS }, 4);
-    let mut holds: Vec<_> = (0..2).map(|_| house.hold_a_reader()).collect();
-    house.wait(house.store.ping()).unwrap();
-    holds.push(house.hold_a_reader());
-    let refusal = house.wait(house.store.ping()).unwrap_err();
+    let harness = Harness::with(&config::Store { acquire_timeout, ..SETTINGS }, 4);
+    let mut holds: Vec<_> = (0..2).map(|_| harness.hold_a_reader()).collect();
+    harness.wait(harness.store.ping()).unwrap();
+    holds.push(harness.hold_a_reader());
+    let refusal = harness.wait(harness.store.ping()).unwrap_err();
     assert!(matches!(refusal, StoreError::Exhausted(_)), "{refusal:?}");
-    holds.into_iter().for_each(|hold| house.ends(hold).unwrap());
-    house.wait(house.store.ping()).unwrap();
+    holds.into_iter().for_each(|hold| harness.ends(hold).unwrap());
+    harness.wait(harness.store.ping()).unwrap();
 }
 
 /// More reads wait than could be done within the ping's acquire_timeout; every end of one proves life.
 #[test]
 fn busy_readers_are_proof_enough() {
-    let house = House::with(&SETTINGS, 2);
-    let hold = house.hold_a_reader();
-    let store = house.store.clone();
+    let harness = Harness::with(&SETTINGS, 2);
+    let hold = harness.hold_a_reader();
+    let store = harness.store.clone();
     // Before the ping in the line of those who want a permit, and it stays on the only thread.
     let (release, released) = mpsc::channel::<()>();
     let second = async move {
@@ -54,15 +54,15 @@ fn busy_readers_are_proof_enough() {
         store.read(read).await
     };
     let mut second = std::pin::pin!(second);
-    let mut ping = std::pin::pin!(house.store.ping());
-    house.wait(async {
+    let mut ping = std::pin::pin!(harness.store.ping());
+    harness.wait(async {
         assert!(futures_util::poll!(&mut second).is_pending());
         // To the readers' queue, where it waits.
         let pause = tokio::time::timeout(Duration::from_millis(50), &mut ping).await;
         assert!(pause.is_err(), "{pause:?}");
     });
-    house.ends(hold).unwrap();
-    house.wait(&mut ping).unwrap();
+    harness.ends(hold).unwrap();
+    harness.wait(&mut ping).unwrap();
     drop(release);
-    house.wait(&mut second).unwrap();
+    harness.wait(&mut second).unwrap();
 }

@@ -9,21 +9,21 @@ const READERS: usize = 8;
 const WRITERS: usize = 64;
 
 /// Runs `what` by so many callers, over and over, for this long; returns rounds a second.
-fn rate<F>(house: &House, callers: usize, what: impl Fn(Store) -> F) -> u64
+fn rate<F>(harness: &Harness, callers: usize, what: impl Fn(Store) -> F) -> u64
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let time = Duration::from_millis(500);
     let begun = Instant::now();
     let mut rounds = 0_u32;
-    house.wait(async {
+    harness.wait(async {
         let mut busy = JoinSet::new();
-        (0..callers).for_each(|_| drop(busy.spawn(what(house.store.clone()))));
+        (0..callers).for_each(|_| drop(busy.spawn(what(harness.store.clone()))));
         while let Some(done) = busy.join_next().await {
             done.unwrap();
             rounds += 1;
             if begun.elapsed() < time {
-                busy.spawn(what(house.store.clone()));
+                busy.spawn(what(harness.store.clone()));
             }
         }
     });
@@ -43,12 +43,12 @@ async fn post(store: Store, session: SessionId) {
 
 #[test]
 fn reads_and_writes_in_a_second() {
-    let house = House::new();
-    let sessions: Vec<_> = (0..WRITERS).map(|_| house.session().id).collect();
+    let harness = Harness::new();
+    let sessions: Vec<_> = (0..WRITERS).map(|_| harness.session().id).collect();
     let any = || fastrand::choice(&sessions).unwrap().clone();
-    let alone = rate(&house, 1, |store| post(store, any()));
-    let together = rate(&house, WRITERS, |store| post(store, any()));
-    let reads = rate(&house, READERS, read);
+    let alone = rate(&harness, 1, |store| post(store, any()));
+    let together = rate(&harness, WRITERS, |store| post(store, any()));
+    let reads = rate(&harness, READERS, read);
     println!(
         "store: {reads} reads/s by {READERS}; writes/s: {alone} by one, {together} by {WRITERS}"
     );
