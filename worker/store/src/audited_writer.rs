@@ -18,6 +18,14 @@ const PORTION: u32 = 4;
 
 /// The writer's handle within one change of somebody's. What is not a change of somebody's it does
 /// as a [`Writer`], by dereference; what is can be done with nothing else, and leaves a record.
+///
+/// ```compile_fail
+/// use evonic_store::{AuditedWriter, Writer};
+/// // Only `Store::change` makes one.
+/// fn make(writer: &mut Writer<'_>, origin: evonic_domain::Origin) {
+///     AuditedWriter::new(writer, origin, std::time::Duration::ZERO);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct AuditedWriter<'w, 'a> {
     writer: &'w mut Writer<'a>,
