@@ -29,7 +29,8 @@ fi
 folder=$2
 mount --bind "$target" "$folder/clone/target" && mount --rbind "$folder/clone" "$root" &&
 	cd / && cd "$root" || exit 1
-export EVONIC_STATE_DIR=$folder/state EVONIC_RUNTIME_DIR=$folder/run EVONIC_LISTEN=127.0.0.1:0
+# For `make run` alone: the pairs of the other targets have folders of their own.
+own=(env "EVONIC_STATE_DIR=$folder/state" "EVONIC_RUNTIME_DIR=$folder/run" EVONIC_LISTEN=127.0.0.1:0)
 export DESTDIR=$folder/installed DEB=$folder/package
 # The programs of the tests are large.
 export DPKG_DEB_COMPRESSOR_TYPE=zstd DPKG_DEB_COMPRESSOR_LEVEL=1
@@ -56,11 +57,11 @@ typed() {
 typed_run() {
 	began=$(date +%s)
 	set -m
-	make run </dev/null >"$log" 2>&1 &
+	"${own[@]}" make run </dev/null >"$log" 2>&1 &
 	set +m
 	until grep -q 'evonic chat' "$log" || ! kill -0 $! 2>/dev/null; do sleep 0.1; done
 	first=$(sed -n 's/^ *\(.*evonic chat.*\)/\1/p' "$log")
-	bash -c "${first:-false}" </dev/null >>"$log" 2>&1
+	"${own[@]}" bash -c "${first:-false}" </dev/null >>"$log" 2>&1
 	code=$?
 	kill -INT -- -$! 2>/dev/null
 	wait $!
