@@ -214,19 +214,27 @@ fn counting_costs_an_idle_supervisor_next_to_nothing() {
     const BOUND: u64 = 1000;
     let seconds = size::of("idle_seconds", 10, 60).max(5);
     let pair = Pair::start(&Options::default());
+    // A shell that wakes as often, and does nothing: what waking costs on this machine just now.
+    let mut control = std::process::Command::new("bash")
+        .args(["-c", "while read -rt 2 || (($? > 128)); do :; done"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("bash is there");
     std::thread::sleep(Duration::from_secs(3));
-    let spent = || process::cpu_micros(pair.pid()).expect("a supervisor");
+    let spent = |pid: u32| process::cpu_micros(pid).expect("a process");
     // What else the machine does only adds to the time: the quietest of three windows counts.
-    let mut a_second = u64::MAX;
+    let (mut a_second, mut bound) = (u64::MAX, BOUND);
     for _ in 0..3 {
-        let before = spent();
+        let before = (spent(pair.pid()), spent(control.id()));
         std::thread::sleep(Duration::from_secs(seconds));
-        a_second = a_second.min((spent() - before) / seconds);
-        if a_second < BOUND {
+        a_second = a_second.min((spent(pair.pid()) - before.0) / seconds);
+        bound = bound.max(10 * (spent(control.id()) - before.1) / seconds);
+        if a_second < bound {
             break;
         }
     }
+    control.kill().and_then(|()| control.wait()).expect("it ends");
     // All of the supervisor, counting included: heartbeat, count, history, probe, watchdog.
     size::report("supervisor, everything, when idle", a_second, "µs of processor a second");
-    assert!(a_second < BOUND, "{a_second} µs a second");
+    assert!(a_second < bound, "{a_second} µs a second, bound {bound}");
 }
