@@ -38,7 +38,7 @@ for page in README.md LICENSE docs/*.md; do
 	put 644 "$page" "share/doc/evonic/$(basename "$page")"
 done
 
-# On the running system itself, its parts are told.
+# On the running system itself, systemd learns of the files and the service restarts.
 [ -z "${DESTDIR:-}" ] || exit 0
 if [ -d /run/systemd/system ]; then
 	systemd-sysusers

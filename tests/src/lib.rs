@@ -12,7 +12,7 @@
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |
 //! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
-//! | [`size`] | sizes by environment variable, and tables of figures |
+//! | [`size`] | sizes by environment variable, and printed measurements |
 
 pub mod fault;
 pub mod http;

@@ -1,4 +1,4 @@
-//! Sizes by environment variable, and tables of figures.
+//! Sizes by environment variable, and printed measurements.
 
 use std::{fmt::Display, time::Duration};
 
@@ -27,7 +27,7 @@ pub fn is_full() -> bool {
     std::env::var("EVONIC_SIZE").is_ok_and(|size| size == "full")
 }
 
-/// Prints one figure of a benchmark: what, how much, in which unit.
+/// Prints one measurement of a benchmark: what, how much, in which unit.
 pub fn report(what: &str, value: impl Display, unit: &str) {
     println!("  {what:<58} {value:>12} {unit}");
 }

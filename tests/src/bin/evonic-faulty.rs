@@ -80,7 +80,7 @@ fn stamp() {
     }
 }
 
-/// Opens descriptors at a pace and keeps them all.
+/// Opens descriptors at a fixed rate and keeps them all.
 fn leak(leaked: Leaked, per_second: u32, after: Duration) {
     std::thread::sleep(after);
     let state = env::var("EVONIC_TEST_LEAK_FOLDER").unwrap_or_else(|_| "/tmp".to_owned());

@@ -22,7 +22,7 @@ struct Found {
     /// From the count's crossing of the line, as seen from outside, to the decision.
     late: Duration,
     /// The greatest error of the predicted time to the threshold, as a share of the true one:
-    /// what is left to the threshold at the leak's own pace. Counted from a second after the
+    /// what is left to the threshold at the leak's own rate. Counted from a second after the
     /// growth was first reported, and from ten descriptors on.
     worst_prediction: Option<f64>,
 }
