@@ -286,17 +286,18 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// An endpoint that begins each answer with the same words and never ends it.
-pub(super) struct Endless {
+/// An endpoint that answers every request with the same bytes, then waits for its client to leave.
+pub(super) struct Endpoint {
     pub(super) address: SocketAddr,
     _runtime: Runtime,
 }
 
-const BEGINNING: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
+/// The beginning of an answer that never ends.
+pub(super) const ENDLESS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
      data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Let me think\"}}]}\n\n";
 
-impl Endless {
-    pub(super) fn start() -> Self {
+impl Endpoint {
+    pub(super) fn start(answer: &'static str) -> Self {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -308,7 +309,7 @@ impl Endless {
                 held.spawn(async move {
                     let mut request = [0; 4096];
                     let read = socket.read(&mut request).await;
-                    let wrote = socket.write_all(BEGINNING.as_bytes()).await;
+                    let wrote = socket.write_all(answer.as_bytes()).await;
                     let whole = socket.read_to_end(&mut Vec::new()).await;
                     drop((read, wrote, whole));
                 });
@@ -318,19 +319,18 @@ impl Endless {
         drop(_inside);
         Self { address, _runtime: runtime }
     }
+}
 
-    /// The model `endless`.
-    pub(super) fn configure(&self, config: &mut Config) {
-        let model = OpenAi {
-            base_url: format!("http://{}/v1", self.address),
-            model: "endless".to_owned(),
-            key: None,
-            connect_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(60),
-            retries: 0,
-            temperature: None,
-            max_tokens: None,
-        };
-        config.models.insert("endless".to_owned(), model);
+/// A model at this address, tried once.
+pub(super) fn model_at(address: SocketAddr) -> OpenAi {
+    OpenAi {
+        base_url: format!("http://{address}/v1"),
+        model: "model".to_owned(),
+        key: None,
+        connect_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(60),
+        retries: 0,
+        temperature: None,
+        max_tokens: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::harness::{Endless, Harness, Worker};
+use super::harness::{ENDLESS, Endpoint, Harness, Worker, model_at};
 use evonic_domain::{SessionId, TurnId, TurnState};
 
 /// A turn whose command left its process group and waits for ever.
@@ -43,8 +43,10 @@ fn cancelling_kills_a_command_and_all_it_started() {
 
 #[test]
 fn cancelling_ends_a_model_call() {
-    let endless = Endless::start();
-    let harness = Harness::with(|config| endless.configure(config));
+    let endless = Endpoint::start(ENDLESS);
+    let harness = Harness::with(|config| {
+        config.models.insert("endless".to_owned(), model_at(endless.address));
+    });
     let worker = harness.worker(1, None);
     let session = harness.session("endless", None);
     let turn = harness.post(&session, "think");
@@ -111,8 +113,10 @@ fn an_idle_worker_drains_at_once_and_claims_no_more() {
 
 #[test]
 fn a_model_call_is_abandoned_when_the_time_to_drain_ends() {
-    let endless = Endless::start();
-    let harness = Harness::with(|config| endless.configure(config));
+    let endless = Endpoint::start(ENDLESS);
+    let harness = Harness::with(|config| {
+        config.models.insert("endless".to_owned(), model_at(endless.address));
+    });
     let first = harness.worker(1, None);
     let session = harness.session("endless", None);
     let turn = harness.post(&session, "think");
@@ -155,8 +159,10 @@ fn a_cancel_of_a_command_that_was_handed_over_kills_it() {
 /// While a worker drains, a client of its successor cancels: only the database tells.
 #[test]
 fn a_cancel_through_the_successor_is_noticed() {
-    let endless = Endless::start();
-    let harness = Harness::with(|config| endless.configure(config));
+    let endless = Endpoint::start(ENDLESS);
+    let harness = Harness::with(|config| {
+        config.models.insert("endless".to_owned(), model_at(endless.address));
+    });
     let first = harness.worker(1, None);
     let session = harness.session("endless", None);
     let turn = harness.post(&session, "think");

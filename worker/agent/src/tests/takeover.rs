@@ -8,12 +8,12 @@ use super::harness::Harness;
 use evonic_domain::{EventKind, ToolCall, TurnErrorCode, TurnState, Usage};
 use evonic_store::PendingCall;
 
-fn call(name: &str, arguments: &str) -> ToolCall {
+pub(super) fn call(name: &str, arguments: &str) -> ToolCall {
     ToolCall { id: "step-1".to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
 }
 
 /// Leaves a turn as a worker that died just when it was about to run this call.
-fn die_before(harness: &Harness, call: ToolCall) {
+pub(super) fn die_before(harness: &Harness, call: ToolCall) {
     harness.as_another(1, move |writer, lease| {
         writer.record_reply(lease, String::new(), vec![call.clone()], Usage::default())?;
         let command_id = format!("test_{}", uuid::Uuid::now_v7().simple());

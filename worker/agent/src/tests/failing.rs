@@ -1,0 +1,103 @@
+//! Turns that fail: every code that the API promises, by what makes it.
+
+use std::net::TcpListener;
+
+use evonic_shared::config::{Config, KeySource, Lost, OpenAi};
+
+use super::{
+    harness::{Endpoint, Harness, model_at},
+    takeover::{call, die_before},
+};
+use evonic_domain::{TurnError, TurnErrorCode, TurnId, TurnState};
+
+/// The error of a turn of this model, which fails.
+fn error_of(model: &str, content: &str, adjust: impl FnOnce(&mut Config)) -> TurnError {
+    let harness = Harness::with(adjust);
+    let worker = harness.worker(1, None);
+    let turn = harness.post(&harness.session(model, None), content);
+    worker.agents.wake();
+    failed(&harness, &turn)
+}
+
+fn failed(harness: &Harness, turn: &TurnId) -> TurnError {
+    let ended = harness.ended(turn);
+    assert_eq!(ended.state, TurnState::Failed, "{ended:?}");
+    ended.error.expect("a failed turn has an error")
+}
+
+/// The error of a turn whose model answers this.
+fn answered(answer: &'static str) -> TurnError {
+    let endpoint = Endpoint::start(answer);
+    with_model(model_at(endpoint.address))
+}
+
+fn with_model(model: OpenAi) -> TurnError {
+    error_of("remote", "hello", |config| _ = config.models.insert("remote".to_owned(), model))
+}
+
+/// A turn whose steps the database refuses, for a reason that waiting does not mend.
+fn of_a_broken_store() -> TurnError {
+    let harness = Harness::open();
+    let (_, turn) = harness.runbook("$ echo one\n");
+    #[expect(clippy::disallowed_methods, reason = "a fault of the database, from outside")]
+    let other = rusqlite::Connection::open(harness.database()).unwrap();
+    other
+        .execute_batch(
+            "CREATE TRIGGER broken BEFORE INSERT ON items
+             BEGIN SELECT RAISE(ABORT, 'no room for items'); END",
+        )
+        .unwrap();
+    let worker = harness.worker(1, None);
+    worker.agents.wake();
+    failed(&harness, &turn)
+}
+
+fn of_a_lost_call() -> TurnError {
+    let harness =
+        Harness::with(|config| _ = config.tools.on_lost.insert("bash".to_owned(), Lost::Fail));
+    let (_, turn) = harness.runbook("$ true\n");
+    die_before(&harness, call("bash", r#"{"command":"true"}"#));
+    let _worker = harness.worker(2, Some(1));
+    failed(&harness, &turn)
+}
+
+/// What makes a turn fail with this code. A new code does not compile until it is made here.
+fn error_with(code: TurnErrorCode) -> TurnError {
+    match code {
+        TurnErrorCode::ModelUnknown => error_of("nowhere", "hello", |_| {}),
+        TurnErrorCode::ModelSetup => {
+            let key = Some(KeySource::File("/nowhere/key".into()));
+            with_model(OpenAi { key, ..model_at(([127, 0, 0, 1], 9).into()) })
+        }
+        TurnErrorCode::ModelRefused => {
+            answered("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
+        }
+        TurnErrorCode::ModelUnavailable => {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            drop(listener);
+            with_model(model_at(address))
+        }
+        TurnErrorCode::ModelProtocol => answered(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
+        ),
+        TurnErrorCode::TooManySteps => {
+            error_of("runbook", "$ true\n$ true\n", |config| config.agents.max_steps = 1)
+        }
+        TurnErrorCode::OutcomeUnknown => of_a_lost_call(),
+        TurnErrorCode::Internal => of_a_broken_store(),
+    }
+}
+
+#[test]
+fn a_turn_fails_with_each_of_its_codes() {
+    let began: Vec<_> = TurnErrorCode::ALL
+        .into_iter()
+        .map(|code| (code, std::thread::spawn(move || error_with(code))))
+        .collect();
+    for (code, error) in began {
+        let error = error.join().unwrap_or_else(|_| panic!("no turn ended with {code}"));
+        assert_eq!(error.code, code, "{error:?}");
+        assert!(error.message.len() > 10, "{code} says why: {:?}", error.message);
+    }
+}
