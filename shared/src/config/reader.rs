@@ -161,7 +161,7 @@ fn bounded<T: Setting>(key: &Key, value: T) -> Result<T, String> {
     if constant::<T>(least) <= value && value <= constant::<T>(most) {
         Ok(value)
     } else {
-        let value = value.write().unwrap_or_default();
+        let value = value.write().map(|value| value.to_string()).unwrap_or_default();
         Err(format!("{value} is not between {least} and {most}"))
     }
 }

@@ -31,10 +31,6 @@ pub enum Style {
 }
 
 impl Style {
-    /// Every style.
-    pub const ALL: [Style; 5] =
-        [Style::Coloured, Style::Plain, Style::Prefixed, Style::Json, Style::Native];
-
     /// The style of a configured format for this reader.
     #[must_use]
     pub const fn new(format: LogFormat, reader: Reader) -> Self {

@@ -64,16 +64,15 @@ fn render(resolved: &Resolved, paint: Paint) -> String {
     };
     let mut text = paint.dim(&file) + "\n";
     let width = |text: &String| text.chars().count();
+    let written = |entry: &Entry| entry.value.as_ref().map(ToString::to_string);
     let keys = resolved.entries.iter().map(|entry| width(&entry.key)).max().unwrap_or(0);
-    let values = resolved.entries.iter().filter_map(|entry| entry.value.as_ref()).map(width);
+    let values = resolved.entries.iter().filter_map(written).map(|value| width(&value));
     let values = values.filter(|width| *width <= 40).max().unwrap_or(0);
-    for Entry { key, value, origin } in &resolved.entries {
-        let origin_text = origin.to_string();
-        let origin = match origin {
-            config::Origin::Default => paint.dim(&format!("# {origin_text}")),
-            _ => paint.green(&format!("# {origin_text}")),
-        };
-        let line = match value {
+    for entry @ Entry { key, origin, .. } in &resolved.entries {
+        let comment = format!("# {origin}");
+        let is_default = *origin == config::Origin::Default;
+        let origin = if is_default { paint.dim(&comment) } else { paint.green(&comment) };
+        let line = match written(entry) {
             Some(value) => format!("{key:keys$} = {value:values$}  {origin}"),
             None => paint.dim(&format!(
                 "{:1$}  {origin}",
