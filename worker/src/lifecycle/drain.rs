@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
+use evonic_process::channel::Channel;
 use evonic_shared::{control::FromWorker, exit::ExitCode};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
 
-use super::{
-    control::{Channel, Order},
-    liveness::Parts,
-    shutdown_budget::ShutdownBudget,
-    start::Worker,
-};
+use super::{control::Order, liveness::Parts, shutdown_budget::ShutdownBudget, start::Worker};
 use evonic_agent::Agents;
 use evonic_handles::Budget;
 use evonic_workplace::{End, Workplaces};

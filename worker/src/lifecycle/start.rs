@@ -9,9 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evonic_process::channel::Channel;
 use evonic_shared::{
     config::Config,
-    control::{FromWorker, PROTOCOL},
+    control::{FromWorker, Hello, PROTOCOL},
     kind::Kind,
 };
 use tokio::{
@@ -20,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Channel, Control, ControlThread, ORDERS, Order, signals},
+    control::{Control, ControlThread, ORDERS, Order, signals},
     error::StartError,
     first_key,
     inherited::Inherited,
@@ -66,7 +67,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let watchdog = Watchdog::start(style).map_err(StartError::system("a thread"))?;
     let (waker, wakeups) = Waker::open().map_err(StartError::system("an eventfd"))?;
     let liveness = Liveness::new(waker.clone());
-    let channel = Arc::new(Channel::new(inherited.control));
+    let channel = Arc::new(Channel { socket: inherited.control });
     let supervision = Supervision::default();
     let (orders_sender, orders) = mpsc::channel(ORDERS);
     let control = ControlThread::start(Control {
@@ -189,12 +190,12 @@ async fn take_generation(
 
 fn hello(config: &Config, generation: u64) -> FromWorker {
     let budget = |kind: Kind| (kind.name().to_owned(), config.budget.descriptors(kind));
-    FromWorker::Hello {
+    FromWorker::Hello(Hello {
         wants_metrics: true,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation,
         kinds: Kind::ALL.map(|kind| kind.name().to_owned()).to_vec(),
         budget: Kind::ALL.map(budget).into(),
-    }
+    })
 }

@@ -1,36 +1,20 @@
 //! The layer that writes each event as a line, with the fields of the spans around it.
 
-use std::time::SystemTime;
-
-use evonic_shared::log::{Fields, Line, Style};
+use evonic_process::log::Output;
+use evonic_shared::log::{Fields, Line};
 use tracing::{
     Event, Subscriber,
     span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::{PROGRAM, journal::Journal, stderr::Stderr};
+use super::PROGRAM;
 
 /// Where lines go.
 #[derive(Debug)]
-pub(super) enum Output {
-    /// To standard error, in this style.
-    Stderr(Stderr, Style),
-    /// To journald.
-    Journal(Journal),
-}
+pub(super) struct Lines(pub(super) Output);
 
-impl Output {
-    fn write(&self, line: &Line<'_>) {
-        let now = SystemTime::now();
-        match self {
-            Self::Stderr(stderr, style) => stderr.write(&line.encode(*style, now)),
-            Self::Journal(journal) => journal.send(&line.encode(Style::Native, now)),
-        }
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
@@ -61,7 +45,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
         event.record(&mut fields);
         let metadata = event.metadata();
         let (level, target) = (*metadata.level(), metadata.target());
-        self.write(&Line { program: PROGRAM, level, target, fields });
+        // A line that cannot be logged has nowhere to go.
+        let _ = self.0.write(&Line { program: PROGRAM, level, target, fields });
     }
 }
 
@@ -69,6 +54,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
 mod tests {
     use std::{error::Error, os::unix::net::UnixDatagram};
 
+    use evonic_shared::log::Style;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
@@ -78,7 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let output = Output::Journal(Journal::open(&path).unwrap());
+        let output = Lines(Output::with_style(Style::Native, &path));
         let subscriber = tracing_subscriber::registry().with(output);
         tracing::subscriber::with_default(subscriber, || {
             let turn = tracing::info_span!("invoke_agent", turn_id = "trn_1", steps = 0);
@@ -105,22 +91,5 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted} in {text}");
         }
-    }
-
-    #[test]
-    fn a_journal_that_does_not_read_or_is_gone_stops_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let journald = UnixDatagram::bind(&path).unwrap();
-        let journal = Journal::open(&path).unwrap();
-        (0..2000).step_by(100).for_each(|_| journal.send(&[b'x'; 60_000]));
-        drop(journald);
-        journal.send(b"MESSAGE=nobody\n");
-        std::fs::remove_file(&path).unwrap();
-        let again = UnixDatagram::bind(&path).unwrap();
-        journal.send(b"MESSAGE=again\n");
-        let mut datagram = [0; 64];
-        let length = again.recv(&mut datagram).unwrap();
-        assert_eq!(&datagram[..length], b"MESSAGE=again\n");
     }
 }
