@@ -1,11 +1,14 @@
 //! One child process: started, signalled and reaped through its pidfd.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use evonic_shared::status::Exit;
 use nix::sys::signal;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     pidfd_send_signal, waitid,
 };
 
@@ -27,14 +30,8 @@ pub enum ChildError {
 pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
-    killed: Killed,
-}
-
-/// Whether the supervisor itself sent SIGKILL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Killed {
-    No,
-    Yes,
+    /// The supervisor itself sent SIGKILL.
+    is_killed: bool,
 }
 
 impl Child {
@@ -45,7 +42,7 @@ impl Child {
     pub fn start(plan: &Plan<'_>) -> Result<Self, ChildError> {
         let pid = sys::fork_exec(plan)?;
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { pid, pidfd, killed: Killed::No }),
+            Ok(pidfd) => Ok(Self { pid, pidfd, is_killed: false }),
             Err(errno) => {
                 // By number: the child is unreaped.
                 let _ = kill_process_group(pid, Signal::KILL);
@@ -55,19 +52,16 @@ impl Child {
         }
     }
 
-    #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
     }
 
     /// Its pid as a number.
-    #[must_use]
     pub fn number(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Readable when the process is dead.
-    #[must_use]
     pub const fn pidfd(&self) -> &OwnedFd {
         &self.pidfd
     }
@@ -82,7 +76,7 @@ impl Child {
     /// # Errors
     /// The OS error about the process itself.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.killed = Killed::Yes;
+        self.is_killed = true;
         let result = pidfd_send_signal(&self.pidfd, Signal::KILL);
         // The group may have no other member.
         let _ = kill_process_group(self.pid, Signal::KILL);
@@ -92,25 +86,17 @@ impl Child {
     /// Reaps a dead process and kills what is left of its process group. [`None`] while it lives.
     pub fn reap(&self) -> Option<Exit> {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let status = waitid(WaitId::PidFd(self.pidfd_borrowed()), peek).ok().flatten()?;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), peek).ok().flatten()?;
         // Before it is reaped: after that the group's number could be reused.
         let _ = kill_process_group(self.pid, Signal::KILL);
         let _ = waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-        Some(self.exit(&status))
-    }
-
-    fn pidfd_borrowed(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.pidfd)
-    }
-
-    fn exit(&self, status: &WaitIdStatus) -> Exit {
-        match status.terminating_signal() {
+        Some(match status.terminating_signal() {
             Some(number) => Exit::Signal {
                 signal: signal_name(number),
-                after_grace: self.killed == Killed::Yes && number == Signal::KILL.as_raw(),
+                after_grace: self.is_killed && number == Signal::KILL.as_raw(),
             },
             None => Exit::Code { code: status.exit_status().unwrap_or(-1) },
-        }
+        })
     }
 }
 

@@ -138,6 +138,10 @@ pub struct Policy {
     stopping: bool,
     ended: bool,
     last_error: Option<String>,
+    /// The time of the step.
+    now: Instant,
+    /// What the step asks for.
+    actions: Vec<Action>,
 }
 
 impl Policy {
@@ -156,36 +160,38 @@ impl Policy {
             stopping: false,
             ended: false,
             last_error: None,
+            now: Instant::ZERO,
+            actions: Vec::new(),
         };
-        let mut actions = Vec::new();
-        policy.replace_missing(Instant::ZERO, &mut actions);
-        actions.push(Action::Changed);
+        policy.replace_missing();
+        policy.actions.push(Action::Changed);
+        let actions = std::mem::take(&mut policy.actions);
         (policy, actions)
     }
 
     /// Takes an event and returns the actions. `now` never goes back.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
         if self.ended {
-            return actions;
+            return Vec::new();
         }
+        self.now = now;
         let before = self.outline();
         if self.deadline().is_some_and(|deadline| now > deadline + MAX_LATENESS) {
-            self.restart_deadlines(now);
+            self.restart_deadlines();
         }
-        self.reset_failures(now);
-        self.handle(event, now, &mut actions);
-        self.handle_due(now, &mut actions);
-        self.replace_missing(now, &mut actions);
+        self.reset_failures();
+        self.handle(event);
+        self.handle_due();
+        self.replace_missing();
         if self.outline() != before {
-            actions.push(Action::Changed);
+            self.actions.push(Action::Changed);
         }
         if self.stopping && self.workers.is_empty() {
             self.ended = true;
-            actions.push(Action::Exit);
+            self.actions.push(Action::Exit);
         }
-        actions
+        std::mem::take(&mut self.actions)
     }
 
     /// When to send [`Event::Timer`] at the latest: the next count, grace, start timeout, late
@@ -195,21 +201,18 @@ impl Policy {
     /// Always later than the `now` of the last step, so a loop that sleeps until then and sends
     /// [`Event::Timer`] never spins. The loop reads channels first: a heartbeat that waits in a
     /// socket is not late.
-    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let workers = self.workers.iter().filter_map(|worker| worker.due_at(&self.settings));
         workers.chain(self.next_start()).chain(self.accept.poll_at()).min()
     }
 
     /// When the next start is due, during a backoff.
-    #[must_use]
     pub fn next_start(&self) -> Option<Instant> {
         let start = self.crashes.next_start().max(self.leaks.next_start());
         start.filter(|_| self.lacks_worker())
     }
 
     /// When the last grace ends during a stop; [`None`] before, and when nobody drains any more.
-    #[must_use]
     pub fn stop_ends_at(&self) -> Option<Instant> {
         let kill_at = |worker: &Worker| match worker.phase {
             Phase::Draining { kill_at } => Some(kill_at),
@@ -219,7 +222,6 @@ impl Policy {
     }
 
     /// Why the last start failed.
-    #[must_use]
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
@@ -231,27 +233,26 @@ impl Policy {
     }
 
     /// Starts a missing worker when the backoff is over.
-    fn replace_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn replace_missing(&mut self) {
         if !self.workers.iter().any(|worker| worker.phase == Phase::Ready) {
             // Without a serving worker connections wait, so a leak's delay is bounded.
-            self.leaks.wait_at_most(now + MAX_GAP);
+            self.leaks.wait_at_most(self.now + MAX_GAP);
         }
-        if !self.lacks_worker() || self.next_start().is_some_and(|start| now < start) {
+        if !self.lacks_worker() || self.next_start().is_some_and(|start| self.now < start) {
             return;
         }
-        self.crashes.started();
-        self.leaks.started();
+        self.start_now();
         let generation = self.next_generation;
         self.next_generation += 1;
         let predecessor = self.workers.last().map(|worker| worker.generation);
-        self.workers.push(Worker::new(generation, now, &self.settings));
-        actions.push(Action::Spawn { generation, predecessor });
+        self.workers.push(Worker::new(generation, self.now, &self.settings));
+        self.actions.push(Action::Spawn { generation, predecessor });
     }
 
     /// Ends the series of crashes and leaks when a worker has lived long enough.
-    fn reset_failures(&mut self, now: Instant) {
+    fn reset_failures(&mut self) {
         for worker in &mut self.workers {
-            let old = now >= worker.started_at + self.settings.supervisor.stable_after;
+            let old = self.now >= worker.started_at + self.settings.supervisor.stable_after;
             if worker.phase == Phase::Ready && old && !worker.stable {
                 worker.stable = true;
                 self.crashes.reset_failures();
@@ -263,10 +264,10 @@ impl Policy {
     }
 
     /// After the supervisor did not run for a while.
-    fn restart_deadlines(&mut self, now: Instant) {
+    fn restart_deadlines(&mut self) {
         self.accept.clear();
         for worker in &mut self.workers {
-            worker.health.begin(now);
+            worker.health.begin(self.now);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::{
             fs::FileTypeExt,
             net::{UnixListener, UnixStream},
@@ -72,9 +72,9 @@ pub enum SocketError {
 /// or bound.
 #[derive(Debug)]
 pub struct Sockets {
-    http: TcpListener,
-    api: UnixListener,
-    status: UnixListener,
+    pub http: TcpListener,
+    pub api: UnixListener,
+    pub status: UnixListener,
     /// Files of sockets that were bound here, removed at the end.
     own_files: Vec<PathBuf>,
     /// Names under which systemd stores a socket that does not fit any more.
@@ -150,29 +150,12 @@ impl Sockets {
         self.own_files.clear();
     }
 
-    #[must_use]
-    pub fn http(&self) -> BorrowedFd<'_> {
-        self.http.as_fd()
-    }
-
-    #[must_use]
-    pub fn api(&self) -> BorrowedFd<'_> {
-        self.api.as_fd()
-    }
-
-    #[must_use]
-    pub const fn status(&self) -> &UnixListener {
-        &self.status
-    }
-
     /// Connections that no worker has accepted yet; 0 where the kernel does not know.
-    #[must_use]
     pub fn accept_queue(&self) -> u32 {
         sys::accept_queue(self.http.as_fd()).unwrap_or(0)
     }
 
     /// The workers' listeners, as the status shows them.
-    #[must_use]
     pub fn describe(&self) -> Vec<Listener> {
         let http = self.http.local_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
         let api = self.api.local_addr().ok();

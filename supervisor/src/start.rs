@@ -13,14 +13,13 @@ use evonic_shared::exit::ExitCode;
 use crate::{
     clock::Clock,
     config_source::{ConfigSource, ConfigSourceError},
-    disk,
-    event_loop::{EventLoop, LoopError, Parts, signals},
+    disk::{self, FileError},
+    event_loop::{EventLoop, LoopError, signals},
     fd_watch::{Method, WatchError},
-    history::{History, HistoryError},
+    history::History,
     lock::{Lock, LockError},
     log,
     notify::Notify,
-    policy::{Policy, Settings},
     sockets::{Inherited, SocketError, Sockets},
     sys::ParentDeath,
 };
@@ -46,18 +45,12 @@ enum StartError {
     Usage(#[from] lexopt::Error),
     #[error(transparent)]
     Source(#[from] ConfigSourceError),
-    #[error("cannot make the folder {}", path.display())]
-    Folder {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Socket(#[from] SocketError),
-    #[error(transparent)]
-    History(#[from] HistoryError),
     #[error(transparent)]
     Watch(#[from] WatchError),
     #[error(transparent)]
@@ -75,7 +68,7 @@ impl StartError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,
-            Self::Folder { .. } | Self::History(_) => ExitCode::Io,
+            Self::File(_) => ExitCode::Io,
             Self::Lock(_)
             | Self::Socket(_)
             | Self::Watch(_)
@@ -124,24 +117,22 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     log::set_filter(&config.log);
     log::set_format(config.log_format);
     for path in [&config.state_dir, &config.runtime_dir] {
-        disk::make_folder(path)
-            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+        disk::make_folder(path).map_err(FileError::new("make the folder", path))?;
     }
     let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
     prepare_process()?;
     let mut sockets = Sockets::open(&config, inherited)?;
     sockets.keep(&notify);
     let history = History::open(&config.state_dir)?;
-    let next_generation = history.generation().saturating_add(1);
-    let (policy, first) = Policy::new(Settings::from(&config), next_generation, fastrand::u64(..));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = %sockets.describe().iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(" "),
         method = ?source.method,
         "supervising"
     );
-    let parts = Parts { clock, source, config, sockets, launch, history, notify };
-    Ok(EventLoop::new(parts, policy)?.run(first)?)
+    let accepted = (config, launch);
+    let (event_loop, first) = EventLoop::new(clock, source, accepted, sockets, history, notify)?;
+    Ok(event_loop.run(first)?)
 }
 
 enum Invocation {

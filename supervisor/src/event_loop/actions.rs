@@ -10,13 +10,12 @@ use evonic_shared::{
     timestamp::rfc3339,
 };
 
-use super::{EventLoop, RunState, exits};
+use super::{EventLoop, RunState, exits, status::seconds};
 use crate::{
     census::{self, Order, Subject},
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
-    status::seconds,
     worker::{AtReady, HandshakePhase, StartError, WorkerHandles},
 };
 
@@ -68,7 +67,7 @@ impl EventLoop {
             Err(error) => {
                 tracing::error!(
                     generation,
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "worker cannot be started"
                 );
                 Event::SpawnFailed { generation, error: ErrorChain(&error).to_string() }
@@ -80,8 +79,11 @@ impl EventLoop {
         let pidfd = worker.child.pidfd();
         let watched =
             self.poller.watch(pidfd, Token::Exit(worker.serial), EventFlags::IN).and_then(|()| {
-                let socket = worker.control.socket();
-                self.poller.watch(socket, Token::Control(worker.serial), EventFlags::IN)
+                self.poller.watch(
+                    &worker.control.socket,
+                    Token::Control(worker.serial),
+                    EventFlags::IN,
+                )
             });
         match watched {
             Ok(()) => Ok(worker),
@@ -111,7 +113,7 @@ impl EventLoop {
                 Err(error) => {
                     tracing::warn!(
                         generation,
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "census at ready failed: growth will not be known"
                     );
                 }
@@ -131,7 +133,7 @@ impl EventLoop {
             Err(error) => {
                 tracing::warn!(
                     generation,
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "post-mortem cannot be taken"
                 );
                 return;
@@ -147,7 +149,7 @@ impl EventLoop {
             reason,
             detail,
             culprit,
-            fd: self.status_inputs().descriptors(&view, Some(worker)),
+            fd: self.descriptors(&view, Some(worker)),
             census: inventory.census(subject(SystemTime::now()), ready, Order::Growth),
             ready: at_ready.map(|at_ready| {
                 at_ready.inventory.census(subject(at_ready.at), None, Order::Count)
@@ -224,7 +226,7 @@ impl EventLoop {
     /// Sends systemd the current status line, if it has changed.
     pub(super) fn notify_status(&mut self) {
         if self.notify.is_connected() {
-            let line = self.status_inputs().line();
+            let line = self.status_line();
             self.notify.status(line);
         }
     }

@@ -30,7 +30,7 @@ impl RestartBackoff {
         self.failures = 0;
     }
 
-    /// Cancels the delay: an operator asked for a start.
+    /// Cancels the delay: a worker starts, or an operator asked for one.
     pub(super) fn start_now(&mut self) {
         self.next_start = None;
     }
@@ -38,10 +38,6 @@ impl RestartBackoff {
     /// Shortens the delay to end at `until`.
     pub(super) fn wait_at_most(&mut self, until: Instant) {
         self.next_start = self.next_start.map(|start| start.min(until));
-    }
-
-    pub(super) fn started(&mut self) {
-        self.next_start = None;
     }
 
     /// When the next start may be; [`None`]: at any time.

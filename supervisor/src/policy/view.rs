@@ -34,24 +34,10 @@ pub struct View {
 }
 
 /// What [`Action::Changed`](super::Action::Changed) compares: states, no counts.
-#[derive(Debug, PartialEq)]
-pub(super) struct Outline {
-    state: State,
-    workers: Vec<WorkerOutline>,
-    next_start: Option<Instant>,
-    has_failed: bool,
-}
-
-#[derive(Debug, PartialEq)]
-struct WorkerOutline {
-    generation: u64,
-    pid: u32,
-    state: WorkerState,
-    reason: Option<Reason>,
-}
+pub(super) type Outline =
+    (State, Vec<(u64, u32, WorkerState, Option<Reason>)>, Option<Instant>, bool);
 
 impl Policy {
-    #[must_use]
     pub fn state(&self) -> State {
         let incumbent = self.workers.iter().find(|worker| worker.is_incumbent());
         let serves = incumbent.is_some_and(|worker| worker.phase == Phase::Ready);
@@ -72,7 +58,6 @@ impl Policy {
 
     /// The worker that serves or serves next, and the one that ends. While a replacement starts,
     /// it is the first, and the worker that serves until then is the second.
-    #[must_use]
     pub fn workers(&self, now: Instant) -> (Option<View>, Option<View>) {
         let view = |worker: &Worker| worker.view(now, &self.settings);
         match self.workers.as_slice() {
@@ -87,17 +72,11 @@ impl Policy {
     }
 
     pub(super) fn outline(&self) -> Outline {
-        let worker = |worker: &Worker| WorkerOutline {
-            generation: worker.generation,
-            pid: worker.pid,
-            state: worker.state(),
-            reason: worker.decision.as_ref().map(|decision| decision.reason),
+        let worker = |worker: &Worker| {
+            let reason = worker.decision.as_ref().map(|decision| decision.reason);
+            (worker.generation, worker.pid, worker.state(), reason)
         };
-        Outline {
-            state: self.state(),
-            workers: self.workers.iter().map(worker).collect(),
-            next_start: self.next_start(),
-            has_failed: self.last_error.is_some(),
-        }
+        let workers = self.workers.iter().map(worker).collect();
+        (self.state(), workers, self.next_start(), self.last_error.is_some())
     }
 }

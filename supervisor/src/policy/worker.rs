@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evonic_shared::{
+    config::Fd,
     reason::Reason,
     status::{Exit, WorkerState},
 };
@@ -59,13 +60,6 @@ pub(super) struct Decision {
     pub(super) at: Instant,
     /// When the replacement may start.
     pub(super) start_at: Instant,
-}
-
-/// Why a worker should be replaced.
-#[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) reason: Reason,
-    pub(super) detail: String,
 }
 
 /// How urgent a reason is: a finding replaces a decision only when it is more urgent.
@@ -140,7 +134,7 @@ impl Worker {
         open: u32,
         owned: u32,
         settings: &Settings,
-    ) -> Option<Finding> {
+    ) -> Option<(Reason, String)> {
         (self.open, self.owned) = (open, owned);
         if self.phase == Phase::Ready {
             self.baseline.get_or_insert(i64::from(open) - i64::from(owned));
@@ -157,30 +151,26 @@ impl Worker {
         finding
     }
 
-    fn limit_passed(&self, now: Instant, settings: &Settings) -> Option<Finding> {
+    fn limit_passed(&self, now: Instant, settings: &Settings) -> Option<(Reason, String)> {
+        let Fd { ceiling, threshold, .. } = settings.fd;
         let open = self.open;
-        if self.phase == Phase::Starting && open >= settings.fd.ceiling {
-            let ceiling = settings.fd.ceiling;
+        if self.phase == Phase::Starting && open >= ceiling {
             let detail = format!("{open} descriptors open before it was ready, ceiling {ceiling}");
-            return Some(Finding { reason: Reason::FdCeiling, detail });
+            return Some((Reason::FdCeiling, detail));
         }
-        if self.is_open_to(Reason::FdCeiling) && open >= settings.fd.ceiling {
-            let detail = format!("{open} descriptors open, ceiling {}", settings.fd.ceiling);
-            return Some(Finding { reason: Reason::FdCeiling, detail });
+        if self.is_open_to(Reason::FdCeiling) && open >= ceiling {
+            let detail = format!("{open} descriptors open, ceiling {ceiling}");
+            return Some((Reason::FdCeiling, detail));
         }
-        if self.is_open_to(Reason::FdThreshold) && open >= settings.fd.threshold {
-            let detail = format!("{open} descriptors open, threshold {}", settings.fd.threshold);
-            return Some(Finding { reason: Reason::FdThreshold, detail });
+        if self.is_open_to(Reason::FdThreshold) && open >= threshold {
+            let detail = format!("{open} descriptors open, threshold {threshold}");
+            return Some((Reason::FdThreshold, detail));
         }
         let since = self.above_since?;
-        (now >= since + count_schedule::shortest(settings) / 2).then(|| Finding {
-            reason: Reason::FdUnexplained,
-            detail: format!(
-                "{} descriptors unexplained, at most {} may be",
-                self.unexplained(),
-                settings.fd.unexplained
-            ),
-        })
+        let (unexplained, limit) = (self.unexplained(), settings.fd.unexplained);
+        let detail = format!("{unexplained} descriptors unexplained, at most {limit} may be");
+        (now >= since + count_schedule::shortest(settings) / 2)
+            .then_some((Reason::FdUnexplained, detail))
     }
 
     /// How many more descriptors reach the nearest limit.

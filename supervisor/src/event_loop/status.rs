@@ -3,69 +3,48 @@
 use std::time::Duration;
 
 use evonic_shared::{
-    config::Fd,
     control::Part,
     status::{Descriptors, FORMAT, Health, PartHealth, Status, Worker as Shown},
 };
 
+use super::EventLoop;
 use crate::{
-    history::History,
-    policy::{Instant, Policy, View},
-    sockets::Sockets,
+    policy::{Instant, View},
     worker::WorkerHandles,
 };
 
-/// Inputs of a status.
-#[derive(Debug)]
-pub struct StatusInputs<'a> {
-    pub policy: &'a Policy,
-    pub workers: &'a [WorkerHandles],
-    pub sockets: &'a Sockets,
-    pub history: &'a History,
-    /// Limits of a worker's descriptors.
-    pub limits: &'a Fd,
-    /// A worker's soft `RLIMIT_NOFILE`.
-    pub nofile: u64,
-    pub now: Instant,
-}
-
-impl StatusInputs<'_> {
+impl EventLoop {
     /// The current status. Counts descriptors and reads resident memory.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let (worker, predecessor) = self.policy.workers(self.now);
+    pub(super) fn status(&self) -> Status {
+        let now = self.clock.now();
+        let (worker, predecessor) = self.policy.workers(now);
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             state: self.policy.state(),
-            uptime_seconds: seconds(self.now),
+            uptime_seconds: seconds(now),
             listeners: self.sockets.describe(),
-            worker: worker.map(|view| self.worker(&view)),
-            predecessor: predecessor.map(|view| self.worker(&view)),
+            worker: worker.map(|view| self.worker(&view, now)),
+            predecessor: predecessor.map(|view| self.worker(&view, now)),
             restarts: self.history.restarts(),
             last_restart: self.history.last().cloned(),
-            next_start_seconds: self
-                .policy
-                .next_start()
-                .map(|at| seconds(at.saturating_sub(self.now))),
+            next_start_seconds: self.policy.next_start().map(|at| seconds(at.saturating_sub(now))),
             last_error: self.policy.last_error().map(str::to_owned),
         }
     }
 
-    fn worker(&self, view: &View) -> Shown {
-        let held = self.workers.iter().find(|worker| worker.generation == view.generation);
+    fn worker(&self, view: &View, now: Instant) -> Shown {
+        let held = self.held(view);
         let health = |part| view.health.get(&part).copied().unwrap_or(PartHealth::Unknown);
         Shown {
             pid: view.pid,
             generation: view.generation,
             state: view.state,
-            version: held.and_then(|held| Some(held.introduction.as_ref()?.version.clone())),
-            uptime_seconds: seconds(self.now.saturating_sub(view.started_at)),
+            version: held.and_then(|held| Some(held.hello.as_ref()?.version.clone())),
+            uptime_seconds: seconds(now.saturating_sub(view.started_at)),
             rss_bytes: held.and_then(|held| resident_bytes(held.child.number())).unwrap_or(0),
-            last_heartbeat_seconds: view
-                .heartbeat_at
-                .map(|at| seconds(self.now.saturating_sub(at))),
+            last_heartbeat_seconds: view.heartbeat_at.map(|at| seconds(now.saturating_sub(at))),
             health: Health {
                 http: health(Part::Http),
                 store: health(Part::Store),
@@ -76,8 +55,7 @@ impl StatusInputs<'_> {
     }
 
     /// A worker's descriptors: counted now while it lives, else as counted last.
-    #[must_use]
-    pub fn descriptors(&self, view: &View, held: Option<&WorkerHandles>) -> Descriptors {
+    pub(super) fn descriptors(&self, view: &View, held: Option<&WorkerHandles>) -> Descriptors {
         let (open, owned) = held.and_then(WorkerHandles::count).unwrap_or((view.open, view.owned));
         Descriptors {
             open,
@@ -87,26 +65,29 @@ impl StatusInputs<'_> {
             unexplained: view
                 .baseline
                 .map(|baseline| open.saturating_sub(owned).saturating_sub(baseline)),
-            threshold: self.limits.threshold,
-            ceiling: self.limits.ceiling,
-            unexplained_limit: self.limits.unexplained,
-            limit: u32::try_from(self.nofile).unwrap_or(u32::MAX),
+            threshold: self.config.fd.threshold,
+            ceiling: self.config.fd.ceiling,
+            unexplained_limit: self.config.fd.unexplained,
+            limit: u32::try_from(self.launch.nofile).unwrap_or(u32::MAX),
             per_second: to_thousandths(view.per_second),
             seconds_to_threshold: view.to_threshold.map(seconds),
         }
     }
 
+    pub(super) fn held(&self, view: &View) -> Option<&WorkerHandles> {
+        self.workers.iter().find(|worker| worker.generation == view.generation)
+    }
+
     /// One line for `systemctl status`.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let (worker, predecessor) = self.policy.workers(self.now);
-        let mut line = state_name(self.policy).to_owned();
+    pub(super) fn status_line(&self) -> String {
+        let (worker, predecessor) = self.policy.workers(self.clock.now());
+        let mut line = self.policy.state().name().replace('_', " ");
         if let Some(view) = worker {
-            let held = self.workers.iter().find(|worker| worker.generation == view.generation);
+            let held = self.held(&view);
             let (open, _) = held.and_then(WorkerHandles::count).unwrap_or((view.open, view.owned));
             line.push_str(&format!(
                 ": worker {}, generation {}, {open} of {} descriptors",
-                view.pid, view.generation, self.limits.threshold
+                view.pid, view.generation, self.config.fd.threshold
             ));
         }
         if let Some(view) = predecessor {
@@ -126,21 +107,8 @@ impl StatusInputs<'_> {
     }
 }
 
-fn state_name(policy: &Policy) -> &'static str {
-    use evonic_shared::status::State;
-    match policy.state() {
-        State::Starting => "starting",
-        State::Running => "running",
-        State::Recycling => "recycling",
-        State::CrashLoop => "crash loop",
-        State::LeakLoop => "leak loop",
-        State::Stopping => "stopping",
-    }
-}
-
 /// Seconds, to the millisecond.
-#[must_use]
-pub fn seconds(time: Duration) -> f64 {
+pub(super) fn seconds(time: Duration) -> f64 {
     to_thousandths(time.as_secs_f64())
 }
 
@@ -154,26 +122,6 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     pages.checked_mul(rustix::param::page_size() as u64)
-}
-
-/// A status without a worker.
-#[cfg(test)]
-pub(crate) fn example() -> Status {
-    use evonic_shared::status::{Restarts, State};
-    Status {
-        format: FORMAT,
-        version: "0.0.0".into(),
-        pid: 1,
-        state: State::Starting,
-        uptime_seconds: 1.5,
-        listeners: vec![],
-        worker: None,
-        predecessor: None,
-        restarts: Restarts::default(),
-        last_restart: None,
-        next_start_seconds: None,
-        last_error: Some("nothing yet".into()),
-    }
 }
 
 #[cfg(test)]
