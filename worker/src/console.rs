@@ -8,7 +8,6 @@
 //! | `table`, `format` | rows and columns; numbers, times and sizes as text |
 //! | `supervisor` | the client of the status socket |
 //! | `api`, `server` | the client of the worker's API; which worker, and with which key |
-//! | `backup` | a copy of the database, with or without the service |
 //! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
 //! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
@@ -21,7 +20,6 @@
 mod agents;
 mod api;
 mod audit;
-mod backup;
 mod census;
 mod chat;
 mod command;
@@ -102,12 +100,13 @@ fn dispatch(
     server: &ServerOptions,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, ConsoleError> {
+    let config = || Ok::<_, ConsoleError>(load(file)?.config);
+    let api = || Server::resolve(server, &config()?).map(Api::new);
     match command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "evonic", &mut script);
             console.print(&String::from_utf8_lossy(&script))?;
-            return Ok(ExitCode::Ok);
         }
         Command::Man { command } => return manual::run(&command, console),
         Command::Config(options) => return configuration::run(&options, load(file), console),
@@ -115,37 +114,32 @@ fn dispatch(
             return on_runtime(doctor::run(&options, load(file), console));
         }
         Command::Worker => return Ok(crate::lifecycle::run(load_for_worker(file)?.config)),
-        _ => {}
-    }
-    let config = load(file)?.config;
-    let api = || Server::resolve(server, &config).map(Api::new);
-    match command {
-        Command::Status(options) => status::run(&options, &config, console),
-        Command::History(options) => history::run(&options, &config, console),
-        Command::Census(options) => census::run(&options, &config, console),
-        Command::Backup { file } => backup::run(&file, &config, console),
-        Command::Restart(options) => restart::run(&options, &config, console),
-        Command::Agent(command) => on_runtime(agents::run(command, &api()?, console)),
-        Command::Key(command) => on_runtime(keys::run(command, &api()?, console)),
-        Command::Session(command) => on_runtime(sessions::run(command, &api()?, console)),
+        Command::Status(options) => status::run(&options, &config()?, console)?,
+        Command::History(options) => history::run(&options, &config()?, console)?,
+        Command::Census(options) => census::run(&options, &config()?, console)?,
+        Command::Backup { file } => back_up(&file, &config()?, console)?,
+        Command::Restart(options) => restart::run(&options, &config()?, console)?,
+        Command::Agent(command) => on_runtime(agents::run(command, &api()?, console))?,
+        Command::Key(command) => on_runtime(keys::run(command, &api()?, console))?,
+        Command::Session(command) => on_runtime(sessions::run(command, &api()?, console))?,
+        Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console))?,
         Command::Workplace(command) => {
             return on_runtime(workplaces::run(command, &api()?, console));
         }
-        Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console)),
-        Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),
         Command::Sandbox(command) => {
             return on_runtime(workplaces::sandbox(command, &api()?, console));
         }
-        Command::Chat(options) => {
-            return on_runtime(chat::run(&options, &api()?, console));
-        }
-        Command::Completions { .. }
-        | Command::Man { .. }
-        | Command::Config(_)
-        | Command::Doctor(_)
-        | Command::Worker => Ok(()),
+        Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),
+        Command::Chat(options) => return on_runtime(chat::run(&options, &api()?, console)),
     }
-    .map(|()| ExitCode::Ok)
+    Ok(ExitCode::Ok)
+}
+
+/// `evonic backup`.
+fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+    let database = config.state_dir.join("evonic.db");
+    let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
+    console.print(&format!("{} ({})\n", file.display(), format::bytes(bytes)))
 }
 
 fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {

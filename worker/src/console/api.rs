@@ -28,6 +28,9 @@ use super::{error::ConsoleError, server::Server};
 /// How long a read is tried again where a command has no reason of its own.
 pub(super) const READ_RETRY: Duration = Duration::from_secs(10);
 
+/// The most entries that are asked for at once.
+const PAGE_LIMIT: usize = 200;
+
 /// The worker's API.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
@@ -66,16 +69,28 @@ impl Api {
         path: &str,
         retry_for: Duration,
     ) -> Result<Vec<T>, ConsoleError> {
+        self.first(path, usize::MAX, retry_for).await
+    }
+
+    /// The first entries of a list, page by page. The path may have a query.
+    pub(super) async fn first<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        most: usize,
+        retry_for: Duration,
+    ) -> Result<Vec<T>, ConsoleError> {
+        let mark = if path.contains('?') { '&' } else { '?' };
         let mut entries = Vec::new();
         let mut after = String::new();
-        loop {
-            let page: List<T> = self.get(&format!("{path}?limit=200{after}"), retry_for).await?;
+        while entries.len() < most {
+            let limit = PAGE_LIMIT.min(most - entries.len());
+            let path = format!("{path}{mark}limit={limit}{after}");
+            let page: List<T> = self.get(&path, retry_for).await?;
             entries.extend(page.data);
-            match page.next {
-                Some(cursor) => after = format!("&after={}", cursor.0),
-                None => return Ok(entries),
-            }
+            let Some(cursor) = page.next else { break };
+            after = format!("&after={}", cursor.0);
         }
+        Ok(entries)
     }
 
     /// Posts a body, once.

@@ -1,7 +1,6 @@
 //! `evonic audit`.
 
 use evonic_domain::{Action, AuditRecord};
-use evonic_store::List;
 use jiff::tz::TimeZone;
 
 use super::{
@@ -13,9 +12,6 @@ use super::{
     table::table,
     terminal::Paint,
 };
-
-/// The most entries that are asked for at once.
-const PAGE_LIMIT: usize = 200;
 
 /// Runs the command.
 pub(super) async fn run(
@@ -43,19 +39,7 @@ async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, C
             path.push_str(&format!("&{name}={}", segment(value)));
         }
     }
-    let mut records: Vec<AuditRecord> = Vec::new();
-    let mut after = String::new();
-    while records.len() < options.limit {
-        let limit = (options.limit - records.len()).min(PAGE_LIMIT);
-        let asked = format!("{path}&limit={limit}{after}");
-        let page: List<AuditRecord> = api.get(&asked, READ_RETRY).await?;
-        records.extend(page.data);
-        match page.next {
-            Some(cursor) => after = format!("&after={}", cursor.0),
-            None => break,
-        }
-    }
-    Ok(records)
+    api.first(&path, options.limit, READ_RETRY).await
 }
 
 /// Renders records, in their order.

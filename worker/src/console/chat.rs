@@ -16,7 +16,7 @@ use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use input::{Input, Message};
+use input::Input;
 use stream::Follower;
 use transcript::Transcript;
 
@@ -54,11 +54,8 @@ pub(super) async fn run(
     if input.is_interactive() {
         console.say(&console.terminal.err.dim(input::HELP));
     }
-    loop {
-        match input.next(&mut chat.interrupts, console).await? {
-            Message::Text(text) => code = chat.turn(text, console).await?,
-            Message::End => break,
-        }
+    while let Some(text) = input.next(&mut chat.interrupts, console).await? {
+        code = chat.turn(text, console).await?;
         if !input.is_interactive() {
             return Ok(code);
         }
@@ -125,7 +122,7 @@ impl Chat<'_> {
         let mut follower = Follower::new(self.api, &session.id, self.cursor);
         self.session = Some(session);
         let code = self.follow(&mut follower, &turn.id, console).await;
-        self.cursor = follower.cursor();
+        self.cursor = follower.cursor;
         code
     }
 

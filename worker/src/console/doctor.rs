@@ -34,7 +34,7 @@ pub(super) async fn run(
             let named = file.unwrap_or_else(|| "no file: defaults".to_owned());
             let mut findings = vec![Finding::ok("configuration", named)];
             findings.extend(checks::folders(config));
-            findings.extend(checks::limit(config));
+            findings.push(checks::limit(config));
             findings.push(checks::supervisor(config));
             let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
             findings.push(worker);

@@ -1,6 +1,11 @@
 //! Errors of commands, and what to do about them.
 
-use std::{error::Error, io, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use evonic_net::sse::SseError;
 use evonic_shared::{
@@ -94,6 +99,17 @@ fn separated(text: &str) -> String {
 }
 
 impl ConsoleError {
+    /// The error of a Unix socket that cannot be connected to.
+    pub(super) fn unreachable(socket: &Path, source: io::Error) -> Self {
+        let address = socket.display().to_string();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Self::Forbidden { message: format!("{address} is not for this user") }
+            }
+            _ => Self::NotRunning { address, source },
+        }
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             ConsoleError::Config(_) => ExitCode::Config,

@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use evonic_domain::Token;
 use evonic_net::{Authorities, Connector, Peer, TlsConnector, TlsError};
 use evonic_shared::{config::Config, error_chain::ErrorChain};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 
 use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
 use crate::lifecycle::first_key;
@@ -44,10 +44,7 @@ fn connector(
     let refuse = |error: TlsError| ConsoleError::Usage(format!("--ca: {}", ErrorChain(&error)));
     let port = authority.port_u16().unwrap_or(443);
     let peer = Peer { host: host(authority).to_owned(), port };
-    let tls = match scheme {
-        Scheme::Https => Some(trusted().map_err(refuse)?),
-        Scheme::Http => None,
-    };
+    let tls = if scheme == Scheme::HTTPS { Some(trusted().map_err(refuse)?) } else { None };
     Ok(Connector { peer, tls, keepalive: None, limit: CONNECT_TIMEOUT })
 }
 
@@ -69,7 +66,7 @@ impl Server {
                 }
             };
         };
-        let Url { authority, scheme } = parse(&url)?;
+        let (authority, scheme) = parse(&url)?;
         let given = options.key.clone().or_else(|| variable(KEY_VARIABLE));
         let text = match given {
             Some(text) => Some(argument_text(&text)?),
@@ -88,43 +85,29 @@ impl Server {
     }
 }
 
-/// The scheme of a server's URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-}
-
-/// A server's URL.
-#[derive(Debug)]
-struct Url {
-    authority: Authority,
-    scheme: Scheme,
-}
-
 /// `https://HOST[:PORT]`, or `http://HOST:PORT` of a loopback address: a key must not travel in the
 /// clear.
-fn parse(url: &str) -> Result<Url, ConsoleError> {
+fn parse(url: &str) -> Result<(Authority, Scheme), ConsoleError> {
     let refuse = |reason: &str| ConsoleError::Usage(format!("--server {url}: {reason}"));
     let (rest, scheme) = match url.strip_prefix("https://") {
-        Some(rest) => (rest, Scheme::Https),
-        None => (url.strip_prefix("http://").unwrap_or(url), Scheme::Http),
+        Some(rest) => (rest, Scheme::HTTPS),
+        None => (url.strip_prefix("http://").unwrap_or(url), Scheme::HTTP),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let address = "https://HOST or http://HOST:PORT is needed";
     let parsed: Result<Authority, _> = rest.parse();
     let authority = parsed.map_err(|_| refuse(address))?;
-    let port_missing = scheme == Scheme::Http && authority.port_u16().is_none();
+    let port_missing = scheme == Scheme::HTTP && authority.port_u16().is_none();
     if authority.as_str().contains('@') || port_missing {
         return Err(refuse(address));
     }
-    if scheme == Scheme::Http && !is_loopback(&authority) {
+    if scheme == Scheme::HTTP && !is_loopback(&authority) {
         return Err(refuse(
             "a key would travel in the clear; say https://, or reach it by \
              `ssh -L 8420:localhost:8420`",
         ));
     }
-    Ok(Url { authority, scheme })
+    Ok((authority, scheme))
 }
 
 /// The host, without the brackets of an IPv6 address.
@@ -147,10 +130,10 @@ mod tests {
         for url in
             ["http://127.0.0.1:8420", "http://127.8.8.8:1/", "localhost:80", "http://[::1]:8420"]
         {
-            assert_eq!(parse(url).unwrap().scheme, Scheme::Http, "{url}");
+            assert_eq!(parse(url).unwrap().1, Scheme::HTTP, "{url}");
         }
         for url in ["https://agents.example.org", "https://10.0.0.1:8420/", "https://[::1]:1"] {
-            assert_eq!(parse(url).unwrap().scheme, Scheme::Https, "{url}");
+            assert_eq!(parse(url).unwrap().1, Scheme::HTTPS, "{url}");
         }
         for url in [
             "http://10.0.0.1:80",

@@ -15,13 +15,7 @@ pub(super) async fn connect(server: &Server) -> Result<Box<dyn Stream>, ConsoleE
     match server {
         Server::Unix(socket) => match UnixStream::connect(socket).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let message = format!("{} is not for this user", socket.display());
-                Err(ConsoleError::Forbidden { message })
-            }
-            Err(source) => {
-                Err(ConsoleError::NotRunning { address: socket.display().to_string(), source })
-            }
+            Err(source) => Err(ConsoleError::unreachable(socket, source)),
         },
         Server::Tcp { authority, connector, .. } => {
             let address = format!("{}:{}", authority.host(), connector.peer.port);

@@ -23,14 +23,6 @@ pub(super) enum Input {
     Prompt(Lines<BufReader<Stdin>>),
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Message {
-    /// A message that is not empty.
-    Text(String),
-    /// The operator left.
-    End,
-}
-
 impl Input {
     /// The message of the command line; standard input for `-`, or where there is no terminal.
     pub(super) fn new(message: Option<&str>, interactive: bool) -> Result<Self, ConsoleError> {
@@ -52,14 +44,14 @@ impl Input {
         matches!(self, Input::Prompt(_))
     }
 
-    /// The next message. At the prompt Ctrl-C and Ctrl-D leave.
+    /// The next message; none when the operator left. At the prompt Ctrl-C and Ctrl-D leave.
     pub(super) async fn next(
         &mut self,
         interrupts: &mut Signal,
         console: &mut Console<'_>,
-    ) -> Result<Message, ConsoleError> {
+    ) -> Result<Option<String>, ConsoleError> {
         let lines = match self {
-            Input::Once(text) => return Ok(Message::Text(std::mem::take(text))),
+            Input::Once(text) => return Ok(Some(std::mem::take(text))),
             Input::Prompt(lines) => lines,
         };
         let mut draft = Draft::default();
@@ -75,10 +67,10 @@ impl Input {
             };
             let Some(line) = line else {
                 console.print("\n")?;
-                return Ok(Message::End);
+                return Ok(None);
             };
             if let Some(text) = draft.add(&line) {
-                return Ok(Message::Text(text));
+                return Ok(Some(text));
             }
         }
     }
@@ -97,21 +89,15 @@ impl Draft {
 
     fn add(&mut self, line: &str) -> Option<String> {
         let is_fence = line.trim() == FENCE;
-        let text = match &mut self.fenced {
-            Some(lines) if !is_fence => {
-                lines.push(line.to_owned());
+        let text = match (self.fenced.take(), is_fence) {
+            (Some(lines), true) => lines.join("\n"),
+            (None, false) => line.to_owned(),
+            (lines, _) => {
+                let mut lines = lines.unwrap_or_default();
+                lines.extend((!is_fence).then(|| line.to_owned()));
+                self.fenced = Some(lines);
                 return None;
             }
-            Some(lines) => {
-                let text = lines.join("\n");
-                self.fenced = None;
-                text
-            }
-            None if is_fence => {
-                self.fenced = Some(Vec::new());
-                return None;
-            }
-            None => line.to_owned(),
         };
         (!text.trim().is_empty()).then_some(text)
     }

@@ -20,7 +20,7 @@ pub(super) struct Follower<'a> {
     api: &'a Api,
     path: String,
     /// The last event that was taken.
-    cursor: u64,
+    pub(super) cursor: u64,
     stream: Option<EventStream>,
     /// The pause before the stream is resumed, as the last one asked.
     retry_after: Option<Duration>,
@@ -40,11 +40,6 @@ impl<'a> Follower<'a> {
             lost_at: None,
             pause: RetryPause::default(),
         }
-    }
-
-    /// The last event that was taken.
-    pub(super) fn cursor(&self) -> u64 {
-        self.cursor
     }
 
     /// The next event. Cancel safe.

@@ -63,15 +63,15 @@ fn folder(key: &str, folder: &Path, wanted_bytes: u64) -> Finding {
 }
 
 /// Whether a leak meets a threshold of the supervisor before it meets the limit of open files.
-pub(super) fn limit(config: &Config) -> Vec<Finding> {
+pub(super) fn limit(config: &Config) -> Finding {
     let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    vec![match config.fits_limit(hard) {
+    match config.fits_limit(hard) {
         Ok(limit) => Finding::ok(
             "open files",
             format!("a worker may open {limit}, above the ceiling of {}", config.fd.ceiling),
         ),
-        Err(fault) => Finding::failed("open files", fault.problem, fault.advice),
-    }]
+        Err(error) => Finding::failed("open files", error.problem, error.advice),
+    }
 }
 
 /// Whether the supervisor answers and runs.
