@@ -14,16 +14,6 @@ use rustix::process::{
 
 use crate::sys::{self, ForkExecError, Plan};
 
-/// A child cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ChildError {
-    #[error(transparent)]
-    ForkExec(#[from] ForkExecError),
-    /// It runs without a pidfd, so it was killed.
-    #[error("cannot open a pidfd")]
-    Pidfd(#[source] io::Error),
-}
-
 /// An unreaped child, the leader of its own process group: one descriptor. While it is unreaped, its
 /// pid and its group's number cannot be reused.
 #[derive(Debug)]
@@ -38,8 +28,8 @@ impl Child {
     /// Returns when the program runs.
     ///
     /// # Errors
-    /// [`ChildError`]; no process is left then.
-    pub fn start(plan: &Plan<'_>) -> Result<Self, ChildError> {
+    /// [`ForkExecError`]; no process is left then.
+    pub fn start(plan: &Plan<'_>) -> Result<Self, ForkExecError> {
         let pid = sys::fork_exec(plan)?;
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Self { pid, pidfd, is_killed: false }),
@@ -47,7 +37,7 @@ impl Child {
                 // By number: the child is unreaped.
                 let _ = kill_process_group(pid, Signal::KILL);
                 let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-                Err(ChildError::Pidfd(errno.into()))
+                Err(ForkExecError::Pidfd(errno.into()))
             }
         }
     }

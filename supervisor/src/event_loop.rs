@@ -39,17 +39,9 @@ use crate::{
     poller::{EventFlags, Poller, Token},
     post_mortem,
     sockets::Sockets,
+    sys::KernelError,
     worker::{Launch, WorkerHandles},
 };
-
-/// The event loop cannot be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot watch {what}")]
-pub struct LoopError {
-    what: &'static str,
-    #[source]
-    source: std::io::Error,
-}
 
 /// The running supervisor.
 #[derive(Debug)]
@@ -106,15 +98,18 @@ impl EventLoop {
         sockets: Sockets,
         history: History,
         notify: Notify,
-    ) -> Result<(Self, Vec<Action>), LoopError> {
-        let fail = |what| move |source| LoopError { what, source };
-        let poller = Poller::open().map_err(fail("anything"))?;
+    ) -> Result<(Self, Vec<Action>), KernelError> {
+        let poller = Poller::open().map_err(KernelError::new("watch anything"))?;
         let signals =
             SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-                .map_err(|errno| fail("signals")(errno.into()))?;
-        poller.watch(&signals, Token::Signals, EventFlags::IN).map_err(fail("signals"))?;
-        let listener = sockets.status.try_clone().map_err(fail("the status socket"))?;
-        let clients = Clients::new(listener, &poller).map_err(fail("the status socket"))?;
+                .map_err(KernelError::new("watch signals"))?;
+        poller
+            .watch(&signals, Token::Signals, EventFlags::IN)
+            .map_err(KernelError::new("watch signals"))?;
+        let listener =
+            sockets.status.try_clone().map_err(KernelError::new("watch the status socket"))?;
+        let clients =
+            Clients::new(listener, &poller).map_err(KernelError::new("watch the status socket"))?;
         let next = history.generation().saturating_add(1);
         let (policy, first) = Policy::new(Settings::from(&config), next, fastrand::u64(..));
         let event_loop = Self {
@@ -142,14 +137,14 @@ impl EventLoop {
     }
 
     /// Runs until every worker is reaped after a stop.
-    pub fn run(mut self, first: Vec<Action>) -> Result<ExitCode, LoopError> {
+    pub fn run(mut self, first: Vec<Action>) -> Result<ExitCode, KernelError> {
         let mut ready = Vec::new();
         self.perform(first);
         while self.run_state != RunState::Stopped {
             let timeout = self.timeout();
             self.poller
                 .wait(timeout, &mut ready)
-                .map_err(|source| LoopError { what: "the next event", source })?;
+                .map_err(KernelError::new("watch the next event"))?;
             self.turn(&ready);
         }
         self.sockets.remove_files();

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use evonic_process::file;
 use evonic_shared::status::{Replacement, Restarts};
 use serde::{Deserialize, Serialize};
 
@@ -142,7 +143,8 @@ impl History {
             content.extend(encode(self.generation, self.restarts, Some(replacement)));
         }
         content.extend(encode(self.generation, self.restarts, None));
-        disk::replace(&self.path, &content).map_err(FileError::new("write", &self.path))?;
+        file::replace(&self.path, &content, disk::FILE_MODE)
+            .map_err(FileError::new("write", &self.path))?;
         self.lines = self.kept.len() + 1;
         self.unsaved = 0;
         Ok(())

@@ -100,13 +100,10 @@ pub use action::{Action, Record};
 pub use event::Event;
 pub use settings::Settings;
 pub use transitions::is_credible;
-pub use view::View;
 
-use self::{
-    accept::AcceptQueue,
-    backoff::RestartBackoff,
-    worker::{Phase, Worker},
-};
+pub use worker::Worker;
+
+use self::{accept::AcceptQueue, backoff::RestartBackoff, worker::Phase};
 
 /// Time since the supervisor's start: the event loop's monotonic clock, the tests' virtual one.
 pub type Instant = Duration;

@@ -5,9 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use evonic_process::file;
 use evonic_shared::{reason::Reason, status::PostMortem};
 
-use crate::disk::{self, FileError};
+use crate::disk::{FILE_MODE, FileError};
 
 /// Post-mortems that are kept.
 pub const KEPT: usize = 50;
@@ -24,10 +25,10 @@ pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), FileError>
     let folder = state_dir.join("post-mortems");
     let path = folder.join(file_name(post_mortem.census.generation, post_mortem.reason));
     let write = || {
-        disk::make_folder(&folder)?;
+        file::make_folder(&folder)?;
         let mut text = serde_json::to_vec_pretty(post_mortem)?;
         text.push(b'\n');
-        disk::replace(&path, &text)
+        file::replace(&path, &text, FILE_MODE)
     };
     write().map_err(FileError::new("keep the post-mortem", &path))?;
     for old in oldest(&folder).unwrap_or_default() {

@@ -8,20 +8,21 @@ use std::{
     time::Duration,
 };
 
+use evonic_process::file;
 use evonic_shared::exit::ExitCode;
 
 use crate::{
     clock::Clock,
     config_source::{ConfigSource, ConfigSourceError},
-    disk::{self, FileError},
-    event_loop::{EventLoop, LoopError, signals},
+    disk::FileError,
+    event_loop::{EventLoop, signals},
     fd_watch::{Method, WatchError},
     history::History,
     lock::{Lock, LockError},
     log,
     notify::Notify,
     sockets::{Inherited, SocketError, Sockets},
-    sys::ParentDeath,
+    sys::{KernelError, ParentDeath},
 };
 
 const HELP: &str = "\
@@ -54,13 +55,7 @@ enum StartError {
     #[error(transparent)]
     Watch(#[from] WatchError),
     #[error(transparent)]
-    Loop(#[from] LoopError),
-    #[error("cannot {what}")]
-    Kernel {
-        what: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    Kernel(#[from] KernelError),
 }
 
 impl StartError {
@@ -69,11 +64,7 @@ impl StartError {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,
             Self::File(_) => ExitCode::Io,
-            Self::Lock(_)
-            | Self::Socket(_)
-            | Self::Watch(_)
-            | Self::Loop(_)
-            | Self::Kernel { .. } => ExitCode::Os,
+            Self::Lock(_) | Self::Socket(_) | Self::Watch(_) | Self::Kernel(_) => ExitCode::Os,
         }
     }
 }
@@ -117,7 +108,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     log::set_filter(&config.log);
     log::set_format(config.log_format);
     for path in [&config.state_dir, &config.runtime_dir] {
-        disk::make_folder(path).map_err(FileError::new("make the folder", path))?;
+        file::make_folder(path).map_err(FileError::new("make the folder", path))?;
     }
     let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
     prepare_process()?;
@@ -158,19 +149,18 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, le
     Ok(Invocation::Run { config })
 }
 
-fn open_notify() -> Result<Notify, StartError> {
+fn open_notify() -> Result<Notify, KernelError> {
     let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let watchdog = number("WATCHDOG_USEC")
         .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id())))
         .map(Duration::from_micros);
     Notify::open(env::var_os("NOTIFY_SOCKET").as_deref(), watchdog)
-        .map_err(|source| StartError::Kernel { what: "reach systemd at $NOTIFY_SOCKET", source })
+        .map_err(KernelError::new("reach systemd at $NOTIFY_SOCKET"))
 }
 
 /// Blocks the signals that a descriptor reads, and adopts orphans of workers.
-fn prepare_process() -> Result<(), StartError> {
-    let kernel = |what| move |source| StartError::Kernel { what, source };
-    signals().thread_block().map_err(|errno| kernel("block signals")(errno.into()))?;
+fn prepare_process() -> Result<(), KernelError> {
+    signals().thread_block().map_err(KernelError::new("block signals"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(|errno| kernel("become a subreaper")(errno.into()))
+        .map_err(KernelError::new("become a subreaper"))
 }

@@ -27,6 +27,22 @@ use rustix::{
     },
 };
 
+/// The kernel refuses what the supervisor needs.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub struct KernelError {
+    /// `block signals`.
+    action: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+impl KernelError {
+    pub fn new<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self { action, source: source.into() }
+    }
+}
+
 /// Descriptors that a child can inherit.
 pub const MAX_DESCRIPTORS: usize = 8;
 
@@ -64,6 +80,9 @@ pub enum ForkExecError {
     Pipe(#[source] io::Error),
     #[error("cannot fork")]
     Fork(#[source] io::Error),
+    /// It ran without a pidfd, so it was killed.
+    #[error("cannot open a pidfd")]
+    Pidfd(#[source] io::Error),
     #[error("cannot {step}")]
     Child {
         step: Step,

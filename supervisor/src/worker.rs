@@ -17,19 +17,20 @@ use evonic_shared::{
     control::{Hello, PROTOCOL, SupervisorMetrics, ToWorker},
     error_chain::ErrorChain,
     fd_page::SLOTS,
+    timestamp::rfc3339,
 };
 use rustix::fs::{Mode, OFlags};
 
 pub use self::launch::Launch;
 use crate::{
-    census::Inventory,
-    child::{Child, ChildError},
+    census::{Inventory, Subject},
+    child::Child,
     fd_page::FdPage,
     fd_watch::FdWatch,
     policy::is_credible,
     probe::Probe,
     sockets::Sockets,
-    sys::Plan,
+    sys::{ForkExecError, Plan},
 };
 
 /// A worker cannot be started.
@@ -47,7 +48,7 @@ pub enum StartError {
     Child {
         program: PathBuf,
         #[source]
-        source: ChildError,
+        source: ForkExecError,
     },
 }
 
@@ -222,6 +223,11 @@ impl WorkerHandles {
             (kind, i64::from(now) - before)
         };
         self.owned().into_iter().map(growth).collect()
+    }
+
+    /// What a census of it is about.
+    pub fn subject(&self, at: SystemTime) -> Subject {
+        Subject { at: rfc3339(at), generation: self.generation, pid: self.child.number() }
     }
 
     /// Sends on the control channel, without waiting for a worker that does not read: SIGTERM has

@@ -12,7 +12,7 @@ use evonic_shared::{
 
 use super::{EventLoop, RunState, exits, status::seconds};
 use crate::{
-    census::{self, Order, Subject},
+    census::{self, Order},
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
@@ -123,9 +123,7 @@ impl EventLoop {
 
     /// Takes a post-mortem while the worker lives; [`EventLoop::save`] writes it to disk.
     fn take_post_mortem(&mut self, generation: u64, reason: Reason, detail: String) {
-        let (current, predecessor) = self.policy.workers(self.clock.now());
-        let view =
-            [current, predecessor].into_iter().flatten().find(|view| view.generation == generation);
+        let view = self.policy.worker(generation);
         let worker = self.workers.iter().find(|worker| worker.generation == generation);
         let (Some(view), Some(worker)) = (view, worker) else { return };
         let inventory = match census::take(worker.child.pid()) {
@@ -139,7 +137,6 @@ impl EventLoop {
                 return;
             }
         };
-        let subject = |at| Subject { at: rfc3339(at), generation, pid: worker.child.number() };
         let at_ready = worker.at_ready.as_ref();
         let ready = at_ready.map(|at_ready| &at_ready.inventory);
         let culprit = inventory.culprit(ready, &worker.owned_growth());
@@ -149,10 +146,10 @@ impl EventLoop {
             reason,
             detail,
             culprit,
-            fd: self.descriptors(&view, Some(worker)),
-            census: inventory.census(subject(SystemTime::now()), ready, Order::Growth),
+            fd: self.descriptors(view, Some(worker)),
+            census: inventory.census(worker.subject(SystemTime::now()), ready, Order::Growth),
             ready: at_ready.map(|at_ready| {
-                at_ready.inventory.census(subject(at_ready.at), None, Order::Count)
+                at_ready.inventory.census(worker.subject(at_ready.at), None, Order::Count)
             }),
         });
         self.examined.push((generation, reason));

@@ -92,16 +92,9 @@ impl EventLoop {
 
     /// Sends a worker this supervisor's metrics, if it asked for them and they have changed.
     fn send_metrics(&mut self, serial: u64) {
-        let now = self.clock.now();
-        let (serving, ending) = self.policy.workers(now);
         let Some(worker) = find(&mut self.workers, serial) else { return };
-        let mut views = serving.into_iter().chain(ending);
-        let view = views.find(|view| view.generation == worker.generation);
-        let Some(view) =
-            view.filter(|_| worker.hello.as_ref().is_some_and(|hello| hello.wants_metrics))
-        else {
-            return;
-        };
+        let wants = worker.hello.as_ref().is_some_and(|hello| hello.wants_metrics);
+        let Some(view) = self.policy.worker(worker.generation).filter(|_| wants) else { return };
         let metrics = SupervisorMetrics {
             started_at: self.started_at.clone(),
             restarts: self.history.restarts(),

@@ -5,12 +5,11 @@ use std::time::{Duration, SystemTime};
 use evonic_shared::{
     error_chain::ErrorChain,
     status::{ErrorCode, FORMAT, Reply, Request},
-    timestamp::rfc3339,
 };
 
 use super::{EventLoop, RunState};
 use crate::{
-    census::{self, Order, Subject},
+    census::{self, Order},
     clients::{Permission, error},
     log,
     policy::{Event, Settings},
@@ -93,17 +92,13 @@ impl EventLoop {
     }
 
     fn census(&self) -> Reply {
-        let (current, _) = self.policy.workers(self.clock.now());
-        let Some(worker) = current.and_then(|view| self.held(&view)) else {
+        let (current, _) = self.policy.workers();
+        let Some(worker) = current.and_then(|worker| self.held(worker)) else {
             return error(ErrorCode::Unavailable, "there is no worker now");
         };
         match census::take(worker.child.pid()) {
             Ok(inventory) => {
-                let subject = Subject {
-                    at: rfc3339(SystemTime::now()),
-                    generation: worker.generation,
-                    pid: worker.child.number(),
-                };
+                let subject = worker.subject(SystemTime::now());
                 let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
                 Reply::Census(inventory.census(subject, ready, Order::Count))
             }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use evonic_shared::{
     control::Part,
-    status::{Descriptors, FORMAT, Health, PartHealth, Status, Worker as Shown},
+    status::{Descriptors, FORMAT, Health, Status, Worker as Shown},
 };
 
 use super::EventLoop;
 use crate::{
-    policy::{Instant, View},
+    policy::{Instant, Worker},
     worker::WorkerHandles,
 };
 
@@ -17,7 +17,7 @@ impl EventLoop {
     /// The current status. Counts descriptors and reads resident memory.
     pub(super) fn status(&self) -> Status {
         let now = self.clock.now();
-        let (worker, predecessor) = self.policy.workers(now);
+        let (worker, predecessor) = self.policy.workers();
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -25,8 +25,8 @@ impl EventLoop {
             state: self.policy.state(),
             uptime_seconds: seconds(now),
             listeners: self.sockets.describe(),
-            worker: worker.map(|view| self.worker(&view, now)),
-            predecessor: predecessor.map(|view| self.worker(&view, now)),
+            worker: worker.map(|worker| self.worker(worker, now)),
+            predecessor: predecessor.map(|worker| self.worker(worker, now)),
             restarts: self.history.restarts(),
             last_restart: self.history.last().cloned(),
             next_start_seconds: self.policy.next_start().map(|at| seconds(at.saturating_sub(now))),
@@ -34,64 +34,67 @@ impl EventLoop {
         }
     }
 
-    fn worker(&self, view: &View, now: Instant) -> Shown {
-        let held = self.held(view);
-        let health = |part| view.health.get(&part).copied().unwrap_or(PartHealth::Unknown);
+    fn worker(&self, worker: &Worker, now: Instant) -> Shown {
+        let held = self.held(worker);
+        let timeout = self.config.supervisor.heartbeat_timeout;
+        let health = |part| worker.health.of(part, now, timeout);
         Shown {
-            pid: view.pid,
-            generation: view.generation,
-            state: view.state,
+            pid: worker.pid,
+            generation: worker.generation,
+            state: worker.state(),
             version: held.and_then(|held| Some(held.hello.as_ref()?.version.clone())),
-            uptime_seconds: seconds(now.saturating_sub(view.started_at)),
+            uptime_seconds: seconds(now.saturating_sub(worker.started_at)),
             rss_bytes: held.and_then(|held| resident_bytes(held.child.number())).unwrap_or(0),
-            last_heartbeat_seconds: view.heartbeat_at.map(|at| seconds(now.saturating_sub(at))),
+            last_heartbeat_seconds: worker
+                .health
+                .heartbeat_at()
+                .map(|at| seconds(now.saturating_sub(at))),
             health: Health {
                 http: health(Part::Http),
                 store: health(Part::Store),
                 agents: health(Part::Agents),
             },
-            fd: self.descriptors(view, held),
+            fd: self.descriptors(worker, held),
         }
     }
 
     /// A worker's descriptors: counted now while it lives, else as counted last.
-    pub(super) fn descriptors(&self, view: &View, held: Option<&WorkerHandles>) -> Descriptors {
-        let (open, owned) = held.and_then(WorkerHandles::count).unwrap_or((view.open, view.owned));
+    pub(super) fn descriptors(&self, worker: &Worker, held: Option<&WorkerHandles>) -> Descriptors {
+        let (open, owned) = counted(worker, held);
+        let baseline = worker.baseline.map(|rest| u32::try_from(rest).unwrap_or(0));
+        let leak = worker.leak(self.clock.now(), self.config.fd.threshold);
         Descriptors {
             open,
             owned: held.map(WorkerHandles::owned).unwrap_or_default(),
-            baseline: view.baseline,
-            budget: view.budget,
-            unexplained: view
-                .baseline
-                .map(|baseline| open.saturating_sub(owned).saturating_sub(baseline)),
+            baseline,
+            budget: worker.budget,
+            unexplained: baseline.map(|rest| open.saturating_sub(owned).saturating_sub(rest)),
             threshold: self.config.fd.threshold,
             ceiling: self.config.fd.ceiling,
             unexplained_limit: self.config.fd.unexplained,
             limit: u32::try_from(self.launch.nofile).unwrap_or(u32::MAX),
-            per_second: to_thousandths(view.per_second),
-            seconds_to_threshold: view.to_threshold.map(seconds),
+            per_second: to_thousandths(leak.map_or(0.0, |(per_second, _)| per_second)),
+            seconds_to_threshold: leak.map(|(_, time)| seconds(time)),
         }
     }
 
-    pub(super) fn held(&self, view: &View) -> Option<&WorkerHandles> {
-        self.workers.iter().find(|worker| worker.generation == view.generation)
+    pub(super) fn held(&self, worker: &Worker) -> Option<&WorkerHandles> {
+        self.workers.iter().find(|held| held.generation == worker.generation)
     }
 
     /// One line for `systemctl status`.
     pub(super) fn status_line(&self) -> String {
-        let (worker, predecessor) = self.policy.workers(self.clock.now());
+        let (worker, predecessor) = self.policy.workers();
         let mut line = self.policy.state().name().replace('_', " ");
-        if let Some(view) = worker {
-            let held = self.held(&view);
-            let (open, _) = held.and_then(WorkerHandles::count).unwrap_or((view.open, view.owned));
+        if let Some(worker) = worker {
+            let (open, _) = counted(worker, self.held(worker));
             line.push_str(&format!(
                 ": worker {}, generation {}, {open} of {} descriptors",
-                view.pid, view.generation, self.config.fd.threshold
+                worker.pid, worker.generation, self.config.fd.threshold
             ));
         }
-        if let Some(view) = predecessor {
-            line.push_str(&format!("; generation {} is ending", view.generation));
+        if let Some(worker) = predecessor {
+            line.push_str(&format!("; generation {} is ending", worker.generation));
         }
         if let Some(last) = self.history.last() {
             line.push_str(&format!(
@@ -105,6 +108,11 @@ impl EventLoop {
         // A second line would be another message.
         line.replace(char::is_control, " ")
     }
+}
+
+/// Open and owned descriptors: now while it lives, else as counted last.
+fn counted(worker: &Worker, held: Option<&WorkerHandles>) -> (u32, u32) {
+    held.and_then(WorkerHandles::count).unwrap_or((worker.open, worker.owned))
 }
 
 /// Seconds, to the millisecond.

@@ -10,7 +10,7 @@ use super::{Instant, messages::seconds};
 const PROBES: u32 = 2;
 
 #[derive(Debug)]
-pub(super) struct Health {
+pub(crate) struct Health {
     /// No proof is expected from before this instant.
     since: Instant,
     heartbeat_at: Option<Instant>,
@@ -37,7 +37,7 @@ impl Health {
         }
     }
 
-    pub(super) fn heartbeat_at(&self) -> Option<Instant> {
+    pub(crate) fn heartbeat_at(&self) -> Option<Instant> {
         self.heartbeat_at
     }
 
@@ -71,13 +71,12 @@ impl Health {
         })
     }
 
-    pub(super) fn by_part(&self, now: Instant, timeout: Duration) -> BTreeMap<Part, PartHealth> {
-        let health = |part| match self.proofs.get(&part) {
+    pub(crate) fn of(&self, part: Part, now: Instant, timeout: Duration) -> PartHealth {
+        match self.proofs.get(&part) {
             None => PartHealth::Unknown,
             Some(_) if self.age(part, now) >= timeout => PartHealth::Late,
             Some(_) => PartHealth::Ok,
-        };
-        Part::ALL.into_iter().map(|part| (part, health(part))).collect()
+        }
     }
 
     fn proof(&self, part: Part) -> Instant {

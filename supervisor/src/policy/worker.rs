@@ -9,25 +9,25 @@ use evonic_shared::{
 };
 
 use super::{
-    Instant, Record, Settings, View, count_schedule, count_schedule::CountSchedule, growth::Growth,
+    Instant, Record, Settings, count_schedule, count_schedule::CountSchedule, growth::Growth,
     health::Health,
 };
 
 /// A worker, from the request of its start until it is reaped.
 #[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) generation: u64,
-    pub(super) pid: u32,
+pub(crate) struct Worker {
+    pub(crate) generation: u64,
+    pub(crate) pid: u32,
     pub(super) phase: Phase,
-    pub(super) started_at: Instant,
+    pub(crate) started_at: Instant,
     /// From its hello; [`None`] before.
-    pub(super) budget: Option<u32>,
-    pub(super) open: u32,
-    pub(super) owned: u32,
-    pub(super) baseline: Option<i64>,
+    pub(crate) budget: Option<u32>,
+    pub(crate) open: u32,
+    pub(crate) owned: u32,
+    pub(crate) baseline: Option<i64>,
     pub(super) growth: Growth,
     pub(super) counts: CountSchedule,
-    pub(super) health: Health,
+    pub(crate) health: Health,
     pub(super) decision: Option<Decision>,
     /// When the unexplained limit was passed.
     pub(super) above_since: Option<Instant>,
@@ -227,7 +227,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn state(&self) -> WorkerState {
+    pub(crate) fn state(&self) -> WorkerState {
         match self.phase {
             Phase::Spawning | Phase::Starting => WorkerState::Starting,
             Phase::Ready => WorkerState::Ready,
@@ -236,26 +236,13 @@ impl Worker {
         }
     }
 
-    pub(super) fn view(&self, now: Instant, settings: &Settings) -> View {
-        let trend = self.growth.trend();
-        let to_threshold = trend.map(|trend| {
-            let expected = f64::from(self.open) + trend.since_last(now);
-            let left = (f64::from(settings.fd.threshold) - expected).max(0.0);
-            Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX)
-        });
-        View {
-            generation: self.generation,
-            pid: self.pid,
-            state: self.state(),
-            started_at: self.started_at,
-            heartbeat_at: self.health.heartbeat_at(),
-            health: self.health.by_part(now, settings.supervisor.heartbeat_timeout),
-            open: self.open,
-            owned: self.owned,
-            baseline: self.baseline.map(|rest| u32::try_from(rest).unwrap_or(0)),
-            budget: self.budget,
-            per_second: trend.map_or(0.0, |trend| trend.per_second),
-            to_threshold,
-        }
+    /// Growth of the descriptors it does not own, a second, and the time to the threshold at that
+    /// growth; [`None`] when flat.
+    pub(crate) fn leak(&self, now: Instant, threshold: u32) -> Option<(f64, Duration)> {
+        let trend = self.growth.trend()?;
+        let expected = f64::from(self.open) + trend.since_last(now);
+        let left = (f64::from(threshold) - expected).max(0.0);
+        let time = Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX);
+        Some((trend.per_second, time))
     }
 }

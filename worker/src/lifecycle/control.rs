@@ -82,9 +82,9 @@ pub(super) struct Control {
     /// What the thread waits for beside the channel.
     pub(super) wakeups: Wakeups,
     /// The parts' proofs.
-    pub(super) liveness: Liveness,
+    pub(super) liveness: Arc<Liveness>,
     /// What ends the process when its drain does not.
-    pub(super) watchdog: Watchdog,
+    pub(super) watchdog: Arc<Watchdog>,
     /// Where orders go.
     pub(super) orders: mpsc::Sender<Order>,
     /// Where the supervisor's metrics go.

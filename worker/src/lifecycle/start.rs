@@ -1,15 +1,13 @@
 //! The start, in the order that [`super`] describes.
 
 use std::{
-    fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use evonic_process::channel::Channel;
+use evonic_process::{channel::Channel, file};
 use evonic_shared::{
     config::Config,
     control::{FromWorker, Hello, PROTOCOL},
@@ -18,6 +16,7 @@ use evonic_shared::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc,
+    task::JoinSet,
 };
 
 use super::{
@@ -25,7 +24,7 @@ use super::{
     error::StartError,
     first_key,
     inherited::Inherited,
-    liveness::{Liveness, LivenessTasks, Parts},
+    liveness::{Liveness, Parts, start_answering},
     log,
     watchdog::Watchdog,
 };
@@ -40,7 +39,7 @@ use evonic_workplace::{BackendDeps, Workplaces};
 /// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) liveness: LivenessTasks,
+    pub(super) liveness: JoinSet<()>,
     pub(super) parts: Parts,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) channel: Arc<Channel>,
@@ -134,7 +133,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     };
     let server = Server::start(app, listeners)?;
     let parts = Parts { server: Arc::new(server), store, agents, workplaces };
-    let liveness = runtime.block_on(LivenessTasks::start(&parts, &liveness));
+    let liveness = runtime.block_on(start_answering(&parts, &liveness));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;
     control.ready();
@@ -172,8 +171,8 @@ fn open_limiter(config: &Config, budget: &Budget) -> Result<Option<Limiter>, Sta
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
-    made.map_err(|source| StartError::Folder { path: path.to_path_buf(), source })
+    file::make_folder(path)
+        .map_err(|source| StartError::Folder { path: path.to_path_buf(), source })
 }
 
 /// Registers this worker in the database, which alone knows every generation that ever was, and

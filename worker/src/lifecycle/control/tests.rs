@@ -16,7 +16,7 @@ struct Supervisor {
     socket: OwnedFd,
     thread: ControlThread,
     orders: mpsc::Receiver<Order>,
-    liveness: Liveness,
+    liveness: Arc<Liveness>,
 }
 
 impl Supervisor {

@@ -34,10 +34,10 @@ fn one_part_that_stops_is_named() {
         ["post-mortem 1 unhealthy", "drain 1 unhealthy", "spawn 2 beside 1"]
     );
     assert_eq!(script.log.last().expect("logged").0, ms(6900));
-    let (_, old) = script.policy.workers(script.now);
-    let health = old.expect("it drains").health;
-    assert_eq!(health[&Part::Store], PartHealth::Late);
-    assert_eq!(health[&Part::Http], PartHealth::Ok);
+    let (_, old) = script.policy.workers();
+    let health = &old.expect("it drains").health;
+    assert_eq!(health.of(Part::Store, script.now, s(4)), PartHealth::Late);
+    assert_eq!(health.of(Part::Http, script.now, s(4)), PartHealth::Ok);
 }
 
 #[test]
