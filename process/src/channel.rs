@@ -30,6 +30,9 @@ pub struct Channel {
 
 impl Channel {
     /// Returns the supervisor's end and the worker's, both non-blocking.
+    ///
+    /// # Errors
+    /// The OS error: no descriptor is left.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) =

@@ -9,6 +9,9 @@ use std::{
 
 /// Makes a folder and its parents, for the service's user and group only. An existing one keeps its
 /// mode.
+///
+/// # Errors
+/// The OS error.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }

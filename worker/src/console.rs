@@ -54,7 +54,7 @@ use evonic_shared::{
 
 use api::Api;
 use command::{Arguments, Command, ServerOptions};
-use error::ConsoleError;
+use error::{ConsoleError, Result};
 use output::Console;
 use runtime::on_runtime;
 use server::Server;
@@ -99,7 +99,7 @@ fn dispatch(
     file: Option<&Path>,
     server: &ServerOptions,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     let config = || Ok::<_, ConsoleError>(load(file)?.config);
     let api = || Server::resolve(server, &config()?).map(Api::new);
     match command {
@@ -136,7 +136,7 @@ fn dispatch(
 }
 
 /// `evonic backup`.
-fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<()> {
     let database = config.state_dir.join("evonic.db");
     let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
     console.print(&format!("{} ({})\n", file.display(), format::bytes(bytes)))

@@ -10,7 +10,7 @@ use super::{Instant, messages::seconds};
 const PROBES: u32 = 2;
 
 #[derive(Debug)]
-pub(crate) struct Health {
+pub struct Health {
     /// No proof is expected from before this instant.
     since: Instant,
     heartbeat_at: Option<Instant>,

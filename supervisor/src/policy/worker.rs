@@ -15,7 +15,7 @@ use super::{
 
 /// A worker, from the request of its start until it is reaped.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub struct Worker {
     pub(crate) generation: u64,
     pub(crate) pid: u32,
     pub(super) phase: Phase,

@@ -4,9 +4,9 @@ use evonic_domain::{Action, AuditRecord};
 use jiff::tz::TimeZone;
 
 use super::{
-    api::{Api, READ_RETRY, segment},
+    api::{Api, segment},
     command::AuditOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     format::local_time,
     output::Console,
     table::table,
@@ -14,16 +14,12 @@ use super::{
 };
 
 /// Runs the command.
-pub(super) async fn run(
-    options: &AuditOptions,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) async fn run(options: &AuditOptions, api: &Api, console: &mut Console<'_>) -> Result {
     let records = newest(options, api).await?;
     console.show(&options.output, &records, |paint| render(&records, &TimeZone::system(), paint))
 }
 
-async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, ConsoleError> {
+async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>> {
     if let Some(action) = &options.action {
         let known = || Action::ALL.iter().map(|action| action.name()).collect::<Vec<_>>();
         action.parse::<Action>().map_err(|()| {
@@ -39,7 +35,7 @@ async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, C
             path.push_str(&format!("&{name}={}", segment(value)));
         }
     }
-    api.first(&path, options.limit, READ_RETRY).await
+    api.first(&path, options.limit).await
 }
 
 /// Renders records, in their order.

@@ -7,7 +7,7 @@ use evonic_shared::{
 
 use super::{
     command::ConfigOptions,
-    error::ConsoleError,
+    error::Result,
     format,
     output::{Console, pretty},
     terminal::Paint,
@@ -18,7 +18,7 @@ pub(super) fn run(
     options: &ConfigOptions,
     loaded: Result<Resolved, LoadError>,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     if options.markdown {
         console.print(&config::markdown())?;
         return Ok(ExitCode::Ok);

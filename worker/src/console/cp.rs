@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     api::{Api, RetryPause, SILENCE_LIMIT, decode},
     command::CopyOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     format::count,
     output::Console,
     progress::{Outcome, Progress},
@@ -28,7 +28,7 @@ pub(super) async fn run(
     options: &CopyOptions,
     api: &Api,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     let session = options.session.as_deref().map(session).transpose()?;
     let new = NewCopy {
         from: end(&options.from, session.as_ref())?,
@@ -58,13 +58,13 @@ pub(super) async fn run(
     Ok(ExitCode::Failure)
 }
 
-fn session(text: &str) -> Result<SessionId, ConsoleError> {
+fn session(text: &str) -> Result<SessionId> {
     let refused = |_| ConsoleError::Usage(format!("{text} is no session's id"));
     text.parse().map_err(refused)
 }
 
 /// `WORKPLACE:PATH`.
-fn end(text: &str, session: Option<&SessionId>) -> Result<CopyEnd, ConsoleError> {
+fn end(text: &str, session: Option<&SessionId>) -> Result<CopyEnd> {
     let named = text.split_once(':').filter(|(name, _)| name.parse::<AgentName>().is_ok());
     let Some((workplace, path)) = named else {
         return Err(ConsoleError::Usage(format!(
@@ -85,7 +85,7 @@ async fn follow(
     api: &Api,
     screen: &mut Screen,
     console: &mut Console<'_>,
-) -> Result<Outcome, ConsoleError> {
+) -> Result<Outcome> {
     let mut last_event = Instant::now();
     let mut pause = RetryPause::default();
     loop {
@@ -136,7 +136,7 @@ impl Screen {
         Self { json, bar, planned: false }
     }
 
-    fn progress(&mut self, data: &str, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+    fn progress(&mut self, data: &str, console: &mut Console<'_>) -> Result {
         if self.json {
             return console.print(&format!("{data}\n"));
         }
@@ -168,7 +168,7 @@ impl Screen {
         Ok(())
     }
 
-    fn done(&self, data: &str, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+    fn done(&self, data: &str, console: &mut Console<'_>) -> Result {
         if self.json { console.print(&format!("{data}\n")) } else { Ok(()) }
     }
 

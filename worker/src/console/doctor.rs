@@ -12,7 +12,7 @@ use evonic_workplace::Verdict;
 use finding::Finding;
 
 use super::{
-    api::Api, command::OutputOptions, error::ConsoleError, output::Console, server::Server, table,
+    api::Api, command::OutputOptions, error::Result, output::Console, server::Server, table,
     terminal::Paint,
 };
 
@@ -21,7 +21,7 @@ pub(super) async fn run(
     options: &OutputOptions,
     loaded: Result<Resolved, LoadError>,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     let findings = match loaded {
         Err(error) => vec![Finding::failed(
             "configuration",

@@ -15,6 +15,9 @@ use evonic_store::StoreError;
 
 use super::terminal::Paint;
 
+/// What commands return.
+pub(crate) type Result<T = (), E = ConsoleError> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsoleError {
     #[error(transparent)]

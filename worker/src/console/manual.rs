@@ -3,10 +3,14 @@
 use clap::CommandFactory;
 use evonic_shared::exit::ExitCode;
 
-use super::{command::Arguments, error::ConsoleError, output::Console};
+use super::{
+    command::Arguments,
+    error::{ConsoleError, Result},
+    output::Console,
+};
 
 /// Prints a manual page.
-pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result<ExitCode, ConsoleError> {
+pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result<ExitCode> {
     let mut command = Arguments::command();
     // Building gives each subcommand its whole name and the global options.
     command.build();

@@ -1,13 +1,18 @@
 //! Which worker the command line talks to, and with which key.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{io, net::IpAddr, path::PathBuf, time::Duration};
 
 use evonic_domain::Token;
-use evonic_net::{Authorities, Connector, Peer, TlsConnector, TlsError};
+use evonic_net::{Authorities, ConnectError, Connector, Peer, Stream, TlsConnector, TlsError};
 use evonic_shared::{config::Config, error_chain::ErrorChain};
 use http::uri::{Authority, Scheme};
+use tokio::net::UnixStream;
 
-use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
+use super::{
+    command::ServerOptions,
+    error::{ConsoleError, Result},
+    input::argument_text,
+};
 use crate::lifecycle::first_key;
 
 /// The variable that stands in for `--server`.
@@ -32,11 +37,7 @@ pub(super) enum Server {
 
 /// Connects to an authority; by TLS if it is `https`, trusting the authorities of a file, else the
 /// system's.
-fn connector(
-    authority: &Authority,
-    scheme: Scheme,
-    file: Option<&PathBuf>,
-) -> Result<Connector, ConsoleError> {
+fn connector(authority: &Authority, scheme: Scheme, file: Option<&PathBuf>) -> Result<Connector> {
     let trusted = || -> Result<TlsConnector, TlsError> {
         let authorities = file.map_or_else(Authorities::system, |file| Authorities::read(file))?;
         evonic_net::client(authorities, None)
@@ -49,13 +50,43 @@ fn connector(
 }
 
 impl Server {
+    /// Connects.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the console is a client in a process of its own, outside the worker's budget"
+    )]
+    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>> {
+        match self {
+            Self::Unix(socket) => match UnixStream::connect(socket).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(source) => Err(ConsoleError::unreachable(socket, source)),
+            },
+            Self::Tcp { authority, connector, .. } => {
+                let address = format!("{}:{}", authority.host(), connector.peer.port);
+                // A process of its own, outside the worker's budget.
+                connector.connect(()).await.map_err(|error| match error {
+                    ConnectError::Timeout { limit, .. } => ConsoleError::Timeout { limit },
+                    ConnectError::Tls { source, .. } => {
+                        ConsoleError::NotTrusted { address, source }
+                    }
+                    ConnectError::Connect { source, .. } => {
+                        ConsoleError::NotRunning { address, source }
+                    }
+                    ConnectError::Resolve(error) => {
+                        ConsoleError::NotRunning { address, source: io::Error::other(error) }
+                    }
+                })
+            }
+        }
+    }
+
     /// The service of this configuration, by its Unix socket.
     pub(super) fn local(config: &Config) -> Self {
         Self::Unix(config.runtime_dir.join("api.sock"))
     }
 
     /// The server of the options or the environment; else the service of this configuration.
-    pub(super) fn resolve(options: &ServerOptions, config: &Config) -> Result<Self, ConsoleError> {
+    pub(super) fn resolve(options: &ServerOptions, config: &Config) -> Result<Self> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let Some(url) = options.server.clone().or_else(|| variable(SERVER_VARIABLE)) else {
             return match options.key {
@@ -87,7 +118,7 @@ impl Server {
 
 /// `https://HOST[:PORT]`, or `http://HOST:PORT` of a loopback address: a key must not travel in the
 /// clear.
-fn parse(url: &str) -> Result<(Authority, Scheme), ConsoleError> {
+fn parse(url: &str) -> Result<(Authority, Scheme)> {
     let refuse = |reason: &str| ConsoleError::Usage(format!("--server {url}: {reason}"));
     let (rest, scheme) = match url.strip_prefix("https://") {
         Some(rest) => (rest, Scheme::HTTPS),

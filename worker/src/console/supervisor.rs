@@ -12,7 +12,10 @@ use evonic_shared::{
     status::{ErrorCode, Reply, Request},
 };
 
-use super::{error::ConsoleError, output::compact};
+use super::{
+    error::{ConsoleError, Result},
+    output::compact,
+};
 
 /// The supervisor answers at once: it never waits for anybody else.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +37,7 @@ impl Supervisor {
         config.runtime_dir.join("supervisor.sock")
     }
 
-    pub(super) fn connect(socket: &Path) -> Result<Self, ConsoleError> {
+    pub(super) fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket)
             .map_err(|source| ConsoleError::unreachable(socket, source))?;
         let stream = BufReader::new(stream);
@@ -45,13 +48,13 @@ impl Supervisor {
     }
 
     /// Asks, without waiting.
-    pub(super) fn send(&mut self, request: &Request) -> Result<(), ConsoleError> {
+    pub(super) fn send(&mut self, request: &Request) -> Result {
         let line = compact(request) + "\n";
         self.stream.get_mut().write_all(line.as_bytes()).map_err(|source| self.lost(source))
     }
 
     /// Asks, and waits for the answer.
-    pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, ConsoleError> {
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.send(request)?;
         match self.next(REPLY_TIMEOUT)? {
             Some(reply) => Ok(reply),
@@ -60,7 +63,7 @@ impl Supervisor {
     }
 
     /// The next reply of a `watch`; none when none came within `limit`.
-    pub(super) fn next(&mut self, limit: Duration) -> Result<Option<Reply>, ConsoleError> {
+    pub(super) fn next(&mut self, limit: Duration) -> Result<Option<Reply>> {
         self.stream.get_ref().set_read_timeout(Some(limit)).map_err(|e| self.lost(e))?;
         let room = MAX_REPLY_BYTES.saturating_sub(self.unread.len()) as u64;
         match self.stream.by_ref().take(room).read_until(b'\n', &mut self.unread) {
@@ -84,7 +87,7 @@ impl Supervisor {
 }
 
 /// Decodes a line; a refusal is an error.
-fn decode(line: &[u8]) -> Result<Reply, ConsoleError> {
+fn decode(line: &[u8]) -> Result<Reply> {
     match serde_json::from_slice(line) {
         Ok(Reply::Error { code: ErrorCode::Forbidden, message, .. }) => {
             Err(ConsoleError::Forbidden { message })

@@ -8,9 +8,9 @@ use evonic_workplace::CheckStep;
 use serde_json::{Map, Value};
 
 use super::{
-    api::{Api, READ_RETRY, decode, segment},
+    api::{Api, decode, segment},
     command::{SandboxCommand, WorkplaceCommand, settings},
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     input::{self, argument_text},
     output::{Console, compact},
     progress::{self, Outcome},
@@ -21,7 +21,7 @@ pub(super) async fn run(
     command: WorkplaceCommand,
     api: &Api,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     match command {
         WorkplaceCommand::Add { name, kind, settings, options, output } => {
             let settings = options.apply_to(object(settings.as_deref())?)?;
@@ -33,11 +33,11 @@ pub(super) async fn run(
             })?;
         }
         WorkplaceCommand::List(output) => {
-            let workplaces: Vec<Workplace> = api.list("/workplaces", READ_RETRY).await?;
+            let workplaces: Vec<Workplace> = api.list("/workplaces").await?;
             console.show(&output, &workplaces, |paint| page::list(&workplaces, paint))?;
         }
         WorkplaceCommand::Show { workplace, output } => {
-            let workplace: Workplace = api.get(&path(&workplace), READ_RETRY).await?;
+            let workplace: Workplace = api.get(&path(&workplace)).await?;
             console.show(&output, &workplace, |paint| page::one(&workplace, paint))?;
         }
         WorkplaceCommand::Set { workplace, changes, output } => {
@@ -62,7 +62,7 @@ pub(super) async fn sandbox(
     command: SandboxCommand,
     api: &Api,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     let SandboxCommand::Build { workplace, output } = command;
     let query = workplace.map(|name| format!("?workplace={}", segment(&name))).unwrap_or_default();
     let line = |data: &str, console: &mut Console<'_>| {
@@ -92,7 +92,7 @@ async fn check(
     json: bool,
     api: &Api,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
     let step = |data: &str, console: &mut Console<'_>| {
         if json {
             return console.print(&format!("{data}\n"));
@@ -117,13 +117,13 @@ fn path(workplace: &str) -> String {
 }
 
 /// Settings as JSON, from the argument, `@FILE` or standard input.
-fn object(argument: Option<&str>) -> Result<Map<String, Value>, ConsoleError> {
+fn object(argument: Option<&str>) -> Result<Map<String, Value>> {
     let Some(argument) = argument else { return Ok(Map::new()) };
     serde_json::from_str(&argument_text(argument)?)
         .map_err(|error| ConsoleError::Usage(format!("--settings is no JSON object: {error}")))
 }
 
-fn change(assignments: &[String]) -> Result<WorkplaceChange, ConsoleError> {
+fn change(assignments: &[String]) -> Result<WorkplaceChange> {
     let mut change = WorkplaceChange::default();
     for assignment in assignments {
         if let Some(name) = assignment.strip_prefix("name=") {

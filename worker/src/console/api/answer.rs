@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::console::error::ConsoleError;
+use crate::console::error::{ConsoleError, Result};
 
 /// How long the worker may take to answer, beside what a request asks it to wait.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The whole body.
-    pub(super) async fn bytes(self) -> Result<Bytes, ConsoleError> {
+    pub(super) async fn bytes(self) -> Result<Bytes> {
         let Self { body, _connection } = self;
         let body = Limited::new(body, MAX_ANSWER_BYTES).collect();
         let body = timeout(ANSWER_TIMEOUT, body)
@@ -38,13 +38,13 @@ impl Answer {
     }
 
     /// The body as JSON.
-    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, ConsoleError> {
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T> {
         decode(&self.bytes().await?)
     }
 }
 
 /// Decodes JSON of the worker.
-pub(in crate::console) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConsoleError> {
+pub(in crate::console) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     serde_json::from_slice(json)
         .map_err(|source| ConsoleError::Protocol { from: "the worker", source: source.into() })
 }

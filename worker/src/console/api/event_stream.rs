@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::answer::Answer;
-use crate::console::error::ConsoleError;
+use crate::console::error::Result;
 
 /// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
 pub(in crate::console) const SILENCE_LIMIT: Duration = Duration::from_secs(45);
@@ -26,7 +26,7 @@ impl EventStream {
     }
 
     /// The next event; none when the stream ended, broke or fell silent. Cancel safe.
-    pub(in crate::console) async fn next(&mut self) -> Result<Option<Event>, ConsoleError> {
+    pub(in crate::console) async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event?));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use evonic_shared::backoff::Backoff;
 
-use crate::console::error::ConsoleError;
+use crate::console::error::Result;
 
 /// Pauses that grow, with jitter.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl RetryPause {
 /// failure: the supervisor holds it whatever its workers do.
 pub(super) async fn retry<T>(
     retry_for: Duration,
-    mut attempt: impl AsyncFnMut() -> Result<T, ConsoleError>,
-) -> Result<T, ConsoleError> {
+    mut attempt: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let began = Instant::now();
     let mut pause = RetryPause::default();
     loop {

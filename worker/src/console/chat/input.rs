@@ -5,7 +5,11 @@ use tokio::{
     signal::unix::Signal,
 };
 
-use crate::console::{error::ConsoleError, input::read_stdin, output::Console};
+use crate::console::{
+    error::{ConsoleError, Result},
+    input::read_stdin,
+    output::Console,
+};
 
 /// Begins and ends a message of several lines at the prompt.
 const FENCE: &str = "\"\"\"";
@@ -25,7 +29,7 @@ pub(super) enum Input {
 
 impl Input {
     /// The message of the command line; standard input for `-`, or where there is no terminal.
-    pub(super) fn new(message: Option<&str>, interactive: bool) -> Result<Self, ConsoleError> {
+    pub(super) fn new(message: Option<&str>, interactive: bool) -> Result<Self> {
         let text = match message {
             None if interactive => {
                 return Ok(Input::Prompt(BufReader::new(tokio::io::stdin()).lines()));
@@ -49,7 +53,7 @@ impl Input {
         &mut self,
         interrupts: &mut Signal,
         console: &mut Console<'_>,
-    ) -> Result<Option<String>, ConsoleError> {
+    ) -> Result<Option<String>> {
         let lines = match self {
             Input::Once(text) => return Ok(Some(std::mem::take(text))),
             Input::Prompt(lines) => lines,

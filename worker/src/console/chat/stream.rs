@@ -7,7 +7,7 @@ use evonic_net::sse::Event;
 
 use crate::console::{
     api::{Api, EventStream, RetryPause},
-    error::ConsoleError,
+    error::{ConsoleError, Result},
 };
 
 /// How long a broken stream is resumed again and again before it is given up.
@@ -43,7 +43,7 @@ impl<'a> Follower<'a> {
     }
 
     /// The next event. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<Event, ConsoleError> {
+    pub(super) async fn next(&mut self) -> Result<Event> {
         loop {
             let Some(stream) = &mut self.stream else {
                 self.open().await?;
@@ -68,7 +68,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    async fn open(&mut self) -> Result<(), ConsoleError> {
+    async fn open(&mut self) -> Result {
         match self.api.events(&self.path, self.cursor).await {
             Ok(stream) => self.stream = Some(stream),
             Err(error) => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use fields::{FIELDS, Field, Form};
 use values::parse;
 
-use crate::console::error::ConsoleError;
+use crate::console::error::{ConsoleError, Result};
 
 /// Settings that were given as options.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ impl SettingsOptions {
     pub(in crate::console) fn apply_to(
         &self,
         mut settings: Map<String, Value>,
-    ) -> Result<Map<String, Value>, ConsoleError> {
+    ) -> Result<Map<String, Value>> {
         for (field, values) in &self.given {
             let value = parse(field.form, values).map_err(|problem| {
                 ConsoleError::Usage(format!("--{} {}: {problem}", field.option, values.join(" ")))
@@ -40,7 +40,7 @@ impl SettingsOptions {
 ///
 /// # Errors
 /// [`ConsoleError::Usage`] that names the key.
-pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value), ConsoleError> {
+pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value)> {
     let Some((key, value)) = text.split_once('=') else {
         return Err(ConsoleError::Usage(format!("{text:?} is no KEY=VALUE")));
     };

@@ -102,9 +102,10 @@ pub(super) fn supervisor(config: &Config) -> Finding {
 
 /// Whether the worker answers and is ready, and its workplaces.
 pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
-    match api.list::<Workplace>("/workplaces", WORKER_TIMEOUT).await {
+    let api = api.retrying(WORKER_TIMEOUT);
+    match api.list::<Workplace>("/workplaces").await {
         Ok(workplaces) => {
-            let finding = match api.ready(WORKER_TIMEOUT).await {
+            let finding = match api.ready().await {
                 Ok(()) => Finding::ok("worker", "it answers and is ready"),
                 Err(error) => Finding::warning("worker", error.to_string(), "see `evonic status`"),
             };

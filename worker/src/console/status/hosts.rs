@@ -17,8 +17,9 @@ const HOSTS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A line for each of them; none where the worker does not answer.
 pub(super) fn left_alone(api: &Api, paint: Paint) -> String {
+    let api = api.retrying(Duration::ZERO);
     let asked = on_runtime(async {
-        let asked = api.get::<List<HostState>>("/hosts", Duration::ZERO);
+        let asked = api.get::<List<HostState>>("/hosts");
         Ok(tokio::time::timeout(HOSTS_TIMEOUT, asked).await)
     });
     match asked {
