@@ -16,7 +16,7 @@ use crate::{
     config_source::{ConfigSource, ConfigSourceError},
     disk::FileError,
     event_loop::{EventLoop, signals},
-    fd_watch::{Method, WatchError},
+    fd_watch::Method,
     history::History,
     lock::{Lock, LockError},
     log,
@@ -53,7 +53,7 @@ enum StartError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Watch(FileError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
 }
@@ -102,7 +102,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         } else {
             ParentDeath::Terminate
         },
-        method: Method::probe()?,
+        method: Method::probe().map_err(StartError::Watch)?,
     };
     let (config, launch) = source.load()?;
     log::set_filter(&config.log);

@@ -30,7 +30,7 @@ use crate::{
     policy::is_credible,
     probe::Probe,
     sockets::Sockets,
-    sys::{ForkExecError, Plan},
+    sys::{ForkExecError, KernelError, Plan},
 };
 
 /// A worker cannot be started.
@@ -38,12 +38,8 @@ use crate::{
 pub enum StartError {
     #[error("a path or variable contains a NUL byte")]
     Nul(#[from] std::ffi::NulError),
-    #[error("cannot make the {what} for a worker")]
-    Channel {
-        what: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     #[error("cannot start {}", program.display())]
     Child {
         program: PathBuf,
@@ -122,12 +118,17 @@ impl WorkerHandles {
         generation: u64,
         predecessor: Option<u64>,
     ) -> Result<Self, StartError> {
-        let channel = |what| move |source| StartError::Channel { what, source };
-        let (control, their_control) = Channel::pair().map_err(channel("control channel"))?;
-        let (probe, their_probe) = Probe::open().map_err(channel("probe connection"))?;
-        let fd_page = FdPage::create().map_err(channel("fd page"))?;
-        let configuration = launch.configuration().map_err(channel("configuration"))?;
-        let input = open_null().map_err(channel("standard input"))?;
+        let (control, their_control) =
+            Channel::pair().map_err(KernelError::new("make the control channel for a worker"))?;
+        let (probe, their_probe) =
+            Probe::open().map_err(KernelError::new("make the probe connection for a worker"))?;
+        let fd_page =
+            FdPage::create().map_err(KernelError::new("make the fd page for a worker"))?;
+        let configuration = launch
+            .configuration()
+            .map_err(KernelError::new("make the configuration for a worker"))?;
+        let input =
+            open_null().map_err(KernelError::new("make the standard input for a worker"))?;
         // In the order of `hand_over::NAMES`.
         let descriptors = [
             sockets.http.as_fd(),
@@ -200,7 +201,7 @@ impl WorkerHandles {
     /// refused.
     pub fn count(&self) -> Option<(u32, u32)> {
         let owned = self.fd_page.read().unwrap_or([0; SLOTS]);
-        let open = self.fd_watch.as_ref()?.count().ok()?;
+        let open = self.fd_watch.as_ref()?.count()?;
         Some((open, owned.iter().fold(0, |sum, &slot| sum.saturating_add(slot))))
     }
 

@@ -16,6 +16,7 @@ use crate::{
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
+    sys::KernelError,
     worker::{AtReady, HandshakePhase, StartError, WorkerHandles},
 };
 
@@ -90,7 +91,7 @@ impl EventLoop {
             Err(source) => {
                 // Its exit would not be noticed, so it must not live. SIGCHLD reaps the orphan.
                 let _ = worker.child.kill();
-                Err(StartError::Channel { what: "watch", source })
+                Err(KernelError::new("make the watch for a worker")(source).into())
             }
         }
     }

@@ -72,6 +72,6 @@ fn what_somebody_else_keeps_there_is_not_removed() {
     let path = folder.path().join("api.sock");
     fs::write(&path, "precious").unwrap();
     let error = open(&config(folder.path())).unwrap_err();
-    assert!(matches!(error, SocketError::Unix { .. }), "{error:?}");
+    assert!(matches!(error, SocketError::Unix(_)), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
