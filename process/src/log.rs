@@ -47,20 +47,17 @@ pub struct Output {
 
 impl Output {
     /// The output that a configured format asks for.
-    #[must_use]
     pub fn new(format: LogFormat) -> Self {
         Self::with_style(Style::new(format, reader()), Path::new(JOURNAL_SOCKET))
     }
 
     /// An output in a style; [`Style::Native`] goes to the journald on this socket.
-    #[must_use]
     pub fn with_style(style: Style, journal: &Path) -> Self {
         let (connection, is_stalled) = (OnceLock::new(), AtomicBool::new(false));
         Self { style, journal: journal.to_owned(), connection, is_stalled }
     }
 
     /// Connects to journald now, where that is wanted, instead of with the first line.
-    #[must_use]
     pub fn connected(self) -> Self {
         if self.style == Style::Native {
             self.connection.get_or_init(|| connect(&self.journal).ok());

@@ -137,7 +137,6 @@ pub enum DecodeError {
 }
 
 /// Encodes a message as one packet.
-#[must_use]
 pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
     serde_json::to_vec(message).expect("messages have string keys and no fallible fields")
 }

@@ -23,7 +23,6 @@ pub const READ_BYTES: usize = SLOTS * SLOT_BYTES;
 const _: () = assert!(Kind::ALL.len() <= SLOTS && READ_BYTES <= PAGE_BYTES);
 
 /// Reads the slots of a page's first [`READ_BYTES`].
-#[must_use]
 pub fn decode(bytes: &[u8; READ_BYTES]) -> [u32; SLOTS] {
     let (words, _) = bytes.as_chunks();
     std::array::from_fn(|slot| u32::from_ne_bytes(words[slot]))

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// RFC 3339, UTC, milliseconds: `2026-11-03T12:30:05.120Z`.
-#[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST)).to_string()
 }

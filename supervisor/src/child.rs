@@ -91,10 +91,8 @@ impl Child {
 }
 
 fn signal_name(number: i32) -> String {
-    match signal::Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) => format!("signal {number}"),
-    }
+    let known = signal::Signal::try_from(number);
+    known.map_or_else(|_| format!("signal {number}"), |signal| signal.as_str().to_owned())
 }
 
 /// Reaps a dead orphan that the subreaper inherited.

@@ -184,17 +184,9 @@ impl Clients {
 
     /// Drops the client that has been quiet for longest and does not watch.
     fn make_room(&mut self) -> bool {
-        let quietest = self
-            .all
-            .iter()
-            .enumerate()
-            .filter(|(_, client)| !client.watches())
-            .min_by_key(|(_, client)| client.last_active)
-            .map(|(index, _)| index);
-        if let Some(index) = quietest {
-            self.all.remove(index);
-        }
-        quietest.is_some()
+        let quiet = self.all.iter().enumerate().filter(|(_, client)| !client.watches());
+        let quietest = quiet.min_by_key(|(_, client)| client.last_active).map(|(index, _)| index);
+        quietest.map(|index| self.all.remove(index)).is_some()
     }
 }
 

@@ -13,7 +13,6 @@ pub struct Network(IpNet);
 
 impl Network {
     /// Whether the address belongs to the network. An IPv4-mapped IPv6 address counts as IPv4.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }

@@ -44,19 +44,16 @@ impl Quota {
     }
 
     /// Requests within the window.
-    #[must_use]
     pub const fn requests(self) -> u32 {
         self.requests
     }
 
     /// The window, in seconds.
-    #[must_use]
     pub const fn seconds(self) -> u32 {
         self.seconds
     }
 
     /// The window as people write it: `1s`, `1m`, `1h 30m`.
-    #[must_use]
     pub fn window(self) -> String {
         humantime::format_duration(Duration::from_secs(u64::from(self.seconds))).to_string()
     }

@@ -32,7 +32,6 @@ pub enum Style {
 
 impl Style {
     /// The style of a configured format for this reader.
-    #[must_use]
     pub const fn new(format: LogFormat, reader: Reader) -> Self {
         match (format, reader) {
             (LogFormat::Json, _) | (LogFormat::Auto, Reader::File) => Self::Json,
@@ -45,7 +44,6 @@ impl Style {
 }
 
 /// What `JOURNAL_STREAM` holds where standard error is this file (`systemd.exec(5)`).
-#[must_use]
 pub fn journal_stream(device: u64, inode: u64) -> String {
     format!("{device}:{inode}")
 }
