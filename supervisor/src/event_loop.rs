@@ -110,7 +110,7 @@ impl EventLoop {
             sockets.status.try_clone().map_err(KernelError::new("watch the status socket"))?;
         let clients =
             Clients::new(listener, &poller).map_err(KernelError::new("watch the status socket"))?;
-        let next = history.generation().saturating_add(1);
+        let next = history.generation.saturating_add(1);
         let (policy, first) = Policy::new(Settings::from(&config), next, fastrand::u64(..));
         let event_loop = Self {
             clock,

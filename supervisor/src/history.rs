@@ -43,8 +43,10 @@ struct Line {
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
-    generation: u64,
-    restarts: Restarts,
+    /// The highest that was started; 0 when none was.
+    pub generation: u64,
+    /// Replacements by reason.
+    pub restarts: Restarts,
     /// Oldest first.
     kept: VecDeque<Replacement>,
     /// How many of the newest are not in the file.
@@ -74,16 +76,6 @@ impl History {
             history.rewrite()?;
         }
         Ok(history)
-    }
-
-    /// The highest generation that was started; 0 when none was.
-    pub const fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Replacements by reason.
-    pub const fn restarts(&self) -> Restarts {
-        self.restarts
     }
 
     pub fn last(&self) -> Option<&Replacement> {

@@ -77,7 +77,11 @@
 
 use std::time::Duration;
 
-use evonic_shared::{reason::Reason, status::Exit};
+use evonic_shared::{
+    config::{Config, Fd, Supervisor},
+    reason::Reason,
+    status::Exit,
+};
 
 mod accept;
 mod action;
@@ -89,7 +93,6 @@ mod event;
 mod growth;
 mod health;
 mod messages;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -98,7 +101,6 @@ mod worker;
 
 pub use action::{Action, Record};
 pub use event::Event;
-pub use settings::Settings;
 pub use transitions::is_credible;
 
 pub use worker::Worker;
@@ -117,6 +119,19 @@ const MAX_LATENESS: Duration = Duration::from_secs(1);
 
 /// The longest delay after a leak while no worker serves: connections wait in the held queue.
 const MAX_GAP: Duration = Duration::from_secs(1);
+
+/// The part of the configuration that the policy needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub fd: Fd,
+    pub supervisor: Supervisor,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self { fd: config.fd.clone(), supervisor: config.supervisor.clone() }
+    }
+}
 
 /// The supervisor's state machine.
 #[derive(Debug)]
@@ -205,7 +220,7 @@ impl Policy {
 
     /// When the next start is due, during a backoff.
     pub fn next_start(&self) -> Option<Instant> {
-        let start = self.crashes.next_start().max(self.leaks.next_start());
+        let start = self.crashes.next_start.max(self.leaks.next_start);
         start.filter(|_| self.lacks_worker())
     }
 

@@ -97,7 +97,7 @@ impl EventLoop {
         let Some(view) = self.policy.worker(worker.generation).filter(|_| wants) else { return };
         let metrics = SupervisorMetrics {
             started_at: self.started_at.clone(),
-            restarts: self.history.restarts(),
+            restarts: self.history.restarts,
             last_restart_at: self.history.last().map(|last| last.at.clone()),
             fds: view.open,
             threshold: self.config.fd.threshold,

@@ -27,7 +27,7 @@ impl EventLoop {
             listeners: self.sockets.describe(),
             worker: worker.map(|worker| self.worker(worker, now)),
             predecessor: predecessor.map(|worker| self.worker(worker, now)),
-            restarts: self.history.restarts(),
+            restarts: self.history.restarts,
             last_restart: self.history.last().cloned(),
             next_start_seconds: self.policy.next_start().map(|at| seconds(at.saturating_sub(now))),
             last_error: self.policy.last_error().map(str::to_owned),
@@ -47,7 +47,7 @@ impl EventLoop {
             rss_bytes: held.and_then(|held| resident_bytes(held.child.number())).unwrap_or(0),
             last_heartbeat_seconds: worker
                 .health
-                .heartbeat_at()
+                .heartbeat_at
                 .map(|at| seconds(now.saturating_sub(at))),
             health: Health {
                 http: health(Part::Http),

@@ -12,7 +12,8 @@ use super::{Instant, Settings};
 pub(super) struct RestartBackoff {
     random: fastrand::Rng,
     failures: u32,
-    next_start: Option<Instant>,
+    /// [`None`]: at any time.
+    pub(super) next_start: Option<Instant>,
 }
 
 impl RestartBackoff {
@@ -38,11 +39,6 @@ impl RestartBackoff {
     /// Shortens the delay to end at `until`.
     pub(super) fn wait_at_most(&mut self, until: Instant) {
         self.next_start = self.next_start.map(|start| start.min(until));
-    }
-
-    /// When the next start may be; [`None`]: at any time.
-    pub(super) fn next_start(&self) -> Option<Instant> {
-        self.next_start
     }
 
     /// Whether the consecutive failures make a loop.

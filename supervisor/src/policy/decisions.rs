@@ -43,7 +43,7 @@ impl Policy {
         if is_leak(reason) && !counted && !worker.stable {
             self.leaks.failed(self.now, &self.settings);
         }
-        self.leaks.next_start().unwrap_or(self.now).max(self.now)
+        self.leaks.next_start.unwrap_or(self.now).max(self.now)
     }
 
     /// Decides that a worker ended by itself.

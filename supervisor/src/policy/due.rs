@@ -27,7 +27,7 @@ impl Policy {
             );
             self.fail_start(at, Reason::Crash, detail);
             self.kill(at);
-        } else if self.now >= worker.counts.due() {
+        } else if self.now >= worker.counts.due {
             self.count(at, false);
         }
     }
@@ -44,7 +44,7 @@ impl Policy {
             self.drain(at);
         }
         let worker = &self.workers[at];
-        if worker.phase == Phase::Ready && self.now >= worker.counts.due() {
+        if worker.phase == Phase::Ready && self.now >= worker.counts.due {
             self.count(at, false);
         }
     }

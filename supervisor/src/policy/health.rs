@@ -13,7 +13,7 @@ const PROBES: u32 = 2;
 pub struct Health {
     /// No proof is expected from before this instant.
     since: Instant,
-    heartbeat_at: Option<Instant>,
+    pub(crate) heartbeat_at: Option<Instant>,
     proofs: BTreeMap<Part, Instant>,
     failed_probes: u32,
 }
@@ -35,10 +35,6 @@ impl Health {
         for (part, age) in age {
             self.proofs.insert(part, now.saturating_sub(age));
         }
-    }
-
-    pub(crate) fn heartbeat_at(&self) -> Option<Instant> {
-        self.heartbeat_at
     }
 
     /// Records a probe; the finding after [`PROBES`] failures in a row.

@@ -193,13 +193,13 @@ impl Worker {
         match self.phase {
             Phase::Spawning | Phase::Killed => None,
             Phase::Starting => {
-                Some(self.counts.due().min(self.started_at + settings.supervisor.start_timeout))
+                Some(self.counts.due.min(self.started_at + settings.supervisor.start_timeout))
             }
             Phase::Ready => {
                 let late = self
                     .is_open_to(Reason::Unhealthy)
                     .then(|| self.health.late_at(settings.supervisor.heartbeat_timeout));
-                [Some(self.counts.due()), late, self.drain_at(settings)].into_iter().flatten().min()
+                [Some(self.counts.due), late, self.drain_at(settings)].into_iter().flatten().min()
             }
             Phase::Draining { kill_at } => Some(kill_at),
         }
@@ -239,7 +239,7 @@ impl Worker {
     /// Growth of the descriptors it does not own, a second, and the time to the threshold at that
     /// growth; [`None`] when flat.
     pub(crate) fn leak(&self, now: Instant, threshold: u32) -> Option<(f64, Duration)> {
-        let trend = self.growth.trend()?;
+        let trend = self.growth.trend?;
         let expected = f64::from(self.open) + trend.since_last(now);
         let left = (f64::from(threshold) - expected).max(0.0);
         let time = Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX);

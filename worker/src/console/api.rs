@@ -1,7 +1,6 @@
 //! The client of the worker's API: HTTP/1.1 over its Unix socket or TCP, one connection a request.
 
 mod answer;
-mod event_stream;
 mod retry;
 
 use std::time::Duration;
@@ -17,8 +16,7 @@ use tokio::{task::JoinSet, time::timeout};
 use answer::{ANSWER_TIMEOUT, Answer, refusal};
 use retry::retry;
 
-pub(super) use answer::decode;
-pub(super) use event_stream::{EventStream, SILENCE_LIMIT};
+pub(super) use answer::{EventStream, SILENCE_LIMIT, decode};
 pub(super) use retry::RetryPause;
 
 use super::{

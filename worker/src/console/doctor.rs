@@ -1,15 +1,12 @@
 //! `evonic doctor`: every check of an installation in one go.
 
 mod checks;
-mod finding;
 
 use evonic_shared::{
     config::{LoadError, Resolved},
     exit::ExitCode,
 };
 use evonic_workplace::Verdict;
-
-use finding::Finding;
 
 use super::{
     api::Api, command::OutputOptions, error::Result, output::Console, server::Server, table,
@@ -48,6 +45,42 @@ pub(super) async fn run(
     console.show(options, &checks, |paint| render(&findings, paint))?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
     Ok(if failed { ExitCode::Failure } else { ExitCode::Ok })
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Finding {
+    /// `configuration`, `state_dir`, `landlock`.
+    pub(super) check: String,
+    pub(super) verdict: Verdict,
+    pub(super) detail: String,
+    /// What to do about it.
+    pub(super) advice: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(check: &str, detail: impl Into<String>) -> Self {
+        let (check, detail) = (check.to_owned(), detail.into());
+        Self { check, verdict: Verdict::Ok, detail, advice: None }
+    }
+
+    pub(super) fn warning(
+        check: &str,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        let advice = Some(advice.into());
+        Self { verdict: Verdict::Warning, advice, ..Self::ok(check, detail) }
+    }
+
+    pub(super) fn failed(
+        check: &str,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        let advice = Some(advice.into());
+        Self { verdict: Verdict::Failed, advice, ..Self::ok(check, detail) }
+    }
 }
 
 /// One line each, with what to do below it.

@@ -17,7 +17,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::finding::Finding;
+use super::Finding;
 use crate::console::{api::Api, format, supervisor::Supervisor};
 
 /// Less free space than this is warned of: a spool may need that much.
