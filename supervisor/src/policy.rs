@@ -57,8 +57,8 @@
 //! - **A part is late** when its last proof is older than `heartbeat_timeout`. The accept queue is
 //!   **stalled** when no poll found it shorter for `accept_stall`.
 //! - **A replacement that fails to start** counts as a crash. A leaking worker is drained all the
-//!   same, `start_timeout` after the decision, because the leak goes on. One that is replaced by
-//!   request keeps serving: a configuration that cannot start takes nobody's service away.
+//!   same, `start_timeout` after the decision, because it still leaks. One that is replaced by
+//!   request keeps serving: a configuration that cannot start interrupts no service.
 //!   [`Policy::last_error`] has the cause.
 //! - **Two restarts** are one while the first is under way: the worker that starts is new to both.
 //!   A worker that starts during a reload may have read the old configuration, so it is replaced
@@ -224,7 +224,7 @@ impl Policy {
         start.filter(|_| self.lacks_worker())
     }
 
-    /// When the last grace ends during a stop; [`None`] before, and when nobody drains any more.
+    /// When the last grace ends during a stop; [`None`] before, and when no worker drains.
     pub fn stop_ends_at(&self) -> Option<Instant> {
         let kill_at = |worker: &Worker| match worker.phase {
             Phase::Draining { kill_at } => Some(kill_at),

@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key's variable, else of the file, else the default. After an error it is the
-    /// default, so that reading goes on.
+    /// default, so that reading continues.
     pub(super) fn get<T: Setting>(&mut self, path: &str, key: &Key, default: impl Fn() -> T) -> T {
         let whole = join(path, key.name);
         let (origin, read) = match self.given::<T>(&whole, key) {

@@ -102,7 +102,7 @@ impl Client {
         if events.contains(EventFlags::IN) {
             self.read(now);
         }
-        // Both directions are closed: nobody reads a reply.
+        // Both directions are closed: no reply would be read.
         if events.intersects(EventFlags::ERR | EventFlags::HUP) && !events.contains(EventFlags::IN)
         {
             self.state = State::Dead;

@@ -205,7 +205,7 @@ impl Worker {
         }
     }
 
-    /// When it is drained even without a ready replacement: its leak goes on meanwhile. One that is
+    /// When it is drained even without a ready replacement: it leaks on meanwhile. One that is
     /// replaced by request waits for its replacement.
     pub(super) fn drain_at(&self, settings: &Settings) -> Option<Instant> {
         let decision = self.decision.as_ref().filter(|_| self.phase == Phase::Ready)?;

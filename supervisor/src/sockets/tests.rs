@@ -67,7 +67,7 @@ fn what_is_taken_is_refused_and_what_is_stale_is_replaced() {
 }
 
 #[test]
-fn what_somebody_else_keeps_there_is_not_removed() {
+fn what_another_program_keeps_there_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");
     fs::write(&path, "precious").unwrap();

@@ -7,7 +7,7 @@ use evonic_shared::{
 
 use super::{
     command::ConfigOptions,
-    error::Result,
+    error::{ConsoleError, Result},
     format,
     output::{Console, pretty},
     terminal::Paint,
@@ -18,22 +18,21 @@ pub(super) fn run(
     options: &ConfigOptions,
     loaded: Result<Resolved, LoadError>,
     console: &mut Console<'_>,
-) -> Result<ExitCode> {
+) -> Result {
     if options.markdown {
-        console.print(&config::markdown())?;
-        return Ok(ExitCode::Ok);
+        return console.print(&config::markdown());
     }
     let json = options.output.json;
     let resolved = match loaded {
         Ok(resolved) => resolved,
         Err(LoadError::Invalid(faults)) if json => {
             console.print(&pretty(&serde_json::json!({ "faults": faults.0 })))?;
-            return Ok(ExitCode::Config);
+            return Err(ConsoleError::Reported(ExitCode::Config));
         }
         Err(LoadError::Invalid(faults)) if options.check => {
             console.print(&format!("{faults}\n"))?;
             console.say(&format::count(faults.0.len(), "fault"));
-            return Ok(ExitCode::Config);
+            return Err(ConsoleError::Reported(ExitCode::Config));
         }
         Err(error) => return Err(error.into()),
     };
@@ -45,8 +44,7 @@ pub(super) fn run(
         }
         (false, false) => render(&resolved, console.terminal.out),
     };
-    console.print(&text)?;
-    Ok(ExitCode::Ok)
+    console.print(&text)
 }
 
 fn file_name(resolved: &Resolved) -> String {

@@ -24,11 +24,7 @@ use super::{
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the command.
-pub(super) async fn run(
-    options: &CopyOptions,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<ExitCode> {
+pub(super) async fn run(options: &CopyOptions, api: &Api, console: &mut Console<'_>) -> Result {
     let session = options.session.as_deref().map(session).transpose()?;
     let new = NewCopy {
         from: end(&options.from, session.as_ref())?,
@@ -44,18 +40,15 @@ pub(super) async fn run(
     screen.bar.finish_and_clear();
     let Some(followed) = followed else {
         console.say("Stopped. The same command goes on where it was.");
-        return Ok(ExitCode::TurnCancelled);
+        return Err(ConsoleError::Reported(ExitCode::TurnCancelled));
     };
-    let Outcome { ok, error } = followed?;
-    if ok {
-        return Ok(ExitCode::Ok);
-    }
+    let Outcome { ok: false, error } = followed? else { return Ok(()) };
     let program = console.terminal.err.red("evonic:");
     console.say(&format!("{program} {error}"));
     if screen.planned {
         console.say("The same command goes on where it was.");
     }
-    Ok(ExitCode::Failure)
+    Err(ConsoleError::Reported(ExitCode::Failure))
 }
 
 fn session(text: &str) -> Result<SessionId> {

@@ -9,7 +9,12 @@ use evonic_shared::{
 use evonic_workplace::Verdict;
 
 use super::{
-    api::Api, command::OutputOptions, error::Result, output::Console, server::Server, table,
+    api::Api,
+    command::OutputOptions,
+    error::{ConsoleError, Result},
+    output::Console,
+    server::Server,
+    table,
     terminal::Paint,
 };
 
@@ -18,7 +23,7 @@ pub(super) async fn run(
     options: &OutputOptions,
     loaded: Result<Resolved, LoadError>,
     console: &mut Console<'_>,
-) -> Result<ExitCode> {
+) -> Result {
     let findings = match loaded {
         Err(error) => vec![Finding::failed(
             "configuration",
@@ -44,7 +49,7 @@ pub(super) async fn run(
     let checks = serde_json::json!({ "checks": findings });
     console.show(options, &checks, |paint| render(&findings, paint))?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
-    Ok(if failed { ExitCode::Failure } else { ExitCode::Ok })
+    if failed { Err(ConsoleError::Reported(ExitCode::Failure)) } else { Ok(()) }
 }
 
 /// The result of a check.

@@ -93,6 +93,9 @@ pub(crate) enum ConsoleError {
     },
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
+    /// The command has said what went wrong, and ends with this code.
+    #[error("exit code {}", .0.code())]
+    Reported(ExitCode),
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
 }
@@ -140,11 +143,17 @@ impl ConsoleError {
                 ExitCode::Io
             }
             ConsoleError::Runtime(_) => ExitCode::Os,
+            ConsoleError::Reported(code) => *code,
         }
     }
 
+    /// Whether there is nothing more to say about it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_closed_pipe() || matches!(self, ConsoleError::Reported(_))
+    }
+
     /// Whether the reader of the output is gone, as `head` is after its last line: no failure.
-    pub(super) fn is_closed_pipe(&self) -> bool {
+    fn is_closed_pipe(&self) -> bool {
         matches!(self, ConsoleError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 

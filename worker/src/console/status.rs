@@ -106,7 +106,7 @@ impl Watch {
     }
 
     /// The status at once the first time, then after each change, and after a second without one,
-    /// so that ages go on.
+    /// so that ages advance.
     pub(super) fn next(&mut self) -> Result<Status> {
         match self.changes.next(REFRESH_INTERVAL)? {
             Some(reply) => status_of(reply),

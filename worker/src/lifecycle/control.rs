@@ -47,7 +47,7 @@ const PROOF_TIME: Duration = Duration::from_millis(250);
 /// How long a worker without a supervisor may take to drain.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
-/// What the main thread is told to do.
+/// An order for the main thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Drain and end.
@@ -56,7 +56,7 @@ pub(super) enum Order {
         why: String,
         /// Until SIGKILL.
         grace: Duration,
-        /// Whether a successor goes on with what is there. Only the supervisor can say that none
+        /// Whether a successor continues with what is there. Only the supervisor can say that none
         /// does: a signal or its death may mean either, and what is kept can still go later.
         end: End,
     },
@@ -113,7 +113,7 @@ impl ControlThread {
     /// Starts the thread. [`signals`] are blocked in every thread by now.
     ///
     /// # Errors
-    /// The operating system's word when the thread or its signalfd cannot be had.
+    /// The OS error when the thread or its signalfd cannot be had.
     pub(super) fn start(control: Control) -> io::Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals(), flags)?;
@@ -255,7 +255,7 @@ impl Listener {
 
     fn order(&self, order: Order) {
         if let Err(error) = self.control.orders.try_send(order) {
-            // The watchdog is armed for an end that nobody hears, and the watcher tries the
+            // The watchdog is armed for an end that is not heard, and the watcher tries the
             // predecessor's lock by itself.
             tracing::error!(%error, "main thread takes no orders");
         }

@@ -17,7 +17,7 @@ pub(crate) const FILE: &str = "admin.key";
 const NAME: &str = "admin";
 
 /// Where no key was ever made: makes one with scope `admin`, writes it to [`FILE`], readable by the
-/// service's user alone, and says where that is. Its content is told nobody.
+/// service's user alone, and says where that is. Its content is never shown.
 ///
 /// The file is written within the transaction: a key whose file cannot be written is none, and the
 /// file of a key that could not be stored is written anew at the next start.

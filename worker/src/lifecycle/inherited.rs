@@ -48,7 +48,7 @@ pub(super) enum HandOverError {
     Descriptor {
         /// Its name.
         name: String,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: std::io::Error,
     },

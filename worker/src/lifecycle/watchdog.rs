@@ -38,7 +38,7 @@ impl Watchdog {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The operating system's word when it cannot be started.
+    /// The OS error when it cannot be started.
     pub(super) fn start(style: log::Style) -> io::Result<Arc<Self>> {
         let watchdog = Arc::new(Self {
             end: Mutex::new(None),
@@ -85,7 +85,7 @@ impl Watchdog {
         }
     }
 
-    /// Says what is still held, past the log's own lock, and only if nobody has to be waited for.
+    /// Says what is still held, past the log's own lock, and only where that does not wait.
     fn report_held(&self, end: End) {
         let held = self.owners.get().map_or_else(
             || "it had not started yet".to_owned(),

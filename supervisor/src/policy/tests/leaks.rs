@@ -130,7 +130,7 @@ fn a_leak_without_heartbeats_is_found() {
     }
 }
 
-/// A gate saw a descriptor numbered past the threshold: nothing is waited for.
+/// A descriptor numbered past the threshold was opened: nothing is waited for.
 #[test]
 fn a_high_descriptor_is_counted_at_once() {
     let mut simulator = Simulator::new(settings(), |_| Model::leaking(5000.0, 60.2));
@@ -163,7 +163,7 @@ fn a_sawtooth_of_honest_load_is_no_leak() {
             counts: Box::new(move |t| {
                 let load = (120.0 * (t % period) / period) as u32;
                 // A permit is taken before its descriptor is opened and given back after it is
-                // closed; and some descriptors are opened beside every gate for a moment.
+                // closed; and some descriptors are opened without a permit for a moment.
                 let noise = fastrand::Rng::with_seed((t * 1e6) as u64).u32(0..=width);
                 (20 + load + noise, 5 + load + width / 2)
             }),

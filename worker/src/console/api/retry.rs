@@ -25,7 +25,7 @@ impl RetryPause {
 }
 
 /// Tries until it is answered, refused for good, or `retry_for` is over: the worker may be on its
-/// way out, with another one on its way in. A socket that nobody listens on is no transient
+/// way out, with another one on its way in. A socket without a listener is no transient
 /// failure: the supervisor holds it whatever its workers do.
 pub(super) async fn retry<T>(
     retry_for: Duration,

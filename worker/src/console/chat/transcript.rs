@@ -18,7 +18,7 @@ const MARGIN: &str = "│ ";
 pub(super) struct Transcript {
     paint: Paint,
     /// The filter of untrusted text before its beginning; each of the model's text and of a tool's
-    /// output goes on from there.
+    /// output continues from there.
     filter: Printable,
     text_filter: Printable,
     output_filter: Printable,

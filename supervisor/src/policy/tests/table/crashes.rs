@@ -106,7 +106,7 @@ fn recycles_and_requests_are_no_crashes() {
 }
 
 #[test]
-fn an_exit_with_success_that_nobody_asked_for_is_a_crash() {
+fn an_unasked_exit_with_success_is_a_crash() {
     let mut script = Script::ready();
     let actions = script.now(Event::Exited { generation: 1, exit: Exit::Code { code: 0 } });
     assert_eq!(brief(&actions), ["record 1 crash: exited with code 0", "spawn 2"]);
@@ -127,7 +127,7 @@ fn a_worker_that_drains_unasked_is_replaced_and_held_to_its_grace() {
 }
 
 #[test]
-fn a_death_is_told_to_a_worker_that_is_just_being_spawned() {
+fn a_worker_that_is_just_being_spawned_is_notified_of_a_death() {
     let mut script = Script::ready();
     script.count(1, 500, 5);
     let actions = script.exit(1, "SIGSEGV");

@@ -72,7 +72,7 @@ fn a_worker_may_not_take_a_lower_generation_nor_the_last_one() {
 }
 
 #[test]
-fn a_starting_worker_past_the_ceiling_is_drained_and_paced_as_a_crash() {
+fn a_starting_worker_past_the_ceiling_is_drained_and_delayed_as_a_crash() {
     let mut script = Script::new();
     script.start(1);
     assert!(brief(&script.count(1, 1599, 0)).is_empty(), "below it nothing matters yet");
