@@ -53,6 +53,9 @@ pub struct Clients {
     next_serial: u64,
 }
 
+/// A client's serial number and permission, and its request or what refuses it.
+pub type Pending = (u64, Permission, Result<Request, Reply>);
+
 impl Clients {
     /// Without clients.
     ///
@@ -98,10 +101,7 @@ impl Clients {
 
     /// The next pending request, or what refuses it, from each client in turn: with the client's
     /// serial number, for [`Clients::reply`].
-    pub fn next_request(
-        &mut self,
-        poller: &Poller,
-    ) -> Option<(u64, Permission, Result<Request, Reply>)> {
+    pub fn next_request(&mut self, poller: &Poller) -> Option<Pending> {
         while let Some(index) = self.all.iter().position(Client::has_request) {
             // To the end of the list, so that no client keeps the others waiting.
             let mut client = self.all.remove(index);

@@ -110,24 +110,25 @@ pub enum Step {
 }
 
 impl Step {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Group, "make a process group"),
+        (Self::ParentDeath, "ask for a signal at the parent's death"),
+        (Self::Limit, "set the limit of descriptors"),
+        (Self::Descriptors, "hand over descriptors"),
+        (Self::Signals, "unblock signals"),
+        (Self::Execute, "execute the program"),
+    ];
+
     fn from_report(byte: u8) -> Self {
-        [Self::Group, Self::ParentDeath, Self::Limit, Self::Descriptors, Self::Signals]
-            .into_iter()
-            .find(|&step| step as u8 == byte)
-            .unwrap_or(Self::Execute)
+        let known = Self::ALL.iter().find(|(step, _)| *step as u8 == byte);
+        known.map_or(Self::Execute, |(step, _)| *step)
     }
 }
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Group => "make a process group",
-            Self::ParentDeath => "ask for a signal at the parent's death",
-            Self::Limit => "set the limit of descriptors",
-            Self::Descriptors => "hand over descriptors",
-            Self::Signals => "unblock signals",
-            Self::Execute => "execute the program",
-        })
+        let text = Self::ALL.iter().find(|(step, _)| step == self).map_or("", |(_, text)| text);
+        f.write_str(text)
     }
 }
 

@@ -22,12 +22,15 @@ const MAX_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 const TABLES: [(&str, &str); 5] =
     [("unix", "unix"), ("tcp", "tcp"), ("udp", "udp"), ("udp6", "udp"), ("tcp6", "tcp")];
 
+/// Inodes of sockets, with the count of descriptors of each.
+type Sockets = HashMap<u64, u32>;
+
 /// The state of a listening TCP socket in the tables.
 const LISTENING: &str = "0A";
 
 /// Moves every socket from `sockets` (inode to count) into the inventory. One in no table is of
 /// another family, or neither bound nor connected.
-pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
+pub(super) fn resolve(pid: Pid, sockets: &mut Sockets, inventory: &mut Inventory) {
     for (table, kind) in TABLES {
         if sockets.is_empty() {
             return;
@@ -53,12 +56,7 @@ fn open_table(pid: Pid, name: &str) -> io::Result<impl BufRead> {
 
 /// A line: `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...`.
 /// Listening sockets come first in the TCP tables.
-fn read_inet(
-    lines: impl BufRead,
-    kind: &str,
-    sockets: &mut HashMap<u64, u32>,
-    inventory: &mut Inventory,
-) {
+fn read_inet(lines: impl BufRead, kind: &str, sockets: &mut Sockets, inventory: &mut Inventory) {
     let is_tcp = kind == "tcp";
     let mut listening = HashSet::new();
     for line in lines.lines().map_while(Result::ok) {
@@ -94,7 +92,7 @@ fn read_inet(
 }
 
 /// A line: `Num RefCount Protocol Flags Type St Inode Path`.
-fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
+fn read_unix(lines: impl BufRead, sockets: &mut Sockets, inventory: &mut Inventory) {
     for line in lines.lines().map_while(Result::ok) {
         if sockets.is_empty() {
             return;

@@ -86,14 +86,12 @@ impl EventLoop {
                     EventFlags::IN,
                 )
             });
-        match watched {
-            Ok(()) => Ok(worker),
-            Err(source) => {
-                // Its exit would not be noticed, so it must not live. SIGCHLD reaps the orphan.
-                let _ = worker.child.kill();
-                Err(KernelError::new("make the watch for a worker")(source).into())
-            }
+        if let Err(source) = watched {
+            // Its exit would not be noticed, so it must not live. SIGCHLD reaps the orphan.
+            let _ = worker.child.kill();
+            return Err(KernelError::new("make the watch for a worker")(source).into());
         }
+        Ok(worker)
     }
 
     fn count(&mut self, generation: u64) -> Option<Event> {
