@@ -18,7 +18,7 @@ use crate::sys::{self, ForkExecError, Plan};
 /// pid and its group's number cannot be reused.
 #[derive(Debug)]
 pub struct Child {
-    pid: Pid,
+    pub pid: Pid,
     pidfd: OwnedFd,
     /// The supervisor itself sent SIGKILL.
     is_killed: bool,
@@ -40,10 +40,6 @@ impl Child {
                 Err(ForkExecError::Pidfd(errno.into()))
             }
         }
-    }
-
-    pub const fn pid(&self) -> Pid {
-        self.pid
     }
 
     /// Its pid as a number.

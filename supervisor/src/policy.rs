@@ -267,9 +267,9 @@ impl Policy {
             let old = self.now >= worker.started_at + self.settings.supervisor.stable_after;
             if worker.phase == Phase::Ready && old && !worker.stable {
                 worker.stable = true;
-                self.crashes.reset_failures();
+                self.crashes.failures = 0;
                 if worker.is_incumbent() {
-                    self.leaks.reset_failures();
+                    self.leaks.failures = 0;
                 }
             }
         }

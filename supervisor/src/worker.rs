@@ -148,7 +148,7 @@ impl WorkerHandles {
             on_parent_death: launch.on_parent_death,
         })
         .map_err(|source| StartError::Child { program: launch.program.clone(), source })?;
-        let fd_watch = FdWatch::open(child.pid(), launch.method)
+        let fd_watch = FdWatch::open(child.pid, launch.method)
             .inspect_err(|error| {
                 tracing::error!(error = %ErrorChain(error), "worker's descriptors cannot be counted");
             })

@@ -104,7 +104,7 @@ impl EventLoop {
     pub(super) fn take_ready_censuses(&mut self) {
         for generation in std::mem::take(&mut self.pending_censuses) {
             let Some(worker) = self.worker_mut(generation) else { continue };
-            match census::take(worker.child.pid()) {
+            match census::take(worker.child.pid) {
                 Ok(inventory) => {
                     let at = SystemTime::now();
                     worker.at_ready = Some(AtReady { at, inventory, owned: worker.owned() });
@@ -125,7 +125,7 @@ impl EventLoop {
         let view = self.policy.worker(generation);
         let worker = self.workers.iter().find(|worker| worker.generation == generation);
         let (Some(view), Some(worker)) = (view, worker) else { return };
-        let inventory = match census::take(worker.child.pid()) {
+        let inventory = match census::take(worker.child.pid) {
             Ok(inventory) => inventory,
             Err(error) => {
                 tracing::warn!(

@@ -96,7 +96,7 @@ impl EventLoop {
         let Some(worker) = current.and_then(|worker| self.held(worker)) else {
             return error(ErrorCode::Unavailable, "there is no worker now");
         };
-        match census::take(worker.child.pid()) {
+        match census::take(worker.child.pid) {
             Ok(inventory) => {
                 let subject = worker.subject(SystemTime::now());
                 let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);

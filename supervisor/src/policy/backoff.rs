@@ -11,7 +11,7 @@ use super::{Instant, Settings};
 #[derive(Debug)]
 pub(super) struct RestartBackoff {
     random: fastrand::Rng,
-    failures: u32,
+    pub(super) failures: u32,
     /// [`None`]: at any time.
     pub(super) next_start: Option<Instant>,
 }
@@ -24,16 +24,6 @@ impl RestartBackoff {
     pub(super) fn failed(&mut self, now: Instant, settings: &Settings) {
         self.failures = self.failures.saturating_add(1);
         self.next_start = Some(now + self.delay(settings));
-    }
-
-    /// A worker lived long enough to end the series.
-    pub(super) fn reset_failures(&mut self) {
-        self.failures = 0;
-    }
-
-    /// Cancels the delay: a worker starts, or an operator asked for one.
-    pub(super) fn start_now(&mut self) {
-        self.next_start = None;
     }
 
     /// Shortens the delay to end at `until`.

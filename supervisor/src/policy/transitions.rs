@@ -188,8 +188,8 @@ impl Policy {
 
     /// Cancels the delay before the next start.
     pub(super) fn start_now(&mut self) {
-        self.crashes.start_now();
-        self.leaks.start_now();
+        self.crashes.next_start = None;
+        self.leaks.next_start = None;
     }
 
     fn request(&mut self, detail: &str) {

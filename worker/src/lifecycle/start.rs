@@ -87,8 +87,11 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let runtime = runtime().map_err(StartError::system("the runtime"))?;
     make_folder(&config.state_dir)?;
     // First: what the limiter takes of the budget is not the readers'.
-    let limiter = open_limiter(&config, &budget)?;
-    let store = open_store(&config, &budget)?;
+    let limits = config.state_dir.join("limits.db");
+    let limiter = config.limits.enabled.then(|| Limiter::open(&limits, &budget)).transpose()?;
+    make_folder(&evonic_agent::generations_folder(&config.state_dir))?;
+    let database = config.state_dir.join("evonic.db");
+    let store = Store::open(&database, &config.store, budget.clone())?;
     let generation = runtime.block_on(take_generation(&store, &config, inherited.generation))?;
     let number = generation.number();
     let greeted = channel.send(&hello(&config, number));
@@ -157,17 +160,6 @@ fn runtime() -> io::Result<Runtime> {
         .thread_name("runtime")
         .enable_all()
         .build()
-}
-
-fn open_store(config: &Config, budget: &Budget) -> Result<Store, StartError> {
-    make_folder(&evonic_agent::generations_folder(&config.state_dir))?;
-    let path = config.state_dir.join("evonic.db");
-    Ok(Store::open(&path, &config.store, budget.clone())?)
-}
-
-fn open_limiter(config: &Config, budget: &Budget) -> Result<Option<Limiter>, StartError> {
-    let path = config.state_dir.join("limits.db");
-    Ok(config.limits.enabled.then(|| Limiter::open(&path, budget)).transpose()?)
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

@@ -60,7 +60,7 @@ impl Input {
         };
         let mut draft = Draft::default();
         loop {
-            let prompt = if draft.is_open() { ". " } else { "> " };
+            let prompt = if draft.fenced.is_some() { ". " } else { "> " };
             console.print(&console.terminal.out.bold(prompt))?;
             let line = tokio::select! {
                 line = lines.next_line() => line.map_err(|source| ConsoleError::Input {
@@ -87,10 +87,6 @@ struct Draft {
 }
 
 impl Draft {
-    fn is_open(&self) -> bool {
-        self.fenced.is_some()
-    }
-
     fn add(&mut self, line: &str) -> Option<String> {
         let is_fence = line.trim() == FENCE;
         let text = match (self.fenced.take(), is_fence) {
@@ -119,6 +115,6 @@ mod tests {
         ];
         let messages: Vec<String> = lines.iter().filter_map(|line| draft.add(line)).collect();
         assert_eq!(messages, ["one", "two\n\nthree ", "four"]);
-        assert!(!draft.is_open());
+        assert!(!draft.fenced.is_some());
     }
 }
