@@ -115,6 +115,6 @@ mod tests {
         ];
         let messages: Vec<String> = lines.iter().filter_map(|line| draft.add(line)).collect();
         assert_eq!(messages, ["one", "two\n\nthree ", "four"]);
-        assert!(!draft.fenced.is_some());
+        assert!(draft.fenced.is_none());
     }
 }
