@@ -12,13 +12,11 @@ pub struct Backoff {
 
 impl Backoff {
     /// No attempt yet. The first ceiling is `base`, or `cap` where that is less.
-    #[must_use]
     pub const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, attempts: 0 }
     }
 
     /// As [`Backoff::new`], after so many attempts: for a caller whose limits may change meanwhile.
-    #[must_use]
     pub const fn resume(base: Duration, cap: Duration, attempts: u32) -> Self {
         Self { base, cap, attempts }
     }
@@ -36,7 +34,6 @@ impl Backoff {
     }
 
     /// Attempts counted since the start or the last reset.
-    #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }

@@ -14,7 +14,7 @@
 //! | `root`, `sections` | every key |
 //! | `table`, `setting`, `choice`, `network`, `quota` | how keys are declared; types of values |
 //! | `document`, `environment`, `reader` | the file's keys, the variables, and reading from both |
-//! | `rules`, `model_name`, `nearest` | what values must satisfy; the key that was meant |
+//! | `rules`, `nearest` | what values must satisfy; the key that was meant |
 //! | `resolved`, `entry`, `error`, `load` | a resolved configuration, its errors, its file |
 //! | `markdown` | `docs/configuration.md` |
 
@@ -25,7 +25,6 @@ mod environment;
 mod error;
 mod load;
 mod markdown;
-mod model_name;
 mod nearest;
 mod network;
 mod quota;

@@ -47,21 +47,7 @@ named! {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromWorker {
     /// The first message.
-    Hello {
-        /// [`PROTOCOL`] of the worker.
-        protocol: u32,
-        /// Version of the worker's package.
-        version: String,
-        /// The generation it took: at least the proposed one.
-        generation: u64,
-        /// Names of the fd page's slots, in order.
-        kinds: Vec<String>,
-        /// Upper bound of the descriptors it owns, by kind.
-        budget: BTreeMap<String, u32>,
-        /// Whether it shows [`ToWorker::Metrics`].
-        #[serde(default)]
-        wants_metrics: bool,
-    },
+    Hello(Hello),
     /// It accepts connections. Descriptors open now and not owned are its baseline.
     Ready,
     /// The regular proof that it is alive.
@@ -78,6 +64,24 @@ pub enum FromWorker {
     },
     /// It stopped accepting and hands over.
     Draining,
+}
+
+/// What a worker says first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the worker.
+    pub protocol: u32,
+    /// Version of the worker's package.
+    pub version: String,
+    /// The generation it took: at least the proposed one.
+    pub generation: u64,
+    /// Names of the fd page's slots, in order.
+    pub kinds: Vec<String>,
+    /// Upper bound of the descriptors it owns, by kind.
+    pub budget: BTreeMap<String, u32>,
+    /// Whether it shows [`ToWorker::Metrics`].
+    #[serde(default)]
+    pub wants_metrics: bool,
 }
 
 /// A message of the supervisor.
@@ -133,7 +137,6 @@ pub enum DecodeError {
 }
 
 /// Encodes a message as one packet.
-#[must_use]
 pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
     serde_json::to_vec(message).expect("messages have string keys and no fallible fields")
 }

@@ -34,7 +34,6 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// The number.
-    #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }

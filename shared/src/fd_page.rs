@@ -23,13 +23,7 @@ pub const READ_BYTES: usize = SLOTS * SLOT_BYTES;
 const _: () = assert!(Kind::ALL.len() <= SLOTS && READ_BYTES <= PAGE_BYTES);
 
 /// Reads the slots of a page's first [`READ_BYTES`].
-#[must_use]
 pub fn decode(bytes: &[u8; READ_BYTES]) -> [u32; SLOTS] {
-    let mut slots = [0; SLOTS];
-    for (slot, chunk) in slots.iter_mut().zip(bytes.chunks_exact(SLOT_BYTES)) {
-        let mut word = [0; SLOT_BYTES];
-        word.copy_from_slice(chunk);
-        *slot = u32::from_ne_bytes(word);
-    }
-    slots
+    let (words, _) = bytes.as_chunks();
+    std::array::from_fn(|slot| u32::from_ne_bytes(words[slot]))
 }

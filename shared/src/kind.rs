@@ -27,14 +27,12 @@ named! {
 
 impl Kind {
     /// The kind's slot on the fd page.
-    #[must_use]
     pub const fn slot(self) -> usize {
         self as usize
     }
 
     /// Upper bound of the descriptors that one handle of this kind holds. Budgets are configured in
     /// handles (connections, commands); the fd page counts descriptors.
-    #[must_use]
     pub const fn descriptors_per_handle(self) -> u32 {
         match self {
             Kind::Http | Kind::Model | Kind::File | Kind::Docker => 1,

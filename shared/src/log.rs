@@ -45,7 +45,6 @@ pub struct Line<'a> {
 impl Line<'_> {
     /// The line as its reader wants it. [`Style::Native`] makes a datagram for
     /// [`JOURNAL_SOCKET`], every other style at most [`MAX_LINE_BYTES`] with an end of line.
-    #[must_use]
     pub fn encode(&self, style: Style, now: SystemTime) -> Vec<u8> {
         match style {
             Style::Native => journal::encode(self),

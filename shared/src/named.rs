@@ -22,7 +22,6 @@ macro_rules! named {
             pub const ALL: [$type; [$($name),+].len()] = [$($type::$variant),+];
 
             /// The name on every wire.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $( Self::$variant => $name, )+

@@ -6,14 +6,12 @@
 //! queues (`RLIMIT_MSGQUEUE`, getrlimit(2)), and only root can raise a hard limit.
 
 /// The file with the limits of a process, readable for everybody.
-#[must_use]
 pub fn limits_path(pid: u32) -> String {
     format!("/proc/{pid}/limits")
 }
 
 /// Whether the content of [`limits_path`] is of a command of an agent. Without the limit in it the
 /// answer is yes: the process has ended, or hides.
-#[must_use]
 pub fn is_command(limits: &str) -> bool {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max msgqueue size"));
     line.and_then(|line| line.split_whitespace().nth(1)).is_none_or(|hard| hard == "0")

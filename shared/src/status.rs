@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named;
+
 pub use self::{
     census::{Census, Count, PostMortem},
     replacement::{Exit, Replacement, Restarts},
@@ -98,23 +100,23 @@ pub enum ErrorCode {
     Invalid,
 }
 
-/// The supervisor's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// The first worker is not ready yet.
-    Starting,
-    /// One worker, ready.
-    Running,
-    /// A replacement starts, or the predecessor ends.
-    Recycling,
-    /// Workers die faster than they become ready; the next start waits.
-    CrashLoop,
-    /// One worker after the other leaks soon after its start. Each serves until the next is ready,
-    /// whose start is delayed more and more.
-    LeakLoop,
-    /// Both processes are stopping.
-    Stopping,
+named! {
+    /// The supervisor's state.
+    State {
+        /// The first worker is not ready yet.
+        Starting = "starting",
+        /// One worker, ready.
+        Running = "running",
+        /// A replacement starts, or the predecessor ends.
+        Recycling = "recycling",
+        /// Workers die faster than they become ready; the next start waits.
+        CrashLoop = "crash_loop",
+        /// One worker after the other leaks soon after its start. Each serves until the next is ready,
+        /// whose start is delayed more and more.
+        LeakLoop = "leak_loop",
+        /// Both processes are stopping.
+        Stopping = "stopping",
+    }
 }
 
 /// A worker's state.

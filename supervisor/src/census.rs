@@ -8,33 +8,23 @@ mod inventory;
 mod link;
 mod net;
 
-use std::{collections::HashMap, io};
+use std::collections::HashMap;
 
 use rustix::{fs::OFlags, process::Pid};
 
 pub use self::inventory::{Inventory, Order, Subject};
 use self::link::Link;
-use crate::fd_watch;
+use crate::{disk::FileError, fd_watch};
 
 /// Descriptors that one pass reads.
 const MAX_DESCRIPTORS: u32 = 65_536;
 
-/// A process's descriptors cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
-pub struct CensusError {
-    pub pid: Pid,
-    #[source]
-    pub source: io::Error,
-}
-
 /// Takes the census of a process. Opens one descriptor at a time, and closes it before it returns.
 ///
 /// # Errors
-/// [`CensusError`] when the process is gone, or another user's.
-pub fn take(pid: Pid) -> Result<Inventory, CensusError> {
-    let fail = |source| CensusError { pid, source };
-    let folder = fd_watch::open_folder(pid, OFlags::RDONLY).map_err(fail)?;
+/// [`FileError`] when the process is gone, or another user's.
+pub fn take(pid: Pid) -> Result<Inventory, FileError> {
+    let folder = fd_watch::open_folder("read", pid, OFlags::RDONLY)?;
     let mut inventory = Inventory::default();
     let mut sockets = HashMap::new();
     let mut seen = 0;
@@ -51,7 +41,7 @@ pub fn take(pid: Pid) -> Result<Inventory, CensusError> {
             Link::Other { kind, target } => inventory.add(&kind, &target, 1),
         }
     })
-    .map_err(fail)?;
+    .map_err(FileError::new("read", &fd_watch::folder(pid)))?;
     drop(folder);
     net::resolve(pid, &mut sockets, &mut inventory);
     Ok(inventory)
@@ -107,6 +97,6 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
         let nobody = Pid::from_raw(i32::MAX).unwrap();
-        assert_eq!(take(nobody).unwrap_err().source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(take(nobody).unwrap_err().source.kind(), std::io::ErrorKind::NotFound);
     }
 }

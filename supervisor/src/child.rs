@@ -1,73 +1,53 @@
 //! One child process: started, signalled and reaped through its pidfd.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use evonic_shared::status::Exit;
 use nix::sys::signal;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     pidfd_send_signal, waitid,
 };
 
 use crate::sys::{self, ForkExecError, Plan};
 
-/// A child cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ChildError {
-    #[error(transparent)]
-    ForkExec(#[from] ForkExecError),
-    /// It runs without a pidfd, so it was killed.
-    #[error("cannot open a pidfd")]
-    Pidfd(#[source] io::Error),
-}
-
 /// An unreaped child, the leader of its own process group: one descriptor. While it is unreaped, its
 /// pid and its group's number cannot be reused.
 #[derive(Debug)]
 pub struct Child {
-    pid: Pid,
+    pub pid: Pid,
     pidfd: OwnedFd,
-    killed: Killed,
-}
-
-/// Whether the supervisor itself sent SIGKILL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Killed {
-    No,
-    Yes,
+    /// The supervisor itself sent SIGKILL.
+    is_killed: bool,
 }
 
 impl Child {
     /// Returns when the program runs.
     ///
     /// # Errors
-    /// [`ChildError`]; no process is left then.
-    pub fn start(plan: &Plan<'_>) -> Result<Self, ChildError> {
+    /// [`ForkExecError`]; no process is left then.
+    pub fn start(plan: &Plan<'_>) -> Result<Self, ForkExecError> {
         let pid = sys::fork_exec(plan)?;
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { pid, pidfd, killed: Killed::No }),
+            Ok(pidfd) => Ok(Self { pid, pidfd, is_killed: false }),
             Err(errno) => {
                 // By number: the child is unreaped.
                 let _ = kill_process_group(pid, Signal::KILL);
                 let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-                Err(ChildError::Pidfd(errno.into()))
+                Err(ForkExecError::Pidfd(errno.into()))
             }
         }
     }
 
-    #[must_use]
-    pub const fn pid(&self) -> Pid {
-        self.pid
-    }
-
     /// Its pid as a number.
-    #[must_use]
     pub fn number(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Readable when the process is dead.
-    #[must_use]
     pub const fn pidfd(&self) -> &OwnedFd {
         &self.pidfd
     }
@@ -82,7 +62,7 @@ impl Child {
     /// # Errors
     /// The OS error about the process itself.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.killed = Killed::Yes;
+        self.is_killed = true;
         let result = pidfd_send_signal(&self.pidfd, Signal::KILL);
         // The group may have no other member.
         let _ = kill_process_group(self.pid, Signal::KILL);
@@ -92,33 +72,23 @@ impl Child {
     /// Reaps a dead process and kills what is left of its process group. [`None`] while it lives.
     pub fn reap(&self) -> Option<Exit> {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let status = waitid(WaitId::PidFd(self.pidfd_borrowed()), peek).ok().flatten()?;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), peek).ok().flatten()?;
         // Before it is reaped: after that the group's number could be reused.
         let _ = kill_process_group(self.pid, Signal::KILL);
         let _ = waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-        Some(self.exit(&status))
-    }
-
-    fn pidfd_borrowed(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.pidfd)
-    }
-
-    fn exit(&self, status: &WaitIdStatus) -> Exit {
-        match status.terminating_signal() {
+        Some(match status.terminating_signal() {
             Some(number) => Exit::Signal {
                 signal: signal_name(number),
-                after_grace: self.killed == Killed::Yes && number == Signal::KILL.as_raw(),
+                after_grace: self.is_killed && number == Signal::KILL.as_raw(),
             },
             None => Exit::Code { code: status.exit_status().unwrap_or(-1) },
-        }
+        })
     }
 }
 
 fn signal_name(number: i32) -> String {
-    match signal::Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) => format!("signal {number}"),
-    }
+    let known = signal::Signal::try_from(number);
+    known.map_or_else(|_| format!("signal {number}"), |signal| signal.as_str().to_owned())
 }
 
 /// Reaps a dead orphan that the subreaper inherited.

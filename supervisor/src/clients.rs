@@ -14,7 +14,7 @@ use std::{
 
 use evonic_shared::{
     peer::{is_command, limits_path},
-    status::{ErrorCode, FORMAT, Reply, Status},
+    status::{ErrorCode, FORMAT, Reply, Request, Status},
 };
 use rustix::{
     io::Errno,
@@ -22,7 +22,7 @@ use rustix::{
 };
 
 pub(crate) use self::client::Client;
-pub use self::client::{ParsedLine, Permission};
+pub use self::client::Permission;
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
@@ -53,14 +53,8 @@ pub struct Clients {
     next_serial: u64,
 }
 
-/// A request and its client.
-#[derive(Debug)]
-pub struct PendingRequest {
-    /// The client's, for [`Clients::reply`].
-    pub serial: u64,
-    pub permission: Permission,
-    pub line: ParsedLine,
-}
+/// A client's serial number and permission, and its request or what refuses it.
+pub type Pending = (u64, Permission, Result<Request, Reply>);
 
 impl Clients {
     /// Without clients.
@@ -105,23 +99,23 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// The next pending request, from each client in turn.
-    pub fn next_request(&mut self, poller: &Poller) -> Option<PendingRequest> {
+    /// The next pending request, or what refuses it, from each client in turn: with the client's
+    /// serial number, for [`Clients::reply`].
+    pub fn next_request(&mut self, poller: &Poller) -> Option<Pending> {
         while let Some(index) = self.all.iter().position(Client::has_request) {
             // To the end of the list, so that no client keeps the others waiting.
             let mut client = self.all.remove(index);
             let line = client.take_request();
-            let (serial, permission) = (client.serial(), client.permission());
+            let (serial, permission) = (client.serial, client.permission);
             self.all.push(client);
             if let Some(line) = line {
-                return Some(PendingRequest { serial, permission, line });
+                return Some((serial, permission, line));
             }
             self.settle(poller);
         }
         None
     }
 
-    #[must_use]
     pub fn has_request(&self) -> bool {
         self.all.iter().any(Client::has_request)
     }
@@ -149,7 +143,6 @@ impl Clients {
     }
 
     /// Whether a watcher can take a changed status.
-    #[must_use]
     pub fn wants_status(&self) -> bool {
         self.all.iter().any(Client::wants_status)
     }
@@ -181,7 +174,7 @@ impl Clients {
     }
 
     fn find(&mut self, serial: u64) -> Option<&mut Client> {
-        self.all.iter_mut().find(|client| client.serial() == serial)
+        self.all.iter_mut().find(|client| client.serial == serial)
     }
 
     /// Drops finished clients and updates the watched events of the others.
@@ -191,17 +184,9 @@ impl Clients {
 
     /// Drops the client that has been quiet for longest and does not watch.
     fn make_room(&mut self) -> bool {
-        let quietest = self
-            .all
-            .iter()
-            .enumerate()
-            .filter(|(_, client)| !client.watches())
-            .min_by_key(|(_, client)| client.last_active())
-            .map(|(index, _)| index);
-        if let Some(index) = quietest {
-            self.all.remove(index);
-        }
-        quietest.is_some()
+        let quiet = self.all.iter().enumerate().filter(|(_, client)| !client.watches());
+        let quietest = quiet.min_by_key(|(_, client)| client.last_active).map(|(index, _)| index);
+        quietest.map(|index| self.all.remove(index)).is_some()
     }
 }
 
@@ -220,7 +205,6 @@ fn permission(socket: &OwnedFd) -> Permission {
     }
 }
 
-#[must_use]
 pub fn error(code: ErrorCode, message: impl Into<String>) -> Reply {
     Reply::Error { format: FORMAT, code, message: message.into() }
 }

@@ -12,18 +12,15 @@ pub struct Clock {
 
 impl Clock {
     /// Starts at zero.
-    #[must_use]
     pub fn start() -> Self {
         Self { start: std::time::Instant::now() }
     }
 
-    #[must_use]
     pub fn now(&self) -> Instant {
         self.start.elapsed()
     }
 
     /// The wall clock's time of a moment that this clock knows.
-    #[must_use]
     pub fn wall(&self, moment: Instant) -> SystemTime {
         let ago = self.now().saturating_sub(moment);
         SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH)

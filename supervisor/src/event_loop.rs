@@ -10,16 +10,19 @@
 //! | `control` | control messages of workers |
 //! | `exits` | signals and exits |
 //! | `requests` | requests of status clients |
+//! | `status` | the status |
 
 mod actions;
 mod control;
 mod exits;
 mod requests;
+mod status;
 
 use std::{collections::VecDeque, time::Duration};
 
 use evonic_shared::{
-    config::Config, exit::ExitCode, reason::Reason, status::PostMortem, timestamp::rfc3339,
+    config::Config, control::MAX_PACKET_BYTES, error_chain::ErrorChain, exit::ExitCode,
+    reason::Reason, status::PostMortem, timestamp::rfc3339,
 };
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -30,46 +33,24 @@ use crate::{
     clients::Clients,
     clock::Clock,
     config_source::ConfigSource,
-    control::Scratch,
     history::History,
     notify::Notify,
-    policy::{Event, Policy},
+    policy::{Action, Event, Policy, Settings},
     poller::{EventFlags, Poller, Token},
     post_mortem,
     sockets::Sockets,
-    status::StatusInputs,
+    sys::KernelError,
     worker::{Launch, WorkerHandles},
 };
-
-/// The event loop cannot be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot watch {what}")]
-pub struct LoopError {
-    what: &'static str,
-    #[source]
-    source: std::io::Error,
-}
-
-/// What the loop owns; everything is open already.
-#[derive(Debug)]
-pub struct Parts {
-    /// Zero of every [`Instant`](crate::policy::Instant).
-    pub clock: Clock,
-    /// For a reload.
-    pub source: ConfigSource,
-    pub config: Config,
-    pub sockets: Sockets,
-    pub launch: Launch,
-    pub history: History,
-    pub notify: Notify,
-}
 
 /// The running supervisor.
 #[derive(Debug)]
 pub struct EventLoop {
+    /// Zero of every [`Instant`](crate::policy::Instant).
     clock: Clock,
     /// RFC 3339.
     started_at: String,
+    /// For a reload.
     source: ConfigSource,
     config: Config,
     policy: Policy,
@@ -83,7 +64,9 @@ pub struct EventLoop {
     history: History,
     clients: Clients,
     notify: Notify,
-    scratch: Scratch,
+    /// Receives the packets of all control channels. Zeroed by the kernel, and resident only up to
+    /// the longest one.
+    scratch: Vec<u8>,
     /// Generations whose baseline census is due.
     pending_censuses: Vec<u64>,
     /// Taken and not on disk yet.
@@ -102,54 +85,66 @@ enum RunState {
 }
 
 /// The signals that are read from a descriptor.
-#[must_use]
 pub fn signals() -> SigSet {
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect()
 }
 
 impl EventLoop {
-    /// [`signals`] must be blocked already. Starts nothing.
-    pub fn new(parts: Parts, policy: Policy) -> Result<Self, LoopError> {
-        let fail = |what| move |source| LoopError { what, source };
-        let poller = Poller::open().map_err(fail("anything"))?;
+    /// [`signals`] must be blocked already. Starts nothing. Returns the policy's first actions, too.
+    pub fn new(
+        clock: Clock,
+        source: ConfigSource,
+        (config, launch): (Config, Launch),
+        sockets: Sockets,
+        history: History,
+        notify: Notify,
+    ) -> Result<(Self, Vec<Action>), KernelError> {
+        let poller = Poller::open().map_err(KernelError::new("watch anything"))?;
         let signals =
             SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-                .map_err(|errno| fail("signals")(errno.into()))?;
-        poller.watch(&signals, Token::Signals, EventFlags::IN).map_err(fail("signals"))?;
-        let listener = parts.sockets.status().try_clone().map_err(fail("the status socket"))?;
-        let clients = Clients::new(listener, &poller).map_err(fail("the status socket"))?;
-        Ok(Self {
-            clock: parts.clock,
-            started_at: rfc3339(parts.clock.wall(Duration::ZERO)),
-            source: parts.source,
-            config: parts.config,
+                .map_err(KernelError::new("watch signals"))?;
+        poller
+            .watch(&signals, Token::Signals, EventFlags::IN)
+            .map_err(KernelError::new("watch signals"))?;
+        let listener =
+            sockets.status.try_clone().map_err(KernelError::new("watch the status socket"))?;
+        let clients =
+            Clients::new(listener, &poller).map_err(KernelError::new("watch the status socket"))?;
+        let next = history.generation.saturating_add(1);
+        let (policy, first) = Policy::new(Settings::from(&config), next, fastrand::u64(..));
+        let event_loop = Self {
+            clock,
+            started_at: rfc3339(clock.wall(Duration::ZERO)),
+            source,
+            config,
             policy,
             poller,
             signals,
-            sockets: parts.sockets,
-            launch: parts.launch,
+            sockets,
+            launch,
             workers: Vec::with_capacity(2),
             next_serial: 0,
-            history: parts.history,
+            history,
             clients,
-            notify: parts.notify,
-            scratch: Scratch::new(),
+            notify,
+            scratch: vec![0; MAX_PACKET_BYTES],
             pending_censuses: Vec::new(),
             post_mortems: VecDeque::new(),
             examined: Vec::new(),
             run_state: RunState::Running,
-        })
+        };
+        Ok((event_loop, first))
     }
 
     /// Runs until every worker is reaped after a stop.
-    pub fn run(mut self, first: Vec<crate::policy::Action>) -> Result<ExitCode, LoopError> {
+    pub fn run(mut self, first: Vec<Action>) -> Result<ExitCode, KernelError> {
         let mut ready = Vec::new();
         self.perform(first);
         while self.run_state != RunState::Stopped {
             let timeout = self.timeout();
             self.poller
                 .wait(timeout, &mut ready)
-                .map_err(|source| LoopError { what: "the next event", source })?;
+                .map_err(KernelError::new("watch the next event"))?;
             self.turn(&ready);
         }
         self.sockets.remove_files();
@@ -202,7 +197,7 @@ impl EventLoop {
         self.perform(actions);
     }
 
-    fn perform(&mut self, actions: Vec<crate::policy::Action>) {
+    fn perform(&mut self, actions: Vec<Action>) {
         let mut answers = VecDeque::new();
         self.execute(actions, &mut answers);
         while let Some(event) = answers.pop_front() {
@@ -214,27 +209,15 @@ impl EventLoop {
     /// Writes the history and the post-mortems of the last events to disk.
     fn save(&mut self) {
         if let Err(error) = self.history.save() {
-            tracing::error!(error = &error as &dyn std::error::Error, "history is not kept");
+            tracing::error!(error = %ErrorChain(&error), "history is not kept");
         }
         while let Some(report) = self.post_mortems.pop_front() {
             if let Err(error) = post_mortem::keep(&self.config.state_dir, &report) {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "post-mortem is not kept"
                 );
             }
-        }
-    }
-
-    fn status_inputs(&self) -> StatusInputs<'_> {
-        StatusInputs {
-            policy: &self.policy,
-            workers: &self.workers,
-            sockets: &self.sockets,
-            history: &self.history,
-            limits: &self.config.fd,
-            nofile: self.launch.nofile,
-            now: self.clock.now(),
         }
     }
 

@@ -8,7 +8,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 /// A sealed anonymous file of one page: one descriptor. See [`evonic_shared::fd_page`].
 #[derive(Debug)]
 pub struct FdPage {
-    page: OwnedFd,
+    pub file: OwnedFd,
 }
 
 impl FdPage {
@@ -20,18 +20,13 @@ impl FdPage {
         rustix::fs::ftruncate(&page, PAGE_BYTES as u64)?;
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&page, seals)?;
-        Ok(Self { page })
-    }
-
-    #[must_use]
-    pub fn file(&self) -> &OwnedFd {
-        &self.page
+        Ok(Self { file: page })
     }
 
     /// Every slot, of one instant.
     pub fn read(&self) -> io::Result<[u32; SLOTS]> {
         let mut bytes = [0; READ_BYTES];
-        let read = rustix::io::pread(&self.page, &mut bytes, 0)?;
+        let read = rustix::io::pread(&self.file, &mut bytes, 0)?;
         if read < READ_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -47,8 +42,8 @@ mod tests {
     fn reads_what_the_other_side_wrote_and_keeps_its_size() {
         let page = FdPage::create().unwrap();
         assert_eq!(page.read().unwrap(), [0; SLOTS]);
-        rustix::io::pwrite(page.file(), &7_u32.to_ne_bytes(), 4).unwrap();
+        rustix::io::pwrite(&page.file, &7_u32.to_ne_bytes(), 4).unwrap();
         assert_eq!(page.read().unwrap()[..3], [0, 7, 0]);
-        assert!(rustix::fs::ftruncate(page.file(), 0).is_err());
+        assert!(rustix::fs::ftruncate(&page.file, 0).is_err());
     }
 }

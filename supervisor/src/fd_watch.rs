@@ -4,12 +4,14 @@
 //! opened once for each worker: it needs no ptrace right, and it never turns into another
 //! process's when the pid is used again. Older kernels say 0; there the folder is read.
 
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use rustix::{
     fs::{Mode, OFlags, RawDir},
     process::Pid,
 };
+
+use crate::disk::FileError;
 
 /// How this kernel counts descriptors. Probed once, on the own process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,39 +27,17 @@ impl Method {
     /// 0 means that the kernel does not count.
     ///
     /// # Errors
-    /// [`WatchError`] when `/proc` is not there.
-    pub fn probe() -> Result<Self, WatchError> {
-        let own = rustix::process::getpid();
-        let handle = open_folder(own, OFlags::PATH)
-            .map_err(|source| WatchError::Open { pid: own, source })?;
-        let size = folder_size(&handle).map_err(|source| WatchError::Count { pid: own, source })?;
-        Ok(if size > 0 { Self::Size } else { Self::Listing })
+    /// [`FileError`] when `/proc` is not there.
+    pub fn probe() -> Result<Self, FileError> {
+        let handle = open_folder("open", rustix::process::getpid(), OFlags::PATH)?;
+        let counts = folder_size(&handle).is_ok_and(|size| size > 0);
+        Ok(if counts { Self::Size } else { Self::Listing })
     }
-}
-
-/// Descriptors cannot be counted.
-#[derive(Debug, thiserror::Error)]
-pub enum WatchError {
-    /// `/proc/PID/fd` cannot be opened.
-    #[error("cannot open /proc/{pid}/fd", pid = .pid.as_raw_nonzero())]
-    Open {
-        pid: Pid,
-        #[source]
-        source: io::Error,
-    },
-    /// The process is gone, a zombie, or another user's.
-    #[error("cannot count the descriptors of process {pid}", pid = .pid.as_raw_nonzero())]
-    Count {
-        pid: Pid,
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// A held handle of one process's `/proc/PID/fd`: one descriptor.
 #[derive(Debug)]
 pub struct FdWatch {
-    pid: Pid,
     folder: OwnedFd,
     method: Method,
 }
@@ -66,38 +46,38 @@ impl FdWatch {
     /// The process must be an unreaped child, so that the pid is its own.
     ///
     /// # Errors
-    /// [`WatchError::Open`].
-    pub fn open(pid: Pid, method: Method) -> Result<Self, WatchError> {
+    /// [`FileError`].
+    pub fn open(pid: Pid, method: Method) -> Result<Self, FileError> {
         let access = match method {
             Method::Size => OFlags::PATH,
             Method::Listing => OFlags::RDONLY,
         };
-        let folder = open_folder(pid, access).map_err(|source| WatchError::Open { pid, source })?;
-        Ok(Self { pid, folder, method })
+        Ok(Self { folder: open_folder("open", pid, access)?, method })
     }
 
-    /// Open descriptors now.
-    ///
-    /// # Errors
-    /// [`WatchError::Count`]; also for a zombie, which has none.
-    pub fn count(&self) -> Result<u32, WatchError> {
+    /// Open descriptors now; [`None`] when the process is gone or a zombie, which has none.
+    pub fn count(&self) -> Option<u32> {
         let counted = match self.method {
             Method::Size => folder_size(&self.folder),
             Method::Listing => list(&self.folder, |_| ()),
         };
-        match counted {
-            Ok(0) => Err(io::ErrorKind::NotFound.into()),
-            other => other,
-        }
-        .map_err(|source| WatchError::Count { pid: self.pid, source })
+        counted.ok().filter(|&count| count > 0)
     }
 }
 
-/// Opens `/proc/PID/fd`.
-pub(crate) fn open_folder(pid: Pid, access: OFlags) -> io::Result<OwnedFd> {
-    let path = format!("/proc/{}/fd", pid.as_raw_nonzero());
+/// Opens `/proc/PID/fd`; the error names the action.
+pub(crate) fn open_folder(
+    action: &'static str,
+    pid: Pid,
+    access: OFlags,
+) -> Result<OwnedFd, FileError> {
     let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    let path = folder(pid);
+    rustix::fs::open(&path, flags, Mode::empty()).map_err(FileError::new(action, &path))
+}
+
+pub(crate) fn folder(pid: Pid) -> PathBuf {
+    format!("/proc/{}/fd", pid.as_raw_nonzero()).into()
 }
 
 fn folder_size(folder: &OwnedFd) -> io::Result<u32> {
@@ -159,7 +139,7 @@ mod tests {
         input.write_all(b"\n").unwrap();
         child.wait().unwrap();
         for watch in &watches {
-            assert!(matches!(watch.count(), Err(WatchError::Count { .. })));
+            assert_eq!(watch.count(), None);
         }
     }
 }

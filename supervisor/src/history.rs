@@ -11,10 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use evonic_process::file;
 use evonic_shared::status::{Replacement, Restarts};
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::disk::{self, FileError};
 
 /// Replacements that are kept.
 pub const KEPT: usize = 200;
@@ -27,22 +28,6 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 /// The most bytes that are read of the file.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    #[error("cannot read {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot write {}", path.display())]
-    Write {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,8 +43,10 @@ struct Line {
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
-    generation: u64,
-    restarts: Restarts,
+    /// The highest that was started; 0 when none was.
+    pub generation: u64,
+    /// Replacements by reason.
+    pub restarts: Restarts,
     /// Oldest first.
     kept: VecDeque<Replacement>,
     /// How many of the newest are not in the file.
@@ -71,10 +58,10 @@ pub struct History {
 
 impl History {
     /// Reads the file, and rewrites it when it is damaged or too long: no content is an error.
-    pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
+    pub fn open(state_dir: &Path) -> Result<Self, FileError> {
         let path = state_dir.join("history.jsonl");
         let mut history = Self {
-            path,
+            path: path.clone(),
             generation: 0,
             restarts: Restarts::default(),
             kept: VecDeque::new(),
@@ -82,9 +69,7 @@ impl History {
             is_dirty: false,
             lines: 0,
         };
-        let damaged = history
-            .read()
-            .map_err(|source| HistoryError::Read { path: history.path.clone(), source })?;
+        let damaged = history.read().map_err(FileError::new("read", &path))?;
         // Appending to a torn line would lose the new one too.
         if damaged > 0 || history.lines > MAX_LINES {
             tracing::warn!(damaged_lines = damaged, "history is rewritten");
@@ -93,19 +78,6 @@ impl History {
         Ok(history)
     }
 
-    /// The highest generation that was started; 0 when none was.
-    #[must_use]
-    pub const fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Replacements by reason.
-    #[must_use]
-    pub const fn restarts(&self) -> Restarts {
-        self.restarts
-    }
-
-    #[must_use]
     pub fn last(&self) -> Option<&Replacement> {
         self.kept.back()
     }
@@ -131,8 +103,8 @@ impl History {
     /// alone is not synchronised: it need not survive a loss of power, because its worker does not.
     ///
     /// # Errors
-    /// [`HistoryError::Write`]; nothing is lost in memory, and the next change tries again.
-    pub fn save(&mut self) -> Result<(), HistoryError> {
+    /// [`FileError`]; nothing is lost in memory, and the next change tries again.
+    pub fn save(&mut self) -> Result<(), FileError> {
         if !std::mem::take(&mut self.is_dirty) {
             return Ok(());
         }
@@ -151,20 +123,20 @@ impl History {
                 file.write_all(&text)?;
                 if self.unsaved > 0 { file.sync_data() } else { Ok(()) }
             })
-            .map_err(|source| HistoryError::Write { path: self.path.clone(), source })?;
+            .map_err(FileError::new("write", &self.path))?;
         self.lines += self.unsaved.max(1);
         self.unsaved = 0;
         Ok(())
     }
 
-    fn rewrite(&mut self) -> Result<(), HistoryError> {
+    fn rewrite(&mut self) -> Result<(), FileError> {
         let mut content = Vec::new();
         for replacement in &self.kept {
             content.extend(encode(self.generation, self.restarts, Some(replacement)));
         }
         content.extend(encode(self.generation, self.restarts, None));
-        disk::replace(&self.path, &content)
-            .map_err(|source| HistoryError::Write { path: self.path.clone(), source })?;
+        file::replace(&self.path, &content, disk::FILE_MODE)
+            .map_err(FileError::new("write", &self.path))?;
         self.lines = self.kept.len() + 1;
         self.unsaved = 0;
         Ok(())

@@ -6,10 +6,10 @@
 //! | `event_loop` | the only thread: events to the policy, its actions executed, clients served |
 //! | `policy` | what to do: a pure function of state, event and time |
 //! | `worker`, `child`, `sys` | the handles of a worker; one process; fork and exec |
-//! | `control`, `fd_page`, `probe` | a worker's messages, descriptor counts and liveness |
+//! | `fd_page`, `probe` | a worker's descriptor counts and liveness |
 //! | `fd_watch`, `census` | how many descriptors a worker has, and what they are |
 //! | `sockets`, `poller` | the listeners; the epoll |
-//! | `clients`, `status` | the status socket's clients, and the status |
+//! | `clients` | the status socket's clients |
 //! | `history`, `post_mortem`, `disk` | files in the state folder |
 //! | `config_source`, `lock` | the configuration; one supervisor a folder |
 //! | `log`, `notify`, `clock` | the log; systemd; time |
@@ -28,7 +28,6 @@ mod child;
 mod clients;
 mod clock;
 mod config_source;
-mod control;
 mod disk;
 mod event_loop;
 mod fd_page;
@@ -45,7 +44,6 @@ mod post_mortem;
 mod probe;
 mod sockets;
 mod start;
-mod status;
 mod sys;
 mod worker;
 

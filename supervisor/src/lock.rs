@@ -1,12 +1,13 @@
 //! One supervisor for a runtime folder.
 
 use std::{
-    io,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{fs::FlockOperation, io::Errno};
+
+use crate::disk::FileError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -16,12 +17,8 @@ pub enum LockError {
         folder.display()
     )]
     Taken { folder: PathBuf },
-    #[error("cannot lock {}", path.display())]
-    Lock {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Lock(#[from] FileError),
 }
 
 /// One descriptor. The kernel releases the lock with the process, however that ends.
@@ -40,11 +37,11 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|source| LockError::Lock { path: path.clone(), source })?;
+            .map_err(FileError::new("lock", &path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file.into() }),
             Err(Errno::WOULDBLOCK) => Err(LockError::Taken { folder: folder.to_owned() }),
-            Err(errno) => Err(LockError::Lock { path, source: errno.into() }),
+            Err(errno) => Err(FileError::new("lock", &path)(errno).into()),
         }
     }
 }

@@ -8,107 +8,71 @@
 use std::{
     env,
     error::Error,
-    io::{self, IsTerminal, Write as _},
-    os::unix::net::UnixDatagram,
     sync::{
-        OnceLock,
-        atomic::{AtomicU8, AtomicU32, Ordering},
+        PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
     },
-    time::SystemTime,
 };
 
+use evonic_process::log::Output;
 use evonic_shared::{
     config::LogFormat,
     error_chain::ErrorChain,
-    log::{Fields, JOURNAL_SOCKET, Line, Reader, Style, journal_stream},
+    log::{Fields, Line},
 };
-use rustix::event::{PollFd, PollFlags, Timespec};
-use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter, span};
-
-/// How long a line may wait for its reader.
-const WRITE_TIMEOUT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter, span};
 
 /// What lines call this program.
 const PROGRAM: &str = "evonic-supervisor";
 
 /// A subscriber that ignores spans.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Log {
     lost: AtomicU32,
-    /// [`None`] inside where journald cannot be reached.
-    journal: OnceLock<Option<UnixDatagram>>,
 }
 
-/// How lines are written, as an index of [`Style::ALL`]; a reload changes it.
-static STYLE: AtomicU8 = AtomicU8::new(0);
+/// How much is logged; a reload changes it.
+static LEVEL: RwLock<LevelFilter> = RwLock::new(LevelFilter::INFO);
 
-/// How much is logged, as a [`LevelFilter`]'s rank; a reload changes it.
-static RANK: AtomicU8 = AtomicU8::new(rank(LevelFilter::INFO));
+/// Where lines go; a reload changes it.
+static OUTPUT: RwLock<Option<Output>> = RwLock::new(None);
 
-const RANKS: [LevelFilter; 6] = [
-    LevelFilter::OFF,
-    LevelFilter::ERROR,
-    LevelFilter::WARN,
-    LevelFilter::INFO,
-    LevelFilter::DEBUG,
-    LevelFilter::TRACE,
-];
+fn current() -> LevelFilter {
+    *LEVEL.read().unwrap_or_else(PoisonError::into_inner)
+}
 
-const fn rank(level: LevelFilter) -> u8 {
-    match level.into_level() {
-        None => 0,
-        Some(Level::ERROR) => 1,
-        Some(Level::WARN) => 2,
-        Some(Level::INFO) => 3,
-        Some(Level::DEBUG) => 4,
-        Some(Level::TRACE) => 5,
-    }
+fn set_level(level: LevelFilter) {
+    *LEVEL.write().unwrap_or_else(PoisonError::into_inner) = level;
+    tracing::callsite::rebuild_interest_cache();
 }
 
 /// Installs the log for the process, at `info`; a second call changes nothing. Until the
 /// configuration is read, `EVONIC_LOG_FORMAT` alone can say how lines are written.
 pub fn install() {
-    let formats = [LogFormat::Text, LogFormat::Json, LogFormat::Journal];
-    let variable = env::var("EVONIC_LOG_FORMAT").ok();
-    let format = formats.into_iter().find(|format| variable.as_deref() == Some(format.name()));
+    let variable = env::var("EVONIC_LOG_FORMAT").unwrap_or_default();
+    let format = LogFormat::ALL.into_iter().find(|format| variable == format.name());
     set_format(format.unwrap_or(LogFormat::Auto));
-    let log = Log { lost: AtomicU32::new(0), journal: OnceLock::new() };
     // Only a second call can fail.
-    let _ = tracing::subscriber::set_global_default(log);
+    let _ = tracing::subscriber::set_global_default(Log::default());
 }
 
 /// Applies the configured format.
 pub fn set_format(format: LogFormat) {
-    let style = Style::new(format, reader());
-    let index = Style::ALL.iter().position(|&known| known == style);
-    STYLE.store(index.and_then(|index| u8::try_from(index).ok()).unwrap_or(0), Ordering::Relaxed);
-}
-
-/// Who reads standard error.
-fn reader() -> Reader {
-    let stream = env::var("JOURNAL_STREAM").ok();
-    let file = rustix::fs::fstat(rustix::stdio::stderr());
-    if file.is_ok_and(|file| stream == Some(journal_stream(file.st_dev, file.st_ino))) {
-        Reader::Journal
-    } else if !io::stderr().is_terminal() {
-        Reader::File
-    } else if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
-        Reader::PlainTerminal
-    } else {
-        Reader::ColourTerminal
+    let output = Output::new(format);
+    let mut current = OUTPUT.write().unwrap_or_else(PoisonError::into_inner);
+    if current.as_ref().is_none_or(|current| current.style != output.style) {
+        *current = Some(output);
     }
 }
 
 /// Applies the configured filter.
 pub fn set_filter(filter: &str) {
-    RANK.store(rank(level(filter)), Ordering::Relaxed);
-    tracing::callsite::rebuild_interest_cache();
+    set_level(level(filter));
 }
 
 /// Logs why the program ends, whatever the filter: one line for each line of the message.
 pub fn failure(error: &(dyn Error + 'static)) {
-    RANK.fetch_max(rank(LevelFilter::ERROR), Ordering::Relaxed);
-    tracing::callsite::rebuild_interest_cache();
+    set_level(current().max(LevelFilter::ERROR));
     for line in ErrorChain(error).to_string().lines() {
         tracing::error!(target: "evonic_supervisor", "{line}");
     }
@@ -129,10 +93,6 @@ fn level(filter: &str) -> LevelFilter {
         }
     }
     own.or(general).unwrap_or(LevelFilter::INFO)
-}
-
-fn current() -> LevelFilter {
-    RANKS[usize::from(RANK.load(Ordering::Relaxed)).min(RANKS.len() - 1)]
 }
 
 impl Subscriber for Log {
@@ -162,7 +122,8 @@ impl Subscriber for Log {
         let metadata = event.metadata();
         let line =
             Line { program: PROGRAM, level: *metadata.level(), target: metadata.target(), fields };
-        if self.write(&line).is_err() {
+        let output = OUTPUT.read().unwrap_or_else(PoisonError::into_inner);
+        if output.as_ref().is_some_and(|output| output.write(&line).is_err()) {
             self.lost.fetch_add(lost.saturating_add(1), Ordering::Relaxed);
         }
     }
@@ -170,51 +131,6 @@ impl Subscriber for Log {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
-}
-
-impl Log {
-    fn write(&self, line: &Line<'_>) -> io::Result<()> {
-        let index = usize::from(STYLE.load(Ordering::Relaxed));
-        let style = Style::ALL[index.min(Style::ALL.len() - 1)];
-        let encode = |style| line.encode(style, SystemTime::now());
-        if style != Style::Native {
-            return write_line(&encode(style));
-        }
-        match self.journal.get_or_init(|| open_journal().ok()) {
-            Some(journal) => send(journal, &encode(Style::Native)),
-            None => write_line(&encode(Style::Prefixed)),
-        }
-    }
-}
-
-fn open_journal() -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    socket.connect(JOURNAL_SOCKET)?;
-    Ok(socket)
-}
-
-/// Sends a datagram, waiting [`WRITE_TIMEOUT`] at the most; to a journald that was started anew it is
-/// sent again.
-fn send(journal: &UnixDatagram, datagram: &[u8]) -> io::Result<()> {
-    let Err(error) = journal.send(datagram) else { return Ok(()) };
-    if error.kind() == io::ErrorKind::WouldBlock {
-        rustix::event::poll(&mut [PollFd::new(journal, PollFlags::OUT)], Some(&WRITE_TIMEOUT))?;
-    } else {
-        journal.connect(JOURNAL_SOCKET)?;
-    }
-    journal.send(datagram).map(drop)
-}
-
-/// Writes to standard error, waiting [`WRITE_TIMEOUT`] at the most. Standard error is shared with the
-/// worker and with whoever started us, so it must not be made non-blocking.
-fn write_line(line: &[u8]) -> io::Result<()> {
-    let error = io::stderr();
-    let mut polled = [PollFd::new(&error, PollFlags::OUT)];
-    if rustix::event::poll(&mut polled, Some(&WRITE_TIMEOUT))? == 0 {
-        return Err(io::ErrorKind::WouldBlock.into());
-    }
-    error.lock().write_all(line)
 }
 
 #[cfg(test)]

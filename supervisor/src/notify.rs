@@ -26,7 +26,8 @@ pub struct Notify {
     /// Half of the watchdog's timeout.
     watchdog: Option<Duration>,
     next_ping: Instant,
-    ready: Ready,
+    /// `READY=1` was sent.
+    is_ready: bool,
     status: String,
     /// The requested end of the stop, without the margin.
     stop_until: Instant,
@@ -34,13 +35,6 @@ pub struct Notify {
 
 /// What a stop needs after the last grace: SIGKILL, reaping, and writing the history.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
-
-/// Whether `READY=1` was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ready {
-    No,
-    Sent,
-}
 
 impl Notify {
     /// Connects to the address in `$NOTIFY_SOCKET`; without one nothing is sent.
@@ -66,21 +60,19 @@ impl Notify {
             socket,
             watchdog,
             next_ping: Duration::ZERO,
-            ready: Ready::No,
+            is_ready: false,
             status: String::new(),
             stop_until: Duration::ZERO,
         })
     }
 
-    #[must_use]
     pub const fn is_connected(&self) -> bool {
         self.socket.is_some()
     }
 
     /// The service is up: sent once.
     pub fn ready(&mut self) {
-        if self.ready == Ready::No {
-            self.ready = Ready::Sent;
+        if !std::mem::replace(&mut self.is_ready, true) {
             self.send("READY=1");
         }
     }
@@ -133,7 +125,6 @@ impl Notify {
         is_due
     }
 
-    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.watchdog.map(|_| self.next_ping)
     }

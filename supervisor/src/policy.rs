@@ -57,8 +57,8 @@
 //! - **A part is late** when its last proof is older than `heartbeat_timeout`. The accept queue is
 //!   **stalled** when no poll found it shorter for `accept_stall`.
 //! - **A replacement that fails to start** counts as a crash. A leaking worker is drained all the
-//!   same, `start_timeout` after the decision, because the leak goes on. One that is replaced by
-//!   request keeps serving: a configuration that cannot start takes nobody's service away.
+//!   same, `start_timeout` after the decision, because it still leaks. One that is replaced by
+//!   request keeps serving: a configuration that cannot start interrupts no service.
 //!   [`Policy::last_error`] has the cause.
 //! - **Two restarts** are one while the first is under way: the worker that starts is new to both.
 //!   A worker that starts during a reload may have read the old configuration, so it is replaced
@@ -77,7 +77,11 @@
 
 use std::time::Duration;
 
-use evonic_shared::{reason::Reason, status::Exit};
+use evonic_shared::{
+    config::{Config, Fd, Supervisor},
+    reason::Reason,
+    status::Exit,
+};
 
 mod accept;
 mod action;
@@ -89,7 +93,6 @@ mod event;
 mod growth;
 mod health;
 mod messages;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -98,15 +101,11 @@ mod worker;
 
 pub use action::{Action, Record};
 pub use event::Event;
-pub use settings::Settings;
 pub use transitions::is_credible;
-pub use view::View;
 
-use self::{
-    accept::AcceptQueue,
-    backoff::RestartBackoff,
-    worker::{Phase, Worker},
-};
+pub use worker::Worker;
+
+use self::{accept::AcceptQueue, backoff::RestartBackoff, worker::Phase};
 
 /// Time since the supervisor's start: the event loop's monotonic clock, the tests' virtual one.
 pub type Instant = Duration;
@@ -120,6 +119,19 @@ const MAX_LATENESS: Duration = Duration::from_secs(1);
 
 /// The longest delay after a leak while no worker serves: connections wait in the held queue.
 const MAX_GAP: Duration = Duration::from_secs(1);
+
+/// The part of the configuration that the policy needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub fd: Fd,
+    pub supervisor: Supervisor,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self { fd: config.fd.clone(), supervisor: config.supervisor.clone() }
+    }
+}
 
 /// The supervisor's state machine.
 #[derive(Debug)]
@@ -138,6 +150,10 @@ pub struct Policy {
     stopping: bool,
     ended: bool,
     last_error: Option<String>,
+    /// The time of the step.
+    now: Instant,
+    /// What the step asks for.
+    actions: Vec<Action>,
 }
 
 impl Policy {
@@ -156,36 +172,38 @@ impl Policy {
             stopping: false,
             ended: false,
             last_error: None,
+            now: Instant::ZERO,
+            actions: Vec::new(),
         };
-        let mut actions = Vec::new();
-        policy.replace_missing(Instant::ZERO, &mut actions);
-        actions.push(Action::Changed);
+        policy.replace_missing();
+        policy.actions.push(Action::Changed);
+        let actions = std::mem::take(&mut policy.actions);
         (policy, actions)
     }
 
     /// Takes an event and returns the actions. `now` never goes back.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
         if self.ended {
-            return actions;
+            return Vec::new();
         }
+        self.now = now;
         let before = self.outline();
         if self.deadline().is_some_and(|deadline| now > deadline + MAX_LATENESS) {
-            self.restart_deadlines(now);
+            self.restart_deadlines();
         }
-        self.reset_failures(now);
-        self.handle(event, now, &mut actions);
-        self.handle_due(now, &mut actions);
-        self.replace_missing(now, &mut actions);
+        self.reset_failures();
+        self.handle(event);
+        self.handle_due();
+        self.replace_missing();
         if self.outline() != before {
-            actions.push(Action::Changed);
+            self.actions.push(Action::Changed);
         }
         if self.stopping && self.workers.is_empty() {
             self.ended = true;
-            actions.push(Action::Exit);
+            self.actions.push(Action::Exit);
         }
-        actions
+        std::mem::take(&mut self.actions)
     }
 
     /// When to send [`Event::Timer`] at the latest: the next count, grace, start timeout, late
@@ -195,21 +213,18 @@ impl Policy {
     /// Always later than the `now` of the last step, so a loop that sleeps until then and sends
     /// [`Event::Timer`] never spins. The loop reads channels first: a heartbeat that waits in a
     /// socket is not late.
-    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let workers = self.workers.iter().filter_map(|worker| worker.due_at(&self.settings));
         workers.chain(self.next_start()).chain(self.accept.poll_at()).min()
     }
 
     /// When the next start is due, during a backoff.
-    #[must_use]
     pub fn next_start(&self) -> Option<Instant> {
-        let start = self.crashes.next_start().max(self.leaks.next_start());
+        let start = self.crashes.next_start.max(self.leaks.next_start);
         start.filter(|_| self.lacks_worker())
     }
 
-    /// When the last grace ends during a stop; [`None`] before, and when nobody drains any more.
-    #[must_use]
+    /// When the last grace ends during a stop; [`None`] before, and when no worker drains.
     pub fn stop_ends_at(&self) -> Option<Instant> {
         let kill_at = |worker: &Worker| match worker.phase {
             Phase::Draining { kill_at } => Some(kill_at),
@@ -219,7 +234,6 @@ impl Policy {
     }
 
     /// Why the last start failed.
-    #[must_use]
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
@@ -231,42 +245,41 @@ impl Policy {
     }
 
     /// Starts a missing worker when the backoff is over.
-    fn replace_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn replace_missing(&mut self) {
         if !self.workers.iter().any(|worker| worker.phase == Phase::Ready) {
             // Without a serving worker connections wait, so a leak's delay is bounded.
-            self.leaks.wait_at_most(now + MAX_GAP);
+            self.leaks.wait_at_most(self.now + MAX_GAP);
         }
-        if !self.lacks_worker() || self.next_start().is_some_and(|start| now < start) {
+        if !self.lacks_worker() || self.next_start().is_some_and(|start| self.now < start) {
             return;
         }
-        self.crashes.started();
-        self.leaks.started();
+        self.start_now();
         let generation = self.next_generation;
         self.next_generation += 1;
         let predecessor = self.workers.last().map(|worker| worker.generation);
-        self.workers.push(Worker::new(generation, now, &self.settings));
-        actions.push(Action::Spawn { generation, predecessor });
+        self.workers.push(Worker::new(generation, self.now, &self.settings));
+        self.actions.push(Action::Spawn { generation, predecessor });
     }
 
     /// Ends the series of crashes and leaks when a worker has lived long enough.
-    fn reset_failures(&mut self, now: Instant) {
+    fn reset_failures(&mut self) {
         for worker in &mut self.workers {
-            let old = now >= worker.started_at + self.settings.supervisor.stable_after;
+            let old = self.now >= worker.started_at + self.settings.supervisor.stable_after;
             if worker.phase == Phase::Ready && old && !worker.stable {
                 worker.stable = true;
-                self.crashes.reset_failures();
+                self.crashes.failures = 0;
                 if worker.is_incumbent() {
-                    self.leaks.reset_failures();
+                    self.leaks.failures = 0;
                 }
             }
         }
     }
 
     /// After the supervisor did not run for a while.
-    fn restart_deadlines(&mut self, now: Instant) {
+    fn restart_deadlines(&mut self) {
         self.accept.clear();
         for worker in &mut self.workers {
-            worker.health.begin(now);
+            worker.health.begin(self.now);
         }
     }
 }

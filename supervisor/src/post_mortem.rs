@@ -5,23 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use evonic_process::file;
 use evonic_shared::{reason::Reason, status::PostMortem};
 
-use crate::disk;
+use crate::disk::{FILE_MODE, FileError};
 
 /// Post-mortems that are kept.
 pub const KEPT: usize = 50;
 
-/// A post-mortem cannot be kept.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot keep the post-mortem {}", path.display())]
-pub struct PostMortemError {
-    pub path: PathBuf,
-    #[source]
-    pub source: io::Error,
-}
-
-#[must_use]
 pub fn file_name(generation: u64, reason: Reason) -> String {
     format!("{generation}-{reason}.json")
 }
@@ -29,17 +20,17 @@ pub fn file_name(generation: u64, reason: Reason) -> String {
 /// Writes a post-mortem and removes the oldest beyond [`KEPT`].
 ///
 /// # Errors
-/// [`PostMortemError`] when it cannot be written; removing an old one is tried again next time.
-pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), PostMortemError> {
+/// [`FileError`] when it cannot be written; removing an old one is tried again next time.
+pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), FileError> {
     let folder = state_dir.join("post-mortems");
     let path = folder.join(file_name(post_mortem.census.generation, post_mortem.reason));
     let write = || {
-        disk::make_folder(&folder)?;
+        file::make_folder(&folder)?;
         let mut text = serde_json::to_vec_pretty(post_mortem)?;
         text.push(b'\n');
-        disk::replace(&path, &text)
+        file::replace(&path, &text, FILE_MODE)
     };
-    write().map_err(|source| PostMortemError { path: path.clone(), source })?;
+    write().map_err(FileError::new("keep the post-mortem", &path))?;
     for old in oldest(&folder).unwrap_or_default() {
         // The next post-mortem tries again.
         let _ = std::fs::remove_file(old);

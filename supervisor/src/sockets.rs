@@ -6,7 +6,7 @@ use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::{
             fs::FileTypeExt,
             net::{UnixListener, UnixStream},
@@ -26,7 +26,7 @@ use rustix::{
 };
 
 pub use self::inherited::Inherited;
-use crate::{notify::Notify, sys};
+use crate::{disk::FileError, notify::Notify, sys};
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -53,12 +53,8 @@ pub enum SocketError {
         path.display()
     )]
     PathInUse { path: PathBuf },
-    #[error("cannot listen on {}", path.display())]
-    Unix {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Unix(#[from] FileError),
     #[error("the inherited descriptor named {name} is not a listening {expected} socket")]
     Inherited { name: String, expected: &'static str },
     #[error("cannot take over the inherited descriptors")]
@@ -72,9 +68,9 @@ pub enum SocketError {
 /// or bound.
 #[derive(Debug)]
 pub struct Sockets {
-    http: TcpListener,
-    api: UnixListener,
-    status: UnixListener,
+    pub http: TcpListener,
+    pub api: UnixListener,
+    pub status: UnixListener,
     /// Files of sockets that were bound here, removed at the end.
     own_files: Vec<PathBuf>,
     /// Names under which systemd stores a socket that does not fit any more.
@@ -107,24 +103,25 @@ impl Sockets {
                 }
             },
         };
-        let mut unix = |place: usize, name: &str, kept: &'static str, file: &str| {
-            let stored = inherited.take_stored(kept).map(UnixListener::from);
-            if let Some(socket) = inherited.take(name, AddressFamily::UNIX)? {
-                activated[place] = true;
-                return Ok(UnixListener::from(socket));
-            }
-            let path = config.runtime_dir.join(file);
-            let listener = match stored {
-                Some(listener) if is_reached_by(&listener, &path) => listener,
-                other => {
-                    // Closed before the path is bound: a listener answers there otherwise.
-                    stale.extend(other.map(|_unfit| kept));
-                    bind_unix(&path)?
+        let mut unix =
+            |place: usize, name: &str, kept: &'static str, file: &str| -> Result<_, SocketError> {
+                let stored = inherited.take_stored(kept).map(UnixListener::from);
+                if let Some(socket) = inherited.take(name, AddressFamily::UNIX)? {
+                    activated[place] = true;
+                    return Ok(UnixListener::from(socket));
                 }
+                let path = config.runtime_dir.join(file);
+                let listener = match stored {
+                    Some(listener) if is_reached_by(&listener, &path) => listener,
+                    other => {
+                        // Closed before the path is bound: a listener answers there otherwise.
+                        stale.extend(other.map(|_unfit| kept));
+                        bind_unix(&path)?
+                    }
+                };
+                own_files.push(path);
+                Ok(listener)
             };
-            own_files.push(path);
-            Ok(listener)
-        };
         let api = unix(1, API, stored_api, "api.sock")?;
         let status = unix(2, STATUS, stored_status, "supervisor.sock")?;
         inherited.close_rest();
@@ -150,29 +147,12 @@ impl Sockets {
         self.own_files.clear();
     }
 
-    #[must_use]
-    pub fn http(&self) -> BorrowedFd<'_> {
-        self.http.as_fd()
-    }
-
-    #[must_use]
-    pub fn api(&self) -> BorrowedFd<'_> {
-        self.api.as_fd()
-    }
-
-    #[must_use]
-    pub const fn status(&self) -> &UnixListener {
-        &self.status
-    }
-
     /// Connections that no worker has accepted yet; 0 where the kernel does not know.
-    #[must_use]
     pub fn accept_queue(&self) -> u32 {
         sys::accept_queue(self.http.as_fd()).unwrap_or(0)
     }
 
     /// The workers' listeners, as the status shows them.
-    #[must_use]
     pub fn describe(&self) -> Vec<Listener> {
         let http = self.http.local_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
         let api = self.api.local_addr().ok();
@@ -237,13 +217,16 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
 
 /// Binds a path for the service's user and group. Replaces the file of a dead listener.
 fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
-    let fail = |source| SocketError::Unix { path: path.to_owned(), source };
     match UnixStream::connect(path) {
         Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
         // A file of another kind refuses, too, and must stay.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            if fs::symlink_metadata(path).map_err(fail)?.file_type().is_socket() {
-                fs::remove_file(path).map_err(fail)?;
+            if fs::symlink_metadata(path)
+                .map_err(FileError::new("listen on", path))?
+                .file_type()
+                .is_socket()
+            {
+                fs::remove_file(path).map_err(FileError::new("listen on", path))?;
             }
         }
         Err(_) => {}
@@ -252,9 +235,9 @@ fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
-    let listener = listener.map_err(fail)?;
-    listener.set_nonblocking(true).map_err(fail)?;
-    rustix::net::listen(&listener, BACKLOG).map_err(|errno| fail(errno.into()))?;
+    let listener = listener.map_err(FileError::new("listen on", path))?;
+    listener.set_nonblocking(true).map_err(FileError::new("listen on", path))?;
+    rustix::net::listen(&listener, BACKLOG).map_err(FileError::new("listen on", path))?;
     Ok(listener)
 }
 

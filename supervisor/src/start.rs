@@ -8,21 +8,21 @@ use std::{
     time::Duration,
 };
 
+use evonic_process::file;
 use evonic_shared::exit::ExitCode;
 
 use crate::{
     clock::Clock,
     config_source::{ConfigSource, ConfigSourceError},
-    disk,
-    event_loop::{EventLoop, LoopError, Parts, signals},
-    fd_watch::{Method, WatchError},
-    history::{History, HistoryError},
+    disk::FileError,
+    event_loop::{EventLoop, signals},
+    fd_watch::Method,
+    history::History,
     lock::{Lock, LockError},
     log,
     notify::Notify,
-    policy::{Policy, Settings},
     sockets::{Inherited, SocketError, Sockets},
-    sys::ParentDeath,
+    sys::{KernelError, ParentDeath},
 };
 
 const HELP: &str = "\
@@ -46,28 +46,16 @@ enum StartError {
     Usage(#[from] lexopt::Error),
     #[error(transparent)]
     Source(#[from] ConfigSourceError),
-    #[error("cannot make the folder {}", path.display())]
-    Folder {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Socket(#[from] SocketError),
     #[error(transparent)]
-    History(#[from] HistoryError),
+    Watch(FileError),
     #[error(transparent)]
-    Watch(#[from] WatchError),
-    #[error(transparent)]
-    Loop(#[from] LoopError),
-    #[error("cannot {what}")]
-    Kernel {
-        what: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    Kernel(#[from] KernelError),
 }
 
 impl StartError {
@@ -75,12 +63,8 @@ impl StartError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,
-            Self::Folder { .. } | Self::History(_) => ExitCode::Io,
-            Self::Lock(_)
-            | Self::Socket(_)
-            | Self::Watch(_)
-            | Self::Loop(_)
-            | Self::Kernel { .. } => ExitCode::Os,
+            Self::File(_) => ExitCode::Io,
+            Self::Lock(_) | Self::Socket(_) | Self::Watch(_) | Self::Kernel(_) => ExitCode::Os,
         }
     }
 }
@@ -118,30 +102,28 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         } else {
             ParentDeath::Terminate
         },
-        method: Method::probe()?,
+        method: Method::probe().map_err(StartError::Watch)?,
     };
     let (config, launch) = source.load()?;
     log::set_filter(&config.log);
     log::set_format(config.log_format);
     for path in [&config.state_dir, &config.runtime_dir] {
-        disk::make_folder(path)
-            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+        file::make_folder(path).map_err(FileError::new("make the folder", path))?;
     }
     let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
     prepare_process()?;
     let mut sockets = Sockets::open(&config, inherited)?;
     sockets.keep(&notify);
     let history = History::open(&config.state_dir)?;
-    let next_generation = history.generation().saturating_add(1);
-    let (policy, first) = Policy::new(Settings::from(&config), next_generation, fastrand::u64(..));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = %sockets.describe().iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(" "),
         method = ?source.method,
         "supervising"
     );
-    let parts = Parts { clock, source, config, sockets, launch, history, notify };
-    Ok(EventLoop::new(parts, policy)?.run(first)?)
+    let accepted = (config, launch);
+    let (event_loop, first) = EventLoop::new(clock, source, accepted, sockets, history, notify)?;
+    Ok(event_loop.run(first)?)
 }
 
 enum Invocation {
@@ -167,19 +149,18 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, le
     Ok(Invocation::Run { config })
 }
 
-fn open_notify() -> Result<Notify, StartError> {
+fn open_notify() -> Result<Notify, KernelError> {
     let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let watchdog = number("WATCHDOG_USEC")
         .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id())))
         .map(Duration::from_micros);
     Notify::open(env::var_os("NOTIFY_SOCKET").as_deref(), watchdog)
-        .map_err(|source| StartError::Kernel { what: "reach systemd at $NOTIFY_SOCKET", source })
+        .map_err(KernelError::new("reach systemd at $NOTIFY_SOCKET"))
 }
 
 /// Blocks the signals that a descriptor reads, and adopts orphans of workers.
-fn prepare_process() -> Result<(), StartError> {
-    let kernel = |what| move |source| StartError::Kernel { what, source };
-    signals().thread_block().map_err(|errno| kernel("block signals")(errno.into()))?;
+fn prepare_process() -> Result<(), KernelError> {
+    signals().thread_block().map_err(KernelError::new("block signals"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(|errno| kernel("become a subreaper")(errno.into()))
+        .map_err(KernelError::new("become a subreaper"))
 }

@@ -15,8 +15,33 @@ use std::{
 };
 
 use evonic_shared::hand_over::FIRST_DESCRIPTOR;
-use nix::libc::{self, c_char, c_int};
-use rustix::process::Pid;
+use nix::{
+    libc::{self, c_char, c_int},
+    sys::signal::SigSet,
+};
+use rustix::{
+    io::{Errno, fcntl_dupfd_cloexec},
+    path::DecInt,
+    process::{
+        Pid, Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+    },
+};
+
+/// The kernel refuses what the supervisor needs.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub struct KernelError {
+    /// `block signals`.
+    action: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+impl KernelError {
+    pub fn new<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self { action, source: source.into() }
+    }
+}
 
 /// Descriptors that a child can inherit.
 pub const MAX_DESCRIPTORS: usize = 8;
@@ -55,6 +80,9 @@ pub enum ForkExecError {
     Pipe(#[source] io::Error),
     #[error("cannot fork")]
     Fork(#[source] io::Error),
+    /// It ran without a pidfd, so it was killed.
+    #[error("cannot open a pidfd")]
+    Pidfd(#[source] io::Error),
     #[error("cannot {step}")]
     Child {
         step: Step,
@@ -82,24 +110,25 @@ pub enum Step {
 }
 
 impl Step {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Group, "make a process group"),
+        (Self::ParentDeath, "ask for a signal at the parent's death"),
+        (Self::Limit, "set the limit of descriptors"),
+        (Self::Descriptors, "hand over descriptors"),
+        (Self::Signals, "unblock signals"),
+        (Self::Execute, "execute the program"),
+    ];
+
     fn from_report(byte: u8) -> Self {
-        [Self::Group, Self::ParentDeath, Self::Limit, Self::Descriptors, Self::Signals]
-            .into_iter()
-            .find(|&step| step as u8 == byte)
-            .unwrap_or(Self::Execute)
+        let known = Self::ALL.iter().find(|(step, _)| *step as u8 == byte);
+        known.map_or(Self::Execute, |(step, _)| *step)
     }
 }
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Group => "make a process group",
-            Self::ParentDeath => "ask for a signal at the parent's death",
-            Self::Limit => "set the limit of descriptors",
-            Self::Descriptors => "hand over descriptors",
-            Self::Signals => "unblock signals",
-            Self::Execute => "execute the program",
-        })
+        let text = Self::ALL.iter().find(|(step, _)| step == self).map_or("", |(_, text)| text);
+        f.write_str(text)
     }
 }
 
@@ -139,7 +168,7 @@ pub fn fork_exec(plan: &Plan<'_>) -> Result<Pid, ForkExecError> {
         .map(|text| text.as_ptr())
         .chain([listen_pid.cast_const().cast(), ptr::null()])
         .collect();
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+    let (reader, mut writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| ForkExecError::Pipe(errno.into()))?;
     let parent = rustix::process::getpid();
 
@@ -147,10 +176,15 @@ pub fn fork_exec(plan: &Plan<'_>) -> Result<Pid, ForkExecError> {
     let pid = match unsafe { libc::fork() } {
         -1 => return Err(ForkExecError::Fork(io::Error::last_os_error())),
         0 => {
-            // SAFETY: this is the child of a fork, and every pointer handed on outlives it.
+            // SAFETY: this is the child of a fork, and every pointer handed on outlives it. It ends
+            // here, without the destructors of what the parent owns.
             unsafe {
                 let digits = listen_pid.add(LISTEN_PID.len());
-                run_child(plan, &arguments, &environment, digits, writer.as_raw_fd(), parent)
+                let (step, errno) =
+                    run_child(plan, &arguments, &environment, digits, &mut writer, parent);
+                let [a, b, c, d] = errno.raw_os_error().to_ne_bytes();
+                let _ = rustix::io::write(&writer, &[step as u8, a, b, c, d]);
+                libc::_exit(127)
             }
         }
         pid => Pid::from_raw(pid).expect("fork gives the parent a positive pid"),
@@ -175,7 +209,7 @@ pub fn fork_exec(plan: &Plan<'_>) -> Result<Pid, ForkExecError> {
     })
 }
 
-/// The child's side of [`fork_exec`].
+/// The child's side of [`fork_exec`]: returns the step that failed.
 ///
 /// # Safety
 /// Only in the child of a fork. `digits` points to 11 writable bytes inside an entry of
@@ -185,125 +219,81 @@ unsafe fn run_child(
     arguments: &[*const c_char],
     environment: &[*const c_char],
     digits: *mut u8,
-    report: c_int,
+    report: &mut OwnedFd,
     parent: Pid,
-) -> ! {
-    // SAFETY: as this function's. All calls below are async-signal-safe or plain system calls.
-    unsafe {
-        let mut report = report;
-        let step = 'failed: {
-            if libc::setpgid(0, 0) != 0 {
-                break 'failed Step::Group;
+) -> (Step, Errno) {
+    let mut prepare = || {
+        let at = |step| move |errno| (step, errno);
+        rustix::process::setpgid(None, None).map_err(at(Step::Group))?;
+        if plan.on_parent_death == ParentDeath::Terminate {
+            set_parent_process_death_signal(Some(Signal::TERM)).map_err(at(Step::ParentDeath))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err((Step::ParentDeath, Errno::SRCH));
             }
-            if plan.on_parent_death == ParentDeath::Terminate
-                && (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0
-                    || libc::getppid() != parent.as_raw_nonzero().get())
-            {
-                break 'failed Step::ParentDeath;
-            }
-            let mut limit = MaybeUninit::<libc::rlimit>::zeroed().assume_init();
-            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-                break 'failed Step::Limit;
-            }
-            limit.rlim_cur = plan.nofile;
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0 {
-                break 'failed Step::Limit;
-            }
-            if !place_descriptors(plan, &mut report) {
-                break 'failed Step::Descriptors;
-            }
-            // Rust ignores SIGPIPE, and the parent may have ignored others. The bare call, because
-            // the C library reserves two of the real-time signals.
-            let default = [0_u64; SIGACTION_WORDS];
-            for signal in 1..=LAST_SIGNAL {
+        }
+        let limit = Rlimit { current: Some(plan.nofile), ..getrlimit(Resource::Nofile) };
+        setrlimit(Resource::Nofile, limit).map_err(at(Step::Limit))?;
+        // SAFETY: as this function's.
+        unsafe { place_descriptors(plan, report) }.map_err(at(Step::Descriptors))?;
+        // Rust ignores SIGPIPE, and the parent may have ignored others. The bare call, because the
+        // C library reserves two of the real-time signals.
+        let default = [0_u64; SIGACTION_WORDS];
+        let no_old = ptr::null_mut::<u64>();
+        for signal in 1..=LAST_SIGNAL {
+            // SAFETY: `default` is a whole `struct sigaction`, and the old action is not asked for.
+            unsafe {
                 libc::syscall(
                     libc::SYS_rt_sigaction,
                     signal,
                     default.as_ptr(),
-                    ptr::null_mut::<u64>(),
+                    no_old,
                     size_of::<u64>(),
-                );
-            }
-            let mut none = MaybeUninit::<libc::sigset_t>::zeroed().assume_init();
-            libc::sigemptyset(&raw mut none);
-            if libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) != 0 {
-                break 'failed Step::Signals;
-            }
-            write_decimal(digits, libc::getpid().unsigned_abs());
-            libc::execve(plan.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
-            Step::Execute
-        };
-        let mut bytes = [0; REPORT_BYTES];
-        bytes[0] = step as u8;
-        bytes[1..].copy_from_slice(&(*libc::__errno_location()).to_ne_bytes());
-        libc::write(report, bytes.as_ptr().cast(), bytes.len());
-        libc::_exit(127)
+                )
+            };
+        }
+        SigSet::empty()
+            .thread_set_mask()
+            .map_err(|errno| (Step::Signals, Errno::from_raw_os_error(errno as i32)))
+    };
+    if let Err(failed) = prepare() {
+        return failed;
     }
+    let pid = DecInt::new(rustix::process::getpid().as_raw_nonzero().get());
+    let pid = pid.as_bytes_with_nul();
+    // SAFETY: as this function's; a pid has 10 digits at most.
+    unsafe {
+        ptr::copy_nonoverlapping(pid.as_ptr(), digits, pid.len());
+        libc::execve(plan.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+    }
+    (Step::Execute, Errno::from_raw_os_error(nix::errno::Errno::last_raw()))
 }
 
 /// Numbers the plan's descriptors as the worker expects them; everything else closes on exec.
 ///
 /// # Safety
 /// Only in the child of a fork: it overwrites descriptors 0 and from [`FIRST_DESCRIPTOR`] on.
-unsafe fn place_descriptors(plan: &Plan<'_>, report: &mut c_int) -> bool {
-    let count = plan.descriptors.len();
-    let above = FIRST_DESCRIPTOR + count as c_int;
+unsafe fn place_descriptors(plan: &Plan<'_>, report: &mut OwnedFd) -> Result<(), Errno> {
+    let above = FIRST_DESCRIPTOR + plan.descriptors.len() as c_int;
     // Moved above the target numbers first, so that none overwrites a later source.
-    let mut moved = [0; MAX_DESCRIPTORS];
-    // SAFETY: plain descriptor calls on numbers that the plan's borrows keep open.
-    unsafe {
-        for (slot, descriptor) in moved.iter_mut().zip(plan.descriptors) {
-            *slot = libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above);
-            if *slot < 0 {
-                return false;
-            }
-        }
-        let input = libc::fcntl(plan.input.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above);
-        let own_report = libc::fcntl(*report, libc::F_DUPFD_CLOEXEC, above);
-        if input < 0 || own_report < 0 {
-            return false;
-        }
-        *report = own_report;
-        if libc::dup2(input, 0) < 0 {
-            return false;
-        }
-        for (number, &source) in (FIRST_DESCRIPTOR..).zip(&moved[..count]) {
-            if libc::dup2(source, number) < 0 {
-                return false;
-            }
-        }
-        // All descriptors opened here are close-on-exec; this covers those that were inherited.
-        // Kernels before 5.11 do not know the flag.
-        libc::syscall(
-            libc::SYS_close_range,
-            above as libc::c_uint,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        );
+    let mut moved = [const { None }; MAX_DESCRIPTORS];
+    for (slot, descriptor) in moved.iter_mut().zip(plan.descriptors) {
+        *slot = Some(fcntl_dupfd_cloexec(descriptor, above)?);
     }
-    true
-}
-
-/// Writes a number and a final NUL.
-///
-/// # Safety
-/// `target` points to 11 writable bytes.
-unsafe fn write_decimal(target: *mut u8, number: u32) {
-    let mut digits = [0; 10];
-    let mut rest = number;
-    let mut length = 0;
-    while rest > 0 || length == 0 {
-        digits[length] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        length += 1;
-    }
-    // SAFETY: a `u32` has at most 10 digits, so the NUL is at most the 11th byte.
-    unsafe {
-        for (place, digit) in digits[..length].iter().rev().enumerate() {
-            target.add(place).write(*digit);
+    let input = fcntl_dupfd_cloexec(plan.input, above)?;
+    *report = fcntl_dupfd_cloexec(&*report, above)?;
+    rustix::stdio::dup2_stdin(input)?;
+    for (number, source) in (FIRST_DESCRIPTOR..).zip(moved.iter().flatten()) {
+        // SAFETY: as this function's: nothing in the child owns the number.
+        if unsafe { libc::dup2(source.as_raw_fd(), number) } < 0 {
+            return Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw()));
         }
-        target.add(length).write(0);
     }
+    // All descriptors opened here are close-on-exec; this covers those that were inherited.
+    // Kernels before 5.11 do not know the flag.
+    let (first, last) = (above as libc::c_uint, libc::c_uint::MAX);
+    // SAFETY: it closes nothing before exec.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+    Ok(())
 }
 
 /// The length of a TCP listener's accept queue: `tcpi_unacked` of `TCP_INFO` (`tcp(7)`), which is

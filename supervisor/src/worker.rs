@@ -12,23 +12,25 @@ use std::{
     time::SystemTime,
 };
 
+use evonic_process::channel::Channel;
 use evonic_shared::{
-    control::{PROTOCOL, SupervisorMetrics, ToWorker},
+    control::{Hello, PROTOCOL, SupervisorMetrics, ToWorker},
+    error_chain::ErrorChain,
     fd_page::SLOTS,
+    timestamp::rfc3339,
 };
 use rustix::fs::{Mode, OFlags};
 
 pub use self::launch::Launch;
 use crate::{
-    census::Inventory,
-    child::{Child, ChildError},
-    control::Control,
+    census::{Inventory, Subject},
+    child::Child,
     fd_page::FdPage,
     fd_watch::FdWatch,
     policy::is_credible,
     probe::Probe,
     sockets::Sockets,
-    sys::Plan,
+    sys::{ForkExecError, KernelError, Plan},
 };
 
 /// A worker cannot be started.
@@ -36,28 +38,14 @@ use crate::{
 pub enum StartError {
     #[error("a path or variable contains a NUL byte")]
     Nul(#[from] std::ffi::NulError),
-    #[error("cannot make the {what} for a worker")]
-    Channel {
-        what: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     #[error("cannot start {}", program.display())]
     Child {
         program: PathBuf,
         #[source]
-        source: ChildError,
+        source: ForkExecError,
     },
-}
-
-/// What a worker's hello declares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introduction {
-    pub version: String,
-    /// Names of the fd page's slots.
-    pub kinds: Vec<String>,
-    /// Upper bound of the descriptors it owns, in all.
-    pub budget: u32,
 }
 
 /// Why a hello is refused.
@@ -83,17 +71,16 @@ pub struct WorkerHandles {
     /// The proposed one until its hello.
     pub generation: u64,
     pub child: Child,
-    pub control: Control,
+    pub control: Channel,
     pub probe: Probe,
     pub fd_page: FdPage,
     /// [`None`] when `/proc` refused.
     pub fd_watch: Option<FdWatch>,
-    pub introduction: Option<Introduction>,
+    pub hello: Option<Hello>,
     pub phase: HandshakePhase,
     pub at_ready: Option<AtReady>,
     /// Packets that were no messages, or came out of turn.
     pub refused_packets: u32,
-    pub wants_metrics: bool,
     /// The last metrics that were sent to it.
     pub sent_metrics: Option<SupervisorMetrics>,
 }
@@ -131,19 +118,24 @@ impl WorkerHandles {
         generation: u64,
         predecessor: Option<u64>,
     ) -> Result<Self, StartError> {
-        let channel = |what| move |source| StartError::Channel { what, source };
-        let (control, their_control) = Control::open().map_err(channel("control channel"))?;
-        let (probe, their_probe) = Probe::open().map_err(channel("probe connection"))?;
-        let fd_page = FdPage::create().map_err(channel("fd page"))?;
-        let configuration = launch.configuration().map_err(channel("configuration"))?;
-        let input = open_null().map_err(channel("standard input"))?;
+        let (control, their_control) =
+            Channel::pair().map_err(KernelError::new("make the control channel for a worker"))?;
+        let (probe, their_probe) =
+            Probe::open().map_err(KernelError::new("make the probe connection for a worker"))?;
+        let fd_page =
+            FdPage::create().map_err(KernelError::new("make the fd page for a worker"))?;
+        let configuration = launch
+            .configuration()
+            .map_err(KernelError::new("make the configuration for a worker"))?;
+        let input =
+            open_null().map_err(KernelError::new("make the standard input for a worker"))?;
         // In the order of `hand_over::NAMES`.
         let descriptors = [
-            sockets.http(),
-            sockets.api(),
+            sockets.http.as_fd(),
+            sockets.api.as_fd(),
             their_control.as_fd(),
             their_probe.as_fd(),
-            fd_page.file().as_fd(),
+            fd_page.file.as_fd(),
             configuration.as_fd(),
         ];
         let child = Child::start(&Plan {
@@ -156,12 +148,9 @@ impl WorkerHandles {
             on_parent_death: launch.on_parent_death,
         })
         .map_err(|source| StartError::Child { program: launch.program.clone(), source })?;
-        let fd_watch = FdWatch::open(child.pid(), launch.method)
+        let fd_watch = FdWatch::open(child.pid, launch.method)
             .inspect_err(|error| {
-                tracing::error!(
-                    error = error as &dyn std::error::Error,
-                    "worker's descriptors cannot be counted"
-                )
+                tracing::error!(error = %ErrorChain(error), "worker's descriptors cannot be counted");
             })
             .ok();
         Ok(Self {
@@ -173,11 +162,10 @@ impl WorkerHandles {
             probe,
             fd_page,
             fd_watch,
-            introduction: None,
+            hello: None,
             phase: HandshakePhase::New,
             at_ready: None,
             refused_packets: 0,
-            wants_metrics: false,
             sent_metrics: None,
         })
     }
@@ -187,56 +175,45 @@ impl WorkerHandles {
     ///
     /// # Errors
     /// [`HelloError`]: the worker stays as it was.
-    pub fn hello(
-        &mut self,
-        protocol: u32,
-        version: String,
-        generation: u64,
-        kinds: Vec<String>,
-        budget: &BTreeMap<String, u32>,
-        taken: &[u64],
-    ) -> Result<u32, HelloError> {
+    pub fn hello(&mut self, hello: Hello, taken: &[u64]) -> Result<u32, HelloError> {
         if self.phase != HandshakePhase::New {
             return Err(HelloError::Twice);
         }
-        if protocol != PROTOCOL {
-            return Err(HelloError::Protocol { theirs: protocol });
+        if hello.protocol != PROTOCOL {
+            return Err(HelloError::Protocol { theirs: hello.protocol });
         }
-        if taken.contains(&generation) {
-            return Err(HelloError::Generation { taken: generation });
+        if taken.contains(&hello.generation) {
+            return Err(HelloError::Generation { taken: hello.generation });
         }
-        if kinds.len() > SLOTS {
-            return Err(HelloError::Kinds { count: kinds.len() });
+        if hello.kinds.len() > SLOTS {
+            return Err(HelloError::Kinds { count: hello.kinds.len() });
         }
-        let budget = budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
+        let budget = hello.budget.values().fold(0_u32, |sum, &most| sum.saturating_add(most));
         self.phase = HandshakePhase::Known;
-        if is_credible(self.proposed, generation) {
-            self.generation = generation;
+        if is_credible(self.proposed, hello.generation) {
+            self.generation = hello.generation;
         }
-        self.introduction = Some(Introduction { version, kinds, budget });
+        self.hello = Some(hello);
         Ok(budget)
     }
 
     /// Open and owned descriptors of one instant. [`None`] when the process is dead or `/proc`
     /// refused.
-    #[must_use]
     pub fn count(&self) -> Option<(u32, u32)> {
         let owned = self.fd_page.read().unwrap_or([0; SLOTS]);
-        let open = self.fd_watch.as_ref()?.count().ok()?;
+        let open = self.fd_watch.as_ref()?.count()?;
         Some((open, owned.iter().fold(0, |sum, &slot| sum.saturating_add(slot))))
     }
 
     /// Owned descriptors by kind.
-    #[must_use]
     pub fn owned(&self) -> BTreeMap<String, u32> {
-        let (Some(introduction), Ok(slots)) = (&self.introduction, self.fd_page.read()) else {
+        let (Some(hello), Ok(slots)) = (&self.hello, self.fd_page.read()) else {
             return BTreeMap::new();
         };
-        introduction.kinds.iter().cloned().zip(slots).collect()
+        hello.kinds.iter().cloned().zip(slots).collect()
     }
 
     /// Growth of the owned descriptors since it became ready, by kind.
-    #[must_use]
     pub fn owned_growth(&self) -> BTreeMap<String, i64> {
         let before = |kind: &String| {
             let owned = self.at_ready.as_ref().and_then(|at_ready| at_ready.owned.get(kind));
@@ -247,6 +224,11 @@ impl WorkerHandles {
             (kind, i64::from(now) - before)
         };
         self.owned().into_iter().map(growth).collect()
+    }
+
+    /// What a census of it is about.
+    pub fn subject(&self, at: SystemTime) -> Subject {
+        Subject { at: rfc3339(at), generation: self.generation, pid: self.child.number() }
     }
 
     /// Sends on the control channel, without waiting for a worker that does not read: SIGTERM has

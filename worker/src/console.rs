@@ -8,7 +8,6 @@
 //! | `table`, `format` | rows and columns; numbers, times and sizes as text |
 //! | `supervisor` | the client of the status socket |
 //! | `api`, `server` | the client of the worker's API; which worker, and with which key |
-//! | `backup` | a copy of the database, with or without the service |
 //! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
 //! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
@@ -21,7 +20,6 @@
 mod agents;
 mod api;
 mod audit;
-mod backup;
 mod census;
 mod chat;
 mod command;
@@ -56,7 +54,7 @@ use evonic_shared::{
 
 use api::Api;
 use command::{Arguments, Command, ServerOptions};
-use error::ConsoleError;
+use error::{ConsoleError, Result};
 use output::Console;
 use runtime::on_runtime;
 use server::Server;
@@ -82,18 +80,17 @@ pub fn main() -> process::ExitCode {
 
 fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
     let result = match arguments.command {
-        None => console.print(command::FIRST_HELP).map(|()| ExitCode::Ok),
+        None => console.print(command::FIRST_HELP),
         Some(command) => {
             dispatch(command, arguments.config.as_deref(), &arguments.server, &mut console)
         }
     };
-    result.unwrap_or_else(|error| {
-        if !error.is_closed_pipe() {
-            let report = error.report(console.terminal.err);
-            console.say(&report);
-        }
-        error.exit_code()
-    })
+    let Err(error) = result else { return ExitCode::Ok };
+    if !error.is_silent() {
+        let report = error.report(console.terminal.err);
+        console.say(&report);
+    }
+    error.exit_code()
 }
 
 fn dispatch(
@@ -101,51 +98,45 @@ fn dispatch(
     file: Option<&Path>,
     server: &ServerOptions,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result {
+    let config = || Ok::<_, ConsoleError>(load(file)?.config);
+    let api = || Server::resolve(server, &config()?).map(Api::new);
     match command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "evonic", &mut script);
-            console.print(&String::from_utf8_lossy(&script))?;
-            return Ok(ExitCode::Ok);
+            console.print(&String::from_utf8_lossy(&script))
         }
-        Command::Man { command } => return manual::run(&command, console),
-        Command::Config(options) => return configuration::run(&options, load(file), console),
-        Command::Doctor(options) => {
-            return on_runtime(doctor::run(&options, load(file), console));
-        }
-        Command::Worker => return Ok(crate::lifecycle::run(load_for_worker(file)?.config)),
-        _ => {}
-    }
-    let config = load(file)?.config;
-    let api = || Server::resolve(server, &config).map(Api::new);
-    match command {
-        Command::Status(options) => status::run(&options, &config, console),
-        Command::History(options) => history::run(&options, &config, console),
-        Command::Census(options) => census::run(&options, &config, console),
-        Command::Backup { file } => backup::run(&file, &config, console),
-        Command::Restart(options) => restart::run(&options, &config, console),
+        Command::Man { command } => manual::run(&command, console),
+        Command::Config(options) => configuration::run(&options, load(file), console),
+        Command::Doctor(options) => on_runtime(doctor::run(&options, load(file), console)),
+        Command::Worker => ended(crate::lifecycle::run(load_for_worker(file)?.config)),
+        Command::Status(options) => status::run(&options, &config()?, console),
+        Command::History(options) => history::run(&options, &config()?, console),
+        Command::Census(options) => census::run(&options, &config()?, console),
+        Command::Backup { file } => back_up(&file, &config()?, console),
+        Command::Restart(options) => restart::run(&options, &config()?, console),
         Command::Agent(command) => on_runtime(agents::run(command, &api()?, console)),
         Command::Key(command) => on_runtime(keys::run(command, &api()?, console)),
         Command::Session(command) => on_runtime(sessions::run(command, &api()?, console)),
-        Command::Workplace(command) => {
-            return on_runtime(workplaces::run(command, &api()?, console));
-        }
         Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console)),
-        Command::Cp(options) => return on_runtime(cp::run(&options, &api()?, console)),
-        Command::Sandbox(command) => {
-            return on_runtime(workplaces::sandbox(command, &api()?, console));
-        }
-        Command::Chat(options) => {
-            return on_runtime(chat::run(&options, &api()?, console));
-        }
-        Command::Completions { .. }
-        | Command::Man { .. }
-        | Command::Config(_)
-        | Command::Doctor(_)
-        | Command::Worker => Ok(()),
+        Command::Workplace(command) => on_runtime(workplaces::run(command, &api()?, console)),
+        Command::Sandbox(command) => on_runtime(workplaces::sandbox(command, &api()?, console)),
+        Command::Cp(options) => on_runtime(cp::run(&options, &api()?, console)),
+        Command::Chat(options) => ended(on_runtime(chat::run(&options, &api()?, console))?),
     }
-    .map(|()| ExitCode::Ok)
+}
+
+/// The result of a command that ended with this code.
+fn ended(code: ExitCode) -> Result {
+    if code == ExitCode::Ok { Ok(()) } else { Err(ConsoleError::Reported(code)) }
+}
+
+/// `evonic backup`.
+fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<()> {
+    let database = config.state_dir.join("evonic.db");
+    let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
+    console.print(&format!("{} ({})\n", file.display(), format::bytes(bytes)))
 }
 
 fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {

@@ -40,7 +40,7 @@ use evonic_shared::{config::Config, exit::ExitCode};
 /// where it found no file; nothing when there is no supervisor, or one that hands none over.
 ///
 /// # Errors
-/// The operating system's word when it cannot be read.
+/// The OS error when it cannot be read.
 pub fn handed_configuration() -> std::io::Result<Option<String>> {
     inherited::configuration().map_err(std::io::Error::other)
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use toml::de::DeValue;
+use toml::{Value, de::DeValue};
 
-use super::setting::{Setting, quoted, text};
+use super::setting::{Setting, text};
+use crate::named::named;
 
 /// Declares an enum of names, and how it is read and written.
 macro_rules! choice {
@@ -14,19 +15,10 @@ macro_rules! choice {
             $( $(#[doc = $doc:literal])+ $variant:ident = $text:literal, )+
         }
     ) => {
-        $(#[doc = $about])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name {
-            $( $(#[doc = $doc])+ $variant, )+
-        }
-
-        impl $name {
-            /// Its name in the configuration.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $( Self::$variant => $text, )+
-                }
+        named! {
+            $(#[doc = $about])+
+            $name {
+                $( $(#[doc = $doc])+ $variant = $text, )+
             }
         }
 
@@ -35,14 +27,13 @@ macro_rules! choice {
             const HINT: &'static str = $hint;
 
             fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
-                match text(value)? {
-                    $( $text => Ok(Self::$variant), )+
-                    other => Err(format!("{other:?} is none of these")),
-                }
+                let given = text(value)?;
+                let known = Self::ALL.into_iter().find(|known| known.name() == given);
+                known.ok_or_else(|| format!("{given:?} is none of these"))
             }
 
-            fn write(&self) -> Option<String> {
-                Some(quoted(self.name()))
+            fn write(&self) -> Option<Value> {
+                Some(self.name().into())
             }
         }
     };

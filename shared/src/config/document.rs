@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     entry::Origin,
     error::ConfigError,
-    model_name, nearest,
+    nearest,
     table::{ANY_NAME, Section, join},
 };
 
@@ -86,7 +86,7 @@ impl<'t> Walk<'t, '_> {
             } else if self.is_table(&here) {
                 self.inner(value.into_inner(), line, &here, &real);
             } else if self.is_table(&any) {
-                match model_name::check(&name) {
+                match check_model_name(&name) {
                     Ok(()) => {
                         self.document.named.insert(real.clone(), line);
                         self.inner(value.into_inner(), line, &any, &real);
@@ -139,5 +139,17 @@ impl<'t> Walk<'t, '_> {
             problem: problem.to_owned(),
             advice: advice.into(),
         });
+    }
+}
+
+/// The rules of an agent's name, and not the embedded model's. The error says what to do.
+fn check_model_name(name: &str) -> Result<(), &'static str> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name == "runbook" {
+        Err("`runbook` is embedded and is not configured: take another name")
+    } else if (1..=64).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') {
+        Ok(())
+    } else {
+        Err("use 1 to 64 characters of a-z, 0-9 and `-`, the first of them no `-`")
     }
 }

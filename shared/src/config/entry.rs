@@ -2,32 +2,17 @@
 
 use std::{fmt, path::PathBuf};
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::{Serialize, Serializer};
 
 /// One key of a resolved configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
     /// Its whole path: `fd.threshold`, `models.gpt.base_url`.
     pub key: String,
-    /// Its value as TOML; none where it is absent and means something by that.
-    pub value: Option<String>,
+    /// Its value; none where it is absent and means something by that.
+    pub value: Option<toml::Value>,
     /// Where the value comes from.
     pub origin: Origin,
-}
-
-/// `key`, `value` as the JSON that corresponds to its TOML, and `origin` as displayed.
-impl Serialize for Entry {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value = self
-            .value
-            .as_ref()
-            .map(|text| text.parse::<toml::Value>().expect("values are written as TOML"));
-        let mut entry = serializer.serialize_struct("Entry", 3)?;
-        entry.serialize_field("key", &self.key)?;
-        entry.serialize_field("value", &value)?;
-        entry.serialize_field("origin", &self.origin)?;
-        entry.end()
-    }
 }
 
 /// Where a value comes from.

@@ -19,7 +19,6 @@ pub struct Environment {
 
 impl Environment {
     /// `variables` are `std::env::vars_os()`; those whose name is no UTF-8 are ignored.
-    #[must_use]
     pub fn new(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         uid: u32,

@@ -39,7 +39,6 @@ key_env = \"OPENAI_API_KEY\"
 ";
 
 /// The page that documents every key.
-#[must_use]
 pub fn markdown() -> String {
     let mut page = format!("{HEAD}\n{EXAMPLE}");
     let mut above = None;

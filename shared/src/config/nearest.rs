@@ -1,6 +1,11 @@
 //! Suggestions for misspelt keys.
 
+use strsim::osa_distance;
+
 use super::table::{ANY_NAME, Section};
+
+/// Longer than any key.
+const LONGEST: usize = 64;
 
 /// The known key nearest to `name` in the section `path`, with its section: one of the same section
 /// that differs in a few letters, or the same name in another section.
@@ -9,41 +14,21 @@ pub(super) fn key(
     name: &str,
     sections: &'static [Section],
 ) -> Option<(&'static str, &'static str)> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let name = name.to_lowercase().replace('-', "_");
     let near = (name.chars().count() / 3).max(1);
     sections
         .iter()
         .flat_map(|section| section.keys.iter().map(move |key| (section.path, key.name)))
         .filter(|(_, key)| *key != ANY_NAME)
-        .map(|(section, key)| (distance(&name, key) + usize::from(section != path), section, key))
+        .map(|(section, key)| {
+            (osa_distance(&name, key) + usize::from(section != path), section, key)
+        })
         .filter(|(distance, ..)| *distance <= near)
         .min_by_key(|(distance, ..)| *distance)
         .map(|(_, section, key)| (section, key))
-}
-
-/// The optimal string alignment distance: letters to insert, remove, replace or swap with their
-/// neighbour. For a text longer than any key it is the length.
-fn distance(one: &str, other: &str) -> usize {
-    const LONGEST: usize = 64;
-    let one: Vec<char> = one.chars().take(LONGEST + 1).collect();
-    let other: Vec<char> = other.chars().collect();
-    if one.len() > LONGEST {
-        return one.len();
-    }
-    let mut last = vec![0; other.len() + 1];
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for i in 1..=one.len() {
-        let mut next = vec![i; other.len() + 1];
-        for j in 1..=other.len() {
-            let replaced = row[j - 1] + usize::from(one[i - 1] != other[j - 1]);
-            next[j] = replaced.min(row[j] + 1).min(next[j - 1] + 1);
-            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                next[j] = next[j].min(last[j - 2] + 1);
-            }
-        }
-        last = std::mem::replace(&mut row, next);
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -60,7 +45,7 @@ mod tests {
             ("modle", "model", 1),
             ("grace", "grace", 0),
         ] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
+            assert_eq!(osa_distance(one, other), expected, "{one} {other}");
         }
     }
 

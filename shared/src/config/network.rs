@@ -1,54 +1,20 @@
 //! Networks by their prefix, for trusted proxies.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    path::Path,
-    str::FromStr,
-};
+use std::{fmt, net::IpAddr, path::Path, str::FromStr};
 
-use toml::de::DeValue;
+use ipnet::IpNet;
+use toml::{Value, de::DeValue};
 
 use super::setting::Setting;
 
 /// A network, or one address: `10.0.0.0/8`, `fd00::/8`, `192.0.2.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Whether the address belongs to the network. An IPv4-mapped IPv6 address counts as IPv4.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.first.is_ipv4()
-            && bits(address) & mask(self.prefix, width(address)) == bits(self.first)
-    }
-}
-
-/// An address as a number; an IPv4 one in the highest bits.
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-const fn width(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-/// `prefix` highest bits.
-const fn mask(prefix: u8, width: u8) -> u128 {
-    match prefix {
-        0 => 0,
-        _ if prefix >= width && width == 128 => u128::MAX,
-        _ => !(u128::MAX >> prefix),
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -57,47 +23,33 @@ impl FromStr for Network {
 
     /// The error is a sentence.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
+        let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
         let first: IpAddr =
             address.parse().map_err(|_| format!("{text:?} is no address and no network"))?;
-        let width = width(first);
-        let prefix = match prefix.map(str::parse::<u8>) {
-            None => width,
-            Some(Ok(prefix)) if prefix <= width => prefix,
-            Some(_) => return Err(format!("{text:?} has a prefix that is not 0 to {width}")),
-        };
-        let start = bits(first) & mask(prefix, width);
-        if start != bits(first) {
-            let meant = Self { first: address_of(start, first), prefix };
+        let mut network = IpNet::from(first);
+        if text.contains('/') {
+            let width = network.max_prefix_len();
+            let with_prefix = prefix.parse().ok().and_then(|it| IpNet::new(first, it).ok());
+            network = with_prefix
+                .ok_or_else(|| format!("{text:?} has a prefix that is not 0 to {width}"))?;
+        }
+        if network.trunc() != network {
+            let meant = Self(network.trunc());
             return Err(format!("{text:?} has bits beyond its prefix; did you mean {meant}?"));
         }
         if first.to_canonical() != first {
             return Err(format!("{text:?} is an IPv4 address; write it as one"));
         }
-        Ok(Self { first, prefix })
-    }
-}
-
-/// The reverse of [`bits`], of the same family as `like`.
-fn address_of(bits: u128, like: IpAddr) -> IpAddr {
-    match like {
-        IpAddr::V4(_) => {
-            let bits = u32::try_from(bits >> 96).expect("the upper 32 bits of 128 fit 32");
-            IpAddr::V4(bits.into())
-        }
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(bits)),
+        Ok(Self(network))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.prefix == width(self.first) {
-            self.first.fmt(f)
+        if self.0.prefix_len() == self.0.max_prefix_len() {
+            self.0.addr().fmt(f)
         } else {
-            write!(f, "{}/{}", self.first, self.prefix)
+            self.0.fmt(f)
         }
     }
 }
@@ -111,8 +63,8 @@ impl Setting for Vec<Network> {
         texts.iter().map(|text| text.parse()).collect()
     }
 
-    fn write(&self) -> Option<String> {
-        self.iter().map(ToString::to_string).collect::<Vec<_>>().write()
+    fn write(&self) -> Option<Value> {
+        Some(self.iter().map(ToString::to_string).collect::<Vec<_>>().into())
     }
 }
 

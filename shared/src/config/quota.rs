@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use toml::de::DeValue;
+use toml::{Value, de::DeValue};
 
-use super::setting::{Setting, found, quoted};
+use super::setting::{Setting, found, text};
 
 /// Requests of a quota.
 const MOST_REQUESTS: u32 = 1_000_000;
@@ -44,19 +44,16 @@ impl Quota {
     }
 
     /// Requests within the window.
-    #[must_use]
     pub const fn requests(self) -> u32 {
         self.requests
     }
 
     /// The window, in seconds.
-    #[must_use]
     pub const fn seconds(self) -> u32 {
         self.seconds
     }
 
     /// The window as people write it: `1s`, `1m`, `1h 30m`.
-    #[must_use]
     pub fn window(self) -> String {
         humantime::format_duration(Duration::from_secs(u64::from(self.seconds))).to_string()
     }
@@ -71,9 +68,7 @@ impl Setting for Vec<Quota> {
         let DeValue::Array(entries) = value else { return Err(found(value)) };
         let mut quotas: Vec<Quota> = Vec::new();
         for entry in entries {
-            let DeValue::String(text) = entry.get_ref() else {
-                return Err(found(entry.get_ref()));
-            };
+            let text = text(entry.get_ref())?;
             let quota = Quota::parse(text)?;
             if quotas.iter().any(|other| other.seconds == quota.seconds) {
                 return Err(format!("{text:?} is the second one of its window"));
@@ -86,11 +81,9 @@ impl Setting for Vec<Quota> {
         Ok(quotas)
     }
 
-    fn write(&self) -> Option<String> {
-        let quotas = self.iter().map(|quota| {
-            quoted(&format!("{}/{}", quota.requests, quota.window().replace(' ', "")))
-        });
-        Some(format!("[{}]", quotas.collect::<Vec<_>>().join(", ")))
+    fn write(&self) -> Option<Value> {
+        let text = |it: &Quota| format!("{}/{}", it.requests, it.window().replace(' ', ""));
+        Some(self.iter().map(text).collect::<Vec<_>>().into())
     }
 }
 
@@ -106,8 +99,8 @@ mod tests {
     fn what_is_written_is_read_again() {
         let quotas = read(r#"["100/1s", "5000/90m", "1/1day"]"#).unwrap();
         assert_eq!(quotas[1], Quota { requests: 5000, seconds: 5400 });
-        assert_eq!(quotas.write().unwrap(), r#"["100/1s", "5000/1h30m", "1/1day"]"#);
-        assert_eq!(read(&quotas.write().unwrap()), Ok(quotas));
+        assert_eq!(quotas.write().unwrap().to_string(), r#"["100/1s", "5000/1h30m", "1/1day"]"#);
+        assert_eq!(read(&quotas.write().unwrap().to_string()), Ok(quotas));
         assert_eq!(read("[]"), Ok(Vec::new()));
     }
 

@@ -16,6 +16,9 @@ use super::{
     table::{Fallback, Key, join},
 };
 
+/// A value that was given, or what is wrong with it, and where.
+type Given<T> = (Origin, Result<T, String>);
+
 /// The inputs, and the results so far.
 pub(super) struct Reader<'a> {
     document: Document<'a>,
@@ -47,10 +50,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key's variable, else of the file, else the default. After an error it is the
-    /// default, so that reading goes on.
+    /// default, so that reading continues.
     pub(super) fn get<T: Setting>(&mut self, path: &str, key: &Key, default: impl Fn() -> T) -> T {
         let whole = join(path, key.name);
-        let (origin, read) = match self.given::<T>(&whole, key) {
+        let given = match self.given::<T>(&whole, key) {
             Some((origin, read)) => (origin, read.and_then(|value| bounded(key, value))),
             None if matches!(key.fallback, Fallback::Required) => {
                 let line = self.document.named.get(path).copied().unwrap_or(1);
@@ -59,7 +62,7 @@ impl<'a> Reader<'a> {
             }
             None => (Origin::Default, Ok(default())),
         };
-        self.keep(key, whole, origin, read).unwrap_or_else(default)
+        self.keep(key, whole, given).unwrap_or_else(default)
     }
 
     /// The values of a table whose keys are an operator's names; `key` describes each.
@@ -69,8 +72,8 @@ impl<'a> Reader<'a> {
         let mut values = BTreeMap::new();
         for name in names {
             let whole = join(path, &name);
-            let Some((origin, read)) = self.given(&whole, key) else { continue };
-            if let Some(value) = self.keep(key, whole, origin, read) {
+            let Some(given) = self.given(&whole, key) else { continue };
+            if let Some(value) = self.keep(key, whole, given) {
                 values.insert(name, value);
             }
         }
@@ -78,13 +81,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Records the value of a key, or what is wrong with it.
-    fn keep<T: Setting>(
-        &mut self,
-        key: &Key,
-        whole: String,
-        origin: Origin,
-        read: Result<T, String>,
-    ) -> Option<T> {
+    fn keep<T: Setting>(&mut self, key: &Key, whole: String, given: Given<T>) -> Option<T> {
+        let (origin, read) = given;
         match read {
             Ok(value) => {
                 self.entries.push(Entry { key: whole, value: value.write(), origin });
@@ -100,7 +98,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn given<T: Setting>(&self, whole: &str, key: &Key) -> Option<(Origin, Result<T, String>)> {
+    fn given<T: Setting>(&self, whole: &str, key: &Key) -> Option<Given<T>> {
         if let Some((name, text)) =
             key.variable.and_then(|name| Some((name, self.environment.get(name)?)))
         {
@@ -161,7 +159,7 @@ fn bounded<T: Setting>(key: &Key, value: T) -> Result<T, String> {
     if constant::<T>(least) <= value && value <= constant::<T>(most) {
         Ok(value)
     } else {
-        let value = value.write().unwrap_or_default();
+        let value = value.write().map(|value| value.to_string()).unwrap_or_default();
         Err(format!("{value} is not between {least} and {most}"))
     }
 }

@@ -44,7 +44,6 @@ impl Config {
     }
 
     /// The defaults, with these folders.
-    #[must_use]
     pub fn defaults(state_dir: PathBuf, runtime_dir: PathBuf) -> Self {
         let environment = Environment::default();
         let mut reader = Reader::new(Document::default(), None, &environment);

@@ -109,7 +109,6 @@ pub const RUNTIME_DESCRIPTORS: u32 = 32;
 
 impl Budget {
     /// Handles of one kind.
-    #[must_use]
     pub const fn handles(&self, kind: Kind) -> u32 {
         match kind {
             Kind::Http => self.http,
@@ -123,7 +122,6 @@ impl Budget {
     }
 
     /// Descriptors of one kind, at the most. SQLite has one more a database for its shared memory.
-    #[must_use]
     pub const fn descriptors(&self, kind: Kind) -> u32 {
         let shared_memory = if matches!(kind, Kind::Sqlite) { 2 } else { 0 };
         self.handles(kind)
@@ -132,7 +130,6 @@ impl Budget {
     }
 
     /// Descriptors of all kinds, at the most, with [`RUNTIME_DESCRIPTORS`].
-    #[must_use]
     pub fn total(&self) -> u32 {
         Kind::ALL
             .iter()
@@ -191,7 +188,6 @@ section! {
 
 impl HttpTls {
     /// The certificate's file and the key's, where TLS is configured.
-    #[must_use]
     pub fn pair(&self) -> Option<(&Path, &Path)> {
         Some((self.certificate.as_deref()?, self.key.as_deref()?))
     }

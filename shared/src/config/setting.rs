@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use toml::de::DeValue;
+use toml::{Value, de::DeValue};
 
 /// A type that a key may have.
 pub(super) trait Setting: Sized + PartialOrd {
@@ -20,18 +20,13 @@ pub(super) trait Setting: Sized + PartialOrd {
     fn read(value: &DeValue<'_>, folder: &Path) -> Result<Self, String>;
 
     /// The value as TOML; [`None`] for an absent one.
-    fn write(&self) -> Option<String>;
+    fn write(&self) -> Option<Value>;
 }
 
 /// Reads a default or a bound.
 pub(super) fn constant<T: Setting>(text: &str) -> T {
     let value = DeValue::parse(text).expect("defaults and bounds are TOML values");
     T::read(value.get_ref(), Path::new("/")).expect("defaults and bounds have their key's type")
-}
-
-/// Text as a TOML string.
-pub(super) fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// The value, if it is text.
@@ -55,20 +50,25 @@ pub(super) fn found(value: &DeValue<'_>) -> String {
     }
 }
 
+fn whole<T: TryFrom<i64>>(value: &DeValue<'_>, most: i64) -> Result<T, String> {
+    let DeValue::Integer(number) = value else { return Err(found(value)) };
+    // TOML's whole numbers have 63 bits.
+    let whole = i64::from_str_radix(number.as_str(), number.radix()).ok();
+    whole
+        .and_then(|whole| T::try_from(whole).ok())
+        .ok_or_else(|| format!("{number} is not between 0 and {most}"))
+}
+
 impl Setting for u32 {
     const NAME: &'static str = "whole number";
     const HINT: &'static str = "a whole number";
 
     fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
-        match value {
-            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix())
-                .map_err(|_| format!("{number} is not between 0 and {}", u32::MAX)),
-            other => Err(found(other)),
-        }
+        whole(value, u32::MAX.into())
     }
 
-    fn write(&self) -> Option<String> {
-        Some(self.to_string())
+    fn write(&self) -> Option<Value> {
+        Some((*self).into())
     }
 }
 
@@ -77,18 +77,11 @@ impl Setting for u64 {
     const HINT: &'static str = "a whole number";
 
     fn read(value: &DeValue<'_>, _: &Path) -> Result<Self, String> {
-        match value {
-            // TOML's whole numbers have 63 bits.
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .and_then(|number| u64::try_from(number).ok())
-                .ok_or_else(|| format!("{number} is not between 0 and {}", i64::MAX)),
-            other => Err(found(other)),
-        }
+        whole(value, i64::MAX)
     }
 
-    fn write(&self) -> Option<String> {
-        Some(self.to_string())
+    fn write(&self) -> Option<Value> {
+        i64::try_from(*self).ok().map(Value::from)
     }
 }
 
@@ -109,8 +102,8 @@ impl Setting for f64 {
             .ok_or_else(|| "it is not finite".to_owned())
     }
 
-    fn write(&self) -> Option<String> {
-        Some(format!("{self:?}"))
+    fn write(&self) -> Option<Value> {
+        Some((*self).into())
     }
 }
 
@@ -122,8 +115,8 @@ impl Setting for bool {
         value.as_bool().ok_or_else(|| found(value))
     }
 
-    fn write(&self) -> Option<String> {
-        Some(self.to_string())
+    fn write(&self) -> Option<Value> {
+        Some((*self).into())
     }
 }
 
@@ -140,8 +133,8 @@ impl Setting for String {
         }
     }
 
-    fn write(&self) -> Option<String> {
-        Some(quoted(self))
+    fn write(&self) -> Option<Value> {
+        Some(self.as_str().into())
     }
 }
 
@@ -154,9 +147,8 @@ impl Setting for Vec<String> {
         entries.iter().map(|entry| String::read(entry.get_ref(), folder)).collect()
     }
 
-    fn write(&self) -> Option<String> {
-        let entries: Vec<String> = self.iter().map(|entry| quoted(entry)).collect();
-        Some(format!("[{}]", entries.join(", ")))
+    fn write(&self) -> Option<Value> {
+        Some(self.clone().into())
     }
 }
 
@@ -169,8 +161,8 @@ impl Setting for Duration {
         humantime::parse_duration(text).map_err(|error| format!("{text:?}: {error}"))
     }
 
-    fn write(&self) -> Option<String> {
-        Some(quoted(&humantime::format_duration(*self).to_string()))
+    fn write(&self) -> Option<Value> {
+        Some(humantime::format_duration(*self).to_string().into())
     }
 }
 
@@ -183,8 +175,8 @@ impl Setting for SocketAddr {
         text.parse().map_err(|_| format!("{text:?} is no address and port"))
     }
 
-    fn write(&self) -> Option<String> {
-        Some(quoted(&self.to_string()))
+    fn write(&self) -> Option<Value> {
+        Some(self.to_string().into())
     }
 }
 
@@ -200,8 +192,8 @@ impl Setting for PathBuf {
         Ok(folder.join(text).components().filter(|part| *part != Component::CurDir).collect())
     }
 
-    fn write(&self) -> Option<String> {
-        Some(quoted(&self.display().to_string()))
+    fn write(&self) -> Option<Value> {
+        Some(self.display().to_string().into())
     }
 }
 
@@ -214,9 +206,8 @@ impl Setting for Vec<PathBuf> {
         entries.iter().map(|entry| PathBuf::read(entry.get_ref(), folder)).collect()
     }
 
-    fn write(&self) -> Option<String> {
-        let entries: Option<Vec<String>> = self.iter().map(PathBuf::write).collect();
-        Some(format!("[{}]", entries?.join(", ")))
+    fn write(&self) -> Option<Value> {
+        self.iter().map(PathBuf::write).collect::<Option<Vec<_>>>().map(Value::Array)
     }
 }
 
@@ -228,7 +219,7 @@ impl<T: Setting> Setting for Option<T> {
         T::read(value, folder).map(Some)
     }
 
-    fn write(&self) -> Option<String> {
+    fn write(&self) -> Option<Value> {
         self.as_ref().and_then(T::write)
     }
 }

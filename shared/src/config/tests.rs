@@ -85,13 +85,19 @@ fn nothing_resolves_to_defaults() {
     let lines: Vec<String> = resolved
         .entries
         .iter()
-        .map(|Entry { key, value, origin }| {
-            format!("{key} = {} # {origin}", value.as_deref().unwrap_or("none"))
+        .map(|entry| {
+            let value = written(entry).unwrap_or_else(|| "none".to_owned());
+            format!("{} = {value} # {}", entry.key, entry.origin)
         })
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
     let config = Config::defaults("/var/lib/evonic".into(), "/run/evonic".into());
     assert_eq!(resolved.config, config);
+}
+
+/// A value as the TOML of a file.
+fn written(entry: &Entry) -> Option<String> {
+    entry.value.as_ref().map(ToString::to_string)
 }
 
 #[test]
@@ -100,7 +106,7 @@ fn every_documented_default_resolves_to_itself() {
     for (path, key) in keys().filter(|(path, _)| !path.starts_with("models.")) {
         let Fallback::Is(default) = key.fallback else { continue };
         let entry = resolved.entries.iter().find(|entry| entry.key == path).expect("every key");
-        assert_eq!(entry.value.as_deref(), Some(default), "{path}");
+        assert_eq!(written(entry).as_deref(), Some(default), "{path}");
         assert_eq!(entry.origin, Origin::Default, "{path}");
     }
 }
@@ -124,7 +130,7 @@ fn every_key_can_be_set() {
         let resolved = resolve(&text).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
         let entry = resolved.entries.iter().find(|entry| entry.key == path).expect("every key");
         assert_eq!(
-            (entry.value.clone(), entry.origin.to_string()),
+            (written(entry), entry.origin.to_string()),
             (Some(other_value(&path, key)), "evonic.toml:1".to_owned()),
             "{path}"
         );
@@ -162,7 +168,7 @@ fn variables_override_the_file_and_say_so() {
     let resolved = Config::resolve(Some((file, text)), &variables).expect("it is sound");
     let told = |key| {
         let entry = resolved.entries.iter().find(|entry| entry.key == key).expect("every key");
-        format!("{} {}", entry.value.as_deref().unwrap_or("none"), entry.origin)
+        format!("{} {}", written(entry).as_deref().unwrap_or("none"), entry.origin)
     };
     assert_eq!(told("listen"), "\"127.0.0.1:0\" $EVONIC_LISTEN");
     assert_eq!(told("state_dir"), "\"/srv/state\" $EVONIC_STATE_DIR");

@@ -27,18 +27,13 @@ pub(super) fn encode(line: &Line<'_>, time: &str) -> String {
     Some(object(line, time, 4 * SHORT_VALUE_BYTES, &cut)).filter(fits).unwrap_or(bare)
 }
 
-fn object(
-    line: &Line<'_>,
-    time: &str,
-    message_bytes: usize,
-    fields: &Map<String, Value>,
-) -> String {
+fn object(line: &Line<'_>, time: &str, max_bytes: usize, fields: &Map<String, Value>) -> String {
     let mut object = Map::new();
     object.insert("timestamp".to_owned(), time.into());
     object.insert("level".to_owned(), line.level.as_str().to_ascii_lowercase().into());
     object.insert("program".to_owned(), line.program.into());
     object.insert("target".to_owned(), line.target.into());
-    object.insert("message".to_owned(), head(&line.fields.message, message_bytes).into());
+    object.insert("message".to_owned(), head(&line.fields.message, max_bytes).into());
     for (name, value) in fields {
         let name = if object.contains_key(name) { format!("field.{name}") } else { name.clone() };
         object.insert(name, value.clone());

@@ -31,12 +31,7 @@ pub enum Style {
 }
 
 impl Style {
-    /// Every style.
-    pub const ALL: [Style; 5] =
-        [Style::Coloured, Style::Plain, Style::Prefixed, Style::Json, Style::Native];
-
     /// The style of a configured format for this reader.
-    #[must_use]
     pub const fn new(format: LogFormat, reader: Reader) -> Self {
         match (format, reader) {
             (LogFormat::Json, _) | (LogFormat::Auto, Reader::File) => Self::Json,
@@ -49,7 +44,6 @@ impl Style {
 }
 
 /// What `JOURNAL_STREAM` holds where standard error is this file (`systemd.exec(5)`).
-#[must_use]
 pub fn journal_stream(device: u64, inode: u64) -> String {
     format!("{device}:{inode}")
 }

@@ -25,7 +25,6 @@ pub struct Restarts {
 
 impl Restarts {
     /// Each reason that is counted, with its count.
-    #[must_use]
     pub const fn by_reason(&self) -> [(Reason, u64); 6] {
         [
             (Reason::FdThreshold, self.fd_threshold),

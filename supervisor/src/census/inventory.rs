@@ -1,6 +1,9 @@
 //! Counts by kind and by target, and their growth.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use evonic_shared::{
     kind::Kind,
@@ -16,16 +19,13 @@ const MAX_TOP: usize = 20;
 /// Where targets beyond [`MAX_TARGETS`] are counted.
 const OTHERS: &str = "others";
 
-/// The result of one pass.
+/// Counts by name.
+type Counts = BTreeMap<String, u32>;
+
+/// The result of one pass: counts by kind and target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    kinds: BTreeMap<String, Tally>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    count: u32,
-    targets: BTreeMap<String, u32>,
+    kinds: BTreeMap<String, Counts>,
 }
 
 /// How the lines of a census are sorted.
@@ -48,27 +48,20 @@ pub struct Subject {
 
 impl Inventory {
     pub(super) fn add(&mut self, kind: &str, target: &str, count: u32) {
-        let distinct: usize = self.kinds.values().map(|kind| kind.targets.len()).sum();
-        if !self.kinds.contains_key(kind) {
-            self.kinds.insert(kind.to_owned(), Tally::default());
-        }
-        let Some(entry) = self.kinds.get_mut(kind) else { return };
-        entry.count = entry.count.saturating_add(count);
-        let known = entry.targets.contains_key(target);
+        let distinct: usize = self.kinds.values().map(BTreeMap::len).sum();
+        let targets = self.kinds.entry(kind.to_owned()).or_default();
+        let known = targets.contains_key(target);
         let name = if known || distinct < MAX_TARGETS { target } else { OTHERS };
-        match entry.targets.get_mut(name) {
-            Some(total) => *total = total.saturating_add(count),
-            None => drop(entry.targets.insert(name.to_owned(), count)),
-        }
+        let total = targets.entry(name.to_owned()).or_default();
+        *total = total.saturating_add(count);
     }
 
     #[cfg(test)]
     pub(super) fn count(&self, kind: &str, target: &str) -> u32 {
-        self.kinds.get(kind).and_then(|kind| kind.targets.get(target)).copied().unwrap_or(0)
+        self.kinds.get(kind).and_then(|targets| targets.get(target)).copied().unwrap_or(0)
     }
 
     /// The census for a client or a file, with the growth since `ready`.
-    #[must_use]
     pub fn census(&self, subject: Subject, ready: Option<&Inventory>, order: Order) -> Census {
         let kinds = lines(&self.kind_counts(), ready.map(Inventory::kind_counts).as_ref(), order);
         let mut top =
@@ -79,7 +72,7 @@ impl Inventory {
             at: subject.at,
             generation: subject.generation,
             pid: subject.pid,
-            open: self.kinds.values().fold(0, |sum, kind| sum.saturating_add(kind.count)),
+            open: kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.count)),
             kinds,
             top,
         }
@@ -88,7 +81,6 @@ impl Inventory {
     /// A sentence about the kind that grew most beyond the owned descriptors, and its top target.
     /// `owned` is the growth of the worker's owned descriptors since it was
     /// ready, by kind: load beside a leak must not be taken for it.
-    #[must_use]
     pub fn culprit(&self, ready: Option<&Inventory>, owned: &BTreeMap<String, i64>) -> String {
         let Some(ready) = ready else {
             return "the worker was never ready: there is nothing to compare with".to_owned();
@@ -100,11 +92,9 @@ impl Inventory {
         let Some(kind) = kinds.first().filter(|kind| kind.growth > of(&kind.name)) else {
             return "no kind of descriptor grew beyond what the worker accounts for".to_owned();
         };
-        let empty = BTreeMap::new();
-        let targets = |inventory: &Inventory| {
-            inventory.kinds.get(&kind.name).map_or(empty.clone(), |kind| kind.targets.clone())
-        };
-        let targets = lines(&targets(self), Some(&targets(ready)), Order::Growth);
+        let none = Counts::new();
+        let targets = [self, ready].map(|it| it.kinds.get(&kind.name).unwrap_or(&none));
+        let targets = lines(targets[0], Some(targets[1]), Order::Growth);
         let mut sentence = format!("{} grew by {} to {}", kind.name, kind.growth, kind.count);
         if of(&kind.name) > 0 {
             sentence.push_str(&format!(" ({} of it accounted for)", of(&kind.name)));
@@ -116,15 +106,16 @@ impl Inventory {
         sentence
     }
 
-    fn kind_counts(&self) -> BTreeMap<String, u32> {
-        self.kinds.iter().map(|(name, kind)| (name.clone(), kind.count)).collect()
+    fn kind_counts(&self) -> Counts {
+        let sum = |targets: &Counts| targets.values().fold(0_u32, |sum, &n| sum.saturating_add(n));
+        self.kinds.iter().map(|(name, targets)| (name.clone(), sum(targets))).collect()
     }
 
     /// A name in two kinds is one line.
-    fn target_counts(&self) -> BTreeMap<String, u32> {
-        let mut all = BTreeMap::new();
-        for (name, count) in self.kinds.values().flat_map(|kind| &kind.targets) {
-            *all.entry(name.clone()).or_insert(0) += count;
+    fn target_counts(&self) -> Counts {
+        let mut all = Counts::new();
+        for (name, count) in self.kinds.values().flatten() {
+            *all.entry(name.clone()).or_default() += count;
         }
         all
     }
@@ -154,25 +145,15 @@ fn explain(grown: &[Count], owned: &BTreeMap<String, i64>) -> BTreeMap<String, i
     explained
 }
 
-fn lines(
-    now: &BTreeMap<String, u32>,
-    ready: Option<&BTreeMap<String, u32>>,
-    order: Order,
-) -> Vec<Count> {
-    let growth = |name: &String, count: u32| match ready {
-        Some(ready) => i64::from(count) - i64::from(ready.get(name).copied().unwrap_or(0)),
-        None => 0,
+fn lines(now: &Counts, ready: Option<&Counts>, order: Order) -> Vec<Count> {
+    let names: BTreeSet<_> =
+        [Some(now), ready].into_iter().flatten().flat_map(Counts::keys).collect();
+    let count = |counts: &Counts, name: &String| counts.get(name).copied().unwrap_or(0);
+    let line = |name: &String| {
+        let growth = |ready| i64::from(count(now, name)) - i64::from(count(ready, name));
+        Count { name: name.clone(), count: count(now, name), growth: ready.map_or(0, growth) }
     };
-    let gone = ready.into_iter().flatten().filter(|(name, _)| !now.contains_key(*name));
-    let mut lines: Vec<Count> = now
-        .iter()
-        .map(|(name, &count)| Count { name: name.clone(), count, growth: growth(name, count) })
-        .chain(gone.map(|(name, _)| Count {
-            name: name.clone(),
-            count: 0,
-            growth: growth(name, 0),
-        }))
-        .collect();
+    let mut lines: Vec<Count> = names.into_iter().map(line).collect();
     match order {
         Order::Count => lines.sort_by_key(|line| (Reverse(line.count), Reverse(line.growth))),
         Order::Growth => lines.sort_by_key(|line| (Reverse(line.growth), Reverse(line.count))),

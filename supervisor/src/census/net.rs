@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::{self, BufRead, BufReader, Read},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
 };
 
@@ -17,49 +17,29 @@ use super::Inventory;
 /// Bytes read of one table: 50,000 connections of the host.
 const MAX_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The files of `/proc/PID/net`, the cheapest first: for TCP the kernel walks its whole hash of
+/// The files of `/proc/PID/net` and the kinds of their descriptors, the cheapest first: for TCP the kernel walks its whole hash of
 /// connections.
-const TABLES: [(&str, Protocol); 5] = [
-    ("unix", Protocol::Unix),
-    ("tcp", Protocol::Tcp),
-    ("udp", Protocol::Udp),
-    ("udp6", Protocol::Udp),
-    ("tcp6", Protocol::Tcp),
-];
+const TABLES: [(&str, &str); 5] =
+    [("unix", "unix"), ("tcp", "tcp"), ("udp", "udp"), ("udp6", "udp"), ("tcp6", "tcp")];
+
+/// Inodes of sockets, with the count of descriptors of each.
+type Sockets = HashMap<u64, u32>;
 
 /// The state of a listening TCP socket in the tables.
 const LISTENING: &str = "0A";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    Unix,
-    Tcp,
-    Udp,
-}
-
-impl Protocol {
-    /// The kind of its descriptors.
-    const fn kind(self) -> &'static str {
-        match self {
-            Self::Unix => "unix",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
-
 /// Moves every socket from `sockets` (inode to count) into the inventory. One in no table is of
 /// another family, or neither bound nor connected.
-pub(super) fn resolve(pid: Pid, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
-    for (table, protocol) in TABLES {
+pub(super) fn resolve(pid: Pid, sockets: &mut Sockets, inventory: &mut Inventory) {
+    for (table, kind) in TABLES {
         if sockets.is_empty() {
             return;
         }
         // A table that is missing (no IPv6) or unreadable resolves nothing.
         let Ok(lines) = open_table(pid, table) else { continue };
-        match protocol {
-            Protocol::Unix => read_unix(lines, sockets, inventory),
-            _ => read_inet(lines, protocol, sockets, inventory),
+        match kind {
+            "unix" => read_unix(lines, sockets, inventory),
+            _ => read_inet(lines, kind, sockets, inventory),
         }
     }
     let rest = sockets.drain().fold(0_u32, |sum, (_, count)| sum.saturating_add(count));
@@ -76,14 +56,8 @@ fn open_table(pid: Pid, name: &str) -> io::Result<impl BufRead> {
 
 /// A line: `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...`.
 /// Listening sockets come first in the TCP tables.
-fn read_inet(
-    lines: impl BufRead,
-    protocol: Protocol,
-    sockets: &mut HashMap<u64, u32>,
-    inventory: &mut Inventory,
-) {
-    let kind = protocol.kind();
-    let is_tcp = protocol == Protocol::Tcp;
+fn read_inet(lines: impl BufRead, kind: &str, sockets: &mut Sockets, inventory: &mut Inventory) {
+    let is_tcp = kind == "tcp";
     let mut listening = HashSet::new();
     for line in lines.lines().map_while(Result::ok) {
         if sockets.is_empty() {
@@ -118,7 +92,7 @@ fn read_inet(
 }
 
 /// A line: `Num RefCount Protocol Flags Type St Inode Path`.
-fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &mut Inventory) {
+fn read_unix(lines: impl BufRead, sockets: &mut Sockets, inventory: &mut Inventory) {
     for line in lines.lines().map_while(Result::ok) {
         if sockets.is_empty() {
             return;
@@ -127,7 +101,7 @@ fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &m
         let Some(inode) = fields.nth(6).and_then(|text| text.parse().ok()) else { continue };
         let Some(count) = sockets.remove(&inode) else { continue };
         let path = fields.next().unwrap_or("without a name");
-        inventory.add(Protocol::Unix.kind(), &format!("unix {path}"), count);
+        inventory.add("unix", &format!("unix {path}"), count);
     }
 }
 
@@ -135,20 +109,11 @@ fn read_unix(lines: impl BufRead, sockets: &mut HashMap<u64, u32>, inventory: &m
 fn address(text: &str) -> Option<SocketAddr> {
     let (host, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |index: usize| {
-        let digits = host.get(index * 8..index * 8 + 8)?;
-        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
-    };
-    let host: IpAddr = match host.len() {
-        8 => Ipv4Addr::from(word(0)?).into(),
-        32 => {
-            let mut bytes = [0; 16];
-            for (index, chunk) in bytes.chunks_exact_mut(4).enumerate() {
-                chunk.copy_from_slice(&word(index)?);
-            }
-            Ipv6Addr::from(bytes).to_canonical()
-        }
-        _ => return None,
+    let word = |at| Some(u32::from_str_radix(host.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    let words: Option<Vec<[u8; 4]>> = (0..host.len()).step_by(8).map(word).collect();
+    let host = match words?.as_slice() {
+        [v4] => IpAddr::from(*v4),
+        v6 => IpAddr::from(<[u8; 16]>::try_from(v6.concat()).ok()?).to_canonical(),
     };
     Some(SocketAddr::new(host, port))
 }
@@ -179,7 +144,7 @@ mod tests {
              3: 0100007F:C003 08080808:01BB 01 0:0 00:0 0 0 0 1000 1\n";
         let mut sockets = HashMap::from([(77, 1), (78, 2), (79, 3), (80, 4)]);
         let mut inventory = Inventory::default();
-        read_inet(table.as_bytes(), Protocol::Tcp, &mut sockets, &mut inventory);
+        read_inet(table.as_bytes(), "tcp", &mut sockets, &mut inventory);
         assert_eq!(sockets, HashMap::from([(80, 4)]));
         assert_eq!(inventory.count("tcp", "tcp listening on 127.0.0.1:8420"), 1);
         assert_eq!(inventory.count("tcp", "tcp accepted on 127.0.0.1:8420"), 2);
@@ -193,7 +158,7 @@ mod tests {
             for bytes in [&table[..], line.as_bytes()] {
                 let mut sockets = HashMap::from([(1, 1)]);
                 let mut inventory = Inventory::default();
-                read_inet(bytes, Protocol::Udp, &mut sockets, &mut inventory);
+                read_inet(bytes, "udp", &mut sockets, &mut inventory);
                 read_unix(bytes, &mut sockets, &mut inventory);
             }
         }

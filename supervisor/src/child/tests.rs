@@ -26,7 +26,7 @@ fn start(
     arguments: &[&std::ffi::CStr],
     output: &UnixStream,
     nofile: u64,
-) -> Result<Child, ChildError> {
+) -> Result<Child, ForkExecError> {
     let null: OwnedFd =
         rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
     let arguments: Vec<CString> = arguments.iter().map(|&text| text.to_owned()).collect();
@@ -82,14 +82,10 @@ fn it_gets_what_is_named_and_nothing_else() {
 fn a_program_that_cannot_run_says_why_and_leaves_nothing() {
     let (_ours, theirs) = UnixStream::pair().unwrap();
     let error = start(c"/nowhere/evonic", &[c"evonic"], &theirs, 64).unwrap_err();
-    let ChildError::ForkExec(ForkExecError::Child { step, source }) = error else {
-        panic!("{error:?}")
-    };
+    let ForkExecError::Child { step, source } = error else { panic!("{error:?}") };
     assert_eq!((step, source.kind()), (Step::Execute, io::ErrorKind::NotFound));
     let error = start(c"/etc/passwd", &[c"evonic"], &theirs, 64).unwrap_err();
-    let ChildError::ForkExec(ForkExecError::Child { step, source }) = error else {
-        panic!("{error:?}")
-    };
+    let ForkExecError::Child { step, source } = error else { panic!("{error:?}") };
     assert_eq!((step, source.kind()), (Step::Execute, io::ErrorKind::PermissionDenied));
 }
 

@@ -8,6 +8,7 @@ use rustix::{
     net::{RecvFlags, SendFlags},
 };
 
+use super::error;
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
@@ -22,19 +23,12 @@ pub enum Permission {
     },
 }
 
-/// A line of a client.
-#[derive(Debug)]
-pub enum ParsedLine {
-    Request(Request),
-    Refused { code: ErrorCode, message: String },
-}
-
 /// A connection: one descriptor.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: OwnedFd,
-    serial: u64,
-    permission: Permission,
+    pub(super) serial: u64,
+    pub(super) permission: Permission,
     /// At most one line and one byte.
     input: Vec<u8>,
     /// The unsent rest of the reply.
@@ -44,7 +38,7 @@ pub(crate) struct Client {
     half_closed: bool,
     /// It sent a request before, so that its half-close is none.
     has_asked: bool,
-    last_active: Instant,
+    pub(super) last_active: Instant,
     armed: EventFlags,
 }
 
@@ -97,18 +91,6 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) const fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    pub(crate) const fn permission(&self) -> Permission {
-        self.permission
-    }
-
-    pub(crate) const fn last_active(&self) -> Instant {
-        self.last_active
-    }
-
     pub(crate) const fn watches(&self) -> bool {
         matches!(self.state, State::Watching { .. })
     }
@@ -120,7 +102,7 @@ impl Client {
         if events.contains(EventFlags::IN) {
             self.read(now);
         }
-        // Both directions are closed: nobody reads a reply.
+        // Both directions are closed: no reply would be read.
         if events.intersects(EventFlags::ERR | EventFlags::HUP) && !events.contains(EventFlags::IN)
         {
             self.state = State::Dead;
@@ -136,8 +118,8 @@ impl Client {
                 || self.input.len() > MAX_REQUEST_BYTES)
     }
 
-    /// Takes the next line as a request. [`None`] for an empty line, and when there is no more.
-    pub(crate) fn take_request(&mut self) -> Option<ParsedLine> {
+    /// Takes the next line: a request, or the reply that refuses it. [`None`] for an empty line, and when there is no more.
+    pub(crate) fn take_request(&mut self) -> Option<Result<Request, Reply>> {
         let line = match self.input.iter().position(|&byte| byte == b'\n') {
             Some(end) => {
                 let mut line: Vec<u8> = self.input.drain(..=end).collect();
@@ -147,10 +129,8 @@ impl Client {
             None if self.input.len() > MAX_REQUEST_BYTES => {
                 self.state = State::Closing;
                 self.input = Vec::new();
-                return Some(ParsedLine::Refused {
-                    code: ErrorCode::TooLong,
-                    message: format!("a request is at most {MAX_REQUEST_BYTES} bytes"),
-                });
+                let message = format!("a request is at most {MAX_REQUEST_BYTES} bytes");
+                return Some(Err(error(ErrorCode::TooLong, message)));
             }
             None => std::mem::take(&mut self.input),
         };
@@ -160,16 +140,13 @@ impl Client {
             }
             // A client that half-closes without a request gets the status.
             self.state = State::Closing;
-            return (!self.has_asked).then_some(ParsedLine::Request(Request::Status));
+            return (!self.has_asked).then_some(Ok(Request::Status));
         }
         self.has_asked = true;
-        Some(match serde_json::from_slice(&line) {
-            Ok(request) => ParsedLine::Request(request),
-            Err(error) => ParsedLine::Refused {
-                code: ErrorCode::Malformed,
-                message: format!("the line is no request: {error}"),
-            },
-        })
+        let refuse = |problem: serde_json::Error| {
+            error(ErrorCode::Malformed, format!("the line is no request: {problem}"))
+        };
+        Some(serde_json::from_slice(&line).map_err(refuse))
     }
 
     /// Sends as much of a reply as the socket takes now.

@@ -5,9 +5,27 @@ use std::{
     path::PathBuf,
 };
 
-use evonic_shared::status::{MAX_REQUEST_BYTES, Request};
+use evonic_shared::status::{MAX_REQUEST_BYTES, Restarts, State};
 
 use super::*;
+
+/// A status without a worker.
+fn example() -> Status {
+    Status {
+        format: FORMAT,
+        version: "0.0.0".into(),
+        pid: 1,
+        state: State::Starting,
+        uptime_seconds: 1.5,
+        listeners: vec![],
+        worker: None,
+        predecessor: None,
+        restarts: Restarts::default(),
+        last_restart: None,
+        next_start_seconds: None,
+        last_error: Some("nothing yet".into()),
+    }
+}
 
 /// A status socket whose loop is the test: every request is answered with its own name.
 struct Server {
@@ -53,18 +71,16 @@ impl Server {
                     _ => unreachable!("only clients are watched"),
                 }
             }
-            while let Some(request) = self.clients.next_request(&self.poller) {
-                let reply = match request.line {
-                    ParsedLine::Request(Request::Watch) => {
-                        self.clients.watch(&self.poller, request.serial, self.now);
+            while let Some((serial, _, request)) = self.clients.next_request(&self.poller) {
+                let reply = match request {
+                    Ok(Request::Watch) => {
+                        self.clients.watch(&self.poller, serial, self.now);
                         continue;
                     }
-                    ParsedLine::Request(request) => {
-                        Reply::Accepted { format: FORMAT, op: format!("{request:?}") }
-                    }
-                    ParsedLine::Refused { code, message } => error(code, message),
+                    Ok(request) => Reply::Accepted { format: FORMAT, op: format!("{request:?}") },
+                    Err(refusal) => refusal,
                 };
-                self.clients.reply(&self.poller, request.serial, &reply, self.now);
+                self.clients.reply(&self.poller, serial, &reply, self.now);
             }
         }
     }
@@ -200,7 +216,7 @@ fn watchers_are_bounded_and_a_slow_one_skips() {
     server.turn();
     assert_eq!(ops(&server.say(b"{\"op\":\"watch\"}\n")), ["Unavailable"]);
 
-    let status = crate::status::example();
+    let status = example();
     assert!(server.clients.wants_status(), "one at once");
     server.clients.show(&server.poller, &status, server.now);
     assert!(!server.clients.wants_status(), "then only at a change");
@@ -243,5 +259,5 @@ fn the_own_user_may_command() {
     let mut server = Server::open();
     let _stream = server.connect();
     let uid = rustix::process::geteuid().as_raw();
-    assert_eq!(server.clients.all[0].permission(), Permission::Command { uid });
+    assert_eq!(server.clients.all[0].permission, Permission::Command { uid });
 }

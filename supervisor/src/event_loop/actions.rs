@@ -10,13 +10,13 @@ use evonic_shared::{
     timestamp::rfc3339,
 };
 
-use super::{EventLoop, RunState, exits};
+use super::{EventLoop, RunState, exits, status::seconds};
 use crate::{
-    census::{self, Order, Subject},
+    census::{self, Order},
     policy::{Action, Event, Record},
     poller::{EventFlags, Token},
     post_mortem,
-    status::seconds,
+    sys::KernelError,
     worker::{AtReady, HandshakePhase, StartError, WorkerHandles},
 };
 
@@ -68,7 +68,7 @@ impl EventLoop {
             Err(error) => {
                 tracing::error!(
                     generation,
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "worker cannot be started"
                 );
                 Event::SpawnFailed { generation, error: ErrorChain(&error).to_string() }
@@ -80,17 +80,18 @@ impl EventLoop {
         let pidfd = worker.child.pidfd();
         let watched =
             self.poller.watch(pidfd, Token::Exit(worker.serial), EventFlags::IN).and_then(|()| {
-                let socket = worker.control.socket();
-                self.poller.watch(socket, Token::Control(worker.serial), EventFlags::IN)
+                self.poller.watch(
+                    &worker.control.socket,
+                    Token::Control(worker.serial),
+                    EventFlags::IN,
+                )
             });
-        match watched {
-            Ok(()) => Ok(worker),
-            Err(source) => {
-                // Its exit would not be noticed, so it must not live. SIGCHLD reaps the orphan.
-                let _ = worker.child.kill();
-                Err(StartError::Channel { what: "watch", source })
-            }
+        if let Err(source) = watched {
+            // Its exit would not be noticed, so it must not live. SIGCHLD reaps the orphan.
+            let _ = worker.child.kill();
+            return Err(KernelError::new("make the watch for a worker")(source).into());
         }
+        Ok(worker)
     }
 
     fn count(&mut self, generation: u64) -> Option<Event> {
@@ -103,7 +104,7 @@ impl EventLoop {
     pub(super) fn take_ready_censuses(&mut self) {
         for generation in std::mem::take(&mut self.pending_censuses) {
             let Some(worker) = self.worker_mut(generation) else { continue };
-            match census::take(worker.child.pid()) {
+            match census::take(worker.child.pid) {
                 Ok(inventory) => {
                     let at = SystemTime::now();
                     worker.at_ready = Some(AtReady { at, inventory, owned: worker.owned() });
@@ -111,7 +112,7 @@ impl EventLoop {
                 Err(error) => {
                     tracing::warn!(
                         generation,
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "census at ready failed: growth will not be known"
                     );
                 }
@@ -121,23 +122,20 @@ impl EventLoop {
 
     /// Takes a post-mortem while the worker lives; [`EventLoop::save`] writes it to disk.
     fn take_post_mortem(&mut self, generation: u64, reason: Reason, detail: String) {
-        let (current, predecessor) = self.policy.workers(self.clock.now());
-        let view =
-            [current, predecessor].into_iter().flatten().find(|view| view.generation == generation);
+        let view = self.policy.worker(generation);
         let worker = self.workers.iter().find(|worker| worker.generation == generation);
         let (Some(view), Some(worker)) = (view, worker) else { return };
-        let inventory = match census::take(worker.child.pid()) {
+        let inventory = match census::take(worker.child.pid) {
             Ok(inventory) => inventory,
             Err(error) => {
                 tracing::warn!(
                     generation,
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "post-mortem cannot be taken"
                 );
                 return;
             }
         };
-        let subject = |at| Subject { at: rfc3339(at), generation, pid: worker.child.number() };
         let at_ready = worker.at_ready.as_ref();
         let ready = at_ready.map(|at_ready| &at_ready.inventory);
         let culprit = inventory.culprit(ready, &worker.owned_growth());
@@ -147,10 +145,10 @@ impl EventLoop {
             reason,
             detail,
             culprit,
-            fd: self.status_inputs().descriptors(&view, Some(worker)),
-            census: inventory.census(subject(SystemTime::now()), ready, Order::Growth),
+            fd: self.descriptors(view, Some(worker)),
+            census: inventory.census(worker.subject(SystemTime::now()), ready, Order::Growth),
             ready: at_ready.map(|at_ready| {
-                at_ready.inventory.census(subject(at_ready.at), None, Order::Count)
+                at_ready.inventory.census(worker.subject(at_ready.at), None, Order::Count)
             }),
         });
         self.examined.push((generation, reason));
@@ -224,7 +222,7 @@ impl EventLoop {
     /// Sends systemd the current status line, if it has changed.
     pub(super) fn notify_status(&mut self) {
         if self.notify.is_connected() {
-            let line = self.status_inputs().line();
+            let line = self.status_line();
             self.notify.status(line);
         }
     }

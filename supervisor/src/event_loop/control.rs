@@ -1,9 +1,16 @@
 //! Control messages of workers.
 
+use std::time::Duration;
+
+use evonic_process::channel::Received;
 use evonic_shared::control::{FromWorker, SupervisorMetrics, ToWorker};
 
 use super::EventLoop;
-use crate::{control::Received, policy::Event, sys, worker::HandshakePhase};
+use crate::{
+    policy::Event,
+    sys,
+    worker::{HandshakePhase, WorkerHandles},
+};
 
 /// After this heartbeat the pages that only a start needs are given back.
 const SETTLED: u64 = 2;
@@ -15,10 +22,7 @@ impl EventLoop {
     /// Reads a worker's control channel.
     pub(super) fn read_control(&mut self, serial: u64) {
         for _ in 0..MAX_PACKETS {
-            let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial)
-            else {
-                return;
-            };
+            let Some(worker) = find(&mut self.workers, serial) else { return };
             match worker.control.receive(&mut self.scratch) {
                 Received::Message(message) => self.handle_message(serial, message),
                 Received::Refused(error) => self.drop_message(serial, &error),
@@ -26,7 +30,7 @@ impl EventLoop {
                 Received::Closed => {
                     // Level-triggered, it would wake the loop for ever. The pidfd reports an exit;
                     // a worker that only closed its channel sends no more heartbeats.
-                    let _ = self.poller.forget(worker.control.socket());
+                    let _ = self.poller.forget(&worker.control.socket);
                     return;
                 }
             }
@@ -34,24 +38,14 @@ impl EventLoop {
     }
 
     fn handle_message(&mut self, serial: u64, message: FromWorker) {
-        let taken: Vec<u64> = self
-            .workers
-            .iter()
-            .filter(|worker| worker.serial != serial)
-            .map(|worker| worker.generation)
-            .collect();
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
-            return;
-        };
+        let others = self.workers.iter().filter(|worker| worker.serial != serial);
+        let taken: Vec<u64> = others.map(|worker| worker.generation).collect();
+        let Some(worker) = find(&mut self.workers, serial) else { return };
         let generation = worker.generation;
         match (message, worker.phase) {
-            (
-                FromWorker::Hello { protocol, version, generation, kinds, budget, wants_metrics },
-                _,
-            ) => {
-                let proposed = worker.proposed;
-                worker.wants_metrics = wants_metrics;
-                match worker.hello(protocol, version, generation, kinds, &budget, &taken) {
+            (FromWorker::Hello(hello), _) => {
+                let (proposed, generation) = (worker.proposed, hello.generation);
+                match worker.hello(hello, &taken) {
                     Ok(budget) => {
                         self.history.started(worker.generation);
                         self.feed(Event::Hello { proposed, generation, budget });
@@ -75,10 +69,8 @@ impl EventLoop {
                     HandshakePhase::Ready => worker.probe.turn(self.clock.now(), timeout),
                     _ => None,
                 };
-                let age = age_ms
-                    .into_iter()
-                    .map(|(part, age)| (part, std::time::Duration::from_millis(age)))
-                    .collect();
+                let age = age_ms.into_iter().map(|(part, ms)| (part, Duration::from_millis(ms)));
+                let age = age.collect();
                 self.feed(Event::Heartbeat { generation, age });
                 if let Some(answered) = answered {
                     self.feed(Event::Probe { generation, answered });
@@ -100,17 +92,12 @@ impl EventLoop {
 
     /// Sends a worker this supervisor's metrics, if it asked for them and they have changed.
     fn send_metrics(&mut self, serial: u64) {
-        let now = self.clock.now();
-        let (serving, ending) = self.policy.workers(now);
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
-            return;
-        };
-        let mut views = serving.into_iter().chain(ending);
-        let view = views.find(|view| view.generation == worker.generation);
-        let Some(view) = view.filter(|_| worker.wants_metrics) else { return };
+        let Some(worker) = find(&mut self.workers, serial) else { return };
+        let wants = worker.hello.as_ref().is_some_and(|hello| hello.wants_metrics);
+        let Some(view) = self.policy.worker(worker.generation).filter(|_| wants) else { return };
         let metrics = SupervisorMetrics {
             started_at: self.started_at.clone(),
-            restarts: self.history.restarts(),
+            restarts: self.history.restarts,
             last_restart_at: self.history.last().map(|last| last.at.clone()),
             fds: view.open,
             threshold: self.config.fd.threshold,
@@ -127,9 +114,7 @@ impl EventLoop {
 
     /// Counts a message that is dropped, and logs it at a bounded rate.
     fn drop_message(&mut self, serial: u64, reason: &(dyn std::error::Error + 'static)) {
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.serial == serial) else {
-            return;
-        };
+        let Some(worker) = find(&mut self.workers, serial) else { return };
         worker.refused_packets = worker.refused_packets.saturating_add(1);
         if worker.refused_packets.is_power_of_two() {
             tracing::warn!(
@@ -140,6 +125,10 @@ impl EventLoop {
             );
         }
     }
+}
+
+fn find(workers: &mut [WorkerHandles], serial: u64) -> Option<&mut WorkerHandles> {
+    workers.iter_mut().find(|worker| worker.serial == serial)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -43,7 +43,7 @@ impl EventLoop {
         for _ in 0..REAPED {
             match sys::peek_dead_child() {
                 Ok(Some(pid)) => {
-                    let worker = self.workers.iter().find(|worker| worker.child.pid() == pid);
+                    let worker = self.workers.iter().find(|worker| worker.child.pid == pid);
                     match worker.map(|worker| worker.serial) {
                         Some(serial) => self.reap(serial),
                         None => child::reap_orphan(pid),

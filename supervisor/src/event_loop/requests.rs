@@ -5,13 +5,12 @@ use std::time::{Duration, SystemTime};
 use evonic_shared::{
     error_chain::ErrorChain,
     status::{ErrorCode, FORMAT, Reply, Request},
-    timestamp::rfc3339,
 };
 
 use super::{EventLoop, RunState};
 use crate::{
-    census::{self, Order, Subject},
-    clients::{ParsedLine, PendingRequest, Permission, error},
+    census::{self, Order},
+    clients::{Permission, error},
     log,
     policy::{Event, Settings},
 };
@@ -22,25 +21,6 @@ const MAX_REQUESTS: usize = 8;
 /// After this time no further request is begun in a turn: a census of many descriptors is slow.
 const TIME_SLICE: Duration = Duration::from_millis(5);
 
-/// A request that changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
-    Restart,
-    Drain,
-    Reload,
-}
-
-impl Command {
-    /// The `op` of its request and reply.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Restart => "restart",
-            Self::Drain => "drain",
-            Self::Reload => "reload",
-        }
-    }
-}
-
 impl EventLoop {
     /// Answers some pending requests, and sends the status to watchers.
     pub(super) fn serve_clients(&mut self) {
@@ -49,35 +29,37 @@ impl EventLoop {
             if self.clock.now().saturating_sub(begun) > TIME_SLICE {
                 break;
             }
-            let Some(request) = self.clients.next_request(&self.poller) else { break };
-            self.answer(request);
+            let Some((serial, permission, request)) = self.clients.next_request(&self.poller)
+            else {
+                break;
+            };
+            self.answer(serial, permission, request);
         }
         self.save();
         let now = self.clock.now();
         if self.clients.wants_status() {
-            let status = self.status_inputs().status();
+            let status = self.status();
             self.clients.show(&self.poller, &status, now);
         }
         self.clients.expire(&self.poller, now);
     }
 
-    fn answer(&mut self, request: PendingRequest) {
-        let PendingRequest { serial, permission, line } = request;
-        let reply = match line {
-            ParsedLine::Request(Request::Watch) => {
+    fn answer(&mut self, serial: u64, permission: Permission, request: Result<Request, Reply>) {
+        let reply = match request {
+            Ok(Request::Watch) => {
                 self.clients.watch(&self.poller, serial, self.clock.now());
                 return;
             }
-            ParsedLine::Request(request) => self.reply(request, permission),
-            ParsedLine::Refused { code, message } => error(code, message),
+            Ok(request) => self.reply(request, permission),
+            Err(refusal) => refusal,
         };
         self.clients.reply(&self.poller, serial, &reply, self.clock.now());
     }
 
     fn reply(&mut self, request: Request, permission: Permission) -> Reply {
-        let command = match request {
+        let op = match request {
             Request::Status | Request::Watch => {
-                return Reply::Status(self.status_inputs().status());
+                return Reply::Status(self.status());
             }
             Request::History { limit } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
@@ -85,46 +67,38 @@ impl EventLoop {
                 return Reply::History { format: FORMAT, entries };
             }
             Request::Census => return self.census(),
-            Request::Restart => Command::Restart,
-            Request::Drain => Command::Drain,
-            Request::Reload => Command::Reload,
+            Request::Restart => "restart",
+            Request::Drain => "drain",
+            Request::Reload => "reload",
         };
-        let op = command.name();
         let Permission::Command { uid } = permission else {
             let message = format!("{op} is for root and the service's user");
             return error(ErrorCode::Forbidden, message);
         };
-        if self.run_state != RunState::Running && command != Command::Drain {
+        if self.run_state != RunState::Running && request != Request::Drain {
             return error(ErrorCode::Unavailable, "the supervisor is stopping");
         }
         tracing::info!(op, uid, "command of a client");
-        match command {
-            Command::Reload => {
+        match request {
+            Request::Drain => self.stop(),
+            Request::Reload => {
                 if let Err(refusal) = self.reload(uid) {
                     return error(ErrorCode::Invalid, refusal);
                 }
             }
-            Command::Drain => self.stop(),
-            Command::Restart => self.feed(Event::Restart { uid }),
+            _ => self.feed(Event::Restart { uid }),
         }
         Reply::Accepted { format: FORMAT, op: op.to_owned() }
     }
 
     fn census(&self) -> Reply {
-        let (current, _) = self.policy.workers(self.clock.now());
-        let worker = current.and_then(|view| {
-            self.workers.iter().find(|worker| worker.generation == view.generation)
-        });
-        let Some(worker) = worker else {
+        let (current, _) = self.policy.workers();
+        let Some(worker) = current.and_then(|worker| self.held(worker)) else {
             return error(ErrorCode::Unavailable, "there is no worker now");
         };
-        match census::take(worker.child.pid()) {
+        match census::take(worker.child.pid) {
             Ok(inventory) => {
-                let subject = Subject {
-                    at: rfc3339(SystemTime::now()),
-                    generation: worker.generation,
-                    pid: worker.child.number(),
-                };
+                let subject = worker.subject(SystemTime::now());
                 let ready = worker.at_ready.as_ref().map(|at_ready| &at_ready.inventory);
                 Reply::Census(inventory.census(subject, ready, Order::Count))
             }

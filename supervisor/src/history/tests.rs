@@ -32,7 +32,7 @@ fn generations(history: &History) -> Vec<u64> {
 fn survives_a_new_supervisor() {
     let folder = tempfile::tempdir().unwrap();
     let mut history = History::open(folder.path()).unwrap();
-    assert_eq!((history.generation(), history.last()), (0, None));
+    assert_eq!((history.generation, history.last()), (0, None));
     for generation in 1..=3 {
         add(&mut history, generation);
     }
@@ -40,7 +40,7 @@ fn survives_a_new_supervisor() {
     history.save().unwrap();
     let again = History::open(folder.path()).unwrap();
     assert_eq!(generations(&again), [3, 2, 1]);
-    assert_eq!((again.generation(), again.restarts().crash, again.restarts().total), (9, 3, 3));
+    assert_eq!((again.generation, again.restarts.crash, again.restarts.total), (9, 3, 3));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn keeps_the_last_ones_and_a_bounded_file() {
     }
     let again = History::open(folder.path()).unwrap();
     assert_eq!(generations(&again), (801..=1000).rev().collect::<Vec<_>>());
-    assert_eq!(again.restarts().total, 1000);
+    assert_eq!(again.restarts.total, 1000);
     let text = std::fs::read_to_string(folder.path().join("history.jsonl")).unwrap();
     assert_eq!(text.lines().count(), history.lines);
 }
@@ -72,7 +72,7 @@ fn every_torn_end_and_any_garbage_is_survived() {
         std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
         let mut history = History::open(folder.path()).unwrap();
         assert_eq!(generations(&history), [2, 1], "{cut} bytes cut");
-        assert_eq!(history.generation(), 3);
+        assert_eq!(history.generation, 3);
         add(&mut history, 4);
         assert_eq!(generations(&History::open(folder.path()).unwrap()), [4, 2, 1]);
     }

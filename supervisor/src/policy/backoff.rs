@@ -11,8 +11,9 @@ use super::{Instant, Settings};
 #[derive(Debug)]
 pub(super) struct RestartBackoff {
     random: fastrand::Rng,
-    failures: u32,
-    next_start: Option<Instant>,
+    pub(super) failures: u32,
+    /// [`None`]: at any time.
+    pub(super) next_start: Option<Instant>,
 }
 
 impl RestartBackoff {
@@ -25,28 +26,9 @@ impl RestartBackoff {
         self.next_start = Some(now + self.delay(settings));
     }
 
-    /// A worker lived long enough to end the series.
-    pub(super) fn reset_failures(&mut self) {
-        self.failures = 0;
-    }
-
-    /// Cancels the delay: an operator asked for a start.
-    pub(super) fn start_now(&mut self) {
-        self.next_start = None;
-    }
-
     /// Shortens the delay to end at `until`.
     pub(super) fn wait_at_most(&mut self, until: Instant) {
         self.next_start = self.next_start.map(|start| start.min(until));
-    }
-
-    pub(super) fn started(&mut self) {
-        self.next_start = None;
-    }
-
-    /// When the next start may be; [`None`]: at any time.
-    pub(super) fn next_start(&self) -> Option<Instant> {
-        self.next_start
     }
 
     /// Whether the consecutive failures make a loop.

@@ -11,7 +11,7 @@ use super::{Instant, Settings, growth::Growth};
 /// The next count of one worker.
 #[derive(Debug)]
 pub(super) struct CountSchedule {
-    due: Instant,
+    pub(super) due: Instant,
     rides: bool,
 }
 
@@ -19,10 +19,6 @@ impl CountSchedule {
     /// The first count is due one `max_interval` after the start.
     pub(super) fn new(now: Instant, settings: &Settings) -> Self {
         Self { due: now + longest(settings), rides: false }
-    }
-
-    pub(super) fn due(&self) -> Instant {
-        self.due
     }
 
     /// A count is requested; `rides` when a heartbeat caused it.
@@ -43,8 +39,8 @@ impl CountSchedule {
         settings: &Settings,
     ) {
         let (shortest, longest) = (shortest(settings), longest(settings));
-        let seconds = match (left, growth.trend()) {
-            (Some(_), _) if growth.jumped() => 0.0,
+        let seconds = match (left, growth.trend) {
+            (Some(_), _) if growth.jumped => 0.0,
             (Some(left), Some(trend)) => left.max(0.0) / trend.per_second / 4.0,
             _ => f64::INFINITY,
         };

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Instant, MAX_WORKERS, Phase, Policy, Reason, Worker,
-    worker::{Decision, Finding, urgency},
+    worker::{Decision, urgency},
 };
 
 const fn is_leak(reason: Reason) -> bool {
@@ -11,14 +11,7 @@ const fn is_leak(reason: Reason) -> bool {
 
 impl Policy {
     /// Decides on a finding, if the worker starts or no decision as urgent is made.
-    pub(super) fn find(
-        &mut self,
-        at: usize,
-        finding: Finding,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let Finding { reason, detail } = finding;
+    pub(super) fn find(&mut self, at: usize, reason: Reason, detail: String) {
         let starting = self.workers[at].phase == Phase::Starting;
         if !starting && !self.workers[at].is_open_to(reason) {
             return;
@@ -26,49 +19,49 @@ impl Policy {
         let generation = self.workers[at].generation;
         let examined = self.workers[at].decision.as_ref().is_some_and(|d| urgency(d.reason) > 0);
         if !examined {
-            actions.push(Action::PostMortem { generation, reason, detail: detail.clone() });
+            self.actions.push(Action::PostMortem { generation, reason, detail: detail.clone() });
         }
         if starting {
-            self.fail_start(at, reason, detail, now);
+            self.fail_start(at, reason, detail);
         } else {
-            let start_at = self.delay_after_leak(at, reason, now);
-            self.workers[at].decide(reason, detail, now);
+            let start_at = self.delay_after_leak(at, reason);
+            self.workers[at].decide(reason, detail, self.now);
             if let Some(decision) = &mut self.workers[at].decision {
                 decision.start_at = start_at;
             }
         }
         if starting || matches!(reason, Reason::FdCeiling | Reason::Unhealthy) {
-            self.drain(at, now, actions);
+            self.drain(at);
         }
     }
 
     /// When the replacement may start. A worker that leaks before it is stable counts as an early
     /// leak, and each consecutive one waits longer. The leaking worker serves meanwhile.
-    fn delay_after_leak(&mut self, at: usize, reason: Reason, now: Instant) -> Instant {
+    fn delay_after_leak(&mut self, at: usize, reason: Reason) -> Instant {
         let worker = &self.workers[at];
         let counted = worker.decision.as_ref().is_some_and(|decision| is_leak(decision.reason));
         if is_leak(reason) && !counted && !worker.stable {
-            self.leaks.failed(now, &self.settings);
+            self.leaks.failed(self.now, &self.settings);
         }
-        self.leaks.next_start().unwrap_or(now).max(now)
+        self.leaks.next_start.unwrap_or(self.now).max(self.now)
     }
 
     /// Decides that a worker ended by itself.
-    pub(super) fn crash(&mut self, at: usize, detail: String, now: Instant) {
+    pub(super) fn crash(&mut self, at: usize, detail: String) {
         if self.workers[at].is_starting() {
-            self.fail_start(at, Reason::Crash, detail, now);
+            self.fail_start(at, Reason::Crash, detail);
         } else {
-            self.crashes.failed(now, &self.settings);
+            self.crashes.failed(self.now, &self.settings);
             self.last_error = Some(detail.clone());
-            self.workers[at].decide(Reason::Crash, detail, now);
+            self.workers[at].decide(Reason::Crash, detail, self.now);
         }
     }
 
     /// A start failed. If it answers a request, the worker that serves keeps serving.
-    pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String, now: Instant) {
-        self.crashes.failed(now, &self.settings);
+    pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String) {
+        self.crashes.failed(self.now, &self.settings);
         self.last_error = Some(detail.clone());
-        self.workers[at].decide(reason, detail, now);
+        self.workers[at].decide(reason, detail, self.now);
         for worker in &mut self.workers {
             let requested = worker.decision.as_ref().is_some_and(|d| d.reason == Reason::Requested);
             if worker.phase == Phase::Ready && requested {
@@ -77,28 +70,22 @@ impl Policy {
         }
     }
 
-    pub(super) fn drain(&mut self, at: usize, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn drain(&mut self, at: usize) {
         let worker = &mut self.workers[at];
         let Some(Decision { reason, .. }) = worker.decision else { return };
-        worker.phase = Phase::Draining { kill_at: now + self.settings.supervisor.grace };
-        actions.push(Action::Drain { generation: worker.generation, reason });
+        worker.phase = Phase::Draining { kill_at: self.now + self.settings.supervisor.grace };
+        self.actions.push(Action::Drain { generation: worker.generation, reason });
     }
 
-    pub(super) fn kill(&mut self, at: usize, actions: &mut Vec<Action>) {
+    pub(super) fn kill(&mut self, at: usize) {
         self.workers[at].phase = Phase::Killed;
-        actions.push(Action::Kill { generation: self.workers[at].generation });
+        self.actions.push(Action::Kill { generation: self.workers[at].generation });
     }
 
-    pub(super) fn count(
-        &mut self,
-        at: usize,
-        rides: bool,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn count(&mut self, at: usize, rides: bool) {
         let worker = &mut self.workers[at];
-        worker.counts.requested(now, rides, &self.settings);
-        actions.push(Action::Count { generation: worker.generation });
+        worker.counts.requested(self.now, rides, &self.settings);
+        self.actions.push(Action::Count { generation: worker.generation });
     }
 
     pub(super) fn position(&self, generation: u64) -> Option<usize> {

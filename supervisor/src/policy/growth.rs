@@ -49,8 +49,10 @@ const LEAST_JUMP: f64 = 8.0;
 #[derive(Debug, Default)]
 pub(super) struct Growth {
     samples: VecDeque<Sample>,
-    trend: Option<Trend>,
-    jumped: bool,
+    pub(super) trend: Option<Trend>,
+    /// Whether the last sample is so far above what was expected that a leak may have begun, at a
+    /// rate that one sample cannot tell.
+    pub(super) jumped: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,16 +89,6 @@ impl Growth {
         });
         self.samples.push_back(sample);
         self.trend = self.rising(self.noise());
-    }
-
-    pub(super) fn trend(&self) -> Option<Trend> {
-        self.trend
-    }
-
-    /// Whether the last sample is so far above what was expected that a leak may have begun, at a
-    /// rate that one sample cannot tell.
-    pub(super) fn jumped(&self) -> bool {
-        self.jumped
     }
 
     fn forget(&mut self, now: Instant) {

@@ -10,10 +10,10 @@ use super::{Instant, messages::seconds};
 const PROBES: u32 = 2;
 
 #[derive(Debug)]
-pub(super) struct Health {
+pub struct Health {
     /// No proof is expected from before this instant.
     since: Instant,
-    heartbeat_at: Option<Instant>,
+    pub(crate) heartbeat_at: Option<Instant>,
     proofs: BTreeMap<Part, Instant>,
     failed_probes: u32,
 }
@@ -35,10 +35,6 @@ impl Health {
         for (part, age) in age {
             self.proofs.insert(part, now.saturating_sub(age));
         }
-    }
-
-    pub(super) fn heartbeat_at(&self) -> Option<Instant> {
-        self.heartbeat_at
     }
 
     /// Records a probe; the finding after [`PROBES`] failures in a row.
@@ -71,13 +67,12 @@ impl Health {
         })
     }
 
-    pub(super) fn by_part(&self, now: Instant, timeout: Duration) -> BTreeMap<Part, PartHealth> {
-        let health = |part| match self.proofs.get(&part) {
+    pub(crate) fn of(&self, part: Part, now: Instant, timeout: Duration) -> PartHealth {
+        match self.proofs.get(&part) {
             None => PartHealth::Unknown,
             Some(_) if self.age(part, now) >= timeout => PartHealth::Late,
             Some(_) => PartHealth::Ok,
-        };
-        Part::ALL.into_iter().map(|part| (part, health(part))).collect()
+        }
     }
 
     fn proof(&self, part: Part) -> Instant {

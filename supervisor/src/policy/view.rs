@@ -1,57 +1,17 @@
 //! What the policy shows in the status.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use evonic_shared::{
-    control::Part,
     reason::Reason,
-    status::{PartHealth, State, WorkerState},
+    status::{State, WorkerState},
 };
 
 use super::{Instant, Phase, Policy, Worker};
 
-/// One worker in the status.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    pub generation: u64,
-    pub pid: u32,
-    pub state: WorkerState,
-    pub started_at: Instant,
-    pub heartbeat_at: Option<Instant>,
-    pub health: BTreeMap<Part, PartHealth>,
-    /// Open descriptors at the last count.
-    pub open: u32,
-    /// Owned descriptors at the last count.
-    pub owned: u32,
-    /// Open and not owned when it became ready.
-    pub baseline: Option<u32>,
-    /// Upper bound of the descriptors it owns, as its hello declared.
-    pub budget: Option<u32>,
-    /// Growth of the descriptors it does not own, a second; 0 when flat.
-    pub per_second: f64,
-    /// Time to the threshold at that growth.
-    pub to_threshold: Option<Duration>,
-}
-
 /// What [`Action::Changed`](super::Action::Changed) compares: states, no counts.
-#[derive(Debug, PartialEq)]
-pub(super) struct Outline {
-    state: State,
-    workers: Vec<WorkerOutline>,
-    next_start: Option<Instant>,
-    has_failed: bool,
-}
-
-#[derive(Debug, PartialEq)]
-struct WorkerOutline {
-    generation: u64,
-    pid: u32,
-    state: WorkerState,
-    reason: Option<Reason>,
-}
+pub(super) type Outline =
+    (State, Vec<(u64, u32, WorkerState, Option<Reason>)>, Option<Instant>, bool);
 
 impl Policy {
-    #[must_use]
     pub fn state(&self) -> State {
         let incumbent = self.workers.iter().find(|worker| worker.is_incumbent());
         let serves = incumbent.is_some_and(|worker| worker.phase == Phase::Ready);
@@ -72,32 +32,28 @@ impl Policy {
 
     /// The worker that serves or serves next, and the one that ends. While a replacement starts,
     /// it is the first, and the worker that serves until then is the second.
-    #[must_use]
-    pub fn workers(&self, now: Instant) -> (Option<View>, Option<View>) {
-        let view = |worker: &Worker| worker.view(now, &self.settings);
+    pub fn workers(&self) -> (Option<&Worker>, Option<&Worker>) {
         match self.workers.as_slice() {
             [] => (None, None),
-            [only] if only.is_ending() => (None, Some(view(only))),
-            [only] => (Some(view(only)), None),
+            [only] if only.is_ending() => (None, Some(only)),
+            [only] => (Some(only), None),
             [older, newer, ..] if newer.is_ending() && !older.is_ending() => {
-                (Some(view(older)), Some(view(newer)))
+                (Some(older), Some(newer))
             }
-            [older, newer, ..] => (Some(view(newer)), Some(view(older))),
+            [older, newer, ..] => (Some(newer), Some(older)),
         }
     }
 
+    pub fn worker(&self, generation: u64) -> Option<&Worker> {
+        self.workers.iter().find(|worker| worker.generation == generation)
+    }
+
     pub(super) fn outline(&self) -> Outline {
-        let worker = |worker: &Worker| WorkerOutline {
-            generation: worker.generation,
-            pid: worker.pid,
-            state: worker.state(),
-            reason: worker.decision.as_ref().map(|decision| decision.reason),
+        let worker = |worker: &Worker| {
+            let reason = worker.decision.as_ref().map(|decision| decision.reason);
+            (worker.generation, worker.pid, worker.state(), reason)
         };
-        Outline {
-            state: self.state(),
-            workers: self.workers.iter().map(worker).collect(),
-            next_start: self.next_start(),
-            has_failed: self.last_error.is_some(),
-        }
+        let workers = self.workers.iter().map(worker).collect();
+        (self.state(), workers, self.next_start(), self.last_error.is_some())
     }
 }

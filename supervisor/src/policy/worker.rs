@@ -3,30 +3,31 @@
 use std::time::Duration;
 
 use evonic_shared::{
+    config::Fd,
     reason::Reason,
     status::{Exit, WorkerState},
 };
 
 use super::{
-    Instant, Record, Settings, View, count_schedule, count_schedule::CountSchedule, growth::Growth,
+    Instant, Record, Settings, count_schedule, count_schedule::CountSchedule, growth::Growth,
     health::Health,
 };
 
 /// A worker, from the request of its start until it is reaped.
 #[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) generation: u64,
-    pub(super) pid: u32,
+pub struct Worker {
+    pub(crate) generation: u64,
+    pub(crate) pid: u32,
     pub(super) phase: Phase,
-    pub(super) started_at: Instant,
+    pub(crate) started_at: Instant,
     /// From its hello; [`None`] before.
-    pub(super) budget: Option<u32>,
-    pub(super) open: u32,
-    pub(super) owned: u32,
-    pub(super) baseline: Option<i64>,
+    pub(crate) budget: Option<u32>,
+    pub(crate) open: u32,
+    pub(crate) owned: u32,
+    pub(crate) baseline: Option<i64>,
     pub(super) growth: Growth,
     pub(super) counts: CountSchedule,
-    pub(super) health: Health,
+    pub(crate) health: Health,
     pub(super) decision: Option<Decision>,
     /// When the unexplained limit was passed.
     pub(super) above_since: Option<Instant>,
@@ -59,13 +60,6 @@ pub(super) struct Decision {
     pub(super) at: Instant,
     /// When the replacement may start.
     pub(super) start_at: Instant,
-}
-
-/// Why a worker should be replaced.
-#[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) reason: Reason,
-    pub(super) detail: String,
 }
 
 /// How urgent a reason is: a finding replaces a decision only when it is more urgent.
@@ -140,7 +134,7 @@ impl Worker {
         open: u32,
         owned: u32,
         settings: &Settings,
-    ) -> Option<Finding> {
+    ) -> Option<(Reason, String)> {
         (self.open, self.owned) = (open, owned);
         if self.phase == Phase::Ready {
             self.baseline.get_or_insert(i64::from(open) - i64::from(owned));
@@ -157,30 +151,26 @@ impl Worker {
         finding
     }
 
-    fn limit_passed(&self, now: Instant, settings: &Settings) -> Option<Finding> {
+    fn limit_passed(&self, now: Instant, settings: &Settings) -> Option<(Reason, String)> {
+        let Fd { ceiling, threshold, .. } = settings.fd;
         let open = self.open;
-        if self.phase == Phase::Starting && open >= settings.fd.ceiling {
-            let ceiling = settings.fd.ceiling;
+        if self.phase == Phase::Starting && open >= ceiling {
             let detail = format!("{open} descriptors open before it was ready, ceiling {ceiling}");
-            return Some(Finding { reason: Reason::FdCeiling, detail });
+            return Some((Reason::FdCeiling, detail));
         }
-        if self.is_open_to(Reason::FdCeiling) && open >= settings.fd.ceiling {
-            let detail = format!("{open} descriptors open, ceiling {}", settings.fd.ceiling);
-            return Some(Finding { reason: Reason::FdCeiling, detail });
+        if self.is_open_to(Reason::FdCeiling) && open >= ceiling {
+            let detail = format!("{open} descriptors open, ceiling {ceiling}");
+            return Some((Reason::FdCeiling, detail));
         }
-        if self.is_open_to(Reason::FdThreshold) && open >= settings.fd.threshold {
-            let detail = format!("{open} descriptors open, threshold {}", settings.fd.threshold);
-            return Some(Finding { reason: Reason::FdThreshold, detail });
+        if self.is_open_to(Reason::FdThreshold) && open >= threshold {
+            let detail = format!("{open} descriptors open, threshold {threshold}");
+            return Some((Reason::FdThreshold, detail));
         }
         let since = self.above_since?;
-        (now >= since + count_schedule::shortest(settings) / 2).then(|| Finding {
-            reason: Reason::FdUnexplained,
-            detail: format!(
-                "{} descriptors unexplained, at most {} may be",
-                self.unexplained(),
-                settings.fd.unexplained
-            ),
-        })
+        let (unexplained, limit) = (self.unexplained(), settings.fd.unexplained);
+        let detail = format!("{unexplained} descriptors unexplained, at most {limit} may be");
+        (now >= since + count_schedule::shortest(settings) / 2)
+            .then_some((Reason::FdUnexplained, detail))
     }
 
     /// How many more descriptors reach the nearest limit.
@@ -203,19 +193,19 @@ impl Worker {
         match self.phase {
             Phase::Spawning | Phase::Killed => None,
             Phase::Starting => {
-                Some(self.counts.due().min(self.started_at + settings.supervisor.start_timeout))
+                Some(self.counts.due.min(self.started_at + settings.supervisor.start_timeout))
             }
             Phase::Ready => {
                 let late = self
                     .is_open_to(Reason::Unhealthy)
                     .then(|| self.health.late_at(settings.supervisor.heartbeat_timeout));
-                [Some(self.counts.due()), late, self.drain_at(settings)].into_iter().flatten().min()
+                [Some(self.counts.due), late, self.drain_at(settings)].into_iter().flatten().min()
             }
             Phase::Draining { kill_at } => Some(kill_at),
         }
     }
 
-    /// When it is drained even without a ready replacement: its leak goes on meanwhile. One that is
+    /// When it is drained even without a ready replacement: it leaks on meanwhile. One that is
     /// replaced by request waits for its replacement.
     pub(super) fn drain_at(&self, settings: &Settings) -> Option<Instant> {
         let decision = self.decision.as_ref().filter(|_| self.phase == Phase::Ready)?;
@@ -237,7 +227,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn state(&self) -> WorkerState {
+    pub(crate) fn state(&self) -> WorkerState {
         match self.phase {
             Phase::Spawning | Phase::Starting => WorkerState::Starting,
             Phase::Ready => WorkerState::Ready,
@@ -246,26 +236,13 @@ impl Worker {
         }
     }
 
-    pub(super) fn view(&self, now: Instant, settings: &Settings) -> View {
-        let trend = self.growth.trend();
-        let to_threshold = trend.map(|trend| {
-            let expected = f64::from(self.open) + trend.since_last(now);
-            let left = (f64::from(settings.fd.threshold) - expected).max(0.0);
-            Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX)
-        });
-        View {
-            generation: self.generation,
-            pid: self.pid,
-            state: self.state(),
-            started_at: self.started_at,
-            heartbeat_at: self.health.heartbeat_at(),
-            health: self.health.by_part(now, settings.supervisor.heartbeat_timeout),
-            open: self.open,
-            owned: self.owned,
-            baseline: self.baseline.map(|rest| u32::try_from(rest).unwrap_or(0)),
-            budget: self.budget,
-            per_second: trend.map_or(0.0, |trend| trend.per_second),
-            to_threshold,
-        }
+    /// Growth of the descriptors it does not own, a second, and the time to the threshold at that
+    /// growth; [`None`] when flat.
+    pub(crate) fn leak(&self, now: Instant, threshold: u32) -> Option<(f64, Duration)> {
+        let trend = self.growth.trend?;
+        let expected = f64::from(self.open) + trend.since_last(now);
+        let left = (f64::from(threshold) - expected).max(0.0);
+        let time = Duration::try_from_secs_f64(left / trend.per_second).unwrap_or(Duration::MAX);
+        Some((trend.per_second, time))
     }
 }

@@ -67,11 +67,11 @@ fn what_is_taken_is_refused_and_what_is_stale_is_replaced() {
 }
 
 #[test]
-fn what_somebody_else_keeps_there_is_not_removed() {
+fn what_another_program_keeps_there_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");
     fs::write(&path, "precious").unwrap();
     let error = open(&config(folder.path())).unwrap_err();
-    assert!(matches!(error, SocketError::Unix { .. }), "{error:?}");
+    assert!(matches!(error, SocketError::Unix(_)), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }

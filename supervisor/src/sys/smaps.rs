@@ -11,32 +11,23 @@ pub(super) fn clean_mappings(
         if let Some(size) = line.strip_prefix("Anonymous:") {
             return candidate.take().filter(|_| size.trim() == "0 kB");
         }
-        if let Some(Mapping { start, length, is_fixed }) = Mapping::parse(line) {
-            candidate = is_fixed.then_some((start, length));
+        if let Some((mapping, is_fixed)) = parse(line) {
+            candidate = is_fixed.then_some(mapping);
         }
         None
     })
 }
 
-/// The first line of a mapping.
-struct Mapping {
-    start: usize,
-    length: usize,
-    /// Of a file, private, and not writable.
-    is_fixed: bool,
-}
-
-impl Mapping {
-    /// [`None`] for any other line.
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let start = usize::from_str_radix(start, 16).ok()?;
-        let length = usize::from_str_radix(end, 16).ok()?.checked_sub(start)?;
-        let (permissions, inode) = (fields.next()?, fields.nth(2)?);
-        let is_fixed = !permissions.contains('w') && permissions.ends_with('p') && inode != "0";
-        Some(Self { start, length, is_fixed })
-    }
+/// The first line of a mapping: start and length, and whether it is of a file, private, and not
+/// writable. [`None`] for any other line.
+fn parse(line: &str) -> Option<((usize, usize), bool)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let length = usize::from_str_radix(end, 16).ok()?.checked_sub(start)?;
+    let (permissions, inode) = (fields.next()?, fields.nth(2)?);
+    let is_fixed = !permissions.contains('w') && permissions.ends_with('p') && inode != "0";
+    Some(((start, length), is_fixed))
 }
 
 #[cfg(test)]

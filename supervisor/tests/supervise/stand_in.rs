@@ -14,7 +14,7 @@ use std::{
 };
 
 use evonic_shared::{
-    control::{FromWorker, MAX_PACKET_BYTES, PROTOCOL, Part, ToWorker, decode, encode},
+    control::{FromWorker, Hello, MAX_PACKET_BYTES, PROTOCOL, Part, ToWorker, decode, encode},
     hand_over::GENERATION,
     kind::Kind,
 };
@@ -145,14 +145,14 @@ impl Worker {
 
     fn hello(&mut self) {
         let proposed: u64 = env::var(GENERATION).unwrap().parse().unwrap();
-        self.say(&FromWorker::Hello {
+        self.say(&FromWorker::Hello(Hello {
             wants_metrics: false,
             protocol: self.behaviour.protocol.unwrap_or(PROTOCOL),
             version: "0.0.0-stand-in".into(),
             generation: proposed + self.behaviour.generation_ahead,
             kinds: Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect(),
             budget: Kind::ALL.iter().map(|kind| (kind.name().to_owned(), 10)).collect(),
-        });
+        }));
         if self.behaviour.never_ready {
             return;
         }

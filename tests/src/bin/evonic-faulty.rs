@@ -16,7 +16,7 @@ use std::{
 };
 
 use evonic_shared::{
-    control::{self, FromWorker, PROTOCOL, Part, ToWorker},
+    control::{self, FromWorker, Hello, PROTOCOL, Part, ToWorker},
     hand_over,
     kind::Kind,
 };
@@ -195,14 +195,14 @@ fn play(puppet: &Puppet, generation: u64) -> ExitCode {
             }
         });
     }
-    say(&FromWorker::Hello {
+    say(&FromWorker::Hello(Hello {
         wants_metrics: false,
         protocol: PROTOCOL,
         version: "puppet".to_owned(),
         generation,
         kinds: Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect(),
         budget: Kind::ALL.iter().map(|kind| (kind.name().to_owned(), 1)).collect(),
-    });
+    }));
     if !puppet.never_ready {
         say(&FromWorker::Ready);
     }

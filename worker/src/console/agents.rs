@@ -3,9 +3,9 @@
 use evonic_domain::{Agent, AgentChange, AgentId, NewAgent, Workplace};
 
 use super::{
-    api::{Api, READ_RETRY, segment},
+    api::{Api, segment},
     command::{AgentChanges, AgentCommand},
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     input::{self, argument_text},
     output::{Console, pretty},
     table::{label, table},
@@ -13,11 +13,7 @@ use super::{
 };
 
 /// Runs `evonic agent`.
-pub(super) async fn run(
-    command: AgentCommand,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) async fn run(command: AgentCommand, api: &Api, console: &mut Console<'_>) -> Result {
     match command {
         AgentCommand::Add {
             name,
@@ -39,7 +35,7 @@ pub(super) async fn run(
             })
         }
         AgentCommand::List(output) => {
-            let agents: Vec<Agent> = api.list("/agents", READ_RETRY).await?;
+            let agents: Vec<Agent> = api.list("/agents").await?;
             if output.json {
                 return console.print(&pretty(&agents));
             }
@@ -47,7 +43,7 @@ pub(super) async fn run(
             console.print(&agents_table(&agents, &workplaces, console.terminal.out))
         }
         AgentCommand::Show { agent, output } => {
-            let agent: Agent = api.get(&path(&agent), READ_RETRY).await?;
+            let agent: Agent = api.get(&path(&agent)).await?;
             if output.json {
                 return console.print(&pretty(&agent));
             }
@@ -71,7 +67,7 @@ fn path(agent: &str) -> String {
     format!("/agents/{}", segment(agent))
 }
 
-fn change(changes: AgentChanges) -> Result<AgentChange, ConsoleError> {
+fn change(changes: AgentChanges) -> Result<AgentChange> {
     let tools = changes.tools.map(|tools| Some(names(tools)));
     Ok(AgentChange {
         name: changes.name.as_deref().map(input::name).transpose()?,
@@ -89,8 +85,8 @@ fn names(given: Vec<String>) -> Vec<String> {
 }
 
 /// Every workplace, for its name; none for a key that may not see them.
-async fn workplaces(api: &Api) -> Result<Vec<Workplace>, ConsoleError> {
-    match api.list("/workplaces", READ_RETRY).await {
+async fn workplaces(api: &Api) -> Result<Vec<Workplace>> {
+    match api.list("/workplaces").await {
         Err(ConsoleError::KeyRefused { .. }) => Ok(Vec::new()),
         listed => listed,
     }

@@ -1,8 +1,6 @@
 //! The client of the worker's API: HTTP/1.1 over its Unix socket or TCP, one connection a request.
 
 mod answer;
-mod connection;
-mod event_stream;
 mod retry;
 
 use std::time::Duration;
@@ -16,66 +14,77 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{task::JoinSet, time::timeout};
 
 use answer::{ANSWER_TIMEOUT, Answer, refusal};
-use connection::connect;
 use retry::retry;
 
-pub(super) use answer::decode;
-pub(super) use event_stream::{EventStream, SILENCE_LIMIT};
+pub(super) use answer::{EventStream, SILENCE_LIMIT, decode};
 pub(super) use retry::RetryPause;
 
-use super::{error::ConsoleError, server::Server};
+use super::{
+    error::{ConsoleError, Result},
+    server::Server,
+};
 
 /// How long a read is tried again where a command has no reason of its own.
-pub(super) const READ_RETRY: Duration = Duration::from_secs(10);
+const READ_RETRY: Duration = Duration::from_secs(10);
+
+/// The most entries that are asked for at once.
+const PAGE_LIMIT: usize = 200;
 
 /// The worker's API.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     server: Server,
+    /// How long a read, or what may be asked for twice, is tried again after a transient failure.
+    retry_for: Duration,
 }
 
 impl Api {
     pub(super) const fn new(server: Server) -> Self {
-        Self { server }
+        Self { server, retry_for: READ_RETRY }
     }
 
-    /// Reads a resource; a transient failure is tried again for as long as `retry_for`.
-    pub(super) async fn get<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        retry_for: Duration,
-    ) -> Result<T, ConsoleError> {
-        retry(retry_for, async || self.send(bare(request(Method::GET, path))).await?.json().await)
-            .await
+    /// The same API, with another limit of retries.
+    pub(super) fn retrying(&self, retry_for: Duration) -> Self {
+        Self { server: self.server.clone(), retry_for }
     }
 
-    /// Asks whether every part of the worker is ready, again and again for as long as `retry_for`.
+    /// Reads a resource.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let get = async || self.send(bare(request(Method::GET, path))).await?.json().await;
+        retry(self.retry_for, get).await
+    }
+
+    /// Asks whether every part of the worker is ready, until it is.
     ///
     /// # Errors
     /// [`ConsoleError::Refused`] that names the parts that are not.
-    pub(super) async fn ready(&self, retry_for: Duration) -> Result<(), ConsoleError> {
-        retry(retry_for, async || {
-            self.send(bare(absolute_request(Method::GET, "/readyz"))).await?.bytes().await.map(drop)
-        })
-        .await
+    pub(super) async fn ready(&self) -> Result {
+        let ask = async || self.send(bare(absolute_request(Method::GET, "/readyz"))).await;
+        retry(self.retry_for, async || ask().await?.bytes().await.map(drop)).await
     }
 
     /// Every entry of a list, page by page.
-    pub(super) async fn list<T: DeserializeOwned>(
+    pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        self.first(path, usize::MAX).await
+    }
+
+    /// The first entries of a list, page by page. The path may have a query.
+    pub(super) async fn first<T: DeserializeOwned>(
         &self,
         path: &str,
-        retry_for: Duration,
-    ) -> Result<Vec<T>, ConsoleError> {
+        most: usize,
+    ) -> Result<Vec<T>> {
+        let mark = if path.contains('?') { '&' } else { '?' };
         let mut entries = Vec::new();
         let mut after = String::new();
-        loop {
-            let page: List<T> = self.get(&format!("{path}?limit=200{after}"), retry_for).await?;
+        while entries.len() < most {
+            let limit = PAGE_LIMIT.min(most - entries.len());
+            let page: List<T> = self.get(&format!("{path}{mark}limit={limit}{after}")).await?;
             entries.extend(page.data);
-            match page.next {
-                Some(cursor) => after = format!("&after={}", cursor.0),
-                None => return Ok(entries),
-            }
+            let Some(cursor) = page.next else { break };
+            after = format!("&after={}", cursor.0);
         }
+        Ok(entries)
     }
 
     /// Posts a body, once.
@@ -83,34 +92,28 @@ impl Api {
         &self,
         path: &str,
         body: &B,
-    ) -> Result<T, ConsoleError> {
+    ) -> Result<T> {
         self.send(with_json(request(Method::POST, path), body)).await?.json().await
     }
 
-    /// Posts a body under a key: it is tried again after a transient failure for as long as
-    /// `retry_for`, and takes effect once.
+    /// Posts a body under a key: it is tried again after a transient failure, and takes effect once.
     pub(super) async fn post_idempotent<B: Serialize, T: DeserializeOwned>(
         &self,
         path: &str,
         body: &B,
-        retry_for: Duration,
-    ) -> Result<T, ConsoleError> {
+    ) -> Result<T> {
         let key = format!("\"{}\"", uuid::Uuid::now_v7());
-        retry(retry_for, async || {
+        let post = async || {
             let request = request(Method::POST, path).header("idempotency-key", key.as_str());
             self.send(with_json(request, body)).await?.json().await
-        })
-        .await
+        };
+        retry(self.retry_for, post).await
     }
 
     /// Posts without a body to what may be asked for twice.
-    pub(super) async fn post_empty(
-        &self,
-        path: &str,
-        retry_for: Duration,
-    ) -> Result<(), ConsoleError> {
-        retry(retry_for, async || self.send(bare(request(Method::POST, path))).await.map(drop))
-            .await
+    pub(super) async fn post_empty(&self, path: &str) -> Result {
+        let post = async || self.send(bare(request(Method::POST, path))).await.map(drop);
+        retry(self.retry_for, post).await
     }
 
     /// Changes a resource.
@@ -118,21 +121,19 @@ impl Api {
         &self,
         path: &str,
         body: &B,
-    ) -> Result<T, ConsoleError> {
+    ) -> Result<T> {
         self.send(with_json(request(Method::PATCH, path), body)).await?.json().await
     }
 
     /// Deletes a resource.
-    pub(super) async fn delete(&self, path: &str) -> Result<(), ConsoleError> {
+    pub(super) async fn delete(&self, path: &str) -> Result {
         self.send(bare(request(Method::DELETE, path))).await.map(drop)
     }
 
     /// Asks for work that may be done twice; the answer is its progress.
-    pub(super) async fn stream_progress(&self, path: &str) -> Result<EventStream, ConsoleError> {
-        retry(ANSWER_TIMEOUT, async || {
-            self.stream(bare(accepting_events(request(Method::POST, path)))).await
-        })
-        .await
+    pub(super) async fn stream_progress(&self, path: &str) -> Result<EventStream> {
+        let post = async || self.stream(bare(accepting_events(request(Method::POST, path)))).await;
+        retry(ANSWER_TIMEOUT, post).await
     }
 
     /// Asks for work with a body, once; the answer is its progress.
@@ -140,23 +141,23 @@ impl Api {
         &self,
         path: &str,
         body: &B,
-    ) -> Result<EventStream, ConsoleError> {
+    ) -> Result<EventStream> {
         self.stream(with_json(accepting_events(request(Method::POST, path)), body)).await
     }
 
     /// Opens a stream of events, behind the event with this number.
-    pub(super) async fn events(&self, path: &str, after: u64) -> Result<EventStream, ConsoleError> {
+    pub(super) async fn events(&self, path: &str, after: u64) -> Result<EventStream> {
         let request = accepting_events(request(Method::GET, path)).header("last-event-id", after);
         self.stream(bare(request)).await
     }
 
-    async fn stream(&self, request: Request<Full<Bytes>>) -> Result<EventStream, ConsoleError> {
+    async fn stream(&self, request: Request<Full<Bytes>>) -> Result<EventStream> {
         self.send(request).await.map(EventStream::new)
     }
 
     /// Sends one request on a connection of its own; the answer to a refused one is an error.
-    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, ConsoleError> {
-        let stream = connect(&self.server).await?;
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer> {
+        let stream = self.server.connect().await?;
         if let Server::Tcp { authority, key, .. } = &self.server {
             let headers = request.headers_mut();
             headers.insert(header::HOST, header_value(authority.as_str()));

@@ -1,33 +1,25 @@
 //! `evonic audit`.
 
 use evonic_domain::{Action, AuditRecord};
-use evonic_store::List;
 use jiff::tz::TimeZone;
 
 use super::{
-    api::{Api, READ_RETRY, segment},
+    api::{Api, segment},
     command::AuditOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     format::local_time,
     output::Console,
     table::table,
     terminal::Paint,
 };
 
-/// The most entries that are asked for at once.
-const PAGE_LIMIT: usize = 200;
-
 /// Runs the command.
-pub(super) async fn run(
-    options: &AuditOptions,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) async fn run(options: &AuditOptions, api: &Api, console: &mut Console<'_>) -> Result {
     let records = newest(options, api).await?;
     console.show(&options.output, &records, |paint| render(&records, &TimeZone::system(), paint))
 }
 
-async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, ConsoleError> {
+async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>> {
     if let Some(action) = &options.action {
         let known = || Action::ALL.iter().map(|action| action.name()).collect::<Vec<_>>();
         action.parse::<Action>().map_err(|()| {
@@ -43,19 +35,7 @@ async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>, C
             path.push_str(&format!("&{name}={}", segment(value)));
         }
     }
-    let mut records: Vec<AuditRecord> = Vec::new();
-    let mut after = String::new();
-    while records.len() < options.limit {
-        let limit = (options.limit - records.len()).min(PAGE_LIMIT);
-        let asked = format!("{path}&limit={limit}{after}");
-        let page: List<AuditRecord> = api.get(&asked, READ_RETRY).await?;
-        records.extend(page.data);
-        match page.next {
-            Some(cursor) => after = format!("&after={}", cursor.0),
-            None => break,
-        }
-    }
-    Ok(records)
+    api.first(&path, options.limit).await
 }
 
 /// Renders records, in their order.

@@ -7,18 +7,14 @@ use evonic_shared::{
 
 use super::{
     command::OutputOptions,
-    error::ConsoleError,
+    error::Result,
     output::Console,
     supervisor::{Supervisor, unexpected},
     terminal::Paint,
 };
 
 /// Runs the command.
-pub(super) fn run(
-    options: &OutputOptions,
-    config: &Config,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) fn run(options: &OutputOptions, config: &Config, console: &mut Console<'_>) -> Result {
     let mut supervisor = Supervisor::connect(&Supervisor::socket(config))?;
     let Reply::Census(census) = supervisor.ask(&Request::Census)? else {
         return Err(unexpected("it is no census"));

@@ -16,14 +16,14 @@ use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use input::{Input, Message};
+use input::Input;
 use stream::Follower;
 use transcript::Transcript;
 
 use super::{
     api::{Api, segment},
     command::ChatOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     output::Console,
 };
 
@@ -38,12 +38,12 @@ pub(super) async fn run(
     options: &ChatOptions,
     api: &Api,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result<ExitCode> {
+    let api = &api.retrying(RETRY_LIMIT);
     let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
     let mut input =
         Input::new(options.message.as_deref(), console.terminal.interactive && !options.json)?;
-    let agent: Agent =
-        api.get(&format!("/agents/{}", segment(&options.agent)), RETRY_LIMIT).await?;
+    let agent: Agent = api.get(&format!("/agents/{}", segment(&options.agent))).await?;
     let session = match &options.session {
         Some(id) => Some(resumed_session(api, id, &agent).await?),
         None => None,
@@ -54,11 +54,8 @@ pub(super) async fn run(
     if input.is_interactive() {
         console.say(&console.terminal.err.dim(input::HELP));
     }
-    loop {
-        match input.next(&mut chat.interrupts, console).await? {
-            Message::Text(text) => code = chat.turn(text, console).await?,
-            Message::End => break,
-        }
+    while let Some(text) = input.next(&mut chat.interrupts, console).await? {
+        code = chat.turn(text, console).await?;
         if !input.is_interactive() {
             return Ok(code);
         }
@@ -70,10 +67,10 @@ pub(super) async fn run(
     Ok(code)
 }
 
-async fn resumed_session(api: &Api, id: &str, agent: &Agent) -> Result<Session, ConsoleError> {
-    let session: Session = api.get(&format!("/sessions/{}", segment(id)), RETRY_LIMIT).await?;
+async fn resumed_session(api: &Api, id: &str, agent: &Agent) -> Result<Session> {
+    let session: Session = api.get(&format!("/sessions/{}", segment(id))).await?;
     if session.agent_id != agent.id {
-        let other: Agent = api.get(&format!("/agents/{}", session.agent_id), RETRY_LIMIT).await?;
+        let other: Agent = api.get(&format!("/agents/{}", session.agent_id)).await?;
         return Err(ConsoleError::Usage(format!(
             "session {id} is with agent {}, not with {}",
             other.name, agent.name
@@ -103,11 +100,7 @@ struct EventData {
 
 impl Chat<'_> {
     /// Posts a message and follows its turn to the end.
-    async fn turn(
-        &mut self,
-        content: String,
-        console: &mut Console<'_>,
-    ) -> Result<ExitCode, ConsoleError> {
+    async fn turn(&mut self, content: String, console: &mut Console<'_>) -> Result<ExitCode> {
         let posted = tokio::select! {
             posted = post(self.api, &self.agent, self.session.as_ref(), content) => posted?,
             _ = self.interrupts.recv() => {
@@ -125,7 +118,7 @@ impl Chat<'_> {
         let mut follower = Follower::new(self.api, &session.id, self.cursor);
         self.session = Some(session);
         let code = self.follow(&mut follower, &turn.id, console).await;
-        self.cursor = follower.cursor();
+        self.cursor = follower.cursor;
         code
     }
 
@@ -134,7 +127,7 @@ impl Chat<'_> {
         follower: &mut Follower<'_>,
         turn: &TurnId,
         console: &mut Console<'_>,
-    ) -> Result<ExitCode, ConsoleError> {
+    ) -> Result<ExitCode> {
         let mut transcript = Transcript::new(console.terminal.out, console.terminal.live);
         let mut cancelled = false;
         loop {
@@ -147,7 +140,7 @@ impl Chat<'_> {
                     }
                     cancelled = true;
                     console.say("Cancelling. Ctrl-C again leaves at once.");
-                    self.api.post_empty(&format!("/turns/{turn}/cancel"), RETRY_LIMIT).await?;
+                    self.api.post_empty(&format!("/turns/{turn}/cancel")).await?;
                     continue;
                 }
             };
@@ -195,18 +188,18 @@ async fn post(
     agent: &Agent,
     session: Option<&Session>,
     content: String,
-) -> Result<(Session, Posted), ConsoleError> {
+) -> Result<(Session, Posted)> {
     let session = match session {
         Some(session) => session.clone(),
         None => {
             let title = content.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
             let title = title.trim().chars().take(TITLE_CHARS).collect();
             let new = NewSession { agent: agent.id.to_string(), title };
-            api.post_idempotent("/sessions", &new, RETRY_LIMIT).await?
+            api.post_idempotent("/sessions", &new).await?
         }
     };
     let path = format!("/sessions/{}/messages", session.id);
-    let posted = api.post_idempotent(&path, &NewMessage { content }, RETRY_LIMIT).await?;
+    let posted = api.post_idempotent(&path, &NewMessage { content }).await?;
     Ok((session, posted))
 }
 

@@ -2,7 +2,6 @@
 
 mod agents;
 mod keys;
-mod output;
 pub(super) mod settings;
 mod workplaces;
 
@@ -12,7 +11,6 @@ use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::agents::{AgentChanges, AgentCommand};
 pub(super) use self::keys::KeyCommand;
-pub(super) use self::output::OutputOptions;
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
 
 /// What `evonic` alone prints.
@@ -144,6 +142,14 @@ pub(super) enum Command {
     },
     /// Serve HTTP and run agents; started by evonic-supervisor
     Worker,
+}
+
+/// Options of every command that prints state.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct OutputOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Clone, Debug, Default, Args)]

@@ -7,7 +7,7 @@ use evonic_shared::{
 
 use super::{
     command::ConfigOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     format,
     output::{Console, pretty},
     terminal::Paint,
@@ -18,22 +18,21 @@ pub(super) fn run(
     options: &ConfigOptions,
     loaded: Result<Resolved, LoadError>,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result {
     if options.markdown {
-        console.print(&config::markdown())?;
-        return Ok(ExitCode::Ok);
+        return console.print(&config::markdown());
     }
     let json = options.output.json;
     let resolved = match loaded {
         Ok(resolved) => resolved,
         Err(LoadError::Invalid(faults)) if json => {
             console.print(&pretty(&serde_json::json!({ "faults": faults.0 })))?;
-            return Ok(ExitCode::Config);
+            return Err(ConsoleError::Reported(ExitCode::Config));
         }
         Err(LoadError::Invalid(faults)) if options.check => {
             console.print(&format!("{faults}\n"))?;
             console.say(&format::count(faults.0.len(), "fault"));
-            return Ok(ExitCode::Config);
+            return Err(ConsoleError::Reported(ExitCode::Config));
         }
         Err(error) => return Err(error.into()),
     };
@@ -45,8 +44,7 @@ pub(super) fn run(
         }
         (false, false) => render(&resolved, console.terminal.out),
     };
-    console.print(&text)?;
-    Ok(ExitCode::Ok)
+    console.print(&text)
 }
 
 fn file_name(resolved: &Resolved) -> String {
@@ -64,16 +62,15 @@ fn render(resolved: &Resolved, paint: Paint) -> String {
     };
     let mut text = paint.dim(&file) + "\n";
     let width = |text: &String| text.chars().count();
+    let written = |entry: &Entry| entry.value.as_ref().map(ToString::to_string);
     let keys = resolved.entries.iter().map(|entry| width(&entry.key)).max().unwrap_or(0);
-    let values = resolved.entries.iter().filter_map(|entry| entry.value.as_ref()).map(width);
+    let values = resolved.entries.iter().filter_map(written).map(|value| width(&value));
     let values = values.filter(|width| *width <= 40).max().unwrap_or(0);
-    for Entry { key, value, origin } in &resolved.entries {
-        let origin_text = origin.to_string();
-        let origin = match origin {
-            config::Origin::Default => paint.dim(&format!("# {origin_text}")),
-            _ => paint.green(&format!("# {origin_text}")),
-        };
-        let line = match value {
+    for entry @ Entry { key, origin, .. } in &resolved.entries {
+        let comment = format!("# {origin}");
+        let is_default = *origin == config::Origin::Default;
+        let origin = if is_default { paint.dim(&comment) } else { paint.green(&comment) };
+        let line = match written(entry) {
             Some(value) => format!("{key:keys$} = {value:values$}  {origin}"),
             None => paint.dim(&format!(
                 "{:1$}  {origin}",

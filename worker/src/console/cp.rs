@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     api::{Api, RetryPause, SILENCE_LIMIT, decode},
     command::CopyOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     format::count,
     output::Console,
     progress::{Outcome, Progress},
@@ -24,11 +24,7 @@ use super::{
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the command.
-pub(super) async fn run(
-    options: &CopyOptions,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+pub(super) async fn run(options: &CopyOptions, api: &Api, console: &mut Console<'_>) -> Result {
     let session = options.session.as_deref().map(session).transpose()?;
     let new = NewCopy {
         from: end(&options.from, session.as_ref())?,
@@ -44,27 +40,24 @@ pub(super) async fn run(
     screen.bar.finish_and_clear();
     let Some(followed) = followed else {
         console.say("Stopped. The same command goes on where it was.");
-        return Ok(ExitCode::TurnCancelled);
+        return Err(ConsoleError::Reported(ExitCode::TurnCancelled));
     };
-    let Outcome { ok, error } = followed?;
-    if ok {
-        return Ok(ExitCode::Ok);
-    }
+    let Outcome { ok: false, error } = followed? else { return Ok(()) };
     let program = console.terminal.err.red("evonic:");
     console.say(&format!("{program} {error}"));
     if screen.planned {
         console.say("The same command goes on where it was.");
     }
-    Ok(ExitCode::Failure)
+    Err(ConsoleError::Reported(ExitCode::Failure))
 }
 
-fn session(text: &str) -> Result<SessionId, ConsoleError> {
+fn session(text: &str) -> Result<SessionId> {
     let refused = |_| ConsoleError::Usage(format!("{text} is no session's id"));
     text.parse().map_err(refused)
 }
 
 /// `WORKPLACE:PATH`.
-fn end(text: &str, session: Option<&SessionId>) -> Result<CopyEnd, ConsoleError> {
+fn end(text: &str, session: Option<&SessionId>) -> Result<CopyEnd> {
     let named = text.split_once(':').filter(|(name, _)| name.parse::<AgentName>().is_ok());
     let Some((workplace, path)) = named else {
         return Err(ConsoleError::Usage(format!(
@@ -85,7 +78,7 @@ async fn follow(
     api: &Api,
     screen: &mut Screen,
     console: &mut Console<'_>,
-) -> Result<Outcome, ConsoleError> {
+) -> Result<Outcome> {
     let mut last_event = Instant::now();
     let mut pause = RetryPause::default();
     loop {
@@ -136,7 +129,7 @@ impl Screen {
         Self { json, bar, planned: false }
     }
 
-    fn progress(&mut self, data: &str, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+    fn progress(&mut self, data: &str, console: &mut Console<'_>) -> Result {
         if self.json {
             return console.print(&format!("{data}\n"));
         }
@@ -168,7 +161,7 @@ impl Screen {
         Ok(())
     }
 
-    fn done(&self, data: &str, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+    fn done(&self, data: &str, console: &mut Console<'_>) -> Result {
         if self.json { console.print(&format!("{data}\n")) } else { Ok(()) }
     }
 

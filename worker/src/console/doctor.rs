@@ -1,7 +1,6 @@
 //! `evonic doctor`: every check of an installation in one go.
 
 mod checks;
-mod finding;
 
 use evonic_shared::{
     config::{LoadError, Resolved},
@@ -9,10 +8,13 @@ use evonic_shared::{
 };
 use evonic_workplace::Verdict;
 
-use finding::Finding;
-
 use super::{
-    api::Api, command::OutputOptions, error::ConsoleError, output::Console, server::Server, table,
+    api::Api,
+    command::OutputOptions,
+    error::{ConsoleError, Result},
+    output::Console,
+    server::Server,
+    table,
     terminal::Paint,
 };
 
@@ -21,7 +23,7 @@ pub(super) async fn run(
     options: &OutputOptions,
     loaded: Result<Resolved, LoadError>,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result {
     let findings = match loaded {
         Err(error) => vec![Finding::failed(
             "configuration",
@@ -34,7 +36,7 @@ pub(super) async fn run(
             let named = file.unwrap_or_else(|| "no file: defaults".to_owned());
             let mut findings = vec![Finding::ok("configuration", named)];
             findings.extend(checks::folders(config));
-            findings.extend(checks::limit(config));
+            findings.push(checks::limit(config));
             findings.push(checks::supervisor(config));
             let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
             findings.push(worker);
@@ -47,7 +49,35 @@ pub(super) async fn run(
     let checks = serde_json::json!({ "checks": findings });
     console.show(options, &checks, |paint| render(&findings, paint))?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
-    Ok(if failed { ExitCode::Failure } else { ExitCode::Ok })
+    if failed { Err(ConsoleError::Reported(ExitCode::Failure)) } else { Ok(()) }
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+struct Finding {
+    /// `configuration`, `state_dir`, `landlock`.
+    check: String,
+    verdict: Verdict,
+    detail: String,
+    /// What to do about it.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &str, detail: impl Into<String>) -> Self {
+        let (check, detail) = (check.to_owned(), detail.into());
+        Self { check, verdict: Verdict::Ok, detail, advice: None }
+    }
+
+    fn warning(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { verdict: Verdict::Warning, advice, ..Self::ok(check, detail) }
+    }
+
+    fn failed(check: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { verdict: Verdict::Failed, advice, ..Self::ok(check, detail) }
+    }
 }
 
 /// One line each, with what to do below it.

@@ -1,6 +1,11 @@
 //! Errors of commands, and what to do about them.
 
-use std::{error::Error, io, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use evonic_net::sse::SseError;
 use evonic_shared::{
@@ -9,6 +14,9 @@ use evonic_shared::{
 use evonic_store::StoreError;
 
 use super::terminal::Paint;
+
+/// What commands return.
+pub(crate) type Result<T = (), E = ConsoleError> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsoleError {
@@ -85,6 +93,9 @@ pub(crate) enum ConsoleError {
     },
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
+    /// The command has said what went wrong, and ends with this code.
+    #[error("exit code {}", .0.code())]
+    Reported(ExitCode),
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
 }
@@ -94,6 +105,17 @@ fn separated(text: &str) -> String {
 }
 
 impl ConsoleError {
+    /// The error of a Unix socket that cannot be connected to.
+    pub(super) fn unreachable(socket: &Path, source: io::Error) -> Self {
+        let address = socket.display().to_string();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Self::Forbidden { message: format!("{address} is not for this user") }
+            }
+            _ => Self::NotRunning { address, source },
+        }
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             ConsoleError::Config(_) => ExitCode::Config,
@@ -121,11 +143,17 @@ impl ConsoleError {
                 ExitCode::Io
             }
             ConsoleError::Runtime(_) => ExitCode::Os,
+            ConsoleError::Reported(code) => *code,
         }
     }
 
+    /// Whether there is nothing more to say about it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_closed_pipe() || matches!(self, ConsoleError::Reported(_))
+    }
+
     /// Whether the reader of the output is gone, as `head` is after its last line: no failure.
-    pub(super) fn is_closed_pipe(&self) -> bool {
+    fn is_closed_pipe(&self) -> bool {
         matches!(self, ConsoleError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     command::HistoryOptions,
-    error::ConsoleError,
+    error::Result,
     format::local_time,
     output::{Console, pretty},
     status::screen::exit_summary,
@@ -19,11 +19,7 @@ use super::{
 };
 
 /// Runs the command.
-pub(super) fn run(
-    options: &HistoryOptions,
-    config: &Config,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) fn run(options: &HistoryOptions, config: &Config, console: &mut Console<'_>) -> Result {
     let mut supervisor = Supervisor::connect(&Supervisor::socket(config))?;
     let reply = supervisor.ask(&Request::History { limit: Some(options.limit) })?;
     if options.output.json {

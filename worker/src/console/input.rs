@@ -4,10 +4,10 @@ use std::io::Read;
 
 use evonic_domain::AgentName;
 
-use super::error::ConsoleError;
+use super::error::{ConsoleError, Result};
 
 /// A text, or that of `@FILE`, or of standard input for `-`.
-pub(super) fn argument_text(argument: &str) -> Result<String, ConsoleError> {
+pub(super) fn argument_text(argument: &str) -> Result<String> {
     let input = |what: &str| {
         let what = what.to_owned();
         move |source| ConsoleError::Input { what, source }
@@ -20,7 +20,7 @@ pub(super) fn argument_text(argument: &str) -> Result<String, ConsoleError> {
 }
 
 /// All of standard input.
-pub(super) fn read_stdin() -> Result<String, ConsoleError> {
+pub(super) fn read_stdin() -> Result<String> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
@@ -29,6 +29,6 @@ pub(super) fn read_stdin() -> Result<String, ConsoleError> {
 }
 
 /// A name of an agent, a workplace or a key.
-pub(super) fn name(text: &str) -> Result<AgentName, ConsoleError> {
+pub(super) fn name(text: &str) -> Result<AgentName> {
     text.parse().map_err(|error| ConsoleError::Usage(format!("{text:?}: {error}")))
 }

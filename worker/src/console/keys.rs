@@ -5,9 +5,9 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     agents,
-    api::{Api, READ_RETRY, segment},
+    api::{Api, segment},
     command::KeyCommand,
-    error::ConsoleError,
+    error::Result,
     format::{ago, local_time},
     input,
     output::{Console, pretty},
@@ -16,11 +16,7 @@ use super::{
 };
 
 /// Runs `evonic key`.
-pub(super) async fn run(
-    command: KeyCommand,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) async fn run(command: KeyCommand, api: &Api, console: &mut Console<'_>) -> Result {
     match command {
         KeyCommand::Add { name, scope, expires, agent, output } => {
             let new = NewKey {
@@ -39,11 +35,11 @@ pub(super) async fn run(
             Ok(())
         }
         KeyCommand::List(output) => {
-            let keys: Vec<Key> = api.list("/keys", READ_RETRY).await?;
+            let keys: Vec<Key> = api.list("/keys").await?;
             if output.json {
                 return console.print(&pretty(&keys));
             }
-            let agents: Vec<Agent> = api.list("/agents", READ_RETRY).await?;
+            let agents: Vec<Agent> = api.list("/agents").await?;
             let now = Timestamp::now();
             let paint = console.terminal.out;
             console.print(&keys_table(&keys, &agents, now, &TimeZone::system(), paint))

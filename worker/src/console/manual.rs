@@ -1,12 +1,15 @@
 //! `evonic man`.
 
 use clap::CommandFactory;
-use evonic_shared::exit::ExitCode;
 
-use super::{command::Arguments, error::ConsoleError, output::Console};
+use super::{
+    command::Arguments,
+    error::{ConsoleError, Result},
+    output::Console,
+};
 
 /// Prints a manual page.
-pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result<ExitCode, ConsoleError> {
+pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result {
     let mut command = Arguments::command();
     // Building gives each subcommand its whole name and the global options.
     command.build();
@@ -16,6 +19,5 @@ pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result<ExitCode
             .cloned()
             .ok_or_else(|| ConsoleError::Usage(format!("there is no command `{name}`")))?;
     }
-    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)?;
-    Ok(ExitCode::Ok)
+    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     command::OutputOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     terminal::{Paint, Terminal},
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Console<'a> {
 
 impl Console<'_> {
     /// Writes to the output, and flushes it.
-    pub(super) fn print(&mut self, text: &str) -> Result<(), ConsoleError> {
+    pub(super) fn print(&mut self, text: &str) -> Result {
         self.out
             .write_all(text.as_bytes())
             .and_then(|()| self.out.flush())
@@ -33,7 +33,7 @@ impl Console<'_> {
         output: &OutputOptions,
         value: &T,
         text: impl FnOnce(Paint) -> String,
-    ) -> Result<(), ConsoleError> {
+    ) -> Result {
         let text = if output.json { pretty(value) } else { text(self.terminal.out) };
         self.print(&text)
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{
     api::{Api, EventStream, SILENCE_LIMIT},
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     output::Console,
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Outcome {
 
 impl Progress {
     /// The next one; none when the stream ended before the work did. Cancel safe.
-    pub(super) async fn next(events: &mut EventStream) -> Result<Option<Self>, ConsoleError> {
+    pub(super) async fn next(events: &mut EventStream) -> Result<Option<Self>> {
         let event = events.next().await?;
         Ok(event.map(|event| match event.event.as_str() {
             "done" => Self::Done(event.data),
@@ -44,8 +44,8 @@ pub(super) async fn follow(
     api: &Api,
     path: &str,
     console: &mut Console<'_>,
-    mut on_step: impl FnMut(&str, &mut Console<'_>) -> Result<(), ConsoleError>,
-) -> Result<String, ConsoleError> {
+    mut on_step: impl FnMut(&str, &mut Console<'_>) -> Result,
+) -> Result<String> {
     for attempt in 1.. {
         let mut events = api.stream_progress(path).await?;
         while let Some(progress) = Progress::next(&mut events).await? {

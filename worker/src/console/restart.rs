@@ -9,7 +9,7 @@ use evonic_shared::{
 
 use super::{
     command::RestartOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     format::duration,
     output::Console,
     status::{Watch, ask},
@@ -20,11 +20,7 @@ use super::{
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Runs the command.
-pub(super) fn run(
-    options: &RestartOptions,
-    config: &Config,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) fn run(options: &RestartOptions, config: &Config, console: &mut Console<'_>) -> Result {
     let socket = Supervisor::socket(config);
     let mut supervisor = Supervisor::connect(&socket)?;
     let before = ask(&mut supervisor)?;

@@ -1,11 +1,9 @@
 //! The runtime of commands that speak HTTP.
 
-use super::error::ConsoleError;
+use super::error::{ConsoleError, Result};
 
 /// Runs a command to its end on a runtime of its own.
-pub(super) fn on_runtime<T>(
-    command: impl Future<Output = Result<T, ConsoleError>>,
-) -> Result<T, ConsoleError> {
+pub(super) fn on_runtime<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

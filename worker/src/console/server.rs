@@ -1,13 +1,18 @@
 //! Which worker the command line talks to, and with which key.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{io, net::IpAddr, path::PathBuf, time::Duration};
 
 use evonic_domain::Token;
-use evonic_net::{Authorities, Connector, Peer, TlsConnector, TlsError};
+use evonic_net::{Authorities, ConnectError, Connector, Peer, Stream, TlsConnector, TlsError};
 use evonic_shared::{config::Config, error_chain::ErrorChain};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
+use tokio::net::UnixStream;
 
-use super::{command::ServerOptions, error::ConsoleError, input::argument_text};
+use super::{
+    command::ServerOptions,
+    error::{ConsoleError, Result},
+    input::argument_text,
+};
 use crate::lifecycle::first_key;
 
 /// The variable that stands in for `--server`.
@@ -32,11 +37,7 @@ pub(super) enum Server {
 
 /// Connects to an authority; by TLS if it is `https`, trusting the authorities of a file, else the
 /// system's.
-fn connector(
-    authority: &Authority,
-    scheme: Scheme,
-    file: Option<&PathBuf>,
-) -> Result<Connector, ConsoleError> {
+fn connector(authority: &Authority, scheme: Scheme, file: Option<&PathBuf>) -> Result<Connector> {
     let trusted = || -> Result<TlsConnector, TlsError> {
         let authorities = file.map_or_else(Authorities::system, |file| Authorities::read(file))?;
         evonic_net::client(authorities, None)
@@ -44,21 +45,48 @@ fn connector(
     let refuse = |error: TlsError| ConsoleError::Usage(format!("--ca: {}", ErrorChain(&error)));
     let port = authority.port_u16().unwrap_or(443);
     let peer = Peer { host: host(authority).to_owned(), port };
-    let tls = match scheme {
-        Scheme::Https => Some(trusted().map_err(refuse)?),
-        Scheme::Http => None,
-    };
+    let tls = if scheme == Scheme::HTTPS { Some(trusted().map_err(refuse)?) } else { None };
     Ok(Connector { peer, tls, keepalive: None, limit: CONNECT_TIMEOUT })
 }
 
 impl Server {
+    /// Connects.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the console is a client in a process of its own, outside the worker's budget"
+    )]
+    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>> {
+        match self {
+            Self::Unix(socket) => match UnixStream::connect(socket).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(source) => Err(ConsoleError::unreachable(socket, source)),
+            },
+            Self::Tcp { authority, connector, .. } => {
+                let address = format!("{}:{}", authority.host(), connector.peer.port);
+                // A process of its own, outside the worker's budget.
+                connector.connect(()).await.map_err(|error| match error {
+                    ConnectError::Timeout { limit, .. } => ConsoleError::Timeout { limit },
+                    ConnectError::Tls { source, .. } => {
+                        ConsoleError::NotTrusted { address, source }
+                    }
+                    ConnectError::Connect { source, .. } => {
+                        ConsoleError::NotRunning { address, source }
+                    }
+                    ConnectError::Resolve(error) => {
+                        ConsoleError::NotRunning { address, source: io::Error::other(error) }
+                    }
+                })
+            }
+        }
+    }
+
     /// The service of this configuration, by its Unix socket.
     pub(super) fn local(config: &Config) -> Self {
         Self::Unix(config.runtime_dir.join("api.sock"))
     }
 
     /// The server of the options or the environment; else the service of this configuration.
-    pub(super) fn resolve(options: &ServerOptions, config: &Config) -> Result<Self, ConsoleError> {
+    pub(super) fn resolve(options: &ServerOptions, config: &Config) -> Result<Self> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let Some(url) = options.server.clone().or_else(|| variable(SERVER_VARIABLE)) else {
             return match options.key {
@@ -69,7 +97,7 @@ impl Server {
                 }
             };
         };
-        let Url { authority, scheme } = parse(&url)?;
+        let (authority, scheme) = parse(&url)?;
         let given = options.key.clone().or_else(|| variable(KEY_VARIABLE));
         let text = match given {
             Some(text) => Some(argument_text(&text)?),
@@ -88,43 +116,29 @@ impl Server {
     }
 }
 
-/// The scheme of a server's URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-}
-
-/// A server's URL.
-#[derive(Debug)]
-struct Url {
-    authority: Authority,
-    scheme: Scheme,
-}
-
 /// `https://HOST[:PORT]`, or `http://HOST:PORT` of a loopback address: a key must not travel in the
 /// clear.
-fn parse(url: &str) -> Result<Url, ConsoleError> {
+fn parse(url: &str) -> Result<(Authority, Scheme)> {
     let refuse = |reason: &str| ConsoleError::Usage(format!("--server {url}: {reason}"));
     let (rest, scheme) = match url.strip_prefix("https://") {
-        Some(rest) => (rest, Scheme::Https),
-        None => (url.strip_prefix("http://").unwrap_or(url), Scheme::Http),
+        Some(rest) => (rest, Scheme::HTTPS),
+        None => (url.strip_prefix("http://").unwrap_or(url), Scheme::HTTP),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let address = "https://HOST or http://HOST:PORT is needed";
     let parsed: Result<Authority, _> = rest.parse();
     let authority = parsed.map_err(|_| refuse(address))?;
-    let port_missing = scheme == Scheme::Http && authority.port_u16().is_none();
+    let port_missing = scheme == Scheme::HTTP && authority.port_u16().is_none();
     if authority.as_str().contains('@') || port_missing {
         return Err(refuse(address));
     }
-    if scheme == Scheme::Http && !is_loopback(&authority) {
+    if scheme == Scheme::HTTP && !is_loopback(&authority) {
         return Err(refuse(
             "a key would travel in the clear; say https://, or reach it by \
              `ssh -L 8420:localhost:8420`",
         ));
     }
-    Ok(Url { authority, scheme })
+    Ok((authority, scheme))
 }
 
 /// The host, without the brackets of an IPv6 address.
@@ -147,10 +161,10 @@ mod tests {
         for url in
             ["http://127.0.0.1:8420", "http://127.8.8.8:1/", "localhost:80", "http://[::1]:8420"]
         {
-            assert_eq!(parse(url).unwrap().scheme, Scheme::Http, "{url}");
+            assert_eq!(parse(url).unwrap().1, Scheme::HTTP, "{url}");
         }
         for url in ["https://agents.example.org", "https://10.0.0.1:8420/", "https://[::1]:1"] {
-            assert_eq!(parse(url).unwrap().scheme, Scheme::Https, "{url}");
+            assert_eq!(parse(url).unwrap().1, Scheme::HTTPS, "{url}");
         }
         for url in [
             "http://10.0.0.1:80",

@@ -5,9 +5,9 @@ use jiff::tz::TimeZone;
 
 use super::{
     agents::name_of,
-    api::{Api, READ_RETRY, segment},
+    api::{Api, segment},
     command::SessionCommand,
-    error::ConsoleError,
+    error::Result,
     format::{count, local_time},
     output::{Console, pretty},
     table::table,
@@ -15,21 +15,17 @@ use super::{
 };
 
 /// Runs `evonic session`.
-pub(super) async fn run(
-    command: SessionCommand,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Console<'_>) -> Result {
     match command {
         SessionCommand::List { limit, output } => {
-            let mut sessions: Vec<Session> = api.list("/sessions", READ_RETRY).await?;
+            let mut sessions: Vec<Session> = api.list("/sessions").await?;
             let all = sessions.len();
             sessions.reverse();
             sessions.truncate(limit);
             if output.json {
                 return console.print(&pretty(&sessions));
             }
-            let agents: Vec<Agent> = api.list("/agents", READ_RETRY).await?;
+            let agents: Vec<Agent> = api.list("/agents").await?;
             let paint = console.terminal.out;
             console.print(&sessions_table(&sessions, &agents, &TimeZone::system(), paint))?;
             if all > sessions.len() {
@@ -43,7 +39,7 @@ pub(super) async fn run(
         }
         SessionCommand::Show { session, output } => {
             let path = format!("/sessions/{}/messages", segment(&session));
-            let messages: Vec<Message> = api.list(&path, READ_RETRY).await?;
+            let messages: Vec<Message> = api.list(&path).await?;
             console.show(&output, &messages, |paint| {
                 conversation(&messages, &TimeZone::system(), paint)
             })

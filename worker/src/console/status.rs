@@ -20,7 +20,7 @@ use screen::{ScreenContext, render};
 use super::{
     api::Api,
     command::StatusOptions,
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     output::{Console, compact, pretty},
     server::Server,
     supervisor::{Supervisor, unexpected},
@@ -33,11 +33,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the command.
-pub(super) fn run(
-    options: &StatusOptions,
-    config: &Config,
-    console: &mut Console<'_>,
-) -> Result<(), ConsoleError> {
+pub(super) fn run(options: &StatusOptions, config: &Config, console: &mut Console<'_>) -> Result {
     let socket = Supervisor::socket(config);
     let mut view =
         View { json: options.output.json, post_mortems: config.state_dir.join("post-mortems") };
@@ -73,11 +69,11 @@ pub(super) fn run(
 }
 
 /// The status at this moment.
-pub(super) fn ask(supervisor: &mut Supervisor) -> Result<Status, ConsoleError> {
+pub(super) fn ask(supervisor: &mut Supervisor) -> Result<Status> {
     status_of(supervisor.ask(&Request::Status)?)
 }
 
-fn status_of(reply: Reply) -> Result<Status, ConsoleError> {
+fn status_of(reply: Reply) -> Result<Status> {
     match reply {
         Reply::Status(status) => Ok(status),
         _ => Err(unexpected("it is no status")),
@@ -103,15 +99,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn connect(socket: &Path) -> Result<Self, ConsoleError> {
+    pub(super) fn connect(socket: &Path) -> Result<Self> {
         let mut changes = Supervisor::connect(socket)?;
         changes.send(&Request::Watch)?;
         Ok(Self { changes, requests: Supervisor::connect(socket)? })
     }
 
     /// The status at once the first time, then after each change, and after a second without one,
-    /// so that ages go on.
-    pub(super) fn next(&mut self) -> Result<Status, ConsoleError> {
+    /// so that ages advance.
+    pub(super) fn next(&mut self) -> Result<Status> {
         match self.changes.next(REFRESH_INTERVAL)? {
             Some(reply) => status_of(reply),
             None => ask(&mut self.requests),
@@ -125,18 +121,13 @@ struct View {
 }
 
 impl View {
-    fn print(&self, status: &Status, console: &mut Console<'_>) -> Result<(), ConsoleError> {
+    fn print(&self, status: &Status, console: &mut Console<'_>) -> Result {
         let text = if self.json { pretty(status) } else { self.screen(status, console) };
         console.print(&text)
     }
 
     /// Shows one status of many: in the place of the last one on a terminal, else below it.
-    fn frame(
-        &mut self,
-        status: &Status,
-        error: Option<&str>,
-        console: &mut Console<'_>,
-    ) -> Result<(), ConsoleError> {
+    fn frame(&mut self, status: &Status, error: Option<&str>, console: &mut Console<'_>) -> Result {
         if self.json {
             return console.print(&(compact(status) + "\n"));
         }

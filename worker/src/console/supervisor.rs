@@ -1,7 +1,7 @@
 //! The client of the status socket: one JSON request a line, one JSON reply a line.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,7 +12,10 @@ use evonic_shared::{
     status::{ErrorCode, Reply, Request},
 };
 
-use super::{error::ConsoleError, output::compact};
+use super::{
+    error::{ConsoleError, Result},
+    output::compact,
+};
 
 /// The supervisor answers at once: it never waits for anybody else.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,8 +26,8 @@ const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Supervisor {
     socket: PathBuf,
-    stream: UnixStream,
-    /// Read after the last line.
+    stream: BufReader<UnixStream>,
+    /// The beginning of a reply.
     unread: Vec<u8>,
 }
 
@@ -34,26 +37,24 @@ impl Supervisor {
         config.runtime_dir.join("supervisor.sock")
     }
 
-    pub(super) fn connect(socket: &Path) -> Result<Self, ConsoleError> {
-        let stream = UnixStream::connect(socket).map_err(|source| match source.kind() {
-            io::ErrorKind::PermissionDenied => ConsoleError::Forbidden {
-                message: format!("{} is not for this user", socket.display()),
-            },
-            _ => ConsoleError::NotRunning { address: socket.display().to_string(), source },
-        })?;
+    pub(super) fn connect(socket: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(socket)
+            .map_err(|source| ConsoleError::unreachable(socket, source))?;
+        let stream = BufReader::new(stream);
         let supervisor = Self { socket: socket.to_owned(), stream, unread: Vec::new() };
-        supervisor.stream.set_write_timeout(Some(REPLY_TIMEOUT)).map_err(|e| supervisor.lost(e))?;
+        let timeout = supervisor.stream.get_ref().set_write_timeout(Some(REPLY_TIMEOUT));
+        timeout.map_err(|source| supervisor.lost(source))?;
         Ok(supervisor)
     }
 
     /// Asks, without waiting.
-    pub(super) fn send(&mut self, request: &Request) -> Result<(), ConsoleError> {
+    pub(super) fn send(&mut self, request: &Request) -> Result {
         let line = compact(request) + "\n";
-        self.stream.write_all(line.as_bytes()).map_err(|source| self.lost(source))
+        self.stream.get_mut().write_all(line.as_bytes()).map_err(|source| self.lost(source))
     }
 
     /// Asks, and waits for the answer.
-    pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, ConsoleError> {
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.send(request)?;
         match self.next(REPLY_TIMEOUT)? {
             Some(reply) => Ok(reply),
@@ -62,26 +63,21 @@ impl Supervisor {
     }
 
     /// The next reply of a `watch`; none when none came within `limit`.
-    pub(super) fn next(&mut self, limit: Duration) -> Result<Option<Reply>, ConsoleError> {
-        self.stream.set_read_timeout(Some(limit)).map_err(|source| self.lost(source))?;
-        let mut chunk = [0; 16 * 1024];
-        loop {
-            if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return decode(&line).map(Some);
+    pub(super) fn next(&mut self, limit: Duration) -> Result<Option<Reply>> {
+        self.stream.get_ref().set_read_timeout(Some(limit)).map_err(|e| self.lost(e))?;
+        let room = MAX_REPLY_BYTES.saturating_sub(self.unread.len()) as u64;
+        match self.stream.by_ref().take(room).read_until(b'\n', &mut self.unread) {
+            Ok(_) if self.unread.ends_with(b"\n") => {
+                decode(&std::mem::take(&mut self.unread)).map(Some)
             }
-            if self.unread.len() > MAX_REPLY_BYTES {
-                return Err(self.lost(io::ErrorKind::InvalidData.into()));
+            Ok(_) if self.unread.len() < MAX_REPLY_BYTES => {
+                Err(self.lost(io::ErrorKind::UnexpectedEof.into()))
             }
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(length) => self.unread.extend_from_slice(&chunk[..length]),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(None),
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.lost(error)),
-                },
-            }
+            Ok(_) => Err(self.lost(io::ErrorKind::InvalidData.into())),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(None),
+                _ => Err(self.lost(error)),
+            },
         }
     }
 
@@ -91,7 +87,7 @@ impl Supervisor {
 }
 
 /// Decodes a line; a refusal is an error.
-fn decode(line: &[u8]) -> Result<Reply, ConsoleError> {
+fn decode(line: &[u8]) -> Result<Reply> {
     match serde_json::from_slice(line) {
         Ok(Reply::Error { code: ErrorCode::Forbidden, message, .. }) => {
             Err(ConsoleError::Forbidden { message })

@@ -8,20 +8,16 @@ use evonic_workplace::CheckStep;
 use serde_json::{Map, Value};
 
 use super::{
-    api::{Api, READ_RETRY, decode, segment},
+    api::{Api, decode, segment},
     command::{SandboxCommand, WorkplaceCommand, settings},
-    error::ConsoleError,
+    error::{ConsoleError, Result},
     input::{self, argument_text},
     output::{Console, compact},
     progress::{self, Outcome},
 };
 
 /// Runs `evonic workplace`.
-pub(super) async fn run(
-    command: WorkplaceCommand,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+pub(super) async fn run(command: WorkplaceCommand, api: &Api, console: &mut Console<'_>) -> Result {
     match command {
         WorkplaceCommand::Add { name, kind, settings, options, output } => {
             let settings = options.apply_to(object(settings.as_deref())?)?;
@@ -30,31 +26,30 @@ pub(super) async fn run(
             let made: Workplace = api.post("/workplaces", &new).await?;
             console.show(&output, &made, |_| {
                 format!("Made {name}. Try it: evonic workplace check {name}\n")
-            })?;
+            })
         }
         WorkplaceCommand::List(output) => {
-            let workplaces: Vec<Workplace> = api.list("/workplaces", READ_RETRY).await?;
-            console.show(&output, &workplaces, |paint| page::list(&workplaces, paint))?;
+            let workplaces: Vec<Workplace> = api.list("/workplaces").await?;
+            console.show(&output, &workplaces, |paint| page::list(&workplaces, paint))
         }
         WorkplaceCommand::Show { workplace, output } => {
-            let workplace: Workplace = api.get(&path(&workplace), READ_RETRY).await?;
-            console.show(&output, &workplace, |paint| page::one(&workplace, paint))?;
+            let workplace: Workplace = api.get(&path(&workplace)).await?;
+            console.show(&output, &workplace, |paint| page::one(&workplace, paint))
         }
         WorkplaceCommand::Set { workplace, changes, output } => {
             let changed: Workplace = api.patch(&path(&workplace), &change(&changes)?).await?;
             console.show(&output, &changed, |_| {
                 format!("Changed {}; the next turn works with it.\n", changed.name)
-            })?;
+            })
         }
         WorkplaceCommand::Check { workplace, output } => {
-            return check(&workplace, output.json, api, console).await;
+            check(&workplace, output.json, api, console).await
         }
         WorkplaceCommand::Rm { workplace } => {
             api.delete(&path(&workplace)).await?;
-            console.print(&format!("Removed {workplace}.\n"))?;
+            console.print(&format!("Removed {workplace}.\n"))
         }
     }
-    Ok(ExitCode::Ok)
 }
 
 /// Runs `evonic sandbox`.
@@ -62,7 +57,7 @@ pub(super) async fn sandbox(
     command: SandboxCommand,
     api: &Api,
     console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+) -> Result {
     let SandboxCommand::Build { workplace, output } = command;
     let query = workplace.map(|name| format!("?workplace={}", segment(&name))).unwrap_or_default();
     let line = |data: &str, console: &mut Console<'_>| {
@@ -78,21 +73,13 @@ pub(super) async fn sandbox(
     if output.json {
         console.print(&format!("{done}\n"))?;
     }
-    let outcome: Outcome = decode(done.as_bytes())?;
-    if outcome.ok {
-        return Ok(ExitCode::Ok);
-    }
-    console.say(&format!("{} {}", console.terminal.err.red("evonic:"), outcome.error));
-    Ok(ExitCode::Failure)
+    let Outcome { ok: false, error } = decode(done.as_bytes())? else { return Ok(()) };
+    console.say(&format!("{} {error}", console.terminal.err.red("evonic:")));
+    Err(ConsoleError::Reported(ExitCode::Failure))
 }
 
 /// Shows each step as it is done.
-async fn check(
-    workplace: &str,
-    json: bool,
-    api: &Api,
-    console: &mut Console<'_>,
-) -> Result<ExitCode, ConsoleError> {
+async fn check(workplace: &str, json: bool, api: &Api, console: &mut Console<'_>) -> Result {
     let step = |data: &str, console: &mut Console<'_>| {
         if json {
             return console.print(&format!("{data}\n"));
@@ -102,14 +89,11 @@ async fn check(
         console.print(&line)
     };
     let done = progress::follow(api, &format!("{}/check", path(workplace)), console, step).await?;
-    let outcome: Outcome = decode(done.as_bytes())?;
-    if outcome.ok {
-        return Ok(ExitCode::Ok);
-    }
+    let Outcome { ok: false, .. } = decode(done.as_bytes())? else { return Ok(()) };
     if !json {
         console.say(&format!("{workplace} cannot be worked in."));
     }
-    Ok(ExitCode::Failure)
+    Err(ConsoleError::Reported(ExitCode::Failure))
 }
 
 fn path(workplace: &str) -> String {
@@ -117,13 +101,13 @@ fn path(workplace: &str) -> String {
 }
 
 /// Settings as JSON, from the argument, `@FILE` or standard input.
-fn object(argument: Option<&str>) -> Result<Map<String, Value>, ConsoleError> {
+fn object(argument: Option<&str>) -> Result<Map<String, Value>> {
     let Some(argument) = argument else { return Ok(Map::new()) };
     serde_json::from_str(&argument_text(argument)?)
         .map_err(|error| ConsoleError::Usage(format!("--settings is no JSON object: {error}")))
 }
 
-fn change(assignments: &[String]) -> Result<WorkplaceChange, ConsoleError> {
+fn change(assignments: &[String]) -> Result<WorkplaceChange> {
     let mut change = WorkplaceChange::default();
     for assignment in assignments {
         if let Some(name) = assignment.strip_prefix("name=") {

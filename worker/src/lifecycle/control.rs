@@ -13,8 +13,6 @@
 //! heartbeats: the supervisor counts its time, not its liveness. The first end sets the watchdog and
 //! begins the drain; a later one can only bring them forward.
 
-mod channel;
-
 use std::{
     io,
     os::fd::AsFd,
@@ -26,8 +24,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evonic_process::channel::{Channel, Received};
 use evonic_shared::{
-    control::{FromWorker, ToWorker},
+    control::{FromWorker, MAX_PACKET_BYTES, ToWorker},
     exit::ExitCode,
     reason::Reason,
 };
@@ -38,8 +37,6 @@ use nix::sys::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::sync::mpsc;
 
-pub(super) use self::channel::Channel;
-use self::channel::Received;
 use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
 use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
@@ -50,7 +47,7 @@ const PROOF_TIME: Duration = Duration::from_millis(250);
 /// How long a worker without a supervisor may take to drain.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
-/// What the main thread is told to do.
+/// An order for the main thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Drain and end.
@@ -59,7 +56,7 @@ pub(super) enum Order {
         why: String,
         /// Until SIGKILL.
         grace: Duration,
-        /// Whether a successor goes on with what is there. Only the supervisor can say that none
+        /// Whether a successor continues with what is there. Only the supervisor can say that none
         /// does: a signal or its death may mean either, and what is kept can still go later.
         end: End,
     },
@@ -85,9 +82,9 @@ pub(super) struct Control {
     /// What the thread waits for beside the channel.
     pub(super) wakeups: Wakeups,
     /// The parts' proofs.
-    pub(super) liveness: Liveness,
+    pub(super) liveness: Arc<Liveness>,
     /// What ends the process when its drain does not.
-    pub(super) watchdog: Watchdog,
+    pub(super) watchdog: Arc<Watchdog>,
     /// Where orders go.
     pub(super) orders: mpsc::Sender<Order>,
     /// Where the supervisor's metrics go.
@@ -116,14 +113,20 @@ impl ControlThread {
     /// Starts the thread. [`signals`] are blocked in every thread by now.
     ///
     /// # Errors
-    /// The operating system's word when the thread or its signalfd cannot be had.
+    /// The OS error when the thread or its signalfd cannot be had.
     pub(super) fn start(control: Control) -> io::Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals(), flags)?;
         let (waker, stage) = (control.waker.clone(), Arc::new(Stage::default()));
-        let heartbeats = HeartbeatTimes { next: None, proofs_due: None, sequence: 0 };
-        let listener =
-            Listener { control, signals, stage: Arc::clone(&stage), heartbeats, ending: false };
+        let listener = Listener {
+            control,
+            signals,
+            stage: Arc::clone(&stage),
+            next_round: None,
+            proofs_due: None,
+            sequence: 0,
+            ending: false,
+        };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
         Ok(Self { waker, stage, thread })
     }
@@ -148,16 +151,12 @@ struct Listener {
     control: Control,
     signals: SignalFd,
     stage: Arc<Stage>,
-    heartbeats: HeartbeatTimes,
-    ending: bool,
-}
-
-struct HeartbeatTimes {
     /// When the next round of proofs begins.
-    next: Option<Instant>,
+    next_round: Option<Instant>,
     /// When the heartbeat goes out although proofs are missing, while a round is open.
     proofs_due: Option<Instant>,
     sequence: u64,
+    ending: bool,
 }
 
 impl Listener {
@@ -179,7 +178,8 @@ impl Listener {
 
     /// Waits for a signal, a message, a wake, or the next thing to do.
     fn wait(&self, lost: bool) {
-        let timeout = self.heartbeats.due().filter(|_| !self.ending).map(|due| {
+        let due = self.proofs_due.into_iter().chain(self.next_round).min();
+        let timeout = due.filter(|_| !self.ending).map(|due| {
             let left = due.saturating_duration_since(Instant::now());
             // A timer that is a fraction too early would turn into a busy loop.
             Timespec::try_from(left + Duration::from_micros(500)).unwrap_or(LONGEST_WAIT)
@@ -190,7 +190,7 @@ impl Listener {
             PollFd::new(&self.control.wakeups, PollFlags::IN),
         ];
         if !lost {
-            wanted.push(PollFd::new(self.control.channel.socket(), PollFlags::IN));
+            wanted.push(PollFd::new(&self.control.channel.socket, PollFlags::IN));
         }
         // An interrupted wait is as good as one that ended: everything is asked for anew.
         let _ = rustix::event::poll(&mut wanted, timeout.as_ref());
@@ -214,27 +214,28 @@ impl Listener {
 
     /// Reads what the supervisor says. Returns whether it is gone.
     fn receive_messages(&mut self) -> bool {
+        let mut buffer = [0; MAX_PACKET_BYTES];
         loop {
-            match self.control.channel.receive() {
+            match self.control.channel.receive(&mut buffer) {
                 Received::Nothing => return false,
-                Received::Lost => {
+                Received::Closed => {
                     let grace = ORPHAN_GRACE.min(self.control.grace);
                     let why = "supervisor lost".to_owned();
                     self.end(why, grace, End::Recycled, ExitCode::Orphaned);
                     return true;
                 }
-                Received::Message(Ok(ToWorker::Drain { reason, grace_ms })) => {
+                Received::Message(ToWorker::Drain { reason, grace_ms }) => {
                     let grace = Duration::from_millis(grace_ms);
                     let end = if reason == Reason::Stop { End::Stopped } else { End::Recycled };
                     self.end(format!("drain ({reason})"), grace, end, ExitCode::Watchdog);
                 }
-                Received::Message(Ok(ToWorker::PredecessorGone { generation })) => {
+                Received::Message(ToWorker::PredecessorGone { generation }) => {
                     self.order(Order::PredecessorGone(generation));
                 }
-                Received::Message(Ok(ToWorker::Metrics(metrics))) => {
+                Received::Message(ToWorker::Metrics(metrics)) => {
                     self.control.supervision.update(metrics);
                 }
-                Received::Message(Err(error)) => {
+                Received::Refused(error) => {
                     tracing::error!(%error, "supervisor sent what is no message");
                 }
             }
@@ -254,7 +255,7 @@ impl Listener {
 
     fn order(&self, order: Order) {
         if let Err(error) = self.control.orders.try_send(order) {
-            // The watchdog is armed for an end that nobody hears, and the watcher tries the
+            // The watchdog is armed for an end that is not heard, and the watcher tries the
             // predecessor's lock by itself.
             tracing::error!(%error, "main thread takes no orders");
         }
@@ -262,33 +263,25 @@ impl Listener {
 
     /// Calls for proofs and sends the heartbeat, each when it is time.
     fn send_heartbeat(&mut self, now: Instant) {
-        if self.heartbeats.next.is_none() && self.stage.ready.load(Ordering::SeqCst) {
-            self.heartbeats.next = Some(now);
+        if self.next_round.is_none() && self.stage.ready.load(Ordering::SeqCst) {
+            self.next_round = Some(now);
         }
-        if self.heartbeats.proofs_due.is_none()
-            && self.heartbeats.next.is_some_and(|next| next <= now)
-        {
+        if self.proofs_due.is_none() && self.next_round.is_some_and(|next| next <= now) {
             self.control.liveness.call();
             let interval = self.control.interval;
-            self.heartbeats.proofs_due = Some(now + PROOF_TIME.min(interval / 2));
-            self.heartbeats.next = Some(now + interval);
+            self.proofs_due = Some(now + PROOF_TIME.min(interval / 2));
+            self.next_round = Some(now + interval);
         }
-        let late = self.heartbeats.proofs_due.is_some_and(|due| due <= now);
-        if late || (self.heartbeats.proofs_due.is_some() && self.control.liveness.is_complete()) {
-            self.heartbeats.proofs_due = None;
-            self.heartbeats.sequence += 1;
-            let (sequence, age_ms) = (self.heartbeats.sequence, self.control.liveness.ages());
+        let late = self.proofs_due.is_some_and(|due| due <= now);
+        if late || (self.proofs_due.is_some() && self.control.liveness.is_complete()) {
+            self.proofs_due = None;
+            self.sequence += 1;
+            let (sequence, age_ms) = (self.sequence, self.control.liveness.ages());
             match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
                 Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
             }
         }
-    }
-}
-
-impl HeartbeatTimes {
-    fn due(&self) -> Option<Instant> {
-        self.proofs_due.into_iter().chain(self.next).min()
     }
 }
 

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
+use evonic_process::channel::Channel;
 use evonic_shared::{control::FromWorker, exit::ExitCode};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
 
-use super::{
-    control::{Channel, Order},
-    liveness::Parts,
-    shutdown_budget::ShutdownBudget,
-    start::Worker,
-};
+use super::{control::Order, liveness::Parts, shutdown_budget::ShutdownBudget, start::Worker};
 use evonic_agent::Agents;
 use evonic_handles::Budget;
 use evonic_workplace::{End, Workplaces};
@@ -75,7 +71,7 @@ async fn drain(
         let closing =
             if *end == End::Stopped { STOP_TIME.min(time_left / 4) } else { Duration::ZERO };
         let time_left = time_left - closing;
-        // Both go on where they were when they are called again.
+        // Both continue where they were when they are called again.
         let both =
             async { tokio::join!(parts.server.drain(time_left), parts.agents.drain(time_left)) };
         tokio::select! {
@@ -133,7 +129,7 @@ async fn await_shutdown(
     }
 }
 
-/// Tells the supervisor at once when a gate was handed a descriptor numbered past the threshold.
+/// Tells the supervisor at once when a handle got a descriptor numbered past the threshold.
 async fn report_high_descriptors(channel: &Channel, budget: &Budget) {
     loop {
         let number = budget.high_descriptor().await;

@@ -22,7 +22,7 @@ pub(super) enum StartError {
     System {
         /// What: `a thread`, `the runtime`.
         what: &'static str,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: io::Error,
     },
@@ -34,7 +34,7 @@ pub(super) enum StartError {
     Folder {
         /// Its path.
         path: PathBuf,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: io::Error,
     },
@@ -43,7 +43,7 @@ pub(super) enum StartError {
     FirstKey {
         /// The file.
         path: PathBuf,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: io::Error,
     },

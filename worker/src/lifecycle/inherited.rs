@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     os::{
-        fd::{AsFd, OwnedFd, RawFd},
+        fd::{OwnedFd, RawFd},
         unix::net::{UnixListener, UnixStream},
     },
 };
@@ -48,7 +48,7 @@ pub(super) enum HandOverError {
     Descriptor {
         /// Its name.
         name: String,
-        /// The operating system's word.
+        /// The OS error.
         #[source]
         source: std::io::Error,
     },
@@ -111,35 +111,22 @@ impl Inherited {
             open.insert(name, taken);
         }
         let mut of = |name| open.remove(name).ok_or(HandOverError::Missing { name });
-        let socket = |name, family, kind, needed, socket: OwnedFd| {
-            let fits = sockopt::socket_type(&socket) == Ok(kind) && family_of(&socket, family);
+        let socket = |name, families: &[_], kind, needed, socket: OwnedFd| {
+            let fits = sockopt::socket_type(&socket) == Ok(kind)
+                && sockopt::socket_domain(&socket).is_ok_and(|found| families.contains(&found));
             if fits { Ok(socket) } else { Err(HandOverError::Kind { name, needed }) }
         };
-        let (inet, unix) = (Family::Internet, Family::Unix);
+        let (inet, unix) = ([AddressFamily::INET, AddressFamily::INET6], [AddressFamily::UNIX]);
         let (stream, packets) = (SocketType::STREAM, SocketType::SEQPACKET);
         Ok(Self {
-            http: socket(HTTP, inet, stream, "TCP socket", of(HTTP)?)?.into(),
-            api: socket(API, unix, stream, "Unix stream socket", of(API)?)?.into(),
-            control: socket(CONTROL, unix, packets, "Unix packet socket", of(CONTROL)?)?,
-            probe: socket(PROBE, unix, stream, "Unix stream socket", of(PROBE)?)?.into(),
+            http: socket(HTTP, &inet, stream, "TCP socket", of(HTTP)?)?.into(),
+            api: socket(API, &unix, stream, "Unix stream socket", of(API)?)?.into(),
+            control: socket(CONTROL, &unix, packets, "Unix packet socket", of(CONTROL)?)?,
+            probe: socket(PROBE, &unix, stream, "Unix stream socket", of(PROBE)?)?.into(),
             fd_page: of(FD_PAGE)?,
             generation: numbers.generation,
             predecessor: numbers.predecessor,
         })
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Family {
-    Internet,
-    Unix,
-}
-
-fn family_of(socket: impl AsFd, family: Family) -> bool {
-    let found = sockopt::socket_domain(socket);
-    match family {
-        Family::Internet => matches!(found, Ok(AddressFamily::INET | AddressFamily::INET6)),
-        Family::Unix => found == Ok(AddressFamily::UNIX),
     }
 }
 

@@ -21,14 +21,9 @@ use evonic_http::Server;
 use evonic_store::Store;
 use evonic_workplace::Workplaces;
 
-/// When each part last proved itself. Shared by cloning; readable from any thread.
-#[derive(Clone, Debug)]
-pub(super) struct Liveness {
-    shared: Arc<Shared>,
-}
-
+/// When each part last proved itself; readable from any thread.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Liveness {
     start: Instant,
     parts: [PartProof; Part::ALL.len()],
     /// Parts that the current round still waits for.
@@ -46,34 +41,34 @@ struct PartProof {
 
 impl Liveness {
     /// A liveness whose parts are as old as it is itself.
-    pub(super) fn new(waker: Waker) -> Self {
+    pub(super) fn new(waker: Waker) -> Arc<Self> {
         let parts = Part::ALL.map(|_| PartProof::default());
         let open = AtomicU32::new(0);
-        Self { shared: Arc::new(Shared { start: Instant::now(), parts, open, waker }) }
+        Arc::new(Self { start: Instant::now(), parts, open, waker })
     }
 
     /// Calls every part. One that still answers an earlier call answers once more.
     pub(super) fn call(&self) {
-        self.shared.open.store(Part::ALL.len() as u32, Ordering::SeqCst);
-        for part in &self.shared.parts {
+        self.open.store(Part::ALL.len() as u32, Ordering::SeqCst);
+        for part in &self.parts {
             part.called.notify_one();
         }
     }
 
     /// Whether every part answered since the last call.
     pub(super) fn is_complete(&self) -> bool {
-        self.shared.open.load(Ordering::SeqCst) == 0
+        self.open.load(Ordering::SeqCst) == 0
     }
 
     /// Age of each part's last proof, in milliseconds.
     pub(super) fn ages(&self) -> BTreeMap<Part, u64> {
-        let now = self.shared.now();
+        let now = self.now();
         let age = |part: Part| now.saturating_sub(self.part(part).proved.load(Ordering::SeqCst));
         Part::ALL.into_iter().map(|part| (part, age(part))).collect()
     }
 
     fn part(&self, part: Part) -> &PartProof {
-        &self.shared.parts[part as usize]
+        &self.parts[part as usize]
     }
 
     async fn called(&self, part: Part) {
@@ -88,16 +83,14 @@ impl Liveness {
     }
 
     fn proved(&self, part: Part) {
-        self.part(part).proved.store(self.shared.now(), Ordering::SeqCst);
+        self.part(part).proved.store(self.now(), Ordering::SeqCst);
         let one_less = |open: u32| open.checked_sub(1);
-        let open = self.shared.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let open = self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         if open == Ok(1) {
-            self.shared.waker.wake();
+            self.waker.wake();
         }
     }
-}
 
-impl Shared {
     fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -130,32 +123,24 @@ impl Parts {
     }
 }
 
-/// The tasks that answer for the parts. They end when this is dropped.
-#[derive(Debug)]
-pub(super) struct LivenessTasks {
-    _tasks: JoinSet<()>,
-}
-
-impl LivenessTasks {
-    /// Starts a task for each part, after every part has proved itself once: only then can the
-    /// worker say that it is ready.
-    pub(super) async fn start(parts: &Parts, liveness: &Liveness) -> Self {
-        let mut tasks = JoinSet::new();
-        for part in Part::ALL {
-            tasks.spawn(first_proof(parts.clone(), liveness.clone(), part));
-        }
-        while tasks.join_next().await.is_some() {}
-        for part in Part::ALL {
-            tasks.spawn(answer(parts.clone(), liveness.clone(), part));
-        }
-        Self { _tasks: tasks }
+/// Starts a task for each part that answers for it until it is dropped, after every part has proved
+/// itself once: only then can the worker say that it is ready.
+pub(super) async fn start_answering(parts: &Parts, liveness: &Arc<Liveness>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for part in Part::ALL {
+        tasks.spawn(first_proof(parts.clone(), Arc::clone(liveness), part));
     }
+    while tasks.join_next().await.is_some() {}
+    for part in Part::ALL {
+        tasks.spawn(answer(parts.clone(), Arc::clone(liveness), part));
+    }
+    tasks
 }
 
 /// How long a part that refused waits until it is asked again, before the worker is ready.
 const FIRST_PROOF_PAUSE: Duration = Duration::from_millis(20);
 
-async fn first_proof(parts: Parts, liveness: Liveness, part: Part) {
+async fn first_proof(parts: Parts, liveness: Arc<Liveness>, part: Part) {
     while let Err(reason) = parts.prove(part).await {
         tracing::warn!(%part, reason, "part does not prove itself");
         tokio::time::sleep(FIRST_PROOF_PAUSE).await;
@@ -163,7 +148,7 @@ async fn first_proof(parts: Parts, liveness: Liveness, part: Part) {
     liveness.proved(part);
 }
 
-async fn answer(parts: Parts, liveness: Liveness, part: Part) {
+async fn answer(parts: Parts, liveness: Arc<Liveness>, part: Part) {
     loop {
         liveness.called(part).await;
         match parts.prove(part).await {

@@ -1,33 +1,26 @@
 //! The log of this process, in the form that its reader wants ([`evonic_shared::log`]).
 //!
-//! Under systemd lines go to journald by its own protocol: fields stay fields, and the severity
-//! needs no prefix. That costs one descriptor; severity prefixes on standard error would cost none,
-//! but leave the fields in the text. They stand in where journald cannot be reached.
-//!
 //! A reader that does not read, or is gone, costs lines and nothing else: no thread of the worker
-//! waits for it longer than [`stderr::WRITE_TIMEOUT`].
+//! waits for it longer than [`evonic_process::log::WRITE_TIMEOUT`].
 
-mod journal;
-mod layer;
-mod stderr;
+use std::time::SystemTime;
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-    path::Path,
-    time::SystemTime,
-};
-
+use evonic_process::log::Output;
 use evonic_shared::{
     config::LogFormat,
-    log::{Fields, JOURNAL_SOCKET, Line, Reader, journal_stream},
+    log::{Fields, Line},
 };
-use tracing::Level;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt};
+use tracing::{
+    Event, Level, Subscriber,
+    span::{Attributes, Id, Record},
+};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+};
 
 pub(super) use evonic_shared::log::Style;
-
-use self::{journal::Journal, layer::Output, stderr::Stderr};
 
 /// What lines call this program.
 const PROGRAM: &str = "evonic";
@@ -36,34 +29,51 @@ const PROGRAM: &str = "evonic";
 /// cannot be read; should one come here all the same, `info` stands in for it.
 pub(super) fn start(filter: &str, format: LogFormat) -> Style {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let mut style = Style::new(format, reader());
-    let mut output = None;
-    if style == Style::Native {
-        output = Journal::open(Path::new(JOURNAL_SOCKET)).ok().map(Output::Journal);
-        if output.is_none() {
-            style = Style::Prefixed;
-        }
-    }
-    let output = output.unwrap_or_else(|| Output::Stderr(Stderr::default(), style));
-    let log = tracing_subscriber::registry().with(filter).with(output);
+    let output = Output::new(format).connected();
+    let style = output.style;
+    let log = tracing_subscriber::registry().with(filter).with(Lines(output));
     // A log that was set before stays: only tests set one.
     let _ = tracing::subscriber::set_global_default(log);
     style
 }
 
-/// Who reads standard error.
-fn reader() -> Reader {
-    let stream = env::var("JOURNAL_STREAM").ok();
-    let file = rustix::fs::fstat(rustix::stdio::stderr());
-    if file.is_ok_and(|file| stream == Some(journal_stream(file.st_dev, file.st_ino))) {
-        Reader::Journal
-    } else if !io::stderr().is_terminal() {
-        Reader::File
-    } else if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
-        // See no-color.org.
-        Reader::PlainTerminal
-    } else {
-        Reader::ColourTerminal
+/// The layer that writes each event as a line, with the fields of the spans around it.
+#[derive(Debug)]
+struct Lines(Output);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        let mut spans = Vec::new();
+        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            spans.push(span.name());
+            if let Some(around) = span.extensions().get::<Fields>() {
+                fields.others.extend(around.others.clone());
+            }
+        }
+        if !spans.is_empty() {
+            fields.others.insert("span".to_owned(), spans.join(":").into());
+        }
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let (level, target) = (*metadata.level(), metadata.target());
+        // A line that cannot be logged has nowhere to go.
+        let _ = self.0.write(&Line { program: PROGRAM, level, target, fields });
     }
 }
 
@@ -78,6 +88,8 @@ pub(super) fn bare_line(style: Style, text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::{error::Error, os::unix::net::UnixDatagram};
+
     use super::*;
 
     #[test]
@@ -87,5 +99,39 @@ mod tests {
         let line: serde_json::Value =
             serde_json::from_slice(&bare_line(Style::Json, "late")).unwrap();
         assert_eq!((&line["level"], &line["message"]), (&"error".into(), &"late".into()));
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_its_spans() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let journald = UnixDatagram::bind(&path).unwrap();
+        let output = Lines(Output::with_style(Style::Native, &path));
+        let subscriber = tracing_subscriber::registry().with(output);
+        tracing::subscriber::with_default(subscriber, || {
+            let turn = tracing::info_span!("invoke_agent", turn_id = "trn_1", steps = 0);
+            turn.record("steps", 2);
+            let _inside = turn.entered();
+            let _call = tracing::info_span!("execute_tool", gen_ai.tool.name = "bash").entered();
+            let error = std::io::Error::other("broken");
+            let elapsed_ms = std::time::Duration::from_secs(1).as_millis();
+            tracing::warn!(error = &error as &dyn Error, elapsed_ms, "call failed");
+        });
+        let mut datagram = [0; 4096];
+        let length = journald.recv(&mut datagram).unwrap();
+        let text = String::from_utf8_lossy(&datagram[..length]);
+        for wanted in [
+            "MESSAGE=call failed turn_id=trn_1 steps=2 gen_ai.tool.name=bash \
+             span=invoke_agent:execute_tool error=broken elapsed_ms=1000\n",
+            "PRIORITY=4\n",
+            "SYSLOG_IDENTIFIER=evonic\n",
+            "EVONIC_TURN_ID=trn_1\n",
+            "EVONIC_STEPS=2\n",
+            "EVONIC_GEN_AI_TOOL_NAME=bash\n",
+            "EVONIC_ERROR=broken\n",
+            "EVONIC_ELAPSED_MS=1000\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The two calls of this room that the compiler cannot check.
+//! The two calls that the compiler cannot check.
 #![allow(unsafe_code, reason = "adopting an inherited descriptor and _exit(2) have no safe form")]
 
 use std::{
@@ -12,7 +12,7 @@ use rustix::io::FdFlags;
 /// Takes over an inherited descriptor, close-on-exec from now on.
 ///
 /// # Errors
-/// The operating system's word when there is no such descriptor.
+/// The OS error when there is no such descriptor.
 pub(super) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the borrow ends before this function does, and the kernel says EBADF for a number
     // that is not open.

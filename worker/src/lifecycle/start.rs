@@ -1,30 +1,30 @@
 //! The start, in the order that [`super`] describes.
 
 use std::{
-    fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use evonic_process::{channel::Channel, file};
 use evonic_shared::{
     config::Config,
-    control::{FromWorker, PROTOCOL},
+    control::{FromWorker, Hello, PROTOCOL},
     kind::Kind,
 };
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc,
+    task::JoinSet,
 };
 
 use super::{
-    control::{Channel, Control, ControlThread, ORDERS, Order, signals},
+    control::{Control, ControlThread, ORDERS, Order, signals},
     error::StartError,
     first_key,
     inherited::Inherited,
-    liveness::{Liveness, LivenessTasks, Parts},
+    liveness::{Liveness, Parts, start_answering},
     log,
     watchdog::Watchdog,
 };
@@ -39,7 +39,7 @@ use evonic_workplace::{BackendDeps, Workplaces};
 /// A worker that is ready. Its parts are dropped in this order when a start fails half-way.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) liveness: LivenessTasks,
+    pub(super) liveness: JoinSet<()>,
     pub(super) parts: Parts,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) channel: Arc<Channel>,
@@ -66,7 +66,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let watchdog = Watchdog::start(style).map_err(StartError::system("a thread"))?;
     let (waker, wakeups) = Waker::open().map_err(StartError::system("an eventfd"))?;
     let liveness = Liveness::new(waker.clone());
-    let channel = Arc::new(Channel::new(inherited.control));
+    let channel = Arc::new(Channel { socket: inherited.control });
     let supervision = Supervision::default();
     let (orders_sender, orders) = mpsc::channel(ORDERS);
     let control = ControlThread::start(Control {
@@ -87,8 +87,11 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let runtime = runtime().map_err(StartError::system("the runtime"))?;
     make_folder(&config.state_dir)?;
     // First: what the limiter takes of the budget is not the readers'.
-    let limiter = open_limiter(&config, &budget)?;
-    let store = open_store(&config, &budget)?;
+    let limits = config.state_dir.join("limits.db");
+    let limiter = config.limits.enabled.then(|| Limiter::open(&limits, &budget)).transpose()?;
+    make_folder(&evonic_agent::generations_folder(&config.state_dir))?;
+    let database = config.state_dir.join("evonic.db");
+    let store = Store::open(&database, &config.store, budget.clone())?;
     let generation = runtime.block_on(take_generation(&store, &config, inherited.generation))?;
     let number = generation.number();
     let greeted = channel.send(&hello(&config, number));
@@ -133,7 +136,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     };
     let server = Server::start(app, listeners)?;
     let parts = Parts { server: Arc::new(server), store, agents, workplaces };
-    let liveness = runtime.block_on(LivenessTasks::start(&parts, &liveness));
+    let liveness = runtime.block_on(start_answering(&parts, &liveness));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;
     control.ready();
@@ -159,20 +162,9 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-fn open_store(config: &Config, budget: &Budget) -> Result<Store, StartError> {
-    make_folder(&evonic_agent::generations_folder(&config.state_dir))?;
-    let path = config.state_dir.join("evonic.db");
-    Ok(Store::open(&path, &config.store, budget.clone())?)
-}
-
-fn open_limiter(config: &Config, budget: &Budget) -> Result<Option<Limiter>, StartError> {
-    let path = config.state_dir.join("limits.db");
-    Ok(config.limits.enabled.then(|| Limiter::open(&path, budget)).transpose()?)
-}
-
 fn make_folder(path: &Path) -> Result<(), StartError> {
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
-    made.map_err(|source| StartError::Folder { path: path.to_path_buf(), source })
+    file::make_folder(path)
+        .map_err(|source| StartError::Folder { path: path.to_path_buf(), source })
 }
 
 /// Registers this worker in the database, which alone knows every generation that ever was, and
@@ -189,12 +181,12 @@ async fn take_generation(
 
 fn hello(config: &Config, generation: u64) -> FromWorker {
     let budget = |kind: Kind| (kind.name().to_owned(), config.budget.descriptors(kind));
-    FromWorker::Hello {
+    FromWorker::Hello(Hello {
         wants_metrics: true,
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation,
         kinds: Kind::ALL.map(|kind| kind.name().to_owned()).to_vec(),
         budget: Kind::ALL.map(budget).into(),
-    }
+    })
 }

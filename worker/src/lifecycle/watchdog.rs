@@ -19,14 +19,9 @@ use super::{log, raw};
 use evonic_agent::Agents;
 use evonic_handles::Budget;
 
-/// The end that was set, if any; shared by cloning.
-#[derive(Clone, Debug)]
-pub(super) struct Watchdog {
-    shared: Arc<Shared>,
-}
-
+/// The end that was set, if any.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Watchdog {
     end: Mutex<Option<End>>,
     changed: Condvar,
     owners: OnceLock<(Budget, Agents)>,
@@ -43,40 +38,38 @@ impl Watchdog {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The operating system's word when it cannot be started.
-    pub(super) fn start(style: log::Style) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+    /// The OS error when it cannot be started.
+    pub(super) fn start(style: log::Style) -> io::Result<Arc<Self>> {
+        let watchdog = Arc::new(Self {
             end: Mutex::new(None),
             changed: Condvar::new(),
             owners: OnceLock::new(),
             style,
         });
-        let watched = Arc::clone(&shared);
+        let watched = Arc::clone(&watchdog);
         thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
             let end = watched.wait();
             watched.report_held(end);
             raw::end_process(end.code)
         })?;
-        Ok(Self { shared })
+        Ok(watchdog)
     }
 
     /// Names who knows what is held.
     pub(super) fn know(&self, budget: Budget, agents: Agents) {
         // The first ones stay: there is one budget and one queue a process.
-        let _ = self.shared.owners.set((budget, agents));
+        let _ = self.owners.set((budget, agents));
     }
 
     /// Ends the process at this time, with this code. The earliest time stands.
     pub(super) fn arm(&self, at: Instant, code: ExitCode) {
-        let mut end = self.shared.end.lock();
+        let mut end = self.end.lock();
         if end.is_none_or(|end| at < end.at) {
             *end = Some(End { at, code });
-            self.shared.changed.notify_one();
+            self.changed.notify_one();
         }
     }
-}
 
-impl Shared {
     /// Waits until the time is over.
     fn wait(&self) -> End {
         let mut end = self.end.lock();
@@ -92,7 +85,7 @@ impl Shared {
         }
     }
 
-    /// Says what is still held, past the log's own lock, and only if nobody has to be waited for.
+    /// Says what is still held, past the log's own lock, and only where that does not wait.
     fn report_held(&self, end: End) {
         let held = self.owners.get().map_or_else(
             || "it had not started yet".to_owned(),

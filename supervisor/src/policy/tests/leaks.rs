@@ -37,19 +37,16 @@ fn find(settings: &Settings, rate: f64, begin: f64, crossed: u32) -> Found {
     let limit = crossing + s(30);
     while simulator.found().is_none() && simulator.next(limit) {
         let now = simulator.script.now;
-        let (worker, predecessor) = simulator.script.policy.workers(now);
-        let view = predecessor.or(worker).filter(|view| view.per_second > 0.0);
-        let Some(view) = view else {
+        let (worker, predecessor) = simulator.script.policy.workers();
+        let leak = predecessor.or(worker).and_then(|it| it.leak(now, settings.fd.threshold));
+        let Some((_, predicted)) = leak else {
             visible_since = None;
             continue;
         };
         let since = *visible_since.get_or_insert(now);
         let actual = threshold - now.as_secs_f64();
         // Of the last few descriptors, one alone would be more than a fifth.
-        if let Some(predicted) = view.to_threshold
-            && now >= since + s(1)
-            && rate * actual >= 10.0
-        {
+        if now >= since + s(1) && rate * actual >= 10.0 {
             worst = worst.max((predicted.as_secs_f64() / actual - 1.0).abs());
         }
     }
@@ -57,9 +54,9 @@ fn find(settings: &Settings, rate: f64, begin: f64, crossed: u32) -> Found {
     assert!(at >= crossing, "{rate}/s found before the line was crossed");
     let open = 20 + (rate * (at.as_secs_f64() - begin)) as u32;
     simulator.run(at + s(11));
-    let (worker, predecessor) = simulator.script.policy.workers(simulator.script.now);
-    assert_eq!(worker.map(|view| view.generation), Some(2), "replaced");
-    assert_eq!(predecessor, None, "and gone");
+    let (worker, predecessor) = simulator.script.policy.workers();
+    assert_eq!(worker.map(|worker| worker.generation), Some(2), "replaced");
+    assert!(predecessor.is_none(), "and gone");
     Found {
         reason,
         latency: at - crossing,
@@ -133,7 +130,7 @@ fn a_leak_without_heartbeats_is_found() {
     }
 }
 
-/// A gate saw a descriptor numbered past the threshold: nothing is waited for.
+/// A descriptor numbered past the threshold was opened: nothing is waited for.
 #[test]
 fn a_high_descriptor_is_counted_at_once() {
     let mut simulator = Simulator::new(settings(), |_| Model::leaking(5000.0, 60.2));
@@ -166,7 +163,7 @@ fn a_sawtooth_of_honest_load_is_no_leak() {
             counts: Box::new(move |t| {
                 let load = (120.0 * (t % period) / period) as u32;
                 // A permit is taken before its descriptor is opened and given back after it is
-                // closed; and some descriptors are opened beside every gate for a moment.
+                // closed; and some descriptors are opened without a permit for a moment.
                 let noise = fastrand::Rng::with_seed((t * 1e6) as u64).u32(0..=width);
                 (20 + load + noise, 5 + load + width / 2)
             }),
@@ -174,8 +171,9 @@ fn a_sawtooth_of_honest_load_is_no_leak() {
         });
         let mut grew = 0;
         while simulator.next(s(600)) {
-            let (view, _) = simulator.script.policy.workers(simulator.script.now);
-            grew += usize::from(view.is_some_and(|view| view.per_second > 0.0));
+            let (worker, _) = simulator.script.policy.workers();
+            let leak = worker.and_then(|worker| worker.leak(simulator.script.now, 400));
+            grew += usize::from(leak.is_some());
         }
         assert_eq!(simulator.found(), None, "period {period}");
         assert_eq!(grew, 0, "period {period}: noise looked like growth");

@@ -1,15 +1,16 @@
-//! Answers of the worker, and what it refuses.
+//! Answers of the worker, whole or as streams of events, and what it refuses.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
+use evonic_net::sse::{Decoder, Event, SseError};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::console::error::ConsoleError;
+use crate::console::error::{ConsoleError, Result};
 
 /// How long the worker may take to answer, beside what a request asks it to wait.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The whole body.
-    pub(super) async fn bytes(self) -> Result<Bytes, ConsoleError> {
+    pub(super) async fn bytes(self) -> Result<Bytes> {
         let Self { body, _connection } = self;
         let body = Limited::new(body, MAX_ANSWER_BYTES).collect();
         let body = timeout(ANSWER_TIMEOUT, body)
@@ -38,13 +39,13 @@ impl Answer {
     }
 
     /// The body as JSON.
-    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, ConsoleError> {
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T> {
         decode(&self.bytes().await?)
     }
 }
 
 /// Decodes JSON of the worker.
-pub(in crate::console) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConsoleError> {
+pub(in crate::console) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     serde_json::from_slice(json)
         .map_err(|source| ConsoleError::Protocol { from: "the worker", source: source.into() })
 }
@@ -77,4 +78,40 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> C
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .map(Duration::from_secs);
     ConsoleError::Refused { status: status.as_u16(), title, detail: problem.detail, retry_after }
+}
+
+/// Silence after which a stream counts as broken. The worker sends a comment every 15 s at least.
+pub(in crate::console) const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+
+/// The events of one answer.
+#[derive(Debug)]
+pub(in crate::console) struct EventStream {
+    answer: Answer,
+    decoder: Decoder,
+    ready: VecDeque<Result<Event, SseError>>,
+}
+
+impl EventStream {
+    pub(super) fn new(answer: Answer) -> Self {
+        Self { answer, decoder: Decoder::new(), ready: VecDeque::new() }
+    }
+
+    /// The next event; none when the stream ended, broke or fell silent. Cancel safe.
+    pub(in crate::console) async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event?));
+            }
+            let frame = timeout(SILENCE_LIMIT, self.answer.body.frame()).await;
+            let Ok(Some(Ok(frame))) = frame else { return Ok(None) };
+            if let Some(bytes) = frame.data_ref() {
+                self.ready.extend(self.decoder.push(bytes));
+            }
+        }
+    }
+
+    /// The pause that the worker asks for before the stream is opened again.
+    pub(in crate::console) fn retry_after(&self) -> Option<Duration> {
+        self.decoder.retry_ms().map(Duration::from_millis)
+    }
 }

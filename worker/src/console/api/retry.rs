@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use evonic_shared::backoff::Backoff;
 
-use crate::console::error::ConsoleError;
+use crate::console::error::Result;
 
 /// Pauses that grow, with jitter.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ impl RetryPause {
 }
 
 /// Tries until it is answered, refused for good, or `retry_for` is over: the worker may be on its
-/// way out, with another one on its way in. A socket that nobody listens on is no transient
+/// way out, with another one on its way in. A socket without a listener is no transient
 /// failure: the supervisor holds it whatever its workers do.
 pub(super) async fn retry<T>(
     retry_for: Duration,
-    mut attempt: impl AsyncFnMut() -> Result<T, ConsoleError>,
-) -> Result<T, ConsoleError> {
+    mut attempt: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let began = Instant::now();
     let mut pause = RetryPause::default();
     loop {

@@ -5,7 +5,11 @@ use tokio::{
     signal::unix::Signal,
 };
 
-use crate::console::{error::ConsoleError, input::read_stdin, output::Console};
+use crate::console::{
+    error::{ConsoleError, Result},
+    input::read_stdin,
+    output::Console,
+};
 
 /// Begins and ends a message of several lines at the prompt.
 const FENCE: &str = "\"\"\"";
@@ -23,17 +27,9 @@ pub(super) enum Input {
     Prompt(Lines<BufReader<Stdin>>),
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Message {
-    /// A message that is not empty.
-    Text(String),
-    /// The operator left.
-    End,
-}
-
 impl Input {
     /// The message of the command line; standard input for `-`, or where there is no terminal.
-    pub(super) fn new(message: Option<&str>, interactive: bool) -> Result<Self, ConsoleError> {
+    pub(super) fn new(message: Option<&str>, interactive: bool) -> Result<Self> {
         let text = match message {
             None if interactive => {
                 return Ok(Input::Prompt(BufReader::new(tokio::io::stdin()).lines()));
@@ -52,19 +48,19 @@ impl Input {
         matches!(self, Input::Prompt(_))
     }
 
-    /// The next message. At the prompt Ctrl-C and Ctrl-D leave.
+    /// The next message; none when the operator left. At the prompt Ctrl-C and Ctrl-D leave.
     pub(super) async fn next(
         &mut self,
         interrupts: &mut Signal,
         console: &mut Console<'_>,
-    ) -> Result<Message, ConsoleError> {
+    ) -> Result<Option<String>> {
         let lines = match self {
-            Input::Once(text) => return Ok(Message::Text(std::mem::take(text))),
+            Input::Once(text) => return Ok(Some(std::mem::take(text))),
             Input::Prompt(lines) => lines,
         };
         let mut draft = Draft::default();
         loop {
-            let prompt = if draft.is_open() { ". " } else { "> " };
+            let prompt = if draft.fenced.is_some() { ". " } else { "> " };
             console.print(&console.terminal.out.bold(prompt))?;
             let line = tokio::select! {
                 line = lines.next_line() => line.map_err(|source| ConsoleError::Input {
@@ -75,10 +71,10 @@ impl Input {
             };
             let Some(line) = line else {
                 console.print("\n")?;
-                return Ok(Message::End);
+                return Ok(None);
             };
             if let Some(text) = draft.add(&line) {
-                return Ok(Message::Text(text));
+                return Ok(Some(text));
             }
         }
     }
@@ -91,27 +87,17 @@ struct Draft {
 }
 
 impl Draft {
-    fn is_open(&self) -> bool {
-        self.fenced.is_some()
-    }
-
     fn add(&mut self, line: &str) -> Option<String> {
         let is_fence = line.trim() == FENCE;
-        let text = match &mut self.fenced {
-            Some(lines) if !is_fence => {
-                lines.push(line.to_owned());
+        let text = match (self.fenced.take(), is_fence) {
+            (Some(lines), true) => lines.join("\n"),
+            (None, false) => line.to_owned(),
+            (lines, _) => {
+                let mut lines = lines.unwrap_or_default();
+                lines.extend((!is_fence).then(|| line.to_owned()));
+                self.fenced = Some(lines);
                 return None;
             }
-            Some(lines) => {
-                let text = lines.join("\n");
-                self.fenced = None;
-                text
-            }
-            None if is_fence => {
-                self.fenced = Some(Vec::new());
-                return None;
-            }
-            None => line.to_owned(),
         };
         (!text.trim().is_empty()).then_some(text)
     }
@@ -129,6 +115,6 @@ mod tests {
         ];
         let messages: Vec<String> = lines.iter().filter_map(|line| draft.add(line)).collect();
         assert_eq!(messages, ["one", "two\n\nthree ", "four"]);
-        assert!(!draft.is_open());
+        assert!(draft.fenced.is_none());
     }
 }

@@ -5,6 +5,8 @@
 /// terminal. A lone carriage return, as of a progress bar, becomes a line feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Printable {
+    /// Everything passes: the reader is no terminal.
+    Off,
     /// Between sequences.
     #[default]
     Text,
@@ -23,6 +25,9 @@ pub(super) enum Printable {
 impl Printable {
     /// The printable part of the next chunk.
     pub(super) fn filter(&mut self, chunk: &str) -> String {
+        if *self == Printable::Off {
+            return chunk.to_owned();
+        }
         let mut text = String::with_capacity(chunk.len());
         for c in chunk.chars() {
             *self = self.step(c, &mut text);

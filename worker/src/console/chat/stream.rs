@@ -7,7 +7,7 @@ use evonic_net::sse::Event;
 
 use crate::console::{
     api::{Api, EventStream, RetryPause},
-    error::ConsoleError,
+    error::{ConsoleError, Result},
 };
 
 /// How long a broken stream is resumed again and again before it is given up.
@@ -20,7 +20,7 @@ pub(super) struct Follower<'a> {
     api: &'a Api,
     path: String,
     /// The last event that was taken.
-    cursor: u64,
+    pub(super) cursor: u64,
     stream: Option<EventStream>,
     /// The pause before the stream is resumed, as the last one asked.
     retry_after: Option<Duration>,
@@ -42,13 +42,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// The last event that was taken.
-    pub(super) fn cursor(&self) -> u64 {
-        self.cursor
-    }
-
     /// The next event. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<Event, ConsoleError> {
+    pub(super) async fn next(&mut self) -> Result<Event> {
         loop {
             let Some(stream) = &mut self.stream else {
                 self.open().await?;
@@ -73,7 +68,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    async fn open(&mut self) -> Result<(), ConsoleError> {
+    async fn open(&mut self) -> Result {
         match self.api.events(&self.path, self.cursor).await {
             Ok(stream) => self.stream = Some(stream),
             Err(error) => {

@@ -79,7 +79,7 @@ async fn request(stream: &mut UnixStream) -> String {
 }
 
 /// Runs a chat against a script: its result, its output, and its requests.
-fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode, ConsoleError>, String, Vec<String>) {
+fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode>, String, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
     let options = ChatOptions {
@@ -234,7 +234,7 @@ fn an_unused_socket_is_reported_at_once() {
     let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
     let error = runtime
-        .block_on(Api::new(Server::local(&config)).get::<Agent>("/agents/x", RETRY_LIMIT))
+        .block_on(Api::new(Server::local(&config)).retrying(RETRY_LIMIT).get::<Agent>("/agents/x"))
         .expect_err("nobody listens");
     assert_eq!(error.exit_code(), ExitCode::Unavailable);
 }

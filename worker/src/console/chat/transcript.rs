@@ -17,8 +17,11 @@ const MARGIN: &str = "│ ";
 #[derive(Debug)]
 pub(super) struct Transcript {
     paint: Paint,
-    /// Filters of the model's text and of a tool's output, where they go to a terminal.
-    filters: Option<(Printable, Printable)>,
+    /// The filter of untrusted text before its beginning; each of the model's text and of a tool's
+    /// output continues from there.
+    filter: Printable,
+    text_filter: Printable,
+    output_filter: Printable,
     /// The model's text since the last step.
     step_text: String,
     /// Whether output of the running call was shown.
@@ -30,9 +33,12 @@ pub(super) struct Transcript {
 impl Transcript {
     /// A transcript; untrusted text is filtered when it goes to a terminal.
     pub(super) fn new(paint: Paint, for_terminal: bool) -> Self {
+        let filter = if for_terminal { Printable::default() } else { Printable::Off };
         Self {
             paint,
-            filters: for_terminal.then(Default::default),
+            filter,
+            text_filter: filter,
+            output_filter: filter,
             step_text: String::new(),
             output_shown: false,
             at_line_start: true,
@@ -81,10 +87,7 @@ impl Transcript {
 
     fn text_delta(&mut self, piece: &str) {
         self.step_text.push_str(piece);
-        let piece = match &mut self.filters {
-            Some((text, _)) => text.filter(piece),
-            None => piece.to_owned(),
-        };
+        let piece = self.text_filter.filter(piece);
         if let Some(last) = piece.chars().last() {
             self.at_line_start = last == '\n';
         }
@@ -122,17 +125,12 @@ impl Transcript {
     }
 
     fn harmless(&self, text: &str) -> String {
-        match self.filters {
-            Some(_) => Printable::default().filter(text),
-            None => text.to_owned(),
-        }
+        let mut filter = self.filter;
+        filter.filter(text)
     }
 
     fn output(&mut self, piece: &str) {
-        let piece = match &mut self.filters {
-            Some((_, output)) => output.filter(piece),
-            None => piece.to_owned(),
-        };
+        let piece = self.output_filter.filter(piece);
         self.output_shown |= !piece.is_empty();
         let margin = self.paint.dim(MARGIN);
         for line in piece.split_inclusive('\n') {
@@ -146,9 +144,7 @@ impl Transcript {
 
     fn end_tool(&mut self, outcome: Outcome, content: &str) {
         self.new_line();
-        if let Some((_, output)) = &mut self.filters {
-            *output = Printable::default();
-        }
+        self.output_filter = self.filter;
         // Streamed output is not shown again; the tool's own notes are.
         let content: Vec<&str> = match self.output_shown {
             true => content.lines().rev().take_while(|line| is_note(line)).collect(),

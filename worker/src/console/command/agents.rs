@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::output::OutputOptions;
+use super::OutputOptions;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum AgentCommand {

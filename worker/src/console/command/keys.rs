@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::output::OutputOptions;
+use super::OutputOptions;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum KeyCommand {
@@ -49,11 +49,7 @@ pub(in crate::console) enum Scope {
 
 impl From<Scope> for evonic_domain::Scope {
     fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Read => Self::Read,
-            Scope::Run => Self::Run,
-            Scope::Operate => Self::Operate,
-            Scope::Admin => Self::Admin,
-        }
+        // In the same order.
+        Self::ALL[scope as usize]
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use fields::{FIELDS, Field, Form};
 use values::parse;
 
-use crate::console::error::ConsoleError;
+use crate::console::error::{ConsoleError, Result};
 
 /// Settings that were given as options.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ impl SettingsOptions {
     pub(in crate::console) fn apply_to(
         &self,
         mut settings: Map<String, Value>,
-    ) -> Result<Map<String, Value>, ConsoleError> {
+    ) -> Result<Map<String, Value>> {
         for (field, values) in &self.given {
             let value = parse(field.form, values).map_err(|problem| {
                 ConsoleError::Usage(format!("--{} {}: {problem}", field.option, values.join(" ")))
@@ -40,22 +40,19 @@ impl SettingsOptions {
 ///
 /// # Errors
 /// [`ConsoleError::Usage`] that names the key.
-pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value), ConsoleError> {
+pub(in crate::console) fn assignment(text: &str) -> Result<(String, Value)> {
     let Some((key, value)) = text.split_once('=') else {
         return Err(ConsoleError::Usage(format!("{text:?} is no KEY=VALUE")));
     };
     let known = FIELDS.iter().find(|field| field.key == key || field.option == key);
     let (key, form) = known.map_or((key, Form::Text), |field| (&field.key, field.form));
-    let value = match (value, form) {
-        ("", _) => Value::Null,
-        (value, Form::Choices | Form::Paths | Form::Pairs) => {
-            let values: Vec<_> = value.split(',').map(str::to_owned).collect();
-            parse(form, &values).map_err(|problem| invalid(key, value, &problem))?
-        }
-        (value, form) => {
-            parse(form, &[value.to_owned()]).map_err(|problem| invalid(key, value, &problem))?
-        }
+    let values: Vec<_> = match form {
+        Form::Choices | Form::Paths | Form::Pairs => value.split(',').map(str::to_owned).collect(),
+        _ => vec![value.to_owned()],
     };
+    let invalid = |problem| ConsoleError::Usage(format!("{key}={value}: {problem}"));
+    let value =
+        if value.is_empty() { Value::Null } else { parse(form, &values).map_err(invalid)? };
     Ok((key.to_owned(), value))
 }
 
@@ -77,10 +74,6 @@ pub(in crate::console) fn text(key: &str, value: &Value) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn invalid(key: &str, value: &str, problem: &str) -> ConsoleError {
-    ConsoleError::Usage(format!("{key}={value}: {problem}"))
 }
 
 impl clap::FromArgMatches for SettingsOptions {

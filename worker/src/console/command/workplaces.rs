@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{output::OutputOptions, settings::SettingsOptions};
+use super::{OutputOptions, settings::SettingsOptions};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::console) enum WorkplaceCommand {

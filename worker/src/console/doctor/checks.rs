@@ -17,7 +17,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::finding::Finding;
+use super::Finding;
 use crate::console::{api::Api, format, supervisor::Supervisor};
 
 /// Less free space than this is warned of: a spool may need that much.
@@ -63,15 +63,15 @@ fn folder(key: &str, folder: &Path, wanted_bytes: u64) -> Finding {
 }
 
 /// Whether a leak meets a threshold of the supervisor before it meets the limit of open files.
-pub(super) fn limit(config: &Config) -> Vec<Finding> {
+pub(super) fn limit(config: &Config) -> Finding {
     let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    vec![match config.fits_limit(hard) {
+    match config.fits_limit(hard) {
         Ok(limit) => Finding::ok(
             "open files",
             format!("a worker may open {limit}, above the ceiling of {}", config.fd.ceiling),
         ),
-        Err(fault) => Finding::failed("open files", fault.problem, fault.advice),
-    }]
+        Err(error) => Finding::failed("open files", error.problem, error.advice),
+    }
 }
 
 /// Whether the supervisor answers and runs.
@@ -102,9 +102,10 @@ pub(super) fn supervisor(config: &Config) -> Finding {
 
 /// Whether the worker answers and is ready, and its workplaces.
 pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
-    match api.list::<Workplace>("/workplaces", WORKER_TIMEOUT).await {
+    let api = api.retrying(WORKER_TIMEOUT);
+    match api.list::<Workplace>("/workplaces").await {
         Ok(workplaces) => {
-            let finding = match api.ready(WORKER_TIMEOUT).await {
+            let finding = match api.ready().await {
                 Ok(()) => Finding::ok("worker", "it answers and is ready"),
                 Err(error) => Finding::warning("worker", error.to_string(), "see `evonic status`"),
             };

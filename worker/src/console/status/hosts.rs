@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use evonic_store::List;
 use evonic_workplace::HostState;
-use serde::Deserialize;
 
 use crate::console::{
     api::Api,
@@ -15,15 +15,11 @@ use crate::console::{
 /// How long a status may wait for it: the supervisor's part is complete without.
 const HOSTS_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Deserialize)]
-struct Hosts {
-    data: Vec<HostState>,
-}
-
 /// A line for each of them; none where the worker does not answer.
 pub(super) fn left_alone(api: &Api, paint: Paint) -> String {
+    let api = api.retrying(Duration::ZERO);
     let asked = on_runtime(async {
-        let asked = api.get::<Hosts>("/hosts", Duration::ZERO);
+        let asked = api.get::<List<HostState>>("/hosts");
         Ok(tokio::time::timeout(HOSTS_TIMEOUT, asked).await)
     });
     match asked {

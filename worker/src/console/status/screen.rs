@@ -4,9 +4,7 @@ use std::path::Path;
 
 use evonic_shared::{
     kind::Kind,
-    status::{
-        Descriptors, Exit, PartHealth, Replacement, Restarts, State, Status, Worker, WorkerState,
-    },
+    status::{Descriptors, Exit, PartHealth, Replacement, State, Status, Worker, WorkerState},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -205,9 +203,11 @@ impl Screen<'_> {
 
     fn restarts(&mut self, status: &Status) {
         self.blank_line();
-        let Restarts { total, .. } = status.restarts;
-        let reasons = restart_reasons(&status.restarts);
-        let summary = if total == 0 { "none".to_owned() } else { format!("{total}: {reasons}") };
+        let total = status.restarts.total;
+        let reasons = status.restarts.by_reason().into_iter().filter(|(_, count)| *count > 0);
+        let reasons: Vec<_> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
+        let summary =
+            if total == 0 { "none".to_owned() } else { format!("{total}: {}", reasons.join(", ")) };
         self.line("restarts", [summary]);
         if let Some(last) = &status.last_restart {
             self.last_restart(last);
@@ -247,20 +247,6 @@ fn kinds(fd: &Descriptors) -> String {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     kinds.join(", ")
-}
-
-/// The counters that are not zero.
-fn restart_reasons(restarts: &Restarts) -> String {
-    let counters = [
-        ("fd_threshold", restarts.fd_threshold),
-        ("fd_ceiling", restarts.fd_ceiling),
-        ("fd_unexplained", restarts.fd_unexplained),
-        ("unhealthy", restarts.unhealthy),
-        ("crash", restarts.crash),
-        ("requested", restarts.requested),
-    ];
-    let counters = counters.into_iter().filter(|(_, count)| *count > 0);
-    counters.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// How a replaced worker ended, and what it was.

@@ -16,7 +16,7 @@ struct Supervisor {
     socket: OwnedFd,
     thread: ControlThread,
     orders: mpsc::Receiver<Order>,
-    liveness: Liveness,
+    liveness: Arc<Liveness>,
 }
 
 impl Supervisor {
@@ -37,7 +37,7 @@ impl Supervisor {
         let liveness = Liveness::new(waker.clone());
         let (sender, orders) = mpsc::channel(ORDERS);
         let thread = ControlThread::start(Control {
-            channel: Arc::new(Channel::new(theirs)),
+            channel: Arc::new(Channel { socket: theirs }),
             waker,
             wakeups,
             liveness: liveness.clone(),

@@ -34,10 +34,10 @@ fn one_part_that_stops_is_named() {
         ["post-mortem 1 unhealthy", "drain 1 unhealthy", "spawn 2 beside 1"]
     );
     assert_eq!(script.log.last().expect("logged").0, ms(6900));
-    let (_, old) = script.policy.workers(script.now);
-    let health = old.expect("it drains").health;
-    assert_eq!(health[&Part::Store], PartHealth::Late);
-    assert_eq!(health[&Part::Http], PartHealth::Ok);
+    let (_, old) = script.policy.workers();
+    let health = &old.expect("it drains").health;
+    assert_eq!(health.of(Part::Store, script.now, s(4)), PartHealth::Late);
+    assert_eq!(health.of(Part::Http, script.now, s(4)), PartHealth::Ok);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_empty_queue_asks_for_no_look() {
 }
 
 #[test]
-fn the_queue_is_nobodys_fault_while_a_worker_starts() {
+fn the_queue_is_no_finding_while_a_worker_starts() {
     let mut script = Script::ready();
     script.now(Event::Restart { uid: 0 });
     script.start(2);
@@ -169,7 +169,7 @@ fn the_queue_is_nobodys_fault_while_a_worker_starts() {
 
 /// A frozen, stopped or starved supervisor receives nothing: that proves nothing of the worker.
 #[test]
-fn a_supervisor_that_overslept_blames_nobody() {
+fn a_supervisor_that_overslept_blames_no_worker() {
     let mut script = Script::ready();
     script.now(Event::AcceptQueue { waiting: 9 });
     script.now = s(60);

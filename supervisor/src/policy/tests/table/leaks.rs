@@ -166,7 +166,7 @@ fn a_third_worker_waits_for_room() {
     );
     assert_eq!(script.policy.next_start(), None);
     let mut actions = script.exit(1, "SIGTERM");
-    // The second leak in a row: its pace is a tenth of a second at most.
+    // The second leak in a row: its delay is a tenth of a second at most.
     actions.extend(script.until(script.now + ms(100)));
     assert_eq!(brief(&actions)[1..], ["notify 2 of 1", "spawn 3 beside 2"]);
 }
@@ -191,7 +191,7 @@ fn leak_soon(script: &mut Script, generation: u64) -> (Vec<String>, Duration) {
 }
 
 #[test]
-fn leaks_soon_after_a_start_have_a_pace() {
+fn leaks_soon_after_a_start_are_delayed() {
     let settings = settings_with(|settings| {
         settings.supervisor.backoff_base = s(2);
         settings.supervisor.heartbeat_timeout = s(1000);

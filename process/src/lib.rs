@@ -1,0 +1,16 @@
+//! What both of evonic's processes do with their own descriptors and files.
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | [`channel`] | one end of the control channel |
+//! | [`file`] | small files, written whole or not at all |
+//! | [`log`] | the output of the log: standard error or journald |
+//!
+//! # Invariants
+//! - Nothing here but [`file`] waits longer than [`log::WRITE_TIMEOUT`], and no thread or runtime is
+//!   needed.
+//! - Formats are `evonic-shared`'s; nothing here decides what is written.
+
+pub mod channel;
+pub mod file;
+pub mod log;
