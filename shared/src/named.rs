@@ -1,11 +1,12 @@
 //! Enums of names: each variant has one name on every wire, in the log and in the metrics.
 
 /// Declares an enum with its names: `ALL` in order, `name`, `Display` and serde.
+#[macro_export]
 macro_rules! named {
     (
         $(#[doc = $about:literal])+
         $type:ident {
-            $( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, )+
+            $( $(#[doc = $doc:literal])* $variant:ident = $name:literal, )+
         }
     ) => {
         $(#[doc = $about])+
@@ -14,7 +15,7 @@ macro_rules! named {
             serde::Deserialize,
         )]
         pub enum $type {
-            $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
+            $( $(#[doc = $doc])* #[serde(rename = $name)] $variant, )+
         }
 
         impl $type {

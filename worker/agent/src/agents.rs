@@ -12,13 +12,29 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    AgentDeps, Generation,
-    background::Background,
+    Generation,
     queue::{Claimer, Ping},
     state::QueueState,
     watch::Watcher,
 };
 use evonic_domain::TurnId;
+use evonic_model::Models;
+use evonic_shared::config;
+use evonic_store::Store;
+use evonic_tools::Toolboxes;
+
+/// The other crates' parts that turns use. Shared by cloning.
+#[derive(Clone, Debug)]
+pub struct AgentDeps {
+    /// The database.
+    pub store: Store,
+    /// The models.
+    pub models: Models,
+    /// The tools.
+    pub tools: Toolboxes,
+    /// `[agents]`.
+    pub settings: config::Agents,
+}
 
 /// The running queue. Shared by cloning. The generation's lock is held until the last clone is
 /// gone.
@@ -46,8 +62,7 @@ impl Agents {
         let shared = Arc::new(QueueState::new(generation));
         let tracker = TaskTracker::new();
         let (pings, asked) = mpsc::channel(PINGS);
-        let background = Background::new(tracker.clone());
-        let watcher = Watcher::new(Arc::clone(&shared), deps.clone(), background, predecessor);
+        let watcher = Watcher::new(Arc::clone(&shared), deps.clone(), tracker.clone(), predecessor);
         tracker.spawn(watcher.run());
         let claimer = Claimer::new(Arc::clone(&shared), deps, asked);
         let drained = shared.drained.clone();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::queue::sleep_until;
+
 /// Bytes at which the pending text is committed before its time.
 const FULL_BYTES: usize = 16 * 1024;
 
@@ -44,10 +46,7 @@ impl Coalescer {
     /// Waits until the pending text should be committed; for ever while there is nothing.
     /// Cancel safe.
     pub(super) async fn due(&self) {
-        match self.due {
-            Some(due) => tokio::time::sleep_until(due).await,
-            None => std::future::pending().await,
-        }
+        sleep_until(self.due).await;
     }
 }
 

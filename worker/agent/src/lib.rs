@@ -12,14 +12,12 @@
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
-//! | `state`, `running_turns`, `background` | what these share |
+//! | `state`, `running_turns` | what these share |
 //!
 //! Not here: HTTP, SQL, what a tool does (`evonic-tools`), how a model is asked (`evonic-model`).
 
 mod agents;
-mod background;
 mod coalesce;
-mod deps;
 mod job;
 mod ownership;
 mod queue;
@@ -31,8 +29,7 @@ mod turn_writer;
 mod watch;
 
 pub use self::{
-    agents::Agents,
-    deps::AgentDeps,
+    agents::{AgentDeps, Agents},
     ownership::{Generation, OwnershipError, generations_folder},
 };
 

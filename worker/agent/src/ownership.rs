@@ -27,6 +27,13 @@ pub struct OwnershipError {
     source: io::Error,
 }
 
+impl OwnershipError {
+    /// The error of an operation from that of the OS.
+    fn of<E: Into<io::Error>>(operation: &'static str, generation: u64) -> impl Fn(E) -> Self {
+        move |error| Self { operation, generation, source: error.into() }
+    }
+}
+
 /// This worker's generation, with its lock held for as long as it lives.
 #[derive(Debug)]
 pub struct Generation {
@@ -42,19 +49,13 @@ impl Generation {
     /// # Errors
     /// [`OwnershipError`] when it cannot be made, or another process holds it.
     pub fn lock(folder: &Path, number: u64) -> Result<Self, OwnershipError> {
-        let failed = |source: Errno| OwnershipError {
-            operation: "lock",
-            generation: number,
-            source: source.into(),
-        };
+        let failed = OwnershipError::of("lock", number);
         for _ in 0..ATTEMPTS {
             if !Self::is_dead(folder, number)? {
                 return Err(failed(Errno::WOULDBLOCK));
             }
             match make_locked(folder, number) {
-                Ok(lock) => {
-                    return Ok(Self { number, folder: folder.to_path_buf(), _lock: lock });
-                }
+                Ok(lock) => return Ok(Self { number, folder: folder.to_owned(), _lock: lock }),
                 // Another worker's start swept the file away before it was locked.
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(failed(errno)),
@@ -79,11 +80,8 @@ impl Generation {
     /// # Errors
     /// [`OwnershipError`] when the lock cannot be tried.
     pub fn is_dead(folder: &Path, number: u64) -> Result<bool, OwnershipError> {
-        sweep(&path_of(folder, number)).map_err(|source| OwnershipError {
-            operation: "trying the lock",
-            generation: number,
-            source: source.into(),
-        })
+        let failed = OwnershipError::of("trying the lock", number);
+        sweep(&path_of(folder, number)).map_err(failed)
     }
 
     /// The generations other than `own` whose workers live. Removes what dead ones left.
@@ -91,14 +89,10 @@ impl Generation {
     /// # Errors
     /// [`OwnershipError`] when the folder cannot be read or a lock cannot be tried.
     pub(super) fn living(folder: &Path, own: u64) -> Result<BTreeSet<u64>, OwnershipError> {
-        let failed = |source| OwnershipError {
-            operation: "looking for the rivals",
-            generation: own,
-            source,
-        };
+        let failed = OwnershipError::of("looking for the rivals", own);
         let mut living = BTreeSet::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
+        for entry in std::fs::read_dir(folder).map_err(&failed)? {
+            let name = entry.map_err(&failed)?.file_name();
             let Some(number) = name.to_str().and_then(number_of) else { continue };
             if number == own {
                 continue;

@@ -63,33 +63,26 @@ impl Claimer {
     /// Claims until the worker drains, then waits for the last turn.
     pub(super) async fn run(mut self) {
         let drain = self.shared.drain.clone();
+        let workers = self.deps.settings.workers as usize;
         loop {
             let draining = drain.is_cancelled();
             if draining && self.turns.is_empty() {
                 return;
             }
-            if !draining && self.queue_dirty && self.has_capacity() {
+            if !draining && self.queue_dirty && self.turns.len() < workers {
                 self.claim().await;
                 continue;
             }
             tokio::select! {
                 biased;
-                Some(ping) = self.pings.recv() => answer(ping),
+                // Who asked may have stopped waiting.
+                Some(ping) = self.pings.recv() => drop(ping.send(())),
                 Some(joined) = self.turns.join_next_with_id() => self.reap(joined),
                 () = drain.cancelled(), if !draining => {}
                 () = self.shared.wake.notified() => self.queue_dirty = true,
-                () = sleep_until(self.retry) => self.retry_now(),
+                () = sleep_until(self.retry) => (self.retry, self.queue_dirty) = (None, true),
             }
         }
-    }
-
-    fn has_capacity(&self) -> bool {
-        self.turns.len() < self.deps.settings.workers as usize
-    }
-
-    fn retry_now(&mut self) {
-        self.retry = None;
-        self.queue_dirty = true;
     }
 
     /// Claims one turn and starts it.
@@ -152,10 +145,8 @@ impl Claimer {
         tracing::error!(turn_id = lease.turn_id.as_str(), %error, "turn has a defect");
         let abandon = self.shared.abandon.clone();
         let turn_writer = TurnWriter::new(self.deps.store.clone(), lease.clone(), abandon);
-        let end = TurnEnd::Failed(TurnError {
-            code: TurnErrorCode::Internal,
-            message: "the turn's own task broke".to_owned(),
-        });
+        let error = TurnError::new(TurnErrorCode::Internal, "the turn's own task broke");
+        let end = TurnEnd::Failed(error);
         let handle = self.turns.spawn(async move {
             match turn_writer.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
             {
@@ -167,13 +158,8 @@ impl Claimer {
     }
 }
 
-fn answer(ping: Ping) {
-    // Who asked may have stopped waiting.
-    let _ = ping.send(());
-}
-
-/// Waits until then; for ever when there is none.
-async fn sleep_until(then: Option<Instant>) {
+/// Waits until then; for ever when there is none. Cancel safe.
+pub(super) async fn sleep_until(then: Option<Instant>) {
     match then {
         Some(then) => tokio::time::sleep_until(then).await,
         None => std::future::pending().await,

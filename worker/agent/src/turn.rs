@@ -6,7 +6,7 @@
 //!    v
 //! boundary <------------------------------------------------------------+
 //!    |-- interrupted call ---> followed, or found out -> finish_call ---+
-//!    |                    \--> nobody can know -> reported, or started again +
+//!    |                    \--> outcome unknown -> reported, or started again +
 //!    |-- cancel requested ---> every open call answered -> cancelled    |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
@@ -92,7 +92,7 @@ impl Run {
     pub(super) fn new(deps: AgentDeps, claimed: Claimed, signals: Signals) -> Self {
         let Claimed { lease, turn: _, agent, interrupted, partial_text, predecessor } = claimed;
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
-        let specs = deps.tools.specs(agent.tools.as_deref());
+        let specs = deps.tools.registry().specs(agent.tools.as_deref());
         let void_text = partial_text.then(|| messages::worker_stopped(predecessor));
         let transcript = Vec::new();
         Self {
@@ -173,8 +173,15 @@ impl Run {
         }
     }
 
-    /// Commits a call's result, after the last of its output, and remembers it.
-    async fn finish(&mut self, call: ToolCall, result: ToolResult, last: Shown) -> Flow {
+    /// Commits a call's result, after the last of its output, and remembers it; where `failed` is
+    /// given, with the turn's end.
+    async fn finish(
+        &mut self,
+        call: ToolCall,
+        result: ToolResult,
+        last: Shown,
+        failed: Option<TurnError>,
+    ) -> Flow {
         let ToolResult { outcome, content } = result;
         let item = Item::ToolResult {
             call_id: call.id.clone(),
@@ -182,33 +189,20 @@ impl Run {
             outcome,
             content: content.clone(),
         };
+        let ends = failed.is_some();
+        if let Some(error) = &failed {
+            tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
+        }
         self.commit(move |writer, lease| {
             last.write(writer, lease, &call.id)?;
-            writer.finish_call(lease, &call, outcome, content.clone())
+            writer.finish_call(lease, &call, outcome, content.clone())?;
+            let end = failed.clone().map(TurnEnd::Failed);
+            end.map_or(Ok(()), |end| writer.end_turn(lease, end))
         })
         .await?;
         self.interrupted = None;
         self.transcript.push(item);
-        ControlFlow::Continue(())
-    }
-
-    /// Commits a call's result and with it the turn's end as failed.
-    async fn finish_failed(
-        &self,
-        call: ToolCall,
-        result: ToolResult,
-        last: Shown,
-        error: TurnError,
-    ) -> Flow {
-        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
-        let ToolResult { outcome, content } = result;
-        self.commit(move |writer, lease| {
-            last.write(writer, lease, &call.id)?;
-            writer.finish_call(lease, &call, outcome, content.clone())?;
-            writer.end_turn(lease, TurnEnd::Failed(error.clone()))
-        })
-        .await?;
-        ControlFlow::Break(RunOutcome::Ended)
+        if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
     }
 
     /// The tools at a workplace, for this turn's agent and session.
@@ -216,7 +210,7 @@ impl Run {
         if let Some((_, toolbox)) = self.toolbox.as_ref().filter(|(there, _)| there == workplace) {
             return Ok(toolbox.clone());
         }
-        let session = self.turn_writer.session().clone();
+        let session = self.turn_writer.lease.session_id.clone();
         let user = User { session, others: self.agent.other_workplaces.clone() };
         let toolbox = self.deps.tools.open(workplace, user).await?;
         self.toolbox = Some((workplace.to_owned(), toolbox.clone()));
@@ -261,7 +255,7 @@ impl Run {
     }
 
     /// What becomes of the turn when a write is given up. A store that broke in the middle of it
-    /// may take its end, now or later: until then the turn is this worker's, and nobody waits for
+    /// may take its end, now or later: until then the turn is this worker's, and nothing waits for
     /// its replacement.
     async fn give_up(&self, gave_up: GaveUp) -> RunOutcome {
         let error = match gave_up {
@@ -287,7 +281,7 @@ impl Run {
 
     /// A tool, whether or not this agent may call it now.
     fn spec(&self, name: &str) -> Option<&ToolSpec> {
-        self.deps.tools.spec(name)
+        self.deps.tools.registry().spec(name)
     }
 }
 

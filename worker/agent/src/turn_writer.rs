@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use evonic_domain::{Lease, SessionId};
+use evonic_domain::Lease;
 use evonic_shared::backoff::Backoff;
 use evonic_store::{Reader, Store, StoreError, Writer};
 
@@ -34,18 +34,14 @@ const ATTEMPTS: u32 = 6;
 #[derive(Clone, Debug)]
 pub(super) struct TurnWriter {
     store: Store,
-    lease: Lease,
+    pub(super) lease: Lease,
     abandon: CancellationToken,
 }
 
 impl TurnWriter {
-    /// A turn_writer for the owner of this lease.
+    /// A writer for the owner of this lease.
     pub(super) const fn new(store: Store, lease: Lease, abandon: CancellationToken) -> Self {
         Self { store, lease, abandon }
-    }
-
-    pub(super) const fn session(&self) -> &SessionId {
-        &self.lease.session_id
     }
 
     /// Commits `write`, which may run several times and does the same each time.
@@ -55,136 +51,60 @@ impl TurnWriter {
         F: Fn(&mut Writer<'_>, &Lease) -> Result<T, StoreError> + Send + Sync + 'static,
     {
         let write = Arc::new(write);
-        let mut retry = Retry::new();
-        loop {
+        let attempt = || {
             let (write, lease) = (Arc::clone(&write), self.lease.clone());
-            match self.store.write(move |writer| write(writer, &lease)).await {
-                Ok(value) => return Ok(value),
-                Err(error) => self.pause(&mut retry, error).await?,
-            }
-        }
+            self.store.write(move |writer| write(writer, &lease))
+        };
+        self.retry(attempt).await
     }
 
-    /// Reads what the turn needs to go on.
+    /// Reads what the turn needs to continue.
     pub(super) async fn read<T, F>(&self, read: F) -> Result<T, GaveUp>
     where
         T: Send + 'static,
         F: Fn(&Reader<'_>, &Lease) -> Result<T, StoreError> + Send + Sync + 'static,
     {
         let read = Arc::new(read);
-        let mut retry = Retry::new();
-        loop {
+        let attempt = || {
             let (read, lease) = (Arc::clone(&read), self.lease.clone());
-            match self.store.read(move |reader| read(reader, &lease)).await {
-                Ok(value) => return Ok(value),
-                Err(error) => self.pause(&mut retry, error).await?,
-            }
-        }
-    }
-
-    /// Waits before the next attempt, if there is to be one.
-    async fn pause(&self, retry: &mut Retry, error: StoreError) -> Result<(), GaveUp> {
-        let pause = match retry.after(&error) {
-            Verdict::Again(pause) => pause,
-            Verdict::Fenced => return Err(GaveUp::Fenced),
-            Verdict::Closed => return Err(GaveUp::Abandoned),
-            Verdict::Broken => return Err(GaveUp::Broken(error)),
+            self.store.read(move |reader| read(reader, &lease))
         };
-        tracing::warn!(
-            turn_id = %self.lease.turn_id,
-            error = &error as &dyn std::error::Error,
-            attempt = retry.backoff.attempts(),
-            retry_ms = pause.as_millis(),
-            "store refused; trying again"
-        );
-        tokio::select! {
-            () = self.abandon.cancelled() => Err(GaveUp::Abandoned),
-            () = tokio::time::sleep(pause) => Ok(()),
-        }
-    }
-}
-
-/// What follows from an error of the store.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Again(Duration),
-    Fenced,
-    Closed,
-    Broken,
-}
-
-/// Attempts so far, and how long to wait before the next.
-#[derive(Debug)]
-struct Retry {
-    backoff: Backoff,
-    /// Attempts at what waiting may not mend.
-    doubtful: u32,
-}
-
-impl Retry {
-    const fn new() -> Self {
-        Self { backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), doubtful: 0 }
+        self.retry(attempt).await
     }
 
-    fn after(&mut self, error: &StoreError) -> Verdict {
-        match error {
-            StoreError::Fenced => return Verdict::Fenced,
-            StoreError::Closed => return Verdict::Closed,
-            StoreError::Exhausted(_)
-            | StoreError::Overloaded { .. }
-            | StoreError::Locked
-            | StoreError::Full => {}
-            StoreError::Sql { .. } => {
-                self.doubtful += 1;
-                if self.doubtful >= ATTEMPTS {
-                    return Verdict::Broken;
-                }
+    async fn retry<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, GaveUp>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut doubtful = 0;
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            match &error {
+                StoreError::Fenced => return Err(GaveUp::Fenced),
+                StoreError::Closed => return Err(GaveUp::Abandoned),
+                StoreError::Exhausted(_)
+                | StoreError::Overloaded { .. }
+                | StoreError::Locked
+                | StoreError::Full => {}
+                StoreError::Sql { .. } if doubtful + 1 < ATTEMPTS => doubtful += 1,
+                _ => return Err(GaveUp::Broken(error)),
             }
-            _ => return Verdict::Broken,
-        }
-        Verdict::Again(self.backoff.next_ceiling())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use evonic_store::DatabaseError;
-
-    use super::*;
-
-    fn sql() -> StoreError {
-        StoreError::Sql { operation: "test", source: DatabaseError::new("test") }
-    }
-
-    #[test]
-    fn what_may_mend_is_tried_without_end() {
-        let mut retry = Retry::new();
-        let mut pauses = Vec::new();
-        for _ in 0..1000 {
-            match retry.after(&StoreError::Full) {
-                Verdict::Again(pause) => pauses.push(pause),
-                other => panic!("{other:?}"),
+            let pause = backoff.next_ceiling();
+            tracing::warn!(
+                turn_id = %self.lease.turn_id,
+                error = &error as &dyn std::error::Error,
+                attempt = backoff.attempts(),
+                retry_ms = pause.as_millis(),
+                "store refused; trying again"
+            );
+            tokio::select! {
+                () = self.abandon.cancelled() => return Err(GaveUp::Abandoned),
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        assert_eq!(pauses[0], FIRST_PAUSE);
-        assert!(pauses.is_sorted() && pauses.last() == Some(&LONGEST_PAUSE), "{pauses:?}");
-    }
-
-    #[test]
-    fn what_may_not_mend_is_tried_a_few_times() {
-        let mut retry = Retry::new();
-        for _ in 1..ATTEMPTS {
-            assert!(matches!(retry.after(&sql()), Verdict::Again(_)));
-            assert!(matches!(retry.after(&StoreError::Full), Verdict::Again(_)));
-        }
-        assert_eq!(retry.after(&sql()), Verdict::Broken);
-    }
-
-    #[test]
-    fn the_rest_is_not_tried_again() {
-        assert_eq!(Retry::new().after(&StoreError::Fenced), Verdict::Fenced);
-        assert_eq!(Retry::new().after(&StoreError::Closed), Verdict::Closed);
-        let gone = StoreError::NotFound { what: "turn", id: "trn_0".to_owned() };
-        assert_eq!(Retry::new().after(&gone), Verdict::Broken);
     }
 }

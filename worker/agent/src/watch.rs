@@ -12,7 +12,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use crate::{AgentDeps, Generation, background::Background, state::QueueState};
+use tokio_util::task::TaskTracker;
+
+use crate::{AgentDeps, Generation, state::QueueState};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::StoreError;
 
@@ -21,12 +23,16 @@ const RIVAL_PAUSE: Duration = Duration::from_millis(50);
 /// Between two looks while this worker drains.
 const DRAIN_PAUSE: Duration = Duration::from_millis(100);
 
+/// Why a look failed: of the lock files, or of the store.
+type WatchError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Watches the other generations.
 #[derive(Debug)]
 pub(super) struct Watcher {
     shared: Arc<QueueState>,
     deps: AgentDeps,
-    background: Background,
+    /// Runs the calls of the file system, one at a time; a drain waits for it.
+    tracker: TaskTracker,
     /// Generations that may live, or own turns not known to be dead yet.
     rivals: BTreeSet<u64>,
     /// Whether the folder and the database were asked for rivals.
@@ -39,11 +45,11 @@ impl Watcher {
     pub(super) fn new(
         shared: Arc<QueueState>,
         deps: AgentDeps,
-        background: Background,
+        tracker: TaskTracker,
         predecessor: Option<u64>,
     ) -> Self {
         let rivals = predecessor.into_iter().collect();
-        Self { shared, deps, background, rivals, surveyed: false, failing: false }
+        Self { shared, deps, tracker, rivals, surveyed: false, failing: false }
     }
 
     /// Watches until the queue is empty for good.
@@ -78,12 +84,13 @@ impl Watcher {
         if let Err(error) = &outcome
             && !self.failing
         {
-            tracing::warn!(error, "other generations cannot be watched; trying again");
+            let error = ErrorChain(error.as_ref());
+            tracing::warn!(%error, "other generations cannot be watched; trying again");
         }
         self.failing = outcome.is_err();
     }
 
-    async fn try_look(&mut self) -> Result<(), String> {
+    async fn try_look(&mut self) -> Result<(), WatchError> {
         if !self.surveyed {
             self.survey().await?;
             self.surveyed = true;
@@ -98,22 +105,20 @@ impl Watcher {
     }
 
     /// Finds every other generation that lives or owns turns.
-    async fn survey(&mut self) -> Result<(), String> {
+    async fn survey(&mut self) -> Result<(), WatchError> {
         let (folder, own) = (self.shared.generation.folder().to_path_buf(), self.own());
-        let living = self.background.run(move || Generation::living(&folder, own)).await;
-        self.rivals
-            .extend(living.ok_or("defect")?.map_err(|error| ErrorChain(&error).to_string())?);
-        let owners = self.deps.store.read(move |reader| reader.foreign_owners(own)).await;
-        self.rivals.extend(owners.map_err(|error| ErrorChain(&error).to_string())?);
+        let living = self.tracker.spawn_blocking(move || Generation::living(&folder, own));
+        self.rivals.extend(living.await??);
+        let owners = self.deps.store.read(move |reader| reader.foreign_owners(own));
+        self.rivals.extend(owners.await?);
         Ok(())
     }
 
     /// Notices what another process wrote: turns it queued or handed over, cancels of turns here.
-    async fn poll_foreign_commits(&self) -> Result<(), String> {
+    async fn poll_foreign_commits(&self) -> Result<(), WatchError> {
         let changed = match self.deps.store.poll_foreign_commits().await {
-            Ok(changed) => changed,
             Err(StoreError::Closed) => return Ok(()),
-            Err(error) => return Err(ErrorChain(&error).to_string()),
+            polled => polled?,
         };
         if !changed {
             return Ok(());
@@ -121,8 +126,8 @@ impl Watcher {
         self.shared.wake.notify_one();
         let turns = self.shared.running_turns.uncancelled();
         if !turns.is_empty() {
-            let cancels = self.deps.store.read(move |reader| reader.cancels(&turns)).await;
-            for turn in cancels.map_err(|error| ErrorChain(&error).to_string())? {
+            let cancels = self.deps.store.read(move |reader| reader.cancels(&turns));
+            for turn in cancels.await? {
                 self.shared.running_turns.cancel(&turn);
             }
         }
@@ -131,14 +136,13 @@ impl Watcher {
 
     /// Takes over a rival's turns if it is dead: only the kernel's lock says so. Returns
     /// whether that is done.
-    async fn try_take_over(&self, rival: u64) -> Result<bool, String> {
+    async fn try_take_over(&self, rival: u64) -> Result<bool, WatchError> {
         let folder = self.shared.generation.folder().to_path_buf();
-        let dead = self.background.run(move || Generation::is_dead(&folder, rival)).await;
-        if !dead.ok_or("defect")?.map_err(|error| ErrorChain(&error).to_string())? {
+        let dead = self.tracker.spawn_blocking(move || Generation::is_dead(&folder, rival));
+        if !dead.await?? {
             return Ok(false);
         }
-        let taken = self.deps.store.write(move |writer| writer.take_over(rival)).await;
-        let taken = taken.map_err(|error| ErrorChain(&error).to_string())?;
+        let taken = self.deps.store.write(move |writer| writer.take_over(rival)).await?;
         if taken > 0 {
             tracing::info!(rival, turns = taken, "took over a dead worker's turns");
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::AgentId;
+use super::{AgentId, id::text};
 
 /// A name that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,13 +13,6 @@ pub struct InvalidName;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AgentName(String);
-
-impl AgentName {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 impl std::str::FromStr for AgentName {
     type Err = InvalidName;
@@ -34,25 +27,7 @@ impl std::str::FromStr for AgentName {
     }
 }
 
-impl TryFrom<String> for AgentName {
-    type Error = InvalidName;
-
-    fn try_from(text: String) -> Result<Self, InvalidName> {
-        text.parse()
-    }
-}
-
-impl From<AgentName> for String {
-    fn from(name: AgentName) -> String {
-        name.0
-    }
-}
-
-impl std::fmt::Display for AgentName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text!(AgentName);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
@@ -61,7 +36,7 @@ pub struct Agent {
     pub name: AgentName,
     /// The configured model that answers: `runbook`, or a name of `[models]`.
     pub model: String,
-    /// What the model is told before the conversation; may be empty.
+    /// What the model reads before the conversation; may be empty.
     pub instructions: String,
     /// The tools it may call, by name; null means every tool.
     pub tools: Option<Vec<String>>,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
 /// Who asks for a change, and how.
@@ -23,58 +24,40 @@ impl Origin {
     }
 }
 
-macro_rules! actions {
-    ($($(#[doc = $doc:literal])+ $name:ident = $word:literal;)+) => {
-        /// What is recorded: what sort of thing, and what was done to it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum Action {
-            $($(#[doc = $doc])+ #[serde(rename = $word)] $name,)+
-        }
-
-        impl Action {
-            /// Every action.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// Its word, on the wire and in the database: `agent.create`.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $word,)+ }
-            }
-        }
-    };
-}
-
-actions! {
-    /// An agent was made.
-    AgentCreate = "agent.create";
-    /// An agent was changed.
-    AgentUpdate = "agent.update";
-    /// An agent was deleted, and its sessions with it.
-    AgentDelete = "agent.delete";
-    /// A session was made.
-    SessionCreate = "session.create";
-    /// A session was changed.
-    SessionUpdate = "session.update";
-    /// A session was deleted, with what was said in it.
-    SessionDelete = "session.delete";
-    /// A message was posted in a session.
-    MessageCreate = "message.create";
-    /// The end of a turn was asked for.
-    TurnCancel = "turn.cancel";
-    /// A workplace was made.
-    WorkplaceCreate = "workplace.create";
-    /// A workplace was changed.
-    WorkplaceUpdate = "workplace.update";
-    /// A workplace was deleted.
-    WorkplaceDelete = "workplace.delete";
-    /// A key was made.
-    KeyCreate = "key.create";
-    /// A key was revoked.
-    KeyRevoke = "key.revoke";
-    /// A copy between workplaces was begun.
-    CopyCreate = "copy.create";
-    /// Building the image of sandboxes was begun.
-    SandboxBuild = "sandbox.build";
+named! {
+    /// What is recorded: what sort of thing, and what was done to it.
+    Action {
+        /// An agent was made.
+        AgentCreate = "agent.create",
+        /// An agent was changed.
+        AgentUpdate = "agent.update",
+        /// An agent was deleted, and its sessions with it.
+        AgentDelete = "agent.delete",
+        /// A session was made.
+        SessionCreate = "session.create",
+        /// A session was changed.
+        SessionUpdate = "session.update",
+        /// A session was deleted, with what was said in it.
+        SessionDelete = "session.delete",
+        /// A message was posted in a session.
+        MessageCreate = "message.create",
+        /// The end of a turn was asked for.
+        TurnCancel = "turn.cancel",
+        /// A workplace was made.
+        WorkplaceCreate = "workplace.create",
+        /// A workplace was changed.
+        WorkplaceUpdate = "workplace.update",
+        /// A workplace was deleted.
+        WorkplaceDelete = "workplace.delete",
+        /// A key was made.
+        KeyCreate = "key.create",
+        /// A key was revoked.
+        KeyRevoke = "key.revoke",
+        /// A copy between workplaces was begun.
+        CopyCreate = "copy.create",
+        /// Building the image of sandboxes was begun.
+        SandboxBuild = "sandbox.build",
+    }
 }
 
 impl Action {
@@ -89,7 +72,7 @@ impl std::str::FromStr for Action {
     type Err = ();
 
     fn from_str(word: &str) -> Result<Self, ()> {
-        Self::ALL.iter().copied().find(|action| action.name() == word).ok_or(())
+        Self::ALL.into_iter().find(|action| action.name() == word).ok_or(())
     }
 }
 

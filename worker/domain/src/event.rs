@@ -14,7 +14,7 @@ pub struct Event {
     pub session_id: SessionId,
     /// From 1, without gaps, within the session.
     pub sequence: u64,
-    /// The name: [`EventKind::name`].
+    /// The name: the `type` of an [`EventKind`].
     pub name: String,
     /// One line of JSON: `turn_id`, `at`, `type` and an [`EventKind`]'s fields.
     pub data: String,
@@ -106,29 +106,10 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The event's name on the wire and in the database.
+    /// The name and the data of an event: `turn_id`, `at`, `type` and this kind's fields, as one
+    /// line of JSON.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            EventKind::MessageCreated { .. } => "message.created",
-            EventKind::TurnStarted { .. } => "turn.started",
-            EventKind::TurnResumed { .. } => "turn.resumed",
-            EventKind::TurnHandedOver { .. } => "turn.handed_over",
-            EventKind::TextDelta { .. } => "text.delta",
-            EventKind::TextRetracted { .. } => "text.retracted",
-            EventKind::StepCompleted { .. } => "step.completed",
-            EventKind::ToolStarted { .. } => "tool.started",
-            EventKind::ToolOutput { .. } => "tool.output",
-            EventKind::ToolCompleted { .. } => "tool.completed",
-            EventKind::TurnCompleted { .. } => "turn.completed",
-            EventKind::TurnFailed { .. } => "turn.failed",
-            EventKind::TurnCancelled {} => "turn.cancelled",
-        }
-    }
-
-    /// The data of an event: `turn_id`, `at`, `type` and this kind's fields, as one line of JSON.
-    #[must_use]
-    pub fn data(&self, turn_id: &TurnId, at: &str) -> String {
+    pub fn name_and_data(&self, turn_id: &TurnId, at: &str) -> (String, String) {
         #[derive(Serialize)]
         struct Data<'a> {
             turn_id: &'a TurnId,
@@ -136,7 +117,8 @@ impl EventKind {
             #[serde(flatten)]
             kind: &'a EventKind,
         }
-        serde_json::to_string(&Data { turn_id, at, kind: self })
-            .expect("events have string keys and no fallible fields")
+        let data = serde_json::to_value(Data { turn_id, at, kind: self })
+            .expect("events have string keys and no fallible fields");
+        (data["type"].as_str().unwrap_or_default().to_owned(), data.to_string())
     }
 }

@@ -9,6 +9,41 @@ pub struct InvalidId {
     prefix: &'static str,
 }
 
+/// The ways from and to text of a type around a checked [`String`] that has [`std::str::FromStr`].
+macro_rules! text {
+    ($name:ident) => {
+        impl $name {
+            /// The whole text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = <Self as std::str::FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+pub(crate) use text;
+
 macro_rules! id {
     ($name:ident, $prefix:literal, $doc:literal) => {
         #[doc = $doc]
@@ -22,12 +57,6 @@ macro_rules! id {
             #[allow(clippy::new_without_default, reason = "an identifier has no default")]
             pub fn new() -> Self {
                 Self(format!(concat!($prefix, "_{}"), uuid::Uuid::now_v7().simple()))
-            }
-
-            /// The text, prefix included.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
             }
         }
 
@@ -47,25 +76,7 @@ macro_rules! id {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = InvalidId;
-
-            fn try_from(text: String) -> Result<Self, InvalidId> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> String {
-                id.0
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
+        text!($name);
     };
 }
 

@@ -1,5 +1,6 @@
 //! The transcript that a model is shown: what was said, called and returned, in order.
 
+use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
 use super::Usage;
@@ -14,30 +15,17 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// How a tool call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It did what was asked.
-    Ok,
-    /// It did not; the content says why.
-    Error,
-    /// The worker died while it ran: whether it took effect cannot be known.
-    Unknown,
-    /// The turn was cancelled while it ran.
-    Cancelled,
-}
-
-impl Outcome {
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::Error => "error",
-            Outcome::Unknown => "unknown",
-            Outcome::Cancelled => "cancelled",
-        }
+named! {
+    /// How a tool call ended.
+    Outcome {
+        /// It did what was asked.
+        Ok = "ok",
+        /// It did not; the content says why.
+        Error = "error",
+        /// The worker died while it ran: whether it took effect cannot be known.
+        Unknown = "unknown",
+        /// The turn was cancelled while it ran.
+        Cancelled = "cancelled",
     }
 }
 

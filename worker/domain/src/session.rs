@@ -1,5 +1,6 @@
 //! A session: one conversation with one agent, and its messages.
 
+use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
 use super::{AgentId, MessageId, SessionId, Turn, TurnId};
@@ -37,14 +38,14 @@ pub struct SessionChange {
     pub title: Option<String>,
 }
 
-/// Who said a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The client.
-    User,
-    /// The agent: the final text of a turn.
-    Assistant,
+named! {
+    /// Who said a message.
+    Role {
+        /// The client.
+        User = "user",
+        /// The agent: the final text of a turn.
+        Assistant = "assistant",
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

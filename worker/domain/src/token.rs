@@ -1,7 +1,7 @@
 //! The secret form of a key: what clients show.
 //!
 //! `evk_`, 32 hexadecimal digits that find the key, and 64 that prove it. The last are 32 bytes of
-//! the kernel's generator: nobody can guess them, so one round of SHA-256 hides them as well as a
+//! the kernel's generator: they cannot be guessed, so one round of SHA-256 hides them as well as a
 //! slow hash hides a password, and a request does not pay for one.
 
 use rustix::rand::GetRandomFlags;

@@ -14,13 +14,13 @@ pub enum Effect {
 pub enum Ending {
     /// It runs on, to an end of its own; whoever takes it over follows it.
     Own,
-    /// It ends, and the same call again goes on where it was.
+    /// It ends, and the same call again continues where it was.
     GoesOn,
     /// It ends with its worker.
     WithWorker,
 }
 
-/// A tool as a model is told of it.
+/// A tool as a model knows it.
 #[derive(Clone, Debug)]
 pub struct ToolSpec {
     pub name: String,

@@ -9,40 +9,27 @@
 //! queued -- cancel requested --> cancelled
 //! ```
 
-use std::fmt;
-
+use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
 use super::{SessionId, TurnId};
 
-/// State of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TurnState {
-    /// Waits for a queue worker, at its first or at a later step.
-    Queued,
-    /// A worker owns it.
-    Running,
-    /// The agent answered.
-    Completed,
-    /// It could not be finished; the error says why.
-    Failed,
-    Cancelled,
+named! {
+    /// State of a turn.
+    TurnState {
+        /// Waits for a queue worker, at its first or at a later step.
+        Queued = "queued",
+        /// A worker owns it.
+        Running = "running",
+        /// The agent answered.
+        Completed = "completed",
+        /// It could not be finished; the error says why.
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
 }
 
 impl TurnState {
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            TurnState::Queued => "queued",
-            TurnState::Running => "running",
-            TurnState::Completed => "completed",
-            TurnState::Failed => "failed",
-            TurnState::Cancelled => "cancelled",
-        }
-    }
-
     /// Whether it will never change again.
     #[must_use]
     pub const fn is_ended(self) -> bool {
@@ -85,60 +72,32 @@ pub struct TurnError {
     pub message: String,
 }
 
-/// Why a turn failed, as a stable word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TurnErrorCode {
-    /// No model of the agent's is configured under its name.
-    ModelUnknown,
-    /// The model cannot be used as it is configured.
-    ModelSetup,
-    /// The model's endpoint refused the request for good.
-    ModelRefused,
-    /// The model's endpoint could not be reached, or failed, after every retry.
-    ModelUnavailable,
-    /// The endpoint's answer breaks its protocol.
-    ModelProtocol,
-    /// The model replied `agents.max_steps` times without coming to an end.
-    TooManySteps,
-    /// Nobody can know what a call did, and `tools.on_lost` says `fail`.
-    OutcomeUnknown,
-    /// A defect of the program, or a broken database.
-    Internal,
-}
-
-impl TurnErrorCode {
-    /// Every code.
-    pub const ALL: [Self; 8] = [
-        Self::ModelUnknown,
-        Self::ModelSetup,
-        Self::ModelRefused,
-        Self::ModelUnavailable,
-        Self::ModelProtocol,
-        Self::TooManySteps,
-        Self::OutcomeUnknown,
-        Self::Internal,
-    ];
-
-    /// The word on the wire and in the database.
+impl TurnError {
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ModelUnknown => "model_unknown",
-            Self::ModelSetup => "model_setup",
-            Self::ModelRefused => "model_refused",
-            Self::ModelUnavailable => "model_unavailable",
-            Self::ModelProtocol => "model_protocol",
-            Self::TooManySteps => "too_many_steps",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::Internal => "internal",
-        }
+    pub fn new(code: TurnErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
     }
 }
 
-impl fmt::Display for TurnErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+named! {
+    /// Why a turn failed, as a stable word.
+    TurnErrorCode {
+        /// No model of the agent's is configured under its name.
+        ModelUnknown = "model_unknown",
+        /// The model cannot be used as it is configured.
+        ModelSetup = "model_setup",
+        /// The model's endpoint refused the request for good.
+        ModelRefused = "model_refused",
+        /// The model's endpoint could not be reached, or failed, after every retry.
+        ModelUnavailable = "model_unavailable",
+        /// The endpoint's answer breaks its protocol.
+        ModelProtocol = "model_protocol",
+        /// The model replied `agents.max_steps` times without coming to an end.
+        TooManySteps = "too_many_steps",
+        /// The outcome of a call is unknown, and `tools.on_lost` says `fail`.
+        OutcomeUnknown = "outcome_unknown",
+        /// A defect of the program, or a broken database.
+        Internal = "internal",
     }
 }
 

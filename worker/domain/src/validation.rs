@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_path_to_error::deserialize;
+
 use crate::workplace::{
     DockerSettings, LocalSettings, SecretSource, Settings, SshSettings, WorkplaceKind,
 };
@@ -43,26 +45,22 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let settings = serde_json::Value::Object(settings);
         match kind {
-            WorkplaceKind::Local => serde_path_to_error::deserialize(settings).map(Settings::Local),
-            WorkplaceKind::Ssh => serde_path_to_error::deserialize(settings).map(Settings::Ssh),
-            WorkplaceKind::Docker => {
-                serde_path_to_error::deserialize(settings).map(Settings::Docker)
-            }
+            WorkplaceKind::Local => deserialize(settings).map(Settings::Local),
+            WorkplaceKind::Ssh => deserialize(settings).map(Settings::Ssh),
+            WorkplaceKind::Docker => deserialize(settings).map(Settings::Docker),
         }
         .map_err(|error| {
             let path = error.path().to_string();
             for secret in ["password", "passphrase"] {
                 let tail = path.strip_prefix(secret);
                 if tail.is_some_and(|tail| tail.is_empty() || tail.starts_with(['.', '['])) {
-                    return malformed(secret, SECRET);
+                    let field = format!("settings.{secret}");
+                    return SettingsError { field, problem: SECRET.to_owned(), malformed: true };
                 }
             }
             let problem = error.into_inner().to_string();
-            if path == "." {
-                SettingsError { field: "settings".to_owned(), problem, malformed: true }
-            } else {
-                malformed(&path, problem)
-            }
+            let field = if path == "." { "settings".into() } else { format!("settings.{path}") };
+            SettingsError { field, problem, malformed: true }
         })
     }
 
@@ -75,18 +73,16 @@ impl Settings {
         &self,
         change: serde_json::Map<String, serde_json::Value>,
     ) -> Result<Self, SettingsError> {
-        let mut settings = match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(mut whole)) => match whole.remove("settings") {
-                Some(serde_json::Value::Object(settings)) => settings,
+        let mut settings =
+            match serde_json::to_value(self).map(|mut whole| whole["settings"].take()) {
+                Ok(serde_json::Value::Object(settings)) => settings,
                 _ => serde_json::Map::new(),
-            },
-            _ => serde_json::Map::new(),
-        };
+            };
         for (key, value) in change {
             if !value.is_null() {
                 settings.insert(key, value);
             } else if settings.remove(&key).is_none() {
-                // Resetting what has its default is no change; a key that nobody knows is a slip.
+                // Resetting what has its default is no change; an unknown key is a slip.
                 let probe = serde_json::Map::from_iter([(key.clone(), value)]);
                 if let Err(error) = Settings::read(self.kind(), probe)
                     && error.problem.starts_with("unknown field")
@@ -112,31 +108,22 @@ impl Settings {
 }
 
 fn check_local(settings: &LocalSettings) -> Result<(), SettingsError> {
-    settings.root.as_deref().map_or(Ok(()), |root| whole_path("root", root))
+    whole_path_if_given("root", settings.root.as_deref())
 }
 
 fn check_ssh(settings: &SshSettings) -> Result<(), SettingsError> {
-    if settings.host.is_empty() {
-        return unusable("host", "is empty; write a name, an address or an alias");
-    }
-    word("host", &settings.host)?;
+    let host = &settings.host;
+    ensure(!host.is_empty(), "host", "is empty; write a name, an address or an alias")?;
+    word("host", host)?;
     // It would be read as an option where the name meets a command line.
-    if settings.host.starts_with('-') {
-        return unusable("host", "begins with '-'; write a name, an address or an alias");
-    }
-    if settings.host.contains('@') {
-        return unusable("host", "contains '@'; the user belongs into settings.user");
-    }
-    if settings.port == Some(0) {
-        return unusable("port", "is 0; write a port from 1 to 65535");
-    }
-    if let Some(user) = &settings.user {
-        word("user", user)?;
-    }
+    let advice = "begins with '-'; write a name, an address or an alias";
+    ensure(!host.starts_with('-'), "host", advice)?;
+    ensure(!host.contains('@'), "host", "contains '@'; the user belongs into settings.user")?;
+    ensure(settings.port != Some(0), "port", "is 0; write a port from 1 to 65535")?;
+    settings.user.as_ref().map_or(Ok(()), |user| word("user", user))?;
     for (index, way) in settings.authenticate.iter().enumerate() {
-        if settings.authenticate[..index].contains(way) {
-            return unusable(&format!("authenticate[{index}]"), "is given twice");
-        }
+        let is_new = !settings.authenticate[..index].contains(way);
+        ensure(is_new, &format!("authenticate[{index}]"), "is given twice")?;
     }
     count("identity_files", settings.identity_files.len())?;
     for (index, file) in settings.identity_files.iter().enumerate() {
@@ -144,28 +131,19 @@ fn check_ssh(settings: &SshSettings) -> Result<(), SettingsError> {
     }
     secret("passphrase", settings.passphrase.as_ref())?;
     secret("password", settings.password.as_ref())?;
-    for (field, path) in
-        [("known_hosts", &settings.known_hosts), ("config_file", &settings.config_file)]
-    {
-        path.as_deref().map_or(Ok(()), |path| whole_path(field, path))?;
-    }
+    whole_path_if_given("known_hosts", settings.known_hosts.as_deref())?;
+    whole_path_if_given("config_file", settings.config_file.as_deref())?;
     if let Some(jump) = &settings.jump {
         word("jump", jump)?;
-        if jump.split(',').any(str::is_empty) {
-            return unusable(
-                "jump",
-                "names no host; write [user@]host[:port], with commas between",
-            );
-        }
+        let advice = "names no host; write [user@]host[:port], with commas between";
+        ensure(!jump.split(',').any(str::is_empty), "jump", advice)?;
     }
     settings.folder.as_deref().map_or(Ok(()), |folder| text("folder", folder))
 }
 
 fn check_docker(settings: &DockerSettings) -> Result<(), SettingsError> {
-    if let Some(engine) = &settings.engine {
-        engine_address(engine)?;
-    }
-    settings.cert_path.as_deref().map_or(Ok(()), |path| whole_path("cert_path", path))?;
+    settings.engine.as_deref().map_or(Ok(()), engine_address)?;
+    whole_path_if_given("cert_path", settings.cert_path.as_deref())?;
     word("image", &settings.image)?;
     word("network", &settings.network)?;
     user(&settings.user)?;
@@ -173,9 +151,8 @@ fn check_docker(settings: &DockerSettings) -> Result<(), SettingsError> {
     count("environment", settings.environment.len())?;
     for (name, value) in &settings.environment {
         let field = format!("environment.{name}");
-        if name.is_empty() || name.contains(|c: char| c == '=' || c.is_whitespace()) {
-            return unusable(&field, "is no name of a variable");
-        }
+        let is_name = !name.is_empty() && !name.contains(|c: char| c == '=' || c.is_whitespace());
+        ensure(is_name, &field, "is no name of a variable")?;
         text_or_empty(&field, value)?;
     }
     Ok(())
@@ -183,10 +160,8 @@ fn check_docker(settings: &DockerSettings) -> Result<(), SettingsError> {
 
 fn limits(settings: &DockerSettings) -> Result<(), SettingsError> {
     let within = |field: &str, value: u64, least: u64, most: u64| {
-        if (least..=most).contains(&value) {
-            return Ok(());
-        }
-        unusable(field, format!("is {value}; write a number from {least} to {most}"))
+        let advice = format!("is {value}; write a number from {least} to {most}");
+        ensure((least..=most).contains(&value), field, advice)
     };
     within("memory_bytes", settings.memory_bytes, LEAST_MEMORY_BYTES, 1 << 50)?;
     within("cpu_millis", settings.cpu_millis.into(), 10, 1_024_000)?;
@@ -198,35 +173,27 @@ fn limits(settings: &DockerSettings) -> Result<(), SettingsError> {
 
 /// `unix:///PATH` or `tcp://HOST:PORT`.
 fn engine_address(engine: &str) -> Result<(), SettingsError> {
-    const ADVICE: &str = "is no engine's address; write unix:///PATH or tcp://HOST:PORT";
     word("engine", engine)?;
-    if let Some(path) = engine.strip_prefix("unix://") {
-        return if path.len() > 1 && path.starts_with('/') {
-            Ok(())
-        } else {
-            unusable("engine", ADVICE)
-        };
-    }
-    let host_and_port = engine.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':'));
-    match host_and_port.map(|(host, port)| (host, port.parse::<u16>())) {
-        Some((host, Ok(port))) if !host.is_empty() && port > 0 && !host.contains(['/', '@']) => {
-            Ok(())
-        }
-        _ => unusable("engine", ADVICE),
-    }
+    let is_address = match engine.split_once("://") {
+        Some(("unix", path)) => path.len() > 1 && path.starts_with('/'),
+        Some(("tcp", rest)) => rest.rsplit_once(':').is_some_and(|(host, port)| {
+            let is_host = !host.is_empty() && !host.contains(['/', '@']);
+            is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+        }),
+        _ => false,
+    };
+    let advice = "is no engine's address; write unix:///PATH or tcp://HOST:PORT";
+    ensure(is_address, "engine", advice)
 }
 
 /// `UID` or `UID:GID`, neither of them 0.
 fn user(user: &str) -> Result<(), SettingsError> {
-    let (uid, gid) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
-    for number in [Some(uid), gid].into_iter().flatten() {
-        match number.parse::<u32>() {
-            Ok(0) => {
-                return unusable("user", "is root; commands run as another user: UID:GID");
-            }
-            Ok(_) if number.bytes().all(|byte| byte.is_ascii_digit()) => {}
-            _ => return unusable("user", "is no UID or UID:GID in numbers, such as 1000:1000"),
-        }
+    for number in user.splitn(2, ':') {
+        let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        let id = number.parse::<u32>().ok();
+        ensure(id != Some(0), "user", "is root; commands run as another user: UID:GID")?;
+        let advice = "is no UID or UID:GID in numbers, such as 1000:1000";
+        ensure(is_plain && id.is_some(), "user", advice)?;
     }
     Ok(())
 }
@@ -238,71 +205,56 @@ fn secret(field: &str, source: Option<&SecretSource>) -> Result<(), SettingsErro
         Some(SecretSource::Env(name)) => {
             let field = format!("{field}.env");
             word(&field, name)?;
-            if name.contains('=') {
-                // Not repeated: it may be the secret itself.
-                return unusable(&field, "is no name of a variable");
-            }
-            Ok(())
+            // Not repeated: it may be the secret itself.
+            ensure(!name.contains('='), &field, "is no name of a variable")
         }
         Some(SecretSource::Credential(name)) => {
             let field = format!("{field}.credential");
             word(&field, name)?;
-            if name.contains('/') || name == "." || name == ".." {
-                return unusable(&field, "is no name of a credential");
-            }
-            Ok(())
+            let is_name = !name.contains('/') && name != "." && name != "..";
+            ensure(is_name, &field, "is no name of a credential")
         }
     }
 }
 
+fn whole_path_if_given(field: &str, path: Option<&Path>) -> Result<(), SettingsError> {
+    path.map_or(Ok(()), |path| whole_path(field, path))
+}
+
 fn whole_path(field: &str, path: &Path) -> Result<(), SettingsError> {
     text(field, &path.to_string_lossy())?;
-    if !path.is_absolute() {
-        return unusable(field, "is no whole path; write it from / on");
-    }
-    Ok(())
+    ensure(path.is_absolute(), field, "is no whole path; write it from / on")
 }
 
 /// A text without white space.
 fn word(field: &str, value: &str) -> Result<(), SettingsError> {
     text(field, value)?;
-    if value.contains(char::is_whitespace) {
-        return unusable(field, "contains white space");
-    }
-    Ok(())
+    ensure(!value.contains(char::is_whitespace), field, "contains white space")
 }
 
 fn text(field: &str, value: &str) -> Result<(), SettingsError> {
-    if value.is_empty() {
-        return unusable(field, "is empty");
-    }
+    ensure(!value.is_empty(), field, "is empty")?;
     text_or_empty(field, value)
 }
 
 fn text_or_empty(field: &str, value: &str) -> Result<(), SettingsError> {
-    if value.len() > TEXT_BYTES {
-        return unusable(field, format!("has more than {TEXT_BYTES} bytes"));
-    }
-    if value.contains(char::is_control) {
-        return unusable(field, "contains a control character");
-    }
-    Ok(())
+    let advice = format!("has more than {TEXT_BYTES} bytes");
+    ensure(value.len() <= TEXT_BYTES, field, advice)?;
+    ensure(!value.contains(char::is_control), field, "contains a control character")
 }
 
 fn count(field: &str, entries: usize) -> Result<(), SettingsError> {
-    if entries > ENTRIES {
-        return unusable(field, format!("has {entries} entries; at most {ENTRIES} are taken"));
-    }
-    Ok(())
+    let advice = format!("has {entries} entries; at most {ENTRIES} are taken");
+    ensure(entries <= ENTRIES, field, advice)
 }
 
-fn unusable(field: &str, problem: impl Into<String>) -> Result<(), SettingsError> {
+/// Refuses a field, unless it `fits`.
+fn ensure(fits: bool, field: &str, problem: impl Into<String>) -> Result<(), SettingsError> {
+    if fits {
+        return Ok(());
+    }
     let field = format!("settings.{field}");
     Err(SettingsError { field, problem: problem.into(), malformed: false })
-}
-
-fn malformed(field: &str, problem: impl Into<String>) -> SettingsError {
-    SettingsError { field: format!("settings.{field}"), problem: problem.into(), malformed: true }
 }
 
 #[cfg(test)]

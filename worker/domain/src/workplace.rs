@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use evonic_shared::named;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,26 +35,15 @@ pub struct WorkplaceChange {
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkplaceKind {
-    /// The machine of the service.
-    Local,
-    /// Another machine, over SSH.
-    Ssh,
-    /// A container for each session.
-    Docker,
-}
-
-impl WorkplaceKind {
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            WorkplaceKind::Local => "local",
-            WorkplaceKind::Ssh => "ssh",
-            WorkplaceKind::Docker => "docker",
-        }
+named! {
+    /// Which backend a workplace has.
+    WorkplaceKind {
+        /// The machine of the service.
+        Local = "local",
+        /// Another machine, over SSH.
+        Ssh = "ssh",
+        /// A container for each session.
+        Docker = "docker",
     }
 }
 

@@ -45,7 +45,10 @@ impl BlockingPool {
         for number in 1..=threads {
             let jobs = Arc::clone(&jobs);
             thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
-                while let Some(job) = next(&jobs) {
+                // The lock is held while waiting: the other threads wait for it as they would
+                // for a job.
+                let next = || jobs.lock().recv().ok();
+                while let Some(job) = next() {
                     job()
                 }
             })?;
@@ -54,7 +57,7 @@ impl BlockingPool {
     }
 
     /// Runs a job on one of the threads. When the future is dropped a job that waits for its
-    /// thread is not begun; one that runs goes on until it notices, and what it owns is dropped at
+    /// thread is not begun; one that runs continues until it notices, and what it owns is dropped at
     /// its end. A panic of the job is the caller's.
     ///
     /// Dropping the future is how a job is cancelled.
@@ -68,7 +71,7 @@ impl BlockingPool {
                 return;
             }
             let done = catch_unwind(AssertUnwindSafe(|| work(&Waiter(&|| !reply.is_closed()))));
-            // Nobody waits any more: the result is dropped, and with it what it holds.
+            // Fails only when the caller has gone: the result is dropped, and with it what it holds.
             drop(reply.send(done));
         };
         self.queue.send(Box::new(job)).expect("the threads live as long as the pool");
@@ -77,12 +80,6 @@ impl BlockingPool {
             Err(panic) => resume_unwind(panic),
         }
     }
-}
-
-/// The next job, or [`None`] when the pool is gone. The lock is held while waiting: the other
-/// threads wait for it as they would for a job.
-fn next(jobs: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
-    jobs.lock().recv().ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use evonic_shared::{config, kind::Kind};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::Page;
 
@@ -65,7 +65,7 @@ struct Pool {
     refused: AtomicU64,
 }
 
-/// A full pool drains at the pace of requests: a second is worth the wait.
+/// A full pool drains as requests end: a second is worth the wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Budget {
@@ -92,10 +92,8 @@ impl Budget {
     /// [`Exhausted`] when none is free.
     pub fn try_acquire(&self, kind: Kind) -> Result<Permit, Exhausted> {
         let pool = self.inner.pool(kind);
-        match Arc::clone(&pool.free).try_acquire_owned() {
-            Ok(slot) => Ok(self.permit(kind, slot)),
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => Err(pool.refuse()),
-        }
+        let slot = Arc::clone(&pool.free).try_acquire_owned().map_err(|_| pool.refuse())?;
+        Ok(self.permit(kind, slot))
     }
 
     /// A permit within `timeout`. Cancel safe; waiters are served in order.
@@ -109,6 +107,12 @@ impl Budget {
             Ok(Ok(slot)) => Ok(self.permit(kind, slot)),
             Ok(Err(_)) | Err(_) => Err(pool.refuse()),
         }
+    }
+
+    /// How many handles of a kind there may be.
+    #[must_use]
+    pub fn limit(&self, kind: Kind) -> u32 {
+        self.inner.pool(kind).limit
     }
 
     /// Every kind's usage, in the order of [`Kind::ALL`].
@@ -191,11 +195,6 @@ impl Permit {
             self.budget.high.fetch_max(number, Ordering::Relaxed);
             self.budget.high_seen.notify_one();
         }
-    }
-
-    #[must_use]
-    pub const fn kind(&self) -> Kind {
-        self.kind
     }
 }
 

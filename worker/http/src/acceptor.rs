@@ -6,7 +6,7 @@
 //! client of a full server gets an answer instead of waiting. What comes beyond that part stays in
 //! the kernel's queue until an answered one is gone, a few seconds at the most.
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{io, os::fd::AsRawFd, pin::Pin, sync::Arc, time::Duration};
 
 use evonic_shared::{
     kind::Kind,
@@ -55,8 +55,8 @@ pub(super) struct BoundListeners {
 
 /// A connection that was just accepted.
 enum Accepted {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
+    Tcp(Held<TcpStream>),
+    Unix(Held<UnixStream>),
 }
 
 pub(super) struct Acceptor {
@@ -76,7 +76,7 @@ impl Acceptor {
         budget: Budget,
         connections: TaskTracker,
     ) -> Self {
-        let limit = limit(&budget);
+        let limit = budget.limit(Kind::Http);
         let refusing = MAX_REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
         let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
         Self { server, secure: secure.map(Arc::new), budget, serving, connections }
@@ -93,15 +93,14 @@ impl Acceptor {
         let mut pause = FIRST_PAUSE;
         loop {
             let permit = self.permit().await;
-            match listeners.next().await {
-                Ok(accepted) => {
+            match listeners.next(permit).await {
+                Ok((accepted, peer)) => {
                     pause = FIRST_PAUSE;
-                    self.start(accepted, permit);
+                    self.start(accepted, peer);
                 }
                 // The client went before it was accepted.
                 Err(error) if is_clients(&error) => {}
                 Err(error) => {
-                    drop(permit);
                     tracing::warn!(error = %error, pause_ms = pause.as_millis(), "cannot accept");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -119,19 +118,17 @@ impl Acceptor {
     }
 
     /// Starts a connection: served if a permit to serve is free, else refused.
-    fn start(&self, accepted: Accepted, mut permit: Permit) {
-        permit.owns(1, accepted.raw_fd());
-        let (stream, peer) = accepted.into_stream(permit);
+    fn start(&self, accepted: Accepted, peer: Peer) {
         let (server, secure) = (Arc::clone(&self.server), self.secure.clone());
         if let Ok(serving) = Arc::clone(&self.serving).try_acquire_owned() {
             self.connections.spawn(async move {
-                serve(server, secure, stream, peer, Purpose::Serve).await;
+                serve(server, secure, accepted, peer, Purpose::Serve).await;
                 drop(serving);
             });
         } else {
             self.server.metrics.refused(Refusal::Full);
             self.connections.spawn(async move {
-                let refusal = serve(server, secure, stream, peer, Purpose::Refuse);
+                let refusal = serve(server, secure, accepted, peer, Purpose::Refuse);
                 // A refusal that times out is dropped.
                 let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
             });
@@ -143,13 +140,14 @@ impl Acceptor {
 async fn serve(
     server: Arc<ServerState>,
     secure: Option<Arc<Secure>>,
-    stream: ByteStream,
+    accepted: Accepted,
     peer: Peer,
     purpose: Purpose,
 ) {
-    let stream = match (stream, secure) {
-        (ByteStream::Tcp(stream), Some(secure)) => secure.handshake(&server, stream).await,
-        (stream, _) => Some(stream),
+    let stream: Option<ByteStream> = match (accepted, secure) {
+        (Accepted::Tcp(stream), Some(secure)) => secure.handshake(&server, stream).await,
+        (Accepted::Tcp(stream), None) => Some(Box::new(Pin::new(stream))),
+        (Accepted::Unix(stream), _) => Some(Box::new(Pin::new(stream))),
     };
     if let Some(stream) = stream {
         serve_connection(server, stream, peer, purpose).await;
@@ -157,39 +155,29 @@ async fn serve(
 }
 
 impl BoundListeners {
-    /// The next connection of either listener. Cancel safe.
-    async fn next(&self) -> io::Result<Accepted> {
+    /// The next connection of either listener under this permit, and its peer. Cancel safe.
+    async fn next(&self, mut permit: Permit) -> io::Result<(Accepted, Peer)> {
         tokio::select! {
-            tcp = self.http.accept() => tcp.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
-            unix = self.api.accept() => unix.map(|(stream, _)| Accepted::Unix(stream)),
+            tcp = self.http.accept() => {
+                let (stream, peer) = tcp?;
+                // Answers and events are written whole: waiting for more only delays them. It
+                // fails only where the client is gone, which its first read reports.
+                let _ = stream.set_nodelay(true);
+                permit.owns(1, number(&stream));
+                Ok((Accepted::Tcp(Held::new(stream, permit)), Peer::Tcp(peer)))
+            }
+            unix = self.api.accept() => {
+                let (stream, _) = unix?;
+                let peer = peer(&stream);
+                permit.owns(1, number(&stream));
+                Ok((Accepted::Unix(Held::new(stream, permit)), peer))
+            }
         }
     }
 }
 
-impl Accepted {
-    fn raw_fd(&self) -> Option<u32> {
-        let fd = match self {
-            Self::Tcp(stream, _) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.as_raw_fd(),
-        };
-        u32::try_from(fd).ok()
-    }
-
-    /// The connection with its permit, and its peer.
-    fn into_stream(self, permit: Permit) -> (ByteStream, Peer) {
-        match self {
-            Self::Tcp(stream, peer) => {
-                // Answers and events are written whole: waiting for more only delays them. It
-                // fails only where the client is gone, which its first read reports.
-                let _ = stream.set_nodelay(true);
-                (ByteStream::Tcp(Held::new(stream, permit)), Peer::Tcp(peer))
-            }
-            Self::Unix(stream) => {
-                let peer = peer(&stream);
-                (ByteStream::Unix(Held::new(stream, permit)), peer)
-            }
-        }
-    }
+fn number(stream: &impl AsRawFd) -> Option<u32> {
+    u32::try_from(stream.as_raw_fd()).ok()
 }
 
 /// The process at the other end of a Unix socket.
@@ -204,10 +192,6 @@ fn peer(stream: &UnixStream) -> Peer {
         }
         _ => Peer::Unix(Some(peer.uid())),
     }
-}
-
-fn limit(budget: &Budget) -> u32 {
-    budget.usage().iter().find(|usage| usage.kind == Kind::Http).map_or(1, |usage| usage.limit)
 }
 
 /// Errors of one connection, which the next one does not share: accept(2) counts those of its

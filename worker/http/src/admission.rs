@@ -4,15 +4,14 @@ use http::{
     HeaderMap, Method, StatusCode, Uri,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
-use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
     call::Admitted,
     caller::{Caller, Identity},
     keyring::Keyring,
-    limits::{Counted, Limits, Who},
+    limits::{Limits, Who},
     problem::Problem,
-    route::Access,
+    route::{Access, RouteFilter},
     router::{Resource, Router},
 };
 use evonic_domain::Scope;
@@ -37,7 +36,7 @@ pub(super) struct Decision<'r> {
 /// The route of a request that was let in.
 pub(super) struct Dispatch<'r> {
     pub(super) admitted: Admitted,
-    pub(super) filter: &'r BoxedFilter<(Response,)>,
+    pub(super) filter: &'r RouteFilter,
 }
 
 impl Admission {
@@ -82,16 +81,17 @@ impl Admission {
         fields: &mut HeaderMap,
     ) -> Result<Caller, Problem> {
         let Some(address) = caller.address else { return self.identify(headers, caller).await };
-        apply(self.limits.check_blocked(address), fields)?;
+        self.limits.check_blocked(address, fields)?;
         let identified = self.identify(headers, caller).await;
+        let is_refused = |problem: &Problem| problem.status() == StatusCode::UNAUTHORIZED;
         let who = match &identified {
             Ok(caller) => caller.key().map_or(Who::Nobody, Who::Key),
-            Err(problem) if is_refused_key(problem) && headers.contains_key(AUTHORIZATION) => {
+            Err(problem) if is_refused(problem) && headers.contains_key(AUTHORIZATION) => {
                 Who::Refused
             }
             Err(_) => Who::Nobody,
         };
-        apply(self.limits.count(address, who).await, fields)?;
+        self.limits.count(address, who, fields).await?;
         identified
     }
 
@@ -106,17 +106,6 @@ impl Admission {
         caller.agents = key.agents.clone();
         Ok(caller)
     }
-}
-
-/// Collects the fields, and refuses where a quota is used up.
-fn apply(counted: Counted, fields: &mut HeaderMap) -> Result<(), Problem> {
-    fields.extend(counted.fields);
-    counted.refused.map_or(Ok(()), Err)
-}
-
-/// Whether the key is at fault.
-fn is_refused_key(problem: &Problem) -> bool {
-    problem.status() == StatusCode::UNAUTHORIZED
 }
 
 /// Whether what is asked for is there, and this caller may have it.
@@ -153,16 +142,10 @@ fn authorise(access: Access, caller: &Caller) -> Result<(), Problem> {
 fn scope_missing(needed: Scope, scope: Option<Scope>) -> Problem {
     let has = scope.map_or("none", Scope::name);
     let detail = format!("this needs a key with scope '{needed}'; this one has '{has}'");
-    let challenge = match needed {
-        Scope::Read => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"read\"",
-        Scope::Run => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"run\"",
-        Scope::Operate => {
-            "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"operate\""
-        }
-        Scope::Admin => "Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"admin\"",
-    };
+    let challenge =
+        format!("Bearer realm=\"evonic\", error=\"insufficient_scope\", scope=\"{needed}\"");
     Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
         .with("needed_scope", needed.name().into())
         .with("scope", has.into())
-        .with_header(WWW_AUTHENTICATE, challenge)
+        .with_header(WWW_AUTHENTICATE, &challenge)
 }

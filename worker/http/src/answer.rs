@@ -1,12 +1,16 @@
 //! Answers as handlers make them.
 
+use std::error::Error;
+
 use bytes::Bytes;
+use evonic_shared::error_chain::ErrorChain;
 use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, LOCATION},
 };
 use serde::Serialize;
-use warp::reply::Response;
+use serde_json::{Value, json};
+use warp::reply::{Reply, Response};
 
 use crate::problem::{Answer, Problem};
 
@@ -37,11 +41,17 @@ pub(super) fn located(status: StatusCode, location: &str, mut response: Response
     response
 }
 
+/// How work ended, as the last event of its stream.
+pub(super) fn outcome<E: Error + 'static>(done: Result<(), E>) -> Value {
+    match done {
+        Ok(()) => json!({ "ok": true }),
+        Err(error) => json!({ "ok": false, "error": ErrorChain(&error).to_string() }),
+    }
+}
+
 /// 204.
 pub(super) fn no_content() -> Answer {
-    let mut response = Response::new("".into());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// 200 with text that is JSON already.

@@ -1,5 +1,7 @@
 //! What a handler is given: the request in the form in which handlers want it.
 
+use std::str::FromStr;
+
 use http::HeaderMap;
 use warp::{Filter, Rejection};
 
@@ -28,6 +30,16 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     /// Where the route creates something, and the client named the request.
     pub(super) request_key: Option<RequestKey>,
+}
+
+impl Call {
+    /// The identifier in its path.
+    ///
+    /// # Errors
+    /// 404: what has not the form of an identifier identifies nothing.
+    pub(super) fn identify<T: FromStr>(&self, what: &str) -> Result<T, Problem> {
+        self.id.parse().map_err(|_| Problem::not_found(format!("no {what} {}", self.id)))
+    }
 }
 
 /// Extracts an admitted request, or what is wrong with it.

@@ -1,9 +1,6 @@
 //! Who asks: what handlers, limits and records know of a request's origin.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::{fmt, net::IpAddr};
 
 use crate::guard::Peer;
 use evonic_domain::{AgentId, KeyId, Origin, Scope};
@@ -33,13 +30,13 @@ pub(super) enum Identity {
 
 impl Caller {
     /// Who a connection alone makes of its client: the Unix socket and what is inside need no key.
-    pub(super) fn of(peer: Peer, request_id: String) -> Self {
-        let (address, identity, scope) = match peer {
-            Peer::Tcp(address) => (Some(canonical(address)), Identity::Anonymous, None),
-            // The guard lets nobody else come this far.
-            Peer::Unix(Some(uid)) => (None, Identity::User(uid), Some(Scope::Admin)),
-            Peer::Unix(None) | Peer::Command => (None, Identity::Anonymous, None),
-            Peer::Inside => (None, Identity::Inside, Some(Scope::Admin)),
+    /// Its address is what the guard says.
+    pub(super) fn of(peer: Peer, address: Option<IpAddr>, request_id: String) -> Self {
+        let (identity, scope) = match peer {
+            // The guard refuses other users.
+            Peer::Unix(Some(uid)) => (Identity::User(uid), Some(Scope::Admin)),
+            Peer::Tcp(_) | Peer::Unix(None) | Peer::Command => (Identity::Anonymous, None),
+            Peer::Inside => (Identity::Inside, Some(Scope::Admin)),
         };
         Self { address, identity, scope, agents: None, request_id }
     }
@@ -57,18 +54,14 @@ impl Caller {
         self.agents.as_ref().is_none_or(|agents| agents.contains(agent))
     }
 
-    /// Who it is, for records: `key_...`, `uid:0`, `inside` or `anonymous`.
-    pub(super) fn actor(&self) -> String {
-        self.identity.to_string()
-    }
-
     /// Where a change of its comes from.
     pub(super) fn origin(&self) -> Origin {
         let request_id = Some(self.request_id.clone());
-        Origin { actor: self.actor(), address: self.address, request_id }
+        Origin { actor: self.identity.to_string(), address: self.address, request_id }
     }
 }
 
+/// As records have it: `key_...`, `uid:0`, `inside` or `anonymous`.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,9 +71,4 @@ impl fmt::Display for Identity {
             Self::Anonymous => f.write_str("anonymous"),
         }
     }
-}
-
-/// An IPv4 client of an IPv6 listener is the same client.
-const fn canonical(address: SocketAddr) -> IpAddr {
-    address.ip().to_canonical()
 }

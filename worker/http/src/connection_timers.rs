@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
 /// A client that closed its sending side gets what is answered within this time. It looks like
@@ -121,13 +121,9 @@ impl ConnectionTimers {
         })))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
-
     /// Bytes came.
     pub(super) fn received(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         match state.phase {
             Phase::Fresh | Phase::Idle => state.enter(Phase::Head),
             Phase::Busy if state.body_ended => state.pipelined = true,
@@ -138,7 +134,7 @@ impl ConnectionTimers {
     /// The client closed its sending side. Returns whether hyper may see it now: not while
     /// it answers a request that came whole, for it would drop the answer.
     pub(super) fn half_closed(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let hide = state.phase == Phase::Busy && state.body_ended;
         if hide && state.half_closed.is_none() {
             state.half_closed = Some(Instant::now());
@@ -148,7 +144,7 @@ impl ConnectionTimers {
 
     /// A request's headers are complete.
     pub(super) fn called(&self, body_ended: bool) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.enter(Phase::Busy);
         state.body_ended = body_ended;
         state.pipelined = false;
@@ -156,17 +152,17 @@ impl ConnectionTimers {
 
     /// The request's body came to its end.
     pub(super) fn body_ended(&self) {
-        self.state().body_ended = true;
+        self.0.lock().body_ended = true;
     }
 
     /// Whether the request came whole.
     pub(super) fn is_body_ended(&self) -> bool {
-        self.state().body_ended
+        self.0.lock().body_ended
     }
 
     /// The answer is written, or given up.
     pub(super) fn answered(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.phase == Phase::Busy {
             let next = if state.pipelined { Phase::Head } else { Phase::Idle };
             state.enter(next);
@@ -174,38 +170,38 @@ impl ConnectionTimers {
     }
 
     pub(super) fn wrote(&self) {
-        self.state().stalled = None;
+        self.0.lock().stalled = None;
     }
 
     /// The client reads nothing.
     pub(super) fn stalled(&self) {
-        self.state().stalled.get_or_insert_with(Instant::now);
+        self.0.lock().stalled.get_or_insert_with(Instant::now);
     }
 
     pub(super) fn drain(&self) {
-        self.state().draining.get_or_insert_with(Instant::now);
+        self.0.lock().draining.get_or_insert_with(Instant::now);
     }
 
     /// The connection is to close once what is written has gone out.
     pub(super) fn leave(&self) {
-        self.state().enter(Phase::Leaving);
+        self.0.lock().enter(Phase::Leaving);
     }
 
     /// Everything has gone out, and the end of file after it.
     pub(super) fn close(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.enter(Phase::Closing);
         state.stalled = None;
     }
 
     /// Whether a request has begun whose headers have not ended.
     pub(super) fn is_in_head(&self) -> bool {
-        self.state().phase == Phase::Head
+        self.0.lock().phase == Phase::Head
     }
 
     /// Whether cutting the connection now would cost its client something.
     pub(super) fn is_under_way(&self) -> bool {
-        let state = self.state();
+        let state = self.0.lock();
         matches!(state.phase, Phase::Head | Phase::Busy) || state.stalled.is_some()
     }
 }
@@ -232,7 +228,7 @@ impl Future for TimeoutWatch {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
         loop {
-            let next = self.timers.state().next_timeout(&self.timeouts);
+            let next = self.timers.0.lock().next_timeout(&self.timeouts);
             match next {
                 Some((at, action)) if at <= Instant::now() => return Poll::Ready(action),
                 Some((at, _)) if at < self.sleep.deadline() => self.sleep.as_mut().reset(at),

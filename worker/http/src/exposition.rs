@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::{
     collector::Collector,
     encoding::{
-        DescriptorEncoder, EncodeLabelSet, EncodeMetric,
+        DescriptorEncoder, EncodeMetric,
         text::{encode_eof, encode_registry},
     },
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
@@ -33,7 +33,8 @@ pub(super) struct ScrapeMetrics {
     pub(super) supervision: SupervisorReport,
 }
 
-type Labels = [(&'static str, &'static str); 1];
+/// One label and its value.
+type Labels<'a> = [(&'static str, &'a str); 1];
 
 impl ScrapeMetrics {
     /// The whole exposition, in the OpenMetrics text format that Prometheus reads.
@@ -50,153 +51,139 @@ impl ScrapeMetrics {
         Ok(text)
     }
 
-    fn handles(&self, value: impl Fn(&Usage) -> u64) -> Vec<(Labels, u64)> {
-        self.usage.iter().map(|usage| ([("kind", usage.kind.name())], value(usage))).collect()
+    fn handles(&self, value: impl Fn(&Usage) -> u64) -> impl Iterator<Item = (Labels<'_>, u64)> {
+        self.usage.iter().map(move |usage| ([("kind", usage.kind.name())], value(usage)))
     }
 
-    fn hosts(&self, value: impl Fn(&HostState) -> u64) -> Vec<([(&'static str, &str); 1], u64)> {
-        self.hosts.iter().map(|host| ([("host", host.host.as_str())], value(host))).collect()
+    fn hosts(&self, value: impl Fn(&HostState) -> u64) -> impl Iterator<Item = (Labels<'_>, u64)> {
+        self.hosts.iter().map(move |host| ([("host", host.host.as_str())], value(host)))
     }
-}
 
-impl ScrapeMetrics {
     /// The supervisor's, as far as it reported.
-    fn supervisor(&self, gauges: &mut Gauges<'_, '_>) -> fmt::Result {
-        if let Some(at) = self.supervision.heartbeat_at {
-            gauges.seconds(
-                "evonic_supervisor_heartbeat_time_seconds",
-                "When the supervisor was last sent a heartbeat, in seconds since the epoch",
-                at.as_secs_f64(),
-            )?;
-        }
+    fn supervisor(&self, metrics: &mut Metrics<'_, '_>) -> fmt::Result {
+        metrics.gauge(
+            "evonic_supervisor_heartbeat_time_seconds",
+            "When the supervisor was last sent a heartbeat, in seconds since the epoch",
+            self.supervision.heartbeat_at.map(|at| at.as_secs_f64()),
+        )?;
         let Some(reported) = &self.supervision.metrics else { return Ok(()) };
-        let times = [
-            (
-                "evonic_supervisor_start_time_seconds",
-                "When the supervisor started, in seconds since the epoch",
-                Some(&reported.started_at),
-            ),
-            (
-                "evonic_supervisor_last_restart_time_seconds",
-                "When the last replacement was decided, in seconds since the epoch",
-                reported.last_restart_at.as_ref(),
-            ),
-        ];
-        for (name, help, time) in times {
-            if let Some(seconds) = time.and_then(|time| epoch_seconds(time)) {
-                gauges.seconds(name, help, seconds)?;
-            }
-        }
-        for (name, help, value) in [
-            ("evonic_supervisor_fds", "Descriptors, as the supervisor counted them", reported.fds),
-            (
-                "evonic_supervisor_fds_threshold",
-                "Descriptors at which the supervisor replaces the worker",
-                reported.threshold,
-            ),
-            (
-                "evonic_supervisor_fds_ceiling",
-                "Descriptors at which the supervisor stops the worker at once",
-                reported.ceiling,
-            ),
-        ] {
-            gauges.one(name, help, Some(u64::from(value)))?;
-        }
-        let mut restarts = gauges.0.encode_descriptor(
+        metrics.gauge(
+            "evonic_supervisor_start_time_seconds",
+            "When the supervisor started, in seconds since the epoch",
+            epoch_seconds(&reported.started_at),
+        )?;
+        metrics.gauge(
+            "evonic_supervisor_last_restart_time_seconds",
+            "When the last replacement was decided, in seconds since the epoch",
+            reported.last_restart_at.as_deref().and_then(epoch_seconds),
+        )?;
+        metrics.gauge(
+            "evonic_supervisor_fds",
+            "Descriptors, as the supervisor counted them",
+            Some(u64::from(reported.fds)),
+        )?;
+        metrics.gauge(
+            "evonic_supervisor_fds_threshold",
+            "Descriptors at which the supervisor replaces the worker",
+            Some(u64::from(reported.threshold)),
+        )?;
+        metrics.gauge(
+            "evonic_supervisor_fds_ceiling",
+            "Descriptors at which the supervisor stops the worker at once",
+            Some(u64::from(reported.ceiling)),
+        )?;
+        let restarts = reported.restarts.by_reason().into_iter();
+        metrics.counters(
             "evonic_supervisor_restarts",
             "Replacements of workers, over the supervisor's own restarts, by reason",
-            None,
-            MetricType::Counter,
-        )?;
-        for (reason, count) in reported.restarts.by_reason() {
-            let labels = [("reason", reason.name())];
-            ConstCounter::new(count).encode(restarts.encode_family(&labels)?)?;
-        }
-        Ok(())
+            restarts.map(|(reason, count)| ([("reason", reason.name())], count)),
+        )
     }
 }
 
 impl Collector for ScrapeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut gauges = Gauges(&mut encoder);
-        gauges.one("process_open_fds", "Open descriptors", self.open_fds)?;
-        gauges.one("process_max_fds", "The soft limit of descriptors", self.max_fds)?;
-        gauges.one("process_resident_memory_bytes", "Resident memory", self.resident_bytes)?;
-        gauges.seconds(
+        let mut metrics = Metrics(&mut encoder);
+        metrics.gauge("process_open_fds", "Open descriptors", self.open_fds)?;
+        metrics.gauge("process_max_fds", "The soft limit of descriptors", self.max_fds)?;
+        metrics.gauge("process_resident_memory_bytes", "Resident memory", self.resident_bytes)?;
+        metrics.gauge(
             "process_start_time_seconds",
             "When the process started, in seconds since the epoch",
-            self.start_time_seconds,
+            Some(self.start_time_seconds),
         )?;
-        gauges.one("evonic_generation", "The worker's generation", Some(self.generation))?;
-        gauges.each(
-            "evonic_build_info",
-            "The program's version",
-            vec![([("version", env!("CARGO_PKG_VERSION"))], 1)],
-        )?;
+        metrics.gauge("evonic_generation", "The worker's generation", Some(self.generation))?;
+        let version = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
+        metrics.gauges("evonic_build_info", "The program's version", version)?;
         let handles = self.handles(|usage| u64::from(usage.permits));
-        gauges.each("evonic_handles", "Handles in use, by kind", handles)?;
+        metrics.gauges("evonic_handles", "Handles in use, by kind", handles)?;
         let limits = self.handles(|usage| u64::from(usage.limit));
-        gauges.each("evonic_handles_limit", "The most handles, by kind", limits)?;
+        metrics.gauges("evonic_handles_limit", "The most handles, by kind", limits)?;
         let owned = self.handles(|usage| u64::from(usage.descriptors));
-        gauges.each("evonic_handles_fds", "Descriptors owned, by kind", owned)?;
+        metrics.gauges("evonic_handles_fds", "Descriptors owned, by kind", owned)?;
         if let Some((queued, running)) = self.turns {
-            let turns = vec![([("state", "queued")], queued), ([("state", "running")], running)];
-            gauges.each("evonic_turns", "Turns that have not ended, by state", turns)?;
+            let turns = [([("state", "queued")], queued), ([("state", "running")], running)];
+            metrics.gauges("evonic_turns", "Turns that have not ended, by state", turns)?;
         }
-        gauges.each(
+        metrics.gauges(
             "evonic_host_connections",
             "Open connections to a host or engine of workplaces",
             self.hosts(|host| u64::from(host.connections)),
         )?;
-        gauges.each(
+        metrics.gauges(
             "evonic_host_failures",
             "Failures in a row of a host or engine",
             self.hosts(|host| u64::from(host.failures)),
         )?;
-        gauges.each(
+        metrics.gauges(
             "evonic_host_left_alone",
             "Whether a host or engine is left alone for a while after its failures",
             self.hosts(|host| u64::from(host.left_alone_seconds.is_some())),
         )?;
-        self.supervisor(&mut gauges)?;
-        let mut refused = encoder.encode_descriptor(
+        self.supervisor(&mut metrics)?;
+        metrics.counters(
             "evonic_handles_refused",
             "Handles refused because all of their kind were in use",
-            None,
-            MetricType::Counter,
-        )?;
-        for (labels, count) in self.handles(|usage| usage.refused) {
-            ConstCounter::new(count).encode(refused.encode_family(&labels)?)?;
-        }
-        Ok(())
+            self.handles(|usage| usage.refused),
+        )
     }
 }
 
-/// Encodes gauges.
-struct Gauges<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+/// Encodes metrics.
+struct Metrics<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 
-impl Gauges<'_, '_> {
-    fn one(&mut self, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
+impl Metrics<'_, '_> {
+    /// A gauge without labels, left out where it has no value.
+    fn gauge<N>(&mut self, name: &str, help: &str, value: Option<N>) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
         let Some(value) = value else { return Ok(()) };
         let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         ConstGauge::new(value).encode(encoder)
     }
 
-    fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        ConstGauge::new(value).encode(encoder)
-    }
-
-    fn each<L: EncodeLabelSet>(
+    fn gauges<'l>(
         &mut self,
         name: &str,
         help: &str,
-        values: Vec<(L, u64)>,
+        values: impl IntoIterator<Item = (Labels<'l>, u64)>,
     ) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let encode =
+            |(labels, value)| ConstGauge::new(value).encode(encoder.encode_family(&labels)?);
+        values.into_iter().try_for_each(encode)
+    }
+
+    fn counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'l>, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let encode =
+            |(labels, value)| ConstCounter::new(value).encode(encoder.encode_family(&labels)?);
+        values.into_iter().try_for_each(encode)
     }
 }

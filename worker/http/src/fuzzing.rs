@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, header::FORWARDED};
 use super::{body, proxies::Proxies, query::Query};
 use evonic_domain::{
     AgentChange, NewAgent, NewCopy, NewMessage, NewSession, NewWorkplace, NewWorkplaceBody,
-    SessionChange, WorkplaceChange,
+    SessionChange, Settings, WorkplaceChange, WorkplaceKind,
 };
 
 /// This crate's decoders: what hyper has not taken apart.
@@ -31,7 +31,7 @@ fn request(bytes: &[u8]) {
         let new = NewWorkplace::try_from(new)?;
         Ok(new)
     }) {
-        let _fault = new.settings.check();
+        let _refused = new.settings.check();
         let text = serde_json::to_vec(&new).expect("settings have string keys");
         assert_eq!(
             body::parse::<NewWorkplaceBody>(&text)
@@ -42,16 +42,9 @@ fn request(bytes: &[u8]) {
         );
     }
     if let Ok(WorkplaceChange { settings: Some(settings), .. }) = body::parse(json) {
-        for whole in [
-            r#"{"name": "a", "kind": "ssh", "settings": {"host": "h"}}"#,
-            r#"{"name": "a", "kind": "docker"}"#,
-            r#"{"name": "a", "kind": "local"}"#,
-        ] {
-            let whole = body::parse::<NewWorkplaceBody>(whole.as_bytes())
-                .ok()
-                .and_then(|whole| NewWorkplace::try_from(whole).ok())
-                .expect("they fit");
-            let _changed = whole.settings.changed(settings.clone());
+        for kind in WorkplaceKind::ALL {
+            let whole = Settings::read(kind, serde_json::Map::new()).expect("all has a default");
+            let _changed = whole.changed(settings.clone());
         }
     }
     let _refused = body::parse::<NewAgent>(json).is_ok()
@@ -80,7 +73,7 @@ fn forwarded(bytes: &[u8]) {
         settings.forwarded_header = header;
         let proxies = Proxies::new(&settings);
         let _client = proxies.client_address(proxy, &headers);
-        // Nobody else is believed.
+        // No other peer is believed.
         assert_eq!(proxies.client_address(stranger, &headers), stranger);
     }
 }

@@ -64,12 +64,11 @@ impl Guard {
         match peer {
             Peer::Inside => Ok(()),
             Peer::Unix(Some(uid)) if uid == 0 || uid == self.uid => Ok(()),
-            Peer::Unix(_) => Err(forbidden(
-                "only root and the service's own user may use this socket".to_owned(),
-            )),
+            Peer::Unix(_) => {
+                Err(forbidden("only root and the service's own user may use this socket"))
+            }
             Peer::Command => Err(forbidden(
-                "a command of an agent has no rights by this socket; over TCP it needs a key"
-                    .to_owned(),
+                "a command of an agent has no rights by this socket; over TCP it needs a key",
             )),
             Peer::Tcp(peer) => {
                 self.admit_address(peer.ip())?;
@@ -85,8 +84,7 @@ impl Guard {
         }
         Err(forbidden(
             "without TLS only trusted proxies may ask from other machines; see \
-             http.trusted_proxies"
-                .to_owned(),
+             http.trusted_proxies",
         ))
     }
 
@@ -164,7 +162,7 @@ fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-fn forbidden(detail: String) -> Problem {
+fn forbidden(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 

@@ -1,6 +1,9 @@
 //! Whether this worker can do its work: a check of each part, and the names of those that fail.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use evonic_shared::error_chain::ErrorChain;
 use http::{HeaderValue, header::CONTENT_TYPE};
@@ -10,6 +13,7 @@ use warp::reply::Response;
 
 use crate::{
     answer,
+    call::Call,
     exposition::ScrapeMetrics,
     problem::{Answer, Problem},
     process,
@@ -20,7 +24,7 @@ use crate::{
 const PART_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `/livez`: the event loop answers. Says nothing about the parts.
-pub(super) fn live() -> Answer {
+pub(super) async fn live(_state: Arc<ApiState>, _call: Call) -> Answer {
     answer::ok(&json!({ "live": true }))
 }
 
@@ -28,7 +32,7 @@ pub(super) fn live() -> Answer {
 ///
 /// # Errors
 /// 503 that names the parts that did not, or says that the worker is draining.
-pub(super) async fn ready(state: &ApiState) -> Answer {
+pub(super) async fn ready(state: Arc<ApiState>, _call: Call) -> Answer {
     let (store, agents) = tokio::join!(
         check(async {
             state.app.store.ping().await.map_err(|error| ErrorChain(&error).to_string())
@@ -38,15 +42,15 @@ pub(super) async fn ready(state: &ApiState) -> Answer {
             Ok(())
         }),
     );
-    let parts = [("store", store), ("agents", agents), ("descriptors", headroom(state))];
+    let parts = [("store", store), ("agents", agents), ("descriptors", headroom(&state))];
     let draining = state.shutdown.draining.is_cancelled();
-    let mut failing: Vec<&str> =
-        parts.iter().filter(|(_, status)| !status.ok).map(|(name, _)| *name).collect();
+    let failing = parts.iter().filter(|(_, status)| status["ok"] != true);
+    let mut failing: Vec<&str> = failing.map(|(name, _)| *name).collect();
     if draining {
         failing.push("draining");
     }
     let parts: Map<String, Value> =
-        parts.into_iter().map(|(name, status)| (name.to_owned(), status.details)).collect();
+        parts.into_iter().map(|(name, status)| (name.to_owned(), status)).collect();
     if failing.is_empty() {
         let generation = state.app.generation;
         let body = json!({ "ready": true, "generation": generation, "parts": parts });
@@ -64,7 +68,7 @@ pub(super) async fn ready(state: &ApiState) -> Answer {
 ///
 /// # Errors
 /// 500 when a metric cannot be encoded.
-pub(super) async fn metrics(state: &ApiState) -> Answer {
+pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
     let turns = timeout(PART_TIMEOUT, state.app.store.read(|reader| reader.backlog())).await;
     let scraped = ScrapeMetrics {
         open_fds: process::open_descriptors(),
@@ -86,41 +90,30 @@ pub(super) async fn metrics(state: &ApiState) -> Answer {
     Ok(response)
 }
 
-/// The result of a check.
-struct PartStatus {
-    ok: bool,
-    details: Value,
-}
-
-async fn check(part: impl Future<Output = Result<(), String>>) -> PartStatus {
+/// The result of a check: `ok`, and the details.
+async fn check(part: impl Future<Output = Result<(), String>>) -> Value {
     let began = Instant::now();
-    let found = match timeout(PART_TIMEOUT, part).await {
-        Ok(found) => found,
-        Err(_) => Err(format!("no answer within {PART_TIMEOUT:?}")),
-    };
+    let found = timeout(PART_TIMEOUT, part).await;
+    let found = found.unwrap_or_else(|_| Err(format!("no answer within {PART_TIMEOUT:?}")));
     let elapsed_ms = began.elapsed().as_micros() as f64 / 1000.0;
     match found {
-        Ok(()) => PartStatus { ok: true, details: json!({ "ok": true, "elapsed_ms": elapsed_ms }) },
+        Ok(()) => json!({ "ok": true, "elapsed_ms": elapsed_ms }),
         Err(error) => {
             tracing::warn!(error, elapsed_ms, "part is not ready");
-            let details = json!({ "ok": false, "elapsed_ms": elapsed_ms, "error": error });
-            PartStatus { ok: false, details }
+            json!({ "ok": false, "elapsed_ms": elapsed_ms, "error": error })
         }
     }
 }
 
 /// Whether what the budget may still open fits below the limit.
-fn headroom(state: &ApiState) -> PartStatus {
+fn headroom(state: &ApiState) -> Value {
     let open = process::open_descriptors();
     let limit = process::max_descriptors();
     let owned: u64 =
         state.app.budget.usage().iter().map(|usage| u64::from(usage.descriptors)).sum();
     let budget = u64::from(state.app.config.budget.total());
     let needed = open.map(|open| open + budget.saturating_sub(owned.max(open.min(budget))));
-    let ok = match (needed, limit) {
-        (Some(needed), Some(limit)) => needed <= limit,
-        // The kernel does not say, or sets no limit.
-        _ => true,
-    };
-    PartStatus { ok, details: json!({ "ok": ok, "open": open, "limit": limit, "owned": owned }) }
+    // Also where the kernel does not say, or sets no limit.
+    let ok = needed.zip(limit).is_none_or(|(needed, limit)| needed <= limit);
+    json!({ "ok": ok, "open": open, "limit": limit, "owned": owned })
 }

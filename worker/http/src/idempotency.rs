@@ -41,7 +41,7 @@ pub(super) fn request_key(
     }
     fingerprint.update(body);
     let fingerprint = fingerprint.finalize().into();
-    Ok(Some(RequestKey { owner: caller.actor(), key, fingerprint }))
+    Ok(Some(RequestKey { owner: caller.identity.to_string(), key, fingerprint }))
 }
 
 /// A structured string as the draft has it, or the bare text.

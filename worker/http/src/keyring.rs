@@ -2,7 +2,7 @@
 //!
 //! A key is read from the database and remembered for a second: a revocation in another worker,
 //! or by another hand, takes effect within that time, and one in this worker at once. What was not
-//! found is not remembered, so nobody can fill the memory.
+//! found is not remembered, so that no client can fill the memory.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use http::{
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use jiff::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -92,11 +92,12 @@ impl Keyring {
 
     /// Forgets a key: the next request with it reads it again.
     pub(super) fn forget(&self, id: &KeyId) {
-        self.known().remove(id);
+        self.known.lock().remove(id);
     }
 
     async fn find(&self, id: &KeyId) -> Result<Option<(Arc<Key>, Hash)>, Problem> {
-        if let Some(known) = self.known().get(id).filter(|known| known.read.elapsed() < FRESH) {
+        if let Some(known) = self.known.lock().get(id).filter(|known| known.read.elapsed() < FRESH)
+        {
             return Ok(Some((Arc::clone(&known.key), known.hash)));
         }
         // From before the read: what changes while it runs must not be used for longer.
@@ -108,7 +109,7 @@ impl Keyring {
             return Ok(None);
         };
         let key = Arc::new(key);
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let noted = known.get(id).and_then(|known| known.noted);
         if known.len() >= MAX_REMEMBERED && !known.contains_key(id) {
             known.clear();
@@ -117,9 +118,9 @@ impl Keyring {
         Ok(Some((key, hash)))
     }
 
-    /// Writes that a key is used, unless that was written a moment ago. Nobody waits for it.
+    /// Writes that a key is used, unless that was written a moment ago. No request waits for it.
     fn note(&self, key: &Key) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let Some(known) = known.get_mut(&key.id) else { return };
         if known.noted.is_some_and(|noted| noted.elapsed() < NOTE_INTERVAL) {
             return;
@@ -132,10 +133,6 @@ impl Keyring {
                 tracing::debug!(error = %ErrorChain(&error), "use of a key is not noted");
             }
         });
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<KeyId, Known>> {
-        self.known.lock()
     }
 }
 

@@ -34,10 +34,11 @@ use std::{
 };
 
 use evonic_shared::{config, error_chain::ErrorChain};
+use http::HeaderMap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
-pub(super) use self::{fields::Counted, policy::Who};
+pub(super) use self::policy::Who;
 
 use crate::limits::{
     blocked::Blocked,
@@ -45,7 +46,8 @@ use crate::limits::{
     fields::{MeterState, announce, refuse},
     policy::{Asked, Policies, Subject},
 };
-use evonic_store::{Level, Limiter, StoreError};
+use crate::problem::Problem;
+use evonic_store::{Charge, Level, Limiter, StoreError};
 
 /// After a failure nothing is counted for this long: requests that wait for a database that does
 /// not answer would only add up.
@@ -79,44 +81,63 @@ impl Limits {
     }
 
     /// Refuses an address whose failures are used up, before its key is checked.
-    pub(super) fn check_blocked(&self, address: IpAddr) -> Counted {
+    /// `fields` gets those of the answer.
+    pub(super) fn check_blocked(
+        &self,
+        address: IpAddr,
+        fields: &mut HeaderMap,
+    ) -> Result<(), Problem> {
         let address = policy::network(address);
         let now = Instant::now();
         let blocked = self.blocked.lock();
-        let Some((policy, left)) = blocked.find(address, now) else { return Counted::default() };
+        let Some((policy, left)) = blocked.find(address, now) else { return Ok(()) };
         drop(blocked);
         let policy = &self.policies.of(Subject::Failed)[policy];
-        self.counters.limited(policy);
-        refuse(&[MeterState { policy, remaining: 0, refill: Some(left) }])
+        self.refuse(&[MeterState { policy, remaining: 0, refill: Some(left) }], fields)
+    }
+
+    fn refuse(&self, states: &[MeterState<'_>], fields: &mut HeaderMap) -> Result<(), Problem> {
+        states.iter().for_each(|state| self.counters.limited(state.policy));
+        announce(states, fields);
+        Err(refuse(states))
     }
 
     /// Counts a request, once it is known who asks. Cancel safe, but that a call that is dropped
-    /// may have been counted.
-    pub(super) async fn count<'a>(&'a self, address: IpAddr, who: Who<'_>) -> Counted {
+    /// may have been counted. `fields` gets those of the answer.
+    pub(super) async fn count<'a>(
+        &'a self,
+        address: IpAddr,
+        who: Who<'_>,
+        fields: &mut HeaderMap,
+    ) -> Result<(), Problem> {
         if who == Who::Refused {
-            self.counters.authentication_failed();
+            self.counters.failures.inc();
         }
-        let Some(limiter) = &self.limiter else { return Counted::default() };
+        let Some(limiter) = &self.limiter else { return Ok(()) };
         let address = policy::network(address);
         let asked = self.policies.ask(address, who);
         if asked.is_empty() {
-            return Counted::default();
+            return Ok(());
         }
-        if self.is_pausing() {
-            return self.uncounted(address, who);
+        if self.failed_at.lock().is_some_and(|at| at.elapsed() < PAUSE) {
+            self.uncounted(address, who);
+            return Ok(());
         }
         let began = Instant::now();
         let meters = asked.iter().map(|asked| asked.meter.clone()).collect();
         let counted = limiter.count(meters).await;
-        self.counters.took(began.elapsed());
+        self.counters.durations.observe(began.elapsed().as_secs_f64());
         let levels = match counted {
             Ok(levels) => levels,
             Err(error) => {
                 self.counting_failed(&error);
-                return self.uncounted(address, who);
+                self.uncounted(address, who);
+                return Ok(());
             }
         };
-        self.counting_works();
+        if self.failed_at.lock().take().is_some() {
+            tracing::info!("requests are counted again");
+        }
         let counted = asked.iter().zip(&levels);
         let state = |(asked, level): (&Asked<'a>, &Level)| MeterState {
             policy: asked.policy,
@@ -133,23 +154,22 @@ impl Limits {
         let refusing: Vec<_> =
             counted.clone().filter(|(_, level)| level.refused).map(state).collect();
         if refusing.is_empty() {
-            self.counters.allowed();
-            let charged = counted.filter(|(asked, _)| asked.is_charged());
-            return announce(&charged.map(state).collect::<Vec<_>>());
+            self.counters.allowed.inc();
+            let charged = counted.filter(|(asked, _)| asked.meter.charge == Charge::One);
+            announce(&charged.map(state).collect::<Vec<_>>(), fields);
+            return Ok(());
         }
-        refusing.iter().for_each(|state| self.counters.limited(state.policy));
-        refuse(&refusing)
+        self.refuse(&refusing, fields)
     }
 
     /// A request that could not be counted.
-    fn uncounted(&self, address: IpAddr, who: Who<'_>) -> Counted {
-        self.counters.uncounted();
+    fn uncounted(&self, address: IpAddr, who: Who<'_>) {
+        self.counters.errors.inc();
         if who == Who::Refused
             && let Some((place, pause)) = self.policies.strictest_failure()
         {
             self.block(address, place, pause);
         }
-        Counted::default()
     }
 
     fn block(&self, address: IpAddr, policy: usize, pause: Duration) {
@@ -158,24 +178,12 @@ impl Limits {
         blocked.block(address, policy, now, now + pause);
     }
 
-    fn is_pausing(&self) -> bool {
-        let failed_at = self.failed_at.lock();
-        failed_at.is_some_and(|at| at.elapsed() < PAUSE)
-    }
-
     /// Logged once, until counting works again.
     fn counting_failed(&self, error: &StoreError) {
         let mut failed_at = self.failed_at.lock();
         if failed_at.replace(Instant::now()).is_none() {
             let error = ErrorChain(error);
             tracing::error!(%error, "requests cannot be counted: good keys are served unlimited");
-        }
-    }
-
-    fn counting_works(&self) {
-        let mut failed_at = self.failed_at.lock();
-        if failed_at.take().is_some() {
-            tracing::info!("requests are counted again");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::AtomicI64, time::Duration};
 
+use evonic_shared::named;
 use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -37,46 +38,29 @@ impl Served {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Route {
-    route: &'static str,
-}
-
-/// Why a connection was refused before any route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Every permit is in use.
-    Full,
-    /// What came is no request.
-    Malformed,
-    /// The headers did not end in time.
-    SlowHeaders,
-    /// TLS was not agreed on.
-    Handshake,
-}
-
-impl Refusal {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Malformed => "malformed",
-            Self::SlowHeaders => "slow_headers",
-            Self::Handshake => "handshake",
-        }
+named! {
+    /// Why a connection was refused before any route.
+    Refusal {
+        /// Every permit is in use.
+        Full = "full",
+        /// What came is no request.
+        Malformed = "malformed",
+        /// The headers did not end in time.
+        SlowHeaders = "slow_headers",
+        /// TLS was not agreed on.
+        Handshake = "handshake",
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
+/// One label and its value.
+type Label = [(&'static str, &'static str); 1];
 
 /// The counters of a server's requests and connections.
 #[derive(Debug)]
 pub(super) struct Metrics {
     requests: Family<Served, Counter>,
-    durations: Family<Route, Histogram, fn() -> Histogram>,
-    refused: Family<Reason, Counter>,
+    durations: Family<Label, Histogram, fn() -> Histogram>,
+    refused: Family<Label, Counter>,
     connections: Gauge<i64, AtomicI64>,
 }
 
@@ -86,7 +70,7 @@ impl Metrics {
         let requests = Family::<Served, Counter>::default();
         let buckets: fn() -> Histogram = || Histogram::new(BUCKETS);
         let durations = Family::new_with_constructor(buckets);
-        let refused = Family::<Reason, Counter>::default();
+        let refused = Family::<Label, Counter>::default();
         let connections = Gauge::<i64, AtomicI64>::default();
         registry.register(
             "evonic_http_requests",
@@ -110,12 +94,11 @@ impl Metrics {
 
     pub(super) fn served(&self, served: &Served, took: Duration) {
         self.requests.get_or_create(served).inc();
-        let route = Route { route: served.route };
-        self.durations.get_or_create(&route).observe(took.as_secs_f64());
+        self.durations.get_or_create(&[("route", served.route)]).observe(took.as_secs_f64());
     }
 
     pub(super) fn refused(&self, reason: Refusal) {
-        self.refused.get_or_create(&Reason { reason: reason.name() }).inc();
+        self.refused.get_or_create(&[("reason", reason.name())]).inc();
     }
 
     /// Counts a connection for as long as the guard lives.

@@ -52,45 +52,28 @@ impl Body for RequestBody {
 /// An error of an answer's body; answers of ours have none.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Dropped by hyper when its last byte is buffered, or with the connection.
-#[derive(Debug)]
-pub(super) struct ResponseBody {
-    body: BoxBody<Bytes, BoxError>,
-    timers: ConnectionTimers,
+/// The body of an answer.
+pub(super) type ResponseBody = BoxBody<Bytes, BoxError>;
+
+/// A body that reports that the answer is written when hyper drops it: when its last byte is
+/// buffered, or with the connection.
+pub(super) fn response_body<B>(body: B, timers: ConnectionTimers) -> ResponseBody
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Sync + 'static,
+{
+    let answered = Answered(timers);
+    let owning = move |error: B::Error| {
+        let Answered(_) = &answered;
+        error.into()
+    };
+    body.map_err(owning).boxed()
 }
 
-impl ResponseBody {
-    pub(super) fn new<B>(body: B, timers: ConnectionTimers) -> Self
-    where
-        B: Body<Data = Bytes> + Send + Sync + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self { body: body.map_err(Into::into).boxed(), timers }
-    }
-}
+/// Reports the end of an answer when it is dropped.
+struct Answered(ConnectionTimers);
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for ResponseBody {
+impl Drop for Answered {
     fn drop(&mut self) {
-        self.timers.answered();
+        self.0.answered();
     }
 }

@@ -7,7 +7,7 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use warp::reply::Response;
 
 use evonic_domain::SettingsError;
@@ -65,13 +65,8 @@ impl Problem {
 
     /// 405, with the methods that would have been right.
     pub(super) fn not_allowed(methods: &str) -> Self {
-        let mut problem = Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "",
-            format!("this resource answers {methods}"),
-        );
-        problem.headers.extend(HeaderValue::from_str(methods).map(|methods| (ALLOW, methods)));
-        problem
+        let detail = format!("this resource answers {methods}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "", detail).with_header(ALLOW, methods)
     }
 
     /// 503 that says when to try again.
@@ -99,7 +94,7 @@ impl Problem {
         self.status
     }
 
-    /// Names the field, parameter or header at fault.
+    /// Names the field, parameter or header that is refused.
     pub(super) fn with_field(self, field: &str) -> Self {
         self.with("field", Value::from(field))
     }
@@ -110,21 +105,20 @@ impl Problem {
         self
     }
 
-    pub(super) fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.push((name, HeaderValue::from_static(value)));
+    /// Adds a header; leaves out a value that none may have.
+    pub(super) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.extend(HeaderValue::from_str(value).map(|value| (name, value)));
         self
     }
 
     /// Ends the connection after this answer.
-    pub(super) fn closing(mut self) -> Self {
-        self.headers.push((CONNECTION, HeaderValue::from_static("close")));
-        self
+    pub(super) fn closing(self) -> Self {
+        self.with_header(CONNECTION, "close")
     }
 
-    fn retrying_after(mut self, pause: Duration) -> Self {
+    fn retrying_after(self, pause: Duration) -> Self {
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds.max(1))));
-        self
+        self.with_header(RETRY_AFTER, &seconds.max(1).to_string())
     }
 
     /// The whole answer, for a connection that ends without a request.
@@ -146,15 +140,12 @@ impl Problem {
         } else {
             (format!("urn:evonic:problem:{}", self.code), title_of(self.code))
         };
-        let mut members = Map::new();
-        members.insert("type".to_owned(), kind.into());
-        members.insert("title".to_owned(), title.into());
-        members.insert("status".to_owned(), self.status.as_u16().into());
-        members.insert("detail".to_owned(), self.detail.as_str().into());
+        let (status, detail) = (self.status.as_u16(), &self.detail);
+        let mut body = json!({"type": kind, "title": title, "status": status, "detail": detail});
         for (name, value) in &self.members {
-            members.insert((*name).to_owned(), value.clone());
+            body[*name] = value.clone();
         }
-        Value::Object(members).to_string()
+        body.to_string()
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -174,14 +165,14 @@ impl From<StoreError> for Problem {
             StoreError::Exhausted(exhausted) => exhausted.into(),
             StoreError::NotFound { .. } => Self::not_found(detail),
             StoreError::Conflict { code: code @ Conflict::QueueFull, .. } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, code.as_str(), detail)
+                Self::new(StatusCode::TOO_MANY_REQUESTS, code.name(), detail)
                     .retrying_after(Duration::from_secs(1))
             }
             StoreError::Conflict { code: code @ Conflict::KeyReused, .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.as_str(), detail)
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.name(), detail)
             }
             StoreError::Conflict { code, .. } => {
-                Self::new(StatusCode::CONFLICT, code.as_str(), detail)
+                Self::new(StatusCode::CONFLICT, code.name(), detail)
             }
             StoreError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail),
             StoreError::Closed => {
@@ -215,12 +206,12 @@ impl From<Exhausted> for Problem {
 }
 
 impl From<SettingsError> for Problem {
-    fn from(fault: SettingsError) -> Self {
-        let detail = fault.to_string();
-        if fault.malformed {
-            Self::malformed(&fault.field, detail)
+    fn from(error: SettingsError) -> Self {
+        let detail = error.to_string();
+        if error.malformed {
+            Self::malformed(&error.field, detail)
         } else {
-            Self::unusable(&fault.field, detail)
+            Self::unusable(&error.field, detail)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The client's address: the peer's, or the one that a trusted proxy names.
 //!
-//! A header can be written by anybody, so it is read from its end: the last address in it was
+//! Any client can write a header, so it is read from its end: the last address in it was
 //! written by the peer, and is believed if the peer is trusted; the one before it was written by
 //! that address, and is believed if that one is trusted too. The first address that is not
 //! trusted is the client's, whatever stands before it.
@@ -43,7 +43,7 @@ impl Proxies {
         let lines: Vec<_> = headers.get_all(name).iter().collect();
         for line in lines.iter().rev() {
             let Ok(line) = line.to_str() else { return client };
-            for element in elements(line).into_iter().rev() {
+            for element in split(line, ',').into_iter().rev() {
                 let address = match self.header {
                     ForwardedHeader::XForwardedFor => address(element),
                     ForwardedHeader::Forwarded => forwarded_for(element),
@@ -59,11 +59,7 @@ impl Proxies {
     }
 }
 
-/// The elements of a list: commas within quotes do not end one.
-fn elements(line: &str) -> Vec<&str> {
-    split(line, ',')
-}
-
+/// The elements of a list: a separator within quotes does not end one.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |letter| {

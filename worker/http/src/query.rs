@@ -28,10 +28,8 @@ impl Query {
                 return Err(Problem::malformed(&name, detail));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::malformed(
-                    &name,
-                    format!("parameter '{name}' is given twice"),
-                ));
+                let detail = format!("parameter '{name}' is given twice");
+                return Err(Problem::malformed(&name, detail));
             }
             pairs.push((name, value));
         }

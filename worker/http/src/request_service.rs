@@ -19,7 +19,7 @@ use crate::{
     connection_timers::ConnectionTimers,
     guard::Peer,
     metrics::Served,
-    observed_body::{RequestBody, ResponseBody},
+    observed_body::{RequestBody, ResponseBody, response_body},
     problem::Problem,
     server_state::ServerState,
 };
@@ -57,7 +57,7 @@ impl Service<Request<Incoming>> for RequestService {
         self.timers.called(request.body().is_end_stream());
         let id = self.request_id(request.headers());
         let address = self.server.guard.client(self.peer, request.headers());
-        let caller = Caller { address, ..Caller::of(self.peer, id.clone()) };
+        let caller = Caller::of(self.peer, address, id.clone());
         let method = request.method().clone();
         let path = request.uri().path();
         let client = caller.address.map(tracing::field::display);
@@ -167,5 +167,5 @@ fn complete(
         // Also when the request did not come whole: the next bytes are the rest of it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| ResponseBody::new(body, timers))
+    response.map(|body| response_body(body, timers))
 }

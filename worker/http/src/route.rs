@@ -1,7 +1,7 @@
 //! One line of the route table: where it answers, what it needs of its caller, and its handler.
 //!
 //! A handler is an async function of the shared state and a [`Call`], and of the decoded body
-//! where the route takes one. [`Route::filter`] wraps it into one warp filter, which never rejects.
+//! where the route takes one. [`Serve::filter`] wraps it into one warp filter, which never rejects.
 
 use std::sync::Arc;
 
@@ -29,8 +29,11 @@ pub(crate) enum Access {
     OfAgents(Scope),
 }
 
-type MakeFilter<S> =
-    Box<dyn Fn(&Route<S>, &Arc<S>, BodyLimits) -> BoxedFilter<(Response,)> + Send + Sync>;
+/// What answers a request that admission let pass.
+pub(crate) type RouteFilter = BoxedFilter<(Response,)>;
+
+/// Makes the filter of a route, of the shared state and the limits of a body.
+type MakeFilter<S> = Box<dyn Fn(&Route<S>, &Arc<S>, BodyLimits) -> RouteFilter + Send + Sync>;
 
 /// One line of the table.
 pub(crate) struct Route<S> {
@@ -47,56 +50,34 @@ pub(crate) struct Route<S> {
     handler: MakeFilter<S>,
 }
 
-impl<S: Send + Sync + 'static> Route<S> {
-    fn new(method: Method, template: &'static str, access: Access, handler: MakeFilter<S>) -> Self {
-        Self { template, method, access, query: &[], repeats: Repeats::RunAgain, handler }
+impl<S: 'static> Route<S> {
+    fn new<A>(
+        method: Method,
+        path: &'static str,
+        access: Access,
+        handler: impl Serve<S, A>,
+    ) -> Self {
+        let handler: MakeFilter<S> =
+            Box::new(move |route, state, limits| handler.clone().filter(route, state, limits));
+        Self { template: path, method, access, query: &[], repeats: Repeats::RunAgain, handler }
     }
 
-    /// A GET.
-    pub(crate) fn get<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<S>, Call) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::GET, template, access, without_body(handler))
+    pub(crate) fn get<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
+        Self::new(Method::GET, path, access, handler)
     }
 
-    /// A DELETE.
-    pub(crate) fn delete<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<S>, Call) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::DELETE, template, access, without_body(handler))
+    pub(crate) fn delete<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
+        Self::new(Method::DELETE, path, access, handler)
     }
 
-    /// A POST whose body is not read.
-    pub(crate) fn post_empty<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<S>, Call) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::POST, template, access, without_body(handler))
-    }
-
-    /// A POST of a JSON object.
-    pub(crate) fn post<H, F, T>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<S>, Call, T) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-        T: DeserializeOwned + Send + 'static,
-    {
-        Self::new(Method::POST, template, access, with_body(handler))
+    /// A POST: of a JSON object where the handler takes a body; any other body is not read.
+    pub(crate) fn post<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
+        Self::new(Method::POST, path, access, handler)
     }
 
     /// A PATCH by a JSON merge patch.
-    pub(crate) fn patch<H, F, T>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<S>, Call, T) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-        T: DeserializeOwned + Send + 'static,
-    {
-        Self::new(Method::PATCH, template, access, with_body(handler))
+    pub(crate) fn patch<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
+        Self::new(Method::PATCH, path, access, handler)
     }
 
     /// The same line, with these query parameters.
@@ -109,48 +90,48 @@ impl<S: Send + Sync + 'static> Route<S> {
         Self { repeats: Repeats::ByKey, ..self }
     }
 
-    /// The methods that it answers, as `Allow` lists them.
-    pub(crate) fn methods(&self) -> String {
-        if self.method == Method::GET { "GET, HEAD".to_owned() } else { self.method.to_string() }
-    }
-
     /// The filter that answers, once admission has let a request pass.
-    pub(crate) fn filter(&self, state: &Arc<S>, limits: BodyLimits) -> BoxedFilter<(Response,)> {
+    pub(crate) fn filter(&self, state: &Arc<S>, limits: BodyLimits) -> RouteFilter {
         (self.handler)(self, state, limits)
     }
 }
 
-fn without_body<S, H, F>(handler: H) -> MakeFilter<S>
+/// A handler; `A` is what it takes beside the state: a call, and a decoded body where it has one.
+pub(crate) trait Serve<S, A>: Clone + Send + Sync + 'static {
+    /// The filter that extracts what the handler takes, and awaits its answer.
+    fn filter(self, route: &Route<S>, state: &Arc<S>, limits: BodyLimits) -> RouteFilter;
+}
+
+impl<S, H, F> Serve<S, (Call,)> for H
 where
     S: Send + Sync + 'static,
     H: Fn(Arc<S>, Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    Box::new(move |route, state, _| {
-        let (handler, state) = (handler.clone(), Arc::clone(state));
+    fn filter(self, route: &Route<S>, state: &Arc<S>, _: BodyLimits) -> RouteFilter {
+        let state = Arc::clone(state);
         call(route.query)
             .then(move |call: Result<Call, Problem>| {
-                let answering = call.map(|call| handler(Arc::clone(&state), call));
+                let answering = call.map(|call| self(Arc::clone(&state), call));
                 async move { respond(async { answering?.await }.await) }
             })
             .boxed()
-    })
+    }
 }
 
-fn with_body<S, H, F, T>(handler: H) -> MakeFilter<S>
+impl<S, H, F, T> Serve<S, (Call, T)> for H
 where
     S: Send + Sync + 'static,
     H: Fn(Arc<S>, Call, T) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
     T: DeserializeOwned + Send + 'static,
 {
-    Box::new(move |route, state, limits| {
-        let (handler, state) = (handler.clone(), Arc::clone(state));
-        let (template, repeats) = (route.template, route.repeats);
+    fn filter(self, route: &Route<S>, state: &Arc<S>, limits: BodyLimits) -> RouteFilter {
+        let (template, repeats, state) = (route.template, route.repeats, Arc::clone(state));
         call(route.query)
             .and(warp::body::stream())
             .then(move |call: Result<Call, Problem>, stream| {
-                let (handler, state) = (handler.clone(), Arc::clone(&state));
+                let (handler, state) = (self.clone(), Arc::clone(&state));
                 let answering = async move {
                     let mut call = call?;
                     let body = body::read_json(body::boxed(stream), &call.headers, limits).await?;
@@ -163,7 +144,7 @@ where
                 async move { respond(answering.await) }
             })
             .boxed()
-    })
+    }
 }
 
 fn respond(answer: Answer) -> Response {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use http::Method;
-use warp::{filters::BoxedFilter, reply::Response};
 
 use crate::{
     body::BodyLimits,
     problem::Problem,
-    route::{Access, Route},
+    route::{Access, Route, RouteFilter},
 };
 
 /// Every route of a server, by resource.
@@ -21,8 +20,6 @@ pub(crate) struct Resource {
     /// Its template: the `route` of metrics, never a path with identifiers.
     pub(crate) template: &'static str,
     lines: Vec<Line>,
-    /// Its methods, as a refusal lists them.
-    methods: String,
 }
 
 /// One method of a resource.
@@ -31,7 +28,7 @@ pub(crate) struct Line {
     /// What the caller needs.
     pub(crate) access: Access,
     /// What answers.
-    pub(crate) filter: BoxedFilter<(Response,)>,
+    pub(crate) filter: RouteFilter,
 }
 
 impl Router {
@@ -44,15 +41,11 @@ impl Router {
         let mut resources = Vec::<Resource>::new();
         for route in routes {
             let filter = route.filter(state, limits);
-            let methods = route.methods();
             let line = Line { method: route.method, access: route.access, filter };
             let template = route.template;
             match resources.iter_mut().find(|resource| resource.template == template) {
-                Some(resource) => {
-                    resource.lines.push(line);
-                    resource.methods = format!("{}, {methods}", resource.methods);
-                }
-                None => resources.push(Resource { template, lines: vec![line], methods }),
+                Some(resource) => resource.lines.push(line),
+                None => resources.push(Resource { template, lines: vec![line] }),
             }
         }
         Self { resources }
@@ -77,13 +70,24 @@ impl Resource {
     pub(crate) fn line(&self, method: &Method) -> Result<&Line, Problem> {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let line = self.lines.iter().find(|line| line.method == *wanted);
-        line.ok_or_else(|| Problem::not_allowed(&self.methods))
+        line.ok_or_else(|| Problem::not_allowed(&self.methods()))
+    }
+
+    /// Its methods, as a refusal lists them.
+    fn methods(&self) -> String {
+        let methods = self.lines.iter().map(|line| answered_by(&line.method));
+        methods.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether nothing about it needs a key.
     pub(crate) fn is_free(&self) -> bool {
         self.lines.iter().all(|line| line.access == Access::Free)
     }
+}
+
+/// The methods that a line of this one answers, as `Allow` lists them.
+pub(crate) fn answered_by(method: &Method) -> &str {
+    if method == Method::GET { "GET, HEAD" } else { method.as_str() }
 }
 
 /// What a path has for the segment in braces, empty where the template has none; nothing when the

@@ -14,6 +14,7 @@ mod turns;
 mod workplaces;
 
 use crate::{
+    health,
     route::{
         Access::{Free, OfAgents, Whole},
         Route,
@@ -28,10 +29,10 @@ const PAGE: &[&str] = &["limit", "after"];
 /// Every route. Lines of one resource stand together.
 pub(super) fn routes() -> Vec<Route<ApiState>> {
     vec![
-        Route::get("/livez", Free, system::live),
-        Route::get("/readyz", Free, system::ready),
-        Route::get("/healthz", Free, system::ready),
-        Route::get("/metrics", Whole(Read), system::metrics),
+        Route::get("/livez", Free, health::live),
+        Route::get("/readyz", Free, health::ready),
+        Route::get("/healthz", Free, health::ready),
+        Route::get("/metrics", Whole(Read), health::metrics),
         Route::get("/api/openapi.json", OfAgents(Read), system::document),
         Route::get("/api/v1/handles", Whole(Read), system::handles),
         Route::get("/api/v1/hosts", Whole(Read), system::hosts),
@@ -53,14 +54,14 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::get("/api/v1/sessions/{id}/events", OfAgents(Read), messages::stream)
             .query(&["after", "until_turn"]),
         Route::get("/api/v1/turns/{id}", OfAgents(Read), turns::read).query(&["wait"]),
-        Route::post_empty("/api/v1/turns/{id}/cancel", OfAgents(Run), turns::cancel),
+        Route::post("/api/v1/turns/{id}/cancel", OfAgents(Run), turns::cancel),
         Route::get("/api/v1/workplaces", Whole(Read), workplaces::list).query(PAGE),
         Route::post("/api/v1/workplaces", Whole(Admin), workplaces::create).creates(),
         Route::get("/api/v1/workplaces/{id}", Whole(Read), workplaces::read),
         Route::patch("/api/v1/workplaces/{id}", Whole(Admin), workplaces::change),
         Route::delete("/api/v1/workplaces/{id}", Whole(Admin), workplaces::delete),
-        Route::post_empty("/api/v1/workplaces/{id}/check", Whole(Operate), workplaces::check),
-        Route::post_empty("/api/v1/sandbox/build", Whole(Operate), workplaces::build_sandbox)
+        Route::post("/api/v1/workplaces/{id}/check", Whole(Operate), workplaces::check),
+        Route::post("/api/v1/sandbox/build", Whole(Operate), workplaces::build_sandbox)
             .query(&["workplace"]),
         Route::post("/api/v1/copies", Whole(Operate), copies::copy),
         Route::get("/api/v1/audit", Whole(Admin), audit::list)

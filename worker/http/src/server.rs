@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::net::{UnixListener, UnixStream},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -122,8 +122,8 @@ impl Server {
         };
         if let Some(probe) = probe {
             probe.set_nonblocking(true)?;
-            let stream = ByteStream::Probe(tokio::net::UnixStream::from_std(probe)?);
-            server.inside.spawn(server.serve_inside(stream));
+            let stream = tokio::net::UnixStream::from_std(probe)?;
+            server.inside.spawn(server.serve_inside(Box::new(stream)));
         }
         let connections = server.connections.clone();
         let acceptor = Acceptor::new(Arc::clone(&server.state), secure, budget, connections);
@@ -142,7 +142,7 @@ impl Server {
     /// What came instead of 200.
     pub async fn ping(&self) -> Result<(), String> {
         let (client, server) = tokio::io::duplex(INSIDE_BUFFER_BYTES);
-        let serve = self.serve_inside(ByteStream::Inside(server));
+        let serve = self.serve_inside(Box::new(server));
         let (answer, ()) = tokio::join!(ask(client), serve);
         match answer {
             Ok(text) if text.starts_with("HTTP/1.1 200 ") => Ok(()),
@@ -168,7 +168,7 @@ impl Server {
         self.inside.close();
         self.inside.wait().await;
         self.ended.cancel();
-        self.state.cuts()
+        self.state.cuts.load(Ordering::Relaxed)
     }
 
     /// Fires when the listeners are closed and the last connection is gone.

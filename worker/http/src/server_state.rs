@@ -21,7 +21,8 @@ pub(super) struct ServerState {
     /// This worker's generation: the first half of a request's id.
     generation: u64,
     requests: AtomicU64,
-    cuts: AtomicUsize,
+    /// Connections that were cut while something was under way.
+    pub(super) cuts: AtomicUsize,
 }
 
 impl ServerState {
@@ -48,15 +49,6 @@ impl ServerState {
     /// An identifier for a request that brought none: `GENERATION-COUNT`.
     pub(super) fn request_id(&self) -> String {
         format!("{}-{}", self.generation, self.requests.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    /// Counts a connection that was cut while something was under way.
-    pub(super) fn count_cut(&self) {
-        self.cuts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn cuts(&self) -> usize {
-        self.cuts.load(Ordering::Relaxed)
     }
 
     /// When a client should try again that found every permit in use.

@@ -11,7 +11,7 @@
 //!
 //! Each event is sent exactly as it was committed, so a resumed stream is byte for byte the one
 //! that was cut. No database handle is held while waiting: a page is read, the handle closes, and
-//! then the page is sent at the client's pace.
+//! then the page is sent as the client takes it.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -86,11 +86,8 @@ impl SessionStream {
         let (id, turn, caller) = (session.clone(), until.clone(), caller.clone());
         let read = state.app.store.read(move |reader| {
             let last = visible_session(reader, &caller, &id)?.last_event;
-            let foreign = match turn {
-                Some(turn) => reader.turn(&turn)?.session_id != id,
-                None => false,
-            };
-            Ok((last, foreign))
+            let turn = turn.map(|turn| reader.turn(&turn)).transpose()?;
+            Ok((last, turn.is_some_and(|turn| turn.session_id != id)))
         });
         let (last, foreign) = read.await?;
         if foreign {
@@ -158,10 +155,8 @@ impl SessionStream {
         let (id, after, until) = (self.session.clone(), self.cursor, self.until.clone());
         let read = self.state.app.store.read(move |reader| {
             let (events, more) = reader.events(&id, after, PAGE)?;
-            let complete = match until {
-                Some(turn) => reader.turn(&turn)?.state.is_ended(),
-                None => false,
-            };
+            let turn = until.map(|turn| reader.turn(&turn)).transpose()?;
+            let complete = turn.is_some_and(|turn| turn.state.is_ended());
             Ok(Page { events, more, complete })
         });
         read.await

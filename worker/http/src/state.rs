@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Instant};
 
 use evonic_shared::config;
-use http::StatusCode;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -22,7 +21,7 @@ use evonic_agent::Agents;
 use evonic_domain::{Action, Origin};
 use evonic_handles::Budget;
 use evonic_model::Models;
-use evonic_store::{AuditedWriter, KeptAnswer, Limiter, Reader, Repeated, Store, StoreError};
+use evonic_store::{AuditedWriter, KeptAnswer, Limiter, Reader, Store, StoreError};
 use evonic_workplace::Workplaces;
 
 /// The worker's parts that a server serves from.
@@ -64,17 +63,6 @@ pub(super) struct ApiState {
     /// A session may be gone: streams check whether it is theirs.
     pub(super) deleted: watch::Sender<()>,
     pub(super) copies: RunningCopies,
-}
-
-/// What was created.
-pub(super) struct Created<T> {
-    pub(super) id: String,
-    pub(super) value: T,
-}
-
-fn key_reused(key: &str) -> Problem {
-    let detail = format!("key {key} was used with other content");
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail)
 }
 
 /// Why a change is not made: it does not fit, or the database failed.
@@ -126,26 +114,23 @@ impl ApiState {
     }
 
     /// Creates something and answers 201 with it, once for each `Idempotency-Key`: the answer is
-    /// stored in the same transaction. `create` returns the identifier, too, by which what it
-    /// created is found below `folder`.
+    /// stored in the same transaction. `create` returns what it created, behind the identifier
+    /// by which that is found below `folder`.
     ///
     /// # Errors
     /// What `create` refuses with; 422 when the key was used for another request.
     pub(super) async fn create<T, F>(&self, call: Call, folder: &str, create: F) -> Answer
     where
         T: Serialize,
-        F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<Created<T>, Refusal> + Send + 'static,
+        F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<(String, T), Refusal> + Send + 'static,
     {
         let (request, folder) = (call.request_key, folder.to_owned());
         let write = self.change(call.caller.origin(), move |writer| {
-            if let Some(request) = &request {
-                match writer.repeated(request)? {
-                    Repeated::No => {}
-                    Repeated::Answered(answer) => return Ok(answer),
-                    Repeated::OtherRequest => return Err(key_reused(&request.key).into()),
-                }
+            let known = request.as_ref().map(|request| writer.answer(request));
+            if let Some(answer) = known.transpose()?.flatten() {
+                return Ok(answer);
             }
-            let Created { id, value } = create(writer)?;
+            let (id, value) = create(writer)?;
             let body = serde_json::to_string(&value).map_err(|error| Problem::internal(&error))?;
             let answer = KeptAnswer { location: format!("{folder}/{id}"), body };
             if let Some(request) = &request {
@@ -171,7 +156,7 @@ impl ApiState {
         let record = self
             .app
             .store
-            .change(origin, move |writer| writer.record_work(action, &target, name.as_deref()));
+            .change(origin, move |writer| writer.record(action, &target, name.as_deref(), &[]));
         Ok(record.await?)
     }
 

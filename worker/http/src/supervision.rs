@@ -26,22 +26,17 @@ pub struct SupervisorReport {
 impl Supervision {
     /// Keeps what the supervisor sent.
     pub fn update(&self, metrics: SupervisorMetrics) {
-        self.with(|report| report.metrics = Some(metrics));
+        self.shared.lock().metrics = Some(metrics);
     }
 
     /// Records that a heartbeat was sent now.
     pub fn heartbeat_sent(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-        self.with(|report| report.heartbeat_at = now);
+        self.shared.lock().heartbeat_at = SystemTime::now().duration_since(UNIX_EPOCH).ok();
     }
 
     #[must_use]
     pub fn report(&self) -> SupervisorReport {
-        self.with(|report| report.clone())
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut SupervisorReport) -> T) -> T {
-        act(&mut self.shared.lock())
+        self.shared.lock().clone()
     }
 }
 

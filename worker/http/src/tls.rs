@@ -4,6 +4,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -174,8 +175,8 @@ impl Secure {
         let bounded = |session: &mut rustls::ServerConnection| {
             session.set_buffer_limit(Some(BUFFER_BYTES));
         };
-        match TlsAcceptor::from(self.current()).accept_with(stream, bounded).await {
-            Ok(stream) => Some(ByteStream::Tls(Box::new(stream))),
+        match TlsAcceptor::from(self.current()).accept_with(Pin::new(stream), bounded).await {
+            Ok(stream) => Some(Box::new(stream)),
             Err(error) => {
                 server.metrics.refused(Refusal::Handshake);
                 tracing::debug!(error = %ErrorChain(&error), "handshake failed");
@@ -202,7 +203,7 @@ async fn out_of_time(server: &ServerState) {
 async fn refuse(stream: Held<TcpStream>) {
     let detail = "this address speaks https: ask again with https:// in place of http://";
     let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
-    let mut stream = LingeringStream::new(ByteStream::Tcp(stream), ConnectionTimers::new());
+    let mut stream = LingeringStream::new(Box::new(Pin::new(stream)), ConnectionTimers::new());
     // A client that is gone needs no answer.
     if stream.write_all(answer.as_bytes()).await.is_ok() {
         let _ = stream.shutdown().await;
@@ -237,10 +238,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let key = "http.tls.certificate";
     let content = content(key, path)?;
     let chain = CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(TlsError::Content { key, path: path.to_owned(), what: "certificate" }),
-    }
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    chain.ok_or_else(|| TlsError::Content { key, path: path.to_owned(), what: "certificate" })
 }
 
 fn secret(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {

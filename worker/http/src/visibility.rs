@@ -1,31 +1,20 @@
 //! What is there for a caller: a key that is restricted to agents sees theirs and nothing else.
 
 use crate::caller::Caller;
-use evonic_domain::{Agent, AgentId, AgentName, Session, SessionId, Turn, TurnId};
+use evonic_domain::{Agent, Session, SessionId, Turn, TurnId};
 use evonic_store::{Reader, StoreError};
 
-/// An agent by its identifier or its name; the two cannot be confused, as no name has a `_`.
-pub(super) fn agent(reader: &Reader<'_>, which: &str) -> Result<Agent, StoreError> {
-    if let Ok(id) = which.parse::<AgentId>() {
-        return reader.agent(&id);
-    }
-    match which.parse::<AgentName>() {
-        Ok(name) => reader.agent_named(&name),
-        Err(_) => Err(StoreError::NotFound { what: "agent", id: which.to_owned() }),
-    }
-}
-
-/// The same among those that the caller may use: the others are not there for it.
+/// An agent among those that the caller may use: the others are not there for it.
 pub(super) fn visible_agent(
     reader: &Reader<'_>,
     caller: &Caller,
     which: &str,
 ) -> Result<Agent, StoreError> {
-    let agent = agent(reader, which)?;
+    let agent = reader.agent(which)?;
     if caller.may_use(&agent.id) {
         return Ok(agent);
     }
-    Err(StoreError::NotFound { what: "agent", id: which.to_owned() })
+    Err(StoreError::not_found("agent", which))
 }
 
 /// A session of an agent that the caller may use.
@@ -38,7 +27,7 @@ pub(super) fn visible_session(
     if caller.may_use(&session.agent_id) {
         return Ok(session);
     }
-    Err(StoreError::NotFound { what: "session", id: id.to_string() })
+    Err(StoreError::not_found("session", id))
 }
 
 /// The same where the session itself is not wanted.
@@ -58,9 +47,7 @@ pub(super) fn visible_turn(
 ) -> Result<Turn, StoreError> {
     let turn = reader.turn(id)?;
     match require_session(reader, caller, &turn.session_id) {
-        Err(StoreError::NotFound { .. }) => {
-            Err(StoreError::NotFound { what: "turn", id: id.to_string() })
-        }
+        Err(StoreError::NotFound { .. }) => Err(StoreError::not_found("turn", id)),
         seen => seen.map(|()| turn),
     }
 }

@@ -88,7 +88,7 @@ pub enum AddressError {
 }
 
 impl ModelError {
-    /// The code of a turn that fails with it. A cancel that nobody asked for is a defect.
+    /// The code of a turn that fails with it. A cancel without a request for it is a defect.
     #[must_use]
     pub const fn code(&self) -> TurnErrorCode {
         match self {

@@ -30,7 +30,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use evonic_shared::config;
 use tokio::sync::mpsc;
@@ -47,6 +47,7 @@ use evonic_net::{Connector, TlsConnector, TlsError};
 const MAX_MESSAGE_CHARS: usize = 500;
 
 /// One configured endpoint.
+#[derive(Debug)]
 pub struct OpenAi {
     name: String,
     settings: config::OpenAi,
@@ -55,16 +56,6 @@ pub struct OpenAi {
     budget: Budget,
     key: Option<Key>,
     pauses: RetryPauses,
-}
-
-impl fmt::Debug for OpenAi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAi")
-            .field("name", &self.name)
-            .field("settings", &self.settings)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
-    }
 }
 
 impl OpenAi {
@@ -117,17 +108,16 @@ impl OpenAi {
                 Err(failure) => failure,
             };
             let (reason, asked) = match &failure {
-                Failure::Transient { message, retry_after } => (self.clean(message), *retry_after),
+                Failure::Transient { message, retry_after } if attempt <= self.settings.retries => {
+                    (self.clean(message), *retry_after)
+                }
                 _ => return Err(self.error(failure, attempt)),
             };
-            if attempt > self.settings.retries {
-                return Err(self.error(failure, attempt));
-            }
             let pause = pauses.next(asked, fastrand::f64());
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(model = self.name, attempt, reason, pause_ms, "model call is repeated");
             if call.sent {
-                // A closed channel means that nobody listens, which does not change the reply.
+                // Without a listener the reply is the same.
                 let _ = deltas.send(Delta::Retract { reason }).await;
             }
             tokio::time::sleep(pause).await;

@@ -13,7 +13,7 @@
 //! since, and asks for the next step's tool call, or ends with a report.
 //!
 //! Invariant: no clock, no I/O and no state; the same transcript always gives the same reply, so
-//! whichever worker is asked, a turn goes on where it stood.
+//! whichever worker is asked, a turn continues where it stood.
 
 mod error;
 mod lexer;
@@ -57,7 +57,7 @@ impl Runbook {
         deltas: &mpsc::Sender<Delta>,
     ) -> Result<Reply, ModelError> {
         let reply = answer(request);
-        // A closed channel means that nobody listens, which does not change the reply.
+        // Without a listener the reply is the same.
         let _ = deltas.send(Delta::Text(reply.text.clone())).await;
         Ok(reply)
     }

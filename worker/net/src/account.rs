@@ -1,6 +1,6 @@
 //! What pays for the descriptors of a connection.
 
-use std::os::fd::AsRawFd;
+use std::{os::fd::AsRawFd, pin::Pin};
 
 use evonic_handles::{Held, Permit};
 use tokio::net::TcpStream;
@@ -23,7 +23,7 @@ impl Account for Permit {
 
     fn hold(mut self, stream: TcpStream) -> impl Stream + 'static {
         self.owns(1, u32::try_from(stream.as_raw_fd()).ok());
-        Held::new(stream, self)
+        Pin::new(Held::new(stream, self))
     }
 }
 

@@ -79,11 +79,8 @@ type Answer<A> = Result<(Vec<SocketAddr>, A), ResolveError>;
 /// # Errors
 /// [`ResolveError`]; the account is settled.
 pub async fn resolve<A: Account>(peer: &Peer, account: A) -> Answer<A> {
-    if let Some(address) = peer.numeric() {
-        return Ok((vec![address], account));
-    }
     let (sender, answer) = oneshot::channel();
-    // A failed send: nobody waits any more.
+    // Fails only when the caller has gone.
     look_up(peer, account, move |answer| drop(sender.send(answer)))?;
     answer.await.expect("the look-up's thread answers")
 }
@@ -93,13 +90,10 @@ pub async fn resolve<A: Account>(peer: &Peer, account: A) -> Answer<A> {
 /// # Errors
 /// [`ResolveError`].
 pub fn resolve_blocking<A: Account>(peer: &Peer, account: A, deadline: Instant) -> Answer<A> {
-    if let Some(address) = peer.numeric() {
-        return Ok((vec![address], account));
-    }
     let (sender, answer) = mpsc::sync_channel(1);
     look_up(peer, account, move |answer| drop(sender.send(answer)))?;
-    let patience = deadline.saturating_duration_since(Instant::now());
-    answer.recv_timeout(patience).unwrap_or(Err(ResolveError::Timeout))
+    let time_left = deadline.saturating_duration_since(Instant::now());
+    answer.recv_timeout(time_left).unwrap_or(Err(ResolveError::Timeout))
 }
 
 fn look_up<A: Account>(
@@ -107,6 +101,10 @@ fn look_up<A: Account>(
     mut account: A,
     answer: impl FnOnce(Answer<A>) + Send + 'static,
 ) -> Result<(), ResolveError> {
+    if let Some(address) = peer.numeric() {
+        answer(Ok((vec![address], account)));
+        return Ok(());
+    }
     let Peer { host, port } = peer.clone();
     let work = move || {
         account.owns(1, None);
@@ -117,7 +115,7 @@ fn look_up<A: Account>(
             Ok(addresses) => return answer(Ok((addresses, account))),
             Err(source) => ResolveError::LookUp { host, source },
         };
-        // Before anybody learns of the end.
+        // Before the end is known.
         drop(account);
         answer(Err(error));
     };

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-/// The most bytes of an event's data, and of a line, that [`Decoder::new`] keeps.
+/// The most bytes of an event's data, and of a line, that a [`Decoder`] keeps by default.
 pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most bytes of an `id` and of an `event`: every event that follows carries a copy of them.
@@ -57,18 +57,13 @@ pub struct Decoder {
 }
 
 impl Default for Decoder {
+    /// A decoder that keeps at most [`MAX_EVENT_BYTES`] of one event.
     fn default() -> Self {
-        Self::new()
+        Self::with_limit(MAX_EVENT_BYTES)
     }
 }
 
 impl Decoder {
-    /// A decoder that keeps at most [`MAX_EVENT_BYTES`] of one event.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_limit(MAX_EVENT_BYTES)
-    }
-
     /// A decoder that keeps at most `limit` bytes of one event.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {

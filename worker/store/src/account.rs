@@ -13,7 +13,7 @@
 use std::time::{Duration, Instant};
 
 use evonic_handles::Permit;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// Database and write-ahead log.
 const OF_A_HANDLE: u32 = 2;
@@ -25,46 +25,29 @@ const OF_THE_PROCESS: u32 = 1;
 /// changes the count nor makes the writer reopen.
 const KEPT: u32 = 1;
 
-/// The account. Its lock is held while SQLite opens or closes the database.
-#[derive(Debug)]
-pub(super) struct Account {
-    counts: Mutex<FdCounts>,
-}
-
-/// The account, locked.
+/// The account. Its lock is held while SQLite opens or closes the database, by who opens or closes
+/// a handle and says so.
 #[derive(Debug)]
 pub(super) struct FdCounts {
     /// The writer's permit, until it ends. It also owns what belongs to no handle: shared memory,
     /// parked.
-    permit: Option<Permit>,
-    writer: bool,
+    pub(super) permit: Option<Permit>,
+    /// Whether the writer's handle is open: without it no other may be opened.
+    pub(super) writer: bool,
     readers: u32,
     parked: u32,
     last_open: Instant,
-    releasing: bool,
-}
-
-impl Account {
-    /// The account of a database that is not open yet.
-    pub(super) fn new(permit: Permit) -> Self {
-        let permit = Some(permit);
-        let (writer, readers, parked, releasing) = (false, 0, 0, false);
-        let last_open = Instant::now();
-        Self {
-            counts: Mutex::new(FdCounts { permit, writer, readers, parked, last_open, releasing }),
-        }
-    }
-
-    /// Locks it. The caller opens or closes a handle and says so.
-    pub(super) fn lock(&self) -> MutexGuard<'_, FdCounts> {
-        self.counts.lock()
-    }
+    /// Whether the writer was asked to reopen since it did last.
+    pub(super) releasing: bool,
 }
 
 impl FdCounts {
-    /// Whether the writer's handle is open: without it no other may be opened.
-    pub(super) const fn has_writer(&self) -> bool {
-        self.writer
+    /// The account of a database that is not open yet.
+    pub(super) fn new(permit: Permit) -> Mutex<Self> {
+        let permit = Some(permit);
+        let (writer, readers, parked, releasing) = (false, 0, 0, false);
+        let last_open = Instant::now();
+        Mutex::new(Self { permit, writer, readers, parked, last_open, releasing })
     }
 
     /// The writer's handle was opened, as the first one.
@@ -105,19 +88,9 @@ impl FdCounts {
         ask
     }
 
-    /// Whether nobody but the writer has a handle, or lately had one.
+    /// Whether only the writer has a handle, and lately had one.
     pub(super) fn is_quiet(&self, quiet: Duration) -> bool {
         self.readers == 0 && self.last_open.elapsed() >= quiet
-    }
-
-    /// The writer reopened: it may be asked again.
-    pub(super) fn released(&mut self) {
-        self.releasing = false;
-    }
-
-    /// The writer ended: its permit is given back, although clones of the store may be left.
-    pub(super) fn writer_ended(&mut self) {
-        self.permit = None;
     }
 
     /// One handle less: its descriptor is parked, or it was the last and nothing is left.

@@ -1,4 +1,4 @@
-//! The audit log, to be read. `changer` writes it.
+//! The audit log, to be read. `audited_writer` writes it.
 
 use rusqlite::{Row, params};
 
@@ -32,23 +32,15 @@ pub enum Order {
     NewestFirst,
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT position, at, actor, address, request_id, action, target, target_name, fields
-             FROM audit WHERE position > ?1 AND position < ?2 AND (?3 IS NULL OR actor = ?3)
-             AND (?4 IS NULL OR target = ?4 OR target_name = ?4) AND (?5 IS NULL OR action = ?5)
-             ORDER BY position ",
-            $rest
-        )
-    };
-}
+const SELECT: &str = "SELECT * FROM audit
+     WHERE position > ?1 AND position < ?2 AND (?3 IS NULL OR actor = ?3)
+     AND (?4 IS NULL OR target = ?4 OR target_name = ?4) AND (?5 IS NULL OR action = ?5)
+     ORDER BY position";
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let position: u64 = column::natural(row, "position")?;
+fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
     let action: Action = column::word(row, "action")?;
-    let record = AuditRecord {
-        position,
+    Ok(AuditRecord {
+        position: column::natural(row, "position")?,
         at: row.get("at")?,
         actor: row.get("actor")?,
         address: row.get("address")?,
@@ -60,31 +52,23 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Line> {
             name: row.get("target_name")?,
         },
         fields: column::json(row, "fields")?,
-    };
-    Ok(Line { cursor: position.to_string(), record })
+    })
 }
 
-/// A record, and the cursor of what comes after it.
-struct Line {
-    cursor: String,
-    record: AuditRecord,
-}
-
-impl Entry for Line {
-    fn id(&self) -> &str {
-        &self.cursor
+impl Entry for AuditRecord {
+    fn id(&self) -> String {
+        self.position.to_string()
     }
 
     fn bytes(&self) -> usize {
-        let record = &self.record;
-        let texts = [Some(&record.target.id), record.target.name.as_ref(), record.address.as_ref()];
-        let texts = texts.into_iter().flatten().chain(&record.fields).chain(&record.request_id);
+        let texts = [Some(&self.target.id), self.target.name.as_ref(), self.address.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&self.fields).chain(&self.request_id);
         texts.map(String::len).sum()
     }
 }
 
 impl Reader<'_> {
-    /// Records of the audit log. After a cursor that nobody was given there is nothing.
+    /// Records of the audit log. After a cursor that was never given out there is nothing.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -102,27 +86,27 @@ impl Reader<'_> {
         )?;
         let begin = paging.after.as_ref().map(|Cursor(text)| text.parse::<i64>().ok());
         // Between these two, neither of them, lies what this page looks at.
-        let (low, high, sql) = match query.order {
+        let (low, high, order) = match query.order {
             Order::OldestFirst => {
                 let low = begin.map_or(first - 1, |place| place.unwrap_or(last)).max(first - 1);
                 let high = low.saturating_add(LOOKED_AT).min(last).saturating_add(1);
-                (low, high, select!("LIMIT ?6"))
+                (low, high, "ASC")
             }
             Order::NewestFirst => {
                 let high = begin.map_or(last + 1, |place| place.unwrap_or(first)).min(last + 1);
                 let low = high.saturating_sub(LOOKED_AT + 1).max(first - 1);
-                (low, high, select!("DESC LIMIT ?6"))
+                (low, high, "DESC")
             }
         };
         let action = query.action.map(Action::name);
         let parameters = params![low, high, query.actor, query.target, action, paging.rows()];
-        let page = self.page("list audit", sql, parameters, record, paging)?;
+        let sql = format!("{SELECT} {order} LIMIT ?6");
+        let page = self.page("list audit", &sql, parameters, record, paging)?;
         let rest = match query.order {
             Order::OldestFirst => (high <= last).then(|| high - 1),
             Order::NewestFirst => (low >= first).then(|| low + 1),
         };
         let rest = rest.map(|place| Cursor(place.to_string()));
-        let data = page.data.into_iter().map(|line| line.record).collect();
-        Ok(List { data, next: page.next.or(rest) })
+        Ok(List { next: page.next.or(rest), ..page })
     }
 }

@@ -1,4 +1,4 @@
-//! Changes that somebody asks for: each is recorded in its own transaction, or is not made.
+//! Changes that a client or the service asks for: each is recorded in its own transaction, or is not made.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -16,7 +16,7 @@ use evonic_domain::{Action, Origin};
 /// be kept for a shorter time than before.
 const PORTION: u32 = 4;
 
-/// The writer's handle within one change of somebody's. What is not a change of somebody's it does
+/// The writer's handle within one audited change. What is not audited it does
 /// as a [`Writer`], by dereference; what is can be done with nothing else, and leaves a record.
 ///
 /// ```compile_fail
@@ -53,21 +53,12 @@ impl<'w, 'a> AuditedWriter<'w, 'a> {
         Self { writer, origin, keep }
     }
 
-    /// Records what is done outside the database. What is done inside records itself.
+    /// Records a change, and lets a few records go that are too old. What is done outside the
+    /// database is recorded by the caller, all else by what does it.
     ///
     /// # Errors
     /// [`StoreError::Sql`]: it must not be done.
-    pub fn record_work(
-        &mut self,
-        action: Action,
-        target: &str,
-        name: Option<&str>,
-    ) -> Result<(), StoreError> {
-        self.record(action, target, name, &[])
-    }
-
-    /// Records a change, and lets a few records go that are too old.
-    pub(super) fn record(
+    pub fn record(
         &mut self,
         action: Action,
         target: &str,

@@ -16,7 +16,7 @@ use crate::{StoreError, error::During, schema};
 const BUSY: Duration = Duration::from_secs(30);
 
 /// Writes what the database holds now into a new file that its owner alone may read, compacted.
-/// Returns its size in bytes. Blocks; the service goes on meanwhile.
+/// Returns its size in bytes. Blocks; the service works meanwhile.
 ///
 /// For a process that has no [`crate::Store`] of the database. Holds up to four descriptors.
 ///

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column};
-use evonic_domain::{Agent, AgentId, EventKind, Lease, ToolCall, TurnId};
+use evonic_domain::{AgentId, EventKind, Lease, ToolCall, TurnId};
 
 /// A queued turn that may run.
 struct Candidate {
@@ -30,7 +30,7 @@ impl Reader<'_> {
 
     /// Fails unless the lease's generation runs its turn.
     pub(super) fn check_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.first(
+        let owned = self.exists(
             "check owner",
             "SELECT 1 FROM turns
              WHERE id = ?1 AND session_id = ?2 AND owner = ?3 AND state = 'running'",
@@ -39,9 +39,8 @@ impl Reader<'_> {
                 lease.session_id.as_str(),
                 column::integer(lease.generation)
             ],
-            |_| Ok(()),
-        )?
-        .ok_or(StoreError::Fenced)
+        )?;
+        if owned { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
     fn candidate(&self) -> Result<Option<Candidate>, StoreError> {
@@ -123,7 +122,7 @@ impl Writer<'_> {
             params![id.as_str(), column::integer(generation), column::now()],
         )?;
         let turn = self.turn(id)?;
-        let agent: Agent = self.agent(&candidate.agent)?;
+        let agent = self.agent(candidate.agent.as_str())?;
         let event = match candidate.last_owner {
             None => EventKind::TurnStarted { generation },
             Some(predecessor) => EventKind::TurnResumed { generation, predecessor },

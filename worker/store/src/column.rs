@@ -47,15 +47,6 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite
     serde_json::from_str(text).map_err(|error| unfit(row, column, error))
 }
 
-/// JSON, or null.
-pub(super) fn json_or_null<T: DeserializeOwned>(
-    row: &Row<'_>,
-    column: &str,
-) -> rusqlite::Result<Option<T>> {
-    let text = row.get_ref(column)?.as_str_or_null()?;
-    text.map(serde_json::from_str).transpose().map_err(|error| unfit(row, column, error))
-}
-
 /// A number that is never negative.
 pub(super) fn natural(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
@@ -79,11 +70,6 @@ pub(super) fn integer(number: u64) -> i64 {
 /// JSON on its way in.
 pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("values of the domain have string keys only")
-}
-
-/// Placeholders of so many parameters, numbered from `first`: `?3, ?4`.
-pub(super) fn placeholders(count: usize, first: usize) -> String {
-    (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }
 
 /// SQLite's errors know columns by number.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! first job -> BEGIN IMMEDIATE -> (SAVEPOINT, closure, RELEASE) for all that waits, up to
-//! `store.batch` -> COMMIT (fsync) -> publish events -> answer everybody
+//! `store.batch` -> COMMIT (fsync) -> publish events -> answer all
 //! ```
 
 use std::{
@@ -21,7 +21,7 @@ use crate::{
 };
 use evonic_domain::Event;
 
-/// How long nobody opens a handle or writes before the writer reopens its own to close what
+/// The time without an open and a write after which the writer reopens its own to close what
 /// others left parked.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -39,7 +39,7 @@ pub(super) struct WriteLoop {
 }
 
 impl WriteLoop {
-    /// A writer with this handle. The next look abroad compares with now.
+    /// A writer with this handle. The next poll for commits of others compares with now.
     pub(super) fn new(
         jobs: Receiver<Job>,
         mut handle: WriterHandle,
@@ -56,13 +56,7 @@ impl WriteLoop {
     pub(super) fn run(mut self) {
         let mut next = None;
         loop {
-            let job = match next.take() {
-                Some(job) => job,
-                None => match self.wait() {
-                    Some(job) => job,
-                    None => continue,
-                },
-            };
+            let Some(job) = next.take().or_else(|| self.wait()) else { continue };
             match job {
                 Job::Write(work) => next = self.write(work),
                 Job::Ping(reply) => reply.answer(self.ping()),
@@ -90,13 +84,14 @@ impl WriteLoop {
     }
 
     fn release_parked(&mut self) {
-        match self.handle.release_parked(QUIET) {
-            Ok(false) => self.release_at = Some(Instant::now() + QUIET),
-            Ok(true) => (self.last_version, self.release_at) = (None, None),
-            Err(error) => {
-                (self.last_version, self.release_at) = (None, None);
-                tracing::error!(error = &error as &dyn std::error::Error, "database lost");
-            }
+        let released = self.handle.release_parked(QUIET);
+        if let Ok(false) = released {
+            self.release_at = Some(Instant::now() + QUIET);
+            return;
+        }
+        (self.last_version, self.release_at) = (None, None);
+        if let Err(error) = released {
+            tracing::error!(error = &error as &dyn std::error::Error, "database lost");
         }
     }
 
@@ -139,7 +134,7 @@ impl WriteLoop {
             batch.draw(&self.jobs, self.batch);
         }
         connection.execute_batch("COMMIT").during("commit")?;
-        Ok(writer.into_events())
+        Ok(writer.events)
     }
 
     fn roll_back(&mut self) {
@@ -203,18 +198,14 @@ fn run_one(writer: &mut Writer<'_>, work: &mut dyn Work) -> Result<(), StoreErro
     let connection = writer.connection();
     let statement = |sql| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
     statement("SAVEPOINT job").during("begin job")?;
-    let position = writer.position();
+    let position = writer.events.len();
     work.run(writer);
     let error = work.error();
     if connection.is_autocommit() {
-        let lost = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
-        return Err(error.map_or_else(
-            || StoreError::from_sqlite("transaction", rusqlite::Error::SqliteFailure(lost, None)),
-            StoreError::shared,
-        ));
+        return Err(error.map_or_else(StoreError::lost, StoreError::shared));
     }
     if error.is_some() {
-        writer.forget_after(position);
+        writer.events.truncate(position);
         statement("ROLLBACK TO job").during("undo job")?;
     }
     statement("RELEASE job").during("end job")?;

@@ -28,17 +28,8 @@ pub struct ContainerRow {
     pub orphan: bool,
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT workplace_id, session_id, engine, name, container, used_at,
-                    NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)
-                        OR NOT EXISTS (SELECT 1 FROM workplaces WHERE id = workplace_id) AS orphan
-             FROM containers ",
-            $rest
-        )
-    };
-}
+const SELECT: &str = "SELECT *, NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)
+     OR NOT EXISTS (SELECT 1 FROM workplaces WHERE id = workplace_id) AS orphan FROM containers";
 
 fn container(row: &Row<'_>) -> rusqlite::Result<ContainerRow> {
     Ok(ContainerRow {
@@ -58,7 +49,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn containers(&self) -> Result<Vec<ContainerRow>, StoreError> {
-        self.all("list containers", select!("ORDER BY used_at, name"), [], container)
+        self.all("list containers", &format!("{SELECT} ORDER BY used_at, name"), [], container)
     }
 }
 
@@ -84,12 +75,8 @@ impl Writer<'_> {
                  container = CASE WHEN engine = ?3 THEN container ELSE NULL END, engine = ?3",
             params![workplace.as_str(), session.as_str(), engine, name, now],
         )?;
-        self.one(
-            "read container",
-            select!("WHERE workplace_id = ?1 AND session_id = ?2"),
-            params![workplace.as_str(), session.as_str()],
-            container,
-        )
+        let sql = format!("{SELECT} WHERE workplace_id = ?1 AND session_id = ?2");
+        self.one("read container", &sql, [workplace.as_str(), session.as_str()], container)
     }
 
     /// Notes the engine's identifier of a container that was made.
@@ -101,8 +88,8 @@ impl Writer<'_> {
         self.execute("note container", sql, params![name, id]).map(drop)
     }
 
-    /// Notes that a container is not there any more: somebody removed it. Its next use makes it anew
-    /// and tells its agent.
+    /// Notes that a container was removed by others. Its next use makes it anew, and its agent
+    /// is informed.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -116,12 +103,10 @@ impl Writer<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn containers_used(&mut self, names: &[String]) -> Result<(), StoreError> {
-        let now = column::now();
-        for name in names {
-            let sql = "UPDATE containers SET used_at = ?2 WHERE name = ?1";
-            self.execute("note use of container", sql, params![name, now])?;
-        }
-        Ok(())
+        let sql = "UPDATE containers SET used_at = ?2
+             WHERE name IN (SELECT value FROM json_each(?1))";
+        let parameters = params![column::to_json(&names), column::now()];
+        self.execute("note use of container", sql, parameters).map(drop)
     }
 
     /// Forgets a container that is gone, with its workspace.

@@ -2,22 +2,24 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use evonic_shared::named;
 use rusqlite::{ErrorCode, ffi};
 
 use evonic_handles::Exhausted;
 
 /// What the database engine says of a failure.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct DatabaseError(Box<dyn std::error::Error + Send + Sync>);
+pub struct DatabaseError(Arc<dyn std::error::Error + Send + Sync>);
 
 impl DatabaseError {
     /// A failure in the engine's own form.
     pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(source.into())
+        Self(Arc::from(source.into()))
     }
 
     /// SQLite's primary code, where the failure has one.
@@ -26,41 +28,25 @@ impl DatabaseError {
     }
 }
 
-/// Why a change contradicts what is there. The names are part of the API's problem types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conflict {
-    /// Another thing of this kind has the name.
-    NameTaken,
-    /// A turn of the session is queued or running.
-    SessionBusy,
-    /// A turn of the agent is queued or running.
-    AgentInUse,
-    /// As many turns as may wait are waiting.
-    QueueFull,
-    /// The idempotency key was used for something else.
-    KeyReused,
-    /// It comes with the program and stays.
-    BuiltIn,
-    /// A workplace keeps its kind.
-    KindFixed,
-    /// An agent names the workplace.
-    WorkplaceInUse,
-}
-
-impl Conflict {
-    /// The last part of its problem type.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NameTaken => "name_taken",
-            Self::SessionBusy => "session_busy",
-            Self::AgentInUse => "agent_in_use",
-            Self::QueueFull => "queue_full",
-            Self::KeyReused => "key_reused",
-            Self::BuiltIn => "built_in",
-            Self::KindFixed => "kind_fixed",
-            Self::WorkplaceInUse => "workplace_in_use",
-        }
+named! {
+    /// Why a change contradicts what is there. The names are part of the API's problem types.
+    Conflict {
+        /// Another thing of this kind has the name.
+        NameTaken = "name_taken",
+        /// A turn of the session is queued or running.
+        SessionBusy = "session_busy",
+        /// A turn of the agent is queued or running.
+        AgentInUse = "agent_in_use",
+        /// As many turns as may wait are waiting.
+        QueueFull = "queue_full",
+        /// The idempotency key was used for something else.
+        KeyReused = "key_reused",
+        /// It comes with the program and stays.
+        BuiltIn = "built_in",
+        /// A workplace keeps its kind.
+        KindFixed = "kind_fixed",
+        /// An agent names the workplace.
+        WorkplaceInUse = "workplace_in_use",
     }
 }
 
@@ -196,12 +182,23 @@ impl StoreError {
         }
     }
 
-    pub(super) fn not_found(what: &'static str, id: impl ToString) -> Self {
+    /// There is no such thing.
+    pub fn not_found(what: &'static str, id: impl ToString) -> Self {
         StoreError::NotFound { what, id: id.to_string() }
     }
 
     pub(super) fn conflict(code: Conflict, message: impl Into<String>) -> Self {
         StoreError::Conflict { code, message: message.into() }
+    }
+
+    pub(super) fn key_reused(key: &str) -> Self {
+        Self::conflict(Conflict::KeyReused, format!("key {key} was used with other content"))
+    }
+
+    /// SQLite rolled the transaction back.
+    pub(super) fn lost() -> Self {
+        let lost = ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK);
+        StoreError::from_sqlite("transaction", rusqlite::Error::SqliteFailure(lost, None))
     }
 
     /// The same failure for another job of the transaction that this one brought down.
@@ -211,34 +208,14 @@ impl StoreError {
             StoreError::Locked => StoreError::Locked,
             StoreError::Closed => StoreError::Closed,
             StoreError::Sql { operation, source } => {
-                StoreError::Sql { operation, source: copy(source) }
+                StoreError::Sql { operation, source: source.clone() }
             }
             StoreError::Open { path, source } => {
-                StoreError::Open { path: path.clone(), source: copy(source) }
+                StoreError::Open { path: path.clone(), source: source.clone() }
             }
-            _ => StoreError::Sql {
-                operation: "transaction",
-                source: DatabaseError::new(rusqlite::Error::SqliteFailure(
-                    ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK),
-                    None,
-                )),
-            },
+            _ => StoreError::lost(),
         }
     }
-}
-
-/// The same failure once more: SQLite's errors cannot be cloned, but their codes and texts can.
-fn copy(error: &DatabaseError) -> DatabaseError {
-    let copied = match error.0.downcast_ref() {
-        Some(rusqlite::Error::SqliteFailure(code, text)) => {
-            rusqlite::Error::SqliteFailure(*code, text.clone())
-        }
-        _ => rusqlite::Error::SqliteFailure(
-            ffi::Error::new(ffi::SQLITE_ERROR),
-            Some(error.to_string()),
-        ),
-    };
-    DatabaseError::new(copied)
 }
 
 /// Names the operation in which SQLite failed.

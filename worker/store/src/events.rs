@@ -63,13 +63,13 @@ impl Writer<'_> {
             .ok_or_else(|| StoreError::not_found("session", session))?;
         let first = last + 1 - kinds.len() as u64;
         for (sequence, kind) in (first..).zip(kinds) {
-            let (name, data) = (kind.name().to_owned(), kind.data(turn, &at));
+            let (name, data) = kind.name_and_data(turn, &at);
             self.execute(
                 "append events",
                 "INSERT INTO events (session_id, sequence, name, data) VALUES (?1, ?2, ?3, ?4)",
                 params![session.as_str(), column::integer(sequence), name, data],
             )?;
-            self.remember(Event { session_id: session.clone(), sequence, name, data });
+            self.events.push(Event { session_id: session.clone(), sequence, name, data });
         }
         Ok(())
     }

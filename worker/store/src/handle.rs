@@ -12,26 +12,21 @@ use std::{
 };
 
 use evonic_shared::kind::Kind;
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use crate::{
-    StoreError,
-    account::{Account, FdCounts},
-    error::During,
-    job::Job,
-    schema,
-};
+use crate::{StoreError, account::FdCounts, error::During, job::Job, schema};
 use evonic_handles::{Budget, Held, Permit};
 
 /// Read and write, each connection used by one thread at a time.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// What every handle is told first. SQLite spills big sorts and statement journals to temporary
+/// The first statements of every handle. SQLite spills big sorts and statement journals to temporary
 /// files otherwise: descriptors that nothing accounts for.
 const EVERY: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;
                      PRAGMA temp_store = MEMORY;";
 
-/// What a reader's handle is told beside: it cannot write, and sees one state of the database
+/// Those of a reader's handle beside: it cannot write, and sees one state of the database
 /// from its first statement to its end.
 const READER: &str = "PRAGMA query_only = ON; BEGIN;";
 
@@ -42,7 +37,7 @@ const STATEMENTS: usize = 128;
 const LOG_BYTES: u64 = 16 << 20;
 
 /// How long the writer waits for the readers of an old log, each time.
-const LOG_PATIENCE: Duration = Duration::from_millis(100);
+const LOG_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Opens handles of one database.
 #[derive(Debug)]
@@ -50,7 +45,7 @@ pub(super) struct DbOpener {
     path: PathBuf,
     busy_timeout: Duration,
     budget: Budget,
-    account: Account,
+    account: Mutex<FdCounts>,
     /// Where the writer is asked to release parked descriptors.
     writer: mpsc::Sender<Job>,
 }
@@ -67,7 +62,7 @@ impl DbOpener {
         writer: mpsc::Sender<Job>,
     ) -> Result<Arc<Self>, StoreError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let account = Account::new(budget.try_acquire(Kind::Sqlite)?);
+        let account = FdCounts::new(budget.try_acquire(Kind::Sqlite)?);
         Ok(Arc::new(Self { path, busy_timeout, budget, account, writer }))
     }
 
@@ -92,7 +87,7 @@ impl DbOpener {
         counts: &mut FdCounts,
         mut permit: Permit,
     ) -> Result<Held<Connection>, StoreError> {
-        if !counts.has_writer() {
+        if !counts.writer {
             let refused = ffi::Error::new(ffi::SQLITE_CANTOPEN);
             let why = "the writer's handle is not open".to_owned();
             return Err(self.cannot(rusqlite::Error::SqliteFailure(refused, Some(why))));
@@ -194,8 +189,8 @@ impl WriterHandle {
         Ok(self.connection.as_mut().expect("it was opened just now"))
     }
 
-    /// Closes and reopens the handle, which closes every parked descriptor, unless somebody has
-    /// or lately had another handle. Returns whether it did.
+    /// Closes and reopens the handle, which closes every parked descriptor, unless another handle is
+    /// open or lately was. Returns whether it did.
     pub(super) fn release_parked(&mut self, quiet: Duration) -> Result<bool, StoreError> {
         let opener = Arc::clone(&self.opener);
         let mut counts = opener.account.lock();
@@ -203,18 +198,18 @@ impl WriterHandle {
             return Ok(false);
         }
         self.close(&mut counts);
-        counts.released();
+        counts.releasing = false;
         self.connect(&mut counts, FLAGS, |_| Ok(()))?;
         Ok(true)
     }
 
-    /// Empties the log once it is large. SQLite itself does so only in a moment when nobody reads
+    /// Empties the log once it is large. SQLite itself does so only in a moment without a reader
     /// from the log, and readers that always overlap leave none. This checkpoint lets those that
     /// come read from the database, and waits for those that are there. In vain behind one that
     /// stays: then it is tried again when the log has grown by as much once more.
     pub(super) fn trim_log(&mut self) -> Result<(), StoreError> {
         let trim_at = self.trim_at;
-        let acquire_timeout = self.opener.busy_timeout;
+        let busy_timeout = self.opener.busy_timeout;
         let connection = self.connection()?;
         let log = connection.path().map(|path| format!("{path}-wal"));
         let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
@@ -222,9 +217,9 @@ impl WriterHandle {
             return Ok(());
         }
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        connection.busy_timeout(LOG_PATIENCE).during("trim log")?;
+        connection.busy_timeout(LOG_TIMEOUT).during("trim log")?;
         let busy = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
-        connection.busy_timeout(acquire_timeout).during("trim log")?;
+        connection.busy_timeout(busy_timeout).during("trim log")?;
         self.trim_at = size + LOG_BYTES;
         if !busy.during("trim log")? {
             self.trim_at = LOG_BYTES;
@@ -262,6 +257,7 @@ impl Drop for WriterHandle {
         let opener = Arc::clone(&self.opener);
         let mut counts = opener.account.lock();
         self.close(&mut counts);
-        counts.writer_ended();
+        // Given back, although clones of the store may be left.
+        counts.permit = None;
     }
 }

@@ -1,7 +1,7 @@
 //! Answers to requests that created something, kept for a client that repeats the request
 //! (`Idempotency-Key`).
 //!
-//! An answer is written in the transaction of what it tells of, so there is one exactly when the
+//! An answer is written in the transaction of what it describes, so there is one exactly when the
 //! effect is there. Two requests at once with one key are two transactions: the second one finds
 //! the answer of the first.
 
@@ -40,23 +40,13 @@ pub struct KeptAnswer {
     pub body: String,
 }
 
-/// What is known of a named request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Repeated {
-    /// The key is not in use.
-    No,
-    /// The same request was answered.
-    Answered(KeptAnswer),
-    /// The key was used for another request.
-    OtherRequest,
-}
-
 impl Reader<'_> {
-    /// What is known of a named request. An answer that has expired is not known any more.
+    /// The answer to a named request, if it is known. One that has expired is not known any more.
     ///
     /// # Errors
+    /// [`StoreError::Conflict`] `key_reused` when the key was used for another request,
     /// [`StoreError::Sql`].
-    pub fn repeated(&self, request: &RequestKey) -> Result<Repeated, StoreError> {
+    pub fn answer(&self, request: &RequestKey) -> Result<Option<KeptAnswer>, StoreError> {
         let found = self.first(
             "find answer",
             "SELECT fingerprint, location, body FROM answers
@@ -68,13 +58,10 @@ impl Reader<'_> {
                 Ok((fingerprint, answer))
             },
         )?;
-        Ok(match found {
-            None => Repeated::No,
-            Some((fingerprint, answer)) if fingerprint == request.fingerprint => {
-                Repeated::Answered(answer)
-            }
-            Some(_) => Repeated::OtherRequest,
-        })
+        if found.as_ref().is_some_and(|(fingerprint, _)| *fingerprint != request.fingerprint) {
+            return Err(StoreError::key_reused(&request.key));
+        }
+        Ok(found.map(|(_, answer)| answer))
     }
 }
 
@@ -113,7 +100,7 @@ impl AuditedWriter<'_, '_> {
              (SELECT rowid FROM answers WHERE owner = ?1
               ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?2)",
             params![request.owner, KEPT_FOR_OWNER],
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 }

@@ -35,7 +35,7 @@ impl<T> ReplySlot<T> {
 
     /// Answers, and gives the place back.
     pub(super) fn answer(self, result: Result<T, StoreError>) {
-        // Fails only when nobody waits any more.
+        // Fails only when the caller has gone.
         let _ = self.answer.send(result);
     }
 }

@@ -1,42 +1,21 @@
 //! Keys: what they may do, and the hashes that prove them.
 
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use crate::{
-    AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, column, page::Entry,
+    AuditedWriter, List, Paging, Reader, StoreError, Writer, column, page::Entry, record::Record,
 };
 use evonic_domain::{Action, AgentId, AgentName, Hash, Key, KeyId, Scope};
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, name, scope, agents, created_at, expires_at, last_used_at, revoked_at,
-             hash FROM api_keys ",
-            $rest
-        )
-    };
-}
-
-fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
-    Ok(Key {
-        id: column::parsed(row, "id")?,
-        name: column::parsed(row, "name")?,
-        scope: column::word(row, "scope")?,
-        agents: column::json_or_null(row, "agents")?,
-        created_at: row.get("created_at")?,
-        expires_at: row.get("expires_at")?,
-        last_used_at: row.get("last_used_at")?,
-        revoked_at: row.get("revoked_at")?,
-    })
+impl Record for Key {
+    const NAME: &'static str = "key";
+    const TABLE: &'static str = "api_keys";
+    const JSON: &'static [&'static str] = &["agents"];
 }
 
 impl Entry for Key {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-
-    fn bytes(&self) -> usize {
-        0
+    fn id(&self) -> String {
+        self.id.to_string()
     }
 }
 
@@ -63,8 +42,9 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn key_and_hash(&self, id: &KeyId) -> Result<Option<(Key, Hash)>, StoreError> {
-        self.first("read key", select!("WHERE id = ?1"), [id.as_str()], |row| {
-            Ok((key(row)?, row.get("hash")?))
+        let sql = "SELECT * FROM api_keys WHERE id = ?1";
+        self.first("read key", sql, [id.as_str()], |row| {
+            Ok((Key::from_row(row)?, row.get("hash")?))
         })
     }
 
@@ -73,9 +53,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Sql`].
     pub fn key(&self, which: &str) -> Result<Key, StoreError> {
-        let sql = select!("WHERE id = ?1 OR (name = ?1 AND revoked_at IS NULL)");
-        self.first("read key", sql, [which], key)?
-            .ok_or_else(|| StoreError::not_found("key", which))
+        self.find("read key", "id = ?1 OR (name = ?1 AND revoked_at IS NULL)", which)
     }
 
     /// Keys, oldest first, revoked ones too.
@@ -83,8 +61,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn keys(&self, paging: &Paging) -> Result<List<Key>, StoreError> {
-        let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-        self.page("list keys", sql, params![paging.after_id(), paging.rows()], key, paging)
+        self.list("list keys", None, paging)
     }
 
     /// Whether a key was ever made here.
@@ -92,9 +69,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn has_keys(&self) -> Result<bool, StoreError> {
-        self.one("read keys", "SELECT EXISTS (SELECT 1 FROM api_keys) AS any_key", [], |row| {
-            row.get("any_key")
-        })
+        self.exists("read keys", "SELECT 1 FROM api_keys", [])
     }
 }
 
@@ -104,10 +79,7 @@ impl AuditedWriter<'_, '_> {
     /// # Errors
     /// [`StoreError::Conflict`] `name_taken`.
     pub fn create_key(&mut self, new: KeyRow) -> Result<Key, StoreError> {
-        if let Ok(taken) = self.key(new.name.as_str()) {
-            let message = format!("a key is named {} already", taken.name);
-            return Err(StoreError::conflict(Conflict::NameTaken, message));
-        }
+        self.require_free("a key", new.name.as_str(), Reader::key)?;
         let key = Key {
             id: new.id,
             name: new.name,
@@ -118,20 +90,7 @@ impl AuditedWriter<'_, '_> {
             last_used_at: None,
             revoked_at: None,
         };
-        self.execute(
-            "create key",
-            "INSERT INTO api_keys (id, name, hash, scope, agents, created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                key.id.as_str(),
-                key.name.as_str(),
-                new.hash,
-                key.scope.name(),
-                key.agents.as_ref().map(column::to_json),
-                key.created_at,
-                key.expires_at,
-            ],
-        )?;
+        self.insert("create key", &key, vec![("hash".to_owned(), new.hash.to_vec().into())])?;
         self.record(Action::KeyCreate, key.id.as_str(), Some(key.name.as_str()), &[])?;
         Ok(key)
     }
@@ -166,7 +125,7 @@ impl Writer<'_> {
             "note use of key",
             "UPDATE api_keys SET last_used_at = ?2 WHERE id = ?1",
             params![id.as_str(), column::now()],
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 }

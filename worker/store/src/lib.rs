@@ -10,7 +10,7 @@
 //! - No type of the engine stands in the public API: another engine would be another crate with
 //!   the same one.
 //! - Columns are read by name.
-//! - A change that somebody asked for goes through an [`AuditedWriter`], which only
+//! - An audited change goes through an [`AuditedWriter`], which only
 //!   [`Store::change`] makes: no change without its record.
 //!
 //! One process holds at most one [`Store`] of a database: SQLite's locks are the process's, and
@@ -38,6 +38,7 @@ mod page;
 mod pool;
 mod queue;
 mod reader;
+mod record;
 mod schema;
 mod sessions;
 mod steps;
@@ -60,7 +61,7 @@ pub use backup::back_up;
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
-pub use idempotency::{KeptAnswer, Repeated, RequestKey};
+pub use idempotency::{KeptAnswer, RequestKey};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
 pub use page::{Cursor, List, Paging};
@@ -132,16 +133,11 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let permit = self.inner.budget.acquire(Kind::Sqlite, self.inner.acquire_timeout).await?;
-        let opener = Arc::clone(&self.inner.opener);
-        let (answer, answered) = oneshot::channel();
-        self.inner.readers.submit(Box::new(move || {
-            if !answer.is_closed() {
-                // Fails only when the caller has gone.
-                let _ = answer.send(read_once(&opener, permit, f));
-            }
-        }))?;
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        let read = |opener: &Arc<DbOpener>, permit| {
+            let handle = opener.open_reader(permit)?;
+            guarded(|| f(&Reader::new(&handle)))
+        };
+        self.inner.on_a_reader(read).await
     }
 
     /// Runs `f` in the writer's next transaction; returns after its commit is on disk. An error
@@ -165,7 +161,7 @@ impl Store {
         self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await
     }
 
-    /// As [`Store::write`], for what somebody asked for: each change is recorded with its origin in
+    /// As [`Store::write`], for audited changes: each change is recorded with its origin in
     /// the same transaction.
     ///
     /// # Errors
@@ -181,7 +177,7 @@ impl Store {
 
     /// A round trip through the writer's queue and a read on its handle, then one through a reader
     /// thread: the part's proof of life. Opens no handle. Where every reader thread is busy, the
-    /// end of anybody's read is proof enough. Cancel safe.
+    /// end of any read is proof enough. Cancel safe.
     ///
     /// # Errors
     /// [`StoreError`] when the writer cannot answer, [`StoreError::Exhausted`] when no reader
@@ -198,7 +194,7 @@ impl Store {
     }
 
     /// Asks whether another process changed the database since the last call (`data_version`); if
-    /// so, tells every subscription [`Notice::Foreign`]. Returns whether it did. After the writer
+    /// so, sends every subscription [`Notice::Foreign`]. Returns whether it did. After the writer
     /// reopened its handle the answer is yes, because it cannot be known.
     ///
     /// # Errors
@@ -217,24 +213,32 @@ impl Store {
 
 impl Inner {
     async fn ping_readers(&self) -> Result<(), StoreError> {
+        let pass = |opener: &Arc<DbOpener>, _permit| {
+            opener.pass();
+            Ok(())
+        };
         tokio::select! {
             biased;
-            passed = self.pass_a_reader() => passed,
+            passed = self.on_a_reader(pass) => passed,
             () = self.readers.progress() => Ok(()),
         }
     }
 
-    async fn pass_a_reader(&self) -> Result<(), StoreError> {
+    /// Does `work` under a permit, on one of the reader threads; a call that has gone does none.
+    async fn on_a_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<DbOpener>, Permit) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let permit = self.budget.acquire(Kind::Sqlite, self.acquire_timeout).await?;
         let opener = Arc::clone(&self.opener);
         let (answer, answered) = oneshot::channel();
         self.readers.submit(Box::new(move || {
-            opener.pass();
-            drop(permit);
-            // Fails only when the caller has gone.
-            let _ = answer.send(());
+            if !answer.is_closed() {
+                // Fails only when the caller has gone.
+                let _ = answer.send(work(&opener, permit));
+            }
         }))?;
-        answered.await.map_err(|_| StoreError::Closed)
+        answered.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
@@ -248,16 +252,6 @@ impl Drop for Inner {
 fn free_handles(budget: &Budget) -> u32 {
     let sqlite = budget.usage().into_iter().find(|usage| usage.kind == Kind::Sqlite);
     sqlite.map_or(0, |usage| usage.limit.saturating_sub(usage.permits))
-}
-
-/// One read. The handle is closed and the permit given back before it returns.
-fn read_once<T>(
-    opener: &Arc<DbOpener>,
-    permit: Permit,
-    f: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let handle = opener.open_reader(permit)?;
-    guarded(|| f(&Reader::new(&handle)))
 }
 
 #[cfg(test)]

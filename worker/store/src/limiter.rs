@@ -6,7 +6,7 @@
 //!
 //! | Part | What it does |
 //! |---|---|
-//! | `meter` | what is asked, and what is told |
+//! | `meter` | what is asked, and the answer |
 //! | `levels` | the statement (GCRA), and the removal of rows that say nothing any more |
 //! | `opener` | opens the file: the keeper, a handle for each request, their descriptors |
 //!
@@ -29,7 +29,7 @@ use std::{
         Arc,
         mpsc::{self, TrySendError},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -43,7 +43,7 @@ use super::{
         levels::{Levels, Moment},
         opener::LimitDbOpener,
     },
-    pool::{guarded, join},
+    pool::{guarded, join, spawn},
 };
 use evonic_handles::Budget;
 
@@ -51,7 +51,7 @@ use evonic_handles::Budget;
 const WAITING: usize = 1024;
 
 /// How long a request waits to be counted, at the most. Longer than a handle waits for a lock.
-const PATIENCE: Duration = Duration::from_secs(1);
+const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When to try again after that: a guess.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -93,11 +93,8 @@ impl Limiter {
         if let Err(error) = counter.opener.open() {
             tracing::warn!(path = %path.display(), %error, "requests cannot be counted yet");
         }
-        let name = "store-limit".to_owned();
-        let thread = thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || queue.into_iter().for_each(|job| counter.answer(job)))
-            .map_err(|source| StoreError::Thread { name, source })?;
+        let work = move || queue.into_iter().for_each(|job| counter.answer(job));
+        let thread = spawn("store-limit".to_owned(), work)?;
         Ok(Self { inner: Arc::new(Inner { jobs: Some(jobs), thread: Some(thread) }) })
     }
 
@@ -117,7 +114,7 @@ impl Limiter {
             TrySendError::Full(_) => overloaded(),
             TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(COUNT_TIMEOUT, answered).await {
             Ok(Ok(counted)) => counted,
             Ok(Err(_)) => Err(StoreError::Closed),
             Err(_) => Err(overloaded()),
@@ -144,7 +141,7 @@ struct Counter {
 
 impl Counter {
     fn answer(&mut self, job: Job) {
-        // Nobody waits for the answer any more.
+        // The caller has gone.
         if job.answer.is_closed() {
             return;
         }

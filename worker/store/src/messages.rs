@@ -1,30 +1,19 @@
 //! Messages, and how one becomes a turn.
 
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use crate::{
     AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, column, page::Entry,
+    record::Record,
 };
 use evonic_domain::{
     Action, EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
     Usage,
 };
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!("SELECT id, session_id, turn_id, role, content, created_at FROM messages ", $rest)
-    };
-}
-
-fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
-    Ok(Message {
-        id: column::parsed(row, "id")?,
-        session_id: column::parsed(row, "session_id")?,
-        turn_id: column::parsed(row, "turn_id")?,
-        role: column::word(row, "role")?,
-        content: row.get("content")?,
-        created_at: row.get("created_at")?,
-    })
+impl Record for Message {
+    const NAME: &'static str = "message";
+    const TABLE: &'static str = "messages";
 }
 
 /// A turn as it is queued.
@@ -46,8 +35,8 @@ fn queued(message: &Message, request_id: Option<&str>) -> Turn {
 }
 
 impl Entry for Message {
-    fn id(&self) -> &str {
-        self.id.as_str()
+    fn id(&self) -> String {
+        self.id.to_string()
     }
 
     fn bytes(&self) -> usize {
@@ -65,36 +54,7 @@ impl Reader<'_> {
         session: &SessionId,
         paging: &Paging,
     ) -> Result<List<Message>, StoreError> {
-        self.session(session)?;
-        let place = "SELECT position FROM messages WHERE id = ?1 AND session_id = ?2";
-        let after = self.place("list messages", place, session, paging)?;
-        self.page(
-            "list messages",
-            select!("WHERE session_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3"),
-            params![session.as_str(), after, paging.rows()],
-            message,
-            paging,
-        )
-    }
-
-    /// The position after which a page begins. After a cursor that nobody was given there is
-    /// nothing.
-    pub(super) fn place(
-        &self,
-        operation: &'static str,
-        sql: &str,
-        session: &SessionId,
-        paging: &Paging,
-    ) -> Result<i64, StoreError> {
-        match &paging.after {
-            None => Ok(0),
-            Some(cursor) => {
-                let place = self.first(operation, sql, [&cursor.0, session.as_str()], |row| {
-                    row.get("position")
-                })?;
-                Ok(place.unwrap_or(i64::MAX))
-            }
-        }
+        self.list_of_session("list messages", session, paging)
     }
 }
 
@@ -148,24 +108,8 @@ impl Writer<'_> {
         message: &Message,
         idempotency_key: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "store message",
-            "INSERT INTO messages
-             (id, session_id, turn_id, role, content, idempotency_key, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                message.id.as_str(),
-                message.session_id.as_str(),
-                message.turn_id.as_str(),
-                match message.role {
-                    Role::User => "user",
-                    Role::Assistant => "assistant",
-                },
-                message.content,
-                idempotency_key,
-                message.created_at,
-            ],
-        )?;
+        let key = idempotency_key.map(str::to_owned);
+        self.insert("store message", message, vec![("idempotency_key".to_owned(), key.into())])?;
         let created = EventKind::MessageCreated {
             message_id: message.id.clone(),
             role: message.role,
@@ -182,16 +126,13 @@ impl Writer<'_> {
         idempotency_key: Option<&str>,
     ) -> Result<Option<Posted>, StoreError> {
         let Some(key) = idempotency_key else { return Ok(None) };
-        let sql = select!("WHERE session_id = ?1 AND idempotency_key = ?2");
-        match self.first("post message", sql, [session.as_str(), key], message)? {
+        let sql = "SELECT * FROM messages WHERE session_id = ?1 AND idempotency_key = ?2";
+        match self.first("post message", sql, [session.as_str(), key], Message::from_row)? {
             Some(message) if message.content == content => {
                 let first = self.turn(&message.turn_id)?.request_id;
                 Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
             }
-            Some(_) => {
-                let message = format!("key {key} was used with other content");
-                Err(StoreError::conflict(Conflict::KeyReused, message))
-            }
+            Some(_) => Err(StoreError::key_reused(key)),
             None => Ok(None),
         }
     }

@@ -24,7 +24,8 @@ const PAGE_BYTES: usize = 1 << 20;
 const MOST: u32 = 200;
 
 impl Paging {
-    fn size(&self) -> u32 {
+    /// How many entries the page has at the most.
+    pub(super) fn size(&self) -> u32 {
         self.limit.clamp(1, MOST)
     }
 
@@ -52,28 +53,11 @@ pub struct List<T> {
 /// What stands in a list.
 pub(super) trait Entry {
     /// Its identifier: the cursor of what comes after it.
-    fn id(&self) -> &str;
+    fn id(&self) -> String;
 
     /// Bytes of its texts of any length. What is always short does not count.
-    fn bytes(&self) -> usize;
-}
-
-impl<T> List<T> {
-    /// The page of these entries, [`Paging::rows`] of them at the most. Takes no more of them than
-    /// the page has, and one that tells whether another page follows.
-    ///
-    /// # Errors
-    /// The first that an entry brings.
-    pub(super) fn gather<E>(
-        entries: impl Iterator<Item = Result<T, E>>,
-        paging: &Paging,
-    ) -> Result<Self, E>
-    where
-        T: Entry,
-    {
-        let (data, more) = gather(entries, paging.size() as usize, T::bytes)?;
-        let next = data.last().filter(|_| more).map(|last| Cursor(last.id().to_owned()));
-        Ok(Self { data, next })
+    fn bytes(&self) -> usize {
+        0
     }
 }
 

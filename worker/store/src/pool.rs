@@ -4,13 +4,12 @@
 //! thread, and the queue never holds more jobs than there are threads.
 
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::StoreError;
@@ -21,34 +20,22 @@ pub(super) type ReadJob = Box<dyn FnOnce() + Send>;
 /// The bounded, named reader threads.
 #[derive(Debug)]
 pub(super) struct ReadPool {
-    queue: Arc<Queue>,
+    /// None once it is closed.
+    jobs: Mutex<Option<mpsc::Sender<ReadJob>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    arrived: Condvar,
-    done: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<ReadJob>,
-    closed: bool,
+    done: Arc<Notify>,
 }
 
 impl ReadPool {
     /// Starts `count` threads, `store-read-1` and on.
     pub(super) fn start(count: u32) -> Result<Self, StoreError> {
-        let pool = Self { queue: Arc::default(), threads: Mutex::default() };
+        let (jobs, queue) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let jobs = Mutex::new(Some(jobs));
+        let pool = Self { jobs, threads: Mutex::default(), done: Arc::default() };
         for number in 1..=count {
-            let name = format!("store-read-{number}");
-            let queue = Arc::clone(&pool.queue);
-            let thread = thread::Builder::new()
-                .name(name.clone())
-                .spawn(move || queue.work())
-                .map_err(|source| StoreError::Thread { name, source })?;
+            let (queue, done) = (Arc::clone(&queue), Arc::clone(&pool.done));
+            let thread = spawn(format!("store-read-{number}"), move || work(&queue, &done))?;
             pool.threads.lock().push(thread);
         }
         Ok(pool)
@@ -56,25 +43,19 @@ impl ReadPool {
 
     /// Hands a job to a free thread.
     pub(super) fn submit(&self, job: ReadJob) -> Result<(), StoreError> {
-        let mut waiting = self.queue.waiting.lock();
-        if waiting.closed {
-            return Err(StoreError::Closed);
-        }
-        waiting.jobs.push_back(job);
-        drop(waiting);
-        self.queue.arrived.notify_one();
-        Ok(())
+        let jobs = self.jobs.lock();
+        let sent = jobs.as_ref().and_then(|jobs| jobs.send(job).ok());
+        sent.ok_or(StoreError::Closed)
     }
 
     /// Returns when a job ends after it was first polled. Cancel safe.
     pub(super) async fn progress(&self) {
-        self.queue.done.notified().await;
+        self.done.notified().await;
     }
 
     /// Finishes the jobs that were handed over and joins the threads. Again: does nothing.
     pub(super) fn close(&self) {
-        self.queue.waiting.lock().closed = true;
-        self.queue.arrived.notify_all();
+        drop(self.jobs.lock().take());
         let threads = std::mem::take(&mut *self.threads.lock());
         threads.into_iter().for_each(join);
     }
@@ -86,32 +67,23 @@ impl Drop for ReadPool {
     }
 }
 
-impl Queue {
-    fn work(&self) {
-        while let Some(job) = self.next() {
-            job();
-            self.done.notify_waiters();
-        }
-    }
-
-    fn next(&self) -> Option<ReadJob> {
-        let mut waiting = self.waiting.lock();
-        loop {
-            if let Some(job) = waiting.jobs.pop_front() {
-                return Some(job);
-            }
-            if waiting.closed {
-                return None;
-            }
-            self.arrived.wait(&mut waiting);
-        }
+/// Runs jobs until the pool is closed. The lock is held while waiting: the other threads wait for
+/// it as they would for a job.
+fn work(queue: &Mutex<mpsc::Receiver<ReadJob>>, done: &Notify) {
+    let next = || queue.lock().recv().ok();
+    while let Some(job) = next() {
+        job();
+        done.notify_waiters();
     }
 }
 
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("waiting", &self.waiting.lock().jobs.len()).finish()
-    }
+/// Starts a thread of the store.
+pub(super) fn spawn(
+    name: String,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
+    let thread = thread::Builder::new().name(name.clone()).spawn(work);
+    thread.map_err(|source| StoreError::Thread { name, source })
 }
 
 /// Waits for a thread of the store to end; not for the one that asks, when a closure held the

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -13,13 +13,13 @@ use crate::{
     StoreError,
     commit::WriteLoop,
     job::{Job, ReplySlot},
-    pool::join,
+    pool::{join, spawn},
 };
 
 /// The queue holds so many full batches.
 const BATCHES: u32 = 4;
 
-/// A full queue drains at the pace of commits.
+/// A full queue drains with each commit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The writer's queue and thread. When the queue is full, callers wait their turn for
@@ -41,11 +41,7 @@ impl WriteQueue {
         batch: u32,
         acquire_timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let name = "store-write".to_owned();
-        let thread = thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || serve.run())
-            .map_err(|source| StoreError::Thread { name, source })?;
+        let thread = spawn("store-write".to_owned(), move || serve.run())?;
         let size = batch.max(1).saturating_mul(BATCHES);
         let places = Arc::new(Semaphore::new(size as usize));
         Ok(Self { jobs, places, size, acquire_timeout, thread: Mutex::new(Some(thread)) })
@@ -72,9 +68,7 @@ impl WriteQueue {
         // Fails only when the thread has ended.
         let _ = self.jobs.send(Job::Close);
         let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
-            join(thread);
-        }
+        thread.into_iter().for_each(join);
     }
 }
 

@@ -3,13 +3,15 @@
 //! The reads themselves stand with what they read: `agents`, `sessions`, `messages`, `turns`,
 //! `events`, `claims`, `keys`.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, params};
 
 use crate::{
-    List, Paging, StoreError,
+    Cursor, List, Paging, StoreError, column,
     error::During,
     page::{self, Entry},
+    record::Record,
 };
+use evonic_domain::{AgentId, SessionId};
 
 /// A handle that lives no longer than the call that got it.
 #[derive(Debug)]
@@ -54,6 +56,74 @@ impl<'a> Reader<'a> {
             .during(operation)
     }
 
+    /// Whether the query has a row.
+    pub(super) fn exists(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        parameters: impl Params,
+    ) -> Result<bool, StoreError> {
+        Ok(self.first(operation, sql, parameters, |_| Ok(()))?.is_some())
+    }
+
+    /// The record for which `condition` holds with `which` as its parameter.
+    pub(super) fn find<T: Record>(
+        &self,
+        operation: &'static str,
+        condition: &str,
+        which: &str,
+    ) -> Result<T, StoreError> {
+        let sql = format!("SELECT * FROM {} WHERE {condition}", T::TABLE);
+        self.first(operation, &sql, [which], T::from_row)?
+            .ok_or_else(|| StoreError::not_found(T::NAME, which))
+    }
+
+    /// Records by identifier, oldest first; with one of these identifiers in a column when given.
+    pub(super) fn list<T: Record>(
+        &self,
+        operation: &'static str,
+        among: Option<(&str, &[AgentId])>,
+        paging: &Paging,
+    ) -> Result<List<T>, StoreError> {
+        let (after, limit) = (paging.after_id(), paging.rows());
+        let mut parameters: Vec<&dyn ToSql> = vec![&after, &limit];
+        let mut filter = String::new();
+        let ids = among.map(|(_, ids)| column::to_json(&ids));
+        if let (Some((name, _)), Some(ids)) = (among, &ids) {
+            filter = format!("AND {name} IN (SELECT value FROM json_each(?3))");
+            parameters.push(ids);
+        }
+        let table = T::TABLE;
+        let sql = format!("SELECT * FROM {table} WHERE id > ?1 {filter} ORDER BY id LIMIT ?2");
+        self.page(operation, &sql, &parameters[..], T::from_row, paging)
+    }
+
+    /// Records of a session by position, oldest first. After a cursor that was never given out
+    /// there is nothing.
+    pub(super) fn list_of_session<T: Record>(
+        &self,
+        operation: &'static str,
+        session: &SessionId,
+        paging: &Paging,
+    ) -> Result<List<T>, StoreError> {
+        self.session(session)?;
+        let (table, session) = (T::TABLE, session.as_str());
+        let after = match &paging.after {
+            None => 0,
+            Some(Cursor(id)) => {
+                let sql = format!("SELECT position FROM {table} WHERE id = ?1 AND session_id = ?2");
+                let place =
+                    self.first(operation, &sql, [id, session], |row| row.get("position"))?;
+                place.unwrap_or(i64::MAX)
+            }
+        };
+        let sql = format!(
+            "SELECT * FROM {table} WHERE session_id = ?1 AND position > ?2
+             ORDER BY position LIMIT ?3"
+        );
+        self.page(operation, &sql, params![session, after, paging.rows()], T::from_row, paging)
+    }
+
     /// The rows of a page. Those after it are not read.
     pub(super) fn page<T: Entry>(
         &self,
@@ -63,10 +133,9 @@ impl<'a> Reader<'a> {
         map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
         paging: &Paging,
     ) -> Result<List<T>, StoreError> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| List::gather(statement.query_map(parameters, map)?, paging))
-            .during(operation)
+        let (data, more) = self.some(operation, sql, parameters, map, paging.size(), T::bytes)?;
+        let next = data.last().filter(|_| more).map(|last| Cursor(last.id()));
+        Ok(List { data, next })
     }
 
     /// At most `most` rows, and fewer when they are large; whether there are more. Those after

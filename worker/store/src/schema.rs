@@ -13,9 +13,18 @@ use evonic_domain::{AgentId, WorkplaceId};
 /// `evon` in ASCII: the mark of this program's databases.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 
-/// What leads from each version to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 6] =
-    [first, workplaces, keys, requests, audit, answers];
+/// Adds what is there from a version on.
+type Fill = fn(&Connection) -> rusqlite::Result<()>;
+
+/// What leads from each version to the next: statements, and what is there from then on.
+const STEPS: [(&str, Fill); 6] = [
+    (include_str!("schema/0001.sql"), first_agent),
+    (include_str!("schema/0002.sql"), first_workplace),
+    (include_str!("schema/0003.sql"), |_| Ok(())),
+    (include_str!("schema/0004.sql"), |_| Ok(())),
+    (include_str!("schema/0005.sql"), |_| Ok(())),
+    (include_str!("schema/0006.sql"), |_| Ok(())),
+];
 
 /// The version that this program writes.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
@@ -36,8 +45,9 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
     // Once more, under the lock: another process may have been faster.
     let version = check(&transaction, path)?;
     if version < KNOWN {
-        for step in &STEPS[version as usize..] {
-            step(&transaction).during("migrate schema")?;
+        for (statements, fill) in &STEPS[version as usize..] {
+            transaction.execute_batch(statements).during("migrate schema")?;
+            fill(&transaction).during("migrate schema")?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(open)?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(open)?;
@@ -64,46 +74,24 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreEr
     }
 }
 
-/// Tables, and the agent that is there on a fresh machine.
-fn first(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(include_str!("schema/0001.sql"))?;
-    connection.execute(
-        "INSERT INTO agents (id, name, model, instructions, tools, created_at, updated_at)
+/// The agent that is there on a fresh machine.
+fn first_agent(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT INTO agents (id, name, model, instructions, tools, created_at, updated_at)
          VALUES (?1, 'runbook', 'runbook', '', NULL, ?2, ?2)",
-        params![AgentId::new().as_str(), column::now()],
-    )?;
-    Ok(())
+            params![AgentId::new().as_str(), column::now()],
+        )
+        .map(drop)
 }
 
-/// Workplaces, and the one that is there on every machine.
-fn workplaces(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(include_str!("schema/0002.sql"))?;
+/// The workplace that is there on every machine.
+fn first_workplace(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO workplaces (id, name, kind, settings, created_at, updated_at)
          VALUES (?1, 'local', 'local', '{}', ?2, ?2)",
         params![WorkplaceId::new().as_str(), column::now()],
     )?;
     let instance = uuid::Uuid::now_v7().simple().to_string();
-    connection.execute("INSERT INTO instance (id) VALUES (?1)", params![instance])?;
-    Ok(())
-}
-
-/// Keys; none is there before the first start.
-fn keys(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(include_str!("schema/0003.sql"))
-}
-
-/// The request that posted a turn's message.
-fn requests(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(include_str!("schema/0004.sql"))
-}
-
-/// The audit log. What was changed before it was there is not in it.
-fn audit(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(include_str!("schema/0005.sql"))
-}
-
-/// Answers that are kept for repeated requests.
-fn answers(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(include_str!("schema/0006.sql"))
+    connection.execute("INSERT INTO instance (id) VALUES (?1)", params![instance]).map(drop)
 }

@@ -67,7 +67,7 @@ impl Writer<'_> {
 
     /// Commits that a call is about to run, with the command id of its command and its place:
     /// `tool.started`. One that was interrupted is started again, under a command id of its own; how
-    /// often its worker died goes on being counted.
+    /// often its worker died is counted on.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -101,7 +101,7 @@ impl Writer<'_> {
     }
 
     /// Appends output of the call that runs, and remembers up to which byte of it the events go:
-    /// whoever goes on with the call goes on from there.
+    /// whoever continues the call continues there.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].

@@ -1,12 +1,12 @@
 //! The store on a real file: every test has a database of its own.
 
-mod abroad;
 mod audit;
 mod backup;
 mod closing;
 mod commit;
 mod descriptors;
 mod following;
+mod foreign;
 mod idempotency;
 mod interleavings;
 mod liveness;
@@ -285,7 +285,7 @@ fn delta(text: &str) -> EventKind {
 #[track_caller]
 fn assert_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>, wanted: &str) {
     match result {
-        Err(StoreError::Conflict { code, .. }) => assert_eq!(code.as_str(), wanted),
+        Err(StoreError::Conflict { code, .. }) => assert_eq!(code.name(), wanted),
         other => panic!("{wanted}: {other:?}"),
     }
 }

@@ -2,52 +2,46 @@
 
 use rusqlite::{Row, params};
 
-use crate::{AuditedWriter, List, Paging, Reader, StoreError, column, page::Entry};
+use crate::{AuditedWriter, List, Paging, Reader, StoreError, column, page::Entry, record::Record};
 use evonic_domain::{
     Action, EventKind, Item, SessionId, Turn, TurnError, TurnId, TurnState, Usage,
 };
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, session_id, state, steps, owner, cancel_requested, error_code, \
-             error_message, input_tokens, output_tokens, created_at, started_at, ended_at, \
-             request_id FROM turns ",
-            $rest
-        )
-    };
-}
+impl Record for Turn {
+    const NAME: &'static str = "turn";
+    const TABLE: &'static str = "turns";
 
-fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
-    let error = match row.get_ref("error_code")? {
-        rusqlite::types::ValueRef::Null => None,
-        _ => Some(TurnError {
-            code: column::word(row, "error_code")?,
-            message: row.get("error_message")?,
-        }),
-    };
-    Ok(Turn {
-        id: column::parsed(row, "id")?,
-        session_id: column::parsed(row, "session_id")?,
-        state: column::word(row, "state")?,
-        steps: row.get("steps")?,
-        owner: column::natural_or_null(row, "owner")?,
-        cancel_requested: row.get("cancel_requested")?,
-        error,
-        usage: Usage {
-            input_tokens: column::natural(row, "input_tokens")?,
-            output_tokens: column::natural(row, "output_tokens")?,
-        },
-        request_id: row.get("request_id")?,
-        created_at: row.get("created_at")?,
-        started_at: row.get("started_at")?,
-        ended_at: row.get("ended_at")?,
-    })
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let error = match row.get_ref("error_code")? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(TurnError {
+                code: column::word(row, "error_code")?,
+                message: row.get("error_message")?,
+            }),
+        };
+        Ok(Self {
+            id: column::parsed(row, "id")?,
+            session_id: column::parsed(row, "session_id")?,
+            state: column::word(row, "state")?,
+            steps: row.get("steps")?,
+            owner: column::natural_or_null(row, "owner")?,
+            cancel_requested: row.get("cancel_requested")?,
+            error,
+            usage: Usage {
+                input_tokens: column::natural(row, "input_tokens")?,
+                output_tokens: column::natural(row, "output_tokens")?,
+            },
+            request_id: row.get("request_id")?,
+            created_at: row.get("created_at")?,
+            started_at: row.get("started_at")?,
+            ended_at: row.get("ended_at")?,
+        })
+    }
 }
 
 impl Entry for Turn {
-    fn id(&self) -> &str {
-        self.id.as_str()
+    fn id(&self) -> String {
+        self.id.to_string()
     }
 
     fn bytes(&self) -> usize {
@@ -61,8 +55,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Sql`].
     pub fn turn(&self, id: &TurnId) -> Result<Turn, StoreError> {
-        self.first("read turn", select!("WHERE id = ?1"), [id.as_str()], turn)?
-            .ok_or_else(|| StoreError::not_found("turn", id))
+        self.find("read turn", "id = ?1", id.as_str())
     }
 
     /// Turns of a session, oldest first.
@@ -70,16 +63,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
     pub fn turns(&self, session: &SessionId, paging: &Paging) -> Result<List<Turn>, StoreError> {
-        self.session(session)?;
-        let place = "SELECT position FROM turns WHERE id = ?1 AND session_id = ?2";
-        let after = self.place("list turns", place, session, paging)?;
-        self.page(
-            "list turns",
-            select!("WHERE session_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3"),
-            params![session.as_str(), after, paging.rows()],
-            turn,
-            paging,
-        )
+        self.list_of_session("list turns", session, paging)
     }
 
     /// The transcript that the model is shown for this turn: every item of its session up to and
@@ -116,14 +100,9 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn cancels(&self, turns: &[TurnId]) -> Result<Vec<TurnId>, StoreError> {
-        let mut requested = Vec::new();
-        for turn in turns {
-            let sql = "SELECT 1 FROM turns WHERE id = ?1 AND cancel_requested = 1";
-            if self.first("read cancels", sql, [turn.as_str()], |_| Ok(()))?.is_some() {
-                requested.push(turn.clone());
-            }
-        }
-        Ok(requested)
+        let sql = "SELECT id FROM turns
+             WHERE cancel_requested = 1 AND id IN (SELECT value FROM json_each(?1))";
+        self.all("read cancels", sql, [column::to_json(&turns)], |row| column::parsed(row, "id"))
     }
 
     /// Turns by state: queued and running, for metrics and readiness.
@@ -143,8 +122,8 @@ impl Reader<'_> {
 
 impl AuditedWriter<'_, '_> {
     /// Asks to cancel a turn. A queued one ends at once, unless a call of it was interrupted: what
-    /// is left of that has to be killed, by who claims the turn next. Of a running one the owner
-    /// is told by the returned state. An ended one stays as it is.
+    /// is left of that has to be killed, by who claims the turn next. The owner of a
+    /// running one learns of it by the returned state. An ended one stays as it is.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].

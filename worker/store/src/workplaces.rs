@@ -1,45 +1,23 @@
 //! Workplaces, and what this installation is called.
 
-use rusqlite::{Row, params};
-
 use crate::{
-    AuditedWriter, Conflict, List, Paging, Reader, StoreError, Writer, audited_writer::differences,
-    column, page::Entry,
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError, audited_writer::differences, column,
+    page::Entry, record::Record,
 };
 use evonic_domain::{Action, AgentName, NewWorkplace, Settings, Workplace, WorkplaceId};
 
 /// The name of the workplace that is always there.
 const LOCAL: &str = "local";
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!("SELECT id, name, kind, settings, created_at, updated_at FROM workplaces ", $rest)
-    };
-}
-
-fn workplace(row: &Row<'_>) -> rusqlite::Result<Workplace> {
-    Ok(Workplace {
-        id: column::parsed(row, "id")?,
-        name: column::parsed(row, "name")?,
-        settings: settings(row)?,
-        created_at: row.get("created_at")?,
-        updated_at: row.get("updated_at")?,
-    })
-}
-
-/// The settings are stored as on the wire, in two columns.
-fn settings(row: &Row<'_>) -> rusqlite::Result<Settings> {
-    let (kind, settings): (String, String) = (row.get("kind")?, row.get("settings")?);
-    serde_json::from_str(&settings)
-        .and_then(|settings: serde_json::Value| {
-            serde_json::from_value(serde_json::json!({"kind": kind, "settings": settings}))
-        })
-        .map_err(|error| column::unfit(row, "settings", error))
+impl Record for Workplace {
+    const NAME: &'static str = "workplace";
+    const TABLE: &'static str = "workplaces";
+    const JSON: &'static [&'static str] = &["settings"];
 }
 
 impl Entry for Workplace {
-    fn id(&self) -> &str {
-        self.id.as_str()
+    fn id(&self) -> String {
+        self.id.to_string()
     }
 
     fn bytes(&self) -> usize {
@@ -61,8 +39,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Sql`].
     pub fn workplace(&self, which: &str) -> Result<Workplace, StoreError> {
-        self.first("read workplace", select!("WHERE id = ?1 OR name = ?1"), [which], workplace)?
-            .ok_or_else(|| StoreError::not_found("workplace", which))
+        self.find("read workplace", "id = ?1 OR name = ?1", which)
     }
 
     /// Workplaces, oldest first.
@@ -70,9 +47,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn workplaces(&self, paging: &Paging) -> Result<List<Workplace>, StoreError> {
-        let sql = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-        let parameters = params![paging.after_id(), paging.rows()];
-        self.page("list workplaces", sql, parameters, workplace, paging)
+        self.list("list workplaces", None, paging)
     }
 }
 
@@ -82,7 +57,7 @@ impl AuditedWriter<'_, '_> {
     /// # Errors
     /// [`StoreError::Conflict`] `name_taken`.
     pub fn create_workplace(&mut self, new: NewWorkplace) -> Result<Workplace, StoreError> {
-        self.check_workplace_name(&new.name)?;
+        self.require_free("a workplace", new.name.as_str(), Reader::workplace)?;
         let now = column::now();
         let workplace = Workplace {
             id: WorkplaceId::new(),
@@ -91,25 +66,13 @@ impl AuditedWriter<'_, '_> {
             created_at: now.clone(),
             updated_at: now,
         };
-        self.execute(
-            "create workplace",
-            "INSERT INTO workplaces (id, name, kind, settings, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                workplace.id.as_str(),
-                workplace.name.as_str(),
-                workplace.settings.kind().name(),
-                stored(&workplace.settings),
-                workplace.created_at,
-                workplace.updated_at,
-            ],
-        )?;
+        self.insert("create workplace", &workplace, Vec::new())?;
         let name = Some(workplace.name.as_str());
         self.record(Action::WorkplaceCreate, workplace.id.as_str(), name, &[])?;
         Ok(workplace)
     }
 
-    /// Changes a workplace. What is open goes on with what it read.
+    /// Changes a workplace. What is open continues with what it read.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] `name_taken`, `built_in` for the name
@@ -127,7 +90,7 @@ impl AuditedWriter<'_, '_> {
                 let message = "workplace local keeps its name; add another workplace instead";
                 return Err(StoreError::conflict(Conflict::BuiltIn, message));
             }
-            self.check_workplace_name(&name)?;
+            self.require_free("a workplace", name.as_str(), Reader::workplace)?;
             workplace.name = name;
         }
         if let Some(settings) = settings {
@@ -138,16 +101,7 @@ impl AuditedWriter<'_, '_> {
             workplace.settings = settings;
         }
         workplace.updated_at = column::now();
-        self.execute(
-            "change workplace",
-            "UPDATE workplaces SET name = ?2, settings = ?3, updated_at = ?4 WHERE id = ?1",
-            params![
-                id.as_str(),
-                workplace.name.as_str(),
-                stored(&workplace.settings),
-                workplace.updated_at,
-            ],
-        )?;
+        self.update("change workplace", &workplace)?;
         let (name, fields) = (Some(before.name.as_str()), differences(&before, &workplace));
         self.record(Action::WorkplaceUpdate, id.as_str(), name, &fields)?;
         Ok(workplace)
@@ -179,27 +133,5 @@ impl AuditedWriter<'_, '_> {
         }
         self.execute("delete workplace", "DELETE FROM workplaces WHERE id = ?1", [id.as_str()])?;
         self.record(Action::WorkplaceDelete, id.as_str(), Some(workplace.name.as_str()), &[])
-    }
-}
-
-impl Writer<'_> {
-    fn check_workplace_name(&self, name: &AgentName) -> Result<(), StoreError> {
-        match self.workplace(name.as_str()) {
-            Ok(_) => Err(StoreError::conflict(
-                Conflict::NameTaken,
-                format!("a workplace is named {name} already"),
-            )),
-            Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The settings alone, as JSON.
-fn stored(settings: &Settings) -> String {
-    match settings {
-        Settings::Local(settings) => column::to_json(settings),
-        Settings::Ssh(settings) => column::to_json(settings),
-        Settings::Docker(settings) => column::to_json(settings),
     }
 }

@@ -4,9 +4,13 @@
 //! database knows another owner. The writes themselves stand with what they write: `agents`,
 //! `sessions`, `messages`, `claims`, `steps`.
 
-use rusqlite::{Connection, Params};
+use rusqlite::{Connection, Params, params_from_iter};
 
-use crate::{Reader, StoreError, error::During};
+use crate::{
+    Conflict, Reader, StoreError,
+    error::During,
+    record::{Columns, Record},
+};
 use evonic_domain::{Agent, Event, Lease, ToolCall, Turn};
 
 /// The writer's handle within one transaction. Reads through [`Reader`] by dereference.
@@ -14,7 +18,7 @@ use evonic_domain::{Agent, Event, Lease, ToolCall, Turn};
 pub struct Writer<'a> {
     reader: Reader<'a>,
     /// Appended and not yet published.
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
 }
 
 impl<'a> std::ops::Deref for Writer<'a> {
@@ -90,23 +94,46 @@ impl<'a> Writer<'a> {
             .during(operation)
     }
 
-    /// Remembers an event for when the transaction is committed.
-    pub(super) fn remember(&mut self, event: Event) {
-        self.events.push(event);
+    /// Adds a record, with these columns beside those of its fields.
+    pub(super) fn insert<T: Record>(
+        &mut self,
+        operation: &'static str,
+        record: &T,
+        more: Columns,
+    ) -> Result<(), StoreError> {
+        let (names, values): (Vec<_>, Vec<_>) = record.columns().into_iter().chain(more).unzip();
+        let (table, places) = (T::TABLE, vec!["?"; names.len()].join(", "));
+        let sql = format!("INSERT INTO {table} ({}) VALUES ({places})", names.join(", "));
+        self.execute(operation, &sql, params_from_iter(values)).map(drop)
     }
 
-    /// Where the events of the next closure begin.
-    pub(super) const fn position(&self) -> usize {
-        self.events.len()
+    /// Writes every field of a record that is there.
+    pub(super) fn update<T: Record>(
+        &mut self,
+        operation: &'static str,
+        record: &T,
+    ) -> Result<(), StoreError> {
+        let (names, mut values): (Vec<_>, Vec<_>) = record.columns().into_iter().unzip();
+        values.push(record.id().into());
+        let (table, places) = (T::TABLE, vec!["?"; names.len()].join(", "));
+        let sql = format!("UPDATE {table} SET ({}) = ({places}) WHERE id = ?", names.join(", "));
+        self.execute(operation, &sql, params_from_iter(values)).map(drop)
     }
 
-    /// Forgets the events of a closure that is undone.
-    pub(super) fn forget_after(&mut self, position: usize) {
-        self.events.truncate(position);
-    }
-
-    /// What was appended, in order.
-    pub(super) fn into_events(self) -> Vec<Event> {
-        self.events
+    /// Refuses a name by which `find` finds something.
+    pub(super) fn require_free<T>(
+        &self,
+        what: &str,
+        name: &str,
+        find: impl FnOnce(&Reader<'a>, &str) -> Result<T, StoreError>,
+    ) -> Result<(), StoreError> {
+        match find(&self.reader, name) {
+            Ok(_) => {
+                let message = format!("{what} is named {name} already");
+                Err(StoreError::conflict(Conflict::NameTaken, message))
+            }
+            Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }

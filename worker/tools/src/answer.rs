@@ -20,7 +20,7 @@ impl ToolResult {
         Self { outcome: Outcome::Ok, content: content.into() }
     }
 
-    /// It failed; `content` tells the model what to do about it.
+    /// It failed; `content` says to the model what to do about it.
     #[must_use]
     pub fn error(content: impl Into<String>) -> Self {
         Self { outcome: Outcome::Error, content: content.into() }
@@ -44,7 +44,7 @@ impl From<WorkplaceError> for ToolResult {
 pub enum Answer {
     /// Its result.
     Known(ToolResult),
-    /// Nobody can know.
+    /// It cannot be known.
     Lost(Loss),
 }
 
@@ -66,7 +66,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Nobody can know for this reason; it does not run any more.
+    /// It cannot be known for this reason; the call does not run any more.
     #[must_use]
     pub fn because(why: impl Into<String>) -> Self {
         Self { why: why.into(), ..Self::default() }

@@ -1,22 +1,13 @@
 //! A model's arguments, checked against the schema of their type.
 
-use std::fmt;
-
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 /// What is wrong with the arguments of a call, with the field's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct ArgumentError(pub String);
-
-impl fmt::Display for ArgumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ArgumentError {}
 
 /// JSON Schema 2020-12 of a tool's arguments: an object that takes no other properties. A field's
 /// documentation is its description for a model; an [`Option`] may be left out.

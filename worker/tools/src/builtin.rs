@@ -12,22 +12,35 @@ mod replacement;
 mod search_files;
 mod write_file;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use evonic_shared::config;
 
 use crate::Tool;
 
+/// The operator's limits of a call.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    timeout: Duration,
+    max_output_bytes: usize,
+    max_read_bytes: u64,
+}
+
 /// In the order in which a model sees them.
 pub(crate) fn tools(settings: &config::Tools) -> Vec<Arc<dyn Tool>> {
+    let limits = Limits {
+        timeout: settings.timeout,
+        max_output_bytes: settings.max_output_bytes as usize,
+        max_read_bytes: settings.max_read_bytes.into(),
+    };
     vec![
-        Arc::new(bash::Bash::new(settings)),
-        Arc::new(python::Python::new(settings)),
-        Arc::new(read_file::ReadFile::new(settings)),
+        Arc::new(command::Runner::<bash::Arguments>::new(limits)),
+        Arc::new(command::Runner::<python::Arguments>::new(limits)),
+        Arc::new(read_file::ReadFile(limits)),
         Arc::new(write_file::WriteFile),
         Arc::new(edit_file::EditFile),
-        Arc::new(list_files::ListFiles::new(settings)),
-        Arc::new(search_files::SearchFiles::new(settings)),
-        Arc::new(copy::Copy::new(settings)),
+        Arc::new(list_files::ListFiles(limits)),
+        Arc::new(search_files::SearchFiles(limits)),
+        Arc::new(copy::Copy(limits)),
     ]
 }

@@ -2,15 +2,9 @@
 
 /// `12,345,678`.
 pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    let digits: Vec<_> = number.to_string().chars().rev().collect();
+    let groups: Vec<String> = digits.chunks(3).map(String::from_iter).collect();
+    groups.join(",").chars().rev().collect()
 }
 
 /// `512 bytes`, `64 KiB`, `1.4 MiB`: rounded, for people.

@@ -26,18 +26,6 @@ pub(crate) struct Reach {
     pub(crate) user: User,
 }
 
-/// What a workplace may be called by.
-struct Names {
-    id: String,
-    name: String,
-}
-
-impl Names {
-    fn include(&self, called: &str) -> bool {
-        self.id == called || self.name == called
-    }
-}
-
 impl Reach {
     /// Opens a workplace that the agent may use, by its name or identifier; [`None`] for its own.
     /// Also returns its identifier. `Err` says what is wrong, and what there is instead.
@@ -45,18 +33,18 @@ impl Reach {
         &self,
         called: &str,
     ) -> Result<(Option<Arc<dyn Backend>>, String), String> {
-        if self.find(&self.own).await?.is_some_and(|own| own.include(called)) {
+        if self.find(&self.own).await?.is_some_and(|own| own.iter().any(|own| own == called)) {
             return Ok((None, self.own.clone()));
         }
         let mut names = Vec::new();
         for other in &self.user.others {
-            let Some(other) = self.find(other).await? else { continue };
-            if other.include(called) {
-                let opened = self.workplaces.open(&other.id, Some(&self.user.session));
+            let Some([id, name]) = self.find(other).await? else { continue };
+            if id == called || name == called {
+                let opened = self.workplaces.open(&id, Some(&self.user.session));
                 let backend = opened.await.map_err(|error| ErrorChain(&error).to_string())?;
-                return Ok((Some(backend), other.id));
+                return Ok((Some(backend), id));
             }
-            names.push(other.name);
+            names.push(name);
         }
         let there = match names.as_slice() {
             [] => "it may use no other".to_owned(),
@@ -69,13 +57,13 @@ impl Reach {
     }
 
     /// Identifier and name of a workplace; [`None`] when it is gone.
-    async fn find(&self, which: &str) -> Result<Option<Names>, String> {
+    async fn find(&self, which: &str) -> Result<Option<[String; 2]>, String> {
         if which == "local" {
-            return Ok(Some(Names { id: which.to_owned(), name: which.to_owned() }));
+            return Ok(Some([which.to_owned(), which.to_owned()]));
         }
         let which = which.to_owned();
         match self.store.read(move |reader| reader.workplace(&which)).await {
-            Ok(there) => Ok(Some(Names { id: there.id.to_string(), name: there.name.to_string() })),
+            Ok(there) => Ok(Some([there.id.into(), there.name.into()])),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(format!("workplaces cannot be looked up: {error}")),
         }

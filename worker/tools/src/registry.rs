@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use evonic_shared::config::{self, Lost};
 use jsonschema::Validator;
-use serde_json::Value;
 
-use crate::{ArgumentError, Effect, Ending, Tool, ToolSpec, arguments, builtin};
+use crate::{Effect, Ending, Tool, ToolSpec, builtin};
 
 /// Every tool, in the order in which a model sees them.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ pub struct Registry {
 pub(crate) struct Registered {
     pub(crate) tool: Arc<dyn Tool>,
     pub(crate) spec: ToolSpec,
-    validator: Validator,
+    pub(crate) validator: Validator,
     on_lost: Lost,
 }
 
@@ -108,14 +107,7 @@ impl Registry {
     }
 }
 
-impl Registered {
-    /// Reads and checks a model's arguments.
-    pub(crate) fn check(&self, arguments: &str) -> Result<Value, ArgumentError> {
-        arguments::check(&self.spec.schema, &self.validator, arguments)
-    }
-}
-
-/// What only reads, or goes on where it was, may run again.
+/// What only reads, or continues where it was, may run again.
 const fn default_policy(spec: &ToolSpec) -> Lost {
     match (spec.effect, spec.ending) {
         (Effect::Read, _) | (_, Ending::GoesOn) => Lost::Retry,

@@ -11,13 +11,13 @@ use evonic_domain::{Outcome, ToolCall};
 use evonic_local::fixture::{Fixture, eventually, lives};
 
 /// Tools at a workplace of their own.
-struct Bench {
+struct Harness {
     fixture: Fixture,
     registry: Registry,
     tools: Toolbox,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
         Self::with(|_| ())
     }
@@ -52,7 +52,7 @@ impl Bench {
             live
         };
         let (answer, live) =
-            tokio::join!(self.tools.run(&call, &command_id, sender, cancel), gather);
+            tokio::join!(self.tools.run(&call, &command_id, None, sender, cancel), gather);
         self.fixture.assert_given_back().await;
         match answer {
             Answer::Known(result) => (result, live),
@@ -79,8 +79,8 @@ impl Bench {
 
 #[tokio::test]
 async fn commands_tell_their_output_and_how_they_ended() {
-    let bench = Bench::new();
-    let bash = async |command: &str| bench.call("bash", json!({"command": command})).await;
+    let harness = Harness::new();
+    let bash = async |command: &str| harness.call("bash", json!({"command": command})).await;
     let ok = |content: &str| ToolResult::ok(content.to_owned());
     let error = |content: &str| ToolResult::error(content.to_owned());
     assert_eq!(bash("echo hello").await, ok("hello\n"));
@@ -90,17 +90,18 @@ async fn commands_tell_their_output_and_how_they_ended() {
     assert_eq!(bash("kill -9 $$").await, error("[killed by signal 9]"));
     let left = "started\n[1 process left in the background and killed]";
     assert_eq!(bash("sleep 1000 & echo started").await, ok(left));
-    let timeout = bench.call("bash", json!({"command": "echo x; sleep 9", "timeout_seconds": 1}));
+    let timeout = harness.call("bash", json!({"command": "echo x; sleep 9", "timeout_seconds": 1}));
     let expected = "x\n[timed out after 1 s and was killed, with everything it had started]";
     assert_eq!(timeout.await, error(expected));
 }
 
 #[tokio::test]
 async fn the_longest_time_is_the_operators() {
-    let bench = Bench::with(|tools| tools.timeout = Duration::from_secs(1));
-    let content = bench.error("bash", json!({"command": "sleep 9", "timeout_seconds": 900})).await;
+    let harness = Harness::with(|tools| tools.timeout = Duration::from_secs(1));
+    let content =
+        harness.error("bash", json!({"command": "sleep 9", "timeout_seconds": 900})).await;
     assert!(content.contains("timed out after 1 s"), "{content}");
-    let schema = &bench.registry.specs(Some(&["bash".to_owned()]))[0].schema;
+    let schema = &harness.registry.specs(Some(&["bash".to_owned()]))[0].schema;
     assert!(schema["properties"]["timeout_seconds"].to_string().contains("the most: 1."));
 }
 
@@ -108,8 +109,8 @@ async fn the_longest_time_is_the_operators() {
 #[test]
 fn derived_schemas_are_those_that_models_know() {
     let known: Value = serde_json::from_str(include_str!("tests/schemas.json")).expect("JSON");
-    let bench = Bench::new();
-    for spec in bench.registry.specs(None) {
+    let harness = Harness::new();
+    for spec in harness.registry.specs(None) {
         let mut schema = spec.schema;
         // A list of nothing says nothing.
         if schema.get("required").is_none() {
@@ -131,11 +132,11 @@ fn example(property: &Value) -> Value {
 
 #[tokio::test]
 async fn each_schema_and_its_type_agree() {
-    let bench = Bench::new();
-    for spec in bench.registry.specs(None) {
+    let harness = Harness::new();
+    for spec in harness.registry.specs(None) {
         let (name, schema) = (spec.name, spec.schema);
         let refused = async |arguments: Value| {
-            let result = bench.call(&name, arguments).await;
+            let result = harness.call(&name, arguments).await;
             // The program bash names itself the same way when it does not know a command.
             let has_run = result.content.contains("[exit status ");
             let refused = !has_run && result.content.starts_with(&format!("{name}: "));
@@ -165,28 +166,28 @@ async fn each_schema_and_its_type_agree() {
 
 #[tokio::test]
 async fn python_runs_programs_of_any_size_in_a_folder() {
-    let bench = Bench::new();
-    bench.fixture.put("sub/there", "");
+    let harness = Harness::new();
+    harness.fixture.put("sub/there", "");
     let code =
         format!("text = '{}'\nimport os\nprint(len(text), os.listdir())", "x".repeat(200_000));
-    let content = bench.ok("python", json!({"code": code, "folder": "sub"})).await;
+    let content = harness.ok("python", json!({"code": code, "folder": "sub"})).await;
     assert_eq!(content, "200000 ['there']\n");
-    let content = bench.error("python", json!({"code": "raise SystemExit(7)"})).await;
+    let content = harness.error("python", json!({"code": "raise SystemExit(7)"})).await;
     assert_eq!(content, "[exit status 7]");
 }
 
 #[tokio::test]
 async fn a_command_that_is_too_long_says_what_to_do() {
-    let bench = Bench::new();
-    let content = bench.error("bash", json!({"command": " ".repeat(200_000)})).await;
+    let harness = Harness::new();
+    let content = harness.error("bash", json!({"command": " ".repeat(200_000)})).await;
     assert!(content.contains("write it to a file"), "{content}");
 }
 
 #[tokio::test]
 async fn a_cancelled_command_tells_what_it_did_until_then() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let cancel = CancellationToken::new();
-    let file = bench.fixture.path("pid");
+    let file = harness.fixture.path("pid");
     let stop = async {
         let pid = || std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok();
         eventually("it runs", || pid().is_some()).await;
@@ -195,23 +196,23 @@ async fn a_cancelled_command_tells_what_it_did_until_then() {
     };
     let arguments = json!({"command": "echo before; echo $$ > pid; sleep 1000"});
     let ((result, live), (since, pid)) =
-        tokio::join!(bench.call_live("bash", &arguments, &cancel), stop);
+        tokio::join!(harness.call_live("bash", &arguments, &cancel), stop);
     assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
     assert!(!lives(pid));
     assert_eq!(result.outcome, Outcome::Cancelled);
     let expected = "before\n[cancelled and killed, with everything it had started]";
     assert_eq!((result.content.as_str(), live.as_str()), (expected, "before\n"));
-    let never = bench.call_live("bash", &json!({"command": "touch never"}), &cancel).await;
+    let never = harness.call_live("bash", &json!({"command": "touch never"}), &cancel).await;
     assert_eq!(never.0.outcome, Outcome::Cancelled);
-    assert!(!bench.fixture.path("never").exists());
+    assert!(!harness.fixture.path("never").exists());
 }
 
 #[tokio::test]
 async fn an_endless_output_is_capped_everywhere() {
     const CAP: usize = 10_000;
-    let bench = Bench::with(|tools| tools.max_output_bytes = 10_000);
+    let harness = Harness::with(|tools| tools.max_output_bytes = 10_000);
     let command = json!({"command": "yes | head -c 50000000; echo end"});
-    let (result, live) = bench.call_live("bash", &command, &CancellationToken::new()).await;
+    let (result, live) = harness.call_live("bash", &command, &CancellationToken::new()).await;
     assert_eq!(result.outcome, Outcome::Ok);
     let note = "\n[... 49,990,004 bytes left out ...]\n";
     assert_eq!(result.content.len(), CAP + note.len());
@@ -222,62 +223,62 @@ async fn an_endless_output_is_capped_everywhere() {
 
 #[tokio::test]
 async fn files_are_written_read_and_edited() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let content = "one\ntwo\ntwo\n";
-    let wrote = bench.ok("write_file", json!({"path": "a/b", "content": content})).await;
+    let wrote = harness.ok("write_file", json!({"path": "a/b", "content": content})).await;
     assert_eq!(wrote, "wrote 12 bytes to a/b");
-    let read = bench.ok("read_file", json!({"path": "a/b"})).await;
+    let read = harness.ok("read_file", json!({"path": "a/b"})).await;
     assert_eq!(read, "     1\tone\n     2\ttwo\n     3\ttwo\n");
 
     let edit =
         |old: &str, count: u64| json!({"path": "a/b", "old": old, "new": "2", "count": count});
-    let refused = bench.error("edit_file", edit("two", 1)).await;
+    let refused = harness.error("edit_file", edit("two", 1)).await;
     assert!(refused.contains("old occurs 2 times (lines 2, 3), count says 1"), "{refused}");
-    assert_eq!(bench.fixture.get("a/b"), content);
-    let edited = bench.ok("edit_file", edit("two", 2)).await;
+    assert_eq!(harness.fixture.get("a/b"), content);
+    let edited = harness.ok("edit_file", edit("two", 2)).await;
     assert_eq!(edited, "replaced 2 occurrences in a/b, lines 2, 3");
-    assert_eq!(bench.fixture.get("a/b"), "one\n2\n2\n");
-    let outside = bench.error("edit_file", json!({"path": "../x", "old": "a", "new": "b"})).await;
+    assert_eq!(harness.fixture.get("a/b"), "one\n2\n2\n");
+    let outside = harness.error("edit_file", json!({"path": "../x", "old": "a", "new": "b"})).await;
     assert_eq!(outside, "../x is outside the workplace");
-    let missing = bench.error("read_file", json!({"path": "no"})).await;
+    let missing = harness.error("read_file", json!({"path": "no"})).await;
     assert_eq!(missing, "read no failed: No such file or directory (os error 2)");
 }
 
 #[tokio::test]
 async fn folders_are_listed_and_searched() {
-    let bench = Bench::new();
-    bench.fixture.put("src/main.rs", "fn main() {}\n");
-    bench.fixture.put("odd\nname", "");
-    bench.fixture.put("big", vec![b' '; 1_500]);
-    let list = bench.ok("list_files", json!("")).await;
+    let harness = Harness::new();
+    harness.fixture.put("src/main.rs", "fn main() {}\n");
+    harness.fixture.put("odd\nname", "");
+    harness.fixture.put("big", vec![b' '; 1_500]);
+    let list = harness.ok("list_files", json!("")).await;
     assert_eq!(list, "big (1.5 KiB)\n\"odd\\nname\" (0 bytes)\nsrc/\n");
-    let deep = bench.ok("list_files", json!({"path": "src", "depth": 3})).await;
+    let deep = harness.ok("list_files", json!({"path": "src", "depth": 3})).await;
     assert_eq!(deep, "main.rs (13 bytes)\n");
-    let found = bench.ok("search_files", json!({"pattern": "MAIN|main"})).await;
+    let found = harness.ok("search_files", json!({"pattern": "MAIN|main"})).await;
     assert_eq!(found, "src/main.rs:1:fn main() {}\n");
-    let nothing = bench.ok("search_files", json!({"pattern": "x", "glob": "*.rs"})).await;
+    let nothing = harness.ok("search_files", json!({"pattern": "x", "glob": "*.rs"})).await;
     assert_eq!(nothing, "[no line matches]\n");
-    let wrong = bench.error("search_files", json!({"pattern": "("})).await;
+    let wrong = harness.error("search_files", json!({"pattern": "("})).await;
     assert!(wrong.contains("unclosed group"), "{wrong}");
 }
 
 #[tokio::test]
 async fn long_listings_and_searches_say_what_is_missing() {
-    let bench = Bench::with(|tools| tools.max_output_bytes = 2_000);
+    let harness = Harness::with(|tools| tools.max_output_bytes = 2_000);
     for number in 0..1_001 {
-        bench.fixture.put(&format!("many/{number:04}"), "x\n");
+        harness.fixture.put(&format!("many/{number:04}"), "x\n");
     }
-    let list = bench.ok("list_files", json!({"path": "many"})).await;
+    let list = harness.ok("list_files", json!({"path": "many"})).await;
     assert!(list.contains(" bytes left out ...]") && list.contains("the first 1,000 entries"));
-    let found = bench.ok("search_files", json!({"pattern": "x"})).await;
+    let found = harness.ok("search_files", json!({"pattern": "x"})).await;
     assert!(found.contains("the first 200 lines; there are more"), "{found}");
     assert!(list.len() < 2_200 && found.len() < 2_200);
 }
 
 #[tokio::test]
 async fn unknown_tools_and_wrong_arguments_are_explained() {
-    let bench = Bench::new();
-    let unknown = bench.error("shell", json!({})).await;
+    let harness = Harness::new();
+    let unknown = harness.error("shell", json!({})).await;
     assert!(unknown.contains("\"shell\"") && unknown.contains("bash, python, read_file"));
     for (arguments, expected) in [
         (json!({}), "bash: command is missing"),
@@ -297,20 +298,20 @@ async fn unknown_tools_and_wrong_arguments_are_explained() {
         ),
         (json!("[1]"), "bash: the arguments must be a JSON object, not a list"),
     ] {
-        assert_eq!(bench.error("bash", arguments).await, expected);
+        assert_eq!(harness.error("bash", arguments).await, expected);
     }
-    let broken = bench.error("bash", json!("{\"command\": ")).await;
+    let broken = harness.error("bash", json!("{\"command\": ")).await;
     assert!(broken.starts_with("bash: the arguments are no JSON object: EOF"), "{broken}");
 }
 
 #[test]
 fn specs_are_those_that_are_named() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let specs = |named: Option<&[String]>| -> Vec<_> {
-        bench.registry.specs(named).into_iter().map(|spec| (spec.name, spec.effect)).collect()
+        harness.registry.specs(named).into_iter().map(|spec| (spec.name, spec.effect)).collect()
     };
     let all = specs(None);
-    assert!(all.iter().map(|(name, _)| name.as_str()).eq(bench.registry.names()));
+    assert!(all.iter().map(|(name, _)| name.as_str()).eq(harness.registry.names()));
     let some = ["list_files", "no_such_tool", "bash"].map(str::to_owned);
     let expected = [("bash", Effect::Change), ("list_files", Effect::Read)]
         .map(|(name, effect)| (name.to_owned(), effect));

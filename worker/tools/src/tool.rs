@@ -3,14 +3,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Answer, ArgumentError, Loss, Piece, ToolResult, format, reach::Reach};
-use evonic_domain::ToolSpec;
-use evonic_workplace::Backend;
+use crate::{Answer, ArgumentError, Loss, Piece, ToolResult, format, reach::Reach, schema};
+use evonic_domain::{Effect, Ending, ToolSpec};
+use evonic_workplace::{Backend, WorkplaceError};
 
 /// A tool.
 #[async_trait]
@@ -33,6 +34,17 @@ pub trait Tool: fmt::Debug + Send + Sync {
     async fn resume(&self, _call: Call<'_>, _output_offset: u64) -> Result<Answer, ArgumentError> {
         Ok(Answer::Lost(Loss::because("it ended with its worker")))
     }
+}
+
+/// What is known of a tool whose arguments are `A`.
+pub(crate) fn spec<A: JsonSchema>(
+    name: &str,
+    description: &str,
+    effect: Effect,
+    ending: Ending,
+) -> ToolSpec {
+    let (name, description) = (name.to_owned(), description.to_owned());
+    ToolSpec { name, description, schema: schema::<A>(), effect, ending }
 }
 
 /// A call of a tool, its arguments checked against the tool's schema.
@@ -62,10 +74,14 @@ impl Call<'_> {
     }
 
     /// Runs what may be dropped at any time, until it is cancelled or `limit` is over.
-    pub async fn within(&self, limit: Duration, work: impl Future<Output = ToolResult>) -> Answer {
+    pub async fn within(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<ToolResult, WorkplaceError>>,
+    ) -> Answer {
         let work = tokio::time::timeout(limit, work);
         let result = match self.cancel.run_until_cancelled(work).await {
-            Some(Ok(result)) => result,
+            Some(Ok(result)) => result.unwrap_or_else(ToolResult::from),
             Some(Err(_)) => {
                 let seconds = format::count(limit.as_secs());
                 ToolResult::error(format!("[timed out after {seconds} s]"))

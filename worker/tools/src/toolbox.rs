@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Answer, Call, Piece, Registry, ToolResult, reach::Reach};
+use crate::{Answer, Call, Piece, Registry, ToolResult, arguments, reach::Reach};
 use evonic_domain::ToolCall;
 use evonic_shared::error_chain::ErrorChain;
 use evonic_workplace::Backend;
@@ -15,7 +15,7 @@ use evonic_workplace::Backend;
 pub struct Toolbox {
     registry: Registry,
     workplace: Arc<dyn Backend>,
-    reach: Option<Arc<Reach>>,
+    pub(crate) reach: Option<Arc<Reach>>,
 }
 
 impl Toolbox {
@@ -25,13 +25,12 @@ impl Toolbox {
         Self { registry, workplace, reach: None }
     }
 
-    /// The same, with workplaces beside its own.
-    pub(crate) fn reaching(self, reach: Reach) -> Self {
-        Self { reach: Some(Arc::new(reach)), ..self }
-    }
-
-    /// Runs a call. Output goes to `output` as it comes, as text (bytes that are no UTF-8
-    /// replaced), and is bounded: a slow reader slows nobody else, and after
+    /// Runs a call; where there is an `output_offset`, continues one whose worker ended while it
+    /// ran: follows its command, of whose output so many bytes were shown, or looks at what it left,
+    /// and starts nothing.
+    ///
+    /// Output goes to `output` as it comes, as text (bytes that are no UTF-8
+    /// replaced), and is bounded: a slow reader slows no other call, and after
     /// `tools.max_output_bytes` a note takes the place of the rest, whose end is in the result.
     /// An unknown tool, arguments that do not fit its schema, and a failing tool are results with
     /// [`evonic_domain::Outcome::Error`] that say what is wrong and name the field. When `cancel`
@@ -41,43 +40,20 @@ impl Toolbox {
         &self,
         call: &ToolCall,
         command_id: &str,
-        output: mpsc::Sender<Piece>,
-        cancel: &CancellationToken,
-    ) -> Answer {
-        if cancel.is_cancelled() {
-            return ToolResult::cancelled().into();
-        }
-        self.dispatch(call, command_id, None, output, cancel).await
-    }
-
-    /// Continues a call whose worker ended while it ran: follows its command, of whose output so
-    /// many bytes were shown, or looks at what it left. Starts nothing. Beyond that as
-    /// [`Toolbox::run`].
-    pub async fn resume(
-        &self,
-        call: &ToolCall,
-        command_id: &str,
-        output_offset: u64,
-        output: mpsc::Sender<Piece>,
-        cancel: &CancellationToken,
-    ) -> Answer {
-        self.dispatch(call, command_id, Some(output_offset), output, cancel).await
-    }
-
-    async fn dispatch(
-        &self,
-        call: &ToolCall,
-        command_id: &str,
         output_offset: Option<u64>,
         output: mpsc::Sender<Piece>,
         cancel: &CancellationToken,
     ) -> Answer {
+        if output_offset.is_none() && cancel.is_cancelled() {
+            return ToolResult::cancelled().into();
+        }
         let Some(tool) = self.registry.get(&call.name) else {
             let known = self.registry.names().collect::<Vec<_>>().join(", ");
             let unknown = format!("there is no tool {:?}; there are {known}", call.name);
             return ToolResult::error(unknown).into();
         };
-        let answer = match tool.check(&call.arguments) {
+        let checked = arguments::check(&tool.spec.schema, &tool.validator, &call.arguments);
+        let answer = match checked {
             Err(error) => Err(error),
             Ok(arguments) => {
                 let (workplace, reach) = (&self.workplace, self.reach.as_deref());
@@ -94,7 +70,7 @@ impl Toolbox {
     /// Kills the command of this id. Returns how many processes of it there were.
     ///
     /// # Errors
-    /// Why nobody can know whether it still runs.
+    /// Why it cannot be known whether it still runs.
     pub async fn kill(&self, command_id: &str) -> Result<u32, String> {
         self.workplace.kill(command_id).await.map_err(|error| ErrorChain(&error).to_string())
     }

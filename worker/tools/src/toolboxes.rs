@@ -1,8 +1,8 @@
 //! Toolboxes for turns: the tools at the workplace of an agent, for a session.
 
-use evonic_shared::config::Lost;
+use std::sync::Arc;
 
-use crate::{Registry, ToolSpec, Toolbox, User, reach::Reach};
+use crate::{Registry, Toolbox, User, reach::Reach};
 use evonic_store::Store;
 use evonic_workplace::{WorkplaceError, Workplaces};
 
@@ -37,24 +37,14 @@ impl Toolboxes {
             own: workplace.to_owned(),
             user,
         };
-        Ok(Toolbox::new(self.registry.clone(), backend).reaching(reach))
+        let mut toolbox = Toolbox::new(self.registry.clone(), backend);
+        toolbox.reach = Some(Arc::new(reach));
+        Ok(toolbox)
     }
 
-    /// The named tools, every one when [`None`]; unknown names are passed over.
+    /// The tools.
     #[must_use]
-    pub fn specs(&self, names: Option<&[String]>) -> Vec<ToolSpec> {
-        self.registry.specs(names)
-    }
-
-    /// A tool's spec.
-    #[must_use]
-    pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
-        self.registry.spec(name)
-    }
-
-    /// What happens to a lost call of a tool; an unknown tool's is reported.
-    #[must_use]
-    pub fn on_lost(&self, tool: &str) -> Lost {
-        self.registry.on_lost(tool)
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
     }
 }

@@ -42,7 +42,7 @@ async fn memory_is_constant_while_output_is_endless() {
             bytes
         };
         let cancel = CancellationToken::new();
-        match tokio::join!(tools.run(&call, &command_id, sender, &cancel), read) {
+        match tokio::join!(tools.run(&call, &command_id, None, sender, &cancel), read) {
             (Answer::Known(result), live) => (result, live),
             (Answer::Lost(loss), _) => panic!("its outcome is unknown: {loss:?}"),
         }

@@ -88,7 +88,7 @@ async fn a_toolbox_has_it_as_it_has_the_others() {
             }
             text
         };
-        match tokio::join!(tools.run(&call, "command-1", sender, &cancel), listen) {
+        match tokio::join!(tools.run(&call, "command-1", None, sender, &cancel), listen) {
             (Answer::Known(result), text) => (result, text),
             (Answer::Lost(loss), _) => panic!("its outcome is unknown: {loss:?}"),
         }
@@ -114,7 +114,7 @@ async fn a_toolbox_has_it_as_it_has_the_others() {
     assert_eq!(missing.outcome, Outcome::Error);
     let (sender, _pieces) = mpsc::channel(1);
     let call = call("count_lines", json!({"path": "f"}));
-    let resumed = tools.resume(&call, "command-1", 0, sender, &cancel);
+    let resumed = tools.run(&call, "command-1", Some(0), sender, &cancel);
     assert!(matches!(resumed.await, Answer::Lost(loss) if !loss.runs_on));
 }
 

@@ -49,12 +49,9 @@ impl Run {
     /// Runs a call of the agent's last reply.
     pub(super) async fn call(&mut self, call: ToolCall) -> Flow {
         if !self.specs.iter().any(|spec| spec.name == call.name) {
-            let content = messages::no_such_tool(
-                &call.name,
-                self.specs.iter().map(|spec| spec.name.as_str()),
-            );
-            let result = ToolResult { outcome: Outcome::Error, content };
-            return self.finish(call, result, Shown::default()).await;
+            let tools = self.specs.iter().map(|spec| spec.name.as_str());
+            let content = messages::no_such_tool(&call.name, tools);
+            return self.finish(call, ToolResult::error(content), Shown::default(), None).await;
         }
         let workplace = self.agent.workplace.clone();
         self.start(PendingCall::new(call, &command_id(), &workplace)).await
@@ -92,11 +89,9 @@ impl Run {
         let name = &pending.call.name;
         let loss = match killed {
             Ok(_) if self.spec(name).is_none() => {
-                Loss { why: format!("there is no tool {name} any more"), ..Loss::default() }
+                Loss::because(format!("there is no tool {name} any more"))
             }
-            Ok(killed) => {
-                Loss { why: messages::fatal_call(pending.takeovers, killed), ..Loss::default() }
-            }
+            Ok(killed) => Loss::because(messages::fatal_call(pending.takeovers, killed)),
             Err(error) => Loss { why: error, runs_on: true, ..Loss::default() },
         };
         self.lost(pending, loss, Shown::default()).await
@@ -115,9 +110,8 @@ impl Run {
                 return self.lost(pending, loss, Shown::default()).await;
             }
             Err(error) => {
-                let result =
-                    ToolResult { outcome: Outcome::Error, content: ErrorChain(&error).to_string() };
-                return self.finish(pending.call, result, Shown::default()).await;
+                let result = ToolResult::from(error);
+                return self.finish(pending.call, result, Shown::default(), None).await;
             }
         };
         let running = Running { pending, toolbox, effect, ending, resumes };
@@ -127,7 +121,7 @@ impl Run {
             End::Answered(Ok(Answer::Known(result)), last) => {
                 let (command_id, result) =
                     (pending.command_id.clone(), with_rerun_note(&pending, effect, result));
-                self.finish(pending.call, result, last).await?;
+                self.finish(pending.call, result, last, None).await?;
                 toolbox.forget(&command_id);
                 ControlFlow::Continue(())
             }
@@ -138,7 +132,7 @@ impl Run {
                 kill_orphan(&toolbox, &pending.command_id).await;
                 let content = messages::TOOL_DEFECT.to_owned();
                 let result = ToolResult { outcome: Outcome::Unknown, content };
-                self.finish(pending.call, result, last).await?;
+                self.finish(pending.call, result, last, None).await?;
                 ControlFlow::Break(self.fail(messages::internal(message)).await)
             }
             End::Left(left) => {
@@ -207,11 +201,8 @@ impl Run {
         Job::start(|output| {
             async move {
                 let PendingCall { call, command_id, output_offset, .. } = &pending;
-                if resumes {
-                    toolbox.resume(call, command_id, *output_offset, output, &cancel).await
-                } else {
-                    toolbox.run(call, command_id, output, &cancel).await
-                }
+                let output_offset = resumes.then_some(*output_offset);
+                toolbox.run(call, command_id, output_offset, output, &cancel).await
             }
             .instrument(span)
         })
@@ -233,7 +224,7 @@ impl Run {
     /// here any more.
     fn leaves(&self, running: &Running) -> impl Future<Output = End> + use<> {
         let signals = self.signals.clone();
-        let repeats = self.deps.tools.on_lost(&running.pending.call.name)
+        let repeats = self.deps.tools.registry().on_lost(&running.pending.call.name)
             == evonic_shared::config::Lost::Retry;
         let at_once = match running.ending {
             Ending::Own => true,

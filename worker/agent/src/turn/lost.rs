@@ -14,7 +14,7 @@ impl Run {
     pub(super) async fn lost(&mut self, pending: PendingCall, loss: Loss, last: Shown) -> Flow {
         let spec = self.spec(&pending.call.name);
         let effect = spec.map_or(Effect::Change, |spec| spec.effect);
-        let policy = self.deps.tools.on_lost(&pending.call.name);
+        let policy = self.deps.tools.registry().on_lost(&pending.call.name);
         tracing::warn!(
             call_id = pending.call.id,
             command_id = pending.command_id,
@@ -22,7 +22,7 @@ impl Run {
             ?policy,
             "outcome of a call is unknown"
         );
-        // An effect is repeated once at most; what only reads, or goes on, as often as it takes.
+        // An effect is repeated once at most; what only reads, or continues, as often as it takes.
         let harmless =
             effect == Effect::Read || spec.is_some_and(|spec| spec.ending == Ending::GoesOn);
         let may = !loss.runs_on
@@ -46,10 +46,7 @@ impl Run {
             .then(|| messages::outcome_unknown(&pending.call.name, &loss.why));
         let PendingCall { call, command_id, workplace, .. } = pending;
         let toolbox = self.toolbox(&workplace).await;
-        let flow = match failed {
-            Some(error) => self.finish_failed(call, result, last, error).await,
-            None => self.finish(call, result, last).await,
-        };
+        let flow = self.finish(call, result, last, failed).await;
         let committed =
             matches!(flow, ControlFlow::Continue(()) | ControlFlow::Break(RunOutcome::Ended));
         if committed

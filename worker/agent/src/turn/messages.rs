@@ -19,7 +19,7 @@ pub(super) fn kill_unsaid(command_id: &str) -> String {
 pub(super) const TOOL_DEFECT: &str = "The tool itself broke while it ran this call. Whether the \
      call took effect is not known.";
 
-/// Result of a call whose outcome nobody can know: what it wrote, and what is known.
+/// Result of a call whose outcome is unknown: what it wrote, and what is known.
 pub(super) fn unknown_outcome(loss: &Loss, command_id: &str, effect: Effect) -> String {
     let Loss { why, output, runs_on } = loss;
     let mut content = output.clone();
@@ -63,10 +63,8 @@ pub(super) fn fatal_call(takeovers: u32, killed: u32) -> String {
 
 /// The turn fails with its lost call.
 pub(super) fn outcome_unknown(name: &str, why: &str) -> TurnError {
-    TurnError {
-        code: TurnErrorCode::OutcomeUnknown,
-        message: format!("the outcome of a call of {name} is unknown: {why}"),
-    }
+    let message = format!("the outcome of a call of {name} is unknown: {why}");
+    TurnError::new(TurnErrorCode::OutcomeUnknown, message)
 }
 
 /// Why text of a worker that stopped is void.
@@ -79,18 +77,13 @@ pub(super) fn worker_stopped(generation: Option<u64>) -> String {
 
 /// The model has replied as often as it may.
 pub(super) fn too_many_steps(max_steps: u32) -> TurnError {
-    TurnError {
-        code: TurnErrorCode::TooManySteps,
-        message: format!("the model replied {max_steps} times without coming to an end"),
-    }
+    let message = format!("the model replied {max_steps} times without coming to an end");
+    TurnError::new(TurnErrorCode::TooManySteps, message)
 }
 
 /// There is no model of this name.
 pub(super) fn model_unknown(model: &str) -> TurnError {
-    TurnError {
-        code: TurnErrorCode::ModelUnknown,
-        message: format!("no model {model} is configured"),
-    }
+    TurnError::new(TurnErrorCode::ModelUnknown, format!("no model {model} is configured"))
 }
 
 /// A defect of the program, or a broken store.

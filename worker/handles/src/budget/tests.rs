@@ -40,7 +40,7 @@ async fn waiting_ends_with_the_timeout_or_with_a_place() {
 
     let waiting = budget.acquire(Kind::Model, Duration::from_secs(10));
     let (second, ()) = tokio::join!(waiting, async { drop(first) });
-    assert_eq!(second.unwrap().kind(), Kind::Model);
+    assert_eq!(second.unwrap().kind, Kind::Model);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ proptest! {
         let timers = ConnectionTimers::new();
         for step in steps {
             take(&timers, step);
-            let state = timers.state();
+            let state = timers.0.lock();
             let next = state.next_timeout(&LIMITS);
             let within = |limit: Duration| next.is_some_and(|(at, _)| at <= state.since + limit);
             match state.phase {
@@ -91,7 +91,7 @@ proptest! {
         for step in steps {
             take(&timers, step);
             let answering = {
-                let state = timers.state();
+                let state = timers.0.lock();
                 state.phase == Phase::Busy && state.body_ended
             };
             prop_assert_eq!(timers.half_closed(), !answering);
@@ -104,7 +104,7 @@ fn headers_that_do_not_end_are_told_so() {
     let timers = ConnectionTimers::new();
     timers.received();
     let next =
-        |timers: &ConnectionTimers| timers.state().next_timeout(&LIMITS).map(|(_, action)| action);
+        |timers: &ConnectionTimers| timers.0.lock().next_timeout(&LIMITS).map(|(_, action)| action);
     assert_eq!(next(&timers), Some(TimeoutAction::Timeout));
     timers.called(true);
     assert_eq!(next(&timers), None);

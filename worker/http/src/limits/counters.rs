@@ -1,7 +1,5 @@
 //! Metrics of the limits; no label holds an address or a key.
 
-use std::time::Duration;
-
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
@@ -21,11 +19,12 @@ struct Labels {
 
 #[derive(Debug)]
 pub(super) struct Counters {
-    allowed: Counter,
+    pub(super) allowed: Counter,
     limited: Family<Labels, Counter>,
-    failures: Counter,
-    errors: Counter,
-    durations: Histogram,
+    /// Keys that were presented and refused.
+    pub(super) failures: Counter,
+    pub(super) errors: Counter,
+    pub(super) durations: Histogram,
 }
 
 impl Counters {
@@ -66,25 +65,8 @@ impl Counters {
         counters
     }
 
-    /// Counts a key that was presented and refused.
-    pub(super) fn authentication_failed(&self) {
-        self.failures.inc();
-    }
-
-    pub(super) fn allowed(&self) {
-        self.allowed.inc();
-    }
-
     pub(super) fn limited(&self, policy: &Policy) {
         let labels = Labels { policy: policy.name.clone(), subject: policy.subject.name() };
         self.limited.get_or_create(&labels).inc();
-    }
-
-    pub(super) fn uncounted(&self) {
-        self.errors.inc();
-    }
-
-    pub(super) fn took(&self, time: Duration) {
-        self.durations.observe(time.as_secs_f64());
     }
 }

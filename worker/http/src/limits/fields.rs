@@ -11,14 +11,6 @@ use crate::problem::Problem;
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-#[derive(Debug, Default)]
-pub(crate) struct Counted {
-    /// Fields of the answer, whatever it is.
-    pub(crate) fields: HeaderMap,
-    /// 429, when a quota is used up.
-    pub(crate) refused: Option<Problem>,
-}
-
 /// Where a client stands with one quota.
 #[derive(Clone, Debug)]
 pub(super) struct MeterState<'a> {
@@ -30,18 +22,12 @@ pub(super) struct MeterState<'a> {
     pub(super) refill: Option<Duration>,
 }
 
-/// The fields of these quotas; none for an empty slice.
-pub(super) fn announce(states: &[MeterState<'_>]) -> Counted {
-    Counted { fields: fields(states), refused: None }
-}
-
-/// Refuses a request because of these quotas, and names no other: `Retry-After` is then never
-/// before any moment that is named.
-pub(super) fn refuse(states: &[MeterState<'_>]) -> Counted {
+/// Refuses a request because of these quotas. Of the fields it names no other: `Retry-After` is then
+/// never before any moment that is named.
+pub(super) fn refuse(states: &[MeterState<'_>]) -> Problem {
     let names: Vec<&str> = states.iter().map(|state| state.policy.name.as_str()).collect();
     let seconds = states.iter().filter_map(MeterState::seconds).max().unwrap_or(1);
-    let refused = Problem::quota_exceeded(&names, Duration::from_secs(seconds));
-    Counted { fields: fields(states), refused: Some(refused) }
+    Problem::quota_exceeded(&names, Duration::from_secs(seconds))
 }
 
 impl MeterState<'_> {
@@ -62,13 +48,12 @@ impl MeterState<'_> {
     }
 }
 
-fn fields(states: &[MeterState<'_>]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+/// Adds the fields of these quotas to those of an answer; none for an empty slice.
+pub(super) fn announce(states: &[MeterState<'_>], fields: &mut HeaderMap) {
     if !states.is_empty() {
         fields.insert(RATELIMIT_POLICY, list(states.iter().map(MeterState::policy)));
         fields.insert(RATELIMIT, list(states.iter().map(MeterState::level)));
     }
-    fields
 }
 
 fn list(items: impl Iterator<Item = String>) -> HeaderValue {

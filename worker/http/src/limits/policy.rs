@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use evonic_shared::config::{self, Quota};
+use evonic_shared::{
+    config::{self, Quota},
+    named,
+};
 
 use evonic_domain::KeyId;
 use evonic_store::{Charge, Meter};
@@ -21,25 +24,15 @@ pub(crate) enum Who<'a> {
     Nobody,
 }
 
-/// What a quota counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
-    /// Requests with one key.
-    Key,
-    /// Requests of one address.
-    Address,
-    /// Keys that one address presented and that were refused.
-    Failed,
-}
-
-impl Subject {
-    /// Its name in policies, metrics and the database.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Address => "address",
-            Self::Failed => "failed",
-        }
+named! {
+    /// What a quota counts, with its name in policies, metrics and the database.
+    Subject {
+        /// Requests with one key.
+        Key = "key",
+        /// Requests of one address.
+        Address = "address",
+        /// Keys that one address presented and that were refused.
+        Failed = "failed",
     }
 }
 
@@ -55,11 +48,7 @@ pub(super) struct Policy {
 }
 
 #[derive(Debug)]
-pub(super) struct Policies {
-    key: Vec<Policy>,
-    address: Vec<Policy>,
-    failed: Vec<Policy>,
-}
+pub(super) struct Policies([Vec<Policy>; Subject::ALL.len()]);
 
 /// A quota that holds for a request.
 #[derive(Debug)]
@@ -69,32 +58,21 @@ pub(super) struct Asked<'a> {
     pub(super) meter: Meter,
 }
 
-impl Asked<'_> {
-    /// Whether the request costs it something; else it is only looked at.
-    pub(super) fn is_charged(&self) -> bool {
-        self.meter.charge == Charge::One
-    }
-}
-
 impl Policies {
     pub(super) fn new(settings: &config::Limits) -> Self {
-        let named = |subject: Subject, quotas: &[Quota]| {
+        Self(Subject::ALL.map(|subject| {
+            let quotas = match subject {
+                Subject::Key => &settings.key,
+                Subject::Address => &settings.address,
+                Subject::Failed => &settings.failed,
+            };
             let quotas = quotas.iter().enumerate();
             quotas.map(|(place, &quota)| Policy::new(subject, quota, place)).collect()
-        };
-        Self {
-            key: named(Subject::Key, &settings.key),
-            address: named(Subject::Address, &settings.address),
-            failed: named(Subject::Failed, &settings.failed),
-        }
+        }))
     }
 
     pub(super) fn of(&self, subject: Subject) -> &[Policy] {
-        match subject {
-            Subject::Key => &self.key,
-            Subject::Address => &self.address,
-            Subject::Failed => &self.failed,
-        }
+        &self.0[subject as usize]
     }
 
     /// What a request has to find room in.
@@ -126,7 +104,7 @@ impl Policies {
         let interval = |policy: &Policy| {
             Duration::from_secs(u64::from(policy.quota.seconds())) / policy.quota.requests()
         };
-        self.failed
+        self.of(Subject::Failed)
             .iter()
             .map(|policy| (policy.place, interval(policy)))
             .max_by_key(|(_, interval)| *interval)

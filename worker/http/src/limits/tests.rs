@@ -19,17 +19,22 @@ fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {
 fn a_client_sees_its_quotas_in_structured_fields() {
     let policies = policies(&[], &["100/1s", "5000/90m"], &[]);
     let [burst, sustained] = policies.of(Subject::Address) else { panic!("two") };
-    let counted = announce(&[
+    let states = [
         MeterState { policy: burst, remaining: 100, refill: None },
         MeterState { policy: sustained, remaining: 7, refill: Some(Duration::from_millis(1_001)) },
-    ]);
-    assert!(counted.refused.is_none());
+    ];
+    let announced = |states: &[MeterState<'_>]| {
+        let mut fields = HeaderMap::new();
+        announce(states, &mut fields);
+        fields
+    };
+    let fields = announced(&states);
     assert_eq!(
-        counted.fields["ratelimit-policy"],
+        fields["ratelimit-policy"],
         "\"address-1s\";q=100;w=1, \"address-1h30m\";q=5000;w=5400"
     );
-    assert_eq!(counted.fields["ratelimit"], "\"address-1s\";r=100, \"address-1h30m\";r=7;t=2");
-    assert!(announce(&[]).fields.is_empty());
+    assert_eq!(fields["ratelimit"], "\"address-1s\";r=100, \"address-1h30m\";r=7;t=2");
+    assert!(announced(&[]).is_empty());
 }
 
 #[test]
@@ -40,9 +45,11 @@ fn a_refusal_names_what_is_used_up_and_comes_back_when_all_of_it_has_room() {
         remaining: 0,
         refill: Some(Duration::from_millis(milliseconds)),
     };
-    let counted = refuse(&[state(Subject::Address, 29_001), state(Subject::Key, 1)]);
-    assert_eq!(counted.fields["ratelimit"], "\"address-1m\";r=0;t=30, \"key-1s\";r=0;t=1");
-    let response = counted.refused.unwrap().into_response();
+    let states = [state(Subject::Address, 29_001), state(Subject::Key, 1)];
+    let mut fields = HeaderMap::new();
+    announce(&states, &mut fields);
+    assert_eq!(fields["ratelimit"], "\"address-1m\";r=0;t=30, \"key-1s\";r=0;t=1");
+    let response = refuse(&states).into_response();
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "30");
 }
@@ -53,7 +60,10 @@ fn what_is_charged_depends_on_who_asks() {
     let key = KeyId::new();
     let asked = |who| {
         let asked = policies.ask([192, 0, 2, 1].into(), who);
-        asked.iter().map(|a| (a.policy.name.clone(), a.is_charged())).collect::<Vec<_>>()
+        asked
+            .iter()
+            .map(|a| (a.policy.name.clone(), a.meter.charge == Charge::One))
+            .collect::<Vec<_>>()
     };
     let name = |name: &str, charged| (name.to_owned(), charged);
     let address = [name("address-1s", true), name("address-1m", true)];

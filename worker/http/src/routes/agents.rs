@@ -6,8 +6,8 @@ use crate::{
     answer,
     call::Call,
     problem::{Answer, Problem},
-    state::{ApiState, Created, Refusal},
-    visibility::{agent, visible_agent},
+    state::{ApiState, Refusal},
+    visibility::visible_agent,
 };
 use evonic_domain::{Agent, AgentChange, NewAgent, Workplace};
 use evonic_store::{Paging, Reader, StoreError};
@@ -28,7 +28,7 @@ pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewAgent) -> A
         let mut new = new;
         settle(writer, Some(&mut new.workplace), &mut new.other_workplaces)?;
         let agent = writer.create_agent(new)?;
-        Ok(Created { id: agent.id.to_string(), value: agent })
+        Ok((agent.id.to_string(), agent))
     });
     create.await
 }
@@ -43,7 +43,7 @@ pub(super) async fn change(state: Arc<ApiState>, call: Call, change: AgentChange
     }
     require_tools(&state, change.tools.as_ref().and_then(Option::as_deref))?;
     let write = state.change(call.caller.origin(), move |writer| {
-        let (agent, mut change) = (agent(writer, &call.id)?, change);
+        let (agent, mut change) = (writer.agent(&call.id)?, change);
         let others = change.other_workplaces.iter_mut().flatten();
         settle(writer, change.workplace.as_mut(), others)?;
         Ok(writer.change_agent(&agent.id, change)?)
@@ -53,7 +53,7 @@ pub(super) async fn change(state: Arc<ApiState>, call: Call, change: AgentChange
 
 pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
     let write = state.change(call.caller.origin(), move |writer| {
-        let agent = agent(writer, &call.id)?;
+        let agent = writer.agent(&call.id)?;
         let sessions = writer.sessions_of(&agent.id)?;
         let workplaces = workplaces_of(writer, &agent)?;
         writer.delete_agent(&agent.id)?;

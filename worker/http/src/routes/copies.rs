@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use evonic_shared::error_chain::ErrorChain;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    answer,
     call::Call,
     event_stream::stream_progress,
     problem::{Answer, Problem},
@@ -15,13 +15,13 @@ use crate::{
 };
 use evonic_domain::{Action, CopyEnd, NewCopy};
 use evonic_store::StoreError;
-use evonic_workplace::{Backend, Class, CopyError, Copying, WorkplaceError};
+use evonic_workplace::{Backend, Class, Copying, WorkplaceError};
 
 /// When to ask again for a workplace that cannot be reached.
 const LATER: Duration = Duration::from_secs(5);
 
 /// Streams how far it is; `done` says whether it worked, or why not. It ends with its client; the
-/// same request again goes on where it was.
+/// same request again continues where it was.
 pub(super) async fn copy(state: Arc<ApiState>, call: Call, new: NewCopy) -> Answer {
     let running = state.copies.enter(identify(&new))?;
     let NewCopy { from, to, recursive } = new;
@@ -43,17 +43,10 @@ pub(super) async fn copy(state: Arc<ApiState>, call: Call, new: NewCopy) -> Answ
         id: running.id.clone(),
     };
     Ok(stream_progress(&state, "progress", |progress| async move {
-        let done = outcome(copying.run(progress, &CancellationToken::new()).await);
+        let done = answer::outcome(copying.run(progress, &CancellationToken::new()).await);
         drop(running);
         done
     }))
-}
-
-fn outcome(copied: Result<(), CopyError>) -> Value {
-    match copied {
-        Ok(()) => json!({ "ok": true }),
-        Err(error) => json!({ "ok": false, "error": ErrorChain(&error).to_string() }),
-    }
 }
 
 async fn open(
@@ -73,7 +66,7 @@ async fn open(
     })
 }
 
-/// Names a copy by what was asked for: who asks for the same goes on with it.
+/// Names a copy by what was asked for: the same request again continues it.
 fn identify(new: &NewCopy) -> String {
     let text = serde_json::to_vec(new).expect("a request has string keys only");
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()

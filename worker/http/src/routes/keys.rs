@@ -9,7 +9,6 @@ use crate::{
     call::Call,
     problem::{Answer, Problem},
     state::{ApiState, Refusal},
-    visibility::agent,
 };
 use evonic_domain::{AgentId, IssuedKey, NewKey, Scope, Token};
 use evonic_store::{KeyRow, Reader, StoreError};
@@ -49,7 +48,7 @@ pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
 }
 
 /// Revokes a key. It stays in the list, and stays revoked. A key does not revoke itself: the last
-/// one would lock everybody out but who may use the Unix socket.
+/// one would lock out all who may not use the Unix socket.
 pub(super) async fn revoke(state: Arc<ApiState>, call: Call) -> Answer {
     let own = call.caller.key().cloned();
     let revoke = state.change(call.caller.origin(), move |writer| {
@@ -93,7 +92,7 @@ fn settle(
     let Some(agents) = agents else { return Ok(None) };
     let mut ids = Vec::new();
     for (index, which) in agents.iter().enumerate() {
-        match agent(reader, which) {
+        match reader.agent(which) {
             Ok(agent) => ids.push(agent.id),
             Err(StoreError::NotFound { .. }) => {
                 let detail = format!("there is no agent '{which}'");

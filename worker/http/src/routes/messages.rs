@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::sessions::identify;
 use crate::{
     answer,
     call::Call,
@@ -17,7 +16,7 @@ use crate::{
 use evonic_domain::{NewMessage, TurnId};
 
 pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
-    let (paging, id) = (call.query.paging()?, identify(&call.id)?);
+    let (paging, id) = (call.query.paging()?, call.identify("session")?);
     let list = state.show(move |reader| {
         require_session(reader, &call.caller, &id)?;
         reader.messages(&id, &paging)
@@ -26,7 +25,7 @@ pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
 }
 
 pub(super) async fn list_turns(state: Arc<ApiState>, call: Call) -> Answer {
-    let (paging, id) = (call.query.paging()?, identify(&call.id)?);
+    let (paging, id) = (call.query.paging()?, call.identify("session")?);
     let list = state.show(move |reader| {
         require_session(reader, &call.caller, &id)?;
         reader.turns(&id, &paging)
@@ -37,7 +36,7 @@ pub(super) async fn list_turns(state: Arc<ApiState>, call: Call) -> Answer {
 /// 202 once the message is on disk and its turn is queued. A message keeps its `Idempotency-Key`
 /// itself, for as long as its session is there: its answer is made anew from what is stored.
 pub(super) async fn post(state: Arc<ApiState>, call: Call, new: NewMessage) -> Answer {
-    let (id, key, caller) = (identify(&call.id)?, call.request_key, call.caller);
+    let (id, key, caller) = (call.identify("session")?, call.request_key, call.caller);
     let NewMessage { content } = new;
     if content.trim().is_empty() {
         return Err(Problem::unusable("content", "field 'content': a message is not empty"));
@@ -71,7 +70,7 @@ pub(super) async fn stream(state: Arc<ApiState>, call: Call) -> Answer {
         None | Some("") => None,
         Some(text) => Some(text.parse::<u64>().map_err(refuse)?),
     };
-    let session = identify(&call.id)?;
+    let session = call.identify("session")?;
     let after = last.or(after).unwrap_or(0);
     let stream = SessionStream::open(state, &call.caller, session, after, until).await?;
     Ok(stream.into_response())

@@ -7,7 +7,7 @@ use crate::{
     answer,
     call::Call,
     problem::{Answer, Problem},
-    state::{ApiState, Created},
+    state::ApiState,
     visibility::{visible_agent, visible_session},
 };
 use evonic_domain::{NewSession, SessionChange, SessionId};
@@ -37,18 +37,18 @@ pub(super) async fn create(state: Arc<ApiState>, call: Call, new: NewSession) ->
             visible_agent(writer, &caller, &new.agent)?;
         }
         let session = writer.create_session(new)?;
-        Ok(Created { id: session.id.to_string(), value: session })
+        Ok((session.id.to_string(), session))
     });
     create.await
 }
 
 pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
-    let id = identify(&call.id)?;
+    let id = call.identify("session")?;
     state.show(move |reader| visible_session(reader, &call.caller, &id)).await
 }
 
 pub(super) async fn change(state: Arc<ApiState>, call: Call, change: SessionChange) -> Answer {
-    let (id, caller) = (identify(&call.id)?, call.caller);
+    let (id, caller) = (call.identify("session")?, call.caller);
     require_title(change.title.as_deref().unwrap_or_default())?;
     let write = state.change(caller.origin(), move |writer| {
         visible_session(writer, &caller, &id)?;
@@ -58,10 +58,10 @@ pub(super) async fn change(state: Arc<ApiState>, call: Call, change: SessionChan
 }
 
 pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
-    let (id, caller) = (identify(&call.id)?, call.caller);
+    let (id, caller) = (call.identify::<SessionId>("session")?, call.caller);
     let session = id.clone();
     let write = state.change(caller.origin(), move |writer| {
-        let agent = writer.agent(&visible_session(writer, &caller, &id)?.agent_id)?;
+        let agent = writer.agent(visible_session(writer, &caller, &id)?.agent_id.as_str())?;
         let workplaces = workplaces_of(writer, &agent)?;
         writer.delete_session(&id)?;
         Ok(workplaces)
@@ -70,14 +70,6 @@ pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
     state.deleted.send_replace(());
     state.app.workplaces.session_deleted(&session, &workplaces);
     answer::no_content()
-}
-
-/// A session's identifier from a path.
-///
-/// # Errors
-/// 404: what has not the form of an identifier identifies nothing.
-pub(super) fn identify(which: &str) -> Result<SessionId, Problem> {
-    which.parse().map_err(|_| Problem::not_found(format!("no session {which}")))
 }
 
 fn require_title(title: &str) -> Result<(), Problem> {

@@ -1,25 +1,13 @@
-//! Health, metrics, descriptors, models, the API's document.
+//! Descriptors, models, the API's document.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::{answer, call::Call, health, problem::Answer, state::ApiState};
+use crate::{answer, call::Call, problem::Answer, state::ApiState};
 
 /// OpenAPI 3.1. Tests compare it with the routes and their answers.
 const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
-
-pub(super) async fn live(_state: Arc<ApiState>, _call: Call) -> Answer {
-    health::live()
-}
-
-pub(super) async fn ready(state: Arc<ApiState>, _call: Call) -> Answer {
-    health::ready(&state).await
-}
-
-pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
-    health::metrics(&state).await
-}
 
 pub(super) async fn handles(state: Arc<ApiState>, _call: Call) -> Answer {
     answer::ok(&json!({ "data": state.app.budget.usage() }))

@@ -25,14 +25,14 @@ pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
     if wait > MAX_WAIT {
         return Err(Problem::malformed("wait", format!("parameter 'wait' must be {form}")));
     }
-    let id = identify(&call.id)?;
+    let id = call.identify("turn")?;
     let turn = state.app.store.read(move |reader| visible_turn(reader, &call.caller, &id)).await?;
     let turn = wait_for_end(turn, Duration::from_secs(wait), &state).await?;
     answer::ok(&turn)
 }
 
 pub(super) async fn cancel(state: Arc<ApiState>, call: Call) -> Answer {
-    let (id, caller) = (identify(&call.id)?, call.caller);
+    let (id, caller) = (call.identify::<TurnId>("turn")?, call.caller);
     let (store, agents) = (state.app.store.clone(), state.app.agents.clone());
     let cancelling = async move {
         let asked = id.clone();
@@ -46,10 +46,6 @@ pub(super) async fn cancel(state: Arc<ApiState>, call: Call) -> Answer {
     };
     let turn = state.see_through(cancelling).await?;
     answer::json(StatusCode::ACCEPTED, &turn)
-}
-
-fn identify(which: &str) -> Result<TurnId, Problem> {
-    which.parse().map_err(|_| Problem::not_found(format!("no turn {which}")))
 }
 
 /// The turn, as soon as it has ended, when the time is over, or when the worker drains. Reads

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use evonic_shared::error_chain::ErrorChain;
 use serde_json::json;
 
 use crate::{
@@ -10,7 +9,7 @@ use crate::{
     call::Call,
     event_stream::stream_progress,
     problem::{Answer, Problem},
-    state::{ApiState, Created},
+    state::ApiState,
 };
 use evonic_domain::{
     Action, DockerSettings, NewWorkplace, NewWorkplaceBody, Settings, Workplace, WorkplaceChange,
@@ -27,7 +26,7 @@ pub(super) async fn create(state: Arc<ApiState>, call: Call, body: NewWorkplaceB
     new.settings.check()?;
     let create = state.create(call, "/api/v1/workplaces", move |writer| {
         let workplace = writer.create_workplace(new)?;
-        Ok(Created { id: workplace.id.to_string(), value: workplace })
+        Ok((workplace.id.to_string(), workplace))
     });
     create.await
 }
@@ -104,9 +103,6 @@ pub(super) async fn build_sandbox(state: Arc<ApiState>, call: Call) -> Answer {
     state.record(call.caller.origin(), Action::SandboxBuild, target, named).await?;
     let workplaces = state.app.workplaces.clone();
     Ok(stream_progress(&state, "line", |lines| async move {
-        match workplaces.engines().build_sandbox(&settings, lines).await {
-            Ok(()) => json!({ "ok": true }),
-            Err(error) => json!({ "ok": false, "error": ErrorChain(&error).to_string() }),
-        }
+        answer::outcome(workplaces.engines().build_sandbox(&settings, lines).await)
     }))
 }

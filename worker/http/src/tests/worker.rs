@@ -58,7 +58,7 @@ impl Worker {
         let make = store
             .as_ref()
             .unwrap()
-            .change(Origin::inside(), move |changer| changer.create_key(admin));
+            .change(Origin::inside(), move |writer| writer.create_key(admin));
         server.runtime.block_on(make).unwrap();
         Self { server, store }
     }
@@ -99,7 +99,7 @@ impl Worker {
             .store
             .as_ref()
             .unwrap()
-            .change(Origin::inside(), move |changer| changer.delete_session(&id));
+            .change(Origin::inside(), move |writer| writer.delete_session(&id));
         self.runtime.block_on(delete).unwrap();
     }
 

@@ -71,7 +71,7 @@ impl Call<'_> {
     async fn send(&mut self, text: String) {
         if !text.is_empty() {
             self.sent = true;
-            // A closed channel means that nobody listens, which does not change the reply.
+            // Without a listener the reply is the same.
             let _ = self.deltas.send(Delta::Text(text)).await;
         }
     }
@@ -84,7 +84,7 @@ impl Call<'_> {
             .header(header::ACCEPT, "text/event-stream, application/json")
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(key) = &self.model.key {
-            request = request.header(header::AUTHORIZATION, key.header());
+            request = request.header(header::AUTHORIZATION, &key.header);
         }
         request.body(Full::new(body)).map_err(|error| Failure::protocol(error.to_string()))
     }

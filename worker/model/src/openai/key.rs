@@ -20,7 +20,8 @@ const MIN_PART_BYTES: usize = 8;
 /// A key. It has no `Display`, and its `Debug` does not show it.
 pub(super) struct Key {
     text: String,
-    header: HeaderValue,
+    /// The header `Authorization`, marked as sensitive.
+    pub(super) header: HeaderValue,
 }
 
 impl fmt::Debug for Key {
@@ -59,11 +60,6 @@ impl Key {
             .map_err(|_| invalid("it has characters that no header may have"))?;
         header.set_sensitive(true);
         Ok(Self { text: text.to_owned(), header })
-    }
-
-    /// The header `Authorization`, marked as sensitive.
-    pub(super) fn header(&self) -> HeaderValue {
-        self.header.clone()
     }
 
     /// A text of others, in which the key does not stand any more; neither does a part of it that
@@ -170,7 +166,7 @@ mod tests {
     #[test]
     fn a_key_is_not_shown() {
         let key = Key::new("sk-secret").unwrap();
-        let shown = format!("{key:?} {:?}", key.header());
+        let shown = format!("{key:?} {:?}", key.header);
         assert!(!shown.contains("secret"), "{shown}");
         assert_eq!(key.redact("no sk-secret, sk-secret!"), "no [key], [key]!");
         assert_eq!(key.redact("sk-secret and sk-secre"), "[key] and [key]");

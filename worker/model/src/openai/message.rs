@@ -16,18 +16,13 @@ struct Body<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool<'a>>,
+    tools: Vec<Value>,
     stream: bool,
-    stream_options: StreamOptions,
+    stream_options: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -43,7 +38,7 @@ enum Message<'a> {
         /// Null beside calls when there is none: some endpoints refuse an empty one.
         content: Option<&'a str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        tool_calls: Vec<Call<'a>>,
+        tool_calls: Vec<Value>,
     },
     Tool {
         tool_call_id: &'a str,
@@ -51,45 +46,20 @@ enum Message<'a> {
     },
 }
 
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: Cow<'a, str>,
-}
-
-#[derive(Serialize)]
-struct Tool<'a> {
-    r#type: &'static str,
-    function: ToolFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct ToolFunction<'a> {
-    name: &'a str,
-    description: &'a str,
-    parameters: Value,
-}
-
 /// The body that asks this endpoint for the next reply.
 pub(super) fn body(settings: &config::OpenAi, request: &Request) -> Bytes {
     let tools = request.tools.iter().map(|tool| {
         let ToolSpec { name, description, schema, .. } = tool;
         let parameters = parameters(schema);
-        Tool { r#type: "function", function: ToolFunction { name, description, parameters } }
+        let function = json!({"name": name, "description": description, "parameters": parameters});
+        json!({"type": "function", "function": function})
     });
     let body = Body {
         model: &settings.model,
         messages: messages(request),
         tools: tools.collect(),
         stream: true,
-        stream_options: StreamOptions { include_usage: true },
+        stream_options: json!({"include_usage": true}),
         temperature: settings.temperature,
         max_tokens: settings.max_tokens,
     };
@@ -111,7 +81,7 @@ fn messages(request: &Request) -> Vec<Message<'_>> {
         messages.push(Message::System { content: &request.instructions });
     }
     // Calls whose results have not come yet. Endpoints refuse a call without a result, so what a
-    // cancelled turn left out is added before the conversation goes on.
+    // cancelled turn left out is added before the next message.
     let mut open: Vec<&ToolCall> = Vec::new();
     for item in &request.items {
         match item {
@@ -145,9 +115,9 @@ fn messages(request: &Request) -> Vec<Message<'_>> {
     messages
 }
 
-fn call(call: &ToolCall) -> Call<'_> {
-    let function = Function { name: &call.name, arguments: arguments(&call.arguments) };
-    Call { id: &call.id, r#type: "function", function }
+fn call(call: &ToolCall) -> Value {
+    let function = json!({"name": call.name, "arguments": arguments(&call.arguments)});
+    json!({"id": call.id, "type": "function", "function": function})
 }
 
 /// Arguments as they were, unless they are no JSON object: endpoints refuse a transcript with

@@ -42,7 +42,7 @@ impl Stream {
         self.done
     }
 
-    /// Whether the reply is complete, though the answer may go on.
+    /// Whether the reply is complete, though more of the answer may come.
     pub(super) const fn is_finished(&self) -> bool {
         self.assembly.is_finished()
     }

@@ -165,26 +165,23 @@ impl<'a> Parser<'a> {
 /// `read PATH [lines RANGE]`
 fn read(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
     let path = path(lexer)?;
-    let lines = if lexer.take("lines") { Some(range(lexer)?) } else { None };
+    let lines = lexer.take("lines").then(|| range(lexer)).transpose()?;
     Ok(Step::Read { path, lines })
 }
 
 /// `list [PATH] [depth N]`
 fn list(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
-    let path = if lexer.peek_is("depth") || lexer.is_ended() { None } else { Some(path(lexer)?) };
-    let depth = if lexer.take("depth") {
-        Some(number(&lexer.expect("a number")?, "a number")?)
-    } else {
-        None
-    };
-    Ok(Step::List { path, depth })
+    let has_path = !lexer.peek_is("depth") && !lexer.is_ended();
+    let path = has_path.then(|| path(lexer)).transpose()?;
+    let depth = lexer.take("depth").then(|| number(&lexer.expect("a number")?, "a number"));
+    Ok(Step::List { path, depth: depth.transpose()? })
 }
 
 /// `search PATTERN [in PATH] [files GLOB]`
 fn search(lexer: &mut Lexer<'_>) -> Result<Step, ParseError> {
     let pattern = nonempty(lexer, "a pattern")?;
-    let path = if lexer.take("in") { Some(path(lexer)?) } else { None };
-    let files = if lexer.take("files") { Some(nonempty(lexer, "a file pattern")?) } else { None };
+    let path = lexer.take("in").then(|| path(lexer)).transpose()?;
+    let files = lexer.take("files").then(|| nonempty(lexer, "a file pattern")).transpose()?;
     Ok(Step::Search { pattern, path, files })
 }
 

@@ -1,6 +1,6 @@
 //! From a script to tool calls, and how far a turn has come with them.
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::script::{LineRange, OnFailure, Position, Script, Setting, Statement, Step};
 use evonic_domain::{Item, Outcome, ToolCall, ToolSpec};
@@ -141,50 +141,44 @@ impl Settings {
         Task { at, title, tool, arguments, on_failure: self.on_failure, shown, say }
     }
 
-    /// The tool of a step, and its arguments.
+    /// The tool of a step, and its arguments; absent ones are left out.
     fn call(&self, step: &Step) -> (&'static str, Value) {
-        match step {
-            Step::Bash { code } => {
-                ("bash", self.command(Arguments::default().text("command", code)))
-            }
-            Step::Python { code } => {
-                ("python", self.command(Arguments::default().text("code", code)))
-            }
+        let (tool, mut arguments) = match step {
+            Step::Bash { code } => ("bash", self.command("command", code)),
+            Step::Python { code } => ("python", self.command("code", code)),
             Step::Read { path, lines } => {
                 let LineRange { from, to } = lines.unwrap_or(LineRange { from: None, to: None });
-                let arguments = Arguments::default().text("path", &self.path(path));
-                ("read_file", arguments.number("from_line", from).number("to_line", to).done())
+                let path = self.path(path);
+                ("read_file", json!({ "path": path, "from_line": from, "to_line": to }))
             }
             Step::Write { path, content } => {
-                let arguments = Arguments::default().text("path", &self.path(path));
-                ("write_file", arguments.text("content", content).done())
+                ("write_file", json!({ "path": self.path(path), "content": content }))
             }
             Step::Edit { path, old, new, times } => {
-                let arguments = Arguments::default().text("path", &self.path(path));
-                let arguments = arguments.text("old", old).text("new", new);
-                ("edit_file", arguments.number("count", *times).done())
+                let path = self.path(path);
+                ("edit_file", json!({ "path": path, "old": old, "new": new, "count": times }))
             }
             Step::List { path, depth } => {
-                let arguments = Arguments::default().option("path", self.optional_path(path));
-                ("list_files", arguments.number("depth", *depth).done())
+                ("list_files", json!({ "path": self.optional_path(path), "depth": depth }))
             }
             Step::Search { pattern, path, files } => {
-                let arguments = Arguments::default().text("pattern", pattern);
-                let arguments = arguments.option("path", self.optional_path(path));
-                ("search_files", arguments.option("glob", files.clone()).done())
+                let path = self.optional_path(path);
+                ("search_files", json!({ "pattern": pattern, "path": path, "glob": files }))
             }
             Step::Copy { from, to, recursive } => {
-                let arguments = Arguments::default().text("from", &self.end(from));
-                ("copy", arguments.text("to", &self.end(to)).flag("recursive", *recursive).done())
+                let (from, to, recursive) =
+                    (self.end(from), self.end(to), recursive.then_some(true));
+                ("copy", json!({ "from": from, "to": to, "recursive": recursive }))
             }
+        };
+        if let Value::Object(arguments) = &mut arguments {
+            arguments.retain(|_, argument| !argument.is_null());
         }
+        (tool, arguments)
     }
 
-    fn command(&self, arguments: Arguments) -> Value {
-        arguments
-            .number("timeout_seconds", self.timeout)
-            .option("folder", self.folder.clone())
-            .done()
+    fn command(&self, name: &str, code: &str) -> Value {
+        json!({ name: code, "timeout_seconds": self.timeout, "folder": self.folder })
     }
 
     /// A path as the tools take it: relative ones begin in the folder.
@@ -210,42 +204,5 @@ impl Settings {
 
     fn optional_path(&self, path: &Option<String>) -> Option<String> {
         path.as_ref().map_or_else(|| self.folder.clone(), |path| Some(self.path(path)))
-    }
-}
-
-/// A tool's arguments in the making; absent ones are left out.
-#[derive(Default)]
-struct Arguments(Map<String, Value>);
-
-impl Arguments {
-    fn text(mut self, name: &str, text: &str) -> Self {
-        self.0.insert(name.to_owned(), text.into());
-        self
-    }
-
-    fn option(self, name: &str, text: Option<String>) -> Self {
-        match text {
-            Some(text) => self.text(name, &text),
-            None => self,
-        }
-    }
-
-    fn number(mut self, name: &str, number: Option<u32>) -> Self {
-        if let Some(number) = number {
-            self.0.insert(name.to_owned(), number.into());
-        }
-        self
-    }
-
-    /// A flag, which is left out unless it is set.
-    fn flag(mut self, name: &str, set: bool) -> Self {
-        if set {
-            self.0.insert(name.to_owned(), set.into());
-        }
-        self
-    }
-
-    fn done(self) -> Value {
-        Value::Object(self.0)
     }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn decode(pieces: &[&[u8]]) -> Vec<Result<Event, SseError>> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::default();
     pieces.iter().flat_map(|piece| decoder.push(piece).collect::<Vec<_>>()).collect()
 }
 
@@ -45,7 +45,7 @@ fn the_examples_of_the_standard() {
 
 #[test]
 fn retry_is_kept_when_it_is_a_number() {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::default();
     assert_eq!(decoder.push(b"retry: 250\n\nretry: soon\n\nretry: -1\n\n").count(), 0);
     assert_eq!(decoder.retry_ms(), Some(250));
 }
@@ -64,7 +64,7 @@ fn an_event_that_is_too_large_ends_the_stream() {
 
 #[test]
 fn events_that_were_not_taken_come_first_the_next_time() {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::default();
     assert_eq!(decoder.push(b"data: 1\n\ndata: 2\n\n").next(), Some(event(None, "message", "1")));
     let rest: Vec<_> = decoder.push(b"data: 3\n\n").collect();
     assert_eq!(rest, [event(None, "message", "2"), event(None, "message", "3")]);

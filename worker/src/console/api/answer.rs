@@ -93,7 +93,7 @@ pub(in crate::console) struct EventStream {
 
 impl EventStream {
     pub(super) fn new(answer: Answer) -> Self {
-        Self { answer, decoder: Decoder::new(), ready: VecDeque::new() }
+        Self { answer, decoder: Decoder::default(), ready: VecDeque::new() }
     }
 
     /// The next event; none when the stream ended, broke or fell silent. Cancel safe.

@@ -16,11 +16,11 @@ async fn next(subscription: &mut Subscription) -> Poll<Option<Notice>> {
 async fn a_session_that_nobody_follows_has_no_entry() {
     let (event_bus, session) = (EventBus::default(), SessionId::new());
     let (one, two) = (event_bus.subscribe(&session), event_bus.subscribe(&session));
-    assert_eq!(event_bus.lock().sessions.len(), 1);
+    assert_eq!(event_bus.followed.lock().sessions.len(), 1);
     drop(one);
-    assert_eq!(event_bus.lock().sessions.len(), 1);
+    assert_eq!(event_bus.followed.lock().sessions.len(), 1);
     drop(two);
-    assert_eq!(event_bus.lock().sessions.len(), 0);
+    assert_eq!(event_bus.followed.lock().sessions.len(), 0);
     event_bus.publish(vec![event(&session, 1)]);
 }
 

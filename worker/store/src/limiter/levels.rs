@@ -111,15 +111,14 @@ fn charge(handle: &Connection, meters: &[Meter], now: Moment) -> Result<Vec<Leve
     }
     let mut levels: Vec<Level> = meters.iter().map(|meter| meter.level(0, true)).collect();
     let mut statement = handle.prepare(&statement(meters.len())).during("count request")?;
-    let mut rows = statement.query(parameters.as_slice()).during("count request")?;
-    while let Some(row) = rows.next().during("count request")? {
-        let (subject, span) =
-            (row.get_ref("subject"), row.get::<_, i64>("span").during("count request")?);
-        let subject = subject.during("count request")?;
-        let paid_at: i64 = row.get("paid_at").during("count request")?;
-        let granted: bool = row.get("granted").during("count request")?;
+    let counted = statement.query_map(parameters.as_slice(), |row| {
+        let (subject, span): (String, i64) = (row.get("subject")?, row.get("span")?);
+        Ok((subject, span, row.get::<_, i64>("paid_at")?, row.get("granted")?))
+    });
+    for counted in counted.during("count request")? {
+        let (subject, span, paid_at, granted) = counted.during("count request")?;
         for (meter, level) in meters.iter().zip(&mut levels) {
-            if meter.span() == span && subject.as_str() == Ok(&meter.subject) {
+            if (meter.span(), &meter.subject) == (span, &subject) {
                 *level = meter.level(paid_at - now.0, granted);
             }
         }
@@ -128,7 +127,7 @@ fn charge(handle: &Connection, meters: &[Meter], now: Moment) -> Result<Vec<Leve
 }
 
 /// Grants when every meter has room for one request; then charges each its cost, else none. Rows
-/// are written for what is charged, and for what refuses, which is thereby told.
+/// are written for what is charged, and for what refuses, which is thereby returned.
 fn statement(meters: usize) -> String {
     let asked: Vec<String> = (0..meters)
         .map(|meter| {

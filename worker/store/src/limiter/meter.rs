@@ -1,4 +1,4 @@
-//! What is asked of the limiter, and what it tells.
+//! What is asked of the limiter, and what it answers.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub enum Charge {
     Check,
 }
 
-/// A meter after a request. One that was only checked, and refused nothing, is told as if it were
+/// A meter after a request. One that was only checked, and refused nothing, is shown as if it were
 /// free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {

@@ -1,7 +1,7 @@
 //! The only opener of `limits.db`.
 //!
 //! A *keeper* stays open, so that opening and closing a request's handle neither recovers nor
-//! removes the write-ahead log. What both hold is in an [`Account`], as with the other database:
+//! removes the write-ahead log. What both hold is in an account ([`FdCounts`]), as with the other database:
 //! the keeper stands where the writer stands there.
 
 use std::{
@@ -11,16 +11,17 @@ use std::{
 };
 
 use evonic_shared::kind::Kind;
+use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::levels::SCHEMA;
-use crate::{StoreError, account::Account, error::During};
+use crate::{StoreError, account::FdCounts, error::During};
 use evonic_handles::{Budget, Permit};
 
 /// Read and write, each connection used by one thread at a time.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// What every handle is told first. Nothing is synced: what is lost with the machine's power is a
+/// The first statements of every handle. Nothing is synced: what is lost with the machine's power is a
 /// count. No temporary file is ever made: a descriptor that nothing accounts for.
 const EVERY: &str = "PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;";
 
@@ -31,7 +32,7 @@ const BUSY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct LimitDbOpener {
     path: PathBuf,
-    account: Account,
+    account: Mutex<FdCounts>,
     /// None before it could be opened, and after a failure.
     keeper: Option<Connection>,
     /// That of the one handle that a request has.
@@ -45,7 +46,7 @@ impl LimitDbOpener {
     /// [`StoreError::Exhausted`] when its permits are not to be had.
     pub(super) fn new(path: &Path, budget: &Budget) -> Result<Self, StoreError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let account = Account::new(budget.try_acquire(Kind::Sqlite)?);
+        let account = FdCounts::new(budget.try_acquire(Kind::Sqlite)?);
         let permit = budget.try_acquire(Kind::Sqlite)?;
         Ok(Self { path, account, keeper: None, permit })
     }
@@ -137,7 +138,7 @@ impl LimitDbOpener {
             .map_err(|source| StoreError::open(&self.path, source))
     }
 
-    /// Removes a broken file, with its log and its shared memory. What cannot be removed is told
+    /// Removes a broken file, with its log and its shared memory. What cannot be removed is reported
     /// when it is opened the next time.
     fn remove(&self, error: &StoreError) {
         let path = self.path.display();
@@ -154,7 +155,7 @@ impl LimitDbOpener {
 impl Drop for LimitDbOpener {
     fn drop(&mut self) {
         self.close_keeper();
-        self.account.lock().writer_ended();
+        self.account.lock().permit = None;
     }
 }
 
@@ -163,7 +164,7 @@ pub(super) struct Handle<'a> {
     /// None only while it is dropped.
     connection: Option<Connection>,
     permit: &'a mut Permit,
-    account: &'a Account,
+    account: &'a Mutex<FdCounts>,
 }
 
 impl Deref for Handle<'_> {

@@ -56,7 +56,7 @@ fn add_old(harness: &Harness, count: usize) {
 fn a_change_says_who_made_it_from_where_and_when() {
     let harness = Harness::new();
     let before = column::now();
-    let make = |changer: &mut AuditedWriter<'_, '_>| changer.create_agent(new_agent("scribe"));
+    let make = |writer: &mut AuditedWriter<'_, '_>| writer.create_agent(new_agent("scribe"));
     let agent = harness.wait(harness.store.change(origin(), make)).unwrap();
     let log = log(&harness);
     let [record] = &log[..] else { panic!("{log:?}") };
@@ -77,7 +77,7 @@ fn what_changed_is_named_and_not_told() {
     let harness = Harness::new();
     let mut new = new_agent("scribe");
     new.instructions = MARKER.to_owned();
-    let agent = harness.write(|changer| changer.create_agent(new)).id;
+    let agent = harness.write(|writer| writer.create_agent(new)).id;
     let change = AgentChange {
         name: Some("clerk".parse().unwrap()),
         model: Some("runbook".to_owned()),
@@ -85,18 +85,18 @@ fn what_changed_is_named_and_not_told() {
         ..AgentChange::default()
     };
     let id = agent.clone();
-    harness.write(move |changer| changer.change_agent(&id, change));
+    harness.write(move |writer| writer.change_agent(&id, change));
     let session = harness.session().id;
     let change = SessionChange { title: Some(MARKER.to_owned()) };
     let id = session.clone();
-    harness.write(move |changer| changer.change_session(&id, change));
+    harness.write(move |writer| writer.change_session(&id, change));
     let id = session.clone();
-    harness.write(move |changer| changer.change_session(&id, SessionChange::default()));
+    harness.write(move |writer| writer.change_session(&id, SessionChange::default()));
     let turn = harness.post(&session, MARKER);
-    harness.write(move |changer| changer.request_cancel(&turn));
+    harness.write(move |writer| writer.request_cancel(&turn));
     let id = session.clone();
-    harness.write(move |changer| changer.delete_session(&id));
-    harness.write(move |changer| changer.delete_agent(&agent));
+    harness.write(move |writer| writer.delete_session(&id));
+    harness.write(move |writer| writer.delete_agent(&agent));
     assert_eq!(
         said(&harness),
         [
@@ -123,12 +123,12 @@ fn what_changes_nothing_leaves_no_record() {
     let session = harness.session().id;
     let post = |key: &'static str| {
         let id = session.clone();
-        harness.write(move |changer| changer.post_message(&id, "go", Some(key), 10, None)).turn.id
+        harness.write(move |writer| writer.post_message(&id, "go", Some(key), 10, None)).turn.id
     };
     let (turn, _) = (post("once"), post("once"));
     for _ in 0..2 {
         let turn = turn.clone();
-        harness.write(move |changer| changer.request_cancel(&turn));
+        harness.write(move |writer| writer.request_cancel(&turn));
     }
     let words: Vec<_> = log(&harness).iter().map(|record| record.action.name()).collect();
     assert_eq!(words, ["session.create", "message.create", "turn.cancel"]);
@@ -137,13 +137,13 @@ fn what_changes_nothing_leaves_no_record() {
 #[test]
 fn a_change_that_fails_leaves_no_record() {
     let harness = Harness::new();
-    let twice = |changer: &mut AuditedWriter<'_, '_>| {
-        changer.create_agent(new_agent("one"))?;
-        changer.create_agent(new_agent("one"))
+    let twice = |writer: &mut AuditedWriter<'_, '_>| {
+        writer.create_agent(new_agent("one"))?;
+        writer.create_agent(new_agent("one"))
     };
     assert_conflict(harness.try_write(twice), "name_taken");
-    let panics = |changer: &mut AuditedWriter<'_, '_>| -> Result<(), StoreError> {
-        changer.create_agent(new_agent("two"))?;
+    let panics = |writer: &mut AuditedWriter<'_, '_>| -> Result<(), StoreError> {
+        writer.create_agent(new_agent("two"))?;
         panic!("as a defect does");
     };
     assert!(matches!(harness.try_write(panics), Err(StoreError::Panicked)));
@@ -156,14 +156,14 @@ fn a_record_that_cannot_be_written_undoes_its_change() {
     let broken = "CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN
          SELECT RAISE(ABORT, 'no room'); END";
     behind(&harness).execute_batch(broken).unwrap();
-    let session = harness.try_write(|changer| changer.create_session(new_session("runbook")));
+    let session = harness.try_write(|writer| writer.create_session(new_session("runbook")));
     assert!(matches!(session, Err(StoreError::Sql { operation: "record change", .. })));
-    let agent = harness.try_write(|changer| changer.create_agent(new_agent("scribe")));
+    let agent = harness.try_write(|writer| writer.create_agent(new_agent("scribe")));
     assert!(matches!(agent, Err(StoreError::Sql { .. })), "{agent:?}");
-    let work = harness.try_write(|changer| changer.record_work(Action::CopyCreate, "x", None));
+    let work = harness.try_write(|writer| writer.record(Action::CopyCreate, "x", None, &[]));
     assert!(matches!(work, Err(StoreError::Sql { .. })), "{work:?}");
     assert_eq!(harness.read(|reader| reader.sessions(None, &WHOLE)).data, []);
-    let named = harness.try_read(|reader| reader.agent_named(&"scribe".parse().unwrap()));
+    let named = harness.try_read(|reader| reader.agent("scribe"));
     assert_missing(named, "agent");
     behind(&harness).execute_batch("DROP TRIGGER broken").unwrap();
     harness.session();
@@ -253,7 +253,7 @@ fn pages_lead_from_end_to_end_in_both_orders() {
 fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
     let harness = Harness::new();
     let session = harness.session().id;
-    let make = |changer: &mut AuditedWriter<'_, '_>| changer.create_agent(new_agent("scribe"));
+    let make = |writer: &mut AuditedWriter<'_, '_>| writer.create_agent(new_agent("scribe"));
     harness.wait(harness.store.change(origin(), make)).unwrap();
     let turn = harness.post(&session, "go");
     // Many others, as in a long log.
@@ -265,7 +265,7 @@ fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
              FROM n",
         )
         .unwrap();
-    harness.write(move |changer| changer.request_cancel(&turn));
+    harness.write(move |writer| writer.request_cancel(&turn));
     let end = 50_004;
     let base = AuditQuery::default;
     for (query, expected) in [

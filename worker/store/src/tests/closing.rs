@@ -25,8 +25,8 @@ fn what_was_accepted_is_finished() {
     let mut posts: Vec<_> = (0..7)
         .map(|number: i32| {
             let (id, content) = (session.id.clone(), number.to_string());
-            Box::pin(harness.store.change(Origin::inside(), move |changer| {
-                changer.post_message(&id, &content, None, 100, None)
+            Box::pin(harness.store.change(Origin::inside(), move |writer| {
+                writer.post_message(&id, &content, None, 100, None)
             }))
         })
         .collect();

@@ -126,7 +126,7 @@ fn an_answer_comes_after_the_commit() {
     let (store, path) = (harness.store.clone(), harness.path.clone());
     for number in 0..20 {
         let agent = harness.write(move |writer| name(writer, number));
-        harness.wait(store.read(move |reader| reader.agent(&agent.id))).unwrap();
+        harness.wait(store.read(move |reader| reader.agent(agent.id.as_str()))).unwrap();
     }
     let log = std::fs::metadata(path.with_file_name("evonic.db-wal")).unwrap();
     assert!(log.len() > 0, "commits are in the log, not in a cache");
@@ -141,7 +141,7 @@ fn a_full_queue_refuses_in_time() {
     // Four batches of one; the one that is running has a place too.
     let mut waiting: Vec<_> = (0..3)
         .map(|number| {
-            Box::pin(harness.store.change(Origin::inside(), move |changer| name(changer, number)))
+            Box::pin(harness.store.change(Origin::inside(), move |writer| name(writer, number)))
         })
         .collect();
     harness.wait(async {

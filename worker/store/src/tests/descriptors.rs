@@ -58,8 +58,8 @@ fn the_account_is_exact_after_any_crowd() {
                     for _ in 0..fastrand::u32(1..8) {
                         if fastrand::u8(..) < 25 {
                             let new = new_session("runbook");
-                            let made = store
-                                .change(Origin::inside(), |changer| changer.create_session(new));
+                            let made =
+                                store.change(Origin::inside(), |writer| writer.create_session(new));
                             made.await.unwrap();
                         } else {
                             store.read(|reader| reader.backlog()).await.unwrap();

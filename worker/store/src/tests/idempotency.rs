@@ -1,7 +1,7 @@
 //! Answers that are kept for a repeated request.
 
 use super::*;
-use crate::{KeptAnswer, Repeated, RequestKey};
+use crate::{KeptAnswer, RequestKey};
 
 fn request(owner: &str, key: &str, fingerprint: u8) -> RequestKey {
     RequestKey { owner: owner.to_owned(), key: key.to_owned(), fingerprint: [fingerprint; 32] }
@@ -12,24 +12,32 @@ fn answer(id: &str) -> KeptAnswer {
 }
 
 /// Answers `request` as a creation does: with what is kept, or with something new.
-fn create(harness: &Harness, request: RequestKey, id: &str) -> Repeated {
+fn create(harness: &Harness, request: RequestKey, id: &str) -> Option<KeptAnswer> {
+    try_create(harness, request, id).unwrap()
+}
+
+fn try_create(
+    harness: &Harness,
+    request: RequestKey,
+    id: &str,
+) -> Result<Option<KeptAnswer>, StoreError> {
     let answer = answer(id);
-    harness.write(move |writer| {
-        let repeated = writer.repeated(&request)?;
-        if repeated == Repeated::No {
+    harness.try_write(move |writer| {
+        let known = writer.answer(&request)?;
+        if known.is_none() {
             writer.keep_answer(&request, &answer)?;
         }
-        Ok(repeated)
+        Ok(known)
     })
 }
 
 #[test]
 fn a_repeated_request_has_its_answer() {
     let harness = Harness::new();
-    assert_eq!(create(&harness, request("a", "k", 1), "1"), Repeated::No);
-    assert_eq!(create(&harness, request("a", "k", 1), "2"), Repeated::Answered(answer("1")));
-    assert_eq!(create(&harness, request("a", "k", 2), "3"), Repeated::OtherRequest);
-    assert_eq!(create(&harness, request("b", "k", 2), "4"), Repeated::No);
+    assert_eq!(create(&harness, request("a", "k", 1), "1"), None);
+    assert_eq!(create(&harness, request("a", "k", 1), "2"), Some(answer("1")));
+    assert_conflict(try_create(&harness, request("a", "k", 2), "3"), "key_reused");
+    assert_eq!(create(&harness, request("b", "k", 2), "4"), None);
 }
 
 #[test]
@@ -40,7 +48,7 @@ fn an_answer_is_kept_only_with_what_it_tells_of() {
         Err::<(), _>(StoreError::Fenced)
     });
     assert!(undone.is_err());
-    assert_eq!(create(&harness, request("a", "k", 2), "2"), Repeated::No);
+    assert_eq!(create(&harness, request("a", "k", 2), "2"), None);
 }
 
 #[test]
@@ -60,13 +68,13 @@ fn answers_expire_and_are_bounded_for_each_owner() {
     create(&harness, request("a", "old", 1), "1");
     age("old");
     let old = request("a", "old", 1);
-    assert_eq!(harness.read(move |reader| reader.repeated(&old)), Repeated::No);
+    assert_eq!(harness.read(move |reader| reader.answer(&old)), None);
     create(&harness, request("b", "new", 1), "1");
     assert_eq!(count(), 1, "what has expired goes with the next");
     for key in 0..300 {
         create(&harness, request("a", &key.to_string(), 1), "1");
     }
     assert_eq!(count(), 256 + 1);
-    assert_eq!(create(&harness, request("a", "0", 1), "2"), Repeated::No, "the oldest goes first");
-    assert_eq!(create(&harness, request("a", "299", 1), "2"), Repeated::Answered(answer("1")));
+    assert_eq!(create(&harness, request("a", "0", 1), "2"), None, "the oldest goes first");
+    assert_eq!(create(&harness, request("a", "299", 1), "2"), Some(answer("1")));
 }

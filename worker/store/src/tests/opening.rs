@@ -60,10 +60,9 @@ fn a_reader_cannot_write_and_sees_one_state() {
     let (before, after) = harness.read(move |reader| {
         let count = || reader.sessions(None, &WHOLE).map(|page| page.data.len());
         let before = count()?;
-        runtime
-            .block_on(store.change(Origin::inside(), |changer| {
-                changer.create_session(new_session("runbook"))
-            }))?;
+        runtime.block_on(
+            store.change(Origin::inside(), |writer| writer.create_session(new_session("runbook"))),
+        )?;
         Ok((before, count()?))
     });
     assert_eq!((before, after), (0, 0));

@@ -14,7 +14,8 @@ fn an_agent_is_made_read_changed_and_deleted() {
     let agent = harness.write(|writer| writer.create_agent(new));
     assert_eq!((agent.name.as_str(), &agent.tools), ("clerk", &tools));
     let (id, name) = (agent.id.clone(), agent.name.clone());
-    let read = harness.read(move |reader| Ok((reader.agent(&id)?, reader.agent_named(&name)?)));
+    let read =
+        harness.read(move |reader| Ok((reader.agent(id.as_str())?, reader.agent(name.as_str())?)));
     assert_eq!(read, (agent.clone(), agent.clone()));
 
     let change = |change: AgentChange| {
@@ -31,15 +32,15 @@ fn an_agent_is_made_read_changed_and_deleted() {
     assert_conflict(change(named("runbook")), "name_taken");
     let changed = change(named("typist")).unwrap();
     let id = agent.id.clone();
-    assert_eq!(harness.read(move |reader| reader.agent(&id)), changed);
+    assert_eq!(harness.read(move |reader| reader.agent(id.as_str())), changed);
 
     let id = agent.id.clone();
     harness.write(move |writer| writer.delete_agent(&id));
     assert_missing(change(named("nobody")), "agent");
     let id = agent.id.clone();
     assert_missing(harness.try_write(move |writer| writer.delete_agent(&id)), "agent");
-    assert_missing(harness.try_read(move |reader| reader.agent(&agent.id)), "agent");
-    assert_missing(harness.try_read(move |reader| reader.agent_named(&agent.name)), "agent");
+    assert_missing(harness.try_read(move |reader| reader.agent(agent.id.as_str())), "agent");
+    assert_missing(harness.try_read(move |reader| reader.agent(agent.name.as_str())), "agent");
 }
 
 #[test]

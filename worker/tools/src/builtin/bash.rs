@@ -1,12 +1,10 @@
 //! `bash`.
 
-use async_trait::async_trait;
-use evonic_shared::config;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::command::{Options, Program, Runner};
-use crate::{Answer, ArgumentError, Call, Tool, ToolResult, ToolSpec, format};
+use super::command::{Command, Options, Program};
+use crate::format;
 
 const DESCRIPTION: &str = "Runs a command with bash in the workplace and returns its output (standard output and error \
      together) and, unless it is 0, its exit status. Standard input is empty and there is no \
@@ -18,7 +16,7 @@ const DESCRIPTION: &str = "Runs a command with bash in the workplace and returns
 const ARGUMENT_BYTES: usize = 128 * 1024 - 1;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Arguments {
+pub(super) struct Arguments {
     /// What bash runs, as after bash -c.
     #[schemars(length(min = 1))]
     command: String,
@@ -26,45 +24,20 @@ struct Arguments {
     options: Options,
 }
 
-#[derive(Debug)]
-pub(super) struct Bash(Runner);
+impl Program for Arguments {
+    const NAME: &'static str = "bash";
+    const DESCRIPTION: &'static str = DESCRIPTION;
 
-impl Bash {
-    pub(super) fn new(settings: &config::Tools) -> Self {
-        Self(Runner::new(settings))
-    }
-
-    async fn execute(
-        &self,
-        mut call: Call<'_>,
-        output_offset: Option<u64>,
-    ) -> Result<Answer, ArgumentError> {
-        let Arguments { command, options } = call.arguments()?;
+    fn command(self) -> Result<Command, String> {
+        let Self { command, options } = self;
         if command.len() > ARGUMENT_BYTES {
             let bytes = format::count(command.len() as u64);
-            return Ok(ToolResult::error(format!(
+            return Err(format!(
                 "the command is too long ({bytes} bytes, 128 KiB at most); write it to a file with \
                  write_file and run that"
-            ))
-            .into());
+            ));
         }
         let argv = vec!["bash".to_owned(), "-c".to_owned(), command];
-        let program = Program { argv, stdin: String::new(), options };
-        Ok(self.0.execute(program, call, output_offset).await)
-    }
-}
-
-#[async_trait]
-impl Tool for Bash {
-    fn spec(&self) -> ToolSpec {
-        self.0.spec::<Arguments>("bash", DESCRIPTION)
-    }
-
-    async fn run(&self, call: Call<'_>) -> Result<Answer, ArgumentError> {
-        self.execute(call, None).await
-    }
-
-    async fn resume(&self, call: Call<'_>, output_offset: u64) -> Result<Answer, ArgumentError> {
-        self.execute(call, Some(output_offset)).await
+        Ok(Command { argv, stdin: String::new(), options })
     }
 }

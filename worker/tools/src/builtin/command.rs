@@ -1,19 +1,21 @@
 //! Commands of `bash` and `python`: started, followed, and their output.
 
-use std::time::Duration;
+use std::{fmt::Debug, marker::PhantomData, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use evonic_shared::{backoff::Backoff, config, error_chain::ErrorChain};
+use evonic_shared::{backoff::Backoff, error_chain::ErrorChain};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::Limits;
 use crate::{
-    Answer, Call, Effect, Ending, Loss, ToolResult, ToolSpec, format,
+    Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
     output::{Capped, Live},
-    schema,
+    tool::spec,
 };
 use evonic_domain::Outcome;
 use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
@@ -40,50 +42,76 @@ pub(super) struct Options {
     folder: Option<String>,
 }
 
-pub(super) struct Program {
+/// What a call runs.
+pub(super) struct Command {
     pub(super) argv: Vec<String>,
     pub(super) stdin: String,
     pub(super) options: Options,
 }
 
-/// Runs programs within the operator's limits.
-#[derive(Debug)]
-pub(super) struct Runner {
-    timeout: Duration,
-    max_output_bytes: usize,
+/// The arguments of a tool that runs a program.
+pub(super) trait Program:
+    DeserializeOwned + JsonSchema + Debug + Send + Sync + 'static
+{
+    /// The tool's name.
+    const NAME: &'static str;
+    /// What it does, for the model.
+    const DESCRIPTION: &'static str;
+
+    /// What these arguments run.
+    ///
+    /// # Errors
+    /// What the model is told when they cannot be used.
+    fn command(self) -> Result<Command, String>;
 }
 
-impl Runner {
-    pub(super) const fn new(settings: &config::Tools) -> Self {
-        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
-    }
+/// A tool that runs programs within the operator's limits.
+#[derive(Debug)]
+pub(super) struct Runner<P> {
+    limits: Limits,
+    program: PhantomData<P>,
+}
 
-    /// The spec of a tool that runs programs. Its schema states the operator's time limit.
-    pub(super) fn spec<A: JsonSchema>(&self, name: &str, description: &str) -> ToolSpec {
-        let mut schema = schema::<A>();
-        let seconds = self.timeout.as_secs().max(1);
-        if let Value::String(text) = &mut schema["properties"]["timeout_seconds"]["description"] {
+#[async_trait]
+impl<P: Program> Tool for Runner<P> {
+    /// The schema states the operator's time limit.
+    fn spec(&self) -> ToolSpec {
+        let mut spec = spec::<P>(P::NAME, P::DESCRIPTION, Effect::Change, Ending::Own);
+        let seconds = self.limits.timeout.as_secs().max(1);
+        let timeout = &mut spec.schema["properties"]["timeout_seconds"];
+        if let Value::String(text) = &mut timeout["description"] {
             text.push_str(&format!(" Default, and the most: {seconds}."));
         }
-        ToolSpec {
-            name: name.to_owned(),
-            description: description.to_owned(),
-            schema,
-            effect: Effect::Change,
-            ending: Ending::Own,
-        }
+        spec
+    }
+
+    async fn run(&self, call: Call<'_>) -> Result<Answer, ArgumentError> {
+        self.execute(call, None).await
+    }
+
+    async fn resume(&self, call: Call<'_>, output_offset: u64) -> Result<Answer, ArgumentError> {
+        self.execute(call, Some(output_offset)).await
+    }
+}
+
+impl<P: Program> Runner<P> {
+    pub(super) const fn new(limits: Limits) -> Self {
+        Self { limits, program: PhantomData }
     }
 
     /// Starts a program; follows the one that was started before when there is an
     /// `output_offset`, of whose output so many bytes were shown.
-    pub(super) async fn execute(
+    async fn execute(
         &self,
-        program: Program,
-        call: Call<'_>,
+        mut call: Call<'_>,
         output_offset: Option<u64>,
-    ) -> Answer {
-        let Program { argv, stdin, options: Options { timeout_seconds, folder } } = program;
-        let most = self.timeout;
+    ) -> Result<Answer, ArgumentError> {
+        let command = match call.arguments::<P>()?.command() {
+            Ok(command) => command,
+            Err(refusal) => return Ok(ToolResult::error(refusal).into()),
+        };
+        let Command { argv, stdin, options: Options { timeout_seconds, folder } } = command;
+        let most = self.limits.timeout;
         let timeout = timeout_seconds.map_or(most, |asked| Duration::from_secs(asked).min(most));
         let spec = CommandSpec {
             argv,
@@ -92,7 +120,7 @@ impl Runner {
             timeout,
             command_id: call.command_id.to_owned(),
         };
-        let max_bytes = self.max_output_bytes;
+        let max_bytes = self.limits.max_output_bytes;
         let live = Live::new(call.output, call.cancel, max_bytes, output_offset.unwrap_or(0));
         let mut sink = OutputSink { capped: Capped::new(max_bytes), live, offset: 0 };
         let output_offset = match output_offset {
@@ -102,8 +130,8 @@ impl Runner {
                 match tokio::join!(run, sink.take_in(receiver)).0 {
                     // It may run: to follow it is to find out.
                     Ok(Finished { ended: Ended::Unknown(Unknown::OutOfReach), .. }) => 0,
-                    Ok(finished) => return answer(sink.end().await, finished, timeout),
-                    Err(error) => return not_started(error).into(),
+                    Ok(finished) => return Ok(answer(sink.end().await, finished, timeout)),
+                    Err(error) => return Ok(not_started(error).into()),
                 }
             }
             Some(output_offset) => output_offset,
@@ -116,10 +144,10 @@ impl Runner {
         };
         let finished = follower.follow(shown, timeout, &mut sink).await;
         let output = sink.end().await;
-        match finished {
+        Ok(match finished {
             Ok(finished) => answer(output, finished, timeout),
             Err(why) => Answer::Lost(Loss { why, output, runs_on: true }),
-        }
+        })
     }
 }
 
@@ -215,16 +243,16 @@ impl OutputSink<'_> {
 /// The output, and below it in brackets how the command ended unless it just ended well.
 fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
     let Finished { ended, left_behind } = finished;
-    let (outcome, end) = match &ended {
-        Ended::Exited(0) => (Outcome::Ok, None),
-        Ended::Exited(code) => (Outcome::Error, Some(format!("exit status {code}"))),
-        Ended::Signalled(signal) => (Outcome::Error, Some(format!("killed by signal {signal}"))),
-        Ended::NotStarted(why) => (Outcome::Error, Some(why.clone())),
-        Ended::TooMuchOutput => {
-            let end = "wrote more than a command may and was killed, with everything it had \
-                       started; send what is long to a file";
-            (Outcome::Error, Some(end.to_owned()))
-        }
+    let end = match &ended {
+        Ended::Exited(0) => None,
+        Ended::Exited(code) => Some(format!("exit status {code}")),
+        Ended::Signalled(signal) => Some(format!("killed by signal {signal}")),
+        Ended::NotStarted(why) => Some(why.clone()),
+        Ended::TooMuchOutput => Some(
+            "wrote more than a command may and was killed, with everything it had started; send \
+             what is long to a file"
+                .to_owned(),
+        ),
         Ended::Unknown(unknown) => {
             let why = reason(*unknown).to_owned();
             let runs_on = *unknown == Unknown::OutOfReach;
@@ -232,15 +260,16 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
         }
         Ended::TimedOut => {
             let seconds = format::count(timeout.as_secs());
-            let end = format!(
+            Some(format!(
                 "timed out after {seconds} s and was killed, with everything it had started"
-            );
-            (Outcome::Error, Some(end))
+            ))
         }
-        Ended::Cancelled => (
-            Outcome::Cancelled,
-            Some("cancelled and killed, with everything it had started".to_owned()),
-        ),
+        Ended::Cancelled => Some("cancelled and killed, with everything it had started".to_owned()),
+    };
+    let outcome = match ended {
+        Ended::Exited(0) => Outcome::Ok,
+        Ended::Cancelled => Outcome::Cancelled,
+        _ => Outcome::Error,
     };
     let mut notes = Vec::new();
     if left_behind > 0 && matches!(ended, Ended::Exited(_) | Ended::Signalled(_)) {

@@ -1,16 +1,18 @@
 //! `copy`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use evonic_shared::{config, error_chain::ErrorChain};
+use evonic_shared::error_chain::ErrorChain;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::Limits;
 use crate::{
-    Answer, ArgumentError, Call, Effect, Ending, Piece, Tool, ToolResult, ToolSpec, format, schema,
+    Answer, ArgumentError, Call, Effect, Ending, Piece, Tool, ToolResult, ToolSpec, format,
+    tool::spec,
 };
 use evonic_domain::Outcome;
 use evonic_workplace::{Backend, CopyError, Copying, Progress};
@@ -38,27 +40,12 @@ struct Arguments {
 }
 
 #[derive(Debug)]
-pub(super) struct Copy {
-    timeout: Duration,
-    max_output_bytes: usize,
-}
-
-impl Copy {
-    pub(super) const fn new(settings: &config::Tools) -> Self {
-        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
-    }
-}
+pub(super) struct Copy(pub(super) Limits);
 
 #[async_trait]
 impl Tool for Copy {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "copy".to_owned(),
-            description: DESCRIPTION.to_owned(),
-            schema: schema::<Arguments>(),
-            effect: Effect::Change,
-            ending: Ending::GoesOn,
-        }
+        spec::<Arguments>("copy", DESCRIPTION, Effect::Change, Ending::GoesOn)
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
@@ -79,11 +66,11 @@ impl Tool for Copy {
         let copied = async {
             let (copied, summary) = tokio::join!(
                 copying.run(sender, call.cancel),
-                stream_progress(steps, &call.output, self.max_output_bytes),
+                stream_progress(steps, &call.output, self.0.max_output_bytes),
             );
             copied.map(|()| summary)
         };
-        let result = match tokio::time::timeout(self.timeout, copied).await {
+        let result = match tokio::time::timeout(self.0.timeout, copied).await {
             Ok(Ok(summary)) => ToolResult::ok(format!("copied {summary} from {from} to {to}")),
             Ok(Err(CopyError::Cancelled)) => ToolResult {
                 outcome: Outcome::Cancelled,
@@ -91,7 +78,7 @@ impl Tool for Copy {
             },
             Ok(Err(error)) => ToolResult::error(ErrorChain(&error).to_string()),
             Err(_) => {
-                let seconds = format::count(self.timeout.as_secs());
+                let seconds = format::count(self.0.timeout.as_secs());
                 ToolResult::error(format!(
                     "[timed out after {seconds} s; the same call again goes on where it was]"
                 ))

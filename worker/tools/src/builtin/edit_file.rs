@@ -10,7 +10,8 @@ use super::{
     replacement::{Replacement, at_lines},
 };
 use crate::{
-    Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format, schema,
+    Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
+    tool::spec,
 };
 
 const DESCRIPTION: &str = "Replaces text in a file. `old` must be exactly what is in the file, with its white space and \
@@ -38,13 +39,7 @@ pub(super) struct EditFile;
 #[async_trait]
 impl Tool for EditFile {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "edit_file".to_owned(),
-            description: DESCRIPTION.to_owned(),
-            schema: schema::<Arguments>(),
-            effect: Effect::Change,
-            ending: Ending::WithWorker,
-        }
+        spec::<Arguments>("edit_file", DESCRIPTION, Effect::Change, Ending::WithWorker)
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {

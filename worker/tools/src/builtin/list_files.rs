@@ -1,15 +1,15 @@
 //! `list_files`.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use async_trait::async_trait;
-use evonic_shared::config;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Tool, ToolResult, ToolSpec, format,
-    output::capped, schema,
+    output::capped, tool::spec,
 };
 use evonic_workplace::{Entry, FileType};
 
@@ -30,16 +30,9 @@ struct Arguments {
 }
 
 #[derive(Debug)]
-pub(super) struct ListFiles {
-    timeout: Duration,
-    max_output_bytes: usize,
-}
+pub(super) struct ListFiles(pub(super) Limits);
 
 impl ListFiles {
-    pub(super) const fn new(settings: &config::Tools) -> Self {
-        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
-    }
-
     fn listed(&self, entries: &[Entry], more: bool) -> ToolResult {
         let mut text = String::new();
         for entry in entries {
@@ -52,7 +45,7 @@ impl ListFiles {
             };
             text.push_str(&line);
         }
-        let mut text = capped(&text, self.max_output_bytes);
+        let mut text = capped(&text, self.0.max_output_bytes);
         if more {
             let shown = format::count(entries.len() as u64);
             let _infallible = writeln!(
@@ -69,24 +62,17 @@ impl ListFiles {
 #[async_trait]
 impl Tool for ListFiles {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "list_files".to_owned(),
-            description: DESCRIPTION.to_owned(),
-            schema: schema::<Arguments>(),
-            effect: Effect::Read,
-            ending: Ending::WithWorker,
-        }
+        spec::<Arguments>("list_files", DESCRIPTION, Effect::Read, Ending::WithWorker)
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
         let Arguments { path, depth } = call.arguments()?;
         let depth = u32::try_from(depth.unwrap_or(1)).unwrap_or(u32::MAX);
         let list = async {
-            match call.workplace.list(path.as_deref().unwrap_or("."), depth, ENTRIES).await {
-                Ok((entries, more)) => self.listed(&entries, more),
-                Err(error) => error.into(),
-            }
+            let path = path.as_deref().unwrap_or(".");
+            let (entries, more) = call.workplace.list(path, depth, ENTRIES).await?;
+            Ok(self.listed(&entries, more))
         };
-        Ok(call.within(self.timeout, list).await)
+        Ok(call.within(self.0.timeout, list).await)
     }
 }

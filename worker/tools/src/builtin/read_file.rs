@@ -1,15 +1,15 @@
 //! `read_file`.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use async_trait::async_trait;
-use evonic_shared::config;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Tool, ToolResult, ToolSpec, format,
-    output::incomplete, schema,
+    output::incomplete, tool::spec,
 };
 use evonic_workplace::Lines;
 
@@ -31,43 +31,26 @@ struct Arguments {
 }
 
 #[derive(Debug)]
-pub(super) struct ReadFile {
-    timeout: Duration,
-    max_read_bytes: u64,
-}
-
-impl ReadFile {
-    pub(super) fn new(settings: &config::Tools) -> Self {
-        Self { timeout: settings.timeout, max_read_bytes: settings.max_read_bytes.into() }
-    }
-}
+pub(super) struct ReadFile(pub(super) Limits);
 
 #[async_trait]
 impl Tool for ReadFile {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "read_file".to_owned(),
-            description: DESCRIPTION.to_owned(),
-            schema: schema::<Arguments>(),
-            effect: Effect::Read,
-            ending: Ending::WithWorker,
-        }
+        spec::<Arguments>("read_file", DESCRIPTION, Effect::Read, Ending::WithWorker)
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
         let Arguments { path, from_line, to_line } = call.arguments()?;
-        let (from, limit) = (from_line.unwrap_or(1), self.max_read_bytes);
+        let (from, limit) = (from_line.unwrap_or(1), self.0.max_read_bytes);
         if let Some(to) = to_line.filter(|&to| to < from) {
             let refusal = format!("to_line {to} is before from_line {from}");
             return Ok(ToolResult::error(refusal).into());
         }
         let read = async {
-            match call.workplace.read_lines(&path, from, to_line, limit).await {
-                Ok(lines) => numbered(&path, &lines, to_line, limit),
-                Err(error) => error.into(),
-            }
+            let lines = call.workplace.read_lines(&path, from, to_line, limit).await?;
+            Ok(numbered(&path, &lines, to_line, limit))
         };
-        Ok(call.within(self.timeout, read).await)
+        Ok(call.within(self.0.timeout, read).await)
     }
 }
 

@@ -94,13 +94,7 @@ pub(super) fn at_lines(lines: &[u64]) -> String {
 
 /// Where `wanted` begins, from left to right, without overlaps. `wanted` is not empty.
 fn occurrences(content: &[u8], wanted: &[u8]) -> Vec<usize> {
-    let mut places = Vec::new();
-    let mut from = 0;
-    while let Some(at) = content[from..].windows(wanted.len()).position(|part| part == wanted) {
-        places.push(from + at);
-        from += at + wanted.len();
-    }
-    places
+    memchr::memmem::find_iter(content, wanted).collect()
 }
 
 fn line_numbers(content: &[u8], places: &[usize]) -> Vec<u64> {
@@ -116,40 +110,16 @@ fn line_numbers(content: &[u8], places: &[usize]) -> Vec<u64> {
 /// The line that is most like the first line of `wanted` that says anything.
 fn nearest<'t>(text: &'t str, wanted: &str) -> Option<(u64, &'t str)> {
     let first = wanted.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let pairs = pairs(first);
+    let shortened = |line: &str| line.chars().take(LINE_CHARS).collect::<String>();
+    let first = shortened(first);
     let mut best: Option<(f64, u64, &str)> = None;
     for (number, line) in (1..).zip(text.lines().take(LINES_COMPARED)) {
-        let alike = if line.trim() == first { 1.0 } else { likeness(&pairs, line.trim()) };
+        let alike = strsim::sorensen_dice(&first, &shortened(line.trim()));
         if alike >= ALIKE && best.is_none_or(|(most, ..)| alike > most) {
             best = Some((alike, number, line));
         }
     }
     best.map(|(_, number, line)| (number, line))
-}
-
-/// The pairs of neighbouring characters of a line, in order.
-fn pairs(line: &str) -> Vec<(char, char)> {
-    let characters = line.chars().take(LINE_CHARS);
-    let mut pairs: Vec<_> = characters.clone().zip(characters.skip(1)).collect();
-    pairs.sort_unstable();
-    pairs
-}
-
-/// Sørensen–Dice coefficient of two lines' pairs of characters: 1 when they have the same ones.
-fn likeness(sorted: &[(char, char)], line: &str) -> f64 {
-    let other = pairs(line);
-    let (mut left, mut right, mut common) = (0, 0, 0_u32);
-    while left < sorted.len() && right < other.len() {
-        match sorted[left].cmp(&other[right]) {
-            std::cmp::Ordering::Less => left += 1,
-            std::cmp::Ordering::Greater => right += 1,
-            std::cmp::Ordering::Equal => {
-                (left, right, common) = (left + 1, right + 1, common + 1);
-            }
-        }
-    }
-    let all = u32::try_from(sorted.len() + other.len()).unwrap_or(u32::MAX);
-    if all == 0 { 0.0 } else { 2.0 * f64::from(common) / f64::from(all) }
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! `search_files`.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use async_trait::async_trait;
-use evonic_shared::config;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Tool, ToolResult, ToolSpec, format,
-    output::capped, schema,
+    output::capped, tool::spec,
 };
 use evonic_workplace::Found;
 
@@ -36,23 +36,16 @@ struct Arguments {
 }
 
 #[derive(Debug)]
-pub(super) struct SearchFiles {
-    timeout: Duration,
-    max_output_bytes: usize,
-}
+pub(super) struct SearchFiles(pub(super) Limits);
 
 impl SearchFiles {
-    pub(super) const fn new(settings: &config::Tools) -> Self {
-        Self { timeout: settings.timeout, max_output_bytes: settings.max_output_bytes as usize }
-    }
-
     fn found(&self, found: &Found) -> ToolResult {
         let mut text = String::new();
         for found in &found.matches {
             let path = format::path(&found.path);
             let _infallible = writeln!(text, "{path}:{}:{}", found.line, found.text);
         }
-        let mut text = capped(&text, self.max_output_bytes);
+        let mut text = capped(&text, self.0.max_output_bytes);
         if found.more {
             let shown = format::count(found.matches.len() as u64);
             let _infallible = writeln!(
@@ -74,24 +67,16 @@ impl SearchFiles {
 #[async_trait]
 impl Tool for SearchFiles {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "search_files".to_owned(),
-            description: DESCRIPTION.to_owned(),
-            schema: schema::<Arguments>(),
-            effect: Effect::Read,
-            ending: Ending::WithWorker,
-        }
+        spec::<Arguments>("search_files", DESCRIPTION, Effect::Read, Ending::WithWorker)
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
         let Arguments { pattern, path, glob } = call.arguments()?;
         let path = path.as_deref().unwrap_or(".");
         let search = async {
-            match call.workplace.search(&pattern, path, glob.as_deref(), MATCHES).await {
-                Ok(found) => self.found(&found),
-                Err(error) => error.into(),
-            }
+            let found = call.workplace.search(&pattern, path, glob.as_deref(), MATCHES).await?;
+            Ok(self.found(&found))
         };
-        Ok(call.within(self.timeout, search).await)
+        Ok(call.within(self.0.timeout, search).await)
     }
 }

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::inspect::inspect;
 use crate::{
-    Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format, schema,
+    Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
+    tool::spec,
 };
 
 const DESCRIPTION: &str = "Writes a file, or replaces it whole. Missing folders are made. To change a part of a file use \
@@ -35,23 +36,14 @@ pub(super) struct WriteFile;
 #[async_trait]
 impl Tool for WriteFile {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "write_file".to_owned(),
-            description: DESCRIPTION.to_owned(),
-            schema: schema::<Arguments>(),
-            effect: Effect::Change,
-            ending: Ending::WithWorker,
-        }
+        spec::<Arguments>("write_file", DESCRIPTION, Effect::Change, Ending::WithWorker)
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
         let arguments: Arguments = call.arguments()?;
         let written = arguments.written();
-        let result = match call.workplace.write(&arguments.path, arguments.content.into()).await {
-            Ok(()) => written,
-            Err(error) => error.into(),
-        };
-        Ok(result.into())
+        let wrote = call.workplace.write(&arguments.path, arguments.content.into()).await;
+        Ok(wrote.map_or_else(ToolResult::from, |()| written).into())
     }
 
     /// Files are written whole or not at all: what is there now says whether that happened.

@@ -123,7 +123,7 @@ impl Transport {
                 let connected = connecting.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
                 let stream = connected.map_err(RequestError::Socket)?;
                 permit.owns(1, u32::try_from(stream.as_raw_fd()).ok());
-                Box::new(Held::new(stream, permit))
+                Box::new(Pin::new(Held::new(stream, permit)))
             }
             Route::Tcp(connector) => connector.connect(permit).await?,
         };

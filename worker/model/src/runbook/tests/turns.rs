@@ -190,7 +190,8 @@ async fn the_tools_take_what_the_runbook_asks_for() {
         let listen = async { while receiver.recv().await.is_some() {} };
         // A command id names one command for ever.
         let command_id = format!("test-{}", uuid::Uuid::now_v7().simple());
-        let (answer, ()) = tokio::join!(tools.run(call, &command_id, sender, &cancel), listen);
+        let (answer, ()) =
+            tokio::join!(tools.run(call, &command_id, None, sender, &cancel), listen);
         let Answer::Known(result) = answer else { panic!("lost: {answer:?}") };
         transcript.items.push(Item::ToolResult {
             call_id: call.id.clone(),

@@ -14,7 +14,7 @@ async fn call(fixture: &Fixture, name: &str, arguments: Value) -> ToolResult {
     let (name, arguments) = (name.to_owned(), arguments.to_string());
     let call = ToolCall { id: "call".to_owned(), name, arguments };
     let (output, _pieces) = tokio::sync::mpsc::channel(1);
-    match tools.run(&call, "command", output, &CancellationToken::new()).await {
+    match tools.run(&call, "command", None, output, &CancellationToken::new()).await {
         Answer::Known(result) => result,
         Answer::Lost(loss) => panic!("its outcome is unknown: {loss:?}"),
     }

@@ -21,7 +21,7 @@ impl Neighbour {
     fn start(harness: &Harness) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own second process")]
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "tests::abroad::neighbour"])
+            .args(["--exact", "--nocapture", "tests::foreign::neighbour"])
             .env(DATABASE, &harness.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -90,7 +90,7 @@ fn a_look_sees_what_another_process_wrote_and_nothing_else() {
     harness.session();
     assert!(
         !harness.wait(harness.store.poll_foreign_commits()).unwrap(),
-        "its own writes are not abroad"
+        "its own writes are not foreign"
     );
     neighbour.told("post");
     assert!(harness.wait(harness.store.poll_foreign_commits()).unwrap());
