@@ -3,12 +3,12 @@
 //! ```text
 //!   stat source -> open unfinished copy -> stream what it lacks -> hash both -> stat source -> rename
 //!                         ^    |                                     |              |
-//!                         |    | transient: wait, go on there        | differ       | changed
+//!                         |    | transient: wait, continue there     | differ       | changed
 //!                         +----+                                     +-- start over, once
 //! ```
 //!
 //! - What decides how much is there is the unfinished copy itself, `.NAME.ID.part` beside the
-//!   target: whoever asks for the same copy again goes on with it, also another worker.
+//!   target: the same copy, asked for again, continues it, also by another worker.
 //! - A folder that is new is copied as `.NAME.ID.part` too, and gets its name when all is there: so
 //!   the same copy, asked for again, still finds no folder of that name to copy below.
 //! - A file that is at its target already, with the same size, mode and hash, is not sent again.
@@ -37,7 +37,7 @@ impl Copying {
     /// each level. Modes of files are kept; links and what is neither a file nor a folder are
     /// skipped, which is reported.
     ///
-    /// When nobody listens to `progress` any more, it goes on; when the future is dropped it ends,
+    /// Without a listener of `progress` it continues; when the future is dropped it ends,
     /// and what is unfinished stays. Cancel safe in that sense.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::{
 };
 
 use evonic_backend::{
-    Backend, BackendDeps, CheckStep, End, HostState, Removal, Verdict, WorkplaceError,
+    Backend, BackendDeps, CheckStep, End, HostState, Removal, Result, Verdict, WorkplaceError,
     check::{self, Steps},
 };
 use evonic_docker::Engines;
@@ -18,7 +18,7 @@ use evonic_store::StoreError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
-/// Checks that run at once: one goes on to the end of its step when nobody listens any more.
+/// Checks that run at once: one whose listener is gone ends after its step.
 const CHECKS: usize = 8;
 
 /// The longest that a check may take.
@@ -53,7 +53,7 @@ impl Workplaces {
     ///
     /// # Errors
     /// [`WorkplaceError`] when the local folder cannot be made.
-    pub fn start(deps: BackendDeps) -> Result<Self, WorkplaceError> {
+    pub fn start(deps: BackendDeps) -> Result<Self> {
         let config = &deps.config;
         let local = Local::new(config, deps.budget.clone())?;
         let hosts = Hosts::new(&deps);
@@ -74,11 +74,11 @@ impl Workplaces {
         &self,
         workplace: &str,
         session: Option<&SessionId>,
-    ) -> Result<Arc<dyn Backend>, WorkplaceError> {
+    ) -> Result<Arc<dyn Backend>> {
         self.backend(&self.read(workplace).await?, session)
     }
 
-    async fn read(&self, which: &str) -> Result<Workplace, WorkplaceError> {
+    async fn read(&self, which: &str) -> Result<Workplace> {
         let wanted = which.to_owned();
         let read = self.inner.deps.store.read(move |reader| reader.workplace(&wanted)).await;
         read.map_err(|error| match error {
@@ -94,24 +94,24 @@ impl Workplaces {
         &self,
         workplace: &Workplace,
         session: Option<&SessionId>,
-    ) -> Result<Arc<dyn Backend>, WorkplaceError> {
+    ) -> Result<Arc<dyn Backend>> {
         match &workplace.settings {
             Settings::Local(settings) => Ok(Arc::new(self.inner.local.at(settings, session)?)),
             Settings::Ssh(settings) => Ok(Arc::new(self.inner.hosts.open(settings, session)?)),
             Settings::Docker(settings) => {
-                let session = session.ok_or_else(|| WorkplaceError::Settings {
-                    field: "session".to_owned(),
-                    problem: format!(
+                let session = session.ok_or_else(|| {
+                    let problem = format!(
                         "each container of workplace {} belongs to a session; name one",
                         workplace.name
-                    ),
+                    );
+                    WorkplaceError::settings("session", problem)
                 })?;
                 Ok(Arc::new(self.inner.engines.open(&workplace.id, settings, session)?))
             }
         }
     }
 
-    /// Tries a workplace's every step. Ends when all are done, one failed, nobody listens any more,
+    /// Tries a workplace's every step. Ends when all are done, one failed, the listener is gone,
     /// or two minutes are over.
     ///
     /// Cancel safe: a step that is under way when the future is dropped is seen through, so that
@@ -205,11 +205,7 @@ impl Workplaces {
         let removed = async {
             match self.backend(workplace, None)?.remove(folder, Removal::All).await {
                 // The session never worked there.
-                Err(WorkplaceError::Path { source, .. })
-                    if source.kind() == std::io::ErrorKind::NotFound =>
-                {
-                    Ok(())
-                }
+                Err(error) if error.is_missing() => Ok(()),
                 removed => removed,
             }
         };
@@ -221,7 +217,7 @@ impl Workplaces {
         tracing::warn!(workplace = %workplace.name, folder, reason, "session's folder stays");
     }
 
-    /// Ends every connection within `timeout`. Commands go on. Containers stay for a successor,
+    /// Ends every connection within `timeout`. Commands keep running. Containers stay for a successor,
     /// and are stopped when the service stops.
     pub async fn close(&self, end: End, timeout: Duration) {
         self.inner.tasks.close();

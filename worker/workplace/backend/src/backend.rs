@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream::BoxStream};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::WorkplaceError;
+use super::{Result, lines, spool::Spool};
 use evonic_domain::WorkplaceKind;
 
 /// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
@@ -29,34 +30,39 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// The home of its user, as its machine reports it.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when it cannot be reached, or has none.
-    async fn home(&self) -> Result<String, WorkplaceError>;
+    /// [`crate::WorkplaceError`] when it cannot be reached, or has none.
+    async fn home(&self) -> Result<String>;
+
+    /// The commands of its machine, of which this is one.
+    fn spool(&self, command_id: &str) -> Spool;
 
     /// Starts a command and follows it: see [`Backend::attach`]. It runs at most once, whatever
     /// breaks and however often this is called with the same command id.
     ///
     /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id.
-    /// It leads a session. The limits of time and output hold also while nobody follows it.
+    /// It leads a session. The limits of time and output hold also while it is not followed.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when it was certainly not started. When that cannot be known, the result
+    /// [`crate::WorkplaceError`] when it was certainly not started. When that cannot be known, the result
     /// is [`Ended::Unknown`].
     async fn run(
         &self,
         spec: CommandSpec,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError>;
+    ) -> Result<Finished> {
+        self.spool(&spec.command_id).run(spec, output, cancel).await
+    }
 
     /// Follows a command that was started earlier, from byte `from` of its output on, until it ended
     /// and all of its output was sent. `output` is bounded: a slow reader slows nothing but itself.
-    /// A broken connection is opened again, and the output goes on where it was.
+    /// A broken connection is opened again, and the output continues where it was.
     ///
     /// When `cancel` fires, the command is killed with everything it started. When the future is
-    /// dropped, it goes on. Cancel safe in that sense.
+    /// dropped, it keeps running. Cancel safe in that sense.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when its machine stays out of reach, or refuses for good. The command may
+    /// [`crate::WorkplaceError`] when its machine stays out of reach, or refuses for good. The command may
     /// run on: it can be followed again.
     async fn attach(
         &self,
@@ -64,128 +70,123 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError>;
+    ) -> Result<Finished> {
+        self.spool(command_id).attach(command_id, from, output, cancel).await
+    }
 
     /// At most `limit` bytes of a command's output from byte `from` on.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn output(
-        &self,
-        command_id: &str,
-        from: u64,
-        limit: u64,
-    ) -> Result<Bytes, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
+        self.spool(command_id).output(command_id, from, limit).await
+    }
 
     /// Kills a command with everything it started. Returns how many processes there were.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn kill(&self, command_id: &str) -> Result<u32> {
+        self.spool(command_id).kill(command_id).await
+    }
 
     /// A command's result is safe elsewhere: its record is removed in the background.
-    fn forget(&self, command_id: &str);
+    fn forget(&self, command_id: &str) {
+        self.spool(command_id).forget(command_id);
+    }
 
     /// What is at a path; links are followed.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn stat(&self, path: &str) -> Result<Stat>;
 
     /// Reads the lines `from` to `to` (from 1, both included; to the end when absent): as many
     /// whole ones as fit into `limit` bytes.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
+    /// [`crate::WorkplaceError`].
     async fn read_lines(
         &self,
         path: &str,
         from: u64,
         to: Option<u64>,
         limit: u64,
-    ) -> Result<Lines, WorkplaceError>;
+    ) -> Result<Lines> {
+        self.download(path, 0).await?.lines(lines::Range { from, to, limit }).await
+    }
 
     /// Writes a file whole or not at all. Keeps the mode of a file that is there, and follows a
     /// link to its target; missing folders are made.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn write(&self, path: &str, content: Bytes) -> Result<()>;
 
     /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Backend::write`]
     /// does, unless `change` refuses or the file was changed meanwhile.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn edit(
-        &self,
-        path: &str,
-        limit_bytes: u64,
-        change: Change,
-    ) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()>;
 
     /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at most
     /// `limit`; also returns whether there were more. Links are not followed.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn list(
-        &self,
-        path: &str,
-        depth: u32,
-        limit: u32,
-    ) -> Result<(Vec<Entry>, bool), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)>;
 
     /// Lines that match a regular expression (Rust syntax) in the file `path`, or in the files
     /// below it whose path matches `glob`. Honours `.gitignore`; `.git`, binary files and links are
     /// passed over.
     ///
     /// # Errors
-    /// [`WorkplaceError`], with the expression's error when it is invalid.
+    /// [`crate::WorkplaceError`], with the expression's error when it is invalid.
     async fn search(
         &self,
         pattern: &str,
         path: &str,
         glob: Option<&str>,
         limit: u32,
-    ) -> Result<Found, WorkplaceError>;
+    ) -> Result<Found>;
 
     /// Makes a folder and those above it; one that is there is no error.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn make_folder(&self, path: &str) -> Result<()>;
 
     /// Removes a file, a link or a folder.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn remove(&self, path: &str, removal: Removal) -> Result<()>;
 
     /// Renames a file or folder, replacing a file that is there.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn rename(&self, from: &str, to: &str) -> Result<()>;
 
     /// Opens a file for reading from byte `from` on, in constant memory.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn download(&self, path: &str, from: u64) -> Result<Download>;
 
     /// Opens the unfinished copy `.NAME.ID.part` beside `path`, made with its folders if it is
     /// missing. `id` has no characters but letters, digits and `-`.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>>;
 
     /// SHA-256 of a file in 64 hexadecimal digits, computed where the file is if that can be done.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn sha256(&self, path: &str) -> Result<String>;
 }
 
 /// An unfinished copy. Dropping it closes it; what was written stays, for the next attempt.
@@ -197,35 +198,63 @@ pub trait Upload: Send {
     /// Adds bytes at its end. They may still be under way when this returns.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
 
     /// Waits until all of it is written, and returns its SHA-256 in 64 hexadecimal digits, read
     /// back from where it is.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn sha256(&mut self) -> Result<String, WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn sha256(&mut self) -> Result<String>;
 
     /// Renames it to its path, with this mode (when absent, the mode of a file that is there),
     /// whole or not at all.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<()>;
 
     /// Removes it.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    async fn discard(self: Box<Self>) -> Result<(), WorkplaceError>;
+    /// [`crate::WorkplaceError`].
+    async fn discard(self: Box<Self>) -> Result<()>;
 }
 
 /// A file that is being read.
 pub struct Download {
     pub stat: Stat,
     /// Its bytes, in pieces of at most 1 MiB. Dropping it closes the file.
-    pub bytes: BoxStream<'static, Result<Bytes, WorkplaceError>>,
+    pub bytes: BoxStream<'static, Result<Bytes>>,
+}
+
+impl Download {
+    /// The lines of a range: see [`Backend::read_lines`].
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    pub async fn lines(mut self, range: lines::Range) -> Result<Lines> {
+        let mut reading = lines::Reading::begin(range, self.stat.size_bytes);
+        while let Some(piece) = self.bytes.next().await {
+            if reading.push(&piece?).is_break() {
+                return Ok(reading.broken_off());
+            }
+        }
+        Ok(reading.end())
+    }
+
+    /// The SHA-256 of its bytes, in 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    pub async fn sha256(mut self) -> Result<String> {
+        let mut hash = Sha256::new();
+        while let Some(piece) = self.bytes.next().await {
+            hash.update(piece?);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
 /// Makes new content of old; [`None`] refuses.
@@ -321,6 +350,19 @@ pub enum FileType {
     Link,
     /// Anything else.
     Other,
+}
+
+impl FileType {
+    /// By the type (`S_IFMT`) in a mode.
+    #[must_use]
+    pub const fn from_mode(mode: u32) -> Self {
+        match mode & 0o170_000 {
+            0o100_000 => Self::File,
+            0o040_000 => Self::Folder,
+            0o120_000 => Self::Link,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// An entry of a folder.

@@ -1,4 +1,4 @@
-//! The steps of a check that are the same on every kind of workbackend.
+//! The steps of a check that are the same on every kind of workplace.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use evonic_shared::error_chain::ErrorChain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, CommandSpec, Ended, Removal, WorkplaceError};
+use super::{Backend, CommandSpec, Ended, Removal, Result, WorkplaceError};
 
 /// A step of a check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,10 +30,31 @@ pub struct CheckStep {
 pub enum Verdict {
     /// Well.
     Ok,
-    /// It works, but somebody should know.
+    /// It works, but the operator should know.
     Warning,
     /// Not; the steps after it are not tried.
     Failed,
+}
+
+/// What a step that did not fail found.
+pub struct Finding {
+    verdict: Verdict,
+    detail: String,
+    advice: Option<&'static str>,
+}
+
+impl Finding {
+    /// With advice it is a warning.
+    pub const fn new(detail: String, advice: Option<&'static str>) -> Self {
+        let verdict = if advice.is_some() { Verdict::Warning } else { Verdict::Ok };
+        Self { verdict, detail, advice }
+    }
+}
+
+impl From<String> for Finding {
+    fn from(detail: String) -> Self {
+        Self::new(detail, None)
+    }
 }
 
 /// The longest that a command of a check may run.
@@ -42,7 +63,7 @@ const COMMAND: Duration = Duration::from_secs(20);
 /// What a command of a check may say; the rest is passed over.
 const OUTPUT_BYTES: usize = 4096;
 
-/// Free space below which somebody should know.
+/// Free space below which the operator should know.
 const LITTLE_KIB: u64 = 512 * 1024;
 
 /// Where steps are reported.
@@ -57,23 +78,23 @@ impl Steps {
         Self { sender }
     }
 
-    /// Does a step and reports how it went. Returns its value; [`None`] when it failed, or nobody
-    /// listens any more.
-    pub async fn step<T>(
+    /// Does a step and reports how it went. Returns its value; [`None`] when it failed, or
+    /// the listener is gone.
+    pub async fn step<T, F: Into<Finding>>(
         &self,
         name: &str,
         advice: Option<&str>,
-        doing: impl Future<Output = Result<(T, String), WorkplaceError>>,
+        doing: impl Future<Output = Result<(T, F)>>,
     ) -> Option<T> {
         let began = Instant::now();
         let (value, verdict, detail, advice) = match doing.await {
-            Ok((value, detail)) => (Some(value), Verdict::Ok, detail, None),
-            Err(error) => {
-                let detail = ErrorChain(&error).to_string();
-                (None, Verdict::Failed, detail, advice.map(str::to_owned))
+            Ok((value, found)) => {
+                let Finding { verdict, detail, advice } = found.into();
+                (Some(value), verdict, detail, advice)
             }
+            Err(error) => (None, Verdict::Failed, ErrorChain(&error).to_string(), advice),
         };
-        self.report(name, verdict, detail, advice, began).await;
+        self.report(name, verdict, detail, advice.map(str::to_owned), began).await;
         value.filter(|_| !self.sender.is_closed())
     }
 
@@ -87,7 +108,7 @@ impl Steps {
         began: Instant,
     ) {
         let (step, elapsed_ms) = (name.to_owned(), elapsed_ms(began));
-        // Nobody may listen any more.
+        // The listener may be gone.
         let _ = self.sender.send(CheckStep { step, verdict, detail, advice, elapsed_ms }).await;
     }
 }
@@ -97,51 +118,32 @@ fn elapsed_ms(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The steps `home`, `write`, `run` and `space` of a workplace that can be reached. Returns whether
-/// none failed. Leaves nothing behind.
-pub async fn files_and_commands(backend: &dyn Backend, steps: &Steps) -> bool {
+/// The steps `home`, `write`, `run` and `space` of a workplace that can be reached, up to the one
+/// that fails. Leaves nothing behind.
+pub async fn files_and_commands(backend: &dyn Backend, steps: &Steps) -> Option<()> {
     let home = async { backend.home().await.map(|home| ((), home)) };
     let advice = "give the user a home, or set settings.folder to a whole path";
-    if steps.step("home", Some(advice), home).await.is_none() {
-        return false;
-    }
+    steps.step("home", Some(advice), home).await?;
     let advice = "let the user write to the workplace's folder, or name another one";
-    if steps.step("write", Some(advice), write(backend)).await.is_none() {
-        return false;
-    }
-    commands(backend, steps).await && space(backend, steps).await
+    steps.step("write", Some(advice), write(backend)).await?;
+    let advice = "commands need /bin/sh and a login shell that runs it";
+    steps.step("run", Some(advice), commands(backend)).await?;
+    steps.step("space", None, space(backend)).await
 }
 
 /// Runs a command, which looks for the programs of the tools `bash` and `python`. Without `bash` an
 /// agent has hardly a hand; many do without Python.
-async fn commands(backend: &dyn Backend, steps: &Steps) -> bool {
-    let began = Instant::now();
-    let ran = run(
-        backend,
-        "uname -sr; for program in bash python3; do \
-        command -v $program >/dev/null || echo no $program; done",
-    );
-    let (verdict, detail, advice) = match ran.await {
-        Ok((output, _)) => {
-            let detail = output.lines().collect::<Vec<_>>().join(", ");
-            match output.lines().any(|line| line == "no bash") {
-                true => {
-                    (Verdict::Warning, detail, Some("install bash: the tool of that name fails"))
-                }
-                false => (Verdict::Ok, detail, None),
-            }
-        }
-        Err(error) => {
-            let advice = "commands need /bin/sh and a login shell that runs it";
-            (Verdict::Failed, ErrorChain(&error).to_string(), Some(advice))
-        }
-    };
-    steps.report("run", verdict, detail, advice.map(str::to_owned), began).await;
-    verdict != Verdict::Failed && !steps.sender.is_closed()
+async fn commands(backend: &dyn Backend) -> Result<((), Finding)> {
+    let line = "uname -sr; for program in bash python3; do \
+        command -v $program >/dev/null || echo no $program; done";
+    let output = run(backend, line).await?;
+    let lacks_bash = output.lines().any(|line| line == "no bash");
+    let advice = lacks_bash.then_some("install bash: the tool of that name fails");
+    Ok(((), Finding::new(output.lines().collect::<Vec<_>>().join(", "), advice)))
 }
 
 /// Writes a file, reads it back and removes it.
-async fn write(backend: &dyn Backend) -> Result<((), String), WorkplaceError> {
+async fn write(backend: &dyn Backend) -> Result<((), String)> {
     let path = format!(".evonic-check-{}", uuid::Uuid::now_v7().simple());
     let content = Bytes::from_static(b"written by a check of the workplace\n");
     backend.write(&path, content.clone()).await?;
@@ -150,14 +152,11 @@ async fn write(backend: &dyn Backend) -> Result<((), String), WorkplaceError> {
     if read?.text == content {
         return Ok(((), "a file was written, read and removed".to_owned()));
     }
-    Err(WorkplaceError::Settings {
-        field: path,
-        problem: "what was read is not what was written".to_owned(),
-    })
+    Err(WorkplaceError::settings(path, "what was read is not what was written"))
 }
 
-/// Runs a line of the shell; returns the first line of what it says.
-async fn run(backend: &dyn Backend, line: &str) -> Result<(String, String), WorkplaceError> {
+/// Runs a line of the shell; returns what it says.
+async fn run(backend: &dyn Backend, line: &str) -> Result<String> {
     let command_id = format!("check-{}", uuid::Uuid::now_v7().simple());
     let spec = CommandSpec {
         argv: ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
@@ -180,12 +179,13 @@ async fn run(backend: &dyn Backend, line: &str) -> Result<(String, String), Work
     let ended = ended?.ended;
     backend.forget(&command_id);
     if ended == Ended::Exited(0) {
-        return Ok((output.clone(), output.lines().next().unwrap_or_default().to_owned()));
+        return Ok(output);
     }
-    Err(WorkplaceError::Settings {
-        field: format!("`{line}`"),
-        problem: format!("{}{}{output}", how(&ended), if output.is_empty() { "" } else { ": " }),
-    })
+    let separator = if output.is_empty() { "" } else { ": " };
+    Err(WorkplaceError::settings(
+        format!("`{line}`"),
+        format!("{}{separator}{output}", how(&ended)),
+    ))
 }
 
 /// Describes how a command ended.
@@ -202,27 +202,18 @@ fn how(ended: &Ended) -> String {
 }
 
 /// Looks how much space there is; little of it is a warning.
-async fn space(backend: &dyn Backend, steps: &Steps) -> bool {
-    let began = Instant::now();
-    let free = match run(backend, "df -Pk .").await {
-        Ok((output, _)) => free_kib(&output),
-        Err(error) => {
-            let detail = ErrorChain(&error).to_string();
-            steps.report("space", Verdict::Warning, detail, None, began).await;
-            return true;
+async fn space(backend: &dyn Backend) -> Result<((), Finding)> {
+    let unknown = |detail| Finding { verdict: Verdict::Warning, detail, advice: None };
+    let found = match run(backend, "df -Pk .").await.map(|output| free_kib(&output)) {
+        Err(error) => unknown(ErrorChain(&error).to_string()),
+        Ok(None) => unknown("df does not say".to_owned()),
+        Ok(Some(kib)) => {
+            let advice = "make space: what tools write fails when the disk is full";
+            let advice = (kib < LITTLE_KIB).then_some(advice);
+            Finding::new(format!("{} MiB free", kib / 1024), advice)
         }
     };
-    let (verdict, detail, advice) = match free {
-        None => (Verdict::Warning, "df does not say".to_owned(), None),
-        Some(kib) if kib < LITTLE_KIB => (
-            Verdict::Warning,
-            format!("{} MiB free", kib / 1024),
-            Some("make space: what tools write fails when the disk is full".to_owned()),
-        ),
-        Some(kib) => (Verdict::Ok, format!("{} MiB free", kib / 1024), None),
-    };
-    steps.report("space", verdict, detail, advice, began).await;
-    true
+    Ok(((), found))
 }
 
 /// The fourth column of the last line of `df -P`: what is available.

@@ -1,10 +1,15 @@
 //! Errors of workplaces.
 
+use std::io;
+
 use evonic_domain::SettingsError;
 use evonic_handles::Exhausted;
 use evonic_store::StoreError;
 
 use crate::Stage;
+
+/// What an operation of a workplace returns.
+pub type Result<T, E = WorkplaceError> = std::result::Result<T, E>;
 
 /// Whether trying again may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +32,11 @@ pub enum WorkplaceError {
     Root {
         path: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The threads that do a workplace's work cannot be started.
     #[error("threads of the workplace cannot be started")]
-    Threads(#[source] std::io::Error),
+    Threads(#[source] io::Error),
     /// The path leads outside the root, by itself or over a symbolic link.
     #[error("{path} is outside the workplace")]
     Outside { path: String },
@@ -54,21 +59,14 @@ pub enum WorkplaceError {
         operation: &'static str,
         path: String,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A command could not be started.
     #[error("{program} cannot be started")]
     Start {
         program: String,
         #[source]
-        source: std::io::Error,
-    },
-    /// A command ended, and somebody else took its exit status.
-    #[error("the exit status of {program} is lost")]
-    Lost {
-        program: String,
-        #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A regular expression or glob is wrong.
     #[error("pattern is invalid: {message}")]
@@ -133,6 +131,42 @@ impl From<SettingsError> for WorkplaceError {
 }
 
 impl WorkplaceError {
+    /// A machine that cannot be reached now, or a connection to it that broke.
+    pub fn unreachable(host: impl ToString, stage: Stage, cause: impl Into<String>) -> Self {
+        Self::Unreachable { host: host.to_string(), stage, source: Cause(cause.into()) }
+    }
+
+    /// A machine that refuses, and will refuse again.
+    pub fn refused(host: impl ToString, stage: Stage, cause: impl Into<String>) -> Self {
+        Self::Refused { host: host.to_string(), stage, source: Cause(cause.into()) }
+    }
+
+    /// An operation on a path that failed.
+    pub fn path(
+        operation: &'static str,
+        path: impl Into<String>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::Path { operation, path: path.into(), source: source.into() }
+    }
+
+    /// A file that is no longer as it was read.
+    pub fn changed(path: impl Into<String>) -> Self {
+        let problem = "somebody else changed it meanwhile; nothing was written";
+        Self::path("write", path, io::Error::other(problem))
+    }
+
+    /// Settings that cannot be used: the field, and what is wrong with it.
+    pub fn settings(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Settings { field: field.into(), problem: problem.into() }
+    }
+
+    /// Whether nothing is at the path.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Path { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Whether trying again may help.
     #[must_use]
     pub fn class(&self) -> Class {

@@ -6,6 +6,7 @@
 //! | [`WorkplaceError`], [`Stage`], [`Class`] | what failed, whether the host was reached, whether trying again may help |
 //! | [`spool`] | commands that outlive the worker, by scripts of the POSIX shell |
 //! | [`search`] | lists, searches and hashes by scripts, for machines that have only a shell |
+//! | [`archive`] | `tar` archives, read as they come |
 //! | [`RemotePath`], [`Home`] | paths of another machine |
 //! | [`lines`] | a range of lines of a file, in constant memory |
 //! | [`check`] | the steps of a check that are the same on every kind |
@@ -19,6 +20,7 @@
 //! - Knows no kind of workplace: no SSH, no engine, no folder of this machine.
 //! - Opens no descriptor.
 
+pub mod archive;
 mod backend;
 pub mod check;
 mod deps;
@@ -37,6 +39,6 @@ pub use backend::{
 };
 pub use check::{CheckStep, Verdict};
 pub use deps::{BackendDeps, End, HostState};
-pub use error::{Class, WorkplaceError};
+pub use error::{Class, Result, WorkplaceError};
 pub use remote::{Home, RemotePath};
 pub use stage::Stage;

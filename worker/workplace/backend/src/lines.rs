@@ -1,14 +1,8 @@
 //! A range of lines of a file, whatever its size, in constant memory.
 
-use std::{
-    io::{self, Read},
-    ops::ControlFlow,
-};
+use std::ops::ControlFlow;
 
 use crate::Lines;
-
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Bytes in which a zero byte makes a file a binary one.
 const BINARY_BYTES: usize = 8 * 1024;
@@ -27,7 +21,8 @@ pub struct Range {
     pub limit: u64,
 }
 
-/// A file that is being read.
+/// A file that is being read: whole lines as far as they fit; only when the first one does not fit
+/// is it cut.
 pub struct Reading {
     range: Range,
     lines: Lines,
@@ -43,30 +38,6 @@ pub struct Reading {
     seen: u64,
     /// Bytes of it since the text was full.
     beyond: u64,
-}
-
-/// Reads the range, whole lines as far as they fit; only when the first one does not fit is it
-/// cut. Stops early once `wanted` returns false.
-///
-/// # Errors
-/// Those of `file`.
-pub fn read(
-    file: &mut impl Read,
-    size_bytes: u64,
-    range: Range,
-    wanted: &dyn Fn() -> bool,
-) -> io::Result<Lines> {
-    let mut reading = Reading::begin(range, size_bytes);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let length = file.read(&mut chunk)?;
-        if length == 0 {
-            return Ok(reading.end());
-        }
-        if reading.push(&chunk[..length]).is_break() || !wanted() {
-            return Ok(reading.broken_off());
-        }
-    }
 }
 
 impl Reading {

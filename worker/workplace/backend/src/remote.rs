@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::WorkplaceError;
+use crate::{Result, WorkplaceError};
 
 /// An absolute path on another machine. Its bytes are the other machine's; it is never a
 /// [`std::path::PathBuf`], so that no function of this machine's file system takes it.
@@ -37,7 +37,7 @@ impl Home {
     ///
     /// # Errors
     /// [`WorkplaceError`] when it is no absolute path.
-    pub fn from_sftp_realpath(path: &[u8]) -> Result<Self, WorkplaceError> {
+    pub fn from_sftp_realpath(path: &[u8]) -> Result<Self> {
         Self::reported(path)
     }
 
@@ -45,17 +45,16 @@ impl Home {
     ///
     /// # Errors
     /// [`WorkplaceError`] when it is no absolute path.
-    pub fn from_shell(path: &[u8]) -> Result<Self, WorkplaceError> {
+    pub fn from_shell(path: &[u8]) -> Result<Self> {
         Self::reported(path)
     }
 
-    fn reported(path: &[u8]) -> Result<Self, WorkplaceError> {
+    fn reported(path: &[u8]) -> Result<Self> {
         if path.first() == Some(&b'/') && !path.contains(&0) {
             return Ok(Self(RemotePath(without_end(path).to_vec())));
         }
-        let path = String::from_utf8_lossy(path).into_owned();
         let source = io::Error::new(io::ErrorKind::InvalidData, "the host reports no whole path");
-        Err(WorkplaceError::Path { operation: "find the home", path, source })
+        Err(WorkplaceError::path("find the home", String::from_utf8_lossy(path), source))
     }
 
     #[must_use]
@@ -68,11 +67,10 @@ impl Home {
     ///
     /// # Errors
     /// [`WorkplaceError`] for `~user`, a NUL, or an empty path.
-    pub fn resolve(&self, folder: &RemotePath, path: &str) -> Result<RemotePath, WorkplaceError> {
-        let invalid = |problem: &str| WorkplaceError::Path {
-            operation: "resolve",
-            path: path.to_owned(),
-            source: io::Error::new(io::ErrorKind::InvalidInput, problem.to_owned()),
+    pub fn resolve(&self, folder: &RemotePath, path: &str) -> Result<RemotePath> {
+        let invalid = |problem: &str| {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, problem.to_owned());
+            WorkplaceError::path("resolve", path, source)
         };
         if path.is_empty() {
             return Err(invalid("the path is empty"));

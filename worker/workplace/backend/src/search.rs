@@ -9,7 +9,6 @@
 //!   (find)          (tar)                   (here)                (rg --json, or tar)
 //! ```
 
-mod archive;
 mod ask;
 mod fetch;
 pub(crate) mod fuzzing;
@@ -25,48 +24,22 @@ mod query;
 mod ripgrep;
 pub mod rules;
 
-use std::{
-    io,
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use self::{
-    archive::Archive,
     ask::Answered,
-    fetch::Wanted,
-    matches::{ArchiveMatches, Matches, Reread},
+    fetch::{Wanted, unpack},
+    matches::{ArchiveMatches, Matches},
     plan::Plan,
     query::Query,
     ripgrep::Messages,
     rules::Filter,
 };
-use crate::{Entry, Found, Match, WorkplaceError, spool::Shell};
+pub use self::{hash::sha256, listing::list};
+use crate::{Found, Match, Result, archive::Archive, spool::Shell};
 
 /// How long the files may take. What did not come until then is reported as [`Found::more`].
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// See [`super::Backend::list`]; `folder` is a path on that machine.
-///
-/// # Errors
-/// [`WorkplaceError`].
-pub async fn list<S: Shell>(
-    shell: &S,
-    folder: &str,
-    depth: u32,
-    limit: u32,
-) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-    listing::list(shell, folder, depth, limit).await
-}
-
-/// SHA-256 of a file, by what that machine has (`sha256sum`, `shasum`, `openssl`); [`None`] when it
-/// has none of these.
-///
-/// # Errors
-/// [`WorkplaceError`].
-pub async fn sha256<S: Shell>(shell: &S, path: &str) -> Result<Option<String>, WorkplaceError> {
-    hash::sha256(shell, path).await
-}
 
 /// See [`super::Backend::search`]; `root` is the workplace's folder and `path` what is searched,
 /// both paths on that machine. Paths of matches are relative to `root` where they are below it, and
@@ -77,15 +50,15 @@ pub async fn sha256<S: Shell>(shell: &S, path: &str) -> Result<Option<String>, W
 /// reported as [`Found::more`].
 ///
 /// # Errors
-/// [`WorkplaceError`].
-pub async fn search<S: Shell>(
-    shell: &S,
+/// [`crate::WorkplaceError`].
+pub async fn search(
+    shell: &dyn Shell,
     pattern: &str,
     root: &str,
     path: &str,
     glob: Option<&str>,
     limit: u32,
-) -> Result<Found, WorkplaceError> {
+) -> Result<Found> {
     let filter = Filter::new(pattern, glob)?;
     let query = Query { pattern, filter, root, path, limit };
     let names = names::names(shell, &query).await?;
@@ -100,11 +73,7 @@ pub async fn search<S: Shell>(
 }
 
 /// Finds the matches in the files of the plan, and whether there are more.
-async fn find<S: Shell>(
-    shell: &S,
-    query: &Query<'_>,
-    plan: &Plan,
-) -> Result<(Vec<Match>, bool), WorkplaceError> {
+async fn find(shell: &dyn Shell, query: &Query<'_>, plan: &Plan) -> Result<(Vec<Match>, bool)> {
     let mut matches = Matches::new(query, plan);
     if plan.wanted.is_empty() {
         return Ok(matches.end());
@@ -114,16 +83,26 @@ async fn find<S: Shell>(
         Wanted { path: query.path, base: &plan.base, names: &plan.wanted, timeout: TIMEOUT };
     // The beginning and the end of a file are elsewhere for a tool that sees all of it.
     let anchored = ["\\A", "\\z"].iter().any(|anchor| query.pattern.contains(anchor));
+    let mut files = ArchiveMatches::new(&mut matches);
     if anchored || query.pattern.is_empty() {
-        let answered = wanted.fetch(shell, &mut ArchiveMatches::new(&mut matches)).await?;
+        let answered = wanted.fetch(shell, |part| files.take(part)).await?;
         return Ok(ended(matches, answered));
     }
-    let mut answer = Answer::new(&mut matches);
     let most = (u64::from(query.limit) + 1).to_string();
-    let arguments = [query.pattern, &most];
-    let answered =
-        wanted.ask(shell, ripgrep::SCRIPT, &arguments, |bytes| answer.push(bytes)).await?;
-    let reread = answer.reread();
+    let question = wanted.question(ripgrep::SCRIPT, &[query.pattern, &most]);
+    let (mut messages, mut archive) = (Messages::default(), Archive::default());
+    let mut first_byte = None;
+    let answered = question.ask(shell, |bytes| {
+        // Messages begin with `{`, an archive with `./` or a header that does.
+        first_byte = first_byte.or(bytes.first().copied());
+        if first_byte == Some(b'{') {
+            messages.push(bytes, files.matches)
+        } else {
+            unpack(&mut archive, bytes, |part| files.take(part))
+        }
+    });
+    let answered = answered.await?;
+    let reread = messages.reread;
     if answered == Answered::OutOfTime || reread.is_empty() {
         return Ok(ended(matches, answered));
     }
@@ -131,7 +110,8 @@ async fn find<S: Shell>(
     wanted.names = &names;
     wanted.timeout = TIMEOUT.saturating_sub(began.elapsed());
     let mut again = Matches::new(query, plan);
-    let answered = wanted.fetch(shell, &mut ArchiveMatches::new(&mut again)).await?;
+    let mut files = ArchiveMatches::new(&mut again);
+    let answered = wanted.fetch(shell, |part| files.take(part)).await?;
     let (found, more_again) = ended(again, answered);
     matches.insert(&reread, found);
     let (found, more) = matches.end();
@@ -141,34 +121,4 @@ async fn find<S: Shell>(
 fn ended(matches: Matches<'_>, answered: Answered) -> (Vec<Match>, bool) {
     let (found, more) = matches.end();
     (found, more || answered == Answered::OutOfTime)
-}
-
-/// What [`ripgrep::SCRIPT`] answers: messages begin with `{`, an archive with `./` or a header that
-/// does.
-struct Answer<'a, 'm> {
-    files: ArchiveMatches<'a, 'm>,
-    archive: Archive,
-    messages: Messages,
-    first_byte: Option<u8>,
-}
-
-impl<'a, 'm> Answer<'a, 'm> {
-    fn new(matches: &'a mut Matches<'m>) -> Self {
-        let (archive, messages) = (Archive::default(), Messages::default());
-        Self { files: ArchiveMatches::new(matches), archive, messages, first_byte: None }
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> io::Result<ControlFlow<()>> {
-        self.first_byte = self.first_byte.or(bytes.first().copied());
-        if self.first_byte == Some(b'{') {
-            self.messages.push(bytes, self.files.matches)
-        } else {
-            self.archive.push(bytes, &mut self.files)
-        }
-    }
-
-    /// The files that `rg` cannot report, in their order.
-    fn reread(self) -> Vec<Reread> {
-        self.messages.reread
-    }
 }

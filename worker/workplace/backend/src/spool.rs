@@ -39,7 +39,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    follow::{Follower, Outcome},
+    follow::Outcome,
     forgotten::Forgotten,
     output_parser::{Sink, refused, run_parsed},
     retry::Retry,
@@ -50,7 +50,7 @@ pub use self::{
     script::LOGIN_COMMAND,
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
-use crate::{CommandSpec, Ended, Finished, Stage, Unknown, WorkplaceError};
+use crate::{CommandSpec, Ended, Finished, Result, Stage, Unknown, WorkplaceError};
 
 /// How long the last output of a cancelled command is waited for, once it is dead: a cancel takes
 /// less than a second in all.
@@ -60,26 +60,16 @@ const LAST_OUTPUT: Duration = Duration::from_millis(700);
 const ARGUMENT_BYTES: usize = (128 << 10) - 1;
 
 /// The commands of one machine. Shared by cloning.
-#[derive(Debug)]
-pub struct Spool<S> {
-    shell: Arc<S>,
+#[derive(Clone, Debug)]
+pub struct Spool {
+    shell: Arc<dyn Shell>,
     settings: config::Spool,
     forgotten: Arc<Forgotten>,
 }
 
-impl<S> Clone for Spool<S> {
-    fn clone(&self) -> Self {
-        Self {
-            shell: Arc::clone(&self.shell),
-            settings: self.settings.clone(),
-            forgotten: Arc::clone(&self.forgotten),
-        }
-    }
-}
-
-impl<S: Shell> Spool<S> {
+impl Spool {
     /// The commands of the machine behind this shell.
-    pub fn new(shell: Arc<S>, settings: config::Spool) -> Self {
+    pub fn new(shell: Arc<dyn Shell>, settings: config::Spool) -> Self {
         Self { shell, settings, forgotten: Arc::default() }
     }
 
@@ -92,7 +82,7 @@ impl<S: Shell> Spool<S> {
         spec: CommandSpec,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
+    ) -> Result<Finished> {
         check(&spec)?;
         if cancel.is_cancelled() {
             return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
@@ -104,10 +94,9 @@ impl<S: Shell> Spool<S> {
             );
             return Ok(Finished { ended: Ended::NotStarted(why), left_behind: 0 });
         }
-        let follower = self.follower();
-        let launch = follower.launch(&spec).await?;
+        let launch = self.launch(&spec).await?;
         let following = async {
-            Ok(match follower.follow(&spec.command_id, 0, Some(launch), &output).await {
+            Ok(match self.follow(&spec.command_id, 0, Some(launch), &output).await {
                 Outcome::Finished(finished) => finished,
                 Outcome::Refused(why) => Finished { ended: Ended::NotStarted(why), left_behind: 0 },
                 Outcome::Failed { error, certain: true } => return Err(error),
@@ -130,10 +119,10 @@ impl<S: Shell> Spool<S> {
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
+    ) -> Result<Finished> {
         check_command_id(command_id)?;
         let following = async {
-            match self.follower().follow(command_id, from, None, &output).await {
+            match self.follow(command_id, from, None, &output).await {
                 Outcome::Finished(finished) => Ok(finished),
                 Outcome::Refused(why) => Err(refused(why)),
                 Outcome::Failed { error, .. } => Err(error),
@@ -146,12 +135,7 @@ impl<S: Shell> Spool<S> {
     ///
     /// # Errors
     /// See there.
-    pub async fn output(
-        &self,
-        command_id: &str,
-        from: u64,
-        limit: u64,
-    ) -> Result<Bytes, WorkplaceError> {
+    pub async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
         check_command_id(command_id)?;
         let mut retry = Retry::new();
         loop {
@@ -162,11 +146,8 @@ impl<S: Shell> Spool<S> {
             let error = match line {
                 Ok(line) if line == "shown" => return Ok(memory.freeze()),
                 Ok(_missing) => {
-                    return Err(WorkplaceError::Path {
-                        operation: "read",
-                        path: format!("output of {command_id}"),
-                        source: io::ErrorKind::NotFound.into(),
-                    });
+                    let path = format!("output of {command_id}");
+                    return Err(WorkplaceError::path("read", path, io::ErrorKind::NotFound));
                 }
                 Err(error) => error,
             };
@@ -178,7 +159,7 @@ impl<S: Shell> Spool<S> {
     ///
     /// # Errors
     /// See there.
-    pub async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
+    pub async fn kill(&self, command_id: &str) -> Result<u32> {
         check_command_id(command_id)?;
         let mut retry = Retry::new();
         loop {
@@ -208,7 +189,7 @@ impl<S: Shell> Spool<S> {
     ///
     /// # Errors
     /// [`WorkplaceError`].
-    pub async fn tidy(&self) -> Result<(), WorkplaceError> {
+    pub async fn tidy(&self) -> Result<()> {
         loop {
             let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::TIDY]);
             let forgotten = self.forgotten.take();
@@ -227,11 +208,6 @@ impl<S: Shell> Spool<S> {
         }
     }
 
-    fn follower(&self) -> Follower<'_, S> {
-        let Self { shell, settings, forgotten } = self;
-        Follower { shell, settings, forgotten }
-    }
-
     /// Runs a script of the service and returns its last line. `arguments` come after the folder
     /// of all spools.
     async fn serve(
@@ -240,7 +216,7 @@ impl<S: Shell> Spool<S> {
         text: String,
         arguments: Vec<String>,
         output: &mut BytesMut,
-    ) -> Result<String, WorkplaceError> {
+    ) -> Result<String> {
         let arguments = [vec![self.shell.spools().await?], arguments].concat();
         let (input, purpose, sink) = (Bytes::new(), Purpose::Serve, Sink::Memory(output));
         let (_, result) = run_parsed(&*self.shell, text, arguments, input, purpose, sink).await;
@@ -252,9 +228,9 @@ impl<S: Shell> Spool<S> {
     async fn until_cancelled(
         &self,
         command_id: &str,
-        following: impl Future<Output = Result<Finished, WorkplaceError>> + Send,
+        following: impl Future<Output = Result<Finished>> + Send,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
+    ) -> Result<Finished> {
         tokio::pin!(following);
         tokio::select! {
             result = &mut following => return result,

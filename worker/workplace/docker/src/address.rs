@@ -1,6 +1,6 @@
 //! Where an engine is.
 
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 use std::path::PathBuf;
 
 use evonic_domain::DockerSettings;
@@ -26,13 +26,11 @@ impl Address {
     pub(super) fn of(
         settings: &DockerSettings,
         config: &evonic_shared::config::Docker,
-    ) -> Result<Self, WorkplaceError> {
+    ) -> Result<Self> {
         let text = settings.engine.as_ref().unwrap_or(&config.engine);
         let certificates = settings.cert_path.as_ref().or(config.cert_path.as_ref());
-        Self::parse(text, certificates.cloned()).map_err(|problem| WorkplaceError::Settings {
-            field: "settings.engine".to_owned(),
-            problem,
-        })
+        Self::parse(text, certificates.cloned())
+            .map_err(|problem| WorkplaceError::settings("settings.engine", problem))
     }
 
     /// Reads `unix:///PATH`, or `tcp://HOST:PORT` with its certificates; the error is for the operator.

@@ -19,8 +19,8 @@ use super::{
     writing,
 };
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Lines, Removal,
-    Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Removal, Result,
+    Stat, Upload, WorkplaceError, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_shared::error_chain::ErrorChain;
@@ -37,7 +37,7 @@ const MEMORY_KILLS: &str = "cat /sys/fs/cgroup/memory.events \
 #[derive(Clone, Debug)]
 pub struct Docker {
     sandbox: Sandbox,
-    spool: Spool<Sandbox>,
+    spool: Spool,
 }
 
 impl Docker {
@@ -49,7 +49,7 @@ impl Docker {
     }
 
     /// The container, up and kept so.
-    pub(super) async fn lease(&self) -> Result<Lease, WorkplaceError> {
+    pub(super) async fn lease(&self) -> Result<Lease> {
         self.sandbox.lease().await
     }
 
@@ -68,7 +68,7 @@ impl Docker {
         self.sandbox.container.identity.session.clone()
     }
 
-    async fn user_home(&self) -> Result<&Home, WorkplaceError> {
+    async fn user_home(&self) -> Result<&Home> {
         let ask = || async {
             let output =
                 run_script(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
@@ -78,7 +78,7 @@ impl Docker {
     }
 
     /// A whole path of the container.
-    async fn whole(&self, path: &str) -> Result<String, WorkplaceError> {
+    async fn whole(&self, path: &str) -> Result<String> {
         let home = self.user_home().await?;
         let workspace = home.resolve(home.path(), WORKSPACE)?;
         let path = if path.is_empty() { "." } else { path };
@@ -86,7 +86,7 @@ impl Docker {
     }
 
     /// The whole path of what may be changed.
-    async fn own(&self, path: &str) -> Result<String, WorkplaceError> {
+    async fn own(&self, path: &str) -> Result<String> {
         writing::below_workspace(path, &self.whole(path).await?)
     }
 
@@ -142,8 +142,12 @@ impl Backend for Docker {
         self.sandbox.container.take_news()
     }
 
-    async fn home(&self) -> Result<String, WorkplaceError> {
+    async fn home(&self) -> Result<String> {
         Ok(self.user_home().await?.path().to_string())
+    }
+
+    fn spool(&self, _command_id: &str) -> Spool {
+        self.spool.clone()
     }
 
     async fn run(
@@ -151,7 +155,7 @@ impl Backend for Docker {
         spec: CommandSpec,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
+    ) -> Result<Finished> {
         let _lease = self.sandbox.lease().await?;
         let finished = self.spool.run(spec, output, cancel).await?;
         self.explain(&finished).await;
@@ -165,65 +169,25 @@ impl Backend for Docker {
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
+    ) -> Result<Finished> {
         let _lease = self.sandbox.lease().await?;
         let finished = self.spool.attach(command_id, from, output, cancel).await?;
         self.explain(&finished).await;
         Ok(finished)
     }
 
-    async fn output(
-        &self,
-        command_id: &str,
-        from: u64,
-        limit: u64,
-    ) -> Result<Bytes, WorkplaceError> {
-        self.spool.output(command_id, from, limit).await
-    }
-
-    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
-        self.spool.kill(command_id).await
-    }
-
-    fn forget(&self, command_id: &str) {
-        self.spool.forget(command_id);
-    }
-
-    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
+    async fn stat(&self, path: &str) -> Result<Stat> {
         let whole = self.whole(path).await?;
         let mut at = Reading::begin(&self.sandbox, path).await?;
         Ok(at.find("stat", &whole).await?.stat)
     }
 
-    async fn read_lines(
-        &self,
-        path: &str,
-        from: u64,
-        to: Option<u64>,
-        limit: u64,
-    ) -> Result<Lines, WorkplaceError> {
-        let mut file = self.download(path, 0).await?;
-        let range = lines::Range { from, to, limit };
-        let mut reading = lines::Reading::begin(range, file.stat.size_bytes);
-        while let Some(piece) = file.bytes.next().await {
-            if reading.push(&piece?).is_break() {
-                return Ok(reading.broken_off());
-            }
-        }
-        Ok(reading.end())
-    }
-
-    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
+    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
         let whole = self.whole(path).await?;
         writing::write(&self.sandbox, path, &whole, content, None).await
     }
 
-    async fn edit(
-        &self,
-        path: &str,
-        limit_bytes: u64,
-        change: Change,
-    ) -> Result<(), WorkplaceError> {
+    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
         let whole = self.whole(path).await?;
         let mut at = Reading::begin(&self.sandbox, path).await?;
         let seen = at.find("edit", &whole).await?;
@@ -242,12 +206,7 @@ impl Backend for Docker {
         writing::write(&self.sandbox, path, &whole, changed.into(), Some(&seen)).await
     }
 
-    async fn list(
-        &self,
-        path: &str,
-        depth: u32,
-        limit: u32,
-    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+    async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {
         let whole = self.whole(path).await?;
         let hidden = format!("{WORKSPACE}/{HIDDEN}");
         let asked = limit.saturating_add(HIDDEN_ENTRIES);
@@ -268,18 +227,18 @@ impl Backend for Docker {
         path: &str,
         glob: Option<&str>,
         limit: u32,
-    ) -> Result<Found, WorkplaceError> {
+    ) -> Result<Found> {
         let whole = self.whole(path).await?;
         search::search(&self.sandbox, pattern, WORKSPACE, &whole, glob, limit).await
     }
 
-    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+    async fn make_folder(&self, path: &str) -> Result<()> {
         let whole = self.whole(path).await?;
         let script = r#"mkdir -p -- "$1""#;
         run_script(&self.sandbox, "make folder", path, script, &[&whole]).await.map(drop)
     }
 
-    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+    async fn remove(&self, path: &str, removal: Removal) -> Result<()> {
         let whole = self.own(path).await?;
         let script = match removal {
             Removal::One => {
@@ -295,7 +254,7 @@ impl Backend for Docker {
         run_script(&self.sandbox, "remove", path, script, &[&whole]).await.map(drop)
     }
 
-    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (source, target) = (self.own(from).await?, self.own(to).await?);
         let script = r#"if [ ! -e "$1" ] && [ ! -L "$1" ]; then
                 echo "No such file or directory" >&2; exit 1
@@ -305,12 +264,12 @@ impl Backend for Docker {
         run_script(&self.sandbox, "rename", from, script, &[&source, &target]).await.map(drop)
     }
 
-    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+    async fn download(&self, path: &str, from: u64) -> Result<Download> {
         let whole = self.whole(path).await?;
         Reading::begin(&self.sandbox, path).await?.download(&whole, from).await
     }
 
-    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>> {
         let whole = self.whole(path).await?;
         let mut at = Reading::begin(&self.sandbox, path).await?;
         let (end, mode) = match at.look(&whole).await? {
@@ -324,7 +283,7 @@ impl Backend for Docker {
         Ok(Box::new(Appending::open(&self.sandbox, path, end, mode, id).await?))
     }
 
-    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
+    async fn sha256(&self, path: &str) -> Result<String> {
         let whole = self.whole(path).await?;
         upload::digest(&self.sandbox, path, &whole).await
     }

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::sync::mpsc;
-
 use super::{
     backend::Docker,
     container::{self, Container},
@@ -12,20 +10,19 @@ use super::{
     spec::Identity,
 };
 use evonic_backend::{
-    CheckStep, Stage, Verdict, WorkplaceError,
-    check::{self, Steps},
+    Result, Stage, Verdict,
+    check::{self, Finding, Steps},
 };
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 use evonic_shared::error_chain::ErrorChain;
 
 /// Tries `connect`, `version`, `engine`, `image`, `create`, `home`, `write`, `run`, `space` with a
-/// container of its own, which is removed.
+/// container of its own, which is removed. Ends when a step failed.
 pub(super) async fn check(
     manager: &Arc<ContainerManager>,
     settings: &DockerSettings,
-    sender: mpsc::Sender<CheckStep>,
-) {
-    let steps = Steps::new(sender);
+    steps: &Steps,
+) -> Option<()> {
     let advice = "start the engine, and let this user use its socket";
     let connect = async {
         let engine = manager.engine(settings)?;
@@ -33,35 +30,34 @@ pub(super) async fn check(
         let address = engine.address.to_string();
         Ok((engine, address))
     };
-    let Some(engine) = steps.step("connect", Some(advice), connect).await else { return };
+    let engine = steps.step("connect", Some(advice), connect).await?;
     let version = async {
         let version = engine.ask(Stage::Version, engine.docker.version()).await?;
         let product = version.version.unwrap_or_default();
         Ok(((), format!("Docker {product}, API {}", engine.version())))
     };
-    if steps.step("version", None, version).await.is_none() {
-        return;
-    }
-    if !describe_engine(&engine, &steps).await {
-        return;
-    }
+    steps.step("version", None, version).await?;
+    steps.step("engine", None, describe_engine(&engine)).await?;
     let advice = "`evonic sandbox build` makes the default image; load or pull another one";
     let image = async {
         let found = engine.ask(Stage::Image, engine.docker.inspect_image(&settings.image)).await?;
         Ok(((), format!("{} {}", settings.image, found.id.unwrap_or_default())))
     };
-    if steps.step("image", Some(advice), image).await.is_none() {
-        return;
-    }
+    steps.step("image", Some(advice), image).await?;
     let identity =
         Identity::of_check(&manager.parts.instance, &WorkplaceId::new(), &SessionId::new());
     let name = identity.name.clone();
     let container = Container::new(identity, Arc::clone(&engine), settings.clone());
-    let place = Docker::new(Arc::clone(manager), Arc::new(container));
-    if create(&place, &steps).await.is_some() {
-        check::files_and_commands(&place, &steps).await;
+    let backend = Docker::new(Arc::clone(manager), Arc::new(container));
+    let advice = "see what the engine says; limits are settings of the workplace";
+    let created = async {
+        let lease = backend.lease().await?;
+        Ok(((), lease.id.get(..12).unwrap_or(&lease.id).to_owned()))
+    };
+    if steps.step("create", Some(advice), created).await.is_some() {
+        check::files_and_commands(&backend, steps).await;
     }
-    drop(place);
+    drop(backend);
     let cleared = async {
         container::remove(&engine, &name).await?;
         container::remove_volume(&engine, &name).await
@@ -70,27 +66,12 @@ pub(super) async fn check(
         let detail = ErrorChain(&failed.error).to_string();
         steps.report("clear", Verdict::Warning, detail, None, Instant::now()).await;
     }
-}
-
-async fn create(place: &Docker, steps: &Steps) -> Option<()> {
-    let advice = "see what the engine says; limits are settings of the workplace";
-    let created = async {
-        let lease = place.lease().await?;
-        Ok::<_, WorkplaceError>(((), lease.id.get(..12).unwrap_or(&lease.id).to_owned()))
-    };
-    steps.step("create", Some(advice), created).await
+    Some(())
 }
 
 /// What an operator should know of the engine itself.
-async fn describe_engine(engine: &Engine, steps: &Steps) -> bool {
-    let began = Instant::now();
-    let info = match engine.ask(Stage::EngineInfo, engine.docker.info()).await {
-        Ok(info) => info,
-        Err(failed) => {
-            let failed = async { Err::<((), String), _>(WorkplaceError::from(failed)) };
-            return steps.step("engine", None, failed).await.is_some();
-        }
-    };
+async fn describe_engine(engine: &Engine) -> Result<((), Finding)> {
+    let info = engine.ask(Stage::EngineInfo, engine.docker.info()).await?;
     let options = info.security_options.unwrap_or_default();
     let rootless = options.iter().any(|option| option.contains("rootless"));
     let live = info.live_restore_enabled == Some(true);
@@ -111,7 +92,5 @@ async fn describe_engine(engine: &Engine, steps: &Steps) -> bool {
     } else {
         None
     };
-    let verdict = if advice.is_some() { Verdict::Warning } else { Verdict::Ok };
-    steps.report("engine", verdict, detail, advice.map(str::to_owned), began).await;
-    true
+    Ok(((), Finding::new(detail, advice)))
 }

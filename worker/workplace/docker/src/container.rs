@@ -15,15 +15,18 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
+use bollard::query_parameters::{
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions, StopContainerOptionsBuilder,
+};
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
     engine::Engine,
-    error::{self, Failed},
+    error::Failed,
     spec::{IDLE_PROCESSES, Identity, User},
 };
-use evonic_backend::{Home, Stage, WorkplaceError};
+use evonic_backend::{Home, Result, Stage, WorkplaceError};
 use evonic_domain::DockerSettings;
 
 /// The most news that wait for the agent.
@@ -80,7 +83,7 @@ impl Container {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`].
-    pub(super) fn user(&self) -> Result<User, WorkplaceError> {
+    pub(super) fn user(&self) -> Result<User> {
         User::of(&self.settings())
     }
 
@@ -91,8 +94,8 @@ impl Container {
     /// Those of `bring_up`.
     pub(super) async fn lease(
         self: &Arc<Self>,
-        bring_up: impl Future<Output = Result<String, WorkplaceError>>,
-    ) -> Result<Lease, WorkplaceError> {
+        bring_up: impl Future<Output = Result<String>>,
+    ) -> Result<Lease> {
         let mut running = self.running.lock().await;
         let id = match &*running {
             Some(id) => id.clone(),
@@ -112,13 +115,9 @@ impl Container {
 
     /// Whether a 404 of the engine was about the container itself, which is then brought up at its
     /// next use.
-    pub(super) async fn is_lost(&self, id: &str) -> Result<bool, WorkplaceError> {
-        let asked = self.engine.docker.inspect_container(id, None);
-        let runs = match self.engine.ask(Stage::InspectContainer, asked).await {
-            Ok(found) => found.state.and_then(|state| state.running).unwrap_or(false),
-            Err(failed) if failed.is_missing() => false,
-            Err(failed) => return Err(failed.into()),
-        };
+    pub(super) async fn is_lost(&self, id: &str) -> Result<bool> {
+        let found = self.engine.container(id).await?;
+        let runs = found.and_then(|found| found.state?.running).unwrap_or(false);
         if !runs {
             self.lost(id).await;
         }
@@ -191,9 +190,9 @@ impl Drop for Lease {
     }
 }
 
-/// Whether nothing runs in a container, whoever started it: commands that nobody follows, streams
+/// Whether nothing runs in a container, whoever started it: commands that are not followed, streams
 /// of another worker.
-pub(super) async fn is_idle(engine: &Engine, id: &str) -> Result<bool, Failed> {
+async fn is_idle(engine: &Engine, id: &str) -> Result<bool, Failed> {
     let top = engine.ask(Stage::ListProcesses, engine.docker.top_processes(id, None)).await;
     match top {
         Ok(top) => Ok(top.processes.unwrap_or_default().len() <= IDLE_PROCESSES),
@@ -203,45 +202,44 @@ pub(super) async fn is_idle(engine: &Engine, id: &str) -> Result<bool, Failed> {
     }
 }
 
+/// As [`Container::stop_if_idle`], for a container that this worker may not know.
+pub(super) async fn stop_if_idle(
+    engine: &Engine,
+    known: Option<Arc<Container>>,
+    name: &str,
+) -> Result<bool, Failed> {
+    match known {
+        Some(one) => one.stop_if_idle(name).await,
+        None if is_idle(engine, name).await? => stop(engine, name).await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
 /// Stops a container; one that does not run, or is gone, is no error.
 pub(super) async fn stop(engine: &Engine, id: &str) -> Result<(), Failed> {
-    use bollard::query_parameters::StopContainerOptionsBuilder;
-
     let options = StopContainerOptionsBuilder::default().t(1).build();
-    match engine.ask(Stage::StopContainer, engine.docker.stop_container(id, Some(options))).await {
-        Err(failed) if failed.is_missing() => Ok(()),
-        done => done,
-    }
+    let asked = engine.docker.stop_container(id, Some(options));
+    engine.find(Stage::StopContainer, asked).await.map(drop)
 }
 
 /// Removes a container, running or not; one that is gone is no error.
 pub(super) async fn remove(engine: &Engine, id: &str) -> Result<(), Failed> {
-    use bollard::query_parameters::RemoveContainerOptionsBuilder;
-
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    match engine
-        .ask(Stage::RemoveContainer, engine.docker.remove_container(id, Some(options)))
-        .await
-    {
-        // 409: somebody else is removing it.
-        Err(failed) if failed.is_missing() || failed.is_conflict() => Ok(()),
-        done => done,
+    let asked = engine.docker.remove_container(id, Some(options));
+    match engine.find(Stage::RemoveContainer, asked).await {
+        // 409: it is being removed already.
+        Err(failed) if failed.is_conflict() => Ok(()),
+        done => done.map(drop),
     }
 }
 
 /// Removes a volume; one that is gone is no error.
 pub(super) async fn remove_volume(engine: &Engine, name: &str) -> Result<(), Failed> {
-    use bollard::query_parameters::RemoveVolumeOptions;
-
     let asked = engine.docker.remove_volume(name, None::<RemoveVolumeOptions>);
-    match engine.ask(Stage::RemoveVolume, asked).await {
-        Err(failed) if failed.is_missing() => Ok(()),
-        done => done,
-    }
+    engine.find(Stage::RemoveVolume, asked).await.map(drop)
 }
 
 /// The error for a container that stopped again and again.
 pub(super) fn unstable(engine: &Engine) -> WorkplaceError {
-    let reason = "the container stopped as soon as it was started".to_owned();
-    error::unreachable(&engine.address, Stage::StartContainer, reason)
+    engine.unreachable(Stage::StartContainer, "the container stopped as soon as it was started")
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use evonic_backend::{BackendDeps, Stage, WorkplaceError, error::Cause};
+use evonic_backend::{BackendDeps, Result, Stage, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 use evonic_shared::{config, error_chain::ErrorChain};
 use evonic_store::{Reader, StoreError, Writer};
@@ -17,6 +17,7 @@ use super::{
     spec::{Identity, User},
 };
 
+#[derive(Debug)]
 pub(super) struct ContainerManager {
     pub(super) parts: BackendDeps,
     pub(super) tasks: TaskTracker,
@@ -29,14 +30,6 @@ pub(super) struct ContainerManager {
     engines: Mutex<HashMap<Address, Arc<Engine>>>,
     /// By name.
     containers: Mutex<HashMap<String, Arc<Container>>>,
-}
-
-impl std::fmt::Debug for ContainerManager {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ContainerManager")
-            .field("instance", &self.parts.instance)
-            .finish_non_exhaustive()
-    }
 }
 
 impl ContainerManager {
@@ -60,7 +53,7 @@ impl ContainerManager {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`].
-    pub(super) fn engine(&self, settings: &DockerSettings) -> Result<Arc<Engine>, WorkplaceError> {
+    pub(super) fn engine(&self, settings: &DockerSettings) -> Result<Arc<Engine>> {
         self.engine_at(Address::of(settings, self.config())?)
     }
 
@@ -68,8 +61,8 @@ impl ContainerManager {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`] when its certificates cannot be used.
-    pub(super) fn engine_at(&self, address: Address) -> Result<Arc<Engine>, WorkplaceError> {
-        let mut engines = self.all_engines();
+    pub(super) fn engine_at(&self, address: Address) -> Result<Arc<Engine>> {
+        let mut engines = self.engines.lock();
         if let Some(engine) = engines.get(&address) {
             return Ok(Arc::clone(engine));
         }
@@ -93,7 +86,7 @@ impl ContainerManager {
         workplace: &WorkplaceId,
         settings: &DockerSettings,
         session: &SessionId,
-    ) -> Result<Arc<Container>, WorkplaceError> {
+    ) -> Result<Arc<Container>> {
         User::of(settings)?;
         let engine = self.engine(settings)?;
         let identity = Identity::new(&self.parts.instance, workplace, session);
@@ -111,11 +104,7 @@ impl ContainerManager {
 
     /// Every engine that was used.
     pub(super) fn engines(&self) -> Vec<Arc<Engine>> {
-        self.all_engines().values().cloned().collect()
-    }
-
-    fn all_engines(&self) -> MutexGuard<'_, HashMap<Address, Arc<Engine>>> {
-        self.engines.lock()
+        self.engines.lock().values().cloned().collect()
     }
 
     /// Containers that this worker used, by name.
@@ -130,7 +119,7 @@ impl ContainerManager {
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, WorkplaceError> {
+    ) -> Result<T> {
         self.parts.store.read(read).await.map_err(container_table)
     }
 
@@ -141,7 +130,7 @@ impl ContainerManager {
     pub(super) async fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, WorkplaceError> {
+    ) -> Result<T> {
         self.parts.store.write(write).await.map_err(container_table)
     }
 }
@@ -149,10 +138,9 @@ impl ContainerManager {
 fn container_table(error: StoreError) -> WorkplaceError {
     match error {
         StoreError::Exhausted(exhausted) => exhausted.into(),
-        error => WorkplaceError::Unreachable {
-            host: "the database".to_owned(),
-            stage: Stage::ContainerTable,
-            source: Cause(ErrorChain(&error).to_string()),
-        },
+        error => {
+            let reason = ErrorChain(&error).to_string();
+            WorkplaceError::unreachable("the database", Stage::ContainerTable, reason)
+        }
     }
 }

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, errors::Error, models::SystemVersion};
+use bollard::{
+    API_DEFAULT_VERSION, BollardRequest, Docker,
+    errors::Error,
+    models::{ContainerInspectResponse, SystemVersion},
+};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,7 +24,7 @@ use super::{
     tls,
     transport::{Route, Transport},
 };
-use evonic_backend::{HostState, Stage, WorkplaceError};
+use evonic_backend::{HostState, Result, Stage, WorkplaceError};
 use evonic_handles::Budget;
 use evonic_net::{Connector, Keepalive, Peer};
 use evonic_shared::error_chain::ErrorChain;
@@ -42,7 +46,8 @@ pub(super) struct Engine {
     pub(super) address: Address,
     pub(super) docker: Docker,
     transport: Arc<Transport>,
-    timeout: Duration,
+    /// `docker.timeout`.
+    pub(super) timeout: Duration,
     /// Held while the version is asked for.
     greeting: tokio::sync::Mutex<()>,
     /// Held while containers are counted and one is started.
@@ -73,7 +78,7 @@ impl Engine {
         budget: Budget,
         tasks: TaskTracker,
         closing: CancellationToken,
-    ) -> Result<Self, WorkplaceError> {
+    ) -> Result<Self> {
         let route = match &address {
             Address::Unix(path) => Route::Unix(path.clone()),
             Address::Tcp { host, port, certificates } => Route::Tcp(Connector {
@@ -116,8 +121,33 @@ impl Engine {
         let all = self.transfer(stage, request);
         tokio::time::timeout(limit, all).await.unwrap_or_else(|_| {
             let reason = format!("no whole answer within {} s", limit.as_secs_f32());
-            Err(error::unreachable(&self.address, stage, reason).into())
+            Err(self.unreachable(stage, reason).into())
         })
+    }
+
+    /// As [`Engine::ask`]; nothing when the engine does not know what is asked for.
+    pub(super) async fn find<T>(
+        &self,
+        stage: Stage,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Option<T>, Failed> {
+        match self.ask(stage, request).await {
+            Err(failed) if failed.is_missing() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// What a container is; nothing when there is none of this name or identifier.
+    pub(super) async fn container(
+        &self,
+        id: &str,
+    ) -> Result<Option<ContainerInspectResponse>, Failed> {
+        self.find(Stage::InspectContainer, self.docker.inspect_container(id, None)).await
+    }
+
+    /// The error for an engine that does not do something now.
+    pub(super) fn unreachable(&self, stage: Stage, reason: impl Into<String>) -> WorkplaceError {
+        WorkplaceError::unreachable(&self.address, stage, reason)
     }
 
     /// Makes a request that may take long, as long as its bytes move.
@@ -145,14 +175,9 @@ impl Engine {
             }
             Err(_) => {
                 let reason = format!("nothing came for {} s", timeout.as_secs_f32());
-                Err(error::unreachable(&self.address, stage, reason).into())
+                Err(self.unreachable(stage, reason).into())
             }
         }
-    }
-
-    /// `docker.timeout`.
-    pub(super) const fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Agrees on a version once, and again after the engine was away: the lower one of what both
@@ -169,7 +194,7 @@ impl Engine {
         let version = self
             .note(answer.map_err(|error| error::translate(&self.address, Stage::Version, error)))?;
         let minor = agreed(&version).map_err(|reason| {
-            Failed::from(error::refusal(&self.address, Stage::Version, reason))
+            Failed::from(WorkplaceError::refused(&self.address, Stage::Version, reason))
         })?;
         self.transport.api.store(minor, Ordering::Relaxed);
         Ok(())

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bollard::errors::Error;
 
 use super::address::Address;
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError};
 use evonic_handles::Exhausted;
 use evonic_net::ConnectError;
 use evonic_shared::error_chain::ErrorChain;
@@ -76,26 +76,20 @@ pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed 
             Ok(RequestError::Exhausted(exhausted)) => WorkplaceError::from(exhausted).into(),
             Ok(RequestError::Socket(source)) => unconnected(engine, &source).into(),
             Ok(RequestError::Connect(error)) => unreached(engine, &error).into(),
-            Ok(error) => unreachable(engine, stage, ErrorChain(&error).to_string()).into(),
-            Err(error) => unreachable(engine, stage, ErrorChain(&error).to_string()).into(),
+            Ok(error) => {
+                WorkplaceError::unreachable(engine, stage, ErrorChain(&error).to_string()).into()
+            }
+            Err(error) => {
+                WorkplaceError::unreachable(engine, stage, ErrorChain(&error).to_string()).into()
+            }
         },
-        other => unreachable(engine, stage, ErrorChain(&other).to_string()).into(),
+        other => WorkplaceError::unreachable(engine, stage, ErrorChain(&other).to_string()).into(),
     }
-}
-
-/// A transient error.
-pub(super) fn unreachable(engine: &Address, stage: Stage, reason: String) -> WorkplaceError {
-    WorkplaceError::Unreachable { host: engine.to_string(), stage, source: Cause(reason) }
-}
-
-/// A permanent error.
-pub(super) fn refusal(engine: &Address, stage: Stage, reason: impl Into<String>) -> WorkplaceError {
-    WorkplaceError::Refused { host: engine.to_string(), stage, source: Cause(reason.into()) }
 }
 
 fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
     match (engine, source.kind()) {
-        (Address::Unix(path), io::ErrorKind::PermissionDenied) => refusal(
+        (Address::Unix(path), io::ErrorKind::PermissionDenied) => WorkplaceError::refused(
             engine,
             Stage::Socket,
             format!(
@@ -104,27 +98,29 @@ fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
                 path.display()
             ),
         ),
-        (Address::Unix(path), io::ErrorKind::NotFound) => unreachable(
+        (Address::Unix(path), io::ErrorKind::NotFound) => WorkplaceError::unreachable(
             engine,
             Stage::Connect,
             format!("there is no socket {}; is Docker installed and started?", path.display()),
         ),
-        (_, io::ErrorKind::ConnectionRefused) => {
-            unreachable(engine, Stage::Connect, "nobody listens; is the engine running?".to_owned())
-        }
-        _ => unreachable(engine, Stage::Connect, ErrorChain(source).to_string()),
+        (_, io::ErrorKind::ConnectionRefused) => WorkplaceError::unreachable(
+            engine,
+            Stage::Connect,
+            "nobody listens; is the engine running?".to_owned(),
+        ),
+        _ => WorkplaceError::unreachable(engine, Stage::Connect, ErrorChain(source).to_string()),
     }
 }
 
 fn unreached(engine: &Address, error: &ConnectError) -> WorkplaceError {
     match error {
         ConnectError::Connect { source, .. } => unconnected(engine, source),
-        ConnectError::Tls { source, .. } if error.is_permanent() => refusal(
+        ConnectError::Tls { source, .. } if error.is_permanent() => WorkplaceError::refused(
             engine,
             Stage::Tls,
             format!("{source}; compare ca.pem, cert.pem and key.pem with the engine's"),
         ),
-        _ => unreachable(engine, Stage::Connect, ErrorChain(error).to_string()),
+        _ => WorkplaceError::unreachable(engine, Stage::Connect, ErrorChain(error).to_string()),
     }
 }
 
@@ -134,30 +130,35 @@ fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> Workpl
     let message = message.trim();
     let lower = message.to_lowercase();
     let has = |text: &str| lower.contains(text);
+    let advised = |stage, advice: &str| {
+        WorkplaceError::refused(engine, stage, format!("{message}; {advice}"))
+    };
     if has("no space left") || has("disk quota exceeded") {
         let advice = "make room on the engine's disk: `docker system df` says what takes it";
-        return refusal(engine, Stage::Disk, format!("{message}; {advice}"));
+        return advised(Stage::Disk, advice);
     }
     if status == 404 && has("no such image") {
         let advice = "`evonic sandbox build` makes the default one; another one is loaded or \
                       pulled on the engine's machine";
-        return refusal(engine, Stage::Image, format!("{message}; {advice}"));
+        return advised(Stage::Image, advice);
     }
     if has("network") && (has("not found") || has("could not find")) {
         let advice = "set `network` to `none`, or make it: `docker network create`";
-        return refusal(engine, Stage::Network, format!("{message}; {advice}"));
+        return advised(Stage::Network, advice);
     }
     if status == 400 && has("version") && (has("too new") || has("too old")) {
         let advice = "this engine speaks other versions of the API; update the older of the two";
-        return refusal(engine, Stage::Version, format!("{message}; {advice}"));
+        return advised(Stage::Version, advice);
     }
     match status {
         // The engine is starting, ending, or waits for containerd.
-        502..=504 => unreachable(engine, stage, message.to_owned()),
+        502..=504 => WorkplaceError::unreachable(engine, stage, message.to_owned()),
         500 if has("context deadline exceeded") || has("connection error") => {
-            unreachable(engine, stage, message.to_owned())
+            WorkplaceError::unreachable(engine, stage, message.to_owned())
         }
-        _ if message.is_empty() => refusal(engine, stage, format!("status {status}")),
-        _ => refusal(engine, stage, message),
+        _ if message.is_empty() => {
+            WorkplaceError::refused(engine, stage, format!("status {status}"))
+        }
+        _ => WorkplaceError::refused(engine, stage, message),
     }
 }

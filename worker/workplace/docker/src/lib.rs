@@ -15,7 +15,7 @@
 //! | Module | Owns |
 //! |---|---|
 //! | `backend`, `shell`, `run_script` | commands, by an attached exec each |
-//! | `reading`, `writing`, `upload`, `tar_reader`, `tar_entry` | files, by the archive endpoints |
+//! | `reading`, `writing`, `upload`, `archive` | files, by the archive endpoints |
 //! | `container`, `provision`, `spec` | a container: its use, how it comes up, what it has |
 //! | `container_manager`, `reconcile` | all of them, and their rows in the container table |
 //! | `engine`, `transport`, `address`, `tls`, `error` | requests to an engine |
@@ -29,6 +29,7 @@
 //! - A container does not know the manager that holds it: no reference cycle.
 
 mod address;
+mod archive;
 mod backend;
 mod check;
 mod container;
@@ -42,8 +43,6 @@ mod run_script;
 mod sandbox;
 mod shell;
 mod spec;
-mod tar_entry;
-mod tar_reader;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -53,7 +52,7 @@ mod writing;
 
 use std::{sync::Arc, time::Duration};
 
-use evonic_backend::{BackendDeps, CheckStep, End, HostState, WorkplaceError};
+use evonic_backend::{BackendDeps, CheckStep, End, HostState, Result, check::Steps};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 use evonic_shared::error_chain::ErrorChain;
 use futures_util::future::join_all;
@@ -79,32 +78,32 @@ impl Engines {
     /// The workplace of a session: its container is made or started when it is first used.
     ///
     /// # Errors
-    /// [`WorkplaceError::Settings`].
+    /// [`evonic_backend::WorkplaceError::Settings`].
     pub fn open(
         &self,
         workplace: &WorkplaceId,
         settings: &DockerSettings,
         session: &SessionId,
-    ) -> Result<Docker, WorkplaceError> {
+    ) -> Result<Docker> {
         let container = self.manager.container(workplace, settings, session)?;
         Ok(Docker::new(Arc::clone(&self.manager), container))
     }
 
     /// See `Workplaces::check`.
     pub async fn check(&self, settings: &DockerSettings, steps: mpsc::Sender<CheckStep>) {
-        check::check(&self.manager, settings, steps).await;
+        check::check(&self.manager, settings, &Steps::new(steps)).await;
     }
 
     /// Builds the default image from the Dockerfile that ships with the product, under the name in
     /// these settings, and sends the output of the build.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
+    /// [`evonic_backend::WorkplaceError`].
     pub async fn build_sandbox(
         &self,
         settings: &DockerSettings,
         output: mpsc::Sender<String>,
-    ) -> Result<(), WorkplaceError> {
+    ) -> Result<()> {
         let engine = self.manager.engine(settings)?;
         sandbox::build(&engine, &settings.image, &output).await
     }

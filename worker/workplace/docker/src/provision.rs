@@ -6,35 +6,31 @@ use bollard::{
     body_full,
     models::{ContainerInspectResponse, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, StartContainerOptions,
-        UploadToContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
     },
 };
 use bytes::Bytes;
 
 use super::{
+    archive::archive,
     container::{self, Container},
     container_manager::ContainerManager,
     engine::Engine,
-    error::{self, Failed},
+    reconcile,
     spec::{self, HIDDEN, Tracking, User, WORKSPACE},
-    tar_entry::{self, Meta},
 };
-use evonic_backend::{Stage, WorkplaceError};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_domain::DockerSettings;
 
 /// How often it is looked at again when something else changes it meanwhile: another worker makes
-/// it, or somebody removes it.
+/// it, or it is removed.
 const ROUNDS: u32 = 4;
 
 /// Returns the engine's identifier of the container, which runs.
 ///
 /// # Errors
-/// [`WorkplaceError`].
-pub(super) async fn bring_up(
-    manager: &ContainerManager,
-    this: &Container,
-) -> Result<String, WorkplaceError> {
+/// [`evonic_backend::WorkplaceError`].
+pub(super) async fn bring_up(manager: &ContainerManager, this: &Container) -> Result<String> {
     let user = this.user()?;
     let mut expected = match this.identity.tracking {
         Tracking::Untracked => None,
@@ -49,13 +45,7 @@ pub(super) async fn bring_up(
     };
     for _ in 0..ROUNDS {
         let name = &this.identity.name;
-        let asked = this.engine.docker.inspect_container(name, None);
-        let found = match this.engine.ask(Stage::InspectContainer, asked).await {
-            Ok(found) => Some(found),
-            Err(failed) if failed.is_missing() => None,
-            Err(failed) => return Err(failed.into()),
-        };
-        let Some(found) = found else {
+        let Some(found) = this.engine.container(name).await? else {
             make(manager, this, user, expected.take().is_some()).await?;
             continue;
         };
@@ -66,20 +56,16 @@ pub(super) async fn bring_up(
     Err(container::unstable(&this.engine))
 }
 
-/// Makes the container, unless somebody else just did.
+/// Makes the container, unless it was made meanwhile.
 async fn make(
     manager: &ContainerManager,
     this: &Container,
     user: User,
     vanished: bool,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     let (engine, name, settings) = (&this.engine, &this.identity.name, this.settings());
     let asked = engine.docker.inspect_volume(name);
-    let workspace_was_there = match engine.ask(Stage::InspectVolume, asked).await {
-        Ok(_) => true,
-        Err(failed) if failed.is_missing() => false,
-        Err(failed) => return Err(failed.into()),
-    };
+    let workspace_was_there = engine.find(Stage::InspectVolume, asked).await?.is_some();
     let wanted = VolumeCreateRequest {
         name: Some(name.clone()),
         labels: Some(this.identity.labels()),
@@ -107,7 +93,7 @@ async fn create(
     this: &Container,
     name: &str,
     body: bollard::models::ContainerCreateBody,
-) -> Result<Option<String>, WorkplaceError> {
+) -> Result<Option<String>> {
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let asked = this.engine.docker.create_container(Some(options), body);
     match this.engine.ask(Stage::MakeContainer, asked).await {
@@ -119,11 +105,7 @@ async fn create(
 
 /// Gives the workspace's folder to its user, through a container that is never started: the real
 /// one is read-only and has no right to do it.
-async fn give(
-    this: &Container,
-    user: User,
-    settings: &DockerSettings,
-) -> Result<(), WorkplaceError> {
+async fn give(this: &Container, user: User, settings: &DockerSettings) -> Result<()> {
     let helper = format!("{}-owner", this.identity.name);
     container::remove(&this.engine, &helper).await?;
     let body = spec::giver(&this.identity, settings);
@@ -132,20 +114,15 @@ async fn give(
         return Ok(());
     };
     let folder = WORKSPACE.trim_start_matches('/');
-    let mut tar = Vec::new();
-    for (name, mode) in [(folder.to_owned(), 0o755), (format!("{folder}/{HIDDEN}"), 0o700)] {
-        tar.extend(tar_entry::folder(&name, Meta { mode, user })?);
-    }
+    let hidden = format!("{folder}/{HIDDEN}");
     // Git and searches pass it over.
-    let ignored = b"*\n";
-    let (name, meta) = (format!("{folder}/{HIDDEN}/.gitignore"), Meta { mode: 0o644, user });
-    tar.extend(tar_entry::file(&name, ignored.len() as u64, meta)?);
-    tar.extend(ignored);
-    tar.extend(tar_entry::padding(ignored.len() as u64));
-    tar.extend(tar_entry::END);
+    let (name, ignored) = (format!("{hidden}/.gitignore"), Bytes::from_static(b"*\n"));
+    let folders = [(folder.to_owned(), 0o755), (hidden, 0o700)];
+    let archive = archive(user, folders, (&name, 0o644), ignored)
+        .map_err(|error| WorkplaceError::path("write", name.as_str(), error))?;
     let options = UploadToContainerOptionsBuilder::default().path("/").build();
-    let tar = body_full(Bytes::from(tar));
-    let asked = this.engine.docker.upload_to_container(&id, Some(options), tar);
+    let archive = body_full(archive.concat().into());
+    let asked = this.engine.docker.upload_to_container(&id, Some(options), archive);
     let given = this.engine.ask(Stage::GiveWorkspace, asked).await;
     container::remove(&this.engine, &id).await?;
     Ok(given?)
@@ -156,7 +133,7 @@ async fn start(
     manager: &ContainerManager,
     this: &Container,
     found: ContainerInspectResponse,
-) -> Result<Option<String>, WorkplaceError> {
+) -> Result<Option<String>> {
     let id = found.id.unwrap_or_default();
     let state = found.state.unwrap_or_default();
     if state.running == Some(true) && state.paused != Some(true) {
@@ -186,56 +163,30 @@ async fn start(
             this.memory_kills.store(0, Ordering::Relaxed);
             Ok(Some(id))
         }
-        Err(failed) if failed.is_missing() && is_gone(this, &id).await? => Ok(None),
+        // Or its network is missing.
+        Err(failed) if failed.is_missing() && this.engine.container(&id).await?.is_none() => {
+            Ok(None)
+        }
         Err(failed) if failed.is_conflict() => Ok(None),
         Err(failed) => Err(failed.into()),
     }
 }
 
-/// Whether it is the container that is missing, and not its network.
-async fn is_gone(this: &Container, id: &str) -> Result<bool, Failed> {
-    match this
-        .engine
-        .ask(Stage::InspectContainer, this.engine.docker.inspect_container(id, None))
-        .await
-    {
-        Ok(_) => Ok(false),
-        Err(failed) if failed.is_missing() => Ok(true),
-        Err(failed) => Err(failed),
-    }
-}
-
 /// Stops the least recently used idle container when there are as many as there may be.
-async fn make_room(manager: &ContainerManager, engine: &Engine) -> Result<(), WorkplaceError> {
-    let mut filters = spec::own(&manager.parts.instance);
-    filters.insert("status".to_owned(), vec!["running".to_owned()]);
-    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
-    let running =
-        engine.ask(Stage::ListContainers, engine.docker.list_containers(Some(options))).await?;
+async fn make_room(manager: &ContainerManager, engine: &Engine) -> Result<()> {
+    let running = reconcile::running(engine, &manager.parts.instance).await?;
     let most = manager.config().containers as usize;
     let Some(mut surplus) = (running.len() + 1).checked_sub(most).filter(|&surplus| surplus > 0)
     else {
         return Ok(());
     };
-    let names: Vec<String> = running
-        .into_iter()
-        .filter_map(|one| one.names?.into_iter().next())
-        .map(|name| name.trim_start_matches('/').to_owned())
-        .collect();
     // The table's order is as old as the last reconciliation: what this worker knows
     // better comes last.
     let mut rows = manager.read(|reader| reader.containers()).await?;
     let known = |name: &str| manager.containers().get(name).cloned();
     rows.sort_by_cached_key(|row| known(&row.name).map(|one| one.used()));
-    for row in rows.iter().filter(|row| names.contains(&row.name)) {
-        let stopped = match known(&row.name) {
-            Some(one) => one.stop_if_idle(&row.name).await?,
-            None if container::is_idle(engine, &row.name).await? => {
-                container::stop(engine, &row.name).await?;
-                true
-            }
-            None => false,
-        };
+    for row in rows.iter().filter(|row| running.contains(&row.name)) {
+        let stopped = container::stop_if_idle(engine, known(&row.name), &row.name).await?;
         surplus -= usize::from(stopped);
         if surplus == 0 {
             return Ok(());
@@ -245,5 +196,5 @@ async fn make_room(manager: &ContainerManager, engine: &Engine) -> Result<(), Wo
         "all {most} containers that may run at once are busy; wait until one is done, or raise \
          docker.containers"
     );
-    Err(error::unreachable(&engine.address, Stage::StartContainer, reason))
+    Err(engine.unreachable(Stage::StartContainer, reason))
 }

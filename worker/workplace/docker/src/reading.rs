@@ -4,12 +4,20 @@ use std::{io, sync::Arc};
 
 use bollard::{
     container::PathStatResponse,
+    errors::Error,
     query_parameters::{ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder},
 };
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 
-use super::{container::Lease, shell::Sandbox, spec::WORKSPACE, tar_reader::TarReader};
-use evonic_backend::{Download, FileType, Stage, Stat, WorkplaceError};
+use super::{container::Lease, shell::Sandbox, spec::WORKSPACE};
+use evonic_backend::{
+    Download, FileType, Result, Stage, Stat, WorkplaceError,
+    archive::{Archive, Part},
+};
 
 /// Links that are followed one after another.
 const MOST_LINKS: u32 = 16;
@@ -50,15 +58,12 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// # Errors
     /// [`WorkplaceError`] when the container cannot be brought up.
-    pub(super) async fn begin(
-        sandbox: &'a Sandbox,
-        shown: &'a str,
-    ) -> Result<Self, WorkplaceError> {
+    pub(super) async fn begin(sandbox: &'a Sandbox, shown: &'a str) -> Result<Self> {
         Ok(Self { sandbox, lease: sandbox.lease().await?, shown })
     }
 
     /// What is at a whole path, links followed.
-    pub(super) async fn look(&mut self, path: &str) -> Result<Lookup, WorkplaceError> {
+    pub(super) async fn look(&mut self, path: &str) -> Result<Lookup> {
         let mut path = path.to_owned();
         for _ in 0..MOST_LINKS {
             let Some(found) = self.head(&path).await? else { return Ok(Lookup::Absent { path }) };
@@ -67,22 +72,18 @@ impl<'a> Reading<'a> {
             }
             path = found.link_target;
         }
-        Err(self.failed("read", io::Error::from(rustix::io::Errno::LOOP)))
+        Err(self.failed("read", rustix::io::Errno::LOOP))
     }
 
     /// As [`Reading::look`], for a path that must exist.
-    pub(super) async fn find(
-        &mut self,
-        operation: &'static str,
-        path: &str,
-    ) -> Result<Target, WorkplaceError> {
+    pub(super) async fn find(&mut self, operation: &'static str, path: &str) -> Result<Target> {
         match self.look(path).await? {
             Lookup::Found(target) => Ok(target),
             Lookup::Absent { .. } => Err(self.failed(operation, missing(path))),
         }
     }
 
-    async fn head(&mut self, path: &str) -> Result<Option<PathStatResponse>, WorkplaceError> {
+    async fn head(&mut self, path: &str) -> Result<Option<PathStatResponse>> {
         let engine = &self.sandbox.container.engine;
         for round in 0.. {
             let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
@@ -103,11 +104,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Opens a file from byte `from` on. What is before that passes by and is dropped.
-    pub(super) async fn download(
-        mut self,
-        path: &str,
-        from: u64,
-    ) -> Result<Download, WorkplaceError> {
+    pub(super) async fn download(mut self, path: &str, from: u64) -> Result<Download> {
         let target = self.find("read", path).await?;
         self.expect_file(&target)?;
         let options = DownloadFromContainerOptionsBuilder::default().path(&target.path).build();
@@ -115,30 +112,30 @@ impl<'a> Reading<'a> {
         engine.greet().await?;
         let archive = engine.docker.download_from_container(&self.lease.id, Some(options));
         let shown = self.shown.to_owned();
-        let mut tar = TarReader::new(archive.boxed(), self.lease);
-        let size = tar.enter().await.map_err(|error| error.into_workplace(&shown))?;
-        let left = size.saturating_sub(from);
-        tar.skip(from.min(size)).await.map_err(|error| error.into_workplace(&shown))?;
-        let bytes =
-            futures_util::stream::unfold((tar, left, shown), |(mut tar, left, shown)| async move {
-                if left == 0 {
-                    return None;
+        let (pieces, archive) = (archive.boxed(), Archive::default());
+        let mut file = ArchivedFile { pieces, archive, lease: self.lease, shown };
+        let Part::File { size_bytes, .. } = file.part().await? else {
+            let (found, needed) = ("no file any more", "a regular file");
+            return Err(WorkplaceError::WrongType { path: file.shown, found, needed });
+        };
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
+        let bytes = stream::try_unfold((file, skip), |(mut file, mut skip)| async move {
+            while let Part::Data(mut data) = file.part().await? {
+                let skipped = data.split_to(skip.min(data.len())).len();
+                skip -= skipped;
+                if !data.is_empty() {
+                    return Ok(Some((data, (file, skip))));
                 }
-                match tar.take(left).await {
-                    Ok(piece) => {
-                        let left = left - piece.len() as u64;
-                        Some((Ok(piece), (tar, left, shown)))
-                    }
-                    Err(error) => Some((Err(error.into_workplace(&shown)), (tar, 0, shown))),
-                }
-            });
-        let stat = Stat { size_bytes: size, ..target.stat };
+            }
+            Ok(None)
+        });
+        let stat = Stat { size_bytes, ..target.stat };
         Ok(Download { stat, bytes: bytes.boxed() })
     }
 
     /// # Errors
     /// [`WorkplaceError::WrongType`].
-    pub(super) fn expect_file(&self, target: &Target) -> Result<(), WorkplaceError> {
+    pub(super) fn expect_file(&self, target: &Target) -> Result<()> {
         let found = match target.stat.file_type {
             FileType::File => return Ok(()),
             FileType::Folder => "a folder",
@@ -148,8 +145,37 @@ impl<'a> Reading<'a> {
         Err(WorkplaceError::WrongType { path, found, needed: "a regular file" })
     }
 
-    pub(super) fn failed(&self, operation: &'static str, source: io::Error) -> WorkplaceError {
-        WorkplaceError::Path { operation, path: self.shown.to_owned(), source }
+    pub(super) fn failed(
+        &self,
+        operation: &'static str,
+        source: impl Into<io::Error>,
+    ) -> WorkplaceError {
+        WorkplaceError::path(operation, self.shown, source)
+    }
+}
+
+/// An archive of one file, as it comes.
+struct ArchivedFile {
+    pieces: BoxStream<'static, Result<Bytes, Error>>,
+    archive: Archive,
+    lease: Lease,
+    shown: String,
+}
+
+impl ArchivedFile {
+    async fn part(&mut self) -> Result<Part> {
+        // It became shorter while it was read, or the engine was stopped.
+        let early = || WorkplaceError::unreachable(&self.shown, Stage::Read, "it ended early");
+        loop {
+            if let Some(part) = self.archive.next().map_err(|_| early())? {
+                return Ok(part);
+            }
+            let engine = &self.lease.container.engine;
+            match engine.piece(Stage::Read, &mut self.pieces, engine.timeout).await? {
+                Some(piece) => self.archive.push(&piece),
+                None => return Err(early()),
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
     error::Failed,
     spec::{self, SHORT_LIVED},
 };
-use evonic_backend::{Stage, WorkplaceError};
+use evonic_backend::{Result, Stage};
 use evonic_domain::Settings;
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::{ContainerRow, Paging};
@@ -76,12 +76,12 @@ pub(super) async fn reconcile(manager: &Arc<ContainerManager>) {
             }
         }
     }
-    // What nobody uses and has no news needs no memory.
+    // What is unused and has no news needs no memory.
     manager.containers().retain(|_, one| Arc::strong_count(one) > 1 || one.is_worth_keeping());
 }
 
 /// Writes what was used since the last round to the table.
-async fn record_use(manager: &ContainerManager) -> Result<(), WorkplaceError> {
+async fn record_use(manager: &ContainerManager) -> Result<()> {
     let used: Vec<String> = {
         let containers = manager.containers();
         let used = containers.iter().filter(|(_, one)| one.was_used());
@@ -93,7 +93,7 @@ async fn record_use(manager: &ContainerManager) -> Result<(), WorkplaceError> {
     manager.write(move |writer| writer.containers_used(&used)).await
 }
 
-async fn engines(manager: &ContainerManager) -> Result<Vec<Arc<Engine>>, WorkplaceError> {
+async fn engines(manager: &ContainerManager) -> Result<Vec<Arc<Engine>>> {
     let (rows, workplaces) = manager
         .read(|reader| {
             let mut all = Vec::new();
@@ -180,14 +180,11 @@ async fn note_vanished(
     row: &ContainerRow,
 ) -> Result<(), Failed> {
     let Some(id) = row.container.clone().filter(|id| !id.is_empty()) else { return Ok(()) };
-    let asked = engine.docker.inspect_container(&id, None);
-    match engine.ask(Stage::InspectContainer, asked).await {
-        Err(failed) if failed.is_missing() => {
-            let name = row.name.clone();
-            Ok(manager.write(move |writer| writer.container_vanished(&name, &id)).await?)
-        }
-        found => found.map(drop),
+    if engine.container(&id).await?.is_some() {
+        return Ok(());
     }
+    let name = row.name.clone();
+    Ok(manager.write(move |writer| writer.container_vanished(&name, &id)).await?)
 }
 
 /// Containers of an instance by name.
@@ -217,15 +214,10 @@ async fn stop_if_idle(
     let limit = manager.config().idle_stop;
     let known = manager.containers().get(&row.name).cloned();
     let stopped = match known {
-        Some(one) if one.is_leased() || Instant::now() - one.used() < limit => false,
-        Some(one) => one.stop_if_idle(&row.name).await?,
+        Some(ref one) if one.is_leased() || Instant::now() - one.used() < limit => false,
         // Its last use was by another worker, which may still live: it writes the table.
         None if age(&row.used_at) < limit => false,
-        None if container::is_idle(engine, &row.name).await? => {
-            container::stop(engine, &row.name).await?;
-            true
-        }
-        None => false,
+        known => container::stop_if_idle(engine, known, &row.name).await?,
     };
     if stopped {
         tracing::debug!(container = row.name, "idle container stopped");
@@ -235,12 +227,16 @@ async fn stop_if_idle(
 
 /// Stops every container of an instance.
 pub(super) async fn stop_all(engine: &Engine, instance: &str) -> Result<(), Failed> {
-    let running = list(engine, instance)
-        .await?
-        .into_iter()
-        .filter(|(_, one)| one.state == Some(ContainerSummaryStateEnum::RUNNING));
-    let stops = running.map(|(name, _)| async move { container::stop(engine, &name).await });
+    let running = running(engine, instance).await?;
+    let stops = running.iter().map(|name| container::stop(engine, name));
     join_all(stops).await.into_iter().collect()
+}
+
+/// The names of an instance's containers that run.
+pub(super) async fn running(engine: &Engine, instance: &str) -> Result<Vec<String>, Failed> {
+    let is_running = |one: &ContainerSummary| one.state == Some(ContainerSummaryStateEnum::RUNNING);
+    let listed = list(engine, instance).await?.into_iter();
+    Ok(listed.filter(|(_, one)| is_running(one)).map(|(name, _)| name).collect())
 }
 
 /// Since then; nothing when it is to come.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::shell::Sandbox;
 use evonic_backend::{
-    WorkplaceError,
+    Result, WorkplaceError,
     spool::{Purpose, Script, ScriptEnd, gather},
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn run_script(
     shown: &str,
     text: &str,
     arguments: &[&str],
-) -> Result<String, WorkplaceError> {
+) -> Result<String> {
     let script = Script {
         text: format!("LC_ALL=C; export LC_ALL; {text}"),
         arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
@@ -31,19 +31,14 @@ pub(super) async fn run_script(
         purpose: Purpose::Serve,
     };
     let (end, output) = gather(sandbox, script, MAX_OUTPUT_BYTES).await?;
-    match end {
-        ScriptEnd::Exited(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        ScriptEnd::Exited(_) => Err(WorkplaceError::Path {
-            operation,
-            path: shown.to_owned(),
-            source: meaning(&output.complaint()),
-        }),
-        ScriptEnd::Killed => Err(WorkplaceError::Path {
-            operation,
-            path: shown.to_owned(),
-            source: io::Error::other("its process was killed; is memory or `pids` used up?"),
-        }),
-    }
+    let source = match end {
+        ScriptEnd::Exited(0) => return Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        ScriptEnd::Exited(_) => meaning(&output.complaint()),
+        ScriptEnd::Killed => {
+            io::Error::other("its process was killed; is memory or `pids` used up?")
+        }
+    };
+    Err(WorkplaceError::path(operation, shown, source))
 }
 
 /// Tools report errors as texts only; these are the ones of every C library.

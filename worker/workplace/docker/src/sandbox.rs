@@ -6,13 +6,8 @@ use bollard::{body_full, models::BuildInfo, query_parameters::BuildImageOptionsB
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{
-    engine::Engine,
-    error,
-    spec::User,
-    tar_entry::{self, Meta},
-};
-use evonic_backend::{Stage, WorkplaceError};
+use super::{archive::archive, engine::Engine, spec::User};
+use evonic_backend::{Result, Stage, WorkplaceError};
 
 const DOCKERFILE: &str = include_str!("sandbox/Dockerfile");
 
@@ -22,30 +17,31 @@ const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// Builds the image under this name, and sends the output of the build, line by line.
 ///
 /// # Errors
-/// [`WorkplaceError`], with the engine's message when a step of the build fails.
+/// [`evonic_backend::WorkplaceError`], with the engine's message when a step of the build fails.
 pub(super) async fn build(
     engine: &Engine,
     image: &str,
     output: &mpsc::Sender<String>,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     engine.greet().await?;
-    let meta = Meta { mode: 0o644, user: User { uid: 0, gid: 0 } };
-    let size = DOCKERFILE.len() as u64;
-    let mut context = tar_entry::file("Dockerfile", size, meta)?;
-    context.extend(DOCKERFILE.as_bytes());
-    context.extend(tar_entry::padding(size));
-    context.extend(tar_entry::END);
+    let (root, content) = (User { uid: 0, gid: 0 }, Bytes::from_static(DOCKERFILE.as_bytes()));
+    let context = archive(root, [], ("Dockerfile", 0o644), content)
+        .map_err(|error| WorkplaceError::path("write", "Dockerfile", error))?;
     let options = BuildImageOptionsBuilder::default().t(image).rm(true).forcerm(true).build();
-    let context = body_full(Bytes::from(context));
+    let context = body_full(context.concat().into());
     let mut progress = engine.docker.build_image(options, None, Some(context));
     while let Some(step) = engine.piece(Stage::BuildImage, &mut progress, SILENCE).await? {
         let BuildInfo { stream, status, error_detail, .. } = step;
         if let Some(message) = error_detail.and_then(|detail| detail.message) {
-            return Err(error::refusal(&engine.address, Stage::BuildImage, message.trim()));
+            return Err(WorkplaceError::refused(
+                &engine.address,
+                Stage::BuildImage,
+                message.trim(),
+            ));
         }
         for line in stream.or(status).iter().flat_map(|text| text.lines()) {
             if !line.trim().is_empty() {
-                // The build goes on without a listener.
+                // The build continues without a listener.
                 let _ = output.send(line.to_owned()).await;
             }
         }

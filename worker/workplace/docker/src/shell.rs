@@ -3,7 +3,7 @@
 //! The engine does not end an exec whose caller has gone, so the script's own shell has a lifeline:
 //! its standard input stays open for as long as the caller is there, whether that is a worker that
 //! was killed or a future that was dropped. When it ends, everything of the exec's process group is
-//! killed. Commands lead sessions of their own: they go on.
+//! killed. Commands lead sessions of their own: they keep running.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -22,13 +22,14 @@ use tokio::{
 };
 
 use super::{
-    container::{self, Container, Lease},
+    container::{Container, Lease},
     container_manager::ContainerManager,
-    error, provision,
+    error::Failed,
+    provision,
     spec::{HIDDEN, WORKSPACE},
 };
 use evonic_backend::{
-    Stage, WorkplaceError,
+    Result, Stage,
     spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_shared::error_chain::ErrorChain;
@@ -75,7 +76,7 @@ impl Shell for Sandbox {
         &self,
         script: Script,
         output: mpsc::Sender<ScriptOutput>,
-    ) -> Result<ScriptEnd, WorkplaceError> {
+    ) -> Result<ScriptEnd> {
         let Script { text, arguments, input, purpose } = script;
         let command_id = match purpose {
             Purpose::Launch { command_id } => command_id,
@@ -86,7 +87,7 @@ impl Shell for Sandbox {
         argv.extend(arguments);
         let mut exec = self.exec(argv, Vec::new()).await?;
         let (engine, closing) = (Arc::clone(&self.container.engine), self.manager.closing.clone());
-        let broken = |reason: String| error::unreachable(&engine.address, Stage::Script, reason);
+        let broken = |reason: String| engine.unreachable(Stage::Script, reason);
         let work = async {
             // Written beside reading: a script may answer before it has read everything.
             let (writing, reading) = (exec.input.as_mut(), &mut exec.output);
@@ -105,7 +106,7 @@ impl Shell for Sandbox {
                     () = &mut writing => continue,
                     piece = reading.next() => piece,
                 };
-                let Some(piece) = piece else { return Ok::<_, WorkplaceError>(()) };
+                let Some(piece) = piece else { return Ok::<_, evonic_backend::WorkplaceError>(()) };
                 let piece = match piece.map_err(|error| broken(ErrorChain(&error).to_string()))? {
                     LogOutput::StdErr { message } => ScriptOutput::Err(message),
                     LogOutput::StdOut { message }
@@ -123,11 +124,11 @@ impl Shell for Sandbox {
         self.ended(exec).await
     }
 
-    async fn spools(&self) -> Result<String, WorkplaceError> {
+    async fn spools(&self) -> Result<String> {
         Ok(format!("{WORKSPACE}/{HIDDEN}/commands"))
     }
 
-    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError> {
+    async fn folder(&self, folder: &str) -> Result<String> {
         Ok(match folder {
             "" => WORKSPACE.to_owned(),
             whole if whole.starts_with('/') => whole.to_owned(),
@@ -140,8 +141,8 @@ impl Sandbox {
     /// The container, up and kept so.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    pub(super) async fn lease(&self) -> Result<Lease, WorkplaceError> {
+    /// [`evonic_backend::WorkplaceError`].
+    pub(super) async fn lease(&self) -> Result<Lease> {
         self.container.lease(provision::bring_up(&self.manager, &self.container)).await
     }
 
@@ -152,7 +153,7 @@ impl Sandbox {
         &self,
         argv: Vec<String>,
         environment: Vec<String>,
-    ) -> Result<Attached, WorkplaceError> {
+    ) -> Result<Attached> {
         let user = self.container.user()?;
         let wanted = ExecConfig {
             attach_stdin: Some(true),
@@ -165,41 +166,39 @@ impl Sandbox {
             working_dir: Some(WORKSPACE.to_owned()),
             ..ExecConfig::default()
         };
+        let lease = self.lease().await?;
+        let id = lease.id.clone();
+        match self.attach(lease, wanted.clone()).await {
+            // Not running, or not known any more: it did not start.
+            Err(failed) if failed.is_missing() || failed.is_conflict() => {
+                self.container.lost(&id).await;
+                Ok(self.attach(self.lease().await?, wanted).await?)
+            }
+            attached => Ok(attached?),
+        }
+    }
+
+    async fn attach(&self, lease: Lease, wanted: ExecConfig) -> Result<Attached, Failed> {
         let engine = &self.container.engine;
-        for round in 0.. {
-            let lease = self.lease().await?;
-            let asked = engine.docker.create_exec(&lease.id, wanted.clone());
-            let made = match engine.ask(Stage::Script, asked).await {
-                Ok(made) => made.id,
-                Err(failed) if round == 0 && (failed.is_missing() || failed.is_conflict()) => {
-                    self.container.lost(&lease.id).await;
-                    continue;
-                }
-                Err(failed) => return Err(failed.into()),
-            };
-            match engine.ask(Stage::Script, engine.docker.start_exec(&made, None)).await {
-                Ok(StartExecResults::Attached { output, input }) => {
-                    return Ok(Attached { id: made, output, input, lease });
-                }
-                Ok(StartExecResults::Detached) => {
-                    let reason = "the engine did not attach the streams".to_owned();
-                    return Err(error::unreachable(&engine.address, Stage::Script, reason));
-                }
-                // Not running, or not known any more: it did not start.
-                Err(failed) if round == 0 && (failed.is_missing() || failed.is_conflict()) => {
-                    self.container.lost(&lease.id).await;
-                }
-                Err(failed) => return Err(failed.into()),
+        let asked = engine.docker.create_exec(&lease.id, wanted);
+        let id = engine.ask(Stage::Script, asked).await?.id;
+        match engine.ask(Stage::Script, engine.docker.start_exec(&id, None)).await? {
+            StartExecResults::Attached { output, input } => {
+                Ok(Attached { id, output, input, lease })
+            }
+            StartExecResults::Detached => {
+                let reason = "the engine did not attach the streams";
+                Err(engine.unreachable(Stage::Script, reason).into())
             }
         }
-        Err(container::unstable(engine))
     }
 
     /// How an exec ended whose output has ended.
-    pub(super) async fn ended(&self, exec: Attached) -> Result<ScriptEnd, WorkplaceError> {
+    pub(super) async fn ended(&self, exec: Attached) -> Result<ScriptEnd> {
         let Attached { id, output, input, lease } = exec;
         drop((output, input));
         let engine = &self.container.engine;
+        let broken = |reason: &str| Err(engine.unreachable(Stage::Script, reason));
         let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
             match engine.ask(Stage::Script, engine.docker.inspect_exec(&id)).await {
@@ -208,20 +207,15 @@ impl Sandbox {
                 Ok(_) => {}
                 Err(failed) if failed.status.is_some() => {
                     self.container.lost(&lease.id).await;
-                    let reason = "the container or its engine was stopped meanwhile".to_owned();
-                    return Err(error::unreachable(&engine.address, Stage::Script, reason));
+                    return broken("the container or its engine was stopped meanwhile");
                 }
                 // Where the engine went meanwhile does not matter: the script was started.
-                Err(failed) => {
-                    let reason = ErrorChain(&failed.error).to_string();
-                    return Err(error::unreachable(&engine.address, Stage::Script, reason));
-                }
+                Err(failed) => return broken(&ErrorChain(&failed.error).to_string()),
             }
             if Instant::now() >= deadline {
-                // The stream was cut, and the script goes on until its lifeline is gone too.
+                // The stream was cut, and the script runs until its lifeline is gone too.
                 self.container.lost(&lease.id).await;
-                let reason = "its streams were cut".to_owned();
-                return Err(error::unreachable(&engine.address, Stage::Script, reason));
+                return broken("its streams were cut");
             }
             tokio::time::sleep(EXIT_POLL).await;
         }

@@ -1,6 +1,6 @@
 //! What a container is created with.
 
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 use std::collections::HashMap;
 
 use bollard::models::{
@@ -114,15 +114,15 @@ impl User {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`], for user 0 too.
-    pub(super) fn of(settings: &DockerSettings) -> Result<Self, WorkplaceError> {
+    pub(super) fn of(settings: &DockerSettings) -> Result<Self> {
         let text = settings.user.as_str();
         let (uid, gid) = text.split_once(':').unwrap_or((text, text));
         match (uid.parse(), gid.parse()) {
             (Ok(uid), Ok(gid)) if uid != 0 => Ok(Self { uid, gid }),
-            _ => Err(WorkplaceError::Settings {
-                field: "settings.user".to_owned(),
-                problem: format!("{text:?} is no UID or UID:GID in numbers, other than 0"),
-            }),
+            _ => Err(WorkplaceError::settings(
+                "settings.user",
+                format!("{text:?} is no UID or UID:GID in numbers, other than 0"),
+            )),
         }
     }
 }

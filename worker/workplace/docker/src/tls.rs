@@ -1,6 +1,6 @@
 //! The keys of an engine behind TLS.
 
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 use std::path::Path;
 
 use evonic_net::{Authorities, Identity, TlsConnector, TlsError};
@@ -11,14 +11,13 @@ use evonic_shared::error_chain::ErrorChain;
 ///
 /// # Errors
 /// [`WorkplaceError::Settings`] that names the file.
-pub(super) fn client(folder: &Path) -> Result<TlsConnector, WorkplaceError> {
+pub(super) fn client(folder: &Path) -> Result<TlsConnector> {
     let made = || -> Result<TlsConnector, TlsError> {
         let authorities = Authorities::read(&folder.join("ca.pem"))?;
         let identity = Identity::read(&folder.join("cert.pem"), &folder.join("key.pem"))?;
         evonic_net::client(authorities, Some(identity))
     };
-    made().map_err(|error| WorkplaceError::Settings {
-        field: "settings.cert_path".to_owned(),
-        problem: ErrorChain(&error).to_string(),
+    made().map_err(|error| {
+        WorkplaceError::settings("settings.cert_path", ErrorChain(&error).to_string())
     })
 }

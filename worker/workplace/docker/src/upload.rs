@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    error,
+    reading::Reading,
     run_script::run_script,
     shell::{Attached, Sandbox},
 };
-use evonic_backend::{Stage, Upload, WorkplaceError, search, spool::ScriptEnd};
+use evonic_backend::{Result, Stage, Upload, WorkplaceError, search, spool::ScriptEnd};
 
 /// The variable by which writers of an unfinished copy find each other.
 const VARIABLE: &str = "EVONIC_UPLOAD";
@@ -67,31 +67,30 @@ impl Appending {
         target: String,
         mode: Option<u32>,
         id: &str,
-    ) -> Result<Self, WorkplaceError> {
+    ) -> Result<Self> {
         let (folder, name) = target.rsplit_once('/').unwrap_or(("", &target));
         let part = format!("{folder}/.{name}.{id}.part");
         let size = run_script(sandbox, "upload", shown, OPEN, &[&part, &part]).await?;
-        let length = size.trim().parse().map_err(|_| WorkplaceError::Path {
-            operation: "upload",
-            path: shown.to_owned(),
-            source: std::io::Error::other(format!("its size was reported as {size:?}")),
+        let length = size.trim().parse().map_err(|_| {
+            let source = std::io::Error::other(format!("its size was reported as {size:?}"));
+            WorkplaceError::path("upload", shown, source)
         })?;
         let (sandbox, shown) = (sandbox.clone(), shown.to_owned());
         Ok(Self { sandbox, shown, part, target, mode, length, writer: None })
     }
 
     fn broken(&self, reason: String) -> WorkplaceError {
-        error::unreachable(&self.sandbox.container.engine.address, Stage::Upload, reason)
+        self.sandbox.container.engine.unreachable(Stage::Upload, reason)
     }
 
     /// Waits until everything is in the file.
-    async fn flush(&mut self) -> Result<(), WorkplaceError> {
+    async fn flush(&mut self) -> Result<()> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         writer.input.shutdown().await.map_err(|error| self.broken(error.to_string()))?;
         let mut complaint = Vec::new();
         let engine = self.sandbox.container.engine.clone();
         while let Some(piece) =
-            engine.piece(Stage::Upload, &mut writer.output, engine.timeout()).await?
+            engine.piece(Stage::Upload, &mut writer.output, engine.timeout).await?
         {
             complaint.extend_from_slice(&piece.into_bytes());
             complaint.truncate(1000);
@@ -109,7 +108,7 @@ impl Upload for Appending {
         self.length
     }
 
-    async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
         if self.writer.is_none() {
             let script = r#"exec cat >>"$1""#;
             let argv = ["/bin/sh", "-c", script, "sh", &self.part].map(str::to_owned).to_vec();
@@ -117,7 +116,7 @@ impl Upload for Appending {
             self.writer = Some(self.sandbox.exec(argv, vec![variable]).await?);
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let timeout = self.sandbox.container.engine.timeout();
+        let timeout = self.sandbox.container.engine.timeout;
         let sent = tokio::select! {
             sent = tokio::time::timeout(timeout, writer.input.write_all(&bytes)) => Some(sent),
             // It writes nothing unless it fails, and ends only then.
@@ -140,19 +139,19 @@ impl Upload for Appending {
         }
     }
 
-    async fn sha256(&mut self) -> Result<String, WorkplaceError> {
+    async fn sha256(&mut self) -> Result<String> {
         self.flush().await?;
         digest(&self.sandbox, &self.shown, &self.part).await
     }
 
-    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
+    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<()> {
         self.flush().await?;
         let mode = format!("{:o}", mode.or(self.mode).unwrap_or(0o644) & 0o7777);
         let arguments = [self.part.as_str(), &self.target, &mode];
         run_script(&self.sandbox, "upload", &self.shown, FINISH, &arguments).await.map(drop)
     }
 
-    async fn discard(mut self: Box<Self>) -> Result<(), WorkplaceError> {
+    async fn discard(mut self: Box<Self>) -> Result<()> {
         self.writer = None;
         let script = r#"rm -f -- "$1""#;
         run_script(&self.sandbox, "upload", &self.shown, script, &[&self.part]).await.map(drop)
@@ -163,21 +162,9 @@ impl Upload for Appending {
 ///
 /// # Errors
 /// [`WorkplaceError`].
-pub(super) async fn digest(
-    sandbox: &Sandbox,
-    shown: &str,
-    path: &str,
-) -> Result<String, WorkplaceError> {
-    use sha2::{Digest, Sha256};
-
-    if let Some(digest) = search::sha256(sandbox, path).await? {
-        return Ok(digest);
+pub(super) async fn digest(sandbox: &Sandbox, shown: &str, path: &str) -> Result<String> {
+    match search::sha256(sandbox, path).await? {
+        Some(digest) => Ok(digest),
+        None => Reading::begin(sandbox, shown).await?.download(path, 0).await?.sha256().await,
     }
-    let mut file =
-        super::reading::Reading::begin(sandbox, shown).await?.download(path, 0).await?.bytes;
-    let mut hash = Sha256::new();
-    while let Some(piece) = file.next().await {
-        hash.update(piece?);
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -7,22 +7,19 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::{
+    archive::archive,
     reading::{Lookup, Reading, Target},
     run_script::run_script,
     shell::Sandbox,
     spec::WORKSPACE,
-    tar_entry::{self, Meta},
 };
-use evonic_backend::{FileType, Stage, WorkplaceError};
+use evonic_backend::{FileType, Result, Stage, WorkplaceError};
 
 /// Of a new file.
 const FILE_MODE: u32 = 0o644;
 
 /// Of a new folder.
 const FOLDER_MODE: u32 = 0o755;
-
-/// Bytes that are handed to the connection at once.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// Puts `$1` in the place of `$2`.
 const PUT: &str = r#"if [ -d "$2" ]; then rm -f -- "$1"; echo "Is a directory" >&2; exit 1; fi
@@ -38,7 +35,7 @@ pub(super) async fn write(
     path: &str,
     content: Bytes,
     seen: Option<&Target>,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     let mut at = Reading::begin(sandbox, shown).await?;
     let (end, mode) = match at.look(path).await? {
         Lookup::Found(found) => {
@@ -52,18 +49,10 @@ pub(super) async fn write(
     let (folder, name) = end.rsplit_once('/').unwrap_or(("", &end));
     let made = make_folders(&mut at, folder).await?;
     let user = sandbox.container.user()?;
-    let inside = |name: &str| match made.below.as_str() {
-        "" => name.to_owned(),
-        below => format!("{below}/{name}"),
-    };
-    let mut pieces = made.headers(user)?;
-    let size = content.len() as u64;
-    pieces.push(tar_entry::file(&inside(&draft), size, Meta { mode, user })?.into());
-    let mut left = content;
-    while !left.is_empty() {
-        pieces.push(left.split_to(left.len().min(PIECE_BYTES)));
-    }
-    pieces.extend([tar_entry::padding(size), Bytes::from_static(&tar_entry::END)]);
+    let inside = format!("{}/{draft}", made.below);
+    let file = (inside.trim_start_matches('/'), mode);
+    let pieces =
+        archive(user, made.missing(), file, content).map_err(|error| at.failed("write", error))?;
     unpack(&at, &made.there, pieces).await?;
     let (draft, target) = (format!("{folder}/{draft}"), format!("{folder}/{name}"));
     if let Some(seen) = seen {
@@ -73,8 +62,7 @@ pub(super) async fn write(
         };
         if !is_same {
             run_script(sandbox, "write", shown, r#"rm -f -- "$1""#, &[&draft]).await?;
-            let changed = "somebody else changed it meanwhile; nothing was written";
-            return Err(at.failed("write", io::Error::other(changed)));
+            return Err(WorkplaceError::changed(shown));
         }
     }
     run_script(sandbox, "write", shown, PUT, &[&draft, &target]).await.map(drop)
@@ -89,36 +77,32 @@ struct Folders {
 }
 
 impl Folders {
-    fn headers(&self, user: super::spec::User) -> Result<Vec<Bytes>, WorkplaceError> {
+    /// Each of the missing ones, with its mode.
+    fn missing(&self) -> impl Iterator<Item = (String, u32)> {
         let ends = self.below.match_indices('/').map(|(end, _)| end).chain([self.below.len()]);
-        ends.filter(|&end| end > 0)
-            .map(|end| {
-                let meta = Meta { mode: FOLDER_MODE, user };
-                tar_entry::folder(&self.below[..end], meta).map(Bytes::from)
-            })
-            .collect()
+        ends.filter(|&end| end > 0).map(|end| (self.below[..end].to_owned(), FOLDER_MODE))
     }
 }
 
 /// Finds the lowest folder above a path that is there.
-async fn make_folders(at: &mut Reading<'_>, folder: &str) -> Result<Folders, WorkplaceError> {
+async fn make_folders(at: &mut Reading<'_>, folder: &str) -> Result<Folders> {
     let mut there = folder;
     loop {
         if let Lookup::Found(found) = at.look(there).await? {
             if found.stat.file_type != FileType::Folder {
-                return Err(at.failed("write", io::ErrorKind::NotADirectory.into()));
+                return Err(at.failed("write", io::ErrorKind::NotADirectory));
             }
             let below = folder[there.len()..].trim_start_matches('/').to_owned();
             return Ok(Folders { there: found.path, below });
         }
         match there.rsplit_once('/') {
             Some((above, _)) if !above.is_empty() => there = above,
-            _ => return Err(at.failed("write", io::ErrorKind::NotFound.into())),
+            _ => return Err(at.failed("write", io::ErrorKind::NotFound)),
         }
     }
 }
 
-async fn unpack(at: &Reading<'_>, folder: &str, pieces: Vec<Bytes>) -> Result<(), WorkplaceError> {
+async fn unpack(at: &Reading<'_>, folder: &str, pieces: Vec<Bytes>) -> Result<()> {
     let engine = &at.sandbox.container.engine;
     let options = UploadToContainerOptionsBuilder::default().path(folder).build();
     let body = body_try_stream(stream::iter(pieces.into_iter().map(Ok)));
@@ -127,7 +111,7 @@ async fn unpack(at: &Reading<'_>, folder: &str, pieces: Vec<Bytes>) -> Result<()
 }
 
 /// Only the workspace can be written by the engine: the rest is read-only, or in memory.
-pub(super) fn below_workspace(shown: &str, path: &str) -> Result<String, WorkplaceError> {
+pub(super) fn below_workspace(shown: &str, path: &str) -> Result<String> {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
         match name {
@@ -139,13 +123,10 @@ pub(super) fn below_workspace(shown: &str, path: &str) -> Result<String, Workpla
     let whole = format!("/{}", names.join("/"));
     match whole.strip_prefix(WORKSPACE) {
         Some(rest) if rest.starts_with('/') => Ok(whole),
-        _ => Err(WorkplaceError::Path {
-            operation: "write",
-            path: shown.to_owned(),
-            source: io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("only what is below {WORKSPACE} can be changed"),
-            ),
-        }),
+        _ => {
+            let reason = format!("only what is below {WORKSPACE} can be changed");
+            let source = io::Error::new(io::ErrorKind::PermissionDenied, reason);
+            Err(WorkplaceError::path("write", shown, source))
+        }
     }
 }

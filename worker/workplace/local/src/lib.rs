@@ -34,11 +34,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::protection::{Protection, of as protections};
 use self::{
     commands::Commands,
-    files::{Files, Root},
+    files::{Files, Root, change, list, search, transfer, write},
 };
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, Removal, Stat, Upload,
-    WorkplaceError,
+    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Removal, Result, Stat,
+    Upload, WorkplaceError, search::rules::Filter, spool::Spool,
 };
 use evonic_domain::{LocalSettings, SessionId, WorkplaceKind};
 use evonic_handles::Budget;
@@ -60,7 +60,7 @@ impl Local {
     ///
     /// # Errors
     /// [`WorkplaceError`] when the root cannot be made or is no folder.
-    pub fn new(config: &Config, budget: Budget) -> Result<Self, WorkplaceError> {
+    pub fn new(config: &Config, budget: Budget) -> Result<Self> {
         let settings = &config.workplace;
         let root = Arc::new(Root::new(settings.root.clone(), settings.confined)?);
         let files = Files::new(budget.clone(), root).map_err(WorkplaceError::Threads)?;
@@ -75,17 +75,13 @@ impl Local {
     ///
     /// # Errors
     /// [`WorkplaceError`] when a folder cannot be made, or is none.
-    pub fn at(
-        &self,
-        settings: &LocalSettings,
-        session: Option<&SessionId>,
-    ) -> Result<Self, WorkplaceError> {
-        let own = settings.root.as_deref().unwrap_or(self.files.root().path());
+    pub fn at(&self, settings: &LocalSettings, session: Option<&SessionId>) -> Result<Self> {
+        let own = settings.root.as_deref().unwrap_or(self.files.root.path());
         let folder = match session {
             Some(session) if settings.session_folders => own.join(SESSIONS).join(session.as_str()),
             _ => own.to_owned(),
         };
-        if folder == self.files.root().path() {
+        if folder == self.files.root.path() {
             return Ok(self.clone());
         }
         let files = Arc::new(self.files.at(folder)?);
@@ -100,9 +96,9 @@ impl Local {
     }
 
     /// Waits until every script is over, also those whose future was dropped, and their permits are
-    /// given back. Commands go on. For the end of a drain.
+    /// given back. Commands keep running. For the end of a drain.
     pub async fn idle(&self) {
-        self.commands.idle().await;
+        self.commands.launcher.idle().await;
     }
 }
 
@@ -112,8 +108,12 @@ impl Backend for Local {
         WorkplaceKind::Local
     }
 
-    async fn home(&self) -> Result<String, WorkplaceError> {
-        Ok(self.files.root().path().display().to_string())
+    async fn home(&self) -> Result<String> {
+        Ok(self.files.root.path().display().to_string())
+    }
+
+    fn spool(&self, command_id: &str) -> Spool {
+        self.commands.spool(command_id)
     }
 
     /// Runs a command. Standard output and error come as one stream, in their order.
@@ -129,8 +129,16 @@ impl Backend for Local {
         spec: CommandSpec,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        self.commands.run(spec, output, cancel).await
+    ) -> Result<Finished> {
+        self.commands.tidy_now_and_then();
+        let permit = self.commands.launcher.permit();
+        let Some(permit) = cancel.run_until_cancelled(permit).await else {
+            return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
+        };
+        let command_id = spec.command_id.clone();
+        let spool = self.commands.spool_with(&command_id, Some(permit?));
+        let finished = spool.run(spec, output, cancel).await;
+        self.commands.finished(&command_id, finished)
     }
 
     async fn attach(
@@ -139,61 +147,37 @@ impl Backend for Local {
         from: u64,
         output: mpsc::Sender<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        self.commands.attach(command_id, from, output, cancel).await
+    ) -> Result<Finished> {
+        let finished = self.spool(command_id).attach(command_id, from, output, cancel).await;
+        self.commands.finished(command_id, finished)
     }
 
-    async fn output(
-        &self,
-        command_id: &str,
-        from: u64,
-        limit: u64,
-    ) -> Result<Bytes, WorkplaceError> {
-        self.commands.output(command_id, from, limit).await
-    }
-
-    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
-        self.commands.kill(command_id).await
+    async fn kill(&self, command_id: &str) -> Result<u32> {
+        let killed = self.spool(command_id).kill(command_id).await;
+        if killed.is_ok() {
+            self.commands.launcher.end_group(command_id);
+        }
+        killed
     }
 
     fn forget(&self, command_id: &str) {
         self.commands.forget(command_id);
     }
 
-    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
-        self.files.stat(path).await
+    async fn stat(&self, path: &str) -> Result<Stat> {
+        self.files.on_thread("look at", path, change::stat).await
     }
 
-    async fn read_lines(
-        &self,
-        path: &str,
-        from: u64,
-        to: Option<u64>,
-        limit: u64,
-    ) -> Result<Lines, WorkplaceError> {
-        self.files.read_lines(path, from, to, limit).await
+    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+        self.files.on_thread("write", path, move |op| write::write(op, &content)).await
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
-        self.files.write(path, content.into()).await
+    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
+        self.files.on_thread("read", path, move |op| write::edit(op, limit_bytes, change)).await
     }
 
-    async fn edit(
-        &self,
-        path: &str,
-        limit_bytes: u64,
-        change: Change,
-    ) -> Result<(), WorkplaceError> {
-        self.files.edit(path, limit_bytes, change).await
-    }
-
-    async fn list(
-        &self,
-        path: &str,
-        depth: u32,
-        limit: u32,
-    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-        self.files.list(path, depth, limit).await
+    async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {
+        self.files.on_thread("list", path, move |op| list::list(op, depth, limit)).await
     }
 
     async fn search(
@@ -202,31 +186,33 @@ impl Backend for Local {
         path: &str,
         glob: Option<&str>,
         limit: u32,
-    ) -> Result<Found, WorkplaceError> {
-        self.files.search(pattern, path, glob, limit).await
+    ) -> Result<Found> {
+        let filter = Filter::new(pattern, glob)?;
+        self.files.on_thread("search", path, move |op| search::search(op, &filter, limit)).await
     }
 
-    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
-        self.files.make_folder(path).await
+    async fn make_folder(&self, path: &str) -> Result<()> {
+        self.files.on_thread("make", path, change::make_folder).await
     }
 
-    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
-        self.files.remove(path, removal).await
+    async fn remove(&self, path: &str, removal: Removal) -> Result<()> {
+        self.files.on_thread("remove", path, move |op| change::remove(op, removal)).await
     }
 
-    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
-        self.files.rename(from, to).await
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let to = to.to_owned();
+        self.files.on_thread("rename", from, move |op| change::rename(op, &to)).await
     }
 
-    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+    async fn download(&self, path: &str, from: u64) -> Result<Download> {
         self.files.download(path, from).await
     }
 
-    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>> {
         self.files.upload(path, id).await
     }
 
-    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
-        self.files.sha256(path).await
+    async fn sha256(&self, path: &str) -> Result<String> {
+        self.files.on_thread("read", path, transfer::sha256).await
     }
 }

@@ -48,7 +48,7 @@ use self::{
 };
 use super::files::Files;
 use evonic_backend::{
-    WorkplaceError,
+    Result, WorkplaceError,
     spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_handles::{Budget, Exhausted, Permit, blocking::BlockingPool};
@@ -83,7 +83,8 @@ const WAIT_FOR_LIMITS: &str = "IFS= read -r _ || exit 120\n";
 pub(super) struct Launcher {
     budget: Budget,
     pool: BlockingPool,
-    tasks: TaskTracker,
+    /// Work that is finished before [`Launcher::idle`] returns.
+    pub(super) tasks: TaskTracker,
     environment: Environment,
     limits: Limits,
     confinement: Option<Arc<Confinement>>,
@@ -110,11 +111,6 @@ impl Launcher {
     /// [`Exhausted`] when none comes free in time.
     pub(super) async fn permit(&self) -> Result<Permit, Exhausted> {
         self.budget.acquire(Kind::Child, PERMIT_TIMEOUT).await
-    }
-
-    /// Work that is finished before [`Launcher::idle`] returns.
-    pub(super) const fn tasks(&self) -> &TaskTracker {
-        &self.tasks
     }
 
     /// Ends what is left of a command that is over: whatever hid from its watcher. Returns at once;
@@ -174,7 +170,7 @@ impl LocalShell {
             let start = Start { text, arguments, input, environment, launch: None };
             return (start, None);
         };
-        let root = self.files.root();
+        let root = &self.files.root;
         let confinement = self.launcher.confinement.clone().filter(|_| root.is_confined());
         let temporary = self.spools.join("tmp");
         let environment = service.of_command(root.path(), confinement.as_deref(), &temporary);
@@ -199,7 +195,7 @@ impl Shell for LocalShell {
         &self,
         script: Script,
         output: mpsc::Sender<ScriptOutput>,
-    ) -> Result<ScriptEnd, WorkplaceError> {
+    ) -> Result<ScriptEnd> {
         let first = self.permit.lock().take();
         let permit = match first {
             Some(permit) => permit,
@@ -222,11 +218,11 @@ impl Shell for LocalShell {
         }
     }
 
-    async fn spools(&self) -> Result<String, WorkplaceError> {
+    async fn spools(&self) -> Result<String> {
         Ok(self.spools.to_string_lossy().into_owned())
     }
 
-    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError> {
+    async fn folder(&self, folder: &str) -> Result<String> {
         let path = self.files.folder_path(folder).await?;
         Ok(path.to_string_lossy().into_owned())
     }

@@ -14,7 +14,7 @@ use super::{
 /// How long a server may take to reply. A dead connection is noticed earlier.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The identifier of requests whose reply nobody reads.
+/// The identifier of requests whose reply is not read.
 const UNREAD_ID: u32 = u32::MAX;
 
 /// Takes packets to the server, in order. Never waits: who writes bounds what is under way.
@@ -63,7 +63,7 @@ impl Pending {
         let mut inner = self.inner.lock();
         inner.closed.get_or_insert_with(|| reason.to_owned());
         for (_, sender) in inner.waiting.drain() {
-            // Nobody may wait any more.
+            // The caller may be gone.
             let _gone = sender.send(Err(Error::Closed(reason.to_owned())));
         }
     }

@@ -15,6 +15,6 @@ pub struct Copying {
     pub to_path: String,
     /// Whether a folder is copied, with everything below it.
     pub recursive: bool,
-    /// Names the unfinished copies: the same copy again goes on with them.
+    /// Names the unfinished copies: the same copy, asked for again, continues them.
     pub id: String,
 }

@@ -9,7 +9,7 @@ use super::{
     pump::{Pass, Pump, is_same},
     retry::{Retry, retried},
 };
-use evonic_backend::{Class, FileType, Stat, WorkplaceError};
+use evonic_backend::{Class, FileType, Result, Stat, WorkplaceError};
 
 /// How often a file that changes meanwhile is begun.
 const BEGINNINGS: u32 = 2;
@@ -129,7 +129,7 @@ impl File<'_> {
         drop(pump.source.take());
         match target.upload.finish(Some(mode)).await {
             Ok(()) => Ok(Some(hash)),
-            // Nobody knows whether it got its name: the target itself does.
+            // Whether it got its name only the target shows.
             Err(error) if error.class() == Class::Transient => {
                 Retry::new(self.progress).wait(error).await.map_err(at(self.to))?;
                 match self.is_there(&stat).await? {
@@ -165,7 +165,7 @@ impl File<'_> {
         }
     }
 
-    async fn compare(&self, pump: &mut Pump<'_>) -> Result<Option<String>, WorkplaceError> {
+    async fn compare(&self, pump: &mut Pump<'_>) -> Result<Option<String>> {
         let Some(target) = &mut pump.target else { return Ok(None) };
         let (ours, theirs) = tokio::join!(pump.from.sha256(self.from), target.upload.sha256());
         if theirs.is_err() {

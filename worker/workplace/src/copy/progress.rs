@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 pub enum Progress {
     /// Everything there is to do is known.
     Planned { files: u64, bytes: u64 },
-    /// A file goes on.
+    /// A file moves.
     Moved {
         /// Its path, as at its source.
         path: String,
@@ -59,7 +59,7 @@ impl ProgressSink {
 
     /// Reports, as soon as there is room.
     pub(super) async fn send(&self, progress: Progress) {
-        // Nobody has to listen.
+        // There may be no listener.
         let _ = self.progress.send(progress).await;
     }
 

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use tokio::sync::mpsc;
 
 use super::progress::ProgressSink;
-use evonic_backend::{Backend, Stat, Upload, WorkplaceError};
+use evonic_backend::{Backend, Result, Stat, Upload};
 
 /// Pieces that are read ahead.
 const AHEAD: usize = 4;
@@ -40,7 +40,7 @@ pub(super) struct Target {
 
 /// What is being read.
 pub(super) struct Source {
-    bytes: BoxStream<'static, Result<Bytes, WorkplaceError>>,
+    bytes: BoxStream<'static, Result<Bytes>>,
     /// Up to here it was read.
     read: u64,
     /// What was read last, with where each piece begins: not yet written, or not yet safe.
@@ -58,15 +58,11 @@ pub(super) enum Pass {
 
 impl Pump<'_> {
     /// Moves bytes until all are written, or something breaks. After an error it can be called
-    /// again: it goes on at what is safely there.
+    /// again: it continues at what is safely there.
     ///
     /// # Errors
-    /// [`WorkplaceError`] of either side.
-    pub(super) async fn pass(
-        &mut self,
-        progress: &ProgressSink,
-        before: u64,
-    ) -> Result<Pass, WorkplaceError> {
+    /// [`evonic_backend::WorkplaceError`] of either side.
+    pub(super) async fn pass(&mut self, progress: &ProgressSink, before: u64) -> Result<Pass> {
         self.open_target().await?;
         let written = self.target.as_ref().map_or(0, |target| target.written);
         if written == self.stat.size_bytes {
@@ -102,8 +98,8 @@ impl Pump<'_> {
     /// Removes what is unfinished.
     ///
     /// # Errors
-    /// [`WorkplaceError`].
-    pub(super) async fn start_over(&mut self) -> Result<(), WorkplaceError> {
+    /// [`evonic_backend::WorkplaceError`].
+    pub(super) async fn start_over(&mut self) -> Result<()> {
         self.source = None;
         let upload = match self.target.take() {
             Some(target) => target.upload,
@@ -112,7 +108,7 @@ impl Pump<'_> {
         upload.discard().await
     }
 
-    async fn open_target(&mut self) -> Result<(), WorkplaceError> {
+    async fn open_target(&mut self) -> Result<()> {
         if self.target.is_some() {
             return Ok(());
         }
@@ -128,7 +124,7 @@ impl Pump<'_> {
 
     /// Opens the source at what the target lacks, unless that is still kept; returns whether it is
     /// the same.
-    async fn open_source(&mut self, written: u64) -> Result<bool, WorkplaceError> {
+    async fn open_source(&mut self, written: u64) -> Result<bool> {
         if let Some(source) = &mut self.source {
             let first = source.kept.front().map_or(source.read, |(start, _)| *start);
             if (first..=source.read).contains(&written) {
@@ -174,11 +170,11 @@ impl Source {
 /// Reads pieces while there is room for them. A piece is only taken from the source when it can be
 /// handed on: none is lost when this is dropped.
 async fn read_ahead(
-    bytes: &mut BoxStream<'static, Result<Bytes, WorkplaceError>>,
+    bytes: &mut BoxStream<'static, Result<Bytes>>,
     read: &mut u64,
     size: u64,
     sender: mpsc::Sender<(u64, Bytes)>,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     while *read < size {
         let Ok(room) = sender.reserve().await else { break };
         let Some(piece) = bytes.next().await else { break };
@@ -204,7 +200,7 @@ struct Writing<'w> {
 
 impl Writing<'_> {
     /// Writes what was kept, then what comes, until nothing comes any more.
-    async fn run(&mut self, waiting: Vec<(u64, Bytes)>) -> Result<(), WorkplaceError> {
+    async fn run(&mut self, waiting: Vec<(u64, Bytes)>) -> Result<()> {
         let mut result = Ok(());
         for (_, piece) in waiting {
             result = self.write(piece).await;
@@ -226,7 +222,7 @@ impl Writing<'_> {
         result
     }
 
-    async fn write(&mut self, piece: Bytes) -> Result<(), WorkplaceError> {
+    async fn write(&mut self, piece: Bytes) -> Result<()> {
         let length = piece.len() as u64;
         self.target.upload.write(piece).await?;
         self.target.written += length;

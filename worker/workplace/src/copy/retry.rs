@@ -6,7 +6,7 @@ use evonic_shared::{backoff::Backoff, error_chain::ErrorChain};
 use futures_util::future::BoxFuture;
 
 use super::progress::{Progress, ProgressSink};
-use evonic_backend::{Class, WorkplaceError};
+use evonic_backend::{Class, Result, WorkplaceError};
 
 /// Pauses after transient errors.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
@@ -37,7 +37,7 @@ impl<'t> Retry<'t> {
     ///
     /// # Errors
     /// `error`, when it is permanent or the limit is passed.
-    pub(super) async fn wait(&mut self, error: WorkplaceError) -> Result<(), WorkplaceError> {
+    pub(super) async fn wait(&mut self, error: WorkplaceError) -> Result<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         if error.class() == Class::Permanent || since.elapsed() >= LIMIT {
             return Err(error);
@@ -69,8 +69,8 @@ impl<'t> Retry<'t> {
 /// See [`Retry::wait`].
 pub(super) async fn retried<'a, T>(
     progress: &ProgressSink,
-    mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, WorkplaceError>> + Send,
-) -> Result<T, WorkplaceError> {
+    mut attempt: impl FnMut() -> BoxFuture<'a, Result<T>> + Send,
+) -> Result<T> {
     let mut retry = Retry::new(progress);
     loop {
         match attempt().await {

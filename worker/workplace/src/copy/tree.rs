@@ -10,7 +10,7 @@ use super::{
     progress::{Progress, ProgressSink},
     retry::{Retry, retried},
 };
-use evonic_backend::{Class, Entry, FileType, Stat, WorkplaceError};
+use evonic_backend::{Class, Entry, FileType, Stat};
 
 /// The most entries of one folder.
 const FOLDER_ENTRIES: u32 = 100_000;
@@ -35,6 +35,30 @@ pub(super) async fn copy(copying: &Copying, progress: &ProgressSink) -> Result<(
 struct Tree<'t> {
     copying: &'t Copying,
     progress: &'t ProgressSink,
+}
+
+/// Everything below the folder that is copied; a folder comes before what is in it.
+struct Walk<'t> {
+    tree: &'t Tree<'t>,
+    levels: Vec<Level>,
+}
+
+impl Walk<'_> {
+    /// The next entry, and its path relative to the folder.
+    async fn next(&mut self) -> Result<Option<(String, Entry)>, CopyError> {
+        while let Some(level) = self.levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                self.levels.pop();
+                continue;
+            };
+            let path = join(&level.path, &entry.path);
+            if entry.file_type == FileType::Folder {
+                self.levels.push(self.tree.level(path.clone(), self.levels.len()).await?);
+            }
+            return Ok(Some((path, entry)));
+        }
+        Ok(None)
+    }
 }
 
 /// A folder whose entries are being gone through.
@@ -69,14 +93,11 @@ impl Tree<'_> {
     }
 
     async fn there(&self, path: &str) -> Result<Option<Stat>, CopyError> {
-        use std::io::ErrorKind::NotFound;
         let stat = retried(self.progress, || {
             Box::pin(async {
                 match self.copying.to.stat(path).await {
                     Ok(stat) => Ok(Some(stat)),
-                    Err(WorkplaceError::Path { source, .. }) if source.kind() == NotFound => {
-                        Ok(None)
-                    }
+                    Err(error) if error.is_missing() => Ok(None),
                     Err(error) => Err(error),
                 }
             })
@@ -107,26 +128,18 @@ impl Tree<'_> {
         Ok(())
     }
 
+    async fn walk(&self) -> Result<Walk<'_>, CopyError> {
+        Ok(Walk { tree: self, levels: vec![self.level(String::new(), 0).await?] })
+    }
+
     /// Counts what there is.
     async fn plan(&self) -> Result<(), CopyError> {
         let (mut files, mut bytes) = (0, 0);
-        let mut levels = vec![self.level(String::new(), 0).await?];
-        while let Some(level) = levels.last_mut() {
-            let Some(entry) = level.entries.next() else {
-                levels.pop();
-                continue;
-            };
-            let path = join(&level.path, &entry.path);
-            match entry.file_type {
-                FileType::Folder => {
-                    let level = self.level(path, levels.len()).await?;
-                    levels.push(level);
-                }
-                FileType::File => {
-                    files += 1;
-                    bytes += entry.size_bytes;
-                }
-                FileType::Link | FileType::Other => {}
+        let mut walk = self.walk().await?;
+        while let Some((_, entry)) = walk.next().await? {
+            if entry.file_type == FileType::File {
+                files += 1;
+                bytes += entry.size_bytes;
             }
         }
         self.progress.send(Progress::Planned { files, bytes }).await;
@@ -137,20 +150,11 @@ impl Tree<'_> {
     async fn fill(&self, root: &str) -> Result<Progress, CopyError> {
         let (mut files, mut bytes, mut sent) = (0, 0, 0);
         self.make_folder(root).await?;
-        let mut levels = vec![self.level(String::new(), 0).await?];
-        while let Some(level) = levels.last_mut() {
-            let Some(entry) = level.entries.next() else {
-                levels.pop();
-                continue;
-            };
-            let path = join(&level.path, &entry.path);
+        let mut walk = self.walk().await?;
+        while let Some((path, entry)) = walk.next().await? {
             let (from, to) = (join(&self.copying.from_path, &path), join(root, &path));
             match entry.file_type {
-                FileType::Folder => {
-                    self.make_folder(&to).await?;
-                    let level = self.level(path, levels.len()).await?;
-                    levels.push(level);
-                }
+                FileType::Folder => self.make_folder(&to).await?,
                 FileType::File => {
                     let Self { copying, progress } = *self;
                     let file = File { copying, progress, from: &from, to: &to, before: bytes };
@@ -191,7 +195,7 @@ impl Tree<'_> {
             return Err(too_much(format!("more than {FOLDER_ENTRIES} entries")));
         }
         entries.retain(|entry| !is_unfinished(&entry.path, &self.copying.id));
-        // A character that nobody writes stands for bytes that cannot be written.
+        // The replacement character stands for bytes that cannot be written.
         if let Some(entry) = entries.iter().find(|entry| entry.path.contains('\u{fffd}')) {
             return Err(CopyError::Name { path: join(&folder, &entry.path) });
         }
@@ -207,7 +211,7 @@ impl Tree<'_> {
                 return Err(at(target)(error));
             }
             retry.wait(error).await.map_err(at(target))?;
-            // Nobody knows whether it got its name: the folder itself does.
+            // Whether it got its name only the folder shows.
             if self.there(root).await?.is_none() && self.there(target).await?.is_some() {
                 return Ok(());
             }

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::deadline::{left, timespec};
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_handles::Permit;
 
 /// Addresses of a host. The permit owns what the resolver has open.
@@ -28,9 +28,9 @@ pub(super) fn resolve(
     port: u16,
     permit: Permit,
     deadline: Instant,
-) -> Result<(Vec<SocketAddr>, Permit), WorkplaceError> {
+) -> Result<(Vec<SocketAddr>, Permit)> {
     let peer = Peer { host: host.to_owned(), port };
-    let (host, stage) = (host.to_owned(), Stage::Resolve);
+    let unreachable = |reason: &str| WorkplaceError::unreachable(host, Stage::Resolve, reason);
     evonic_net::resolve_blocking(&peer, permit, deadline).map_err(|error| {
         let is_permanent = error.is_permanent();
         match error {
@@ -38,23 +38,11 @@ pub(super) fn resolve(
             ResolveError::LookUp { source, .. } if is_permanent => {
                 let advice = "there is no such host: correct settings.host, or add it to DNS or \
                           /etc/hosts";
-                WorkplaceError::Refused {
-                    host,
-                    stage,
-                    source: Cause(format!("{source}; {advice}")),
-                }
+                WorkplaceError::refused(host, Stage::Resolve, format!("{source}; {advice}"))
             }
-            ResolveError::LookUp { source, .. } => {
-                WorkplaceError::Unreachable { host, stage, source: Cause(source.to_string()) }
-            }
-            ResolveError::NoAddress { .. } => {
-                let source = Cause("the resolver knows no address".to_owned());
-                WorkplaceError::Unreachable { host, stage, source }
-            }
-            ResolveError::Timeout => {
-                let source = Cause("the resolver did not answer in time".to_owned());
-                WorkplaceError::Unreachable { host, stage, source }
-            }
+            ResolveError::LookUp { source, .. } => unreachable(&source.to_string()),
+            ResolveError::NoAddress { .. } => unreachable("the resolver knows no address"),
+            ResolveError::Timeout => unreachable("the resolver did not answer in time"),
         }
     })
 }
@@ -72,7 +60,7 @@ pub(super) fn open_tcp(
     host: &str,
     permit: &mut Permit,
     deadline: Instant,
-) -> Result<(OwnedFd, SocketAddr), WorkplaceError> {
+) -> Result<(OwnedFd, SocketAddr)> {
     let mut said = Vec::new();
     for (number, &address) in addresses.iter().enumerate() {
         let others = u32::try_from(addresses.len() - number).unwrap_or(u32::MAX);
@@ -85,11 +73,7 @@ pub(super) fn open_tcp(
             }
         }
     }
-    Err(WorkplaceError::Unreachable {
-        host: host.to_owned(),
-        stage: Stage::Connect,
-        source: Cause(said.join("; ")),
-    })
+    Err(WorkplaceError::unreachable(host, Stage::Connect, said.join("; ")))
 }
 
 fn open_one(address: SocketAddr, permit: &mut Permit, deadline: Instant) -> io::Result<OwnedFd> {

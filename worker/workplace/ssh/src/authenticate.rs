@@ -17,20 +17,20 @@ use ssh2::{ErrorCode, Session};
 
 use self::attempt::{Attempt, Tried, code, name};
 use super::{secret, target::Target};
-use evonic_backend::WorkplaceError;
+use evonic_backend::Result;
 use evonic_domain::SshAuth;
 
 /// Authenticates. Returns how: `key /home/me/.ssh/id_ed25519`.
 ///
 /// # Errors
-/// [`WorkplaceError::Refused`] that names every method that was tried, why it was refused, and what
-/// the server allows; [`WorkplaceError::Unreachable`] when the connection broke before anything was
-/// refused; [`WorkplaceError::Settings`] for a secret that cannot be read.
+/// [`evonic_backend::WorkplaceError::Refused`] that names every method that was tried, why it was refused, and what
+/// the server allows; [`evonic_backend::WorkplaceError::Unreachable`] when the connection broke before anything was
+/// refused; [`evonic_backend::WorkplaceError::Settings`] for a secret that cannot be read.
 pub(super) fn authenticate(
     session: &Session,
     target: &Target,
     deadline: Instant,
-) -> Result<String, WorkplaceError> {
+) -> Result<String> {
     let mut attempt = Attempt::new(session, target, deadline);
     if attempt.ask_methods()? {
         return Ok("nothing was asked for".to_owned());
@@ -81,7 +81,7 @@ pub(super) fn authenticate(
     }
 }
 
-fn try_way(attempt: &mut Attempt<'_>, way: SshAuth) -> Result<Tried, WorkplaceError> {
+fn try_way(attempt: &mut Attempt<'_>, way: SshAuth) -> Result<Tried> {
     match way {
         SshAuth::Agent => agent::try_agent(attempt),
         SshAuth::Key => key::try_keys(attempt),
@@ -90,7 +90,7 @@ fn try_way(attempt: &mut Attempt<'_>, way: SshAuth) -> Result<Tried, WorkplaceEr
     }
 }
 
-fn try_password(attempt: &Attempt<'_>) -> Result<Tried, WorkplaceError> {
+fn try_password(attempt: &Attempt<'_>) -> Result<Tried> {
     let Some(source) = &attempt.target.password else {
         return Ok(Tried::Refused("settings.password is not set".to_owned()));
     };

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use evonic_shared::config;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     files, folders,
@@ -16,8 +14,8 @@ use super::{
     transfer::{self, SshUpload, TransferChannel},
 };
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, RemotePath, Removal,
-    Stage, Stat, Upload, WorkplaceError, lines, search, spool::Spool,
+    Backend, Change, Download, Entry, Found, Lines, RemotePath, Removal, Result, Stage, Stat,
+    Upload, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -25,14 +23,14 @@ use evonic_domain::WorkplaceKind;
 #[derive(Clone, Debug)]
 pub struct Ssh {
     remote: Arc<Remote>,
-    spool: Spool<Remote>,
+    spool: Spool,
     settings: config::Ssh,
 }
 
 impl Ssh {
     pub(super) fn new(remote: Remote, spool: config::Spool, settings: config::Ssh) -> Self {
         let remote = Arc::new(remote);
-        Self { spool: Spool::new(Arc::clone(&remote), spool), remote, settings }
+        Self { spool: Spool::new(remote.clone(), spool), remote, settings }
     }
 
     /// Does what may be done twice, until it is done or fails for good.
@@ -40,9 +38,9 @@ impl Ssh {
         &self,
         path: &str,
         operation: impl Fn(Sftp, RemotePath) -> F + Send + Sync,
-    ) -> Result<T, WorkplaceError>
+    ) -> Result<T>
     where
-        F: Future<Output = Result<T, WorkplaceError>> + Send,
+        F: Future<Output = Result<T>> + Send,
         T: Send,
     {
         let mut retry = Retry::new(&self.settings);
@@ -66,47 +64,15 @@ impl Backend for Ssh {
         WorkplaceKind::Ssh
     }
 
-    async fn home(&self) -> Result<String, WorkplaceError> {
+    async fn home(&self) -> Result<String> {
         Ok(self.remote.home().await?.path().to_string())
     }
 
-    async fn run(
-        &self,
-        spec: CommandSpec,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        self.spool.run(spec, output, cancel).await
+    fn spool(&self, _command_id: &str) -> Spool {
+        self.spool.clone()
     }
 
-    async fn attach(
-        &self,
-        command_id: &str,
-        from: u64,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        self.spool.attach(command_id, from, output, cancel).await
-    }
-
-    async fn output(
-        &self,
-        command_id: &str,
-        from: u64,
-        limit: u64,
-    ) -> Result<Bytes, WorkplaceError> {
-        self.spool.output(command_id, from, limit).await
-    }
-
-    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
-        self.spool.kill(command_id).await
-    }
-
-    fn forget(&self, command_id: &str) {
-        self.spool.forget(command_id);
-    }
-
-    async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {
+    async fn stat(&self, path: &str) -> Result<Stat> {
         self.retried(path, |sftp, whole| async move {
             let found =
                 sftp.stat(whole.as_bytes()).await.map_err(failed(&sftp, Stage::Read, path))?;
@@ -121,22 +87,15 @@ impl Backend for Ssh {
         from: u64,
         to: Option<u64>,
         limit: u64,
-    ) -> Result<Lines, WorkplaceError> {
+    ) -> Result<Lines> {
         self.retried(path, |sftp, whole| async move {
-            let (file, found) = files::open(&sftp, &whole, path).await?;
-            let mut lines = lines::Reading::begin(lines::Range { from, to, limit }, found.size);
-            let mut reader = file.read_from(0, found.size);
-            while let Some(bytes) = reader.next().await.map_err(failed(&sftp, Stage::Read, path))? {
-                if lines.push(&bytes).is_break() {
-                    return Ok(lines.broken_off());
-                }
-            }
-            Ok(lines.end())
+            let range = lines::Range { from, to, limit };
+            files::download(sftp, (), &whole, path, 0).await?.lines(range).await
         })
         .await
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
+    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
         self.retried(path, |sftp, whole| {
             let content = content.clone();
             async move { files::write(&sftp, &whole, path, &content, None).await }
@@ -144,23 +103,13 @@ impl Backend for Ssh {
         .await
     }
 
-    async fn edit(
-        &self,
-        path: &str,
-        limit_bytes: u64,
-        change: Change,
-    ) -> Result<(), WorkplaceError> {
+    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
         let whole = self.remote.resolve(path).await?;
         let lease = self.remote.sftp().await?;
         files::edit(&lease.sftp, &whole, path, limit_bytes, change).await
     }
 
-    async fn list(
-        &self,
-        path: &str,
-        depth: u32,
-        limit: u32,
-    ) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+    async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {
         let whole = self.remote.resolve(path).await?;
         if let Ok(whole) = self.remote.utf8(&whole)
             && self.remote.shell_works().await?
@@ -178,13 +127,13 @@ impl Backend for Ssh {
         path: &str,
         glob: Option<&str>,
         limit: u32,
-    ) -> Result<Found, WorkplaceError> {
+    ) -> Result<Found> {
         let root = self.remote.utf8(&self.remote.base().await?)?;
         let whole = self.remote.utf8(&self.remote.resolve(path).await?)?;
         search::search(&*self.remote, pattern, &root, &whole, glob, limit).await
     }
 
-    async fn make_folder(&self, path: &str) -> Result<(), WorkplaceError> {
+    async fn make_folder(&self, path: &str) -> Result<()> {
         self.retried(
             path,
             |sftp, whole| async move { folders::make_folders(&sftp, &whole, path).await },
@@ -192,32 +141,32 @@ impl Backend for Ssh {
         .await
     }
 
-    async fn remove(&self, path: &str, removal: Removal) -> Result<(), WorkplaceError> {
+    async fn remove(&self, path: &str, removal: Removal) -> Result<()> {
         let whole = self.remote.resolve(path).await?;
         let lease = self.remote.sftp().await?;
         folders::remove(&lease.sftp, &whole, path, removal).await
     }
 
-    async fn rename(&self, from: &str, to: &str) -> Result<(), WorkplaceError> {
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (whole, target) = (self.remote.resolve(from).await?, self.remote.resolve(to).await?);
         let lease = self.remote.sftp().await?;
         let renamed = lease.sftp.rename(whole.as_bytes(), target.as_bytes()).await;
         renamed.map_err(failed(&lease.sftp, Stage::Rename, from))
     }
 
-    async fn download(&self, path: &str, from: u64) -> Result<Download, WorkplaceError> {
+    async fn download(&self, path: &str, from: u64) -> Result<Download> {
         let whole = self.remote.resolve(path).await?;
         let channel = TransferChannel::open(&self.remote).await?;
-        transfer::download(channel, &whole, path, from).await
+        files::download(channel.sftp.clone(), channel, &whole, path, from).await
     }
 
-    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>, WorkplaceError> {
+    async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>> {
         let whole = self.remote.resolve(path).await?;
         let channel = TransferChannel::open(&self.remote).await?;
         Ok(Box::new(SshUpload::open(channel, &whole, path, id).await?))
     }
 
-    async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
+    async fn sha256(&self, path: &str) -> Result<String> {
         let whole = self.remote.resolve(path).await?;
         let lease = self.remote.sftp().await?;
         transfer::sha256(&self.remote, &lease.sftp, &whole, path).await

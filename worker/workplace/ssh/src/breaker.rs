@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use evonic_shared::error_chain::ErrorChain;
 
-use evonic_backend::{Class, HostState, WorkplaceError};
+use evonic_backend::{Class, HostState, Result, WorkplaceError};
 
 /// A circuit breaker: leaves a host alone that failed too often in a row. One for each target.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Breaker {
     ///
     /// # Errors
     /// [`WorkplaceError::LeftAlone`].
-    pub(super) fn admit(&mut self, host: &str, now: Instant) -> Result<(), WorkplaceError> {
+    pub(super) fn admit(&mut self, host: &str, now: Instant) -> Result<()> {
         match self.left_alone_until {
             Some(until) if now < until => Err(WorkplaceError::LeftAlone {
                 host: host.to_owned(),

@@ -47,7 +47,7 @@ pub(super) struct ChannelState {
     input: Mutex<Input>,
     /// Set by the driver: the reader is slow, and wakes it when there is room.
     pub(super) stalled: AtomicBool,
-    /// Set by the user: nobody wants the channel any more.
+    /// Set by the user: the channel is not wanted any more.
     pub(super) abandoned: AtomicBool,
 }
 

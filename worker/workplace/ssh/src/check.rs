@@ -28,7 +28,7 @@ struct Listener(mpsc::UnboundedSender<Passed>);
 
 impl StepObserver for Listener {
     fn passed(&mut self, stage: Stage, detail: String, began: Instant) {
-        // Nobody may listen any more.
+        // The listener may be gone.
         let _gone = self.0.send(Passed { stage, detail, began });
     }
 }
@@ -117,13 +117,7 @@ fn advice(error: &WorkplaceError, stage: Stage, target: &Target) -> String {
         }
         Stage::HostKey if refused => make_known(hop),
         Stage::Authenticate if refused => let_in(hop),
-        _ => format!(
-            "see what OpenSSH says: ssh -v{} -p {} {}@{}",
-            over(hop),
-            hop.port,
-            hop.user,
-            hop.host
-        ),
+        _ => format!("see what OpenSSH says: ssh -v{}", login(hop)),
     }
 }
 
@@ -140,31 +134,19 @@ fn make_known(hop: &Target) -> String {
 fn let_in(hop: &Target) -> String {
     let key = hop.identity_files.first().filter(|_| hop.authenticate.contains(&SshAuth::Key));
     match key {
-        Some(key) => format!(
-            "ssh-copy-id -i {}.pub{} -p {} {}@{}",
-            key.display(),
-            over(hop),
-            hop.port,
-            hop.user,
-            hop.host
-        ),
+        Some(key) => format!("ssh-copy-id -i {}.pub{}", key.display(), login(hop)),
         None => format!(
-            "name a key in settings.identity_files, or see what OpenSSH says: ssh -v{} -p {} {}@{}",
-            over(hop),
-            hop.port,
-            hop.user,
-            hop.host
+            "name a key in settings.identity_files, or see what OpenSSH says: ssh -v{}",
+            login(hop)
         ),
     }
 }
 
-/// The jump hosts, as an option of OpenSSH's.
-fn over(hop: &Target) -> String {
-    if hop.jumps.is_empty() {
-        return String::new();
-    }
+/// Where to log in, as arguments of OpenSSH's programs.
+fn login(hop: &Target) -> String {
     let jumps: Vec<_> = hop.jumps.iter().map(ToString::to_string).collect();
-    format!(" -o ProxyJump={}", jumps.join(","))
+    let over = if jumps.is_empty() { "" } else { " -o ProxyJump=" };
+    format!("{over}{} -p {} {}@{}", jumps.join(","), hop.port, hop.user, hop.host)
 }
 
 #[cfg(test)]

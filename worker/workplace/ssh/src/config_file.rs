@@ -9,7 +9,7 @@ mod line;
 use std::{io, path::Path, time::Duration};
 
 use super::{pattern, secret};
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 
 /// What the file says about one host; values as they are written.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub(super) struct Value {
     pub(super) location: String,
 }
 
+impl Value {
+    /// The error of a value that cannot be used: its place is the field.
+    pub(super) fn invalid(&self, problem: impl Into<String>) -> WorkplaceError {
+        WorkplaceError::settings(self.location.as_str(), problem)
+    }
+}
+
 /// The most bytes of a file, and the deepest nesting of `Include`.
 const LIMIT_BYTES: u64 = 1 << 20;
 const DEPTH: u32 = 16;
@@ -45,21 +52,14 @@ impl HostConfig {
     /// # Errors
     /// [`WorkplaceError::Settings`] with file and line; a file that is missing is one only when
     /// `required`.
-    pub(super) fn read(
-        file: &Path,
-        host: &str,
-        home: &Path,
-        required: bool,
-    ) -> Result<Self, WorkplaceError> {
+    pub(super) fn read(file: &Path, host: &str, home: &Path, required: bool) -> Result<Self> {
         let mut reading = Reading { host, home, found: Self::default() };
         let text = match secret::read_text(file, LIMIT_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => String::new(),
             Err(error) => {
-                return Err(WorkplaceError::Settings {
-                    field: "settings.config_file".to_owned(),
-                    problem: format!("{} cannot be read: {error}", file.display()),
-                });
+                let problem = format!("{} cannot be read: {error}", file.display());
+                return Err(WorkplaceError::settings("settings.config_file", problem));
             }
         };
         reading.text(file, &text, true, 0)?;
@@ -74,7 +74,7 @@ pub(crate) fn decoded(bytes: &[u8]) {
     let (host, text) = text.split_once('\n').unwrap_or((text, ""));
     let home = Path::new("/nowhere");
     let mut reading = Reading { host, home, found: HostConfig::default() };
-    let _fault = reading.text(Path::new("config"), text, true, DEPTH);
+    let _error = reading.text(Path::new("config"), text, true, DEPTH);
 }
 
 struct Reading<'a> {
@@ -85,17 +85,11 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads the lines of a file, which count from the beginning on when `active`.
-    fn text(
-        &mut self,
-        file: &Path,
-        text: &str,
-        mut active: bool,
-        depth: u32,
-    ) -> Result<(), WorkplaceError> {
+    fn text(&mut self, file: &Path, text: &str, mut active: bool, depth: u32) -> Result<()> {
         for (number, line) in text.lines().enumerate() {
             let location = format!("{}:{}", file.display(), number + 1);
             let Some((keyword, values)) =
-                line::split(line).map_err(|why| settings_error(&location, why))?
+                line::split(line).map_err(|why| WorkplaceError::settings(&location, why))?
             else {
                 continue;
             };
@@ -107,7 +101,7 @@ impl Reading<'_> {
                     active = true;
                 }
                 "match" => {
-                    return Err(settings_error(
+                    return Err(WorkplaceError::settings(
                         &location,
                         "Match is not supported but as Match all; use Host",
                     ));
@@ -120,14 +114,9 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn include(
-        &mut self,
-        values: &[String],
-        location: &str,
-        depth: u32,
-    ) -> Result<(), WorkplaceError> {
+    fn include(&mut self, values: &[String], location: &str, depth: u32) -> Result<()> {
         if depth >= DEPTH {
-            return Err(settings_error(location, "too many Includes within each other"));
+            return Err(WorkplaceError::settings(location, "too many Includes within each other"));
         }
         for value in values {
             let path = match value.strip_prefix("~/") {
@@ -139,7 +128,7 @@ impl Reading<'_> {
                     Ok(text) => self.text(&file, &text, true, depth + 1)?,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
-                        return Err(settings_error(
+                        return Err(WorkplaceError::settings(
                             location,
                             format!("{}: {error}", file.display()),
                         ));
@@ -151,18 +140,13 @@ impl Reading<'_> {
     }
 
     /// Takes a value down if it is the first.
-    fn value(
-        &mut self,
-        keyword: &str,
-        values: Vec<String>,
-        location: String,
-    ) -> Result<(), WorkplaceError> {
+    fn value(&mut self, keyword: &str, values: Vec<String>, location: String) -> Result<()> {
         let found = &mut self.found;
         let one = || match values.as_slice() {
             [value] if !value.is_empty() => {
                 Ok(Value { value: value.clone(), location: location.clone() })
             }
-            _ => Err(settings_error(&location, format!("{keyword} needs one value"))),
+            _ => Err(WorkplaceError::settings(&location, format!("{keyword} needs one value"))),
         };
         match keyword {
             "hostname" => first(&mut found.host_name, one()?),
@@ -171,7 +155,7 @@ impl Reading<'_> {
                 let port = one()?.value.parse().ok().filter(|&port| port > 0);
                 first(
                     &mut found.port,
-                    port.ok_or_else(|| settings_error(&location, "Port is 1 to 65535"))?,
+                    port.ok_or_else(|| WorkplaceError::settings(&location, "Port is 1 to 65535"))?,
                 );
             }
             "identityfile" => {
@@ -187,7 +171,7 @@ impl Reading<'_> {
             "connecttimeout" => {
                 let value = one()?.value;
                 let seconds = line::seconds(&value).ok_or_else(|| {
-                    settings_error(&location, "ConnectTimeout is a time: 10, 1m30s")
+                    WorkplaceError::settings(&location, "ConnectTimeout is a time: 10, 1m30s")
                 })?;
                 if let Some(time) = seconds {
                     first(&mut found.connect_timeout, time);
@@ -205,11 +189,6 @@ impl Reading<'_> {
 
 fn first<T>(slot: &mut Option<T>, value: T) {
     slot.get_or_insert(value);
-}
-
-/// A fault of the file: the location is the field.
-pub(super) fn settings_error(location: &str, why: impl Into<String>) -> WorkplaceError {
-    WorkplaceError::Settings { field: location.to_owned(), problem: why.into() }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::{
     session::{AuthenticatedSession, Transport},
     target::Target,
 };
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_handles::Permit;
 
 /// Observes the stages on the way, for `check`.
@@ -47,7 +47,7 @@ pub(super) fn connect(
     settings: &config::Ssh,
     permits: Vec<Permit>,
     observer: &mut dyn StepObserver,
-) -> Result<AuthenticatedSession, WorkplaceError> {
+) -> Result<AuthenticatedSession> {
     let shorter = target.connect_timeout.unwrap_or(Duration::MAX);
     let deadline = Instant::now() + settings.connect_timeout.min(shorter);
     let mut reached: Option<AuthenticatedSession> = None;
@@ -69,7 +69,7 @@ fn over_tcp(
     permit: Permit,
     deadline: Instant,
     observer: &mut dyn StepObserver,
-) -> Result<Transport, WorkplaceError> {
+) -> Result<Transport> {
     let began = Instant::now();
     let (addresses, mut permit) = address::resolve(&hop.host, hop.port, permit, deadline)?;
     let listed: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -86,7 +86,7 @@ fn over_jump(
     permit: Permit,
     deadline: Instant,
     observer: &mut dyn StepObserver,
-) -> Result<Transport, WorkplaceError> {
+) -> Result<Transport> {
     let began = Instant::now();
     before.session.set_timeout(millis(left(deadline)));
     let transport = jump::open(before, hop, permit)?;
@@ -102,14 +102,11 @@ fn log_in(
     hop: &Target,
     deadline: Instant,
     observer: &mut dyn StepObserver,
-) -> Result<AuthenticatedSession, WorkplaceError> {
+) -> Result<AuthenticatedSession> {
     let Transport { socket, jump, permit } = transport;
     let socket = Arc::new(socket);
-    let session = ssh2::Session::new().map_err(|error| WorkplaceError::Unreachable {
-        host: hop.to_string(),
-        stage: Stage::KeyExchange,
-        source: Cause(error.message().to_owned()),
-    })?;
+    let session = ssh2::Session::new()
+        .map_err(|error| WorkplaceError::unreachable(hop, Stage::KeyExchange, error.message()))?;
     let mut authenticated = AuthenticatedSession { session, socket, _jump: jump, permit };
     authenticated.session.set_tcp_stream(Arc::clone(&authenticated.socket));
 

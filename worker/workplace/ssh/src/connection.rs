@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::{channel::ChannelRequest, shell_facts::Facts};
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Stage, WorkplaceError};
 use evonic_handles::Waker;
 
 /// What a connection is for. They are kept apart, so that a transfer slows no command.
@@ -39,12 +39,12 @@ pub(super) enum Role {
 /// A connection. Holds no descriptor.
 #[derive(Debug)]
 pub(super) struct Connection {
-    role: Role,
+    pub(super) role: Role,
     host: String,
     requests: Mutex<mpsc::Sender<ChannelRequest>>,
     waker: Waker,
     socket: Weak<OwnedFd>,
-    /// Channels that somebody uses, and those that somebody is about to open.
+    /// Channels in use, and those about to be opened.
     users: AtomicU32,
     /// Channels that the server lets a connection have, as far as is known.
     max_channels: AtomicU32,
@@ -89,10 +89,6 @@ impl Connection {
             last_used: Mutex::new(Instant::now()),
             facts: OnceCell::new(),
         }
-    }
-
-    pub(super) const fn role(&self) -> Role {
-        self.role
     }
 
     /// `user@host:port`.
@@ -151,7 +147,7 @@ impl Connection {
         self.wake();
     }
 
-    /// Ends it if nobody uses it. Returns whether that is so.
+    /// Ends it if it is unused. Returns whether that is so.
     pub(super) fn end_if_unused(&self) -> bool {
         let before = self.ending.swap(true, Ordering::SeqCst);
         let unused = self.users.load(Ordering::SeqCst) == 0;
@@ -174,7 +170,7 @@ impl Connection {
 
     /// The error of a connection that broke, or of a host that does not answer.
     pub(super) fn unreachable(&self, stage: Stage, said: impl Into<String>) -> WorkplaceError {
-        unreachable(&self.host, stage, said)
+        WorkplaceError::unreachable(&self.host, stage, said)
     }
 
     /// Has a channel opened.
@@ -219,9 +215,4 @@ impl Drop for ChannelSlot {
     fn drop(&mut self) {
         self.set_idle();
     }
-}
-
-/// See [`Connection::unreachable`].
-pub(super) fn unreachable(host: &str, stage: Stage, said: impl Into<String>) -> WorkplaceError {
-    WorkplaceError::Unreachable { host: host.to_owned(), stage, source: Cause(said.into()) }
 }

@@ -21,11 +21,11 @@ use self::{
 };
 use super::{
     channel::{ChannelError, ChannelRequest},
-    connection::{Connection, Role, unreachable},
+    connection::{Connection, Role},
     deadline::timespec,
     session::AuthenticatedSession,
 };
-use evonic_backend::{Stage, WorkplaceError};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_handles::{Waker, Wakeups};
 
 /// A connection that is ready to be driven.
@@ -33,7 +33,7 @@ pub(super) struct Started {
     authenticated: AuthenticatedSession,
     requests: mpsc::Receiver<ChannelRequest>,
     wakeups: Wakeups,
-    connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
 }
 
 /// The size of the buffer that output is read into.
@@ -49,24 +49,21 @@ impl Started {
     /// Makes a connection of a session. Opens one more descriptor: the waker's.
     ///
     /// # Errors
-    /// [`WorkplaceError::Unreachable`].
+    /// [`evonic_backend::WorkplaceError::Unreachable`].
     pub(super) fn new(
         mut authenticated: AuthenticatedSession,
         host: &str,
         role: Role,
-    ) -> Result<Self, WorkplaceError> {
-        let (waker, wakeups) =
-            Waker::open().map_err(|error| unreachable(host, Stage::Connect, error.to_string()))?;
+    ) -> Result<Self> {
+        let (waker, wakeups) = Waker::open().map_err(|error| {
+            WorkplaceError::unreachable(host, Stage::Connect, error.to_string())
+        })?;
         let number = wakeups.as_fd().as_raw_fd().unsigned_abs();
         authenticated.permit.owns(2, Some(number));
         let (sender, requests) = mpsc::channel();
         let socket = Arc::downgrade(&authenticated.socket);
         let connection = Arc::new(Connection::new(role, host, sender, waker, socket));
         Ok(Self { authenticated, requests, wakeups, connection })
-    }
-
-    pub(super) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
     }
 }
 
@@ -95,7 +92,7 @@ pub(super) fn run(started: Started, settings: &config::Ssh) {
     };
     let reason = driver.drive();
     connection.set_over();
-    tracing::debug!(host = connection.host(), role = ?connection.role(), reason, "connection ends");
+    tracing::debug!(host = connection.host(), role = ?connection.role, reason, "connection ends");
     for channel in &mut driver.channels {
         channel.connection_over(&reason);
     }

@@ -6,13 +6,13 @@ use tokio::time::timeout;
 
 use super::{
     channel::{ChannelEnd, ChannelError},
-    connection::{ChannelSlot, unreachable},
+    connection::ChannelSlot,
     shell_facts::{Facts, ShellFacts},
     stream::Stream,
 };
 use evonic_backend::{
-    Stage, WorkplaceError,
-    spool::{LOGIN_COMMAND, Purpose, Script, ScriptEnd, ScriptOutput},
+    Result, Stage, WorkplaceError,
+    spool::{Gathered, LOGIN_COMMAND, Purpose, Script, ScriptEnd},
 };
 
 /// How long a login shell may take to begin: it may read a long profile.
@@ -44,8 +44,8 @@ printf '%s' "${m}home=$HOME${m}real=$real${m}at=$at${m}spools=$spools${m}elsewhe
 /// Asks the login shell, over a channel of a connection.
 ///
 /// # Errors
-/// [`WorkplaceError::Unreachable`] when the connection broke, or the shell takes too long.
-pub(super) async fn ask(slot: ChannelSlot) -> Result<Facts, WorkplaceError> {
+/// [`evonic_backend::WorkplaceError::Unreachable`] when the connection broke, or the shell takes too long.
+pub(super) async fn ask(slot: ChannelSlot) -> Result<Facts> {
     let host = slot.connection().host().to_owned();
     let mark = format!("<{:016x}>", fastrand::u64(..));
     let script = Script {
@@ -55,44 +55,35 @@ pub(super) async fn ask(slot: ChannelSlot) -> Result<Facts, WorkplaceError> {
         purpose: Purpose::Serve,
     };
     let mut stream = Stream::exec(slot, LOGIN_COMMAND.to_owned(), script.stream());
-    let asked = timeout(TIMEOUT, read(&mut stream));
+    let mut said = Gathered::new(MAX_BYTES);
+    let asked = timeout(TIMEOUT, async {
+        while let Some(piece) = stream.next().await {
+            said.push(&piece);
+        }
+        stream.end().await
+    });
     let late = |_| {
         let seconds = TIMEOUT.as_secs();
-        unreachable(
-            &host,
-            Stage::Script,
-            format!("the login shell runs nothing within {seconds} s"),
-        )
+        let reason = format!("the login shell runs nothing within {seconds} s");
+        WorkplaceError::unreachable(&host, Stage::Script, reason)
     };
-    let (out, err, end) = asked.await.map_err(late)??;
+    let end = asked.await.map_err(late)??;
     if let Err(ChannelError::Full) = end {
-        return Err(unreachable(&host, Stage::Script, "the server has no channel free"));
+        let reason = "the server has no channel free";
+        return Err(WorkplaceError::unreachable(&host, Stage::Script, reason));
     }
-    Ok(ShellFacts::parse(&out, mark.as_bytes()).ok_or_else(|| said(&out, &err, &end)))
-}
-
-async fn read(stream: &mut Stream) -> Result<(Vec<u8>, Vec<u8>, ChannelEnd), WorkplaceError> {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    while let Some(said) = stream.next().await {
-        let (to, bytes) = match said {
-            ScriptOutput::Out(bytes) => (&mut out, bytes),
-            ScriptOutput::Err(bytes) => (&mut err, bytes),
-        };
-        let room = MAX_BYTES.saturating_sub(to.len());
-        to.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-    Ok((out, err, stream.end().await?))
+    Ok(ShellFacts::parse(&said.stdout, mark.as_bytes()).ok_or_else(|| refusal(&said, &end)))
 }
 
 /// Why a login shell ran nothing, with its own output.
-fn said(out: &[u8], err: &[u8], end: &ChannelEnd) -> String {
+fn refusal(said: &Gathered, end: &ChannelEnd) -> String {
     let how = match end {
         Ok(ScriptEnd::Exited(code)) => format!("it ended with exit code {code}"),
         Ok(ScriptEnd::Killed) => "it was killed".to_owned(),
         Err(ChannelError::Refused(said) | ChannelError::Broken(said)) => said.clone(),
         Err(ChannelError::Full) => "no channel is free".to_owned(),
     };
-    let words = [err, out].concat();
+    let words = [said.stderr.as_slice(), &said.stdout].concat();
     let words = str::from_utf8(&words).unwrap_or_default().trim();
     let words: String = words.chars().filter(|letter| !letter.is_control()).take(200).collect();
     let words = if words.is_empty() { String::new() } else { format!(", saying: {words}") };

@@ -3,19 +3,20 @@
 use std::io;
 
 use evonic_sftp::{Attributes, Error};
+use futures_util::{StreamExt, stream};
 
 use super::{
     folders::make_folders,
-    sftp::{File, Sftp, failed, failed_or_full, type_of},
+    sftp::{File, Sftp, failed, failed_or_full, stat_of, type_of},
 };
-use evonic_backend::{Change, FileType, Home, RemotePath, Stage, WorkplaceError};
+use evonic_backend::{Change, Download, FileType, Home, RemotePath, Result, Stage, WorkplaceError};
 
 /// A regular file, opened, and what it is.
 pub(super) async fn open(
     sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
-) -> Result<(File, Attributes), WorkplaceError> {
+) -> Result<(File, Attributes)> {
     let on = failed(sftp, Stage::Read, shown);
     // Before it is opened: opening a pipe would hang the server.
     let found = sftp.stat(path.as_bytes()).await.map_err(on)?;
@@ -26,7 +27,25 @@ pub(super) async fn open(
     Ok((file, found))
 }
 
-fn expect_file(found: &Attributes, shown: &str) -> Result<(), WorkplaceError> {
+/// See [`evonic_backend::Backend::download`]. `hold` is given back when the file is closed.
+pub(super) async fn download(
+    sftp: Sftp,
+    hold: impl Send + 'static,
+    path: &RemotePath,
+    shown: &str,
+    from: u64,
+) -> Result<Download> {
+    let (file, found) = open(&sftp, path, shown).await?;
+    let state = (file.read_from(from, found.size), hold, sftp, shown.to_owned());
+    let bytes = stream::try_unfold(state, |mut state| async move {
+        let (reader, _, sftp, shown) = &mut state;
+        let bytes = reader.next().await.map_err(failed(sftp, Stage::Read, shown))?;
+        Ok(bytes.map(|bytes| (bytes, state)))
+    });
+    Ok(Download { stat: stat_of(&found), bytes: bytes.boxed() })
+}
+
+fn expect_file(found: &Attributes, shown: &str) -> Result<()> {
     let found = match type_of(found) {
         FileType::File => return Ok(()),
         FileType::Folder => "a folder",
@@ -48,35 +67,31 @@ pub(super) async fn write_target(
     sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
-) -> Result<WriteTarget, WorkplaceError> {
+) -> Result<WriteTarget> {
     let on = failed(sftp, Stage::Write, shown);
-    let found = match sftp.lstat(path.as_bytes()).await {
-        Ok(found) => found,
-        Err(error) if error.is_missing() => {
-            return Ok(WriteTarget { path: path.clone(), existing: None });
+    let found = if_there(sftp.lstat(path.as_bytes()).await).map_err(on)?;
+    let (path, existing) = match found {
+        Some(found) if type_of(&found) == FileType::Link => {
+            let path = real_path(sftp, path, shown).await?;
+            let found = if_there(sftp.stat(path.as_bytes()).await).map_err(on)?;
+            (path, found)
         }
-        Err(error) => return Err(on(error)),
+        found => (path.clone(), found),
     };
-    if type_of(&found) != FileType::Link {
-        expect_file(&found, shown)?;
-        return Ok(WriteTarget { path: path.clone(), existing: Some(found) });
+    if let Some(found) = &existing {
+        expect_file(found, shown)?;
     }
-    let path = real_path(sftp, path, shown).await?;
-    match sftp.stat(path.as_bytes()).await {
-        Ok(found) => {
-            expect_file(&found, shown)?;
-            Ok(WriteTarget { path, existing: Some(found) })
-        }
-        Err(error) if error.is_missing() => Ok(WriteTarget { path, existing: None }),
-        Err(error) => Err(on(error)),
+    Ok(WriteTarget { path, existing })
+}
+
+fn if_there(found: Result<Attributes, Error>) -> Result<Option<Attributes>, Error> {
+    match found {
+        Err(error) if error.is_missing() => Ok(None),
+        found => found.map(Some),
     }
 }
 
-async fn real_path(
-    sftp: &Sftp,
-    path: &RemotePath,
-    shown: &str,
-) -> Result<RemotePath, WorkplaceError> {
+async fn real_path(sftp: &Sftp, path: &RemotePath, shown: &str) -> Result<RemotePath> {
     let on = failed(sftp, Stage::Write, shown);
     let real = sftp.realpath(path.as_bytes()).await.map_err(on)?;
     let home = Home::from_sftp_realpath(&real);
@@ -90,22 +105,19 @@ pub(super) async fn write(
     shown: &str,
     content: &[u8],
     unless_changed: Option<&[u8]>,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     let target = write_target(sftp, path, shown).await?;
     let draft = beside(&target.path, &format!(".evonic-{:016x}", fastrand::u64(..)));
     let mode = target.existing.map(|found| found.mode & 0o7777);
     let file = create(sftp, &draft, shown, |draft| sftp.create_new(draft, mode)).await?;
     let written = async {
-        if let Err(error) = fill(file, content, target.existing.as_ref()).await {
-            return Err(write_failed(sftp, &target.path, shown, error).await);
-        }
+        let filled = fill(file, content, target.existing.as_ref()).await;
+        checked(sftp, &target.path, shown, filled).await?;
         if let Some(before) = unless_changed {
             unchanged(sftp, &target.path, shown, before).await?;
         }
-        match sftp.rename(draft.as_bytes(), target.path.as_bytes()).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(write_failed(sftp, &target.path, shown, error).await),
-        }
+        let renamed = sftp.rename(draft.as_bytes(), target.path.as_bytes()).await;
+        checked(sftp, &target.path, shown, renamed).await
     };
     let written = written.await;
     if written.is_err() {
@@ -121,7 +133,7 @@ pub(super) async fn create<'a, F>(
     path: &'a RemotePath,
     shown: &str,
     open: impl Fn(&'a [u8]) -> F,
-) -> Result<File, WorkplaceError>
+) -> Result<File>
 where
     F: Future<Output = Result<File, Error>>,
 {
@@ -132,19 +144,20 @@ where
         }
         file = open(path.as_bytes()).await;
     }
-    match file {
-        Ok(file) => Ok(file),
-        Err(error) => Err(write_failed(sftp, path, shown, error).await),
-    }
+    checked(sftp, path, shown, file).await
 }
 
-/// The error of writing a file: a server that does not say what is wrong may have a quota.
-pub(super) async fn write_failed(
+/// What came of writing a file: a server that does not say what is wrong may have a quota.
+pub(super) async fn checked<T>(
     sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
-    error: Error,
-) -> WorkplaceError {
+    done: Result<T, Error>,
+) -> Result<T> {
+    let error = match done {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
     let is_unspecific = error.is_unspecific();
     let mut failed = failed_or_full(sftp, Stage::Write, path, shown, error).await;
     if let WorkplaceError::Path { source, .. } = &mut failed
@@ -155,7 +168,7 @@ pub(super) async fn write_failed(
             "the server says only that it failed: a quota, a limit of file sizes?",
         );
     }
-    failed
+    Err(failed)
 }
 
 async fn fill(file: File, content: &[u8], existing: Option<&Attributes>) -> Result<(), Error> {
@@ -185,21 +198,13 @@ pub(super) async fn keep(
     }
 }
 
-async fn unchanged(
-    sftp: &Sftp,
-    path: &RemotePath,
-    shown: &str,
-    before: &[u8],
-) -> Result<(), WorkplaceError> {
+async fn unchanged(sftp: &Sftp, path: &RemotePath, shown: &str, before: &[u8]) -> Result<()> {
     let (file, found) = open(sftp, path, shown).await?;
-    match file.read_all(found.size, before.len() as u64).await {
-        Ok(now) if now == before => return Ok(()),
-        Ok(_) => {}
-        Err(error) => return Err(write_failed(sftp, path, shown, error).await),
+    let now = file.read_all(found.size, before.len() as u64).await;
+    if checked(sftp, path, shown, now).await? == before {
+        return Ok(());
     }
-    let said = "somebody else changed it meanwhile; nothing was written";
-    let (path, source) = (shown.to_owned(), io::Error::other(said));
-    Err(WorkplaceError::Path { operation: "write", path, source })
+    Err(WorkplaceError::changed(shown))
 }
 
 /// See [`evonic_backend::Backend::edit`].
@@ -209,7 +214,7 @@ pub(super) async fn edit(
     shown: &str,
     limit_bytes: u64,
     change: Change,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     let (file, found) = open(sftp, path, shown).await?;
     let before =
         file.read_all(found.size, limit_bytes).await.map_err(failed(sftp, Stage::Read, shown))?;

@@ -10,7 +10,7 @@ use evonic_sftp::{Attributes, Error};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::sftp::{Sftp, failed, failed_or_full, stat_of, type_of};
-use evonic_backend::{Entry, FileType, RemotePath, Removal, Stage, Stat, WorkplaceError};
+use evonic_backend::{Entry, FileType, RemotePath, Removal, Result, Stage, Stat, WorkplaceError};
 
 /// Requests of one operation that are under way at once.
 const AT_ONCE: usize = 32;
@@ -22,11 +22,7 @@ const DEEPEST: u32 = 256;
 const MOST_ENTRIES: usize = 1 << 20;
 
 /// Makes a folder and those above it.
-pub(super) async fn make_folders(
-    sftp: &Sftp,
-    path: &RemotePath,
-    shown: &str,
-) -> Result<(), WorkplaceError> {
+pub(super) async fn make_folders(sftp: &Sftp, path: &RemotePath, shown: &str) -> Result<()> {
     let mut missing = Vec::new();
     let mut here = Some(path.clone());
     while let Some(folder) = here {
@@ -62,7 +58,7 @@ pub(super) async fn remove(
     path: &RemotePath,
     shown: &str,
     removal: Removal,
-) -> Result<(), WorkplaceError> {
+) -> Result<()> {
     let on = failed(sftp, Stage::Remove, shown);
     let found = sftp.lstat(path.as_bytes()).await.map_err(on)?;
     if type_of(&found) != FileType::Folder {
@@ -73,11 +69,9 @@ pub(super) async fn remove(
     }
     match sftp.remove_folder(path.as_bytes()).await {
         Err(error) if error.is_unspecific() => match sftp.read_folder(path.as_bytes(), 1).await {
-            Ok(found) if !found.is_empty() => Err(WorkplaceError::Path {
-                operation: "remove",
-                path: shown.to_owned(),
-                source: io::Error::from(io::ErrorKind::DirectoryNotEmpty),
-            }),
+            Ok(found) if !found.is_empty() => {
+                Err(WorkplaceError::path("remove", shown, io::ErrorKind::DirectoryNotEmpty))
+            }
             _ => Err(on(error)),
         },
         other => other.map_err(on),
@@ -120,7 +114,7 @@ pub(super) async fn list(
     shown: &str,
     depth: u32,
     limit: u32,
-) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+) -> Result<(Vec<Entry>, bool)> {
     let limit = limit as usize;
     let mut found = Vec::new();
     let mut level = vec![(path.clone(), String::new())];

@@ -17,7 +17,7 @@ use super::{
     },
     target::Target,
 };
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_domain::HostKeys;
 
 /// Kinds of host key that are accepted, the best first. Not `ssh-rsa` (SHA-1), not `ssh-dss`, no
@@ -51,29 +51,25 @@ pub(super) fn exchange(
     socket: &OwnedFd,
     target: &Target,
     deadline: Instant,
-) -> Result<String, WorkplaceError> {
+) -> Result<String> {
     let known = Known::read(&target.known_hosts, &target.name)?;
-    let refused = |stage, why: String| WorkplaceError::Refused {
-        host: target.to_string(),
-        stage,
-        source: Cause(why),
-    };
+    let refused = |stage, why: &str| WorkplaceError::refused(target, stage, why);
     session
         .method_pref(MethodType::HostKey, &preference(&known.key_types()))
-        .map_err(|error| refused(Stage::Algorithms, error.message().to_owned()))?;
+        .map_err(|error| refused(Stage::Algorithms, error.message()))?;
     session.set_timeout(millis(left(deadline)));
     // A hostile server may send what `ssh2` does not expect; that must not end the thread.
     let shaken = catch_unwind(AssertUnwindSafe(|| session.handshake()));
     match shaken {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(failed(session, socket, target, &error, deadline)),
-        Err(_) => return Err(refused(Stage::KeyExchange, "it does not speak SSH".to_owned())),
+        Err(_) => return Err(refused(Stage::KeyExchange, "it does not speak SSH")),
     }
     let Some((bytes, _)) = session.host_key() else {
-        return Err(refused(Stage::HostKey, "it showed none".to_owned()));
+        return Err(refused(Stage::HostKey, "it showed none"));
     };
     judge(&known, &Key(bytes.to_vec()), target, deadline)
-        .map_err(|why| refused(Stage::HostKey, why))
+        .map_err(|why| refused(Stage::HostKey, &why))
 }
 
 /// All kinds, those that the host is known by first.
@@ -155,26 +151,24 @@ fn failed(
     error: &ssh2::Error,
     deadline: Instant,
 ) -> WorkplaceError {
-    let host = target.to_string();
+    let stage = Stage::KeyExchange;
     let ErrorCode::Session(code) = error.code() else {
-        let source = Cause(error.message().to_owned());
-        return WorkplaceError::Unreachable { host, stage: Stage::KeyExchange, source };
+        return WorkplaceError::unreachable(target, stage, error.message());
     };
     let in_time = !left(deadline).is_zero();
     if PERMANENT.contains(&code) {
-        let source = Cause(error.message().to_owned());
-        return WorkplaceError::Refused { host, stage: Stage::KeyExchange, source };
+        return WorkplaceError::refused(target, stage, error.message());
     }
     // libssh2 has the same code for a host that went away or fell silent, and for one with other
     // algorithms. The last one is still there: it looks for common ones itself, and logs it.
     let banner = session.banner();
     if code == KEX_FAILURE && banner.is_some() && in_time && is_there(socket) {
-        let source = Cause(format!(
+        let reason = format!(
             "no algorithm in common with {}; allow {} for host keys there, and current ciphers",
             banner.unwrap_or("it"),
             METHODS.join(", ")
-        ));
-        return WorkplaceError::Refused { host, stage: Stage::Algorithms, source };
+        );
+        return WorkplaceError::refused(target, Stage::Algorithms, reason);
     }
     let said = match banner {
         Some(banner) if code == KEX_FAILURE && in_time => {
@@ -183,7 +177,7 @@ fn failed(
         Some(banner) => format!("{}, after {banner}", error.message()),
         None => format!("{}; it said nothing: not SSH, or too busy", error.message()),
     };
-    WorkplaceError::Unreachable { host, stage: Stage::KeyExchange, source: Cause(said) }
+    WorkplaceError::unreachable(target, stage, said)
 }
 
 /// Whether the peer has not closed the connection.

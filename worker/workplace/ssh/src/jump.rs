@@ -7,7 +7,7 @@
 //! The thread owns this session. It ends when either side does, or when [`Jump`] is dropped.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, Read, Write},
     os::fd::{AsRawFd, OwnedFd},
     sync::Arc,
     thread,
@@ -24,7 +24,7 @@ use super::{
     session::{AuthenticatedSession, Jump, Transport},
     target::Target,
 };
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_handles::Permit;
 
 /// Opens a transport to `next` over `before`. The thread's end of the socket pair is the second
@@ -36,16 +36,13 @@ pub(super) fn open(
     mut before: AuthenticatedSession,
     next: &Target,
     mut permit: Permit,
-) -> Result<Transport, WorkplaceError> {
+) -> Result<Transport> {
     let channel = before
         .session
         .channel_direct_tcpip(&next.host, next.port, None)
         .map_err(|error| refused(next, &error))?;
-    let broken = |errno: Errno| WorkplaceError::Unreachable {
-        host: next.to_string(),
-        stage: Stage::Connect,
-        source: Cause(errno.to_string()),
-    };
+    let broken =
+        |errno: Errno| WorkplaceError::unreachable(next, Stage::Connect, errno.to_string());
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
@@ -65,17 +62,14 @@ pub(super) fn open(
 /// What a channel that was not opened means. libssh2 has one code for every reason, and the reason
 /// (RFC 4254, 5.1) only in its text.
 fn refused(next: &Target, error: &ssh2::Error) -> WorkplaceError {
-    let host = next.to_string();
     let said = error.message();
     if said.contains("administratively prohibited") {
-        let source = Cause(
-            "the jump host forbids it: AllowTcpForwarding and PermitOpen in its sshd_config"
-                .to_owned(),
-        );
-        return WorkplaceError::Refused { host, stage: Stage::Jump, source };
+        let reason =
+            "the jump host forbids it: AllowTcpForwarding and PermitOpen in its sshd_config";
+        return WorkplaceError::refused(next, Stage::Jump, reason);
     }
-    let source = Cause(format!("the jump host cannot connect to it: {said}"));
-    WorkplaceError::Unreachable { host, stage: Stage::Connect, source }
+    let reason = format!("the jump host cannot connect to it: {said}");
+    WorkplaceError::unreachable(next, Stage::Connect, reason)
 }
 
 /// Bytes in one direction.
@@ -94,6 +88,36 @@ impl Buffer {
     fn is_empty(&self) -> bool {
         self.from == self.to
     }
+
+    /// Is filled when it is empty. False when the source broke.
+    fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> bool {
+        if !self.is_empty() || self.ended {
+            return true;
+        }
+        let read = read(&mut self.bytes);
+        if let Ok(read) = read {
+            (self.from, self.to, self.ended) = (0, read, read == 0);
+        }
+        is_open(&read)
+    }
+
+    /// Is emptied as far as that goes. False when the sink broke.
+    fn drain(&mut self, write: impl FnOnce(&[u8]) -> io::Result<usize>) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let written = write(&self.bytes[self.from..self.to]);
+        self.from += written.as_ref().copied().unwrap_or(0);
+        is_open(&written)
+    }
+}
+
+/// Whether an end that was read or written may be tried again.
+fn is_open(done: &io::Result<usize>) -> bool {
+    let again = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    };
+    done.as_ref().err().is_none_or(again)
 }
 
 /// What libssh2 began and could not finish: the same call has to be the next one.
@@ -129,31 +153,13 @@ fn copy(before: AuthenticatedSession, mut channel: Channel, pair: &OwnedFd) {
 
 /// From the pair. False when it broke.
 fn take(pair: &OwnedFd, buffer: &mut Buffer) -> bool {
-    if !buffer.is_empty() || buffer.ended {
-        return true;
-    }
-    match rustix::net::recv(pair, &mut *buffer.bytes, RecvFlags::DONTWAIT) {
-        Ok((_, read)) => {
-            (buffer.from, buffer.to, buffer.ended) = (0, read, read == 0);
-            true
-        }
-        Err(errno) => errno == Errno::AGAIN || errno == Errno::INTR,
-    }
+    buffer.fill(|bytes| Ok(rustix::net::recv(pair, bytes, RecvFlags::DONTWAIT)?.1))
 }
 
 /// To the pair. False when it broke.
 fn give(pair: &OwnedFd, buffer: &mut Buffer) -> bool {
-    if buffer.is_empty() {
-        return true;
-    }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match rustix::net::send(pair, &buffer.bytes[buffer.from..buffer.to], flags) {
-        Ok(sent) => {
-            buffer.from += sent;
-            true
-        }
-        Err(errno) => errno == Errno::AGAIN || errno == Errno::INTR,
-    }
+    buffer.drain(|bytes| Ok(rustix::net::send(pair, bytes, flags)?))
 }
 
 /// To the channel. False when it broke.
@@ -163,18 +169,11 @@ fn write(
     buffer: &mut Buffer,
     begun: &mut Begun,
 ) -> bool {
-    if buffer.is_empty() {
-        return true;
-    }
-    let written = channel.write(&buffer.bytes[buffer.from..buffer.to]);
-    *begun = if written.is_err() && is_sending(before) { Begun::Write } else { Begun::Nothing };
-    match written {
-        Ok(written) => {
-            buffer.from += written;
-            true
-        }
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    }
+    buffer.drain(|bytes| {
+        let written = channel.write(bytes);
+        *begun = if written.is_err() && is_sending(before) { Begun::Write } else { Begun::Nothing };
+        written
+    })
 }
 
 /// From the channel. False when it broke.
@@ -184,18 +183,13 @@ fn read(
     buffer: &mut Buffer,
     begun: &mut Begun,
 ) -> bool {
-    if !buffer.is_empty() || buffer.ended {
-        return true;
-    }
-    let read = channel.read(&mut buffer.bytes);
-    *begun = if read.is_err() && is_sending(before) { Begun::Read } else { Begun::Nothing };
-    match read {
-        Ok(read) => {
-            (buffer.from, buffer.to, buffer.ended) = (0, read, read == 0 && channel.eof());
-            true
-        }
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    }
+    let is_open = buffer.fill(|bytes| {
+        let read = channel.read(bytes);
+        *begun = if read.is_err() && is_sending(before) { Begun::Read } else { Begun::Nothing };
+        read
+    });
+    buffer.ended &= channel.eof();
+    is_open
 }
 
 /// Whether libssh2 has the rest of a packet to send.
@@ -225,7 +219,7 @@ fn wait(before: &AuthenticatedSession, pair: &OwnedFd, there: &Buffer, back: &Bu
     // A socket of which nothing is wanted would still report its end, again and again.
     let wanted = if of_socket.is_empty() { 1 } else { 2 };
     match poll(&mut polled[..wanted], None) {
-        // The other end of the pair is closed: nobody reads or writes.
+        // The other end of the pair is closed: it has no reader and no writer.
         Ok(_) => !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
         Err(errno) => errno == Errno::INTR,
     }

@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{pattern, secret};
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 
 /// What is known of one host.
 #[derive(Debug, Default)]
@@ -68,17 +68,15 @@ impl Known {
     ///
     /// # Errors
     /// [`WorkplaceError::Settings`] when a file cannot be read.
-    pub(super) fn read(files: &[PathBuf], name: &str) -> Result<Self, WorkplaceError> {
+    pub(super) fn read(files: &[PathBuf], name: &str) -> Result<Self> {
         let mut known = Self::default();
         for file in files {
             match secret::read_text(file, LIMIT_BYTES) {
                 Ok(text) => known.add(file, &text, name),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    return Err(WorkplaceError::Settings {
-                        field: "settings.known_hosts".to_owned(),
-                        problem: format!("{} cannot be read: {error}", file.display()),
-                    });
+                    let problem = format!("{} cannot be read: {error}", file.display());
+                    return Err(WorkplaceError::settings("settings.known_hosts", problem));
                 }
             }
         }

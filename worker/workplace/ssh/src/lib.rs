@@ -74,7 +74,7 @@ use self::{
     shell::Remote,
     target::Target,
 };
-use evonic_backend::{BackendDeps, CheckStep, HostState, WorkplaceError, check::Steps};
+use evonic_backend::{BackendDeps, CheckStep, HostState, Result, check::Steps};
 use evonic_domain::{SessionId, SshSettings};
 
 pub use backend::Ssh;
@@ -104,12 +104,8 @@ impl Hosts {
     /// A workplace, for a session when given. Connects when it is first used.
     ///
     /// # Errors
-    /// [`WorkplaceError::Settings`].
-    pub fn open(
-        &self,
-        settings: &SshSettings,
-        session: Option<&SessionId>,
-    ) -> Result<Ssh, WorkplaceError> {
+    /// [`evonic_backend::WorkplaceError::Settings`].
+    pub fn open(&self, settings: &SshSettings, session: Option<&SessionId>) -> Result<Ssh> {
         let target = Target::resolve(settings, &self.parts)?;
         let session = session.filter(|_| settings.session_folders).cloned();
         let folder = settings.folder.clone().filter(|folder| !folder.is_empty());
@@ -122,7 +118,7 @@ impl Hosts {
     /// Workplaces of one target share its connections.
     fn host(&self, target: Target) -> Arc<Host> {
         let mut hosts = self.pool.hosts.lock();
-        // What nobody uses, and has nothing to tell, is forgotten.
+        // What is unused and has no failures is forgotten.
         hosts.retain(|host| Arc::strong_count(host) > 1 || host.state().failures > 0);
         if let Some(host) = hosts.iter().find(|host| host.target == target) {
             return Arc::clone(host);

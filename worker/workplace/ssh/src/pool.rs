@@ -31,13 +31,13 @@ use tokio_util::task::TaskTracker;
 use super::{
     breaker::Breaker,
     connect::connect,
-    connection::{ChannelSlot, Connection, Role, unreachable},
+    connection::{ChannelSlot, Connection, Role},
     driver::{self, Started},
     retry::Retry,
     sftp::Sftp,
     target::Target,
 };
-use evonic_backend::{Home, HostState, Stage, WorkplaceError};
+use evonic_backend::{Home, HostState, Result, Stage, WorkplaceError};
 use evonic_handles::{Budget, Exhausted, Permit};
 
 /// How long a request for a connection waits for its turn, and for its permits.
@@ -103,10 +103,7 @@ impl Host {
     }
 
     /// A slot on a connection of this role. Transient errors are tried again.
-    pub(super) async fn channel_slot(
-        self: &Arc<Self>,
-        role: Role,
-    ) -> Result<ChannelSlot, WorkplaceError> {
+    pub(super) async fn channel_slot(self: &Arc<Self>, role: Role) -> Result<ChannelSlot> {
         let mut retry = Retry::new(&self.settings);
         loop {
             match self.try_channel_slot(role).await {
@@ -116,7 +113,7 @@ impl Host {
         }
     }
 
-    async fn try_channel_slot(self: &Arc<Self>, role: Role) -> Result<ChannelSlot, WorkplaceError> {
+    async fn try_channel_slot(self: &Arc<Self>, role: Role) -> Result<ChannelSlot> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(slot) = self.free(role) {
@@ -158,8 +155,8 @@ impl Host {
         self: &Arc<Self>,
         role: Role,
         share: OwnedSemaphorePermit,
-    ) -> Result<ChannelSlot, WorkplaceError> {
-        let gone = || unreachable(&self.name, Stage::Connect, "the service ends");
+    ) -> Result<ChannelSlot> {
+        let gone = || WorkplaceError::unreachable(&self.name, Stage::Connect, "the service ends");
         let pool = self.pool.upgrade().ok_or_else(gone)?;
         if pool.closed.load(Ordering::Acquire) {
             return Err(gone());
@@ -177,14 +174,14 @@ impl Host {
         opened
     }
 
-    /// Starts the thread, and waits until it has connected. It goes on when nobody waits.
+    /// Starts the thread, and waits until it has connected. A dropped future does not stop it.
     async fn start(
         self: &Arc<Self>,
         role: Role,
         share: OwnedSemaphorePermit,
         pool: &PoolState,
         permits: Vec<Permit>,
-    ) -> Result<ChannelSlot, WorkplaceError> {
+    ) -> Result<ChannelSlot> {
         let (sender, connected) = oneshot::channel();
         let number = pool.last_thread.fetch_add(1, Ordering::Relaxed) + 1;
         let token = pool.threads.token();
@@ -197,7 +194,7 @@ impl Host {
             .name(format!("evonic-ssh-{number}"))
             .spawn(work)
             .map_err(WorkplaceError::Threads)?;
-        let gone = |_| unreachable(&self.name, Stage::Connect, "its thread ended");
+        let gone = |_| WorkplaceError::unreachable(&self.name, Stage::Connect, "its thread ended");
         connected.await.map_err(gone)?
     }
 
@@ -205,7 +202,7 @@ impl Host {
         &self,
         role: Role,
         permits: Vec<Permit>,
-        sender: oneshot::Sender<Result<ChannelSlot, WorkplaceError>>,
+        sender: oneshot::Sender<Result<ChannelSlot>>,
     ) {
         let started = connect(&self.target, &self.settings, permits, &mut ())
             .and_then(|session| Started::new(session, &self.name, role));
@@ -217,7 +214,7 @@ impl Host {
                 return;
             }
         };
-        let connection = Arc::clone(started.connection());
+        let connection = Arc::clone(&started.connection);
         let closed = || connection.unreachable(Stage::Connect, "it is closed");
         let slot = connection.take_slot().ok_or_else(closed);
         self.connections.lock().push(Arc::clone(&connection));
@@ -236,7 +233,7 @@ impl Host {
     }
 }
 
-/// Ends the connection that nobody has used for the longest time.
+/// Ends the connection that has been unused for the longest time.
 fn end_one_unused<'a>(connections: impl Iterator<Item = &'a Arc<Connection>>) {
     let unused = connections.filter(|one| one.usage().users == 0);
     if let Some(connection) = unused.min_by_key(|one| one.usage().last_used) {
@@ -246,7 +243,7 @@ fn end_one_unused<'a>(connections: impl Iterator<Item = &'a Arc<Connection>>) {
 
 impl PoolState {
     /// So many permits at once. Where there are none, unused connections to any host give way.
-    async fn permits(&self, count: usize) -> Result<Vec<Permit>, WorkplaceError> {
+    async fn permits(&self, count: usize) -> Result<Vec<Permit>> {
         let taken = async {
             let _turn = self.permits.lock().await;
             let mut permits = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evonic_shared::{backoff::Backoff, config};
 use tokio::time::sleep;
 
-use evonic_backend::{Class, WorkplaceError};
+use evonic_backend::{Class, Result, WorkplaceError};
 
 /// The shortest pause.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
@@ -28,7 +28,7 @@ impl Retry {
     /// # Errors
     /// The error itself, when another try may not help or none is left. The breaker's pause is
     /// longer than any here.
-    pub(super) async fn after(&mut self, error: WorkplaceError) -> Result<(), WorkplaceError> {
+    pub(super) async fn after(&mut self, error: WorkplaceError) -> Result<()> {
         let is_left_alone = matches!(error, WorkplaceError::LeftAlone { .. });
         if error.class() == Class::Permanent || is_left_alone || self.left == 0 {
             return Err(error);

@@ -2,7 +2,7 @@
 
 use std::{io::Read, path::Path};
 
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 use evonic_domain::SecretSource;
 
 /// A secret. Its [`Debug`] says nothing, and it has no `Display`.
@@ -29,26 +29,26 @@ const LIMIT_BYTES: u64 = 64 << 10;
 ///
 /// # Errors
 /// [`WorkplaceError::Settings`] that names the field and the place, never the content.
-pub(super) fn read(source: &SecretSource, field: &str) -> Result<Secret, WorkplaceError> {
-    let fault = |problem: String| WorkplaceError::Settings { field: field.to_owned(), problem };
+pub(super) fn read(source: &SecretSource, field: &str) -> Result<Secret> {
+    let invalid = |problem: String| WorkplaceError::settings(field, problem);
     match source {
         SecretSource::Env(name) => match std::env::var(name) {
             Ok(value) if !value.is_empty() => Ok(Secret(value)),
-            Ok(_) => Err(fault(format!("the service's variable {name} is empty"))),
+            Ok(_) => Err(invalid(format!("the service's variable {name} is empty"))),
             Err(std::env::VarError::NotPresent) => {
-                Err(fault(format!("the service's environment has no variable {name}")))
+                Err(invalid(format!("the service's environment has no variable {name}")))
             }
             Err(std::env::VarError::NotUnicode(_)) => {
-                Err(fault(format!("the service's variable {name} is no UTF-8")))
+                Err(invalid(format!("the service's variable {name} is no UTF-8")))
             }
         },
         SecretSource::File(path) => from_file(path, field),
         SecretSource::Credential(name) => {
             if name.is_empty() || name.contains('/') || name.starts_with('.') {
-                return Err(fault(format!("{name:?} is no name of a credential")));
+                return Err(invalid(format!("{name:?} is no name of a credential")));
             }
             let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
-                return Err(fault(format!(
+                return Err(invalid(format!(
                     "the service has no credentials; add LoadCredential={name}:FILE to its unit"
                 )));
             };
@@ -57,14 +57,12 @@ pub(super) fn read(source: &SecretSource, field: &str) -> Result<Secret, Workpla
     }
 }
 
-fn from_file(path: &Path, field: &str) -> Result<Secret, WorkplaceError> {
-    let fault = |problem: String| WorkplaceError::Settings {
-        field: field.to_owned(),
-        problem: format!("{}: {problem}", path.display()),
-    };
-    let text = read_text(path, LIMIT_BYTES).map_err(|error| fault(error.to_string()))?;
+fn from_file(path: &Path, field: &str) -> Result<Secret> {
+    let invalid =
+        |problem: String| WorkplaceError::settings(field, format!("{}: {problem}", path.display()));
+    let text = read_text(path, LIMIT_BYTES).map_err(|error| invalid(error.to_string()))?;
     match text.trim() {
-        "" => Err(fault("is empty".to_owned())),
+        "" => Err(invalid("is empty".to_owned())),
         secret => Ok(Secret(secret.to_owned())),
     }
 }

@@ -1,33 +1,25 @@
 //! SFTP on a channel of a connection, and what its replies mean for a workplace.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use bytes::Bytes;
 use evonic_sftp::{Attributes, Client, Error, Handshake, Incoming, PacketSink};
 
 use super::{
     channel::{ChannelError, DataSink},
-    connection::{ChannelSlot, Connection, unreachable},
+    connection::ChannelSlot,
     stream::{ChannelWriter, Stream},
 };
-use evonic_backend::{FileType, Home, RemotePath, Stage, Stat, WorkplaceError, error::Cause};
+use evonic_backend::{FileType, Home, RemotePath, Result, Stage, Stat, WorkplaceError};
 
 /// A client on a channel of its own. The channel is closed with the last clone and file.
-pub(super) type Sftp = Client<SftpChannel>;
-pub(super) type File = evonic_sftp::File<SftpChannel>;
-pub(super) type Reader = evonic_sftp::Reader<SftpChannel>;
-pub(super) type Writer = evonic_sftp::Writer<SftpChannel>;
+pub(super) type Sftp = Client<Stream>;
+pub(super) type File = evonic_sftp::File<Stream>;
+pub(super) type Writer = evonic_sftp::Writer<Stream>;
 
-/// A channel of the subsystem `sftp`.
-#[derive(Debug)]
-pub(super) struct SftpChannel {
-    host: String,
-    stream: Stream,
-}
-
-impl PacketSink for SftpChannel {
+impl PacketSink for Stream {
     fn send(&self, packet: Bytes) {
-        self.stream.writer().send(packet);
+        self.writer().send(packet);
     }
 }
 
@@ -47,28 +39,11 @@ impl DataSink for Incoming<ChannelWriter> {
     }
 }
 
-impl SftpChannel {
-    /// The connection that it is on.
-    pub(super) fn connection(&self) -> &Arc<Connection> {
-        self.stream.writer().connection()
-    }
-
-    /// See [`ChannelSlot::set_idle`].
-    pub(super) fn set_idle(&self) {
-        self.stream.set_idle();
-    }
-
-    /// Whether it is over.
-    pub(super) fn is_over(&self) -> bool {
-        self.stream.is_over()
-    }
-}
-
 /// Opens SFTP in a slot of a connection.
 ///
 /// # Errors
 /// [`WorkplaceError::Refused`] when the host has no SFTP, or no home for this user.
-pub(super) async fn open(slot: ChannelSlot) -> Result<Sftp, WorkplaceError> {
+pub(super) async fn open(slot: ChannelSlot) -> Result<Sftp> {
     let host = slot.connection().host().to_owned();
     let writer = ChannelWriter::new(&slot);
     let (handshake, incoming) = Handshake::start(writer.clone());
@@ -78,7 +53,7 @@ pub(super) async fn open(slot: ChannelSlot) -> Result<Sftp, WorkplaceError> {
         Err(Error::NoVersion) => return Err(refused(&host, &Error::NoVersion.to_string())),
         Err(error) => return Err(no_sftp(&host, &mut stream, &error).await),
     };
-    match server.client(SftpChannel { host: host.clone(), stream }).await {
+    match server.client(stream).await {
         Ok(sftp) => home(&sftp).map(|_| sftp),
         Err(Error::NoHome) => Err(refused(&host, &Error::NoHome.to_string())),
         Err(error) => Err(error_of(&host, Stage::FindHome, ".", error)),
@@ -89,13 +64,12 @@ pub(super) async fn open(slot: ChannelSlot) -> Result<Sftp, WorkplaceError> {
 ///
 /// # Errors
 /// [`WorkplaceError`] when it is no absolute path.
-pub(super) fn home(sftp: &Sftp) -> Result<Home, WorkplaceError> {
+pub(super) fn home(sftp: &Sftp) -> Result<Home> {
     Home::from_sftp_realpath(sftp.home().as_bytes())
 }
 
 fn refused(host: &str, said: &str) -> WorkplaceError {
-    let source = Cause(said.to_owned());
-    WorkplaceError::Refused { host: host.to_owned(), stage: Stage::Sftp, source }
+    WorkplaceError::refused(host, Stage::Sftp, said)
 }
 
 /// Why SFTP did not begin: the server's reason, if the connection still works.
@@ -103,7 +77,9 @@ async fn no_sftp(host: &str, stream: &mut Stream, error: &Error) -> WorkplaceErr
     let advice = "is `Subsystem sftp` in its sshd_config, and does the login shell run commands?";
     match stream.end().await {
         Err(broke) => broke,
-        Ok(Err(ChannelError::Full)) => unreachable(host, Stage::Sftp, "no channel is free"),
+        Ok(Err(ChannelError::Full)) => {
+            WorkplaceError::unreachable(host, Stage::Sftp, "no channel is free")
+        }
         Ok(Err(ChannelError::Refused(said) | ChannelError::Broken(said))) => {
             refused(host, &format!("{said}; {advice}"))
         }
@@ -117,18 +93,14 @@ pub(super) fn failed<'a>(
     stage: Stage,
     path: &'a str,
 ) -> impl Fn(Error) -> WorkplaceError + Copy + 'a {
-    move |error| error_of(&sftp.sink().host, stage, path, error)
+    move |error| error_of(sftp.sink().connection().host(), stage, path, error)
 }
 
 fn error_of(host: &str, stage: Stage, path: &str, error: Error) -> WorkplaceError {
     if error.is_status() {
-        return WorkplaceError::Path {
-            operation: stage.label(),
-            path: path.to_owned(),
-            source: error.into(),
-        };
+        return WorkplaceError::path(stage.label(), path, error);
     }
-    unreachable(host, stage, error.to_string())
+    WorkplaceError::unreachable(host, stage, error.to_string())
 }
 
 /// The error of an operation that needs room for `path`; where the server does not say what is
@@ -142,8 +114,7 @@ pub(super) async fn failed_or_full(
 ) -> WorkplaceError {
     let folder = path.parent().unwrap_or_else(|| path.clone());
     if error.is_unspecific() && sftp.is_full(folder.as_bytes()).await {
-        let source = io::Error::from(io::ErrorKind::StorageFull);
-        return WorkplaceError::Path { operation: stage.label(), path: shown.to_owned(), source };
+        return WorkplaceError::path(stage.label(), shown, io::ErrorKind::StorageFull);
     }
     failed(sftp, stage, shown)(error)
 }
@@ -155,12 +126,7 @@ pub(super) fn stat_of(found: &Attributes) -> Stat {
     Stat { file_type, size_bytes, mode: found.mode & 0o7777, modified: found.modified.into() }
 }
 
-/// What kind of file it is, by `S_IFMT`.
+/// What kind of file it is.
 pub(super) const fn type_of(found: &Attributes) -> FileType {
-    match found.mode & 0o170_000 {
-        0o100_000 => FileType::File,
-        0o040_000 => FileType::Folder,
-        0o120_000 => FileType::Link,
-        _ => FileType::Other,
-    }
+    FileType::from_mode(found.mode)
 }

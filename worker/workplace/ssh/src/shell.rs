@@ -5,24 +5,26 @@ mod script;
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::OnceCell;
 
 use super::{
-    connection::{ChannelSlot, Connection, Role, unreachable},
+    connection::{ChannelSlot, Connection, Role},
     facts,
     pool::Host,
     sftp::{self, Sftp},
     shell_facts::Facts,
 };
 use evonic_backend::{
-    Home, RemotePath, Stage, WorkplaceError,
-    error::Cause,
-    spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
+    Home, RemotePath, Result, Stage, WorkplaceError,
+    spool::{Gathered, Purpose, Script, ScriptEnd, gather},
 };
 use evonic_domain::SessionId;
 
 /// Other connections that are tried when the server lets one have no more channels.
 const MAX_CONNECTIONS: u32 = 8;
+
+/// The most that is kept of each output of a small script.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// A host, as the workplace of a session.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Remote {
     }
 
     /// The host's channel for files; opened if need be, and checked against the login shell.
-    pub(super) async fn sftp(&self) -> Result<SftpLease, WorkplaceError> {
+    pub(super) async fn sftp(&self) -> Result<SftpLease> {
         let mut kept = self.host.files.lock().await;
         for _ in 0..MAX_CONNECTIONS {
             let open = kept.as_ref().filter(|sftp| !sftp.sink().is_over());
@@ -74,7 +76,11 @@ impl Remote {
             self.learn(home);
             *kept = Some(sftp);
         }
-        Err(unreachable(self.host.name(), Stage::Sftp, "connections end as soon as they begin"))
+        Err(WorkplaceError::unreachable(
+            self.host.name(),
+            Stage::Sftp,
+            "connections end as soon as they begin",
+        ))
     }
 
     fn learn(&self, home: Home) {
@@ -82,7 +88,7 @@ impl Remote {
     }
 
     /// The home, as the host reports it.
-    pub(super) async fn home(&self) -> Result<Home, WorkplaceError> {
+    pub(super) async fn home(&self) -> Result<Home> {
         let known = self.host.home.lock().clone();
         if let Some(home) = known {
             return Ok(home);
@@ -106,12 +112,12 @@ impl Remote {
     ///
     /// # Errors
     /// [`WorkplaceError`] when the host cannot be reached.
-    pub(super) async fn shell_works(&self) -> Result<bool, WorkplaceError> {
+    pub(super) async fn shell_works(&self) -> Result<bool> {
         let slot = self.host.channel_slot(Role::Commands).await?;
         Ok(self.facts(slot.connection()).await?.is_ok())
     }
 
-    async fn facts(&self, connection: &Arc<Connection>) -> Result<Facts, WorkplaceError> {
+    async fn facts(&self, connection: &Arc<Connection>) -> Result<Facts> {
         let ask = || async {
             let closed = || connection.unreachable(Stage::Script, "it is closed");
             facts::ask(connection.hold().ok_or_else(closed)?).await
@@ -120,11 +126,11 @@ impl Remote {
     }
 
     /// The workplace's folder, made if it is missing.
-    pub(super) async fn base(&self) -> Result<RemotePath, WorkplaceError> {
+    pub(super) async fn base(&self) -> Result<RemotePath> {
         self.base.get_or_try_init(|| self.find_base()).await.cloned()
     }
 
-    async fn find_base(&self) -> Result<RemotePath, WorkplaceError> {
+    async fn find_base(&self) -> Result<RemotePath> {
         let home = self.home().await?;
         let mut base = match &self.folder {
             Some(folder) => self.complete(&home, home.path(), folder).await?,
@@ -140,15 +146,17 @@ impl Remote {
     }
 
     /// By SFTP; by the shell on a host that has none.
-    async fn make_folder(&self, path: &RemotePath) -> Result<(), WorkplaceError> {
+    async fn make_folder(&self, path: &RemotePath) -> Result<()> {
         let shown = path.to_string();
         match self.sftp().await {
             Ok(lease) => super::folders::make_folders(&lease.sftp, path, &shown).await,
             Err(WorkplaceError::Refused { stage: Stage::Sftp, .. }) => {
-                let (end, _, said) = self.ask("mkdir -p -- \"$1\"", vec![self.utf8(path)?]).await?;
+                let (end, said) = self.ask("mkdir -p -- \"$1\"", vec![self.utf8(path)?]).await?;
                 match end {
                     ScriptEnd::Exited(0) => Ok(()),
-                    _ => Err(failed("make", &shown, io::ErrorKind::Other, &said)),
+                    _ => {
+                        Err(WorkplaceError::path("make", shown, io::Error::other(said.complaint())))
+                    }
                 }
             }
             Err(error) => Err(error),
@@ -156,60 +164,43 @@ impl Remote {
     }
 
     /// A path of this workplace, as the host knows it.
-    pub(super) async fn resolve(&self, path: &str) -> Result<RemotePath, WorkplaceError> {
+    pub(super) async fn resolve(&self, path: &str) -> Result<RemotePath> {
         let base = self.base().await?;
         let home = self.home().await?;
         self.complete(&home, &base, path).await
     }
 
-    async fn complete(
-        &self,
-        home: &Home,
-        folder: &RemotePath,
-        path: &str,
-    ) -> Result<RemotePath, WorkplaceError> {
+    async fn complete(&self, home: &Home, folder: &RemotePath, path: &str) -> Result<RemotePath> {
         let Some((user, rest)) = of_user(path) else { return home.resolve(folder, path) };
         // Only letters that no shell touches: the shell is to expand this.
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
-        let no_user = || failed("resolve", path, io::ErrorKind::NotFound, "there is no such user");
+        let no_user = || {
+            let source = io::Error::new(io::ErrorKind::NotFound, "there is no such user");
+            WorkplaceError::path("resolve", path, source)
+        };
         if !user.chars().all(plain) || user.starts_with('-') {
             return Err(no_user());
         }
         let text = "eval \"h=~$1\"; printf '%s' \"$h\"";
-        let (_, said, _) = self.ask(text, vec![user.to_owned()]).await?;
-        match Home::from_shell(&said) {
+        let (_, said) = self.ask(text, vec![user.to_owned()]).await?;
+        match Home::from_shell(&said.stdout) {
             Ok(home) => home.resolve(home.path(), &format!("~{rest}")),
             Err(_) => Err(no_user()),
         }
     }
 
-    /// Runs a small script; returns its end, its output and its errors.
-    async fn ask(
-        &self,
-        text: &str,
-        arguments: Vec<String>,
-    ) -> Result<(ScriptEnd, Vec<u8>, String), WorkplaceError> {
+    /// Runs a small script.
+    async fn ask(&self, text: &str, arguments: Vec<String>) -> Result<(ScriptEnd, Gathered)> {
         let text = text.to_owned();
         let script = Script { text, arguments, input: Bytes::new(), purpose: Purpose::Serve };
-        let (sender, mut said) = mpsc::channel(1);
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let read = async {
-            while let Some(said) = said.recv().await {
-                match said {
-                    ScriptOutput::Out(bytes) => out.extend_from_slice(&bytes),
-                    ScriptOutput::Err(bytes) => err.extend_from_slice(&bytes),
-                }
-            }
-        };
-        let (end, ()) = tokio::join!(self.script(script, sender), read);
-        Ok((end?, out, String::from_utf8_lossy(&err).trim().to_owned()))
+        gather(self, script, MAX_OUTPUT_BYTES).await
     }
 
     /// A path for scripts, whose arguments are text.
     ///
     /// # Errors
     /// [`WorkplaceError::Refused`] when it is none.
-    pub(super) fn utf8(&self, path: &RemotePath) -> Result<String, WorkplaceError> {
+    pub(super) fn utf8(&self, path: &RemotePath) -> Result<String> {
         String::from_utf8(path.as_bytes().to_vec()).map_err(|_| {
             let said =
                 format!("{path} is no UTF-8: files work there, commands and searches do not");
@@ -217,9 +208,8 @@ impl Remote {
         })
     }
 
-    fn refused(&self, stage: Stage, said: String) -> WorkplaceError {
-        let host = self.host.name().to_owned();
-        WorkplaceError::Refused { host, stage, source: Cause(said) }
+    fn refused(&self, stage: Stage, said: impl Into<String>) -> WorkplaceError {
+        WorkplaceError::refused(self.host.name(), stage, said)
     }
 
     fn no_shell(&self, said: String) -> WorkplaceError {
@@ -233,9 +223,4 @@ fn of_user(path: &str) -> Option<(&str, &str)> {
     let named = path.strip_prefix('~')?;
     let end = named.find('/').unwrap_or(named.len());
     (end > 0).then(|| named.split_at(end))
-}
-
-fn failed(operation: &'static str, path: &str, kind: io::ErrorKind, said: &str) -> WorkplaceError {
-    let source = io::Error::new(kind, said.to_owned());
-    WorkplaceError::Path { operation, path: path.to_owned(), source }
 }

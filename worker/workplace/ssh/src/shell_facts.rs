@@ -1,12 +1,12 @@
 //! What a login shell reports of the user.
 
-use evonic_backend::{Home, Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Home, Result, Stage, WorkplaceError};
 
 /// What a login shell reports, or why it runs no command.
 pub(super) type Facts = Result<ShellFacts, String>;
 
 /// What a login shell reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShellFacts {
     /// Its `$HOME`.
     pub(super) home: Vec<u8>,
@@ -23,13 +23,7 @@ pub(super) struct ShellFacts {
 impl ShellFacts {
     /// What was printed between the marks; [`None`] when it is not whole.
     pub(super) fn parse(out: &[u8], mark: &[u8]) -> Option<Self> {
-        let mut facts = Self {
-            home: Vec::new(),
-            real: Vec::new(),
-            at: Vec::new(),
-            spools: Vec::new(),
-            elsewhere: false,
-        };
+        let mut facts = Self::default();
         let mut whole = false;
         for part in split(out, mark).skip(1) {
             let equals = part.iter().position(|&byte| byte == b'=')?;
@@ -51,12 +45,8 @@ impl ShellFacts {
     ///
     /// # Errors
     /// [`WorkplaceError::Refused`] when there is no home, or when they are not.
-    pub(super) fn agree(&self, host: &str, home: &Home) -> Result<(), WorkplaceError> {
-        let refused = |said: String| WorkplaceError::Refused {
-            host: host.to_owned(),
-            stage: Stage::Home,
-            source: Cause(said),
-        };
+    pub(super) fn agree(&self, host: &str, home: &Home) -> Result<()> {
+        let refused = |said: String| WorkplaceError::refused(host, Stage::Home, said);
         let named = String::from_utf8_lossy(&self.home).into_owned();
         let by_sftp = home.path().as_bytes();
         if self.real.is_empty() && self.home != by_sftp {

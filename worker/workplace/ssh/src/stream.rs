@@ -9,7 +9,7 @@ use super::{
     channel::{ChannelEnd, ChannelRequest, ChannelState, DataSink, Output, Startup},
     connection::{ChannelSlot, Connection},
 };
-use evonic_backend::{Stage, WorkplaceError, spool::ScriptOutput};
+use evonic_backend::{Result, Stage, spool::ScriptOutput};
 
 /// Pieces of output that wait for their reader; then the host is made to wait.
 const QUEUED_PIECES: usize = 16;
@@ -46,10 +46,6 @@ impl ChannelWriter {
     fn send_eof(&self) {
         self.state.send_eof();
         self.connection.wake();
-    }
-
-    pub(super) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
     }
 }
 
@@ -95,10 +91,15 @@ impl Stream {
     /// How it ended, once all of its output was read.
     ///
     /// # Errors
-    /// [`WorkplaceError::Unreachable`] when the connection broke.
-    pub(super) async fn end(&mut self) -> Result<ChannelEnd, WorkplaceError> {
+    /// [`evonic_backend::WorkplaceError::Unreachable`] when the connection broke.
+    pub(super) async fn end(&mut self) -> Result<ChannelEnd> {
         let broke = |_| self.slot.connection().unreachable(Stage::Script, "the connection broke");
         (&mut self.end).await.map_err(broke)
+    }
+
+    /// The connection that it is on.
+    pub(super) const fn connection(&self) -> &Arc<Connection> {
+        self.slot.connection()
     }
 
     /// See [`ChannelSlot::set_idle`].

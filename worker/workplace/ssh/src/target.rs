@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::config_file::HostConfig;
-use evonic_backend::WorkplaceError;
+use evonic_backend::Result;
 use evonic_domain::{HostKeys, SecretSource, SshAuth, SshSettings};
 
 /// A host to connect to, complete. Two equal targets may share connections.
@@ -58,7 +58,7 @@ struct HostSpec {
 
 impl LocalUser<'_> {
     /// What the configuration file says about a host.
-    fn config(&self, settings: &SshSettings, host: &str) -> Result<HostConfig, WorkplaceError> {
+    fn config(&self, settings: &SshSettings, host: &str) -> Result<HostConfig> {
         match &settings.config_file {
             Some(file) => HostConfig::read(file, host, &self.home, true),
             None => HostConfig::read(&self.home.join(".ssh/config"), host, &self.home, false),

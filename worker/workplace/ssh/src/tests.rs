@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use evonic_backend::{Backend, Class, CommandSpec, Ended, Finished};
+use evonic_backend::{Backend, Class, CommandSpec, Ended, Finished, WorkplaceError};
 use evonic_domain::SshAuth;
 use evonic_handles::{Budget, Page};
 use evonic_store::Store;
@@ -96,11 +96,7 @@ fn spec(command_id: &str, text: &str) -> CommandSpec {
 }
 
 /// Runs a line of the shell; returns its end and its output.
-async fn run(
-    workplace: &Ssh,
-    command_id: &str,
-    text: &str,
-) -> Result<(Finished, String), WorkplaceError> {
+async fn run(workplace: &Ssh, command_id: &str, text: &str) -> Result<(Finished, String)> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(4);
     let cancel = CancellationToken::new();
     let collect = async {
@@ -134,7 +130,7 @@ async fn until(state: &str, mut what: impl FnMut() -> bool) {
     }
 }
 
-async fn download(workplace: &Ssh, path: &str, from: u64) -> Result<Vec<u8>, WorkplaceError> {
+async fn download(workplace: &Ssh, path: &str, from: u64) -> Result<Vec<u8>> {
     let download = workplace.download(path, from).await?;
     download.bytes.map_ok(|bytes| bytes.to_vec()).try_concat().await
 }

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use evonic_sftp::Error;
-use futures_util::{StreamExt, stream};
-use sha2::{Digest, Sha256};
 
 use super::{
     connection::{ChannelSlot, Role},
     files::{self, WriteTarget},
-    sftp::{self, Reader, Sftp, Writer, failed, stat_of},
+    sftp::{self, Sftp, Writer, failed},
     shell::Remote,
 };
-use evonic_backend::{Download, RemotePath, Stage, Upload, WorkplaceError, search};
+use evonic_backend::{RemotePath, Result, Stage, Upload, search};
 
 /// Channels kept open for the next transfer.
 const MAX_SPARE: usize = 2;
@@ -29,7 +27,7 @@ pub(super) struct TransferChannel {
 
 impl TransferChannel {
     /// A channel of its own: a spare one, or a new one.
-    pub(super) async fn open(remote: &Arc<Remote>) -> Result<Self, WorkplaceError> {
+    pub(super) async fn open(remote: &Arc<Remote>) -> Result<Self> {
         let remote = Arc::clone(remote);
         loop {
             let spare = remote.host.spare.lock().pop();
@@ -58,36 +56,6 @@ impl Drop for TransferChannel {
     }
 }
 
-/// See [`evonic_backend::Backend::download`].
-pub(super) async fn download(
-    channel: TransferChannel,
-    path: &RemotePath,
-    shown: &str,
-    from: u64,
-) -> Result<Download, WorkplaceError> {
-    let (file, found) = files::open(&channel.sftp, path, shown).await?;
-    let reader = file.read_from(from, found.size);
-    let state = Some(Reading { reader, shown: shown.to_owned(), channel });
-    let bytes = stream::unfold(state, |state| async {
-        let mut reading = state?;
-        match reading.reader.next().await {
-            Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
-            Ok(None) => None,
-            Err(error) => {
-                Some((Err(failed(&reading.channel.sftp, Stage::Read, &reading.shown)(error)), None))
-            }
-        }
-    });
-    Ok(Download { stat: stat_of(&found), bytes: bytes.boxed() })
-}
-
-struct Reading {
-    /// Closed before its channel is given back.
-    reader: Reader,
-    shown: String,
-    channel: TransferChannel,
-}
-
 /// See [`evonic_backend::Backend::upload`].
 #[derive(Debug)]
 pub(super) struct SshUpload {
@@ -105,12 +73,12 @@ impl SshUpload {
         path: &RemotePath,
         shown: &str,
         id: &str,
-    ) -> Result<Self, WorkplaceError> {
+    ) -> Result<Self> {
         let sftp = &channel.sftp;
         let target = files::write_target(sftp, path, shown).await?;
         let name = String::from_utf8_lossy(target.path.name()).into_owned();
         let part = files::beside(&target.path, &format!(".{name}.{id}.part"));
-        // Nobody else reads it before it has its final mode.
+        // No other user reads it before it has its final mode.
         let create = |part| sftp.create(part, Some(0o600));
         let file = files::create(sftp, &part, shown, create).await?;
         let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
@@ -118,15 +86,14 @@ impl SshUpload {
         Ok(Self { writer, part, target, shown: shown.to_owned(), channel })
     }
 
-    async fn failed(&self, error: Error) -> WorkplaceError {
-        files::write_failed(&self.channel.sftp, &self.part, &self.shown, error).await
+    /// What the server says of the unfinished copy.
+    async fn checked(&self, done: Result<(), Error>) -> Result<()> {
+        files::checked(&self.channel.sftp, &self.part, &self.shown, done).await
     }
 
-    async fn flush(&mut self) -> Result<(), WorkplaceError> {
-        match self.writer.flush().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(error).await),
-        }
+    async fn flush(&mut self) -> Result<()> {
+        let flushed = self.writer.flush().await;
+        self.checked(flushed).await
     }
 
     async fn put_in_place(&mut self, mode: Option<u32>) -> Result<(), Error> {
@@ -147,27 +114,23 @@ impl Upload for SshUpload {
         self.writer.confirmed()
     }
 
-    async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
-        match self.writer.write(&bytes).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(error).await),
-        }
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let written = self.writer.write(&bytes).await;
+        self.checked(written).await
     }
 
-    async fn sha256(&mut self) -> Result<String, WorkplaceError> {
+    async fn sha256(&mut self) -> Result<String> {
         self.flush().await?;
         sha256(&self.channel.remote, &self.channel.sftp, &self.part, &self.shown).await
     }
 
-    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
+    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<()> {
         self.flush().await?;
-        match self.put_in_place(mode).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(error).await),
-        }
+        let placed = self.put_in_place(mode).await;
+        self.checked(placed).await
     }
 
-    async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
+    async fn discard(self: Box<Self>) -> Result<()> {
         let sftp = &self.channel.sftp;
         sftp.remove(self.part.as_bytes()).await.map_err(failed(sftp, Stage::Remove, &self.shown))
     }
@@ -180,18 +143,12 @@ pub(super) async fn sha256(
     sftp: &Sftp,
     path: &RemotePath,
     shown: &str,
-) -> Result<String, WorkplaceError> {
+) -> Result<String> {
     if let Ok(path) = remote.utf8(path)
         && remote.shell_works().await?
         && let Some(hash) = search::sha256(remote, &path).await?
     {
         return Ok(hash);
     }
-    let (file, found) = files::open(sftp, path, shown).await?;
-    let mut reader = file.read_from(0, found.size);
-    let mut hash = Sha256::new();
-    while let Some(bytes) = reader.next().await.map_err(failed(sftp, Stage::Read, shown))? {
-        hash.update(&bytes);
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    files::download(sftp.clone(), (), path, shown, 0).await?.sha256().await
 }

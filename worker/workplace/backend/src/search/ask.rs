@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::{
-    WorkplaceError,
+    Result, WorkplaceError,
     spool::{Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell, run_script},
 };
 
@@ -85,20 +85,25 @@ impl Question<'_> {
     /// Asks, and hands what is answered to `take` as it comes, until that breaks off.
     ///
     /// # Errors
-    /// [`WorkplaceError`]: the machine's, or the path's.
-    pub(super) async fn ask<S: Shell>(
+    /// [`crate::WorkplaceError`]: the machine's, the path's, or `take`'s as the path's.
+    pub(super) async fn ask(
         self,
-        shell: &S,
-        take: impl FnMut(&[u8]) -> ControlFlow<()> + Send,
-    ) -> Result<Answered, WorkplaceError> {
+        shell: &dyn Shell,
+        take: impl FnMut(&[u8]) -> io::Result<ControlFlow<()>> + Send,
+    ) -> Result<Answered> {
         let script = Script {
             text: format!("{PRELUDE}{}", self.script),
             arguments: self.arguments.clone(),
             input: self.input.clone(),
             purpose: Purpose::Serve,
         };
-        let mut answer = Answer { take, complaint: Gathered::new(COMPLAINT_BYTES) };
-        match timeout(self.timeout, run_script(shell, script, &mut answer)).await {
+        let complaint = Gathered::new(COMPLAINT_BYTES);
+        let mut answer = Answer { take, malformed: None, complaint };
+        let ran = timeout(self.timeout, run_script(shell, script, &mut answer)).await;
+        if let Some(error) = answer.malformed {
+            return Err(self.failed(error));
+        }
+        match ran {
             Err(_) => Ok(Answered::OutOfTime),
             Ok(Ok(None)) => Ok(Answered::Enough),
             Ok(Ok(Some(ScriptEnd::Exited(0)))) => Ok(Answered::Whole),
@@ -107,10 +112,29 @@ impl Question<'_> {
         }
     }
 
-    /// The error of an answer that did not come in time, where a part of it is of no use.
-    pub(super) fn out_of_time(operation: &'static str, path: &str) -> WorkplaceError {
-        let source = io::Error::new(io::ErrorKind::TimedOut, "it takes too long");
-        WorkplaceError::Path { operation, path: path.to_owned(), source }
+    /// The answer, or what came of it in time: at most `limit` bytes.
+    pub(super) async fn gather(
+        self,
+        shell: &dyn Shell,
+        limit: usize,
+    ) -> Result<(Vec<u8>, Answered)> {
+        let mut answer = Vec::new();
+        let answered = self.ask(shell, |bytes| {
+            let room = limit.saturating_sub(answer.len());
+            answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            Ok(ControlFlow::Continue(()))
+        });
+        let answered = answered.await?;
+        Ok((answer, answered))
+    }
+
+    /// The whole answer: at most `limit` bytes.
+    pub(super) async fn gather_in_time(self, shell: &dyn Shell, limit: usize) -> Result<Vec<u8>> {
+        let (operation, path) = (self.operation, self.path);
+        match self.gather(shell, limit).await? {
+            (_, Answered::OutOfTime) => Err(out_of_time(operation, path)),
+            (answer, _) => Ok(answer),
+        }
     }
 
     fn refused(&self, end: ScriptEnd, complaint: &str) -> WorkplaceError {
@@ -119,9 +143,9 @@ impl Question<'_> {
             return self.failed(io::Error::other("the shell was killed"));
         };
         let found = match code {
-            41 => return self.failed(Errno::NOENT.into()),
-            42 => return self.failed(Errno::ACCESS.into()),
-            43 => return self.failed(Errno::NOTDIR.into()),
+            41 => return self.failed(Errno::NOENT),
+            42 => return self.failed(Errno::ACCESS),
+            43 => return self.failed(Errno::NOTDIR),
             FILE => "a regular file",
             52 => "a folder",
             53 => "a named pipe",
@@ -141,25 +165,33 @@ impl Question<'_> {
         WorkplaceError::WrongType { path, found, needed: self.needed }
     }
 
-    fn failed(&self, source: io::Error) -> WorkplaceError {
-        WorkplaceError::Path { operation: self.operation, path: self.path.to_owned(), source }
+    fn failed(&self, source: impl Into<io::Error>) -> WorkplaceError {
+        WorkplaceError::path(self.operation, self.path, source)
     }
+}
+
+/// The error of an answer that did not come in time, where a part of it is of no use.
+pub(super) fn out_of_time(operation: &'static str, path: &str) -> WorkplaceError {
+    let source = io::Error::new(io::ErrorKind::TimedOut, "it takes too long");
+    WorkplaceError::path(operation, path, source)
 }
 
 /// Hands standard output to `take`, and keeps the beginning of standard error.
 struct Answer<F> {
     take: F,
+    /// Why `take` broke off.
+    malformed: Option<io::Error>,
     complaint: Gathered,
 }
 
-impl<F: FnMut(&[u8]) -> ControlFlow<()> + Send> OutputSink for Answer<F> {
+impl<F: FnMut(&[u8]) -> io::Result<ControlFlow<()>> + Send> OutputSink for Answer<F> {
     async fn take(&mut self, output: ScriptOutput) -> ControlFlow<()> {
-        match &output {
-            ScriptOutput::Out(bytes) => (self.take)(bytes),
-            ScriptOutput::Err(_) => {
-                self.complaint.push(&output);
-                ControlFlow::Continue(())
-            }
-        }
+        let ScriptOutput::Out(bytes) = output else {
+            return self.complaint.take(output).await;
+        };
+        (self.take)(&bytes).unwrap_or_else(|error| {
+            self.malformed = Some(error);
+            ControlFlow::Break(())
+        })
     }
 }

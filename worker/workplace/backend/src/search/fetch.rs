@@ -5,11 +5,14 @@ use std::{io, ops::ControlFlow, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    archive::{Archive, Files},
     ask::{Answered, Question},
     paths::argument,
 };
-use crate::{WorkplaceError, spool::Shell};
+use crate::{
+    Result,
+    archive::{Archive, Part},
+    spool::Shell,
+};
 
 /// Files of standard input, below the folder `$1`, as archives one after the other.
 const SCRIPT: &str = r#"cd "$1" 2>/dev/null || exit 42
@@ -30,7 +33,7 @@ pub(super) struct Wanted<'w> {
 
 impl Wanted<'_> {
     /// A question about these files: their names are what `script` reads, their folder is `$1`.
-    fn question<'q>(&'q self, script: &'q str, more_arguments: &[&str]) -> Question<'q> {
+    pub(super) fn question<'q>(&'q self, script: &'q str, more_arguments: &[&str]) -> Question<'q> {
         let mut input = Vec::new();
         for name in self.names {
             input.extend_from_slice(b"./");
@@ -51,41 +54,28 @@ impl Wanted<'_> {
         }
     }
 
-    /// Streams the files to whoever takes them.
-    pub(super) async fn fetch<S: Shell>(
+    /// Hands the parts of the files' archives to `take`, until that breaks off.
+    pub(super) async fn fetch(
         &self,
-        shell: &S,
-        files: &mut (impl Files + Send),
-    ) -> Result<Answered, WorkplaceError> {
+        shell: &dyn Shell,
+        mut take: impl FnMut(Part) -> ControlFlow<()> + Send,
+    ) -> Result<Answered> {
         let mut archive = Archive::default();
-        self.ask(shell, SCRIPT, &[], |bytes| archive.push(bytes, files)).await
+        self.question(SCRIPT, &[]).ask(shell, |bytes| unpack(&mut archive, bytes, &mut take)).await
     }
+}
 
-    /// Asks, and hands the answer to `take` until that breaks off.
-    pub(super) async fn ask<S: Shell>(
-        &self,
-        shell: &S,
-        script: &str,
-        more_arguments: &[&str],
-        mut take: impl FnMut(&[u8]) -> io::Result<ControlFlow<()>> + Send,
-    ) -> Result<Answered, WorkplaceError> {
-        let mut malformed = None;
-        let answered =
-            self.question(script, more_arguments).ask(shell, |bytes| match take(bytes) {
-                Ok(step) => step,
-                Err(error) => {
-                    malformed = Some(error);
-                    ControlFlow::Break(())
-                }
-            });
-        let answered = answered.await?;
-        match malformed {
-            None => Ok(answered),
-            Some(source) => Err(WorkplaceError::Path {
-                operation: "search",
-                path: self.path.to_owned(),
-                source,
-            }),
+/// Hands the parts of an archive to `take` that are whole with these bytes.
+pub(super) fn unpack(
+    archive: &mut Archive,
+    bytes: &[u8],
+    mut take: impl FnMut(Part) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    archive.push(bytes);
+    while let Some(part) = archive.next()? {
+        if take(part).is_break() {
+            return Ok(ControlFlow::Break(()));
         }
     }
+    Ok(ControlFlow::Continue(()))
 }

@@ -3,15 +3,17 @@
 use std::ops::ControlFlow;
 
 use super::{
-    archive::{Archive, Files},
-    listing,
+    fetch, listing,
     matches::{Matches, Reread},
     plan::Plan,
     query::Query,
     ripgrep::Messages,
     rules::Filter,
 };
-use crate::Match;
+use crate::{
+    Match,
+    archive::{Archive, Part},
+};
 use evonic_shared::fuzzing::cut;
 
 /// Archives: where they are cut does not matter.
@@ -49,40 +51,20 @@ fn read(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Reported> {
     Some((matches.end().0, messages.reread))
 }
 
-fn unpack(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, Vec<Vec<u8>>) {
-    let (mut archive, mut recorded) = (Archive::default(), Recorded::default());
+/// The parts before the first error; data in one piece.
+fn unpack(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, Vec<Part>) {
+    let (mut archive, mut parts, mut data) = (Archive::default(), Vec::new(), Vec::new());
     for piece in pieces {
-        if archive.push(piece, &mut recorded).is_err() {
-            return (false, recorded.0);
+        let unpacked = fetch::unpack(&mut archive, piece, |part| {
+            match part {
+                Part::Data(bytes) => data.extend_from_slice(&bytes),
+                part => parts.extend([Part::Data(std::mem::take(&mut data).into()), part]),
+            }
+            ControlFlow::Continue(())
+        });
+        if unpacked.is_err() {
+            return (false, parts);
         }
     }
-    (true, recorded.0)
-}
-
-/// The calls of an archive, in order.
-#[derive(Default)]
-struct Recorded(Vec<Vec<u8>>);
-
-impl Files for Recorded {
-    fn begin(&mut self, path: &[u8]) {
-        self.0.push([b"begin ", path].concat());
-        self.0.push(Vec::new());
-    }
-
-    fn again(&mut self, path: &[u8], earlier: &[u8]) -> ControlFlow<()> {
-        self.0.push([b"again ", path, b" ", earlier].concat());
-        ControlFlow::Continue(())
-    }
-
-    fn data(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        if let Some(last) = self.0.last_mut() {
-            last.extend_from_slice(bytes);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn end(&mut self) -> ControlFlow<()> {
-        self.0.push(b"end".to_vec());
-        ControlFlow::Continue(())
-    }
+    (true, parts)
 }

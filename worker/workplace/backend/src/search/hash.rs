@@ -1,14 +1,11 @@
 //! Hashes, computed where the file is.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
-    ask::{Answered, Question},
-    paths::argument,
-};
-use crate::{WorkplaceError, spool::Shell};
+use super::{ask::Question, paths::argument};
+use crate::{Result, spool::Shell};
 
 /// How long one may take: some TiB on a slow disk. Whoever waits can stop earlier.
 const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
@@ -23,11 +20,12 @@ elif command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"
 fi
 "#;
 
-/// See [`super::sha256`].
-pub(super) async fn sha256<S: Shell>(
-    shell: &S,
-    path: &str,
-) -> Result<Option<String>, WorkplaceError> {
+/// SHA-256 of a file, by what that machine has (`sha256sum`, `shasum`, `openssl`); [`None`] when it
+/// has none of these.
+///
+/// # Errors
+/// [`crate::WorkplaceError`].
+pub async fn sha256(shell: &dyn Shell, path: &str) -> Result<Option<String>> {
     let question = Question {
         operation: "hash",
         path,
@@ -37,17 +35,7 @@ pub(super) async fn sha256<S: Shell>(
         input: Bytes::new(),
         timeout: TIMEOUT,
     };
-    let mut answer = Vec::new();
-    let answered = question.ask(shell, |bytes| {
-        let room = 64_usize.saturating_sub(answer.len());
-        answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        ControlFlow::Continue(())
-    });
-    match answered.await? {
-        Answered::OutOfTime => Err(Question::out_of_time("hash", path)),
-        Answered::Whole | Answered::Enough => {
-            let is_hash = answer.len() == 64 && answer.iter().all(u8::is_ascii_hexdigit);
-            Ok(is_hash.then(|| String::from_utf8_lossy(&answer).to_ascii_lowercase()))
-        }
-    }
+    let answer = question.gather_in_time(shell, 64).await?;
+    let is_hash = answer.len() == 64 && answer.iter().all(u8::is_ascii_hexdigit);
+    Ok(is_hash.then(|| String::from_utf8_lossy(&answer).to_ascii_lowercase()))
 }

@@ -1,14 +1,11 @@
 //! Entries of a folder.
 
-use std::{cmp::Ordering, ops::ControlFlow, time::Duration};
+use std::{cmp::Ordering, time::Duration};
 
 use bytes::Bytes;
 
-use super::{
-    ask::{Answered, Question},
-    paths::argument,
-};
-use crate::{Entry, FileType, WorkplaceError, spool::Shell};
+use super::{ask::Question, paths::argument};
+use crate::{Entry, FileType, Result, spool::Shell};
 
 /// How long a list may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,13 +24,16 @@ find . -mindepth 1 -maxdepth "$2" -print0 2>/dev/null | tr '/\001' '\001/' | sor
 exit 0
 "#;
 
-/// See [`super::list`].
-pub(super) async fn list<S: Shell>(
-    shell: &S,
+/// See [`super::super::Backend::list`]; `folder` is a path on that machine.
+///
+/// # Errors
+/// [`crate::WorkplaceError`].
+pub async fn list(
+    shell: &dyn Shell,
     folder: &str,
     depth: u32,
     limit: u32,
-) -> Result<(Vec<Entry>, bool), WorkplaceError> {
+) -> Result<(Vec<Entry>, bool)> {
     let asked_for = u64::from(limit) + 1;
     let question = Question {
         operation: "list",
@@ -44,14 +44,7 @@ pub(super) async fn list<S: Shell>(
         input: Bytes::new(),
         timeout: TIMEOUT,
     };
-    let mut answer = Vec::new();
-    let answered = question.ask(shell, |bytes| {
-        answer.extend_from_slice(bytes);
-        ControlFlow::Continue(())
-    });
-    if answered.await? == Answered::OutOfTime {
-        return Err(Question::out_of_time("list", folder));
-    }
+    let answer = question.gather_in_time(shell, usize::MAX).await?;
     let mut listed = parse(&answer);
     listed.sort_by(|a, b| by_parts(a.path, b.path));
     let more = listed.len() as u64 > u64::from(limit);
@@ -79,12 +72,7 @@ struct Listed<'s> {
 
 impl Listed<'_> {
     fn entry(&self) -> Entry {
-        let file_type = match self.mode & 0o170_000 {
-            0o100_000 => FileType::File,
-            0o040_000 => FileType::Folder,
-            0o120_000 => FileType::Link,
-            _ => FileType::Other,
-        };
+        let file_type = FileType::from_mode(self.mode);
         let size_bytes = if file_type == FileType::File { self.size_bytes } else { 0 };
         Entry { path: String::from_utf8_lossy(self.path).into_owned(), file_type, size_bytes }
     }

@@ -3,13 +3,12 @@
 use std::{iter, ops::ControlFlow};
 
 use super::{
-    archive::Files,
     lines::Lines,
     paths::{joined, without_dot},
     plan::Plan,
     query::Query,
 };
-use crate::Match;
+use crate::{Match, archive::Part};
 
 /// Bytes that are read, of files or of what a search tool reports.
 const READ_BYTES: u64 = 1 << 30;
@@ -18,7 +17,7 @@ const READ_BYTES: u64 = 1 << 30;
 pub(super) struct Matches<'m> {
     pub(super) query: &'m Query<'m>,
     plan: &'m Plan,
-    found: Vec<Match>,
+    pub(super) found: Vec<Match>,
     read: u64,
 }
 
@@ -41,15 +40,6 @@ impl<'m> Matches<'m> {
         self.found.push(Match { path: path.to_owned(), line, text });
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.found.len()
-    }
-
-    /// Takes back the matches from number `length` on.
-    pub(super) fn truncate(&mut self, length: usize) {
-        self.found.truncate(length);
-    }
-
     /// Inserts the matches of files that were read again, which `found` has in their order.
     pub(super) fn insert(&mut self, files: &[Reread], found: Vec<Match>) {
         let mut found = found.into_iter().peekable();
@@ -68,16 +58,12 @@ impl<'m> Matches<'m> {
     /// Counts bytes that were read; breaks off when they are too many.
     pub(super) fn count(&mut self, bytes: usize) -> ControlFlow<()> {
         self.read += bytes as u64;
-        if self.read_too_much() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.read > READ_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Breaks off when there are enough.
     pub(super) fn enough(&self) -> ControlFlow<()> {
         if self.is_beyond_limit() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    const fn read_too_much(&self) -> bool {
-        self.read > READ_BYTES
     }
 
     const fn is_beyond_limit(&self) -> bool {
@@ -86,7 +72,7 @@ impl<'m> Matches<'m> {
 
     /// At most as many as were asked for, and whether there may be more.
     pub(super) fn end(mut self) -> (Vec<Match>, bool) {
-        let more = self.is_beyond_limit() || self.read_too_much();
+        let more = self.is_beyond_limit() || self.read > READ_BYTES;
         self.found.truncate(self.query.limit as usize);
         (self.found, more)
     }
@@ -112,35 +98,31 @@ impl<'a, 'm> ArchiveMatches<'a, 'm> {
     pub(super) fn new(matches: &'a mut Matches<'m>) -> Self {
         Self { matches, path: String::new(), lines: Lines::default() }
     }
-}
-
-impl Files for ArchiveMatches<'_, '_> {
-    fn begin(&mut self, path: &[u8]) {
-        self.path = self.matches.path_of(path);
-        self.lines = Lines::default();
-    }
-
-    fn again(&mut self, path: &[u8], earlier: &[u8]) -> ControlFlow<()> {
-        let (path, earlier) = (self.matches.path_of(path), self.matches.path_of(earlier));
-        let same = self.matches.found.iter().filter(|found| found.path == earlier);
-        let same: Vec<_> =
-            same.map(|found| Match { path: path.clone(), ..found.clone() }).collect();
-        self.matches.found.extend(same);
-        self.matches.enough()
-    }
-
-    fn data(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+    /// Takes the next part of the archive; breaks off when no more is needed.
+    pub(super) fn take(&mut self, part: Part) -> ControlFlow<()> {
         let Self { matches, path, lines } = self;
         let query = matches.query;
-        lines.push(bytes, &query.filter, &mut |line, text| matches.push(path, line, text));
-        self.matches.count(bytes.len())?;
-        self.matches.enough()
-    }
-
-    fn end(&mut self) -> ControlFlow<()> {
-        let Self { matches, path, lines } = self;
-        let query = matches.query;
-        lines.end(&query.filter, &mut |line, text| matches.push(path, line, text));
-        self.matches.enough()
+        match part {
+            Part::File { path: name, .. } => {
+                *path = matches.path_of(&name);
+                *lines = Lines::default();
+            }
+            Part::Data(bytes) => {
+                lines.push(&bytes, &query.filter, &mut |line, text| matches.push(path, line, text));
+                matches.count(bytes.len())?;
+            }
+            Part::End => {
+                lines.end(&query.filter, &mut |line, text| matches.push(path, line, text));
+            }
+            Part::Link { path, earlier } => {
+                let (path, earlier) = (matches.path_of(&path), matches.path_of(&earlier));
+                let same = matches.found.iter().filter(|found| found.path == earlier);
+                let same: Vec<_> =
+                    same.map(|found| Match { path: path.clone(), ..found.clone() }).collect();
+                matches.found.extend(same);
+            }
+            Part::Other => {}
+        }
+        matches.enough()
     }
 }

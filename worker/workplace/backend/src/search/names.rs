@@ -1,16 +1,16 @@
 //! The names below a folder that is to be searched.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    ask::{Answered, FILE, Question},
+    ask::{Answered, FILE, Question, out_of_time},
     listing::by_parts,
     paths::argument,
     query::Query,
 };
-use crate::{WorkplaceError, spool::Shell};
+use crate::{Result, spool::Shell};
 
 /// How long names may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -70,8 +70,8 @@ pub(super) struct Name {
 /// Asks for the names.
 ///
 /// # Errors
-/// [`WorkplaceError`].
-pub(super) async fn names<S: Shell>(shell: &S, query: &Query<'_>) -> Result<Names, WorkplaceError> {
+/// [`crate::WorkplaceError`].
+pub(super) async fn names(shell: &dyn Shell, query: &Query<'_>) -> Result<Names> {
     let arguments = vec![argument(query.root), argument(query.path), NAMES_BYTES.to_string()];
     let question = Question {
         operation: "search",
@@ -82,14 +82,9 @@ pub(super) async fn names<S: Shell>(shell: &S, query: &Query<'_>) -> Result<Name
         input: Bytes::new(),
         timeout: TIMEOUT,
     };
-    let mut answer = Vec::new();
-    let answered = question.ask(shell, |bytes| {
-        answer.extend_from_slice(bytes);
-        ControlFlow::Continue(())
-    });
-    let in_time = answered.await? != Answered::OutOfTime;
-    let mut names = parse(&answer).ok_or_else(|| Question::out_of_time("search", query.path))?;
-    names.more |= !in_time;
+    let (answer, answered) = question.gather(shell, usize::MAX).await?;
+    let mut names = parse(&answer).ok_or_else(|| out_of_time("search", query.path))?;
+    names.more |= answered == Answered::OutOfTime;
     Ok(names)
 }
 

@@ -145,7 +145,7 @@ impl Messages {
                 let path = data.path.map_or_else(|| Ok(Vec::new()), Text::bytes)?;
                 let name = without_dot(&path).to_vec();
                 let path = matches.path_of(&name);
-                self.file = Some(File { name, path, at: matches.len(), cut: false });
+                self.file = Some(File { name, path, at: matches.found.len(), cut: false });
                 Ok(ControlFlow::Continue(()))
             }
             Kind::Match => {
@@ -160,7 +160,7 @@ impl Messages {
                 };
                 let is_binary = zero_byte.is_some_and(|offset| offset < BINARY_BYTES as u64);
                 if cut || zero_byte.is_some() {
-                    matches.truncate(at);
+                    matches.found.truncate(at);
                     if !is_binary {
                         self.reread.push(Reread { name, at });
                     }

@@ -8,7 +8,7 @@ use ignore::{
 };
 use regex::bytes::Regex;
 
-use crate::WorkplaceError;
+use crate::{Result, WorkplaceError};
 
 /// Where a folder says what of it is ignored.
 pub const GITIGNORE: &str = ".gitignore";
@@ -39,7 +39,7 @@ pub struct Filter {
 impl Filter {
     /// # Errors
     /// [`WorkplaceError::Pattern`].
-    pub fn new(pattern: &str, glob: Option<&str>) -> Result<Self, WorkplaceError> {
+    pub fn new(pattern: &str, glob: Option<&str>) -> Result<Self> {
         let invalid = |message: String| WorkplaceError::Pattern { message };
         let pattern = Regex::new(pattern).map_err(|error| invalid(error.to_string()))?;
         let mut globs = OverrideBuilder::new("/");

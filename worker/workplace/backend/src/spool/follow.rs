@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use evonic_shared::config;
 use tokio::sync::mpsc;
 
 use super::{
-    forgotten::Forgotten,
+    Spool,
     output_parser::{ScriptResult, Sink, cut_short, refused, run_parsed},
     retry::Retry,
     scripts,
-    shell::{Purpose, Shell},
+    shell::Purpose,
     status,
 };
-use crate::{Class, CommandSpec, Finished, Stage, WorkplaceError};
+use crate::{Class, CommandSpec, Finished, Result, Stage, WorkplaceError};
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -38,19 +37,18 @@ pub(super) enum Outcome {
     },
 }
 
-/// Follows commands of one machine.
-pub(super) struct Follower<'s, S> {
-    pub(super) shell: &'s S,
-    pub(super) settings: &'s config::Spool,
-    pub(super) forgotten: &'s Forgotten,
+impl Outcome {
+    const fn failed(error: WorkplaceError, certain: bool) -> Self {
+        Self::Failed { error, certain }
+    }
 }
 
-impl<S: Shell> Follower<'_, S> {
+impl Spool {
     /// What launches this command.
     ///
     /// # Errors
     /// [`WorkplaceError`] when its folder cannot be entered.
-    pub(super) async fn launch(&self, spec: &CommandSpec) -> Result<Launch, WorkplaceError> {
+    pub(super) async fn launch(&self, spec: &CommandSpec) -> Result<Launch> {
         let limit = spec.timeout.min(LONGEST).as_millis().div_ceil(10);
         let fixed = [
             scripts::join(&[scripts::COMMON, scripts::WATCH]),
@@ -93,10 +91,7 @@ impl<S: Shell> Follower<'_, S> {
                             cut_short(Stage::Follow)
                         }
                         None => {
-                            return Outcome::Failed {
-                                error: refused(line.to_owned()),
-                                certain: false,
-                            };
+                            return Outcome::failed(refused(line.to_owned()), false);
                         }
                     },
                     Some(line) if line.starts_with("refused ") => {
@@ -104,17 +99,17 @@ impl<S: Shell> Follower<'_, S> {
                         return if certain || launch.is_none() {
                             Outcome::Refused(why)
                         } else {
-                            Outcome::Failed { error: refused(why), certain }
+                            Outcome::failed(refused(why), certain)
                         };
                     }
                     _ => match result.final_line(Stage::Follow) {
                         Ok(line) => {
-                            return Outcome::Failed { error: refused(line), certain: false };
+                            return Outcome::failed(refused(line), false);
                         }
                         // No line of the script, from a shell that ended by itself: it runs no
                         // scripts.
                         Err(error) if error.class() == Class::Permanent => {
-                            return Outcome::Failed { error, certain };
+                            return Outcome::failed(error, certain);
                         }
                         Err(error) => {
                             certain = false;
@@ -128,7 +123,7 @@ impl<S: Shell> Follower<'_, S> {
                     let first = certain && !alive && did_not_run(&error);
                     certain = first;
                     if first {
-                        return Outcome::Failed { error, certain };
+                        return Outcome::failed(error, certain);
                     }
                     error
                 }
@@ -140,7 +135,7 @@ impl<S: Shell> Follower<'_, S> {
                 retry.reset();
             }
             if let Err(error) = retry.wait(error).await {
-                return Outcome::Failed { error, certain };
+                return Outcome::failed(error, certain);
             }
         }
     }
@@ -153,7 +148,7 @@ impl<S: Shell> Follower<'_, S> {
         launch: Option<&Launch>,
         output: &mpsc::Sender<Bytes>,
         at: &mut u64,
-    ) -> (bool, Result<ScriptResult, WorkplaceError>) {
+    ) -> (bool, Result<ScriptResult>) {
         let spools = match self.shell.spools().await {
             Ok(spools) => spools,
             Err(error) => return (false, Err(error)),
@@ -170,7 +165,7 @@ impl<S: Shell> Follower<'_, S> {
         };
         let text = scripts::join(&[scripts::COMMON, scripts::SHOW, last]);
         let sink = Sink::Reader { to: output, at };
-        run_parsed(self.shell, text, arguments, stdin, purpose, sink).await
+        run_parsed(&*self.shell, text, arguments, stdin, purpose, sink).await
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     run::{OutputSink, run_script},
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
-use crate::{Stage, WorkplaceError, error::Cause};
+use crate::{Result, Stage, WorkplaceError};
 
 /// Bytes of foreign output that are kept, for the error of a script that never began.
 const NOISE_BYTES: usize = 1000;
@@ -44,7 +44,7 @@ impl ScriptResult {
     ///
     /// # Errors
     /// Without one its link broke, or its login shell runs no scripts.
-    pub(super) fn final_line(self, stage: Stage) -> Result<String, WorkplaceError> {
+    pub(super) fn final_line(self, stage: Stage) -> Result<String> {
         match (self.final_line, self.end) {
             (Some(line), _) => Ok(line),
             // 128 and above: killed, as shells and engines report it.
@@ -61,8 +61,7 @@ impl ScriptResult {
 
 /// A script that ended before its last line.
 pub(super) fn cut_short(stage: Stage) -> WorkplaceError {
-    let source = Cause("the script was cut short".to_owned());
-    WorkplaceError::Unreachable { host: "shell".to_owned(), stage, source }
+    WorkplaceError::unreachable("shell", stage, "the script was cut short")
 }
 
 /// A machine that refuses to run a command.
@@ -72,13 +71,13 @@ pub(super) fn refused(why: String) -> WorkplaceError {
 
 /// Runs a script to its end. `arguments` come after the nonce.
 pub(super) async fn run_parsed(
-    shell: &impl Shell,
+    shell: &dyn Shell,
     text: String,
     arguments: Vec<String>,
     input: Bytes,
     purpose: Purpose,
     sink: Sink<'_>,
-) -> (bool, Result<ScriptResult, WorkplaceError>) {
+) -> (bool, Result<ScriptResult>) {
     let nonce = format!("evonic-{:016x}", fastrand::u64(..));
     let arguments = std::iter::once(nonce.clone()).chain(arguments).collect();
     let script = Script { text, arguments, input, purpose };

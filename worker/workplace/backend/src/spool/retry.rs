@@ -5,7 +5,7 @@ use std::time::Duration;
 use evonic_shared::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
-use crate::{Class, WorkplaceError};
+use crate::{Class, Result, WorkplaceError};
 
 /// A machine from which nothing came for so long is out of reach: long enough for a host or an
 /// engine to restart, short enough for the caller that waits.
@@ -35,7 +35,7 @@ impl Retry {
     ///
     /// # Errors
     /// `error`, when it is permanent or the limit is passed.
-    pub(super) async fn wait(&mut self, error: WorkplaceError) -> Result<(), WorkplaceError> {
+    pub(super) async fn wait(&mut self, error: WorkplaceError) -> Result<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         if error.class() == Class::Permanent || since.elapsed() >= LIMIT {
             return Err(error);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use tokio::sync::mpsc;
 
 use super::shell::{Script, ScriptEnd, ScriptOutput, Shell};
-use crate::WorkplaceError;
+use crate::Result;
 
 /// Chunks of output that wait for their reader.
 const CHUNKS: usize = 8;
@@ -22,10 +22,10 @@ pub trait OutputSink: Send {
 /// # Errors
 /// See [`Shell::script`]; `sink` has all that came before the error.
 pub async fn run_script(
-    shell: &(impl Shell + ?Sized),
+    shell: &dyn Shell,
     script: Script,
     sink: &mut impl OutputSink,
-) -> Result<Option<ScriptEnd>, WorkplaceError> {
+) -> Result<Option<ScriptEnd>> {
     let (sender, mut output) = mpsc::channel(CHUNKS);
     let run = shell.script(script, sender);
     let listen = async {
@@ -90,10 +90,10 @@ impl OutputSink for Gathered {
 /// # Errors
 /// See [`Shell::script`].
 pub async fn gather(
-    shell: &(impl Shell + ?Sized),
+    shell: &dyn Shell,
     script: Script,
     limit: usize,
-) -> Result<(ScriptEnd, Gathered), WorkplaceError> {
+) -> Result<(ScriptEnd, Gathered)> {
     let mut gathered = Gathered::new(limit);
     let end = run_script(shell, script, &mut gathered).await?;
     // It takes every chunk, so the script ran to its end.

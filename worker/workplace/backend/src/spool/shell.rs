@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::WorkplaceError;
+use crate::Result;
 
 /// A machine that can run a script of the POSIX shell.
 #[async_trait]
@@ -17,27 +17,24 @@ pub trait Shell: std::fmt::Debug + Send + Sync {
     /// a command id is killed with the command.
     ///
     /// # Errors
-    /// [`WorkplaceError`]; of [`Class::Transient`](crate::Class::Transient) when the link broke:
-    /// whether the script ran is unknown then, unless the stage of [`WorkplaceError::Unreachable`]
+    /// [`crate::WorkplaceError`]; of [`Class::Transient`](crate::Class::Transient) when the link broke:
+    /// whether the script ran is unknown then, unless the stage of [`crate::WorkplaceError::Unreachable`]
     /// is one that did not [reach the host](crate::Stage::reached_host): then it certainly did not.
-    async fn script(
-        &self,
-        script: Script,
-        output: mpsc::Sender<ScriptOutput>,
-    ) -> Result<ScriptEnd, WorkplaceError>;
+    async fn script(&self, script: Script, output: mpsc::Sender<ScriptOutput>)
+    -> Result<ScriptEnd>;
 
     /// The absolute path of the folder of all spools there, in which this service alone writes.
     /// Made by the launcher, for its user only.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when the machine has to be asked and cannot be reached.
-    async fn spools(&self) -> Result<String, WorkplaceError>;
+    /// [`crate::WorkplaceError`] when the machine has to be asked and cannot be reached.
+    async fn spools(&self) -> Result<String>;
 
     /// The folder that a command runs in: absolute, or relative to where scripts start.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when it cannot be entered.
-    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError>;
+    /// [`crate::WorkplaceError`] when it cannot be entered.
+    async fn folder(&self, folder: &str) -> Result<String>;
 }
 
 /// A script to run.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::machine::Machine;
+use self::machine::{Machine, Own};
 use super::*;
 
 fn spec(command_id: &str, argv: &[&str]) -> CommandSpec {
@@ -28,12 +28,12 @@ fn exited(code: i32) -> Ended {
 }
 
 /// The same with a command id that no other machine has.
-fn own(spool: &Spool<Machine>, spec: CommandSpec) -> CommandSpec {
-    CommandSpec { command_id: spool.shell.command_id(&spec.command_id), ..spec }
+fn own(spool: &Own, spec: CommandSpec) -> CommandSpec {
+    CommandSpec { command_id: spool.machine.command_id(&spec.command_id), ..spec }
 }
 
 /// Runs a command; returns how it ended and its output.
-async fn run(spool: &Spool<Machine>, spec: CommandSpec) -> (Finished, Vec<u8>) {
+async fn run(spool: &Own, spec: CommandSpec) -> (Finished, Vec<u8>) {
     let spec = own(spool, spec);
     let (sender, receiver) = mpsc::channel(4);
     let cancel = CancellationToken::new();
@@ -41,10 +41,10 @@ async fn run(spool: &Spool<Machine>, spec: CommandSpec) -> (Finished, Vec<u8>) {
     (finished.unwrap(), output)
 }
 
-async fn attach(spool: &Spool<Machine>, command_id: &str, from: u64) -> (Finished, Vec<u8>) {
+async fn attach(spool: &Own, command_id: &str, from: u64) -> (Finished, Vec<u8>) {
     let (sender, receiver) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let command_id = spool.shell.command_id(command_id);
+    let command_id = spool.machine.command_id(command_id);
     let following = spool.attach(&command_id, from, sender, &cancel);
     let (finished, output) = tokio::join!(following, collect(receiver));
     (finished.unwrap(), output)

@@ -140,11 +140,11 @@ async fn engine_and_table_are_reconciled_and_others_are_left_alone() {
 
     world.engines.close(End::Recycled, Duration::from_secs(20)).await;
     assert_eq!(state(&engine, kept.name()), "running");
-    let patience = Duration::from_secs(20);
+    let timeout = Duration::from_secs(20);
     let place = successor.open(&world.workplace, &world.settings, &kept.session()).unwrap();
     place.stat("").await.unwrap();
     assert_eq!(place.news(), None);
-    successor.close(End::Stopped, patience).await;
+    successor.close(End::Stopped, timeout).await;
     assert_eq!(state(&engine, kept.name()), "exited");
     assert_eq!(state(&engine, theirs.name()), "running");
     assert_eq!(world.used().permits, 0);

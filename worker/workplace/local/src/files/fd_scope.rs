@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io,
     ops::{Deref, DerefMut},
     os::fd::{AsRawFd, OwnedFd},
 };
@@ -35,10 +34,10 @@ impl FdScope {
     ///
     /// # Errors
     /// Those of `open`.
-    pub(super) fn open(
+    pub(super) fn open<E>(
         &self,
-        open: impl FnOnce() -> io::Result<OwnedFd>,
-    ) -> io::Result<Opened<'_, OwnedFd>> {
+        open: impl FnOnce() -> Result<OwnedFd, E>,
+    ) -> Result<Opened<'_, OwnedFd>, E> {
         let inner = open()?;
         let slot = Slot::take(self, u32::try_from(inner.as_raw_fd()).ok());
         Ok(Opened { inner, slot })

@@ -16,13 +16,11 @@ use std::{
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, ResolveFlags, Stat, statat};
 
 use super::{
-    error::{expect_type, failed},
     fd_scope::{FdScope, Opened},
-    open::{look, reopen},
-    root::{Root, open_at},
+    operation::{FOLDER, Operation},
+    root::open_at,
 };
-use evonic_backend::{Entry, WorkplaceError};
-use evonic_handles::blocking::Waiter;
+use evonic_backend::{Entry, Result};
 
 /// Bytes of the buffer that the kernel fills with names.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -37,57 +35,34 @@ struct Level {
 }
 
 /// See [`evonic_backend::Backend::list`]. What cannot be entered is listed and not entered.
-pub(super) fn list(
-    scope: &FdScope,
-    root: &Root,
-    path: &str,
+pub(in super::super) fn list(
+    op: Operation<'_>,
     depth: u32,
-    limit: usize,
-    waiter: &Waiter<'_>,
-) -> Result<(Vec<Entry>, bool), WorkplaceError> {
-    let base = open_folder(scope, root, path)?;
-    let failed = failed("list", path);
+    limit: u32,
+) -> Result<(Vec<Entry>, bool)> {
+    let (base, limit) = (op.open_folder()?, limit as usize);
     let mut entries = Vec::new();
-    let mut levels = vec![level(&base, PathBuf::new(), limit).map_err(&failed)?];
+    let first = level(&base, PathBuf::new(), limit).map_err(|error| op.failed(error))?;
+    let mut levels = vec![first];
     while let Some(level) = levels.last_mut() {
         let Some((name, file_type, size_bytes)) = level.names.next() else {
             levels.pop();
             continue;
         };
-        if entries.len() == limit || !waiter.is_waiting() {
+        if entries.len() == limit || !(op.is_waiting)() {
             return Ok((entries, true));
         }
         let inside = level.path.join(name);
         let path = inside.to_string_lossy().into_owned();
-        entries.push(Entry { path, file_type: kind(file_type), size_bytes });
+        let kind = evonic_backend::FileType::from_mode(file_type.as_raw_mode());
+        entries.push(Entry { path, file_type: kind, size_bytes });
         if file_type == FileType::Directory && levels.len() < depth as usize {
             let room = limit - entries.len();
-            let entered = enter(scope, &base, &inside).and_then(|f| self::level(&f, inside, room));
-            levels.extend(entered.ok());
+            let entered = below(op.scope, &base, &inside, FOLDER);
+            levels.extend(entered.and_then(|folder| self::level(&folder, inside, room)).ok());
         }
     }
     Ok((entries, false))
-}
-
-/// Opens a folder of the caller's for listing.
-pub(super) fn open_folder<'d>(
-    scope: &'d FdScope,
-    root: &Root,
-    path: &str,
-) -> Result<Opened<'d, OwnedFd>, WorkplaceError> {
-    let (handle, stat) = look(scope, root, "list", path)?;
-    expect_type(path, &stat, FileType::Directory)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    reopen(scope, &handle, flags).map_err(failed("list", path))
-}
-
-/// Opens a folder below one that is open, without following a link.
-pub(super) fn enter<'d>(
-    scope: &'d FdScope,
-    base: &OwnedFd,
-    inside: &Path,
-) -> io::Result<Opened<'d, OwnedFd>> {
-    below(scope, base, inside, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 /// Opens a path below a folder that is open, without following a link.
@@ -141,14 +116,4 @@ fn level(folder: &OwnedFd, path: PathBuf, limit: usize) -> io::Result<Level> {
 
 fn stat(folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<Stat> {
     statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// The type of a file as a workplace's.
-pub(super) const fn kind(file_type: FileType) -> evonic_backend::FileType {
-    match file_type {
-        FileType::RegularFile => evonic_backend::FileType::File,
-        FileType::Directory => evonic_backend::FileType::Folder,
-        FileType::Symlink => evonic_backend::FileType::Link,
-        _ => evonic_backend::FileType::Other,
-    }
 }

@@ -16,12 +16,12 @@ use rustix::{
 };
 
 use super::{
-    error::failed,
     fd_scope::{FdScope, Opened},
+    operation::{FOLDER, Operation},
 };
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 
-/// How often the kernel is asked again when somebody renames what a path leads over.
+/// How often the kernel is asked again when something renames what a path leads over.
 const ATTEMPTS: u32 = 64;
 
 /// The folder. It is opened anew for each operation, so that it may be moved away and come back.
@@ -39,7 +39,7 @@ impl Root {
     ///
     /// # Errors
     /// [`WorkplaceError::Root`] when it cannot be made or is no folder.
-    pub fn new(configured: PathBuf, confined: bool) -> Result<Self, WorkplaceError> {
+    pub fn new(configured: PathBuf, confined: bool) -> Result<Self> {
         let failed = |source| root_error(&configured, source);
         fs::create_dir_all(&configured).map_err(failed)?;
         let real = fs::canonicalize(&configured).map_err(failed)?;
@@ -56,43 +56,19 @@ impl Root {
         &self.real
     }
 
-    /// Opens a path of the caller. Holds two descriptors meanwhile, and the one when it returns.
-    ///
-    /// # Errors
-    /// [`WorkplaceError`].
-    pub(super) fn open<'d>(
-        &self,
-        scope: &'d FdScope,
-        operation: &'static str,
-        path: &str,
-        flags: OFlags,
-    ) -> Result<Opened<'d, OwnedFd>, WorkplaceError> {
-        let root = scope.open(|| self.handle_io()).map_err(|e| root_error(&self.configured, e))?;
-        let mut refused = None;
-        scope
-            .open(|| {
-                self.open_from(root.as_fd(), operation, path, flags).map_err(|error| {
-                    refused = Some(error);
-                    io::ErrorKind::Other.into()
-                })
-            })
-            .map_err(|error| refused.unwrap_or_else(|| failed(operation, path)(error)))
-    }
-
     /// A path of the caller as one that the kernel resolves from the root.
-    fn relative<'p>(&self, path: &'p str) -> Result<&'p Path, WorkplaceError> {
+    fn relative<'p>(&self, path: &'p str) -> Result<&'p Path> {
         if path == "~" || path.starts_with("~/") {
             return Err(WorkplaceError::Tilde { path: path.to_owned() });
         }
-        let given = Path::new(if path.is_empty() { "." } else { path });
+        let given = or_dot(Path::new(path));
         if !given.is_absolute() || !self.confined {
             return Ok(given);
         }
         let below =
             given.strip_prefix(&self.configured).or_else(|_| given.strip_prefix(&self.real));
         match below {
-            Ok(below) if below.as_os_str().is_empty() => Ok(Path::new(".")),
-            Ok(below) => Ok(below),
+            Ok(below) => Ok(or_dot(below)),
             Err(_) => Err(WorkplaceError::Outside { path: path.to_owned() }),
         }
     }
@@ -100,19 +76,18 @@ impl Root {
     fn open_from(
         &self,
         root: BorrowedFd<'_>,
-        operation: &'static str,
-        path: &str,
+        operation: Operation<'_>,
         flags: OFlags,
-    ) -> Result<OwnedFd, WorkplaceError> {
-        let relative = self.relative(path)?;
-        let failed = |error: Errno| failed(operation, path)(error.into());
+    ) -> Result<OwnedFd> {
+        let relative = self.relative(operation.path)?;
+        let failed = |error: Errno| operation.failed(error);
         if !self.confined {
             return open_at(root, relative, flags, ResolveFlags::empty()).map_err(failed);
         }
         match open_at(root, relative, flags, ResolveFlags::BENEATH) {
             Err(Errno::XDEV) => self
                 .open_absolute_link(root, relative, flags)
-                .ok_or_else(|| WorkplaceError::Outside { path: path.to_owned() })?
+                .ok_or_else(|| WorkplaceError::Outside { path: operation.path.to_owned() })?
                 .map_err(failed),
             opened => opened.map_err(failed),
         }
@@ -130,8 +105,7 @@ impl Root {
         let end = open_at(root, relative, OFlags::PATH, ResolveFlags::empty()).ok()?;
         let real = real_path(&end).ok()?;
         drop(end);
-        let inside = real.strip_prefix(&self.real).ok()?;
-        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+        let inside = or_dot(real.strip_prefix(&self.real).ok()?);
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         Some(open_at(root, inside, flags, resolve))
     }
@@ -142,16 +116,13 @@ impl Root {
         scope: &'d FdScope,
         path: &Path,
     ) -> io::Result<Opened<'d, OwnedFd>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         if !self.confined {
-            return scope.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?));
+            return scope.open(|| Ok(open_at(CWD, path, FOLDER, ResolveFlags::NO_SYMLINKS)?));
         }
-        let outside = || io::Error::from(Errno::XDEV);
-        let inside = path.strip_prefix(&self.real).map_err(|_| outside())?;
-        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+        let inside = or_dot(path.strip_prefix(&self.real).map_err(|_| Errno::XDEV)?);
         let root = scope.open(|| self.handle_io())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        scope.open(|| Ok(open_at(root.as_fd(), inside, flags, resolve)?))
+        scope.open(|| Ok(open_at(root.as_fd(), inside, FOLDER, resolve)?))
     }
 
     /// As [`Root::open_real_folder`], with one descriptor only. A path without links, below the
@@ -164,8 +135,7 @@ impl Root {
         if self.confined && !path.starts_with(&self.real) {
             return Err(Errno::XDEV.into());
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        scope.open(|| Ok(open_at(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?))
+        scope.open(|| Ok(open_at(CWD, path, FOLDER, ResolveFlags::NO_SYMLINKS)?))
     }
 
     fn handle_io(&self) -> io::Result<OwnedFd> {
@@ -175,6 +145,22 @@ impl Root {
             error => error.into(),
         })
     }
+}
+
+impl<'o> Operation<'o> {
+    /// Opens its path. Holds two descriptors meanwhile, and the one when it returns.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub(super) fn open(self, flags: OFlags) -> Result<Opened<'o, OwnedFd>> {
+        let root = self.scope.open(|| self.root.handle_io());
+        let root = root.map_err(|error| root_error(&self.root.configured, error))?;
+        self.scope.open(|| self.root.open_from(root.as_fd(), self, flags))
+    }
+}
+
+fn or_dot(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 fn root_error(path: &Path, source: io::Error) -> WorkplaceError {
@@ -192,7 +178,7 @@ pub(super) fn open_at(
     let mut attempt = 1;
     loop {
         match openat2(base, path, flags, Mode::empty(), resolve) {
-            // Somebody renamed on the way, so that the kernel cannot tell inside from outside.
+            // Something was renamed on the way, so that the kernel cannot tell inside from outside.
             Err(Errno::AGAIN) if attempt < ATTEMPTS => attempt += 1,
             Err(Errno::INTR) => {}
             opened => return opened,

@@ -12,19 +12,17 @@ use ignore::gitignore::Gitignore;
 use rustix::fs::{FileType, OFlags, fstat};
 
 use super::{
-    error::{expect_type, failed},
     fd_scope::{FdScope, Opened},
-    list::{below, enter, names},
-    open::{look, reopen},
-    root::{Root, real_path},
+    list::{below, names},
+    operation::{FOLDER, Operation},
+    root::real_path,
 };
 use evonic_backend::{
-    Found, Match, WorkplaceError,
+    Found, Match, Result,
     search::rules::{
         BINARY_BYTES, Filter, GITIGNORE, IGNORE_BYTES, LINE_BYTES, ignored_by, is_ignored, shown,
     },
 };
-use evonic_handles::blocking::Waiter;
 
 /// The most names of one folder that are looked at.
 const FOLDER_NAMES: usize = 250_000;
@@ -38,7 +36,7 @@ struct Level {
 }
 
 struct Search<'s> {
-    scope: &'s FdScope,
+    op: Operation<'s>,
     filter: &'s Filter,
     limit: usize,
     /// What a path in a match begins with.
@@ -47,45 +45,36 @@ struct Search<'s> {
 }
 
 /// See [`evonic_backend::Backend::search`].
-pub(super) fn search(
-    scope: &FdScope,
-    root: &Root,
-    path: &str,
-    filter: &Filter,
-    limit: usize,
-    waiter: &Waiter<'_>,
-) -> Result<Found, WorkplaceError> {
-    let failed = failed("search", path);
-    let (handle, stat) = look(scope, root, "search", path)?;
-    let real = real_path(&handle).map_err(&failed)?;
-    let shown = real.strip_prefix(root.path()).unwrap_or(&real).to_owned();
-    let mut search = Search { scope, filter, limit, shown, found: Found::default() };
+pub(in super::super) fn search(op: Operation<'_>, filter: &Filter, limit: u32) -> Result<Found> {
+    let (handle, stat) = op.look()?;
+    let real = real_path(&handle).map_err(|error| op.failed(error))?;
+    let shown = real.strip_prefix(op.root.path()).unwrap_or(&real).to_owned();
+    let limit = limit as usize;
+    let mut search = Search { op, filter, limit, shown, found: Found::default() };
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-        let file = reopen(scope, &handle, OFlags::RDONLY).map_err(&failed)?;
+        let file = op.reopen(&handle, OFlags::RDONLY);
         drop(handle);
-        search.file(file, Path::new("")).map_err(&failed)?;
+        let searched = file.and_then(|file| search.file(file, Path::new("")));
+        searched.map_err(|error| op.failed(error))?;
         return Ok(search.end());
     }
-    expect_type(path, &stat, FileType::Directory)?;
+    op.expect_type(&stat, FileType::Directory)?;
     drop(handle);
-    let above = ignored_above(scope, root, &real);
-    let base = root.open_real_folder(scope, &real).map_err(&failed)?;
-    search.folders(&base, &real, &above, waiter).map_err(&failed)?;
+    let above = ignored_above(op, &real);
+    let searched = op
+        .root
+        .open_real_folder(op.scope, &real)
+        .and_then(|base| search.folders(&base, &real, &above));
+    searched.map_err(|error| op.failed(error))?;
     Ok(search.end())
 }
 
 impl Search<'_> {
     /// Every folder below the base, one open at a time beside it.
-    fn folders(
-        &mut self,
-        base: &OwnedFd,
-        real: &Path,
-        above: &[Gitignore],
-        waiter: &Waiter<'_>,
-    ) -> io::Result<()> {
+    fn folders(&mut self, base: &OwnedFd, real: &Path, above: &[Gitignore]) -> io::Result<()> {
         let mut levels = vec![self.level(base, real, PathBuf::new())?];
         while let Some(level) = levels.last_mut() {
-            if self.found.matches.len() > self.limit || !waiter.is_waiting() {
+            if self.found.matches.len() > self.limit || !(self.op.is_waiting)() {
                 break;
             }
             let Some((name, file_type)) = level.names.next() else {
@@ -107,7 +96,7 @@ impl Search<'_> {
                 levels.extend(self.readable(level));
             } else if file_type == FileType::RegularFile {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let searched = below(self.scope, base, &inside, flags)
+                let searched = below(self.op.scope, base, &inside, flags)
                     .and_then(|file| self.file(file, &inside));
                 self.readable(searched);
             }
@@ -119,14 +108,14 @@ impl Search<'_> {
         let mut names = if path.as_os_str().is_empty() {
             names(base, FOLDER_NAMES)?
         } else {
-            names(&*enter(self.scope, base, &path)?, FOLDER_NAMES)?
+            names(&*below(self.op.scope, base, &path, FOLDER)?, FOLDER_NAMES)?
         };
         if names.len() > FOLDER_NAMES {
             names.pop_last();
             self.found.more = true;
         }
         let ignored = if names.contains_key(OsStr::new(GITIGNORE)) {
-            ignored_in(self.scope, base, &path, &real.join(&path))
+            ignored_in(self.op.scope, base, &path, &real.join(&path))
         } else {
             Gitignore::empty()
         };
@@ -188,13 +177,13 @@ impl Search<'_> {
 }
 
 /// The `.gitignore` files of the folders above the one that is searched, the root's first.
-fn ignored_above(scope: &FdScope, root: &Root, real: &Path) -> Vec<Gitignore> {
+fn ignored_above(op: Operation<'_>, real: &Path) -> Vec<Gitignore> {
     let mut folders: Vec<&Path> =
-        real.ancestors().skip(1).take_while(|folder| folder.starts_with(root.path())).collect();
+        real.ancestors().skip(1).take_while(|folder| folder.starts_with(op.root.path())).collect();
     folders.reverse();
     let read = |folder: &Path| {
-        let base = root.open_real_folder(scope, folder).ok()?;
-        Some(ignored_in(scope, &base, Path::new(""), folder))
+        let base = op.root.open_real_folder(op.scope, folder).ok()?;
+        Some(ignored_in(op.scope, &base, Path::new(""), folder))
     };
     folders.into_iter().filter_map(read).collect()
 }

@@ -21,15 +21,13 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Files, change,
-    error::{expect_type, failed},
     fd_scope::FdScope,
-    open::open_file,
-    root::{Root, real_path},
-    write::{find, keep, sync_folder},
+    operation::Operation,
+    root::real_path,
+    write::{NEW_FILE, find, keep, sync_folder},
 };
-use evonic_backend::{Download, Upload, WorkplaceError};
+use evonic_backend::{Download, Result, Upload, WorkplaceError};
 use evonic_handles::Held;
-use evonic_handles::blocking::Waiter;
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -39,23 +37,18 @@ const NAME_BYTES: usize = 255;
 
 impl Files {
     /// See [`evonic_backend::Backend::download`].
-    pub(crate) async fn download(
-        self: &Arc<Self>,
-        path: &str,
-        from: u64,
-    ) -> Result<Download, WorkplaceError> {
-        let name = path.to_owned();
-        let (file, stat) = self
-            .keep(move |scope, root| {
-                let (file, stat) = open_file(scope, root, "read", &name)?;
-                Ok((file.release(), change::stat_of(&stat)))
-            })
-            .await?;
+    pub(crate) async fn download(self: &Arc<Self>, path: &str, from: u64) -> Result<Download> {
+        let opened = self.keep("read", path, |op| {
+            let (file, stat) = op.open_file()?;
+            Ok((file.release(), change::stat_of(&stat)))
+        });
+        let (file, stat) = opened.await?;
         let start = (Arc::clone(self), Arc::new(file), path.to_owned(), from);
         let pieces = stream::try_unfold(start, |(files, file, path, offset)| async move {
             let reader = Arc::clone(&file);
             let piece = files.pool.run(move |_| read_at(&reader, offset)).await;
-            let piece = piece.map_err(failed("read", &path))?;
+            let piece =
+                piece.map_err(|error| WorkplaceError::path("read", path.as_str(), error))?;
             let next = offset + piece.len() as u64;
             let more = !piece.is_empty();
             Ok(more.then_some((piece, (files, file, path, next))))
@@ -64,45 +57,26 @@ impl Files {
     }
 
     /// See [`evonic_backend::Backend::upload`].
-    pub(crate) async fn upload(
-        self: &Arc<Self>,
-        path: &str,
-        id: &str,
-    ) -> Result<Box<dyn Upload>, WorkplaceError> {
-        let (path, id) = (path.to_owned(), id.to_owned());
-        let (file, target) =
-            self.keep(move |scope, root| open_part(scope, root, path, &id)).await?;
-        let stat = fstat(&*file).map_err(|error| failed("write", &target.path)(error.into()))?;
-        let len = u64::try_from(stat.st_size).unwrap_or(0);
+    pub(crate) async fn upload(self: &Arc<Self>, path: &str, id: &str) -> Result<Box<dyn Upload>> {
+        let id = id.to_owned();
+        let (file, (target, len)) = self.keep("write", path, move |op| open_part(op, &id)).await?;
         Ok(Box::new(Part { files: Arc::clone(self), file: Arc::new(file), target, len }))
-    }
-
-    /// See [`evonic_backend::Backend::sha256`].
-    pub(crate) async fn sha256(&self, path: &str) -> Result<String, WorkplaceError> {
-        let path = path.to_owned();
-        self.on_thread(move |scope, root, waiter| {
-            let (file, _) = open_file(scope, root, "read", &path)?;
-            digest(&file, u64::MAX, waiter).map_err(failed("read", &path))
-        })
-        .await
     }
 
     /// Opens a file that outlives the operation, which then owns one permit only.
     async fn keep<T: Send + 'static>(
         &self,
-        open: impl FnOnce(&FdScope, &Root) -> Result<(File, T), WorkplaceError> + Send + 'static,
-    ) -> Result<(Held<File>, T), WorkplaceError> {
-        let permits = self.permits().await?;
-        let root = Arc::clone(&self.root);
-        self.pool
-            .run(move |_| {
-                let scope = FdScope::new(permits);
-                let (file, more) = open(&scope, &root)?;
-                let mut permit = scope.into_permit();
-                permit.owns(1, u32::try_from(file.as_raw_fd()).ok());
-                Ok((Held::new(file, permit), more))
-            })
-            .await
+        name: &'static str,
+        path: &str,
+        open: impl FnOnce(Operation<'_>) -> Result<(File, T)> + Send + 'static,
+    ) -> Result<(Held<File>, T)> {
+        let keep = |scope: FdScope, opened: Result<(File, T)>| {
+            let (file, more) = opened?;
+            let mut permit = scope.into_permit();
+            permit.owns(1, u32::try_from(file.as_raw_fd()).ok());
+            Ok((Held::new(file, permit), more))
+        };
+        self.operate(name, path, open, keep).await
     }
 }
 
@@ -134,71 +108,80 @@ impl Upload for Part {
     }
 
     /// Cancel safe: what is dropped half-way is written again, at the same offset.
-    async fn write(&mut self, bytes: Bytes) -> Result<(), WorkplaceError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let (file, offset, length) = (Arc::clone(&self.file), self.len, bytes.len() as u64);
         let written = self.files.pool.run(move |_| file.write_all_at(&bytes, offset)).await;
-        written.map_err(failed("write", &self.target.path))?;
+        written.map_err(|error| self.target.failed("write", error))?;
         self.len += length;
         Ok(())
     }
 
-    async fn sha256(&mut self) -> Result<String, WorkplaceError> {
+    async fn sha256(&mut self) -> Result<String> {
         let (file, length) = (Arc::clone(&self.file), self.len);
-        let digest = self.files.pool.run(move |waiter| digest(&file, length, waiter)).await;
-        digest.map_err(failed("read", &self.target.path))
+        let digest =
+            self.files.pool.run(move |waiter| digest(&file, length, &|| waiter.is_waiting()));
+        digest.await.map_err(|error| self.target.failed("read", error))
     }
 
-    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<()> {
         let Self { files, file, target, len } = *self;
-        let failed = failed("write", &target.path);
         let existing = target.existing;
         let settled = files.pool.run(move |_| settle(&file, len, existing.as_ref(), mode)).await;
-        settled.map_err(&failed)?;
-        files
-            .on_thread(move |scope, root, _| {
-                let folder = root.open_real_folder(scope, &target.folder).map_err(&failed)?;
-                renameat(&*folder, &target.part, &*folder, &target.name)
-                    .map_err(io::Error::from)
-                    .and_then(|()| sync_folder(&folder))
-                    .map_err(failed)
-            })
-            .await
+        settled.map_err(|error| target.failed("write", error))?;
+        let in_folder = move |folder: &OwnedFd, target: &Target| {
+            renameat(folder, &target.part, folder, &target.name)?;
+            sync_folder(folder)
+        };
+        target.operate(&files, "write", in_folder).await
     }
 
-    async fn discard(self: Box<Self>) -> Result<(), WorkplaceError> {
+    async fn discard(self: Box<Self>) -> Result<()> {
         let Self { files, file, target, .. } = *self;
         drop(file);
-        let failed = failed("remove", &target.path);
+        let in_folder = |folder: &OwnedFd, target: &Target| {
+            Ok(unlinkat(folder, &target.part, AtFlags::empty())?)
+        };
+        target.operate(&files, "remove", in_folder).await
+    }
+}
+
+impl Target {
+    fn failed(&self, operation: &'static str, error: io::Error) -> WorkplaceError {
+        WorkplaceError::path(operation, self.path.as_str(), error)
+    }
+
+    /// Does something in its folder.
+    async fn operate(
+        self,
+        files: &Files,
+        name: &'static str,
+        work: impl FnOnce(&OwnedFd, &Self) -> io::Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let path = self.path.clone();
         files
-            .on_thread(move |scope, root, _| {
-                let folder = root.open_real_folder(scope, &target.folder).map_err(&failed)?;
-                let removed = unlinkat(&*folder, &target.part, AtFlags::empty());
-                removed.map_err(|error| failed(error.into()))
+            .on_thread(name, &path, move |op| {
+                let folder = op.root.open_real_folder(op.scope, &self.folder);
+                let done = folder.and_then(|folder| work(&folder, &self));
+                done.map_err(|error| op.failed(error))
             })
             .await
     }
 }
 
-fn open_part(
-    scope: &FdScope,
-    root: &Root,
-    path: String,
-    id: &str,
-) -> Result<(File, Target), WorkplaceError> {
-    let failed = failed("write", &path);
-    let target = find(scope, root, &path)?;
+/// Opens the unfinished copy of a file; also returns its length.
+fn open_part(op: Operation<'_>, id: &str) -> Result<(File, (Target, u64))> {
+    let target = find(op)?;
     let part = part_name(&target.name, id);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-    let opened = openat(&*target.folder, &part, flags | OFlags::CLOEXEC, mode);
     // Counted as soon as the folder's permit is free.
-    let opened: OwnedFd = opened.map_err(|error| failed(error.into()))?;
-    let stat = fstat(&opened).map_err(|error| failed(error.into()))?;
-    expect_type(&path, &stat, FileType::RegularFile)?;
-    let folder = real_path(&target.folder).map_err(&failed)?;
-    let (name, existing) = (target.name.clone(), target.existing);
-    drop(target);
-    Ok((File::from(opened), Target { path, folder, name, part, existing }))
+    let opened = openat(&*target.folder, &part, flags | OFlags::CLOEXEC, NEW_FILE);
+    let opened = opened.map_err(|error| op.failed(error))?;
+    let stat = fstat(&opened).map_err(|error| op.failed(error))?;
+    op.expect_type(&stat, FileType::RegularFile)?;
+    let folder = real_path(&target.folder).map_err(|error| op.failed(error))?;
+    let path = op.path.to_owned();
+    let kept = Target { path, folder, name: target.name, part, existing: target.existing };
+    Ok((File::from(opened), (kept, u64::try_from(stat.st_size).unwrap_or(0))))
 }
 
 /// `.NAME.ID.part`, with as much of the name as fits.
@@ -233,11 +216,17 @@ fn read_at(file: &File, offset: u64) -> io::Result<Bytes> {
     Ok(piece.into())
 }
 
+/// See [`evonic_backend::Backend::sha256`].
+pub(in super::super) fn sha256(op: Operation<'_>) -> Result<String> {
+    let (file, _) = op.open_file()?;
+    digest(&file, u64::MAX, op.is_waiting).map_err(|error| op.failed(error))
+}
+
 /// The digest of the first `length` bytes, or of all when there are fewer.
-fn digest(file: &File, length: u64, waiter: &Waiter<'_>) -> io::Result<String> {
+fn digest(file: &File, length: u64, is_waiting: &dyn Fn() -> bool) -> io::Result<String> {
     let (mut digest, mut offset) = (Sha256::new(), 0);
     while offset < length {
-        if !waiter.is_waiting() {
+        if !is_waiting() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let mut piece = read_at(file, offset)?;

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::fd::{AsRawFd, OwnedFd},
     path::{Component, Path, PathBuf},
 };
@@ -17,15 +17,17 @@ use rustix::{
 };
 
 use super::{
-    error::{expect_type, failed},
     fd_scope::{FdScope, Opened},
-    open::look,
-    root::{Root, real_path},
+    operation::{FOLDER, Operation},
+    root::real_path,
 };
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Change, Result, WorkplaceError};
 
-/// How often the target is looked for again when somebody else moves it meanwhile.
+/// How often the target is looked for again when it moves meanwhile.
 const ATTEMPTS: u32 = 8;
+
+/// The mode of a new file, before the umask.
+pub(super) const NEW_FILE: Mode = Mode::from_bits_truncate(0o666);
 
 /// Where a file will stand.
 pub(super) struct Target<'d> {
@@ -75,30 +77,28 @@ impl Drop for Hidden<'_> {
 /// See [`evonic_backend::Backend::write`]. A link is followed: its target is replaced, not the
 /// link. Mode and, where permitted, owner are kept; other names of the old file (hard links) keep
 /// the old content.
-pub(super) fn write(
-    scope: &FdScope,
-    root: &Root,
-    path: &str,
-    content: &[u8],
-) -> Result<(), WorkplaceError> {
-    let target = find(scope, root, path)?;
-    replace(scope, &target, content, Draft::Unnamed).map_err(failed("write", path))
+pub(in super::super) fn write(op: Operation<'_>, content: &[u8]) -> Result<()> {
+    replace(op.scope, &find(op)?, content, Draft::Unnamed).map_err(|error| op.failed(error))
 }
 
-/// As [`write()`], unless the file is no longer as it was when it was read.
-pub(super) fn write_back(
-    scope: &FdScope,
-    root: &Root,
-    path: &str,
-    content: &[u8],
-    read: &Stat,
-) -> Result<(), WorkplaceError> {
-    let target = find(scope, root, path)?;
-    if target.existing.as_ref().is_none_or(|now| version(now) != version(read)) {
-        let changed = "somebody else changed it meanwhile; nothing was written";
-        return Err(failed("write", path)(io::Error::other(changed)));
+/// See [`evonic_backend::Backend::edit`].
+pub(in super::super) fn edit(op: Operation<'_>, limit_bytes: u64, change: Change) -> Result<()> {
+    let (mut file, stat) = op.open_file()?;
+    let mut content = Vec::new();
+    let read = (&mut *file).take(limit_bytes.saturating_add(1)).read_to_end(&mut content);
+    read.map_err(|error| op.failed(error))?;
+    drop(file);
+    if content.len() as u64 > limit_bytes {
+        let (path, size_bytes) = (op.path.to_owned(), u64::try_from(stat.st_size).unwrap_or(0));
+        return Err(WorkplaceError::TooLarge { path, size_bytes, limit_bytes });
     }
-    replace(scope, &target, content, Draft::Unnamed).map_err(failed("write", path))
+    let Some(content) = change(&content) else { return Ok(()) };
+    let op = Operation { name: "write", ..op };
+    let target = find(op)?;
+    if target.existing.as_ref().is_none_or(|now| version(now) != version(&stat)) {
+        return Err(WorkplaceError::changed(op.path));
+    }
+    replace(op.scope, &target, &content, Draft::Unnamed).map_err(|error| op.failed(error))
 }
 
 /// What changes when a file's content does.
@@ -110,43 +110,29 @@ fn version(stat: &Stat) -> impl PartialEq + use<> {
 }
 
 /// Finds out where a file will stand. Missing folders are made.
-pub(super) fn find<'d>(
-    scope: &'d FdScope,
-    root: &Root,
-    path: &str,
-) -> Result<Target<'d>, WorkplaceError> {
-    let failed = failed("write", path);
+pub(super) fn find(op: Operation<'_>) -> Result<Target<'_>> {
     for _ in 0..ATTEMPTS {
-        let found = match look(scope, root, "write", path) {
+        let found = match op.look() {
             Ok((handle, stat)) => {
-                expect_type(path, &stat, FileType::RegularFile)?;
-                let real = real_path(&handle).map_err(&failed)?;
+                op.expect_type(&stat, FileType::RegularFile)?;
+                let real = real_path(&handle).map_err(|error| op.failed(error))?;
                 drop(handle);
-                existing(scope, root, &real, &stat).map_err(&failed)?
+                existing(op, &real, &stat).map_err(|error| op.failed(error))?
             }
-            Err(WorkplaceError::Path { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                missing(scope, root, path)?
-            }
+            Err(error) if error.is_missing() => missing(op)?,
             Err(error) => return Err(error),
         };
         if let Some(target) = found {
             return Ok(target);
         }
     }
-    Err(failed(io::Error::other("it is being moved by somebody else")))
+    Err(op.failed(io::Error::other("it is being moved by somebody else")))
 }
 
 /// The target that this path, without links, is; [`None`] when it has moved.
-fn existing<'d>(
-    scope: &'d FdScope,
-    root: &Root,
-    real: &Path,
-    stat: &Stat,
-) -> io::Result<Option<Target<'d>>> {
+fn existing<'o>(op: Operation<'o>, real: &Path, stat: &Stat) -> io::Result<Option<Target<'o>>> {
     let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else { return Ok(None) };
-    let folder = match root.open_real_folder(scope, parent) {
+    let folder = match op.root.open_real_folder(op.scope, parent) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -162,27 +148,22 @@ fn existing<'d>(
 }
 
 /// The target for a file that is not there yet; [`None`] when something stands there by now.
-fn missing<'d>(
-    scope: &'d FdScope,
-    root: &Root,
-    path: &str,
-) -> Result<Option<Target<'d>>, WorkplaceError> {
-    let failed = failed("write", path);
-    let (parent, name) = split(path).ok_or_else(|| WorkplaceError::WrongType {
-        path: path.to_owned(),
+fn missing(op: Operation<'_>) -> Result<Option<Target<'_>>> {
+    let (parent, name) = split(op.path).ok_or_else(|| WorkplaceError::WrongType {
+        path: op.path.to_owned(),
         found: "the name of a folder",
         needed: "the name of a file",
     })?;
-    make_folders(scope, root, "write", parent)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let folder = root.open(scope, "write", parent, flags)?;
+    make_folders(op.at(parent))?;
+    let folder = op.at(parent).open(FOLDER)?;
     match statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(Some(Target { folder, name: name.into(), existing: None })),
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-            Err(failed(io::Error::other("it is a symbolic link to something that is missing")))
+            let problem = "it is a symbolic link to something that is missing";
+            Err(op.failed(io::Error::other(problem)))
         }
         Ok(_) => Ok(None),
-        Err(error) => Err(failed(error.into())),
+        Err(error) => Err(op.failed(error)),
     }
 }
 
@@ -197,34 +178,26 @@ pub(super) fn split(path: &str) -> Option<(&str, &OsStr)> {
 }
 
 /// Makes the folders of a path that are missing, each beneath the root.
-pub(super) fn make_folders(
-    scope: &FdScope,
-    root: &Root,
-    operation: &'static str,
-    path: &str,
-) -> Result<(), WorkplaceError> {
-    if look(scope, root, operation, path).is_ok() {
+pub(super) fn make_folders(op: Operation<'_>) -> Result<()> {
+    if op.look().is_ok() {
         return Ok(());
     }
-    let mut above = PathBuf::from(if path.starts_with('/') { "/" } else { "." });
-    for part in Path::new(path).components() {
+    let mut above = PathBuf::from(if op.path.starts_with('/') { "/" } else { "." });
+    for part in Path::new(op.path).components() {
         let next = above.join(part);
         let text = |path: &Path| path.to_str().map(str::to_owned).unwrap_or_default();
         if let Component::Normal(name) = part {
-            let is_missing = match look(scope, root, operation, &text(&next)) {
+            let is_missing = match op.at(&text(&next)).look() {
                 Ok(_) | Err(WorkplaceError::Outside { .. }) => false,
-                Err(WorkplaceError::Path { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound =>
-                {
-                    true
-                }
+                Err(error) if error.is_missing() => true,
                 Err(error) => return Err(error),
             };
             if is_missing {
-                let (folder, _) = look(scope, root, operation, &text(&above))?;
+                let above = text(&above);
+                let (folder, _) = op.at(&above).look()?;
                 match mkdirat(&*folder, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
                     Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(failed(operation, path)(error.into())),
+                    Err(error) => return Err(op.failed(error)),
                 }
             }
         }
@@ -277,8 +250,7 @@ fn create<'d>(
     how: OFlags,
 ) -> io::Result<Opened<'d, File>> {
     let flags = how | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-    Ok(scope.open(|| Ok(openat(folder, name, flags, mode)?))?.map(File::from))
+    Ok(scope.open(|| openat(folder, name, flags, NEW_FILE))?.map(File::from))
 }
 
 fn knows_no_unnamed(error: &io::Error) -> bool {

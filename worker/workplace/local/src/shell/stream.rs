@@ -85,7 +85,7 @@ impl Stream {
     }
 
     /// Hands on the piece that was read, or else reads the next; returns how many bytes it read.
-    /// When nobody reads any more the bytes are dropped, so that the script does not stand still.
+    /// Without a reader the bytes are dropped, so that the script does not stand still.
     /// Cancel safe.
     pub(super) async fn step(&mut self) -> usize {
         if !self.pending.is_empty() {

@@ -11,12 +11,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Entry, Finished, Found, Lines, Removal, Stage, Stat,
-    Upload, WorkplaceError, error::Cause,
+    Backend, Change, Download, Entry, Found, Lines, Removal, Stage, Stat, Upload, WorkplaceError,
+    error::Cause, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_local::Local;
@@ -165,40 +163,8 @@ impl Backend for Flaky {
         self.local.home().await
     }
 
-    async fn run(
-        &self,
-        spec: CommandSpec,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        Backend::run(&self.local, spec, output, cancel).await
-    }
-
-    async fn attach(
-        &self,
-        command_id: &str,
-        from: u64,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished, WorkplaceError> {
-        self.local.attach(command_id, from, output, cancel).await
-    }
-
-    async fn output(
-        &self,
-        command_id: &str,
-        from: u64,
-        limit: u64,
-    ) -> Result<Bytes, WorkplaceError> {
-        self.local.output(command_id, from, limit).await
-    }
-
-    async fn kill(&self, command_id: &str) -> Result<u32, WorkplaceError> {
-        Backend::kill(&self.local, command_id).await
-    }
-
-    fn forget(&self, command_id: &str) {
-        self.local.forget(command_id);
+    fn spool(&self, command_id: &str) -> Spool {
+        self.local.spool(command_id)
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {

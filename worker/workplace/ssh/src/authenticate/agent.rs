@@ -8,11 +8,11 @@ use std::{
 
 use super::attempt::{Attempt, Tried};
 use crate::deadline::left;
-use evonic_backend::WorkplaceError;
+use evonic_backend::Result;
 
 /// Tries the agent's keys, in its order. Its connection is the second
 /// descriptor of the permit for that long.
-pub(super) fn try_agent(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
+pub(super) fn try_agent(attempt: &mut Attempt<'_>) -> Result<Tried> {
     let refused = |why: String| Ok(Tried::Refused(why));
     let Some(path) = attempt.target.agent.as_deref() else {
         return refused("the service has no SSH_AUTH_SOCK".to_owned());

@@ -13,7 +13,7 @@ use crate::{
     deadline::{left, millis},
     target::Target,
 };
-use evonic_backend::{Stage, WorkplaceError, error::Cause};
+use evonic_backend::{Result, Stage, WorkplaceError};
 use evonic_domain::SshAuth;
 
 /// Codes of libssh2 (`libssh2.h`) that `ssh2` has no names for.
@@ -67,19 +67,18 @@ impl<'a> Attempt<'a> {
     }
 
     /// Asks the server what it allows. Returns true when it is content already.
-    pub(super) fn ask_methods(&mut self) -> Result<bool, WorkplaceError> {
+    pub(super) fn ask_methods(&mut self) -> Result<bool> {
         self.set_timeout()?;
         // `ssh2` panics when the list is no UTF-8: a hostile server's.
         let asked = catch_unwind(AssertUnwindSafe(|| {
             self.session.auth_methods(&self.target.user).map(str::to_owned)
         }));
         match asked {
-            Ok(Ok(_)) | Err(_) if self.session.authenticated() => Ok(true),
+            _ if self.session.authenticated() => Ok(true),
             Ok(Ok(list)) => {
                 self.allowed = list.split(',').map(str::to_owned).collect();
                 Ok(false)
             }
-            Ok(Err(_)) if self.session.authenticated() => Ok(true),
             Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => {
                 self.said.push("the server's list of methods is no text".to_owned());
@@ -89,11 +88,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// What an error of a try means: a refusal with this advice, or the end of the connection.
-    pub(super) fn judge(
-        &self,
-        error: &ssh2::Error,
-        refused: &str,
-    ) -> Result<Tried, WorkplaceError> {
+    pub(super) fn judge(&self, error: &ssh2::Error, refused: &str) -> Result<Tried> {
         match error.code() {
             ErrorCode::Session(code::AUTHENTICATION_FAILED) => {
                 self.refusals.set(self.refusals.get() + 1);
@@ -108,7 +103,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Gives libssh2 the time that is left.
-    pub(super) fn set_timeout(&self) -> Result<(), WorkplaceError> {
+    pub(super) fn set_timeout(&self) -> Result<()> {
         let left = left(self.deadline);
         if left.as_millis() == 0 {
             return Err(self.unreachable("no time is left"));
@@ -127,11 +122,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn unreachable(&self, said: &str) -> WorkplaceError {
-        WorkplaceError::Unreachable {
-            host: self.target.to_string(),
-            stage: Stage::Authenticate,
-            source: Cause(said.to_owned()),
-        }
+        WorkplaceError::unreachable(self.target, Stage::Authenticate, said)
     }
 
     /// Nothing is left to try.
@@ -147,11 +138,7 @@ impl<'a> Attempt<'a> {
     fn refusal(&self, end: &str) -> WorkplaceError {
         let mut said = self.said.clone();
         said.push(end.to_owned());
-        WorkplaceError::Refused {
-            host: self.target.to_string(),
-            stage: Stage::Authenticate,
-            source: Cause(said.join("; ")),
-        }
+        WorkplaceError::refused(self.target, Stage::Authenticate, said.join("; "))
     }
 }
 

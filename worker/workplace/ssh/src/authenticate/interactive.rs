@@ -4,10 +4,10 @@ use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt};
 
 use super::attempt::{Attempt, Tried, code};
 use crate::secret::{self, Secret};
-use evonic_backend::WorkplaceError;
+use evonic_backend::Result;
 
 /// Answers each prompt without echo with the password.
-pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
+pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried> {
     let Some(source) = &attempt.target.password else {
         return Ok(Tried::Refused("settings.password is not set".to_owned()));
     };

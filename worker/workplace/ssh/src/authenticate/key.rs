@@ -7,13 +7,13 @@ use ssh2::ErrorCode;
 
 use super::attempt::{Attempt, Tried, code};
 use crate::secret::{self, Secret};
-use evonic_backend::WorkplaceError;
+use evonic_backend::Result;
 
 /// No key file is larger.
 const LIMIT_BYTES: u64 = 1 << 20;
 
 /// Tries the key files, in their order. A key is read into memory: libssh2 opens no file.
-pub(super) fn try_keys(attempt: &mut Attempt<'_>) -> Result<Tried, WorkplaceError> {
+pub(super) fn try_keys(attempt: &mut Attempt<'_>) -> Result<Tried> {
     let target = attempt.target;
     let passphrase = match &target.passphrase {
         Some(source) => Some(secret::read(source, "settings.passphrase")?),
@@ -41,11 +41,7 @@ fn at(path: &Path, said: &str) -> String {
     format!("{}: {said}", path.display())
 }
 
-fn try_key(
-    attempt: &Attempt<'_>,
-    key: &str,
-    passphrase: Option<&Secret>,
-) -> Result<Tried, WorkplaceError> {
+fn try_key(attempt: &Attempt<'_>, key: &str, passphrase: Option<&Secret>) -> Result<Tried> {
     let refused = |why: &str| Ok(Tried::Refused(why.to_owned()));
     if !key.contains("PRIVATE KEY-----") {
         return refused("is no private key in PEM or OpenSSH's format");

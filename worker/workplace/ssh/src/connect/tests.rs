@@ -14,7 +14,7 @@ mod counts;
 mod jumps;
 mod ways;
 
-/// A budget and settings with little patience.
+/// A budget and settings with short timeouts.
 pub(in super::super) struct Fixture {
     pub(in super::super) budget: Budget,
     pub(in super::super) settings: config::Ssh,

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use ssh2::{BlockDirections, ErrorCode, Session};
 use tokio::sync::oneshot;
 
@@ -118,7 +118,7 @@ impl RunningChannel {
         }
     }
 
-    /// Whether it can go on without the socket: another channel's step may have read what belongs
+    /// Whether it can do more without the socket: another channel's step may have read what belongs
     /// to this one.
     pub(super) fn has_more(&self) -> bool {
         match self.state {
@@ -210,10 +210,8 @@ impl RunningChannel {
                 self.input = bytes;
                 continue;
             }
-            match self.channel.write(&self.input) {
-                Ok(written) => drop(self.input.split_to(written)),
-                Err(error) => return Err(error),
-            }
+            let written = self.channel.write(&self.input)?;
+            self.input.advance(written);
             any = true;
         }
         Ok(any)
@@ -240,14 +238,12 @@ impl RunningChannel {
             if !self.delivery.make_room() {
                 break;
             }
-            match self.channel.stream(stream).read(buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    if let Err(problem) = self.delivery.deliver(stream, &buffer[..read]) {
-                        self.close(Some(Err(ChannelError::Broken(problem))));
-                    }
-                }
-                Err(error) => return Err(error),
+            let read = self.channel.stream(stream).read(buffer)?;
+            if read == 0 {
+                break;
+            }
+            if let Err(problem) = self.delivery.deliver(stream, &buffer[..read]) {
+                self.close(Some(Err(ChannelError::Broken(problem))));
             }
             any = true;
             if self.state != State::Working {
@@ -310,7 +306,7 @@ impl RunningChannel {
 /// Operations of one kind in a row.
 const MAX_REPEATS: usize = 64;
 
-/// Whether an error is one channel's, and the session goes on.
+/// Whether an error is one channel's, and the session still works.
 fn is_of_channel(error: &ssh2::Error) -> bool {
     // LIBSSH2_ERROR_CHANNEL_*: out of order, failure, request denied, unknown, window or packet
     // exceeded, closed, end of file sent.

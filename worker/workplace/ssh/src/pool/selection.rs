@@ -11,7 +11,7 @@ impl Host {
     /// A slot on a connection of this role. Transfers spread over new connections while they may.
     pub(super) fn free(&self, role: Role) -> Option<ChannelSlot> {
         let mut found = self.alive();
-        found.retain(|connection| connection.role() == role);
+        found.retain(|connection| connection.role == role);
         found.sort_by_key(|connection| connection.usage().users);
         let may_spread = role == Role::Transfers
             && found.len() < self.max_connections(role)
@@ -28,7 +28,7 @@ impl Host {
             Role::Transfers => Role::Files,
         };
         let mut found = self.alive();
-        found.retain(|connection| connection.role() == role || connection.role() == from);
+        found.retain(|connection| connection.role == role || connection.role == from);
         found.iter().min_by_key(|one| one.usage().users).and_then(Connection::take_slot)
     }
 
@@ -44,13 +44,12 @@ impl Host {
     /// The right to one more connection of a role; an unused one of another role gives way.
     pub(super) fn share(&self, role: Role) -> Option<OwnedSemaphorePermit> {
         let connections = self.alive();
-        if connections.iter().filter(|one| one.role() == role).count() >= self.max_connections(role)
-        {
+        if connections.iter().filter(|one| one.role == role).count() >= self.max_connections(role) {
             return None;
         }
         let share = Arc::clone(&self.shares).try_acquire_owned().ok();
         if share.is_none() {
-            end_one_unused(connections.iter().filter(|one| one.role() != role));
+            end_one_unused(connections.iter().filter(|one| one.role != role));
         }
         share
     }

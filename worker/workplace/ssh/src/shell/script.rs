@@ -9,19 +9,19 @@ use tokio::sync::mpsc;
 use super::{MAX_CONNECTIONS, Remote};
 use crate::{
     channel::ChannelError,
-    connection::{ChannelSlot, Role, unreachable},
+    connection::{ChannelSlot, Role},
     shell_facts::ShellFacts,
     stream::Stream,
 };
 use evonic_backend::{
-    Stage, WorkplaceError,
+    Result, Stage, WorkplaceError,
     spool::{LOGIN_COMMAND, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_handles::Exhausted;
 
 impl Remote {
     /// A slot for a command, on a connection whose login shell is known to work.
-    async fn launch(&self) -> Result<(ChannelSlot, ShellFacts), WorkplaceError> {
+    async fn launch(&self) -> Result<(ChannelSlot, ShellFacts)> {
         let slot = self.host.channel_slot(Role::Commands).await?;
         let facts = self.facts(slot.connection()).await?;
         Ok((slot, facts.map_err(|said| self.no_shell(said))?))
@@ -30,18 +30,14 @@ impl Remote {
 
 #[async_trait]
 impl Shell for Remote {
-    async fn script(
-        &self,
-        script: Script,
-        said: mpsc::Sender<ScriptOutput>,
-    ) -> Result<ScriptEnd, WorkplaceError> {
+    async fn script(&self, script: Script, said: mpsc::Sender<ScriptOutput>) -> Result<ScriptEnd> {
         let input = script.stream();
         for _ in 0..MAX_CONNECTIONS {
             let (slot, _) = self.launch().await?;
             let mut stream = Stream::exec(slot, LOGIN_COMMAND.to_owned(), input.clone());
             while let Some(piece) = stream.next().await {
                 if said.send(piece).await.is_err() {
-                    // Nobody reads: the channel is closed, as if this were dropped.
+                    // There is no reader: the channel is closed, as if this were dropped.
                     return Ok(ScriptEnd::Killed);
                 }
             }
@@ -50,7 +46,7 @@ impl Shell for Remote {
                 Err(ChannelError::Full) => {}
                 Err(ChannelError::Refused(said)) => return Err(self.refused(Stage::Script, said)),
                 Err(ChannelError::Broken(said)) => {
-                    return Err(unreachable(self.host.name(), Stage::Script, said));
+                    return Err(WorkplaceError::unreachable(self.host.name(), Stage::Script, said));
                 }
             }
         }
@@ -58,15 +54,15 @@ impl Shell for Remote {
         Err(Exhausted { kind, limit, retry_after: Duration::from_secs(1) }.into())
     }
 
-    async fn spools(&self) -> Result<String, WorkplaceError> {
+    async fn spools(&self) -> Result<String> {
         let (_slot, facts) = self.launch().await?;
         let spools = String::from_utf8(facts.spools).map_err(|_| {
-            self.refused(Stage::Home, "its name is no UTF-8: commands cannot run there".to_owned())
+            self.refused(Stage::Home, "its name is no UTF-8: commands cannot run there")
         })?;
         if spools.is_empty() {
             let said = "neither the home nor /tmp can keep records of commands: make one of them \
                         writable for the user";
-            return Err(self.refused(Stage::Home, said.to_owned()));
+            return Err(self.refused(Stage::Home, said));
         }
         if facts.elsewhere {
             tracing::warn!(
@@ -78,7 +74,7 @@ impl Shell for Remote {
         Ok(format!("{spools}/{}", self.instance))
     }
 
-    async fn folder(&self, folder: &str) -> Result<String, WorkplaceError> {
+    async fn folder(&self, folder: &str) -> Result<String> {
         let path = match folder {
             "" => self.base().await?,
             folder => self.resolve(folder).await?,

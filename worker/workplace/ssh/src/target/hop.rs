@@ -4,39 +4,42 @@ use std::path::PathBuf;
 
 use super::{HostSpec, LocalUser, Target};
 use crate::{
-    config_file::{HostConfig, Value, settings_error},
+    config_file::{HostConfig, Value},
     known_hosts,
 };
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 use evonic_domain::{HostKeys, SshAuth, SshSettings};
 
 const DEFAULT_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Faults of the settings themselves.
-pub(super) fn check_settings(settings: &SshSettings) -> Result<(), WorkplaceError> {
+pub(super) fn check_settings(settings: &SshSettings) -> Result<()> {
     if !is_host(&settings.host) {
-        return Err(settings_error(
+        return Err(WorkplaceError::settings(
             "settings.host",
             format!("{:?} is no host's name", settings.host),
         ));
     }
     if settings.port == Some(0) {
-        return Err(settings_error("settings.port", "is 1 to 65535"));
+        return Err(WorkplaceError::settings("settings.port", "is 1 to 65535"));
     }
     let needs_password = [SshAuth::Password, SshAuth::KeyboardInteractive]
         .into_iter()
         .find(|way| settings.authenticate.contains(way));
     if needs_password.is_some() && settings.password.is_none() {
         let problem = "has a way that needs settings.password, which is not set";
-        return Err(settings_error("settings.authenticate", problem));
+        return Err(WorkplaceError::settings("settings.authenticate", problem));
     }
     let relative = settings.identity_files.iter().position(|path| !path.is_absolute());
     if let Some(number) = relative {
         let field = format!("settings.identity_files[{number}]");
-        return Err(settings_error(&field, "is no whole path (~ is not expanded)"));
+        return Err(WorkplaceError::settings(&field, "is no whole path (~ is not expanded)"));
     }
     if settings.known_hosts.as_ref().is_some_and(|path| !path.is_absolute()) {
-        return Err(settings_error("settings.known_hosts", "is no whole path (~ is not expanded)"));
+        return Err(WorkplaceError::settings(
+            "settings.known_hosts",
+            "is no whole path (~ is not expanded)",
+        ));
     }
     Ok(())
 }
@@ -54,19 +57,22 @@ pub(super) fn target(
     settings: &SshSettings,
     config: &HostConfig,
     local: &LocalUser<'_>,
-) -> Result<Target, WorkplaceError> {
+) -> Result<Target> {
     let host = match &config.host_name {
         None => spec.host.clone(),
         Some(said) => expand(said, &[('h', &spec.host)])?,
     };
     if !is_host(&host) {
         let location = config.host_name.as_ref().map_or("settings.host", |said| &said.location);
-        return Err(settings_error(location, format!("{host:?} is no host's name")));
+        return Err(WorkplaceError::settings(location, format!("{host:?} is no host's name")));
     }
     let user = spec.user.clone().or_else(|| config.user.as_ref().map(|said| said.value.clone()));
     let user = user.unwrap_or_else(|| local.user.clone());
     if user.is_empty() || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(settings_error("settings.user", format!("{user:?} is no user's name")));
+        return Err(WorkplaceError::settings(
+            "settings.user",
+            format!("{user:?} is no user's name"),
+        ));
     }
     let port = spec.port.or(config.port).unwrap_or(22);
     let mut target = Target {
@@ -117,22 +123,18 @@ fn ways(settings: &SshSettings) -> Vec<SshAuth> {
 
 /// The settings, or what the file says where they are the default. Never less than either asks for
 /// without a word: `no` is refused.
-fn host_keys(settings: HostKeys, said: Option<&Value>) -> Result<HostKeys, WorkplaceError> {
+fn host_keys(settings: HostKeys, said: Option<&Value>) -> Result<HostKeys> {
     let Some(said) = said else { return Ok(settings) };
     match said.value.to_ascii_lowercase().as_str() {
         "yes" | "true" => Ok(HostKeys::Strict),
         "accept-new" => Ok(HostKeys::AcceptNew),
         "ask" => Ok(settings),
         "no" | "off" | "false" if settings == HostKeys::AcceptNew => Ok(settings),
-        "no" | "off" | "false" => Err(settings_error(
-            &said.location,
+        "no" | "off" | "false" => Err(said.invalid(
             "StrictHostKeyChecking no would trust anybody; use accept-new, here or in \
              settings.host_keys",
         )),
-        other => Err(settings_error(
-            &said.location,
-            format!("{other} is no value of StrictHostKeyChecking"),
-        )),
+        other => Err(said.invalid(format!("{other} is no value of StrictHostKeyChecking"))),
     }
 }
 
@@ -141,7 +143,7 @@ fn identity_files(
     target: &Target,
     config: &HostConfig,
     local: &LocalUser<'_>,
-) -> Result<Vec<PathBuf>, WorkplaceError> {
+) -> Result<Vec<PathBuf>> {
     if config.identity_files.is_empty() {
         let folder = local.home.join(".ssh");
         let there = DEFAULT_KEYS.iter().map(|name| folder.join(name)).filter(|key| key.is_file());
@@ -157,7 +159,7 @@ fn known_hosts_files(
     settings: &SshSettings,
     config: &HostConfig,
     local: &LocalUser<'_>,
-) -> Result<Vec<PathBuf>, WorkplaceError> {
+) -> Result<Vec<PathBuf>> {
     match (&settings.known_hosts, &config.known_hosts) {
         (Some(file), _) => Ok(vec![file.clone()]),
         (None, Some(files)) => files
@@ -174,12 +176,7 @@ fn known_hosts_files(
 }
 
 /// A path of the file: `~` is the service's own home, and so is what is relative below.
-fn path(
-    said: &Value,
-    spec: &HostSpec,
-    target: &Target,
-    local: &LocalUser<'_>,
-) -> Result<PathBuf, WorkplaceError> {
+fn path(said: &Value, spec: &HostSpec, target: &Target, local: &LocalUser<'_>) -> Result<PathBuf> {
     let home = local.home.to_string_lossy();
     let port = target.port.to_string();
     let text = expand(
@@ -197,15 +194,13 @@ fn path(
     match text.strip_prefix('~') {
         Some("") => Ok(local.home.clone()),
         Some(rest) if rest.starts_with('/') => Ok(local.home.join(rest.trim_start_matches('/'))),
-        Some(_) => {
-            Err(settings_error(&said.location, format!("{text}: only the own ~ is expanded")))
-        }
+        Some(_) => Err(said.invalid(format!("{text}: only the own ~ is expanded"))),
         None => Ok(local.home.join(text)),
     }
 }
 
 /// Replaces `%` and a letter.
-fn expand(said: &Value, values: &[(char, &str)]) -> Result<String, WorkplaceError> {
+fn expand(said: &Value, values: &[(char, &str)]) -> Result<String> {
     let mut text = String::new();
     let mut chars = said.value.chars();
     while let Some(c) = chars.next() {
@@ -219,10 +214,7 @@ fn expand(said: &Value, values: &[(char, &str)]) -> Result<String, WorkplaceErro
             (_, Some((_, value))) => text.push_str(value),
             _ => {
                 let token: String = letter.iter().collect();
-                return Err(settings_error(
-                    &said.location,
-                    format!("%{token} is not supported here"),
-                ));
+                return Err(said.invalid(format!("%{token} is not supported here")));
             }
         }
     }

@@ -1,8 +1,7 @@
 //! The hosts to go over.
 
 use super::{HostSpec, LocalUser, Target, hop};
-use crate::config_file::settings_error;
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Result, WorkplaceError};
 use evonic_domain::{SshAuth, SshSettings};
 
 /// More hosts in a row are a circle.
@@ -16,13 +15,13 @@ pub(super) fn along(
     settings: &SshSettings,
     local: &LocalUser<'_>,
     depth: usize,
-) -> Result<Vec<Target>, WorkplaceError> {
+) -> Result<Vec<Target>> {
     let mut jumps: Vec<Target> = Vec::new();
     if list.trim().eq_ignore_ascii_case("none") {
         return Ok(jumps);
     }
     if depth > LIMIT {
-        return Err(settings_error(place, "the jump hosts lead back to themselves"));
+        return Err(WorkplaceError::settings(place, "the jump hosts lead back to themselves"));
     }
     // The password is not for other hosts than the target, nor is the way to it.
     let of_hop = SshSettings {
@@ -32,8 +31,9 @@ pub(super) fn along(
         ..settings.clone()
     };
     for entry in list.split(',') {
-        let spec = parse(entry.trim())
-            .ok_or_else(|| settings_error(place, format!("{entry:?} is no [user@]host[:port]")))?;
+        let spec = parse(entry.trim()).ok_or_else(|| {
+            WorkplaceError::settings(place, format!("{entry:?} is no [user@]host[:port]"))
+        })?;
         let config = local.config(settings, &spec.host)?;
         let hop = hop::target(&spec, &of_hop, &config, local)?;
         if let Some(said) = config.proxy_jump.as_ref().filter(|_| jumps.is_empty()) {
@@ -41,7 +41,7 @@ pub(super) fn along(
         }
         jumps.push(hop);
         if jumps.len() > LIMIT {
-            return Err(settings_error(place, format!("more than {LIMIT} jump hosts")));
+            return Err(WorkplaceError::settings(place, format!("more than {LIMIT} jump hosts")));
         }
     }
     Ok(jumps)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{HostSpec, LocalUser, Target, hop, jumps};
-use evonic_backend::{BackendDeps, WorkplaceError};
+use evonic_backend::{BackendDeps, Result};
 use evonic_domain::SshSettings;
 
 impl Target {
@@ -15,11 +15,8 @@ impl Target {
     /// The password is for the target alone: jump hosts are asked by agent and key.
     ///
     /// # Errors
-    /// [`WorkplaceError::Settings`] that names the field, or the file and line.
-    pub(crate) fn resolve(
-        settings: &SshSettings,
-        parts: &BackendDeps,
-    ) -> Result<Self, WorkplaceError> {
+    /// [`evonic_backend::WorkplaceError::Settings`] that names the field, or the file and line.
+    pub(crate) fn resolve(settings: &SshSettings, parts: &BackendDeps) -> Result<Self> {
         let own = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
         let home = own.as_ref().map(|user| user.dir.clone());
         let local = LocalUser {
@@ -31,10 +28,7 @@ impl Target {
         Self::complete(settings, &local)
     }
 
-    pub(super) fn complete(
-        settings: &SshSettings,
-        local: &LocalUser<'_>,
-    ) -> Result<Self, WorkplaceError> {
+    pub(super) fn complete(settings: &SshSettings, local: &LocalUser<'_>) -> Result<Self> {
         let spec = HostSpec {
             host: settings.host.clone(),
             user: settings.user.clone(),

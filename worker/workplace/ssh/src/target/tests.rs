@@ -13,7 +13,7 @@ fn settings(host: &str) -> SshSettings {
     SshSettings { host: host.into(), ..SshSettings::default() }
 }
 
-fn complete(folder: &Path, text: &str, settings: &SshSettings) -> Result<Target, WorkplaceError> {
+fn complete(folder: &Path, text: &str, settings: &SshSettings) -> Result<Target> {
     let ssh = folder.join("home/.ssh");
     std::fs::create_dir_all(&ssh).unwrap();
     std::fs::write(ssh.join("config"), text).unwrap();

@@ -13,7 +13,7 @@ fn content(bytes: usize) -> Vec<u8> {
     content
 }
 
-async fn upload(workplace: &Ssh, path: &str, content: &[u8]) -> Result<u64, WorkplaceError> {
+async fn upload(workplace: &Ssh, path: &str, content: &[u8]) -> Result<u64> {
     let mut upload = workplace.upload(path, "id").await?;
     let from = upload.safe_bytes();
     for piece in content[usize::try_from(from).unwrap()..].chunks(MIB) {

@@ -81,8 +81,9 @@ impl Machine {
         Arc::new(Self { folder, tag, shell: link, transport, settings, dead, cut })
     }
 
-    pub(super) fn spool(self: &Arc<Self>) -> Spool<Self> {
-        Spool::new(Arc::clone(self), self.settings.clone())
+    pub(super) fn spool(self: &Arc<Self>) -> Own {
+        let spool = Spool::new(self.clone(), self.settings.clone());
+        Own { machine: Arc::clone(self), spool }
     }
 
     /// The record of a command.
@@ -171,6 +172,20 @@ impl Machine {
     fn broken() -> WorkplaceError {
         let source = Cause("cut by the test".to_owned());
         WorkplaceError::Unreachable { host: "test".to_owned(), stage: Stage::Script, source }
+    }
+}
+
+/// The spool of a machine.
+pub(super) struct Own {
+    pub(super) machine: Arc<Machine>,
+    spool: Spool,
+}
+
+impl std::ops::Deref for Own {
+    type Target = Spool;
+
+    fn deref(&self) -> &Spool {
+        &self.spool
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use evonic_backend::Backend;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::{Draft, FdScope, Target, find, replace};
+use super::{Draft, FdScope, Operation, Target, find, replace};
 use crate::{files::Root, fixture::Fixture};
 
 fn scope(fixture: &Fixture) -> FdScope {
@@ -33,7 +33,9 @@ async fn drafts_of_either_kind_become_the_file_and_leave_nothing() {
         {
             let scope = scope(&fixture);
             for path in ["old", "new"] {
-                let target = find(&scope, &root, path).expect("a target");
+                let is_waiting = &|| true;
+                let op = Operation { scope: &scope, root: &root, is_waiting, name: "write", path };
+                let target = find(op).expect("a target");
                 replace(&scope, &target, b"content", draft).expect("it is written");
                 assert_eq!(fixture.get(path), "content", "{draft:?}");
             }
@@ -53,7 +55,7 @@ async fn a_draft_that_cannot_become_the_file_is_removed() {
         {
             let scope = scope(&fixture);
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            let open = || Ok(openat(CWD, fixture.path(""), flags, Mode::empty())?);
+            let open = || openat(CWD, fixture.path(""), flags, Mode::empty());
             let folder = scope.open(open).expect("the root is there");
             // A folder that is not empty cannot be replaced by a file.
             let target = Target { folder, name: PathBuf::from("folder"), existing: None };
