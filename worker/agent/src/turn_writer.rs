@@ -76,28 +76,17 @@ impl TurnWriter {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-        let mut doubtful = 0;
+        let mut retry = Retry::new();
         loop {
             let error = match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            match &error {
-                StoreError::Fenced => return Err(GaveUp::Fenced),
-                StoreError::Closed => return Err(GaveUp::Abandoned),
-                StoreError::Exhausted(_)
-                | StoreError::Overloaded { .. }
-                | StoreError::Locked
-                | StoreError::Full => {}
-                StoreError::Sql { .. } if doubtful + 1 < ATTEMPTS => doubtful += 1,
-                _ => return Err(GaveUp::Broken(error)),
-            }
-            let pause = backoff.next_ceiling();
+            let Some(pause) = retry.after(&error) else { return Err(error.into()) };
             tracing::warn!(
                 turn_id = %self.lease.turn_id,
                 error = &error as &dyn std::error::Error,
-                attempt = backoff.attempts(),
+                attempt = retry.backoff.attempts(),
                 retry_ms = pause.as_millis(),
                 "store refused; trying again"
             );
@@ -106,5 +95,84 @@ impl TurnWriter {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+}
+
+impl From<StoreError> for GaveUp {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced => Self::Fenced,
+            StoreError::Closed => Self::Abandoned,
+            error => Self::Broken(error),
+        }
+    }
+}
+
+/// Attempts so far, and how long to wait before the next.
+#[derive(Debug)]
+struct Retry {
+    backoff: Backoff,
+    /// Attempts at what waiting may not mend.
+    doubtful: u32,
+}
+
+impl Retry {
+    const fn new() -> Self {
+        Self { backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), doubtful: 0 }
+    }
+
+    /// The pause before the next attempt; [`None`] when there is to be none.
+    fn after(&mut self, error: &StoreError) -> Option<Duration> {
+        match error {
+            StoreError::Exhausted(_)
+            | StoreError::Overloaded { .. }
+            | StoreError::Locked
+            | StoreError::Full => {}
+            StoreError::Sql { .. } if self.doubtful + 1 < ATTEMPTS => self.doubtful += 1,
+            _ => return None,
+        }
+        Some(self.backoff.next_ceiling())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evonic_store::DatabaseError;
+
+    use super::*;
+
+    fn sql() -> StoreError {
+        StoreError::Sql { operation: "test", source: DatabaseError::new("test") }
+    }
+
+    #[test]
+    fn what_may_mend_is_tried_without_end() {
+        let mut retry = Retry::new();
+        let pauses: Vec<_> =
+            (0..1000).map(|_| retry.after(&StoreError::Full).expect("an attempt")).collect();
+        assert_eq!(pauses[0], FIRST_PAUSE);
+        assert!(pauses.is_sorted() && pauses.last() == Some(&LONGEST_PAUSE), "{pauses:?}");
+    }
+
+    #[test]
+    fn what_may_not_mend_is_tried_a_few_times() {
+        let mut retry = Retry::new();
+        for _ in 1..ATTEMPTS {
+            assert!(retry.after(&sql()).is_some());
+            assert!(retry.after(&StoreError::Full).is_some());
+        }
+        assert_eq!(retry.after(&sql()), None);
+        assert!(matches!(sql().into(), GaveUp::Broken(_)));
+    }
+
+    #[test]
+    fn the_rest_is_not_tried_again() {
+        let gone = || StoreError::NotFound { what: "turn", id: "trn_0".to_owned() };
+        for error in [StoreError::Fenced, StoreError::Closed, gone()] {
+            assert_eq!(Retry::new().after(&error), None);
+        }
+        assert!(matches!(StoreError::Fenced.into(), GaveUp::Fenced));
+        assert!(matches!(StoreError::Closed.into(), GaveUp::Abandoned));
+        assert!(matches!(gone().into(), GaveUp::Broken(_)));
     }
 }
