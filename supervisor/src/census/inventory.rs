@@ -121,20 +121,24 @@ impl Inventory {
     }
 }
 
-/// How much of each census kind's growth the growth of owned descriptors explains. Each owned kind
-/// counts towards the census kinds of its descriptors, in this order.
+/// The census kinds of an owned kind's descriptors, most of them first.
+const fn shows_as(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Http => &["tcp", "unix"],
+        Kind::Sqlite | Kind::File => &["file"],
+        Kind::Model => &["tcp"],
+        Kind::Child => &["pipe", "pidfd"],
+        Kind::Ssh => &["tcp", "eventfd", "unix"],
+        Kind::Docker => &["unix", "tcp"],
+    }
+}
+
+/// How much of each census kind's growth the growth of owned descriptors explains.
 fn explain(grown: &[Count], owned: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    const SHOWS_AS: [(Kind, &[&str]); 5] = [
-        (Kind::Http, &["tcp", "unix"]),
-        (Kind::Sqlite, &["file"]),
-        (Kind::Model, &["tcp"]),
-        (Kind::File, &["file"]),
-        (Kind::Child, &["pipe", "pidfd"]),
-    ];
     let mut explained = BTreeMap::new();
-    for (kind, names) in SHOWS_AS {
+    for kind in Kind::ALL {
         let mut left = owned.get(kind.name()).copied().unwrap_or(0);
-        for name in names {
+        for name in shows_as(kind) {
             let grown = grown.iter().find(|line| line.name == *name).map_or(0, |line| line.growth);
             let so_far = explained.entry((*name).to_owned()).or_insert(0);
             let part = left.clamp(0, (grown - *so_far).max(0));
@@ -240,6 +244,20 @@ mod tests {
         );
         assert!(now.culprit(Some(&ready), &owned(0, 10)).starts_with("tcp grew by 128 to 128;"));
         assert!(now.culprit(Some(&ready), &owned(128, -5)).starts_with("file grew by 70"));
+    }
+
+    #[test]
+    fn connections_of_workplaces_are_not_taken_for_the_leak() {
+        let ready = inventory(&[("file", "/a", 1)]);
+        let now = inventory(&[
+            ("tcp", "tcp 10.0.0.1:22", 20),
+            ("eventfd", "eventfd", 20),
+            ("unix", "unix /run/docker.sock", 9),
+            ("file", "/leak", 6),
+        ]);
+        let owned = BTreeMap::from([("ssh".to_owned(), 40), ("docker".to_owned(), 9)]);
+        let culprit = now.culprit(Some(&ready), &owned);
+        assert!(culprit.starts_with("file grew by 5 to 6;"), "{culprit}");
     }
 
     #[test]
