@@ -4,7 +4,7 @@ mod answer;
 mod body;
 mod generate;
 mod request;
-mod words;
+mod text;
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::words;
+use super::text;
 
 /// Changes one thing somewhere in a value.
 pub(super) fn changed(value: &mut Value, rng: &mut Rng) {
@@ -17,7 +17,7 @@ pub(super) fn changed(value: &mut Value, rng: &mut Rng) {
                     members.remove(&name);
                 }
                 1 => {
-                    members.insert(words::odd(rng), json!(1));
+                    members.insert(text::odd(rng), json!(1));
                 }
                 _ => changed(inner, rng),
             }
@@ -43,7 +43,7 @@ fn other(rng: &mut Rng) -> Value {
         8 => json!([null, [], {}]),
         9 => json!({"env": "NOWHERE", "more": 1}),
         10 => nested(rng.usize(2..400)),
-        _ => words::odd(rng).into(),
+        _ => text::odd(rng).into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-use super::{Document, Operation, object, words};
+use super::{Document, Operation, object, text};
 
 /// What the server said there is.
 #[derive(Clone, Debug, Default)]
@@ -149,19 +149,19 @@ impl<'a> Generator<'a> {
         let most = schema["maxLength"].as_u64().map_or(usize::MAX, |most| most as usize);
         let text = match schema["pattern"].as_str() {
             // A whole path.
-            Some("^/") => self.folder.join(words::plain(&mut self.rng)).display().to_string(),
+            Some("^/") => self.folder.join(text::plain(&mut self.rng)).display().to_string(),
             Some(pattern) if pattern.starts_with('^') && pattern.contains("_[0-9a-f]{") => {
                 let prefix = pattern.trim_start_matches('^').split('_').next().unwrap_or_default();
                 self.id(prefix)
             }
             Some("^[0-9]+(:[0-9]+)?$") => format!("{}:{}", self.rng.u16(..), self.rng.u16(..)),
-            Some(_) => words::plain(&mut self.rng),
+            Some(_) => text::plain(&mut self.rng),
             None if self.rng.u8(..8) == 0 && (1..10_000).contains(&most) => "x".repeat(most),
-            None => words::odd(&mut self.rng),
+            None => text::odd(&mut self.rng),
         };
         let text: String = text.chars().take(most).collect();
         let short = text.chars().count() < schema["minLength"].as_u64().unwrap_or(0) as usize;
-        if short { words::plain(&mut self.rng) } else { text }
+        if short { text::plain(&mut self.rng) } else { text }
     }
 
     /// An identifier that there is, most of the time.
@@ -195,7 +195,7 @@ impl<'a> Generator<'a> {
         }
         if let Some(values @ Value::Object(_)) = schema.get("additionalProperties") {
             for _ in 0..self.rng.usize(..3) {
-                let name = words::plain(&mut self.rng);
+                let name = text::plain(&mut self.rng);
                 let value = self.value(values, "");
                 members.insert(name, value);
             }

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Document, Found, Generator, Operation, body, words};
+use super::{Document, Found, Generator, Operation, body, text};
 use crate::http::{Connection, Failure};
 
 /// What the document lets one expect of an answer, beside that it is one of those listed.
@@ -87,7 +87,7 @@ impl Generator<'_> {
                 value => value.to_string(),
             };
             match parameter.place.as_str() {
-                "query" => query.push(format!("{}={}", parameter.name, words::encoded(&value))),
+                "query" => query.push(format!("{}={}", parameter.name, text::encoded(&value))),
                 _ => headers.push((parameter.name.clone(), value)),
             }
         }
@@ -133,13 +133,13 @@ impl Generator<'_> {
     }
 
     fn bend_path(&mut self, operation: &Operation, request: &mut Request) {
-        let odd = words::odd(&mut self.rng);
+        let odd = text::odd(&mut self.rng);
         request.path = match self.rng.u8(..5) {
-            0 => format!("{}/{}", operation.template, words::encoded(&odd)),
+            0 => format!("{}/{}", operation.template, text::encoded(&odd)),
             1 => operation.template.clone(),
             2 => format!("{}/", request.path),
             3 => format!("/{}", request.path),
-            _ => operation.template.replace("{id}", &words::encoded(&odd)),
+            _ => operation.template.replace("{id}", &text::encoded(&odd)),
         };
         request.expected = Expected::Any;
     }
@@ -147,7 +147,7 @@ impl Generator<'_> {
     fn bend_query(&mut self, request: &mut Request) {
         let names = ["limit", "after", "wait", "agent", "until_turn", "workplace", "unknown"];
         let name = names[self.rng.usize(..names.len())];
-        let odd = words::encoded(&words::odd(&mut self.rng));
+        let odd = text::encoded(&text::odd(&mut self.rng));
         let separator = if request.path.contains('?') { '&' } else { '?' };
         request.path = format!("{}{separator}{name}={odd}", request.path);
         // A query that is too long is refused before it is looked at; anything may be what `after`
@@ -157,7 +157,7 @@ impl Generator<'_> {
 
     fn bend_headers(&mut self, request: &mut Request) {
         let odd: String =
-            words::odd(&mut self.rng).chars().filter(|c| !c.is_control()).take(9000).collect();
+            text::odd(&mut self.rng).chars().filter(|c| !c.is_control()).take(9000).collect();
         let names = [
             "Content-Type",
             "Idempotency-Key",

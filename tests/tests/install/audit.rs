@@ -58,7 +58,13 @@ impl Operator {
     }
 
     /// Makes a change, and finds its one record; the identifier of what was made.
-    fn change(&mut self, operation: &str, id: &str, body: Value, said: &Said<'_>) -> String {
+    fn change(
+        &mut self,
+        operation: &str,
+        id: &str,
+        body: Value,
+        expected: &Expected<'_>,
+    ) -> String {
         self.count += 1;
         let request = format!("audit-{}", self.count);
         let (method, path) = operation.split_once(' ').expect("a method and a path");
@@ -74,9 +80,9 @@ impl Operator {
         let uid = rustix::process::geteuid().as_raw();
         assert_eq!(record["actor"], format!("uid:{uid}"), "{record}");
         assert_eq!(record["address"], Value::Null, "{record}");
-        assert_eq!(record["action"], said.action, "{record}");
-        assert_eq!(record["target"]["name"], json!(said.name), "{record}");
-        assert_eq!(record["fields"], json!(said.fields), "{record}");
+        assert_eq!(record["action"], expected.action, "{record}");
+        assert_eq!(record["target"]["name"], json!(expected.name), "{record}");
+        assert_eq!(record["fields"], json!(expected.fields), "{record}");
         assert_eq!(record["position"], log.last().expect("a record")["position"], "{record}");
         let made: Value = serde_json::from_str(&text).unwrap_or_default();
         for place in [&made["id"], &made["message"]["id"]] {
@@ -90,61 +96,65 @@ impl Operator {
 }
 
 /// The content of a change's audit record.
-struct Said<'a> {
+struct Expected<'a> {
     action: &'a str,
     name: Option<&'a str>,
     fields: &'a [&'a str],
 }
 
-const fn said<'a>(action: &'a str, name: Option<&'a str>, fields: &'a [&'a str]) -> Said<'a> {
-    Said { action, name, fields }
+const fn expected<'a>(
+    action: &'a str,
+    name: Option<&'a str>,
+    fields: &'a [&'a str],
+) -> Expected<'a> {
+    Expected { action, name, fields }
 }
 
 fn agents_and_sessions(operator: &mut Operator) {
     let agents = "POST /api/v1/agents";
     let body = json!({"name": "ops", "model": "runbook", "instructions": MARKER});
-    let agent = operator.change(agents, "", body, &said("agent.create", Some("ops"), &[]));
+    let agent = operator.change(agents, "", body, &expected("agent.create", Some("ops"), &[]));
     let one = "PATCH /api/v1/agents/{id}";
     let body = json!({"instructions": format!("{MARKER} too"), "tools": ["bash"]});
     let fields = ["instructions", "tools"];
-    operator.change(one, &agent, body, &said("agent.update", Some("ops"), &fields));
+    operator.change(one, &agent, body, &expected("agent.update", Some("ops"), &fields));
     let body = json!({"agent": "ops", "title": MARKER});
-    let made = said("session.create", None, &[]);
+    let made = expected("session.create", None, &[]);
     let session = operator.change("POST /api/v1/sessions", "", body, &made);
     let body = json!({"title": format!("{MARKER} too")});
-    let changed = said("session.update", None, &["title"]);
+    let changed = expected("session.update", None, &["title"]);
     operator.change("PATCH /api/v1/sessions/{id}", &session, body, &changed);
     let body = json!({"content": format!("$ sleep 60 # {MARKER}")});
-    let posted = said("message.create", Some(&session), &[]);
+    let posted = expected("message.create", Some(&session), &[]);
     let turn = operator.change("POST /api/v1/sessions/{id}/messages", &session, body, &posted);
-    let cancelled = said("turn.cancel", Some(&session), &[]);
+    let cancelled = expected("turn.cancel", Some(&session), &[]);
     operator.change("POST /api/v1/turns/{id}/cancel", &turn, Value::Null, &cancelled);
     let ended = operator.pair.wait_for_turn(&turn);
     assert_eq!(ended["state"], "cancelled");
-    let deleted = said("session.delete", None, &[]);
+    let deleted = expected("session.delete", None, &[]);
     operator.change("DELETE /api/v1/sessions/{id}", &session, Value::Null, &deleted);
-    let deleted = said("agent.delete", Some("ops"), &[]);
+    let deleted = expected("agent.delete", Some("ops"), &[]);
     operator.change("DELETE /api/v1/agents/{id}", &agent, Value::Null, &deleted);
 }
 
 fn workplaces(operator: &mut Operator) {
     let settings = json!({"environment": {"TOKEN": MARKER}});
     let body = json!({"name": "pen", "kind": "docker", "settings": settings});
-    let made = said("workplace.create", Some("pen"), &[]);
+    let made = expected("workplace.create", Some("pen"), &[]);
     let pen = operator.change("POST /api/v1/workplaces", "", body, &made);
     let settings = json!({"environment": {"TOKEN": format!("{MARKER} too")}, "image": "debian"});
     let body = json!({"name": "box", "settings": settings});
     let fields = ["name", "settings.environment", "settings.image"];
-    let changed = said("workplace.update", Some("pen"), &fields);
+    let changed = expected("workplace.update", Some("pen"), &fields);
     operator.change("PATCH /api/v1/workplaces/{id}", &pen, body, &changed);
-    let built = said("sandbox.build", Some("box"), &[]);
+    let built = expected("sandbox.build", Some("box"), &[]);
     let build = "POST /api/v1/sandbox/build?workplace=box";
     operator.change(build, "", Value::Null, &built);
     let end = |path: &str| json!({"workplace": "local", "path": format!("{MARKER}/{path}")});
     let body = json!({"from": end("a"), "to": end("b")});
-    let begun = said("copy.create", Some("local -> local"), &[]);
+    let begun = expected("copy.create", Some("local -> local"), &[]);
     operator.change("POST /api/v1/copies", "", body, &begun);
-    let deleted = said("workplace.delete", Some("box"), &[]);
+    let deleted = expected("workplace.delete", Some("box"), &[]);
     operator.change("DELETE /api/v1/workplaces/{id}", &pen, Value::Null, &deleted);
 }
 
@@ -173,7 +183,7 @@ fn keys(operator: &mut Operator) {
     );
     let used = of("by-key").expect("a record");
     assert_eq!((&used["actor"], &used["address"]), (&json!(id), &json!("127.0.0.1")));
-    let revoked = said("key.revoke", Some("ci"), &[]);
+    let revoked = expected("key.revoke", Some("ci"), &[]);
     operator.change("DELETE /api/v1/keys/{id}", id, Value::Null, &revoked);
     let log = Value::from(operator.log()).to_string();
     let proof = &secret[secret.len() - 64..];
@@ -241,5 +251,5 @@ fn every_change_is_recorded_with_who_and_when() {
     assert_eq!(operator.log(), before);
     operator.count += 1000;
     let body = json!({"agent": "runbook"});
-    operator.change("POST /api/v1/sessions", "", body, &said("session.create", None, &[]));
+    operator.change("POST /api/v1/sessions", "", body, &expected("session.create", None, &[]));
 }

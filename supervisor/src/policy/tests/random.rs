@@ -190,8 +190,8 @@ proptest! {
     fn in_the_end_a_worker_serves(settings in any_settings(), seed: u64, story in story(80)) {
         let mut script = Script::with(settings, seed);
         play(&mut script, story);
-        let calm = super::settings();
-        script.now(Event::Reload { settings: calm, uid: 0 });
+        let reloaded = super::settings();
+        script.now(Event::Reload { settings: reloaded, uid: 0 });
         let until = script.now + s(30);
         behave(&mut script, until);
         prop_assert_eq!(script.policy.state(), State::Running, "{:?}", script.policy);

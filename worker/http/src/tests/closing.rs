@@ -12,7 +12,7 @@ use super::{
     test_server::{TestServer, until},
 };
 
-const PATIENCE: Duration = Duration::from_secs(8);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 #[test]
 fn drain_answers_what_is_under_way_and_says_close() {
@@ -28,7 +28,7 @@ fn drain_answers_what_is_under_way_and_says_close() {
     until(|| server.owned(), |&owned| owned == 4);
 
     std::thread::scope(|scope| {
-        let drained = scope.spawn(|| server.drain(PATIENCE));
+        let drained = scope.spawn(|| server.drain(DRAIN_TIMEOUT));
         until(|| server.server.acceptor.is_empty(), |&stopped| stopped);
         // Within the linger: answered, with `Connection: close`.
         for client in [&mut idle, &mut fresh] {
@@ -63,7 +63,7 @@ fn drain_leaves_the_queue_to_others() {
     let address = listener.local_addr().unwrap();
     let server = TestServer::on(listener);
     assert_eq!(Client::connect(address).ask(server.get("/big/1")).status, 200);
-    server.drain(PATIENCE);
+    server.drain(DRAIN_TIMEOUT);
     let mut client = Client::connect(address);
     client.send(server.get("/big/1"));
     shared.set_nonblocking(false).unwrap();
@@ -81,7 +81,7 @@ fn idle_connections_are_closed_after_the_linger() {
     }
     let began = Instant::now();
     std::thread::scope(|scope| {
-        let drained = scope.spawn(|| server.drain(PATIENCE));
+        let drained = scope.spawn(|| server.drain(DRAIN_TIMEOUT));
         for client in &mut clients {
             client.assert_closed();
         }
@@ -92,7 +92,7 @@ fn idle_connections_are_closed_after_the_linger() {
 }
 
 #[test]
-fn what_outlives_patience_is_cut_and_counted() {
+fn what_outlives_the_drain_is_cut_and_counted() {
     let server = TestServer::plain();
     let mut stuck = server.connect();
     stuck.send(server.get("/late/60000"));
@@ -124,7 +124,7 @@ fn probe_is_answered_until_the_end() {
     slow.send(server.get("/late/500"));
     until(|| server.owned(), |&owned| owned == 1);
     std::thread::scope(|scope| {
-        let drained = scope.spawn(|| server.drain(PATIENCE));
+        let drained = scope.spawn(|| server.drain(DRAIN_TIMEOUT));
         until(|| server.server.acceptor.is_empty(), |&stopped| stopped);
         let reply = probe.ask(ask);
         assert_eq!(reply.status, 200);
@@ -143,7 +143,7 @@ fn ping_goes_through_the_router() {
     let error = server.runtime.block_on(server.server.ping()).unwrap_err();
     assert_eq!(error, "answered 'HTTP/1.1 404 Not Found'");
     assert_eq!(server.owned(), 0);
-    server.drain(PATIENCE);
+    server.drain(DRAIN_TIMEOUT);
     assert!(server.runtime.block_on(server.server.ping()).is_err(), "the server is gone");
 }
 
@@ -171,7 +171,7 @@ fn load_while_draining_sees_no_reset() {
             })
             .collect();
         until(|| total.load(Ordering::Relaxed), |&answered| answered > 500);
-        assert_eq!(server.drain(PATIENCE), 0);
+        assert_eq!(server.drain(DRAIN_TIMEOUT), 0);
         for client in clients {
             client.join().unwrap();
         }
@@ -258,7 +258,7 @@ fn load_moves_to_another_server_without_a_reset() {
         };
         rounds(2000);
         until(|| (first.owned(), second.owned()), |&(one, other)| one > 0 && other > 0);
-        assert_eq!(first.drain(PATIENCE), 0);
+        assert_eq!(first.drain(DRAIN_TIMEOUT), 0);
         assert_eq!(first.owned(), 0);
         rounds(2000);
         stop.store(true, Ordering::Relaxed);

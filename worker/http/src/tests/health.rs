@@ -88,7 +88,7 @@ fn metrics_count_by_template_and_hold_no_identifier() {
 }
 
 #[test]
-fn the_ledger_and_the_models_are_told() {
+fn handles_hosts_and_models_are_listed() {
     let worker = Worker::plain();
     let handles = worker.fetch("/api/v1/handles").json();
     let kinds: Vec<_> =

@@ -19,7 +19,7 @@ fn waiting_ends_with_the_turn() {
 }
 
 #[test]
-fn waiting_ends_with_patience() {
+fn waiting_ends_with_its_time() {
     let worker = Worker::plain();
     let session = worker.session("ops");
     let turn = worker.say(&session, "$ sleep 60");

@@ -17,14 +17,14 @@ use super::*;
 use evonic_handles::{Page, Usage};
 
 /// A limiter in a folder of its own.
-struct House {
+struct Harness {
     limiter: Limiter,
     budget: Budget,
     runtime: Runtime,
     folder: tempfile::TempDir,
 }
 
-impl House {
+impl Harness {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let budget = budget();
@@ -95,46 +95,46 @@ const BASELINE: u32 = 4;
 
 #[test]
 fn a_quota_is_granted_and_no_more() {
-    let house = House::new();
+    let harness = Harness::new();
     let meters = [meter("key a", "3/1day")];
-    let remaining: Vec<_> = (0..3).map(|_| house.count(&meters)[0].remaining).collect();
+    let remaining: Vec<_> = (0..3).map(|_| harness.count(&meters)[0].remaining).collect();
     assert_eq!(remaining, [2, 1, 0]);
-    let level = house.count(&meters)[0];
+    let level = harness.count(&meters)[0];
     assert!(level.refused, "{level:?}");
     let third = Duration::from_secs(8 * 3600);
     let refill = level.refill.unwrap();
     assert!(refill <= third && refill > third - Duration::from_secs(60), "{refill:?}");
-    assert!(house.granted(&[meter("key b", "3/1day")]), "another subject");
+    assert!(harness.granted(&[meter("key b", "3/1day")]), "another subject");
 }
 
 #[test]
 fn every_meter_grants_or_none_is_charged() {
-    let house = House::new();
+    let harness = Harness::new();
     let (wide, narrow) = (meter("address x", "100/1day"), meter("key a", "1/1day"));
-    assert!(house.granted(&[wide.clone(), narrow.clone()]));
+    assert!(harness.granted(&[wide.clone(), narrow.clone()]));
     for _ in 0..5 {
-        let levels = house.count(&[wide.clone(), narrow.clone()]);
+        let levels = harness.count(&[wide.clone(), narrow.clone()]);
         assert_eq!((levels[0].remaining, levels[0].refused), (99, false));
         assert_eq!((levels[1].remaining, levels[1].refused), (0, true));
     }
-    let levels = house.count(&[wide.clone(), meter("key b", "1/1day")]);
+    let levels = harness.count(&[wide.clone(), meter("key b", "1/1day")]);
     assert_eq!((levels[0].remaining, levels[0].refused), (98, false));
 }
 
 #[test]
 fn what_is_only_checked_is_not_charged_and_refuses_once_used_up() {
-    let house = House::new();
+    let harness = Harness::new();
     let failed = meter("failed x", "2/1day");
     let check = Meter { charge: Charge::Check, ..failed.clone() };
     let address = meter("address x", "100/1day");
     for _ in 0..10 {
-        assert!(house.granted(&[address.clone(), check.clone()]));
+        assert!(harness.granted(&[address.clone(), check.clone()]));
     }
-    assert_eq!(house.rows(), 1, "a check leaves no row");
-    assert!(house.granted(&[address.clone(), failed.clone()]));
-    assert!(house.granted(&[address.clone(), failed.clone()]));
+    assert_eq!(harness.rows(), 1, "a check leaves no row");
+    assert!(harness.granted(&[address.clone(), failed.clone()]));
+    assert!(harness.granted(&[address.clone(), failed.clone()]));
     for meters in [[address.clone(), check], [address.clone(), failed]] {
-        let levels = house.count(&meters);
+        let levels = harness.count(&meters);
         assert_eq!((levels[0].refused, levels[1].refused), (false, true), "{levels:?}");
         assert_eq!(levels[0].remaining, 88, "nothing is charged");
     }
@@ -142,17 +142,17 @@ fn what_is_only_checked_is_not_charged_and_refuses_once_used_up() {
 
 #[test]
 fn windows_of_one_subject_are_apart() {
-    let house = House::new();
+    let harness = Harness::new();
     let meters = [meter("key a", "2/1h"), meter("key a", "3/1day")];
-    assert!(house.granted(&meters) && house.granted(&meters));
-    let levels = house.count(&meters);
+    assert!(harness.granted(&meters) && harness.granted(&meters));
+    let levels = harness.count(&meters);
     assert_eq!((levels[0].refused, levels[1].refused), (true, false), "{levels:?}");
     assert_eq!((levels[0].remaining, levels[1].remaining), (0, 1));
 }
 
 #[test]
 fn counts_outlive_the_limiter() {
-    let House { limiter, budget, runtime, folder } = House::new();
+    let Harness { limiter, budget, runtime, folder } = Harness::new();
     let meters = vec![meter("key a", "5/1day")];
     runtime.block_on(limiter.count(meters.clone())).unwrap();
     drop(limiter);
@@ -163,48 +163,48 @@ fn counts_outlive_the_limiter() {
 
 #[test]
 fn a_thousand_requests_leave_the_count_flat() {
-    let house = House::new();
-    assert_eq!((house.links(), house.usage().descriptors), (BASELINE, BASELINE));
+    let harness = Harness::new();
+    assert_eq!((harness.links(), harness.usage().descriptors), (BASELINE, BASELINE));
     let began = Instant::now();
     for request in 0..1_000 {
         let address = format!("address {}", request % 100);
         let key = ["100000/1s", "1000000/1m"].map(|quota| meter("key a", quota));
         let address = ["100000/1s", "1000000/1m"].map(|quota| meter(&address, quota));
-        assert!(house.granted(&[key, address].concat()));
+        assert!(harness.granted(&[key, address].concat()));
     }
     println!("a request with four meters: {:?}", began.elapsed() / 1_000);
-    assert_eq!((house.links(), house.usage().descriptors), (BASELINE, BASELINE));
-    assert_eq!(house.usage().permits, 2, "the keeper's and the request's");
-    assert_eq!(house.usage().peak, BASELINE + 1);
+    assert_eq!((harness.links(), harness.usage().descriptors), (BASELINE, BASELINE));
+    assert_eq!(harness.usage().permits, 2, "the keeper's and the request's");
+    assert_eq!(harness.usage().peak, BASELINE + 1);
 }
 
 #[test]
 fn requests_at_once_are_counted_exactly() {
-    let house = House::new();
-    let granted = house.runtime.block_on(async {
+    let harness = Harness::new();
+    let granted = harness.runtime.block_on(async {
         let mut crowd = tokio::task::JoinSet::new();
         for _ in 0..300 {
-            let limiter = house.limiter.clone();
+            let limiter = harness.limiter.clone();
             crowd.spawn(async move { limiter.count(vec![meter("key a", "100/1day")]).await });
         }
         let counted = crowd.join_all().await;
         counted.into_iter().filter(|levels| !levels.as_ref().unwrap()[0].refused).count()
     });
     assert_eq!(granted, 100);
-    assert_eq!((house.links(), house.usage().descriptors), (BASELINE, BASELINE));
+    assert_eq!((harness.links(), harness.usage().descriptors), (BASELINE, BASELINE));
 }
 
 #[test]
 fn rows_that_say_nothing_any_more_go() {
-    let house = House::new();
+    let harness = Harness::new();
     for request in 0..500 {
-        assert!(house.granted(&[meter(&format!("address {request:03}"), "1000000/1s")]));
+        assert!(harness.granted(&[meter(&format!("address {request:03}"), "1000000/1s")]));
     }
     // Long paid off: two rounds of the table at the most.
     for _ in 0..256 {
-        assert!(house.granted(&[meter("key a", "1000000/1s")]));
+        assert!(harness.granted(&[meter("key a", "1000000/1s")]));
     }
-    assert!(house.rows() < 64, "{}", house.rows());
+    assert!(harness.rows() < 64, "{}", harness.rows());
 }
 
 #[test]
@@ -220,30 +220,30 @@ fn a_broken_file_is_made_anew() {
 
 #[test]
 fn a_file_that_is_gone_or_cannot_be_opened_is_told_and_tried_again() {
-    let house = House::new();
+    let harness = Harness::new();
     let meters = [meter("key a", "5/1day")];
-    assert!(house.granted(&meters));
+    assert!(harness.granted(&meters));
     for end in ["", "-wal", "-shm"] {
-        std::fs::remove_file(format!("{}{end}", house.path().display())).unwrap();
+        std::fs::remove_file(format!("{}{end}", harness.path().display())).unwrap();
     }
-    std::fs::create_dir(house.path()).unwrap();
+    std::fs::create_dir(harness.path()).unwrap();
     for _ in 0..3 {
-        let told = house.try_count(&meters).unwrap_err();
+        let told = harness.try_count(&meters).unwrap_err();
         assert!(matches!(told, StoreError::Open { .. }), "{told:?}");
-        assert_eq!((house.links(), house.usage().descriptors), (0, 0));
+        assert_eq!((harness.links(), harness.usage().descriptors), (0, 0));
     }
-    std::fs::remove_dir(house.path()).unwrap();
-    assert_eq!(house.count(&meters)[0].remaining, 4, "it begins anew");
-    assert_eq!((house.links(), house.usage().descriptors), (BASELINE, BASELINE));
+    std::fs::remove_dir(harness.path()).unwrap();
+    assert_eq!(harness.count(&meters)[0].remaining, 4, "it begins anew");
+    assert_eq!((harness.links(), harness.usage().descriptors), (BASELINE, BASELINE));
 }
 
 #[test]
 fn a_lock_is_waited_for_and_then_told() {
-    let house = House::new();
-    let outside = house.outside();
+    let harness = Harness::new();
+    let outside = harness.outside();
     outside.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let told = house.try_count(&[meter("key a", "5/1day")]).unwrap_err();
+    let told = harness.try_count(&[meter("key a", "5/1day")]).unwrap_err();
     assert!(matches!(told, StoreError::Locked), "{told:?}");
     outside.execute_batch("COMMIT").unwrap();
-    assert_eq!(house.count(&[meter("key a", "5/1day")])[0].remaining, 4);
+    assert_eq!(harness.count(&[meter("key a", "5/1day")])[0].remaining, 4);
 }

@@ -195,7 +195,7 @@ impl Spool {
             let forgotten = self.forgotten.take();
             let minutes = self.settings.keep.as_secs() / 60;
             let arguments = vec![forgotten.join(" "), minutes.to_string()];
-            let line = self.serve(Stage::Tidy, text, arguments, &mut BytesMut::new()).await;
+            let line = self.serve(Stage::CleanUp, text, arguments, &mut BytesMut::new()).await;
             match line {
                 Ok(line) if line != "tidied" => return Err(refused(line)),
                 Ok(_) if forgotten.is_empty() => return Ok(()),

@@ -61,7 +61,7 @@ stages! {
     Follow = "follow", reached_host: true;
     Output = "output", reached_host: true;
     Kill = "kill", reached_host: true;
-    Tidy = "tidy", reached_host: true;
+    CleanUp = "clean up", reached_host: true;
 
     /// The engine's version of its API.
     Version = "version", reached_host: true;

@@ -212,7 +212,7 @@ impl Writing<'_> {
             let Some((start, piece)) = self.receiver.recv().await else { break };
             self.kept.push_back((start, piece.clone()));
             result = self.write(piece).await;
-            self.let_go();
+            self.release();
         }
         // What was read meanwhile is there for the next pass.
         self.receiver.close();
@@ -231,8 +231,8 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Forgets what is safe, and what is too much to keep.
-    fn let_go(&mut self) {
+    /// Releases what is safe, and what is too much to keep.
+    fn release(&mut self) {
         let safe = self.target.upload.safe_bytes();
         let oldest = self.target.written.saturating_sub(KEPT_BYTES);
         while let Some((start, piece)) = self.kept.front() {
