@@ -3,11 +3,11 @@
 //! | Module | What it holds |
 //! |---|---|
 //! | [`channel`] | one end of the control channel |
-//! | [`file`] | small files, written whole or not at all |
+//! | [`mod@file`] | small files, written whole or not at all |
 //! | [`log`] | the output of the log: standard error or journald |
 //!
 //! # Invariants
-//! - Nothing here but [`file`] waits longer than [`log::WRITE_TIMEOUT`], and no thread or runtime is
+//! - Nothing here but [`mod@file`] waits longer than [`log::WRITE_TIMEOUT`], and no thread or runtime is
 //!   needed.
 //! - Formats are `evonic-shared`'s; nothing here decides what is written.
 

@@ -58,7 +58,7 @@ impl Files {
     /// The same gateway and threads for another folder, which is made if it is missing.
     ///
     /// # Errors
-    /// [`WorkplaceError::Root`].
+    /// [`evonic_backend::WorkplaceError::Root`].
     pub(super) fn at(&self, folder: PathBuf) -> Result<Self> {
         Ok(self.with(Root::new(folder, self.root.is_confined())?))
     }
@@ -66,7 +66,7 @@ impl Files {
     /// As [`Files::at`], for a folder of the service's own: no path leads out of it.
     ///
     /// # Errors
-    /// [`WorkplaceError::Root`].
+    /// [`evonic_backend::WorkplaceError::Root`].
     pub(super) fn confined_at(&self, folder: PathBuf) -> Result<Self> {
         Ok(self.with(Root::new(folder, true)?))
     }
@@ -79,7 +79,7 @@ impl Files {
     /// The path of a folder for a command to run in.
     ///
     /// # Errors
-    /// [`WorkplaceError`] when it is no folder, or outside.
+    /// [`evonic_backend::WorkplaceError`] when it is no folder, or outside.
     pub(super) async fn folder_path(&self, path: &str) -> Result<PathBuf> {
         self.on_thread("enter", path, |op| {
             let (handle, stat) = op.look()?;
