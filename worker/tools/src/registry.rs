@@ -1,6 +1,9 @@
 //! Which tools there are.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use evonic_shared::config::{self, Lost};
 use jsonschema::Validator;
@@ -20,8 +23,25 @@ pub struct Registry {
 pub(crate) struct Registered {
     pub(crate) tool: Arc<dyn Tool>,
     pub(crate) spec: ToolSpec,
-    pub(crate) validator: Validator,
+    /// Made at the first call: whatever checks a schema stays in memory, and is no part of a
+    /// worker's start.
+    validator: OnceLock<Validator>,
     on_lost: Lost,
+}
+
+impl Registered {
+    /// What checks the arguments of a call.
+    pub(crate) fn validator(&self) -> &Validator {
+        let made = || validator(&self.spec).expect("a registered tool has a valid schema");
+        self.validator.get_or_init(made)
+    }
+}
+
+/// # Errors
+/// [`RegistryError::Schema`].
+fn validator(spec: &ToolSpec) -> Result<Validator, RegistryError> {
+    jsonschema::draft202012::new(&spec.schema)
+        .map_err(|error| RegistryError::Schema { name: spec.name.clone(), source: Box::new(error) })
 }
 
 /// Why a tool cannot be registered.
@@ -45,28 +65,35 @@ impl Registry {
     /// The tools that come with this crate.
     ///
     /// # Panics
-    /// When two of them have the same name, or a schema is wrong: tests build it.
+    /// When two of them have the same name. That their schemas are valid is held by a test.
     #[must_use]
     pub fn new(settings: &config::Tools) -> Self {
         let empty = Self { tools: Vec::new(), policies: settings.on_lost.clone() };
         let mut tools = builtin::tools(settings).into_iter();
         tools
-            .try_fold(empty, Self::with)
-            .expect("built-in tools have names of their own and valid schemas")
+            .try_fold(empty, |registry, tool| registry.add(tool.spec(), tool, OnceLock::new()))
+            .expect("built-in tools have names of their own")
     }
 
     /// The same with one more tool.
     ///
     /// # Errors
     /// [`RegistryError`].
-    pub fn with(mut self, tool: Arc<dyn Tool>) -> Result<Self, RegistryError> {
+    pub fn with(self, tool: Arc<dyn Tool>) -> Result<Self, RegistryError> {
         let spec = tool.spec();
+        let validator = validator(&spec)?;
+        self.add(spec, tool, validator.into())
+    }
+
+    fn add(
+        mut self,
+        spec: ToolSpec,
+        tool: Arc<dyn Tool>,
+        validator: OnceLock<Validator>,
+    ) -> Result<Self, RegistryError> {
         if self.get(&spec.name).is_some() {
             return Err(RegistryError::Duplicate(spec.name));
         }
-        let validator = jsonschema::draft202012::new(&spec.schema).map_err(|error| {
-            RegistryError::Schema { name: spec.name.clone(), source: Box::new(error) }
-        })?;
         let on_lost = self.policies.get(&spec.name).copied().unwrap_or(default_policy(&spec));
         self.tools.push(Arc::new(Registered { tool, spec, validator, on_lost }));
         Ok(self)
@@ -112,5 +139,20 @@ const fn default_policy(spec: &ToolSpec) -> Lost {
     match (spec.effect, spec.ending) {
         (Effect::Read, _) | (_, Ending::GoesOn) => Lost::Retry,
         (Effect::Change, Ending::Own | Ending::WithWorker) => Lost::Report,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_of_the_built_in_tools_are_valid() {
+        let folder = std::path::PathBuf::from("/nowhere");
+        let config = config::Config::defaults(folder.clone(), folder);
+        for registered in Registry::new(&config.tools).tools {
+            let checked = registered.validator().is_valid(&serde_json::json!([]));
+            assert!(!checked, "{} takes an object", registered.spec.name);
+        }
     }
 }

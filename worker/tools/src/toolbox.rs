@@ -52,7 +52,7 @@ impl Toolbox {
             let unknown = format!("there is no tool {:?}; there are {known}", call.name);
             return ToolResult::error(unknown).into();
         };
-        let checked = arguments::check(&tool.spec.schema, &tool.validator, &call.arguments);
+        let checked = arguments::check(&tool.spec.schema, tool.validator(), &call.arguments);
         let answer = match checked {
             Err(error) => Err(error),
             Ok(arguments) => {
