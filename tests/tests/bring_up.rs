@@ -18,7 +18,14 @@ fn repository() -> PathBuf {
 }
 
 fn make_run(folder: &Path) -> Child {
-    Command::new("make")
+    let mut command = Command::new("make");
+    // What cargo tells a test of its package: build scripts that see it run again, and again without.
+    let of_a_package =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| name.starts_with(it));
+    for (name, _) in std::env::vars().filter(|(name, _)| of_a_package(name)) {
+        command.env_remove(name);
+    }
+    command
         .args(["--no-print-directory", "run"])
         .current_dir(repository())
         .env("EVONIC_STATE_DIR", folder.join("state"))
