@@ -152,3 +152,25 @@ fn a_name_is_taken_once() {
     let refused = Registry::new(&fixture.tools).with(Arc::new(bash));
     assert!(matches!(refused, Err(RegistryError::Duplicate(name)) if name == "bash"));
 }
+
+/// A tool whose schema is none.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl Tool for Broken {
+    fn spec(&self) -> ToolSpec {
+        let schema = json!({"type": "object", "required": "path"});
+        ToolSpec { name: "broken".to_owned(), schema, ..COUNT_LINES.spec() }
+    }
+
+    async fn run(&self, _call: Call<'_>) -> Result<Answer, ArgumentError> {
+        unreachable!("it is never registered")
+    }
+}
+
+#[test]
+fn a_tool_whose_schema_is_wrong_is_refused_before_its_first_call() {
+    let refused = Registry::new(&Fixture::new().tools).with(Arc::new(Broken));
+    assert!(matches!(refused, Err(RegistryError::Schema { name, .. }) if name == "broken"));
+}
