@@ -12,7 +12,7 @@
 //! | Module | What it holds |
 //! |---|---|
 //! | `root`, `sections` | every key |
-//! | `table`, `setting`, `choice`, `network`, `quota` | how keys are declared; types of values |
+//! | `table`, `setting`, `choice`, `network`, `paths`, `quota` | how keys are declared; types of values |
 //! | `document`, `environment`, `reader` | the file's keys, the variables, and reading from both |
 //! | `rules`, `nearest` | what values must satisfy; the key that was meant |
 //! | `resolved`, `entry`, `error`, `load` | a resolved configuration, its errors, its file |
@@ -27,6 +27,7 @@ mod load;
 mod markdown;
 mod nearest;
 mod network;
+mod paths;
 mod quota;
 mod reader;
 mod resolved;
@@ -38,13 +39,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{ForwardedHeader, LogFormat, Lost};
+pub use choice::{CommandNetwork, ForwardedHeader, LogFormat, Lost, Sandbox};
 pub use entry::{Entry, Origin};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{DEFAULT_FILES, FILE_VARIABLE, LoadError, load};
 pub use markdown::markdown;
 pub use network::Network;
+pub use paths::FolderAccess;
 pub use quota::Quota;
 pub use resolved::Resolved;
 pub use root::Config;

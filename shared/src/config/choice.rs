@@ -75,3 +75,28 @@ choice! {
         Fail = "fail",
     }
 }
+
+choice! {
+    /// What keeps commands inside of a local workplace.
+    Sandbox, "`\"auto\"`, `\"namespaces\"`, `\"landlock\"` or `\"none\"`",
+        "\"auto\", \"namespaces\", \"landlock\" or \"none\"" {
+        /// The best that this machine can do, of those below.
+        Auto = "auto",
+        /// Namespaces of their own by bubblewrap, with Landlock and seccomp inside.
+        Namespaces = "namespaces",
+        /// Landlock and seccomp.
+        Landlock = "landlock",
+        /// Nothing: they may do what their user may.
+        None = "none",
+    }
+}
+
+choice! {
+    /// What commands of a local workplace reach of the network.
+    CommandNetwork, "`\"host\"` or `\"none\"`", "\"host\" or \"none\"" {
+        /// All that the machine does.
+        Host = "host",
+        /// Nothing but themselves.
+        None = "none",
+    }
+}

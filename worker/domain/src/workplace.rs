@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use evonic_shared::named;
+use evonic_shared::{config, named};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,58 @@ pub struct LocalSettings {
     pub root: Option<PathBuf>,
     /// Give each session a folder of its own, sessions/ID.
     pub session_folders: bool,
+    /// What keeps commands inside: auto, namespaces, landlock or none; `[workplace] sandbox` of the
+    /// configuration when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<CommandSandbox>,
+    /// The network of commands: host or none; `[workplace] network` of the configuration when not
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<CommandNetwork>,
+}
+
+/// What keeps commands inside of a local workplace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandSandbox {
+    /// The best that the machine can do.
+    Auto,
+    /// Namespaces, with Landlock and seccomp inside.
+    Namespaces,
+    /// Landlock and seccomp.
+    Landlock,
+    /// Nothing.
+    None,
+}
+
+impl From<CommandSandbox> for config::Sandbox {
+    fn from(sandbox: CommandSandbox) -> Self {
+        match sandbox {
+            CommandSandbox::Auto => Self::Auto,
+            CommandSandbox::Namespaces => Self::Namespaces,
+            CommandSandbox::Landlock => Self::Landlock,
+            CommandSandbox::None => Self::None,
+        }
+    }
+}
+
+/// What commands of a local workplace reach of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandNetwork {
+    /// All that the machine does.
+    Host,
+    /// Nothing but themselves.
+    None,
+}
+
+impl From<CommandNetwork> for config::CommandNetwork {
+    fn from(network: CommandNetwork) -> Self {
+        match network {
+            CommandNetwork::Host => Self::Host,
+            CommandNetwork::None => Self::None,
+        }
+    }
 }
 
 /// Settings of an SSH workplace. What is absent comes from `config_file`, then from OpenSSH's

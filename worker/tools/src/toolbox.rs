@@ -72,11 +72,15 @@ impl Toolbox {
     /// # Errors
     /// Why it cannot be known whether it still runs.
     pub async fn kill(&self, command_id: &str) -> Result<u32, String> {
-        self.workplace.kill(command_id).await.map_err(|error| ErrorChain(&error).to_string())
+        self.workplace
+            .commands()
+            .kill(command_id)
+            .await
+            .map_err(|error| ErrorChain(&error).to_string())
     }
 
     /// Says that a call's result is safe: its record is removed, soon.
     pub fn forget(&self, command_id: &str) {
-        self.workplace.forget(command_id);
+        self.workplace.commands().forget(command_id);
     }
 }

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use crate::config::table::section;
+use crate::config::{
+    choice::{CommandNetwork, Sandbox},
+    paths::FolderAccess,
+    table::section,
+};
 
 section! {
     /// Connections to SSH hosts.
@@ -61,16 +65,23 @@ section! {
     Workplace(reader, path, state_dir: &Path) at "workplace" {
         /// The folder that agents work in.
         root: PathBuf = computed("`workplace` below `state_dir`", state_dir.join("workplace"));
-        /// Whether agents stay below the root: file tools always, commands where the kernel has
-        /// Landlock (`evonic doctor` checks it). A confined command may write below the root (the
-        /// session's folder, if it has one) and to a temporary folder of its own, and read both and
-        /// the system's files: not the service's state, configuration and sockets, and no home
-        /// folder. The network and Unix sockets are not confined.
+        /// Whether file tools stay below the root.
         confined: bool = is(true);
-        /// More that a confined command may read and execute. Missing paths are skipped.
-        read: Vec<PathBuf> = is([]);
-        /// More that a confined command may read, execute and write: `"/tmp"`, a cache.
-        write: Vec<PathBuf> = is([]);
+        /// What keeps commands inside; see `docs/security.md`. `"auto"` takes the best that the
+        /// machine can do, and `evonic doctor` says which that is. What is set never falls back:
+        /// where it cannot be had, commands are refused.
+        sandbox: Sandbox = computed(
+            "`\"auto\"`, or `\"none\"` where `workplace.confined` is `false`",
+            if confined { Sandbox::Auto } else { Sandbox::None }
+        );
+        /// The network of commands. `"none"` needs namespaces.
+        network: CommandNetwork = is("host");
+        /// Folders beside the root and the system's that commands may read and execute: `"/opt/go"`;
+        /// with `:rw` at the end, write too: `"/var/cache/build:rw"`. What is missing is passed over.
+        paths: Vec<FolderAccess> = is([]);
+        /// Who commands are when the service runs as root: a name, or `"UID:GID"`; `"root"` only
+        /// when said so.
+        user: Option<String> = absent("`evonic-agent`, else 65534; the service's own where it is not root");
         /// The most processes and threads of the service's user while a command runs, those of the
         /// service among them. Does not hold for root.
         max_processes: u32 = is(4096), within 64 to 4194304;

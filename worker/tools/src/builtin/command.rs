@@ -126,7 +126,7 @@ impl<P: Program> Runner<P> {
         let output_offset = match output_offset {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
-                let run = call.workplace.run(spec, sender, call.cancel);
+                let run = call.workplace.commands().run(spec, sender, call.cancel);
                 match tokio::join!(run, sink.take_in(receiver)).0 {
                     // It may run: to follow it is to find out.
                     Ok(Finished { ended: Ended::Unknown(Unknown::OutOfReach), .. }) => 0,
@@ -202,7 +202,7 @@ impl Follower<'_> {
         sink: &mut OutputSink<'_>,
     ) -> Result<Finished, WorkplaceError> {
         if sink.offset < shown {
-            match self.workplace.output(self.command_id, 0, shown).await {
+            match self.workplace.commands().output(self.command_id, 0, shown).await {
                 Ok(head) => sink.capped.push(&head),
                 Err(error) if error.class() == Class::Transient => return Err(error),
                 // Following it gives the same error, and what has become of it.
@@ -211,7 +211,8 @@ impl Follower<'_> {
             sink.offset = shown;
         }
         let (sender, receiver) = mpsc::channel(PIECES);
-        let attach = self.workplace.attach(self.command_id, sink.offset, sender, self.cancel);
+        let attach =
+            self.workplace.commands().attach(self.command_id, sink.offset, sender, self.cancel);
         tokio::join!(attach, sink.take_in(receiver)).0
     }
 }

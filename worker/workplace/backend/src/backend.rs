@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Result, lines, spool::Spool};
+use super::{Result, lines};
 use evonic_domain::WorkplaceKind;
 
 /// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
@@ -33,67 +33,8 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// [`crate::WorkplaceError`] when it cannot be reached, or has none.
     async fn home(&self) -> Result<String>;
 
-    /// The commands of its machine, of which this is one.
-    fn spool(&self, command_id: &str) -> Spool;
-
-    /// Starts a command and follows it: see [`Backend::attach`]. It runs at most once, whatever
-    /// breaks and however often this is called with the same command id.
-    ///
-    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id.
-    /// It leads a session. The limits of time and output hold also while it is not followed.
-    ///
-    /// # Errors
-    /// [`crate::WorkplaceError`] when it was certainly not started. When that cannot be known, the result
-    /// is [`Ended::Unknown`].
-    async fn run(
-        &self,
-        spec: CommandSpec,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished> {
-        self.spool(&spec.command_id).run(spec, output, cancel).await
-    }
-
-    /// Follows a command that was started earlier, from byte `from` of its output on, until it ended
-    /// and all of its output was sent. `output` is bounded: a slow reader slows nothing but itself.
-    /// A broken connection is opened again, and the output continues where it was.
-    ///
-    /// When `cancel` fires, the command is killed with everything it started. When the future is
-    /// dropped, it keeps running. Cancel safe in that sense.
-    ///
-    /// # Errors
-    /// [`crate::WorkplaceError`] when its machine stays out of reach, or refuses for good. The command may
-    /// run on: it can be followed again.
-    async fn attach(
-        &self,
-        command_id: &str,
-        from: u64,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished> {
-        self.spool(command_id).attach(command_id, from, output, cancel).await
-    }
-
-    /// At most `limit` bytes of a command's output from byte `from` on.
-    ///
-    /// # Errors
-    /// [`crate::WorkplaceError`].
-    async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
-        self.spool(command_id).output(command_id, from, limit).await
-    }
-
-    /// Kills a command with everything it started. Returns how many processes there were.
-    ///
-    /// # Errors
-    /// [`crate::WorkplaceError`].
-    async fn kill(&self, command_id: &str) -> Result<u32> {
-        self.spool(command_id).kill(command_id).await
-    }
-
-    /// A command's result is safe elsewhere: its record is removed in the background.
-    fn forget(&self, command_id: &str) {
-        self.spool(command_id).forget(command_id);
-    }
+    /// The commands of its machine.
+    fn commands(&self) -> &dyn Commands;
 
     /// What is at a path; links are followed.
     ///
@@ -187,6 +128,60 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::WorkplaceError`].
     async fn sha256(&self, path: &str) -> Result<String>;
+}
+
+/// Commands of one machine: started at most once, followed from anywhere, and outliving who started
+/// them.
+#[async_trait]
+pub trait Commands: std::fmt::Debug + Send + Sync {
+    /// Starts a command and follows it: see [`Commands::attach`]. It runs at most once, whatever
+    /// breaks and however often this is called with the same command id.
+    ///
+    /// Its environment: what the kind gives to every command, and `EVONIC_CALL`, the command id.
+    /// It leads a session. The limits of time and output hold also while it is not followed.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`] when it was certainly not started. When that cannot be known, the result
+    /// is [`Ended::Unknown`].
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished>;
+
+    /// Follows a command that was started earlier, from byte `from` of its output on, until it ended
+    /// and all of its output was sent. `output` is bounded: a slow reader slows nothing but itself.
+    /// A broken connection is opened again, and the output continues where it was.
+    ///
+    /// When `cancel` fires, the command is killed with everything it started. When the future is
+    /// dropped, it keeps running. Cancel safe in that sense.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`] when its machine stays out of reach, or refuses for good. The command may
+    /// run on: it can be followed again.
+    async fn attach(
+        &self,
+        command_id: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished>;
+
+    /// At most `limit` bytes of a command's output from byte `from` on.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes>;
+
+    /// Kills a command with everything it started. Returns how many processes there were.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn kill(&self, command_id: &str) -> Result<u32>;
+
+    /// A command's result is safe elsewhere: its record is removed in the background.
+    fn forget(&self, command_id: &str);
 }
 
 /// An unfinished copy. Dropping it closes it; what was written stays, for the next attempt.

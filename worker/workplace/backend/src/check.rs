@@ -175,9 +175,9 @@ async fn run(backend: &dyn Backend, line: &str) -> Result<String> {
         }
         String::from_utf8_lossy(&output).trim().to_owned()
     };
-    let (ended, output) = tokio::join!(backend.run(spec, sender, &cancel), listen);
+    let (ended, output) = tokio::join!(backend.commands().run(spec, sender, &cancel), listen);
     let ended = ended?.ended;
-    backend.forget(&command_id);
+    backend.commands().forget(&command_id);
     if ended == Ended::Exited(0) {
         return Ok(output);
     }

@@ -34,8 +34,8 @@ pub mod spool;
 mod stage;
 
 pub use backend::{
-    Backend, Change, CommandSpec, Download, Ended, Entry, FileType, Finished, Found, Lines, Match,
-    Removal, Stat, Unknown, Upload,
+    Backend, Change, CommandSpec, Commands, Download, Ended, Entry, FileType, Finished, Found,
+    Lines, Match, Removal, Stat, Unknown, Upload,
 };
 pub use check::{CheckStep, Verdict};
 pub use deps::{BackendDeps, End, HostState};

@@ -33,6 +33,7 @@ mod validation;
 
 use std::{io, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use evonic_shared::config;
 use tokio::{sync::mpsc, time::timeout};
@@ -43,21 +44,19 @@ use self::{
     forgotten::Forgotten,
     output_parser::{Sink, refused, run_parsed},
     retry::Retry,
-    validation::{check, check_command_id},
 };
 pub use self::{
     run::{Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
+    status::read as read_status,
+    validation::{check, check_command_id, too_long},
 };
-use crate::{CommandSpec, Ended, Finished, Result, Stage, Unknown, WorkplaceError};
+use crate::{CommandSpec, Commands, Ended, Finished, Result, Stage, Unknown, WorkplaceError};
 
 /// How long the last output of a cancelled command is waited for, once it is dead: a cancel takes
 /// less than a second in all.
 const LAST_OUTPUT: Duration = Duration::from_millis(700);
-
-/// The longest argument of a program on Linux.
-const ARGUMENT_BYTES: usize = (128 << 10) - 1;
 
 /// The commands of one machine. Shared by cloning.
 #[derive(Clone, Debug)]
@@ -72,12 +71,11 @@ impl Spool {
     pub fn new(shell: Arc<dyn Shell>, settings: config::Spool) -> Self {
         Self { shell, settings, forgotten: Arc::default() }
     }
+}
 
-    /// See [`crate::Backend::run`].
-    ///
-    /// # Errors
-    /// See there.
-    pub async fn run(
+#[async_trait]
+impl Commands for Spool {
+    async fn run(
         &self,
         spec: CommandSpec,
         output: mpsc::Sender<Bytes>,
@@ -87,11 +85,7 @@ impl Spool {
         if cancel.is_cancelled() {
             return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
         }
-        if let Some(long) = spec.argv.iter().map(String::len).find(|bytes| *bytes > ARGUMENT_BYTES)
-        {
-            let why = format!(
-                "an argument has {long} bytes, at most {ARGUMENT_BYTES} can be handed over"
-            );
+        if let Some(why) = too_long(&spec) {
             return Ok(Finished { ended: Ended::NotStarted(why), left_behind: 0 });
         }
         let launch = self.launch(&spec).await?;
@@ -109,11 +103,7 @@ impl Spool {
         self.until_cancelled(&spec.command_id, following, cancel).await
     }
 
-    /// See [`crate::Backend::attach`].
-    ///
-    /// # Errors
-    /// See there.
-    pub async fn attach(
+    async fn attach(
         &self,
         command_id: &str,
         from: u64,
@@ -131,11 +121,7 @@ impl Spool {
         self.until_cancelled(command_id, following, cancel).await
     }
 
-    /// See [`crate::Backend::output`].
-    ///
-    /// # Errors
-    /// See there.
-    pub async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
+    async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
         check_command_id(command_id)?;
         let mut retry = Retry::new();
         loop {
@@ -155,11 +141,7 @@ impl Spool {
         }
     }
 
-    /// See [`crate::Backend::kill`].
-    ///
-    /// # Errors
-    /// See there.
-    pub async fn kill(&self, command_id: &str) -> Result<u32> {
+    async fn kill(&self, command_id: &str) -> Result<u32> {
         check_command_id(command_id)?;
         let mut retry = Retry::new();
         loop {
@@ -177,14 +159,16 @@ impl Spool {
         }
     }
 
-    /// See [`crate::Backend::forget`]: what is forgotten is removed by the next script that launches
-    /// or follows there, or by [`Spool::tidy`].
-    pub fn forget(&self, command_id: &str) {
+    /// What is forgotten is removed by the next script that launches or follows there, or by
+    /// [`Spool::tidy`].
+    fn forget(&self, command_id: &str) {
         if check_command_id(command_id).is_ok() {
             self.forgotten.add([command_id.to_owned()]);
         }
     }
+}
 
+impl Spool {
     /// Removes what was forgotten, and records older than `spool.keep` whose command has ended.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use super::{
     writing,
 };
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Home, Removal, Result,
-    Stat, Upload, WorkplaceError, search, spool::Spool,
+    Backend, Change, CommandSpec, Commands, Download, Ended, Entry, Finished, Found, Home, Removal,
+    Result, Stat, Upload, WorkplaceError, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_shared::error_chain::ErrorChain;
@@ -133,23 +133,7 @@ impl Docker {
 }
 
 #[async_trait]
-impl Backend for Docker {
-    fn kind(&self) -> WorkplaceKind {
-        WorkplaceKind::Docker
-    }
-
-    fn news(&self) -> Option<String> {
-        self.sandbox.container.take_news()
-    }
-
-    async fn home(&self) -> Result<String> {
-        Ok(self.user_home().await?.path().to_string())
-    }
-
-    fn spool(&self, _command_id: &str) -> Spool {
-        self.spool.clone()
-    }
-
+impl Commands for Docker {
     async fn run(
         &self,
         spec: CommandSpec,
@@ -174,6 +158,37 @@ impl Backend for Docker {
         let finished = self.spool.attach(command_id, from, output, cancel).await?;
         self.explain(&finished).await;
         Ok(finished)
+    }
+
+    async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
+        self.spool.output(command_id, from, limit).await
+    }
+
+    async fn kill(&self, command_id: &str) -> Result<u32> {
+        self.spool.kill(command_id).await
+    }
+
+    fn forget(&self, command_id: &str) {
+        self.spool.forget(command_id);
+    }
+}
+
+#[async_trait]
+impl Backend for Docker {
+    fn kind(&self) -> WorkplaceKind {
+        WorkplaceKind::Docker
+    }
+
+    fn news(&self) -> Option<String> {
+        self.sandbox.container.take_news()
+    }
+
+    async fn home(&self) -> Result<String> {
+        Ok(self.user_home().await?.path().to_string())
+    }
+
+    fn commands(&self) -> &dyn Commands {
+        self
     }
 
     async fn stat(&self, path: &str) -> Result<Stat> {

@@ -1,38 +1,60 @@
-//! Commands of this machine: each has a spool of its own, in a folder that only it may write to.
+//! Commands of this machine: each has a runner and a record.
 //!
 //! ```text
-//! state_dir/spool/MARK/MARK/   the command's record: see `spool`
-//!                     /tmp/    its temporary files, when it is confined
+//! state_dir/commands/COMMAND_ID/   see `evonic_runner::record`
 //! ```
 //!
-//! The folder above the record is made before the command is confined, and is the one that its
-//! confinement allows: no command reaches another one's record.
+//! The runner is started here and outlives this process. Who comes later finds it by its record.
+
+mod connection;
+mod environment;
+mod follow;
+mod groups;
+mod launcher;
+mod limits;
+mod previous;
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
-    path::Path,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use evonic_shared::config::{self, Config};
+use async_trait::async_trait;
+use bytes::Bytes;
+use evonic_runner::{
+    Level, Spec,
+    record::{Claim, Record, Status},
+    spec::VERSION,
+};
+use evonic_shared::config::{self, CommandNetwork, Config, Sandbox};
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+pub(super) use self::{
+    environment::Environment, launcher::Launcher, limits::describe as describe_limits,
+};
 use super::{
-    files::{Files, Operation, change, list},
-    shell::{Launcher, LocalShell},
+    files::{Files, Operation, change},
+    sandbox::{self, Reach},
 };
 use evonic_backend::{
-    Ended, FileType, Finished, Removal, Result, Stat, Unknown, WorkplaceError, spool::Spool,
+    CommandSpec, Ended, Finished, Removal, Result, Unknown, WorkplaceError,
+    spool::{check, check_command_id, too_long},
 };
-use evonic_handles::{Budget, Permit};
+use evonic_handles::Budget;
 
 /// How often old records are looked for.
 const TIDY: Duration = Duration::from_secs(3600);
 
 /// The most records that are looked at.
-const MOST: u32 = 100_000;
+const MOST: usize = 100_000;
+
+/// The longest time limit: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The commands of one local workplace.
 #[derive(Clone, Debug)]
@@ -42,6 +64,9 @@ pub(super) struct Commands {
     /// The folder of all records.
     records: Arc<Files>,
     settings: config::Spool,
+    /// What is wished for in this workplace.
+    sandbox: Sandbox,
+    network: CommandNetwork,
     /// When old records were looked for.
     tidied: Arc<Mutex<Option<Instant>>>,
 }
@@ -49,92 +74,223 @@ pub(super) struct Commands {
 impl Commands {
     /// # Errors
     /// [`WorkplaceError`] when the folder of records cannot be made, or there are no threads.
-    pub(super) fn new(config: &Config, budget: Budget, files: &Arc<Files>) -> Result<Self> {
-        let folder = config.state_dir.join("spool");
+    pub(super) fn new(
+        config: &Config,
+        budget: Budget,
+        files: &Arc<Files>,
+        reach: Reach,
+        environment: Environment,
+    ) -> Result<Self> {
+        let folder = config.state_dir.join("commands");
         make_private(&folder).map_err(|source| WorkplaceError::Root {
             path: folder.display().to_string(),
             source,
         })?;
         let records = Arc::new(files.confined_at(folder)?);
-        let launcher = Arc::new(Launcher::new(config, budget).map_err(WorkplaceError::Threads)?);
-        let (files, settings) = (Arc::clone(files), config.spool.clone());
-        Ok(Self { launcher, files, records, settings, tidied: Arc::new(Mutex::new(None)) })
+        let launcher = Launcher::new(config, budget, reach, environment);
+        let launcher = Arc::new(launcher.map_err(WorkplaceError::Threads)?);
+        Ok(Self {
+            launcher,
+            files: Arc::clone(files),
+            records,
+            settings: config.spool.clone(),
+            sandbox: config.workplace.sandbox,
+            network: config.workplace.network,
+            tidied: Arc::default(),
+        })
     }
 
-    /// The same launcher, threads and records for another folder.
-    pub(super) fn at(&self, files: &Arc<Files>) -> Self {
-        Self { files: Arc::clone(files), ..self.clone() }
-    }
-
-    /// Passes on how a command ended, and ends what it left, unless it may still run.
-    pub(super) fn finished(
+    /// The same launcher, threads and records for another folder, with other wishes.
+    pub(super) fn at(
         &self,
-        command_id: &str,
-        finished: Result<Finished>,
-    ) -> Result<Finished> {
-        if let Ok(Finished { ended, .. }) = &finished
-            && *ended != Ended::Unknown(Unknown::OutOfReach)
-        {
-            self.launcher.end_group(command_id);
+        files: &Arc<Files>,
+        sandbox: Option<Sandbox>,
+        network: Option<CommandNetwork>,
+    ) -> Self {
+        Self {
+            files: Arc::clone(files),
+            sandbox: sandbox.unwrap_or(self.sandbox),
+            network: network.unwrap_or(self.network),
+            ..self.clone()
         }
-        finished
     }
 
-    /// See [`evonic_backend::Backend::forget`].
-    pub(super) fn forget(&self, command_id: &str) {
-        let (records, command_id) = (Arc::clone(&self.records), command_id.to_owned());
-        self.launcher.tasks.spawn(async move { remove(&records, &command_id).await });
+    /// The level that is in force here.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Settings`] when what is wished for cannot be had.
+    async fn level(&self) -> Result<Level> {
+        let probed = self.launcher.probed().await;
+        let level = probed.level(self.sandbox, self.network);
+        level.map_err(|(field, problem)| WorkplaceError::settings(field, problem))
     }
 
-    /// The spool of one command.
-    pub(super) fn spool(&self, command_id: &str) -> Spool {
-        self.spool_with(command_id, None)
+    /// The level, and what it means.
+    pub(super) async fn containment(
+        &self,
+        settings: &config::Workplace,
+    ) -> Result<(Level, String)> {
+        let level = self.level().await?;
+        let probed = self.launcher.probed().await;
+        Ok((level, sandbox::describe(level, probed, self.network, settings)))
     }
 
-    pub(super) fn spool_with(&self, command_id: &str, permit: Option<Permit>) -> Spool {
-        let own = self.records.root.path().join(command_id);
-        let shell =
-            LocalShell::new(Arc::clone(&self.launcher), Arc::clone(&self.files), own, permit);
-        Spool::new(Arc::new(shell), self.settings.clone())
+    fn record_path(&self, command_id: &str) -> PathBuf {
+        self.records.root.path().join(command_id)
+    }
+
+    async fn spec(&self, spec: &CommandSpec) -> Result<Spec> {
+        let level = self.level().await?;
+        let folder = self.files.folder_path(&spec.folder).await?;
+        let root = self.files.root.path().to_owned();
+        let sandbox = self.launcher.reach.sandbox(level, root, self.network);
+        let record = self.record_path(&spec.command_id);
+        let temporary = evonic_runner::temporary(&sandbox, &record);
+        let environment =
+            self.launcher.environment.of_command(&spec.command_id, &sandbox, &temporary);
+        let timeout = spec.timeout.min(LONGEST).as_millis();
+        Ok(Spec {
+            version: VERSION,
+            command_id: spec.command_id.clone(),
+            record,
+            argv: spec.argv.clone(),
+            environment,
+            folder,
+            timeout_ms: u64::try_from(timeout).unwrap_or(u64::MAX),
+            max_output_bytes: self.settings.max_output_bytes.into(),
+            limits: self.launcher.limits.clone(),
+            sandbox,
+            group: self.launcher.groups.as_ref().map(|groups| groups.of(&spec.command_id)),
+        })
     }
 
     /// Looks for old records, once an hour at the most.
-    pub(super) fn tidy_now_and_then(&self) {
+    fn tidy_now_and_then(&self) {
         let mut tidied = self.tidied.lock();
         if tidied.is_none_or(|last| last.elapsed() >= TIDY) {
             *tidied = Some(Instant::now());
             let commands = self.clone();
-            self.launcher.tasks.spawn(async move {
-                if let Err(error) = commands.tidy().await {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "old records of commands cannot be removed");
-                }
-            });
+            self.launcher.tasks.spawn(async move { commands.tidy().await });
         }
     }
 
     /// Removes records older than `spool.keep`, unless their command still runs.
-    async fn tidy(&self) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let old = now.saturating_sub(self.settings.keep).as_secs();
-        let (folders, _) = self.records.on_thread("list", "", |op| list::list(op, 1, MOST)).await?;
-        for folder in folders.iter().filter(|entry| entry.file_type == FileType::Folder) {
-            let command_id = &folder.path;
-            // Its time is that of the last name in it: when the command was started.
-            let is_old = self.stat(command_id).await.is_ok_and(|stat| stat.modified < old);
-            if is_old {
-                self.spool(command_id).tidy().await?;
-                if self.stat(&format!("{command_id}/{command_id}")).await.is_err() {
-                    remove(&self.records, command_id).await;
-                }
-            }
+    async fn tidy(&self) {
+        let (folder, keep) = (self.records.root.path().to_owned(), self.settings.keep);
+        let old = self.launcher.pool.run(move |_| old_records(&folder, keep)).await;
+        for command_id in old {
+            remove(&self.records, &command_id).await;
         }
-        Ok(())
+    }
+}
+
+#[async_trait]
+impl evonic_backend::Commands for Commands {
+    /// Runs a command. Standard output and error come as one stream, in their order.
+    ///
+    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
+    /// `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own, when it is confined), and
+    /// what `tools.environment` names. Standard input ends after the given bytes. The limits and
+    /// the sandbox of `[workplace]` hold from its first instruction on.
+    ///
+    /// Holds one `child` permit while it is followed.
+    async fn run(
+        &self,
+        spec: CommandSpec,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished> {
+        check(&spec)?;
+        self.tidy_now_and_then();
+        let not_started = |ended| Finished { ended, left_behind: 0 };
+        if let Some(why) = too_long(&spec) {
+            return Ok(not_started(Ended::NotStarted(why)));
+        }
+        let permit = self.launcher.permit();
+        let Some(permit) = cancel.run_until_cancelled(permit).await else {
+            return Ok(not_started(Ended::Cancelled));
+        };
+        let permit = permit?;
+        let ready = self.spec(&spec).await?;
+        if cancel.is_cancelled() {
+            return Ok(not_started(Ended::Cancelled));
+        }
+        let started = self.launcher.start(ready, spec.stdin, permit).await;
+        let started = started
+            .map_err(|source| WorkplaceError::Start { program: spec.argv[0].clone(), source })?;
+        self.follow_started(&spec.command_id, started, &output, cancel).await
     }
 
-    async fn stat(&self, path: &str) -> Result<Stat> {
-        self.records.on_thread("look at", path, change::stat).await
+    async fn attach(
+        &self,
+        command_id: &str,
+        from: u64,
+        output: mpsc::Sender<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Finished> {
+        check_command_id(command_id)?;
+        let permit = self.launcher.permit().await?;
+        self.follow_record(command_id, from, &output, cancel, permit).await
     }
+
+    async fn output(&self, command_id: &str, from: u64, limit: u64) -> Result<Bytes> {
+        check_command_id(command_id)?;
+        let path = self.record_path(command_id);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let read = self
+            .launcher
+            .pool
+            .run(move |_| match Record::open(&path)? {
+                Some(record) => record.output(from, limit),
+                None => previous::output(&path, from, limit),
+            })
+            .await;
+        let failed = |kind| {
+            WorkplaceError::path("read", format!("output of {command_id}"), io::Error::from(kind))
+        };
+        match read {
+            Ok(Some(bytes)) => Ok(bytes.into()),
+            Ok(None) => Err(failed(io::ErrorKind::NotFound)),
+            Err(error) => Err(failed(error.kind())),
+        }
+    }
+
+    async fn kill(&self, command_id: &str) -> Result<u32> {
+        check_command_id(command_id)?;
+        let permit = self.launcher.permit().await?;
+        self.kill_record(command_id, permit).await
+    }
+
+    fn forget(&self, command_id: &str) {
+        let (records, command_id) = (Arc::clone(&self.records), command_id.to_owned());
+        self.launcher.sweep();
+        self.launcher.tasks.spawn(async move { remove(&records, &command_id).await });
+    }
+}
+
+/// The names of records that nothing needs any more.
+fn old_records(folder: &Path, keep: Duration) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_old = |entry: &fs::DirEntry| {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= keep))
+    };
+    entries
+        .filter_map(io::Result::ok)
+        .take(MOST)
+        .filter(|entry| is_old(entry) && !runs(&entry.path()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+fn runs(record: &Path) -> bool {
+    let Ok(Some(record)) = Record::open(record) else { return false };
+    let is_settled = matches!(record.status(), Ok(Some(Status { .. })));
+    let runner = match record.claimed() {
+        Ok(Some(Claim::Runner { runner, .. })) => Some(runner),
+        _ => None,
+    };
+    !is_settled && runner.is_some_and(|runner| runner.is_alive())
 }
 
 async fn remove(records: &Files, command_id: &str) {
@@ -153,5 +309,25 @@ async fn remove(records: &Files, command_id: &str) {
 /// Makes a folder that only its user can read.
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
+
+/// How a record says that its command ended.
+fn finished(status: Status) -> Finished {
+    use evonic_runner::Ended as Recorded;
+    let ended = match status.ended {
+        Recorded::Exited(code) => Ended::Exited(code),
+        Recorded::Signalled(signal) => Ended::Signalled(signal),
+        Recorded::NotStarted(why) => Ended::NotStarted(why),
+        Recorded::TimedOut => Ended::TimedOut,
+        Recorded::TooMuchOutput => Ended::TooMuchOutput,
+        Recorded::Cancelled => Ended::Cancelled,
+        Recorded::NoRecord => Ended::Unknown(Unknown::NoRecord),
+        Recorded::Restarted => Ended::Unknown(Unknown::Restarted),
+        Recorded::RunnerKilled => Ended::Unknown(Unknown::WatcherKilled),
+    };
+    Finished { ended, left_behind: status.left_behind }
+}
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Files {
     /// # Errors
     /// [`evonic_backend::WorkplaceError::Root`].
     pub(super) fn at(&self, folder: PathBuf) -> Result<Self> {
-        Ok(self.with(Root::new(folder, self.root.is_confined())?))
+        Ok(self.with(self.root.at(folder)?))
     }
 
     /// As [`Files::at`], for a folder of the service's own: no path leads out of it.
@@ -68,10 +68,11 @@ impl Files {
     /// # Errors
     /// [`evonic_backend::WorkplaceError::Root`].
     pub(super) fn confined_at(&self, folder: PathBuf) -> Result<Self> {
-        Ok(self.with(Root::new(folder, true)?))
+        Ok(self.with(Root::new(folder, true, None)?))
     }
 
-    fn with(&self, root: Root) -> Self {
+    /// The same gateway and threads for another root.
+    pub(super) fn with(&self, root: Root) -> Self {
         let (pool, taking) = (Arc::clone(&self.pool), Arc::clone(&self.taking));
         Self { budget: self.budget.clone(), root: Arc::new(root), pool, taking }
     }

@@ -1,6 +1,7 @@
 //! A workplace in a temporary folder, for the tests of this crate and of `tools`.
 
 use std::{
+    os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -65,8 +66,13 @@ impl Fixture {
 
     pub fn put(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders are made");
-        std::fs::write(path, content).expect("a file is written");
+        let folder = path.parent().expect("a parent");
+        std::fs::create_dir_all(folder).expect("folders are made");
+        std::fs::write(&path, content).expect("a file is written");
+        let root = std::fs::metadata(self.path("")).expect("the root is there");
+        for made in [folder, &path] {
+            chown(made, Some(root.uid()), Some(root.gid())).expect("it is given");
+        }
     }
 
     pub fn get(&self, path: &str) -> String {
@@ -87,7 +93,7 @@ impl Fixture {
             }
             String::from_utf8_lossy(&output).into_owned()
         };
-        tokio::join!(self.local.run(spec, sender, cancel), gather)
+        tokio::join!(self.local.commands().run(spec, sender, cancel), gather)
     }
 
     /// Up to `limit` bytes of a file from `offset`, and the file's size.
@@ -154,4 +160,18 @@ pub fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
     let state = stat.ok().and_then(|stat| stat.rsplit_once(')')?.1.trim().chars().next());
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The processes of a command that live, by what this machine calls them: in its namespace it knows
+/// other numbers.
+#[must_use]
+pub fn processes(command_id: &str) -> Vec<u32> {
+    let variable = format!("EVONIC_CALL={command_id}");
+    let carries = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").expect("/proc is there");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(carries).filter(|pid| lives(*pid)).collect()
 }

@@ -3,15 +3,15 @@
 //! | Part | Owns |
 //! |---|---|
 //! | `files` | the gateway of `file` descriptors: paths below the root, writes that are atomic |
-//! | `shell` | the gateway of `child` descriptors: scripts, their limits and confinement |
-//! | `commands` | the spool of each command of this machine |
+//! | `commands` | the gateway of `child` descriptors: runners, their records and limits |
+//! | `sandbox`, `user` | what keeps commands inside, and who they are |
 //! | [`Protection`] | what protects this machine from commands, for `evonic doctor` |
 //!
 //! # Invariants
 //! - Paths of file operations do not leave a confined root, whatever is renamed or linked
 //!   meanwhile: the kernel resolves them.
-//! - Commands of a confined root write nowhere else, where the kernel has Landlock. Where it has
-//!   not, that is reported, and not tried by other means.
+//! - What a person has set for the sandbox never falls back; what the machine can do by itself is
+//!   tried, and told.
 //!
 //! # Absent
 //! - Knows no other kind of workplace, no session's data and no database.
@@ -21,24 +21,28 @@ mod files;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
 mod protection;
-mod shell;
+mod sandbox;
+mod user;
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use evonic_runner::Level;
 use evonic_shared::config::Config;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 pub use self::protection::{Protection, of as protections};
 use self::{
-    commands::Commands,
+    commands::{Commands, Environment},
     files::{Files, Root, change, list, search, transfer, write},
+    sandbox::Reach,
 };
 use evonic_backend::{
-    Backend, Change, CommandSpec, Download, Ended, Entry, Finished, Found, Removal, Result, Stat,
-    Upload, WorkplaceError, search::rules::Filter, spool::Spool,
+    Backend, Change, Download, Entry, Found, Removal, Result, Stat, Upload, WorkplaceError,
+    search::rules::Filter,
 };
 use evonic_domain::{LocalSettings, SessionId, WorkplaceKind};
 use evonic_handles::Budget;
@@ -62,10 +66,13 @@ impl Local {
     /// [`WorkplaceError`] when the root cannot be made or is no folder.
     pub fn new(config: &Config, budget: Budget) -> Result<Self> {
         let settings = &config.workplace;
-        let root = Arc::new(Root::new(settings.root.clone(), settings.confined)?);
-        let files = Files::new(budget.clone(), root).map_err(WorkplaceError::Threads)?;
+        let environment = Environment::of_service(&config.tools.environment);
+        let reach = Reach::new(config, environment.path());
+        let reach = reach.map_err(|problem| WorkplaceError::settings("workplace.user", problem))?;
+        let root = Root::new(settings.root.clone(), settings.confined, reach.user)?;
+        let files = Files::new(budget.clone(), Arc::new(root)).map_err(WorkplaceError::Threads)?;
         let files = Arc::new(files);
-        let commands = Commands::new(config, budget, &files)?;
+        let commands = Commands::new(config, budget, &files, reach, environment)?;
         let settings = Arc::new(config.clone());
         Ok(Self { commands, files, settings })
     }
@@ -77,26 +84,34 @@ impl Local {
     /// [`WorkplaceError`] when a folder cannot be made, or is none.
     pub fn at(&self, settings: &LocalSettings, session: Option<&SessionId>) -> Result<Self> {
         let own = settings.root.as_deref().unwrap_or(self.files.root.path());
-        let folder = match session {
-            Some(session) if settings.session_folders => own.join(SESSIONS).join(session.as_str()),
-            _ => own.to_owned(),
+        let root = match session {
+            Some(session) if settings.session_folders => {
+                let own = self.files.at(own.to_owned())?;
+                own.root.below(&Path::new(SESSIONS).join(session.as_str()))?
+            }
+            _ if own == self.files.root.path() => Root::clone(&self.files.root),
+            _ => self.files.root.at(own.to_owned())?,
         };
-        if folder == self.files.root.path() {
-            return Ok(self.clone());
-        }
-        let files = Arc::new(self.files.at(folder)?);
-        let commands = self.commands.at(&files);
+        let files = Arc::new(self.files.with(root));
+        let sandbox = settings.sandbox.map(Into::into);
+        let commands = self.commands.at(&files, sandbox, settings.network.map(Into::into));
         Ok(Self { commands, files, settings: Arc::clone(&self.settings) })
     }
 
-    /// What protects this machine from commands.
-    #[must_use]
-    pub fn protections(&self) -> Vec<Protection> {
-        protection::of(&self.settings)
+    /// Hides these from commands that start from now on, in every local workplace.
+    pub fn hide(&self, secrets: impl IntoIterator<Item = PathBuf>) {
+        self.commands.launcher.reach.hide(secrets);
     }
 
-    /// Waits until every script is over, also those whose future was dropped, and their permits are
-    /// given back. Commands keep running. For the end of a drain.
+    /// What keeps commands of this workplace inside, and what they may reach all the same.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Settings`] when what is wished for cannot be had: commands are refused.
+    pub async fn containment(&self) -> Result<(Level, String)> {
+        self.commands.containment(&self.settings.workplace).await
+    }
+
+    /// Waits until everything here is over, also what nobody waits for any more. Commands keep running. For the end of a drain.
     pub async fn idle(&self) {
         self.commands.launcher.idle().await;
     }
@@ -112,56 +127,8 @@ impl Backend for Local {
         Ok(self.files.root.path().display().to_string())
     }
 
-    fn spool(&self, command_id: &str) -> Spool {
-        self.commands.spool(command_id)
-    }
-
-    /// Runs a command. Standard output and error come as one stream, in their order.
-    ///
-    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
-    /// `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own, when it is confined), and
-    /// what `tools.environment` names. Standard input ends after the given bytes. The limits and
-    /// the confinement of `[workplace]` hold from its first instruction on.
-    ///
-    /// Holds one `child` permit while it is followed.
-    async fn run(
-        &self,
-        spec: CommandSpec,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished> {
-        self.commands.tidy_now_and_then();
-        let permit = self.commands.launcher.permit();
-        let Some(permit) = cancel.run_until_cancelled(permit).await else {
-            return Ok(Finished { ended: Ended::Cancelled, left_behind: 0 });
-        };
-        let command_id = spec.command_id.clone();
-        let spool = self.commands.spool_with(&command_id, Some(permit?));
-        let finished = spool.run(spec, output, cancel).await;
-        self.commands.finished(&command_id, finished)
-    }
-
-    async fn attach(
-        &self,
-        command_id: &str,
-        from: u64,
-        output: mpsc::Sender<Bytes>,
-        cancel: &CancellationToken,
-    ) -> Result<Finished> {
-        let finished = self.spool(command_id).attach(command_id, from, output, cancel).await;
-        self.commands.finished(command_id, finished)
-    }
-
-    async fn kill(&self, command_id: &str) -> Result<u32> {
-        let killed = self.spool(command_id).kill(command_id).await;
-        if killed.is_ok() {
-            self.commands.launcher.end_group(command_id);
-        }
-        killed
-    }
-
-    fn forget(&self, command_id: &str) {
-        self.commands.forget(command_id);
+    fn commands(&self) -> &dyn evonic_backend::Commands {
+        &self.commands
     }
 
     async fn stat(&self, path: &str) -> Result<Stat> {

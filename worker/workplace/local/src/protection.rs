@@ -1,55 +1,63 @@
 //! What protects this machine from commands.
 
-use evonic_shared::config::Config;
+use evonic_runner::Level;
+use evonic_shared::config::{Config, Sandbox as Wanted};
 
-use super::shell::{Confinement, Found, describe_limits};
+use super::{
+    commands::{Environment, describe_limits},
+    sandbox::{self, Reach},
+};
 
 /// A protection of commands on this machine, for `evonic doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Protection {
-    /// `landlock`, `rlimits`.
+    /// `sandbox`, `rlimits`.
     pub name: &'static str,
-    /// Whether it holds for commands that are started now.
+    /// Whether it holds for commands that are started now, as well as this program can.
     pub active: bool,
     /// What it does, or why it does not.
     pub detail: String,
 }
 
-/// What protects a machine with this configuration from commands. Landlock is tried, on a thread
-/// that ends.
+/// What protects a machine with this configuration from commands of its workplace `local`. The
+/// sandboxes are tried, by commands that do nothing.
 #[must_use]
 pub fn of(config: &Config) -> Vec<Protection> {
     let limits = describe_limits(&config.workplace);
-    vec![landlock(config), Protection { name: "rlimits", active: true, detail: limits }]
+    vec![sandbox(config), Protection { name: "rlimits", active: true, detail: limits }]
 }
 
-fn landlock(config: &Config) -> Protection {
+fn sandbox(config: &Config) -> Protection {
     let settings = &config.workplace;
-    let landlock = |active, detail| Protection { name: "landlock", active, detail };
-    if !settings.confined {
-        return landlock(
-            false,
-            "workplace.confined is false: commands may do what the user may".into(),
-        );
+    let sandbox = |active, detail| Protection { name: "sandbox", active, detail };
+    let environment = Environment::of_service(&[]);
+    let reach = match Reach::new(config, environment.path()) {
+        Ok(reach) => reach,
+        Err(problem) => return sandbox(false, format!("workplace.user: {problem}")),
+    };
+    let probed = reach.probe();
+    let level = match probed.level(settings.sandbox, settings.network) {
+        Ok(level) => level,
+        Err((field, problem)) => {
+            return sandbox(false, format!("commands are refused: workplace.{field}: {problem}"));
+        }
+    };
+    let mut detail = sandbox::describe(level, &probed, settings.network, settings);
+    if level != Level::Namespaces
+        && settings.sandbox == Wanted::Auto
+        && let Err(why) = &probed.namespaces
+    {
+        detail = format!("{detail}; namespaces cannot be had: {why}");
     }
-    match Confinement::new(config).probe(&settings.root) {
-        Err(error) => landlock(false, format!("it cannot be tried: {error}")),
-        Ok(found @ Found::Enforced(_)) => {
-            let inside = [&config.state_dir, &config.runtime_dir];
-            let inside = inside.iter().find(|folder| folder.starts_with(&settings.root));
-            match inside {
-                Some(folder) => landlock(
-                    false,
-                    format!("workplace.root holds {}, which commands may change", folder.display()),
-                ),
-                None => landlock(
-                    true,
-                    format!("commands write below their root only; {}", found.describe()),
-                ),
-            }
+    let inside = [&config.state_dir, &config.runtime_dir];
+    match inside.iter().find(|folder| folder.starts_with(&settings.root)) {
+        Some(folder) if level != Level::Namespaces => {
+            let folder = folder.display();
+            sandbox(
+                false,
+                format!("workplace.root holds {folder}, which commands may change; {detail}"),
+            )
         }
-        Ok(found) => {
-            landlock(false, format!("{}; commands may do what the user may", found.describe()))
-        }
+        _ => sandbox(level == Level::Namespaces, detail),
     }
 }

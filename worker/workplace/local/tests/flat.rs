@@ -58,7 +58,7 @@ impl Setup {
         };
         let (sender, mut receiver) = mpsc::channel(4);
         let cancel = CancellationToken::new();
-        let run = self.local.run(spec, sender, &cancel);
+        let run = self.local.commands().run(spec, sender, &cancel);
         let read = async { while receiver.recv().await.is_some() {} };
         let both = async { tokio::join!(run, read).0 };
         match self.round % 10 {
@@ -78,12 +78,12 @@ impl Setup {
             5 => {
                 assert!(timeout(Duration::from_millis(20), both).await.is_err());
                 // It goes on, without anything of this process.
-                self.local.kill(&command_id).await.expect("it is killed");
+                self.local.commands().kill(&command_id).await.expect("it is killed");
             }
             6 => assert_eq!(both.await.expect("it starts").left_behind, 1),
             _ => assert_eq!(both.await.expect("it starts").ended, Ended::Exited(0)),
         }
-        self.local.forget(&command_id);
+        self.local.commands().forget(&command_id);
     }
 
     async fn read(&self, path: &str) -> Result<(), WorkplaceError> {

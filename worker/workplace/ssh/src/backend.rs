@@ -14,8 +14,8 @@ use super::{
     transfer::{self, SshUpload, TransferChannel},
 };
 use evonic_backend::{
-    Backend, Change, Download, Entry, Found, Lines, RemotePath, Removal, Result, Stage, Stat,
-    Upload, lines, search, spool::Spool,
+    Backend, Change, Commands, Download, Entry, Found, Lines, RemotePath, Removal, Result, Stage,
+    Stat, Upload, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -68,8 +68,8 @@ impl Backend for Ssh {
         Ok(self.remote.home().await?.path().to_string())
     }
 
-    fn spool(&self, _command_id: &str) -> Spool {
-        self.spool.clone()
+    fn commands(&self) -> &dyn Commands {
+        &self.spool
     }
 
     async fn stat(&self, path: &str) -> Result<Stat> {

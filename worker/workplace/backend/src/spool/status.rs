@@ -4,7 +4,8 @@ use crate::{Ended, Finished, Unknown};
 
 /// Reads a status: how it ended, a number, and how many processes were left behind; or
 /// `notstarted` and why.
-pub(super) fn read(line: &str) -> Option<Finished> {
+#[must_use]
+pub fn read(line: &str) -> Option<Finished> {
     let (how, rest) = line.split_once(' ')?;
     if how == "notstarted" {
         return Some(Finished { ended: Ended::NotStarted(rest.to_owned()), left_behind: 0 });

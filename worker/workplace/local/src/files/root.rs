@@ -5,13 +5,18 @@ use std::{
     fs, io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStringExt,
+        unix::{
+            ffi::OsStringExt,
+            fs::{chown, fchown},
+        },
     },
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat2, readlinkat},
+    fs::{
+        AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, openat2, readlinkat,
+    },
     io::Errno,
 };
 
@@ -25,25 +30,85 @@ use evonic_backend::{Result, WorkplaceError};
 const ATTEMPTS: u32 = 64;
 
 /// The folder. It is opened anew for each operation, so that it may be moved away and come back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Root {
     /// As it was configured.
     configured: PathBuf,
     /// Without symbolic links.
     real: PathBuf,
     confined: bool,
+    /// Who it belongs to, and what is made in it, where that is not this process's user.
+    owner: Option<(u32, u32)>,
 }
 
 impl Root {
-    /// Makes the folder if it is missing.
+    /// Makes the folder if it is missing; it belongs to `owner` then.
     ///
     /// # Errors
     /// [`WorkplaceError::Root`] when it cannot be made or is no folder.
-    pub fn new(configured: PathBuf, confined: bool) -> Result<Self> {
+    pub fn new(configured: PathBuf, confined: bool, owner: Option<(u32, u32)>) -> Result<Self> {
         let failed = |source| root_error(&configured, source);
+        let is_new = !configured.exists();
         fs::create_dir_all(&configured).map_err(failed)?;
         let real = fs::canonicalize(&configured).map_err(failed)?;
-        Ok(Self { configured, real, confined })
+        if let Some((user, group)) = owner {
+            let is_empty = || Ok(fs::read_dir(&real)?.next().is_none());
+            if is_new || is_empty().map_err(failed)? {
+                chown(&real, Some(user), Some(group)).map_err(failed)?;
+            }
+        }
+        Ok(Self { configured, real, confined, owner })
+    }
+
+    /// The same for another folder.
+    ///
+    /// # Errors
+    /// See [`Root::new`].
+    pub fn at(&self, folder: PathBuf) -> Result<Self> {
+        Self::new(folder, self.confined, self.owner)
+    }
+
+    /// A folder below this one as a root of its own, made if it is missing. No link leads to it:
+    /// commands that work in this one could have put it there.
+    ///
+    /// # Errors
+    /// [`WorkplaceError::Root`].
+    pub fn below(&self, path: &Path) -> Result<Self> {
+        let real = self.real.join(path);
+        let failed = |source: io::Error| root_error(&real, source);
+        let mut folder = self.handle_io().map_err(failed)?;
+        for name in path.components() {
+            let name = Path::new(name.as_os_str());
+            match mkdirat(
+                &folder,
+                name,
+                Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH,
+            ) {
+                Ok(()) => {
+                    folder = self.enter(&folder, name).map_err(failed)?;
+                    self.give(&folder).map_err(failed)?;
+                }
+                Err(Errno::EXIST) => folder = self.enter(&folder, name).map_err(failed)?,
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Ok(Self { configured: real.clone(), real, confined: self.confined, owner: self.owner })
+    }
+
+    fn enter(&self, folder: &OwnedFd, name: &Path) -> io::Result<OwnedFd> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Ok(open_at(folder.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY, resolve)?)
+    }
+
+    /// Makes something that was just made the owner's.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn give(&self, made: impl AsFd) -> io::Result<()> {
+        match self.owner {
+            Some((user, group)) => fchown(made, Some(user), Some(group)),
+            None => Ok(()),
+        }
     }
 
     /// Whether what agents do stays below it.
@@ -54,6 +119,13 @@ impl Root {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.real
+    }
+
+    /// As [`Root::give`], for a name in a folder; a link stays its own.
+    pub(super) fn give_name(&self, folder: &OwnedFd, name: &Path) -> io::Result<()> {
+        let Some((user, group)) = self.owner else { return Ok(()) };
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        Ok(chownat(folder, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// A path of the caller as one that the kernel resolves from the root.

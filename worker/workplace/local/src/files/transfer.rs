@@ -178,6 +178,7 @@ fn open_part(op: Operation<'_>, id: &str) -> Result<(File, (Target, u64))> {
     let opened = opened.map_err(|error| op.failed(error))?;
     let stat = fstat(&opened).map_err(|error| op.failed(error))?;
     op.expect_type(&stat, FileType::RegularFile)?;
+    op.root.give(&opened).map_err(|error| op.failed(error))?;
     let folder = real_path(&target.folder).map_err(|error| op.failed(error))?;
     let path = op.path.to_owned();
     let kept = Target { path, folder, name: target.name, part, existing: target.existing };

@@ -78,7 +78,7 @@ impl Drop for Hidden<'_> {
 /// link. Mode and, where permitted, owner are kept; other names of the old file (hard links) keep
 /// the old content.
 pub(in super::super) fn write(op: Operation<'_>, content: &[u8]) -> Result<()> {
-    replace(op.scope, &find(op)?, content, Draft::Unnamed).map_err(|error| op.failed(error))
+    replace(op, &find(op)?, content, Draft::Unnamed).map_err(|error| op.failed(error))
 }
 
 /// See [`evonic_backend::Backend::edit`].
@@ -98,7 +98,7 @@ pub(in super::super) fn edit(op: Operation<'_>, limit_bytes: u64, change: Change
     if target.existing.as_ref().is_none_or(|now| version(now) != version(&stat)) {
         return Err(WorkplaceError::changed(op.path));
     }
-    replace(op.scope, &target, &content, Draft::Unnamed).map_err(|error| op.failed(error))
+    replace(op, &target, &content, Draft::Unnamed).map_err(|error| op.failed(error))
 }
 
 /// What changes when a file's content does.
@@ -196,7 +196,11 @@ pub(super) fn make_folders(op: Operation<'_>) -> Result<()> {
                 let above = text(&above);
                 let (folder, _) = op.at(&above).look()?;
                 match mkdirat(&*folder, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
-                    Ok(()) | Err(Errno::EXIST) => {}
+                    Ok(()) => {
+                        let given = op.root.give_name(&folder, Path::new(name));
+                        given.map_err(|error| op.failed(error))?;
+                    }
+                    Err(Errno::EXIST) => {}
                     Err(error) => return Err(op.failed(error)),
                 }
             }
@@ -206,12 +210,13 @@ pub(super) fn make_folders(op: Operation<'_>) -> Result<()> {
     Ok(())
 }
 
-fn replace(scope: &FdScope, target: &Target<'_>, content: &[u8], draft: Draft) -> io::Result<()> {
+fn replace(op: Operation<'_>, target: &Target<'_>, content: &[u8], draft: Draft) -> io::Result<()> {
+    let scope = op.scope;
     let folder: &OwnedFd = &target.folder;
     let (mut file, hidden) = match draft {
         Draft::Unnamed => match create(scope, folder, ".", OFlags::TMPFILE) {
             Err(error) if knows_no_unnamed(&error) => {
-                return replace(scope, target, content, Draft::Named);
+                return replace(op, target, content, Draft::Named);
             }
             opened => (opened?, None),
         },
@@ -222,8 +227,9 @@ fn replace(scope: &FdScope, target: &Target<'_>, content: &[u8], draft: Draft) -
         }
     };
     file.write_all(content)?;
-    if let Some(stat) = &target.existing {
-        keep(&file, stat)?;
+    match &target.existing {
+        Some(stat) => keep(&file, stat)?,
+        None => op.root.give(&*file)?,
     }
     file.sync_all()?;
     let hidden = match hidden {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use evonic_backend::{
-    Backend, Change, Download, Entry, Found, Lines, Removal, Stage, Stat, Upload, WorkplaceError,
-    error::Cause, spool::Spool,
+    Backend, Change, Commands, Download, Entry, Found, Lines, Removal, Stage, Stat, Upload,
+    WorkplaceError, error::Cause,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_local::Local;
@@ -163,8 +163,8 @@ impl Backend for Flaky {
         self.local.home().await
     }
 
-    fn spool(&self, command_id: &str) -> Spool {
-        self.local.spool(command_id)
+    fn commands(&self) -> &dyn Commands {
+        self.local.commands()
     }
 
     async fn stat(&self, path: &str) -> Result<Stat, WorkplaceError> {

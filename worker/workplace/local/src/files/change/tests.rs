@@ -100,7 +100,7 @@ async fn names_are_given_and_replace_files() {
 #[tokio::test]
 async fn a_session_has_a_folder_of_its_own() {
     let fixture = Fixture::new();
-    let settings = LocalSettings { root: None, session_folders: true };
+    let settings = LocalSettings { session_folders: true, ..LocalSettings::default() };
     let (one, two) = (SessionId::new(), SessionId::new());
     let place = fixture.local.at(&settings, Some(&one)).expect("it is made");
     let other = fixture.local.at(&settings, Some(&two)).expect("it is made");

@@ -28,7 +28,7 @@ async fn drafts_of_either_kind_become_the_file_and_leave_nothing() {
         let fixture = Fixture::new();
         fixture.put("old", "old");
         fs::set_permissions(fixture.path("old"), fs::Permissions::from_mode(0o640)).expect("ours");
-        let root = Root::new(fixture.path(""), true);
+        let root = Root::new(fixture.path(""), true, None);
         let root = root.expect("a root");
         {
             let scope = scope(&fixture);
@@ -36,7 +36,7 @@ async fn drafts_of_either_kind_become_the_file_and_leave_nothing() {
                 let is_waiting = &|| true;
                 let op = Operation { scope: &scope, root: &root, is_waiting, name: "write", path };
                 let target = find(op).expect("a target");
-                replace(&scope, &target, b"content", draft).expect("it is written");
+                replace(op, &target, b"content", draft).expect("it is written");
                 assert_eq!(fixture.get(path), "content", "{draft:?}");
             }
         }
@@ -59,7 +59,11 @@ async fn a_draft_that_cannot_become_the_file_is_removed() {
             let folder = scope.open(open).expect("the root is there");
             // A folder that is not empty cannot be replaced by a file.
             let target = Target { folder, name: PathBuf::from("folder"), existing: None };
-            replace(&scope, &target, b"content", draft).expect_err("it is refused");
+            let root = Root::new(fixture.path(""), true, None).expect("a root");
+            let is_waiting = &|| true;
+            let op =
+                Operation { scope: &scope, root: &root, is_waiting, name: "write", path: "folder" };
+            replace(op, &target, b"content", draft).expect_err("it is refused");
         }
         assert_eq!(names(&fixture), ["folder"], "{draft:?}");
         fixture.assert_given_back().await;
@@ -73,18 +77,17 @@ async fn a_full_disk_leaves_the_old_file() {
         // Only root may mount a small disk.
         return;
     }
-    // Nobody who is confined mounts anything.
-    let fixture = Fixture::with(|config| config.workplace.confined = false);
-    let mount = "mkdir small && mount -t tmpfs -o size=64k none small && echo old > small/file";
-    let script = crate::fixture::bash(mount);
-    let (mounted, told) = fixture.run(script, &Default::default()).await;
-    assert_eq!(mounted.expect("it starts").ended, evonic_backend::Ended::Exited(0), "{told}");
+    let fixture = Fixture::new();
+    let script = |text: &str| {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-ec", text]).current_dir(fixture.path("")).status().expect("it starts").success()
+    };
+    assert!(script("mkdir small; mount -t tmpfs -o size=64k none small; echo old > small/file"));
     let result = fixture.local.write("small/file", vec![b'x'; 1_000_000].into()).await;
     let left =
         (fixture.get("small/file"), fs::read_dir(fixture.path("small")).map(Iterator::count));
     let fits = fixture.local.write("small/file", b"new".to_vec().into()).await;
-    let unmount = crate::fixture::bash("umount small");
-    assert!(fixture.run(unmount, &Default::default()).await.0.is_ok());
+    assert!(script("umount small"));
     let full = result.expect_err("it does not fit");
     assert!(format!("{full:?}").contains("StorageFull"), "{full:?}");
     assert_eq!((left.0.as_str(), left.1.expect("it is there")), ("old\n", 1));

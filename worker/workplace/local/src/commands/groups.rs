@@ -4,12 +4,12 @@
 //!
 //! ```text
 //! evonic.service/            the supervisor and its workers
-//!     commands/MARK/         a command, its watcher, and whatever they started
+//!     commands/MARK/         a command, its runner, and whatever they started
 //! ```
 //!
-//! A watcher finds what its command started by session and by command id. What hides from that, in a
-//! session of its own and without its environment, is in the group still: the kernel kills a group
-//! whole. No controller is switched on, so processes may be in the upper groups too.
+//! A pid namespace ends with its init. Where there is none, what escapes its runner is in the group
+//! still: the kernel kills a group whole. No controller is switched on, so processes may be in the
+//! upper groups too.
 
 use std::{
     fs, io,
@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Pid, geteuid};
+use rustix::process::geteuid;
 
 /// The groups of this service's commands. Holds no descriptor.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Those of this service; [`None`] where systemd did not delegate its group, or where it cannot
-    /// be written to: commands are found by their watchers only then. Removes what is left empty.
+    /// be written to: commands are found by their runners only then. Removes what is left empty.
     pub(super) fn of_service() -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -54,23 +54,14 @@ impl Groups {
         Ok(Self { folder })
     }
 
-    /// Puts a process, and all that it will start, into the group of its command.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(super) fn enter(&self, command_id: &str, process: Pid) -> io::Result<()> {
-        let group = self.folder.join(command_id);
-        let join = || {
-            made(&group)?;
-            fs::write(group.join("cgroup.procs"), process.as_raw_nonzero().to_string())
-        };
-        // Another worker that starts just then removes what is still empty.
-        join().or_else(|_| join())
+    /// The group of a command, which its runner makes and enters.
+    pub(super) fn of(&self, command_id: &str) -> PathBuf {
+        self.folder.join(command_id)
     }
 
     /// Kills all that is in the group of a command, and removes it; false while it is dying.
     pub(super) fn is_ended(&self, command_id: &str) -> bool {
-        let group = self.folder.join(command_id);
+        let group = self.of(command_id);
         let is_gone = || match fs::remove_dir(&group) {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,

@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use evonic_shared::{config::Config, kind::Kind};
+use evonic_shared::kind::Kind;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    fixture::{Fixture, bash, eventually, lives},
-    protections,
-};
+use crate::fixture::{Fixture, bash, eventually, processes};
 use evonic_backend::{Backend, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
 
 /// Runs a script to its end; everything must be given back.
@@ -28,15 +25,11 @@ async fn ended(script: &str) -> Ended {
     finished.ended
 }
 
-/// The process numbers that a script wrote to a file, one a line.
-async fn pids(fixture: &Fixture, file: &str, count: usize) -> Vec<u32> {
+/// Until a script has written so many lines to a file: one for each of its processes.
+async fn begun(fixture: &Fixture, file: &str, count: usize) {
     let path = fixture.path(file);
-    let read = || -> Vec<u32> {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    };
-    eventually("the script wrote its process numbers", || read().len() == count).await;
-    read()
+    let lines = || std::fs::read_to_string(&path).unwrap_or_default().lines().count();
+    eventually("the script's processes run", || lines() == count).await;
 }
 
 #[tokio::test]
@@ -81,9 +74,7 @@ async fn standard_input_is_given_and_ends() {
 #[tokio::test]
 async fn environment_is_scrubbed() {
     let mut expected = ["EVONIC_CALL", "HOME", "LANG", "PATH", "TERM"].map(str::to_owned).to_vec();
-    if is_confined() {
-        expected.push("TMPDIR".to_owned());
-    }
+    expected.push("TMPDIR".to_owned());
     if std::env::var_os("TZ").is_some() {
         expected.push("TZ".to_owned());
     }
@@ -109,11 +100,6 @@ async fn environment_is_scrubbed() {
     let root = fixture.path("").canonicalize().expect("the root is there");
     let root = root.display();
     assert_eq!(output, format!("{root}\n{root}\ndumb {command_id}\n"));
-}
-
-fn is_confined() -> bool {
-    let config = Config::defaults("/nowhere".into(), "/nowhere".into());
-    protections(&config).iter().any(|protection| protection.name == "landlock" && protection.active)
 }
 
 /// A field of `/proc/PID/status`, in hexadecimal.
@@ -167,16 +153,19 @@ const TREE: &str = "
 async fn cancelling_kills_the_whole_tree_within_a_second() {
     let fixture = Fixture::new();
     let cancel = CancellationToken::new();
+    let spec = bash(TREE);
+    let command_id = spec.command_id.clone();
     let watch = async {
-        let pids = pids(&fixture, "pids", 5).await;
+        begun(&fixture, "pids", 5).await;
+        assert!(processes(&command_id).len() >= 5);
         let since = Instant::now();
         cancel.cancel();
-        (pids, since)
+        since
     };
-    let ((result, _), (pids, since)) = tokio::join!(fixture.run(bash(TREE), &cancel), watch);
+    let ((result, _), since) = tokio::join!(fixture.run(spec, &cancel), watch);
     let took = since.elapsed();
     assert_eq!(result.expect("it starts").ended, Ended::Cancelled);
-    let alive: Vec<_> = pids.into_iter().filter(|&pid| lives(pid)).collect();
+    let alive = processes(&command_id);
     assert!(alive.is_empty(), "{alive:?} live after {took:?}");
     println!("cancelled and told within {took:?}");
     // A second, on a machine that does nothing else.
@@ -188,10 +177,11 @@ async fn cancelling_kills_the_whole_tree_within_a_second() {
 async fn a_timeout_kills_the_whole_tree() {
     let fixture = Fixture::new();
     let spec = CommandSpec { timeout: Duration::from_millis(500), ..bash(TREE) };
+    let command_id = spec.command_id.clone();
     let (result, _) = fixture.run(spec, &CancellationToken::new()).await;
     assert_eq!(result.expect("it starts").ended, Ended::TimedOut);
-    let pids = pids(&fixture, "pids", 5).await;
-    assert!(!pids.into_iter().any(lives));
+    begun(&fixture, "pids", 5).await;
+    assert!(processes(&command_id).is_empty());
     fixture.assert_given_back().await;
 }
 
@@ -207,12 +197,15 @@ async fn what_is_left_in_the_background_is_killed_and_counted() {
     let fixture = Fixture::new();
     let script = "sleep 1000 & echo $! >> pids; setsid sleep 1000 >/dev/null 2>&1 & echo done";
     let since = Instant::now();
-    let (result, output) = fixture.run(bash(script), &CancellationToken::new()).await;
+    let spec = bash(script);
+    let command_id = spec.command_id.clone();
+    let (result, output) = fixture.run(spec, &CancellationToken::new()).await;
     let finished = result.expect("it starts");
     assert_eq!(finished, Finished { ended: Ended::Exited(0), left_behind: 2 });
     assert_eq!(output, "done\n");
     assert!(since.elapsed() < Duration::from_secs(8), "took {:?}", since.elapsed());
-    assert!(!pids(&fixture, "pids", 1).await.into_iter().any(lives));
+    begun(&fixture, "pids", 1).await;
+    assert!(processes(&command_id).is_empty());
     fixture.assert_given_back().await;
 }
 
@@ -241,7 +234,7 @@ async fn every_byte_reaches_a_slow_reader() {
         bytes
     };
     let cancel = CancellationToken::new();
-    let (finished, bytes) = tokio::join!(fixture.local.run(spec, sender, &cancel), read);
+    let (finished, bytes) = tokio::join!(fixture.local.commands().run(spec, sender, &cancel), read);
     assert_eq!((finished.expect("it starts").ended, bytes), (Ended::Exited(0), 300_000));
     fixture.assert_given_back().await;
 }
@@ -252,7 +245,7 @@ async fn a_reader_that_is_gone_does_not_stop_the_command() {
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
     let spec = bash("head -c 1000000 /dev/zero; exit 4");
-    let finished = fixture.local.run(spec, sender, &CancellationToken::new()).await;
+    let finished = fixture.local.commands().run(spec, sender, &CancellationToken::new()).await;
     assert_eq!(finished.expect("it starts").ended, Ended::Exited(4));
     fixture.assert_given_back().await;
 }
@@ -320,13 +313,12 @@ async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
     let fixture = Fixture::new();
     let (spec, cancel) = (bash(PATIENT), CancellationToken::new());
     let command_id = spec.command_id.clone();
-    let pids = tokio::select! {
+    tokio::select! {
         finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
-        pids = pids(&fixture, "pids", 1) => pids,
-    };
-    // Its launcher is ended, and gives everything back.
+        () = begun(&fixture, "pids", 1) => {}
+    }
     fixture.assert_given_back().await;
-    assert!(lives(pids[0]));
+    assert!(!processes(&command_id).is_empty());
     let (sender, mut receiver) = mpsc::channel(8);
     let read = async {
         let mut output = Vec::new();
@@ -336,7 +328,7 @@ async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
         }
         String::from_utf8(output).expect("text")
     };
-    let follow = Backend::attach(&fixture.local, &command_id, 0, sender, &cancel);
+    let follow = fixture.local.commands().attach(&command_id, 0, sender, &cancel);
     let (finished, output) = tokio::join!(follow, read);
     assert_eq!(finished.expect("it is known").ended, Ended::Exited(0));
     assert_eq!(output, "begun\nend\n");
@@ -356,7 +348,7 @@ async fn a_caller_that_is_gone_at_once_loses_no_command_that_began() {
             () = pause => {}
         }
         let (sender, _unread) = mpsc::channel(8);
-        let finished = Backend::attach(&fixture.local, &command_id, 0, sender, &cancel).await;
+        let finished = fixture.local.commands().attach(&command_id, 0, sender, &cancel).await;
         let ended = finished.expect("it is known").ended;
         assert!(matches!(ended, Ended::Exited(0) | Ended::Unknown(Unknown::NoRecord)), "{ended:?}");
         let count = std::fs::read_to_string(fixture.path("counter")).unwrap_or_default();
@@ -372,19 +364,19 @@ fn a_runtime_that_ends_leaves_the_command_and_no_script() {
     let fixture = Fixture::new();
     let spec = bash(PATIENT);
     let command_id = spec.command_id.clone();
-    let pids = runtime.block_on(async {
+    runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::select! {
             finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
-            pids = pids(&fixture, "pids", 1) => pids,
+            () = begun(&fixture, "pids", 1) => {}
         }
     });
     drop(runtime);
-    assert!(lives(pids[0]));
+    assert!(!processes(&command_id).is_empty());
     let other = tokio::runtime::Runtime::new().expect("a runtime");
-    let killed = other.block_on(Backend::kill(&fixture.local, &command_id)).expect("it is killed");
+    let killed = other.block_on(fixture.local.commands().kill(&command_id)).expect("it is killed");
     assert!(killed >= 1, "{killed}");
-    assert!(!lives(pids[0]));
+    assert!(processes(&command_id).is_empty());
 }
 
 #[tokio::test]
@@ -394,7 +386,7 @@ async fn a_reader_that_does_not_read_does_not_keep_the_command_alive() {
     let spec =
         CommandSpec { timeout: Duration::from_millis(300), ..bash("while :; do echo y; done") };
     let cancel = CancellationToken::new();
-    let run = fixture.local.run(spec, sender, &cancel);
+    let run = fixture.local.commands().run(spec, sender, &cancel);
     let later = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         while unread.recv().await.is_some() {}
@@ -414,11 +406,11 @@ async fn a_command_owns_what_its_kind_allows() {
         (usage.permits, usage.descriptors)
     };
     let watch = async {
-        pids(&fixture, "pids", 1).await;
-        eventually("it runs with its pipes and its pidfd", || owned() == (1, 3)).await;
+        begun(&fixture, "pids", 1).await;
+        eventually("it runs with its connection", || owned() == (1, 1)).await;
         cancel.cancel();
     };
-    let run = fixture.local.run(bash("echo $$ > pids; sleep 1000"), sender, &cancel);
+    let run = fixture.local.commands().run(bash("echo $$ > pids; sleep 1000"), sender, &cancel);
     let (finished, ()) = tokio::join!(run, watch);
     assert_eq!(finished.expect("it starts").ended, Ended::Cancelled);
     fixture.assert_given_back().await;
@@ -432,9 +424,9 @@ async fn what_is_forgotten_is_removed() {
     let command_id = spec.command_id.clone();
     let (finished, _) = fixture.run(spec, &CancellationToken::new()).await;
     assert_eq!(finished.expect("it starts").ended, Ended::Exited(0));
-    let record = fixture.state().join("spool").join(&command_id);
-    assert!(record.join(&command_id).join("status").exists());
-    Backend::forget(&fixture.local, &command_id);
+    let record = fixture.state().join("commands").join(&command_id);
+    assert!(record.join("status").exists());
+    fixture.local.commands().forget(&command_id);
     fixture.assert_given_back().await;
     assert!(!record.exists());
 }

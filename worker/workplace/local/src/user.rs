@@ -1,0 +1,68 @@
+//! Who commands are: the service's user, and another one where that is root.
+
+use evonic_shared::config;
+use nix::unistd::User;
+use rustix::process::{getegid, geteuid};
+
+/// The account that the package makes for commands of a service that is root.
+const ACCOUNT: &str = "evonic-agent";
+
+/// `nobody` and `nogroup`.
+const NOBODY: (u32, u32) = (65534, 65534);
+
+/// The user and group that commands get; [`None`] for the service's own.
+///
+/// # Errors
+/// A sentence about `workplace.user`.
+pub(super) fn of_commands(settings: &config::Workplace) -> Result<Option<(u32, u32)>, String> {
+    let own = (geteuid().as_raw(), getegid().as_raw());
+    let wanted = match settings.user.as_deref() {
+        None if own.0 == 0 => account(ACCOUNT).unwrap_or(NOBODY),
+        None => own,
+        Some(named) => parse(named)
+            .or_else(|| account(named))
+            .ok_or_else(|| format!("there is no user {named:?} on this machine"))?,
+    };
+    match wanted {
+        wanted if wanted.0 == own.0 => Ok(None),
+        wanted if own.0 == 0 => Ok(Some(wanted)),
+        _ => Err("only root can run commands as another user".to_owned()),
+    }
+}
+
+fn parse(text: &str) -> Option<(u32, u32)> {
+    let (user, group) = text.split_once(':')?;
+    Some((user.parse().ok()?, group.parse().ok()?))
+}
+
+fn account(name: &str) -> Option<(u32, u32)> {
+    let user = User::from_name(name).ok()??;
+    Some((user.uid.as_raw(), user.gid.as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use evonic_shared::config::Config;
+
+    use super::*;
+
+    fn of(user: Option<&str>) -> Result<Option<(u32, u32)>, String> {
+        let mut config = Config::defaults("/nowhere".into(), "/nowhere".into());
+        config.workplace.user = user.map(str::to_owned);
+        of_commands(&config.workplace)
+    }
+
+    #[test]
+    fn commands_of_root_are_root_only_when_that_is_said() {
+        if geteuid().is_root() {
+            assert!(of(None).unwrap().is_some_and(|(user, _)| user != 0));
+            assert_eq!(of(Some("root")), Ok(None));
+            assert_eq!(of(Some("12:34")), Ok(Some((12, 34))));
+            assert_eq!(of(Some("nobody")).unwrap().map(|(user, _)| user), Some(65534));
+        } else {
+            assert_eq!(of(None), Ok(None));
+            assert!(of(Some("root")).unwrap_err().contains("only root"));
+        }
+        assert!(of(Some("no-such-user")).unwrap_err().contains("no-such-user"));
+    }
+}
