@@ -67,6 +67,25 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Files with secrets that it names: no command of a local workplace may read them.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Local(_) => Vec::new(),
+            Self::Ssh(ssh) => {
+                let sources = [&ssh.password, &ssh.passphrase].into_iter().flatten();
+                let files = sources.filter_map(|source| match source {
+                    SecretSource::File(path) => Some(path.clone()),
+                    SecretSource::Env(_) | SecretSource::Credential(_) => None,
+                });
+                files.chain(ssh.identity_files.iter().cloned()).collect()
+            }
+            Self::Docker(docker) => docker.cert_path.iter().cloned().collect(),
+        }
+    }
+}
+
 /// Settings of a local workplace; what is absent is `[workplace]` of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

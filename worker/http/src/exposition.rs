@@ -14,7 +14,7 @@ use prometheus_client::{
 
 use crate::supervision::{SupervisorReport, epoch_seconds};
 use evonic_handles::Usage;
-use evonic_workplace::HostState;
+use evonic_workplace::{HostState, Level};
 
 /// Values of one moment. Those that could not be read are left out.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct ScrapeMetrics {
     pub(super) generation: u64,
     /// Hosts and engines of workplaces: as many as the operator named.
     pub(super) hosts: Vec<HostState>,
+    /// What keeps commands of local workplaces inside, once that was tried.
+    pub(super) sandbox: Option<Level>,
     pub(super) supervision: SupervisorReport,
 }
 
@@ -115,6 +117,12 @@ impl Collector for ScrapeMetrics {
         metrics.gauge("evonic_generation", "The worker's generation", Some(self.generation))?;
         let version = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
         metrics.gauges("evonic_build_info", "The program's version", version)?;
+        let sandbox = self.sandbox.map(|level| ([("level", level.name())], 1));
+        metrics.gauges(
+            "evonic_sandbox_info",
+            "What keeps commands of local workplaces inside",
+            sandbox,
+        )?;
         let handles = self.handles(|usage| u64::from(usage.permits));
         metrics.gauges("evonic_handles", "Handles in use, by kind", handles)?;
         let limits = self.handles(|usage| u64::from(usage.limit));

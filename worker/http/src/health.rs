@@ -79,6 +79,7 @@ pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
         turns: turns.ok().and_then(Result::ok),
         generation: state.app.generation,
         hosts: state.app.workplaces.hosts(),
+        sandbox: state.app.workplaces.sandbox(),
         supervision: state.app.supervision.report(),
     };
     let text = scraped.expose(&state.registry).map_err(|error| Problem::internal(&error))?;

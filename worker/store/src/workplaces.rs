@@ -1,5 +1,7 @@
 //! Workplaces, and what this installation is called.
 
+use std::path::PathBuf;
+
 use crate::{
     AuditedWriter, Conflict, List, Paging, Reader, StoreError, audited_writer::differences, column,
     page::Entry, record::Record,
@@ -48,6 +50,24 @@ impl Reader<'_> {
     /// [`StoreError::Sql`].
     pub fn workplaces(&self, paging: &Paging) -> Result<List<Workplace>, StoreError> {
         self.list("list workplaces", None, paging)
+    }
+}
+
+impl Reader<'_> {
+    /// Files with secrets that any workplace names.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn secret_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let (mut files, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.workplaces(&Paging { limit: u32::MAX, after })?;
+            files.extend(page.data.iter().flat_map(|workplace| workplace.settings.secret_files()));
+            after = page.next;
+            if after.is_none() {
+                return Ok(files);
+            }
+        }
     }
 }
 

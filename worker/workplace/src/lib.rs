@@ -39,5 +39,5 @@ pub use evonic_backend::{
     Verdict, WorkplaceError,
 };
 pub use evonic_docker::Engines;
-pub use evonic_local::{Local, Protection, protections};
+pub use evonic_local::{Level, Local, Protection, protections};
 pub use registry::Workplaces;

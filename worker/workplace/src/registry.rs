@@ -1,7 +1,7 @@
 //! Every workplace of this worker: found by name, opened for a session, checked, closed.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -11,10 +11,10 @@ use evonic_backend::{
 };
 use evonic_docker::Engines;
 use evonic_domain::{LocalSettings, SessionId, Settings, Workplace};
-use evonic_local::{Local, Protection};
+use evonic_local::{Level, Local};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_ssh::Hosts;
-use evonic_store::StoreError;
+use evonic_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +45,8 @@ struct Inner {
     checks: Arc<Semaphore>,
     /// Folders are removed one at a time.
     remover: Semaphore,
+    /// What keeps commands inside; [`None`] in it when commands are refused.
+    sandbox: OnceLock<Option<Level>>,
 }
 
 impl Workplaces {
@@ -60,8 +62,12 @@ impl Workplaces {
         let engines = Engines::start(&deps);
         let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
         let tasks = TaskTracker::new();
-        let inner = Inner { deps, local, hosts, engines, tasks, checks, remover };
-        Ok(Self { inner: Arc::new(inner) })
+        let sandbox = OnceLock::new();
+        let inner = Inner { deps, local, hosts, engines, tasks, checks, remover, sandbox };
+        let workplaces = Self { inner: Arc::new(inner) };
+        let trying = workplaces.clone();
+        workplaces.inner.tasks.spawn(async move { trying.try_sandbox().await });
+        Ok(workplaces)
     }
 
     /// Opens a workplace, by name or identifier, for a session; without one, the workplace itself.
@@ -80,7 +86,20 @@ impl Workplaces {
 
     async fn read(&self, which: &str) -> Result<Workplace> {
         let wanted = which.to_owned();
-        let read = self.inner.deps.store.read(move |reader| reader.workplace(&wanted)).await;
+        let read = move |reader: &Reader<'_>| {
+            let workplace = reader.workplace(&wanted)?;
+            let secrets = match &workplace.settings {
+                Settings::Local(_) => Some(reader.secret_files()?),
+                Settings::Ssh(_) | Settings::Docker(_) => None,
+            };
+            Ok((workplace, secrets))
+        };
+        let read = self.inner.deps.store.read(read).await.map(|(workplace, secrets)| {
+            if let Some(secrets) = secrets {
+                self.inner.local.hide(secrets);
+            }
+            workplace
+        });
         read.map_err(|error| match error {
             StoreError::Exhausted(exhausted) => exhausted.into(),
             StoreError::NotFound { .. } => {
@@ -152,20 +171,60 @@ impl Workplaces {
         }
     }
 
+    /// Tries what keeps commands inside, and tells when it is less than at the last start.
+    async fn try_sandbox(&self) {
+        let level = match self.inner.local.containment().await {
+            Ok((level, detail)) => {
+                tracing::info!(%level, detail, "commands of local workplaces are contained");
+                Some(level)
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "commands of local workplaces are refused");
+                None
+            }
+        };
+        let _first = self.inner.sandbox.set(level);
+        let file = self.inner.deps.config.state_dir.join("sandbox-level");
+        let before = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+        let before = Level::ALL.into_iter().find(|known| known.name() == before.trim());
+        if let (Some(before), Some(level)) = (before, level)
+            && level < before
+        {
+            tracing::warn!(%level, %before, "commands are contained less than at the last start");
+        }
+        if let Some(level) = level.filter(|level| before != Some(*level)) {
+            let written = tokio::fs::write(&file, format!("{level}\n")).await;
+            if let Err(error) = written {
+                tracing::warn!(%error, "the sandbox's level cannot be kept");
+            }
+        }
+    }
+
     async fn check_local(&self, settings: &LocalSettings, steps: mpsc::Sender<CheckStep>) {
         let steps = Steps::new(steps);
         let local = &self.inner.local;
         let opened = async { local.at(settings, None).map(|local| (local, "opened".to_owned())) };
         let advice = "give settings.root a folder that the service's user may use";
-        if let Some(local) = steps.step("folder", Some(advice), opened).await {
+        let Some(local) = steps.step("folder", Some(advice), opened).await else { return };
+        let contained = async {
+            let (level, detail) = local.containment().await?;
+            let advice = (level != Level::Namespaces).then_some(
+                "see docs/security.md for what a command may reach, and how to get namespaces",
+            );
+            Ok(((), check::Finding::new(format!("{level}: {detail}"), advice)))
+        };
+        let advice = "set settings.sandbox and settings.network to what this machine can do";
+        if steps.step("sandbox", Some(advice), contained).await.is_some() {
             check::files_and_commands(&local, &steps).await;
         }
     }
 
-    /// What protects this machine from commands.
+    /// What keeps commands of local workplaces inside, once it was tried; without settings of their
+    /// own.
     #[must_use]
-    pub fn protections(&self) -> Vec<Protection> {
-        self.inner.local.protections()
+    pub fn sandbox(&self) -> Option<Level> {
+        self.inner.sandbox.get().copied().flatten()
     }
 
     /// Every host and engine that was used.

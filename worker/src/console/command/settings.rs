@@ -222,7 +222,10 @@ mod tests {
             environment: [(String::new(), String::new())].into(),
             ..DockerSettings::default()
         };
-        let local = evonic_domain::LocalSettings { root: Some("/".into()), session_folders: false };
+        let local = evonic_domain::LocalSettings {
+            root: Some("/".into()),
+            ..evonic_domain::LocalSettings::default()
+        };
         let all = [json!(full), json!(docker), json!(local)];
         let keys = all.iter().flat_map(|settings| settings.as_object().expect("an object").keys());
         let mut keys: Vec<_> = keys.map(String::as_str).collect();

@@ -33,6 +33,7 @@ fn local_is_there_from_the_start_and_stays() {
     let settings = Settings::Local(evonic_domain::LocalSettings {
         root: Some("/srv".into()),
         session_folders: true,
+        ..evonic_domain::LocalSettings::default()
     });
     let wanted = settings.clone();
     let changed = harness.write(move |writer| writer.change_workplace(&id, None, Some(settings)));

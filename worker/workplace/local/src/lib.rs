@@ -31,7 +31,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use evonic_runner::Level;
 use evonic_shared::config::Config;
 
 pub use self::protection::{Protection, of as protections};
@@ -46,6 +45,7 @@ use evonic_backend::{
 };
 use evonic_domain::{LocalSettings, SessionId, WorkplaceKind};
 use evonic_handles::Budget;
+pub use evonic_runner::Level;
 
 /// The folder of sessions' folders, below the workplace's.
 const SESSIONS: &str = "sessions";

@@ -127,7 +127,7 @@ async fn a_cancelled_command_is_killed_and_a_left_one_goes_on() {
     let place = Arc::new(world.place().await);
     let cancel = CancellationToken::new();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
-    let running = place.run(spec("echo begun; sleep 1000"), sender, &cancel);
+    let running = place.commands().run(spec("echo begun; sleep 1000"), sender, &cancel);
     let (finished, ()) = tokio::join!(running, async {
         output.recv().await.unwrap();
         cancel.cancel();
@@ -140,12 +140,12 @@ async fn a_cancelled_command_is_killed_and_a_left_one_goes_on() {
     let cancel = CancellationToken::new();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
     tokio::select! {
-        ended = place.run(command, sender, &cancel) => panic!("{ended:?}"),
+        ended = place.commands().run(command, sender, &cancel) => panic!("{ended:?}"),
         Some(piece) = output.recv() => assert_eq!(piece, "one\n"),
     }
     place.write("go", Bytes::new()).await.unwrap();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
-    let finished = place.attach(&command_id, 4, sender, &cancel).await.unwrap();
+    let finished = place.commands().attach(&command_id, 4, sender, &cancel).await.unwrap();
     assert_eq!(finished.ended, Ended::Exited(0));
     assert_eq!(output.recv().await.unwrap(), "two\n");
 }

@@ -56,11 +56,13 @@ async fn what_ran_in_a_container_that_was_stopped_cannot_be_known() {
     let place = world.place().await;
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
     let cancel = CancellationToken::new();
-    let (finished, ()) =
-        tokio::join!(place.run(spec("echo begun; sleep 1000"), sender, &cancel), async {
+    let (finished, ()) = tokio::join!(
+        place.commands().run(spec("echo begun; sleep 1000"), sender, &cancel),
+        async {
             output.recv().await.unwrap();
             engine.docker(&["stop", "-t", "0", place.name()]);
-        });
+        }
+    );
     assert_eq!(finished.unwrap().ended, Ended::Unknown(Unknown::Restarted));
 }
 
@@ -75,7 +77,7 @@ async fn idle_containers_stop_and_busy_ones_do_not() {
     let cancel = CancellationToken::new();
     // Nobody follows it, and nobody holds its container.
     tokio::select! {
-        ended = busy.run(spec("echo begun; sleep 1000"), sender, &cancel) => panic!("{ended:?}"),
+        ended = busy.commands().run(spec("echo begun; sleep 1000"), sender, &cancel) => panic!("{ended:?}"),
         _ = output.recv() => {}
     }
     becomes(&engine, idle.name(), "exited").await;

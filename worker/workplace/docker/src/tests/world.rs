@@ -141,7 +141,7 @@ pub(super) async fn run(
         }
         String::from_utf8(said).unwrap()
     };
-    let (finished, said) = tokio::join!(place.run(spec, sender, &cancel), listen);
+    let (finished, said) = tokio::join!(place.commands().run(spec, sender, &cancel), listen);
     Ok((finished?, said))
 }
 

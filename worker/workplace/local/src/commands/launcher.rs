@@ -99,11 +99,6 @@ impl Launcher {
         self.probed.get_or_init(probe).await
     }
 
-    /// What this machine can do, if that was tried.
-    pub(in super::super) fn known(&self) -> Option<&Probed> {
-        self.probed.get()
-    }
-
     /// Starts a command's runner.
     ///
     /// # Errors

@@ -111,11 +111,6 @@ impl Root {
         }
     }
 
-    /// Whether what agents do stays below it.
-    pub const fn is_confined(&self) -> bool {
-        self.confined
-    }
-
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.real
