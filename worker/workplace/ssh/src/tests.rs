@@ -107,7 +107,7 @@ async fn run(workplace: &Ssh, command_id: &str, text: &str) -> Result<(Finished,
         String::from_utf8_lossy(&all).into_owned()
     };
     let (finished, output) =
-        tokio::join!(workplace.run(spec(command_id, text), sender, &cancel), collect);
+        tokio::join!(workplace.commands().run(spec(command_id, text), sender, &cancel), collect);
     Ok((finished?, output))
 }
 

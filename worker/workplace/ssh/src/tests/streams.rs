@@ -67,7 +67,7 @@ async fn ending_one_stream_cuts_no_other() {
     let left = async {
         // Given up after its first line, while the other runs.
         tokio::select! {
-            finished = workplace.run(spec("m1", line), sender, &cancel) => panic!("{finished:?}"),
+            finished = workplace.commands().run(spec("m1", line), sender, &cancel) => panic!("{finished:?}"),
             first = receiver.recv() => assert!(first.is_some()),
         }
     };
