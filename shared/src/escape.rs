@@ -23,6 +23,9 @@ pub enum Form {
     /// selectors behind what they may join: emoji and scripts need them. A carriage return that
     /// begins no line end, as of a progress bar, is shown and ends its line.
     Prose,
+    /// Lines that quote fields which are escaped already: as [`Form::Prose`], but what stands for a
+    /// character stays.
+    Quoting,
 }
 
 /// Escapes a text that comes in pieces, the same however it is cut.
@@ -64,13 +67,13 @@ impl Escaper {
             to.extend('\r'.escape_unicode());
             to.push('\n');
         }
-        let is_prose = self.form == Form::Prose;
+        let is_prose = self.form != Form::Field;
         self.last = match (c, self.last) {
             ('\r', _) if is_prose => {
                 self.last = Last::Return;
                 return;
             }
-            ('{', Last::BackslashU) => escaped(c, to),
+            ('{', Last::BackslashU) if self.form != Form::Quoting => escaped(c, to),
             ('\n' | '\t', _) if is_prose => shown(c, to, Last::Other),
             ('\u{200c}' | '\u{200d}', Last::Joinable | Last::Selector) if is_prose => {
                 shown(c, to, Last::Other)

@@ -49,6 +49,7 @@ fn what_a_terminal_obeys_is_shown() {
         assert_eq!(escape(Form::Field, &[text]), field, "{text:?}");
         assert_eq!(escape(Form::Prose, &[text]), prose, "{text:?}");
         assert_eq!(Escaped(text).to_string(), field, "{text:?}");
+        assert_eq!(escape(Form::Quoting, &[field]), field, "{text:?}");
     }
 }
 
@@ -82,6 +83,7 @@ proptest! {
         let field = escape(Form::Field, &pieces);
         prop_assert!(!field.contains(is_invisible), "{field:?}");
         prop_assert_eq!(unescape(&field), whole.clone());
+        prop_assert_eq!(&field, &escape(Form::Quoting, &[&field]));
         prop_assert_eq!(field, Escaped(whole).to_string());
     }
 

@@ -1,0 +1,56 @@
+//! A pseudo-terminal, and what may reach it.
+
+use std::process::{Command, Stdio};
+
+use evonic_shared::escape::is_invisible;
+
+/// What a stranger writes to whoever reads it at a terminal: it sets the title, clears the screen,
+/// turns text around, hides, and forges lines.
+pub const EVIL: &str = "x\u{1b}]0;pwned\u{7}\u{1b}[2J\u{9b}31m\u{202e}a\u{200d}\u{2066}\u{7f}\r\nforged\u{2028}\u{e0041}";
+
+/// The beginning of what stands for it.
+pub const SHOWN: &str = "x\\u{1b}]0;pwned\\u{7}";
+
+/// The control sequences of evonic itself: colours, and those of screens that are drawn anew.
+const OWN: [&str; 13] = [
+    "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m", "\x1b[K",
+    "\x1b[H", "\x1b[J", "\x1b[?7l", "\x1b[?7h", "\r",
+];
+
+/// Runs a program with arguments at a pseudo-terminal of its own, with colours, for at most a few
+/// seconds; all that the terminal was sent.
+pub fn at_terminal(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted = words.map(|word| {
+        let word = word.to_str().expect("text");
+        format!("'{}'", word.replace('\'', "'\\''"))
+    });
+    let line = format!("exec timeout 5 {}", quoted.collect::<Vec<_>>().join(" "));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--echo", "never", "--command", &line, "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    script.env("SHELL", "/bin/sh").env("TERM", "xterm-256color").env_remove("NO_COLOR");
+    let output = script.stdin(Stdio::null()).output().expect("script is installed");
+    let text = String::from_utf8(output.stdout);
+    text.unwrap_or_else(|error| panic!("{command:?}: no UTF-8: {error}"))
+}
+
+/// # Panics
+/// When a terminal would obey something in it that is not evonic's own.
+pub fn assert_harmless(what: &str, sent: &str) {
+    let mut rest = sent.to_owned();
+    for own in OWN {
+        rest = rest.replace(own, "");
+    }
+    let obeyed = rest.chars().find(|&c| is_invisible(c) && c != '\n');
+    assert_eq!(obeyed, None, "{what} sends it to the terminal: {sent:?}");
+    assert!(
+        !rest.lines().any(|line| line.starts_with("forged")),
+        "{what} has a forged line: {sent}"
+    );
+}
