@@ -2,8 +2,9 @@
 //!
 //! A terminal obeys control characters, whoever wrote them: they move the cursor, change its title,
 //! or answer for the person before it. Others turn the direction of text around, or cannot be seen,
-//! so that it reads as what it is not. Each stands as `\u{1b}` here, and so does the brace of a
-//! `\u{` that was written as such: two texts never look the same.
+//! so that it reads as what it is not. Each stands as `\x{1b}` here, and so does the brace of a
+//! `\x{` that was written as such: two texts never look the same. Rust's own `\u{1b}` is not used,
+//! so that a name that an error has quoted by `{:?}` stays as it is.
 
 mod invisible;
 
@@ -40,8 +41,8 @@ pub struct Escaper {
 enum Last {
     Other,
     Backslash,
-    /// `\u`.
-    BackslashU,
+    /// `\x`.
+    BackslashX,
     /// A visible character beyond ASCII: it may be joined.
     Joinable,
     /// A variation selector behind one.
@@ -64,7 +65,7 @@ impl Escaper {
     /// Appends what stands for the next character.
     pub fn push(&mut self, c: char, to: &mut String) {
         if self.last == Last::Return && c != '\n' {
-            to.extend('\r'.escape_unicode());
+            escaped('\r', to);
             to.push('\n');
         }
         let is_prose = self.form != Form::Field;
@@ -73,7 +74,7 @@ impl Escaper {
                 self.last = Last::Return;
                 return;
             }
-            ('{', Last::BackslashU) if self.form != Form::Quoting => escaped(c, to),
+            ('{', Last::BackslashX) if self.form != Form::Quoting => escaped(c, to),
             ('\n' | '\t', _) if is_prose => shown(c, to, Last::Other),
             ('\u{200c}' | '\u{200d}', Last::Joinable | Last::Selector) if is_prose => {
                 shown(c, to, Last::Other)
@@ -81,7 +82,7 @@ impl Escaper {
             ('\u{fe00}'..='\u{fe0f}', Last::Joinable) if is_prose => shown(c, to, Last::Selector),
             _ if is_invisible(c) => escaped(c, to),
             ('\\', _) => shown(c, to, Last::Backslash),
-            ('u', Last::Backslash) => shown(c, to, Last::BackslashU),
+            ('x', Last::Backslash) => shown(c, to, Last::BackslashX),
             _ if c.is_ascii() || c.is_whitespace() => shown(c, to, Last::Other),
             _ => shown(c, to, Last::Joinable),
         };
@@ -94,7 +95,7 @@ fn shown(c: char, to: &mut String, last: Last) -> Last {
 }
 
 fn escaped(c: char, to: &mut String) -> Last {
-    to.extend(c.escape_unicode());
+    to.push_str(&format!("\\x{{{:x}}}", u32::from(c)));
     Last::Other
 }
 

@@ -48,7 +48,12 @@ mod text;
 mod usage;
 mod workplaces;
 
-use std::{path::Path, process};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic::{self, PanicHookInfo},
+    path::Path,
+    process, thread,
+};
 
 use clap::{CommandFactory, Parser};
 use evonic_shared::{
@@ -67,10 +72,23 @@ use text::Text;
 /// Runs the command line of this process to its end.
 #[must_use]
 pub fn main() -> process::ExitCode {
+    panic::set_hook(Box::new(report_panic));
     let mut console = Console::of_process();
     match Arguments::try_parse() {
         Ok(arguments) => run(arguments, console).into(),
         Err(error) => usage::report(error, &mut console).into(),
+    }
+}
+
+/// Says what a defect ended: as Rust does, but escaped.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let mut console = Console::of_process();
+    let thread = thread::current();
+    let whole = format!("thread {:?} {panic}", thread.name().unwrap_or("<unnamed>"));
+    console.say(Text::quoted(whole, 0));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        console.say_text(&Text::prose(&backtrace.to_string()));
     }
 }
 

@@ -13,7 +13,7 @@ fn escape(form: Form, pieces: &[&str]) -> String {
 fn unescape(text: &str) -> String {
     let mut original = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("\\u{") {
+    while let Some((before, after)) = rest.split_once("\\x{") {
         let (digits, after) = after.split_once('}').expect("an escape has an end");
         let code = u32::from_str_radix(digits, 16).expect("an escape has digits");
         original.push_str(before);
@@ -27,24 +27,24 @@ fn unescape(text: &str) -> String {
 fn what_a_terminal_obeys_is_shown() {
     for (text, field, prose) in [
         ("plain \u{e4} 漢字", "plain \u{e4} 漢字", "plain \u{e4} 漢字"),
-        ("\u{1b}[31mred", "\\u{1b}[31mred", "\\u{1b}[31mred"),
-        ("\u{9b}2J\u{7f}\u{7}", "\\u{9b}2J\\u{7f}\\u{7}", "\\u{9b}2J\\u{7f}\\u{7}"),
-        ("a\n\tb\r\nc", "a\\u{a}\\u{9}b\\u{d}\\u{a}c", "a\n\tb\nc"),
-        ("10 %\r20 %", "10 %\\u{d}20 %", "10 %\\u{d}\n20 %"),
+        ("\u{1b}[31mred", "\\x{1b}[31mred", "\\x{1b}[31mred"),
+        ("\u{9b}2J\u{7f}\u{7}", "\\x{9b}2J\\x{7f}\\x{7}", "\\x{9b}2J\\x{7f}\\x{7}"),
+        ("a\n\tb\r\nc", "a\\x{a}\\x{9}b\\x{d}\\x{a}c", "a\n\tb\nc"),
+        ("10 %\r20 %", "10 %\\x{d}20 %", "10 %\\x{d}\n20 %"),
         (
             "\u{202e}txt\u{2066}\u{61c}",
-            "\\u{202e}txt\\u{2066}\\u{61c}",
-            "\\u{202e}txt\\u{2066}\\u{61c}",
+            "\\x{202e}txt\\x{2066}\\x{61c}",
+            "\\x{202e}txt\\x{2066}\\x{61c}",
         ),
-        ("a\u{200b}b\u{2028}", "a\\u{200b}b\\u{2028}", "a\\u{200b}b\\u{2028}"),
+        ("a\u{200b}b\u{2028}", "a\\x{200b}b\\x{2028}", "a\\x{200b}b\\x{2028}"),
         // A joiner in an ASCII word hides; in an emoji it joins.
-        ("ad\u{200d}min\u{fe0f}", "ad\\u{200d}min\\u{fe0f}", "ad\\u{200d}min\\u{fe0f}"),
-        ("❤\u{fe0f}\u{200d}🔥", "❤\\u{fe0f}\\u{200d}🔥", "❤\u{fe0f}\u{200d}🔥"),
-        ("❤\u{200d}\u{200d}", "❤\\u{200d}\\u{200d}", "❤\u{200d}\\u{200d}"),
-        ("🏴\u{e0067}", "🏴\\u{e0067}", "🏴\\u{e0067}"),
+        ("ad\u{200d}min\u{fe0f}", "ad\\x{200d}min\\x{fe0f}", "ad\\x{200d}min\\x{fe0f}"),
+        ("❤\u{fe0f}\u{200d}🔥", "❤\\x{fe0f}\\x{200d}🔥", "❤\u{fe0f}\u{200d}🔥"),
+        ("❤\u{200d}\u{200d}", "❤\\x{200d}\\x{200d}", "❤\u{200d}\\x{200d}"),
+        ("🏴\u{e0067}", "🏴\\x{e0067}", "🏴\\x{e0067}"),
         // Paths and patterns stay readable; what looks like an escape is told apart from one.
         ("C:\\users \\d\\\\", "C:\\users \\d\\\\", "C:\\users \\d\\\\"),
-        ("\\u{1b} \\\\u{", "\\u\\u{7b}1b} \\\\u\\u{7b}", "\\u\\u{7b}1b} \\\\u\\u{7b}"),
+        ("\\x{1b} \\\\x{", "\\x\\x{7b}1b} \\\\x\\x{7b}", "\\x\\x{7b}1b} \\\\x\\x{7b}"),
     ] {
         assert_eq!(escape(Form::Field, &[text]), field, "{text:?}");
         assert_eq!(escape(Form::Prose, &[text]), prose, "{text:?}");
@@ -56,12 +56,12 @@ fn what_a_terminal_obeys_is_shown() {
 #[test]
 fn json_keeps_its_value() {
     let value = serde_json::json!({
-        "esc\u{1b}": "\u{9b}31m \u{7f} \u{202e} \\u{1b} \u{e0041} \u{2028} ❤\u{fe0f}\n", "n": 1.5,
+        "esc\u{1b}": "\u{9b}31m \u{7f} \u{202e} \\x{1b} \u{e0041} \u{2028} ❤\u{fe0f}\n", "n": 1.5,
     });
     let text = serde_json::to_string_pretty(&value).expect("it is JSON");
     let safe = json(&text);
     assert!(safe.chars().all(|c| c == '\n' || !is_invisible(c)), "{safe:?}");
-    assert!(safe.contains("\\u009b31m \\u007f \\u202e \\\\u{1b} \\udb40\\udc41"), "{safe}");
+    assert!(safe.contains("\\u009b31m \\u007f \\u202e \\\\x{1b} \\udb40\\udc41"), "{safe}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).expect("it is JSON"), value);
     assert_eq!(json("{\r\t}"), "{  }");
 }
@@ -69,7 +69,7 @@ fn json_keeps_its_value() {
 /// Pieces of text, rich in what matters.
 fn pieces() -> impl Strategy<Value = Vec<String>> {
     let special = select(vec![
-        "\\", "u", "{", "}", "1b", "\r", "\n", "\t", "\u{1b}", "\u{9b}", "\u{202e}", "\u{200d}",
+        "\\", "x", "{", "}", "1b", "\r", "\n", "\t", "\u{1b}", "\u{9b}", "\u{202e}", "\u{200d}",
         "\u{fe0f}", "❤", "a",
     ]);
     vec(prop_oneof![special.prop_map(str::to_owned), any::<String>()], 0..12)

@@ -124,7 +124,8 @@ impl Replies {
             let asked: Value = serde_json::from_str(&request).expect("a request");
             let op = if asked["op"] == "watch" { "status" } else { asked["op"].as_str().unwrap() };
             let known = self.0.iter().find(|(name, _)| *name == op);
-            let refusal = || json!({ "format": 1, "error": "invalid", "message": EVIL });
+            let refusal =
+                || json!({ "reply": "error", "format": 1, "code": "invalid", "message": EVIL });
             let reply = known.map_or_else(refusal, |(_, reply)| reply.clone());
             if (&stream).write_all(format!("{reply}\n").as_bytes()).is_err() {
                 return;

@@ -9,7 +9,7 @@ use evonic_shared::escape::is_invisible;
 pub const EVIL: &str = "x\u{1b}]0;pwned\u{7}\u{1b}[2J\u{9b}31m\u{202e}a\u{200d}\u{2066}\u{7f}\r\nforged\u{2028}\u{e0041}";
 
 /// The beginning of what stands for it.
-pub const SHOWN: &str = "x\\u{1b}]0;pwned\\u{7}";
+pub const SHOWN: &str = "x\\x{1b}]0;pwned\\x{7}";
 
 /// The control sequences of evonic itself: colours, and those of screens that are drawn anew.
 const OWN: [&str; 13] = [

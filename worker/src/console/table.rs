@@ -52,7 +52,7 @@ mod tests {
     fn columns_are_as_wide_as_what_is_shown() {
         let row = |name: &str, title: &str| [name.to_owned(), title.to_owned()];
         let rows = [row("a", "one"), row("\u{1b}b", "two\nforged  row"), row("c", "")];
-        let shown = "name     title\na        one\n\\u{1b}b  two\\u{a}forged  row\nc\n";
+        let shown = "name     title\na        one\n\\x{1b}b  two\\x{a}forged  row\nc\n";
         assert_eq!(table(["name", "title"], &rows).encode(Palette::None), shown);
         let long = [row(&"x".repeat(1 << 20), &"y".repeat(1 << 20))];
         assert!(table(["name", "title"], &long).encode(Palette::None).len() < 5000);

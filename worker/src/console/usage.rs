@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_quoted_and_cannot_be_obeyed() {
-        const EVIL: &str = "\u{1b}]0;x\u{7}\nhint: run me\u{202e}\\u{1b}";
-        let shown = "\\u{1b}]0;x\\u{7}\\u{a}hint: run me\\u{202e}\\u\\u{7b}1b}";
+        const EVIL: &str = "\u{1b}]0;x\u{7}\nhint: run me\u{202e}\\x{1b}";
+        let shown = "\\x{1b}]0;x\\x{7}\\x{a}hint: run me\\x{202e}\\x\\x{7b}1b}";
         let option = format!("--{EVIL}");
         for arguments in [
             &[EVIL][..],

@@ -84,7 +84,7 @@ mod tests {
             ),
             (
                 shown("\u{1b}]0;x\u{7}/very/long/names/of/files", 9 << 20, None),
-                "\\u{1b}]0;x\\u{7}/very/long/names/of… 9.0 MiB/4.0 MiB [████████████████████]",
+                "\\x{1b}]0;x\\x{7}/very/long/names/of… 9.0 MiB/4.0 MiB [████████████████████]",
             ),
         ] {
             assert_eq!(text, wanted);

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn fields_are_one_line_and_styles_are_ours() {
     let evil = "\u{1b}[31mred\nforged\u{202e}";
-    let shown = "\\u{1b}[31mred\\u{a}forged\\u{202e}";
+    let shown = "\\x{1b}[31mred\\x{a}forged\\x{202e}";
     let line = Text::of_line(text![Style::Bold.of(evil), " is ", evil]);
     assert_eq!(line.encode(Palette::None), format!("{shown} is {shown}\n"));
     assert_eq!(line.encode(Palette::Colours), format!("\u{1b}[1m{shown}\u{1b}[0m is {shown}\n"),);
@@ -15,7 +15,7 @@ fn fields_are_one_line_and_styles_are_ours() {
 #[test]
 fn a_field_has_a_bound() {
     let text = Text::from("\u{1b}".repeat(1 << 20));
-    assert_eq!(text.width(), MAX_FIELD_CHARS * "\\u{1b}".len() + 1);
+    assert_eq!(text.width(), MAX_FIELD_CHARS * "\\x{1b}".len() + 1);
     assert!(text.encode(Palette::None).ends_with('…'));
     let lines = Text::quoted("x\n".repeat(1 << 20), 0).encode(Palette::None);
     assert_eq!(lines.lines().count(), MAX_QUOTED_LINES + 2);
@@ -26,9 +26,9 @@ fn a_field_has_a_bound() {
 fn widths_are_those_of_what_is_shown() {
     let cell = || text!["a", Style::Red.of("\u{7}b")];
     assert_eq!(cell().width(), 7);
-    assert_eq!(cell().padded(9).encode(Palette::None), "a\\u{7}b  ");
+    assert_eq!(cell().padded(9).encode(Palette::None), "a\\x{7}b  ");
     assert_eq!(cell().padded(9).trimmed().width(), 7);
-    assert_eq!(cell().shortened(7).encode(Palette::None), "a\\u{7}b");
+    assert_eq!(cell().shortened(7).encode(Palette::None), "a\\x{7}b");
     assert_eq!(cell().shortened(4).encode(Palette::None), "a\\u…");
     assert_eq!(cell().shortened(1).encode(Palette::None), "…");
     assert_eq!(cell().shortened(0).encode(Palette::None), "");
@@ -37,7 +37,7 @@ fn widths_are_those_of_what_is_shown() {
 #[test]
 fn a_quotation_cannot_pass_for_a_line_of_ours() {
     let text = text!["evonic: ", Text::quoted("banner\r\nhint: run me\n\rx\n", 2)];
-    let shown = "evonic: banner\n  │ hint: run me\n  │ \\u{d}x";
+    let shown = "evonic: banner\n  │ hint: run me\n  │ \\x{d}x";
     assert_eq!(text.encode(Palette::None), shown);
 }
 
@@ -52,7 +52,7 @@ fn lines_keep_their_styles() {
 #[test]
 fn prose_is_exact_for_a_file_alone() {
     let evil = "a\u{1b}[2J\r\n\u{9b}";
-    assert_eq!(Text::prose(evil).encode(Palette::Colours), "a\\u{1b}[2J\n\\u{9b}");
+    assert_eq!(Text::prose(evil).encode(Palette::Colours), "a\\x{1b}[2J\n\\x{9b}");
     let exact = Prose::exact(NoTerminal::OF_A_TEST).push(evil);
     assert_eq!(exact.encode(Palette::None), evil);
 }

@@ -99,7 +99,7 @@ fn what_others_wrote_is_harmless_on_a_terminal_and_whole_in_a_file() {
         output(evil),
     ];
     let on_terminal = written(&events);
-    let shown = "\\u{1b}]0;title\\u{7}\\u{1b}[31mred";
+    let shown = "\\x{1b}]0;title\\x{7}\\x{1b}[31mred";
     assert_eq!(on_terminal.matches(shown).count(), 3, "{on_terminal:?}");
     assert!(!on_terminal.contains(['\x1b', '\x07']), "{on_terminal:?}");
     let mut transcript = Transcript::new(Some(NoTerminal::OF_A_TEST));
