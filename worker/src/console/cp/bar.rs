@@ -83,8 +83,8 @@ mod tests {
                 "a/b                      1.0 MiB/4.0 MiB 1.0 MiB/s 3.0 s [█████···············]",
             ),
             (
-                shown("\u{1b}]0;x\u{7}/very/long/names/of/files", 9 << 20, None),
-                "\\x{1b}]0;x\\x{7}/very/long/names/of… 9.0 MiB/4.0 MiB [████████████████████]",
+                shown("\u{1b}]0;x\u{7}/very/long/names/of/files/x", 9 << 20, None),
+                "\\x{1b}]0;x\\x{7}/very/long/names/of/file… 9.0 MiB/4.0 MiB [████████████████████]",
             ),
         ] {
             assert_eq!(text, wanted);

@@ -29,7 +29,7 @@ fn widths_are_those_of_what_is_shown() {
     assert_eq!(cell().padded(9).encode(Palette::None), "a\\x{7}b  ");
     assert_eq!(cell().padded(9).trimmed().width(), 7);
     assert_eq!(cell().shortened(7).encode(Palette::None), "a\\x{7}b");
-    assert_eq!(cell().shortened(4).encode(Palette::None), "a\\u…");
+    assert_eq!(cell().shortened(4).encode(Palette::None), "a\\x…");
     assert_eq!(cell().shortened(1).encode(Palette::None), "…");
     assert_eq!(cell().shortened(0).encode(Palette::None), "");
 }
