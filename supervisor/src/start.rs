@@ -9,7 +9,7 @@ use std::{
 };
 
 use evonic_process::file;
-use evonic_shared::exit::ExitCode;
+use evonic_shared::{config::LoadError, exit::ExitCode};
 
 use crate::{
     clock::Clock,
@@ -76,7 +76,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match supervise(arguments) {
         Ok(code) => code,
         Err(error) => {
-            log::failure(&error);
+            match &error {
+                StartError::Source(ConfigSourceError::Load(LoadError::Invalid(errors))) => {
+                    errors.0.iter().for_each(|error| log::failure(error));
+                }
+                error => log::failure(error),
+            }
             error.exit_code()
         }
     }

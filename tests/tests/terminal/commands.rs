@@ -204,5 +204,8 @@ fn the_supervisor_says_what_is_wrong_and_no_more() {
         assert_harmless(&format!("{arguments:?}"), &sent);
         let shown = ["\\u{1b}]0;pwned", "\\x{1b}]0;pwned"].map(|shown| sent.contains(shown));
         assert!(shown.contains(&true), "{arguments:?}: {sent}");
+        // Of an error one line: a line end in what it quotes makes no other.
+        let whole = |line: &str| line.contains("forged") == line.contains("pwned");
+        assert!(sent.lines().all(whole), "{arguments:?}: {sent}");
     }
 }
