@@ -1,6 +1,9 @@
 //! A pseudo-terminal, and what may reach it.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
 
 use evonic_shared::escape::is_invisible;
 
@@ -17,15 +20,15 @@ const OWN: [&str; 12] = [
     "\x1b[H", "\x1b[J", "\x1b[?7l", "\x1b[?7h",
 ];
 
-/// Runs a program with arguments at a pseudo-terminal of its own, with colours, for at most a few
-/// seconds; all that the terminal was sent.
-pub fn at_terminal(command: &Command) -> String {
+/// Runs a program at a pseudo-terminal of its own, with colours; all that the terminal was sent, or
+/// the first whole lines of a command that never ends.
+pub fn at_terminal(command: &Command, ends: bool) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted = words.map(|word| {
         let word = word.to_str().expect("text");
         format!("'{}'", word.replace('\'', "'\\''"))
     });
-    let line = format!("exec timeout 5 {}", quoted.collect::<Vec<_>>().join(" "));
+    let line = format!("exec timeout 60 {}", quoted.collect::<Vec<_>>().join(" "));
     let mut script = Command::new("script");
     script.args(["--quiet", "--echo", "never", "--command", &line, "/dev/null"]);
     for (name, value) in command.get_envs() {
@@ -35,9 +38,16 @@ pub fn at_terminal(command: &Command) -> String {
         };
     }
     script.env("SHELL", "/bin/sh").env("TERM", "xterm-256color").env_remove("NO_COLOR");
-    let output = script.stdin(Stdio::null()).output().expect("script is installed");
-    let text = String::from_utf8(output.stdout);
-    text.unwrap_or_else(|error| panic!("{command:?}: no UTF-8: {error}"))
+    let script = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut script = script.expect("script is installed");
+    let mut output = BufReader::new(script.stdout.take().expect("a pipe"));
+    let mut sent = Vec::new();
+    while output.read_until(b'\n', &mut sent).expect("a pipe") > 0 && (ends || sent.len() < 500) {}
+    if !ends {
+        script.kill().expect("it runs");
+    }
+    script.wait().expect("it ends");
+    String::from_utf8(sent).unwrap_or_else(|error| panic!("{command:?}: no UTF-8: {error}"))
 }
 
 /// # Panics

@@ -1,6 +1,8 @@
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::Shell;
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::command::Arguments, *};
 
 #[test]
 fn fields_are_one_line_and_styles_are_ours() {
@@ -55,6 +57,26 @@ fn prose_is_exact_for_a_file_alone() {
     assert_eq!(Text::prose(evil).encode(Palette::Colours), "a\\x{1b}[2J\n\\x{9b}");
     let exact = Prose::exact(NoTerminal::OF_A_TEST).push(evil);
     assert_eq!(exact.encode(Palette::None), evil);
+}
+
+#[test]
+fn scripts_and_pages_pass_as_they_are() {
+    let mut command = Arguments::command();
+    let mut scripts: Vec<Vec<u8>> = Shell::value_variants()
+        .iter()
+        .map(|shell| {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut command, "evonic", &mut script);
+            script
+        })
+        .collect();
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page).expect("it is rendered");
+    scripts.extend([page, evonic_shared::config::markdown().into_bytes()]);
+    for script in scripts {
+        let script = String::from_utf8(script).expect("text");
+        assert_eq!(Text::prose(&script).plain(), script);
+    }
 }
 
 proptest! {
