@@ -11,6 +11,7 @@
 //! | [`exit`] | exit codes of both programs |
 //! | [`backoff`] | delays between attempts |
 //! | [`error_chain`] | an error with its causes in one line |
+//! | [`escape`] | what others wrote, made visible on a terminal |
 //! | [`config`] | the configuration file that both read |
 //! | [`peer`] | whether the peer of a Unix socket is a command of an agent |
 //! | [`log`] | the forms of a log line |
@@ -28,6 +29,7 @@ pub mod backoff;
 pub mod config;
 pub mod control;
 pub mod error_chain;
+pub mod escape;
 pub mod exit;
 pub mod fd_page;
 #[doc(hidden)]

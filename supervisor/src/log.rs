@@ -70,12 +70,10 @@ pub fn set_filter(filter: &str) {
     set_level(level(filter));
 }
 
-/// Logs why the program ends, whatever the filter: one line for each line of the message.
+/// Logs why the program ends, whatever the filter.
 pub fn failure(error: &(dyn Error + 'static)) {
     set_level(current().max(LevelFilter::ERROR));
-    for line in ErrorChain(error).to_string().lines() {
-        tracing::error!(target: "evonic_supervisor", "{line}");
-    }
+    tracing::error!(target: "evonic_supervisor", "{}", ErrorChain(error));
 }
 
 /// The level that a filter of `tracing` gives to this program: its last directive that names

@@ -9,7 +9,7 @@ use std::{
 };
 
 use evonic_process::file;
-use evonic_shared::exit::ExitCode;
+use evonic_shared::{config::LoadError, exit::ExitCode};
 
 use crate::{
     clock::Clock,
@@ -76,7 +76,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match supervise(arguments) {
         Ok(code) => code,
         Err(error) => {
-            log::failure(&error);
+            match &error {
+                StartError::Source(ConfigSourceError::Load(LoadError::Invalid(errors))) => {
+                    errors.0.iter().for_each(|error| log::failure(error));
+                }
+                error => log::failure(error),
+            }
             error.exit_code()
         }
     }
@@ -87,6 +92,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     let explicit = match parse(arguments)? {
         Invocation::Run { config } => config,
         Invocation::Text(text) => {
+            #[expect(clippy::disallowed_methods, reason = "the program's own text alone")]
             // With standard output closed there is nowhere to report it.
             let _ = io::stdout().write_all(text.as_bytes());
             return Ok(ExitCode::Ok);

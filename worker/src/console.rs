@@ -3,7 +3,8 @@
 //! | Module | Owns |
 //! |---|---|
 //! | `command` | subcommands, options, help |
-//! | `terminal`, `output` | the terminal's size and colours; what commands write |
+//! | `text`, `output` | text that is safe for a terminal; the one place that writes |
+//! | `terminal` | the terminal's size and colours |
 //! | `input` | text of arguments, files and standard input |
 //! | `table`, `format` | rows and columns; numbers, times and sizes as text |
 //! | `supervisor` | the client of the status socket |
@@ -13,7 +14,8 @@
 //! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
-//! - What is rendered is a pure function of values, width and colour.
+//! - What is rendered is a pure function of values and width.
+//! - Nothing is written but by `output`, and nothing to a terminal but escaped.
 //! - No command but `worker` and `backup` opens the database: the console is a client like any
 //!   other.
 
@@ -42,9 +44,16 @@ mod status;
 mod supervisor;
 mod table;
 mod terminal;
+mod text;
+mod usage;
 mod workplaces;
 
-use std::{io, path::Path, process};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic::{self, PanicHookInfo},
+    path::Path,
+    process, thread,
+};
 
 use clap::{CommandFactory, Parser};
 use evonic_shared::{
@@ -58,37 +67,58 @@ use error::{ConsoleError, Result};
 use output::Console;
 use runtime::on_runtime;
 use server::Server;
-use terminal::Terminal;
+use text::Text;
 
 /// Runs the command line of this process to its end.
 #[must_use]
 pub fn main() -> process::ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
-            // The terminal may be gone.
-            let _ = error.print();
-            return code.into();
+    panic::set_hook(Box::new(report_panic));
+    let mut console = Console::of_process();
+    match Arguments::try_parse() {
+        Ok(arguments) => run(arguments, console).into(),
+        Err(error) => usage::report(error, &mut console).into(),
+    }
+}
+
+/// Says what a defect ended: as Rust does, but escaped.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let mut console = Console::of_process();
+    let thread = thread::current();
+    let whole = format!("thread {:?} {panic}", thread.name().unwrap_or("<unnamed>"));
+    console.say(Text::quoted(whole, 0));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        console.say_text(&Text::prose(&backtrace.to_string()));
+    }
+}
+
+/// Every command, by the words that name it: `["agent", "add"]`.
+#[must_use]
+pub fn commands() -> Vec<Vec<String>> {
+    fn below(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
+        for command in command.get_subcommands() {
+            let path = [path, &[command.get_name().to_owned()]].concat();
+            match command.has_subcommands() {
+                true => below(command, &path, found),
+                false => found.push(path),
+            }
         }
-    };
-    let mut out = io::stdout();
-    let mut err = io::stderr();
-    let console = Console { out: &mut out, err: &mut err, terminal: Terminal::of_process() };
-    run(arguments, console).into()
+    }
+    let mut found = Vec::new();
+    below(&Arguments::command(), &[], &mut found);
+    found
 }
 
 fn run(arguments: Arguments, mut console: Console<'_>) -> ExitCode {
     let result = match arguments.command {
-        None => console.print(command::FIRST_HELP),
+        None => console.print(&Text::prose(command::FIRST_HELP)),
         Some(command) => {
             dispatch(command, arguments.config.as_deref(), &arguments.server, &mut console)
         }
     };
     let Err(error) = result else { return ExitCode::Ok };
     if !error.is_silent() {
-        let report = error.report(console.terminal.err);
-        console.say(&report);
+        console.say_text(&error.report());
     }
     error.exit_code()
 }
@@ -105,7 +135,7 @@ fn dispatch(
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "evonic", &mut script);
-            console.print(&String::from_utf8_lossy(&script))
+            console.print(&Text::prose(&String::from_utf8_lossy(&script)))
         }
         Command::Man { command } => manual::run(&command, console),
         Command::Config(options) => configuration::run(&options, load(file), console),
@@ -136,7 +166,7 @@ fn ended(code: ExitCode) -> Result {
 fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<()> {
     let database = config.state_dir.join("evonic.db");
     let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
-    console.print(&format!("{} ({})\n", file.display(), format::bytes(bytes)))
+    console.line(format!("{} ({})", file.display(), format::bytes(bytes)))
 }
 
 fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {

@@ -94,6 +94,7 @@ impl Output {
 
     /// Writes to standard error. It is shared with other processes, so it must not be made
     /// non-blocking.
+    #[expect(clippy::disallowed_methods, reason = "lines are escaped where they are encoded")]
     fn write_stderr(&self, line: &[u8]) -> io::Result<()> {
         let stderr = rustix::stdio::stderr();
         let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
@@ -119,6 +120,7 @@ fn connect(path: &Path) -> io::Result<UnixDatagram> {
 }
 
 /// Who reads standard error.
+#[expect(clippy::disallowed_methods, reason = "it is looked at, not written to")]
 fn reader() -> Reader {
     let stream = env::var("JOURNAL_STREAM").ok();
     let file = rustix::fs::fstat(rustix::stdio::stderr());

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Line, MAX_LINE_BYTES, head};
+use crate::escape;
 
 /// The longest value in a line that would be too long, in bytes.
 const SHORT_VALUE_BYTES: usize = 256;
@@ -38,5 +39,5 @@ fn object(line: &Line<'_>, time: &str, max_bytes: usize, fields: &Map<String, Va
         let name = if object.contains_key(name) { format!("field.{name}") } else { name.clone() };
         object.insert(name, value.clone());
     }
-    Value::Object(object).to_string() + "\n"
+    escape::json(&Value::Object(object).to_string()).into_owned() + "\n"
 }

@@ -36,15 +36,15 @@ fn text_is_one_bounded_line() {
     let short = line("worker\nstarted", &[("generation", json!(3)), ("exit", json!("code 0"))]);
     assert_eq!(
         encoded(&short, Style::Plain),
-        "1970-01-01T00:00:00.000Z  WARN evonic::agent: worker started generation=3 \
+        "1970-01-01T00:00:00.000Z  WARN evonic::agent: worker\\x{a}started generation=3 \
          exit=\"code 0\"\n"
     );
     assert_eq!(
         encoded(&short, Style::Prefixed),
-        "<4>worker started generation=3 exit=\"code 0\"\n"
+        "<4>worker\\x{a}started generation=3 exit=\"code 0\"\n"
     );
     let coloured = encoded(&line("\x1b[2Jgone", &[]), Style::Coloured);
-    assert!(coloured.ends_with(":\x1b[0m  [2Jgone\n"), "{coloured:?}");
+    assert!(coloured.ends_with(":\x1b[0m \\x{1b}[2Jgone\n"), "{coloured:?}");
     let long = line(&"ä".repeat(10_000), &[]);
     for style in [Style::Coloured, Style::Plain, Style::Prefixed, Style::Json] {
         let text = long.encode(style, UNIX_EPOCH);
@@ -93,4 +93,30 @@ fn the_journal_gets_fields_and_a_priority() {
     wanted.extend([3, 0, 0, 0, 0, 0, 0, 0]);
     wanted.extend(b"x\ny\n");
     assert_eq!(String::from_utf8_lossy(&datagram), String::from_utf8_lossy(&wanted));
+}
+
+#[test]
+fn no_line_is_forged_and_nothing_in_it_is_obeyed() {
+    let evil = "\u{1b}[2J\u{9b}x\u{202e}\n<3>forged\r\u{3164}";
+    let fields = [
+        ("error", json!(evil)),
+        ("blank", json!("\u{3164}")),
+        ("path", json!("C:\\u{1b}")),
+        ("user", json!("a\" admin=\"true")),
+    ];
+    let hostile = line(evil, &fields);
+    for style in [Style::Coloured, Style::Plain, Style::Prefixed, Style::Json] {
+        let text = encoded(&hostile, style);
+        let (content, end) = text.split_at(text.len() - 1);
+        let own = content.replace("\x1b[0m", "").replace("\x1b[2m", "").replace("\x1b[33m", "");
+        assert!(!own.contains(crate::escape::is_invisible), "{style:?}: {own:?}");
+        assert_eq!(end, "\n", "{style:?}");
+    }
+    let text = encoded(&hostile, Style::Prefixed);
+    let shown = "\\x{1b}[2J\\x{9b}x\\x{202e}\\x{a}<3>forged\\x{d}\\x{3164}";
+    let quoted = "\"\\u{1b}[2J\\u{9b}x\\u{202e}\\n<3>forged\\r\\u{3164}\"";
+    let others = "blank=\"\\u{3164}\" path=\"C:\\\\u{1b}\" user=\"a\\\" admin=\\\"true\"";
+    assert_eq!(text, format!("<4>{shown} error={quoted} {others}\n"));
+    let value: Value = serde_json::from_str(&encoded(&hostile, Style::Json)).unwrap();
+    assert_eq!((&value["message"], &value["error"]), (&json!(evil), &json!(evil)));
 }

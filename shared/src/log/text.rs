@@ -3,22 +3,39 @@
 use tracing::Level;
 
 use super::{Line, MAX_LINE_BYTES, head, plain_value, priority};
+use crate::escape::{Escaped, is_invisible};
 
 const RESET: &str = "\x1b[0m";
 const DIM: &str = "\x1b[2m";
 
-/// The message with its fields: `worker is ready generation=3`.
+/// The message with its fields: `worker is ready generation=3`. One line, in which nothing that
+/// somebody else wrote is obeyed, or can be taken for another field.
 pub(super) fn message(line: &Line<'_>) -> String {
-    let mut text = line.fields.message.clone();
+    let mut text = Escaped(&line.fields.message).to_string();
     for (name, value) in &line.fields.others {
-        let mut plain = plain_value(value);
-        let needs_quotes = |c: char| c.is_whitespace() || c == '"';
-        if value.is_string() && (plain.is_empty() || plain.contains(needs_quotes)) {
-            plain = format!("{plain:?}");
-        }
-        text.push_str(&format!(" {name}={plain}"));
+        let plain = plain_value(value);
+        let needs_quotes = |c: char| c.is_whitespace() || c == '"' || c == '\\' || is_invisible(c);
+        let value = if value.is_string() && (plain.is_empty() || plain.contains(needs_quotes)) {
+            quoted(&plain)
+        } else {
+            plain
+        };
+        text.push_str(&format!(" {name}={value}"));
     }
     text
+}
+
+/// A text in quotes, with Rust's escapes: they are not all that is invisible.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    for c in format!("{text:?}").chars() {
+        if is_invisible(c) {
+            quoted.extend(c.escape_unicode());
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted
 }
 
 pub(super) fn coloured(line: &Line<'_>, time: &str) -> Vec<u8> {
@@ -44,7 +61,7 @@ pub(super) fn prefixed(line: &Line<'_>) -> Vec<u8> {
 
 /// One event is one line, whatever it quotes.
 fn one_line(begin: String, line: &Line<'_>) -> Vec<u8> {
-    let whole = begin + &message(line).replace(char::is_control, " ");
+    let whole = begin + &message(line);
     let mut bytes = head(&whole, MAX_LINE_BYTES - 1).as_bytes().to_vec();
     bytes.push(b'\n');
     bytes

@@ -7,9 +7,9 @@ use super::{
     command::{AgentChanges, AgentCommand},
     error::{ConsoleError, Result},
     input::{self, argument_text},
-    output::{Console, pretty},
+    output::Console,
     table::{label, table},
-    terminal::Paint,
+    text::{Style, Text},
 };
 
 /// Runs `evonic agent`.
@@ -30,35 +30,36 @@ pub(super) async fn run(command: AgentCommand, api: &Api, console: &mut Console<
             let other_workplaces = names(other_workplace);
             let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
             let agent: Agent = api.post("/agents", &new).await?;
-            console.show(&output, &agent, |_| {
-                format!("Made {}. Talk with it: evonic chat {}\n", agent.name, agent.name)
+            console.show(&output, &agent, || {
+                let name = &agent.name;
+                Text::of_line(format!("Made {name}. Talk with it: evonic chat {name}"))
             })
         }
         AgentCommand::List(output) => {
             let agents: Vec<Agent> = api.list("/agents").await?;
             if output.json {
-                return console.print(&pretty(&agents));
+                return console.json(&agents);
             }
             let workplaces = workplaces(api).await?;
-            console.print(&agents_table(&agents, &workplaces, console.terminal.out))
+            console.print(&agents_table(&agents, &workplaces))
         }
         AgentCommand::Show { agent, output } => {
             let agent: Agent = api.get(&path(&agent)).await?;
             if output.json {
-                return console.print(&pretty(&agent));
+                return console.json(&agent);
             }
             let workplaces = workplaces(api).await?;
-            console.print(&agent_page(&agent, &workplaces, console.terminal.out))
+            console.print(&agent_page(&agent, &workplaces))
         }
         AgentCommand::Set { agent, changes, output } => {
             let agent: Agent = api.patch(&path(&agent), &change(changes)?).await?;
-            console.show(&output, &agent, |_| {
-                format!("Changed {}; its next turn works with it.\n", agent.name)
+            console.show(&output, &agent, || {
+                Text::of_line(format!("Changed {}; its next turn works with it.", agent.name))
             })
         }
         AgentCommand::Rm { agent } => {
             api.delete(&path(&agent)).await?;
-            console.print(&format!("Removed {agent}.\n"))
+            console.line(format!("Removed {agent}."))
         }
     }
 }
@@ -106,7 +107,7 @@ fn workplace_name<'a>(which: &'a str, workplaces: &'a [Workplace]) -> &'a str {
     found.map_or(which, |workplace| workplace.name.as_str())
 }
 
-fn agents_table(agents: &[Agent], workplaces: &[Workplace], paint: Paint) -> String {
+fn agents_table(agents: &[Agent], workplaces: &[Workplace]) -> Text {
     let rows: Vec<_> = agents
         .iter()
         .map(|agent| {
@@ -114,13 +115,13 @@ fn agents_table(agents: &[Agent], workplaces: &[Workplace], paint: Paint) -> Str
             [agent.name.to_string(), agent.model.clone(), workplace, tools(agent)]
         })
         .collect();
-    table(["name", "model", "workplace", "tools"], &rows, paint)
+    table(["name", "model", "workplace", "tools"], &rows)
 }
 
-fn agent_page(agent: &Agent, workplaces: &[Workplace], paint: Paint) -> String {
+fn agent_page(agent: &Agent, workplaces: &[Workplace]) -> Text {
     let others = agent.other_workplaces.iter().map(|which| workplace_name(which, workplaces));
     let others = others.collect::<Vec<_>>().join(", ");
-    let mut page = format!("{}\n", paint.bold(agent.name.as_str()));
+    let mut page = Text::of_line(Style::Bold.of(&agent.name));
     for (name, value) in [
         ("id", agent.id.to_string()),
         ("model", agent.model.clone()),
@@ -131,11 +132,12 @@ fn agent_page(agent: &Agent, workplaces: &[Workplace], paint: Paint) -> String {
         ("updated", agent.updated_at.clone()),
     ] {
         if !value.is_empty() {
-            page.push_str(&label(name, &value, paint));
+            page.push(label(name, &value));
         }
     }
     if !agent.instructions.is_empty() {
-        page.push_str(&format!("\n{}\n", agent.instructions.trim_end()));
+        page.end_line();
+        page.line(Text::prose(agent.instructions.trim_end()));
     }
     page
 }
@@ -156,7 +158,6 @@ pub(super) mod tests {
         *,
     };
 
-    const PLAIN: Paint = Paint::PLAIN;
     const BOX: &str = "wpl_0190c2a1b3c47d5e8f60718293a4b5ca";
 
     pub(in crate::console) fn agent(name: &str, tools: Option<&[&str]>) -> Agent {
@@ -189,8 +190,8 @@ pub(super) mod tests {
             created_at: String::new(),
             updated_at: String::new(),
         }];
-        insta::assert_snapshot!("agents", agents_table(&agents, &workplaces, PLAIN));
-        insta::assert_snapshot!("agent", agent_page(&agents[0], &workplaces, PLAIN));
+        insta::assert_snapshot!("agents", agents_table(&agents, &workplaces).plain());
+        insta::assert_snapshot!("agent", agent_page(&agents[0], &workplaces).plain());
     }
 
     /// The body that `evonic agent set a` sends with these options.

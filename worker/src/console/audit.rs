@@ -10,13 +10,13 @@ use super::{
     format::local_time,
     output::Console,
     table::table,
-    terminal::Paint,
+    text::Text,
 };
 
 /// Runs the command.
 pub(super) async fn run(options: &AuditOptions, api: &Api, console: &mut Console<'_>) -> Result {
     let records = newest(options, api).await?;
-    console.show(&options.output, &records, |paint| render(&records, &TimeZone::system(), paint))
+    console.show(&options.output, &records, || render(&records, &TimeZone::system()))
 }
 
 async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>> {
@@ -39,9 +39,9 @@ async fn newest(options: &AuditOptions, api: &Api) -> Result<Vec<AuditRecord>> {
 }
 
 /// Renders records, in their order.
-fn render(records: &[AuditRecord], zone: &TimeZone, paint: Paint) -> String {
+fn render(records: &[AuditRecord], zone: &TimeZone) -> Text {
     if records.is_empty() {
-        return "No change is recorded.\n".to_owned();
+        return Text::of_line("No change is recorded.");
     }
     let rows: Vec<_> = records
         .iter()
@@ -58,7 +58,7 @@ fn render(records: &[AuditRecord], zone: &TimeZone, paint: Paint) -> String {
             ]
         })
         .collect();
-    table(["when", "who", "from", "request", "what", "of", "fields"], &rows, paint)
+    table(["when", "who", "from", "request", "what", "of", "fields"], &rows)
 }
 
 #[cfg(test)]
@@ -88,8 +88,7 @@ mod tests {
             ..record(Action::SessionDelete, None, &[])
         };
         let records = [record(Action::AgentUpdate, Some("ops"), &["model", "tools"]), far];
-        let paint = Paint::PLAIN;
-        insta::assert_snapshot!(render(&records, &TimeZone::UTC, paint));
-        assert_eq!(render(&[], &TimeZone::UTC, paint), "No change is recorded.\n");
+        insta::assert_snapshot!(render(&records, &TimeZone::UTC).plain());
+        assert_eq!(render(&[], &TimeZone::UTC).plain(), "No change is recorded.\n");
     }
 }

@@ -10,7 +10,7 @@ use super::{
     error::Result,
     output::Console,
     supervisor::{Supervisor, unexpected},
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
 /// Runs the command.
@@ -19,35 +19,34 @@ pub(super) fn run(options: &OutputOptions, config: &Config, console: &mut Consol
     let Reply::Census(census) = supervisor.ask(&Request::Census)? else {
         return Err(unexpected("it is no census"));
     };
-    console.show(options, &census, |paint| render(&census, paint))
+    console.show(options, &census, || render(&census))
 }
 
-fn render(census: &Census, paint: Paint) -> String {
+fn render(census: &Census) -> Text {
     let Census { generation, pid, open, .. } = census;
-    let mut text =
-        format!("generation {generation}   pid {pid}   {}\n", paint.bold(&format!("{open} open")));
+    let head = format!("generation {generation}   pid {pid}   ");
+    let mut page = Text::of_line(text![head, Style::Bold.of(format!("{open} open"))]);
     for (title, counts) in [("kind", &census.kinds), ("most numerous", &census.top)] {
         if counts.is_empty() {
             continue;
         }
-        text.push('\n');
-        text.push_str(&paint.dim(&format!("{:>7}  {:>10}  {title}", "open", "since ready")));
-        text.push('\n');
+        page.end_line();
+        page.line(Style::Dim.of(format!("{:>7}  {:>10}  {title}", "open", "since ready")));
         for count in counts {
-            text.push_str(&line(count, paint));
+            page.line(line(count));
         }
     }
-    text
+    page
 }
 
-fn line(count: &Count, paint: Paint) -> String {
+fn line(count: &Count) -> Text {
     let growth = format!("{:>+11}", count.growth);
     let growth = match count.growth {
-        0 => " ".repeat(11),
-        1.. => paint.yellow(&growth),
-        _ => paint.dim(&growth),
+        0 => " ".repeat(11).into(),
+        1.. => Style::Yellow.of(growth),
+        _ => Style::Dim.of(growth),
     };
-    format!("{:>7}  {growth}  {}\n", count.count, count.name)
+    text![format!("{:>7}  ", count.count), growth, "  ", &count.name]
 }
 
 #[cfg(test)]
@@ -69,9 +68,9 @@ mod tests {
                 count("/var/lib/evonic/evonic.db", 12, 0),
             ],
         };
-        insta::assert_snapshot!(render(&census, Paint::PLAIN));
+        insta::assert_snapshot!(render(&census).plain());
         let empty = Census { kinds: vec![], top: vec![], open: 0, ..census };
-        let text = render(&empty, Paint::PLAIN);
+        let text = render(&empty).plain();
         assert_eq!(text, "generation 17   pid 4711   0 open\n");
     }
 }

@@ -5,7 +5,6 @@
 //! last one seen, so that nothing is shown twice or lost.
 
 mod input;
-mod printable;
 mod stream;
 mod transcript;
 
@@ -25,6 +24,7 @@ use super::{
     command::ChatOptions,
     error::{ConsoleError, Result},
     output::Console,
+    text::{Style, Text, text},
 };
 
 /// How long a transient failure is waited out: a worker that starts slowly, and some more.
@@ -52,7 +52,7 @@ pub(super) async fn run(
     chat.cursor = chat.session.as_ref().map_or(0, |session| session.last_event);
     let mut code = ExitCode::Ok;
     if input.is_interactive() {
-        console.say(&console.terminal.err.dim(input::HELP));
+        console.say(Style::Dim.of(input::HELP));
     }
     while let Some(text) = input.next(&mut chat.interrupts, console).await? {
         code = chat.turn(text, console).await?;
@@ -62,7 +62,7 @@ pub(super) async fn run(
     }
     if let Some(session) = &chat.session {
         let name = &chat.agent.name;
-        console.say(&format!("Go on with: evonic chat {name} --session {}", session.id));
+        console.say(format!("Go on with: evonic chat {name} --session {}", session.id));
     }
     Ok(code)
 }
@@ -113,7 +113,7 @@ impl Chat<'_> {
             let opened = serde_json::json!({
                 "type": "chat.opened", "session_id": session.id, "turn_id": turn.id,
             });
-            console.print(&format!("{opened}\n"))?;
+            console.json_line(&opened)?;
         }
         let mut follower = Follower::new(self.api, &session.id, self.cursor);
         self.session = Some(session);
@@ -128,14 +128,14 @@ impl Chat<'_> {
         turn: &TurnId,
         console: &mut Console<'_>,
     ) -> Result<ExitCode> {
-        let mut transcript = Transcript::new(console.terminal.out, console.terminal.live);
+        let mut transcript = Transcript::new(console.terminal.out.no_terminal());
         let mut cancelled = false;
         loop {
             let event = tokio::select! {
                 event = follower.next() => event?,
                 _ = self.interrupts.recv() => {
                     if cancelled {
-                        console.say(&format!("Left; turn {turn} is asked to stop."));
+                        console.say(format!("Left; turn {turn} is asked to stop."));
                         return Ok(ExitCode::TurnCancelled);
                     }
                     cancelled = true;
@@ -150,7 +150,7 @@ impl Chat<'_> {
                 continue;
             }
             if self.json {
-                console.print(&format!("{}\n", event.data))?;
+                console.event(&event.data)?;
             } else {
                 console.print(&transcript.add(&data.kind))?;
             }
@@ -162,20 +162,20 @@ impl Chat<'_> {
 
     /// How the turn ended, if this event is its end.
     fn ended(&self, event: &EventKind, console: &mut Console<'_>) -> Option<ExitCode> {
-        let paint = console.terminal.err;
         let (code, summary) = match event {
             EventKind::TurnCompleted { usage } => (ExitCode::Ok, token_summary(*usage)),
             EventKind::TurnFailed { error } => {
-                let failure = format!("The turn failed: {} ({})", error.message, error.code);
-                (ExitCode::TurnFailed, Some(paint.red(&failure)))
+                let reason = format!("{} ({})", error.message, error.code);
+                let failed = Style::Red.of("The turn failed:");
+                (ExitCode::TurnFailed, Some(text![failed, " ", Text::quoted(reason, 0)]))
             }
             EventKind::TurnCancelled {} => {
-                (ExitCode::TurnCancelled, Some(paint.yellow("The turn was cancelled.")))
+                (ExitCode::TurnCancelled, Some(Style::Yellow.of("The turn was cancelled.")))
             }
             _ => return None,
         };
         if let Some(summary) = summary.filter(|_| !self.json) {
-            console.say(&summary);
+            console.say(summary);
         }
         Some(code)
     }
@@ -204,10 +204,10 @@ async fn post(
 }
 
 /// Tokens used, where the model counts them.
-fn token_summary(usage: Usage) -> Option<String> {
+fn token_summary(usage: Usage) -> Option<Text> {
     let Usage { input_tokens, output_tokens } = usage;
     (input_tokens + output_tokens > 0)
-        .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out"))
+        .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out").into())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `evonic config`: every setting and its origin, or every error.
 
 use evonic_shared::{
-    config::{self, Entry, LoadError, Resolved},
+    config::{self, ConfigErrors, Entry, LoadError, Resolved},
     exit::ExitCode,
 };
 
@@ -9,8 +9,8 @@ use super::{
     command::ConfigOptions,
     error::{ConsoleError, Result},
     format,
-    output::{Console, pretty},
-    terminal::Paint,
+    output::Console,
+    text::{Style, Text, text},
 };
 
 /// Runs the command.
@@ -20,31 +20,30 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result {
     if options.markdown {
-        return console.print(&config::markdown());
+        return console.print(&Text::prose(&config::markdown()));
     }
     let json = options.output.json;
     let resolved = match loaded {
         Ok(resolved) => resolved,
         Err(LoadError::Invalid(faults)) if json => {
-            console.print(&pretty(&serde_json::json!({ "faults": faults.0 })))?;
+            console.json(&serde_json::json!({ "faults": faults.0 }))?;
             return Err(ConsoleError::Reported(ExitCode::Config));
         }
         Err(LoadError::Invalid(faults)) if options.check => {
-            console.print(&format!("{faults}\n"))?;
-            console.say(&format::count(faults.0.len(), "fault"));
+            console.print(&faults_text(&faults))?;
+            console.say(format::count(faults.0.len(), "fault"));
             return Err(ConsoleError::Reported(ExitCode::Config));
         }
         Err(error) => return Err(error.into()),
     };
-    let text = match (options.check, json) {
-        (true, true) => pretty(&serde_json::json!({ "faults": [] })),
-        (true, false) => format!("{} is sound.\n", file_name(&resolved)),
+    match (options.check, json) {
+        (true, true) => console.json(&serde_json::json!({ "faults": [] })),
+        (true, false) => console.line(format!("{} is sound.", file_name(&resolved))),
         (false, true) => {
-            pretty(&serde_json::json!({ "file": resolved.file, "keys": resolved.entries }))
+            console.json(&serde_json::json!({ "file": resolved.file, "keys": resolved.entries }))
         }
-        (false, false) => render(&resolved, console.terminal.out),
-    };
-    console.print(&text)
+        (false, false) => console.print(&render(&resolved)),
+    }
 }
 
 fn file_name(resolved: &Resolved) -> String {
@@ -54,34 +53,40 @@ fn file_name(resolved: &Resolved) -> String {
     }
 }
 
+/// Each fault on its line.
+pub(super) fn faults_text(faults: &ConfigErrors) -> Text {
+    let mut text = Text::default();
+    faults.0.iter().for_each(|fault| text.line(fault));
+    text
+}
+
 /// Renders a configuration as TOML, with each origin as a comment.
-fn render(resolved: &Resolved, paint: Paint) -> String {
+fn render(resolved: &Resolved) -> Text {
     let file = match &resolved.file {
         Some(file) => format!("# {}", file.display()),
         None => "# no file: defaults".to_owned(),
     };
-    let mut text = paint.dim(&file) + "\n";
-    let width = |text: &String| text.chars().count();
-    let written = |entry: &Entry| entry.value.as_ref().map(ToString::to_string);
-    let keys = resolved.entries.iter().map(|entry| width(&entry.key)).max().unwrap_or(0);
-    let values = resolved.entries.iter().filter_map(written).map(|value| width(&value));
+    let mut page = Text::of_line(Style::Dim.of(file));
+    let written = |entry: &Entry| entry.value.as_ref().map(Text::from);
+    let entries = resolved.entries.iter();
+    let keys = entries.clone().map(|entry| Text::from(&entry.key).width()).max().unwrap_or(0);
+    let values = entries.clone().filter_map(written).map(|value| value.width());
     let values = values.filter(|width| *width <= 40).max().unwrap_or(0);
-    for entry @ Entry { key, origin, .. } in &resolved.entries {
+    for entry @ Entry { key, origin, .. } in entries {
         let comment = format!("# {origin}");
         let is_default = *origin == config::Origin::Default;
-        let origin = if is_default { paint.dim(&comment) } else { paint.green(&comment) };
-        let line = match written(entry) {
-            Some(value) => format!("{key:keys$} = {value:values$}  {origin}"),
-            None => paint.dim(&format!(
-                "{:1$}  {origin}",
-                format!("# {key} is not set"),
-                keys + 3 + values
-            )),
-        };
-        text.push_str(&line);
-        text.push('\n');
+        let origin = if is_default { Style::Dim.of(&comment) } else { Style::Green.of(&comment) };
+        page.line(match written(entry) {
+            Some(value) => {
+                text![Text::from(key).padded(keys), " = ", value.padded(values), "  ", origin]
+            }
+            None => {
+                let unset = Style::Dim.of(format!("# {key} is not set"));
+                text![unset.padded(keys + 3 + values), "  ", origin]
+            }
+        });
     }
-    text
+    page
 }
 
 #[cfg(test)]
@@ -101,12 +106,12 @@ mod tests {
 
     #[test]
     fn a_configuration_is_rendered_with_its_origins() {
-        insta::assert_snapshot!(render(&resolved(), Paint::PLAIN));
+        insta::assert_snapshot!(render(&resolved()).plain());
     }
 
     #[test]
     fn what_is_rendered_is_a_configuration() {
-        let text = render(&resolved(), Paint::PLAIN);
+        let text = render(&resolved()).plain();
         let again =
             Config::resolve(Some((Path::new("again.toml"), &text)), &Environment::default())
                 .expect("it is sound");

@@ -3,21 +3,25 @@
 //! The worker copies for as long as the client listens. A worker that is replaced ends its stream;
 //! the same request then continues in the next one.
 
+mod bar;
+
 use std::time::{Duration, Instant};
 
 use evonic_domain::{AgentName, CopyEnd, NewCopy, SessionId};
 use evonic_shared::exit::ExitCode;
 use evonic_workplace::Progress as CopyProgress;
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
+
+use bar::Bar;
 
 use super::{
     api::{Api, RetryPause, SILENCE_LIMIT, decode},
     command::CopyOptions,
-    error::{ConsoleError, Result},
-    format::count,
+    error::{ConsoleError, Result, failure},
+    format::{bytes as size, count},
     output::Console,
     progress::{Outcome, Progress},
+    text::{Text, text},
 };
 
 /// How long a copy is asked for again while no worker reports progress.
@@ -37,14 +41,13 @@ pub(super) async fn run(options: &CopyOptions, api: &Api, console: &mut Console<
         followed = follow(&new, api, &mut screen, console) => Some(followed),
         _ = interrupts.recv() => None,
     };
-    screen.bar.finish_and_clear();
+    console.clear_progress();
     let Some(followed) = followed else {
         console.say("Stopped. The same command goes on where it was.");
         return Err(ConsoleError::Reported(ExitCode::TurnCancelled));
     };
     let Outcome { ok: false, error } = followed? else { return Ok(()) };
-    let program = console.terminal.err.red("evonic:");
-    console.say(&format!("{program} {error}"));
+    console.say(failure(error));
     if screen.planned {
         console.say("The same command goes on where it was.");
     }
@@ -112,48 +115,49 @@ async fn follow(
 /// A bar on a terminal, lines elsewhere, or events with `--json`.
 struct Screen {
     json: bool,
-    /// Hidden where there is no terminal.
-    bar: ProgressBar,
+    /// Where standard error is a terminal.
+    bar: Option<Bar>,
     /// Whether the plan was shown: a worker that continues a copy sends it again.
     planned: bool,
 }
 
 impl Screen {
     fn new(json: bool, console: &Console<'_>) -> Self {
-        let target = if console.terminal.live && !json {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = (console.terminal.err.is_terminal() && !json).then(Bar::default);
         Self { json, bar, planned: false }
     }
 
     fn progress(&mut self, data: &str, console: &mut Console<'_>) -> Result {
         if self.json {
-            return console.print(&format!("{data}\n"));
+            return console.event(data);
         }
         match decode(data.as_bytes())? {
             CopyProgress::Planned { files, bytes } => {
-                self.bar.set_style(style());
-                self.bar.set_length(bytes);
-                if !std::mem::replace(&mut self.planned, true) && self.bar.is_hidden() {
-                    console.say(&format!("{}, {}", count(files, "file"), HumanBytes(bytes)));
+                let first = !std::mem::replace(&mut self.planned, true);
+                match &mut self.bar {
+                    Some(bar) => bar.plan(bytes),
+                    None if first => {
+                        console.say(format!("{}, {}", count(files, "file"), size(bytes)));
+                    }
+                    None => {}
                 }
             }
             CopyProgress::Moved { path, bytes } => {
-                self.bar.set_position(bytes);
-                self.bar.set_message(path);
+                let columns = console.terminal.columns;
+                let bar = self.bar.as_mut();
+                if let Some(line) = bar.and_then(|bar| bar.moved(&path, bytes, columns)) {
+                    console.progress(line);
+                }
             }
             CopyProgress::Paused { reason, retry_ms } => {
-                self.say(&format!("{reason}; again in {retry_ms} ms"), console);
+                console.say(text![Text::quoted(reason, 0), format!("; again in {retry_ms} ms")]);
             }
             CopyProgress::Skipped { path, reason } => {
-                self.say(&format!("{path} is not copied: it is {reason}"), console);
+                console.say(text![path, " is not copied: it is ", reason]);
             }
             CopyProgress::Done { files, bytes, sent } => {
-                let (bytes, sent) = (HumanBytes(bytes), HumanBytes(sent));
-                self.say(&format!("{}, {bytes}; {sent} sent", count(files, "file")), console);
+                let (bytes, sent) = (size(bytes), size(sent));
+                console.say(format!("{}, {bytes}; {sent} sent", count(files, "file")));
             }
             // The outcome has it.
             CopyProgress::Checked { .. } | CopyProgress::Failed { .. } => {}
@@ -162,17 +166,8 @@ impl Screen {
     }
 
     fn done(&self, data: &str, console: &mut Console<'_>) -> Result {
-        if self.json { console.print(&format!("{data}\n")) } else { Ok(()) }
+        if self.json { console.event(data) } else { Ok(()) }
     }
-
-    fn say(&self, text: &str, console: &mut Console<'_>) {
-        self.bar.suspend(|| console.say(text));
-    }
-}
-
-fn style() -> ProgressStyle {
-    let template = "{wide_msg} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} [{bar:20}]";
-    ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ")
 }
 
 #[cfg(test)]
@@ -195,7 +190,7 @@ mod tests {
 
     fn shown(json: bool) -> (String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut console = Console { out: &mut out, err: &mut err, terminal: Terminal::PLAIN };
+        let mut console = Console::new(&mut out, &mut err, Terminal::NONE);
         let mut screen = Screen::new(json, &console);
         let path = || "a/b".to_owned();
         for progress in [
@@ -211,6 +206,7 @@ mod tests {
             screen.progress(&data, &mut console).expect("it is shown");
         }
         screen.done("{\"ok\":true}", &mut console).expect("it is shown");
+        drop(console);
         let text = |bytes| String::from_utf8(bytes).expect("text");
         (text(out), text(err))
     }

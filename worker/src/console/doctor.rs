@@ -15,7 +15,7 @@ use super::{
     output::Console,
     server::Server,
     table,
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
 /// Runs the command. Ends with 1 when something failed.
@@ -47,7 +47,7 @@ pub(super) async fn run(
         }
     };
     let checks = serde_json::json!({ "checks": findings });
-    console.show(options, &checks, |paint| render(&findings, paint))?;
+    console.show(options, &checks, || render(&findings))?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
     if failed { Err(ConsoleError::Reported(ExitCode::Failure)) } else { Ok(()) }
 }
@@ -81,17 +81,17 @@ impl Finding {
 }
 
 /// One line each, with what to do below it.
-fn render(findings: &[Finding], paint: Paint) -> String {
+fn render(findings: &[Finding]) -> Text {
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
-    let mut text = String::new();
+    let mut page = Text::default();
     for Finding { check, verdict, detail, advice } in findings {
-        let verdict = table::verdict(*verdict, paint);
-        text.push_str(&format!("{verdict}  {check:width$}  {detail}\n"));
+        let detail = Text::quoted(detail, width + 11);
+        page.line(text![table::verdict(*verdict), format!("  {check:width$}  "), detail]);
         if let Some(advice) = advice {
-            text.push_str(&format!("{:9}{:width$}  {}\n", "", "", paint.dim(advice)));
+            page.line(text![format!("{:9}{:width$}  ", "", ""), Style::Dim.of(advice)]);
         }
     }
-    text
+    page
 }
 
 #[cfg(test)]

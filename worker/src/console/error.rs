@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt::Display,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,7 +14,10 @@ use evonic_shared::{
 };
 use evonic_store::StoreError;
 
-use super::terminal::Paint;
+use super::{
+    configuration::faults_text,
+    text::{Style, Text, text},
+};
 
 /// What commands return.
 pub(crate) type Result<T = (), E = ConsoleError> = std::result::Result<T, E>;
@@ -100,6 +104,11 @@ pub(crate) enum ConsoleError {
     Runtime(#[source] io::Error),
 }
 
+/// What went wrong, as every command says it: a line, and more where others wrote more.
+pub(super) fn failure(reason: impl Display) -> Text {
+    text![Style::Red.of("evonic:"), " ", Text::quoted(reason, 0)]
+}
+
 fn separated(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
@@ -176,16 +185,16 @@ impl ConsoleError {
     }
 
     /// The error with its causes and what to do, for a person.
-    pub(super) fn report(&self, paint: Paint) -> String {
-        let program = paint.red("evonic:");
+    pub(super) fn report(&self) -> Text {
         if let ConsoleError::Config(LoadError::Invalid(faults)) = self {
-            return format!("{program} the configuration is refused\n{faults}");
+            let head = failure("the configuration is refused");
+            return text![Text::of_line(head), faults_text(faults)];
         }
-        let mut text = format!("{program} {}", ErrorChain(self));
+        let mut report = Text::of_line(failure(ErrorChain(self)));
         if let Some(advice) = self.advice() {
-            text.push_str(&format!("\n{} {advice}", paint.dim("hint:")));
+            report.line(text![Style::Dim.of("hint:"), " ", advice]);
         }
-        text
+        report
     }
 
     fn advice(&self) -> Option<&'static str> {

@@ -12,10 +12,10 @@ use super::{
     command::HistoryOptions,
     error::Result,
     format::local_time,
-    output::{Console, pretty},
+    output::Console,
     status::screen::exit_summary,
     supervisor::{Supervisor, unexpected},
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
 /// Runs the command.
@@ -23,34 +23,35 @@ pub(super) fn run(options: &HistoryOptions, config: &Config, console: &mut Conso
     let mut supervisor = Supervisor::connect(&Supervisor::socket(config))?;
     let reply = supervisor.ask(&Request::History { limit: Some(options.limit) })?;
     if options.output.json {
-        return console.print(&pretty(&reply));
+        return console.json(&reply);
     }
     let Reply::History { entries, .. } = reply else {
         return Err(unexpected("it is no history"));
     };
     let post_mortems = config.state_dir.join("post-mortems");
-    let paint = console.terminal.out;
-    console.print(&render(&entries, &post_mortems, &TimeZone::system(), paint))
+    console.print(&render(&entries, &post_mortems, &TimeZone::system()))
 }
 
 /// Renders entries of the history, newest first.
-fn render(entries: &[Replacement], post_mortems: &Path, zone: &TimeZone, paint: Paint) -> String {
+fn render(entries: &[Replacement], post_mortems: &Path, zone: &TimeZone) -> Text {
+    const INDENT: usize = 22;
     if entries.is_empty() {
-        return "The worker was never replaced.\n".to_owned();
+        return Text::of_line("The worker was never replaced.");
     }
-    let mut text = String::new();
+    let mut page = Text::default();
     for entry in entries {
         let at = local_time(&entry.at, zone);
         let generation = format!("generation {}", entry.generation);
-        let reason = paint.yellow(&format!("{:<14}", entry.reason.name()));
-        text.push_str(&format!("{at}   {generation:<14}   {reason}   {}\n", entry.detail));
-        text.push_str(&format!("{:22}{}\n", "", paint.dim(&exit_summary(entry))));
+        let reason = Style::Yellow.of(format!("{:<14}", entry.reason.name()));
+        let detail = Text::quoted(&entry.detail, INDENT);
+        page.line(text![at, format!("   {generation:<14}   "), reason, "   ", detail]);
+        page.line(text![" ".repeat(INDENT), Style::Dim.of(exit_summary(entry))]);
         if let Some(name) = &entry.post_mortem {
             let path = format!("post-mortem {}", post_mortems.join(name).display());
-            text.push_str(&format!("{:22}{}\n", "", paint.dim(&path)));
+            page.line(text![" ".repeat(INDENT), Style::Dim.of(path)]);
         }
     }
-    text
+    page
 }
 
 #[cfg(test)]
@@ -59,10 +60,9 @@ mod tests {
 
     #[test]
     fn entries_are_rendered() {
-        let paint = Paint::PLAIN;
         let folder = Path::new("/var/lib/evonic/post-mortems");
         let entries = [replacement(), Replacement { post_mortem: None, ..replacement() }];
-        insta::assert_snapshot!(render(&entries, folder, &TimeZone::UTC, paint));
-        assert_eq!(render(&[], folder, &TimeZone::UTC, paint), "The worker was never replaced.\n");
+        insta::assert_snapshot!(render(&entries, folder, &TimeZone::UTC).plain());
+        assert_eq!(render(&[], folder, &TimeZone::UTC).plain(), "The worker was never replaced.\n");
     }
 }

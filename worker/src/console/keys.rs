@@ -10,9 +10,9 @@ use super::{
     error::Result,
     format::{ago, local_time},
     input,
-    output::{Console, pretty},
+    output::Console,
     table::table,
-    terminal::Paint,
+    text::Text,
 };
 
 /// Runs `evonic key`.
@@ -27,37 +27,30 @@ pub(super) async fn run(command: KeyCommand, api: &Api, console: &mut Console<'_
             };
             let made: IssuedKey = api.post("/keys", &new).await?;
             if output.json {
-                return console.print(&pretty(&made));
+                return console.json(&made);
             }
             // Alone on the output, so that a script may take it as it is.
-            console.print(&format!("{}\n", made.secret))?;
-            console.say(&format!("Made {}. It is not shown again.", made.key.name));
+            console.line(&made.secret)?;
+            console.say(format!("Made {}. It is not shown again.", made.key.name));
             Ok(())
         }
         KeyCommand::List(output) => {
             let keys: Vec<Key> = api.list("/keys").await?;
             if output.json {
-                return console.print(&pretty(&keys));
+                return console.json(&keys);
             }
             let agents: Vec<Agent> = api.list("/agents").await?;
             let now = Timestamp::now();
-            let paint = console.terminal.out;
-            console.print(&keys_table(&keys, &agents, now, &TimeZone::system(), paint))
+            console.print(&keys_table(&keys, &agents, now, &TimeZone::system()))
         }
         KeyCommand::Revoke { which } => {
             api.delete(&format!("/keys/{}", segment(&which))).await?;
-            console.print(&format!("Revoked {which}.\n"))
+            console.line(format!("Revoked {which}."))
         }
     }
 }
 
-fn keys_table(
-    keys: &[Key],
-    agents: &[Agent],
-    now: Timestamp,
-    zone: &TimeZone,
-    paint: Paint,
-) -> String {
+fn keys_table(keys: &[Key], agents: &[Agent], now: Timestamp, zone: &TimeZone) -> Text {
     let rows: Vec<_> = keys
         .iter()
         .map(|key| {
@@ -73,7 +66,7 @@ fn keys_table(
             ]
         })
         .collect();
-    table(["key", "scope", "agents", "used", "valid", "id"], &rows, paint)
+    table(["key", "scope", "agents", "used", "valid", "id"], &rows)
 }
 
 fn agents_of(key: &Key, agents: &[Agent]) -> String {
@@ -130,7 +123,7 @@ mod tests {
             Key { revoked_at: at("2026-11-24T00:06:00.000Z"), ..key("lost", Scope::Operate) },
         ];
         let now = "2026-11-24T00:10:00Z".parse().unwrap();
-        let paint = Paint::PLAIN;
-        insta::assert_snapshot!("keys", keys_table(&keys, &[agent], now, &TimeZone::UTC, paint));
+        let text = keys_table(&keys, &[agent], now, &TimeZone::UTC);
+        insta::assert_snapshot!("keys", text.plain());
     }
 }

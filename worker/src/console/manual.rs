@@ -6,6 +6,7 @@ use super::{
     command::Arguments,
     error::{ConsoleError, Result},
     output::Console,
+    text::Text,
 };
 
 /// Prints a manual page.
@@ -19,5 +20,7 @@ pub(super) fn run(path: &[String], console: &mut Console<'_>) -> Result {
             .cloned()
             .ok_or_else(|| ConsoleError::Usage(format!("there is no command `{name}`")))?;
     }
-    clap_mangen::Man::new(command).render(&mut console.out).map_err(ConsoleError::Output)
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page).map_err(ConsoleError::Output)?;
+    console.print(&Text::prose(&String::from_utf8_lossy(&page)))
 }

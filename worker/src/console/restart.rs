@@ -14,6 +14,7 @@ use super::{
     output::Console,
     status::{Watch, ask},
     supervisor::Supervisor,
+    text::Text,
 };
 
 /// What is waited beside a worker's start: a backoff under way, and slow machines.
@@ -30,7 +31,7 @@ pub(super) fn run(options: &RestartOptions, config: &Config, console: &mut Conso
     let accepted = supervisor.ask(&request)?;
     if options.no_wait {
         return console
-            .show(&options.output, &accepted, |_| "A new worker is on its way.\n".to_owned());
+            .show(&options.output, &accepted, || Text::of_line("A new worker is on its way."));
     }
     let limit = config.supervisor.start_timeout + config.supervisor.backoff_cap + MARGIN;
     let mut watch = Watch::connect(&socket)?;
@@ -39,7 +40,7 @@ pub(super) fn run(options: &RestartOptions, config: &Config, console: &mut Conso
     while !serves(&status, old) {
         if status.state == State::CrashLoop && !std::mem::replace(&mut loop_reported, true) {
             let last_error = status.last_error.as_deref().unwrap_or("the reason is not known");
-            console.say(&format!("Workers do not become ready: {last_error}. Still waiting."));
+            console.say(format!("Workers do not become ready: {last_error}. Still waiting."));
         }
         if began.elapsed() > limit {
             let last_error = status.last_error.unwrap_or_default();
@@ -47,10 +48,10 @@ pub(super) fn run(options: &RestartOptions, config: &Config, console: &mut Conso
         }
         status = watch.next()?;
     }
-    console.show(&options.output, &status, |_| {
+    console.show(&options.output, &status, || {
         let worker = status.worker.as_ref().map_or(0, |worker| worker.generation);
         let took = duration(began.elapsed().as_secs_f64());
-        format!("Generation {worker} serves after {took}.\n")
+        Text::of_line(format!("Generation {worker} serves after {took}."))
     })
 }
 
@@ -87,8 +88,7 @@ mod tests {
         let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
         let (_, server) = supervisor(folder.path(), replies);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let terminal = Terminal::PLAIN;
-        run(options, &config, &mut Console { out: &mut out, err: &mut err, terminal })
+        run(options, &config, &mut Console::new(&mut out, &mut err, Terminal::NONE))
             .expect("it is replaced");
         let text = String::from_utf8(err).expect("text") + &String::from_utf8(out).expect("text");
         (text, server.join().expect("it ends"))

@@ -9,9 +9,9 @@ use super::{
     command::SessionCommand,
     error::Result,
     format::{count, local_time},
-    output::{Console, pretty},
+    output::Console,
     table::table,
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
 /// Runs `evonic session`.
@@ -23,35 +23,29 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             sessions.reverse();
             sessions.truncate(limit);
             if output.json {
-                return console.print(&pretty(&sessions));
+                return console.json(&sessions);
             }
             let agents: Vec<Agent> = api.list("/agents").await?;
-            let paint = console.terminal.out;
-            console.print(&sessions_table(&sessions, &agents, &TimeZone::system(), paint))?;
+            console.print(&sessions_table(&sessions, &agents, &TimeZone::system()))?;
             if all > sessions.len() {
-                console.say(&format!(
-                    "{} of {}; -n shows more",
-                    sessions.len(),
-                    count(all, "session")
-                ));
+                let shown = sessions.len();
+                console.say(format!("{shown} of {}; -n shows more", count(all, "session")));
             }
             Ok(())
         }
         SessionCommand::Show { session, output } => {
             let path = format!("/sessions/{}/messages", segment(&session));
             let messages: Vec<Message> = api.list(&path).await?;
-            console.show(&output, &messages, |paint| {
-                conversation(&messages, &TimeZone::system(), paint)
-            })
+            console.show(&output, &messages, || conversation(&messages, &TimeZone::system()))
         }
         SessionCommand::Rm { session } => {
             api.delete(&format!("/sessions/{}", segment(&session))).await?;
-            console.print(&format!("Removed {session}.\n"))
+            console.line(format!("Removed {session}."))
         }
     }
 }
 
-fn sessions_table(sessions: &[Session], agents: &[Agent], zone: &TimeZone, paint: Paint) -> String {
+fn sessions_table(sessions: &[Session], agents: &[Agent], zone: &TimeZone) -> Text {
     let rows: Vec<_> = sessions
         .iter()
         .map(|session| {
@@ -64,27 +58,26 @@ fn sessions_table(sessions: &[Session], agents: &[Agent], zone: &TimeZone, paint
             ]
         })
         .collect();
-    table(["session", "agent", "updated", "title"], &rows, paint)
+    table(["session", "agent", "updated", "title"], &rows)
 }
 
-fn conversation(messages: &[Message], zone: &TimeZone, paint: Paint) -> String {
-    let mut text = String::new();
+fn conversation(messages: &[Message], zone: &TimeZone) -> Text {
+    let mut page = Text::default();
     for message in messages {
         let who = match message.role {
-            Role::User => paint.bold("you"),
-            Role::Assistant => paint.cyan("agent"),
+            Role::User => Style::Bold.of("you"),
+            Role::Assistant => Style::Cyan.of("agent"),
         };
-        let at = paint.dim(&local_time(&message.created_at, zone));
-        text.push_str(&format!("{who}   {at}\n{}\n\n", message.content.trim_end()));
+        page.line(text![who, "   ", Style::Dim.of(local_time(&message.created_at, zone))]);
+        page.line(Text::prose(message.content.trim_end()));
+        page.end_line();
     }
-    text
+    page
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::agents::tests::agent, *};
-
-    const PLAIN: Paint = Paint::PLAIN;
 
     fn session(agent: &Agent, title: &str) -> Session {
         Session {
@@ -101,8 +94,8 @@ mod tests {
     fn sessions_are_rendered() {
         let agent = agent("runbook", None);
         let sessions = [session(&agent, "Which kernel?"), session(&agent, "")];
-        let text = sessions_table(&sessions, &[agent], &TimeZone::UTC, PLAIN);
-        insta::assert_snapshot!("sessions", text);
+        let text = sessions_table(&sessions, &[agent], &TimeZone::UTC);
+        insta::assert_snapshot!("sessions", text.plain());
         let message = |role, content: &str| Message {
             id: "msg_0190c2a1b3c47d5e8f60718293a4b5c8".parse().expect("an id"),
             session_id: sessions[0].id.clone(),
@@ -112,6 +105,7 @@ mod tests {
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
         };
         let messages = [message(Role::User, "$ uname"), message(Role::Assistant, "Linux\n")];
-        insta::assert_snapshot!("conversation", conversation(&messages, &TimeZone::UTC, PLAIN));
+        let text = conversation(&messages, &TimeZone::UTC);
+        insta::assert_snapshot!("conversation", text.plain());
     }
 }

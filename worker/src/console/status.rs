@@ -21,9 +21,10 @@ use super::{
     api::Api,
     command::StatusOptions,
     error::{ConsoleError, Result},
-    output::{Console, compact, pretty},
+    output::Console,
     server::Server,
     supervisor::{Supervisor, unexpected},
+    text::{Style, Text},
 };
 
 /// The oldest a screen becomes when nothing changes.
@@ -43,8 +44,7 @@ pub(super) fn run(options: &StatusOptions, config: &Config, console: &mut Consol
         if view.json {
             return Ok(());
         }
-        return console
-            .print(&hosts::left_alone(&Api::new(Server::local(config)), console.terminal.out));
+        return console.print(&hosts::left_alone(&Api::new(Server::local(config))));
     }
     let mut watch = Watch::connect(&socket)?;
     let mut last = None;
@@ -54,7 +54,9 @@ pub(super) fn run(options: &StatusOptions, config: &Config, console: &mut Consol
                 view.frame(&status, None, console)?;
                 last = Some(status);
             }
-            Err(error) if console.terminal.live && !view.json && is_absence(&error) => {
+            Err(error)
+                if console.terminal.out.is_terminal() && !view.json && is_absence(&error) =>
+            {
                 if let Some(last) = &last {
                     view.frame(last, Some(&error.to_string()), console)?;
                 }
@@ -122,27 +124,31 @@ struct View {
 
 impl View {
     fn print(&self, status: &Status, console: &mut Console<'_>) -> Result {
-        let text = if self.json { pretty(status) } else { self.screen(status, console) };
-        console.print(&text)
+        if self.json {
+            return console.json(status);
+        }
+        let screen = self.screen(status, console);
+        console.print(&screen)
     }
 
     /// Shows one status of many: in the place of the last one on a terminal, else below it.
     fn frame(&mut self, status: &Status, error: Option<&str>, console: &mut Console<'_>) -> Result {
         if self.json {
-            return console.print(&(compact(status) + "\n"));
+            return console.json_line(status);
         }
         let mut screen = self.screen(status, console);
         if let Some(error) = error {
-            screen.push_str(&format!("\n{}\n", console.terminal.out.red(error)));
+            screen.end_line();
+            screen.line(Style::Red.of(error));
         }
-        if console.terminal.live {
-            console.print(&redraw(&screen, console.terminal.rows))
+        if console.terminal.out.is_terminal() {
+            console.redraw(&screen)
         } else {
-            console.print(&(screen + "\n"))
+            console.line(screen)
         }
     }
 
-    fn screen(&self, status: &Status, console: &Console<'_>) -> String {
+    fn screen(&self, status: &Status, console: &Console<'_>) -> Text {
         let culprit = status
             .last_restart
             .as_ref()
@@ -151,7 +157,6 @@ impl View {
             status,
             &ScreenContext {
                 columns: console.terminal.columns,
-                paint: console.terminal.out,
                 now: Timestamp::now(),
                 zone: TimeZone::system(),
                 post_mortems: &self.post_mortems,
@@ -165,13 +170,6 @@ impl View {
         let text = std::fs::read(self.post_mortems.join(name)).ok()?;
         serde_json::from_slice(&text).ok().map(|post_mortem: PostMortem| post_mortem.culprit)
     }
-}
-
-/// The bytes that put a screen in the place of whatever the terminal shows: from the top left
-/// corner, each line cleared to its end and cut at the edge, the rest below cleared.
-fn redraw(screen: &str, rows: usize) -> String {
-    let lines: Vec<&str> = screen.lines().take(rows.saturating_sub(1).max(1)).collect();
-    format!("\x1b[H\x1b[?7l{}\x1b[K\n\x1b[?7h\x1b[J", lines.join("\x1b[K\n"))
 }
 
 #[cfg(test)]

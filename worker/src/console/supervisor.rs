@@ -12,10 +12,7 @@ use evonic_shared::{
     status::{ErrorCode, Reply, Request},
 };
 
-use super::{
-    error::{ConsoleError, Result},
-    output::compact,
-};
+use super::error::{ConsoleError, Result};
 
 /// The supervisor answers at once: it never waits for anybody else.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,7 +46,7 @@ impl Supervisor {
 
     /// Asks, without waiting.
     pub(super) fn send(&mut self, request: &Request) -> Result {
-        let line = compact(request) + "\n";
+        let line = serde_json::to_string(request).expect("requests have string keys") + "\n";
         self.stream.get_mut().write_all(line.as_bytes()).map_err(|source| self.lost(source))
     }
 

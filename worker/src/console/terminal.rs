@@ -1,98 +1,91 @@
 //! The terminal: its size, colours, and whether there is one.
 
-use std::io::IsTerminal;
+use std::{
+    io::{IsTerminal, Stderr, Stdout},
+    os::fd::AsFd,
+};
+
+use super::text::Palette;
 
 /// The terminal, as far as rendering depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terminal {
     /// Whether questions can be asked: standard input and output are a terminal.
     pub(super) interactive: bool,
-    pub(super) live: bool,
+    /// What standard output is.
+    pub(super) out: Reader,
+    /// What standard error is.
+    pub(super) err: Reader,
     /// Columns to fill.
     pub(super) columns: usize,
     /// Rows to fill, where output is a terminal.
     pub(super) rows: usize,
-    pub(super) out: Paint,
-    pub(super) err: Paint,
 }
+
+/// Who reads a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// A file, a pipe, another program.
+    File,
+    /// A person at a terminal.
+    Terminal(Palette),
+}
+
+impl Reader {
+    pub(super) fn is_terminal(self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+
+    /// Evidence that nobody's terminal obeys what is written, if it is so.
+    pub(super) fn no_terminal(self) -> Option<NoTerminal> {
+        (self == Self::File).then_some(NoTerminal(()))
+    }
+
+    pub(super) const fn palette(self) -> Palette {
+        match self {
+            Self::File => Palette::None,
+            Self::Terminal(palette) => palette,
+        }
+    }
+}
+
+/// Evidence that a reader is no terminal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoTerminal(());
 
 impl Terminal {
     /// The terminal of this process: colour only on a terminal, and not with `NO_COLOR` or on a
     /// dumb one.
-    pub(super) fn of_process() -> Self {
+    pub(super) fn new(out: &Stdout, err: &Stderr) -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let plain = set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
-        let live = std::io::stdout().is_terminal();
-        let (columns, rows) = match rustix::termios::tcgetwinsize(std::io::stdout()) {
-            Ok(size) if live && size.ws_col > 0 => (size.ws_col.into(), size.ws_row.into()),
-            _ => (80, 24),
+        let palette = if plain { Palette::None } else { Palette::Colours };
+        let reader = |is_terminal| match is_terminal {
+            true => Reader::Terminal(palette),
+            false => Reader::File,
         };
+        let size = |stream| rustix::termios::tcgetwinsize(stream).ok().filter(|it| it.ws_col > 0);
+        let (columns, rows) = size(out.as_fd())
+            .or_else(|| size(err.as_fd()))
+            .map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
         Self {
-            interactive: live && std::io::stdin().is_terminal(),
-            live,
+            interactive: out.is_terminal() && std::io::stdin().is_terminal(),
+            out: reader(out.is_terminal()),
+            err: reader(err.is_terminal()),
             columns,
             rows,
-            out: Paint { colour: live && !plain },
-            err: Paint { colour: std::io::stderr().is_terminal() && !plain },
         }
-    }
-}
-
-/// Colours text, or leaves it as it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
-    pub(super) colour: bool,
-}
-
-impl Paint {
-    fn wrap(self, code: &str, text: &str) -> String {
-        if self.colour && !text.is_empty() {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
-    }
-
-    pub(super) fn dim(self, text: &str) -> String {
-        self.wrap("2", text)
-    }
-
-    pub(super) fn red(self, text: &str) -> String {
-        self.wrap("31", text)
-    }
-
-    pub(super) fn green(self, text: &str) -> String {
-        self.wrap("32", text)
-    }
-
-    pub(super) fn yellow(self, text: &str) -> String {
-        self.wrap("33", text)
-    }
-
-    pub(super) fn cyan(self, text: &str) -> String {
-        self.wrap("36", text)
     }
 }
 
 #[cfg(test)]
-impl Paint {
-    /// No colour.
-    pub(super) const PLAIN: Self = Self { colour: false };
+impl NoTerminal {
+    pub(super) const OF_A_TEST: Self = Self(());
 }
 
 #[cfg(test)]
 impl Terminal {
     /// No terminal.
-    pub(super) const PLAIN: Self = Self {
-        interactive: false,
-        live: false,
-        columns: 80,
-        rows: 24,
-        out: Paint::PLAIN,
-        err: Paint::PLAIN,
-    };
+    pub(super) const NONE: Self =
+        Self { interactive: false, out: Reader::File, err: Reader::File, columns: 80, rows: 24 };
 }

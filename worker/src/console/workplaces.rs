@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 use super::{
     api::{Api, decode, segment},
     command::{SandboxCommand, WorkplaceCommand, settings},
-    error::{ConsoleError, Result},
+    error::{ConsoleError, Result, failure},
     input::{self, argument_text},
-    output::{Console, compact},
+    output::Console,
     progress::{self, Outcome},
+    text::Text,
 };
 
 /// Runs `evonic workplace`.
@@ -24,22 +25,22 @@ pub(super) async fn run(command: WorkplaceCommand, api: &Api, console: &mut Cons
             let name = input::name(&name)?;
             let new = serde_json::json!({ "name": name, "kind": kind, "settings": settings });
             let made: Workplace = api.post("/workplaces", &new).await?;
-            console.show(&output, &made, |_| {
-                format!("Made {name}. Try it: evonic workplace check {name}\n")
+            console.show(&output, &made, || {
+                Text::of_line(format!("Made {name}. Try it: evonic workplace check {name}"))
             })
         }
         WorkplaceCommand::List(output) => {
             let workplaces: Vec<Workplace> = api.list("/workplaces").await?;
-            console.show(&output, &workplaces, |paint| page::list(&workplaces, paint))
+            console.show(&output, &workplaces, || page::list(&workplaces))
         }
         WorkplaceCommand::Show { workplace, output } => {
             let workplace: Workplace = api.get(&path(&workplace)).await?;
-            console.show(&output, &workplace, |paint| page::one(&workplace, paint))
+            console.show(&output, &workplace, || page::one(&workplace))
         }
         WorkplaceCommand::Set { workplace, changes, output } => {
             let changed: Workplace = api.patch(&path(&workplace), &change(&changes)?).await?;
-            console.show(&output, &changed, |_| {
-                format!("Changed {}; the next turn works with it.\n", changed.name)
+            console.show(&output, &changed, || {
+                Text::of_line(format!("Changed {}; the next turn works with it.", changed.name))
             })
         }
         WorkplaceCommand::Check { workplace, output } => {
@@ -47,7 +48,7 @@ pub(super) async fn run(command: WorkplaceCommand, api: &Api, console: &mut Cons
         }
         WorkplaceCommand::Rm { workplace } => {
             api.delete(&path(&workplace)).await?;
-            console.print(&format!("Removed {workplace}.\n"))
+            console.line(format!("Removed {workplace}."))
         }
     }
 }
@@ -63,18 +64,18 @@ pub(super) async fn sandbox(
     let line = |data: &str, console: &mut Console<'_>| {
         let line: String = decode(data.as_bytes())?;
         let text = line.trim_end();
-        console.print(&if output.json {
-            compact(&serde_json::json!({ "line": text })) + "\n"
+        if output.json {
+            console.json_line(&serde_json::json!({ "line": text }))
         } else {
-            format!("{text}\n")
-        })
+            console.print(&Text::of_line(Text::prose(text)))
+        }
     };
     let done = progress::follow(api, &format!("/sandbox/build{query}"), console, line).await?;
     if output.json {
-        console.print(&format!("{done}\n"))?;
+        console.event(&done)?;
     }
     let Outcome { ok: false, error } = decode(done.as_bytes())? else { return Ok(()) };
-    console.say(&format!("{} {error}", console.terminal.err.red("evonic:")));
+    console.say(failure(error));
     Err(ConsoleError::Reported(ExitCode::Failure))
 }
 
@@ -82,16 +83,15 @@ pub(super) async fn sandbox(
 async fn check(workplace: &str, json: bool, api: &Api, console: &mut Console<'_>) -> Result {
     let step = |data: &str, console: &mut Console<'_>| {
         if json {
-            return console.print(&format!("{data}\n"));
+            return console.event(data);
         }
         let step: CheckStep = decode(data.as_bytes())?;
-        let line = page::step(&step, console.terminal.out);
-        console.print(&line)
+        console.print(&page::step(&step))
     };
     let done = progress::follow(api, &format!("{}/check", path(workplace)), console, step).await?;
     let Outcome { ok: false, .. } = decode(done.as_bytes())? else { return Ok(()) };
     if !json {
-        console.say(&format!("{workplace} cannot be worked in."));
+        console.say(format!("{workplace} cannot be worked in."));
     }
     Err(ConsoleError::Reported(ExitCode::Failure))
 }

@@ -103,6 +103,7 @@ impl Watchdog {
             self.style,
             &format!("drain outlived its time, ending now with code {}; {held}", end.code.code()),
         );
+        #[expect(clippy::disallowed_methods, reason = "a line of the log, encoded by it")]
         let stderr = rustix::stdio::stderr();
         let mut writable = [PollFd::new(&stderr, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -9,6 +9,7 @@ use crate::console::{
     error::{ConsoleError, Result},
     input::read_stdin,
     output::Console,
+    text::Style,
 };
 
 /// Begins and ends a message of several lines at the prompt.
@@ -61,7 +62,7 @@ impl Input {
         let mut draft = Draft::default();
         loop {
             let prompt = if draft.fenced.is_some() { ". " } else { "> " };
-            console.print(&console.terminal.out.bold(prompt))?;
+            console.print(&Style::Bold.of(prompt))?;
             let line = tokio::select! {
                 line = lines.next_line() => line.map_err(|source| ConsoleError::Input {
                     what: "the terminal".to_owned(),
@@ -70,7 +71,7 @@ impl Input {
                 _ = interrupts.recv() => None,
             };
             let Some(line) = line else {
-                console.print("\n")?;
+                console.line("")?;
                 return Ok(None);
             };
             if let Some(text) = draft.add(&line) {

@@ -9,7 +9,11 @@ use tokio::{
 };
 
 use super::*;
-use crate::console::{server::Server, terminal::Terminal};
+use crate::console::{
+    server::Server,
+    terminal::{Reader, Terminal},
+    text::Palette,
+};
 
 const AGENT: &str = r#"{"id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","name":"runbook","model":"runbook","instructions":"","tools":null,"workplace":"local","other_workplaces":[],"created_at":"","updated_at":""}"#;
 const SESSION: &str = r#"{"id":"ses_0190c2a1b3c47d5e8f60718293a4b5c7","agent_id":"agt_0190c2a1b3c47d5e8f60718293a4b5c6","title":"","last_event":0,"created_at":"","updated_at":""}"#;
@@ -94,8 +98,8 @@ fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode>, String, Vec<Strin
     let (result, requests) = runtime.block_on(async {
         let listener = listen(folder.path());
         let api = Api::new(Server::local(&config));
-        let terminal = Terminal { live: true, ..Terminal::PLAIN };
-        let mut console = Console { out: &mut out, err: &mut err, terminal };
+        let terminal = Terminal { out: Reader::Terminal(Palette::None), ..Terminal::NONE };
+        let mut console = Console::new(&mut out, &mut err, terminal);
         let both =
             async { tokio::join!(run(&options, &api, &mut console), serve(listener, script)) };
         tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends")

@@ -2,8 +2,11 @@
 
 use evonic_domain::{EventKind, Outcome};
 
-use super::printable::Printable;
-use crate::console::{format::count, terminal::Paint};
+use crate::console::{
+    format::count,
+    terminal::NoTerminal,
+    text::{MARGIN, Prose, Style, Text, text},
+};
 
 /// Lines of a result that are shown when nothing of it was streamed.
 const MAX_RESULT_LINES: usize = 40;
@@ -11,43 +14,38 @@ const MAX_RESULT_LINES: usize = 40;
 /// Characters of an argument that are shown beside a tool's name.
 const MAX_ARGUMENT_CHARS: usize = 100;
 
-/// The prefix of a line of a tool's output.
-const MARGIN: &str = "│ ";
-
 #[derive(Debug)]
 pub(super) struct Transcript {
-    paint: Paint,
-    /// The filter of untrusted text before its beginning; each of the model's text and of a tool's
-    /// output continues from there.
-    filter: Printable,
-    text_filter: Printable,
-    output_filter: Printable,
+    /// What others wrote, before its beginning; the model's text and a tool's output go on from
+    /// there.
+    begin: Prose,
+    model_text: Prose,
+    tool_output: Prose,
     /// The model's text since the last step.
     step_text: String,
     /// Whether output of the running call was shown.
     output_shown: bool,
     at_line_start: bool,
-    text: String,
+    page: Text,
 }
 
 impl Transcript {
-    /// A transcript; untrusted text is filtered when it goes to a terminal.
-    pub(super) fn new(paint: Paint, for_terminal: bool) -> Self {
-        let filter = if for_terminal { Printable::default() } else { Printable::Off };
+    /// A transcript; what others wrote is exact where it goes to no terminal.
+    pub(super) fn new(file: Option<NoTerminal>) -> Self {
+        let begin = file.map_or_else(Prose::default, Prose::exact);
         Self {
-            paint,
-            filter,
-            text_filter: filter,
-            output_filter: filter,
+            begin,
+            model_text: begin,
+            tool_output: begin,
             step_text: String::new(),
             output_shown: false,
             at_line_start: true,
-            text: String::new(),
+            page: Text::default(),
         }
     }
 
     /// What the next event adds.
-    pub(super) fn add(&mut self, event: &EventKind) -> String {
+    pub(super) fn add(&mut self, event: &EventKind) -> Text {
         match event {
             EventKind::TextDelta { text } => self.text_delta(text),
             EventKind::TextRetracted { reason } => self.retract(reason),
@@ -64,34 +62,30 @@ impl Transcript {
             | EventKind::TurnCancelled {} => self.new_line(),
             EventKind::MessageCreated { .. } | EventKind::TurnStarted { .. } => {}
         }
-        std::mem::take(&mut self.text)
+        std::mem::take(&mut self.page)
     }
 
     fn new_line(&mut self) {
         if !self.at_line_start {
-            self.text.push('\n');
+            self.page.end_line();
             self.at_line_start = true;
         }
     }
 
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, line: impl Into<Text>) {
         self.new_line();
-        self.text.push_str(line);
-        self.text.push('\n');
+        self.page.line(line);
     }
 
     fn note(&mut self, note: &str) {
-        let note = self.paint.dim(&format!("({note})"));
-        self.line(&note);
+        self.line(Style::Dim.of(format!("({note})")));
     }
 
     fn text_delta(&mut self, piece: &str) {
         self.step_text.push_str(piece);
-        let piece = self.text_filter.filter(piece);
-        if let Some(last) = piece.chars().last() {
-            self.at_line_start = last == '\n';
-        }
-        self.text.push_str(&piece);
+        let piece = self.model_text.push(piece);
+        self.at_line_start = piece.ends_line().unwrap_or(self.at_line_start);
+        self.page.push(piece);
     }
 
     fn retract(&mut self, reason: &str) {
@@ -116,35 +110,32 @@ impl Transcript {
     fn start_tool(&mut self, name: &str, arguments: &str) {
         self.output_shown = false;
         let (inline, block) = layout(arguments);
-        let name = self.paint.bold(name);
-        let head = format!("{} {name}  {}", self.paint.cyan("▸"), self.harmless(&inline));
-        self.line(head.trim_end());
-        for line in self.harmless(&block).lines() {
-            self.line(&format!("  {line}"));
+        let head = text![Style::Cyan.of("▸"), " ", Style::Bold.of(name), "  ", inline];
+        self.line(head.trimmed());
+        let mut block_text = self.begin;
+        for line in block_text.push(&block).lines() {
+            self.page.push("  ");
+            self.at_line_start = line.ends_line().unwrap_or(true);
+            self.page.push(line);
         }
-    }
-
-    fn harmless(&self, text: &str) -> String {
-        let mut filter = self.filter;
-        filter.filter(text)
+        self.new_line();
     }
 
     fn output(&mut self, piece: &str) {
-        let piece = self.output_filter.filter(piece);
+        let piece = self.tool_output.push(piece);
         self.output_shown |= !piece.is_empty();
-        let margin = self.paint.dim(MARGIN);
-        for line in piece.split_inclusive('\n') {
+        for line in piece.lines() {
             if self.at_line_start {
-                self.text.push_str(&margin);
+                self.page.push(Style::Dim.of(MARGIN));
             }
-            self.text.push_str(line);
-            self.at_line_start = line.ends_with('\n');
+            self.at_line_start = line.ends_line().unwrap_or(self.at_line_start);
+            self.page.push(line);
         }
     }
 
     fn end_tool(&mut self, outcome: Outcome, content: &str) {
         self.new_line();
-        self.output_filter = self.filter;
+        self.tool_output = self.begin;
         // Streamed output is not shown again; the tool's own notes are.
         let content: Vec<&str> = match self.output_shown {
             true => content.lines().rev().take_while(|line| is_note(line)).collect(),
@@ -161,11 +152,11 @@ impl Transcript {
         }
         let verdict = match outcome {
             Outcome::Ok => return,
-            Outcome::Error => self.paint.red("✗ failed"),
-            Outcome::Cancelled => self.paint.yellow("✗ cancelled"),
-            Outcome::Unknown => self.paint.yellow("? its worker died: the outcome is unknown"),
+            Outcome::Error => Style::Red.of("✗ failed"),
+            Outcome::Cancelled => Style::Yellow.of("✗ cancelled"),
+            Outcome::Unknown => Style::Yellow.of("? its worker died: the outcome is unknown"),
         };
-        self.line(&verdict);
+        self.line(verdict);
     }
 }
 

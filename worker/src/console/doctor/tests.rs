@@ -2,7 +2,7 @@
 
 use evonic_shared::config::Config;
 
-use super::{Finding, Paint, Verdict, checks, render};
+use super::{Finding, Verdict, checks, render};
 
 #[test]
 fn findings_are_rendered_with_what_to_do() {
@@ -11,7 +11,7 @@ fn findings_are_rendered_with_what_to_do() {
         Finding::warning("landlock", "it is missing", "do without"),
         Finding::failed("worker", "it is away", "look for it"),
     ];
-    insta::assert_snapshot!(render(&findings, Paint::PLAIN), @r"
+    insta::assert_snapshot!(render(&findings).plain(), @r"
     ok       configuration  evonic.toml
     warning  landlock       it is missing
                             do without

@@ -1,6 +1,6 @@
 //! Open descriptors as a bar.
 
-use crate::console::terminal::Paint;
+use crate::console::text::{Style, Text};
 
 /// A part of the bar.
 #[derive(Clone, Copy)]
@@ -8,25 +8,25 @@ pub(super) struct Part {
     pub(super) glyph: char,
     /// In descriptors.
     pub(super) count: u32,
-    pub(super) colour: fn(Paint, &str) -> String,
+    pub(super) style: Style,
 }
 
 /// Draws parts against `full` in `cells` columns. Each part that is not empty has at least one
 /// cell, as long as there is room.
-pub(super) fn draw(parts: &[Part], full: u32, cells: usize, paint: Paint) -> String {
+pub(super) fn draw(parts: &[Part], full: u32, cells: usize) -> Text {
     let full = u64::from(full.max(1));
     let mut drawn = 0;
     let mut sum = 0;
-    let mut bar = String::new();
+    let mut bar = Text::default();
     for part in parts {
         sum += u64::from(part.count);
         let share = (sum * cells as u64 + full / 2) / full;
         let least = drawn + usize::from(part.count > 0);
         let end = usize::try_from(share).unwrap_or(cells).max(least).min(cells);
-        bar.push_str(&(part.colour)(paint, &part.glyph.to_string().repeat(end - drawn)));
+        bar.push(part.style.of(part.glyph.to_string().repeat(end - drawn)));
         drawn = end;
     }
-    bar.push_str(&paint.dim(&"·".repeat(cells - drawn)));
+    bar.push(Style::Dim.of("·".repeat(cells - drawn)));
     bar
 }
 
@@ -40,13 +40,12 @@ mod tests {
         ['a', 'b', 'c']
             .into_iter()
             .zip(counts)
-            .map(|(glyph, count)| Part { glyph, count, colour: |_, text| text.to_owned() })
+            .map(|(glyph, count)| Part { glyph, count, style: Style::Plain })
             .collect()
     }
 
     #[test]
     fn parts_have_their_share() {
-        let paint = Paint::PLAIN;
         for (counts, expected) in [
             ([0, 0, 0], "··········"),
             ([20, 30, 0], "aabbb·····"),
@@ -55,15 +54,15 @@ mod tests {
             ([50, 60, 5], "aaaaabbbbb"),
             ([u32::MAX; 3], "aaaaaaaaaa"),
         ] {
-            assert_eq!(draw(&parts(counts), 100, 10, paint), expected, "{counts:?}");
+            assert_eq!(draw(&parts(counts), 100, 10).plain(), expected, "{counts:?}");
         }
     }
 
     proptest! {
         #[test]
         fn the_bar_has_its_width(counts: [u32; 3], full: u32, cells in 0..200_usize) {
-            let bar = draw(&parts(counts), full, cells, Paint::PLAIN);
-            prop_assert_eq!(bar.chars().count(), cells);
+            let bar = draw(&parts(counts), full, cells);
+            prop_assert_eq!(bar.width(), cells);
         }
     }
 }

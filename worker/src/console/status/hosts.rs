@@ -9,42 +9,44 @@ use crate::console::{
     api::Api,
     format::{count, duration},
     runtime::on_runtime,
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
 /// How long a status may wait for it: the supervisor's part is complete without.
 const HOSTS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A line for each of them; none where the worker does not answer.
-pub(super) fn left_alone(api: &Api, paint: Paint) -> String {
+pub(super) fn left_alone(api: &Api) -> Text {
     let api = api.retrying(Duration::ZERO);
     let asked = on_runtime(async {
         let asked = api.get::<List<HostState>>("/hosts");
         Ok(tokio::time::timeout(HOSTS_TIMEOUT, asked).await)
     });
     match asked {
-        Ok(Ok(Ok(hosts))) => render(&hosts.data, paint),
-        _ => String::new(),
+        Ok(Ok(Ok(hosts))) => render(&hosts.data),
+        _ => Text::default(),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
-fn render(hosts: &[HostState], paint: Paint) -> String {
-    let mut text = String::new();
+fn render(hosts: &[HostState]) -> Text {
+    const INDENT: usize = 13;
+    let mut page = Text::default();
     for host in hosts {
         let Some(seconds) = host.left_alone_seconds else { continue };
-        let label = paint.dim(&format!("{:13}", "left alone"));
+        if page.is_empty() {
+            page.end_line();
+        }
+        let label = Style::Dim.of(format!("{:INDENT$}", "left alone"));
         let failures = count(host.failures, "failure");
-        text.push_str(&format!(
-            "{label}{}   for {} more, after {failures} in a row\n",
-            paint.yellow(&host.host),
-            duration(seconds as f64)
-        ));
+        let rest = duration(seconds as f64);
+        let until = format!("   for {rest} more, after {failures} in a row");
+        page.line(text![label, Style::Yellow.of(&host.host), until]);
         if let Some(error) = &host.last_error {
-            text.push_str(&format!("{:13}{error}\n", ""));
+            page.line(text![" ".repeat(INDENT), Text::quoted(error, INDENT)]);
         }
     }
-    if text.is_empty() { text } else { format!("\n{text}") }
+    page
 }
 
 #[cfg(test)]
@@ -60,9 +62,8 @@ mod tests {
             left_alone_seconds,
             last_error: Some("connection refused".to_owned()),
         };
-        let paint = Paint::PLAIN;
-        assert_eq!(render(&[host("a@b:22", None)], paint), "");
-        let text = render(&[host("a@b:22", None), host("ops@box:22", Some(12))], paint);
+        assert_eq!(render(&[host("a@b:22", None)]).plain(), "");
+        let text = render(&[host("a@b:22", None), host("ops@box:22", Some(12))]).plain();
         let lines = "\nleft alone   ops@box:22   for 12 s more, after 5 failures in a row\n             \
                      connection refused\n";
         assert_eq!(text, lines);

@@ -11,14 +11,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::bar::{self, Part};
 use crate::console::{
     format::{ago, bytes, duration, local_time},
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
 /// What the screen depends on beside the status.
 #[derive(Clone, Debug)]
 pub(crate) struct ScreenContext<'a> {
     pub(crate) columns: usize,
-    pub(crate) paint: Paint,
     pub(crate) now: Timestamp,
     /// The zone that times are shown in.
     pub(crate) zone: TimeZone,
@@ -30,95 +29,96 @@ pub(crate) struct ScreenContext<'a> {
 /// Columns of the labels on the left.
 const LABEL_COLUMNS: usize = 13;
 
-pub(crate) fn render(status: &Status, context: &ScreenContext<'_>) -> String {
-    let mut screen = Screen { context, lines: Vec::new() };
+pub(crate) fn render(status: &Status, context: &ScreenContext<'_>) -> Text {
+    let mut screen = Screen { context, page: Text::default() };
     screen.head(status);
     screen.listeners(status);
     match &status.worker {
         Some(worker) => screen.worker("worker", worker),
-        None => screen.line("worker", [context.paint.red("none")]),
+        None => screen.line("worker", [Style::Red.of("none")]),
     }
     if let Some(seconds) = status.next_start_seconds {
-        screen.line("", [format!("next start in {}", duration(seconds))]);
+        screen.line("", [format!("next start in {}", duration(seconds)).into()]);
     }
     if let Some(error) = &status.last_error {
-        screen.line("", [context.paint.red(error)]);
+        screen.line("", [Style::Red.of(error)]);
     }
     if let Some(worker) = &status.predecessor {
         screen.blank_line();
         screen.worker("predecessor", worker);
     }
     screen.restarts(status);
-    screen.lines.join("\n") + "\n"
+    screen.page
 }
 
 struct Screen<'a> {
     context: &'a ScreenContext<'a>,
-    lines: Vec<String>,
+    page: Text,
 }
 
 impl Screen<'_> {
     fn blank_line(&mut self) {
-        self.lines.push(String::new());
+        self.page.end_line();
     }
 
     /// A line of parts with space between them; empty ones are left out.
-    fn line<const N: usize>(&mut self, label: &str, parts: [String; N]) {
-        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let label = self.context.paint.dim(&format!("{label:LABEL_COLUMNS$}"));
-        self.lines.push(format!("{label}{}", parts.join("   ")).trim_end().to_owned());
+    fn line<const N: usize>(&mut self, label: &str, parts: [Text; N]) {
+        let mut line = Style::Dim.of(format!("{label:LABEL_COLUMNS$}"));
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        for (index, part) in parts.enumerate() {
+            if index > 0 {
+                line.push("   ");
+            }
+            line.push(part);
+        }
+        self.page.line(line.trimmed());
     }
 
     fn head(&mut self, status: &Status) {
-        let paint = self.context.paint;
         let state = match status.state {
-            State::Starting => paint.yellow("starting"),
-            State::Running => paint.green("running"),
-            State::Recycling => paint.yellow("recycling"),
-            State::CrashLoop => paint.red("crash loop"),
-            State::LeakLoop => paint.red("leak loop"),
-            State::Stopping => paint.yellow("stopping"),
+            State::Starting => Style::Yellow.of("starting"),
+            State::Running => Style::Green.of("running"),
+            State::Recycling => Style::Yellow.of("recycling"),
+            State::CrashLoop => Style::Red.of("crash loop"),
+            State::LeakLoop => Style::Red.of("leak loop"),
+            State::Stopping => Style::Yellow.of("stopping"),
         };
-        let parts = [
-            paint.bold(&format!("evonic {}", status.version)),
-            state,
-            format!("up {}", duration(status.uptime_seconds)),
-            format!("pid {}", status.pid),
-        ];
-        self.lines.push(parts.join("   "));
+        let version = Style::Bold.of(format!("evonic {}", status.version));
+        let rest = format!("   up {}   pid {}", duration(status.uptime_seconds), status.pid);
+        self.page.line(text![version, "   ", state, rest]);
     }
 
     fn listeners(&mut self, status: &Status) {
         self.blank_line();
         for (index, listener) in status.listeners.iter().enumerate() {
             let waiting = match listener.accept_queue {
-                Some(0) => "nobody waits".to_owned(),
-                Some(waiting) => self.context.paint.yellow(&format!("{waiting} waiting")),
-                None => String::new(),
+                Some(0) => "nobody waits".into(),
+                Some(waiting) => Style::Yellow.of(format!("{waiting} waiting")),
+                None => Text::default(),
             };
             let label = if index == 0 { "listens on" } else { "" };
-            let name = format!("{:<4}  {}", listener.name, listener.address);
+            let name = Text::from(&listener.name).padded(4);
+            let name = text![name, "  ", &listener.address];
             self.line(label, [name, waiting]);
         }
         self.blank_line();
     }
 
     fn worker(&mut self, label: &str, worker: &Worker) {
-        let paint = self.context.paint;
         let state = match worker.state {
-            WorkerState::Starting => paint.yellow("starting"),
-            WorkerState::Ready => paint.green("ready"),
-            WorkerState::Draining => paint.yellow("draining"),
-            WorkerState::Killed => paint.red("killed"),
+            WorkerState::Starting => Style::Yellow.of("starting"),
+            WorkerState::Ready => Style::Green.of("ready"),
+            WorkerState::Draining => Style::Yellow.of("draining"),
+            WorkerState::Killed => Style::Red.of("killed"),
         };
         self.line(
             label,
             [
-                format!("generation {}", worker.generation),
+                format!("generation {}", worker.generation).into(),
                 state,
-                format!("up {}", duration(worker.uptime_seconds)),
-                format!("pid {}", worker.pid),
-                bytes(worker.rss_bytes),
+                format!("up {}", duration(worker.uptime_seconds)).into(),
+                format!("pid {}", worker.pid).into(),
+                bytes(worker.rss_bytes).into(),
             ],
         );
         self.health(worker);
@@ -126,15 +126,14 @@ impl Screen<'_> {
     }
 
     fn health(&mut self, worker: &Worker) {
-        let paint = self.context.paint;
-        let part = |name, health| match health {
-            PartHealth::Unknown => format!("{name} {}", paint.dim("unknown")),
-            PartHealth::Ok => format!("{name} {}", paint.green("ok")),
-            PartHealth::Late => format!("{name} {}", paint.red("late")),
+        let part = |name: &str, health| match health {
+            PartHealth::Unknown => text![name, " ", Style::Dim.of("unknown")],
+            PartHealth::Ok => text![name, " ", Style::Green.of("ok")],
+            PartHealth::Late => text![name, " ", Style::Red.of("late")],
         };
         let heartbeat = match worker.last_heartbeat_seconds {
-            Some(seconds) => format!("heartbeat {} ago", duration(seconds)),
-            None => paint.dim("no heartbeat yet"),
+            Some(seconds) => format!("heartbeat {} ago", duration(seconds)).into(),
+            None => Style::Dim.of("no heartbeat yet"),
         };
         let health = &worker.health;
         self.line(
@@ -149,55 +148,42 @@ impl Screen<'_> {
     }
 
     fn descriptors(&mut self, fd: &Descriptors) {
-        let paint = self.context.paint;
         let percent = u64::from(fd.open) * 100 / u64::from(fd.threshold.max(1));
         let lines = format!("ceiling {}, limit {}", fd.ceiling, fd.limit);
         self.line(
             "descriptors",
             [
-                format!("{} of {}", paint.bold(&fd.open.to_string()), fd.threshold),
-                format!("{percent} %"),
-                paint.dim(&lines),
+                text![Style::Bold.of(fd.open), format!(" of {}", fd.threshold)],
+                format!("{percent} %").into(),
+                Style::Dim.of(lines),
             ],
         );
         let owned: u32 = fd.owned.values().sum();
         let unexplained = fd.unexplained.unwrap_or(0);
         let baseline = fd.baseline.unwrap_or_else(|| fd.open.saturating_sub(owned));
         let parts = [
-            Part { glyph: '▒', count: baseline, colour: Paint::dim },
-            Part { glyph: '█', count: owned, colour: Paint::cyan },
-            Part { glyph: '!', count: unexplained, colour: Paint::red },
+            Part { glyph: '▒', count: baseline, style: Style::Dim },
+            Part { glyph: '█', count: owned, style: Style::Cyan },
+            Part { glyph: '!', count: unexplained, style: Style::Red },
         ];
         let cells = self.context.columns.saturating_sub(LABEL_COLUMNS + 2).clamp(10, 80);
-        self.line("", [format!("[{}]", bar::draw(&parts, fd.threshold, cells, paint))]);
+        self.line("", [text!["[", bar::draw(&parts, fd.threshold, cells), "]"]]);
         let [baseline_glyph, owned_glyph, unexplained_glyph] =
-            parts.map(|part| (part.colour)(paint, &part.glyph.to_string()));
+            parts.map(|part| part.style.of(part.glyph));
         let budget = fd.budget.map(|budget| format!(" of {budget}")).unwrap_or_default();
-        self.line("", [format!("{owned_glyph} owned        {owned}{budget}"), kinds(fd)]);
-        self.line("", [format!("{baseline_glyph} baseline     {baseline}")]);
+        let owned = format!(" owned        {owned}{budget}");
+        self.line("", [text![owned_glyph, owned], kinds(fd).into()]);
+        self.line("", [text![baseline_glyph, format!(" baseline     {baseline}")]]);
         if let Some(count) = fd.unexplained {
             let usage = format!("{count} of {}", fd.unexplained_limit);
             let usage = if count >= fd.unexplained_limit {
-                paint.red(&usage)
+                Style::Red.of(usage)
             } else if count > fd.unexplained_limit / 2 {
-                paint.yellow(&usage)
+                Style::Yellow.of(usage)
             } else {
-                usage
+                usage.into()
             };
-            self.line("", [format!("{unexplained_glyph} unexplained  {usage}"), self.growth(fd)]);
-        }
-    }
-
-    fn growth(&self, fd: &Descriptors) -> String {
-        if fd.per_second.abs() < 0.05 {
-            return self.context.paint.dim("not growing");
-        }
-        let rate = format!("{:+.1} a second", fd.per_second);
-        match fd.seconds_to_threshold {
-            Some(seconds) => {
-                self.context.paint.yellow(&format!("{rate}, threshold in {}", duration(seconds)))
-            }
-            None => rate,
+            self.line("", [text![unexplained_glyph, " unexplained  ", usage], growth(fd)]);
         }
     }
 
@@ -208,7 +194,7 @@ impl Screen<'_> {
         let reasons: Vec<_> = reasons.map(|(reason, count)| format!("{reason} {count}")).collect();
         let summary =
             if total == 0 { "none".to_owned() } else { format!("{total}: {}", reasons.join(", ")) };
-        self.line("restarts", [summary]);
+        self.line("restarts", [summary.into()]);
         if let Some(last) = &status.last_restart {
             self.last_restart(last);
         }
@@ -219,20 +205,32 @@ impl Screen<'_> {
         self.line(
             "last",
             [
-                local_time(&last.at, &context.zone),
-                ago(&last.at, context.now).unwrap_or_default(),
-                format!("generation {}", last.generation),
-                context.paint.yellow(last.reason.name()),
+                local_time(&last.at, &context.zone).into(),
+                ago(&last.at, context.now).unwrap_or_default().into(),
+                format!("generation {}", last.generation).into(),
+                Style::Yellow.of(last.reason.name()),
             ],
         );
-        self.line("", [last.detail.clone()]);
-        self.line("", [exit_summary(last)]);
+        self.line("", [Text::quoted(&last.detail, LABEL_COLUMNS)]);
+        self.line("", [exit_summary(last).into()]);
         if let Some(culprit) = context.culprit {
-            self.line("", [format!("culprit: {}", context.paint.bold(culprit))]);
+            self.line("", [text!["culprit: ", Style::Bold.of(culprit)]]);
         }
         if let Some(name) = &last.post_mortem {
-            self.line("", [format!("post-mortem {}", context.post_mortems.join(name).display())]);
+            let path = context.post_mortems.join(name);
+            self.line("", [format!("post-mortem {}", path.display()).into()]);
         }
+    }
+}
+
+fn growth(fd: &Descriptors) -> Text {
+    if fd.per_second.abs() < 0.05 {
+        return Style::Dim.of("not growing");
+    }
+    let rate = format!("{:+.1} a second", fd.per_second);
+    match fd.seconds_to_threshold {
+        Some(seconds) => Style::Yellow.of(format!("{rate}, threshold in {}", duration(seconds))),
+        None => rate.into(),
     }
 }
 

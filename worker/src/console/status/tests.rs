@@ -14,7 +14,7 @@ use evonic_shared::{
     },
 };
 
-use super::{super::terminal::Paint, *};
+use super::{super::text::Palette, *};
 
 /// A replacement for an unexplained rest.
 pub(crate) fn replacement() -> Replacement {
@@ -95,10 +95,9 @@ pub(crate) fn status() -> Status {
     }
 }
 
-fn context(columns: usize, colour: bool) -> ScreenContext<'static> {
+fn context(columns: usize) -> ScreenContext<'static> {
     ScreenContext {
         columns,
-        paint: Paint { colour },
         now: "2026-11-23T14:15:14.650Z".parse().expect("a time"),
         zone: TimeZone::UTC,
         post_mortems: Path::new("/var/lib/evonic/post-mortems"),
@@ -110,14 +109,15 @@ fn context(columns: usize, colour: bool) -> ScreenContext<'static> {
 fn a_running_pair() {
     let context = ScreenContext {
         culprit: Some("tcp: 68 more than at ready, 66 to 10.0.0.7:443"),
-        ..context(80, false)
+        ..context(80)
     };
-    insta::assert_snapshot!(render(&status(), &context));
+    insta::assert_snapshot!(render(&status(), &context).plain());
 }
 
 #[test]
 fn a_running_pair_in_colour() {
-    insta::assert_snapshot!(render(&status(), &context(80, true)).replace('\x1b', "^"));
+    let screen = render(&status(), &context(80)).encode(Palette::Colours);
+    insta::assert_snapshot!(screen.replace('\x1b', "^"));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_pair_that_was_never_restarted_on_a_narrow_terminal() {
         worker.fd.per_second = 0.0;
         worker.fd.seconds_to_threshold = None;
     }
-    insta::assert_snapshot!(render(&status, &context(40, false)));
+    insta::assert_snapshot!(render(&status, &context(40)).plain());
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_recycling_pair() {
     fresh.fd.unexplained = None;
     status.worker = Some(fresh);
     status.predecessor = Some(predecessor);
-    insta::assert_snapshot!(render(&status, &context(100, false)));
+    insta::assert_snapshot!(render(&status, &context(100)).plain());
 }
 
 #[test]
@@ -172,13 +172,7 @@ fn a_crash_loop() {
         ..replacement()
     });
     status.listeners[0].accept_queue = Some(3);
-    insta::assert_snapshot!(render(&status, &context(80, false)));
-}
-
-#[test]
-fn a_frame_covers_the_last_one_and_no_more_than_the_terminal() {
-    assert_eq!(redraw("a\nb\n", 24), "\x1b[H\x1b[?7la\x1b[K\nb\x1b[K\n\x1b[?7h\x1b[J");
-    assert_eq!(redraw("a\nb\nc\n", 3).matches('\n').count(), 2);
+    insta::assert_snapshot!(render(&status, &context(80)).plain());
 }
 
 /// A supervisor that answers the requests of one connection after the other with these lines.
@@ -206,7 +200,7 @@ pub(crate) fn supervisor(
 }
 
 pub(crate) fn line(reply: &Reply) -> String {
-    compact(reply) + "\n"
+    serde_json::to_string(reply).expect("it is JSON") + "\n"
 }
 
 #[test]
@@ -261,7 +255,7 @@ fn a_missing_or_dead_socket_says_what_to_do() {
     let socket = folder.path().join("supervisor.sock");
     for _ in ["missing", "dead"] {
         let error = Supervisor::connect(&socket).expect_err("nobody listens");
-        let report = error.report(Paint::PLAIN);
+        let report = error.report().plain();
         assert!(report.contains("hint: start it with `systemctl start evonic`"), "{report}");
         assert_eq!(error.exit_code(), ExitCode::Unavailable);
         drop(UnixListener::bind(&socket));

@@ -7,10 +7,10 @@ use crate::console::{
     command::settings,
     format::duration,
     table::{label, table, verdict},
-    terminal::Paint,
+    text::{Style, Text, text},
 };
 
-pub(super) fn list(workplaces: &[Workplace], paint: Paint) -> String {
+pub(super) fn list(workplaces: &[Workplace]) -> Text {
     let rows: Vec<_> = workplaces
         .iter()
         .map(|workplace| {
@@ -18,7 +18,7 @@ pub(super) fn list(workplaces: &[Workplace], paint: Paint) -> String {
             [workplace.name.to_string(), kind, location(&workplace.settings)]
         })
         .collect();
-    table(["name", "kind", "where"], &rows, paint)
+    table(["name", "kind", "where"], &rows)
 }
 
 fn location(settings: &Settings) -> String {
@@ -43,9 +43,9 @@ fn location(settings: &Settings) -> String {
     }
 }
 
-pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
-    let mut page = format!("{}\n", paint.bold(workplace.name.as_str()));
-    let mut row = |name: &str, value: &str| page.push_str(&label(name, value, paint));
+pub(super) fn one(workplace: &Workplace) -> Text {
+    let mut page = Text::of_line(Style::Bold.of(&workplace.name));
+    let mut row = |name: &str, value: &str| page.push(label(name, value));
     row("id", workplace.id.as_str());
     row("kind", workplace.settings.kind().name());
     let settings = serde_json::to_value(&workplace.settings).unwrap_or_default();
@@ -59,14 +59,17 @@ pub(super) fn one(workplace: &Workplace, paint: Paint) -> String {
 
 /// A line of the table that fills step by step, and advice below it.
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
-pub(super) fn step(step: &CheckStep, paint: Paint) -> String {
-    let verdict = verdict(step.verdict, paint);
-    let took = paint.dim(&duration(step.elapsed_ms as f64 / 1000.0));
-    let mut text = format!("{verdict}  {:<13} {}  {took}\n", step.step, step.detail);
+pub(super) fn step(step: &CheckStep) -> Text {
+    const INDENT: usize = 9;
+    let took = Style::Dim.of(duration(step.elapsed_ms as f64 / 1000.0));
+    let name = Text::from(&step.step).padded(13);
+    let detail = Text::quoted(&step.detail, INDENT);
+    let mut page = Text::of_line(text![verdict(step.verdict), "  ", name, " ", detail, "  ", took]);
     if let Some(advice) = &step.advice {
-        text.push_str(&format!("{:9}{} {advice}\n", "", paint.bold("do:")));
+        let advice = Text::quoted(advice, INDENT);
+        page.line(text![" ".repeat(INDENT), Style::Bold.of("do:"), " ", advice]);
     }
-    text
+    page
 }
 
 #[cfg(test)]
@@ -74,8 +77,6 @@ mod tests {
     use super::*;
     use evonic_domain::{DockerSettings, LocalSettings, SecretSource, SshAuth, SshSettings};
     use evonic_workplace::Verdict;
-
-    const PLAIN: Paint = Paint::PLAIN;
 
     fn workplace(name: &str, settings: Settings) -> Workplace {
         Workplace {
@@ -104,9 +105,9 @@ mod tests {
             workplace("box", Settings::Ssh(ssh)),
             workplace("sandbox", Settings::Docker(docker)),
         ];
-        insta::assert_snapshot!("list", list(&workplaces, PLAIN));
-        insta::assert_snapshot!("ssh", one(&workplaces[1], PLAIN));
-        insta::assert_snapshot!("docker", one(&workplaces[2], PLAIN));
+        insta::assert_snapshot!("list", list(&workplaces).plain());
+        insta::assert_snapshot!("ssh", one(&workplaces[1]).plain());
+        insta::assert_snapshot!("docker", one(&workplaces[2]).plain());
     }
 
     #[test]
@@ -123,7 +124,7 @@ mod tests {
             of("space", Verdict::Warning, "40 MiB free", Some("make space")),
             of("authenticate", Verdict::Failed, "no key fits", Some("ssh-copy-id ops@box")),
         ];
-        let text: String = text.iter().map(|it| step(it, PLAIN)).collect();
+        let text: String = text.iter().map(|it| step(it).plain()).collect();
         insta::assert_snapshot!("steps", text);
     }
 }

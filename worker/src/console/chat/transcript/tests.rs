@@ -2,8 +2,6 @@ use evonic_domain::{MessageId, Role, TurnError, TurnErrorCode, Usage};
 
 use super::*;
 
-const PLAIN: Paint = Paint::PLAIN;
-
 fn delta(text: &str) -> EventKind {
     EventKind::TextDelta { text: text.to_owned() }
 }
@@ -34,8 +32,8 @@ fn completed(outcome: Outcome, content: &str) -> EventKind {
 }
 
 fn written(events: &[EventKind]) -> String {
-    let mut transcript = Transcript::new(PLAIN, true);
-    events.iter().map(|event| transcript.add(event)).collect()
+    let mut transcript = Transcript::new(None);
+    events.iter().map(|event| transcript.add(event).plain()).collect()
 }
 
 #[test]
@@ -97,13 +95,15 @@ fn what_others_wrote_is_harmless_on_a_terminal_and_whole_in_a_file() {
     let events = [
         delta(evil),
         step(evil),
-        started("bash", &format!("{{\"command\":{evil:?}}}")),
+        started("bash", &serde_json::json!({ "command": evil }).to_string()),
         output(evil),
     ];
     let on_terminal = written(&events);
-    assert!(!on_terminal.contains('\x1b') && on_terminal.contains("red"), "{on_terminal:?}");
-    let mut transcript = Transcript::new(PLAIN, false);
-    assert_eq!(transcript.add(&delta(evil)), evil);
+    let shown = "\\x{1b}]0;title\\x{7}\\x{1b}[31mred";
+    assert_eq!(on_terminal.matches(shown).count(), 3, "{on_terminal:?}");
+    assert!(!on_terminal.contains(['\x1b', '\x07']), "{on_terminal:?}");
+    let mut transcript = Transcript::new(Some(NoTerminal::OF_A_TEST));
+    assert_eq!(transcript.add(&delta(evil)).plain(), evil);
 }
 
 #[test]
