@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Effect, Piece, Registry, ToolResult, Toolbox};
 use evonic_domain::{Outcome, ToolCall};
-use evonic_local::fixture::{Fixture, eventually, lives};
+use evonic_local::fixture::{Fixture, eventually};
 
 /// Tools at a workplace of their own.
 struct Harness {
@@ -187,18 +187,23 @@ async fn a_command_that_is_too_long_says_what_to_do() {
 async fn a_cancelled_command_tells_what_it_did_until_then() {
     let harness = Harness::new();
     let cancel = CancellationToken::new();
-    let file = harness.fixture.path("pid");
-    let stop = async {
-        let pid = || std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok();
-        eventually("it runs", || pid().is_some()).await;
-        cancel.cancel();
-        (Instant::now(), pid().expect("it runs"))
+    let file = harness.fixture.path("begun");
+    let sleeps = || {
+        let commands = std::fs::read_dir("/proc").expect("/proc is there").flatten();
+        commands
+            .filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok())
+            .any(|arguments| arguments.contains("1000.000417"))
     };
-    let arguments = json!({"command": "echo before; echo $$ > pid; sleep 1000"});
-    let ((result, live), (since, pid)) =
+    let stop = async {
+        eventually("it runs", || file.exists() && sleeps()).await;
+        cancel.cancel();
+        Instant::now()
+    };
+    let arguments = json!({"command": "echo before; touch begun; sleep 1000.000417"});
+    let ((result, live), since) =
         tokio::join!(harness.call_live("bash", &arguments, &cancel), stop);
     assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
-    assert!(!lives(pid));
+    assert!(!sleeps());
     assert_eq!(result.outcome, Outcome::Cancelled);
     let expected = "before\n[cancelled and killed, with everything it had started]";
     assert_eq!((result.content.as_str(), live.as_str()), (expected, "before\n"));

@@ -253,11 +253,13 @@ impl Harness {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The number that a command wrote into a file of the workplace.
+    /// The process whose own number a command wrote into a file of the workplace.
     pub(super) fn pid(&self, path: &str) -> u32 {
-        let whole = |lines: &Vec<String>| !lines.is_empty();
-        let lines = self.until("process number", || self.lines(path), whole);
-        lines[0].parse().unwrap()
+        let pid = || {
+            let own = self.lines(path).first()?.parse().ok()?;
+            evonic_local::fixture::outside(own, &self.workplace(""))
+        };
+        self.until("process", pid, Option::is_some).expect("it is there")
     }
 
     /// Waits until a process is gone.

@@ -175,3 +175,21 @@ pub fn processes(command_id: &str) -> Vec<u32> {
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(carries).filter(|pid| lives(*pid)).collect()
 }
+
+/// What this machine calls a process that works in `folder` and knows itself by another number, in a
+/// namespace of its own.
+#[must_use]
+pub fn outside(pid: u32, folder: &Path) -> Option<u32> {
+    let wanted = std::fs::metadata(folder).ok()?;
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let mut pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(|outside: &u32| {
+        let process = Path::new("/proc").join(outside.to_string());
+        let works_there = std::fs::metadata(process.join("cwd"))
+            .is_ok_and(|folder| (folder.dev(), folder.ino()) == (wanted.dev(), wanted.ino()));
+        let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let own = numbers.and_then(|numbers| numbers.split_whitespace().last()?.parse().ok());
+        works_there && own == Some(pid)
+    })
+}
