@@ -46,7 +46,7 @@ use self::{
     validation::{check, check_command_id},
 };
 pub use self::{
-    run::{Gathered, OutputSink, gather, run_script},
+    run::{FLOOD_BYTES, Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
@@ -55,6 +55,9 @@ use crate::{CommandSpec, Ended, Finished, Result, Stage, Unknown, WorkplaceError
 /// How long the last output of a cancelled command is waited for, once it is dead: a cancel takes
 /// less than a second in all.
 const LAST_OUTPUT: Duration = Duration::from_millis(700);
+
+/// How long a script that follows nothing may take, whatever signs of life it gives.
+const SERVING: Duration = Duration::from_secs(600);
 
 /// The longest argument of a program on Linux.
 const ARGUMENT_BYTES: usize = (128 << 10) - 1;
@@ -141,8 +144,9 @@ impl Spool {
         loop {
             let mut memory = BytesMut::new();
             let arguments = vec![command_id.to_owned(), from.to_string(), limit.to_string()];
-            let text = scripts::join(&[scripts::SHOW, scripts::OUTPUT]);
-            let line = self.serve(Stage::Output, text, arguments, &mut memory).await;
+            let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::OUTPUT]);
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let line = self.serve(Stage::Output, text, arguments, (&mut memory, limit)).await;
             let error = match line {
                 Ok(line) if line == "shown" => return Ok(memory.freeze()),
                 Ok(_missing) => {
@@ -165,7 +169,8 @@ impl Spool {
         loop {
             let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::KILL]);
             let arguments = vec![command_id.to_owned()];
-            let line = self.serve(Stage::Kill, text, arguments, &mut BytesMut::new()).await;
+            let silent = (&mut BytesMut::new(), 0);
+            let line = self.serve(Stage::Kill, text, arguments, silent).await;
             let error = match line {
                 Ok(line) => match line.strip_prefix("killed ").map(str::parse) {
                     Some(Ok(count)) => return Ok(count),
@@ -195,7 +200,8 @@ impl Spool {
             let forgotten = self.forgotten.take();
             let minutes = self.settings.keep.as_secs() / 60;
             let arguments = vec![forgotten.join(" "), minutes.to_string()];
-            let line = self.serve(Stage::CleanUp, text, arguments, &mut BytesMut::new()).await;
+            let silent = (&mut BytesMut::new(), 0);
+            let line = self.serve(Stage::CleanUp, text, arguments, silent).await;
             match line {
                 Ok(line) if line != "tidied" => return Err(refused(line)),
                 Ok(_) if forgotten.is_empty() => return Ok(()),
@@ -209,18 +215,25 @@ impl Spool {
     }
 
     /// Runs a script of the service and returns its last line. `arguments` come after the folder
-    /// of all spools.
+    /// of all spools; its output has at most so many bytes.
     async fn serve(
         &self,
         stage: Stage,
         text: String,
         arguments: Vec<String>,
-        output: &mut BytesMut,
+        (memory, limit): (&mut BytesMut, usize),
     ) -> Result<String> {
-        let arguments = [vec![self.shell.spools().await?], arguments].concat();
-        let (input, purpose, sink) = (Bytes::new(), Purpose::Serve, Sink::Memory(output));
-        let (_, result) = run_parsed(&*self.shell, text, arguments, input, purpose, sink).await;
-        result?.final_line(stage)
+        let serving = async {
+            let arguments = [vec![self.shell.spools().await?], arguments].concat();
+            let script = Script { text, arguments, input: Bytes::new(), purpose: Purpose::Serve };
+            let sink = Sink::Memory { memory, limit };
+            let (_, result) = run_parsed(&*self.shell, script, sink).await;
+            result?.final_line(stage)
+        };
+        timeout(SERVING, serving).await.unwrap_or_else(|_| {
+            let said = format!("it is not done within {} s", SERVING.as_secs());
+            Err(WorkplaceError::unreachable("shell", stage, said))
+        })
     }
 
     /// Kills the command when `cancel` fires; the rest of its output is still handed on, if that

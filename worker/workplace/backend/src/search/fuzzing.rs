@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::{
     fetch, listing,
     matches::{Matches, Reread},
+    names::Names,
     plan::Plan,
     query::Query,
     ripgrep::Messages,
@@ -39,8 +40,14 @@ type Reported = (Vec<Match>, Vec<Reread>);
 fn read(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Reported> {
     let filter = Filter::new("e", None).ok()?;
     let query = Query { pattern: "e", filter, root: "/", path: "/", limit: 8 };
-    let (base, shown) = (b"/".to_vec(), Vec::new());
-    let plan = Plan { base, wanted: Vec::new(), unreadable: 0, shown, is_file: false };
+    let names = Names {
+        is_file: true,
+        real: b"/e".to_vec(),
+        root: b"/".to_vec(),
+        entries: Vec::new(),
+        more: false,
+    };
+    let plan = Plan::file(&names);
     let (mut messages, mut matches) = (Messages::default(), Matches::new(&query, &plan));
     for piece in pieces {
         match messages.push(piece, &mut matches) {

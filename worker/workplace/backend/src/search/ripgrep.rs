@@ -9,6 +9,7 @@
 use std::{io, ops::ControlFlow};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
@@ -80,12 +81,18 @@ impl Text {
 
 /// The file whose matches come.
 struct File {
-    name: Vec<u8>,
+    name: Bytes,
     path: String,
     /// How many matches come before its own.
     at: usize,
+    /// Lines that were reported.
+    lines: u32,
     /// Whether a line of it was too long.
     cut: bool,
+}
+
+fn unasked() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "rg reports what it was not asked for")
 }
 
 /// Reads the messages as they come.
@@ -143,9 +150,9 @@ impl Messages {
         match r#type {
             Kind::Begin => {
                 let path = data.path.map_or_else(|| Ok(Vec::new()), Text::bytes)?;
-                let name = without_dot(&path).to_vec();
-                let path = matches.path_of(&name);
-                self.file = Some(File { name, path, at: matches.found.len(), cut: false });
+                let name = matches.wanted(without_dot(&path)).ok_or_else(unasked)?;
+                let (path, at) = (matches.path_of(&name), matches.found.len());
+                self.file = Some(File { name, path, at, lines: 0, cut: false });
                 Ok(ControlFlow::Continue(()))
             }
             Kind::Match => {
@@ -161,6 +168,9 @@ impl Messages {
                 let is_binary = zero_byte.is_some_and(|offset| offset < BINARY_BYTES as u64);
                 if cut || zero_byte.is_some() {
                     matches.found.truncate(at);
+                    if self.reread.len() == matches.wanted_count() {
+                        return Err(unasked());
+                    }
                     if !is_binary {
                         self.reread.push(Reread { name, at });
                     }
@@ -177,6 +187,11 @@ impl Messages {
         else {
             return Ok(());
         };
+        // Of each file one more is asked for than are shown.
+        file.lines += 1;
+        if file.lines > matches.query.limit.saturating_add(1) {
+            return Err(unasked());
+        }
         let mut line = lines.bytes()?;
         if line.last() == Some(&b'\n') {
             line.pop();
