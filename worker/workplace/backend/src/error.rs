@@ -124,6 +124,19 @@ pub enum WorkplaceError {
 #[error("{0}")]
 pub struct Cause(pub String);
 
+/// Bytes of a cause that are handed on: strangers say it.
+const CAUSE_BYTES: usize = 4000;
+
+impl Cause {
+    fn new(mut said: String) -> Self {
+        if said.len() > CAUSE_BYTES {
+            said.truncate(said.floor_char_boundary(CAUSE_BYTES));
+            said.push('…');
+        }
+        Self(said)
+    }
+}
+
 impl From<SettingsError> for WorkplaceError {
     fn from(SettingsError { field, problem, .. }: SettingsError) -> Self {
         WorkplaceError::Settings { field, problem }
@@ -133,12 +146,12 @@ impl From<SettingsError> for WorkplaceError {
 impl WorkplaceError {
     /// A machine that cannot be reached now, or a connection to it that broke.
     pub fn unreachable(host: impl ToString, stage: Stage, cause: impl Into<String>) -> Self {
-        Self::Unreachable { host: host.to_string(), stage, source: Cause(cause.into()) }
+        Self::Unreachable { host: host.to_string(), stage, source: Cause::new(cause.into()) }
     }
 
     /// A machine that refuses, and will refuse again.
     pub fn refused(host: impl ToString, stage: Stage, cause: impl Into<String>) -> Self {
-        Self::Refused { host: host.to_string(), stage, source: Cause(cause.into()) }
+        Self::Refused { host: host.to_string(), stage, source: Cause::new(cause.into()) }
     }
 
     /// An operation on a path that failed.

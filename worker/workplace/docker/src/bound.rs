@@ -31,7 +31,7 @@ impl Bound {
             ["exec", _, "json"] => Self::Whole(4 * MIB),
             ["containers", "json"] | ["volumes"] => Self::Whole(4 * MIB),
             ["containers", _, "top"] => Self::Whole(MIB),
-            ["build"] => Self::Slow(8 * MIB),
+            ["build"] => Self::Slow(2 * MIB),
             _ => Self::Whole(256 * KIB),
         }
     }
@@ -66,7 +66,7 @@ mod tests {
             (Method::POST, "/build?t=x", 200),
             (Method::GET, "/somewhere/else", 200),
         ] {
-            assert!(bound(method, path, status) <= 8 * MIB, "{path}");
+            assert!(bound(method, path, status) <= 4 * MIB, "{path}");
         }
     }
 }

@@ -28,7 +28,7 @@ use super::{
     spec::{HIDDEN, WORKSPACE},
 };
 use evonic_backend::{
-    Result, Stage,
+    Class, Result, Stage, WorkplaceError,
     spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_shared::error_chain::ErrorChain;
@@ -105,7 +105,7 @@ impl Shell for Sandbox {
                     piece = reading.next() => piece,
                 };
                 let piece = piece.map_err(|error| broken(ErrorChain(&error).to_string()))?;
-                let Some(piece) = piece else { return Ok::<_, evonic_backend::WorkplaceError>(()) };
+                let Some(piece) = piece else { return Ok::<_, WorkplaceError>(()) };
                 // Who stops listening still waits for the end.
                 listening = listening && output.send(piece).await.is_ok();
             }
@@ -134,7 +134,7 @@ impl Sandbox {
     /// The container, up and kept so.
     ///
     /// # Errors
-    /// [`evonic_backend::WorkplaceError`].
+    /// [`WorkplaceError`].
     pub(super) async fn lease(&self) -> Result<Lease> {
         self.container.lease(provision::bring_up(&self.manager, &self.container)).await
     }
@@ -196,6 +196,11 @@ impl Sandbox {
                 Err(failed) if failed.status.is_some() => {
                     self.container.lost(&lease.id).await;
                     return broken("the container or its engine was stopped meanwhile");
+                }
+                // It plays false, and would again; the script may have run.
+                Err(failed) if failed.error.class() == Class::Permanent => {
+                    let said = ErrorChain(&failed.error).to_string();
+                    return Err(WorkplaceError::refused(&engine.address, Stage::Follow, said));
                 }
                 // Where the engine went meanwhile does not matter: the script was started.
                 Err(failed) => return broken(&ErrorChain(&failed.error).to_string()),

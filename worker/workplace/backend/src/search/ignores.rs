@@ -106,9 +106,11 @@ impl Files {
             Part::End => {
                 let text = Bytes::from(std::mem::take(&mut self.text));
                 let name = std::mem::take(&mut self.name);
+                self.bytes += text.len();
                 return self.add(name, text);
             }
             Part::Link { path, earlier } => {
+                // The text is shared.
                 if let Some(text) = self.texts.get(without_dot(&earlier)).cloned() {
                     return self.add(without_dot(&path).to_vec(), text);
                 }
@@ -119,7 +121,7 @@ impl Files {
     }
 
     fn add(&mut self, name: Vec<u8>, text: Bytes) -> ControlFlow<()> {
-        self.bytes += FILE_BYTES + name.len() + text.len();
+        self.bytes += FILE_BYTES + name.len();
         if self.bytes > IGNORES_BYTES {
             self.is_full = true;
             return ControlFlow::Break(());

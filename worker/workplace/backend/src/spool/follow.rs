@@ -201,6 +201,8 @@ fn ended(line: &str, at: u64) -> Option<Progress> {
 fn did_not_run(error: &WorkplaceError) -> bool {
     match error {
         WorkplaceError::Unreachable { stage, .. } => !stage.reached_host(),
+        // It is about how a script ended.
+        WorkplaceError::Refused { stage: Stage::Follow, .. } => false,
         WorkplaceError::Exhausted(_) | WorkplaceError::LeftAlone { .. } => true,
         error => error.class() == Class::Permanent,
     }
