@@ -50,8 +50,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// `.gitignore` files count from `root` down.
 ///
 /// Names are asked for first; then `rg` reports the lines that match, or where there is none the
-/// files come as one `tar`. At most 1 GiB is read in at most a minute: what was left out is
-/// reported as [`Found::more`].
+/// files come as one `tar`. At most 150,000 names are looked at, and 1 GiB is read in at most a
+/// minute: what was left out is reported as [`Found::more`].
 ///
 /// # Errors
 /// [`crate::WorkplaceError`].
