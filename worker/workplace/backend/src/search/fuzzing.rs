@@ -1,4 +1,4 @@
-//! Answers of another machine, for the fuzzer.
+//! Answers of another machine, and what strangers' files say, for the fuzzer.
 
 use std::ops::ControlFlow;
 
@@ -6,10 +6,11 @@ use super::{
     fetch, listing,
     matches::{Matches, Reread},
     names::Names,
+    paths::as_path,
     plan::Plan,
     query::Query,
     ripgrep::Messages,
-    rules::Filter,
+    rules::{Filter, Ignored, is_ignored},
 };
 use crate::{
     Match,
@@ -74,4 +75,14 @@ fn unpack(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, Vec<Part>) {
         }
     }
     (true, parts)
+}
+
+/// A `.gitignore`, and after an empty line a path: neither is trusted.
+pub(crate) fn gitignore(bytes: &[u8]) {
+    let at = bytes.windows(2).position(|two| two == b"\n\n").unwrap_or(bytes.len());
+    let path = [b"/w/", bytes.get(at + 2..).unwrap_or_default()].concat();
+    let ignored = [Ignored::new(as_path(b"/w"), &bytes[..at], 0)];
+    for is_folder in [false, true] {
+        let _either = is_ignored(as_path(&path), is_folder, ignored.iter());
+    }
 }

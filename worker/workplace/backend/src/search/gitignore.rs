@@ -6,7 +6,7 @@
 
 use std::{ops::Range, os::unix::ffi::OsStrExt, path::Path};
 
-use super::wildcard::{matches_name, matches_path};
+use super::wildcard::{matches_name, matches_path, may_end};
 
 /// Bytes of a `.gitignore` that are read.
 pub const IGNORE_BYTES: usize = 64 * 1024;
@@ -100,6 +100,7 @@ impl Ignored {
             let Range { start, end } = rule.pattern;
             let pattern = &self.patterns[start as usize..end as usize];
             (is_folder || !rule.folders_only)
+                && may_end(pattern, name)
                 && match rule.is_anchored {
                     true => matches_path(pattern, inside),
                     false => matches_name(pattern, name),

@@ -204,3 +204,46 @@ impl Messages {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::{names::Names, plan::Plan, query::Query, rules::Filter};
+
+    /// Reads the messages of a search of the file `e` for at most two lines.
+    fn read(messages: &[String]) -> io::Result<(usize, usize)> {
+        let filter = Filter::new("e", None).unwrap();
+        let query = Query { pattern: "e", filter, root: "/", path: "/e", limit: 2 };
+        let names = Names {
+            is_file: true,
+            real: b"/e".to_vec(),
+            root: b"/".to_vec(),
+            entries: Vec::new(),
+            more: false,
+        };
+        let plan = Plan::file(&names);
+        let (mut read, mut matches) = (Messages::default(), Matches::new(&query, &plan));
+        for message in messages {
+            let _enough = read.push(format!("{message}\n").as_bytes(), &mut matches)?;
+        }
+        Ok((matches.found.len(), read.reread.len()))
+    }
+
+    fn begin(name: &str) -> String {
+        format!(r#"{{"type":"begin","data":{{"path":{{"text":"./{name}"}}}}}}"#)
+    }
+
+    const LINE: &str = r#"{"type":"match","data":{"lines":{"text":"e\n"},"line_number":1}}"#;
+    const CUT: &str = r#"{"type":"end","data":{"binary_offset":100000}}"#;
+
+    #[test]
+    fn what_was_not_asked_for_is_refused() {
+        let lines = |count| vec![LINE.to_owned(); count];
+        assert_eq!(read(&[vec![begin("e")], lines(3)].concat()).unwrap(), (3, 0));
+        assert!(read(&[vec![begin("e")], lines(4)].concat()).is_err(), "of three lines at most");
+        assert!(read(&[begin("other")]).is_err(), "of one file");
+        let again = vec![begin("e"), CUT.to_owned()];
+        assert_eq!(read(&again).unwrap(), (0, 1));
+        assert!(read(&[again.clone(), again].concat()).is_err(), "of each file once");
+    }
+}

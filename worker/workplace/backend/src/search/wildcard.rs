@@ -6,6 +6,11 @@
 /// Bytes of a class that are looked at: it has no more than 256 members.
 const CLASS_BYTES: usize = 512;
 
+/// Whether a text may end as a pattern does: most patterns are refused by their last byte.
+pub(super) fn may_end(pattern: &[u8], text: &[u8]) -> bool {
+    matches!(pattern, [.., b'*' | b'?' | b']']) || pattern.last() == text.last()
+}
+
 /// Whether a pattern without slashes matches a name.
 pub(super) fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);

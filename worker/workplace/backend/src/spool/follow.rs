@@ -18,8 +18,9 @@ use crate::{Class, CommandSpec, Ended, Finished, Result, Stage, Unknown, Workpla
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Bytes that a command may write before its watcher sees that they are too many.
-const OVERSHOOT_BYTES: u64 = 4 << 30;
+/// Bytes that a command may write before its watcher, which looks every second, sees that they are
+/// too many; beside as much again as it may, thrice.
+const OVERSHOOT_BYTES: u64 = 512 << 20;
 
 /// How often an end may say that there is more than was shown.
 const CONTINUATIONS: u32 = 100;
@@ -172,7 +173,7 @@ impl Spool {
             None => (scripts::FOLLOW, Bytes::new(), Purpose::Serve),
         };
         let text = scripts::join(&[scripts::COMMON, scripts::SHOW, last]);
-        let limit = u64::from(self.settings.max_output_bytes) + OVERSHOOT_BYTES;
+        let limit = 4 * u64::from(self.settings.max_output_bytes) + OVERSHOOT_BYTES;
         let sink = Sink::Reader { to: output, at, limit };
         let script = Script { text, arguments, input: stdin, purpose };
         run_parsed(&*self.shell, script, sink).await

@@ -65,6 +65,7 @@ impl Stranger {
         let fixture = Fixture::with(&config, |config| {
             config.ssh.connect_timeout = Duration::from_secs(5);
             config.ssh.retries = 0;
+            config.spool.max_output_bytes = 65_536;
         });
         let workplace = fixture.open(&fixture.account());
         Self { _fixture: fixture, folder, workplace }
@@ -97,8 +98,8 @@ async fn a_host_that_floods_costs_little_and_is_asked_once() {
         let memory = PeakMemory::begin();
         let killed = workplace.kill("c1").await.map(drop);
         let read = workplace.output("c1", 0, 1000).await.map(drop);
-        let found = workplace.search("x", "", None, 100).await.map(drop);
-        let listed = workplace.list("", 3, 100).await.map(drop);
+        let found = workplace.search("x", ".", None, 100).await.map(drop);
+        let listed = workplace.list(".", 3, 100).await.map(drop);
         let tidied = workplace.spool("c1").tidy().await;
         let peak = memory.bytes();
         println!("{mode}: {} MiB", peak >> 20);
@@ -110,7 +111,12 @@ async fn a_host_that_floods_costs_little_and_is_asked_once() {
         assert_eq!(stranger.asked(), 5, "{mode}: each once");
 
         let memory = PeakMemory::begin();
-        let (finished, _) = run(workplace, &format!("run-{mode}"), "true").await.unwrap();
+        let (sender, mut output) = mpsc::channel::<Bytes>(4);
+        let cancel = CancellationToken::new();
+        let discard = async { while output.recv().await.is_some() {} };
+        let running = workplace.run(spec(&format!("run-{mode}"), "true"), sender, &cancel);
+        let (finished, ()) = tokio::join!(running, discard);
+        let finished = finished.unwrap();
         assert!(matches!(finished.ended, Ended::Unknown(_)), "{mode}: {finished:?}");
         assert!(memory.bytes() < MEMORY_BYTES, "{mode}: {} MiB", memory.bytes() >> 20);
     }
