@@ -130,7 +130,8 @@ const CAUSE_BYTES: usize = 4000;
 impl Cause {
     fn new(mut said: String) -> Self {
         if said.len() > CAUSE_BYTES {
-            said.truncate(said.floor_char_boundary(CAUSE_BYTES));
+            let end = (0..=CAUSE_BYTES).rev().find(|&end| said.is_char_boundary(end));
+            said.truncate(end.unwrap_or(0));
             said.push('…');
         }
         Self(said)
@@ -190,5 +191,19 @@ impl WorkplaceError {
             | WorkplaceError::LeftAlone { .. } => Class::Transient,
             _ => Class::Permanent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_say_is_cut_between_characters() {
+        let error = WorkplaceError::refused("host", Stage::Script, "ü".repeat(CAUSE_BYTES) + "!");
+        let WorkplaceError::Refused { source, .. } = error else { panic!("{error:?}") };
+        assert_eq!(source.0, "ü".repeat(CAUSE_BYTES / 2) + "…");
+        let error = WorkplaceError::unreachable("host", Stage::Script, "short");
+        assert!(matches!(error, WorkplaceError::Unreachable { source, .. } if source.0 == "short"));
     }
 }

@@ -5,9 +5,5 @@ use evonic_shared::fuzzing::Decoder;
 use crate::search::fuzzing::{archive, gitignore, listing, ripgrep};
 
 /// This crate's decoders.
-pub const DECODERS: &[(&str, Decoder)] = &[
-    ("archive", archive),
-    ("gitignore", gitignore),
-    ("listing", listing),
-    ("ripgrep", ripgrep),
-];
+pub const DECODERS: &[(&str, Decoder)] =
+    &[("archive", archive), ("gitignore", gitignore), ("listing", listing), ("ripgrep", ripgrep)];

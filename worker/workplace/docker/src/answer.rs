@@ -159,7 +159,10 @@ mod tests {
         let listed: Vec<Listed> = serde_json::from_str(text).unwrap();
         let names: Vec<_> = listed.iter().map(|one| one.name.as_deref()).collect();
         assert_eq!(names, [Some("/one"), None]);
-        assert!(serde_json::from_str::<Vec<Listed>>("[{}]").is_err(), "would take 30 times as much");
+        assert!(
+            serde_json::from_str::<Vec<Listed>>("[{}]").is_err(),
+            "would take 30 times as much"
+        );
         let version = r#"{"Version":"28","ApiVersion":"1.51","MinAPIVersion":"1.24"}"#;
         let version: Version = serde_json::from_str(version).unwrap();
         assert_eq!(version.min_api_version.as_deref(), Some("1.24"));

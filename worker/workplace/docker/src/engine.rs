@@ -143,10 +143,7 @@ impl Engine {
     }
 
     /// What a container is; nothing when there is none of this name or identifier.
-    pub(super) async fn container(
-        &self,
-        id: &str,
-    ) -> Result<Option<Inspected>, Failed> {
+    pub(super) async fn container(&self, id: &str) -> Result<Option<Inspected>, Failed> {
         let asked = self.get(format!("/containers/{}/json", encoded(id)));
         self.find(Stage::InspectContainer, asked).await
     }

@@ -98,8 +98,13 @@ mod tests {
         assert_eq!((out.len(), err.as_slice(), end.is_ok()), (200_001, &b"b"[..], true));
         // 4 GiB are claimed; what is there comes at once.
         let (out, _, end) = all(&[&[1, 0, 0, 0, 255, 255, 255, 255], &b"some"[..]].concat()).await;
-        assert_eq!((out.as_slice(), end.unwrap_err().kind()), (&b"some"[..], io::ErrorKind::UnexpectedEof));
-        for bytes in [&b"HTTP/1.1 200 OK"[..], &[3, 0, 0, 0, 0, 0, 0, 1, b'x'], &[1, 0, 0, 1, 0, 0, 0, 1]] {
+        assert_eq!(
+            (out.as_slice(), end.unwrap_err().kind()),
+            (&b"some"[..], io::ErrorKind::UnexpectedEof)
+        );
+        for bytes in
+            [&b"HTTP/1.1 200 OK"[..], &[3, 0, 0, 0, 0, 0, 0, 1, b'x'], &[1, 0, 0, 1, 0, 0, 0, 1]]
+        {
             let (out, err, end) = all(bytes).await;
             assert!(out.is_empty() && err.is_empty() && end.is_err(), "{bytes:?}");
         }

@@ -14,7 +14,10 @@ use super::{
     run_script::run_script,
     shell::{Attached, Sandbox},
 };
-use evonic_backend::{Result, Stage, Upload, WorkplaceError, search, spool::{Gathered, ScriptEnd}};
+use evonic_backend::{
+    Result, Stage, Upload, WorkplaceError, search,
+    spool::{Gathered, ScriptEnd},
+};
 
 /// Bytes of a writer's complaint that errors show.
 const COMPLAINT_BYTES: usize = 1000;

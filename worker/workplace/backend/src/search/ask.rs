@@ -7,7 +7,10 @@ use tokio::time::timeout;
 
 use crate::{
     Result, WorkplaceError,
-    spool::{FLOOD_BYTES, Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell, run_script},
+    spool::{
+        FLOOD_BYTES, Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell,
+        run_script,
+    },
 };
 
 /// Bytes of a script's complaint that errors show.

@@ -77,9 +77,8 @@ impl Plan {
             }
             let whole = joined(&names.real, &name.path);
             plan.ignores_cut += u32::from(in_force.enter(parent(&whole), ignores));
-            let unwanted =
-                is_ignored(as_path(&whole), name.is_folder, in_force.0.iter().rev())
-                    || filter.passes_over(as_path(&name.path), name.is_folder);
+            let unwanted = is_ignored(as_path(&whole), name.is_folder, in_force.0.iter().rev())
+                || filter.passes_over(as_path(&name.path), name.is_folder);
             if !unwanted && !name.is_readable {
                 plan.unreadable += 1;
             }
@@ -127,6 +126,7 @@ fn shown(names: &Names) -> Vec<u8> {
 fn folders_down(names: &Names) -> impl Iterator<Item = &[u8]> {
     let path = &names.real;
     let top = if below(&names.root, path).is_some() { names.root.len() } else { path.len() };
-    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end.max(1));
+    let ends =
+        path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end.max(1));
     ends.chain([path.len()]).map(|end| &path[..end]).filter(move |folder| folder.len() >= top)
 }

@@ -75,7 +75,8 @@ fn serve(mut stream: UnixStream, (begins, flood): Place) -> std::io::Result<()> 
     reader.take(length).read_to_end(&mut Vec::new())?;
     // Without the version.
     let request = request.replace("/v1.41/", "/");
-    if request.starts_with(begins) && (begins != CONTAINER || !request.contains("/containers/json")) {
+    if request.starts_with(begins) && (begins != CONTAINER || !request.contains("/containers/json"))
+    {
         return pour(&mut stream, flood);
     }
     let body = match request.split(' ').nth(1).unwrap_or_default() {
@@ -101,9 +102,8 @@ fn serve(mut stream: UnixStream, (begins, flood): Place) -> std::io::Result<()> 
         _ => r#"{"Id":"c","State":{"Running":true},"Config":{}}"#,
     };
     let length = body.len();
-    stream.write_all(
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes(),
-    )
+    stream
+        .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes())
 }
 
 /// Ends when the peer has had enough.
@@ -112,10 +112,10 @@ fn pour(stream: &mut UnixStream, flood: Flood) -> std::io::Result<()> {
     let (head, begin, again) = match flood {
         Flood::Text => ("HTTP/1.1 200 OK\r\n\r\n", &b"{\"Id\":\""[..], b"x".repeat(65_536)),
         Flood::Things => ("HTTP/1.1 200 OK\r\n\r\n", &b"[{}"[..], b",{}".repeat(20_000)),
-        Flood::Refusal => {
-            ("HTTP/1.1 500 No\r\n\r\n", &b"{\"message\":\""[..], b"x".repeat(65_536))
+        Flood::Refusal => ("HTTP/1.1 500 No\r\n\r\n", &b"{\"message\":\""[..], b"x".repeat(65_536)),
+        Flood::Head => {
+            ("HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: ", &[][..], b"A".repeat(65_536))
         }
-        Flood::Head => ("HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: ", &[][..], b"A".repeat(65_536)),
         Flood::Output => {
             (upgrade, &[][..], [&[1, 0, 0, 0, 0, 0, 0x80, 0][..], &[b'x'; 0x8000]].concat())
         }

@@ -76,7 +76,6 @@ impl Stranger {
         let asked = self.folder.path().join("asked");
         let mut options = fs::OpenOptions::new();
         options.create(true).write(true).truncate(true).mode(0o666);
-        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         let file = options.open(&asked).unwrap();
         file.set_permissions(fs::Permissions::from_mode(0o666)).unwrap();
     }

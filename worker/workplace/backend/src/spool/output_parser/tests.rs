@@ -71,7 +71,9 @@ impl Shell for Stranger {
             }
             Answer::Flood | Answer::Noise => out("x".repeat(65_536)),
             Answer::Complaints => ScriptOutput::Err("x".repeat(65_536).into()),
-            Answer::Lines => ScriptOutput::Err(format!("{nonce} end - again\n").repeat(1000).into()),
+            Answer::Lines => {
+                ScriptOutput::Err(format!("{nonce} end - again\n").repeat(1000).into())
+            }
         };
         while to.send(chunk.clone()).await.is_ok() {}
         std::future::pending().await
@@ -129,8 +131,11 @@ async fn who_is_silent_is_given_up() {
         let (_, result) = run_within(&*stranger, script, sink, patience).await;
         let error = result.unwrap_err();
         assert_eq!(error.class(), Class::Transient, "{answer:?} {error}");
-        assert!(matches!(&error, WorkplaceError::Unreachable { stage, .. }
-            if stage.reached_host()), "{answer:?} {error:?}: it may have run");
+        assert!(
+            matches!(&error, WorkplaceError::Unreachable { stage, .. }
+            if stage.reached_host()),
+            "{answer:?} {error:?}: it may have run"
+        );
     }
 }
 

@@ -52,7 +52,8 @@ fn replace(path: &Path, kind: Kind, outside: &Path) {
         Kind::LinkToZero => symlink("/dev/zero", path).unwrap(),
         Kind::Fifo => {
             let mode = rustix::fs::Mode::from_raw_mode(0o600);
-            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
         }
         Kind::Folder => fs::create_dir(path).unwrap(),
         Kind::Socket => {
@@ -101,34 +102,34 @@ async fn check_kind(shell: &str, kind: Kind) {
     let outside = machine.path().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret"), SECRET).unwrap();
-        let each = FILES.map(|file| {
-            let (machine, outside) = (&machine, &outside);
-            async move {
-                let name = format!("c{}", FILES.iter().position(|other| *other == file).unwrap());
-                run(&machine.spool(), spec(&name, &["echo", "said"])).await;
-                // As if its watcher had been killed.
-                let record = machine.record(&name);
-                if file != "status" {
-                    fs::write(record.join("status"), " ".repeat(299)).unwrap();
-                }
-                let path = if file.is_empty() { record } else { record.join(file) };
-                replace(&path, kind, outside);
-                let began = Instant::now();
-                let (finished, output) = use_all(machine, &name).await;
-                let took = began.elapsed();
-                let place = format!("{shell} {kind:?} {file:?}: {finished:?} {output:?}");
-                assert!(is_untouched(outside, &output), "{place}");
-                // 0.5 to 4 s of looking around; 60 s of silence if it hung.
-                assert!(took < Duration::from_secs(45), "{place}: {took:?}");
-                assert!(
-                    matches!(
-                        finished,
-                        Ok(Finished { ended: Ended::Unknown(_) | Ended::Cancelled, .. })
-                    ),
-                    "{place}"
-                );
+    let each = FILES.map(|file| {
+        let (machine, outside) = (&machine, &outside);
+        async move {
+            let name = format!("c{}", FILES.iter().position(|other| *other == file).unwrap());
+            run(&machine.spool(), spec(&name, &["echo", "said"])).await;
+            // As if its watcher had been killed.
+            let record = machine.record(&name);
+            if file != "status" {
+                fs::write(record.join("status"), " ".repeat(299)).unwrap();
             }
-        });
+            let path = if file.is_empty() { record } else { record.join(file) };
+            replace(&path, kind, outside);
+            let began = Instant::now();
+            let (finished, output) = use_all(machine, &name).await;
+            let took = began.elapsed();
+            let place = format!("{shell} {kind:?} {file:?}: {finished:?} {output:?}");
+            assert!(is_untouched(outside, &output), "{place}");
+            // 0.5 to 4 s of looking around; 60 s of silence if it hung.
+            assert!(took < Duration::from_secs(45), "{place}: {took:?}");
+            assert!(
+                matches!(
+                    finished,
+                    Ok(Finished { ended: Ended::Unknown(_) | Ended::Cancelled, .. })
+                ),
+                "{place}"
+            );
+        }
+    });
     futures_util::future::join_all(each).await;
 }
 
