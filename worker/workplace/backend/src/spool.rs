@@ -39,7 +39,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    follow::Outcome,
+    follow::{LONGEST, Outcome},
     forgotten::Forgotten,
     output_parser::{Sink, refused, run_parsed},
     retry::Retry,
@@ -59,6 +59,10 @@ const LAST_OUTPUT: Duration = Duration::from_millis(700);
 /// How long a script that follows nothing may take, whatever signs of life it gives.
 const SERVING: Duration = Duration::from_secs(600);
 
+/// How long a command may go on after its time, which its own machine keeps: connections break, and
+/// machines sleep.
+const OVERDUE: Duration = Duration::from_secs(900);
+
 /// The longest argument of a program on Linux.
 const ARGUMENT_BYTES: usize = (128 << 10) - 1;
 
@@ -68,12 +72,14 @@ pub struct Spool {
     shell: Arc<dyn Shell>,
     settings: config::Spool,
     forgotten: Arc<Forgotten>,
+    /// How long a command may be overdue.
+    overdue: Duration,
 }
 
 impl Spool {
     /// The commands of the machine behind this shell.
     pub fn new(shell: Arc<dyn Shell>, settings: config::Spool) -> Self {
-        Self { shell, settings, forgotten: Arc::default() }
+        Self { shell, settings, forgotten: Arc::default(), overdue: OVERDUE }
     }
 
     /// See [`crate::Backend::run`].
@@ -99,7 +105,14 @@ impl Spool {
         }
         let launch = self.launch(&spec).await?;
         let following = async {
-            Ok(match self.follow(&spec.command_id, 0, Some(launch), &output).await {
+            let followed = self.follow(&spec.command_id, 0, Some(launch), &output);
+            let limit = spec.timeout.min(LONGEST) + self.overdue;
+            let outcome = timeout(limit, followed).await.unwrap_or_else(|_| {
+                let said = "the command does not end, long after its time";
+                let error = WorkplaceError::unreachable("shell", Stage::Follow, said);
+                Outcome::Failed { error, certain: false }
+            });
+            Ok(match outcome {
                 Outcome::Finished(finished) => finished,
                 Outcome::Refused(why) => Finished { ended: Ended::NotStarted(why), left_behind: 0 },
                 Outcome::Failed { error, certain: true } => return Err(error),

@@ -16,7 +16,7 @@ use super::{
 use crate::{Class, CommandSpec, Ended, Finished, Result, Stage, Unknown, WorkplaceError};
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Bytes that a command may write before its watcher, which looks every second, sees that they are
 /// too many; beside as much again as it may, thrice.

@@ -33,6 +33,8 @@ enum Answer {
     Complaints,
     /// The nonce, then lines of the script's own, without end.
     Lines,
+    /// The nonce, then signs of life without end.
+    Beats,
     /// The nonce, then this line.
     Line(&'static str),
 }
@@ -69,6 +71,10 @@ impl Shell for Stranger {
                 to.send(line).await.unwrap();
                 return Ok(ScriptEnd::Exited(0));
             }
+            Answer::Beats => loop {
+                to.send(ScriptOutput::Err(format!("{nonce} .\n").into())).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            },
             Answer::Flood | Answer::Noise => out("x".repeat(65_536)),
             Answer::Complaints => ScriptOutput::Err("x".repeat(65_536).into()),
             Answer::Lines => {
@@ -149,6 +155,17 @@ async fn nobody_knows_of_a_command_whose_machine_floods() {
         let (finished, ()) = tokio::join!(spool.run(spec(), to, &cancel), reading);
         assert_eq!(finished.unwrap().ended, Ended::Unknown(Unknown::OutOfReach), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_machine_that_keeps_no_time_is_given_up() {
+    let (_, spool) = Stranger::spool(Answer::Beats);
+    let spool = Spool { overdue: Duration::from_millis(100), ..spool };
+    let (to, _output) = mpsc::channel(4);
+    let cancel = CancellationToken::new();
+    let spec = CommandSpec { timeout: Duration::from_millis(100), ..spec() };
+    let finished = spool.run(spec, to, &cancel).await.unwrap();
+    assert_eq!(finished.ended, Ended::Unknown(Unknown::OutOfReach));
 }
 
 #[tokio::test]
