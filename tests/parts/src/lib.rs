@@ -4,11 +4,13 @@
 //! - [`Engine`]: a Docker engine with folders of its own, and an image made without a registry. Most
 //!   tests share one.
 //! - [`Folder`]: a temporary folder, and the end of what runs in it.
+//! - [`PeakMemory`]: how much memory the test's process took at most.
 //!
 //! The first two need root. A part that is missing fails the test, with the package that has it.
 
 mod engine;
 mod folder;
+mod memory;
 mod sshd;
 
 use std::{
@@ -20,6 +22,7 @@ use std::{
 
 pub use engine::{Engine, SHARED_ENGINE};
 pub use folder::Folder;
+pub use memory::PeakMemory;
 pub use sshd::{Account, Sshd};
 
 /// How long a part may take, on a machine that is busy.

@@ -278,6 +278,9 @@ async fn long_listings_and_searches_say_what_is_missing() {
     let found = harness.ok("search_files", json!({"pattern": "x"})).await;
     assert!(found.contains("the first 200 lines; there are more"), "{found}");
     assert!(list.len() < 2_200 && found.len() < 2_200);
+    harness.fixture.put(".gitignore", "rule\n".repeat(20_000));
+    let found = harness.ok("search_files", json!({"pattern": "none of these"})).await;
+    assert!(found.contains("[1 .gitignore has more rules than are followed"), "{found}");
 }
 
 #[tokio::test]

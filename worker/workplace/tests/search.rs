@@ -1,5 +1,8 @@
 //! Lists, searches and hashes by real shells and tools, beside what the local workplace finds.
 
+#[path = "search/ignores.rs"]
+mod ignores;
+
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::symlink},

@@ -60,6 +60,14 @@ impl SearchFiles {
             let unreadable = format::plural(unreadable, "file or folder", "files or folders");
             let _infallible = writeln!(text, "[{unreadable} could not be read]");
         }
+        if found.ignores_cut > 0 {
+            let cut = format::plural(
+                u64::from(found.ignores_cut),
+                ".gitignore has more rules than are followed",
+                ".gitignore files have more rules than are followed",
+            );
+            let _infallible = writeln!(text, "[{cut}: more was searched than they say]");
+        }
         ToolResult::ok(text)
     }
 }

@@ -400,6 +400,9 @@ pub struct Found {
     pub more: bool,
     /// Files and folders that could not be read.
     pub unreadable: u32,
+    /// `.gitignore` files of which some rules were not followed: there are too many, or the file is
+    /// too long.
+    pub ignores_cut: u32,
 }
 
 /// A line that matches.

@@ -124,6 +124,20 @@ pub enum WorkplaceError {
 #[error("{0}")]
 pub struct Cause(pub String);
 
+/// Bytes of a cause that are handed on: strangers say it.
+const CAUSE_BYTES: usize = 4000;
+
+impl Cause {
+    fn new(mut said: String) -> Self {
+        if said.len() > CAUSE_BYTES {
+            let end = (0..=CAUSE_BYTES).rev().find(|&end| said.is_char_boundary(end));
+            said.truncate(end.unwrap_or(0));
+            said.push('…');
+        }
+        Self(said)
+    }
+}
+
 impl From<SettingsError> for WorkplaceError {
     fn from(SettingsError { field, problem, .. }: SettingsError) -> Self {
         WorkplaceError::Settings { field, problem }
@@ -133,12 +147,12 @@ impl From<SettingsError> for WorkplaceError {
 impl WorkplaceError {
     /// A machine that cannot be reached now, or a connection to it that broke.
     pub fn unreachable(host: impl ToString, stage: Stage, cause: impl Into<String>) -> Self {
-        Self::Unreachable { host: host.to_string(), stage, source: Cause(cause.into()) }
+        Self::Unreachable { host: host.to_string(), stage, source: Cause::new(cause.into()) }
     }
 
     /// A machine that refuses, and will refuse again.
     pub fn refused(host: impl ToString, stage: Stage, cause: impl Into<String>) -> Self {
-        Self::Refused { host: host.to_string(), stage, source: Cause(cause.into()) }
+        Self::Refused { host: host.to_string(), stage, source: Cause::new(cause.into()) }
     }
 
     /// An operation on a path that failed.
@@ -177,5 +191,19 @@ impl WorkplaceError {
             | WorkplaceError::LeftAlone { .. } => Class::Transient,
             _ => Class::Permanent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_say_is_cut_between_characters() {
+        let error = WorkplaceError::refused("host", Stage::Script, "ü".repeat(CAUSE_BYTES) + "!");
+        let WorkplaceError::Refused { source, .. } = error else { panic!("{error:?}") };
+        assert_eq!(source.0, "ü".repeat(CAUSE_BYTES / 2) + "…");
+        let error = WorkplaceError::unreachable("host", Stage::Script, "short");
+        assert!(matches!(error, WorkplaceError::Unreachable { source, .. } if source.0 == "short"));
     }
 }

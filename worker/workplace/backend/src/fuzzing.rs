@@ -2,8 +2,8 @@
 
 use evonic_shared::fuzzing::Decoder;
 
-use crate::search::fuzzing::{archive, listing, ripgrep};
+use crate::search::fuzzing::{archive, gitignore, listing, ripgrep};
 
 /// This crate's decoders.
 pub const DECODERS: &[(&str, Decoder)] =
-    &[("archive", archive), ("listing", listing), ("ripgrep", ripgrep)];
+    &[("archive", archive), ("gitignore", gitignore), ("listing", listing), ("ripgrep", ripgrep)];

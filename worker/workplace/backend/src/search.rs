@@ -12,6 +12,7 @@
 mod ask;
 mod fetch;
 pub(crate) mod fuzzing;
+mod gitignore;
 mod hash;
 mod ignores;
 mod lines;
@@ -23,8 +24,11 @@ mod plan;
 mod query;
 mod ripgrep;
 pub mod rules;
+mod wildcard;
 
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use self::{
     ask::Answered,
@@ -46,8 +50,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// `.gitignore` files count from `root` down.
 ///
 /// Names are asked for first; then `rg` reports the lines that match, or where there is none the
-/// files come as one `tar`. At most 1 GiB is read in at most a minute: what was left out is
-/// reported as [`Found::more`].
+/// files come as one `tar`. At most 150,000 names are looked at, and 1 GiB is read in at most a
+/// minute: what was left out is reported as [`Found::more`].
 ///
 /// # Errors
 /// [`crate::WorkplaceError`].
@@ -66,10 +70,11 @@ pub async fn search(
         Plan::file(&names)
     } else {
         let ignores = ignores::ignores(shell, path, &names, TIMEOUT).await?;
-        Plan::folder(&names, &ignores, &query.filter)
+        Plan::folder(&names, &ignores, &query.filter).await
     };
     let (matches, more) = find(shell, &query, &plan).await?;
-    Ok(Found { matches, more: more || names.more, unreadable: plan.unreadable })
+    let Plan { unreadable, ignores_cut, .. } = plan;
+    Ok(Found { matches, more: more || names.more || plan.more, unreadable, ignores_cut })
 }
 
 /// Finds the matches in the files of the plan, and whether there are more.
@@ -106,7 +111,7 @@ async fn find(shell: &dyn Shell, query: &Query<'_>, plan: &Plan) -> Result<(Vec<
     if answered == Answered::OutOfTime || reread.is_empty() {
         return Ok(ended(matches, answered));
     }
-    let names: Vec<Vec<u8>> = reread.iter().map(|file| file.name.clone()).collect();
+    let names: Vec<Bytes> = reread.iter().map(|file| file.name.clone()).collect();
     wanted.names = &names;
     wanted.timeout = TIMEOUT.saturating_sub(began.elapsed());
     let mut again = Matches::new(query, plan);

@@ -40,13 +40,13 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    follow::Outcome,
+    follow::{LONGEST, Outcome},
     forgotten::Forgotten,
     output_parser::{Sink, refused, run_parsed},
     retry::Retry,
 };
 pub use self::{
-    run::{Gathered, OutputSink, gather, run_script},
+    run::{FLOOD_BYTES, Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
     status::read as read_status,
@@ -58,18 +58,27 @@ use crate::{CommandSpec, Commands, Ended, Finished, Result, Stage, Unknown, Work
 /// less than a second in all.
 const LAST_OUTPUT: Duration = Duration::from_millis(700);
 
+/// How long a script that follows nothing may take, whatever signs of life it gives.
+const SERVING: Duration = Duration::from_secs(600);
+
+/// How long a command may go on after its time, which its own machine keeps: connections break, and
+/// machines sleep.
+const OVERDUE: Duration = Duration::from_secs(900);
+
 /// The commands of one machine. Shared by cloning.
 #[derive(Clone, Debug)]
 pub struct Spool {
     shell: Arc<dyn Shell>,
     settings: config::Spool,
     forgotten: Arc<Forgotten>,
+    /// How long a command may be overdue.
+    overdue: Duration,
 }
 
 impl Spool {
     /// The commands of the machine behind this shell.
     pub fn new(shell: Arc<dyn Shell>, settings: config::Spool) -> Self {
-        Self { shell, settings, forgotten: Arc::default() }
+        Self { shell, settings, forgotten: Arc::default(), overdue: OVERDUE }
     }
 }
 
@@ -90,7 +99,14 @@ impl Commands for Spool {
         }
         let launch = self.launch(&spec).await?;
         let following = async {
-            Ok(match self.follow(&spec.command_id, 0, Some(launch), &output).await {
+            let followed = self.follow(&spec.command_id, 0, Some(launch), &output);
+            let limit = spec.timeout.min(LONGEST) + self.overdue;
+            let outcome = timeout(limit, followed).await.unwrap_or_else(|_| {
+                let said = "the command does not end, long after its time";
+                let error = WorkplaceError::unreachable("shell", Stage::Follow, said);
+                Outcome::Failed { error, certain: false }
+            });
+            Ok(match outcome {
                 Outcome::Finished(finished) => finished,
                 Outcome::Refused(why) => Finished { ended: Ended::NotStarted(why), left_behind: 0 },
                 Outcome::Failed { error, certain: true } => return Err(error),
@@ -127,8 +143,9 @@ impl Commands for Spool {
         loop {
             let mut memory = BytesMut::new();
             let arguments = vec![command_id.to_owned(), from.to_string(), limit.to_string()];
-            let text = scripts::join(&[scripts::SHOW, scripts::OUTPUT]);
-            let line = self.serve(Stage::Output, text, arguments, &mut memory).await;
+            let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::OUTPUT]);
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let line = self.serve(Stage::Output, text, arguments, (&mut memory, limit)).await;
             let error = match line {
                 Ok(line) if line == "shown" => return Ok(memory.freeze()),
                 Ok(_missing) => {
@@ -147,7 +164,8 @@ impl Commands for Spool {
         loop {
             let text = scripts::join(&[scripts::COMMON, scripts::SHOW, scripts::KILL]);
             let arguments = vec![command_id.to_owned()];
-            let line = self.serve(Stage::Kill, text, arguments, &mut BytesMut::new()).await;
+            let silent = (&mut BytesMut::new(), 0);
+            let line = self.serve(Stage::Kill, text, arguments, silent).await;
             let error = match line {
                 Ok(line) => match line.strip_prefix("killed ").map(str::parse) {
                     Some(Ok(count)) => return Ok(count),
@@ -179,7 +197,8 @@ impl Spool {
             let forgotten = self.forgotten.take();
             let minutes = self.settings.keep.as_secs() / 60;
             let arguments = vec![forgotten.join(" "), minutes.to_string()];
-            let line = self.serve(Stage::CleanUp, text, arguments, &mut BytesMut::new()).await;
+            let silent = (&mut BytesMut::new(), 0);
+            let line = self.serve(Stage::CleanUp, text, arguments, silent).await;
             match line {
                 Ok(line) if line != "tidied" => return Err(refused(line)),
                 Ok(_) if forgotten.is_empty() => return Ok(()),
@@ -193,18 +212,25 @@ impl Spool {
     }
 
     /// Runs a script of the service and returns its last line. `arguments` come after the folder
-    /// of all spools.
+    /// of all spools; its output has at most so many bytes.
     async fn serve(
         &self,
         stage: Stage,
         text: String,
         arguments: Vec<String>,
-        output: &mut BytesMut,
+        (memory, limit): (&mut BytesMut, usize),
     ) -> Result<String> {
-        let arguments = [vec![self.shell.spools().await?], arguments].concat();
-        let (input, purpose, sink) = (Bytes::new(), Purpose::Serve, Sink::Memory(output));
-        let (_, result) = run_parsed(&*self.shell, text, arguments, input, purpose, sink).await;
-        result?.final_line(stage)
+        let serving = async {
+            let arguments = [vec![self.shell.spools().await?], arguments].concat();
+            let script = Script { text, arguments, input: Bytes::new(), purpose: Purpose::Serve };
+            let sink = Sink::Memory { memory, limit };
+            let (_, result) = run_parsed(&*self.shell, script, sink).await;
+            result?.final_line(stage)
+        };
+        timeout(SERVING, serving).await.unwrap_or_else(|_| {
+            let said = format!("it is not done within {} s", SERVING.as_secs());
+            Err(WorkplaceError::unreachable("shell", stage, said))
+        })
     }
 
     /// Kills the command when `cancel` fires; the rest of its output is still handed on, if that

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    answer::Version,
     backend::Docker,
     container::{self, Container},
     container_manager::ContainerManager,
@@ -32,7 +33,8 @@ pub(super) async fn check(
     };
     let engine = steps.step("connect", Some(advice), connect).await?;
     let version = async {
-        let version = engine.ask(Stage::Version, engine.docker.version()).await?;
+        let asked = engine.get::<Version>("/version".to_owned());
+        let version = engine.ask(Stage::Version, asked).await?;
         let product = version.version.unwrap_or_default();
         Ok(((), format!("Docker {product}, API {}", engine.version())))
     };

@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
-    engine::Engine,
+    answer::Top,
+    engine::{Engine, encoded},
     error::Failed,
     spec::{IDLE_PROCESSES, Identity, User},
 };
@@ -117,7 +118,7 @@ impl Container {
     /// next use.
     pub(super) async fn is_lost(&self, id: &str) -> Result<bool> {
         let found = self.engine.container(id).await?;
-        let runs = found.and_then(|found| found.state?.running).unwrap_or(false);
+        let runs = found.is_some_and(|found| found.state.running);
         if !runs {
             self.lost(id).await;
         }
@@ -193,7 +194,8 @@ impl Drop for Lease {
 /// Whether nothing runs in a container, whoever started it: commands that are not followed, streams
 /// of another worker.
 async fn is_idle(engine: &Engine, id: &str) -> Result<bool, Failed> {
-    let top = engine.ask(Stage::ListProcesses, engine.docker.top_processes(id, None)).await;
+    let asked = engine.get(format!("/containers/{}/top", encoded(id)));
+    let top: Result<Top, _> = engine.ask(Stage::ListProcesses, asked).await;
     match top {
         Ok(top) => Ok(top.processes.unwrap_or_default().len() <= IDLE_PROCESSES),
         // It stopped, or is gone.

@@ -9,18 +9,23 @@ use std::{
     time::Duration,
 };
 
-use bollard::{
-    API_DEFAULT_VERSION, BollardRequest, Docker,
-    errors::Error,
-    models::{ContainerInspectResponse, SystemVersion},
-};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, body_full, errors::Error};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use http::{
+    Request,
+    header::{CONNECTION, CONTENT_TYPE, UPGRADE},
+};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     address::Address,
-    error::{self, Failed},
+    answer::{self, Inspected, Version},
+    error::{self, Failed, RequestError},
     tls,
     transport::{Route, Transport},
 };
@@ -138,11 +143,33 @@ impl Engine {
     }
 
     /// What a container is; nothing when there is none of this name or identifier.
-    pub(super) async fn container(
-        &self,
-        id: &str,
-    ) -> Result<Option<ContainerInspectResponse>, Failed> {
-        self.find(Stage::InspectContainer, self.docker.inspect_container(id, None)).await
+    pub(super) async fn container(&self, id: &str) -> Result<Option<Inspected>, Failed> {
+        let asked = self.get(format!("/containers/{}/json", encoded(id)));
+        self.find(Stage::InspectContainer, asked).await
+    }
+
+    /// What the engine has at a path; [`Engine::ask`] makes the request. See [`answer`].
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, Error> {
+        let request = Request::get(path).body(body_full(Bytes::new()));
+        let request = request.map_err(RequestError::Request)?;
+        answer::read(Arc::clone(&self.transport).send(request).await?).await
+    }
+
+    /// Starts an exec, and takes over the connection.
+    pub(super) async fn start_exec(&self, id: &str) -> Result<TokioIo<Upgraded>, Error> {
+        let body = body_full(Bytes::from_static(br#"{"Detach":false,"Tty":false}"#));
+        let request = Request::post(format!("/exec/{}/start", encoded(id)))
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "tcp")
+            .body(body)
+            .map_err(RequestError::Request)?;
+        let answer = Arc::clone(&self.transport).send(request).await?;
+        let status = answer.status();
+        if status.is_client_error() || status.is_server_error() {
+            return Err(answer::refusal(status.as_u16(), &answer::body(answer.into_body()).await?));
+        }
+        Ok(TokioIo::new(hyper::upgrade::on(answer).await?))
     }
 
     /// The error for an engine that does not do something now.
@@ -190,7 +217,9 @@ impl Engine {
         if self.transport.api.load(Ordering::Relaxed) != 0 {
             return Ok(());
         }
-        let answer = self.docker.version().await;
+        let limit = self.timeout.saturating_mul(TIMEOUT_FACTOR);
+        let answer = tokio::time::timeout(limit, self.get::<Version>("/version".to_owned())).await;
+        let answer = answer.unwrap_or_else(|_| Err(RequestError::Silent(limit).into()));
         let version = self
             .note(answer.map_err(|error| error::translate(&self.address, Stage::Version, error)))?;
         let minor = agreed(&version).map_err(|reason| {
@@ -232,7 +261,7 @@ impl Engine {
 }
 
 /// The minor number of the version that both speak; or why there is none.
-fn agreed(version: &SystemVersion) -> Result<u32, String> {
+fn agreed(version: &Version) -> Result<u32, String> {
     let minor = |text: &Option<String>| {
         let (major, minor) = text.as_deref()?.split_once('.')?;
         (major == "1").then(|| minor.parse::<u32>().ok()).flatten()
@@ -257,15 +286,28 @@ fn agreed(version: &SystemVersion) -> Result<u32, String> {
     Ok(theirs.min(ours))
 }
 
+/// A part of a path or a query, as it may stand there.
+pub(super) fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn version(most: &str, least: &str) -> SystemVersion {
-        SystemVersion {
+    fn version(most: &str, least: &str) -> Version {
+        Version {
             api_version: Some(most.to_owned()),
             min_api_version: Some(least.to_owned()),
-            ..SystemVersion::default()
+            ..Version::default()
         }
     }
 

@@ -22,6 +22,9 @@ pub(super) enum RequestError {
     Connect(#[from] ConnectError),
     #[error("nothing came for {} s", .0.as_secs_f32())]
     Silent(Duration),
+    /// It has more bytes than an answer to this request may have.
+    #[error("it answers more than {0} bytes, which no engine does")]
+    TooLong(u64),
     #[error("the request cannot be sent")]
     Request(#[source] http::Error),
 }
@@ -66,6 +69,10 @@ impl From<WorkplaceError> for Failed {
 
 /// Translates an error of bollard.
 pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed {
+    if let Some(error) = too_long(&error) {
+        // It would answer the same again.
+        return WorkplaceError::refused(engine, stage, error).into();
+    }
     match error {
         Error::DockerResponseServerError { status_code, message } => {
             let error = refused(engine, stage, status_code, &message);
@@ -85,6 +92,20 @@ pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed 
         },
         other => WorkplaceError::unreachable(engine, stage, ErrorChain(&other).to_string()).into(),
     }
+}
+
+/// What a transport that broke off says, wherever in the chain of causes it stands.
+fn too_long(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<RequestError>());
+        if let Some(RequestError::TooLong(_)) = inner {
+            return inner.map(ToString::to_string);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn unconnected(engine: &Address, source: &io::Error) -> WorkplaceError {
@@ -124,10 +145,13 @@ fn unreached(engine: &Address, error: &ConnectError) -> WorkplaceError {
     }
 }
 
+/// Characters of an engine's words that are handed on.
+const MESSAGE: usize = 2000;
+
 /// The engine has status codes, and beyond them only texts: these are the ones that an operator can
 /// do something about.
 fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> WorkplaceError {
-    let message = message.trim();
+    let message: String = message.trim().chars().take(MESSAGE).collect();
     let lower = message.to_lowercase();
     let has = |text: &str| lower.contains(text);
     let advised = |stage, advice: &str| {
@@ -152,9 +176,9 @@ fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> Workpl
     }
     match status {
         // The engine is starting, ending, or waits for containerd.
-        502..=504 => WorkplaceError::unreachable(engine, stage, message.to_owned()),
+        502..=504 => WorkplaceError::unreachable(engine, stage, message),
         500 if has("context deadline exceeded") || has("connection error") => {
-            WorkplaceError::unreachable(engine, stage, message.to_owned())
+            WorkplaceError::unreachable(engine, stage, message)
         }
         _ if message.is_empty() => {
             WorkplaceError::refused(engine, stage, format!("status {status}"))

@@ -19,6 +19,7 @@
 //! | `container`, `provision`, `spec` | a container: its use, how it comes up, what it has |
 //! | `container_manager`, `reconcile` | all of them, and their rows in the container table |
 //! | `engine`, `transport`, `address`, `tls`, `error` | requests to an engine |
+//! | `bound`, `answer`, `frames` | how much it may answer, and what of that is used |
 //! | `check`, `sandbox` | the check of a workplace; the default image |
 //!
 //! # Invariants
@@ -29,13 +30,16 @@
 //! - A container does not know the manager that holds it: no reference cycle.
 
 mod address;
+mod answer;
 mod archive;
 mod backend;
+mod bound;
 mod check;
 mod container;
 mod container_manager;
 mod engine;
 mod error;
+mod frames;
 mod provision;
 mod reading;
 mod reconcile;

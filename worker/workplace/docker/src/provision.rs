@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bollard::{
     body_full,
-    models::{ContainerInspectResponse, VolumeCreateRequest},
+    models::VolumeCreateRequest,
     query_parameters::{
         CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
     },
@@ -12,6 +12,7 @@ use bollard::{
 use bytes::Bytes;
 
 use super::{
+    answer::Inspected,
     archive::archive,
     container::{self, Container},
     container_manager::ContainerManager,
@@ -132,27 +133,26 @@ async fn give(this: &Container, user: User, settings: &DockerSettings) -> Result
 async fn start(
     manager: &ContainerManager,
     this: &Container,
-    found: ContainerInspectResponse,
+    found: Inspected,
 ) -> Result<Option<String>> {
-    let id = found.id.unwrap_or_default();
-    let state = found.state.unwrap_or_default();
-    if state.running == Some(true) && state.paused != Some(true) {
+    let Inspected { id, state, config } = found;
+    if state.running && !state.paused {
         return Ok(Some(id));
     }
-    let labels = found.config.and_then(|config| config.labels);
-    if state.paused != Some(true) && !spec::fits(labels.as_ref(), &this.settings()) {
+    let labels = config.and_then(|config| config.labels);
+    if !state.paused && !spec::fits(labels.as_ref(), &this.settings()) {
         // Its settings were changed. Nothing is lost: the workspace is elsewhere.
         container::remove(&this.engine, &id).await?;
         return Ok(None);
     }
-    if state.oom_killed == Some(true) {
+    if state.oom_killed {
         this.add_news(
             "The container of this session ran out of memory and was started anew.".into(),
         );
     }
     let _one = this.engine.starting.lock().await;
     make_room(manager, &this.engine).await?;
-    let asked = if state.paused == Some(true) {
+    let asked = if state.paused {
         this.engine.ask(Stage::UnpauseContainer, this.engine.docker.unpause_container(&id)).await
     } else {
         let asked = this.engine.docker.start_container(&id, None::<StartContainerOptions>);

@@ -22,6 +22,9 @@ use evonic_backend::{
 /// Links that are followed one after another.
 const MOST_LINKS: u32 = 16;
 
+/// Bytes of a link's target that are believed (`PATH_MAX`).
+const PATH_BYTES: usize = 4096;
+
 /// Bits of Go's file modes, in which the engine answers.
 const GO_FOLDER: u32 = 1 << 31;
 const GO_LINK: u32 = 1 << 27;
@@ -71,6 +74,9 @@ impl<'a> Reading<'a> {
                 return Ok(Lookup::Found(target(path, &found)));
             }
             path = found.link_target;
+            if path.len() > PATH_BYTES {
+                return Err(self.failed("read", rustix::io::Errno::NAMETOOLONG));
+            }
         }
         Err(self.failed("read", rustix::io::Errno::LOOP))
     }
@@ -114,7 +120,10 @@ impl<'a> Reading<'a> {
         let shown = self.shown.to_owned();
         let (pieces, archive) = (archive.boxed(), Archive::default());
         let mut file = ArchivedFile { pieces, archive, lease: self.lease, shown };
-        let Part::File { size_bytes, .. } = file.part().await? else {
+        // What comes before it is its header, and an engine that sends something else has no end.
+        let first = tokio::time::timeout(engine.timeout, file.part());
+        let late = |_| engine.unreachable(Stage::Read, "no file came");
+        let Part::File { size_bytes, .. } = first.await.map_err(late)?? else {
             let (found, needed) = ("no file any more", "a regular file");
             return Err(WorkplaceError::WrongType { path: file.shown, found, needed });
         };

@@ -13,18 +13,15 @@ use std::{
     time::Duration,
 };
 
-use bollard::{
-    models::{ContainerSummary, ContainerSummaryStateEnum},
-    query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder},
-};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{
     address::Address,
+    answer::{Listed, Volumes},
     container,
     container_manager::ContainerManager,
-    engine::Engine,
+    engine::{Engine, encoded},
     error::Failed,
     spec::{self, SHORT_LIVED},
 };
@@ -143,7 +140,7 @@ async fn compare(manager: &Arc<ContainerManager>, engine: &Engine) -> Result<(),
     for (name, one) in &containers {
         if !rows.contains_key(name.as_str()) {
             tracing::info!(container = name, "container without a session removed");
-            container::remove(engine, one.id.as_deref().unwrap_or(name)).await?;
+            container::remove(engine, &one.id).await?;
         }
     }
     for name in volumes.iter().filter(|name| !rows.contains_key(name.as_str())) {
@@ -164,7 +161,7 @@ async fn compare(manager: &Arc<ContainerManager>, engine: &Engine) -> Result<(),
         }
     }
     for (name, one) in containers {
-        let running = one.state == Some(ContainerSummaryStateEnum::RUNNING);
+        let running = one.state == "running";
         match rows.get(name.as_str()) {
             Some(row) if running && !row.orphan => stop_if_idle(manager, engine, row).await?,
             _ => {}
@@ -188,22 +185,25 @@ async fn note_vanished(
 }
 
 /// Containers of an instance by name.
-async fn list(engine: &Engine, instance: &str) -> Result<Vec<(String, ContainerSummary)>, Failed> {
-    let options =
-        ListContainersOptionsBuilder::default().all(true).filters(&spec::own(instance)).build();
-    let found =
-        engine.ask(Stage::ListContainers, engine.docker.list_containers(Some(options))).await?;
+async fn list(engine: &Engine, instance: &str) -> Result<Vec<(String, Listed)>, Failed> {
+    let path = format!("/containers/json?all=true&filters={}", filters(instance));
+    let found: Vec<Listed> = engine.ask(Stage::ListContainers, engine.get(path)).await?;
     let named = found.into_iter().filter_map(|one| {
-        let name = one.names.as_ref()?.first()?.trim_start_matches('/').to_owned();
+        let name = one.name.as_ref()?.trim_start_matches('/').to_owned();
         Some((name, one))
     });
     Ok(named.collect())
 }
 
 async fn volumes(engine: &Engine, instance: &str) -> Result<Vec<String>, Failed> {
-    let options = ListVolumesOptionsBuilder::default().filters(&spec::own(instance)).build();
-    let found = engine.ask(Stage::ListVolumes, engine.docker.list_volumes(Some(options))).await?;
+    let path = format!("/volumes?filters={}", filters(instance));
+    let found: Volumes = engine.ask(Stage::ListVolumes, engine.get(path)).await?;
     Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
+}
+
+/// What is an instance's own, for a query.
+fn filters(instance: &str) -> String {
+    encoded(&serde_json::to_string(&spec::own(instance)).expect("its keys are strings"))
 }
 
 async fn stop_if_idle(
@@ -234,7 +234,7 @@ pub(super) async fn stop_all(engine: &Engine, instance: &str) -> Result<(), Fail
 
 /// The names of an instance's containers that run.
 pub(super) async fn running(engine: &Engine, instance: &str) -> Result<Vec<String>, Failed> {
-    let is_running = |one: &ContainerSummary| one.state == Some(ContainerSummaryStateEnum::RUNNING);
+    let is_running = |one: &Listed| one.state == "running";
     let listed = list(engine, instance).await?.into_iter();
     Ok(listed.filter(|(_, one)| is_running(one)).map(|(name, _)| name).collect())
 }
@@ -250,11 +250,11 @@ async fn clear_short_lived(engine: &Engine, instance: &str) -> Result<(), Failed
     let instance = format!("{instance}{SHORT_LIVED}");
     let now = jiff::Timestamp::now().as_second();
     let mut any = false;
-    for (name, one) in list(engine, &instance).await? {
+    for (_, one) in list(engine, &instance).await? {
         any = true;
-        let age = now.saturating_sub(one.created.unwrap_or(now));
+        let age = now.saturating_sub(one.created);
         if u64::try_from(age).is_ok_and(|age| age > LEFT_OVER.as_secs()) {
-            container::remove(engine, one.id.as_deref().unwrap_or(&name)).await?;
+            container::remove(engine, &one.id).await?;
         }
     }
     if !any {

@@ -5,31 +5,30 @@
 //! was killed or a future that was dropped. When it ends, everything of the exec's process group is
 //! killed. Commands lead sessions of their own: they keep running.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bollard::{
-    container::LogOutput,
-    errors::Error,
-    exec::StartExecResults,
-    models::{ExecConfig, ExecInspectResponse},
-};
-use futures_util::{Stream, StreamExt};
+use bollard::models::ExecConfig;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::{AsyncWriteExt, ReadHalf, WriteHalf},
     sync::mpsc,
     time::Instant,
 };
 
 use super::{
+    answer::ExecState,
     container::{Container, Lease},
     container_manager::ContainerManager,
+    engine::encoded,
     error::Failed,
+    frames::Frames,
     provision,
     spec::{HIDDEN, WORKSPACE},
 };
 use evonic_backend::{
-    Result, Stage,
+    Class, Result, Stage, WorkplaceError,
     spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 use evonic_shared::error_chain::ErrorChain;
@@ -64,9 +63,9 @@ pub(super) struct Sandbox {
 /// An exec that runs, attached.
 pub(super) struct Attached {
     pub(super) id: String,
-    pub(super) output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
+    pub(super) output: Frames<ReadHalf<TokioIo<Upgraded>>>,
     /// The lifeline.
-    pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
+    pub(super) input: WriteHalf<TokioIo<Upgraded>>,
     lease: Lease,
 }
 
@@ -90,9 +89,8 @@ impl Shell for Sandbox {
         let broken = |reason: String| engine.unreachable(Stage::Script, reason);
         let work = async {
             // Written beside reading: a script may answer before it has read everything.
-            let (writing, reading) = (exec.input.as_mut(), &mut exec.output);
+            let (writing, reading) = (&mut exec.input, &mut exec.output);
             let mut writing = std::pin::pin!(async move {
-                let mut writing = writing;
                 if !input.is_empty() {
                     // One that ends without reading it all has its reasons.
                     let _ = writing.write_all(&input).await;
@@ -106,13 +104,8 @@ impl Shell for Sandbox {
                     () = &mut writing => continue,
                     piece = reading.next() => piece,
                 };
-                let Some(piece) = piece else { return Ok::<_, evonic_backend::WorkplaceError>(()) };
-                let piece = match piece.map_err(|error| broken(ErrorChain(&error).to_string()))? {
-                    LogOutput::StdErr { message } => ScriptOutput::Err(message),
-                    LogOutput::StdOut { message }
-                    | LogOutput::Console { message }
-                    | LogOutput::StdIn { message } => ScriptOutput::Out(message),
-                };
+                let piece = piece.map_err(|error| broken(ErrorChain(&error).to_string()))?;
+                let Some(piece) = piece else { return Ok::<_, WorkplaceError>(()) };
                 // Who stops listening still waits for the end.
                 listening = listening && output.send(piece).await.is_ok();
             }
@@ -141,7 +134,7 @@ impl Sandbox {
     /// The container, up and kept so.
     ///
     /// # Errors
-    /// [`evonic_backend::WorkplaceError`].
+    /// [`WorkplaceError`].
     pub(super) async fn lease(&self) -> Result<Lease> {
         self.container.lease(provision::bring_up(&self.manager, &self.container)).await
     }
@@ -182,15 +175,9 @@ impl Sandbox {
         let engine = &self.container.engine;
         let asked = engine.docker.create_exec(&lease.id, wanted);
         let id = engine.ask(Stage::Script, asked).await?.id;
-        match engine.ask(Stage::Script, engine.docker.start_exec(&id, None)).await? {
-            StartExecResults::Attached { output, input } => {
-                Ok(Attached { id, output, input, lease })
-            }
-            StartExecResults::Detached => {
-                let reason = "the engine did not attach the streams";
-                Err(engine.unreachable(Stage::Script, reason).into())
-            }
-        }
+        let attached = engine.ask(Stage::Script, engine.start_exec(&id)).await?;
+        let (output, input) = tokio::io::split(attached);
+        Ok(Attached { id, output: Frames::new(output), input, lease })
     }
 
     /// How an exec ended whose output has ended.
@@ -201,13 +188,19 @@ impl Sandbox {
         let broken = |reason: &str| Err(engine.unreachable(Stage::Script, reason));
         let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
-            match engine.ask(Stage::Script, engine.docker.inspect_exec(&id)).await {
-                Ok(ExecInspectResponse { running: Some(true), .. }) => {}
-                Ok(ExecInspectResponse { exit_code: Some(code), .. }) => return Ok(end(code)),
+            let asked = engine.get(format!("/exec/{}/json", encoded(&id)));
+            match engine.ask(Stage::Script, asked).await {
+                Ok(ExecState { running: Some(true), .. }) => {}
+                Ok(ExecState { exit_code: Some(code), .. }) => return Ok(end(code)),
                 Ok(_) => {}
                 Err(failed) if failed.status.is_some() => {
                     self.container.lost(&lease.id).await;
                     return broken("the container or its engine was stopped meanwhile");
+                }
+                // It plays false, and would again; the script may have run.
+                Err(failed) if failed.error.class() == Class::Permanent => {
+                    let said = ErrorChain(&failed.error).to_string();
+                    return Err(WorkplaceError::refused(&engine.address, Stage::Follow, said));
                 }
                 // Where the engine went meanwhile does not matter: the script was started.
                 Err(failed) => return broken(&ErrorChain(&failed.error).to_string()),

@@ -8,6 +8,9 @@
 //!      answer read or dropped, or the upgraded stream dropped: closed, then the permit comes back
 //! ```
 //!
+//! An engine may be anybody, so a socket gives out no more bytes than the answer to its request may
+//! have ([`Bound`]), for no longer than an answer may take: whoever reads it cannot hold more.
+//!
 //! There is no pool. The socket and its permit are one value, which goes wherever hyper takes the
 //! socket, upgraded streams included: so the account is exact.
 
@@ -32,15 +35,19 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
+    sync::oneshot,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::error::RequestError;
+use super::{bound::Bound, error::RequestError};
 use evonic_handles::{Budget, Held, Permit};
 use evonic_net::{Connector, Stream};
 
 /// The most bytes that are read ahead of their use, and of an answer's headers.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
+
+/// An answer that is no stream is whole within this many times [`Transport::timeout`].
+const ANSWER_FACTOR: u32 = 4;
 
 /// How an engine is reached.
 pub(super) enum Route {
@@ -70,6 +77,10 @@ impl Transport {
     /// Sends a request and waits for the beginning of its answer. Cancel safe: a dropped request
     /// closes its connection.
     pub(super) async fn send(self: Arc<Self>, request: BollardRequest) -> Result<Answer, Error> {
+        let bound = {
+            let (method, uri) = (request.method().clone(), request.uri().clone());
+            move |status| Bound::new(&method, &uri, status)
+        };
         let request = self.addressed(request).map_err(RequestError::Request)?;
         let permit =
             self.budget.acquire(Kind::Docker, self.timeout).await.map_err(RequestError::from)?;
@@ -77,23 +88,29 @@ impl Transport {
             // It may come back as another version.
             self.api.store(0, Ordering::Relaxed);
         })?;
-        let moved = Arc::clone(&socket.moved);
+        let flow = Arc::clone(&socket.flow);
         let mut builder = Builder::new();
         builder.max_buf_size(MAX_BUFFER_BYTES);
         let (mut sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
+        let limit = self.timeout.saturating_mul(ANSWER_FACTOR);
+        let (answered, bounded) = oneshot::channel();
+        let work = drive(Box::pin(connection.with_upgrades()), bounded, limit);
         let closing = self.closing.clone();
-        let driver: Driver = Box::pin(connection.with_upgrades());
-        self.tasks.spawn(async move {
-            // The request gets the connection's error.
-            let _ = closing.run_until_cancelled(driver).await;
-        });
+        self.tasks.spawn(async move { closing.run_until_cancelled(work).await });
         let mut answer = std::pin::pin!(sender.send_request(request));
         let mut before = 0;
         loop {
             match tokio::time::timeout(self.timeout, &mut answer).await {
-                Ok(answer) => return Ok(answer?),
+                Ok(answer) => {
+                    let answer = answer?;
+                    let bound = bound(answer.status());
+                    flow.allow(bound.bytes());
+                    // A connection that is over needs no deadline.
+                    let _over = answered.send(bound);
+                    return Ok(answer);
+                }
                 // A long body may still be on its way.
-                Err(_) => match moved.load(Ordering::Relaxed) {
+                Err(_) => match flow.written.load(Ordering::Relaxed) {
                     now if now == before => return Err(RequestError::Silent(self.timeout).into()),
                     now => before = now,
                 },
@@ -127,7 +144,7 @@ impl Transport {
             }
             Route::Tcp(connector) => connector.connect(permit).await?,
         };
-        Ok(Socket { stream, moved: Arc::default(), _open: Open::one(&self.open) })
+        Ok(Socket { stream, flow: Arc::default(), _open: Open::one(&self.open) })
     }
 }
 
@@ -136,13 +153,52 @@ type Answer = Response<Incoming>;
 /// What moves the bytes of a connection; ends when that does.
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
+/// Moves the bytes of a connection until it is over, or its answer takes too long.
+async fn drive(driver: Driver, bounded: oneshot::Receiver<Bound>, limit: Duration) {
+    let late = async {
+        if let Ok(Bound::Whole(_)) = bounded.await {
+            tokio::time::sleep(limit).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // The request gets the connection's error.
+        _ended = driver => {}
+        () = late => {}
+    }
+}
+
 /// A connection.
 struct Socket {
     /// Holds the permit.
     stream: Box<dyn Stream>,
-    /// Bytes in both directions.
-    moved: Arc<AtomicU64>,
+    flow: Arc<Flow>,
     _open: Open,
+}
+
+/// Bytes that went over a connection, and may.
+struct Flow {
+    written: AtomicU64,
+    read: AtomicU64,
+    /// The most that may be read.
+    limit: AtomicU64,
+}
+
+impl Default for Flow {
+    /// Before it is known what is answered, as much as a head may have.
+    fn default() -> Self {
+        let limit = AtomicU64::new(2 * MAX_BUFFER_BYTES as u64);
+        Self { written: AtomicU64::new(0), read: AtomicU64::new(0), limit }
+    }
+}
+
+impl Flow {
+    /// Allows so many bytes more.
+    fn allow(&self, bytes: u64) {
+        let read = self.read.load(Ordering::Relaxed);
+        self.limit.store(read.saturating_add(bytes), Ordering::Relaxed);
+    }
 }
 
 /// One of the open connections.
@@ -161,12 +217,6 @@ impl Drop for Open {
     }
 }
 
-impl Socket {
-    fn count(&self, bytes: usize) {
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
-
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -175,7 +225,12 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let done = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.count(buffer.filled().len() - before);
+        let came = (buffer.filled().len() - before) as u64;
+        let read = self.flow.read.fetch_add(came, Ordering::Relaxed) + came;
+        let limit = self.flow.limit.load(Ordering::Relaxed);
+        if read > limit {
+            return Poll::Ready(Err(io::Error::other(RequestError::TooLong(limit))));
+        }
         done
     }
 }
@@ -188,7 +243,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(written)) = done {
-            self.count(written);
+            self.flow.written.fetch_add(written as u64, Ordering::Relaxed);
         }
         done
     }

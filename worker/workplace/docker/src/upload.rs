@@ -3,9 +3,10 @@
 //! The engine's archives are whole files of a known size; what grows piece by piece, and goes on
 //! after a cut, is appended.
 
+use std::io;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::{
@@ -13,7 +14,13 @@ use super::{
     run_script::run_script,
     shell::{Attached, Sandbox},
 };
-use evonic_backend::{Result, Stage, Upload, WorkplaceError, search, spool::ScriptEnd};
+use evonic_backend::{
+    Result, Stage, Upload, WorkplaceError, search,
+    spool::{Gathered, ScriptEnd},
+};
+
+/// Bytes of a writer's complaint that errors show.
+const COMPLAINT_BYTES: usize = 1000;
 
 /// The variable by which writers of an unfinished copy find each other.
 const VARIABLE: &str = "EVONIC_UPLOAD";
@@ -72,7 +79,7 @@ impl Appending {
         let part = format!("{folder}/.{name}.{id}.part");
         let size = run_script(sandbox, "upload", shown, OPEN, &[&part, &part]).await?;
         let length = size.trim().parse().map_err(|_| {
-            let source = std::io::Error::other(format!("its size was reported as {size:?}"));
+            let source = io::Error::other(format!("its size was reported as {size:?}"));
             WorkplaceError::path("upload", shown, source)
         })?;
         let (sandbox, shown) = (sandbox.clone(), shown.to_owned());
@@ -87,17 +94,22 @@ impl Appending {
     async fn flush(&mut self) -> Result<()> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         writer.input.shutdown().await.map_err(|error| self.broken(error.to_string()))?;
-        let mut complaint = Vec::new();
-        let engine = self.sandbox.container.engine.clone();
-        while let Some(piece) =
-            engine.piece(Stage::Upload, &mut writer.output, engine.timeout).await?
-        {
-            complaint.extend_from_slice(&piece.into_bytes());
-            complaint.truncate(1000);
+        let mut complaint = Gathered::new(COMPLAINT_BYTES);
+        let timeout = self.sandbox.container.engine.timeout;
+        loop {
+            let piece = tokio::time::timeout(timeout, writer.output.next()).await;
+            let piece = piece.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
+            match piece.map_err(|error| self.broken(error.to_string()))? {
+                Some(piece) if complaint.push(&piece).is_break() => {
+                    return Err(self.broken("the writer complains without end".to_owned()));
+                }
+                Some(_) => {}
+                None => break,
+            }
         }
         match self.sandbox.ended(writer).await? {
             ScriptEnd::Exited(0) => Ok(()),
-            _ => Err(self.broken(String::from_utf8_lossy(&complaint).trim().to_owned())),
+            _ => Err(self.broken(complaint.complaint())),
         }
     }
 }

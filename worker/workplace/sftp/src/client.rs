@@ -15,8 +15,17 @@ use super::{
 /// The protocol's version.
 const VERSION: u32 = 3;
 
-/// The longest data of a read or write, where the server takes it.
+/// The longest data of a read or write, where the server takes it; and the longest of a server that
+/// takes little: the less it takes, the more requests are under way.
 const MAX_DATA_BYTES: u32 = 128 * 1024;
+const MIN_DATA_BYTES: u32 = 4 * 1024;
+
+/// Bytes of a folder's names that are taken, and replies in a row without a name.
+const FOLDER_BYTES: usize = 8 << 20;
+const EMPTY_REPLIES: u32 = 100;
+
+/// Bytes that a name counts for beside its own.
+const ENTRY_BYTES: usize = 64;
 
 /// `SSH_FXP_INIT` is sent, its reply not here yet.
 #[derive(Debug)]
@@ -96,7 +105,7 @@ async fn limits(requests: &Requests<impl PacketSink>) -> Limits {
     let (_packet, read, write) = (next(), next(), next());
     let within = |limit: u64, default| match u32::try_from(limit) {
         Ok(0) => default,
-        Ok(limit) => limit.min(MAX_DATA_BYTES),
+        Ok(limit) => limit.clamp(MIN_DATA_BYTES, MAX_DATA_BYTES),
         Err(_) => MAX_DATA_BYTES,
     };
     Limits {
@@ -200,12 +209,20 @@ impl<S: PacketSink> Client<S> {
         let handle = self.requests.handle(packet).await?;
         let folder = File::new(Arc::clone(&self.requests), handle);
         let mut found = Vec::new();
+        let (mut bytes, mut empty) = (0, 0);
         while found.len() < limit {
             let packet = |id| Packet::new(RequestType::Readdir, id).string(folder.handle());
             match self.requests.ask(packet).await {
                 Ok(Reply::Names(names)) => {
+                    let before = found.len();
                     let listed = |name: &Bytes| name != "." && name != "..";
                     found.extend(names.into_iter().filter(|(name, _)| listed(name)));
+                    let of = |(name, _): &(Bytes, _)| ENTRY_BYTES + name.len();
+                    bytes += found[before..].iter().map(of).sum::<usize>();
+                    empty = if found.len() > before { 0 } else { empty + 1 };
+                    if bytes > FOLDER_BYTES || empty > EMPTY_REPLIES {
+                        return Err(Error::Endless);
+                    }
                 }
                 Err(Error::Status { code: status::EOF, .. }) => break,
                 Ok(_) => return Err(Error::UnexpectedReply),

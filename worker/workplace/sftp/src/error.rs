@@ -29,6 +29,9 @@ pub enum Error {
     /// `SSH_FXP_DATA` without data.
     #[error("the server sends nothing")]
     NoData,
+    /// A folder has more names than are taken, or its list has no end.
+    #[error("the folder's list has no end")]
+    Endless,
     /// The first packet is no `SSH_FXP_VERSION`.
     #[error("the server's SFTP is not understood")]
     NoVersion,
@@ -46,6 +49,9 @@ pub enum PacketError {
     /// A packet has a type or fields that version 3 does not know.
     #[error("the server's SFTP is not understood")]
     Malformed,
+    /// A reply to no request.
+    #[error("the server answers what was not asked")]
+    Unasked,
     /// Too much text comes before the first packet.
     #[error("the login shell prints so much that SFTP does not begin")]
     NoFirstPacket,

@@ -145,6 +145,9 @@ impl<S: PacketSink> Reader<S> {
             Ok(Reply::Data(data)) if data.is_empty() => Err(Error::NoData),
             Ok(Reply::Data(data)) => {
                 let read = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                if read > piece.length {
+                    return Err(Error::UnexpectedReply);
+                }
                 if read < piece.length {
                     // A server may send less than was requested; the rest comes first now.
                     let rest = self.request(piece.from + u64::from(read), piece.length - read)?;

@@ -4,8 +4,17 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::error::PacketError;
 
-/// The longest packet that is accepted; OpenSSH sends at most 256 KiB.
-const MAX_PACKET_BYTES: usize = 1 << 20;
+/// The longest packet that is accepted: OpenSSH's limit of its own.
+const MAX_PACKET_BYTES: usize = 256 * 1024;
+
+/// The longest path or name that is believed (`PATH_MAX`).
+const MAX_NAME_BYTES: usize = 4096;
+
+/// The longest handle (draft-ietf-secsh-filexfer-02, 6.3).
+const MAX_HANDLE_BYTES: usize = 256;
+
+/// Characters of a server's words that are kept.
+const MAX_MESSAGE: usize = 1000;
 
 /// The most bytes skipped before the first packet: what a login shell prints.
 const MAX_NOISE_BYTES: usize = 64 * 1024;
@@ -187,15 +196,16 @@ fn parse(mut packet: Bytes) -> Option<(u32, Reply)> {
             let code = packet.try_get_u32().ok()?;
             // Old servers send no message.
             let message = string(&mut packet).unwrap_or_default();
-            Reply::Status { code, message: String::from_utf8_lossy(&message).into_owned() }
+            let message = String::from_utf8_lossy(&message).chars().take(MAX_MESSAGE).collect();
+            Reply::Status { code, message }
         }
-        102 => Reply::Handle(string(&mut packet)?),
+        102 => Reply::Handle(copied(&mut packet, MAX_HANDLE_BYTES)?),
         103 => Reply::Data(string(&mut packet)?),
         104 => {
             let count = packet.try_get_u32().ok()?;
             let mut names = Vec::new();
             for _ in 0..count {
-                let name = string(&mut packet)?;
+                let name = copied(&mut packet, MAX_NAME_BYTES)?;
                 string(&mut packet)?;
                 names.push((name, attributes(&mut packet)?));
             }
@@ -211,6 +221,12 @@ fn parse(mut packet: Bytes) -> Option<(u32, Reply)> {
 fn string(packet: &mut Bytes) -> Option<Bytes> {
     let length = packet.try_get_u32().ok()? as usize;
     (packet.remaining() >= length).then(|| packet.split_to(length))
+}
+
+/// A short string that is kept: a slice would keep its whole packet.
+fn copied(packet: &mut Bytes, limit: usize) -> Option<Bytes> {
+    let bytes = string(packet)?;
+    (bytes.len() <= limit).then(|| Bytes::copy_from_slice(&bytes))
 }
 
 fn attributes(packet: &mut Bytes) -> Option<Attributes> {

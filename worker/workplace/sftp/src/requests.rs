@@ -198,13 +198,15 @@ impl<S: PacketSink> Incoming<S> {
         self.decoder.push(bytes);
         while let Some((id, reply)) = self.decoder.next()? {
             let sender = self.pending.inner.lock().waiting.remove(&id);
-            let unread = match sender {
-                Some(sender) => sender.send(Ok(reply)).err(),
-                None => Some(Ok(reply)),
-            };
-            // Whoever opened a file and left cannot close it.
-            if let Some(Ok(Reply::Handle(handle))) = unread {
-                close(&self.sink, &handle);
+            match (sender, reply) {
+                (Some(sender), reply) => {
+                    // Whoever opened a file and left cannot close it.
+                    if let Err(Ok(Reply::Handle(handle))) = sender.send(Ok(reply)) {
+                        close(&self.sink, &handle);
+                    }
+                }
+                (None, Reply::Status { .. }) if id == UNREAD_ID => {}
+                (None, _) => return Err(PacketError::Unasked),
             }
         }
         Ok(())

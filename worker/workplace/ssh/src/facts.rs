@@ -44,7 +44,8 @@ printf '%s' "${m}home=$HOME${m}real=$real${m}at=$at${m}spools=$spools${m}elsewhe
 /// Asks the login shell, over a channel of a connection.
 ///
 /// # Errors
-/// [`evonic_backend::WorkplaceError::Unreachable`] when the connection broke, or the shell takes too long.
+/// [`WorkplaceError::Unreachable`] when the connection broke, or the shell takes too long;
+/// [`WorkplaceError::Refused`] when it prints without end.
 pub(super) async fn ask(slot: ChannelSlot) -> Result<Facts> {
     let host = slot.connection().host().to_owned();
     let mark = format!("<{:016x}>", fastrand::u64(..));
@@ -58,16 +59,22 @@ pub(super) async fn ask(slot: ChannelSlot) -> Result<Facts> {
     let mut said = Gathered::new(MAX_BYTES);
     let asked = timeout(TIMEOUT, async {
         while let Some(piece) = stream.next().await {
-            said.push(&piece);
+            if said.push(&piece).is_break() {
+                return None;
+            }
         }
-        stream.end().await
+        Some(stream.end().await)
     });
     let late = |_| {
         let seconds = TIMEOUT.as_secs();
         let reason = format!("the login shell runs nothing within {seconds} s");
         WorkplaceError::unreachable(&host, Stage::Script, reason)
     };
-    let end = asked.await.map_err(late)??;
+    let Some(end) = asked.await.map_err(late)? else {
+        let reason = "the login shell prints without end";
+        return Err(WorkplaceError::refused(&host, Stage::Script, reason));
+    };
+    let end = end?;
     if let Err(ChannelError::Full) = end {
         let reason = "the server has no channel free";
         return Err(WorkplaceError::unreachable(&host, Stage::Script, reason));

@@ -5,8 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use bytes::Bytes;
-use evonic_sftp::{Attributes, Error};
+use evonic_sftp::Error;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::sftp::{Sftp, failed, failed_or_full, stat_of, type_of};
@@ -19,7 +18,10 @@ const AT_ONCE: usize = 32;
 const DEEPEST: u32 = 256;
 
 /// The most entries of one folder.
-const MOST_ENTRIES: usize = 1 << 20;
+const MOST_ENTRIES: usize = 100_000;
+
+/// So many times the entries that are asked for are gathered, and then sorted.
+const GATHERED: usize = 4;
 
 /// Makes a folder and those above it.
 pub(super) async fn make_folders(sftp: &Sftp, path: &RemotePath, shown: &str) -> Result<()> {
@@ -104,9 +106,6 @@ fn remove_all(
     })
 }
 
-/// A folder: where it is, what its entries' paths begin with, its entries.
-type Folder = (RemotePath, String, Vec<(Bytes, Attributes)>);
-
 /// See [`evonic_backend::Backend::list`], where there is no shell.
 pub(super) async fn list(
     sftp: &Sftp,
@@ -132,12 +131,11 @@ pub(super) async fn list(
             }
         };
         let folders = std::mem::take(&mut level);
-        let read: Vec<Folder> = stream::iter(folders.into_iter().map(read))
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await
-            .map_err(failed(sftp, Stage::List, shown))?;
-        for (folder, above, entries) in read {
+        let mut read = stream::iter(folders.into_iter().map(read)).buffered(AT_ONCE);
+        while found.len() <= limit.saturating_mul(GATHERED)
+            && let Some((folder, above, entries)) =
+                read.try_next().await.map_err(failed(sftp, Stage::List, shown))?
+        {
             for (name, attributes) in entries {
                 let path = format!("{above}{}", String::from_utf8_lossy(&name));
                 let Stat { file_type, size_bytes, .. } = stat_of(&attributes);

@@ -59,8 +59,9 @@ pub(super) enum Judgement<'a> {
     Revoked(&'a Entry),
 }
 
-/// The most bytes of a file.
+/// The most bytes of a file, and of a line that says something.
 const LIMIT_BYTES: u64 = 16 << 20;
+const LINE_BYTES: usize = 64 << 10;
 
 impl Known {
     /// What the files say about a host, by the name of [`name_of`]. A file that is missing says
@@ -87,6 +88,9 @@ impl Known {
     /// nothing, as with OpenSSH.
     fn add(&mut self, file: &Path, text: &str, name: &str) {
         for (number, line) in text.lines().enumerate() {
+            if line.len() > LINE_BYTES {
+                continue;
+            }
             let Some((marker, hosts, key)) = fields(line) else { continue };
             let with_port = speaks_of(hosts, name);
             if with_port || bare(name).is_some_and(|bare| speaks_of(hosts, bare)) {

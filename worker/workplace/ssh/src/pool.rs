@@ -102,6 +102,11 @@ impl Host {
         &self.name
     }
 
+    /// How long the host may take to begin something: `ssh.connect_timeout`.
+    pub(super) const fn patience(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
     /// A slot on a connection of this role. Transient errors are tried again.
     pub(super) async fn channel_slot(self: &Arc<Self>, role: Role) -> Result<ChannelSlot> {
         let mut retry = Retry::new(&self.settings);

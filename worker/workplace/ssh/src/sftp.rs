@@ -1,9 +1,10 @@
 //! SFTP on a channel of a connection, and what its replies mean for a workplace.
 
-use std::io;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use evonic_sftp::{Attributes, Client, Error, Handshake, Incoming, PacketSink};
+use tokio::time::timeout;
 
 use super::{
     channel::{ChannelError, DataSink},
@@ -39,16 +40,18 @@ impl DataSink for Incoming<ChannelWriter> {
     }
 }
 
-/// Opens SFTP in a slot of a connection.
+/// Opens SFTP in a slot of a connection. The server may take `limit` to start it and to say its
+/// version.
 ///
 /// # Errors
 /// [`WorkplaceError::Refused`] when the host has no SFTP, or no home for this user.
-pub(super) async fn open(slot: ChannelSlot) -> Result<Sftp> {
+pub(super) async fn open(slot: ChannelSlot, limit: Duration) -> Result<Sftp> {
     let host = slot.connection().host().to_owned();
     let writer = ChannelWriter::new(&slot);
     let (handshake, incoming) = Handshake::start(writer.clone());
     let mut stream = Stream::sftp(slot, writer, Box::new(incoming));
-    let server = match handshake.server().await {
+    let version = timeout(limit, handshake.server()).await;
+    let server = match version.unwrap_or(Err(Error::Timeout(limit))) {
         Ok(server) => server,
         Err(Error::NoVersion) => return Err(refused(&host, &Error::NoVersion.to_string())),
         Err(error) => return Err(no_sftp(&host, &mut stream, &error).await),
@@ -72,10 +75,17 @@ fn refused(host: &str, said: &str) -> WorkplaceError {
     WorkplaceError::refused(host, Stage::Sftp, said)
 }
 
+/// How long the channel of a server that speaks no SFTP may take to end.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// Why SFTP did not begin: the server's reason, if the connection still works.
 async fn no_sftp(host: &str, stream: &mut Stream, error: &Error) -> WorkplaceError {
     let advice = "is `Subsystem sftp` in its sshd_config, and does the login shell run commands?";
-    match stream.end().await {
+    let Ok(end) = timeout(ENDING, stream.end()).await else {
+        // It took the subsystem, and says nothing.
+        return WorkplaceError::unreachable(host, Stage::Sftp, error.to_string());
+    };
+    match end {
         Err(broke) => broke,
         Ok(Err(ChannelError::Full)) => {
             WorkplaceError::unreachable(host, Stage::Sftp, "no channel is free")
@@ -97,7 +107,8 @@ pub(super) fn failed<'a>(
 }
 
 fn error_of(host: &str, stage: Stage, path: &str, error: Error) -> WorkplaceError {
-    if error.is_status() {
+    // A server that plays false would do so again.
+    if error.is_status() || error == Error::Endless {
         return WorkplaceError::path(stage.label(), path, error);
     }
     WorkplaceError::unreachable(host, stage, error.to_string())

@@ -67,7 +67,7 @@ impl Remote {
             }
             let slot = self.host.channel_slot(Role::Files).await?;
             let connection = Arc::clone(slot.connection());
-            let sftp = sftp::open(slot).await?;
+            let sftp = sftp::open(slot, self.host.patience()).await?;
             let home = sftp::home(&sftp)?;
             if let Ok(facts) = self.facts(&connection).await? {
                 facts.agree(self.host.name(), &home)?;

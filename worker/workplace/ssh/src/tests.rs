@@ -2,6 +2,7 @@
 
 mod broken;
 mod homes;
+mod hostile;
 mod streams;
 
 use std::{

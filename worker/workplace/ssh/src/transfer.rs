@@ -39,7 +39,7 @@ impl TransferChannel {
         }
         let slot = remote.host.channel_slot(Role::Transfers).await?;
         let connection = Arc::clone(slot.connection());
-        let sftp = sftp::open(slot).await?;
+        let sftp = sftp::open(slot, remote.host.patience()).await?;
         let closed = || connection.unreachable(Stage::Sftp, "it is closed");
         let hold = connection.hold().ok_or_else(closed)?;
         sftp.sink().set_idle();

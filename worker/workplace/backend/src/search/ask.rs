@@ -7,7 +7,10 @@ use tokio::time::timeout;
 
 use crate::{
     Result, WorkplaceError,
-    spool::{Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell, run_script},
+    spool::{
+        FLOOD_BYTES, Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell,
+        run_script,
+    },
 };
 
 /// Bytes of a script's complaint that errors show.
@@ -112,7 +115,11 @@ impl Question<'_> {
         }
     }
 
-    /// The answer, or what came of it in time: at most `limit` bytes.
+    /// The answer, or what came of it in time.
+    ///
+    /// # Errors
+    /// Also when it has more than `limit` bytes, which the script would have cut off: whoever
+    /// answers does as it likes, and would do it again.
     pub(super) async fn gather(
         self,
         shell: &dyn Shell,
@@ -120,8 +127,10 @@ impl Question<'_> {
     ) -> Result<(Vec<u8>, Answered)> {
         let mut answer = Vec::new();
         let answered = self.ask(shell, |bytes| {
-            let room = limit.saturating_sub(answer.len());
-            answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if bytes.len() > limit - answer.len() {
+                return Err(too_long(limit));
+            }
+            answer.extend_from_slice(bytes);
             Ok(ControlFlow::Continue(()))
         });
         let answered = answered.await?;
@@ -176,6 +185,11 @@ pub(super) fn out_of_time(operation: &'static str, path: &str) -> WorkplaceError
     WorkplaceError::path(operation, path, source)
 }
 
+fn too_long(limit: usize) -> io::Error {
+    let said = format!("the machine answers with more than {limit} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, said)
+}
+
 /// Hands standard output to `take`, and keeps the beginning of standard error.
 struct Answer<F> {
     take: F,
@@ -186,8 +200,15 @@ struct Answer<F> {
 
 impl<F: FnMut(&[u8]) -> io::Result<ControlFlow<()>> + Send> OutputSink for Answer<F> {
     async fn take(&mut self, output: ScriptOutput) -> ControlFlow<()> {
-        let ScriptOutput::Out(bytes) = output else {
-            return self.complaint.take(output).await;
+        let bytes = match output {
+            ScriptOutput::Out(bytes) => bytes,
+            complaint => {
+                if self.complaint.take(complaint).await.is_break() {
+                    self.malformed = Some(too_long(FLOOD_BYTES));
+                    return ControlFlow::Break(());
+                }
+                return ControlFlow::Continue(());
+            }
         };
         (self.take)(&bytes).unwrap_or_else(|error| {
             self.malformed = Some(error);

@@ -27,7 +27,7 @@ pub(super) struct Wanted<'w> {
     pub(super) path: &'w str,
     /// The folder that the names are relative to.
     pub(super) base: &'w [u8],
-    pub(super) names: &'w [Vec<u8>],
+    pub(super) names: &'w [Bytes],
     pub(super) timeout: Duration,
 }
 

@@ -1,14 +1,16 @@
-//! Answers of another machine, for the fuzzer.
+//! Answers of another machine, and what strangers' files say, for the fuzzer.
 
 use std::ops::ControlFlow;
 
 use super::{
     fetch, listing,
     matches::{Matches, Reread},
+    names::Names,
+    paths::as_path,
     plan::Plan,
     query::Query,
     ripgrep::Messages,
-    rules::Filter,
+    rules::{Filter, Ignored, is_ignored},
 };
 use crate::{
     Match,
@@ -39,8 +41,14 @@ type Reported = (Vec<Match>, Vec<Reread>);
 fn read(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Reported> {
     let filter = Filter::new("e", None).ok()?;
     let query = Query { pattern: "e", filter, root: "/", path: "/", limit: 8 };
-    let (base, shown) = (b"/".to_vec(), Vec::new());
-    let plan = Plan { base, wanted: Vec::new(), unreadable: 0, shown, is_file: false };
+    let names = Names {
+        is_file: true,
+        real: b"/e".to_vec(),
+        root: b"/".to_vec(),
+        entries: Vec::new(),
+        more: false,
+    };
+    let plan = Plan::file(&names);
     let (mut messages, mut matches) = (Messages::default(), Matches::new(&query, &plan));
     for piece in pieces {
         match messages.push(piece, &mut matches) {
@@ -67,4 +75,14 @@ fn unpack(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, Vec<Part>) {
         }
     }
     (true, parts)
+}
+
+/// A `.gitignore`, and after an empty line a path: neither is trusted.
+pub(crate) fn gitignore(bytes: &[u8]) {
+    let at = bytes.windows(2).position(|two| two == b"\n\n").unwrap_or(bytes.len());
+    let path = [b"/w/", bytes.get(at + 2..).unwrap_or_default()].concat();
+    let ignored = [Ignored::new(as_path(b"/w"), &bytes[..at], 0)];
+    for is_folder in [false, true] {
+        let _either = is_ignored(as_path(&path), is_folder, ignored.iter());
+    }
 }

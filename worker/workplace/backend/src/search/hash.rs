@@ -10,6 +10,9 @@ use crate::{Result, spool::Shell};
 /// How long one may take: some TiB on a slow disk. Whoever waits can stop earlier.
 const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
+/// Bytes of what a tool says: the hash, and the name of its standard input.
+const ANSWER_BYTES: usize = 1024;
+
 /// Says nothing when there is no tool. The file is standard input, so that its name says nothing.
 const SCRIPT: &str = r#"look "$1"
 [ $k = 51 ] || exit $k
@@ -35,7 +38,7 @@ pub async fn sha256(shell: &dyn Shell, path: &str) -> Result<Option<String>> {
         input: Bytes::new(),
         timeout: TIMEOUT,
     };
-    let answer = question.gather_in_time(shell, 64).await?;
-    let is_hash = answer.len() == 64 && answer.iter().all(u8::is_ascii_hexdigit);
-    Ok(is_hash.then(|| String::from_utf8_lossy(&answer).to_ascii_lowercase()))
+    let answer = question.gather_in_time(shell, ANSWER_BYTES).await?;
+    let hash = answer.get(..64).filter(|hash| hash.iter().all(u8::is_ascii_hexdigit));
+    Ok(hash.map(|hash| String::from_utf8_lossy(hash).to_ascii_lowercase()))
 }

@@ -10,6 +10,15 @@ use crate::{Entry, FileType, Result, spool::Shell};
 /// How long a list may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Bytes of an entry that are expected at the most: a path (`PATH_MAX`) and what stands before it.
+const ENTRY_BYTES: usize = 4096 + HEADER_BYTES;
+
+/// Bytes of a list that are taken.
+const LIST_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of what stands before a path: a mode, a size.
+const HEADER_BYTES: usize = 64;
+
 /// The first `$3` entries of the folder `$1`, down to `$2` levels, in the order of their parts:
 /// slashes sort before everything else by changing places with byte 1. NUL and newline change
 /// places for `head`, which counts lines. Each entry is listed as `MODE SIZE //./PATH`; `//` stands
@@ -44,8 +53,9 @@ pub async fn list(
         input: Bytes::new(),
         timeout: TIMEOUT,
     };
-    let answer = question.gather_in_time(shell, usize::MAX).await?;
-    let mut listed = parse(&answer);
+    let most = (limit as usize + 1).saturating_mul(ENTRY_BYTES).min(LIST_BYTES);
+    let answer = question.gather_in_time(shell, most).await?;
+    let mut listed: Vec<_> = entries(&answer).take(limit as usize + 1).collect();
     listed.sort_by(|a, b| by_parts(a.path, b.path));
     let more = listed.len() as u64 > u64::from(limit);
     listed.truncate(limit as usize);
@@ -54,7 +64,7 @@ pub async fn list(
 
 /// Decodes an answer, for the fuzzer.
 pub(super) fn decoded(answer: &[u8]) {
-    for listed in parse(answer) {
+    for listed in entries(answer) {
         let _entry = listed.entry();
     }
 }
@@ -80,24 +90,29 @@ impl Listed<'_> {
 
 /// The entries in what `stat` wrote. A name may contain anything but `//`, which therefore marks
 /// where one begins; its header stands before that, on a line of its own.
-fn parse(answer: &[u8]) -> Vec<Listed<'_>> {
-    let marks: Vec<usize> =
-        answer.windows(2).enumerate().filter(|(_, two)| two == b"//").map(|(at, _)| at).collect();
-    let header_of =
-        |mark: usize| answer[..mark].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-    let mut listed = Vec::with_capacity(marks.len());
-    for (index, &mark) in marks.iter().enumerate() {
+fn entries(answer: &[u8]) -> impl Iterator<Item = Listed<'_>> {
+    let marks = answer.windows(2).enumerate().filter(|(_, two)| two == b"//").map(|(at, _)| at);
+    let mut marks = marks.peekable();
+    std::iter::from_fn(move || {
+        let mark = marks.next()?;
         // The newline before the next header ends this name.
-        let end = marks.get(index + 1).map_or(answer.len(), |next| header_of(*next));
-        let name = answer[mark + 2..end.max(mark + 2)].strip_suffix(b"\n");
-        let header = String::from_utf8_lossy(&answer[header_of(mark)..mark]);
-        let mut fields = header.split_ascii_whitespace();
-        let mode = fields.next().and_then(|mode| u32::from_str_radix(mode, 16).ok());
-        let size = fields.next().and_then(|size| size.parse().ok());
-        if let (Some(path), Some(mode), Some(size_bytes)) = (name, mode, size) {
-            let path = path.strip_prefix(b"./").unwrap_or(path);
-            listed.push(Listed { path, mode, size_bytes });
-        }
-    }
-    listed
+        let end = marks.peek().map_or(answer.len(), |next| header(answer, *next));
+        Some(entry(answer, mark, end.max(mark + 2)))
+    })
+    .flatten()
+}
+
+/// Where the header before a mark begins.
+fn header(answer: &[u8], mark: usize) -> usize {
+    let from = mark.saturating_sub(HEADER_BYTES);
+    answer[from..mark].iter().rposition(|byte| *byte == b'\n').map_or(from, |at| from + at + 1)
+}
+
+fn entry(answer: &[u8], mark: usize, end: usize) -> Option<Listed<'_>> {
+    let name = answer[mark + 2..end].strip_suffix(b"\n")?;
+    let header = str::from_utf8(&answer[header(answer, mark)..mark]).ok()?;
+    let mut fields = header.split_ascii_whitespace();
+    let mode = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let size_bytes = fields.next()?.parse().ok()?;
+    Some(Listed { path: name.strip_prefix(b"./").unwrap_or(name), mode, size_bytes })
 }

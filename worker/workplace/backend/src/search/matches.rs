@@ -2,8 +2,11 @@
 
 use std::{iter, ops::ControlFlow};
 
+use bytes::Bytes;
+
 use super::{
     lines::Lines,
+    listing::by_parts,
     paths::{joined, without_dot},
     plan::Plan,
     query::Query,
@@ -36,7 +39,22 @@ impl<'m> Matches<'m> {
         String::from_utf8_lossy(&whole).into_owned()
     }
 
+    /// The name of a file that was asked for.
+    pub(super) fn wanted(&self, name: &[u8]) -> Option<Bytes> {
+        let wanted = &self.plan.wanted;
+        let found = wanted.binary_search_by(|wanted| by_parts(wanted, name)).ok()?;
+        Some(wanted[found].clone())
+    }
+
+    pub(super) const fn wanted_count(&self) -> usize {
+        self.plan.wanted.len()
+    }
+
+    /// Adds a match, unless there are enough.
     pub(super) fn push(&mut self, path: &str, line: u64, text: String) {
+        if self.is_beyond_limit() {
+            return;
+        }
         self.found.push(Match { path: path.to_owned(), line, text });
     }
 
@@ -82,46 +100,54 @@ impl<'m> Matches<'m> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reread {
     /// Relative to the folder that is searched.
-    pub(super) name: Vec<u8>,
+    pub(super) name: Bytes,
     /// How many matches come before its own.
     pub(super) at: usize,
 }
 
-/// Finds the matches in files of an archive.
+/// Finds the matches in files of an archive. What was not asked for is passed over.
 pub(super) struct ArchiveMatches<'a, 'm> {
     pub(super) matches: &'a mut Matches<'m>,
-    path: String,
+    /// Of the file that comes, when it was asked for.
+    path: Option<String>,
     lines: Lines,
 }
 
 impl<'a, 'm> ArchiveMatches<'a, 'm> {
     pub(super) fn new(matches: &'a mut Matches<'m>) -> Self {
-        Self { matches, path: String::new(), lines: Lines::default() }
+        Self { matches, path: None, lines: Lines::default() }
     }
+
     /// Takes the next part of the archive; breaks off when no more is needed.
     pub(super) fn take(&mut self, part: Part) -> ControlFlow<()> {
         let Self { matches, path, lines } = self;
         let query = matches.query;
-        match part {
-            Part::File { path: name, .. } => {
-                *path = matches.path_of(&name);
+        match (part, path) {
+            (Part::File { path: name, .. }, path) => {
+                let name = matches.wanted(without_dot(&name));
+                *path = name.map(|name| matches.path_of(&name));
                 *lines = Lines::default();
             }
-            Part::Data(bytes) => {
-                lines.push(&bytes, &query.filter, &mut |line, text| matches.push(path, line, text));
+            (Part::Data(bytes), path) => {
                 matches.count(bytes.len())?;
+                if let Some(path) = path {
+                    let report = &mut |line, text| matches.push(path, line, text);
+                    lines.push(&bytes, &query.filter, report);
+                }
             }
-            Part::End => {
+            (Part::End, Some(path)) => {
                 lines.end(&query.filter, &mut |line, text| matches.push(path, line, text));
             }
-            Part::Link { path, earlier } => {
-                let (path, earlier) = (matches.path_of(&path), matches.path_of(&earlier));
-                let same = matches.found.iter().filter(|found| found.path == earlier);
-                let same: Vec<_> =
-                    same.map(|found| Match { path: path.clone(), ..found.clone() }).collect();
-                matches.found.extend(same);
+            (Part::Link { path, earlier }, _) => {
+                if let Some(name) = matches.wanted(without_dot(&path)) {
+                    let (path, earlier) = (matches.path_of(&name), matches.path_of(&earlier));
+                    let same = matches.found.iter().filter(|found| found.path == earlier);
+                    let same: Vec<_> =
+                        same.map(|found| Match { path: path.clone(), ..found.clone() }).collect();
+                    matches.found.extend(same);
+                }
             }
-            Part::Other => {}
+            (Part::End | Part::Other, _) => {}
         }
         matches.enough()
     }

@@ -15,8 +15,12 @@ use crate::{Result, spool::Shell};
 /// How long names may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes of names that are taken: some hundred thousands.
-const NAMES_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of names that are taken, and names: what a worker holds of them is a few times as much.
+const NAMES_BYTES: usize = 8 * 1024 * 1024;
+const NAMES: usize = 150_000;
+
+/// Bytes of a path that are believed (`PATH_MAX`).
+const PATH_BYTES: usize = 4096;
 
 /// What the path is, its real path and that of the root; then every folder and regular file below
 /// it with a letter before it, a capital when it cannot be read. Links are not followed.
@@ -59,8 +63,8 @@ pub(super) struct Names {
 /// A folder or a regular file.
 #[derive(Debug)]
 pub(super) struct Name {
-    /// Relative to the folder that is searched.
-    pub(super) path: Vec<u8>,
+    /// Relative to the folder that is searched. A part of the answer.
+    pub(super) path: Bytes,
     /// Whether it is a folder.
     pub(super) is_folder: bool,
     /// Whether it can be read.
@@ -82,28 +86,32 @@ pub(super) async fn names(shell: &dyn Shell, query: &Query<'_>) -> Result<Names>
         input: Bytes::new(),
         timeout: TIMEOUT,
     };
-    let (answer, answered) = question.gather(shell, usize::MAX).await?;
-    let mut names = parse(&answer).ok_or_else(|| out_of_time("search", query.path))?;
+    let (answer, answered) = question.gather(shell, NAMES_BYTES + 4 * PATH_BYTES).await?;
+    let mut names = parse(answer.into()).ok_or_else(|| out_of_time("search", query.path))?;
     names.more |= answered == Answered::OutOfTime;
     Ok(names)
 }
 
-fn parse(answer: &[u8]) -> Option<Names> {
-    let more = answer.len() >= NAMES_BYTES;
+fn parse(answer: Bytes) -> Option<Names> {
     // What is after the last NUL was cut off.
-    let whole = &answer[..answer.iter().rposition(|byte| *byte == 0)?];
+    let whole = answer.slice(..answer.iter().rposition(|byte| *byte == 0)?);
     let mut parts = whole.split(|byte| *byte == 0);
     let is_file = parts.next()? == FILE.to_string().as_bytes();
-    let mut real_path = || Some(parts.next()?.strip_suffix(b"\n")?.to_vec());
+    let mut real_path = || {
+        let path = parts.next()?.strip_suffix(b"\n")?;
+        (path.len() <= PATH_BYTES).then(|| path.to_vec())
+    };
     let (root, real) = (real_path()?, real_path()?);
-    let mut entries: Vec<Name> = parts.filter_map(name).collect();
+    let mut names = parts.filter_map(|part| name(&whole, part));
+    let mut entries: Vec<Name> = names.by_ref().take(NAMES).collect();
+    let more = answer.len() >= NAMES_BYTES || names.next().is_some();
     entries.sort_by(|a, b| by_parts(&a.path, &b.path));
     Some(Names { is_file, real, root, entries, more })
 }
 
-fn name(part: &[u8]) -> Option<Name> {
+fn name(answer: &Bytes, part: &[u8]) -> Option<Name> {
     let (letter, path) = part.split_first()?;
-    let path = path.strip_prefix(b"./")?.to_vec();
+    let path = path.strip_prefix(b"./").filter(|path| path.len() <= PATH_BYTES)?;
     let is_folder = letter.eq_ignore_ascii_case(&b'd');
-    Some(Name { path, is_folder, is_readable: letter.is_ascii_lowercase() })
+    Some(Name { path: answer.slice_ref(path), is_folder, is_readable: letter.is_ascii_lowercase() })
 }

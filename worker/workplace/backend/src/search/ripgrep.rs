@@ -9,6 +9,7 @@
 use std::{io, ops::ControlFlow};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
@@ -80,12 +81,18 @@ impl Text {
 
 /// The file whose matches come.
 struct File {
-    name: Vec<u8>,
+    name: Bytes,
     path: String,
     /// How many matches come before its own.
     at: usize,
+    /// Lines that were reported.
+    lines: u32,
     /// Whether a line of it was too long.
     cut: bool,
+}
+
+fn unasked() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "rg reports what it was not asked for")
 }
 
 /// Reads the messages as they come.
@@ -143,9 +150,9 @@ impl Messages {
         match r#type {
             Kind::Begin => {
                 let path = data.path.map_or_else(|| Ok(Vec::new()), Text::bytes)?;
-                let name = without_dot(&path).to_vec();
-                let path = matches.path_of(&name);
-                self.file = Some(File { name, path, at: matches.found.len(), cut: false });
+                let name = matches.wanted(without_dot(&path)).ok_or_else(unasked)?;
+                let (path, at) = (matches.path_of(&name), matches.found.len());
+                self.file = Some(File { name, path, at, lines: 0, cut: false });
                 Ok(ControlFlow::Continue(()))
             }
             Kind::Match => {
@@ -161,6 +168,9 @@ impl Messages {
                 let is_binary = zero_byte.is_some_and(|offset| offset < BINARY_BYTES as u64);
                 if cut || zero_byte.is_some() {
                     matches.found.truncate(at);
+                    if self.reread.len() == matches.wanted_count() {
+                        return Err(unasked());
+                    }
                     if !is_binary {
                         self.reread.push(Reread { name, at });
                     }
@@ -177,6 +187,11 @@ impl Messages {
         else {
             return Ok(());
         };
+        // Of each file one more is asked for than are shown.
+        file.lines += 1;
+        if file.lines > matches.query.limit.saturating_add(1) {
+            return Err(unasked());
+        }
         let mut line = lines.bytes()?;
         if line.last() == Some(&b'\n') {
             line.pop();
@@ -187,5 +202,48 @@ impl Messages {
             matches.push(&file.path, number, shown(&line, at));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::{names::Names, plan::Plan, query::Query, rules::Filter};
+
+    /// Reads the messages of a search of the file `e` for at most two lines.
+    fn read(messages: &[String]) -> io::Result<(usize, usize)> {
+        let filter = Filter::new("e", None).unwrap();
+        let query = Query { pattern: "e", filter, root: "/", path: "/e", limit: 2 };
+        let names = Names {
+            is_file: true,
+            real: b"/e".to_vec(),
+            root: b"/".to_vec(),
+            entries: Vec::new(),
+            more: false,
+        };
+        let plan = Plan::file(&names);
+        let (mut read, mut matches) = (Messages::default(), Matches::new(&query, &plan));
+        for message in messages {
+            let _enough = read.push(format!("{message}\n").as_bytes(), &mut matches)?;
+        }
+        Ok((matches.found.len(), read.reread.len()))
+    }
+
+    fn begin(name: &str) -> String {
+        format!(r#"{{"type":"begin","data":{{"path":{{"text":"./{name}"}}}}}}"#)
+    }
+
+    const LINE: &str = r#"{"type":"match","data":{"lines":{"text":"e\n"},"line_number":1}}"#;
+    const CUT: &str = r#"{"type":"end","data":{"binary_offset":100000}}"#;
+
+    #[test]
+    fn what_was_not_asked_for_is_refused() {
+        let lines = |count| vec![LINE.to_owned(); count];
+        assert_eq!(read(&[vec![begin("e")], lines(3)].concat()).unwrap(), (3, 0));
+        assert!(read(&[vec![begin("e")], lines(4)].concat()).is_err(), "of three lines at most");
+        assert!(read(&[begin("other")]).is_err(), "of one file");
+        let again = vec![begin("e"), CUT.to_owned()];
+        assert_eq!(read(&again).unwrap(), (0, 1));
+        assert!(read(&[again.clone(), again].concat()).is_err(), "of each file once");
     }
 }

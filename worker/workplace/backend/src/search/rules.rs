@@ -2,25 +2,27 @@
 
 use std::path::Path;
 
-use ignore::{
-    gitignore::{Gitignore, GitignoreBuilder},
-    overrides::{Override, OverrideBuilder},
-};
-use regex::bytes::Regex;
+use ignore::overrides::{Override, OverrideBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
+pub use super::gitignore::{IGNORE_BYTES, Ignored, is_ignored};
 use crate::{Result, WorkplaceError};
 
 /// Where a folder says what of it is ignored.
 pub const GITIGNORE: &str = ".gitignore";
-
-/// Bytes of a `.gitignore` that are read.
-pub const IGNORE_BYTES: u64 = 1024 * 1024;
 
 /// Bytes of a line that are looked at.
 pub const LINE_BYTES: u64 = 1024 * 1024;
 
 /// A zero byte among this many first ones makes a file a binary one.
 pub const BINARY_BYTES: usize = 64 * 1024;
+
+/// Bytes that the expression may take, compiled; and its cache while it runs.
+const EXPRESSION_BYTES: usize = 8 * 1024 * 1024;
+const CACHE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a glob. It becomes a regular expression many times as long.
+const GLOB_BYTES: usize = 4096;
 
 /// Characters of a line that are shown.
 const SHOWN: usize = 500;
@@ -41,9 +43,14 @@ impl Filter {
     /// [`WorkplaceError::Pattern`].
     pub fn new(pattern: &str, glob: Option<&str>) -> Result<Self> {
         let invalid = |message: String| WorkplaceError::Pattern { message };
-        let pattern = Regex::new(pattern).map_err(|error| invalid(error.to_string()))?;
+        let mut expression = RegexBuilder::new(pattern);
+        expression.size_limit(EXPRESSION_BYTES).dfa_size_limit(CACHE_BYTES);
+        let pattern = expression.build().map_err(|error| invalid(error.to_string()))?;
         let mut globs = OverrideBuilder::new("/");
         if let Some(glob) = glob {
+            if glob.len() > GLOB_BYTES {
+                return Err(invalid(format!("the glob has more than {GLOB_BYTES} bytes")));
+            }
             globs.add(glob).map_err(|error| invalid(error.to_string()))?;
         }
         let glob = globs.build().map_err(|error| invalid(error.to_string()))?;
@@ -59,27 +66,6 @@ impl Filter {
     pub fn passes_over(&self, inside: &Path, is_folder: bool) -> bool {
         self.glob.matched(Path::new("/").join(inside), is_folder).is_ignore()
     }
-}
-
-/// What the text of a folder's `.gitignore` ignores. Lines of it that are wrong ignore nothing.
-pub fn ignored_by(folder: &Path, text: &[u8]) -> Gitignore {
-    let mut builder = GitignoreBuilder::new(folder);
-    for line in String::from_utf8_lossy(text).lines() {
-        let _wrong = builder.add_line(None, line);
-    }
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
-}
-
-/// Whether a path is ignored: the nearest `.gitignore` that says something about it decides.
-pub fn is_ignored<'i>(
-    path: &Path,
-    is_folder: bool,
-    nearest_first: impl Iterator<Item = &'i Gitignore>,
-) -> bool {
-    nearest_first
-        .map(|ignores| ignores.matched(path, is_folder))
-        .find(|matched| !matched.is_none())
-        .is_some_and(|matched| matched.is_ignore())
 }
 
 /// A line as it is shown: its beginning, or when it is long the surroundings of the match.

@@ -92,10 +92,25 @@ sweep() {
 	done
 }
 
-# The command's pid, unless somebody else has it by now. While it is asked for, it is `c`.
-leader() {
-	c=
-	{ read -r c began <"$d/command"; } 2>/dev/null || c=
-	{ [ -n "$c" ] && process "$c" && [ "$start" != "$began" ]; } && c=
-	return 0
+# Whether a file is a regular one, and no link.
+plain() {
+	[ -f "$1" ] && [ ! -L "$1" ]
+}
+
+# Whether descriptor 5 is that file. Whoever may write to the record may change it between a look
+# and an open; what was opened stays what it is.
+opened() {
+	[ -f /proc/self/fd/5 ] && [ ! -L "$1" ] && [ "$1" -ef /proc/self/fd/5 ]
+}
+
+# Makes a file of the record with this line, unless something is there, whatever it is.
+put_new() {
+	[ ! -e "$1" ] && [ ! -L "$1" ] || return 1
+	set -C
+	if { echo "$2" >"$1"; } 2>/dev/null; then
+		set +C
+		return 0
+	fi
+	set +C
+	return 1
 }

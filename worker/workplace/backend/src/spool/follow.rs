@@ -10,13 +10,20 @@ use super::{
     output_parser::{ScriptResult, Sink, cut_short, refused, run_parsed},
     retry::Retry,
     scripts,
-    shell::Purpose,
+    shell::{Purpose, Script},
     status,
 };
-use crate::{Class, CommandSpec, Finished, Result, Stage, WorkplaceError};
+use crate::{Class, CommandSpec, Ended, Finished, Result, Stage, Unknown, WorkplaceError};
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Bytes that a command may write before its watcher, which looks every second, sees that they are
+/// too many; beside as much again as it may, thrice.
+const OVERSHOOT_BYTES: u64 = 512 << 20;
+
+/// How often an end may say that there is more than was shown.
+const CONTINUATIONS: u32 = 100;
 
 /// What launches a command, as often as a link breaks before the command is seen to run.
 pub(super) struct Launch {
@@ -73,6 +80,7 @@ impl Spool {
         let mut at = from;
         let mut retry = Retry::new();
         let mut certain = launch.is_some();
+        let mut continuations = 0;
         loop {
             let forgotten = self.forgotten.take();
             let before = at;
@@ -85,7 +93,8 @@ impl Spool {
                         Some(Progress::More) => {
                             // What the end cut off is there; the next link brings it.
                             launch = None;
-                            if at > before {
+                            continuations += 1;
+                            if at > before && continuations <= CONTINUATIONS {
                                 continue;
                             }
                             cut_short(Stage::Follow)
@@ -164,8 +173,10 @@ impl Spool {
             None => (scripts::FOLLOW, Bytes::new(), Purpose::Serve),
         };
         let text = scripts::join(&[scripts::COMMON, scripts::SHOW, last]);
-        let sink = Sink::Reader { to: output, at };
-        run_parsed(&*self.shell, text, arguments, stdin, purpose, sink).await
+        let limit = 4 * u64::from(self.settings.max_output_bytes) + OVERSHOOT_BYTES;
+        let sink = Sink::Reader { to: output, at, limit };
+        let script = Script { text, arguments, input: stdin, purpose };
+        run_parsed(&*self.shell, script, sink).await
     }
 }
 
@@ -176,19 +187,23 @@ enum Progress {
     More,
 }
 
-/// Reads `end SIZE STATUS`; the size is `-` when all was shown.
+/// Reads `end SIZE STATUS`; the size is `-` when all was shown. Of a status that is none nobody
+/// knows what it stands for.
 fn ended(line: &str, at: u64) -> Option<Progress> {
     let (size, status) = line.strip_prefix("end ")?.split_once(' ')?;
     if size != "-" && size.parse::<u64>().ok()? > at {
         return Some(Progress::More);
     }
-    status::read(status).map(Progress::Finished)
+    let unknown = Finished { ended: Ended::Unknown(Unknown::NoRecord), left_behind: 0 };
+    Some(Progress::Finished(status::read(status).unwrap_or(unknown)))
 }
 
 /// Whether an error of a shell came before the script was handed over.
 fn did_not_run(error: &WorkplaceError) -> bool {
     match error {
         WorkplaceError::Unreachable { stage, .. } => !stage.reached_host(),
+        // It is about how a script ended.
+        WorkplaceError::Refused { stage: Stage::Follow, .. } => false,
         WorkplaceError::Exhausted(_) | WorkplaceError::LeftAlone { .. } => true,
         error => error.class() == Class::Permanent,
     }

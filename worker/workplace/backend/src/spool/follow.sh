@@ -7,9 +7,12 @@ d=$s/$id
 printf '%s\n' "$nonce"
 ready
 clear_forgotten "$4"
-if [ ! -d "$d" ] && e=$(mkdir -m 700 "$d" 2>&1); then
-	claim 'norecord 0 0'
+if [ ! -e "$d" ] && [ ! -L "$d" ]; then
+	if e=$(mkdir -m 700 "$d" 2>&1); then
+		claim 'norecord 0 0'
+	else
+		[ -e "$d" ] || refuse "$e"
+	fi
 fi
-[ -d "$d" ] || refuse "$e"
 follow
 exit 0

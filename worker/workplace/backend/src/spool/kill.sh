@@ -5,15 +5,13 @@ nonce=$1 s=$2 id=$3
 d=$s/$id
 printf '%s\n' "$nonce"
 ready
-[ -d "$d" ] || e=$(mkdir -m 700 "$d" 2>&1) || [ -d "$d" ] || refuse "$e"
+[ -e "$d" ] || [ -L "$d" ] || e=$(mkdir -m 700 "$d" 2>&1) || [ -e "$d" ] || refuse "$e"
 c=
-if ! status && ! claim 'cancelled 0 0'; then
-	set -C
-	{ echo cancelled >"$d/why"; } 2>/dev/null
-	set +C
+if recorded && ! status && ! claim 'cancelled 0 0'; then
+	put_new "$d/why" cancelled
 	# The watcher may be about to start it.
 	i=0
-	until { read -r c _ <"$d/command"; } 2>/dev/null || status || [ "$i" -ge 50 ]; do
+	until look command || status || [ "$i" -ge 50 ]; do
 		i=$((i + 1))
 		sleep 0.02
 	done
@@ -21,7 +19,7 @@ if ! status && ! claim 'cancelled 0 0'; then
 fi
 sweep ''
 # Nobody else says so when the watcher is gone.
-if ! watched && ! status; then
+if recorded && ! watched && ! status; then
 	line="cancelled 0 $swept"
 	settle
 fi

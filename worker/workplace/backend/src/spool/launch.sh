@@ -20,7 +20,7 @@ finish() {
 	line=
 	IFS= read -r line
 	if [ "$line" != late ]; then
-		[ -n "$line" ] || { await 'norecord 0 0' && until outcome; do sleep 0.1; done; }
+		[ -n "$line" ] || { await 'norecord 0 0' && until_outcome; }
 		rest
 		return
 	fi
@@ -28,7 +28,7 @@ finish() {
 	while IFS= read -r line && [ "$line" = beat ]; do
 		say .
 	done
-	[ -n "$line" ] || until outcome; do sleep 0.1; done
+	[ -n "$line" ] || until_outcome
 	end_tail
 }
 
@@ -45,7 +45,7 @@ if e=$(mkdir -m 700 "$d" 2>&1); then
 			setsid /bin/sh -s -- "$d" "$id" "$limit" "$max" "$folder" "$@" 2>/dev/null |
 			finish
 	fi
-elif [ -d "$d" ]; then
+elif recorded; then
 	[ "$size" -eq 0 ] || rm -f "$input"
 	follow
 else

@@ -4,7 +4,7 @@
 nonce=$1
 d=$2/$3
 printf '%s\n' "$nonce"
-[ -f "$d/out" ] || { say missing && exit 0; }
-tail -c "+$(($4 + 1))" "$d/out" 2>/dev/null | head -c "$5"
+recorded && plain "$d/out" && open_output || { say missing && exit 0; }
+tail -c "+$(($4 + 1))" /proc/self/fd/5 2>/dev/null | head -c "$5"
 say shown
 exit 0

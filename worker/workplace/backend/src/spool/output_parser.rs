@@ -2,20 +2,40 @@
 //!
 //! A login shell may write anything before the script begins, so the script begins by writing a
 //! nonce, and begins each of its own lines on standard error with it.
+//!
+//! Whoever answers may be anybody, and knows the nonce: what is kept is bounded, so is what is asked
+//! for, and a script that floods is ended, for good.
 
-use std::{io, ops::ControlFlow};
+use std::{io, ops::ControlFlow, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
 use super::{
-    run::{OutputSink, run_script},
-    shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
+    run::{FIRST_OUTPUT, FLOOD_BYTES, OutputSink, flooded, run_script},
+    shell::{Script, ScriptEnd, ScriptOutput, Shell},
 };
 use crate::{Result, Stage, WorkplaceError};
 
 /// Bytes of foreign output that are kept, for the error of a script that never began.
 const NOISE_BYTES: usize = 1000;
+
+/// Bytes of a line that are read; it ends with a reason, or the beginning of one.
+const LINE_BYTES: usize = 8 * 1024;
+
+/// How long a script may be silent.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Until it begins.
+    first: Duration,
+    /// Once it began: it gives a sign of life every few seconds.
+    then: Duration,
+}
+
+const PATIENCE: Patience = Patience { first: FIRST_OUTPUT, then: Duration::from_secs(60) };
+
+/// Bytes of a script's input that a slow link carries in a second, while the script says nothing.
+const INPUT_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 /// Where the command's output goes.
 pub(super) enum Sink<'a> {
@@ -23,8 +43,14 @@ pub(super) enum Sink<'a> {
     Reader {
         to: &'a mpsc::Sender<Bytes>,
         at: &'a mut u64,
+        /// The offset that no output goes beyond.
+        limit: u64,
     },
-    Memory(&'a mut BytesMut),
+    Memory {
+        memory: &'a mut BytesMut,
+        /// The most bytes that were asked for.
+        limit: usize,
+    },
 }
 
 /// What a script reported.
@@ -69,23 +95,35 @@ pub(super) fn refused(why: String) -> WorkplaceError {
     WorkplaceError::Start { program: "/bin/sh".to_owned(), source: io::Error::other(why) }
 }
 
-/// Runs a script to its end. `arguments` come after the nonce.
+/// Runs a script to its end. The nonce is put before its arguments.
 pub(super) async fn run_parsed(
     shell: &dyn Shell,
-    text: String,
-    arguments: Vec<String>,
-    input: Bytes,
-    purpose: Purpose,
+    script: Script,
     sink: Sink<'_>,
 ) -> (bool, Result<ScriptResult>) {
+    run_within(shell, script, sink, PATIENCE).await
+}
+
+async fn run_within(
+    shell: &dyn Shell,
+    mut script: Script,
+    sink: Sink<'_>,
+    patience: Patience,
+) -> (bool, Result<ScriptResult>) {
     let nonce = format!("evonic-{:016x}", fastrand::u64(..));
-    let arguments = std::iter::once(nonce.clone()).chain(arguments).collect();
-    let script = Script { text, arguments, input, purpose };
-    let mut parser = OutputParser::new(nonce, sink);
+    script.arguments.insert(0, nonce.clone());
+    let carried = Duration::from_secs(script.input.len() as u64 / INPUT_BYTES_PER_SECOND);
+    let Patience { first, then } = patience;
+    let patience = Patience { first: first + carried, then: then + carried };
+    let mut parser = OutputParser::new(nonce, sink, patience);
     let end = run_script(shell, script, &mut parser).await;
-    // It takes every chunk, so the script ran to its end.
-    let end = end.map(|end| end.unwrap_or(ScriptEnd::Killed));
-    (parser.alive, end.map(|end| parser.result(end)))
+    let alive = parser.alive;
+    let result = match (end, parser.flood) {
+        (_, Some(bytes)) => Err(flooded(bytes)),
+        (Ok(end), None) => Ok(parser.result(end.unwrap_or(ScriptEnd::Killed))),
+        (Err(error), None) => Err(error),
+    };
+    (alive, result)
 }
 
 struct OutputParser<'a> {
@@ -97,13 +135,18 @@ struct OutputParser<'a> {
     final_line: Option<String>,
     /// Standard output before the nonce.
     before: BytesMut,
-    /// The unfinished line of standard error.
+    /// The unfinished line of standard error, its beginning.
     line: Vec<u8>,
     noise: Vec<u8>,
+    patience: Patience,
+    /// Bytes that are neither output nor a sign of life.
+    unasked: usize,
+    /// The bound that was passed.
+    flood: Option<u64>,
 }
 
 impl<'a> OutputParser<'a> {
-    fn new(nonce: String, sink: Sink<'a>) -> Self {
+    fn new(nonce: String, sink: Sink<'a>, patience: Patience) -> Self {
         Self {
             nonce,
             sink,
@@ -113,6 +156,9 @@ impl<'a> OutputParser<'a> {
             before: BytesMut::new(),
             line: Vec::new(),
             noise: Vec::new(),
+            patience,
+            unasked: 0,
+            flood: None,
         }
     }
 
@@ -149,12 +195,16 @@ impl<'a> OutputParser<'a> {
 
     fn lines(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") {
+            let (text, ends) = match part.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (part, false),
+            };
+            let room = LINE_BYTES.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&text[..text.len().min(room)]);
+            self.unasked += text.len() + 1;
+            if ends {
                 let line = std::mem::take(&mut self.line);
                 self.whole_line(&line);
-            } else if self.line.len() > 64 * NOISE_BYTES {
-                self.line.clear();
             }
         }
     }
@@ -162,8 +212,14 @@ impl<'a> OutputParser<'a> {
     fn whole_line(&mut self, line: &[u8]) {
         let own = line.strip_prefix(self.nonce.as_bytes()).and_then(|l| l.strip_prefix(b" "));
         match own {
-            None => self.noise(line),
-            Some(b".\n") => self.alive = true,
+            None => {
+                self.noise(line);
+                self.noise(b"\n");
+            }
+            Some(b".") => {
+                self.alive = true;
+                self.unasked = self.unasked.saturating_sub(line.len() + 1);
+            }
             Some(own) => {
                 self.final_line = Some(String::from_utf8_lossy(own).trim_end().to_owned());
             }
@@ -177,27 +233,61 @@ impl<'a> OutputParser<'a> {
     }
 }
 
+impl OutputParser<'_> {
+    /// Hands on what is the command's output. Returns the bound that it passed, if it did.
+    async fn output(&mut self, bytes: Bytes) -> Option<u64> {
+        self.alive = true;
+        match &mut self.sink {
+            Sink::Memory { memory, limit } => {
+                if bytes.len() > *limit - memory.len() {
+                    return Some(*limit as u64);
+                }
+                memory.extend_from_slice(&bytes);
+            }
+            Sink::Reader { to, at, limit } => {
+                let length = bytes.len() as u64;
+                // Counted when it is handed on: a future dropped here counts nothing.
+                let _gone = to.send(bytes).await;
+                **at = at.saturating_add(length);
+                if **at > *limit {
+                    return Some(*limit);
+                }
+            }
+        }
+        None
+    }
+}
+
 impl OutputSink for OutputParser<'_> {
+    fn patience(&self) -> Duration {
+        if self.begun { self.patience.then } else { self.patience.first }
+    }
+
     async fn take(&mut self, output: ScriptOutput) -> ControlFlow<()> {
         match output {
             ScriptOutput::Err(bytes) => self.lines(&bytes),
             ScriptOutput::Out(bytes) => {
+                let (came, begun) = (bytes.len(), self.begun);
                 let bytes = self.past_nonce(bytes);
-                if bytes.is_empty() {
-                    return ControlFlow::Continue(());
+                if !begun {
+                    self.unasked += came - bytes.len();
                 }
-                self.alive = true;
-                match &mut self.sink {
-                    Sink::Memory(memory) => memory.extend_from_slice(&bytes),
-                    Sink::Reader { to, at } => {
-                        let length = bytes.len() as u64;
-                        // Counted when it is handed on: a future dropped here counts nothing.
-                        let _gone = to.send(bytes).await;
-                        **at += length;
-                    }
+                if !bytes.is_empty() {
+                    self.flood = self.output(bytes).await;
                 }
             }
         }
-        ControlFlow::Continue(())
+        if self.unasked > FLOOD_BYTES {
+            self.flood = Some(FLOOD_BYTES as u64);
+        }
+        if self.flood.is_none() {
+            return ControlFlow::Continue(());
+        }
+        // Whatever it is, the script was handed over.
+        self.alive = true;
+        ControlFlow::Break(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,19 +2,23 @@
 
 use crate::{Ended, Finished, Unknown};
 
+/// Characters of a reason that are handed on.
+const REASON: usize = 1000;
+
 /// Reads a status: how it ended, a number, and how many processes were left behind; or
-/// `notstarted` and why.
+/// `notstarted` and why. Nothing that no process can end with is believed.
 #[must_use]
 pub fn read(line: &str) -> Option<Finished> {
     let (how, rest) = line.split_once(' ')?;
     if how == "notstarted" {
-        return Some(Finished { ended: Ended::NotStarted(rest.to_owned()), left_behind: 0 });
+        let reason = rest.chars().take(REASON).collect();
+        return Some(Finished { ended: Ended::NotStarted(reason), left_behind: 0 });
     }
     let (number, left_behind) = rest.split_once(' ')?;
-    let number = number.parse().ok()?;
+    let number: u8 = number.parse().ok()?;
     let ended = match how {
-        "exited" => Ended::Exited(number),
-        "signalled" => Ended::Signalled(number),
+        "exited" => Ended::Exited(number.into()),
+        "signalled" if (1..=64).contains(&number) => Ended::Signalled(number.into()),
         "timedout" => Ended::TimedOut,
         "toomuch" => Ended::TooMuchOutput,
         "cancelled" => Ended::Cancelled,

@@ -3,6 +3,7 @@
 mod lives;
 mod machine;
 mod passes;
+mod strange;
 
 use std::{path::Path, time::Duration};
 

@@ -3,14 +3,15 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 nonce=$1 s=$2
 printf '%s\n' "$nonce"
-[ -d "$s" ] || { say tidied && exit 0; }
+[ -d "$s" ] && [ ! -L "$s" ] || { say tidied && exit 0; }
 cd "$s" || refuse "$s cannot be entered"
 # shellcheck disable=SC2086
 [ -z "$3" ] || rm -rf -- $3
 find . ! -name . -prune -type d -mmin "+$4" | while IFS= read -r d; do
+	say .
 	! watched || continue
 	[ -n "$(find "$d" -name status -mmin "-$4")" ] || rm -rf "$d"
 done
-find . ! -name . -prune -type f -name '.*' -mmin "+$4" -exec rm -f {} +
+find . ! -name . -prune ! -type d -mmin "+$4" -exec rm -f {} +
 say tidied
 exit 0

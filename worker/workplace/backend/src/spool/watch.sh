@@ -9,6 +9,10 @@
 # Output goes through a pipe and not straight into the file, because a command that opens
 # /dev/stderr would empty a file. The command is no job in the background, because those are deaf to
 # SIGINT.
+#
+# The command may do with its record what it likes. So the files are opened before it starts, and
+# reached by these descriptors: 5 `out`, 6 `exit`, 7 `command`, 8 `status`. By a name nothing is
+# opened that could be a pipe without another end, or a link.
 # shellcheck shell=sh disable=SC2034,SC2154
 d=$1 id=$2 limit=$3 max=$4 folder=$5
 shift 5
@@ -18,9 +22,10 @@ machine
 process $$
 full="$d cannot be written to; is the disk full?"
 # Writes the status over blanks that have their place on the disk already.
+into=$d/status
 finish() {
 	trap '' PIPE TERM
-	printf '%s\n' "$1" 1<>"$d/status"
+	printf '%s\n' "$1" 1<>"$into"
 	printf '%s\n' "$1"
 	kill -s TERM 0
 	exit 0
@@ -34,7 +39,7 @@ not_started() {
 # The command, as `c`: as it wrote, or, when its folder is gone, as the one child that leads a
 # session.
 command_pid() {
-	read -r c _ <"$d/command" && return
+	read -r c _ </proc/self/fd/7 && return
 	c=$(grep -ls "^\([0-9]*\) (.*) [A-Z] $$ \1 \1 " /proc/[0-9]*/stat)
 	c=${c#/proc/}
 	c=${c%%/*}
@@ -57,24 +62,23 @@ guard() {
 		[ "$naps" -gt 0 ] || echo late
 		naps=$((naps + 1))
 		[ $((naps % 5)) -gt 0 ] || echo beat
-		[ -n "$c" ] || read -r c _ <"$d/command"
-		# Its folder was removed: nobody could follow it, or end it.
-		[ -e "$d/out" ] || break
-		if read -r _ <"$d/exit"; then
+		[ -n "$c" ] || read -r c _ </proc/self/fd/7
+		# Its folder was removed, or something else put there: nobody could follow it, or end it.
+		plain "$d/out" || break
+		if read -r _ </proc/self/fd/6; then
 			# It ended, and something that hid from the sweep still holds its output.
 			[ -z "$ended" ] || kill -s TERM "$store"
 			ended=1 nap=50
 			continue
 		fi
-		size=$(wc -c <"$d/out")
+		size=$(wc -c </proc/self/fd/5)
 		[ "${size:-0}" -le "$max" ] || { why=toomuch && break; }
 		nap=$((nap * 2))
 		[ "$nap" -le 100 ] || nap=100
 		[ $((size - was)) -le $(((max - size) / 2)) ] || nap=5
 		was=$size
 	done
-	[ -z "$why" ] || { set -C && echo "$why" >"$d/why"; }
-	set +C
+	[ -z "$why" ] || put_new "$d/why" "$why"
 	naps=0
 	until [ -n "$c" ] || command_pid || [ "$naps" -ge 500 ]; do
 		process $$ || exit
@@ -82,7 +86,7 @@ guard() {
 		sleep 0.02
 	done
 	sweep "$c"
-	[ -z "$why" ] || echo "$swept" >"$d/swept"
+	[ -z "$why" ] || put_new "$d/swept" "$swept"
 	[ -n "$why" ] || kill -s TERM "$store"
 } 2>/dev/null
 
@@ -135,6 +139,11 @@ lack_id() {
 	done
 }
 
+# The beginning of a file that somebody else may have put there.
+first_line() {
+	plain "$1" && { opened "$1" && head -c 20 <&5; } 5<>"$1"
+} 2>/dev/null
+
 # What holds the output when the command has ended may have something to say: it has 200 ms to end.
 linger() {
 	i=0
@@ -166,8 +175,12 @@ else
 	exec 3<"$d/pipe"
 fi
 exec 2>"$d/note"
-{ printf '%299s' '' >"$d/status" && printf '%99s' '' >"$d/exit" && : >"$d/out"; } ||
-	not_started "$full"
+{
+	printf '%299s' '' >"$d/status" && printf '%99s' '' >"$d/exit" &&
+		: >"$d/out" && : >"$d/command"
+} || not_started "$full"
+exec 5<>"$d/out" 6<>"$d/exit" 7<>"$d/command" 8<>"$d/status"
+into=/proc/self/fd/8
 case $folder in
 '') ;;
 /*) ;;
@@ -197,7 +210,7 @@ esac
 [ ! -d "$where" ] || not_started "$1 is a folder"
 [ -x "$where" ] || not_started "$1 may not be executed: permission denied"
 
-cat <&3 >>"$d/out" 3<&- 4>&- &
+cat <&3 >>/proc/self/fd/5 3<&- 4>&- 5<&- 6<&- 7<&- 8<&- &
 store=$!
 # By `exec`, because dash keeps what is closed for a function alone, and so the pipe open.
 (
@@ -210,19 +223,20 @@ in=$d/in
 [ -f "$in" ] || in=/dev/null
 (
 	process self
-	echo "${stat%% *} $start" >"$d/command"
+	echo "${stat%% *} $start" >&7
+	exec 7<&-
 	# Who kills it says so first, and looks for the pid then.
 	[ ! -e "$d/why" ] || exit
 	# By its level a shell knows that it is not the login shell, whose files may say something.
 	export EVONIC_CALL="$id" SHLVL=1
 	exec setsid -- "$@" 2>&1
-) <"$in" >&4 4>&-
+) <"$in" >&4 4>&- 5<&- 6<&- 8<&-
 code=$? word=exited swept=0
 exec 4>&-
-echo ended 1<>"$d/exit"
+echo ended >&6
 # This shell notes a death by signal on its standard error; but not SIGINT and SIGPIPE.
-[ "$code" -le 128 ] || [ ! -s "$d/note" ] || { word=signalled && code=$((code - 128)); }
-if ! { read -r c _ <"$d/command"; } 2>/dev/null; then
+[ "$code" -le 128 ] || [ ! -s /proc/self/fd/2 ] || { word=signalled && code=$((code - 128)); }
+if ! read -r c _ </proc/self/fd/7; then
 	c=
 	sweep ''
 elif left; then
@@ -235,23 +249,28 @@ wait "$store"
 case $word.$code in
 exited.12[67])
 	# setsid could not become the command: an interpreter is missing, an argument too long.
-	{ IFS= read -r line && ! read -r _; } <"$d/out" && case $line in
+	{ IFS= read -r line && ! read -r _; } </proc/self/fd/5 && case $line in
 	'setsid: '*) [ "$where" = "${where%setsid}" ] && not_started "${line#setsid: }" ;;
 	esac
 	;;
 esac
-if [ -e "$d/why" ]; then
+if [ -e "$d/why" ] || [ -L "$d/why" ]; then
 	# It may be there, but not yet written.
 	i=0
-	until { read -r why <"$d/why"; } 2>/dev/null || [ "$i" -ge 50 ]; do
+	until why=$(first_line "$d/why") && [ -n "$why" ] || [ "$i" -ge 50 ]; do
 		i=$((i + 1))
 		sleep 0.02
 	done
-	why=${why:-cancelled}
+	case $why in
 	# The guard goes on until it is ended, unless it was the one that killed.
-	[ "$why" = cancelled ] || wait "$g"
-	{ read -r swept <"$d/swept"; } 2>/dev/null
+	timedout | toomuch) wait "$g" ;;
+	*) why=cancelled ;;
+	esac
+	swept=$(first_line "$d/swept")
+	case $swept in
+	'' | *[!0-9]* | ??????????*) swept=0 ;;
+	esac
 	word=$why code=0
 fi
-[ -e "$d/out" ] || { word=norecord && code=0; }
+plain "$d/out" || { word=norecord && code=0; }
 finish "$word $code $swept"

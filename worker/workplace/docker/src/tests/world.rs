@@ -45,9 +45,14 @@ impl World {
     }
 
     pub(super) async fn with(engine: &Engine, change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(engine.address(), change).await
+    }
+
+    /// With the engine at this address.
+    pub(super) async fn at(address: String, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::defaults(folder.path().to_owned(), folder.path().to_owned());
-        config.docker.engine = engine.address();
+        config.docker.engine = address;
         change(&mut config);
         let budget = Budget::new(&config.budget, Page::private().unwrap(), 1_000_000);
         let path = folder.path().join("evonic.db");

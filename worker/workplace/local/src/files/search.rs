@@ -8,7 +8,6 @@ use std::{
     vec,
 };
 
-use ignore::gitignore::Gitignore;
 use rustix::fs::{FileType, OFlags, fstat};
 
 use super::{
@@ -20,7 +19,7 @@ use super::{
 use evonic_backend::{
     Found, Match, Result,
     search::rules::{
-        BINARY_BYTES, Filter, GITIGNORE, IGNORE_BYTES, LINE_BYTES, ignored_by, is_ignored, shown,
+        BINARY_BYTES, Filter, GITIGNORE, IGNORE_BYTES, Ignored, LINE_BYTES, is_ignored, shown,
     },
 };
 
@@ -32,7 +31,7 @@ struct Level {
     /// Relative to where the search began.
     path: PathBuf,
     names: vec::IntoIter<(OsString, FileType)>,
-    ignored: Gitignore,
+    ignored: Ignored,
 }
 
 struct Search<'s> {
@@ -61,6 +60,7 @@ pub(in super::super) fn search(op: Operation<'_>, filter: &Filter, limit: u32) -
     op.expect_type(&stat, FileType::Directory)?;
     drop(handle);
     let above = ignored_above(op, &real);
+    search.found.ignores_cut = above.iter().map(|ignored| u32::from(ignored.is_cut())).sum();
     let searched = op
         .root
         .open_real_folder(op.scope, &real)
@@ -71,8 +71,9 @@ pub(in super::super) fn search(op: Operation<'_>, filter: &Filter, limit: u32) -
 
 impl Search<'_> {
     /// Every folder below the base, one open at a time beside it.
-    fn folders(&mut self, base: &OwnedFd, real: &Path, above: &[Gitignore]) -> io::Result<()> {
-        let mut levels = vec![self.level(base, real, PathBuf::new())?];
+    fn folders(&mut self, base: &OwnedFd, real: &Path, above: &[Ignored]) -> io::Result<()> {
+        let weight_above: usize = above.iter().map(Ignored::weight).sum();
+        let mut levels = vec![self.level(base, real, PathBuf::new(), weight_above)?];
         while let Some(level) = levels.last_mut() {
             if self.found.matches.len() > self.limit || !(self.op.is_waiting)() {
                 break;
@@ -92,7 +93,8 @@ impl Search<'_> {
                 continue;
             }
             if is_folder {
-                let level = self.level(base, real, inside);
+                let weight = levels.iter().map(|level| level.ignored.weight()).sum::<usize>();
+                let level = self.level(base, real, inside, weight_above + weight);
                 levels.extend(self.readable(level));
             } else if file_type == FileType::RegularFile {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -104,7 +106,14 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn level(&mut self, base: &OwnedFd, real: &Path, path: PathBuf) -> io::Result<Level> {
+    /// `in_force` is the weight of the rules of the folders above.
+    fn level(
+        &mut self,
+        base: &OwnedFd,
+        real: &Path,
+        path: PathBuf,
+        in_force: usize,
+    ) -> io::Result<Level> {
         let mut names = if path.as_os_str().is_empty() {
             names(base, FOLDER_NAMES)?
         } else {
@@ -115,10 +124,11 @@ impl Search<'_> {
             self.found.more = true;
         }
         let ignored = if names.contains_key(OsStr::new(GITIGNORE)) {
-            ignored_in(self.op.scope, base, &path, &real.join(&path))
+            ignored_in(self.op.scope, base, &path, &real.join(&path), in_force)
         } else {
-            Gitignore::empty()
+            Ignored::default()
         };
+        self.found.ignores_cut += u32::from(ignored.is_cut());
         let names: Vec<_> = names.into_iter().collect();
         Ok(Level { path, names: names.into_iter(), ignored })
     }
@@ -177,20 +187,29 @@ impl Search<'_> {
 }
 
 /// The `.gitignore` files of the folders above the one that is searched, the root's first.
-fn ignored_above(op: Operation<'_>, real: &Path) -> Vec<Gitignore> {
+fn ignored_above(op: Operation<'_>, real: &Path) -> Vec<Ignored> {
     let mut folders: Vec<&Path> =
         real.ancestors().skip(1).take_while(|folder| folder.starts_with(op.root.path())).collect();
     folders.reverse();
-    let read = |folder: &Path| {
-        let base = op.root.open_real_folder(op.scope, folder).ok()?;
-        Some(ignored_in(op.scope, &base, Path::new(""), folder))
-    };
-    folders.into_iter().filter_map(read).collect()
+    let mut ignored = Vec::new();
+    for folder in folders {
+        let in_force = ignored.iter().map(Ignored::weight).sum();
+        if let Ok(base) = op.root.open_real_folder(op.scope, folder) {
+            ignored.push(ignored_in(op.scope, &base, Path::new(""), folder, in_force));
+        }
+    }
+    ignored
 }
 
 /// The `.gitignore` of a folder. One that cannot be read ignores nothing.
-fn ignored_in(scope: &FdScope, base: &OwnedFd, inside: &Path, real: &Path) -> Gitignore {
-    ignored_by(real, &ignore_text(scope, base, inside).unwrap_or_default())
+fn ignored_in(
+    scope: &FdScope,
+    base: &OwnedFd,
+    inside: &Path,
+    real: &Path,
+    in_force: usize,
+) -> Ignored {
+    Ignored::new(real, &ignore_text(scope, base, inside).unwrap_or_default(), in_force)
 }
 
 fn ignore_text(scope: &FdScope, base: &OwnedFd, inside: &Path) -> io::Result<Vec<u8>> {
@@ -198,6 +217,7 @@ fn ignore_text(scope: &FdScope, base: &OwnedFd, inside: &Path) -> io::Result<Vec
     let file = below(scope, base, &inside.join(GITIGNORE), flags)?;
     let mut file = file.map(std::fs::File::from);
     let mut text = Vec::new();
-    (&mut *file).take(IGNORE_BYTES).read_to_end(&mut text)?;
+    // One byte more tells that there are more.
+    (&mut *file).take(IGNORE_BYTES as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -1,6 +1,7 @@
 use parking_lot::Mutex;
 
 use super::*;
+use crate::PacketError;
 
 /// Packets that were sent, for a server that the test plays.
 #[derive(Clone, Debug, Default)]
@@ -84,4 +85,60 @@ async fn a_handle_that_nobody_waits_for_is_closed() {
     };
     incoming.push(&reply(102, id, &[&[0, 0, 0, 1], b"h"])).unwrap();
     assert_eq!(sent.take().0, RequestType::Close as u8);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_without_end_is_left() {
+    let (client, mut incoming, sent) = client(&["/"]).await.unwrap();
+    let reading = async {
+        let listed = client.read_folder(b"x", 1000).await;
+        assert_eq!(listed.unwrap_err(), Error::Endless);
+    };
+    let answering = async {
+        let (_, id) = sent.take();
+        incoming.push(&reply(102, id, &[&[0, 0, 0, 1], b"h"])).unwrap();
+        for _ in 0..=EMPTY_REPLIES {
+            tokio::task::yield_now().await;
+            let (kind, id) = sent.take();
+            assert_eq!(kind, RequestType::Readdir as u8);
+            incoming.push(&names(id, &[".", ".."])).unwrap();
+        }
+    };
+    tokio::join!(biased; reading, answering);
+}
+
+#[tokio::test]
+async fn what_was_not_asked_is_refused_and_costs_nothing() {
+    let (_, mut incoming, sent) = client(&["/"]).await.unwrap();
+    // One that is taken for a file's would be closed, by a packet that nobody may read.
+    for (kind, id) in [(102, 7777), (102, u32::MAX), (105, 7777), (2, VERSION)] {
+        let answered = incoming.push(&reply(kind, id, &[&[0, 0, 0, 0], &[0; 4]]));
+        let is_known = matches!(answered, Err(PacketError::Unasked | PacketError::Malformed));
+        assert!(is_known, "{kind} {id}: {answered:?}");
+    }
+    incoming.push(&reply(101, u32::MAX, &[&[0; 4]])).unwrap();
+    assert!(sent.0.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_takes_a_byte_at_a_time_gets_no_million_requests() {
+    for (limit, expected) in [(1, MIN_DATA_BYTES), (65_536, 65_536), (u64::MAX, MAX_DATA_BYTES)] {
+        let sent = Sent::default();
+        let (handshake, mut incoming) = Handshake::start(sent.clone());
+        sent.take();
+        let extension = [&[0, 0, 0, 18][..], b"limits@openssh.com", &[0, 0, 0, 1], b"1"].concat();
+        incoming.push(&reply(2, VERSION, &[&extension])).unwrap();
+        let server = handshake.server().await.unwrap();
+        let answer = async {
+            let (_, id) = sent.take();
+            incoming.push(&names(id, &["/"])).unwrap();
+            tokio::task::yield_now().await;
+            let (kind, id) = sent.take();
+            assert_eq!(kind, RequestType::Extended as u8);
+            let limits = [0, limit, limit, 0].map(u64::to_be_bytes).concat();
+            incoming.push(&reply(201, id, &[&limits])).unwrap();
+        };
+        let (client, ()) = tokio::join!(biased; server.client(sent.clone()), answer);
+        assert_eq!(client.unwrap().requests.limits.read_bytes, expected, "{limit}");
+    }
 }

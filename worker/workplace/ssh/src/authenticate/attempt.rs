@@ -32,6 +32,10 @@ pub(super) mod code {
     pub(in super::super) const KEYFILE_AUTH_FAILED: i32 = -48;
 }
 
+/// Methods that a server may name, and bytes of a name (RFC 4251, 6).
+const METHODS: usize = 32;
+const METHOD_BYTES: usize = 64;
+
 /// What a try came to.
 pub(super) enum Tried {
     /// The server has enough.
@@ -76,7 +80,9 @@ impl<'a> Attempt<'a> {
         match asked {
             _ if self.session.authenticated() => Ok(true),
             Ok(Ok(list)) => {
-                self.allowed = list.split(',').map(str::to_owned).collect();
+                let short = |name: &&str| name.len() <= METHOD_BYTES;
+                self.allowed =
+                    list.split(',').filter(short).take(METHODS).map(str::to_owned).collect();
                 Ok(false)
             }
             Ok(Err(error)) => Err(self.broken(&error)),

@@ -35,11 +35,14 @@ struct Answers {
 /// A server that asks more often never ends.
 const ROUNDS: u32 = 8;
 
+/// Questions that are told.
+const OPEN: usize = 16;
+
 impl KeyboardInteractivePrompt for Answers {
     fn prompt<'a>(&mut self, _user: &str, _words: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
         self.rounds += 1;
         let answer = |prompt: &Prompt<'a>| {
-            if prompt.echo {
+            if prompt.echo && self.open.len() < OPEN {
                 self.open.push(prompt.text.trim().chars().take(80).collect());
             }
             if prompt.echo || self.rounds > ROUNDS {

@@ -159,7 +159,7 @@ async fn records_go_when_they_are_forgotten_or_old() {
         let cancel = CancellationToken::new();
         {
             let following = spool.run(own(&spool, running), sender, &cancel);
-            let began = until("it runs", || machine.record("f").join("command").exists());
+            let began = until("it runs", || !read(&machine.record("f").join("command")).is_empty());
             tokio::select! { result = following => panic!("{result:?}"), () = began => {} }
         }
         machine.age("f");
