@@ -58,6 +58,7 @@ use tokio::sync::oneshot;
 pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
+pub use claims::{TakenTurn, WaitingTurn};
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
