@@ -25,10 +25,12 @@
 
 mod ask;
 mod call;
+mod ending;
+mod load;
 mod lost;
 mod messages;
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -36,12 +38,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AgentDeps,
     step::{Step, Stop, TurnSnapshot, next_step},
-    turn_writer::{GaveUp, TurnWriter},
+    turn_writer::TurnWriter,
 };
-use evonic_domain::{
-    Agent, EventKind, Item, Lease, Outcome, ToolCall, ToolSpec, TurnEnd, TurnError,
-};
-use evonic_shared::error_chain::ErrorChain;
+use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
 use evonic_tools::{ToolResult, Toolbox, User};
 use evonic_workplace::WorkplaceError;
@@ -71,9 +70,6 @@ pub(super) struct Signals {
     /// The worker's time to drain is nearly over: hand over what can be repeated, now.
     pub(super) abandon: CancellationToken,
 }
-
-/// Between two attempts to end a turn for which the store is broken.
-const BROKEN_PAUSE: Duration = Duration::from_secs(15);
 
 /// Continues with the turn, or leaves it.
 type Flow<T = ()> = ControlFlow<RunOutcome, T>;
@@ -157,60 +153,6 @@ impl Run {
                 ControlFlow::Break(left) => return left,
             }
         }
-    }
-
-    /// Loads the turn's transcript, unless it is too large, and whether the turn is cancelled.
-    async fn load(&mut self) -> Flow {
-        let most = u64::from(self.deps.settings.max_transcript_bytes);
-        // The turn is registered by now: a cancel is either seen here or fires its token.
-        let fatal = self.takeovers >= self.deps.settings.max_takeovers;
-        let result = self.turn_writer.read(move |reader, lease| {
-            let turn = &lease.turn_id;
-            let cancels = reader.cancels(std::slice::from_ref(turn))?;
-            let bytes = if fatal { 0 } else { reader.transcript_bytes(turn)? };
-            let loads = !fatal && bytes <= most;
-            let transcript = if loads { reader.transcript(turn)? } else { Vec::new() };
-            Ok((transcript, bytes, !cancels.is_empty()))
-        });
-        let (transcript, bytes, cancelled) = match result.await {
-            Ok(read) => read,
-            Err(gave_up) => return ControlFlow::Break(self.give_up(gave_up).await),
-        };
-        if cancelled {
-            self.signals.cancel.cancel();
-        }
-        if fatal {
-            return self.abort(messages::too_many_takeovers(self.takeovers)).await;
-        }
-        if bytes > most {
-            return self.abort(messages::transcript_too_large(bytes, most)).await;
-        }
-        (self.transcript, self.transcript_bytes) = (Arc::new(transcript), bytes);
-        ControlFlow::Continue(())
-    }
-
-    /// Ends a turn of which nothing is loaded, and then clears what is left of its interrupted
-    /// call: the end comes first, because the rest may cost the worker.
-    async fn abort(&mut self, error: TurnError) -> Flow {
-        let cancelled = self.signals.cancel.is_cancelled();
-        let pending = self.interrupted.take();
-        let call = pending.as_ref().map(|pending| pending.call.clone());
-        let content = messages::aborted_call(&error.message);
-        if !cancelled {
-            tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
-        }
-        let end = if cancelled { TurnEnd::Cancelled } else { TurnEnd::Failed(error) };
-        self.commit(move |writer, lease| {
-            if let Some(call) = &call {
-                writer.finish_call(lease, call, Outcome::Unknown, content.clone())?;
-            }
-            writer.end_turn(lease, end.clone())
-        })
-        .await?;
-        if let Some(PendingCall { command_id, workplace, .. }) = pending {
-            self.clear(&workplace, &command_id).await;
-        }
-        ControlFlow::Break(RunOutcome::Ended)
     }
 
     /// Takes one step, from boundary to boundary.
@@ -314,68 +256,6 @@ impl Run {
         let toolbox = self.deps.tools.open(workplace, user).await?;
         self.toolbox = Some((workplace.to_owned(), toolbox.clone()));
         Ok(toolbox)
-    }
-
-    /// Hands the turn over: at a step boundary, in a model call, which can be repeated, or in a
-    /// call that another worker can continue.
-    async fn hand_over(&self) -> Flow {
-        self.commit(|writer, lease| writer.hand_over(lease)).await?;
-        ControlFlow::Break(RunOutcome::HandedOver)
-    }
-
-    /// Ends the turn as failed.
-    async fn fail(&self, error: TurnError) -> RunOutcome {
-        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
-        self.end(TurnEnd::Failed(error)).await
-    }
-
-    /// Ends the turn. The store answers the calls that did not run.
-    async fn end(&self, end: TurnEnd) -> RunOutcome {
-        match self.try_end(end).await {
-            Ok(()) => RunOutcome::Ended,
-            Err(gave_up) => self.give_up(gave_up).await,
-        }
-    }
-
-    async fn try_end(&self, end: TurnEnd) -> Result<(), GaveUp> {
-        self.turn_writer.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
-    }
-
-    /// Commits a write of this turn; leaves the turn when that is given up.
-    async fn commit<T, F>(&self, write: F) -> Flow<T>
-    where
-        T: Send + 'static,
-        F: Fn(&mut Writer<'_>, &Lease) -> Result<T, StoreError> + Send + Sync + 'static,
-    {
-        match self.turn_writer.commit(write).await {
-            Ok(value) => ControlFlow::Continue(value),
-            Err(gave_up) => ControlFlow::Break(self.give_up(gave_up).await),
-        }
-    }
-
-    /// What becomes of the turn when a write is given up. A store that broke in the middle of it
-    /// may take its end, now or later: until then the turn is this worker's, and nothing waits for
-    /// its replacement.
-    async fn give_up(&self, gave_up: GaveUp) -> RunOutcome {
-        let error = match gave_up {
-            GaveUp::Fenced => return RunOutcome::Fenced,
-            GaveUp::Abandoned => return RunOutcome::StillOwned,
-            GaveUp::Broken(error) => ErrorChain(&error).to_string(),
-        };
-        tracing::error!(error, "store is broken for this turn");
-        let end = TurnEnd::Failed(messages::internal(error));
-        loop {
-            match self.try_end(end.clone()).await {
-                Ok(()) => return RunOutcome::Ended,
-                Err(GaveUp::Fenced) => return RunOutcome::Fenced,
-                Err(GaveUp::Abandoned) => return RunOutcome::StillOwned,
-                Err(GaveUp::Broken(_)) => {}
-            }
-            tokio::select! {
-                () = self.signals.abandon.cancelled() => return RunOutcome::StillOwned,
-                () = tokio::time::sleep(BROKEN_PAUSE) => {}
-            }
-        }
     }
 
     /// A tool, whether or not this agent may call it now.

@@ -171,7 +171,7 @@ impl Search<'_> {
         }
         let mut file = file.map(std::fs::File::from);
         let effort = &self.effort;
-        let file = Bounded { file: &mut *file, effort };
+        let file = Bounded { file: &mut file, effort };
         let mut reader = BufReader::with_capacity(BINARY_BYTES, file);
         if reader.fill_buf()?.contains(&0) {
             return Ok(());
