@@ -58,9 +58,9 @@ fn a_caller_who_comes_later_gets_an_even_share() {
         .collect();
     worker.agents.wake();
     harness.until("five turns", || worker.agents.running(), |&running| running == 5);
-    for at in 0..2 {
+    for (at, turn) in first.iter().enumerate().take(2) {
         std::fs::write(harness.workplace(&format!("go-{at}")), "").unwrap();
-        assert_eq!(harness.ended(&first[at]).state, TurnState::Completed);
+        assert_eq!(harness.ended(turn).state, TurnState::Completed);
     }
     let running =
         |turns: &[_]| turns.iter().filter(|turn| harness.turn(turn).owner.is_some()).count();

@@ -65,7 +65,7 @@ fn of_each_caller_and_agent_the_first_turn_that_may_run_waits() {
 fn who_waits_is_found_by_the_index() {
     let harness = Harness::new();
     let plan: Vec<String> = harness.read(|reader| {
-        let sql = format!("EXPLAIN QUERY PLAN {}", crate::waiting::WAITING);
+        let sql = format!("EXPLAIN QUERY PLAN {}", waiting::WAITING);
         reader.all("explain", &sql, [], |row| row.get("detail"))
     });
     for jump in ["posted_by=? AND agent_id=?", "posted_by=? AND agent_id>?", "posted_by>?"] {
