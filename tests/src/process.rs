@@ -31,6 +31,13 @@ pub fn memory_kib(pid: u32) -> Option<(u64, u64)> {
     Some((field("Pss:")?, field("Rss:")?))
 }
 
+/// The most resident memory that it ever had, in KiB.
+#[must_use]
+pub fn peak_memory_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(first_number)
+}
+
 /// Voluntary context switches of every thread so far: each is one wake-up.
 #[must_use]
 pub fn wake_ups(pid: u32) -> Option<u64> {

@@ -50,10 +50,10 @@ section! {
         limits: Limits = Limits::read(reader, "limits");
         /// `[store]`.
         store: Store = Store::read(reader, "store", supervisor.heartbeat_timeout);
-        /// `[agents]`.
-        agents: Agents = Agents::read(reader, "agents");
         /// `[tools]`.
         tools: Tools = Tools::read(reader, "tools");
+        /// `[agents]`.
+        agents: Agents = Agents::read(reader, "agents", tools.timeout);
         /// `[workplace]`: the local workplace.
         workplace: Workplace = Workplace::read(reader, "workplace", &state_dir);
         /// `[spool]`: records of running commands.

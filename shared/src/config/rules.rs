@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     times(config, reader);
     hosts(config, reader);
     engine(config, reader);
+    places(config, reader);
     for (name, model) in &config.models {
         if let Err((problem, advice)) = base_url(&model.base_url) {
             reader.refuse(&[&format!("models.{name}.base_url")], problem, advice);
@@ -137,6 +138,20 @@ fn times(config: &Config, reader: &mut Reader<'_>) {
             &["supervisor.heartbeat_timeout", "supervisor.heartbeat_interval"],
             format!("a heartbeat every {interval} is late after {timeout}, so every worker would be late"),
             "make heartbeat_timeout twice heartbeat_interval",
+        );
+    }
+}
+
+/// Somebody must be left to run turns for callers who have one already.
+fn places(config: &Config, reader: &mut Reader<'_>) {
+    let (workers, reserved) = (config.agents.workers, config.agents.reserved_workers);
+    if reserved >= workers {
+        reader.refuse(
+            &["agents.reserved_workers", "agents.workers"],
+            format!(
+                "{reserved} of {workers} workers are reserved, so that no caller could have two"
+            ),
+            format!("lower agents.reserved_workers to at most {}", workers - 1),
         );
     }
 }

@@ -234,15 +234,31 @@ section! {
 
 section! {
     /// How turns are run.
-    Agents(reader, path) at "agents" {
-        /// Turns that run at once.
+    Agents(reader, path, command: Duration) at "agents" {
+        /// Turns that run at once. Callers who wait share them evenly, and so do the agents of one
+        /// caller: a key is a caller, and so is each user on the Unix socket.
         workers: u32 = is(8), within 1 to 1000;
+        /// How many of `agents.workers` only a caller is given who has no running turn, so that who
+        /// comes need not wait for the end of another one's commands. Below `agents.workers`.
+        reserved_workers: u32 = computed(
+            "`1`, or `0` where `agents.workers` is 1",
+            u32::from(workers > 1)
+        ), within 0 to 999;
         /// Model replies that a turn may take before it fails.
         max_steps: u32 = is(100), within 1 to 100000;
-        /// Workers in a row that may die in one call of a tool without another byte of its output.
-        /// After that the call is not retried: its outcome is unknown, and `tools.on_lost` says
-        /// what follows, where `retry` is `report`.
+        /// How long a turn may run before it fails, its command killed and its model call dropped.
+        /// The time counts over all workers that run it; time in the queue does not count.
+        turn_timeout: Duration = computed(
+            "`1day`, or four times `tools.timeout` where that is more",
+            command.saturating_mul(4).max(Duration::from_secs(24 * 3600))
+        ), within "100ms" to "1year";
+        /// Workers in a row that may die while they have a turn before it fails. A worker that
+        /// hands it over does not count, and each step that the turn commits starts the count anew.
         max_takeovers: u32 = is(5), within 1 to 1000;
+        /// The most bytes of a turn's transcript: what was said, called and returned in its
+        /// session so far. A turn with a larger one fails, before any of it is loaded. A running
+        /// turn takes several times as much memory.
+        max_transcript_bytes: u32 = is(4194304), within 65536 to 1073741824;
         /// Queued turns of one session, above which a message is refused with 429.
         max_queued: u32 = is(100), within 1 to 100000;
         /// How long model text and tool output are gathered before they are committed as one

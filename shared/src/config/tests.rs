@@ -224,6 +224,27 @@ fn limits_follow_the_budget() {
 }
 
 #[test]
+fn reserved_workers_leave_some_to_those_who_have_one() {
+    let reserved = |text| resolve(text).expect("sound").config.agents.reserved_workers;
+    assert_eq!([reserved(""), reserved("agents.workers = 1")], [1, 0]);
+    let told = errors("[agents]\nworkers = 4\nreserved_workers = 4\n");
+    assert!(told.starts_with("evonic.toml:3: agents.reserved_workers: 4 of 4 workers"), "{told}");
+    assert!(told.ends_with("lower agents.reserved_workers to at most 3"), "{told}");
+}
+
+/// Times that contain others are no shorter than they.
+#[test]
+fn time_limits_follow_what_they_contain() {
+    let hours = |text| resolve(text).expect("sound").config.agents.turn_timeout.as_secs() / 3600;
+    assert_eq!([hours(""), hours("tools.timeout = \"12h\"")], [24, 48]);
+    let minutes = |more: &str| {
+        let text = format!("[models.m]\nbase_url = \"http://h/v1\"\nmodel = \"m\"\n{more}");
+        resolve(&text).expect("sound").config.models["m"].timeout.as_secs() / 60
+    };
+    assert_eq!([minutes(""), minutes("read_timeout = \"45m\"")], [30, 45]);
+}
+
+#[test]
 fn a_hard_limit_must_leave_room_above_the_ceiling() {
     let config = Config::defaults("/s".into(), "/r".into());
     assert_eq!(config.fits_limit(u64::MAX), Ok(16_384));

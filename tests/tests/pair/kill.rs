@@ -22,7 +22,8 @@ const SESSIONS: usize = 8;
 fn no_accepted_message_is_lost() {
     let kills = size::of("chaos_kills", 10, 200);
     let pair = Pair::start(&Options::config(
-        "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",
+        "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n\
+         [agents]\nmax_takeovers = 1000\n",
     ));
     let address = pair.address();
     let sessions: Vec<String> = (0..SESSIONS).map(|_| pair.session("runbook")).collect();

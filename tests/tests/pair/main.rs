@@ -1,6 +1,7 @@
 //! A supervisor and its worker: work, leaks, faults, limits, load.
 
 mod bad_input;
+mod bounds;
 mod configuration;
 mod crash;
 mod fault;

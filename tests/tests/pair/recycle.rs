@@ -14,7 +14,8 @@ const CLIENTS: usize = 32;
 
 fn pair() -> Pair {
     Pair::start(&Options::config(
-        "[supervisor]\ngrace = \"10s\"\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",
+        "[supervisor]\ngrace = \"10s\"\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n\
+         [agents]\nmax_takeovers = 1000\n",
     ))
 }
 

@@ -13,7 +13,8 @@ use evonic_tests::{pair::Options, size, testbed::Testbed};
 fn no_effect_happens_twice_under_kills() {
     let kills = size::of("effect_kills", 10, 200);
     let (testbed, _account) = Testbed::whole(&Options::config(
-        "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",
+        "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n\
+         [agents]\nmax_takeovers = 1000\n",
     ));
     let agents = ["runbook", "ssh", "docker", "runbook", "ssh", "docker"];
     let sessions: Vec<(usize, &str, String)> = agents

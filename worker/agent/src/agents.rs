@@ -19,7 +19,7 @@ use crate::{
 };
 use evonic_domain::TurnId;
 use evonic_model::Models;
-use evonic_shared::config;
+use evonic_shared::{config, error_chain::ErrorChain};
 use evonic_store::Store;
 use evonic_tools::Toolboxes;
 
@@ -41,6 +41,7 @@ pub struct AgentDeps {
 #[derive(Clone, Debug)]
 pub struct Agents {
     shared: Arc<QueueState>,
+    store: Store,
     pings: mpsc::Sender<Ping>,
     tracker: TaskTracker,
 }
@@ -50,6 +51,9 @@ const PINGS: usize = 4;
 
 /// The end of a drain's time, kept for handing over what can be repeated.
 const HAND_OVER_TIME: Duration = Duration::from_millis(500);
+
+/// How long the store may take after a drain, at the least.
+const RETIRE_TIME: Duration = Duration::from_millis(200);
 
 impl Agents {
     /// Starts the queue workers and the watcher of other generations' turns. While a predecessor
@@ -64,13 +68,14 @@ impl Agents {
         let (pings, asked) = mpsc::channel(PINGS);
         let watcher = Watcher::new(Arc::clone(&shared), deps.clone(), tracker.clone(), predecessor);
         tracker.spawn(watcher.run());
+        let store = deps.store.clone();
         let claimer = Claimer::new(Arc::clone(&shared), deps, asked);
         let drained = shared.drained.clone();
         tracker.spawn(async move {
             claimer.run().await;
             drained.cancel();
         });
-        Self { shared, pings, tracker }
+        Self { shared, store, pings, tracker }
     }
 
     /// Says that a turn was queued.
@@ -120,7 +125,26 @@ impl Agents {
             // What is left when this is over too is counted below.
             let _ = timeout_at(deadline, self.tracker.wait()).await;
         }
+        if self.tracker.is_empty() {
+            self.retire(deadline).await;
+        }
         let left = self.running() + self.shared.still_owned.load(Ordering::Relaxed);
         (self.shared.handed_over.load(Ordering::Relaxed), left)
+    }
+
+    /// Says in the database that nothing runs here any more: what this worker still owns is not
+    /// counted against the turn.
+    async fn retire(&self, deadline: Instant) {
+        let number = self.shared.generation.number();
+        let retiring = self.store.write(move |writer| writer.retire_generation(number));
+        let deadline = deadline.max(Instant::now() + RETIRE_TIME);
+        match timeout_at(deadline, retiring).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = ErrorChain(&error).to_string();
+                tracing::warn!(error, "nobody will know that this worker drained");
+            }
+            Err(_) => tracing::warn!("nobody will know in time that this worker drained"),
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `agents` | the handle: start, wake, cancel, drain |
 //! | `queue` | claims turns and runs each in a task of its own |
+//! | `fairness` | who gets the next place: pure |
 //! | `turn`, `step` | one turn: its state machine, and the pure choice of the next step |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
@@ -18,6 +19,7 @@
 
 mod agents;
 mod coalesce;
+mod fairness;
 mod job;
 mod ownership;
 mod queue;

@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::{
     AgentDeps,
+    fairness::{Holder, Places},
     state::QueueState,
     turn::{Run, RunOutcome, Signals},
     turn_writer::TurnWriter,
@@ -35,7 +36,8 @@ pub(super) struct Claimer {
     deps: AgentDeps,
     pings: mpsc::Receiver<Ping>,
     turns: JoinSet<RunOutcome>,
-    leases: HashMap<Id, Lease>,
+    leases: HashMap<Id, (Lease, Holder)>,
+    places: Places,
     /// Whether the queue changed since it was last found empty.
     queue_dirty: bool,
     backoff: Backoff,
@@ -48,12 +50,14 @@ impl Claimer {
         deps: AgentDeps,
         pings: mpsc::Receiver<Ping>,
     ) -> Self {
+        let (workers, reserved) = (deps.settings.workers, deps.settings.reserved_workers);
         Self {
             shared,
             deps,
             pings,
             turns: JoinSet::new(),
             leases: HashMap::new(),
+            places: Places::new(workers, reserved),
             queue_dirty: true,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             retry: None,
@@ -63,13 +67,12 @@ impl Claimer {
     /// Claims until the worker drains, then waits for the last turn.
     pub(super) async fn run(mut self) {
         let drain = self.shared.drain.clone();
-        let workers = self.deps.settings.workers as usize;
         loop {
             let draining = drain.is_cancelled();
             if draining && self.turns.is_empty() {
                 return;
             }
-            if !draining && self.queue_dirty && self.turns.len() < workers {
+            if !draining && self.queue_dirty && !self.places.is_full() {
                 self.claim().await;
                 continue;
             }
@@ -85,11 +88,23 @@ impl Claimer {
         }
     }
 
-    /// Claims one turn and starts it.
+    /// Claims one turn and starts it. Who gets the place is chosen within the claim's transaction.
     async fn claim(&mut self) {
         let generation = self.shared.generation.number();
-        match self.deps.store.write(move |writer| writer.claim_turn(generation)).await {
-            Ok(Some(claimed)) => self.start(claimed),
+        let mut places = self.places.clone();
+        let claim = self.deps.store.write(move |writer| {
+            let waiting = writer.waiting_turns()?;
+            places.forget_served(&waiting);
+            let Some(turn) = places.choose(&waiting) else { return Ok(None) };
+            let holder = Holder::of(turn);
+            places.take(holder.clone(), writer.last_position()?);
+            Ok(Some((writer.claim_turn(generation, &turn.turn_id)?, holder, places)))
+        });
+        match claim.await {
+            Ok(Some((claimed, holder, places))) => {
+                self.places = places;
+                self.start(claimed, holder);
+            }
             Ok(None) => self.queue_dirty = false,
             Err(error) => self.postpone(&error),
         }
@@ -103,7 +118,7 @@ impl Claimer {
         self.retry = Some(Instant::now() + pause);
     }
 
-    fn start(&mut self, claimed: Claimed) {
+    fn start(&mut self, claimed: Claimed, holder: Holder) {
         self.backoff.reset();
         let lease = claimed.lease.clone();
         let span = tracing::info_span!(
@@ -115,14 +130,20 @@ impl Claimer {
             request_id = claimed.turn.request_id,
         );
         tracing::debug!(parent: &span, "turn claimed");
+        if claimed.takeovers > 0 {
+            let takeovers = claimed.takeovers;
+            tracing::warn!(parent: &span, takeovers, "workers died while they had this turn");
+        }
+        let cancel = self.shared.running_turns.insert(lease.turn_id.clone());
         let signals = Signals {
-            cancel: self.shared.running_turns.insert(lease.turn_id.clone()),
+            stop: cancel.child_token(),
+            cancel,
             drain: self.shared.drain.clone(),
             abandon: self.shared.abandon.clone(),
         };
         let run = Run::new(self.deps.clone(), claimed, signals);
         let handle = self.turns.spawn(run.run().instrument(span));
-        self.leases.insert(handle.id(), lease);
+        self.leases.insert(handle.id(), (lease, holder));
     }
 
     /// Removes a turn that this worker does not run any more: another can be claimed, of the same
@@ -131,7 +152,8 @@ impl Claimer {
         self.queue_dirty = true;
         match joined {
             Ok((id, outcome)) => {
-                let Some(lease) = self.leases.remove(&id) else { return };
+                let Some((lease, holder)) = self.leases.remove(&id) else { return };
+                self.places.give_back(&holder);
                 tracing::debug!(turn_id = lease.turn_id.as_str(), ?outcome, "turn left");
                 self.shared.left(&lease.turn_id, outcome);
             }
@@ -141,7 +163,7 @@ impl Claimer {
 
     /// Ends a turn whose task panicked, as it cannot do so itself.
     fn end_panicked(&mut self, error: &JoinError) {
-        let Some(lease) = self.leases.remove(&error.id()) else { return };
+        let Some((lease, holder)) = self.leases.remove(&error.id()) else { return };
         tracing::error!(turn_id = lease.turn_id.as_str(), %error, "turn has a defect");
         let abandon = self.shared.abandon.clone();
         let turn_writer = TurnWriter::new(self.deps.store.clone(), lease.clone(), abandon);
@@ -154,7 +176,7 @@ impl Claimer {
                 Err(_) => RunOutcome::StillOwned,
             }
         });
-        self.leases.insert(handle.id(), lease);
+        self.leases.insert(handle.id(), (lease, holder));
     }
 }
 

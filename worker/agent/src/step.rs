@@ -13,14 +13,23 @@ pub(super) struct TurnSnapshot<'a> {
     pub(super) interrupted: Option<&'a PendingCall>,
     /// What the interrupted call's tool does to the world, where the tool is known.
     pub(super) effect: Option<Effect>,
-    /// Whether a client asked to cancel the turn.
-    pub(super) cancelled: bool,
+    /// Why the turn must end, if it must.
+    pub(super) stop: Option<Stop>,
     /// Whether the worker drains.
     pub(super) draining: bool,
+    /// Whether the transcript has no more bytes than it may.
+    pub(super) fits: bool,
     /// How often the model may reply.
     pub(super) max_steps: u32,
-    /// How many workers in a row may die in one call.
-    pub(super) max_takeovers: u32,
+}
+
+/// Why a turn must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// A client asked to cancel it.
+    Cancelled,
+    /// It has run for as long as it may.
+    OutOfTime,
 }
 
 /// The next step of a turn.
@@ -28,11 +37,10 @@ pub(super) struct TurnSnapshot<'a> {
 pub(super) enum Step {
     /// Go on with this interrupted call: follow its command, or find out what it did.
     Resume(PendingCall),
-    /// Answer this interrupted call without another try: it costs one worker after the other, or
-    /// its tool is gone.
+    /// Answer this interrupted call without another try: its tool is gone.
     Settle(PendingCall),
-    /// End the turn as cancelled.
-    Cancel,
+    /// End the turn.
+    Stop(Stop),
     /// Leave the turn to the successor.
     HandOver,
     /// Run this call.
@@ -44,34 +52,37 @@ pub(super) enum Step {
         /// The answer.
         text: String,
     },
+    /// End the turn as failed: its transcript has more bytes than it may.
+    TooLarge,
     /// End the turn as failed: the model has replied as often as it may.
     TooManySteps,
 }
 
 /// Decides the next step.
 ///
-/// An interrupted change is seen to before a cancelled turn ends, so that what is left of it is
+/// An interrupted change is seen to before a turn that must end does, so that what is left of it is
 /// killed. A draining worker starts nothing, not even what is short.
 pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
     let turn = own_part(snapshot.transcript);
     if let Some(pending) = snapshot.interrupted {
         let reads = snapshot.effect == Some(Effect::Read);
-        match snapshot.effect {
-            _ if snapshot.draining && !snapshot.cancelled => return Step::HandOver,
-            _ if snapshot.cancelled && reads => return Step::Cancel,
-            Some(_) if pending.takeovers < snapshot.max_takeovers => {
-                return Step::Resume(pending.clone());
-            }
-            _ => return Step::Settle(pending.clone()),
-        }
+        return match (snapshot.stop, snapshot.effect) {
+            (None, _) if snapshot.draining => Step::HandOver,
+            (Some(stop), _) if reads => Step::Stop(stop),
+            (_, Some(_)) => Step::Resume(pending.clone()),
+            (_, None) => Step::Settle(pending.clone()),
+        };
     }
-    if snapshot.cancelled {
-        return Step::Cancel;
+    if let Some(stop) = snapshot.stop {
+        return Step::Stop(stop);
     }
     if let Some(Item::Assistant { text, tool_calls, .. }) = turn.last()
         && tool_calls.is_empty()
     {
         return Step::Complete { text: text.clone() };
+    }
+    if !snapshot.fits {
+        return Step::TooLarge;
     }
     if snapshot.draining {
         return Step::HandOver;

@@ -1,6 +1,8 @@
 //! Turns on the real store, the real tools and real models.
 
+mod bounds;
 mod failing;
+mod fair;
 mod harness;
 mod running;
 mod stopping;

@@ -8,33 +8,39 @@
 //!    |-- interrupted call ---> followed, or found out -> finish_call ---+
 //!    |                    \--> outcome unknown -> reported, or started again +
 //!    |-- cancel requested ---> every open call answered -> cancelled    |
+//!    |-- out of time --------> every open call answered -> failed       |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
 //!    |-- else ---------------> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
-//!    |-- too many replies, or model or machinery broken -> failed
+//!    |-- too many replies, too large, or model or machinery broken -> failed
 //! anywhere: fenced, or abandoned -> left as it stands in the database
 //! in a model call, or a call that another worker can continue: worker drains -> handed over
 //! ```
+//!
+//! A turn that workers died with again and again, or whose transcript is too large to be loaded,
+//! fails right after its claim, and is only then cleared: nothing of it is touched before.
 //!
 //! What stands in the database is enough to continue from every arrow.
 
 mod ask;
 mod call;
+mod ending;
+mod load;
 mod lost;
 mod messages;
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, sync::Arc};
 
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     AgentDeps,
-    step::{Step, TurnSnapshot, next_step},
-    turn_writer::{GaveUp, TurnWriter},
+    step::{Step, Stop, TurnSnapshot, next_step},
+    turn_writer::TurnWriter,
 };
 use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
-use evonic_shared::error_chain::ErrorChain;
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
 use evonic_tools::{ToolResult, Toolbox, User};
 use evonic_workplace::WorkplaceError;
@@ -57,14 +63,13 @@ pub(super) enum RunOutcome {
 pub(super) struct Signals {
     /// A client asked to cancel this turn.
     pub(super) cancel: CancellationToken,
+    /// What the turn does now must end: it is cancelled, or out of time.
+    pub(super) stop: CancellationToken,
     /// The worker drains: hand over at the next boundary.
     pub(super) drain: CancellationToken,
     /// The worker's time to drain is nearly over: hand over what can be repeated, now.
     pub(super) abandon: CancellationToken,
 }
-
-/// Between two attempts to end a turn for which the store is broken.
-const BROKEN_PAUSE: Duration = Duration::from_secs(15);
 
 /// Continues with the turn, or leaves it.
 type Flow<T = ()> = ControlFlow<RunOutcome, T>;
@@ -83,18 +88,33 @@ pub(super) struct Run {
     again: Option<PendingCall>,
     /// Whether text was published that no step has completed, and why it is void by now.
     void_text: Option<String>,
-    transcript: Vec<Item>,
+    transcript: Arc<Vec<Item>>,
+    /// Of the transcript, as it is stored.
+    transcript_bytes: u64,
+    /// Workers that died while they had it, since its last committed step.
+    takeovers: u32,
+    /// When it has run for as long as it may, over all workers.
+    deadline: Instant,
     signals: Signals,
 }
 
 impl Run {
     /// The run of a turn that this worker has just claimed.
     pub(super) fn new(deps: AgentDeps, claimed: Claimed, signals: Signals) -> Self {
-        let Claimed { lease, turn: _, agent, interrupted, partial_text, predecessor } = claimed;
+        let Claimed {
+            lease,
+            turn: _,
+            agent,
+            interrupted,
+            partial_text,
+            predecessor,
+            ran,
+            takeovers,
+        } = claimed;
+        let deadline = Instant::now() + deps.settings.turn_timeout.saturating_sub(ran);
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
         let specs = deps.tools.registry().specs(agent.tools.as_deref());
         let void_text = partial_text.then(|| messages::worker_stopped(predecessor));
-        let transcript = Vec::new();
         Self {
             deps,
             turn_writer,
@@ -104,13 +124,28 @@ impl Run {
             interrupted,
             again: None,
             void_text,
-            transcript,
+            transcript: Arc::default(),
+            transcript_bytes: 0,
+            takeovers,
+            deadline,
             signals,
         }
     }
 
-    /// Runs it until it leaves this worker.
-    pub(super) async fn run(mut self) -> RunOutcome {
+    /// Runs it until it leaves this worker. What it does when its time is over is stopped.
+    pub(super) async fn run(self) -> RunOutcome {
+        let (deadline, stop) = (self.deadline, self.signals.stop.clone());
+        let steps = self.steps();
+        tokio::pin!(steps);
+        tokio::select! {
+            biased;
+            left = &mut steps => return left,
+            () = sleep_until(deadline) => stop.cancel(),
+        }
+        steps.await
+    }
+
+    async fn steps(mut self) -> RunOutcome {
         let mut flow = self.load().await;
         loop {
             match flow {
@@ -120,52 +155,43 @@ impl Run {
         }
     }
 
-    /// Loads the turn's transcript, and whether it is cancelled.
-    async fn load(&mut self) -> Flow {
-        // The turn is registered by now: a cancel is either seen here or fires its token.
-        let result = self.turn_writer.read(|reader, lease| {
-            let cancels = reader.cancels(std::slice::from_ref(&lease.turn_id))?;
-            Ok((reader.transcript(&lease.turn_id)?, !cancels.is_empty()))
-        });
-        let (transcript, cancelled) = match result.await {
-            Ok(read) => read,
-            Err(gave_up) => return ControlFlow::Break(self.give_up(gave_up).await),
-        };
-        self.transcript = transcript;
-        if cancelled {
-            self.signals.cancel.cancel();
-        }
-        ControlFlow::Continue(())
-    }
-
     /// Takes one step, from boundary to boundary.
     async fn step(&mut self) -> Flow {
         let settings = &self.deps.settings;
-        let (max_steps, max_takeovers) = (settings.max_steps, settings.max_takeovers);
+        let (max_steps, most) = (settings.max_steps, settings.max_transcript_bytes.into());
         let interrupted = self.interrupted.as_ref();
+        let bytes = self.transcript_bytes;
         let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
             interrupted,
             effect: interrupted
                 .and_then(|pending| self.spec(&pending.call.name))
                 .map(|spec| spec.effect),
-            cancelled: self.signals.cancel.is_cancelled(),
+            stop: self.stop(),
             draining: self.signals.drain.is_cancelled(),
+            fits: bytes <= most,
             max_steps,
-            max_takeovers,
         });
         match step {
             Step::Resume(pending) => match self.again.take() {
-                Some(again) if !self.signals.cancel.is_cancelled() => self.start(again).await,
+                Some(again) if !self.signals.stop.is_cancelled() => self.start(again).await,
                 _ => self.resume(pending).await,
             },
             Step::Settle(pending) => self.settle(pending).await,
             Step::Call(call) => self.call(call).await,
             Step::Ask => self.ask().await,
             Step::HandOver => self.hand_over().await,
-            Step::Cancel => ControlFlow::Break(self.end(TurnEnd::Cancelled).await),
+            Step::Stop(Stop::Cancelled) => ControlFlow::Break(self.end(TurnEnd::Cancelled).await),
+            Step::Stop(Stop::OutOfTime) => {
+                let error = messages::out_of_time(self.deps.settings.turn_timeout);
+                ControlFlow::Break(self.fail(error).await)
+            }
             Step::Complete { text } => {
                 ControlFlow::Break(self.end(TurnEnd::Completed { text }).await)
+            }
+            Step::TooLarge => {
+                let error = messages::transcript_too_large(bytes, most);
+                ControlFlow::Break(self.fail(error).await)
             }
             Step::TooManySteps => {
                 ControlFlow::Break(self.fail(messages::too_many_steps(max_steps)).await)
@@ -193,16 +219,31 @@ impl Run {
         if let Some(error) = &failed {
             tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         }
-        self.commit(move |writer, lease| {
+        let bytes = self.commit(move |writer, lease| {
             last.write(writer, lease, &call.id)?;
-            writer.finish_call(lease, &call, outcome, content.clone())?;
-            let end = failed.clone().map(TurnEnd::Failed);
-            end.map_or(Ok(()), |end| writer.end_turn(lease, end))
-        })
-        .await?;
+            let bytes = writer.finish_call(lease, &call, outcome, content.clone())?;
+            if let Some(error) = &failed {
+                writer.end_turn(lease, TurnEnd::Failed(error.clone()))?;
+            }
+            Ok(bytes)
+        });
+        let bytes = bytes.await?;
         self.interrupted = None;
-        self.transcript.push(item);
+        self.remember(item, bytes);
         if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Adds what was committed to the transcript.
+    fn remember(&mut self, item: Item, bytes: u64) {
+        Arc::make_mut(&mut self.transcript).push(item);
+        self.transcript_bytes += bytes;
+    }
+
+    /// Why what the turn does now must end.
+    fn stop(&self) -> Option<Stop> {
+        let Signals { cancel, stop, .. } = &self.signals;
+        let why = if cancel.is_cancelled() { Stop::Cancelled } else { Stop::OutOfTime };
+        stop.is_cancelled().then_some(why)
     }
 
     /// The tools at a workplace, for this turn's agent and session.
@@ -215,68 +256,6 @@ impl Run {
         let toolbox = self.deps.tools.open(workplace, user).await?;
         self.toolbox = Some((workplace.to_owned(), toolbox.clone()));
         Ok(toolbox)
-    }
-
-    /// Hands the turn over: at a step boundary, in a model call, which can be repeated, or in a
-    /// call that another worker can continue.
-    async fn hand_over(&self) -> Flow {
-        self.commit(|writer, lease| writer.hand_over(lease)).await?;
-        ControlFlow::Break(RunOutcome::HandedOver)
-    }
-
-    /// Ends the turn as failed.
-    async fn fail(&self, error: TurnError) -> RunOutcome {
-        tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
-        self.end(TurnEnd::Failed(error)).await
-    }
-
-    /// Ends the turn. The store answers the calls that did not run.
-    async fn end(&self, end: TurnEnd) -> RunOutcome {
-        match self.try_end(end).await {
-            Ok(()) => RunOutcome::Ended,
-            Err(gave_up) => self.give_up(gave_up).await,
-        }
-    }
-
-    async fn try_end(&self, end: TurnEnd) -> Result<(), GaveUp> {
-        self.turn_writer.commit(move |writer, lease| writer.end_turn(lease, end.clone())).await
-    }
-
-    /// Commits a write of this turn; leaves the turn when that is given up.
-    async fn commit<T, F>(&self, write: F) -> Flow<T>
-    where
-        T: Send + 'static,
-        F: Fn(&mut Writer<'_>, &Lease) -> Result<T, StoreError> + Send + Sync + 'static,
-    {
-        match self.turn_writer.commit(write).await {
-            Ok(value) => ControlFlow::Continue(value),
-            Err(gave_up) => ControlFlow::Break(self.give_up(gave_up).await),
-        }
-    }
-
-    /// What becomes of the turn when a write is given up. A store that broke in the middle of it
-    /// may take its end, now or later: until then the turn is this worker's, and nothing waits for
-    /// its replacement.
-    async fn give_up(&self, gave_up: GaveUp) -> RunOutcome {
-        let error = match gave_up {
-            GaveUp::Fenced => return RunOutcome::Fenced,
-            GaveUp::Abandoned => return RunOutcome::StillOwned,
-            GaveUp::Broken(error) => ErrorChain(&error).to_string(),
-        };
-        tracing::error!(error, "store is broken for this turn");
-        let end = TurnEnd::Failed(messages::internal(error));
-        loop {
-            match self.try_end(end.clone()).await {
-                Ok(()) => return RunOutcome::Ended,
-                Err(GaveUp::Fenced) => return RunOutcome::Fenced,
-                Err(GaveUp::Abandoned) => return RunOutcome::StillOwned,
-                Err(GaveUp::Broken(_)) => {}
-            }
-            tokio::select! {
-                () = self.signals.abandon.cancelled() => return RunOutcome::StillOwned,
-                () = tokio::time::sleep(BROKEN_PAUSE) => {}
-            }
-        }
     }
 
     /// A tool, whether or not this agent may call it now.

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{AgentDeps, Generation, state::QueueState};
 use evonic_shared::error_chain::ErrorChain;
-use evonic_store::StoreError;
+use evonic_store::{StoreError, TakenTurn};
 
 /// Between two looks while a rival may live.
 const RIVAL_PAUSE: Duration = Duration::from_millis(50);
@@ -143,8 +143,9 @@ impl Watcher {
             return Ok(false);
         }
         let taken = self.deps.store.write(move |writer| writer.take_over(rival)).await?;
-        if taken > 0 {
-            tracing::info!(rival, turns = taken, "took over a dead worker's turns");
+        for TakenTurn { turn_id, takeovers } in taken {
+            let turn_id = turn_id.as_str();
+            tracing::info!(rival, turn_id, takeovers, "took over a dead worker's turn");
         }
         self.shared.wake.notify_one();
         Ok(true)

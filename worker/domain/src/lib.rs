@@ -6,6 +6,7 @@
 //! | `tool` | what a model and a turn know of a tool |
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
+//! | `json` | how much of JSON a text can be, before it is built |
 //! | `id` | identifiers with the prefix of their resource |
 //!
 //! Not here: a database, HTTP, a clock, files.
@@ -16,6 +17,7 @@ mod copy;
 mod event;
 mod id;
 mod item;
+mod json;
 mod key;
 mod new_workplace;
 mod session;
@@ -31,6 +33,7 @@ pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Item, Outcome, ToolCall};
+pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};

@@ -92,8 +92,18 @@ named! {
         ModelUnavailable = "model_unavailable",
         /// The endpoint's answer breaks its protocol.
         ModelProtocol = "model_protocol",
+        /// The model's reply was not whole within `models.NAME.timeout`.
+        ModelTimeout = "model_timeout",
+        /// The model's reply is larger than `models.NAME.max_reply_bytes`.
+        ReplyTooLarge = "reply_too_large",
+        /// The transcript is larger than `agents.max_transcript_bytes`.
+        TranscriptTooLarge = "transcript_too_large",
         /// The model replied `agents.max_steps` times without coming to an end.
         TooManySteps = "too_many_steps",
+        /// It ran for longer than `agents.turn_timeout`.
+        TurnTimeout = "turn_timeout",
+        /// `agents.max_takeovers` workers in a row died while they had it.
+        TooManyTakeovers = "too_many_takeovers",
         /// The outcome of a call is unknown, and `tools.on_lost` says `fail`.
         OutcomeUnknown = "outcome_unknown",
         /// A defect of the program, or a broken database.

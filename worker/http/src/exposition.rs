@@ -14,6 +14,7 @@ use prometheus_client::{
 
 use crate::supervision::{SupervisorReport, epoch_seconds};
 use evonic_handles::Usage;
+use evonic_store::TakenTurn;
 use evonic_workplace::{HostState, Level};
 
 /// Values of one moment. Those that could not be read are left out.
@@ -27,6 +28,8 @@ pub(super) struct ScrapeMetrics {
     pub(super) usage: Vec<Usage>,
     /// Turns queued and running.
     pub(super) turns: Option<(u64, u64)>,
+    /// Turns that workers died with: a few.
+    pub(super) fatal_turns: Vec<TakenTurn>,
     pub(super) generation: u64,
     /// Hosts and engines of workplaces: as many as the operator named.
     pub(super) hosts: Vec<HostState>,
@@ -133,6 +136,12 @@ impl Collector for ScrapeMetrics {
             let turns = [([("state", "queued")], queued), ([("state", "running")], running)];
             metrics.gauges("evonic_turns", "Turns that have not ended, by state", turns)?;
         }
+        let fatal = self.fatal_turns.iter();
+        metrics.gauges(
+            "evonic_turn_takeovers",
+            "Workers that died while they had a turn, since its last step: the most fatal turns",
+            fatal.map(|turn| ([("turn_id", turn.turn_id.as_str())], u64::from(turn.takeovers))),
+        )?;
         metrics.gauges(
             "evonic_host_connections",
             "Open connections to a host or engine of workplaces",

@@ -64,19 +64,27 @@ pub(super) async fn ready(state: Arc<ApiState>, _call: Call) -> Answer {
         .with("parts", parts.into()))
 }
 
+/// The most turns that metrics name.
+const FATAL_TURNS: u32 = 16;
+
 /// `/metrics`.
 ///
 /// # Errors
 /// 500 when a metric cannot be encoded.
 pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
-    let turns = timeout(PART_TIMEOUT, state.app.store.read(|reader| reader.backlog())).await;
+    let turns =
+        state.app.store.read(|reader| Ok((reader.backlog()?, reader.fatal_turns(FATAL_TURNS)?)));
+    let turns = timeout(PART_TIMEOUT, turns).await.ok().and_then(Result::ok);
+    let (turns, fatal_turns) =
+        turns.map_or((None, Vec::new()), |(turns, fatal)| (Some(turns), fatal));
     let scraped = ScrapeMetrics {
         open_fds: process::open_descriptors(),
         max_fds: process::max_descriptors(),
         resident_bytes: process::resident_bytes(&state.app.budget),
         start_time_seconds: process::start_time_seconds(state.app.started.elapsed()),
         usage: state.app.budget.usage(),
-        turns: turns.ok().and_then(Result::ok),
+        turns,
+        fatal_turns,
         generation: state.app.generation,
         hosts: state.app.workplaces.hosts(),
         sandbox: state.app.workplaces.sandbox(),

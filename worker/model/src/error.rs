@@ -1,5 +1,7 @@
 //! What can go wrong with a model.
 
+use std::time::Duration;
+
 use evonic_domain::TurnErrorCode;
 use evonic_handles::Exhausted;
 use evonic_net::TlsError;
@@ -51,6 +53,12 @@ pub enum ModelError {
     /// The endpoint answered what is not Chat Completions.
     #[error("model {model} does not speak Chat Completions: {message}")]
     Protocol { model: String, message: String },
+    /// The reply was not whole in time, retries included.
+    #[error("model {model} did not reply within {} s (models.{model}.timeout)", limit.as_secs_f32())]
+    Timeout { model: String, limit: Duration },
+    /// The reply is larger than it may be.
+    #[error("model {model} replied with more than {limit} bytes (models.{model}.max_reply_bytes)")]
+    ReplyTooLarge { model: String, limit: usize },
     /// The call was cancelled.
     #[error("the call was cancelled")]
     Cancelled,
@@ -100,6 +108,8 @@ impl ModelError {
                 TurnErrorCode::ModelUnavailable
             }
             ModelError::Protocol { .. } => TurnErrorCode::ModelProtocol,
+            ModelError::Timeout { .. } => TurnErrorCode::ModelTimeout,
+            ModelError::ReplyTooLarge { .. } => TurnErrorCode::ReplyTooLarge,
             ModelError::Cancelled => TurnErrorCode::Internal,
         }
     }

@@ -38,7 +38,7 @@ pub struct Request {
     /// The agent's instructions; may be empty.
     pub instructions: String,
     /// The transcript, oldest first; the last item is a user's or a tool result.
-    pub items: Vec<Item>,
+    pub items: Arc<Vec<Item>>,
     /// The tools it may call.
     pub tools: Vec<ToolSpec>,
 }
@@ -82,7 +82,8 @@ impl Model {
     /// bounded, so a slow reader slows the model. Ends at once, with its connection closed, when
     /// `cancel` fires or the future is dropped.
     ///
-    /// Retries the transient only, as configured. Holds at most one `model` permit.
+    /// Retries the transient only, as configured, and takes `models.NAME.timeout` in all at the
+    /// most. Holds at most one `model` permit.
     ///
     /// # Errors
     /// [`ModelError`].

@@ -97,6 +97,16 @@ impl OpenAi {
         request: &Request,
         deltas: &mpsc::Sender<Delta>,
     ) -> Result<Reply, ModelError> {
+        let limit = self.settings.timeout;
+        let reply = tokio::time::timeout(limit, self.attempts(request, deltas)).await;
+        reply.unwrap_or_else(|_| Err(ModelError::Timeout { model: self.name.clone(), limit }))
+    }
+
+    async fn attempts(
+        &self,
+        request: &Request,
+        deltas: &mpsc::Sender<Delta>,
+    ) -> Result<Reply, ModelError> {
         let body = message::body(&self.settings, request);
         let taken = call_ids(&request.items);
         let mut pauses = self.pauses;
@@ -136,6 +146,7 @@ impl OpenAi {
             Failure::Refused { status, message } => {
                 ModelError::Refused { model, status, message: self.clean(&message) }
             }
+            Failure::TooLarge { limit } => ModelError::ReplyTooLarge { model, limit },
             Failure::Protocol { message } => {
                 ModelError::Protocol { model, message: self.clean(&message) }
             }

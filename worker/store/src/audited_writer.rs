@@ -53,6 +53,11 @@ impl<'w, 'a> AuditedWriter<'w, 'a> {
         Self { writer, origin, keep }
     }
 
+    /// Who asks for the change.
+    pub(super) fn actor(&self) -> &str {
+        &self.origin.actor
+    }
+
     /// Records a change, and lets a few records go that are too old. What is done outside the
     /// database is recorded by the caller, all else by what does it.
     ///

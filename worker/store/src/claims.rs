@@ -1,16 +1,18 @@
 //! Who runs a turn: claiming, handing over, taking over, and the fence before every write.
 
-use rusqlite::params;
+use std::time::Duration;
+
+use rusqlite::{Row, params};
 
 use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column};
-use evonic_domain::{AgentId, EventKind, Lease, ToolCall, TurnId};
+use evonic_domain::{EventKind, Lease, ToolCall, TurnId};
 
-/// A queued turn that may run.
-struct Candidate {
-    turn: TurnId,
-    agent: AgentId,
-    last_owner: Option<u64>,
-    partial_text: bool,
+/// A turn that was taken from a dead worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenTurn {
+    pub turn_id: TurnId,
+    /// Workers that died while they had it, since its last committed step.
+    pub takeovers: u32,
 }
 
 impl Reader<'_> {
@@ -43,24 +45,20 @@ impl Reader<'_> {
         if owned { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
-    fn candidate(&self) -> Result<Option<Candidate>, StoreError> {
-        self.first(
-            "claim turn",
-            "SELECT turns.id, sessions.agent_id, turns.last_owner, turns.partial_text
-             FROM turns JOIN sessions ON sessions.id = turns.session_id
-             WHERE turns.state = 'queued' AND NOT EXISTS (
-                 SELECT 1 FROM turns AS other
-                 WHERE other.session_id = turns.session_id AND other.state = 'running')
-             ORDER BY turns.position LIMIT 1",
-            [],
-            |row| {
-                Ok(Candidate {
-                    turn: column::parsed(row, "id")?,
-                    agent: column::parsed(row, "agent_id")?,
-                    last_owner: column::natural_or_null(row, "last_owner")?,
-                    partial_text: row.get("partial_text")?,
-                })
-            },
+    /// Turns that workers died with since their last committed step, the most fatal ones first: at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn fatal_turns(&self, limit: u32) -> Result<Vec<TakenTurn>, StoreError> {
+        self.all(
+            "read takeovers",
+            "SELECT id, takeovers FROM (
+                 SELECT * FROM turns WHERE state = 'running'
+                 UNION ALL SELECT * FROM turns WHERE state = 'queued')
+             WHERE takeovers > 0 ORDER BY takeovers DESC, position LIMIT ?1",
+            [limit],
+            taken_turn,
         )
     }
 
@@ -68,7 +66,7 @@ impl Reader<'_> {
     pub(super) fn pending_call(&self, turn: &TurnId) -> Result<Option<PendingCall>, StoreError> {
         self.first(
             "read calls",
-            "SELECT call_id, name, arguments, command_id, workplace, output_offset, takeovers, repeated FROM calls
+            "SELECT call_id, name, arguments, command_id, workplace, output_offset, repeated FROM calls
              WHERE turn_id = ?1 AND outcome IS NULL ORDER BY step LIMIT 1",
             [turn.as_str()],
             |row| {
@@ -78,7 +76,6 @@ impl Reader<'_> {
                     command_id: row.get("command_id")?,
                     workplace: row.get("workplace")?,
                     output_offset: column::natural(row, "output_offset")?,
-                    takeovers: row.get("takeovers")?,
                     repeated: row.get("repeated")?,
                 })
             },
@@ -107,58 +104,79 @@ impl Writer<'_> {
         Ok(number)
     }
 
-    /// Claims the oldest queued turn whose session has no running one, and appends `turn.started`
-    /// or `turn.resumed`.
+    /// Claims a turn of [`Reader::waiting_turns`], in the same transaction, and appends
+    /// `turn.started` or `turn.resumed`.
     ///
     /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn claim_turn(&mut self, generation: u64) -> Result<Option<Claimed>, StoreError> {
-        let Some(candidate) = self.candidate()? else { return Ok(None) };
-        let id = &candidate.turn;
+    /// [`StoreError::Sql`]; [`StoreError::NotFound`] for a turn that does not wait.
+    pub fn claim_turn(&mut self, generation: u64, id: &TurnId) -> Result<Claimed, StoreError> {
+        let before = self.first(
+            "claim turn",
+            "SELECT last_owner, partial_text, ran_ms, takeovers FROM turns
+             WHERE id = ?1 AND state = 'queued'",
+            [id.as_str()],
+            |row| {
+                Ok(Before {
+                    last_owner: column::natural_or_null(row, "last_owner")?,
+                    partial_text: row.get("partial_text")?,
+                    ran: Duration::from_millis(column::natural(row, "ran_ms")?),
+                    takeovers: row.get("takeovers")?,
+                })
+            },
+        )?;
+        let before = before.ok_or_else(|| StoreError::not_found("queued turn", id))?;
         self.execute(
             "claim turn",
-            "UPDATE turns SET state = 'running', owner = ?2, last_owner = ?2,
+            "UPDATE turns SET state = 'running', owner = ?2, last_owner = ?2, claimed_at = ?3,
              started_at = COALESCE(started_at, ?3) WHERE id = ?1",
             params![id.as_str(), column::integer(generation), column::now()],
         )?;
         let turn = self.turn(id)?;
-        let agent = self.agent(candidate.agent.as_str())?;
-        let event = match candidate.last_owner {
+        let agent = self.session(&turn.session_id)?.agent_id;
+        let agent = self.agent(agent.as_str())?;
+        let event = match before.last_owner {
             None => EventKind::TurnStarted { generation },
             Some(predecessor) => EventKind::TurnResumed { generation, predecessor },
         };
         self.add_events(&turn.session_id, id, &[event])?;
         let session_id = turn.session_id.clone();
-        Ok(Some(Claimed {
+        Ok(Claimed {
             lease: Lease { turn_id: id.clone(), session_id, generation },
             interrupted: self.pending_call(id)?,
-            partial_text: candidate.partial_text,
-            predecessor: candidate.last_owner,
+            partial_text: before.partial_text,
+            predecessor: before.last_owner,
+            ran: before.ran,
+            takeovers: before.takeovers,
             turn,
             agent,
-        }))
+        })
     }
 
-    /// Queues again every running turn of a generation whose lock is known to be free, and counts
-    /// it against the call that it was in. Returns how many turns there were.
+    /// Queues again every running turn of a generation whose lock is known to be free. Each is
+    /// counted as one that its worker died with, unless the worker had drained.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn take_over(&mut self, dead: u64) -> Result<u32, StoreError> {
-        self.execute(
+    pub fn take_over(&mut self, dead: u64) -> Result<Vec<TakenTurn>, StoreError> {
+        let owned = self.all(
             "take turns over",
-            "UPDATE calls SET takeovers = takeovers + 1
-             WHERE outcome IS NULL AND turn_id IN (
-                 SELECT id FROM turns WHERE state = 'running' AND owner = ?1)",
+            "SELECT id FROM turns WHERE state = 'running' AND owner = ?1 ORDER BY position",
             [column::integer(dead)],
+            |row| column::parsed::<TurnId>(row, "id"),
         )?;
-        let taken = self.execute(
-            "take turns over",
-            "UPDATE turns SET state = 'queued', owner = NULL
-             WHERE state = 'running' AND owner = ?1",
-            [column::integer(dead)],
-        )?;
-        Ok(u32::try_from(taken).unwrap_or(u32::MAX))
+        let mut taken = Vec::with_capacity(owned.len());
+        for id in owned {
+            self.queue_again(&id)?;
+            taken.push(self.one(
+                "take turns over",
+                "UPDATE turns SET takeovers = takeovers + NOT EXISTS (
+                     SELECT 1 FROM generations WHERE number = ?2 AND drained_at IS NOT NULL)
+                 WHERE id = ?1 RETURNING id, takeovers",
+                params![id.as_str(), column::integer(dead)],
+                taken_turn,
+            )?);
+        }
+        Ok(taken)
     }
 
     /// Hands a turn over as it stands: queued again, `turn.handed_over`.
@@ -167,12 +185,46 @@ impl Writer<'_> {
     /// [`StoreError::Fenced`].
     pub fn hand_over(&mut self, lease: &Lease) -> Result<(), StoreError> {
         self.check_lease(lease)?;
-        self.execute(
-            "hand turn over",
-            "UPDATE turns SET state = 'queued', owner = NULL WHERE id = ?1",
-            [lease.turn_id.as_str()],
-        )?;
+        self.queue_again(&lease.turn_id)?;
         let handed_over = EventKind::TurnHandedOver { generation: lease.generation };
         self.add_events(&lease.session_id, &lease.turn_id, &[handed_over])
     }
+
+    /// Says that a worker has drained: what it still owns is not what ends it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn retire_generation(&mut self, number: u64) -> Result<(), StoreError> {
+        self.execute(
+            "retire generation",
+            "UPDATE generations SET drained_at = ?2 WHERE number = ?1",
+            params![column::integer(number), column::now()],
+        )?;
+        Ok(())
+    }
+
+    /// Queues a running turn again; the time since its claim counts as time that it ran.
+    fn queue_again(&mut self, turn: &TurnId) -> Result<(), StoreError> {
+        self.execute(
+            "queue turn again",
+            "UPDATE turns SET state = 'queued', owner = NULL, claimed_at = NULL,
+             ran_ms = ran_ms + COALESCE(MAX(0, CAST(ROUND(
+                 (julianday(?2) - julianday(claimed_at)) * 86400000) AS INTEGER)), 0)
+             WHERE id = ?1",
+            params![turn.as_str(), column::now()],
+        )?;
+        Ok(())
+    }
+}
+
+/// A queued turn as its last owner left it.
+struct Before {
+    last_owner: Option<u64>,
+    partial_text: bool,
+    ran: Duration,
+    takeovers: u32,
+}
+
+fn taken_turn(row: &Row<'_>) -> rusqlite::Result<TakenTurn> {
+    Ok(TakenTurn { turn_id: column::parsed(row, "id")?, takeovers: row.get("takeovers")? })
 }

@@ -43,6 +43,7 @@ mod schema;
 mod sessions;
 mod steps;
 mod turns;
+mod waiting;
 mod workplaces;
 mod writer;
 
@@ -58,6 +59,7 @@ use tokio::sync::oneshot;
 pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
+pub use claims::TakenTurn;
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
@@ -66,6 +68,7 @@ pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
+pub use waiting::WaitingTurn;
 pub use writer::{Claimed, PendingCall, Writer};
 
 use crate::{

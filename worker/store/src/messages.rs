@@ -73,7 +73,7 @@ impl AuditedWriter<'_, '_> {
         max_queued: u32,
         request_id: Option<&str>,
     ) -> Result<Posted, StoreError> {
-        self.session(session)?;
+        let agent = self.session(session)?.agent_id;
         if let Some(posted) = self.posted(session, content, idempotency_key)? {
             return Ok(posted);
         }
@@ -86,12 +86,20 @@ impl AuditedWriter<'_, '_> {
             content: content.to_owned(),
             created_at: column::now(),
         };
+        let posted_by = self.actor().to_owned();
         self.execute(
             "queue turn",
             "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
-             input_tokens, output_tokens, created_at, request_id)
-             VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3, ?4)",
-            params![message.turn_id.as_str(), session.as_str(), message.created_at, request_id],
+             input_tokens, output_tokens, created_at, request_id, posted_by, agent_id)
+             VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3, ?4, ?5, ?6)",
+            params![
+                message.turn_id.as_str(),
+                session.as_str(),
+                message.created_at,
+                request_id,
+                posted_by,
+                agent.as_str()
+            ],
         )?;
         self.add_item(&message.turn_id, &Item::User { text: content.to_owned() })?;
         self.add_message(&message, idempotency_key)?;

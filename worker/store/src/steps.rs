@@ -1,7 +1,5 @@
 //! What a turn's owner commits, step by step.
 
-use std::collections::HashSet;
-
 use rusqlite::params;
 
 use crate::{PendingCall, StoreError, Writer, column};
@@ -35,7 +33,8 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &events)
     }
 
-    /// Commits a model reply as the next step: its item, `step.completed`, its tokens.
+    /// Commits a model reply as the next step: its item, `step.completed`, its tokens. Returns the
+    /// bytes that it adds to the transcript.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -45,11 +44,11 @@ impl Writer<'_> {
         text: String,
         tool_calls: Vec<ToolCall>,
         usage: Usage,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         self.check_lease(lease)?;
         let step = self.one(
             "record reply",
-            "UPDATE turns SET steps = steps + 1, partial_text = 0,
+            "UPDATE turns SET steps = steps + 1, partial_text = 0, takeovers = 0,
              input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3
              WHERE id = ?1 RETURNING steps",
             params![
@@ -60,14 +59,14 @@ impl Writer<'_> {
             |row| row.get("steps"),
         )?;
         let item = Item::Assistant { text: text.clone(), tool_calls, usage };
-        self.add_item(&lease.turn_id, &item)?;
+        let bytes = self.add_item(&lease.turn_id, &item)?;
         let completed = EventKind::StepCompleted { step, text, usage };
-        self.add_events(&lease.session_id, &lease.turn_id, &[completed])
+        self.add_events(&lease.session_id, &lease.turn_id, &[completed])?;
+        Ok(bytes)
     }
 
     /// Commits that a call is about to run, with the command id of its command and its place:
-    /// `tool.started`. One that was interrupted is started again, under a command id of its own; how
-    /// often its worker died is counted on.
+    /// `tool.started`. One that was interrupted is started again, under a command id of its own.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -80,7 +79,6 @@ impl Writer<'_> {
              SELECT id, steps, ?2, ?3, ?4, ?5, ?6, ?7 FROM turns WHERE id = ?1
              ON CONFLICT (turn_id, step, call_id) DO UPDATE SET
                  command_id = excluded.command_id, workplace = excluded.workplace, output_offset = 0,
-                 takeovers = CASE WHEN outcome IS NULL THEN takeovers ELSE 0 END,
                  repeated = excluded.repeated, outcome = NULL",
             params![
                 lease.turn_id.as_str(),
@@ -115,7 +113,7 @@ impl Writer<'_> {
         self.check_lease(lease)?;
         self.execute(
             "show output",
-            "UPDATE calls SET output_offset = ?3, takeovers = 0
+            "UPDATE calls SET output_offset = ?3
              WHERE turn_id = ?1 AND call_id = ?2 AND outcome IS NULL AND output_offset <> ?3",
             params![lease.turn_id.as_str(), call_id, column::integer(output_offset)],
         )?;
@@ -123,7 +121,8 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &[output])
     }
 
-    /// Commits a call's result: its item, `tool.completed`.
+    /// Commits a call's result as a step: its item, `tool.completed`. Returns the bytes that it
+    /// adds to the transcript.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -133,8 +132,10 @@ impl Writer<'_> {
         call: &ToolCall,
         outcome: Outcome,
         content: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         self.check_lease(lease)?;
+        let sql = "UPDATE turns SET takeovers = 0 WHERE id = ?1 AND takeovers > 0";
+        self.execute("finish call", sql, [lease.turn_id.as_str()])?;
         self.add_result(&lease.session_id, &lease.turn_id, call, outcome, content)
     }
 
@@ -177,30 +178,22 @@ impl Writer<'_> {
         session: &SessionId,
         turn: &TurnId,
     ) -> Result<(), StoreError> {
-        let mut open: Vec<ToolCall> = Vec::new();
-        let mut closed = HashSet::new();
-        for item in self.items(turn)? {
-            match item {
-                Item::User { .. } => {}
-                Item::Assistant { tool_calls, .. } => (open, closed) = (tool_calls, HashSet::new()),
-                Item::ToolResult { call_id, .. } => drop(closed.insert(call_id)),
-            }
-        }
-        for call in open.iter().filter(|call| !closed.contains(&call.id)) {
-            self.add_result(session, turn, call, Outcome::Cancelled, NOT_FINISHED.to_owned())?;
+        for call in self.open_calls(turn)? {
+            self.add_result(session, turn, &call, Outcome::Cancelled, NOT_FINISHED.to_owned())?;
         }
         Ok(())
     }
 
-    /// Adds an item at the end of a turn.
-    pub(super) fn add_item(&mut self, turn: &TurnId, item: &Item) -> Result<(), StoreError> {
+    /// Adds an item at the end of a turn. Returns its bytes.
+    pub(super) fn add_item(&mut self, turn: &TurnId, item: &Item) -> Result<u64, StoreError> {
+        let data = column::to_json(item);
         self.execute(
             "store item",
             "INSERT INTO items (turn_id, position, data)
              SELECT ?1, COALESCE(MAX(position) + 1, 0), ?2 FROM items WHERE turn_id = ?1",
-            params![turn.as_str(), column::to_json(item)],
+            params![turn.as_str(), data],
         )?;
-        Ok(())
+        Ok(data.len() as u64)
     }
 
     fn add_result(
@@ -210,7 +203,7 @@ impl Writer<'_> {
         call: &ToolCall,
         outcome: Outcome,
         content: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         self.execute(
             "finish call",
             "UPDATE calls SET outcome = ?3
@@ -224,9 +217,10 @@ impl Writer<'_> {
             outcome,
             content: content.clone(),
         };
-        self.add_item(turn, &item)?;
+        let bytes = self.add_item(turn, &item)?;
         let completed = EventKind::ToolCompleted { call_id, name, outcome, content };
-        self.add_events(session, turn, &[completed])
+        self.add_events(session, turn, &[completed])?;
+        Ok(bytes)
     }
 
     fn add_answer(&mut self, lease: &Lease, text: String) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod claims;
 mod closing;
 mod commit;
 mod descriptors;
@@ -143,7 +144,7 @@ impl Harness {
     }
 
     fn claim(&self, generation: u64) -> Option<Claimed> {
-        self.write(move |writer| writer.claim_turn(generation))
+        self.write(move |writer| claim_oldest(writer, generation))
     }
 
     /// A session with one turn that this generation runs.
@@ -223,6 +224,12 @@ impl Harness {
         let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
         links.filter(|link| link.starts_with(self.folder.path())).count().try_into().unwrap()
     }
+}
+
+/// Claims the oldest turn that may be claimed.
+fn claim_oldest(writer: &mut Writer<'_>, generation: u64) -> Result<Option<Claimed>, StoreError> {
+    let oldest = writer.waiting_turns()?.into_iter().min_by_key(|turn| turn.position);
+    oldest.map(|turn| writer.claim_turn(generation, &turn.turn_id)).transpose()
 }
 
 /// Something of the store that is kept busy.

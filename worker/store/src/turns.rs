@@ -1,10 +1,15 @@
 //! Turns, and the transcript that each is shown.
 
+use std::collections::HashSet;
+
 use rusqlite::{Row, params};
 
-use crate::{AuditedWriter, List, Paging, Reader, StoreError, column, page::Entry, record::Record};
+use crate::{
+    AuditedWriter, List, Paging, Reader, StoreError, column, error::During, page::Entry,
+    record::Record,
+};
 use evonic_domain::{
-    Action, EventKind, Item, SessionId, Turn, TurnError, TurnId, TurnState, Usage,
+    Action, EventKind, Item, SessionId, ToolCall, Turn, TurnError, TurnId, TurnState, Usage,
 };
 
 impl Record for Turn {
@@ -85,14 +90,41 @@ impl Reader<'_> {
         )
     }
 
-    /// Items of one turn, in order.
-    pub(super) fn items(&self, turn: &TurnId) -> Result<Vec<Item>, StoreError> {
-        self.all(
-            "read items",
-            "SELECT data FROM items WHERE turn_id = ?1 ORDER BY position",
+    /// The bytes of [`Reader::transcript`], known from the headers of its rows: nothing of it is
+    /// read.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn transcript_bytes(&self, turn: &TurnId) -> Result<u64, StoreError> {
+        self.one(
+            "measure transcript",
+            "SELECT COALESCE(SUM(OCTET_LENGTH(items.data)), 0) AS bytes FROM turns AS shown
+             JOIN turns ON turns.session_id = shown.session_id AND turns.position <= shown.position
+             JOIN items ON items.turn_id = turns.id
+             WHERE shown.id = ?1",
             [turn.as_str()],
-            |row| column::json(row, "data"),
+            |row| column::natural(row, "bytes"),
         )
+    }
+
+    /// The calls of a turn's last reply that have no result, in order. Its items are read from the
+    /// last one back to that reply, one at a time.
+    pub(super) fn open_calls(&self, turn: &TurnId) -> Result<Vec<ToolCall>, StoreError> {
+        let sql = "SELECT data FROM items WHERE turn_id = ?1 ORDER BY position DESC";
+        let mut statement = self.connection().prepare_cached(sql).during("read items")?;
+        let mut rows = statement.query([turn.as_str()]).during("read items")?;
+        let mut closed = HashSet::new();
+        while let Some(row) = rows.next().during("read items")? {
+            match column::json(row, "data").during("read items")? {
+                Item::User { .. } => {}
+                Item::Assistant { mut tool_calls, .. } => {
+                    tool_calls.retain(|call| !closed.contains(&call.id));
+                    return Ok(tool_calls);
+                }
+                Item::ToolResult { call_id, .. } => drop(closed.insert(call_id)),
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Which of these turns have a cancel requested.

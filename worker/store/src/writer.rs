@@ -4,6 +4,8 @@
 //! database knows another owner. The writes themselves stand with what they write: `agents`,
 //! `sessions`, `messages`, `claims`, `steps`.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Params, params_from_iter};
 
 use crate::{
@@ -44,6 +46,10 @@ pub struct Claimed {
     pub partial_text: bool,
     /// The generation that ran it before, when it was taken over or handed over.
     pub predecessor: Option<u64>,
+    /// How long workers have run it before.
+    pub ran: Duration,
+    /// Workers that died while they had it, since its last committed step.
+    pub takeovers: u32,
 }
 
 /// A tool call that was started and has no result yet.
@@ -58,8 +64,6 @@ pub struct PendingCall {
     /// Bytes of its output that are in the event log; [`PendingCall::ALL`] once the log says that
     /// no more of it is shown.
     pub output_offset: u64,
-    /// Workers in a row that died while they had it, without a byte more of its output.
-    pub takeovers: u32,
     /// Why it runs a second time, if it does.
     pub repeated: Option<String>,
 }
@@ -72,7 +76,7 @@ impl PendingCall {
     #[must_use]
     pub fn new(call: ToolCall, command_id: &str, workplace: &str) -> Self {
         let (command_id, workplace) = (command_id.to_owned(), workplace.to_owned());
-        Self { call, command_id, workplace, output_offset: 0, takeovers: 0, repeated: None }
+        Self { call, command_id, workplace, output_offset: 0, repeated: None }
     }
 }
 

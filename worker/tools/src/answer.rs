@@ -4,6 +4,11 @@ use evonic_domain::Outcome;
 use evonic_shared::error_chain::ErrorChain;
 use evonic_workplace::WorkplaceError;
 
+use crate::output::capped;
+
+/// The most bytes of an error, which may repeat what a host said or what a call asked for.
+pub(crate) const MAX_ERROR_BYTES: usize = 16 * 1024;
+
 /// What a tool returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolResult {
@@ -35,7 +40,7 @@ impl ToolResult {
 
 impl From<WorkplaceError> for ToolResult {
     fn from(error: WorkplaceError) -> Self {
-        Self::error(ErrorChain(&error).to_string())
+        Self::error(capped(&ErrorChain(&error).to_string(), MAX_ERROR_BYTES))
     }
 }
 

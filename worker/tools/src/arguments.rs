@@ -4,6 +4,11 @@ use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
+use evonic_domain::value_count;
+
+/// The most values of a call's arguments: built, a value takes many times the bytes of its text.
+const MAX_VALUES: usize = 65_536;
+
 /// What is wrong with the arguments of a call, with the field's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -53,6 +58,9 @@ pub(crate) fn check(
     text: &str,
 ) -> Result<Value, ArgumentError> {
     let text = if text.trim().is_empty() { "{}" } else { text };
+    if value_count(text.as_bytes()) > MAX_VALUES {
+        return Err(ArgumentError(format!("the arguments have more than {MAX_VALUES} values")));
+    }
     let value = serde_json::from_str(text)
         .map_err(|error| ArgumentError(format!("the arguments are no JSON object: {error}")))?;
     let Value::Object(given) = value else {

@@ -326,3 +326,16 @@ fn specs_are_those_that_are_named() {
     assert_eq!(specs(Some(&some)), expected);
     assert!(specs(Some(&[])).is_empty());
 }
+
+/// What a call makes of its arguments is bounded, whatever is repeated of them.
+#[tokio::test]
+async fn an_error_is_bounded_and_so_are_the_values_of_arguments() {
+    let harness = Harness::new();
+    let path = format!("{}x", "d/".repeat(200_000));
+    let error = harness.error("read_file", json!({ "path": path })).await;
+    assert!(error.contains("bytes left out"), "{}", &error[..200]);
+    assert!(error.len() < 17 * 1024, "{}", error.len());
+    let many = format!("{{\"path\": [{}0]}}", "0,".repeat(70_000));
+    let error = harness.error("read_file", many.into()).await;
+    assert_eq!(error, "read_file: the arguments have more than 65536 values");
+}

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Answer, Call, Piece, Registry, ToolResult, arguments, reach::Reach};
+use crate::{
+    Answer, Call, Piece, Registry, ToolResult, answer::MAX_ERROR_BYTES, arguments, output::capped,
+    reach::Reach,
+};
 use evonic_domain::ToolCall;
 use evonic_shared::error_chain::ErrorChain;
 use evonic_workplace::Backend;
@@ -64,7 +67,11 @@ impl Toolbox {
                 }
             }
         };
-        answer.unwrap_or_else(|error| ToolResult::error(format!("{}: {error}", call.name)).into())
+        answer.unwrap_or_else(|error| {
+            // It may repeat an argument.
+            let error = capped(&error.to_string(), MAX_ERROR_BYTES);
+            ToolResult::error(format!("{}: {error}", call.name)).into()
+        })
     }
 
     /// Kills the command of this id. Returns how many processes of it there were.

@@ -16,12 +16,20 @@ section! {
         connect_timeout: Duration = is("10s"), within "10ms" to "10m";
         /// To the first byte of the response, and between two pieces of it.
         read_timeout: Duration = is("2m"), within "10ms" to "1h";
+        /// From the question to the whole reply, with every retry and every pause.
+        timeout: Duration = computed(
+            "`30m`, or `read_timeout` where that is more",
+            read_timeout.max(Duration::from_secs(30 * 60))
+        ), within "10ms" to "7days";
         /// Retries of a transient failure.
         retries: u32 = is(4), within 0 to 100;
         /// Sampling temperature.
         temperature: Option<f64> = absent("the endpoint's own"), within 0.0 to 2.0;
         /// The most tokens of a reply.
         max_tokens: Option<u32> = absent("the endpoint's own"), within 1 to 100000000;
+        /// The most bytes of a reply: its text, and the names and arguments of its calls. A larger
+        /// one is not read to its end, and fails its turn.
+        max_reply_bytes: u32 = is(1048576), within 1024 to 67108864;
     }
     with {
         /// Where the key is; none when the endpoint needs none.

@@ -34,10 +34,10 @@ const fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
         transcript,
         interrupted: None,
         effect: None,
-        cancelled: false,
+        stop: None,
         draining: false,
+        fits: true,
         max_steps: 100,
-        max_takeovers: 5,
     }
 }
 
@@ -81,15 +81,24 @@ fn a_reply_that_asks_for_nothing_is_the_answer() {
 #[test]
 fn an_interrupted_call_is_gone_on_with() {
     let transcript = [user(), reply([0])];
-    let died = |takeovers| PendingCall { takeovers, ..pending(0) };
-    let after = |pending: &PendingCall, effect| {
-        next_step(&TurnSnapshot { interrupted: Some(pending), effect, ..snapshot(&transcript) })
+    let pending = pending(0);
+    let after = |effect| {
+        let interrupted = Some(&pending);
+        next_step(&TurnSnapshot { interrupted, effect, ..snapshot(&transcript) })
     };
     for effect in [Effect::Read, Effect::Change] {
-        assert_eq!(after(&died(4), Some(effect)), Step::Resume(died(4)));
-        assert_eq!(after(&died(5), Some(effect)), Step::Settle(died(5)));
+        assert_eq!(after(Some(effect)), Step::Resume(pending.clone()));
     }
-    assert_eq!(after(&died(0), None), Step::Settle(died(0)));
+    assert_eq!(after(None), Step::Settle(pending.clone()));
+}
+
+#[test]
+fn a_transcript_that_is_too_large_goes_no_further() {
+    let transcript = [user(), reply([0]), result(0), reply([])];
+    let at =
+        |items: usize| next_step(&TurnSnapshot { fits: false, ..snapshot(&transcript[..items]) });
+    assert_eq!([at(1), at(2), at(3)], [Step::TooLarge, Step::TooLarge, Step::TooLarge]);
+    assert_eq!(at(4), Step::Complete { text: "said".to_owned() }, "it needs no more room");
 }
 
 #[test]
@@ -168,12 +177,12 @@ proptest! {
         prop_assert_eq!(asked, answered);
     }
 
-    /// A draining worker starts nothing; a cancelled turn goes nowhere but to its end; and neither
+    /// A draining worker starts nothing; a turn that must end goes nowhere else; and neither
     /// leaves an interrupted change unanswered.
     #[test]
     fn nothing_starts_once_asked_to_stop(
         transcript in turns(),
-        cancelled: bool,
+        stop in prop::option::of(prop_oneof![Just(Stop::Cancelled), Just(Stop::OutOfTime)]),
         draining: bool,
         effect in prop::option::of(prop_oneof![Just(Effect::Read), Just(Effect::Change)]),
         interrupted: bool,
@@ -184,26 +193,26 @@ proptest! {
         let step = next_step(&TurnSnapshot {
             interrupted: pending.as_ref(),
             effect,
-            cancelled,
+            stop,
             draining,
             ..snapshot(&transcript)
         });
         match (pending, effect) {
-            (Some(_), _) if draining && !cancelled => prop_assert_eq!(step, Step::HandOver),
+            (Some(_), _) if draining && stop.is_none() => prop_assert_eq!(step, Step::HandOver),
             (Some(pending), Some(Effect::Change)) => {
                 prop_assert_eq!(step, Step::Resume(pending));
             }
             (Some(pending), None) => prop_assert_eq!(step, Step::Settle(pending)),
-            (Some(pending), Some(Effect::Read)) if !cancelled => {
+            (Some(pending), Some(Effect::Read)) if stop.is_none() => {
                 prop_assert_eq!(step, Step::Resume(pending));
             }
-            _ if cancelled => prop_assert_eq!(step, Step::Cancel),
+            _ if stop.is_some() => prop_assert_eq!(Some(step), stop.map(Step::Stop)),
             _ if draining => {
                 prop_assert!(matches!(step, Step::HandOver | Step::Complete { .. }), "{:?}", step);
             }
             _ => prop_assert!(!matches!(
                 step,
-                Step::Settle(_) | Step::Resume(_) | Step::Cancel | Step::HandOver
+                Step::Settle(_) | Step::Resume(_) | Step::Stop(_) | Step::HandOver
             )),
         }
     }

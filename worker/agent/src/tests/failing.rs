@@ -1,11 +1,11 @@
 //! Turns that fail: every code that the API promises, by what makes it.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
 use evonic_shared::config::{Config, KeySource, Lost, OpenAi};
 
 use super::{
-    harness::{Endpoint, Harness, model_at},
+    harness::{ENDLESS, Endpoint, Harness, model_at},
     takeover::{call, die_before},
 };
 use evonic_domain::{TurnError, TurnErrorCode, TurnId, TurnState};
@@ -61,6 +61,14 @@ fn of_a_lost_call() -> TurnError {
     failed(&harness, &turn)
 }
 
+fn of_a_fatal_turn() -> TurnError {
+    let harness = Harness::with(|config| config.agents.max_takeovers = 1);
+    let (_, turn) = harness.runbook("$ true\n");
+    harness.as_another(1, |_, _| Ok(()));
+    let _worker = harness.worker(2, Some(1));
+    failed(&harness, &turn)
+}
+
 /// What makes a turn fail with this code. A new code does not compile until it is made here.
 fn error_with(code: TurnErrorCode) -> TurnError {
     match code {
@@ -81,6 +89,26 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         TurnErrorCode::ModelProtocol => answered(
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
         ),
+        TurnErrorCode::ModelTimeout => {
+            let endpoint = Endpoint::start(ENDLESS);
+            let timeout = Duration::from_millis(200);
+            with_model(OpenAi { timeout, ..model_at(endpoint.address) })
+        }
+        TurnErrorCode::ReplyTooLarge => {
+            let endpoint = Endpoint::start(ENDLESS);
+            with_model(OpenAi { max_reply_bytes: 10, ..model_at(endpoint.address) })
+        }
+        TurnErrorCode::TranscriptTooLarge => {
+            let message = "x".repeat(70_000);
+            error_of("runbook", &message, |config| config.agents.max_transcript_bytes = 65_536)
+        }
+        TurnErrorCode::TurnTimeout => {
+            let adjust = |config: &mut Config| {
+                config.agents.turn_timeout = Duration::from_millis(300);
+            };
+            error_of("runbook", "$ sleep 1000\n", adjust)
+        }
+        TurnErrorCode::TooManyTakeovers => of_a_fatal_turn(),
         TurnErrorCode::TooManySteps => {
             error_of("runbook", "$ true\n$ true\n", |config| config.agents.max_steps = 1)
         }

@@ -19,7 +19,7 @@ use crate::{AgentDeps, Agents, Generation};
 use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId};
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
-use evonic_store::{AuditedWriter, Claimed, Store, StoreError};
+use evonic_store::{AuditedWriter, Claimed, Store, StoreError, Writer};
 use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
 
@@ -137,6 +137,16 @@ impl Harness {
         })
     }
 
+    /// Queues a turn as this caller.
+    pub(super) fn post_as(&self, caller: &str, session: &SessionId, content: &str) -> TurnId {
+        let origin = Origin { actor: caller.to_owned(), ..Origin::inside() };
+        let (session, content) = (session.clone(), content.to_owned());
+        let post = self.store.change(origin, move |writer| {
+            Ok(writer.post_message(&session, &content, None, 100, None)?.turn.id)
+        });
+        self.runtime.block_on(post).unwrap()
+    }
+
     /// Queues a turn that a worker that does not exist has claimed before any other could.
     pub(super) fn post_to_another(
         &self,
@@ -147,7 +157,7 @@ impl Harness {
         let (session, content) = (session.clone(), content.to_owned());
         self.write(move |writer| {
             let turn = writer.post_message(&session, &content, None, 100, None)?.turn.id;
-            let claimed = writer.claim_turn(generation)?.expect("a turn is queued");
+            let claimed = claim_oldest(writer, generation)?;
             assert_eq!(claimed.turn.id, turn);
             Ok(turn)
         })
@@ -167,7 +177,7 @@ impl Harness {
         act: impl FnOnce(&mut AuditedWriter<'_, '_>, &Lease) -> Result<T, StoreError> + Send + 'static,
     ) -> (Claimed, T) {
         self.write(move |writer| {
-            let claimed = writer.claim_turn(generation)?.expect("a turn is queued");
+            let claimed = claim_oldest(writer, generation)?;
             let done = act(writer, &claimed.lease)?;
             Ok((claimed, done))
         })
@@ -272,6 +282,12 @@ impl Harness {
     }
 }
 
+fn claim_oldest(writer: &mut Writer<'_>, generation: u64) -> Result<Claimed, StoreError> {
+    let waiting = writer.waiting_turns()?.into_iter();
+    let oldest = waiting.min_by_key(|turn| turn.position).expect("a turn is queued");
+    writer.claim_turn(generation, &oldest.turn_id)
+}
+
 /// A worker, as far as turns go. Dropped, it is dead: its lock is free.
 pub(super) struct Worker {
     pub(super) agents: Agents,
@@ -331,8 +347,10 @@ pub(super) fn model_at(address: SocketAddr) -> OpenAi {
         key: None,
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(60),
+        timeout: Duration::from_secs(600),
         retries: 0,
         temperature: None,
         max_tokens: None,
+        max_reply_bytes: 1 << 20,
     }
 }

@@ -64,7 +64,9 @@ fn turns_of_one_session_come_one_after_the_other_and_of_many_at_once() {
 
 #[test]
 fn no_more_than_the_configured_number_run_at_once() {
-    let harness = Harness::with(|config| config.agents.workers = 2);
+    let harness = Harness::with(|config| {
+        (config.agents.workers, config.agents.reserved_workers) = (2, 0);
+    });
     let worker = harness.worker(1, None);
     let wait = "$ mkdir -p now && touch now/$$; ls now | wc -l >> counts; \
                 until [ -e go ]; do sleep 0.01; done; rm now/$$\n";

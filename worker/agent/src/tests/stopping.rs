@@ -98,6 +98,25 @@ fn draining_hands_a_running_command_over() {
     assert!(names.windows(2).any(|pair| pair == ["turn.handed_over", "turn.resumed"]), "{names:?}");
 }
 
+/// What a drained worker could not hand over did not kill it.
+#[test]
+fn a_turn_that_a_drained_worker_still_owns_is_no_death() {
+    let harness = Harness::with(|config| config.agents.max_takeovers = 1);
+    for (drains, ends) in [(true, TurnState::Completed), (false, TurnState::Failed)] {
+        let own = harness.write(|writer| writer.register_generation(1, 1));
+        let (_, turn) = harness.runbook("$ echo one\n");
+        harness.as_another(own, |_, _| Ok(()));
+        let worker = harness.worker(own, None);
+        if drains {
+            assert_eq!(worker.drain(Duration::from_secs(20)), (0, 0));
+        }
+        drop(worker);
+        let next = harness.write(|writer| writer.register_generation(1, 1));
+        let _worker = harness.worker(next, Some(own));
+        assert_eq!(harness.ended(&turn).state, ends, "drained: {drains}");
+    }
+}
+
 #[test]
 fn an_idle_worker_drains_at_once_and_claims_no_more() {
     let harness = Harness::open();

@@ -148,9 +148,9 @@ fn a_write_that_was_cut_is_looked_for() {
 }
 
 #[test]
-fn a_call_that_costs_one_worker_after_the_other_is_answered() {
+fn a_turn_that_costs_one_worker_after_the_other_fails() {
     let harness = Harness::with(|config| config.agents.max_takeovers = 2);
-    let (_, turn) = harness.runbook("$ echo ran >> runs; echo $$ > own; sleep 1000\n");
+    let (session, turn) = harness.runbook("$ echo ran >> runs; echo $$ > own; sleep 1000\n");
     let mut own = 0;
     for generation in 1..=2 {
         let worker = harness.worker(generation, generation.checked_sub(1));
@@ -159,13 +159,56 @@ fn a_call_that_costs_one_worker_after_the_other_is_answered() {
         harness.until("claim", || harness.turn(&turn).owner, |&owner| owner == Some(generation));
         drop(worker);
     }
-    let _last = harness.worker(3, Some(2));
-    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    let last = harness.worker(3, Some(2));
+    let ended = harness.ended(&turn);
+    let error = ended.error.expect("a failed turn has an error");
+    assert_eq!((ended.state, error.code), (TurnState::Failed, TurnErrorCode::TooManyTakeovers));
+    assert!(error.message.starts_with("2 workers in a row died while they had this turn"));
     harness.dead(own);
     let (outcome, content) = &harness.results(&turn)[0];
     assert_eq!(*outcome, "unknown");
-    assert!(content.contains("2 workers in a row died while they had it"), "{content}");
+    assert!(content.contains("because 2 workers in a row died"), "{content}");
     assert_eq!(harness.lines("runs"), ["ran"]);
+    let next = harness.post(&session, "$ echo next\n");
+    last.agents.wake();
+    assert_eq!(harness.ended(&next).state, TurnState::Completed, "the session goes on");
+}
+
+/// Neither hand-overs, nor deaths between which a step is committed, are too many.
+#[test]
+fn workers_that_come_and_go_fail_no_turn() {
+    let harness = Harness::with(|config| config.agents.max_takeovers = 2);
+    let wait =
+        |name: &str| format!("$ touch {name}; until [ -e go-{name} ]; do sleep 0.01; done\n");
+    let (_, turn) = harness.runbook(&(wait("a") + &wait("b") + &wait("c")));
+    let mut generation = 0;
+    for step in ["a", "b", "c"] {
+        let mut worker = None;
+        // One worker dies in each step; the others hand over.
+        for drains in [true, false, true, true] {
+            generation += 1;
+            drop(worker.take());
+            let next = harness.worker(generation, Some(generation - 1));
+            next.agents.wake();
+            let owned = |owner: &Option<u64>| *owner == Some(generation);
+            harness.until("claim", || harness.turn(&turn).owner, owned);
+            harness.until("start", || harness.workplace(step).exists(), |&exists| exists);
+            if drains {
+                assert_eq!(next.drain(Duration::from_secs(20)), (1, 0));
+            }
+            worker = Some(next);
+        }
+        drop(worker);
+        let steps = harness.turn(&turn).steps;
+        std::fs::write(harness.workplace(&format!("go-{step}")), "").unwrap();
+        generation += 1;
+        let next = harness.worker(generation, Some(generation - 1));
+        harness.until("step", || harness.turn(&turn).steps, |&now| now > steps);
+        // One that died now might leave a call that was never begun.
+        next.drain(Duration::from_secs(20));
+    }
+    let _last = harness.worker(generation + 1, Some(generation));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
 }
 
 #[test]

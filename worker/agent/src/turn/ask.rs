@@ -1,6 +1,6 @@
 //! A step that asks the model.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use tracing::Instrument;
 
@@ -22,11 +22,11 @@ impl Run {
         self.retract().await?;
         let mut job = self.start_asking();
         let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
-        let (cancel, abandon) = (self.signals.cancel.clone(), self.signals.abandon.clone());
+        let (stop, abandon) = (self.signals.stop.clone(), self.signals.abandon.clone());
         let result = loop {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => {
+                () = stop.cancelled() => {
                     job.end().await;
                     return ControlFlow::Continue(());
                 }
@@ -60,15 +60,15 @@ impl Run {
         let span = tracing::info_span!("chat", gen_ai.request.model = self.agent.model);
         let request = Request {
             instructions: self.agent.instructions.clone(),
-            items: self.transcript.clone(),
+            items: Arc::clone(&self.transcript),
             tools: self.specs.clone(),
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
-        let cancel = self.signals.cancel.clone();
+        let stop = self.signals.stop.clone();
         Job::start(|deltas| {
             async move {
                 let model = models.get(&name)?;
-                Some(model.reply(request, deltas, &cancel).await)
+                Some(model.reply(request, deltas, &stop).await)
             }
             .instrument(span)
         })
@@ -116,33 +116,31 @@ impl Run {
         let Reply { text, tool_calls, usage } = reply;
         let item = Item::Assistant { text: text.clone(), tool_calls: tool_calls.clone(), usage };
         let ends = tool_calls.is_empty();
-        self.commit(move |writer, lease| {
+        let bytes = self.commit(move |writer, lease| {
             append(writer, lease, &last)?;
-            writer.record_reply(lease, text.clone(), tool_calls.clone(), usage)?;
+            let bytes = writer.record_reply(lease, text.clone(), tool_calls.clone(), usage)?;
             if ends {
                 writer.end_turn(lease, TurnEnd::Completed { text: text.clone() })?;
             }
-            Ok(())
-        })
-        .await?;
+            Ok(bytes)
+        });
+        let bytes = bytes.await?;
         self.void_text = None;
-        self.transcript.push(item);
+        self.remember(item, bytes);
         if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
     }
 
     /// The model did not reply.
     async fn refused(&mut self, error: ModelError) -> Flow {
         match error {
-            // The boundary decides what the cancel means.
-            ModelError::Cancelled if self.signals.cancel.is_cancelled() => {
-                ControlFlow::Continue(())
-            }
+            // The boundary decides what that means.
+            ModelError::Cancelled if self.signals.stop.is_cancelled() => ControlFlow::Continue(()),
             // Connections are taken by other turns: this one waits for its own, as it waited in
             // the queue, and is asked at the boundary whether it still should.
             ModelError::Exhausted(exhausted) => {
                 tokio::select! {
                     () = tokio::time::sleep(exhausted.retry_after) => {}
-                    () = self.signals.cancel.cancelled() => {}
+                    () = self.signals.stop.cancelled() => {}
                     () = self.signals.drain.cancelled() => {}
                 }
                 ControlFlow::Continue(())

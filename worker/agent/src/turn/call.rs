@@ -74,27 +74,33 @@ impl Run {
             call_id = pending.call.id,
             command_id = pending.command_id,
             output_offset = pending.output_offset,
-            takeovers = pending.takeovers,
             "continuing an interrupted call"
         );
         self.execute(pending, true).await
     }
 
-    /// Answers a call that must not be tried again, and kills what is left of it.
+    /// Answers a call whose tool is gone, and kills what is left of it.
     pub(super) async fn settle(&mut self, pending: PendingCall) -> Flow {
         let killed = match self.toolbox(&pending.workplace).await {
             Ok(toolbox) => kill(&toolbox, &pending.command_id).await,
             Err(error) => Err(ErrorChain(&error).to_string()),
         };
-        let name = &pending.call.name;
         let loss = match killed {
-            Ok(_) if self.spec(name).is_none() => {
-                Loss::because(format!("there is no tool {name} any more"))
-            }
-            Ok(killed) => Loss::because(messages::fatal_call(pending.takeovers, killed)),
+            Ok(_) => Loss::because(format!("there is no tool {} any more", pending.call.name)),
             Err(error) => Loss { why: error, runs_on: true, ..Loss::default() },
         };
         self.lost(pending, loss, Shown::default()).await
+    }
+
+    /// Kills the command of a turn that has ended, and says that its record is not needed.
+    pub(super) async fn clear(&mut self, workplace: &str, command_id: &str) {
+        match self.toolbox(workplace).await {
+            Ok(toolbox) => {
+                kill_orphan(&toolbox, command_id).await;
+                toolbox.forget(command_id);
+            }
+            Err(error) => runs_on(command_id, &ErrorChain(&error).to_string()),
+        }
     }
 
     async fn execute(&mut self, pending: PendingCall, resumes: bool) -> Flow {
@@ -197,23 +203,23 @@ impl Run {
             gen_ai.tool.name = pending.call.name,
             gen_ai.tool.call.id = pending.call.id
         );
-        let cancel = self.signals.cancel.clone();
+        let stop = self.signals.stop.clone();
         Job::start(|output| {
             async move {
                 let PendingCall { call, command_id, output_offset, .. } = &pending;
                 let output_offset = resumes.then_some(*output_offset);
-                toolbox.run(call, command_id, output_offset, output, &cancel).await
+                toolbox.run(call, command_id, output_offset, output, &stop).await
             }
             .instrument(span)
         })
     }
 
-    /// Waits until a cancelled call is cut off.
+    /// Waits until a call that is to stop is cut off.
     fn overdue(&self, ending: Ending) -> impl Future<Output = ()> + use<> {
-        let cancel = self.signals.cancel.clone();
+        let stop = self.signals.stop.clone();
         let timeout = if ending == Ending::Own { KILL_TIMEOUT } else { CANCEL_TIMEOUT };
         async move {
-            cancel.cancelled().await;
+            stop.cancelled().await;
             tokio::time::sleep(timeout).await;
         }
     }
@@ -240,7 +246,7 @@ impl Run {
                 tokio::time::sleep_until(launched).await;
             }
             // What is being killed is soon over.
-            if !at_once || signals.cancel.is_cancelled() {
+            if !at_once || signals.stop.is_cancelled() {
                 signals.abandon.cancelled().await;
             }
             if hands_over { End::HandOver } else { End::Left(RunOutcome::StillOwned) }
@@ -266,10 +272,11 @@ async fn kill(toolbox: &Toolbox, command_id: &str) -> Result<u32, String> {
 /// Kills a command whose result will not be asked for.
 async fn kill_orphan(toolbox: &Toolbox, command_id: &str) {
     if let Err(error) = kill(toolbox, command_id).await {
-        tracing::warn!(
-            command_id,
-            error,
-            "a command without an owner may run on until its time limit"
-        );
+        runs_on(command_id, &error);
     }
+}
+
+fn runs_on(command_id: &str, error: &str) {
+    let message = "a command without an owner may run on until its time limit";
+    tracing::warn!(command_id, error, "{message}");
 }

@@ -26,8 +26,7 @@ impl Run {
         let harmless =
             effect == Effect::Read || spec.is_some_and(|spec| spec.ending == Ending::GoesOn);
         let may = !loss.runs_on
-            && !self.signals.cancel.is_cancelled()
-            && pending.takeovers < self.deps.settings.max_takeovers
+            && !self.signals.stop.is_cancelled()
             && (harmless || pending.repeated.is_none());
         if policy == Lost::Retry && may {
             let again = PendingCall {
@@ -42,7 +41,7 @@ impl Run {
         let content = messages::unknown_outcome(&loss, &pending.command_id, effect);
         let result =
             with_rerun_note(&pending, effect, ToolResult { outcome: Outcome::Unknown, content });
-        let failed = (policy == Lost::Fail && !self.signals.cancel.is_cancelled())
+        let failed = (policy == Lost::Fail && !self.signals.stop.is_cancelled())
             .then(|| messages::outcome_unknown(&pending.call.name, &loss.why));
         let PendingCall { call, command_id, workplace, .. } = pending;
         let toolbox = self.toolbox(&workplace).await;

@@ -1,5 +1,7 @@
 //! Texts that agents and clients read.
 
+use std::time::Duration;
+
 use evonic_domain::{TurnError, TurnErrorCode};
 use evonic_tools::{Effect, Loss};
 
@@ -51,14 +53,37 @@ pub(super) fn ran_twice(name: &str, why: &str) -> String {
     )
 }
 
-/// So many workers died in a call, and so many of its processes were killed now.
-pub(super) fn fatal_call(takeovers: u32, killed: u32) -> String {
-    let rest = match killed {
-        0 => "no process of it was running any more".to_owned(),
-        1 => "one process of it was still running and has been killed".to_owned(),
-        many => format!("{many} processes of it were still running and have been killed"),
-    };
-    format!("{takeovers} workers in a row died while they had it, and {rest}")
+/// Result of a call whose turn ended before it was continued.
+pub(super) fn aborted_call(why: &str) -> String {
+    format!(
+        "[the outcome of this call is unknown: it was interrupted, and its turn ended without \
+         continuing it, because {why}. What was still running of it is killed. It may have taken \
+         effect wholly, in part, or not at all: check before you repeat it or build on it.]"
+    )
+}
+
+/// Workers died while they had the turn, as many as may.
+pub(super) fn too_many_takeovers(takeovers: u32) -> TurnError {
+    let message = format!(
+        "{takeovers} workers in a row died while they had this turn, without a step in between \
+         (agents.max_takeovers)"
+    );
+    TurnError::new(TurnErrorCode::TooManyTakeovers, message)
+}
+
+/// The transcript has more bytes than it may.
+pub(super) fn transcript_too_large(bytes: u64, most: u64) -> TurnError {
+    let message = format!(
+        "the transcript of the session has {bytes} bytes, and a turn may have {most} \
+         (agents.max_transcript_bytes): begin another session, or raise that"
+    );
+    TurnError::new(TurnErrorCode::TranscriptTooLarge, message)
+}
+
+/// The turn has run for as long as it may.
+pub(super) fn out_of_time(limit: Duration) -> TurnError {
+    let message = format!("it ran for {} s (agents.turn_timeout)", limit.as_secs_f32());
+    TurnError::new(TurnErrorCode::TurnTimeout, message)
 }
 
 /// The turn fails with its lost call.

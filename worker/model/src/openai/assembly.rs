@@ -9,15 +9,14 @@ use super::{
 use crate::Reply;
 use evonic_domain::{ToolCall, Usage};
 
-/// The most bytes of a reply: its text, and the names and arguments of its calls.
-pub(super) const MAX_REPLY_BYTES: usize = 8 * 1024 * 1024;
-
 /// The most tool calls of a reply.
 pub(super) const MAX_CALLS: usize = 64;
 
 /// The reply so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Assembly {
+    /// The most bytes of it: its text, and the names and arguments of its calls.
+    limit: usize,
     text: String,
     calls: Vec<Call>,
     finish: Option<Finish>,
@@ -46,6 +45,19 @@ enum Finish {
 }
 
 impl Assembly {
+    /// No part of a reply of at most `limit` bytes.
+    pub(super) const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            text: String::new(),
+            calls: Vec::new(),
+            finish: None,
+            tokens: None,
+            bytes: 0,
+            begun: false,
+        }
+    }
+
     /// Takes the next chunk; returns the text that it added.
     ///
     /// # Errors
@@ -124,10 +136,7 @@ impl Assembly {
 
     fn count(&mut self, bytes: usize) -> Result<(), Failure> {
         self.bytes += bytes;
-        if self.bytes > MAX_REPLY_BYTES {
-            return Err(Failure::protocol(format!("a reply of more than {MAX_REPLY_BYTES} bytes")));
-        }
-        Ok(())
+        if self.bytes > self.limit { Err(Failure::TooLarge { limit: self.limit }) } else { Ok(()) }
     }
 
     /// The reply, whose call ids differ from each other and from these, and a note at the end of

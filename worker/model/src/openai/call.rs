@@ -50,7 +50,7 @@ impl Call<'_> {
             return Err(refusal(&mut connection, answer, timeout).await);
         }
         let mut body = answer.into_body();
-        let mut stream = Stream::new();
+        let mut stream = Stream::new(self.model.settings.max_reply_bytes as usize);
         while !stream.is_done() {
             let finished = stream.is_finished();
             let timeout = if finished { timeout.min(TAIL_TIMEOUT) } else { timeout };

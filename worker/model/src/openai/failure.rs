@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Unreachable { message: String },
     /// The endpoint refuses for good.
     Refused { status: u16, message: String },
+    /// The reply is larger than it may be.
+    TooLarge { limit: usize },
     /// What came is not Chat Completions.
     Protocol { message: String },
 }

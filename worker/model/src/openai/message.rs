@@ -1,11 +1,14 @@
 //! From a transcript to the body of a request.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use evonic_shared::config;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Value, json};
 
 use crate::Request;
 use evonic_domain::{Item, Outcome, ToolCall, ToolSpec};
@@ -83,7 +86,7 @@ fn messages(request: &Request) -> Vec<Message<'_>> {
     // Calls whose results have not come yet. Endpoints refuse a call without a result, so what a
     // cancelled turn left out is added before the next message.
     let mut open: Vec<&ToolCall> = Vec::new();
-    for item in &request.items {
+    for item in request.items.iter() {
         match item {
             Item::ToolResult { call_id, outcome, content, .. } => {
                 // This protocol has no result without its call.
@@ -123,9 +126,31 @@ fn call(call: &ToolCall) -> Value {
 /// Arguments as they were, unless they are no JSON object: endpoints refuse a transcript with
 /// such, and the model would never learn of its mistake.
 fn arguments(text: &str) -> Cow<'_, str> {
-    match serde_json::from_str::<Map<String, Value>>(text) {
+    match serde_json::from_str::<Object>(text) {
         Ok(_) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(json!({ "not_json": text }).to_string()),
+    }
+}
+
+/// A JSON object, of which nothing is built.
+struct Object;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self)
     }
 }
 

@@ -4,22 +4,30 @@
 
 use std::collections::HashSet;
 
-use super::{
-    assembly::{Assembly, MAX_REPLY_BYTES},
-    chunk::Chunk,
-    failure::Failure,
-};
+use super::{assembly::Assembly, chunk::Chunk, failure::Failure};
 use crate::Reply;
+use evonic_domain::value_count;
 use evonic_net::sse::Decoder;
 
 /// The most bytes of an answer, its framing included: some 300 bytes for each token.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// JSON may take so many bytes for one of a reply, for its escapes.
+const JSON_BYTES: usize = 4;
+
+/// The least bytes that JSON may have, for fields that are passed over.
+const LEAST_JSON_BYTES: usize = 64 * 1024;
+
+/// The most values of a chunk: built, a value takes many times the bytes of its text.
+const MAX_VALUES: usize = 65_536;
 
 /// An answer's body in the reading.
 #[derive(Debug)]
 pub(super) struct Stream {
     form: Form,
     assembly: Assembly,
+    /// The most bytes of an event, or of a whole answer.
+    max_json_bytes: usize,
     bytes: usize,
     done: bool,
 }
@@ -33,8 +41,15 @@ enum Form {
 }
 
 impl Stream {
-    pub(super) fn new() -> Self {
-        Self { form: Form::Open, assembly: Assembly::default(), bytes: 0, done: false }
+    /// Nothing of an answer whose reply may have so many bytes.
+    pub(super) const fn new(max_reply_bytes: usize) -> Self {
+        Self {
+            form: Form::Open,
+            assembly: Assembly::new(max_reply_bytes),
+            max_json_bytes: max_json_bytes(max_reply_bytes),
+            bytes: 0,
+            done: false,
+        }
     }
 
     /// Whether the endpoint said that nothing more comes.
@@ -63,7 +78,7 @@ impl Stream {
                 None => return Ok(String::new()),
                 Some(b'{') => self.form = Form::Whole(Vec::new()),
                 Some(b':' | b'd' | b'e' | b'i' | b'r') => {
-                    self.form = Form::Events(Box::new(Decoder::with_limit(MAX_REPLY_BYTES)));
+                    self.form = Form::Events(Box::new(Decoder::with_limit(self.max_json_bytes)));
                 }
                 Some(_) => {
                     let begin = String::from_utf8_lossy(&piece[..piece.len().min(100)]);
@@ -73,8 +88,9 @@ impl Stream {
         }
         match &mut self.form {
             Form::Open => Ok(String::new()),
-            Form::Whole(whole) if whole.len() + piece.len() > MAX_REPLY_BYTES => {
-                Err(Failure::protocol(format!("a reply of more than {MAX_REPLY_BYTES} bytes")))
+            Form::Whole(whole) if whole.len() + piece.len() > self.max_json_bytes => {
+                let most = self.max_json_bytes;
+                Err(Failure::protocol(format!("an answer of more than {most} bytes of JSON")))
             }
             Form::Whole(whole) => {
                 whole.extend_from_slice(piece);
@@ -123,12 +139,26 @@ impl Stream {
 
 /// An event is only seen once it is complete, so what is wrong with it does not pass.
 fn event_chunk(json: &str) -> Result<Chunk, Failure> {
+    check_values(json.as_bytes())?;
     serde_json::from_str(json).map_err(|error| Failure::protocol(error.to_string()))
 }
 
 fn whole_chunk(json: &[u8]) -> Result<Chunk, Failure> {
+    check_values(json)?;
     serde_json::from_slice(json).map_err(|error| match error.is_eof() {
         true => Failure::transient("the answer ended within its JSON"),
         false => Failure::protocol(error.to_string()),
     })
+}
+
+const fn max_json_bytes(max_reply_bytes: usize) -> usize {
+    let bytes = max_reply_bytes.saturating_mul(JSON_BYTES);
+    if bytes > LEAST_JSON_BYTES { bytes } else { LEAST_JSON_BYTES }
+}
+
+fn check_values(json: &[u8]) -> Result<(), Failure> {
+    if value_count(json) > MAX_VALUES {
+        return Err(Failure::protocol(format!("a chunk of more than {MAX_VALUES} values")));
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Tests against a scripted endpoint over real sockets, and what holds for any stream.
 
 mod answers;
+mod bounds;
 mod chunking;
 mod descriptors;
 mod faults;
@@ -40,9 +41,11 @@ fn settings(base_url: &str) -> config::OpenAi {
         key: None,
         connect_timeout: Duration::from_secs(10),
         read_timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(600),
         retries: 0,
         temperature: None,
         max_tokens: None,
+        max_reply_bytes: 1 << 20,
     }
 }
 
@@ -81,7 +84,7 @@ fn request(items: Vec<Item>) -> Request {
         effect: Effect::Change,
         ending: Ending::Own,
     };
-    Request { instructions: "Be brief.".to_owned(), items, tools: vec![bash] }
+    Request { instructions: "Be brief.".to_owned(), items: items.into(), tools: vec![bash] }
 }
 
 fn hello() -> Request {

@@ -4,6 +4,8 @@ mod docs;
 mod properties;
 mod turns;
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::Request;
@@ -35,7 +37,7 @@ fn spec(name: &str) -> ToolSpec {
 }
 
 fn request(items: Vec<Item>) -> Request {
-    Request { instructions: String::new(), items, tools: TOOLS.map(spec).to_vec() }
+    Request { instructions: String::new(), items: items.into(), tools: TOOLS.map(spec).to_vec() }
 }
 
 fn user(text: &str) -> Item {
@@ -55,7 +57,7 @@ fn run(
         if reply.tool_calls.is_empty() {
             return (reply.text, calls);
         }
-        transcript.items.push(Item::Assistant {
+        Arc::make_mut(&mut transcript.items).push(Item::Assistant {
             text: reply.text,
             tool_calls: reply.tool_calls.clone(),
             usage: Usage::default(),
@@ -63,7 +65,12 @@ fn run(
         for call in reply.tool_calls {
             let (outcome, content) = tool(calls.len(), &call);
             let (call_id, name) = (call.id.clone(), call.name.clone());
-            transcript.items.push(Item::ToolResult { call_id, name, outcome, content });
+            Arc::make_mut(&mut transcript.items).push(Item::ToolResult {
+                call_id,
+                name,
+                outcome,
+                content,
+            });
             calls.push(call);
         }
         assert!(calls.len() <= super::parse::MAX_STEPS, "a turn that never ends");

@@ -57,7 +57,7 @@ fn a_closed_store_says_so() {
     harness.store.clone().close();
     let refusals = [
         harness.try_read(|reader| reader.backlog()).err(),
-        harness.try_write(|writer| writer.claim_turn(1)).err(),
+        harness.try_write(|writer| claim_oldest(writer, 1)).err(),
         harness.wait(harness.store.ping()).err(),
         harness.wait(harness.store.poll_foreign_commits()).err(),
     ];

@@ -130,14 +130,14 @@ fn a_lock_of_another_process_is_waited_for_and_then_told() {
     let mut neighbour = Neighbour::start(&harness);
     neighbour.told("hold");
     let begun = Instant::now();
-    let refused = harness.try_write(|writer| writer.claim_turn(1));
+    let refused = harness.try_write(|writer| claim_oldest(writer, 1));
     assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     assert!(begun.elapsed() >= acquire_timeout, "{:?}", begun.elapsed());
     harness.read(|reader| reader.backlog());
 
     let (store, harness) = (harness.store.clone(), harness);
     let waits =
-        harness.runtime.spawn(async move { store.write(|writer| writer.claim_turn(1)).await });
+        harness.runtime.spawn(async move { store.write(|writer| claim_oldest(writer, 1)).await });
     neighbour.told("release");
     // Whether it was in time or not: nothing was written by halves, and it works again.
     match harness.wait(waits).unwrap() {
@@ -156,7 +156,7 @@ fn a_lock_of_another_process_is_told_to_all_that_wait_at_once() {
     let mut neighbour = Neighbour::start(&harness);
     neighbour.told("hold");
     let begun = Instant::now();
-    let calls = (0..20).map(|_| harness.store.write(|writer| writer.claim_turn(1)));
+    let calls = (0..20).map(|_| harness.store.write(|writer| claim_oldest(writer, 1)));
     for refused in harness.wait(futures_util::future::join_all(calls)) {
         assert!(matches!(refused, Err(StoreError::Locked)), "{refused:?}");
     }

@@ -20,6 +20,7 @@ mod listing;
 mod matches;
 mod names;
 mod paths;
+mod pattern;
 mod plan;
 mod query;
 mod ripgrep;

@@ -36,7 +36,7 @@ use evonic_shared::config::Config;
 pub use self::protection::{Protection, of as protections};
 use self::{
     commands::{Commands, Environment},
-    files::{Files, Root, change, list, search, transfer, write},
+    files::{Files, Operation, Root, change, list, search, transfer, write},
     sandbox::Reach,
 };
 use evonic_backend::{
@@ -154,8 +154,11 @@ impl Backend for Local {
         glob: Option<&str>,
         limit: u32,
     ) -> Result<Found> {
-        let filter = Filter::new(pattern, glob)?;
-        self.files.on_thread("search", path, move |op| search::search(op, &filter, limit)).await
+        let (pattern, glob) = (pattern.to_owned(), glob.map(str::to_owned));
+        let search = move |op: Operation<'_>| {
+            search::search(op, &Filter::new(&pattern, glob.as_deref())?, limit)
+        };
+        self.files.on_thread("search", path, search).await
     }
 
     async fn make_folder(&self, path: &str) -> Result<()> {

@@ -23,7 +23,7 @@ use evonic_domain::WorkplaceKind;
 #[derive(Clone, Debug)]
 pub struct Ssh {
     remote: Arc<Remote>,
-    spool: Spool,
+    pub(super) spool: Spool,
     settings: config::Ssh,
 }
 

@@ -33,7 +33,7 @@ fn result(call_id: &str, outcome: Outcome) -> Item {
 }
 
 fn sent(items: Vec<Item>) -> Vec<Value> {
-    let request = Request { instructions: String::new(), items, tools: Vec::new() };
+    let request = Request { instructions: String::new(), items: items.into(), tools: Vec::new() };
     let Value::Array(sent) = serde_json::to_value(messages(&request)).unwrap() else {
         panic!("messages are an array")
     };

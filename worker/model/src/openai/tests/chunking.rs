@@ -8,12 +8,10 @@ use serde_json::json;
 use super::server::{finish, text};
 use crate::{
     Reply,
-    openai::{
-        assembly::{MAX_CALLS, MAX_REPLY_BYTES},
-        failure::Failure,
-        stream::Stream,
-    },
+    openai::{assembly::MAX_CALLS, failure::Failure, stream::Stream},
 };
+
+const MAX_REPLY_BYTES: usize = 1 << 20;
 
 /// The kind of a failure; what it repeats of the answer depends on how much of it came at once.
 fn kind(failure: &Failure) -> &'static str {
@@ -22,13 +20,14 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Transient { .. } => "transient",
         Failure::Unreachable { .. } => "unreachable",
         Failure::Refused { .. } => "refused",
+        Failure::TooLarge { .. } => "too large",
         Failure::Protocol { .. } => "protocol",
     }
 }
 
 /// Reads an answer in these pieces: the text that came, and the reply.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Result<Reply, &'static str>) {
-    let mut stream = Stream::new();
+    let mut stream = Stream::new(MAX_REPLY_BYTES);
     let mut came = String::new();
     for piece in pieces {
         if stream.is_done() {
@@ -160,31 +159,61 @@ fn ids_are_made_where_they_are_missing_or_taken() {
         [("call-2", "a", "{}"), ("x", "b", "{}"), ("call-3", "c", "{}"), ("call-1", "d", "{}")];
     assert_eq!(calls(&data), parts(&expected));
     // What an earlier reply of the transcript used is taken.
-    let mut stream = Stream::new();
+    let mut stream = Stream::new(MAX_REPLY_BYTES);
     stream.push(&events(&[call(0, "call-1", "a", "{}"), finish("stop")], "\n")).unwrap();
     let (reply, _) = stream.end(&HashSet::from(["call-1", "call-2"])).unwrap();
     assert_eq!(reply.tool_calls[0].id, "call-3");
 }
 
+/// The failure of the first of these chunks that is refused.
+fn refused(data: &[String]) -> Failure {
+    let mut stream = Stream::new(MAX_REPLY_BYTES);
+    let mut chunks = data.iter().map(|datum| events(std::slice::from_ref(datum), "\n"));
+    chunks.find_map(|chunk| stream.push(&chunk).err()).expect("one is refused")
+}
+
 #[test]
 fn a_reply_is_bounded() {
-    let refused = |data: &[String]| {
-        let mut stream = Stream::new();
-        let failure = data
-            .iter()
-            .find_map(|datum| stream.push(&events(std::slice::from_ref(datum), "\n")).err());
-        assert!(matches!(failure, Some(Failure::Protocol { .. })), "{failure:?}");
-    };
     let many: Vec<String> = (0..=MAX_CALLS).map(|n| call(n, "", "a", "")).collect();
-    refused(&many);
+    assert!(matches!(refused(&many), Failure::Protocol { .. }));
     let half = "x".repeat(MAX_REPLY_BYTES / 2);
-    refused(&vec![text(&half); 3]);
-    refused(&vec![call(0, "", "a", &half); 3]);
+    for data in [vec![text(&half); 3], vec![call(0, "", "a", &half); 3]] {
+        let failure = refused(&data);
+        assert!(matches!(failure, Failure::TooLarge { limit: MAX_REPLY_BYTES }), "{failure:?}");
+    }
     // One line that never ends, and one JSON object that never ends.
     for begin in ["data: ", "{\"choices\": \""] {
-        let mut stream = Stream::new();
+        let mut stream = Stream::new(MAX_REPLY_BYTES);
         stream.push(begin.as_bytes()).unwrap();
-        let pushes = (0..4).find_map(|_| stream.push(half.as_bytes()).err());
-        assert!(matches!(pushes, Some(Failure::Protocol { .. })), "{pushes:?}");
+        let pushed = (1..).find_map(|n| stream.push(half.as_bytes()).err().map(|error| (n, error)));
+        assert!(matches!(pushed, Some((8, Failure::Protocol { .. }))), "{pushed:?}");
     }
+}
+
+/// What is small as text and large once it is built.
+#[test]
+fn the_values_of_a_chunk_are_bounded() {
+    let most = 60_000;
+    let lists = |list: &str| {
+        [
+            format!("{{\"choices\": [{list}]}}"),
+            format!("{{\"choices\": [{{\"delta\": {{\"tool_calls\": [{list}]}}}}]}}"),
+            format!("{{\"choices\": [{{\"delta\": {{\"content\": [{list}]}}}}]}}"),
+            format!(
+                "{{\"choices\": [{{\"delta\": {{\"tool_calls\": [{{\"function\": \
+                 {{\"name\": \"a\", \"arguments\": [{list}]}}}}]}}}}]}}"
+            ),
+            format!("{{\"error\": [{list}]}}"),
+        ]
+    };
+    for chunk in lists(&vec!["{}"; most * 2].join(",")) {
+        assert!(chunk.len() < MAX_REPLY_BYTES);
+        let failure = refused(&[chunk]);
+        let Failure::Protocol { message } = &failure else { panic!("{failure:?}") };
+        assert_eq!(message, "a chunk of more than 65536 values");
+    }
+    // Commas within a text are none of its values.
+    let mut stream = Stream::new(MAX_REPLY_BYTES);
+    let commas = ",".repeat(most * 2);
+    assert_eq!(stream.push(&events(&[text(&commas)], "\n")).unwrap(), commas);
 }

@@ -1,5 +1,7 @@
 //! Turns from the message to the report.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{answer, request, run, user};
@@ -181,7 +183,7 @@ async fn the_tools_take_what_the_runbook_asks_for() {
     let registry = Registry::new(&fixture.tools);
     let mut transcript = request(vec![user(message)]);
     transcript.tools = registry.specs(None);
-    let tools = Toolbox::new(registry, std::sync::Arc::new(fixture.local.clone()));
+    let tools = Toolbox::new(registry, Arc::new(fixture.local.clone()));
     let text = loop {
         let reply = answer(&transcript);
         let Some(call) = reply.tool_calls.first() else { break reply.text };
@@ -193,7 +195,7 @@ async fn the_tools_take_what_the_runbook_asks_for() {
         let (answer, ()) =
             tokio::join!(tools.run(call, &command_id, None, sender, &cancel), listen);
         let Answer::Known(result) = answer else { panic!("lost: {answer:?}") };
-        transcript.items.push(Item::ToolResult {
+        Arc::make_mut(&mut transcript.items).push(Item::ToolResult {
             call_id: call.id.clone(),
             name: call.name.clone(),
             outcome: result.outcome,

@@ -16,6 +16,9 @@ use crate::{
 /// Bytes of a script's complaint that errors show.
 const COMPLAINT_BYTES: usize = 400;
 
+/// Bytes of an answer that are looked at in one go.
+const PIECE_BYTES: usize = 8 * 1024;
+
 /// The beginning of every script: `look PATH` sets `k` to the exit code that names what is there,
 /// and exits when nothing is, with the reason.
 const PRELUDE: &str = r#"LC_ALL=C
@@ -210,9 +213,17 @@ impl<F: FnMut(&[u8]) -> io::Result<ControlFlow<()>> + Send> OutputSink for Answe
                 return ControlFlow::Continue(());
             }
         };
-        (self.take)(&bytes).unwrap_or_else(|error| {
-            self.malformed = Some(error);
-            ControlFlow::Break(())
-        })
+        for piece in bytes.chunks(PIECE_BYTES) {
+            let taken = (self.take)(piece).unwrap_or_else(|error| {
+                self.malformed = Some(error);
+                ControlFlow::Break(())
+            });
+            if taken.is_break() {
+                return taken;
+            }
+            // Others have their turn, and a caller who has gone is noticed.
+            tokio::task::yield_now().await;
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -1,6 +1,6 @@
 //! The lines of a file that match, found as its bytes come.
 
-use super::rules::{BINARY_BYTES, Filter, LINE_BYTES, shown};
+use super::rules::{BINARY_BYTES, Filter, LINE_BYTES, few_questions, shown};
 
 /// One file on its way.
 pub(super) struct Lines {
@@ -72,7 +72,7 @@ impl Lines {
 
     fn line_ends(&mut self, filter: &Filter, report: &mut impl FnMut(u64, String)) {
         self.number += 1;
-        if let Some(at) = filter.find(&self.line) {
+        if let Some(at) = filter.find(&self.line, &mut few_questions()) {
             report(self.number, shown(&self.line, at));
         }
         self.line.clear();

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::{
     matches::{Matches, Reread},
     paths::without_dot,
-    rules::{BINARY_BYTES, LINE_BYTES, shown},
+    rules::{BINARY_BYTES, LINE_BYTES, few_questions, shown},
 };
 
 /// The longest message that is read.
@@ -198,7 +198,7 @@ impl Messages {
         }
         // What matches further on does not count here, but does for `rg`.
         file.cut |= line.len() as u64 > LINE_BYTES;
-        if let Some(at) = matches.query.filter.find(&line) {
+        if let Some(at) = matches.query.filter.find(&line, &mut few_questions()) {
             matches.push(&file.path, number, shown(&line, at));
         }
         Ok(())

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use ignore::overrides::{Override, OverrideBuilder};
-use regex::bytes::{Regex, RegexBuilder};
 
 pub use super::gitignore::{IGNORE_BYTES, Ignored, is_ignored};
+use super::pattern::Pattern;
 use crate::{Result, WorkplaceError};
 
 /// Where a folder says what of it is ignored.
@@ -17,12 +17,12 @@ pub const LINE_BYTES: u64 = 1024 * 1024;
 /// A zero byte among this many first ones makes a file a binary one.
 pub const BINARY_BYTES: usize = 64 * 1024;
 
-/// Bytes that the expression may take, compiled; and its cache while it runs.
-const EXPRESSION_BYTES: usize = 8 * 1024 * 1024;
-const CACHE_BYTES: usize = 1024 * 1024;
-
 /// Bytes of a glob. It becomes a regular expression many times as long.
 const GLOB_BYTES: usize = 4096;
+
+/// How often a search that shares its thread with others goes on in one line: a fraction of a
+/// second, as long as the engines may take.
+const QUESTIONS: u32 = 1 << 12;
 
 /// Characters of a line that are shown.
 const SHOWN: usize = 500;
@@ -32,7 +32,7 @@ const SHOWN_BEFORE: usize = 100;
 
 /// What is looked for.
 pub struct Filter {
-    pattern: Regex,
+    pattern: Pattern,
     /// Relative to the folder that is searched, by the rules of `.gitignore`: without a slash it
     /// is a name at any depth.
     glob: Override,
@@ -43,9 +43,7 @@ impl Filter {
     /// [`WorkplaceError::Pattern`].
     pub fn new(pattern: &str, glob: Option<&str>) -> Result<Self> {
         let invalid = |message: String| WorkplaceError::Pattern { message };
-        let mut expression = RegexBuilder::new(pattern);
-        expression.size_limit(EXPRESSION_BYTES).dfa_size_limit(CACHE_BYTES);
-        let pattern = expression.build().map_err(|error| invalid(error.to_string()))?;
+        let pattern = Pattern::new(pattern)?;
         let mut globs = OverrideBuilder::new("/");
         if let Some(glob) = glob {
             if glob.len() > GLOB_BYTES {
@@ -57,14 +55,25 @@ impl Filter {
         Ok(Self { pattern, glob })
     }
 
-    /// Where in a line it stands.
-    pub fn find(&self, line: &[u8]) -> Option<usize> {
-        self.pattern.find(line).map(|found| found.start())
+    /// Where in a line it stands. Where that takes long, `go_on` is asked again and again: once it
+    /// says no, nothing is found.
+    pub fn find(&self, line: &[u8], go_on: &mut dyn FnMut() -> bool) -> Option<usize> {
+        self.pattern.find(line, go_on)
     }
 
     /// Whether the glob passes over a path, given relative to the folder that is searched.
     pub fn passes_over(&self, inside: &Path, is_folder: bool) -> bool {
         self.glob.matched(Path::new("/").join(inside), is_folder).is_ignore()
+    }
+}
+
+/// Says to go on a few times: what is left of the line is not looked at. For searches that cannot
+/// be told that nobody waits while they look at one line.
+pub(super) fn few_questions() -> impl FnMut() -> bool {
+    let mut left = QUESTIONS;
+    move || {
+        left -= 1;
+        left > 0
     }
 }
 

@@ -123,7 +123,7 @@ fn remove_tree(op: Operation<'_>, base: &OwnedFd, name: &OsStr) -> io::Result<()
 fn empty(scope: &FdScope, base: &OwnedFd, path: &Path) -> io::Result<Vec<PathBuf>> {
     let folder = below(scope, base, path, FOLDER)?;
     let mut folders = Vec::new();
-    for (name, _) in names(&folder, FOLDER_NAMES)? {
+    for (name, _) in names(&folder, FOLDER_NAMES, &|| true)? {
         if is_folder(&folder, &name)? {
             folders.push(path.join(name));
         } else {

@@ -42,7 +42,8 @@ pub(in super::super) fn list(
 ) -> Result<(Vec<Entry>, bool)> {
     let (base, limit) = (op.open_folder()?, limit as usize);
     let mut entries = Vec::new();
-    let first = level(&base, PathBuf::new(), limit).map_err(|error| op.failed(error))?;
+    let first =
+        level(&base, PathBuf::new(), limit, op.is_waiting).map_err(|error| op.failed(error))?;
     let mut levels = vec![first];
     while let Some(level) = levels.last_mut() {
         let Some((name, file_type, size_bytes)) = level.names.next() else {
@@ -59,7 +60,9 @@ pub(in super::super) fn list(
         if file_type == FileType::Directory && levels.len() < depth as usize {
             let room = limit - entries.len();
             let entered = below(op.scope, &base, &inside, FOLDER);
-            levels.extend(entered.and_then(|folder| self::level(&folder, inside, room)).ok());
+            levels.extend(
+                entered.and_then(|folder| self::level(&folder, inside, room, op.is_waiting)).ok(),
+            );
         }
     }
     Ok((entries, false))
@@ -77,12 +80,14 @@ pub(super) fn below<'d>(
 }
 
 /// The first names of a folder in their order: one more than `limit`, so that it shows when
-/// there are more. Memory is bounded by `limit`, not by the folder.
-pub(super) fn names(folder: &OwnedFd, limit: usize) -> io::Result<Names> {
+/// there are more. Memory is bounded by `limit`, not by the folder. Fewer, once `go_on` says no.
+pub(super) fn names(folder: &OwnedFd, limit: usize, go_on: &dyn Fn() -> bool) -> io::Result<Names> {
     let mut names = Names::new();
     let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
     let mut entries = RawDir::new(folder, &mut buffer);
-    while let Some(entry) = entries.next() {
+    while go_on()
+        && let Some(entry) = entries.next()
+    {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
@@ -102,7 +107,12 @@ pub(super) fn names(folder: &OwnedFd, limit: usize) -> io::Result<Names> {
     Ok(names)
 }
 
-fn level(folder: &OwnedFd, path: PathBuf, limit: usize) -> io::Result<Level> {
+fn level(
+    folder: &OwnedFd,
+    path: PathBuf,
+    limit: usize,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Level> {
     let sized = |(name, file_type): (OsString, FileType)| {
         let size = match file_type {
             FileType::RegularFile => stat(folder, &name).map_or(0, |stat| stat.st_size),
@@ -110,7 +120,7 @@ fn level(folder: &OwnedFd, path: PathBuf, limit: usize) -> io::Result<Level> {
         };
         (name, file_type, u64::try_from(size).unwrap_or(0))
     };
-    let names: Vec<_> = names(folder, limit)?.into_iter().map(sized).collect();
+    let names: Vec<_> = names(folder, limit, go_on)?.into_iter().map(sized).collect();
     Ok(Level { path, names: names.into_iter() })
 }
 

@@ -1,10 +1,12 @@
 //! Lines that match, in the files below a folder.
 
 use std::{
+    cell::Cell,
     ffi::{OsStr, OsString},
     io::{self, BufRead, BufReader, Read},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
     vec,
 };
 
@@ -26,6 +28,12 @@ use evonic_backend::{
 /// The most names of one folder that are looked at.
 const FOLDER_NAMES: usize = 250_000;
 
+/// The most bytes of files that are read.
+const READ_BYTES: u64 = 1 << 30;
+
+/// How long it may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A folder that is being searched.
 struct Level {
     /// Relative to where the search began.
@@ -36,6 +44,7 @@ struct Level {
 
 struct Search<'s> {
     op: Operation<'s>,
+    effort: Effort<'s>,
     filter: &'s Filter,
     limit: usize,
     /// What a path in a match begins with.
@@ -43,13 +52,34 @@ struct Search<'s> {
     found: Found,
 }
 
-/// See [`evonic_backend::Backend::search`].
+/// What a search may take of its thread, which others wait for.
+struct Effort<'e> {
+    is_waiting: &'e dyn Fn() -> bool,
+    until: Instant,
+    /// Bytes of files.
+    read: Cell<u64>,
+}
+
+impl Effort<'_> {
+    fn is_spent(&self) -> bool {
+        self.read.get() >= READ_BYTES || Instant::now() >= self.until
+    }
+
+    fn goes_on(&self) -> bool {
+        (self.is_waiting)() && !self.is_spent()
+    }
+}
+
+/// See [`evonic_backend::Backend::search`]. At most 1 GiB is read in at most a minute: what was
+/// left out is reported as [`Found::more`].
 pub(in super::super) fn search(op: Operation<'_>, filter: &Filter, limit: u32) -> Result<Found> {
     let (handle, stat) = op.look()?;
     let real = real_path(&handle).map_err(|error| op.failed(error))?;
     let shown = real.strip_prefix(op.root.path()).unwrap_or(&real).to_owned();
     let limit = limit as usize;
-    let mut search = Search { op, filter, limit, shown, found: Found::default() };
+    let until = Instant::now() + TIMEOUT;
+    let effort = Effort { is_waiting: op.is_waiting, until, read: Cell::new(0) };
+    let mut search = Search { op, effort, filter, limit, shown, found: Found::default() };
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
         let file = op.reopen(&handle, OFlags::RDONLY);
         drop(handle);
@@ -75,7 +105,7 @@ impl Search<'_> {
         let weight_above: usize = above.iter().map(Ignored::weight).sum();
         let mut levels = vec![self.level(base, real, PathBuf::new(), weight_above)?];
         while let Some(level) = levels.last_mut() {
-            if self.found.matches.len() > self.limit || !(self.op.is_waiting)() {
+            if self.found.matches.len() > self.limit || !self.effort.goes_on() {
                 break;
             }
             let Some((name, file_type)) = level.names.next() else {
@@ -114,10 +144,11 @@ impl Search<'_> {
         path: PathBuf,
         in_force: usize,
     ) -> io::Result<Level> {
+        let goes_on = || self.effort.goes_on();
         let mut names = if path.as_os_str().is_empty() {
-            names(base, FOLDER_NAMES)?
+            names(base, FOLDER_NAMES, &goes_on)?
         } else {
-            names(&*below(self.op.scope, base, &path, FOLDER)?, FOLDER_NAMES)?
+            names(&*below(self.op.scope, base, &path, FOLDER)?, FOLDER_NAMES, &goes_on)?
         };
         if names.len() > FOLDER_NAMES {
             names.pop_last();
@@ -149,7 +180,9 @@ impl Search<'_> {
             return Ok(());
         }
         let mut file = file.map(std::fs::File::from);
-        let mut reader = BufReader::with_capacity(BINARY_BYTES, &mut *file);
+        let effort = &self.effort;
+        let file = Bounded { file: &mut file, effort };
+        let mut reader = BufReader::with_capacity(BINARY_BYTES, file);
         if reader.fill_buf()?.contains(&0) {
             return Ok(());
         }
@@ -164,7 +197,7 @@ impl Search<'_> {
             } else {
                 reader.skip_until(b'\n')?;
             }
-            if let Some(at) = self.filter.find(&line) {
+            if let Some(at) = self.filter.find(&line, &mut || effort.goes_on()) {
                 // Joining an empty path would end it with a slash.
                 let whole = self.shown.components().chain(inside.components());
                 let path = whole.collect::<PathBuf>().to_string_lossy().into_owned();
@@ -182,7 +215,25 @@ impl Search<'_> {
             self.found.matches.truncate(self.limit);
             self.found.more = true;
         }
+        self.found.more |= self.effort.is_spent();
         self.found
+    }
+}
+
+/// A file that ends where the search does, however large it is and however long its lines are.
+struct Bounded<'b> {
+    file: &'b mut std::fs::File,
+    effort: &'b Effort<'b>,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.effort.goes_on() {
+            return Ok(0);
+        }
+        let bytes = self.file.read(buffer)?;
+        self.effort.read.set(self.effort.read.get() + bytes as u64);
+        Ok(bytes)
     }
 }
 

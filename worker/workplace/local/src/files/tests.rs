@@ -462,3 +462,31 @@ async fn a_dropped_search_stops() {
     assert!(soon.is_err(), "it took less than a millisecond");
     fixture.assert_given_back().await;
 }
+
+/// One expression that is slow, on one line.
+#[tokio::test]
+async fn a_dropped_search_stops_within_a_line() {
+    let fixture = Fixture::new();
+    let line: Vec<u8> = (0..1_000_000_u32).map(|n| b'a' + (n.count_ones() % 2) as u8).collect();
+    fixture.put("hostile", line);
+    let search = fixture.local.search("[ab]*a[ab]{2000}c", "hostile", None, 9);
+    let soon = tokio::time::timeout(Duration::from_millis(200), search).await;
+    assert!(soon.is_err(), "it took less than 0.2 s");
+    let dropped = Instant::now();
+    fixture.assert_given_back().await;
+    assert!(dropped.elapsed() < Duration::from_secs(2), "{:?}", dropped.elapsed());
+}
+
+/// A line without an end, in a file that takes no room.
+#[tokio::test]
+async fn a_search_of_an_endless_file_ends() {
+    let fixture = Fixture::new();
+    fixture.put("endless", vec![b'x'; 128 * 1024]);
+    let endless = fs::OpenOptions::new().append(true).open(fixture.path("endless"));
+    endless.expect("it is opened").set_len(1 << 40).expect("a hole");
+    let search = fixture.local.search("never", ".", None, 9);
+    let found = tokio::time::timeout(Duration::from_secs(30), search).await;
+    let Found { matches, more, .. } = found.expect("it ends").expect("it is searched");
+    assert_eq!((matches.len(), more), (0, true));
+    fixture.assert_given_back().await;
+}

@@ -95,11 +95,11 @@ async fn a_host_that_floods_costs_little_and_is_asked_once() {
     for mode in ["noise", "output", "complaints", "line", "lines", "names", "marks"] {
         stranger.set_mode(mode);
         let memory = PeakMemory::begin();
-        let killed = workplace.kill("c1").await.map(drop);
-        let read = workplace.output("c1", 0, 1000).await.map(drop);
+        let killed = workplace.commands().kill("c1").await.map(drop);
+        let read = workplace.commands().output("c1", 0, 1000).await.map(drop);
         let found = workplace.search("x", ".", None, 100).await.map(drop);
         let listed = workplace.list(".", 3, 100).await.map(drop);
-        let tidied = workplace.spool("c1").tidy().await;
+        let tidied = workplace.spool.tidy().await;
         let peak = memory.bytes();
         println!("{mode}: {} MiB", peak >> 20);
         assert!(peak < MEMORY_BYTES, "{mode}: {} MiB", peak >> 20);
@@ -113,7 +113,7 @@ async fn a_host_that_floods_costs_little_and_is_asked_once() {
         let (sender, mut output) = mpsc::channel::<Bytes>(4);
         let cancel = CancellationToken::new();
         let discard = async { while output.recv().await.is_some() {} };
-        let running = workplace.run(spec(&format!("run-{mode}"), "true"), sender, &cancel);
+        let running = workplace.commands().run(spec(&format!("run-{mode}"), "true"), sender, &cancel);
         let (finished, ()) = tokio::join!(running, discard);
         let finished = finished.unwrap();
         assert!(matches!(finished.ended, Ended::Unknown(_)), "{mode}: {finished:?}");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    Class, CommandSpec, Ended, Unknown,
+    Class, CommandSpec, Commands, Ended, Unknown,
     spool::{Purpose, Spool},
 };
 
