@@ -8,7 +8,7 @@ use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};
 use evonic_shared::fuzzing::Decoder;
 
 use crate::{
-    clients::{Client, Permission},
+    clients::Client,
     poller::EventFlags,
     probe::parse,
 };
@@ -26,7 +26,7 @@ fn probe(bytes: &[u8]) {
 /// Requests of a status client, over a real socket.
 fn status(bytes: &[u8]) {
     let (ours, mut theirs) = UnixStream::pair().expect("two descriptors");
-    let mut client = Client::new(ours.into(), 0, Permission::Read, Duration::ZERO);
+    let mut client = Client::new(ours.into(), 0, None, Duration::ZERO);
     let mut requests = 0;
     for piece in bytes.chunks(4096) {
         theirs.write_all(piece).expect("room in a socket");

@@ -2,6 +2,7 @@
 //! owned or borrowed descriptors, never bare numbers.
 #![allow(unsafe_code, reason = "fork, exec, and system calls that neither rustix nor nix wraps")]
 
+mod scheduling;
 mod smaps;
 
 use std::{
@@ -26,6 +27,8 @@ use rustix::{
         Pid, Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
     },
 };
+
+pub use self::scheduling::{Scheduling, SchedulingPart};
 
 /// The kernel refuses what the supervisor needs.
 #[derive(Debug, thiserror::Error)]
@@ -146,8 +149,8 @@ const LAST_SIGNAL: c_int = 64;
 const REPORT_BYTES: usize = 1 + size_of::<c_int>();
 
 /// Forks and executes. Returns once the program runs, or could not be run; the child then is
-/// reaped. Must be called from the process's only thread when [`ParentDeath::Terminate`] is
-/// asked for: the kernel ties that to the calling thread.
+/// reaped. Must be called from the main thread when [`ParentDeath::Terminate`] is asked for: the
+/// kernel ties that to the calling thread.
 ///
 /// # Errors
 /// [`ForkExecError`]: the step, and the OS error.

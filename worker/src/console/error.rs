@@ -41,6 +41,12 @@ pub(crate) enum ConsoleError {
     /// This user may not use the socket, or make the request.
     #[error("you may not do this: {message}")]
     Forbidden { message: String },
+    /// The service's socket asks who is not root for a key.
+    #[error("no key for the service's socket: {reason}")]
+    KeyMissing {
+        /// Why its own cannot be shown.
+        reason: String,
+    },
     /// The key is missing, unknown, or lacks the scope.
     #[error("the key does not do: {message}")]
     KeyRefused { message: String },
@@ -128,6 +134,7 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Unavailable, .. }
             | ConsoleError::NotReady { .. } => ExitCode::Unavailable,
             ConsoleError::Forbidden { .. }
+            | ConsoleError::KeyMissing { .. }
             | ConsoleError::KeyRefused { .. }
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 ExitCode::NoPermission
@@ -201,6 +208,9 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 Some("run it as root or as the service's user")
             }
+            ConsoleError::KeyMissing { .. } => Some(
+                "run it as root or as the service's user, or give a key with --key or $EVONIC_KEY",
+            ),
             ConsoleError::NotTrusted { .. } => Some(
                 "is its certificate for this name, and of an authority that this machine or --ca \
                  trusts?",

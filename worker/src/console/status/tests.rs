@@ -92,6 +92,7 @@ pub(crate) fn status() -> Status {
         last_restart: Some(replacement()),
         next_start_seconds: None,
         last_error: None,
+        last_tampering: None,
     }
 }
 

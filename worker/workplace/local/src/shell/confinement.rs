@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use evonic_shared::config::{Config, DEFAULT_FILES, KeySource};
+use evonic_shared::config::{Config, DEFAULT_FILE, KeySource};
 use landlock::{
     ABI, Access, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictionStatus,
     Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
@@ -132,7 +132,7 @@ impl Confinement {
         let hidden = SECRETS
             .iter()
             .map(PathBuf::from)
-            .chain(DEFAULT_FILES.iter().filter_map(|file| Some(Path::new(file).parent()?.into())))
+            .chain(Path::new(DEFAULT_FILE).parent().map(Path::to_owned))
             .chain([config.state_dir.clone(), config.runtime_dir.clone()])
             .chain(config.docker.cert_path.clone())
             .chain(keys)
