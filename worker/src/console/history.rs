@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evonic_shared::{
     config::Config,
-    status::{Replacement, Reply, Request},
+    status::{Replacement, Reply, Request, Tampering},
 };
 use jiff::tz::TimeZone;
 
@@ -13,7 +13,7 @@ use super::{
     error::Result,
     format::local_time,
     output::{Console, pretty},
-    status::screen::exit_summary,
+    status::screen::{exit_summary, measure},
     supervisor::{Supervisor, unexpected},
     terminal::Paint,
 };
@@ -25,12 +25,23 @@ pub(super) fn run(options: &HistoryOptions, config: &Config, console: &mut Conso
     if options.output.json {
         return console.print(&pretty(&reply));
     }
-    let Reply::History { entries, .. } = reply else {
+    let Reply::History { entries, tampering, .. } = reply else {
         return Err(unexpected("it is no history"));
     };
     let post_mortems = config.state_dir.join("post-mortems");
     let paint = console.terminal.out;
-    console.print(&render(&entries, &post_mortems, &TimeZone::system(), paint))
+    let zone = TimeZone::system();
+    console.print(&render(&entries, &post_mortems, &zone, paint))?;
+    console.print(&render_tampering(&tampering, &zone, paint))
+}
+
+/// Renders what others did to the supervisor, newest first.
+fn render_tampering(tampering: &[Tampering], zone: &TimeZone, paint: Paint) -> String {
+    let line = |entry: &Tampering| {
+        let (at, done) = (local_time(&entry.at, zone), paint.red(measure(entry.measure)));
+        format!("{at}   tampering: {}   {done}\n", entry.detail)
+    };
+    tampering.iter().map(line).collect()
 }
 
 /// Renders entries of the history, newest first.
@@ -55,6 +66,8 @@ fn render(entries: &[Replacement], post_mortems: &Path, zone: &TimeZone, paint: 
 
 #[cfg(test)]
 mod tests {
+    use evonic_shared::status::Measure;
+
     use super::{super::status::tests::replacement, *};
 
     #[test]
@@ -63,6 +76,18 @@ mod tests {
         let folder = Path::new("/var/lib/evonic/post-mortems");
         let entries = [replacement(), Replacement { post_mortem: None, ..replacement() }];
         insta::assert_snapshot!(render(&entries, folder, &TimeZone::UTC, paint));
+        let tampering = [Tampering {
+            at: "2026-11-23T14:03:11.250Z".to_owned(),
+            detail: "the nice value is 19; it was 0".to_owned(),
+            measure: Measure::Told,
+        }];
+        assert_eq!(
+            render_tampering(&tampering, &TimeZone::UTC, paint),
+            format!(
+                "{}   tampering: the nice value is 19; it was 0   cannot be put back\n",
+                local_time("2026-11-23T14:03:11.250Z", &TimeZone::UTC)
+            )
+        );
         assert_eq!(render(&[], folder, &TimeZone::UTC, paint), "The worker was never replaced.\n");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evonic_shared::{
     kind::Kind,
-    status::{Descriptors, Exit, PartHealth, Replacement, State, Status, Worker, WorkerState},
+    status::{Measure, Tampering, Descriptors, Exit, PartHealth, Replacement, State, Status, Worker, WorkerState},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -49,6 +49,9 @@ pub(crate) fn render(status: &Status, context: &ScreenContext<'_>) -> String {
         screen.worker("predecessor", worker);
     }
     screen.restarts(status);
+    if let Some(tampering) = &status.last_tampering {
+        screen.tampering(tampering);
+    }
     screen.lines.join("\n") + "\n"
 }
 
@@ -214,6 +217,15 @@ impl Screen<'_> {
         }
     }
 
+    fn tampering(&mut self, last: &Tampering) {
+        let context = self.context;
+        self.blank_line();
+        let at = local_time(&last.at, &context.zone);
+        let ago = ago(&last.at, context.now).unwrap_or_default();
+        self.line("tampering", [at, ago, context.paint.red(measure(last.measure))]);
+        self.line("", [last.detail.clone()]);
+    }
+
     fn last_restart(&mut self, last: &Replacement) {
         let context = self.context;
         self.line(
@@ -247,6 +259,15 @@ fn kinds(fd: &Descriptors) -> String {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     kinds.join(", ")
+}
+
+/// What the supervisor did about a change to itself.
+pub(crate) const fn measure(measure: Measure) -> &'static str {
+    match measure {
+        Measure::PutBack => "put back",
+        Measure::Told => "cannot be put back",
+        Measure::Exit => "a clean supervisor was to start",
+    }
 }
 
 /// How a replaced worker ended, and what it was.

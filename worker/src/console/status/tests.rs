@@ -9,8 +9,8 @@ use evonic_shared::{
     exit::ExitCode,
     reason::Reason,
     status::{
-        Descriptors, ErrorCode, Exit, FORMAT, Health, Listener, PartHealth, Replacement, Restarts,
-        State, Worker, WorkerState,
+        Descriptors, ErrorCode, Exit, FORMAT, Health, Listener, Measure, PartHealth, Replacement,
+        Restarts, State, Tampering, Worker, WorkerState,
     },
 };
 
@@ -114,6 +114,20 @@ fn a_running_pair() {
         ..context(80, false)
     };
     insta::assert_snapshot!(render(&status(), &context));
+}
+
+#[test]
+fn tampering_is_shown_with_what_was_done() {
+    let mut status = status();
+    status.last_tampering = Some(Tampering {
+        at: "2026-11-23T14:10:00.000Z".to_owned(),
+        detail: "the mode of state_dir is 0000".to_owned(),
+        measure: Measure::PutBack,
+    });
+    let text = render(&status, &context(80, false));
+    let end = text.split("tampering").nth(1).expect("it is shown");
+    assert!(end.contains("put back") && end.contains("the mode of state_dir is 0000"), "{text}");
+    assert_eq!(render(&self::status(), &context(80, false)).find("tampering"), None);
 }
 
 #[test]
