@@ -82,10 +82,20 @@ pub struct Disk {
 impl Disk {
     /// # Errors
     /// [`KernelError`]: there is no thread to be had.
-    pub fn start(state_dir: PathBuf, mut history: HistoryFile) -> Result<Self, KernelError> {
+    pub fn start(state_dir: PathBuf, history: HistoryFile) -> Result<Self, KernelError> {
+        Self::start_behind(state_dir, history, || ())
+    }
+
+    /// Calls `wait` before each write: a test's disk that does not answer.
+    pub fn start_behind(
+        state_dir: PathBuf,
+        mut history: HistoryFile,
+        mut wait: impl FnMut() + Send + 'static,
+    ) -> Result<Self, KernelError> {
         let has_lost_history = Arc::new(AtomicBool::new(false));
         let lost = Arc::clone(&has_lost_history);
         let work = move |job| {
+            wait();
             let (written, what) = match job {
                 Job::History(text) => {
                     let written = history.write(&text);

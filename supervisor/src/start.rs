@@ -122,9 +122,10 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         runtime: Folder::open(&config.runtime_dir, folder::GROUP)?,
     };
     let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
+    // Before the sockets: who can connect finds it.
+    let token = TokenHolder::make(&config.runtime_dir)?;
     let mut sockets = Sockets::open(&config, inherited)?;
     sockets.keep(&notify);
-    let token = TokenHolder::make(&config.runtime_dir)?;
     let (history, history_file) = History::open(&config.state_dir)?;
     let disk = Disk::start(config.state_dir.clone(), history_file)?;
     tracing::info!(

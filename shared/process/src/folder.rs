@@ -86,6 +86,7 @@ impl Folder {
     /// [`FolderError::Open`]; [`FolderError::Foreign`] for one of another user.
     pub fn open(path: &Path, mode: u32) -> Result<Self, FolderError> {
         let failed = |source| FolderError::Open { path: path.to_owned(), source };
+        let is_new = !path.exists();
         fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         // A handle needs no permission, and what it names cannot be exchanged meanwhile.
@@ -96,17 +97,20 @@ impl Folder {
         if found.st_uid != own {
             return Err(FolderError::Foreign { path: path.to_owned(), owner: found.st_uid, own });
         }
-        let wanted = permissions(&found) & mode | OWNER;
+        // A new one has what the umask left of its mode.
+        let wanted = if is_new { mode } else { permissions(&found) & mode | OWNER };
         if permissions(&found) != wanted {
             let link = format!("/proc/self/fd/{}", handle.as_raw_fd());
             rustix::fs::chmod(link, Mode::from_raw_mode(wanted))
                 .map_err(|errno| failed(errno.into()))?;
-            tracing::warn!(
-                path = %path.display(),
-                mode = %octal(permissions(&found)),
-                now = %octal(wanted),
-                "folder's mode is put right"
-            );
+            if !is_new {
+                tracing::warn!(
+                    path = %path.display(),
+                    mode = %octal(permissions(&found)),
+                    now = %octal(wanted),
+                    "folder's mode is put right"
+                );
+            }
         }
         let descriptor = rustix::fs::openat(&handle, c".", flags | OFlags::RDONLY, Mode::empty());
         let descriptor = descriptor.map_err(|errno| failed(errno.into()))?;
@@ -218,6 +222,9 @@ mod tests {
         let path = parent.path().join("a/b");
         Folder::open(&path, PRIVATE).unwrap();
         assert_eq!(mode(&path), 0o700);
+        let runtime = parent.path().join("run");
+        Folder::open(&runtime, GROUP).unwrap();
+        assert_eq!(mode(&runtime), 0o750);
         for (found, wanted, expected) in [
             (0o777, PRIVATE, 0o700),
             (0o755, GROUP, 0o750),

@@ -95,7 +95,7 @@ mod tests {
     fn what_is_no_request_is_refused() {
         for line in [
             r#"{"op":"restart","token":7}"#,
-            r#"{"op":"restart","tokens":"a"}"#,
+            r#"{"op":"history","tokens":"a"}"#,
             r#"{"token":"a"}"#,
             r#"["op","restart"]"#,
             "restart",

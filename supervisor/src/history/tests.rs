@@ -147,3 +147,29 @@ fn what_the_disk_refused_is_written_with_the_next_change() {
     kept.add(3);
     assert_eq!(generations(&open(folder.path())), [3, 2, 1]);
 }
+
+#[test]
+fn a_disk_that_does_not_answer_stops_nobody_and_gets_everything_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("disk");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
+    let (mut history, file) = History::open(folder.path()).unwrap();
+    let stalled = pipe.clone();
+    // It opens when somebody reads.
+    let wait = move || drop(std::fs::OpenOptions::new().write(true).open(&stalled).unwrap());
+    let disk = Disk::start_behind(folder.path().to_owned(), file, wait).unwrap();
+    for generation in 1..=100 {
+        history.record(replacement(generation));
+        history.save(&disk);
+    }
+    assert!(history.is_behind, "the queue is bounded");
+    assert!(!folder.path().join("history.jsonl").exists());
+    let keep_open = rustix::fs::OFlags::RDWR;
+    let _reader = rustix::fs::open(&pipe, keep_open, rustix::fs::Mode::empty()).unwrap();
+    assert!(disk.flush(Duration::from_secs(20)));
+    history.save(&disk);
+    assert!(disk.flush(Duration::from_secs(20)));
+    assert_eq!(generations(&open(folder.path())), (1..=100).rev().collect::<Vec<_>>());
+}

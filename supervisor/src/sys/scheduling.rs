@@ -15,7 +15,7 @@ pub struct Scheduling {
     pub class: c_int,
     /// From -20 to 19.
     pub nice: i32,
-    /// Class and level of input and output.
+    /// Class and level of input and output; -1 where the system does not tell.
     pub io: c_int,
     /// The processors that it may run on.
     pub processors: CpuSet,
@@ -51,7 +51,7 @@ impl Scheduling {
         let (class, io) = unsafe {
             (libc::sched_getscheduler(0), libc::syscall(libc::SYS_ioprio_get, IO_OF_PROCESS, 0))
         };
-        if class < 0 || io < 0 {
+        if class < 0 {
             return Err(io::Error::last_os_error());
         }
         let nice = rustix::process::getpriority_process(None)?;

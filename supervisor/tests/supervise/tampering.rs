@@ -106,13 +106,17 @@ fn a_state_folder_that_is_closed_at_the_start_is_opened() {
 fn soft_limits_and_processors_are_put_back() {
     let harness = Harness::ready(&Behaviour::default());
     let pid = harness.pid();
-    let limit = || rustix::process::prlimit(Some(pid), Resource::Data, own(Resource::Data)).unwrap();
-    let before = limit();
-    let lower = Rlimit { current: Some(1 << 20), maximum: before.maximum };
+    let limits = || {
+        let path = format!("/proc/{}/limits", pid.as_raw_nonzero());
+        std::fs::read_to_string(path).unwrap()
+    };
+    let before = limits();
+    let own = rustix::process::getrlimit(Resource::Data);
+    let lower = Rlimit { current: Some(1 << 20), ..own };
     prlimit(Some(pid), Resource::Data, lower).unwrap();
     let status = harness.wait("the limit", |status| put_back(status, "soft limit of bytes of data"));
     assert_eq!(status.last_tampering.unwrap().measure, Measure::PutBack);
-    assert_eq!(limit(), before);
+    assert_eq!(limits(), before);
 
     let all = sched_getaffinity(Some(pid)).unwrap();
     let mut one = CpuSet::new();
@@ -124,9 +128,4 @@ fn soft_limits_and_processors_are_put_back() {
     }
     harness.ask(r#"{"op":"restart"}"#);
     harness.wait("the next one", |status| is_ready(status, 2));
-}
-
-/// This process's limit, which the supervisor inherited.
-fn own(resource: Resource) -> Rlimit {
-    rustix::process::getrlimit(resource)
 }
