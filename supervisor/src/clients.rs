@@ -17,9 +17,9 @@ use rustix::{
     net::{SocketFlags, sockopt},
 };
 
+use self::share::Shares;
 pub use self::token::TokenHolder;
 pub(crate) use self::{client::Client, share::thread_time};
-use self::share::Shares;
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
@@ -61,7 +61,13 @@ impl Clients {
     /// The OS error when the listener cannot be watched.
     pub fn new(listener: UnixListener, poller: &Poller) -> std::io::Result<Self> {
         poller.watch(&listener, Token::Listener, EventFlags::IN)?;
-        Ok(Self { listener, paused_until: None, all: Vec::new(), shares: Shares::default(), next_serial: 0 })
+        Ok(Self {
+            listener,
+            paused_until: None,
+            all: Vec::new(),
+            shares: Shares::default(),
+            next_serial: 0,
+        })
     }
 
     pub fn accept(&mut self, poller: &Poller, now: Instant) {

@@ -24,7 +24,8 @@ mod status;
 use std::{collections::VecDeque, time::Duration};
 
 use evonic_shared::{
-    config::Config, control::MAX_PACKET_BYTES, exit::ExitCode, reason::Reason, status::PostMortem, timestamp::rfc3339,
+    config::Config, control::MAX_PACKET_BYTES, exit::ExitCode, reason::Reason, status::PostMortem,
+    timestamp::rfc3339,
 };
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -124,8 +125,7 @@ impl EventLoop {
     ) -> Result<(Self, Vec<Action>), KernelError> {
         let Prepared { sockets, history, disk, folders, token, notify } = prepared;
         let began = Observed::read(&folders).map_err(KernelError::new("look at itself"))?;
-        let restarter =
-            if notify.is_connected() { Restarter::Systemd } else { Restarter::Nobody };
+        let restarter = if notify.is_connected() { Restarter::Systemd } else { Restarter::Nobody };
         let poller = Poller::open().map_err(KernelError::new("watch anything"))?;
         let signals =
             SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
@@ -221,8 +221,7 @@ impl EventLoop {
     /// Until the policy's or systemd's next deadline, or until a client's request that is left over
     /// from the last turn may be answered.
     fn timeout(&self) -> Option<Duration> {
-        let deadlines =
-            [self.policy.deadline(), self.notify.deadline(), self.clients.due_at()];
+        let deadlines = [self.policy.deadline(), self.notify.deadline(), self.clients.due_at()];
         let next = deadlines.into_iter().flatten().min()?;
         Some(next.saturating_sub(self.clock.now()))
     }

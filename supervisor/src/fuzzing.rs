@@ -7,11 +7,7 @@ use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};
 
 use evonic_shared::fuzzing::Decoder;
 
-use crate::{
-    clients::Client,
-    poller::EventFlags,
-    probe::parse,
-};
+use crate::{clients::Client, poller::EventFlags, probe::parse};
 
 /// This crate's decoders, by name.
 pub const DECODERS: &[(&str, Decoder)] = &[("probe", probe), ("status", status)];

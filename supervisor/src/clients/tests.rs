@@ -72,13 +72,16 @@ impl Server {
                     _ => unreachable!("only clients are watched"),
                 }
             }
-            while let Some((serial, _, request)) = self.clients.next_request(&self.poller, self.now) {
+            while let Some((serial, _, request)) = self.clients.next_request(&self.poller, self.now)
+            {
                 let reply = match request {
                     Ok(RequestLine { request: Request::Watch, .. }) => {
                         self.clients.watch(&self.poller, serial, self.now);
                         continue;
                     }
-                    Ok(RequestLine { request, .. }) => Reply::Accepted { format: FORMAT, op: format!("{request:?}") },
+                    Ok(RequestLine { request, .. }) => {
+                        Reply::Accepted { format: FORMAT, op: format!("{request:?}") }
+                    }
                     Err(refusal) => refusal,
                 };
                 self.clients.reply(&self.poller, serial, &reply, self.now);

@@ -68,13 +68,16 @@ impl Scheduling {
             SchedulingPart::Class => {
                 let parameters = libc::sched_param { sched_priority: 0 };
                 // SAFETY: `parameters` is read only.
-                check(unsafe { libc::sched_setscheduler(0, self.class, &raw const parameters) }.into())
+                check(
+                    unsafe { libc::sched_setscheduler(0, self.class, &raw const parameters) }
+                        .into(),
+                )
             }
             SchedulingPart::Nice => Ok(rustix::process::setpriority_process(None, self.nice)?),
             // SAFETY: a plain call on numbers.
-            SchedulingPart::Io => check(unsafe {
-                libc::syscall(libc::SYS_ioprio_set, IO_OF_PROCESS, 0, self.io)
-            }),
+            SchedulingPart::Io => {
+                check(unsafe { libc::syscall(libc::SYS_ioprio_set, IO_OF_PROCESS, 0, self.io) })
+            }
             SchedulingPart::Processors => Ok(sched_setaffinity(None, &self.processors)?),
         }
     }

@@ -102,7 +102,8 @@ fn a_new_supervisor_has_a_new_token() {
 
 /// What a process has taken of the processor.
 fn processor_time(pid: i32) -> Duration {
-    let text = std::fs::read_to_string(Path::new("/proc").join(format!("{pid}/schedstat"))).unwrap();
+    let text =
+        std::fs::read_to_string(Path::new("/proc").join(format!("{pid}/schedstat"))).unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 

@@ -78,10 +78,7 @@ pub(super) async fn ensure(
 ///
 /// The file is written within the transaction: a key whose file cannot be written is none, and the
 /// file of a key that could not be stored is written anew at the next start.
-fn make(
-    changer: &mut AuditedWriter<'_, '_>,
-    path: &Path,
-) -> Result<io::Result<()>, StoreError> {
+fn make(changer: &mut AuditedWriter<'_, '_>, path: &Path) -> Result<io::Result<()>, StoreError> {
     let token = match Token::random() {
         Ok(token) => token,
         Err(error) => return Ok(Err(error)),

@@ -56,14 +56,8 @@ const THREAD_IDLE: Duration = Duration::from_secs(5);
 const BLOCKING_THREADS: usize = 16;
 
 /// What SQLite makes in the state folder.
-const DATABASE_FILES: [&str; 6] = [
-    "evonic.db",
-    "evonic.db-wal",
-    "evonic.db-shm",
-    "limits.db",
-    "limits.db-wal",
-    "limits.db-shm",
-];
+const DATABASE_FILES: [&str; 6] =
+    ["evonic.db", "evonic.db-wal", "evonic.db-shm", "limits.db", "limits.db-wal", "limits.db-shm"];
 
 /// Starts the worker.
 ///

@@ -39,8 +39,7 @@ pub(super) enum AdminKeyError {
 /// [`AdminKeyError`].
 pub(super) fn read(config: &Config) -> Result<Token, AdminKeyError> {
     let path = config.state_dir.join(first_key::FILE);
-    let failed =
-        |source: io::Error| AdminKeyError::Read { path: path.clone(), source };
+    let failed = |source: io::Error| AdminKeyError::Read { path: path.clone(), source };
     // A pipe is not waited for, and a link not followed.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| failed(e.into()))?;

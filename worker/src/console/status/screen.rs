@@ -4,7 +4,10 @@ use std::path::Path;
 
 use evonic_shared::{
     kind::Kind,
-    status::{Measure, Tampering, Descriptors, Exit, PartHealth, Replacement, State, Status, Worker, WorkerState},
+    status::{
+        Descriptors, Exit, Measure, PartHealth, Replacement, State, Status, Tampering, Worker,
+        WorkerState,
+    },
 };
 use jiff::{Timestamp, tz::TimeZone};
 
