@@ -325,6 +325,37 @@ pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(info.tcpi_unacked)
 }
 
+/// `IOPRIO_WHO_PROCESS` of `linux/ioprio.h`; its 0 is the calling thread.
+const IO_OF_PROCESS: c_int = 1;
+
+/// The scheduling class of the calling thread: `SCHED_OTHER` and so on.
+fn scheduling_class() -> io::Result<c_int> {
+    // SAFETY: a plain call on a number.
+    let class = unsafe { libc::sched_getscheduler(0) };
+    if class < 0 { Err(io::Error::last_os_error()) } else { Ok(class) }
+}
+
+fn set_scheduling_class(class: c_int) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is read only.
+    let result = unsafe { libc::sched_setscheduler(0, class, &raw const parameters) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Class and level of the calling thread's input and output, as `ioprio_set(2)` packs them; -1 where
+/// the system does not tell.
+fn io_priority() -> c_int {
+    // SAFETY: a plain call on numbers.
+    let priority = unsafe { libc::syscall(libc::SYS_ioprio_get, IO_OF_PROCESS, 0) };
+    c_int::try_from(priority).unwrap_or(-1)
+}
+
+fn set_io_priority(priority: c_int) -> io::Result<()> {
+    // SAFETY: a plain call on numbers.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, IO_OF_PROCESS, 0, priority) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// A dead child, left unreaped. [`None`] when there is none.
 pub fn peek_dead_child() -> io::Result<Option<Pid>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();

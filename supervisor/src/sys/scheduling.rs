@@ -2,11 +2,8 @@
 
 use std::{fmt, io};
 
-use nix::libc::{self, c_int, c_long};
+use nix::libc::c_int;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-/// `IOPRIO_WHO_PROCESS` of `linux/ioprio.h`; 0 is the calling thread.
-const IO_OF_PROCESS: c_int = 1;
 
 /// The scheduling of the thread that read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,15 +44,8 @@ impl Scheduling {
     /// # Errors
     /// The OS error.
     pub fn read() -> io::Result<Self> {
-        // SAFETY: plain calls on numbers.
-        let (class, io) = unsafe {
-            (libc::sched_getscheduler(0), libc::syscall(libc::SYS_ioprio_get, IO_OF_PROCESS, 0))
-        };
-        if class < 0 {
-            return Err(io::Error::last_os_error());
-        }
         let nice = rustix::process::getpriority_process(None)?;
-        let io = c_int::try_from(io).map_err(io::Error::other)?;
+        let (class, io) = (super::scheduling_class()?, super::io_priority());
         Ok(Self { class, nice, io, processors: sched_getaffinity(None)? })
     }
 
@@ -65,26 +55,12 @@ impl Scheduling {
     /// The OS error: only root gives back what was given up.
     pub fn set(&self, part: SchedulingPart) -> io::Result<()> {
         match part {
-            SchedulingPart::Class => {
-                let parameters = libc::sched_param { sched_priority: 0 };
-                // SAFETY: `parameters` is read only.
-                check(
-                    unsafe { libc::sched_setscheduler(0, self.class, &raw const parameters) }
-                        .into(),
-                )
-            }
+            SchedulingPart::Class => super::set_scheduling_class(self.class),
             SchedulingPart::Nice => Ok(rustix::process::setpriority_process(None, self.nice)?),
-            // SAFETY: a plain call on numbers.
-            SchedulingPart::Io => {
-                check(unsafe { libc::syscall(libc::SYS_ioprio_set, IO_OF_PROCESS, 0, self.io) })
-            }
+            SchedulingPart::Io => super::set_io_priority(self.io),
             SchedulingPart::Processors => Ok(sched_setaffinity(None, &self.processors)?),
         }
     }
-}
-
-fn check(result: c_long) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn a_state_folder_that_is_closed_at_the_start_is_opened() {
     harness.signal(Signal::TERM);
     harness.end();
     let state = harness.path("state");
-    std::fs::set_permissions(&state, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o000)).unwrap();
     harness.start();
     harness.wait("a ready worker", |status| is_ready(status, 2));
     assert_eq!(mode(&state), 0o700);
