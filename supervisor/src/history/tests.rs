@@ -166,7 +166,7 @@ fn a_disk_that_does_not_answer_stops_nobody_and_gets_everything_later() {
     }
     assert!(history.is_behind, "the queue is bounded");
     assert!(!folder.path().join("history.jsonl").exists());
-    let keep_open = rustix::fs::OFlags::RDWR;
+    let keep_open = OFlags::RDWR;
     let _reader = rustix::fs::open(&pipe, keep_open, rustix::fs::Mode::empty()).unwrap();
     assert!(disk.flush(Duration::from_secs(20)));
     history.save(&disk);
