@@ -204,8 +204,11 @@ impl Integrity {
                 (true, true) => Measure::Exit,
             }
         };
-        let all: Vec<_> = found.into_iter().map(|one| (measure(&one), one)).collect();
-        let all: Vec<_> = all.into_iter().map(|(measure, one)| (one, measure)).collect();
+        let measured = |deviation: Deviation| {
+            let measure = measure(&deviation);
+            (deviation, measure)
+        };
+        let all: Vec<_> = found.into_iter().map(measured).collect();
         let report = all.iter().filter(|one| !self.told.contains(one)).cloned().collect();
         // What was put back is told each time that it is changed again.
         self.told = all.into_iter().filter(|(_, measure)| *measure != Measure::PutBack).collect();

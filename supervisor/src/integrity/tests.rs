@@ -186,8 +186,7 @@ fn by_hand_it_serves_on_until_it_has_no_worker() {
 fn checks_are_a_second_apart_but_for_one_that_is_wanted_now() {
     let mut integrity = Integrity::new(sound(), Restarter::Systemd);
     let ms = Duration::from_millis;
-    let due: Vec<_> = [0, 400, 999, 1000, 1500, 2000].map(ms).into_iter().collect();
-    let due: Vec<_> = due.into_iter().map(|now| integrity.is_due(now)).collect();
+    let due = [0, 400, 999, 1000, 1500, 2000].map(|now| integrity.is_due(ms(now)));
     assert_eq!(due, [true, false, false, true, false, true]);
     integrity.check_now();
     assert!(integrity.is_due(ms(2001)));

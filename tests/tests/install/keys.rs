@@ -4,6 +4,7 @@ mod commands;
 mod first;
 mod refused;
 mod scopes;
+mod user;
 
 use evonic_tests::pair::{Options, Pair};
 use serde_json::{Value, json};

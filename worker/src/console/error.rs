@@ -41,8 +41,8 @@ pub(crate) enum ConsoleError {
     /// This user may not use the socket, or make the request.
     #[error("you may not do this: {message}")]
     Forbidden { message: String },
-    /// The service's socket asks who is not root for a key.
-    #[error("no key for the service's socket: {reason}")]
+    /// The service asks who is not root for a key, and its own cannot be shown.
+    #[error("there is no key to show: {reason}")]
     KeyMissing {
         /// Why its own cannot be shown.
         reason: String,

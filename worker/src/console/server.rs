@@ -10,6 +10,7 @@ use evonic_shared::{config::Config, error_chain::ErrorChain};
 use http::uri::{Authority, Scheme};
 use tokio::net::UnixStream;
 
+use self::admin_key::AdminKeyError;
 use super::{
     command::ServerOptions,
     error::{ConsoleError, Result},
@@ -123,7 +124,16 @@ impl Server {
         let key = match given {
             Some(key) => Some(key),
             // The service's own key is sent to the service, never to another machine.
-            None if is_loopback(&authority) => admin_key::read(config).ok(),
+            None if is_loopback(&authority) => match admin_key::read(config) {
+                Ok(key) => Some(key),
+                // Health needs none, and whoever may not read it may have another one.
+                Err(AdminKeyError::Read { .. }) => None,
+                Err(error) => {
+                    return Err(ConsoleError::KeyMissing {
+                        reason: ErrorChain(&error).to_string(),
+                    });
+                }
+            },
             None => None,
         };
         let connector = connector(&authority, scheme, options.ca.as_ref())?;
