@@ -4,6 +4,7 @@ mod commands;
 mod first;
 mod refused;
 mod scopes;
+mod service;
 mod user;
 
 use evonic_tests::pair::{Options, Pair};
