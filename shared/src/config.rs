@@ -1,7 +1,7 @@
 //! The configuration file that both processes read.
 //!
-//! One TOML file: `--config`, else `$EVONIC_CONFIG`, else `./evonic.toml`, else
-//! `/etc/evonic/evonic.toml`, else defaults. Every key has a default, except two of each model.
+//! One TOML file: `--config`, else `$EVONIC_CONFIG`, else `/etc/evonic/evonic.toml`, else defaults.
+//! Every key has a default, except two of each model.
 //! [`load()`] finds the file and reads it through the caller's function (`shared` performs no I/O);
 //! [`Config::resolve`] takes the text and the environment and reports all errors at once, each with
 //! file, line, key and what to do.
@@ -43,7 +43,7 @@ pub use choice::{CommandNetwork, ForwardedHeader, LogFormat, Lost, Sandbox};
 pub use entry::{Entry, Origin};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{DEFAULT_FILES, FILE_VARIABLE, LoadError, load};
+pub use load::{DEFAULT_FILE, FILE_VARIABLE, LoadError, load};
 pub use markdown::markdown;
 pub use network::Network;
 pub use paths::FolderAccess;

@@ -30,6 +30,9 @@ pub enum ExitCode {
     Watchdog = 86,
     /// A worker lost its control channel, so its supervisor, and could not drain in time.
     Orphaned = 87,
+    /// Somebody changed the supervisor's own limits, scheduling or folders, and they cannot be put
+    /// back: a clean one is to be started.
+    Tampered = 88,
 }
 
 impl ExitCode {

@@ -38,7 +38,6 @@ pub mod hand_over;
 pub mod kind;
 pub mod log;
 mod named;
-pub mod peer;
 pub mod reason;
 pub mod status;
 pub mod timestamp;

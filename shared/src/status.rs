@@ -1,12 +1,14 @@
 //! The status socket (`RUNTIME_DIR/supervisor.sock`): requests, replies, and every type in them.
 //!
-//! A client writes one JSON [`Request`] a line, at most [`MAX_REQUEST_BYTES`]; it gets one JSON
+//! A client writes one JSON [`RequestLine`], at most [`MAX_REQUEST_BYTES`]; it gets one JSON
 //! reply a line: what was asked for, or [`Reply::Error`]. `watch` answers with a [`Status`] at once and
 //! again at each change, until the client leaves. A client that sends nothing and half-closes
 //! gets `status`, so `nc -UN` is a client.
 
 mod census;
+mod line;
 mod replacement;
+mod tampering;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +18,9 @@ use crate::named::named;
 
 pub use self::{
     census::{Census, Count, PostMortem},
+    line::{CommandToken, RequestLine, TOKEN_FILE},
     replacement::{Exit, Replacement, Restarts},
+    tampering::{Measure, Tampering},
 };
 
 /// Version of this format. It grows when a field changes its meaning or goes; new fields may come
@@ -63,6 +67,9 @@ pub enum Reply {
         format: u32,
         /// Newest first.
         entries: Vec<Replacement>,
+        /// Changes that somebody made to the supervisor, newest first: those that are kept (50).
+        #[serde(default)]
+        tampering: Vec<Tampering>,
     },
     /// To `census`.
     Census(Census),
@@ -92,7 +99,7 @@ pub enum ErrorCode {
     Malformed,
     /// The line is longer than [`MAX_REQUEST_BYTES`].
     TooLong,
-    /// The peer is neither root nor the service's user.
+    /// The peer is neither root nor one of the service's user with the token.
     Forbidden,
     /// There is no worker to answer about, or too many clients are connected.
     Unavailable,
@@ -160,6 +167,9 @@ pub struct Status {
     pub next_start_seconds: Option<f64>,
     /// Why the last start failed, while in `crash_loop` or `starting`.
     pub last_error: Option<String>,
+    /// The last change that somebody made to the supervisor itself.
+    #[serde(default)]
+    pub last_tampering: Option<Tampering>,
 }
 
 /// A listener that the supervisor holds.

@@ -3,26 +3,23 @@
 //!
 //! A client's next request is parsed when its last reply is sent entirely, so that a client never
 //! has more than one reply in memory. While a reply waits for its reader, nothing is read from that
-//! client.
+//! client. What answering costs is counted for each user, and bounded ([`Shares`]).
 
 mod client;
+mod share;
+mod token;
 
-use std::{
-    os::{fd::OwnedFd, unix::net::UnixListener},
-    time::Duration,
-};
+use std::{os::unix::net::UnixListener, time::Duration};
 
-use evonic_shared::{
-    peer::{is_command, limits_path},
-    status::{ErrorCode, FORMAT, Reply, Request, Status},
-};
+use evonic_shared::status::{ErrorCode, FORMAT, Reply, RequestLine, Status};
 use rustix::{
     io::Errno,
     net::{SocketFlags, sockopt},
 };
 
-pub(crate) use self::client::Client;
-pub use self::client::Permission;
+use self::share::Shares;
+pub use self::token::TokenHolder;
+pub(crate) use self::{client::Client, share::thread_time};
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
@@ -50,11 +47,12 @@ pub struct Clients {
     /// When the listener is watched again.
     paused_until: Option<Instant>,
     all: Vec<Client>,
+    shares: Shares,
     next_serial: u64,
 }
 
-/// A client's serial number and permission, and its request or what refuses it.
-pub type Pending = (u64, Permission, Result<Request, Reply>);
+/// A client's serial number and user, and its request or what refuses it.
+pub type Pending = (u64, Option<u32>, Result<RequestLine, Reply>);
 
 impl Clients {
     /// Without clients.
@@ -63,7 +61,13 @@ impl Clients {
     /// The OS error when the listener cannot be watched.
     pub fn new(listener: UnixListener, poller: &Poller) -> std::io::Result<Self> {
         poller.watch(&listener, Token::Listener, EventFlags::IN)?;
-        Ok(Self { listener, paused_until: None, all: Vec::new(), next_serial: 0 })
+        Ok(Self {
+            listener,
+            paused_until: None,
+            all: Vec::new(),
+            shares: Shares::default(),
+            next_serial: 0,
+        })
     }
 
     pub fn accept(&mut self, poller: &Poller, now: Instant) {
@@ -82,10 +86,10 @@ impl Clients {
             if self.all.len() >= MAX_CLIENTS && !self.make_room() {
                 return;
             }
-            let permission = permission(&socket);
+            let uid = sockopt::socket_peercred(&socket).ok().map(|peer| peer.uid.as_raw());
             let serial = self.next_serial;
             self.next_serial += 1;
-            let client = Client::new(socket, serial, permission, now);
+            let client = Client::new(socket, serial, uid, now);
             if client.register(poller).is_ok() {
                 self.all.push(client);
             }
@@ -99,25 +103,36 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// The next pending request, or what refuses it, from each client in turn: with the client's
-    /// serial number, for [`Clients::reply`].
-    pub fn next_request(&mut self, poller: &Poller) -> Option<Pending> {
-        while let Some(index) = self.all.iter().position(Client::has_request) {
+    /// The next pending request, or what refuses it, from each client in turn whose user has not used
+    /// up its share: with the client's serial number, for [`Clients::reply`].
+    pub fn next_request(&mut self, poller: &Poller, now: Instant) -> Option<Pending> {
+        while let Some(index) = self.all.iter().position(|client| self.is_due(client, now)) {
             // To the end of the list, so that no client keeps the others waiting.
             let mut client = self.all.remove(index);
             let line = client.take_request();
-            let (serial, permission) = (client.serial, client.permission);
+            let (serial, uid) = (client.serial, client.uid);
             self.all.push(client);
             if let Some(line) = line {
-                return Some((serial, permission, line));
+                return Some((serial, uid, line));
             }
             self.settle(poller);
         }
         None
     }
 
-    pub fn has_request(&self) -> bool {
-        self.all.iter().any(Client::has_request)
+    fn is_due(&self, client: &Client, now: Instant) -> bool {
+        client.has_request() && self.shares.due_at(client.uid) <= now
+    }
+
+    /// When a pending request may be answered; [`None`] when there is none.
+    pub fn due_at(&self) -> Option<Instant> {
+        let pending = self.all.iter().filter(|client| client.has_request());
+        pending.map(|client| self.shares.due_at(client.uid)).min()
+    }
+
+    /// Counts what a user's request took of the supervisor's time.
+    pub fn charge(&mut self, uid: Option<u32>, cost: Duration, now: Instant) {
+        self.shares.charge(uid, cost, now);
     }
 
     pub fn reply(&mut self, poller: &Poller, serial: u64, reply: &Reply, now: Instant) {
@@ -182,26 +197,15 @@ impl Clients {
         self.all.retain_mut(|client| !client.is_finished() && client.rearm(poller).is_ok());
     }
 
-    /// Drops the client that has been quiet for longest and does not watch.
+    /// Drops the client that has been quiet for longest and does not watch, of the user who has most:
+    /// nobody's flood takes the place of another user.
     fn make_room(&mut self) -> bool {
-        let quiet = self.all.iter().enumerate().filter(|(_, client)| !client.watches());
-        let quietest = quiet.min_by_key(|(_, client)| client.last_active).map(|(index, _)| index);
+        let quiet = || self.all.iter().enumerate().filter(|(_, client)| !client.watches());
+        let of = |uid| quiet().filter(|(_, client)| client.uid == uid).count();
+        let greediest = quiet().map(|(_, client)| client.uid).max_by_key(|&uid| of(uid));
+        let mine = quiet().filter(|(_, client)| Some(client.uid) == greediest);
+        let quietest = mine.min_by_key(|(_, client)| client.last_active).map(|(index, _)| index);
         quietest.map(|index| self.all.remove(index)).is_some()
-    }
-}
-
-/// Root and the service's user may command, but no command of an agent.
-fn permission(socket: &OwnedFd) -> Permission {
-    let Ok(peer) = sockopt::socket_peercred(socket) else { return Permission::Read };
-    let ours = peer.uid == rustix::process::geteuid();
-    let limits =
-        || std::fs::read_to_string(limits_path(peer.pid.as_raw_nonzero().get().cast_unsigned()));
-    if ours && is_command(&limits().unwrap_or_default()) {
-        return Permission::Read;
-    }
-    match ours || peer.uid.is_root() {
-        true => Permission::Command { uid: peer.uid.as_raw() },
-        false => Permission::Read,
     }
 }
 

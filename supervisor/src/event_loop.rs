@@ -1,8 +1,9 @@
-//! The only thread: turns the world into the policy's events, and executes its actions.
+//! The thread that decides: turns the world into the policy's events, and executes its actions.
 //!
-//! A turn serves the workers first (exits, control messages, signals, deadlines), then takes the
-//! census of a worker that became ready and writes to disk, and only then serves status clients, a
-//! bounded number of requests. So neither a client nor a disk delays an action.
+//! A turn serves the workers first (exits, control messages, signals, deadlines), then looks at
+//! itself, takes the census of a worker that became ready and hands over what is to be written, and
+//! only then serves status clients, a bounded number of requests. So no client delays an action, and
+//! a disk none at all.
 //!
 //! | Module | What it holds |
 //! |---|---|
@@ -10,19 +11,21 @@
 //! | `control` | control messages of workers |
 //! | `exits` | signals and exits |
 //! | `requests` | requests of status clients |
+//! | `self_check` | tampering with the supervisor itself, put back |
 //! | `status` | the status |
 
 mod actions;
 mod control;
 mod exits;
 mod requests;
+mod self_check;
 mod status;
 
 use std::{collections::VecDeque, time::Duration};
 
 use evonic_shared::{
-    config::Config, control::MAX_PACKET_BYTES, error_chain::ErrorChain, exit::ExitCode,
-    reason::Reason, status::PostMortem, timestamp::rfc3339,
+    config::Config, control::MAX_PACKET_BYTES, exit::ExitCode, reason::Reason, status::PostMortem,
+    timestamp::rfc3339,
 };
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -30,14 +33,15 @@ use nix::sys::{
 };
 
 use crate::{
-    clients::Clients,
+    clients::{Clients, TokenHolder},
     clock::Clock,
     config_source::ConfigSource,
+    disk::Disk,
     history::History,
+    integrity::{Deviation, Folders, Integrity, Observed, Restarter},
     notify::Notify,
     policy::{Action, Event, Policy, Settings},
     poller::{EventFlags, Poller, Token},
-    post_mortem,
     sockets::Sockets,
     sys::KernelError,
     worker::{Launch, WorkerHandles},
@@ -62,6 +66,12 @@ pub struct EventLoop {
     workers: Vec<WorkerHandles>,
     next_serial: u64,
     history: History,
+    disk: Disk,
+    folders: Folders,
+    integrity: Integrity,
+    /// Found since the last check.
+    deviations: Vec<Deviation>,
+    token: TokenHolder,
     clients: Clients,
     notify: Notify,
     /// Receives the packets of all control channels. Zeroed by the kernel, and resident only up to
@@ -74,7 +84,23 @@ pub struct EventLoop {
     /// Workers with a post-mortem, until their exit is recorded.
     examined: Vec<(u64, Reason)>,
     run_state: RunState,
+    /// How it ends when it is stopped.
+    exit_code: ExitCode,
 }
+
+/// What the start made for the loop.
+#[derive(Debug)]
+pub struct Prepared {
+    pub sockets: Sockets,
+    pub history: History,
+    pub disk: Disk,
+    pub folders: Folders,
+    pub token: TokenHolder,
+    pub notify: Notify,
+}
+
+/// What a stop waits for a disk that does not answer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the loop keeps running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +121,11 @@ impl EventLoop {
         clock: Clock,
         source: ConfigSource,
         (config, launch): (Config, Launch),
-        sockets: Sockets,
-        history: History,
-        notify: Notify,
+        prepared: Prepared,
     ) -> Result<(Self, Vec<Action>), KernelError> {
+        let Prepared { sockets, history, disk, folders, token, notify } = prepared;
+        let began = Observed::read(&folders).map_err(KernelError::new("look at itself"))?;
+        let restarter = if notify.is_connected() { Restarter::Systemd } else { Restarter::Nobody };
         let poller = Poller::open().map_err(KernelError::new("watch anything"))?;
         let signals =
             SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
@@ -125,6 +152,11 @@ impl EventLoop {
             workers: Vec::with_capacity(2),
             next_serial: 0,
             history,
+            disk,
+            folders,
+            integrity: Integrity::new(began, restarter),
+            deviations: Vec::new(),
+            token,
             clients,
             notify,
             scratch: vec![0; MAX_PACKET_BYTES],
@@ -132,6 +164,7 @@ impl EventLoop {
             post_mortems: VecDeque::new(),
             examined: Vec::new(),
             run_state: RunState::Running,
+            exit_code: ExitCode::Ok,
         };
         Ok((event_loop, first))
     }
@@ -148,8 +181,12 @@ impl EventLoop {
             self.turn(&ready);
         }
         self.sockets.remove_files();
+        self.token.remove();
+        if !self.disk.flush(FLUSH_TIMEOUT) {
+            tracing::error!("the end of the history is not kept: the disk does not answer");
+        }
         tracing::info!("stopped");
-        Ok(ExitCode::Ok)
+        Ok(self.exit_code)
     }
 
     fn turn(&mut self, ready: &[(Token, EventFlags)]) {
@@ -167,6 +204,7 @@ impl EventLoop {
         if self.policy.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
             self.feed(Event::Timer);
         }
+        self.check_integrity();
         self.take_ready_censuses();
         self.save();
         for &(token, events) in ready {
@@ -180,13 +218,10 @@ impl EventLoop {
         self.serve_clients();
     }
 
-    /// Until the policy's or systemd's next deadline; zero while a client's request is left over
-    /// from the last turn.
+    /// Until the policy's or systemd's next deadline, or until a client's request that is left over
+    /// from the last turn may be answered.
     fn timeout(&self) -> Option<Duration> {
-        if self.clients.has_request() {
-            return Some(Duration::ZERO);
-        }
-        let deadlines = [self.policy.deadline(), self.notify.deadline()];
+        let deadlines = [self.policy.deadline(), self.notify.deadline(), self.clients.due_at()];
         let next = deadlines.into_iter().flatten().min()?;
         Some(next.saturating_sub(self.clock.now()))
     }
@@ -206,17 +241,12 @@ impl EventLoop {
         }
     }
 
-    /// Writes the history and the post-mortems of the last events to disk.
+    /// Hands the history and the post-mortems of the last events to the disk.
     fn save(&mut self) {
-        if let Err(error) = self.history.save() {
-            tracing::error!(error = %ErrorChain(&error), "history is not kept");
-        }
+        self.history.save(&self.disk);
         while let Some(report) = self.post_mortems.pop_front() {
-            if let Err(error) = post_mortem::keep(&self.config.state_dir, &report) {
-                tracing::error!(
-                    error = %ErrorChain(&error),
-                    "post-mortem is not kept"
-                );
+            if !self.disk.keep(report) {
+                tracing::error!("post-mortem is not kept: the disk does not answer");
             }
         }
     }

@@ -7,11 +7,7 @@ use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};
 
 use evonic_shared::fuzzing::Decoder;
 
-use crate::{
-    clients::{Client, Permission},
-    poller::EventFlags,
-    probe::parse,
-};
+use crate::{clients::Client, poller::EventFlags, probe::parse};
 
 /// This crate's decoders, by name.
 pub const DECODERS: &[(&str, Decoder)] = &[("probe", probe), ("status", status)];
@@ -26,7 +22,7 @@ fn probe(bytes: &[u8]) {
 /// Requests of a status client, over a real socket.
 fn status(bytes: &[u8]) {
     let (ours, mut theirs) = UnixStream::pair().expect("two descriptors");
-    let mut client = Client::new(ours.into(), 0, Permission::Read, Duration::ZERO);
+    let mut client = Client::new(ours.into(), 0, None, Duration::ZERO);
     let mut requests = 0;
     for piece in bytes.chunks(4096) {
         theirs.write_all(piece).expect("room in a socket");

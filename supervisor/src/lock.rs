@@ -1,13 +1,16 @@
 //! One supervisor for a runtime folder.
 
 use std::{
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
-use rustix::{fs::FlockOperation, io::Errno};
+use rustix::{
+    fs::{FlockOperation, OFlags},
+    io::Errno,
+};
 
-use crate::disk::FileError;
+use crate::disk::{self, FileError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -31,12 +34,7 @@ impl Lock {
     /// Locks a folder, without waiting.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join("supervisor.lock");
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
+        let file = disk::open(&path, OFlags::WRONLY | OFlags::CREATE)
             .map_err(FileError::new("lock", &path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file.into() }),

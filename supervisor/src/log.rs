@@ -1,17 +1,18 @@
 //! The supervisor's log: one line a state change, on standard error.
 //!
 //! Under systemd a line goes to journald by its own protocol, as fields; to a terminal as text, and
-//! elsewhere as JSON, unless the configuration says otherwise. A reader that does not read never
-//! stops the supervisor: a line that does not fit in time is dropped, and the next one that fits
-//! says how many were.
+//! elsewhere as JSON, unless the configuration says otherwise. A reader that does not read, or a disk
+//! that stalls, never stops the supervisor: a thread writes, [`MAX_WAITING`] lines wait for it at
+//! most, what does not fit is dropped, and the next line that fits says how many were.
 
 use std::{
     env,
     error::Error,
     sync::{
-        PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use evonic_process::log::Output;
@@ -22,20 +23,42 @@ use evonic_shared::{
 };
 use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter, span};
 
+use crate::background::Background;
+
 /// What lines call this program.
 const PROGRAM: &str = "evonic-supervisor";
 
+/// Lines that wait to be written. On standard error none is longer than a page.
+const MAX_WAITING: usize = 256;
+
+/// How long the end of the program waits for its last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// A subscriber that ignores spans.
 #[derive(Debug, Default)]
-struct Log {
-    lost: AtomicU32,
+struct Log;
+
+/// A line on its way.
+#[derive(Debug)]
+struct Encoded {
+    output: Arc<Output>,
+    line: Vec<u8>,
+    /// The lost lines that it tells of.
+    tells: u32,
 }
+
+/// Lines that were dropped, and of which none has told.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// Writes the lines. [`None`] inside where no thread was to be had: then each line is written where
+/// it is said.
+static WRITER: OnceLock<Option<Background<Encoded>>> = OnceLock::new();
 
 /// How much is logged; a reload changes it.
 static LEVEL: RwLock<LevelFilter> = RwLock::new(LevelFilter::INFO);
 
 /// Where lines go; a reload changes it.
-static OUTPUT: RwLock<Option<Output>> = RwLock::new(None);
+static OUTPUT: RwLock<Option<Arc<Output>>> = RwLock::new(None);
 
 fn current() -> LevelFilter {
     *LEVEL.read().unwrap_or_else(PoisonError::into_inner)
@@ -48,12 +71,23 @@ fn set_level(level: LevelFilter) {
 
 /// Installs the log for the process, at `info`; a second call changes nothing. Until the
 /// configuration is read, `EVONIC_LOG_FORMAT` alone can say how lines are written.
+///
+/// Starts a thread: signals that a descriptor reads must be blocked by now.
 pub fn install() {
+    WRITER.get_or_init(|| Background::start("log", MAX_WAITING, Encoded::write).ok());
     let variable = env::var("EVONIC_LOG_FORMAT").unwrap_or_default();
     let format = LogFormat::ALL.into_iter().find(|format| variable == format.name());
     set_format(format.unwrap_or(LogFormat::Auto));
     // Only a second call can fail.
-    let _ = tracing::subscriber::set_global_default(Log::default());
+    let _ = tracing::subscriber::set_global_default(Log);
+}
+
+/// Waits a moment for the lines that are on their way.
+pub fn flush() {
+    if let Some(writer) = WRITER.get().and_then(Option::as_ref) {
+        // What is not written by then waits for a reader that does not read.
+        let _ = writer.flush(FLUSH_TIMEOUT);
+    }
 }
 
 /// Applies the configured format.
@@ -61,7 +95,7 @@ pub fn set_format(format: LogFormat) {
     let output = Output::new(format);
     let mut current = OUTPUT.write().unwrap_or_else(PoisonError::into_inner);
     if current.as_ref().is_none_or(|current| current.style != output.style) {
-        *current = Some(output);
+        *current = Some(Arc::new(output));
     }
 }
 
@@ -93,6 +127,19 @@ fn level(filter: &str) -> LevelFilter {
     own.or(general).unwrap_or(LevelFilter::INFO)
 }
 
+impl Encoded {
+    fn write(self) {
+        if self.output.write_encoded(&self.line).is_err() {
+            self.lose();
+        }
+    }
+
+    /// Counts it, and what it would have told.
+    fn lose(self) {
+        LOST.fetch_add(self.tells.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= current()
@@ -111,7 +158,9 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let output = OUTPUT.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(output) = output else { return };
+        let lost = LOST.swap(0, Ordering::Relaxed);
         let mut fields = Fields::default();
         event.record(&mut fields);
         if lost > 0 {
@@ -120,9 +169,14 @@ impl Subscriber for Log {
         let metadata = event.metadata();
         let line =
             Line { program: PROGRAM, level: *metadata.level(), target: metadata.target(), fields };
-        let output = OUTPUT.read().unwrap_or_else(PoisonError::into_inner);
-        if output.as_ref().is_some_and(|output| output.write(&line).is_err()) {
-            self.lost.fetch_add(lost.saturating_add(1), Ordering::Relaxed);
+        let encoded = Encoded { line: output.encode(&line), output, tells: lost };
+        match WRITER.get().and_then(Option::as_ref) {
+            Some(writer) => {
+                if let Err(dropped) = writer.push(encoded) {
+                    dropped.lose();
+                }
+            }
+            None => encoded.write(),
         }
     }
 

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use evonic_process::file;
+use evonic_process::{file, folder};
 use evonic_shared::{reason::Reason, status::PostMortem};
 
-use crate::disk::{FILE_MODE, FileError};
+use crate::disk::FileError;
 
 /// Post-mortems that are kept.
 pub const KEPT: usize = 50;
@@ -25,10 +25,10 @@ pub fn keep(state_dir: &Path, post_mortem: &PostMortem) -> Result<(), FileError>
     let folder = state_dir.join("post-mortems");
     let path = folder.join(file_name(post_mortem.census.generation, post_mortem.reason));
     let write = || {
-        file::make_folder(&folder)?;
+        folder::Folder::open(&folder, folder::PRIVATE).map_err(io::Error::other)?;
         let mut text = serde_json::to_vec_pretty(post_mortem)?;
         text.push(b'\n');
-        file::replace(&path, &text, FILE_MODE)
+        file::replace(&path, &text, folder::FILE)
     };
     write().map_err(FileError::new("keep the post-mortem", &path))?;
     for old in oldest(&folder).unwrap_or_default() {

@@ -231,7 +231,7 @@ fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
         }
         Err(_) => {}
     }
-    // `umask` is of the whole process, which has one thread.
+    // `umask` is of the whole process, of which no other thread makes files yet.
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);

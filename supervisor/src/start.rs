@@ -8,16 +8,19 @@ use std::{
     time::Duration,
 };
 
-use evonic_process::file;
+use evonic_process::folder::{self, Folder, FolderError};
 use evonic_shared::{config::LoadError, exit::ExitCode};
+use rustix::fs::Mode;
 
 use crate::{
+    clients::TokenHolder,
     clock::Clock,
     config_source::{ConfigSource, ConfigSourceError},
-    disk::FileError,
-    event_loop::{EventLoop, signals},
+    disk::{Disk, FileError},
+    event_loop::{EventLoop, Prepared, signals},
     fd_watch::Method,
     history::History,
+    integrity::Folders,
     lock::{Lock, LockError},
     log,
     notify::Notify,
@@ -31,8 +34,8 @@ Owns evonic's listening sockets and one worker: watches, replaces, explains.
 Usage: evonic-supervisor [--config FILE]
 
 Options:
-      --config FILE  read this configuration instead of $EVONIC_CONFIG, ./evonic.toml
-                     or /etc/evonic/evonic.toml
+      --config FILE  read this configuration instead of $EVONIC_CONFIG or
+                     /etc/evonic/evonic.toml
   -h, --help         print this help
   -V, --version      print the version
 
@@ -49,6 +52,8 @@ enum StartError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -63,7 +68,8 @@ impl StartError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,
-            Self::File(_) => ExitCode::Io,
+            Self::Folder(FolderError::Foreign { .. }) => ExitCode::NoPermission,
+            Self::File(_) | Self::Folder(_) => ExitCode::Io,
             Self::Lock(_) | Self::Socket(_) | Self::Watch(_) | Self::Kernel(_) => ExitCode::Os,
         }
     }
@@ -72,19 +78,23 @@ impl StartError {
 /// Runs the program to its end. The arguments are without its name. Must be called from the main
 /// thread, before any other thread starts and before any descriptor is opened.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // What it makes is for its user alone, whatever whoever started it thinks.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    // Before the log: a thread that does not block a signal would end with it.
+    let prepared = prepare_process();
     log::install();
-    match supervise(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            match &error {
-                StartError::Source(ConfigSourceError::Load(LoadError::Invalid(errors))) => {
-                    errors.0.iter().for_each(|error| log::failure(error));
-                }
-                error => log::failure(error),
+    let code = prepared.map_err(StartError::from).and_then(|()| supervise(arguments));
+    let code = code.unwrap_or_else(|error| {
+        match &error {
+            StartError::Source(ConfigSourceError::Load(LoadError::Invalid(errors))) => {
+                errors.0.iter().for_each(|error| log::failure(error));
             }
-            error.exit_code()
+            error => log::failure(error),
         }
-    }
+        error.exit_code()
+    });
+    log::flush();
+    code
 }
 
 fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, StartError> {
@@ -113,14 +123,17 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     let (config, launch) = source.load()?;
     log::set_filter(&config.log);
     log::set_format(config.log_format);
-    for path in [&config.state_dir, &config.runtime_dir] {
-        file::make_folder(path).map_err(FileError::new("make the folder", path))?;
-    }
+    let folders = Folders {
+        state: Folder::open(&config.state_dir, folder::PRIVATE)?,
+        runtime: Folder::open(&config.runtime_dir, folder::GROUP)?,
+    };
     let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
-    prepare_process()?;
+    // Before the sockets: who can connect finds it.
+    let token = TokenHolder::make(&config.runtime_dir)?;
     let mut sockets = Sockets::open(&config, inherited)?;
     sockets.keep(&notify);
-    let history = History::open(&config.state_dir)?;
+    let (history, history_file) = History::open(&config.state_dir)?;
+    let disk = Disk::start(config.state_dir.clone(), history_file)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = %sockets.describe().iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(" "),
@@ -128,7 +141,8 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         "supervising"
     );
     let accepted = (config, launch);
-    let (event_loop, first) = EventLoop::new(clock, source, accepted, sockets, history, notify)?;
+    let prepared = Prepared { sockets, history, disk, folders, token, notify };
+    let (event_loop, first) = EventLoop::new(clock, source, accepted, prepared)?;
     Ok(event_loop.run(first)?)
 }
 

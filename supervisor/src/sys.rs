@@ -2,6 +2,7 @@
 //! owned or borrowed descriptors, never bare numbers.
 #![allow(unsafe_code, reason = "fork, exec, and system calls that neither rustix nor nix wraps")]
 
+mod scheduling;
 mod smaps;
 
 use std::{
@@ -26,6 +27,8 @@ use rustix::{
         Pid, Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
     },
 };
+
+pub use self::scheduling::{Scheduling, SchedulingPart};
 
 /// The kernel refuses what the supervisor needs.
 #[derive(Debug, thiserror::Error)]
@@ -146,8 +149,8 @@ const LAST_SIGNAL: c_int = 64;
 const REPORT_BYTES: usize = 1 + size_of::<c_int>();
 
 /// Forks and executes. Returns once the program runs, or could not be run; the child then is
-/// reaped. Must be called from the process's only thread when [`ParentDeath::Terminate`] is
-/// asked for: the kernel ties that to the calling thread.
+/// reaped. Must be called from the main thread when [`ParentDeath::Terminate`] is asked for: the
+/// kernel ties that to the calling thread.
 ///
 /// # Errors
 /// [`ForkExecError`]: the step, and the OS error.
@@ -320,6 +323,37 @@ pub fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
         info.assume_init()
     };
     Ok(info.tcpi_unacked)
+}
+
+/// `IOPRIO_WHO_PROCESS` of `linux/ioprio.h`; its 0 is the calling thread.
+const IO_OF_PROCESS: c_int = 1;
+
+/// The scheduling class of the calling thread: `SCHED_OTHER` and so on.
+fn scheduling_class() -> io::Result<c_int> {
+    // SAFETY: a plain call on a number.
+    let class = unsafe { libc::sched_getscheduler(0) };
+    if class < 0 { Err(io::Error::last_os_error()) } else { Ok(class) }
+}
+
+fn set_scheduling_class(class: c_int) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is read only.
+    let result = unsafe { libc::sched_setscheduler(0, class, &raw const parameters) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Class and level of the calling thread's input and output, as `ioprio_set(2)` packs them; -1 where
+/// the system does not tell.
+fn io_priority() -> c_int {
+    // SAFETY: a plain call on numbers.
+    let priority = unsafe { libc::syscall(libc::SYS_ioprio_get, IO_OF_PROCESS, 0) };
+    c_int::try_from(priority).unwrap_or(-1)
+}
+
+fn set_io_priority(priority: c_int) -> io::Result<()> {
+    // SAFETY: a plain call on numbers.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, IO_OF_PROCESS, 0, priority) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// A dead child, left unreaped. [`None`] when there is none.

@@ -48,6 +48,8 @@ pub fn handed_configuration() -> std::io::Result<Option<String>> {
 /// Runs `evonic worker` to its end. Called once, from the main thread, before any other is
 /// started.
 pub fn run(config: Config) -> ExitCode {
+    // What it makes is for its user alone, whoever started it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let style = log::start(&config.log, config.log_format);
     match start::start(config, style) {
         Ok(worker) => worker.live(),

@@ -7,13 +7,14 @@ use std::{
     path::Path,
 };
 
-/// Makes a folder and its parents, for the service's user and group only. An existing one keeps its
-/// mode.
+use crate::folder::PRIVATE;
+
+/// Makes a folder and its parents, for the service's user only. An existing one keeps its mode.
 ///
 /// # Errors
 /// The OS error.
 pub fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
+    fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(path)
 }
 
 /// Writes a file of this mode beside the target, synchronises it, renames it over the target and

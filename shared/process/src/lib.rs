@@ -4,13 +4,15 @@
 //! |---|---|
 //! | [`channel`] | one end of the control channel |
 //! | [`mod@file`] | small files, written whole or not at all |
+//! | [`folder`] | the service's folders: owner, mode, whether they are still there |
 //! | [`log`] | the output of the log: standard error or journald |
 //!
 //! # Invariants
-//! - Nothing here but [`mod@file`] waits longer than [`log::WRITE_TIMEOUT`], and no thread or runtime is
-//!   needed.
+//! - Nothing here but [`mod@file`] and [`folder`] waits longer than [`log::WRITE_TIMEOUT`], and no
+//!   thread or runtime is needed.
 //! - Formats are `evonic-shared`'s; nothing here decides what is written.
 
 pub mod channel;
 pub mod file;
+pub mod folder;
 pub mod log;

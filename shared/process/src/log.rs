@@ -59,9 +59,7 @@ impl Output {
 
     /// Connects to journald now, where that is wanted, instead of with the first line.
     pub fn connected(self) -> Self {
-        if self.style == Style::Native {
-            self.connection.get_or_init(|| connect(&self.journal).ok());
-        }
+        self.journald();
         self
     }
 
@@ -70,14 +68,34 @@ impl Output {
     /// # Errors
     /// The OS error, or [`io::ErrorKind::WouldBlock`]: the line is dropped.
     pub fn write(&self, line: &Line<'_>) -> io::Result<()> {
-        let encode = |style| line.encode(style, SystemTime::now());
-        match self.style {
-            Style::Native => match self.connection.get_or_init(|| connect(&self.journal).ok()) {
-                Some(connection) => self.send(connection, &encode(Style::Native)),
-                None => self.write_stderr(&encode(Style::Prefixed)),
-            },
-            style => self.write_stderr(&encode(style)),
+        self.write_encoded(&self.encode(line))
+    }
+
+    /// A line as this output writes it, at this moment.
+    pub fn encode(&self, line: &Line<'_>) -> Vec<u8> {
+        let style = match self.style {
+            Style::Native if self.journald().is_none() => Style::Prefixed,
+            style => style,
+        };
+        line.encode(style, SystemTime::now())
+    }
+
+    /// Writes what [`Output::encode`] gave.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn write_encoded(&self, line: &[u8]) -> io::Result<()> {
+        match self.journald() {
+            Some(connection) => self.send(connection, line),
+            None => self.write_stderr(line),
         }
+    }
+
+    fn journald(&self) -> Option<&UnixDatagram> {
+        if self.style != Style::Native {
+            return None;
+        }
+        self.connection.get_or_init(|| connect(&self.journal).ok()).as_ref()
     }
 
     /// Sends a datagram; to a journald that was started anew it is sent again.

@@ -10,8 +10,9 @@ use super::{environment::Environment, error::ConfigErrors, resolved::Resolved, r
 /// The variable that names the file when the command line does not.
 pub const FILE_VARIABLE: &str = "EVONIC_CONFIG";
 
-/// Files that are tried when none is named.
-pub const DEFAULT_FILES: [&str; 2] = ["evonic.toml", "/etc/evonic/evonic.toml"];
+/// The file that is read when none is named. Nothing of the current folder is: whoever starts a
+/// program in a folder of somebody else would run what that one names as the worker's program.
+pub const DEFAULT_FILE: &str = "/etc/evonic/evonic.toml";
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +32,8 @@ pub enum LoadError {
 }
 
 /// Finds, reads and resolves the configuration, the same way in every program of evonic:
-/// `explicit` (of `--config`), else `$EVONIC_CONFIG`, else the first of [`DEFAULT_FILES`] that
-/// exists, else defaults. `read` is `std::fs::read_to_string`.
+/// `explicit` (of `--config`), else `$EVONIC_CONFIG`, else [`DEFAULT_FILE`] where it exists, else
+/// defaults. `read` is `std::fs::read_to_string`.
 ///
 /// # Errors
 /// [`LoadError`] when a named file is missing, a file cannot be read, or has errors.
@@ -42,16 +43,12 @@ pub fn load(
     read: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Resolved, LoadError> {
     let named = explicit.or_else(|| environment.get(FILE_VARIABLE).map(Path::new));
-    let candidates = match named {
-        Some(path) => vec![path],
-        None => DEFAULT_FILES.iter().map(Path::new).collect(),
-    };
-    for path in candidates {
-        match read(path) {
-            Ok(text) => return Ok(Config::resolve(Some((path, &text)), environment)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {}
-            Err(source) => return Err(LoadError::Read { path: path.to_owned(), source }),
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    match read(path) {
+        Ok(text) => Ok(Config::resolve(Some((path, &text)), environment)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            Ok(Config::resolve(None, environment)?)
         }
+        Err(source) => Err(LoadError::Read { path: path.to_owned(), source }),
     }
-    Ok(Config::resolve(None, environment)?)
 }

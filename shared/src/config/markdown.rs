@@ -8,8 +8,9 @@ use super::{
 const HEAD: &str = "\
 # Configuration
 
-One TOML file, read by both processes: `--config FILE`, else `$EVONIC_CONFIG`, else `./evonic.toml`,
-else `/etc/evonic/evonic.toml`, else defaults. No key is required, but for two of each model.
+One TOML file, read by both processes: `--config FILE`, else `$EVONIC_CONFIG`, else
+`/etc/evonic/evonic.toml`, else defaults. No file of the current folder is read. No key is required,
+but for two of each model.
 
 `evonic config` prints every value with its origin; `evonic config --check` prints everything that
 is wrong with file, line and key, and exits with 78.

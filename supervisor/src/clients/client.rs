@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
-use evonic_shared::status::{ErrorCode, MAX_REQUEST_BYTES, Reply, Request};
+use evonic_shared::status::{ErrorCode, MAX_REQUEST_BYTES, Reply, Request, RequestLine};
 use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags},
@@ -14,21 +14,13 @@ use crate::{
     poller::{EventFlags, Poller, Token},
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    Read,
-    /// Commands, too: for root and the service's user.
-    Command {
-        uid: u32,
-    },
-}
-
 /// A connection: one descriptor.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: OwnedFd,
     pub(super) serial: u64,
-    pub(super) permission: Permission,
+    /// As the kernel tells; [`None`] when it does not.
+    pub(super) uid: Option<u32>,
     /// At most one line and one byte.
     input: Vec<u8>,
     /// The unsent rest of the reply.
@@ -55,11 +47,11 @@ enum State {
 }
 
 impl Client {
-    pub(crate) fn new(socket: OwnedFd, serial: u64, permission: Permission, now: Instant) -> Self {
+    pub(crate) fn new(socket: OwnedFd, serial: u64, uid: Option<u32>, now: Instant) -> Self {
         Self {
             socket,
             serial,
-            permission,
+            uid,
             input: Vec::new(),
             output: Vec::new(),
             state: State::Asking,
@@ -119,7 +111,7 @@ impl Client {
     }
 
     /// Takes the next line: a request, or the reply that refuses it. [`None`] for an empty line, and when there is no more.
-    pub(crate) fn take_request(&mut self) -> Option<Result<Request, Reply>> {
+    pub(crate) fn take_request(&mut self) -> Option<Result<RequestLine, Reply>> {
         let line = match self.input.iter().position(|&byte| byte == b'\n') {
             Some(end) => {
                 let mut line: Vec<u8> = self.input.drain(..=end).collect();
@@ -140,13 +132,14 @@ impl Client {
             }
             // A client that half-closes without a request gets the status.
             self.state = State::Closing;
-            return (!self.has_asked).then_some(Ok(Request::Status));
+            return (!self.has_asked)
+                .then_some(Ok(RequestLine { request: Request::Status, token: None }));
         }
         self.has_asked = true;
         let refuse = |problem: serde_json::Error| {
             error(ErrorCode::Malformed, format!("the line is no request: {problem}"))
         };
-        Some(serde_json::from_slice(&line).map_err(refuse))
+        Some(RequestLine::decode(&line).map_err(refuse))
     }
 
     /// Sends as much of a reply as the socket takes now.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use evonic_shared::status::{MAX_REQUEST_BYTES, Restarts, State};
+use evonic_shared::status::{MAX_REQUEST_BYTES, Request, Restarts, State};
 
 use super::*;
 
@@ -24,6 +24,7 @@ fn example() -> Status {
         last_restart: None,
         next_start_seconds: None,
         last_error: Some("nothing yet".into()),
+        last_tampering: None,
     }
 }
 
@@ -59,7 +60,7 @@ impl Server {
         let mut ready = Vec::new();
         loop {
             self.poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
-            if ready.is_empty() && !self.clients.has_request() {
+            if ready.is_empty() && self.clients.due_at().is_none() {
                 return;
             }
             for &(token, events) in &ready {
@@ -71,13 +72,16 @@ impl Server {
                     _ => unreachable!("only clients are watched"),
                 }
             }
-            while let Some((serial, _, request)) = self.clients.next_request(&self.poller) {
+            while let Some((serial, _, request)) = self.clients.next_request(&self.poller, self.now)
+            {
                 let reply = match request {
-                    Ok(Request::Watch) => {
+                    Ok(RequestLine { request: Request::Watch, .. }) => {
                         self.clients.watch(&self.poller, serial, self.now);
                         continue;
                     }
-                    Ok(request) => Reply::Accepted { format: FORMAT, op: format!("{request:?}") },
+                    Ok(RequestLine { request, .. }) => {
+                        Reply::Accepted { format: FORMAT, op: format!("{request:?}") }
+                    }
                     Err(refusal) => refusal,
                 };
                 self.clients.reply(&self.poller, serial, &reply, self.now);
@@ -255,9 +259,38 @@ fn a_refusing_system_is_not_asked_again_at_once() {
 }
 
 #[test]
-fn the_own_user_may_command() {
+fn the_user_is_the_kernel_s_word() {
     let mut server = Server::open();
     let _stream = server.connect();
     let uid = rustix::process::geteuid().as_raw();
-    assert_eq!(server.clients.all[0].permission, Permission::Command { uid });
+    assert_eq!(server.clients.all[0].uid, Some(uid));
+}
+
+#[test]
+fn a_user_who_has_used_up_its_share_waits_and_is_answered_later() {
+    let mut server = Server::open();
+    let mut stream = server.connect();
+    server.clients.charge(server.clients.all[0].uid, Duration::from_secs(1), server.now);
+    stream.write_all(b"{\"op\":\"census\"}\n").unwrap();
+    let mut ready = Vec::new();
+    server.poller.wait(None, &mut ready).unwrap();
+    server.clients.ready(&server.poller, 0, EventFlags::IN, server.now);
+    assert_eq!(server.clients.next_request(&server.poller, server.now), None);
+    let due = server.clients.due_at().unwrap();
+    assert!(due > Duration::from_secs(9) && due <= Duration::from_secs(10), "{due:?}");
+    server.now = due;
+    server.turn();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(op(&line), "Census");
+}
+
+#[test]
+fn the_user_with_most_clients_makes_room() {
+    let mut server = Server::open();
+    let _streams: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    server.clients.all[0].uid = Some(7);
+    assert!(server.clients.make_room());
+    let left: Vec<_> = server.clients.all.iter().map(|client| client.serial).collect();
+    assert_eq!(left, [0, 2], "although the first has been quiet for longest");
 }

@@ -52,6 +52,8 @@ impl EventLoop {
     }
 
     fn spawn(&mut self, generation: u64, predecessor: Option<u64>) -> Event {
+        // A worker inherits what was changed.
+        self.mend();
         self.next_serial += 1;
         let serial = self.next_serial;
         let started =
@@ -71,6 +73,7 @@ impl EventLoop {
                     error = %ErrorChain(&error),
                     "worker cannot be started"
                 );
+                self.integrity.check_now();
                 Event::SpawnFailed { generation, error: ErrorChain(&error).to_string() }
             }
         }

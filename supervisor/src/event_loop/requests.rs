@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use evonic_shared::{
     error_chain::ErrorChain,
-    status::{ErrorCode, FORMAT, Reply, Request},
+    status::{ErrorCode, FORMAT, Reply, Request, RequestLine},
 };
 
 use super::{EventLoop, RunState};
 use crate::{
     census::{self, Order},
-    clients::{Permission, error},
+    clients::{error, thread_time},
     log,
     policy::{Event, Settings},
 };
@@ -29,11 +29,13 @@ impl EventLoop {
             if self.clock.now().saturating_sub(begun) > TIME_SLICE {
                 break;
             }
-            let Some((serial, permission, request)) = self.clients.next_request(&self.poller)
-            else {
+            let now = self.clock.now();
+            let Some((serial, uid, line)) = self.clients.next_request(&self.poller, now) else {
                 break;
             };
-            self.answer(serial, permission, request);
+            let before = thread_time();
+            self.answer(serial, uid, line);
+            self.clients.charge(uid, thread_time().saturating_sub(before), now);
         }
         self.save();
         let now = self.clock.now();
@@ -44,19 +46,19 @@ impl EventLoop {
         self.clients.expire(&self.poller, now);
     }
 
-    fn answer(&mut self, serial: u64, permission: Permission, request: Result<Request, Reply>) {
-        let reply = match request {
-            Ok(Request::Watch) => {
+    fn answer(&mut self, serial: u64, uid: Option<u32>, line: Result<RequestLine, Reply>) {
+        let reply = match line {
+            Ok(RequestLine { request: Request::Watch, .. }) => {
                 self.clients.watch(&self.poller, serial, self.clock.now());
                 return;
             }
-            Ok(request) => self.reply(request, permission),
+            Ok(line) => self.reply(line, uid),
             Err(refusal) => refusal,
         };
         self.clients.reply(&self.poller, serial, &reply, self.clock.now());
     }
 
-    fn reply(&mut self, request: Request, permission: Permission) -> Reply {
+    fn reply(&mut self, RequestLine { request, token }: RequestLine, uid: Option<u32>) -> Reply {
         let op = match request {
             Request::Status | Request::Watch => {
                 return Reply::Status(self.status());
@@ -64,15 +66,19 @@ impl EventLoop {
             Request::History { limit } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 let entries = self.history.newest_first().take(limit).cloned().collect();
-                return Reply::History { format: FORMAT, entries };
+                let tampering = self.history.tampering_newest_first().take(limit).cloned();
+                return Reply::History { format: FORMAT, entries, tampering: tampering.collect() };
             }
             Request::Census => return self.census(),
             Request::Restart => "restart",
             Request::Drain => "drain",
             Request::Reload => "reload",
         };
-        let Permission::Command { uid } = permission else {
-            let message = format!("{op} is for root and the service's user");
+        let Some(uid) = self.token.commander(uid, token.as_ref()) else {
+            let message = format!(
+                "{op} is for root, and for the service's user with the token of {}",
+                self.token.path().display()
+            );
             return error(ErrorCode::Forbidden, message);
         };
         if self.run_state != RunState::Running && request != Request::Drain {

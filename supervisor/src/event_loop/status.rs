@@ -31,6 +31,7 @@ impl EventLoop {
             last_restart: self.history.last().cloned(),
             next_start_seconds: self.policy.next_start().map(|at| seconds(at.saturating_sub(now))),
             last_error: self.policy.last_error().map(str::to_owned),
+            last_tampering: self.history.last_tampering().cloned(),
         }
     }
 

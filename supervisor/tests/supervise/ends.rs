@@ -1,6 +1,6 @@
 //! How supervisors end, and what outlives them.
 
-use std::{path::Path, time::Duration};
+use std::{io::Read, path::Path, time::Duration};
 
 use evonic_shared::reason::Reason;
 use rustix::process::{Pid, Signal, kill_process};
@@ -104,8 +104,22 @@ fn an_unread_log_stops_nobody() {
     }
     let mut full = [rustix::event::PollFd::new(&unread, rustix::event::PollFlags::IN)];
     assert_eq!(rustix::event::poll(&mut full, Some(&Default::default())).unwrap(), 1);
+    // Who reads again is told how much was lost.
+    let mut reader = std::fs::File::from(unread);
+    let told = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let mut page = [0; 4096];
+        while let Ok(length @ 1..) = reader.read(&mut page) {
+            text.extend_from_slice(&page[..length]);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    harness.ask(r#"{"op":"restart"}"#);
+    harness.wait("the last one", |status| is_ready(status, 20));
     let begun = std::time::Instant::now();
     harness.signal(Signal::TERM);
     assert!(harness.end().success());
     assert!(begun.elapsed() < Duration::from_secs(5));
+    let told = told.join().unwrap();
+    assert!(told.contains("lines_lost"), "{told}");
 }

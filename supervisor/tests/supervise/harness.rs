@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_shared::status::{Replacement, Reply, Status, WorkerState};
+use evonic_shared::status::{
+    CommandToken, Replacement, Reply, RequestLine, Status, TOKEN_FILE, WorkerState,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::stand_in::{BEHAVIOUR, Behaviour};
@@ -185,8 +187,18 @@ impl Harness {
         stream
     }
 
-    /// One request, one reply.
+    /// One request with the token, as an operator makes it, and one reply.
     pub fn ask(&self, request: &str) -> Reply {
+        let token = std::fs::read_to_string(self.path("run").join(TOKEN_FILE)).unwrap();
+        let token = Some(CommandToken::parse(&token));
+        self.ask_plainly(&match RequestLine::decode(request.as_bytes()) {
+            Ok(line) => RequestLine { token, ..line }.encode(),
+            Err(_) => request.to_owned(),
+        })
+    }
+
+    /// One line, one reply.
+    fn ask_plainly(&self, request: &str) -> Reply {
         let mut stream = self.connect();
         stream.write_all(format!("{request}\n").as_bytes()).unwrap();
         let mut line = String::new();

@@ -9,5 +9,7 @@ mod stand_in;
 
 mod ends;
 mod operators;
+mod peers;
 mod recycling;
 mod starts;
+mod tampering;

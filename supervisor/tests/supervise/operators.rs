@@ -52,11 +52,14 @@ fn every_operation_answers() {
 }
 
 #[test]
-fn the_sockets_are_for_the_group() {
+fn the_sockets_are_for_the_group_and_nothing_else_is() {
     let harness = Harness::ready(&Behaviour::default());
     let mode = |name| harness.path(name).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("run"), mode("state")), (0o750, 0o750));
+    assert_eq!((mode("run"), mode("state")), (0o750, 0o700));
     assert_eq!((mode("run/supervisor.sock"), mode("run/api.sock")), (0o660, 0o660));
+    for file in ["run/command.token", "state/history.jsonl", "state/supervisor.lock"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
 }
 
 #[test]

@@ -35,6 +35,16 @@ impl Pair {
         text.trim_end().to_owned()
     }
 
+    /// A connection of an operator to the Unix socket: root needs no key.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn operator(&self) -> Result<Connection, Failure> {
+        let connection = Connection::unix(&self.runtime_dir().join("api.sock"))?;
+        let is_root = rustix::process::geteuid().is_root();
+        Ok(if is_root { connection } else { connection.showing(&self.admin_key()) })
+    }
+
     /// One request over TCP on a connection of its own.
     ///
     /// # Errors

@@ -6,19 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_shared::status::{Replacement, Reply, State, Status};
+use evonic_shared::status::{Replacement, Reply, State, Status, TOKEN_FILE};
 use serde_json::{Value, json};
 
 use super::{Pair, TIMEOUT};
 
 impl Pair {
-    /// Sends one request to the status socket.
+    /// Sends one request to the status socket, as an operator: with the token.
     ///
     /// # Errors
     /// When it does not answer with a reply.
     pub fn ask(&self, request: &Value) -> anyhow::Result<Reply> {
         let mut stream = UnixStream::connect(self.runtime_dir().join("supervisor.sock"))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let token = std::fs::read_to_string(self.runtime_dir().join(TOKEN_FILE))?;
+        let mut request = request.clone();
+        request["token"] = token.trim().into();
         writeln!(stream, "{request}")?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line)?;

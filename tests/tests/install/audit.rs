@@ -31,8 +31,9 @@ impl Operator {
     }
 
     fn ask(&self, id: &str, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
-        let socket = self.pair.runtime_dir().join("api.sock");
-        let answer = Connection::unix(&socket)
+        let answer = self
+            .pair
+            .operator()
             .and_then(|mut link| link.request(method, path, &[("X-Request-Id", id)], body))
             .unwrap_or_else(|failure| panic!("{method} {path}: {failure:?}"));
         (answer.status, answer.text())
@@ -77,8 +78,10 @@ impl Operator {
         let log = self.log();
         let found: Vec<_> = log.iter().filter(|line| line["request_id"] == *request).collect();
         let [record] = found[..] else { panic!("{operation}: {found:?} of {log:#?}") };
-        let uid = rustix::process::geteuid().as_raw();
-        assert_eq!(record["actor"], format!("uid:{uid}"), "{record}");
+        let is_root = rustix::process::geteuid().is_root();
+        let key = format!("key_{}", &self.pair.admin_key()[4..36]);
+        let actor = if is_root { "uid:0" } else { &key };
+        assert_eq!(record["actor"], actor, "{record}");
         assert_eq!(record["address"], Value::Null, "{record}");
         assert_eq!(record["action"], expected.action, "{record}");
         assert_eq!(record["target"]["name"], json!(expected.name), "{record}");

@@ -4,6 +4,8 @@ mod commands;
 mod first;
 mod refused;
 mod scopes;
+mod service;
+mod user;
 
 use evonic_tests::pair::{Options, Pair};
 use serde_json::{Value, json};

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use evonic_tests::{
-    http::Connection,
     pair::{Options, Pair, TIMEOUT},
     poll,
 };
@@ -18,8 +17,7 @@ fn a_request_id_is_in_every_log_line_of_its_turn() {
     let session = pair.session("runbook");
     let path = format!("/api/v1/sessions/{session}/messages");
     let post = |headers: &[(&str, &str)]| {
-        let socket = pair.runtime_dir().join("api.sock");
-        let mut connection = Connection::unix(&socket).expect("a connection");
+        let mut connection = pair.operator().expect("a connection");
         let body = json!({"content": "$ true"});
         let answer = connection.request("POST", &path, headers, Some(&body)).expect("an answer");
         assert_eq!(answer.status, 202, "{}", answer.text());

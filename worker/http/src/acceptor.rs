@@ -8,10 +8,7 @@
 
 use std::{io, os::fd::AsRawFd, pin::Pin, sync::Arc, time::Duration};
 
-use evonic_shared::{
-    kind::Kind,
-    peer::{is_command, limits_path},
-};
+use evonic_shared::kind::Kind;
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -180,18 +177,9 @@ fn number(stream: &impl AsRawFd) -> Option<u32> {
     u32::try_from(stream.as_raw_fd()).ok()
 }
 
-/// The process at the other end of a Unix socket.
+/// The user at the other end of a Unix socket.
 fn peer(stream: &UnixStream) -> Peer {
-    let Ok(peer) = stream.peer_cred() else { return Peer::Unix(None) };
-    // What is in a namespace that is not below ours has no pid here, and was not started here.
-    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid != 0);
-    let may_be_command = peer.uid() == rustix::process::geteuid().as_raw();
-    match pid.filter(|_| may_be_command) {
-        Some(pid) if is_command(&std::fs::read_to_string(limits_path(pid)).unwrap_or_default()) => {
-            Peer::Command
-        }
-        _ => Peer::Unix(Some(peer.uid())),
-    }
+    Peer::Unix(stream.peer_cred().ok().map(|peer| peer.uid()))
 }
 
 /// Errors of one connection, which the next one does not share: accept(2) counts those of its

@@ -21,7 +21,7 @@ pub(super) struct Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     Key(KeyId),
-    /// The user of a process at the other end of the Unix socket.
+    /// Root, at the other end of the Unix socket.
     User(u32),
     /// The supervisor's probe, or this process itself.
     Inside,
@@ -29,13 +29,12 @@ pub(super) enum Identity {
 }
 
 impl Caller {
-    /// Who a connection alone makes of its client: the Unix socket and what is inside need no key.
-    /// Its address is what the guard says.
+    /// Who a connection alone makes of its client: root on the Unix socket and what is inside need no
+    /// key. Its address is what the guard says.
     pub(super) fn of(peer: Peer, address: Option<IpAddr>, request_id: String) -> Self {
         let (identity, scope) = match peer {
-            // The guard refuses other users.
-            Peer::Unix(Some(uid)) => (Identity::User(uid), Some(Scope::Admin)),
-            Peer::Tcp(_) | Peer::Unix(None) | Peer::Command => (Identity::Anonymous, None),
+            Peer::Unix(Some(0)) => (Identity::User(0), Some(Scope::Admin)),
+            Peer::Tcp(_) | Peer::Unix(_) => (Identity::Anonymous, None),
             Peer::Inside => (Identity::Inside, Some(Scope::Admin)),
         };
         Self { address, identity, scope, agents: None, request_id }
@@ -69,6 +68,24 @@ impl fmt::Display for Identity {
             Self::User(uid) => write!(f, "uid:{uid}"),
             Self::Inside => f.write_str("inside"),
             Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_is_somebody_by_the_kernel_s_word() {
+        let of = |peer| {
+            let caller = Caller::of(peer, None, String::new());
+            (caller.identity, caller.scope)
+        };
+        assert_eq!(of(Peer::Unix(Some(0))), (Identity::User(0), Some(Scope::Admin)));
+        let own = rustix::process::geteuid().as_raw().max(1);
+        for uid in [Some(own), Some(1), Some(65_534), Some(u32::MAX), None] {
+            assert_eq!(of(Peer::Unix(uid)), (Identity::Anonymous, None), "{uid:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may connect: by known names on TCP, root and the service's user on the Unix socket.
+//! Who may connect: by known names on TCP, whoever can on the Unix socket.
 //!
 //! What is not encrypted is for this machine and for trusted proxies: a key must not travel where
 //! others can read it.
@@ -23,10 +23,10 @@ use crate::{problem::Problem, proxies::Proxies};
 pub(super) enum Peer {
     /// The TCP listener.
     Tcp(SocketAddr),
-    /// The Unix listener, a process of this user; none when the kernel does not say.
+    /// The Unix listener, a process of this user when it connected; none when the kernel does not
+    /// say. Only root's word counts: commands of agents may have the service's user, and a pid is
+    /// somebody else's when its process has ended.
     Unix(Option<u32>),
-    /// The Unix listener, a command of an agent, or a process that has ended.
-    Command,
     /// The supervisor's probe, or this process itself.
     Inside,
 }
@@ -34,7 +34,6 @@ pub(super) enum Peer {
 #[derive(Debug)]
 pub(super) struct Guard {
     hosts: Vec<String>,
-    uid: u32,
     secure: bool,
     proxies: Proxies,
 }
@@ -42,9 +41,8 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(settings: &config::Http) -> Self {
         let hosts = settings.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        let uid = rustix::process::geteuid().as_raw();
         let secure = settings.tls.pair().is_some();
-        Self { hosts, uid, secure, proxies: Proxies::new(settings) }
+        Self { hosts, secure, proxies: Proxies::new(settings) }
     }
 
     /// The client's address: the peer's, or the one that a trusted proxy names; none on the
@@ -52,24 +50,18 @@ impl Guard {
     pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
         match peer {
             Peer::Tcp(peer) => Some(self.proxies.client_address(peer.ip(), headers)),
-            Peer::Unix(_) | Peer::Command | Peer::Inside => None,
+            Peer::Unix(_) | Peer::Inside => None,
         }
     }
 
     /// Lets a request pass.
     ///
     /// # Errors
-    /// 403 for a foreign user, host or origin; 400 for a host that is missing or ambiguous.
+    /// 403 for a foreign address, host or origin; 400 for a host that is missing or ambiguous.
     pub(super) fn admit<B>(&self, peer: Peer, request: &Request<B>) -> Result<(), Problem> {
         match peer {
-            Peer::Inside => Ok(()),
-            Peer::Unix(Some(uid)) if uid == 0 || uid == self.uid => Ok(()),
-            Peer::Unix(_) => {
-                Err(forbidden("only root and the service's own user may use this socket"))
-            }
-            Peer::Command => Err(forbidden(
-                "a command of an agent has no rights by this socket; over TCP it needs a key",
-            )),
+            // A page of a foreign site reaches no file.
+            Peer::Inside | Peer::Unix(_) => Ok(()),
             Peer::Tcp(peer) => {
                 self.admit_address(peer.ip())?;
                 self.admit_host(request)?;

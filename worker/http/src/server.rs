@@ -43,7 +43,7 @@ const PING: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: clos
 pub struct Listeners {
     /// TCP, behind TLS where that is configured: needs a key, except for health.
     pub http: std::net::TcpListener,
-    /// Unix socket: root and the service's user, by peer credentials.
+    /// Unix socket: root by peer credentials, others by a key.
     pub api: UnixListener,
     /// The supervisor's connection: served like an accepted one, outside the `http` budget.
     pub probe: Option<UnixStream>,

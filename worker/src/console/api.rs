@@ -158,14 +158,14 @@ impl Api {
     /// Sends one request on a connection of its own; the answer to a refused one is an error.
     async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer> {
         let stream = self.server.connect().await?;
-        if let Server::Tcp { authority, key, .. } = &self.server {
-            let headers = request.headers_mut();
+        let headers = request.headers_mut();
+        if let Server::Tcp { authority, .. } = &self.server {
             headers.insert(header::HOST, header_value(authority.as_str()));
-            if let Some(key) = key {
-                let mut value = header_value(&format!("Bearer {}", key.reveal()));
-                value.set_sensitive(true);
-                headers.insert(header::AUTHORIZATION, value);
-            }
+        }
+        if let Some(key) = self.server.key() {
+            let mut value = header_value(&format!("Bearer {}", key.reveal()));
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
         }
         let lost = |error: hyper::Error| ConsoleError::ConnectionLost(error.into());
         let (mut sender, connection) =
@@ -186,8 +186,11 @@ impl Api {
         }
         let body = answer.bytes().await.unwrap_or_default();
         Err(match (refusal(head.status, &head.headers, &body), &self.server) {
+            (ConsoleError::KeyRefused { .. }, Server::Unix { missing: Some(reason), .. }) => {
+                ConsoleError::KeyMissing { reason: reason.clone() }
+            }
             // Here it is about the key, whoever the user is.
-            (ConsoleError::Forbidden { message }, Server::Tcp { .. }) => {
+            (ConsoleError::Forbidden { message }, server) if server.key().is_some() => {
                 ConsoleError::KeyRefused { message }
             }
             (refused, _) => refused,

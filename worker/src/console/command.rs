@@ -35,7 +35,7 @@ Then:
 #[derive(Debug, Parser)]
 #[command(name = "evonic", version, propagate_version = true, max_term_width = 100)]
 pub(super) struct Arguments {
-    /// Read this configuration instead of $EVONIC_CONFIG, ./evonic.toml or /etc/evonic/evonic.toml
+    /// Read this configuration instead of $EVONIC_CONFIG or /etc/evonic/evonic.toml
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 

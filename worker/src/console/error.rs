@@ -45,6 +45,12 @@ pub(crate) enum ConsoleError {
     /// This user may not use the socket, or make the request.
     #[error("you may not do this: {message}")]
     Forbidden { message: String },
+    /// The service asks who is not root for a key, and its own cannot be shown.
+    #[error("there is no key to show: {reason}")]
+    KeyMissing {
+        /// Why its own cannot be shown.
+        reason: String,
+    },
     /// The key is missing, unknown, or lacks the scope.
     #[error("the key does not do: {message}")]
     KeyRefused { message: String },
@@ -137,6 +143,7 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Unavailable, .. }
             | ConsoleError::NotReady { .. } => ExitCode::Unavailable,
             ConsoleError::Forbidden { .. }
+            | ConsoleError::KeyMissing { .. }
             | ConsoleError::KeyRefused { .. }
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 ExitCode::NoPermission
@@ -210,6 +217,9 @@ impl ConsoleError {
             | ConsoleError::SupervisorRefused { code: ErrorCode::Forbidden, .. } => {
                 Some("run it as root or as the service's user")
             }
+            ConsoleError::KeyMissing { .. } => Some(
+                "run it as root or as the service's user, or give a key with --key or $EVONIC_KEY",
+            ),
             ConsoleError::NotTrusted { .. } => Some(
                 "is its certificate for this name, and of an authority that this machine or --ca \
                  trusts?",

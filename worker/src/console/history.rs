@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evonic_shared::{
     config::Config,
-    status::{Replacement, Reply, Request},
+    status::{Replacement, Reply, Request, Tampering},
 };
 use jiff::tz::TimeZone;
 
@@ -13,7 +13,7 @@ use super::{
     error::Result,
     format::local_time,
     output::Console,
-    status::screen::exit_summary,
+    status::screen::{exit_summary, measure},
     supervisor::{Supervisor, unexpected},
     text::{Style, Text, text},
 };
@@ -25,11 +25,25 @@ pub(super) fn run(options: &HistoryOptions, config: &Config, console: &mut Conso
     if options.output.json {
         return console.json(&reply);
     }
-    let Reply::History { entries, .. } = reply else {
+    let Reply::History { entries, tampering, .. } = reply else {
         return Err(unexpected("it is no history"));
     };
     let post_mortems = config.state_dir.join("post-mortems");
-    console.print(&render(&entries, &post_mortems, &TimeZone::system()))
+    let zone = TimeZone::system();
+    let mut page = render(&entries, &post_mortems, &zone);
+    page.push(render_tampering(&tampering, &zone));
+    console.print(&page)
+}
+
+/// Renders what others did to the supervisor, newest first.
+fn render_tampering(tampering: &[Tampering], zone: &TimeZone) -> Text {
+    let mut page = Text::default();
+    for entry in tampering {
+        let done = Style::Red.of(measure(entry.measure));
+        let at = local_time(&entry.at, zone);
+        page.line(text![at, "   tampering: ", &entry.detail, "   ", done]);
+    }
+    page
 }
 
 /// Renders entries of the history, newest first.
@@ -56,6 +70,8 @@ fn render(entries: &[Replacement], post_mortems: &Path, zone: &TimeZone) -> Text
 
 #[cfg(test)]
 mod tests {
+    use evonic_shared::status::Measure;
+
     use super::{super::status::tests::replacement, *};
 
     #[test]
@@ -63,6 +79,18 @@ mod tests {
         let folder = Path::new("/var/lib/evonic/post-mortems");
         let entries = [replacement(), Replacement { post_mortem: None, ..replacement() }];
         insta::assert_snapshot!(render(&entries, folder, &TimeZone::UTC).plain());
+        let tampering = [Tampering {
+            at: "2026-11-23T14:03:11.250Z".to_owned(),
+            detail: "the nice value is 19; it was 0".to_owned(),
+            measure: Measure::Told,
+        }];
+        assert_eq!(
+            render_tampering(&tampering, &TimeZone::UTC).plain(),
+            format!(
+                "{}   tampering: the nice value is 19; it was 0   cannot be put back\n",
+                local_time("2026-11-23T14:03:11.250Z", &TimeZone::UTC)
+            )
+        );
         assert_eq!(render(&[], folder, &TimeZone::UTC).plain(), "The worker was never replaced.\n");
     }
 }

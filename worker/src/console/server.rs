@@ -1,5 +1,7 @@
 //! Which worker the command line talks to, and with which key.
 
+mod admin_key;
+
 use std::{io, net::IpAddr, path::PathBuf, time::Duration};
 
 use evonic_domain::Token;
@@ -8,12 +10,12 @@ use evonic_shared::{config::Config, error_chain::ErrorChain};
 use http::uri::{Authority, Scheme};
 use tokio::net::UnixStream;
 
+use self::admin_key::AdminKeyError;
 use super::{
     command::ServerOptions,
     error::{ConsoleError, Result},
     input::argument_text,
 };
-use crate::lifecycle::first_key;
 
 /// The variable that stands in for `--server`.
 const SERVER_VARIABLE: &str = "EVONIC_SERVER";
@@ -25,8 +27,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug)]
 pub(super) enum Server {
-    /// The Unix socket of this machine's service; it needs no key.
-    Unix(PathBuf),
+    /// The Unix socket of this machine's service.
+    Unix {
+        socket: PathBuf,
+        /// Root needs none.
+        key: Option<Token>,
+        /// Why there is none, for who is not root.
+        missing: Option<String>,
+    },
     Tcp {
         /// Host and port, as given.
         authority: Authority,
@@ -57,7 +65,7 @@ impl Server {
     )]
     pub(super) async fn connect(&self) -> Result<Box<dyn Stream>> {
         match self {
-            Self::Unix(socket) => match UnixStream::connect(socket).await {
+            Self::Unix { socket, .. } => match UnixStream::connect(socket).await {
                 Ok(stream) => Ok(Box::new(stream)),
                 Err(source) => Err(ConsoleError::unreachable(socket, source)),
             },
@@ -80,40 +88,62 @@ impl Server {
         }
     }
 
-    /// The service of this configuration, by its Unix socket.
+    /// The service of this configuration, by its Unix socket: with its own key, but for root, whom
+    /// the socket knows.
     pub(super) fn local(config: &Config) -> Self {
-        Self::Unix(config.runtime_dir.join("api.sock"))
+        let is_root = rustix::process::geteuid().is_root();
+        let found = if is_root { Ok(None) } else { admin_key::read(config).map(Some) };
+        let (key, missing) = match found {
+            Ok(key) => (key, None),
+            Err(error) => (None, Some(ErrorChain(&error).to_string())),
+        };
+        Self::Unix { socket: config.runtime_dir.join("api.sock"), key, missing }
+    }
+
+    /// What a request to it shows.
+    pub(super) const fn key(&self) -> Option<&Token> {
+        match self {
+            Self::Unix { key, .. } | Self::Tcp { key, .. } => key.as_ref(),
+        }
     }
 
     /// The server of the options or the environment; else the service of this configuration.
     pub(super) fn resolve(options: &ServerOptions, config: &Config) -> Result<Self> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let given = options.key.clone().or_else(|| variable(KEY_VARIABLE));
+        let given = given.map(|text| parse_key(&argument_text(&text)?)).transpose()?;
         let Some(url) = options.server.clone().or_else(|| variable(SERVER_VARIABLE)) else {
-            return match options.key {
-                None => Ok(Self::local(config)),
-                Some(_) => {
-                    let message = "--key goes with --server; the socket of this machine needs none";
-                    Err(ConsoleError::Usage(message.to_owned()))
+            return Ok(match (Self::local(config), given) {
+                (Self::Unix { socket, .. }, Some(key)) => {
+                    Self::Unix { socket, key: Some(key), missing: None }
                 }
-            };
+                (local, _) => local,
+            });
         };
         let (authority, scheme) = parse(&url)?;
-        let given = options.key.clone().or_else(|| variable(KEY_VARIABLE));
-        let text = match given {
-            Some(text) => Some(argument_text(&text)?),
+        let key = match given {
+            Some(key) => Some(key),
             // The service's own key is sent to the service, never to another machine.
-            None if is_loopback(&authority) => {
-                std::fs::read_to_string(config.state_dir.join(first_key::FILE)).ok()
-            }
+            None if is_loopback(&authority) => match admin_key::read(config) {
+                Ok(key) => Some(key),
+                // Health needs none, and whoever may not read it may have another one.
+                Err(AdminKeyError::Read { .. }) => None,
+                Err(error) => {
+                    return Err(ConsoleError::KeyMissing {
+                        reason: ErrorChain(&error).to_string(),
+                    });
+                }
+            },
             None => None,
         };
-        let key = text.map(|text| {
-            Token::parse(text.trim())
-                .ok_or_else(|| ConsoleError::Usage("the key has not the form of one".to_owned()))
-        });
         let connector = connector(&authority, scheme, options.ca.as_ref())?;
-        Ok(Self::Tcp { authority, key: key.transpose()?, connector })
+        Ok(Self::Tcp { authority, key, connector })
     }
+}
+
+fn parse_key(text: &str) -> Result<Token> {
+    let wrong = || ConsoleError::Usage("the key has not the form of one".to_owned());
+    Token::parse(text.trim()).ok_or_else(wrong)
 }
 
 /// `https://HOST[:PORT]`, or `http://HOST:PORT` of a loopback address: a key must not travel in the

@@ -9,7 +9,7 @@ use std::{
 
 use evonic_shared::{
     config::Config,
-    status::{ErrorCode, Reply, Request},
+    status::{CommandToken, ErrorCode, Reply, Request, RequestLine, TOKEN_FILE},
 };
 
 use super::error::{ConsoleError, Result};
@@ -44,9 +44,12 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Asks, without waiting.
+    /// Asks, without waiting. With a command goes the token of its folder, if this user may read it:
+    /// root needs none.
     pub(super) fn send(&mut self, request: &Request) -> Result {
-        let line = serde_json::to_string(request).expect("requests have string keys") + "\n";
+        let is_command = matches!(request, Request::Restart | Request::Reload | Request::Drain);
+        let token = is_command.then(|| self.token()).flatten();
+        let line = RequestLine { request: request.clone(), token }.encode();
         self.stream.get_mut().write_all(line.as_bytes()).map_err(|source| self.lost(source))
     }
 
@@ -76,6 +79,11 @@ impl Supervisor {
                 _ => Err(self.lost(error)),
             },
         }
+    }
+
+    fn token(&self) -> Option<CommandToken> {
+        let text = std::fs::read_to_string(self.socket.with_file_name(TOKEN_FILE)).ok()?;
+        Some(CommandToken::parse(&text))
     }
 
     fn lost(&self, source: io::Error) -> ConsoleError {

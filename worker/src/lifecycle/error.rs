@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use evonic_agent::OwnershipError;
 use evonic_handles::PageError;
 use evonic_http::ServerError;
+use evonic_process::folder::FolderError;
 use evonic_shared::exit::ExitCode;
 use evonic_store::StoreError;
 use evonic_workplace::WorkplaceError;
@@ -29,15 +30,9 @@ pub(super) enum StartError {
     /// See [`PageError`].
     #[error(transparent)]
     Page(#[from] PageError),
-    /// A folder cannot be made.
-    #[error("folder {} cannot be made", path.display())]
-    Folder {
-        /// Its path.
-        path: PathBuf,
-        /// The OS error.
-        #[source]
-        source: io::Error,
-    },
+    /// See [`FolderError`].
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The first key has no file.
     #[error("the first key cannot be written to {}", path.display())]
     FirstKey {
@@ -69,7 +64,7 @@ impl StartError {
             StartError::System { .. }
             | StartError::Page(_)
             | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
-            StartError::Folder { .. }
+            StartError::Folder(_)
             | StartError::FirstKey { .. }
             | StartError::Store(_)
             | StartError::Ownership(_) => ExitCode::Io,

@@ -2,12 +2,14 @@
 
 use std::{
     io,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use evonic_process::{channel::Channel, file};
+use evonic_process::{
+    channel::Channel,
+    folder::{self, Folder},
+};
 use evonic_shared::{
     config::Config,
     control::{FromWorker, Hello, PROTOCOL},
@@ -53,6 +55,10 @@ const THREAD_IDLE: Duration = Duration::from_secs(5);
 /// The most threads of the blocking pool: files of workplaces, locks.
 const BLOCKING_THREADS: usize = 16;
 
+/// What SQLite makes in the state folder.
+const DATABASE_FILES: [&str; 6] =
+    ["evonic.db", "evonic.db-wal", "evonic.db-shm", "limits.db", "limits.db-wal", "limits.db-shm"];
+
 /// Starts the worker.
 ///
 /// # Errors
@@ -85,11 +91,16 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let page = Page::map(inherited.fd_page)?;
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
     let runtime = runtime().map_err(StartError::system("the runtime"))?;
-    make_folder(&config.state_dir)?;
+    let state = Folder::open(&config.state_dir, folder::PRIVATE)?;
+    // Before SQLite opens them: it gives its log the mode of the database. Earlier versions left them
+    // readable for others.
+    for name in DATABASE_FILES {
+        state.tighten(name)?;
+    }
     // First: what the limiter takes of the budget is not the readers'.
     let limits = config.state_dir.join("limits.db");
     let limiter = config.limits.enabled.then(|| Limiter::open(&limits, &budget)).transpose()?;
-    make_folder(&evonic_agent::generations_folder(&config.state_dir))?;
+    Folder::open(&evonic_agent::generations_folder(&config.state_dir), folder::PRIVATE)?;
     let database = config.state_dir.join("evonic.db");
     let store = Store::open(&database, &config.store, budget.clone())?;
     let generation = runtime.block_on(take_generation(&store, &config, inherited.generation))?;
@@ -97,7 +108,8 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let greeted = channel.send(&hello(&config, number));
     greeted.map_err(StartError::system("the control channel"))?;
 
-    runtime.block_on(first_key::ensure(&store, &config.state_dir, &budget))?;
+    runtime.block_on(first_key::ensure(&store, &state, &budget))?;
+    drop(state);
 
     let models = Models::new(&config.models, &budget);
     let config = Arc::new(config);
@@ -160,11 +172,6 @@ fn runtime() -> io::Result<Runtime> {
         .thread_name("runtime")
         .enable_all()
         .build()
-}
-
-fn make_folder(path: &Path) -> Result<(), StartError> {
-    file::make_folder(path)
-        .map_err(|source| StartError::Folder { path: path.to_path_buf(), source })
 }
 
 /// Registers this worker in the database, which alone knows every generation that ever was, and

@@ -70,3 +70,35 @@ fn the_first_key_and_the_command_line_work_from_the_start() {
         assert!(!log.contains(&secret[36..]), "no key stands in the log");
     }
 }
+
+#[test]
+fn what_others_could_read_is_closed_and_a_key_they_could_read_replaced() {
+    let pair = Pair::start(&Options::default());
+    let path = |name: &str| pair.state_dir().join(name);
+    let mode = |name: &str| {
+        std::fs::metadata(path(name)).expect("it is there").permissions().mode() & 0o7777
+    };
+    let files = ["evonic.db", "evonic.db-wal", "evonic.db-shm", "limits.db", "history.jsonl"];
+    for file in files {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+    assert_eq!((mode(""), mode("generations")), (0o700, 0o700));
+    let (server, old) = (format!("http://{}", pair.address()), pair.admin_key());
+    for file in ["evonic.db", "evonic.db-wal", "limits.db", "admin.key"] {
+        let loose = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(path(file), loose).expect("it is there");
+    }
+    // As earlier versions left the files, or a command of an agent the key.
+    pair.kill_worker();
+    for file in ["evonic.db", "evonic.db-wal", "limits.db", "admin.key"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+    let new = pair.admin_key();
+    let list = |key: &str| pair.evonic(&["--server", &server, "--key", key, "key", "list"]);
+    let refused = list(&old);
+    assert_eq!(refused.status.code(), Some(77), "{}", text(&refused));
+    assert!(text(&refused).contains("was revoked at"), "{}", text(&refused));
+    assert!(worked(&list(&new)).contains("admin"));
+    let log = pair.log();
+    assert!(log.contains("others could read the admin key") && !log.contains(&new[36..]), "{log}");
+}

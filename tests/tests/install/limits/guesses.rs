@@ -18,8 +18,7 @@ fn forged(pair: &Pair, guess: u64) -> String {
 
 fn metric(pair: &Pair, line: &str) -> u64 {
     // Over the Unix socket, where nothing is limited.
-    let socket = pair.runtime_dir().join("api.sock");
-    let mut connection = Connection::unix(&socket).expect("a connection");
+    let mut connection = pair.operator().expect("a connection");
     let text = connection.request("GET", "/metrics", &[], None).expect("an answer").text();
     let found = text.lines().find_map(|at| at.strip_prefix(line)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("{line}: {text}")).parse().expect("a number")

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use evonic_shared::{
     kind::Kind,
-    status::{Descriptors, Exit, PartHealth, Replacement, State, Status, Worker, WorkerState},
+    status::{
+        Descriptors, Exit, Measure, PartHealth, Replacement, State, Status, Tampering, Worker,
+        WorkerState,
+    },
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -48,6 +51,9 @@ pub(crate) fn render(status: &Status, context: &ScreenContext<'_>) -> Text {
         screen.worker("predecessor", worker);
     }
     screen.restarts(status);
+    if let Some(tampering) = &status.last_tampering {
+        screen.tampering(tampering);
+    }
     screen.page
 }
 
@@ -200,6 +206,15 @@ impl Screen<'_> {
         }
     }
 
+    fn tampering(&mut self, last: &Tampering) {
+        let context = self.context;
+        self.blank_line();
+        let at = local_time(&last.at, &context.zone).into();
+        let ago = ago(&last.at, context.now).unwrap_or_default().into();
+        self.line("tampering", [at, ago, Style::Red.of(measure(last.measure))]);
+        self.line("", [Text::quoted(&last.detail, LABEL_COLUMNS)]);
+    }
+
     fn last_restart(&mut self, last: &Replacement) {
         let context = self.context;
         self.line(
@@ -245,6 +260,15 @@ fn kinds(fd: &Descriptors) -> String {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     kinds.join(", ")
+}
+
+/// What the supervisor did about a change to itself.
+pub(crate) const fn measure(measure: Measure) -> &'static str {
+    match measure {
+        Measure::PutBack => "put back",
+        Measure::Told => "cannot be put back",
+        Measure::Exit => "a clean supervisor was to start",
+    }
 }
 
 /// How a replaced worker ended, and what it was.

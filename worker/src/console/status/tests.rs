@@ -9,8 +9,8 @@ use evonic_shared::{
     exit::ExitCode,
     reason::Reason,
     status::{
-        Descriptors, ErrorCode, Exit, FORMAT, Health, Listener, PartHealth, Replacement, Restarts,
-        State, Worker, WorkerState,
+        Descriptors, ErrorCode, Exit, FORMAT, Health, Listener, Measure, PartHealth, Replacement,
+        Restarts, State, Tampering, Worker, WorkerState,
     },
 };
 
@@ -92,6 +92,7 @@ pub(crate) fn status() -> Status {
         last_restart: Some(replacement()),
         next_start_seconds: None,
         last_error: None,
+        last_tampering: None,
     }
 }
 
@@ -112,6 +113,20 @@ fn a_running_pair() {
         ..context(80)
     };
     insta::assert_snapshot!(render(&status(), &context).plain());
+}
+
+#[test]
+fn tampering_is_shown_with_what_was_done() {
+    let mut status = status();
+    status.last_tampering = Some(Tampering {
+        at: "2026-11-23T14:10:00.000Z".to_owned(),
+        detail: "the mode of state_dir is 0000".to_owned(),
+        measure: Measure::PutBack,
+    });
+    let text = render(&status, &context(80)).plain();
+    let end = text.split("tampering").nth(1).expect("it is shown");
+    assert!(end.contains("put back") && end.contains("the mode of state_dir is 0000"), "{text}");
+    assert_eq!(render(&self::status(), &context(80)).plain().find("tampering"), None);
 }
 
 #[test]

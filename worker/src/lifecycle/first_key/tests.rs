@@ -26,7 +26,8 @@ impl Harness {
     }
 
     fn ensure(&self) -> Result<(), StartError> {
-        self.runtime.block_on(ensure(&self.store, self.folder.path(), &self.budget))
+        let state = Folder::open(self.folder.path(), evonic_process::folder::PRIVATE).unwrap();
+        self.runtime.block_on(ensure(&self.store, &state, &self.budget))
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -77,4 +78,31 @@ fn a_file_that_cannot_be_written_makes_no_key() {
     let refused = harness.ensure().unwrap_err();
     assert!(matches!(&refused, StartError::FirstKey { path, .. } if path.ends_with(FILE)));
     assert_eq!(harness.keys(), []);
+}
+
+#[test]
+fn a_key_that_others_could_read_is_revoked_and_replaced() {
+    let harness = Harness::new();
+    harness.ensure().unwrap();
+    let old = harness.secret().unwrap();
+    let path = harness.folder.path().join(FILE);
+    for mode in [0o644, 0o640] {
+        let old = harness.secret().unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        harness.ensure().unwrap();
+        let new = harness.secret().unwrap();
+        assert_ne!(new, old);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        let token = Token::parse(new.trim_end()).unwrap();
+        let valid: Vec<_> =
+            harness.keys().into_iter().filter(|key| key.revoked_at.is_none()).collect();
+        assert_eq!((valid.len(), &valid[0].id, valid[0].scope), (1, token.id(), Scope::Admin));
+        harness.ensure().unwrap();
+        assert_eq!(harness.secret().unwrap(), new, "once");
+    }
+    // One that does not count any more makes none.
+    fs::write(&path, old).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    harness.ensure().unwrap();
+    assert_eq!(harness.keys().len(), 3);
 }

@@ -16,7 +16,7 @@ use evonic_runner::{
     spec::{Limits, Sandbox, VERSION},
 };
 use evonic_shared::config::{
-    self, CommandNetwork, Config, DEFAULT_FILES, KeySource, Sandbox as Wanted,
+    self, CommandNetwork, Config, DEFAULT_FILE, KeySource, Sandbox as Wanted,
 };
 use parking_lot::RwLock;
 use rustix::{
@@ -237,7 +237,7 @@ fn hidden(config: &Config) -> Vec<PathBuf> {
     SECRETS
         .iter()
         .map(PathBuf::from)
-        .chain(DEFAULT_FILES.iter().filter_map(|file| Some(Path::new(file).parent()?.into())))
+        .chain(Path::new(DEFAULT_FILE).parent().map(Path::to_owned))
         .chain([config.state_dir.clone(), config.runtime_dir.clone()])
         .chain(config.docker.cert_path.clone())
         .chain(tls.map(Path::to_owned))

@@ -1,0 +1,293 @@
+//! The service's own folders, opened once: who owns them, who may enter, whether they are still there.
+//!
+//! What holds a folder by its descriptor is not misled by another one of the same name, and puts back
+//! a mode even where the new one lets nobody in.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::DirBuilderExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
+
+/// The mode of the state folder and of all folders in it.
+pub const PRIVATE: u32 = 0o700;
+
+/// The mode of the runtime folder: members of the service's group reach the sockets in it.
+pub const GROUP: u32 = 0o750;
+
+/// The mode of every file in either.
+pub const FILE: u32 = 0o600;
+
+/// What the owner must be able to do with a folder.
+const OWNER: u32 = 0o700;
+
+const PERMISSIONS: u32 = 0o7777;
+
+/// A folder, or a file in it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It cannot be made or opened.
+    #[error("the folder {} cannot be used", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Its owner could change what the service trusts.
+    #[error(
+        "{} belongs to uid {owner}, and this process is of uid {own}: `chown -R {own} {}` as root, \
+         or choose another folder",
+        path.display(), path.display()
+    )]
+    Foreign { path: PathBuf, owner: u32, own: u32 },
+    /// The mode of a file in it cannot be changed.
+    #[error("{} cannot be closed to others: `chmod go-rwx {}`", path.display(), path.display())]
+    Tighten {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How a folder differs from what was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Sound,
+    /// Another mode: this one.
+    Mode(u32),
+    /// Another owner: this one.
+    Owner(u32),
+    /// At its path is something else, or nothing that can be reached.
+    Replaced,
+}
+
+/// A folder of the service's user: one descriptor.
+#[derive(Debug)]
+pub struct Folder {
+    descriptor: OwnedFd,
+    path: PathBuf,
+    mode: u32,
+    owner: u32,
+}
+
+impl Folder {
+    /// Opens a folder, and makes it and its parents where it is missing. One that others may enter
+    /// further than `mode` says, or its owner may not, is mended, and the log says so.
+    ///
+    /// # Errors
+    /// [`FolderError::Open`]; [`FolderError::Foreign`] for one of another user.
+    pub fn open(path: &Path, mode: u32) -> Result<Self, FolderError> {
+        let failed = |source| FolderError::Open { path: path.to_owned(), source };
+        let is_new = !path.exists();
+        fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // A handle needs no permission, and what it names cannot be exchanged meanwhile.
+        let handle = rustix::fs::open(path, flags | OFlags::PATH, Mode::empty());
+        let handle = handle.map_err(|errno| failed(errno.into()))?;
+        let found = rustix::fs::fstat(&handle).map_err(|errno| failed(errno.into()))?;
+        let own = rustix::process::geteuid().as_raw();
+        if found.st_uid != own {
+            return Err(FolderError::Foreign { path: path.to_owned(), owner: found.st_uid, own });
+        }
+        // A new one has what the umask left of its mode.
+        let wanted = if is_new { mode } else { permissions(&found) & mode | OWNER };
+        if permissions(&found) != wanted {
+            let link = format!("/proc/self/fd/{}", handle.as_raw_fd());
+            rustix::fs::chmod(link, Mode::from_raw_mode(wanted))
+                .map_err(|errno| failed(errno.into()))?;
+            if !is_new {
+                tracing::warn!(
+                    path = %path.display(),
+                    mode = %octal(permissions(&found)),
+                    now = %octal(wanted),
+                    "folder's mode is put right"
+                );
+            }
+        }
+        let descriptor = rustix::fs::openat(&handle, c".", flags | OFlags::RDONLY, Mode::empty());
+        let descriptor = descriptor.map_err(|errno| failed(errno.into()))?;
+        Ok(Self { descriptor, path: path.to_owned(), mode: wanted, owner: own })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its mode when it was opened.
+    pub const fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// How it differs from what was opened.
+    ///
+    /// # Errors
+    /// The OS error: nothing can be said.
+    pub fn condition(&self) -> io::Result<Condition> {
+        let held = rustix::fs::fstat(&self.descriptor)?;
+        let Ok(named) = rustix::fs::statat(CWD, &self.path, AtFlags::empty()) else {
+            return Ok(Condition::Replaced);
+        };
+        let same = (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino);
+        Ok(match held.st_uid {
+            _ if !same => Condition::Replaced,
+            owner if owner != self.owner => Condition::Owner(owner),
+            _ if permissions(&held) != self.mode => Condition::Mode(permissions(&held)),
+            _ => Condition::Sound,
+        })
+    }
+
+    /// Gives it back the mode that it had when it was opened.
+    ///
+    /// # Errors
+    /// The OS error.
+    pub fn restore_mode(&self) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(&self.descriptor, Mode::from_raw_mode(self.mode))?)
+    }
+
+    /// Closes a file of this name to others, if it is there, belongs to this user, and is open to
+    /// them; the log says so. It is changed without being opened: the locks of a database end when
+    /// any descriptor of its file is closed.
+    ///
+    /// What is no regular file is left alone. Nobody else can exchange it meanwhile: the folder lets
+    /// nobody in.
+    ///
+    /// # Errors
+    /// [`FolderError::Foreign`], [`FolderError::Tighten`].
+    pub fn tighten(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        let failed =
+            |errno: Errno| FolderError::Tighten { path: path.clone(), source: errno.into() };
+        let found = match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        };
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Ok(());
+        }
+        if found.st_uid != self.owner {
+            let (owner, own) = (found.st_uid, self.owner);
+            return Err(FolderError::Foreign { path, owner, own });
+        }
+        let mode = permissions(&found);
+        if mode & !FILE != 0 {
+            rustix::fs::chmodat(
+                &self.descriptor,
+                name,
+                Mode::from_raw_mode(FILE),
+                AtFlags::empty(),
+            )
+            .map_err(failed)?;
+            tracing::info!(path = %path.display(), mode = %octal(mode), "file is closed to others");
+        }
+        Ok(())
+    }
+}
+
+fn permissions(stat: &Stat) -> u32 {
+    stat.st_mode & PERMISSIONS
+}
+
+/// A mode as people write it.
+pub fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & PERMISSIONS
+    }
+
+    #[test]
+    fn a_folder_is_made_and_a_loose_or_closed_one_put_right() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        Folder::open(&path, PRIVATE).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        let runtime = parent.path().join("run");
+        Folder::open(&runtime, GROUP).unwrap();
+        assert_eq!(mode(&runtime), 0o750);
+        for (found, wanted, expected) in [
+            (0o777, PRIVATE, 0o700),
+            (0o755, GROUP, 0o750),
+            (0o000, PRIVATE, 0o700),
+            (0o500, GROUP, 0o700),
+            (0o700, GROUP, 0o700),
+        ] {
+            set(&path, found);
+            Folder::open(&path, wanted).unwrap();
+            assert_eq!(mode(&path), expected, "{found:o}");
+        }
+    }
+
+    #[test]
+    fn changes_are_found_and_a_mode_is_put_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state");
+        let folder = Folder::open(&path, PRIVATE).unwrap();
+        assert_eq!(folder.condition().unwrap(), Condition::Sound);
+        set(&path, 0);
+        assert_eq!(folder.condition().unwrap(), Condition::Mode(0));
+        folder.restore_mode().unwrap();
+        assert_eq!((folder.condition().unwrap(), mode(&path)), (Condition::Sound, 0o700));
+        fs::rename(&path, parent.path().join("away")).unwrap();
+        assert_eq!(folder.condition().unwrap(), Condition::Replaced);
+        fs::create_dir(&path).unwrap();
+        assert_eq!(folder.condition().unwrap(), Condition::Replaced);
+    }
+
+    #[test]
+    fn only_loose_files_of_ours_are_tightened() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path(), PRIVATE).unwrap();
+        let path = parent.path().join("evonic.db");
+        folder.tighten("evonic.db").unwrap();
+        fs::write(&path, "").unwrap();
+        for (found, expected) in [(0o644, 0o600), (0o600, 0o600), (0o400, 0o400)] {
+            set(&path, found);
+            folder.tighten("evonic.db").unwrap();
+            assert_eq!(mode(&path), expected, "{found:o}");
+        }
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        set(outside.path(), 0o644);
+        std::os::unix::fs::symlink(outside.path(), parent.path().join("link")).unwrap();
+        folder.tighten("link").unwrap();
+        assert_eq!(mode(outside.path()), 0o644);
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_refused_with_the_command_that_mends_it() {
+        // Of root for all but root, who is told of nobody's.
+        let path = if rustix::process::geteuid().is_root() {
+            let folder = tempfile::tempdir().unwrap().keep();
+            std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
+            folder
+        } else {
+            PathBuf::from("/")
+        };
+        let error = Folder::open(&path, PRIVATE).unwrap_err();
+        assert!(matches!(error, FolderError::Foreign { .. }), "{error}");
+        assert!(error.to_string().contains("`chown -R "), "{error}");
+        if rustix::process::geteuid().is_root() {
+            fs::remove_dir(&path).unwrap();
+        }
+    }
+}
