@@ -38,7 +38,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
-pub(super) use self::policy::Who;
+pub(super) use self::policy::{Who, network};
 
 use crate::limits::{
     blocked::Blocked,
@@ -87,7 +87,7 @@ impl Limits {
         address: IpAddr,
         fields: &mut HeaderMap,
     ) -> Result<(), Problem> {
-        let address = policy::network(address);
+        let address = network(address);
         let now = Instant::now();
         let blocked = self.blocked.lock();
         let Some((policy, left)) = blocked.find(address, now) else { return Ok(()) };
@@ -114,7 +114,7 @@ impl Limits {
             self.counters.failures.inc();
         }
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let address = policy::network(address);
+        let address = network(address);
         let asked = self.policies.ask(address, who);
         if asked.is_empty() {
             return Ok(());

@@ -12,6 +12,7 @@ use crate::{
     answer,
     call::Call,
     keyring::Keyring,
+    places::Places,
     problem::{Answer, Problem},
     running_copies::RunningCopies,
     shutdown::Shutdown,
@@ -63,6 +64,7 @@ pub(super) struct ApiState {
     /// A session may be gone: streams check whether it is theirs.
     pub(super) deleted: watch::Sender<()>,
     pub(super) copies: RunningCopies,
+    pub(super) places: Places,
 }
 
 /// Why a change is not made: it does not fit, or the database failed.

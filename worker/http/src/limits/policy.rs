@@ -120,7 +120,7 @@ impl Policy {
 
 /// What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address, of which
 /// whoever has one has all.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

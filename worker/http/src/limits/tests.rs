@@ -1,6 +1,6 @@
 //! Fields and refusals; the whole worker under limits is tested in `tests/limits.rs`.
 
-use super::{policy::network, *};
+use super::*;
 use evonic_domain::KeyId;
 
 fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {

@@ -1,0 +1,414 @@
+//! Who holds the places for connections, and who gives one up when there is none left. Pure: time
+//! is an argument, and a holder is told by the handle that it came with.
+//!
+//! ```text
+//!        admit                        identify
+//! TCP ----------> anonymous ----------------------------> key
+//!      \--------> refused ---- identify, if it fits --------^
+//! Unix socket --> unix
+//! ```
+//!
+//! A place is taken while those that are left still cover what is reserved for others and not used
+//! by them. Where none can be taken, one connection that waits for its client gives its own up.
+//! Which one: first of those of clients that hold more than their share, so that a client within
+//! its share loses nothing to another; then idle ones, then those whose request has not ended, then
+//! those that take no answer; the oldest first. What is being answered is never cut.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use evonic_domain::KeyId;
+use evonic_shared::named;
+
+/// Who takes no bytes for this long may lose its place.
+pub(in crate::places) const SLOW: Duration = Duration::from_secs(1);
+
+/// How many places there are, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Connections that are served.
+    pub(crate) serving: usize,
+    /// Connections that are only told that there is no place; at least one.
+    pub(crate) refusing: usize,
+    /// Of the serving, only for the Unix socket.
+    pub(crate) reserved_unix: usize,
+    /// Of the serving, only for those who showed a good key.
+    pub(crate) reserved_keys: usize,
+    /// Of one address.
+    pub(crate) per_address: usize,
+    /// Of one key.
+    pub(crate) per_key: usize,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Unix,
+    /// A client: an address, or the network that counts as one.
+    Client(IpAddr),
+    /// A trusted proxy: its address stands for many clients.
+    Proxy,
+}
+
+named! {
+    /// For whom a place is.
+    Class {
+        /// Over TCP, and no good key was shown yet.
+        Anonymous = "anonymous",
+        /// Over TCP, with a good key.
+        Key = "key",
+        /// Over the Unix socket.
+        Unix = "unix",
+    }
+}
+
+/// What a connection does. In the order in which it gives its place up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Activity {
+    /// Between two requests, or closing.
+    Idle,
+    /// Nothing has come yet.
+    Fresh,
+    /// A request has begun, and its headers have not ended.
+    Begun,
+    /// Its client takes no bytes of the answer.
+    Stalled,
+    /// A request is being answered.
+    Busy,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// Every place is in use.
+    Full,
+    /// The address has as many as one may have.
+    Address,
+    /// The key has as many as one may have.
+    Key,
+}
+
+/// Names a connection; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PlaceId(u64);
+
+/// What became of a connection that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Admission<H> {
+    pub(crate) id: PlaceId,
+    /// Why it is only answered that there is no place, unless it shows a key that has one; none
+    /// where it is served.
+    pub(crate) refused: Option<NoPlace>,
+    /// Who has to go.
+    pub(crate) evicted: Option<H>,
+}
+
+#[derive(Debug)]
+struct Entry<H> {
+    origin: Origin,
+    key: Option<KeyId>,
+    activity: Activity,
+    since: Instant,
+    handle: H,
+}
+
+impl<H> Entry<H> {
+    fn class(&self) -> Class {
+        match (&self.origin, &self.key) {
+            (Origin::Unix, _) => Class::Unix,
+            (_, Some(_)) => Class::Key,
+            (_, None) => Class::Anonymous,
+        }
+    }
+
+    fn may_go(&self, now: Instant) -> bool {
+        match self.activity {
+            Activity::Idle | Activity::Fresh | Activity::Begun => true,
+            Activity::Stalled => now.saturating_duration_since(self.since) >= SLOW,
+            Activity::Busy => false,
+        }
+    }
+
+    /// Who shares a class with others; none where a connection stands for itself.
+    fn client(&self) -> Option<Client<'_>> {
+        match (&self.origin, &self.key) {
+            (Origin::Unix, _) => Some(Client::Unix),
+            (_, Some(key)) => Some(Client::Key(key)),
+            (Origin::Client(address), None) => Some(Client::Address(*address)),
+            (Origin::Proxy, None) => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Refused<H> {
+    id: PlaceId,
+    origin: Origin,
+    reason: NoPlace,
+    handle: H,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client<'a> {
+    Unix,
+    Key(&'a KeyId),
+    Address(IpAddr),
+}
+
+/// The places of a server. `H` is how a holder is told that it has to go.
+#[derive(Debug)]
+pub(crate) struct Table<H> {
+    sizes: Sizes,
+    served: BTreeMap<PlaceId, Entry<H>>,
+    refused: VecDeque<Refused<H>>,
+    next: u64,
+}
+
+impl<H> Table<H> {
+    pub(crate) const fn new(sizes: Sizes) -> Self {
+        Self { sizes, served: BTreeMap::new(), refused: VecDeque::new(), next: 0 }
+    }
+
+    /// Gives a connection that was accepted its place; where there is none, a short one in which
+    /// it is told so, and the oldest of those goes when they are too many.
+    pub(crate) fn admit(&mut self, origin: Origin, handle: H, now: Instant) -> Admission<H> {
+        self.next += 1;
+        let id = PlaceId(self.next);
+        match self.room_for_newcomer(origin, now) {
+            Ok(victim) => {
+                let evicted = victim.and_then(|victim| self.remove(victim));
+                let entry =
+                    Entry { origin, key: None, activity: Activity::Fresh, since: now, handle };
+                self.served.insert(id, entry);
+                Admission { id, refused: None, evicted }
+            }
+            Err(reason) => {
+                self.refused.push_back(Refused { id, origin, reason, handle });
+                let evicted = self.trim_refused().map(|other| other.handle);
+                Admission { id, refused: Some(reason), evicted }
+            }
+        }
+    }
+
+    /// The oldest that is refused, when they are too many: one that has no hope, if there is one.
+    fn trim_refused(&mut self) -> Option<Refused<H>> {
+        if self.refused.len() <= self.sizes.refusing {
+            return None;
+        }
+        let hopeless = self.refused.iter().position(|refused| refused.reason != NoPlace::Full);
+        self.refused.remove(hopeless.unwrap_or_default())
+    }
+
+    /// Records what a connection does.
+    pub(crate) fn set(&mut self, id: PlaceId, activity: Activity, now: Instant) {
+        if let Some(entry) = self.served.get_mut(&id) {
+            (entry.activity, entry.since) = (activity, now);
+        }
+    }
+
+    /// Why a connection may not be served, if it may not. Asked after [`Table::set`] said that it
+    /// is busy, the answer stays true.
+    pub(crate) fn refusal(&self, id: PlaceId) -> Option<NoPlace> {
+        if self.served.contains_key(&id) {
+            return None;
+        }
+        let refused = self.refused.iter().find(|refused| refused.id == id);
+        Some(refused.map_or(NoPlace::Full, |refused| refused.reason))
+    }
+
+    /// Records whose connection it is; the one over the Unix socket stays what it is. One that was
+    /// refused because all is full is served from now on, if there is a place for keys. Returns who
+    /// has to go for it.
+    ///
+    /// # Errors
+    /// [`NoPlace`]: there is none for it, or [`NoPlace::Key`].
+    pub(crate) fn identify(
+        &mut self,
+        id: PlaceId,
+        key: &KeyId,
+        now: Instant,
+    ) -> Result<Option<H>, NoPlace> {
+        let Some(entry) = self.served.get(&id) else { return self.promote(id, key, now) };
+        if entry.origin == Origin::Unix || entry.key.as_ref() == Some(key) {
+            return Ok(None);
+        }
+        let victim = self.room_of_key(key, now)?;
+        let evicted = victim.and_then(|victim| self.remove(victim));
+        if let Some(entry) = self.served.get_mut(&id) {
+            entry.key = Some(key.clone());
+        }
+        Ok(evicted)
+    }
+
+    fn promote(
+        &mut self,
+        id: PlaceId,
+        key: &KeyId,
+        now: Instant,
+    ) -> Result<Option<H>, NoPlace> {
+        let position = self.refused.iter().position(|refused| refused.id == id);
+        let refused = position.and_then(|position| self.refused.get(position));
+        let reason = refused.map_or(NoPlace::Full, |refused| refused.reason);
+        if reason != NoPlace::Full || refused.is_none_or(|it| it.origin == Origin::Unix) {
+            return Err(reason);
+        }
+        let victim = match self.room_of_key(key, now)? {
+            Some(victim) => Some(victim),
+            None => self.room(Class::Key, Some(Client::Key(key)), now)?,
+        };
+        let evicted = victim.and_then(|victim| self.remove(victim));
+        if let Some(refused) = position.and_then(|position| self.refused.remove(position)) {
+            let Refused { origin, handle, .. } = refused;
+            let (key, activity) = (Some(key.clone()), Activity::Busy);
+            self.served.insert(id, Entry { origin, key, activity, since: now, handle });
+        }
+        Ok(evicted)
+    }
+
+    /// The connection is gone.
+    pub(crate) fn release(&mut self, id: PlaceId) {
+        if self.served.remove(&id).is_none() {
+            self.refused.retain(|refused| refused.id != id);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn activities(&self) -> Vec<Activity> {
+        self.served.values().map(|entry| entry.activity).collect()
+    }
+
+    /// How many places a class has.
+    pub(crate) fn count(&self, class: Class) -> usize {
+        self.served.values().filter(|entry| entry.class() == class).count()
+    }
+
+    fn remove(&mut self, id: PlaceId) -> Option<H> {
+        self.served.remove(&id).map(|entry| entry.handle)
+    }
+
+    /// Who has to go for a connection that comes; nobody where a place is free.
+    fn room_for_newcomer(&self, origin: Origin, now: Instant) -> Result<Option<PlaceId>, NoPlace> {
+        let (class, client) = match origin {
+            Origin::Unix => (Class::Unix, Some(Client::Unix)),
+            Origin::Client(address) => (Class::Anonymous, Some(Client::Address(address))),
+            Origin::Proxy => (Class::Anonymous, None),
+        };
+        let is_its = |entry: &Entry<H>| entry.origin == origin;
+        let bounded = matches!(origin, Origin::Client(_));
+        if bounded && self.served.values().filter(|it| is_its(it)).count() >= self.sizes.per_address
+        {
+            let room = self.evict(class, client, is_its, now);
+            return room.map(Some).ok_or(NoPlace::Address);
+        }
+        self.room(class, client, now)
+    }
+
+    /// Who has to go for one more connection of a key because that has as many as it may have.
+    fn room_of_key(&self, key: &KeyId, now: Instant) -> Result<Option<PlaceId>, NoPlace> {
+        let others = || self.served.iter().filter(|(_, entry)| entry.key.as_ref() == Some(key));
+        if others().count() < self.sizes.per_key {
+            return Ok(None);
+        }
+        let may_go = others().filter(|(_, entry)| entry.may_go(now));
+        let first = may_go.min_by_key(|(id, entry)| (entry.activity, entry.since, **id));
+        first.map(|(id, _)| Some(*id)).ok_or(NoPlace::Key)
+    }
+
+    fn room(
+        &self,
+        class: Class,
+        client: Option<Client<'_>>,
+        now: Instant,
+    ) -> Result<Option<PlaceId>, NoPlace> {
+        if Counts::of(self).fits(&self.sizes, class) {
+            return Ok(None);
+        }
+        self.evict(class, client, |_| true, now).map(Some).ok_or(NoPlace::Full)
+    }
+
+    /// Whose place one more of this class takes, of this client, among some.
+    fn evict(
+        &self,
+        class: Class,
+        client: Option<Client<'_>>,
+        among: impl Fn(&Entry<H>) -> bool,
+        now: Instant,
+    ) -> Option<PlaceId> {
+        let (counts, greedy) = (Counts::of(self), self.greedy(class, client));
+        let candidates = self.served.iter().filter(|(_, entry)| {
+            let after = counts.without(entry.class());
+            entry.may_go(now) && among(entry) && after.fits(&self.sizes, class)
+        });
+        let first = candidates.min_by_key(|(id, entry)| {
+            let within_share = !entry.client().is_some_and(|client| greedy.contains(&client));
+            (entry.class(), within_share, entry.activity, entry.since, **id)
+        });
+        first.map(|(id, _)| *id)
+    }
+
+    /// Clients that hold more than their share of the places of their class, that one included
+    /// which comes.
+    fn greedy<'a>(&'a self, class: Class, newcomer: Option<Client<'a>>) -> HashSet<Client<'a>> {
+        let mut held: [HashMap<Client<'_>, usize>; Class::ALL.len()] = Default::default();
+        let mut alone = [0; Class::ALL.len()];
+        let clients = self.served.values().map(|entry| (entry.class(), entry.client()));
+        for (class, client) in clients.chain([(class, newcomer)]) {
+            match client {
+                Some(client) => *held[class as usize].entry(client).or_default() += 1,
+                None => alone[class as usize] += 1,
+            }
+        }
+        let mut greedy = HashSet::new();
+        for (held, alone) in held.iter().zip(alone) {
+            let share = (held.values().sum::<usize>() + alone) / (held.len() + alone).max(1);
+            let above = held.iter().filter(|(_, count)| **count > share);
+            greedy.extend(above.map(|(client, _)| *client));
+        }
+        greedy
+    }
+}
+
+/// How many places each class has.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    unix: usize,
+    key: usize,
+    anonymous: usize,
+}
+
+impl Counts {
+    fn of<H>(table: &Table<H>) -> Self {
+        let [anonymous, key, unix] = Class::ALL.map(|class| table.count(class));
+        Self { unix, key, anonymous }
+    }
+
+    /// With one of this class less.
+    fn without(mut self, class: Class) -> Self {
+        let count = match class {
+            Class::Unix => &mut self.unix,
+            Class::Key => &mut self.key,
+            Class::Anonymous => &mut self.anonymous,
+        };
+        *count = count.saturating_sub(1);
+        self
+    }
+
+    /// Whether one more of this class leaves to others what is reserved for them.
+    fn fits(&self, sizes: &Sizes, class: Class) -> bool {
+        let unused = |reserved: usize, used: usize| reserved.saturating_sub(used);
+        let for_others = match class {
+            Class::Unix => unused(sizes.reserved_keys, self.key),
+            Class::Anonymous | Class::Key => {
+                unused(sizes.reserved_unix, self.unix)
+                    + if class == Class::Key { 0 } else { unused(sizes.reserved_keys, self.key) }
+            }
+        };
+        self.unix + self.key + self.anonymous + for_others < sizes.serving
+    }
+}
+
+#[cfg(test)]
+mod tests;
