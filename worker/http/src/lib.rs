@@ -21,7 +21,7 @@
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
 //! | `routes`, `state`, `visibility`, `running_copies` | the table, the handlers, and what they share |
-//! | `answer`, `problem`, `event_stream`, `session_stream` | what handlers answer |
+//! | `answer`, `problem`, `event_stream`, `session_stream`, `open_streams` | what handlers answer |
 //! | `health`, `metrics`, `exposition`, `process`, `supervision` | what the worker says of itself |
 
 mod acceptor;
@@ -46,6 +46,7 @@ mod limits;
 mod lingering_stream;
 mod metrics;
 mod observed_body;
+mod open_streams;
 mod places;
 mod problem;
 mod process;

@@ -63,6 +63,12 @@ impl Places {
         (Place { places: self.clone(), id: admission.id, evicted }, admission.refused)
     }
 
+    /// Ends connections of a key whose clients take nothing: nothing else would tell them.
+    pub(super) fn evict_stalled(&self, key: &KeyId) {
+        let stalled = self.table.lock().evict_stalled(key);
+        stalled.iter().for_each(CancellationToken::cancel);
+    }
+
     /// What the connections that are served do.
     #[cfg(test)]
     pub(super) fn activities(&self) -> Vec<Activity> {

@@ -25,6 +25,7 @@ use crate::{
     keyring::Keyring,
     limits::Limits,
     metrics::Metrics,
+    open_streams::OpenStreams,
     places::Places,
     proxies::Proxies,
     proxy_secret::ProxySecret,
@@ -93,6 +94,12 @@ impl Server {
         let keyring = Keyring::new(app.store.clone(), connections.clone(), shutdown.cut.clone());
         let places = Places::new(budget.limit(Kind::Http), &settings);
         let limits = Limits::new(&app.config.limits, app.limiter.clone(), &mut registry);
+        let (watching, ends) = (keyring.clone(), places.clone());
+        let draining = shutdown.draining.clone();
+        connections.spawn(async move {
+            let follow = watching.follow(|key| ends.evict_stalled(key));
+            draining.run_until_cancelled(follow).await;
+        });
         let api = ApiState {
             app,
             keyring: keyring.clone(),
@@ -102,6 +109,7 @@ impl Server {
             deleted: watch::Sender::new(()),
             copies: Default::default(),
             places: places.clone(),
+            streams: OpenStreams::new(settings.max_streams_per_key),
         };
         let router = Router::new(routes(), &Arc::new(api), BodyLimits::new(&settings));
         let admission = Admission::new(keyring, limits, router);

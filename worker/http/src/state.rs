@@ -12,6 +12,7 @@ use crate::{
     answer,
     call::Call,
     keyring::Keyring,
+    open_streams::OpenStreams,
     places::Places,
     problem::{Answer, Problem},
     running_copies::RunningCopies,
@@ -65,6 +66,7 @@ pub(super) struct ApiState {
     pub(super) deleted: watch::Sender<()>,
     pub(super) copies: RunningCopies,
     pub(super) places: Places,
+    pub(super) streams: OpenStreams,
 }
 
 /// Why a change is not made: it does not fit, or the database failed.

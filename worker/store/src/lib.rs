@@ -61,6 +61,7 @@ pub use backup::back_up;
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
+pub use events::{AfterPage, EventPage, LongEvent};
 pub use idempotency::{KeptAnswer, RequestKey};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};

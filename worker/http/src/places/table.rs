@@ -268,6 +268,15 @@ impl<H> Table<H> {
         Ok(evicted)
     }
 
+    /// Takes the places of a key's connections that take no bytes.
+    pub(crate) fn evict_stalled(&mut self, key: &KeyId) -> Vec<H> {
+        let is_stalled = |entry: &Entry<H>| {
+            entry.key.as_ref() == Some(key) && entry.activity == Activity::Stalled
+        };
+        let stalled = self.served.extract_if(.., |_, entry| is_stalled(entry));
+        stalled.map(|(_, entry)| entry.handle).collect()
+    }
+
     /// The connection is gone.
     pub(crate) fn release(&mut self, id: PlaceId) {
         if self.served.remove(&id).is_none() {

@@ -109,19 +109,21 @@ fn idle_connections_give_way() {
 
 #[test]
 fn half_headers_give_way_and_are_told() {
-    give_way(
-        |server, client| {
-            let begun = server.doing(Activity::Begun);
-            client.send(server.head("GET", "/big/1"));
-            until(|| server.doing(Activity::Begun), |&now| now > begun);
-        },
-        |client| {
-            let reply = client.reply().unwrap();
-            reply.problem(503);
-            assert_eq!(reply.header("retry-after"), Some("1"));
-            client.assert_closed();
-        },
-    );
+    let server = TestServer::new(for_anybody(16));
+    let begin = |number: usize| {
+        let mut client = server.connect();
+        client.send(server.head("GET", "/big/1"));
+        until(|| server.doing(Activity::Begun), |&begun| begun == number + 1);
+        client
+    };
+    let mut waiting: Vec<_> = (0..14).map(begin).collect();
+    assert_eq!(server.connect().ask(server.get("/big/1")).status, 200);
+    let reply = waiting[0].reply().unwrap();
+    reply.problem(503);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    waiting[0].assert_closed();
+    waiting[1].send("\r\n");
+    assert_eq!(waiting[1].reply().unwrap().status, 200);
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn the_unix_socket_and_keys_have_places_of_their_own() {
         client.send(server.get(&format!("/keyed/{milliseconds}")));
         client
     };
-    let hold = |number| {
+    let hold = |number: usize| {
         let client = keyed(60_000);
         until(|| server.doing(Activity::Busy), |&found| found == 10 + number);
         client
