@@ -36,7 +36,8 @@ impl OpenStreams {
         let mut open = self.by_identity.lock();
         let count = open.entry(identity.clone()).or_default();
         if *count >= self.most {
-            let detail = format!("{identity} has {} event streams open, the most that one may", self.most);
+            let detail =
+                format!("{identity} has {} event streams open, the most that one may", self.most);
             return Err(Problem::too_many("too_many_streams", detail, LATER));
         }
         *count += 1;

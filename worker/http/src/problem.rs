@@ -135,7 +135,8 @@ impl Problem {
         let (status, body) = (self.status, self.to_json());
         let length = body.len();
         let retry = self.headers.iter().find(|(name, _)| name == RETRY_AFTER);
-        let retry = retry.and_then(|(name, value)| Some(format!("{name}: {}\r\n", value.to_str().ok()?)));
+        let retry =
+            retry.and_then(|(name, value)| Some(format!("{name}: {}\r\n", value.to_str().ok()?)));
         let retry = retry.unwrap_or_default();
         format!(
             "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {MEDIA_TYPE}\r\n{retry}\

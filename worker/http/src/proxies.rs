@@ -45,7 +45,8 @@ impl Proxies {
 
     /// Whether what a request of a peer says of its client counts.
     fn believes(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        self.carries_many(peer) && self.secret.as_ref().is_none_or(|secret| secret.stands_in(headers))
+        self.carries_many(peer)
+            && self.secret.as_ref().is_none_or(|secret| secret.stands_in(headers))
     }
 
     /// The client's address: the peer's, unless that is a trusted proxy that is believed; then the

@@ -206,7 +206,9 @@ impl SessionStream {
         }
         piece.extend(b"\n\n");
         self.cursor = event.sequence;
-        let of_turn = self.until.as_ref().filter(|turn| ends_any_turn(&event.name) && event.turn_id.as_deref() == Some(turn.as_str()));
+        let of_turn = self.until.as_ref().filter(|turn| {
+            ends_any_turn(&event.name) && event.turn_id.as_deref() == Some(turn.as_str())
+        });
         self.step = if of_turn.is_some() { Step::Ended } else { Step::CatchUp };
         piece
     }

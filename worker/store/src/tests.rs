@@ -9,6 +9,7 @@ mod following;
 mod foreign;
 mod idempotency;
 mod interleavings;
+mod keys;
 mod liveness;
 mod metrics;
 mod opening;

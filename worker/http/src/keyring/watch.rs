@@ -37,14 +37,14 @@ struct Watched {
 
 /// Watches a key for one request, until it is dropped.
 #[derive(Debug)]
-pub(in crate) struct KeyWatch {
+pub(crate) struct KeyWatch {
     of: Option<(WatchedKeys, KeyId)>,
     ended: CancellationToken,
 }
 
 impl KeyWatch {
     /// Fires when the key was revoked, expired, or is gone; never where there is none.
-    pub(in crate) fn ended(&self) -> CancellationToken {
+    pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.clone()
     }
 }

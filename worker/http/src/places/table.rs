@@ -243,12 +243,7 @@ impl<H> Table<H> {
         Ok(evicted)
     }
 
-    fn promote(
-        &mut self,
-        id: PlaceId,
-        key: &KeyId,
-        now: Instant,
-    ) -> Result<Option<H>, NoPlace> {
+    fn promote(&mut self, id: PlaceId, key: &KeyId, now: Instant) -> Result<Option<H>, NoPlace> {
         let position = self.refused.iter().position(|refused| refused.id == id);
         let refused = position.and_then(|position| self.refused.get(position));
         let reason = refused.map_or(NoPlace::Full, |refused| refused.reason);

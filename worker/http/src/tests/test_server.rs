@@ -15,9 +15,19 @@ use tokio_util::task::TaskTracker;
 
 use super::{client::Client, odd};
 use crate::{
-    Listeners, Server, admission::Admission, body::BodyLimits, guard::Guard, keyring::Keyring,
-    limits::Limits, metrics::Metrics, places::{Activity, Places}, proxies::Proxies, router::Router, server_state::ServerState,
-    shutdown::Shutdown, tls::Secure,
+    Listeners, Server,
+    admission::Admission,
+    body::BodyLimits,
+    guard::Guard,
+    keyring::Keyring,
+    limits::Limits,
+    metrics::Metrics,
+    places::{Activity, Places},
+    proxies::Proxies,
+    router::Router,
+    server_state::ServerState,
+    shutdown::Shutdown,
+    tls::Secure,
 };
 use evonic_domain::{Origin, Scope, Token};
 use evonic_handles::{Budget, Page};
@@ -33,6 +43,8 @@ pub(super) struct TestServer {
     pub(super) probe: UnixStream,
     /// Shown by every request that [`TestServer::head`] begins.
     pub(super) key: Option<String>,
+    /// Further header lines of those.
+    pub(super) headers: String,
     _folder: evonic_parts::Folder,
 }
 
@@ -92,7 +104,17 @@ impl TestServer {
             let _within = runtime.enter();
             start(parts)
         };
-        Self { runtime, server, address, budget, socket, probe, key: None, _folder: folder }
+        Self {
+            runtime,
+            server,
+            address,
+            budget,
+            socket,
+            probe,
+            key: None,
+            headers: String::new(),
+            _folder: folder,
+        }
     }
 
     /// With the defaults.
@@ -107,7 +129,8 @@ impl TestServer {
     /// A request's head for this server.
     pub(super) fn head(&self, method: &str, path: &str) -> String {
         let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n"));
-        format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{}", self.address, key.unwrap_or_default())
+        let (host, key, more) = (self.address, key.unwrap_or_default(), &self.headers);
+        format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{key}{more}")
     }
 
     pub(super) fn get(&self, path: &str) -> String {

@@ -235,7 +235,8 @@ fn check(table: &Table<usize>) -> Result<(), TestCaseError> {
     let [anonymous, keys, unix] = Class::ALL.map(|class| table.count(class));
     prop_assert!(unix + keys + anonymous <= SIZES.serving);
     prop_assert!(table.refused.len() <= SIZES.refusing);
-    let unused = SIZES.reserved_unix.saturating_sub(unix) + SIZES.reserved_keys.saturating_sub(keys);
+    let unused =
+        SIZES.reserved_unix.saturating_sub(unix) + SIZES.reserved_keys.saturating_sub(keys);
     prop_assert!(unix + keys + anonymous + unused <= SIZES.serving, "{anonymous}, {keys}, {unix}");
     for entry in table.served.values() {
         let same = |other: &&Entry<usize>| other.origin == entry.origin;
