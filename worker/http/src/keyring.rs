@@ -109,7 +109,12 @@ impl Keyring {
 
     /// Ends what lasts with its key, until it is dropped; `ended` is called with each such key.
     pub(super) async fn follow(self, ended: impl Fn(&KeyId)) {
-        self.watched.follow(self.store, ended).await;
+        let (watched, store) = (self.watched.clone(), self.store.clone());
+        let end = |id: &KeyId| {
+            self.forget(id);
+            ended(id);
+        };
+        watched.follow(store, end).await;
     }
 
     fn forget(&self, id: &KeyId) {

@@ -17,7 +17,7 @@
 //! | `acceptor`, `tls` | permit, accept, handshake |
 //! | `places` | who may hold a connection, and who gives one up when there is no place |
 //! | `connection`, `byte_stream`, `lingering_stream`, `connection_timers` | a connection's time limits, and its close without a reset |
-//! | `request_service`, `guard`, `proxies`, `proxy_secret`, `observed_body` | what every request passes and every answer carries |
+//! | `request_service`, `guard`, `proxies`, `own_addresses`, `proxy_secret`, `observed_body` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
 //! | `routes`, `state`, `visibility`, `running_copies` | the table, the handlers, and what they share |
@@ -47,6 +47,7 @@ mod lingering_stream;
 mod metrics;
 mod observed_body;
 mod open_streams;
+mod own_addresses;
 mod places;
 mod problem;
 mod process;

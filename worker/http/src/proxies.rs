@@ -13,22 +13,23 @@ use std::net::{IpAddr, SocketAddr};
 use evonic_shared::config::{self, ForwardedHeader, Network};
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 
-use crate::proxy_secret::ProxySecret;
+use crate::{own_addresses::OwnAddresses, proxy_secret::ProxySecret};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Proxies {
     trusted: Vec<Network>,
     header: ForwardedHeader,
     secret: Option<ProxySecret>,
+    own: OwnAddresses,
 }
 
 impl Proxies {
     /// With the secret that they must show, where there is one.
     pub(super) fn new(settings: &config::Http, secret: Option<ProxySecret>) -> Self {
         let (trusted, header) = (settings.trusted_proxies.clone(), settings.forwarded_header);
-        Self { trusted, header, secret }
+        Self { trusted, header, secret, own: OwnAddresses::default() }
     }
 
     /// Whether this address is that of a trusted proxy.
@@ -40,7 +41,7 @@ impl Proxies {
     /// believed.
     pub(super) fn carries_many(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.trusts(peer) && (self.secret.is_some() || !peer.is_loopback())
+        self.trusts(peer) && (self.secret.is_some() || !self.own.contains(peer))
     }
 
     /// Whether what a request of a peer says of its client counts.
@@ -125,7 +126,12 @@ mod tests {
 
     fn proxies(header: ForwardedHeader) -> Proxies {
         let trusted = ["10.0.0.0/8", "fd00::/8", "127.0.0.1"];
-        Proxies { trusted: trusted.map(|text| text.parse().unwrap()).into(), header, secret: None }
+        Proxies {
+            trusted: trusted.map(|text| text.parse().unwrap()).into(),
+            header,
+            secret: None,
+            own: OwnAddresses::default(),
+        }
     }
 
     /// Who is taken for the client of `peer`, of these header lines.
@@ -171,7 +177,8 @@ mod tests {
         check(ForwardedHeader::Forwarded, "10.0.0.1", &lines, "203.0.113.9");
         check(ForwardedHeader::XForwardedFor, "10.0.0.1", &lines[1..], "10.0.0.1");
         let header = ForwardedHeader::XForwardedFor;
-        let none = Proxies { trusted: Vec::new(), header, secret: None };
+        let none =
+            Proxies { trusted: Vec::new(), header, secret: None, own: OwnAddresses::default() };
         let headers =
             HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("1.1.1.1"))]);
         let peer = "127.0.0.1".parse().unwrap();

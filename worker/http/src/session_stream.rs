@@ -18,6 +18,8 @@
 //! then the page is sent as the client takes it. A client that takes nothing costs one page at the
 //! most, and the few events that the store keeps for it: a long event is read in pieces.
 
+mod rendering;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +31,8 @@ use tokio::{
 };
 use warp::reply::Response;
 
+pub(super) use self::rendering::ends_turn;
+use self::rendering::{END, begin, long_ends_turn, render};
 use crate::{
     caller::Caller,
     event_stream::{self, HEARTBEAT, RETRY_HINT},
@@ -204,12 +208,10 @@ impl SessionStream {
             self.step = Step::Long(event, sent);
             return piece;
         }
-        piece.extend(b"\n\n");
+        piece.extend(END.as_bytes());
         self.cursor = event.sequence;
-        let of_turn = self.until.as_ref().filter(|turn| {
-            ends_any_turn(&event.name) && event.turn_id.as_deref() == Some(turn.as_str())
-        });
-        self.step = if of_turn.is_some() { Step::Ended } else { Step::CatchUp };
+        let is_last = self.until.as_ref().is_some_and(|turn| long_ends_turn(&event, turn));
+        self.step = if is_last { Step::Ended } else { Step::CatchUp };
         piece
     }
 
@@ -288,9 +290,7 @@ impl SessionStream {
     fn send(&mut self, events: &[Event]) -> String {
         let mut text = String::new();
         for event in events {
-            text.push_str(&begin(event.sequence, &event.name));
-            text.push_str(&event.data);
-            text.push_str("\n\n");
+            render(&mut text, event);
             self.cursor = event.sequence;
             if self.until.as_ref().is_some_and(|turn| ends_turn(event, turn)) {
                 self.step = Step::Ended;
@@ -321,23 +321,4 @@ async fn next_notice(news: &mut Subscription, deleted: &mut watch::Receiver<()>)
         notice = news.next() => notice,
         Ok(()) = deleted.changed() => Some(Notice::Foreign),
     }
-}
-
-/// An event up to its data.
-fn begin(sequence: u64, name: &str) -> String {
-    format!("id: {sequence}\nevent: {name}\ndata: ")
-}
-
-fn ends_any_turn(name: &str) -> bool {
-    matches!(name, "turn.completed" | "turn.failed" | "turn.cancelled")
-}
-
-/// Whether this is the last event of a turn.
-pub(super) fn ends_turn(event: &Event, turn: &TurnId) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Of<'a> {
-        turn_id: &'a str,
-    }
-    ends_any_turn(&event.name)
-        && serde_json::from_str::<Of<'_>>(&event.data).is_ok_and(|of| of.turn_id == turn.as_str())
 }
