@@ -1,11 +1,11 @@
 //! Followers that do not read cost next to nothing.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use evonic_tests::{
     http::Connection,
     pair::{NO_LIMITS, Options, Pair},
-    poll, size,
+    size,
 };
 
 const FOLLOWERS: usize = 4;
@@ -15,8 +15,9 @@ const MESSAGES: u64 = 160;
 /// Of one message: with the rest of its request, the most that is taken.
 const MESSAGE_BYTES: usize = 1_000_000;
 
-/// What a worker may have resident at any time.
-const MEMORY_KIB: u64 = 64 * 1024;
+/// By how much a worker's memory may grow: an idle one of a `dist` build has 22 MB, and with this it
+/// stays below 64. One of these tests has more only because its program is larger.
+const GROWTH_KIB: u64 = 41 * 1024;
 
 /// The most that a process ever had resident.
 fn peak_kib(pid: u32) -> u64 {
@@ -25,33 +26,27 @@ fn peak_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
+/// Messages that wait for their turn, so that what is measured is what followers cost.
+const CONFIG: &str = "[agents]\nmax_queued = 200\n";
+
 #[test]
 fn followers_that_do_not_read_cost_no_memory() {
-    let pair = Pair::start(&Options::config(NO_LIMITS));
+    let pair = Pair::start(&Options::config(&format!("{NO_LIMITS}{CONFIG}")));
     let (address, worker) = (pair.address(), pair.worker());
-    let before = peak_kib(worker.0);
-    let sessions: Vec<_> = (0..FOLLOWERS).map(|_| pair.session("runbook")).collect();
-    let follow = |session: &String| {
+    let session = pair.session("runbook");
+    let running = pair.post(&session, "$ sleep 600");
+    let follow = |_| {
         let mut connection = Connection::tcp(address).expect("a connection");
         let path = format!("/api/v1/sessions/{session}/events");
         connection.ask("GET", &path, &[], None).expect("it is sent");
         assert_eq!(connection.head().expect("an answer").0, 200);
         connection
     };
-    // All of each other's sessions, so that each event has as many followers as there are.
-    let followers: Vec<_> =
-        (0..FOLLOWERS).map(|_| sessions.iter().map(follow).collect::<Vec<_>>()).collect();
+    let mut followers: Vec<_> = (0..FOLLOWERS).map(follow).collect();
+    let before = peak_kib(worker.0);
     let content = "x".repeat(MESSAGE_BYTES);
-    for number in 0..MESSAGES {
-        let session = &sessions[number as usize % FOLLOWERS];
-        let turn = pair.post(session, &content);
-        let path = format!("/api/v1/turns/{turn}");
-        poll::until(
-            "the turn ends",
-            Duration::from_secs(30),
-            || pair.expect(200, "GET", &path, None)["state"].clone(),
-            |state| matches!(state.as_str(), Some("completed" | "failed")).then_some(()),
-        );
+    for _ in 0..MESSAGES {
+        let _queued = pair.post(&session, &content);
     }
     let after = peak_kib(worker.0);
     println!("{FOLLOWERS} followers that do not read, {MESSAGES} messages of 1 MB:");
@@ -61,6 +56,16 @@ fn followers_that_do_not_read_cost_no_memory() {
         "KiB",
     );
     assert_eq!(pair.worker(), worker, "it was not replaced");
-    assert!(after < MEMORY_KIB, "{after} KiB");
-    drop(followers);
+    assert!(after - before < GROWTH_KIB, "{before}, then {after} KiB");
+    // Nothing is lost to one that begins to read, at the end of which it has cost no more.
+    let mut follower = followers.remove(0);
+    let mut bytes = 0;
+    while bytes < MESSAGES as usize * MESSAGE_BYTES {
+        bytes += follower.chunk().expect("a piece").expect("it goes on").len();
+    }
+    let after = peak_kib(worker.0);
+    size::report("and when one of them has read all", after, "KiB");
+    assert!(after - before < GROWTH_KIB, "{before}, then {after} KiB");
+    let cancel = format!("/api/v1/turns/{running}/cancel");
+    let _cancelled = pair.expect(202, "POST", &cancel, None);
 }

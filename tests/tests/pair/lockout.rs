@@ -22,7 +22,7 @@ const RATIO: u32 = 5;
 const FLOOR: Duration = Duration::from_millis(4);
 
 /// How often a hostile client comes again that was thrown out.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A connection from an address of this machine.
 fn tcp_from(last: u8, to: SocketAddr) -> std::io::Result<TcpStream> {

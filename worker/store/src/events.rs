@@ -32,7 +32,7 @@ pub struct LongEvent {
     pub sequence: u64,
     /// As [`Event::name`].
     pub name: String,
-    /// The turn it is of, where it says one.
+    /// The turn that it says something of; none where it is of something within a turn.
     pub turn_id: Option<String>,
     /// How long its data is.
     pub bytes: u64,
@@ -63,7 +63,8 @@ impl Reader<'_> {
             .prepare_cached(
                 "SELECT sequence, name, octet_length(data) AS bytes,
                         CASE WHEN octet_length(data) <= ?3 THEN data END AS data,
-                        CASE WHEN octet_length(data) > ?3 THEN data ->> 'turn_id' END AS turn_id
+                        CASE WHEN octet_length(data) > ?3 AND name LIKE 'turn.%'
+                             THEN data ->> 'turn_id' END AS turn_id
                  FROM events WHERE session_id = ?1 AND sequence > ?2 ORDER BY sequence",
             )
             .during(operation)?;

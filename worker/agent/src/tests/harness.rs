@@ -194,7 +194,8 @@ impl Harness {
 
     pub(super) fn events(&self, session: &SessionId) -> Vec<Event> {
         let session = session.clone();
-        let read = self.store.read(move |reader| reader.event_page(&session, 0, 10_000, usize::MAX));
+        let read =
+            self.store.read(move |reader| reader.event_page(&session, 0, 10_000, usize::MAX));
         let page = self.runtime.block_on(read).unwrap();
         assert_eq!(page.next, AfterPage::End, "the log is longer than a test reads");
         page.events

@@ -101,7 +101,7 @@ fn pages_of_events_are_bounded_and_a_long_one_comes_in_pieces() {
     let session = harness.session();
     harness.post(&session.id, "a");
     harness.post(&session.id, "b");
-    let turn = harness.post(&session.id, &"\u{e9}".repeat(3000));
+    harness.post(&session.id, &"\u{e9}".repeat(3000));
     harness.post(&session.id, "c");
     let all = harness.events(&session.id);
     let page = |after, limit, bytes| {
@@ -119,9 +119,8 @@ fn pages_of_events_are_bounded_and_a_long_one_comes_in_pieces() {
     let (before, AfterPage::Long(long)) = page(0, 10, 4000) else { panic!("not long") };
     assert_eq!(before, [1, 2]);
     let whole = all[2].data.as_bytes();
-    let turn = Some(turn.to_string());
     let (name, bytes) = (all[2].name.clone(), whole.len() as u64);
-    assert_eq!(long, LongEvent { sequence: 3, name, turn_id: turn, bytes });
+    assert_eq!(long, LongEvent { sequence: 3, name, turn_id: None, bytes });
     let piece = |session: &SessionId, from| {
         let id = session.clone();
         harness.try_read(move |reader| reader.event_piece(&id, 3, from, 1000))
@@ -134,6 +133,15 @@ fn pages_of_events_are_bounded_and_a_long_one_comes_in_pieces() {
     }
     assert!(joined == whole, "byte for byte what is stored");
     assert_missing(piece(&SessionId::new(), 0), "session");
+    // Only what is said of a turn itself says of which, for it may be its end.
+    let message = "x".repeat(5000);
+    let lease = harness.claim(1).unwrap().lease;
+    let (error, turn) =
+        (TurnError { code: TurnErrorCode::Internal, message }, lease.turn_id.clone());
+    harness.write(move |writer| writer.end_turn(&lease, TurnEnd::Failed(error)));
+    let last = harness.events(&session.id).last().unwrap().sequence;
+    let (_, AfterPage::Long(end)) = page(last - 1, 10, 4000) else { panic!("not long") };
+    assert_eq!((end.name.as_str(), end.turn_id), ("turn.failed", Some(turn.to_string())));
     let unknown = SessionId::new();
     assert_missing(harness.try_read(move |reader| reader.event_page(&unknown, 0, 9, 9)), "session");
 }
