@@ -23,6 +23,7 @@ faults() {
 faults "leaks" 'test(/^leak::/) & binary(pair)' 'test(=leak::a_fast_leak_is_found)'
 faults "recycles under load" 'test(/^recycle::/)'
 faults "kills" 'test(/^kill::/)'
+faults "hostile clients" 'test(/^lockout::/) & binary(pair)'
 faults "homes and refusals" 'test(/^homes::(an_unwritable|refused)/)' 'test(/^homes::an_unwritable/)'
 faults "connections opened and closed" 'test(/^cycles::/)' 'test(/^cycles::connect_run_close/)'
 faults "commands that outlive what started them" 'test(/^survive::/)' \

@@ -1,6 +1,11 @@
 //! Networks by their prefix, for trusted proxies.
 
-use std::{fmt, net::IpAddr, path::Path, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+    str::FromStr,
+};
 
 use ipnet::IpNet;
 use toml::{Value, de::DeValue};
@@ -15,6 +20,12 @@ impl Network {
     /// Whether the address belongs to the network. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
+    }
+
+    /// Whether a loopback address belongs to the network.
+    pub fn has_loopback(&self) -> bool {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        self.0.addr().is_loopback() || loopback.iter().any(|&address| self.contains(address))
     }
 }
 

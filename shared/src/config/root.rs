@@ -45,7 +45,7 @@ section! {
         /// `[supervisor]`.
         supervisor: Supervisor = Supervisor::read(reader, "supervisor");
         /// `[http]`.
-        http: Http = Http::read(reader, "http", supervisor.grace);
+        http: Http = Http::read(reader, "http", supervisor.grace, budget.http);
         /// `[limits]`: requests of one client.
         limits: Limits = Limits::read(reader, "limits");
         /// `[store]`.

@@ -14,6 +14,7 @@ const SOCKET: &str = "supervisor.sock";
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     paths(config, reader);
     exposure(config, reader);
+    connections(config, reader);
     log(&config.log, reader);
     descriptors(config, reader);
     times(config, reader);
@@ -60,6 +61,20 @@ fn exposure(config: &Config, reader: &mut Reader<'_>) {
             format!("{} can be reached from other machines, without TLS", config.listen),
             "give http.tls.certificate and http.tls.key, or name the proxies before it in \
              http.trusted_proxies, or use a loopback address such as `127.0.0.1:8420`",
+        );
+    }
+}
+
+/// Who shows no key yet must find a place, too. See `worker/http/src/places.rs`: at most eight of
+/// `budget.http` serve nobody.
+fn connections(config: &Config, reader: &mut Reader<'_>) {
+    let (http, budget) = (&config.http, config.budget.http);
+    let reserved = http.reserved_unix.saturating_add(http.reserved_keys);
+    if reserved > budget / 4 * 3 {
+        reader.refuse(
+            &["http.reserved_unix", "http.reserved_keys", "budget.http"],
+            format!("{reserved} of {budget} connections are reserved, which leaves too few for those that show their key first"),
+            format!("reserve at most {}, or raise budget.http", budget / 4 * 3),
         );
     }
 }

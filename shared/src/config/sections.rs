@@ -139,7 +139,7 @@ impl Budget {
 
 section! {
     /// Limits of what clients send, and of the time they take.
-    Http(reader, path, grace: Duration) at "http" {
+    Http(reader, path, grace: Duration, budget: u32) at "http" {
         /// The most bytes of a request's line and headers.
         max_header_bytes: u32 = is(16384), within 8192 to 1048576;
         /// The most headers of a request.
@@ -160,11 +160,34 @@ section! {
         ), within "0s" to "1m";
         /// Between two comments on an otherwise silent event stream.
         sse_heartbeat: Duration = is("10s"), within "10ms" to "15s";
+        /// Of `budget.http`, connections that only the Unix socket may have.
+        reserved_unix: u32 = computed("an eighth of `budget.http`", budget / 8), within 0 to 100000;
+        /// Of `budget.http`, connections that only those over TCP may have that showed a good key.
+        reserved_keys: u32 = computed("a quarter of `budget.http`", budget / 4),
+            within 0 to 100000;
+        /// The most connections of one address, or of the first 64 bits of an IPv6 address. Beyond
+        /// them the longest idle one closes, and where none is idle the new one is answered 429.
+        /// Does not hold for trusted proxies.
+        max_connections_per_address: u32 = computed("half of `budget.http`", budget / 2),
+            within 1 to 100000;
+        /// The most connections over TCP with one key; the same for these.
+        max_connections_per_key: u32 = computed("half of `budget.http`", budget / 2),
+            within 1 to 100000;
+        /// The most event streams that one key has open, or one user over the Unix socket. Beyond
+        /// them 429.
+        max_streams_per_key: u32 = computed(
+            "three quarters of `http.max_connections_per_key`",
+            (max_connections_per_key / 4 * 3).max(1)
+        ), within 1 to 100000;
         /// Hosts beside loopback names that a request may name in `Host` and `Origin`.
         allowed_hosts: Vec<String> = is([]);
         /// Trusted proxies: addresses and networks, such as `"10.0.0.0/8"`. Their header names the
         /// client; that of any other peer is ignored.
         trusted_proxies: Vec<Network> = is([]);
+        /// A file with a secret of 16 to 256 characters that trusted proxies show in
+        /// `X-Evonic-Proxy-Secret`. Without it a proxy on a loopback address is not believed: any
+        /// process of this machine could be it, a command of an agent too.
+        proxy_secret_file: Option<PathBuf> = absent("other machines only are believed");
         /// The header in which trusted proxies name the client. It must be the one that they set:
         /// the other one comes from the client and is ignored.
         forwarded_header: ForwardedHeader = is("x-forwarded-for");

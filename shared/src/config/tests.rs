@@ -45,6 +45,7 @@ fn other_value(path: &str, key: &Key) -> String {
         ("supervisor.heartbeat_interval", _) => "\"1s\"",
         ("supervisor.heartbeat_timeout", _) => "\"3s\"",
         ("http.linger", _) => "\"2s\"",
+        ("http.reserved_unix" | "http.reserved_keys", _) => "3",
         ("supervisor.backoff_cap", _) => "\"5m\"",
         ("supervisor.backoff_base", _) => "\"30ms\"",
         ("fd.max_interval", _) => "\"700ms\"",
@@ -242,6 +243,19 @@ fn time_limits_follow_what_they_contain() {
         resolve(&text).expect("sound").config.models["m"].timeout.as_secs() / 60
     };
     assert_eq!([minutes(""), minutes("read_timeout = \"45m\"")], [30, 45]);
+}
+
+#[test]
+fn reserved_connections_follow_the_budget_and_leave_room_for_others() {
+    let http = |text| resolve(text).expect("sound").config.http;
+    let small = http("budget.http = 8");
+    assert_eq!((small.reserved_unix, small.reserved_keys), (1, 2));
+    let bounds = (small.max_connections_per_address, small.max_connections_per_key);
+    assert_eq!((bounds, small.max_streams_per_key), ((4, 4), 3));
+    let told = errors("[http]\nreserved_unix = 50\nreserved_keys = 47\n");
+    assert!(told.contains("97 of 128 connections are reserved"), "{told}");
+    assert!(told.ends_with("reserve at most 96, or raise budget.http"), "{told}");
+    http("[http]\nreserved_unix = 50\nreserved_keys = 46\n");
 }
 
 #[test]

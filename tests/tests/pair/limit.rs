@@ -1,9 +1,6 @@
 //! Limits: refused where they do not fit, and 503 where they are reached.
 
-use std::{
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use evonic_tests::{
     http::Connection,
@@ -31,10 +28,21 @@ fn a_threshold_below_the_budget_is_refused() {
 
 #[test]
 fn requests_beyond_the_last_permit_get_503_until_one_is_free() {
-    let pair = Pair::start(&Options::config("[budget]\nhttp = 8\n"));
-    let address = pair.address();
-    let silent: Vec<_> =
-        (0..8).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    let pair = Pair::start(&Options::config(
+        "[budget]\nhttp = 8\n[http]\nreserved_unix = 0\nreserved_keys = 0\n\
+         max_connections_per_address = 100\nmax_connections_per_key = 100\n",
+    ));
+    let (address, session) = (pair.address(), pair.session("runbook"));
+    // Two of eight only refuse. Who waits for an answer keeps its place.
+    let path = format!("/api/v1/sessions/{session}/events");
+    let followers: Vec<_> = (0..6)
+        .map(|_| {
+            let mut connection = Connection::tcp(address).expect("a connection");
+            connection.ask("GET", &path, &[], None).expect("it is sent");
+            connection.head().expect("an answer");
+            connection
+        })
+        .collect();
     let ask = || {
         let began = Instant::now();
         let answer = Connection::tcp(address)
@@ -49,7 +57,7 @@ fn requests_beyond_the_last_permit_get_503_until_one_is_free() {
             (*answer == Ok((503, true))).then_some(*took)
         });
     assert!(elapsed < Duration::from_secs(3), "refused after {elapsed:?}");
-    drop(silent);
+    drop(followers);
     poll::until("it recovers", Duration::from_secs(5), ask, |(answer, _)| {
         (*answer == Ok((200, false))).then_some(())
     });

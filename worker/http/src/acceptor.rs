@@ -1,29 +1,33 @@
-//! Accepts connections: a permit of kind `http` first, then accept, then serve.
+//! Accepts connections: a permit of kind `http` first, then accept, then its place, then serve.
 //!
 //! Both listeners are shared with other workers: when one connection waits, each is woken, one
 //! gets it, and the others find nothing. A worker that has no permit leaves the connection in
-//! the queue. Most of the budget serves; a small part of it only ever answers 503, so that a
-//! client of a full server gets an answer instead of waiting. What comes beyond that part stays in
-//! the kernel's queue until an answered one is gone, a few seconds at the most.
+//! the queue; but it has one soon, whatever clients do: there are more permits than places, and who
+//! has lost its place gives its permit back at once.
 
-use std::{io, os::fd::AsRawFd, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::AsRawFd,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use evonic_shared::kind::Kind;
 use rustix::io::Errno;
-use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    byte_stream::ByteStream, connection::serve_connection, guard::Peer, metrics::Refusal,
-    request_service::Purpose, server_state::ServerState, tls::Secure,
+    byte_stream::ByteStream,
+    connection::serve_connection,
+    guard::Peer,
+    metrics::Refusal,
+    places::{NoPlace, Place},
+    server_state::ServerState,
+    tls::Secure,
 };
 use evonic_handles::{Budget, Held, Permit};
-
-/// The most permits that only refuse: an eighth of the budget, if that is less.
-const MAX_REFUSING: u32 = 8;
 
 /// A refused connection gives its permit back after this time, answered or not. Well below
 /// `supervisor.accept_stall`: clients that are slow to take their refusal must not stall the queue.
@@ -61,7 +65,6 @@ pub(super) struct Acceptor {
     /// TLS on the TCP listener.
     secure: Option<Arc<Secure>>,
     budget: Budget,
-    serving: Arc<Semaphore>,
     connections: TaskTracker,
 }
 
@@ -73,10 +76,7 @@ impl Acceptor {
         budget: Budget,
         connections: TaskTracker,
     ) -> Self {
-        let limit = budget.limit(Kind::Http);
-        let refusing = MAX_REFUSING.min(limit / 8).max(1).min(limit.saturating_sub(1));
-        let serving = Arc::new(Semaphore::new((limit - refusing) as usize));
-        Self { server, secure: secure.map(Arc::new), budget, serving, connections }
+        Self { server, secure: secure.map(Arc::new), budget, connections }
     }
 
     /// Accepts until the worker drains; then drops the registrations, and with them this worker's
@@ -114,22 +114,27 @@ impl Acceptor {
         }
     }
 
-    /// Starts a connection: served if a permit to serve is free, else refused.
+    /// Starts a connection: served if there is a place for it, else refused.
     fn start(&self, accepted: Accepted, peer: Peer) {
         let (server, secure) = (Arc::clone(&self.server), self.secure.clone());
-        if let Ok(serving) = Arc::clone(&self.serving).try_acquire_owned() {
-            self.connections.spawn(async move {
-                serve(server, secure, accepted, peer, Purpose::Serve).await;
-                drop(serving);
-            });
-        } else {
-            self.server.metrics.refused(Refusal::Full);
-            self.connections.spawn(async move {
-                let refusal = serve(server, secure, accepted, peer, Purpose::Refuse);
-                // A refusal that times out is dropped.
-                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
-            });
+        let (place, refused) = server.places.admit(peer, &server.guard.proxies, &server.metrics);
+        match refused {
+            Some(NoPlace::Full) => server.metrics.refused(Refusal::Full),
+            Some(NoPlace::Address) => server.metrics.refused(Refusal::Address),
+            Some(NoPlace::Key) | None => {}
         }
+        self.connections.spawn(async move {
+            let place = Arc::new(place);
+            let mut serving = pin!(serve(server, secure, accepted, peer, &place));
+            if refused.is_some() {
+                let refusal = tokio::time::timeout(REFUSAL_TIMEOUT, serving.as_mut()).await;
+                // Its time is over, unless it has shown a key that has a place.
+                if refusal.is_ok() || place.refusal().is_some() {
+                    return;
+                }
+            }
+            serving.await;
+        });
     }
 }
 
@@ -139,22 +144,36 @@ async fn serve(
     secure: Option<Arc<Secure>>,
     accepted: Accepted,
     peer: Peer,
-    purpose: Purpose,
+    place: &Arc<Place>,
 ) {
     let stream: Option<ByteStream> = match (accepted, secure) {
-        (Accepted::Tcp(stream), Some(secure)) => secure.handshake(&server, stream).await,
+        (Accepted::Tcp(stream), Some(secure)) => {
+            let handshake = secure.handshake(&server, stream);
+            tokio::select! {
+                biased;
+                () = place.evicted() => None,
+                stream = handshake => stream,
+            }
+        }
         (Accepted::Tcp(stream), None) => Some(Box::new(Pin::new(stream))),
         (Accepted::Unix(stream), _) => Some(Box::new(Pin::new(stream))),
     };
     if let Some(stream) = stream {
-        serve_connection(server, stream, peer, purpose).await;
+        serve_connection(server, stream, peer, Some(Arc::clone(place))).await;
     }
 }
 
 impl BoundListeners {
     /// The next connection of either listener under this permit, and its peer. Cancel safe.
     async fn next(&self, mut permit: Permit) -> io::Result<(Accepted, Peer)> {
+        // Whichever waits, by chance: neither keeps the other waiting for long.
         tokio::select! {
+            unix = self.api.accept() => {
+                let (stream, _) = unix?;
+                let peer = peer(&stream);
+                permit.owns(1, number(&stream));
+                Ok((Accepted::Unix(Held::new(stream, permit)), peer))
+            }
             tcp = self.http.accept() => {
                 let (stream, peer) = tcp?;
                 // Answers and events are written whole: waiting for more only delays them. It
@@ -162,12 +181,6 @@ impl BoundListeners {
                 let _ = stream.set_nodelay(true);
                 permit.owns(1, number(&stream));
                 Ok((Accepted::Tcp(Held::new(stream, permit)), Peer::Tcp(peer)))
-            }
-            unix = self.api.accept() => {
-                let (stream, _) = unix?;
-                let peer = peer(&stream);
-                permit.owns(1, number(&stream));
-                Ok((Accepted::Unix(Held::new(stream, permit)), peer))
             }
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use evonic_shared::error_chain::ErrorChain;
+use futures_util::FutureExt;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -17,8 +18,9 @@ use crate::{
     guard::Peer,
     lingering_stream::LingeringStream,
     metrics::Refusal,
+    places::{NoPlace, Place},
     problem::Problem,
-    request_service::{Purpose, RequestService},
+    request_service::{RequestService, no_place},
     server_state::ServerState,
 };
 
@@ -31,23 +33,31 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 type Connection = http1::Connection<TokioIo<LingeringStream>, RequestService>;
 
 /// Serves a connection to its end: its own, its client's, or the server's. Holds the stream's
-/// permit until then.
+/// permit until then. Accepted ones have a place, and end when they lose it.
 pub(super) async fn serve_connection(
     server: Arc<ServerState>,
     stream: ByteStream,
     peer: Peer,
-    purpose: Purpose,
+    place: Option<Arc<Place>>,
 ) {
     let _counted = (peer != Peer::Inside).then(|| server.metrics.connection());
-    let timers = ConnectionTimers::new();
-    let timeouts = timeouts(&server, peer, purpose);
-    let mut connection = open(&server, stream, peer, purpose, &timers);
+    let timers = ConnectionTimers::new(place.clone());
+    let timeouts = timeouts(&server, peer);
+    let service = RequestService {
+        server: Arc::clone(&server),
+        peer,
+        place: place.clone(),
+        timers: timers.clone(),
+    };
+    let mut connection = open(stream, service);
     let mut timeout = TimeoutWatch::new(timers.clone(), timeouts);
     // A connection from inside is served until the end.
     let mut is_draining = peer == Peer::Inside;
     loop {
         tokio::select! {
             biased;
+            // Before its next request is read: that is then of no effect.
+            () = evicted(place.as_deref()) => return give_way(connection, &timers),
             ended = &mut connection => return finish(&server, connection, &timers, ended).await,
             () = server.shutdown.cut.cancelled() => return cut(&server, &timers),
             () = server.shutdown.draining.cancelled(), if !is_draining => {
@@ -63,28 +73,20 @@ pub(super) async fn serve_connection(
     }
 }
 
-/// How long the connection may take. One that is refused must not keep its permit for long; one
-/// from inside has none.
-fn timeouts(server: &ServerState, peer: Peer, purpose: Purpose) -> Timeouts {
-    let (head, idle) = match (peer, purpose) {
-        (Peer::Inside, _) => (NEVER, NEVER),
-        (_, Purpose::Serve) => (server.settings.header_timeout, server.settings.idle_timeout),
-        (_, Purpose::Refuse) => (ServerState::RETRY_AFTER, ServerState::RETRY_AFTER),
+/// How long the connection may take. One from inside has no limit.
+fn timeouts(server: &ServerState, peer: Peer) -> Timeouts {
+    let (head, idle) = match peer {
+        Peer::Inside => (NEVER, NEVER),
+        _ => (server.settings.header_timeout, server.settings.idle_timeout),
     };
     Timeouts { head, idle, linger: server.settings.linger }
 }
 
-fn open(
-    server: &Arc<ServerState>,
-    stream: ByteStream,
-    peer: Peer,
-    purpose: Purpose,
-    timers: &ConnectionTimers,
-) -> Connection {
-    let server = Arc::clone(server);
-    let max_headers = server.settings.max_headers as usize;
-    let max_header_bytes = server.settings.max_header_bytes as usize;
-    let service = RequestService { server, peer, purpose, timers: timers.clone() };
+fn open(stream: ByteStream, service: RequestService) -> Connection {
+    let settings = &service.server.settings;
+    let max_headers = settings.max_headers as usize;
+    let max_header_bytes = settings.max_header_bytes as usize;
+    let stream = LingeringStream::new(stream, service.timers.clone());
     http1::Builder::new()
         // The timers keep the time: hyper has one limit for an idle connection and a slow
         // head, and answers neither.
@@ -92,7 +94,25 @@ fn open(
         .max_headers(max_headers)
         .max_header_size(max_header_bytes)
         .max_buf_size(BUFFER_BYTES.max(max_header_bytes))
-        .serve_connection(TokioIo::new(LingeringStream::new(stream, timers.clone())), service)
+        .serve_connection(TokioIo::new(stream), service)
+}
+
+/// Ready when the connection has lost its place; one without a place has none to lose.
+async fn evicted(place: Option<&Place>) {
+    match place {
+        Some(place) => place.evicted().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes way for another connection at once. A client whose request has begun is told, if that does
+/// not have to wait.
+fn give_way(connection: Connection, timers: &ConnectionTimers) {
+    if timers.is_in_head() {
+        let answer = no_place(NoPlace::Full).to_http1();
+        let mut stream = connection.into_parts().io.into_inner();
+        let _ = stream.write_all(answer.as_bytes()).now_or_never();
+    }
 }
 
 /// Lets hyper close an idle connection; the stream lingers.

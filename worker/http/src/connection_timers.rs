@@ -23,6 +23,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
+use crate::places::{Activity, Place};
+
 /// A client that closed its sending side gets what is answered within this time. It looks like
 /// one that is gone, so no stream and no long wait is kept for it.
 const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(2);
@@ -63,6 +65,8 @@ enum Phase {
 
 #[derive(Debug)]
 struct State {
+    /// None for a connection from inside.
+    place: Option<Arc<Place>>,
     phase: Phase,
     since: Instant,
     /// The request that is answered has come whole.
@@ -81,6 +85,23 @@ impl State {
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.since = Instant::now();
+        self.report();
+    }
+
+    /// Tells the place what the connection does.
+    fn report(&self) {
+        let activity = match self.phase {
+            Phase::Leaving | Phase::Closing => Activity::Idle,
+            // Also of an answer that is over, and not yet with the client.
+            _ if self.stalled.is_some() => Activity::Stalled,
+            Phase::Fresh => Activity::Fresh,
+            Phase::Head => Activity::Begun,
+            Phase::Busy => Activity::Busy,
+            Phase::Idle => Activity::Idle,
+        };
+        if let Some(place) = &self.place {
+            place.set(activity);
+        }
     }
 
     fn next_timeout(&self, timeouts: &Timeouts) -> Option<(Instant, TimeoutAction)> {
@@ -109,8 +130,10 @@ impl State {
 pub(super) struct ConnectionTimers(Arc<Mutex<State>>);
 
 impl ConnectionTimers {
-    pub(super) fn new() -> Self {
+    /// Of a connection that was just accepted, and its place, if it has one.
+    pub(super) fn new(place: Option<Arc<Place>>) -> Self {
         Self(Arc::new(Mutex::new(State {
+            place,
             phase: Phase::Fresh,
             since: Instant::now(),
             body_ended: true,
@@ -170,12 +193,19 @@ impl ConnectionTimers {
     }
 
     pub(super) fn wrote(&self) {
-        self.0.lock().stalled = None;
+        let mut state = self.0.lock();
+        if state.stalled.take().is_some() {
+            state.report();
+        }
     }
 
     /// The client reads nothing.
     pub(super) fn stalled(&self) {
-        self.0.lock().stalled.get_or_insert_with(Instant::now);
+        let mut state = self.0.lock();
+        if state.stalled.is_none() {
+            state.stalled = Some(Instant::now());
+            state.report();
+        }
     }
 
     pub(super) fn drain(&self) {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use warp::reply::{Reply, Response};
 
-use crate::state::ApiState;
+use crate::{caller::Caller, problem::Answer, state::ApiState};
 
 /// The client comes back at once: another worker is serving already.
 pub(super) const RETRY_HINT: &str = "retry: 100\n\n";
@@ -39,18 +39,24 @@ pub(super) fn respond(events: impl Stream<Item = Bytes> + Send + 'static) -> Res
 }
 
 /// Work as an answer: each of its updates is an event of this name, its outcome the last one,
-/// `done`. The stream alone drives the work: it ends with its client, and when the worker drains,
-/// with a hint when to ask again.
+/// `done`. The stream alone drives the work: it ends with its client, with its key, and when the
+/// worker drains, with a hint when to ask again.
+///
+/// # Errors
+/// 429 when its key has too many streams; then nothing was begun.
 pub(super) fn stream_progress<T, O, W>(
     state: &ApiState,
+    caller: &Caller,
     name: &'static str,
     work: impl FnOnce(mpsc::Sender<T>) -> W,
-) -> Response
+) -> Answer
 where
     T: Serialize + Send + 'static,
     O: Serialize + Send + 'static,
     W: Future<Output = O> + Send + 'static,
 {
+    let counted = state.streams.open(&caller.identity)?;
+    let watched = state.keyring.watch(caller.key());
     let (sender, updates) = mpsc::channel(WAITING);
     let progress = ProgressStream {
         name,
@@ -61,10 +67,12 @@ where
         heartbeat: state.app.config.http.sse_heartbeat,
         draining: state.shutdown.draining.clone(),
     };
-    respond(stream::unfold(progress, |mut progress| async {
-        let text = progress.next().await?;
-        Some((Bytes::from(text), progress))
-    }))
+    let state = (progress, watched, counted);
+    Ok(respond(stream::unfold(state, |(mut progress, watched, counted)| async {
+        // The work ends with its key, too.
+        let text = watched.ended().run_until_cancelled(progress.next()).await??;
+        Some((Bytes::from(text), (progress, watched, counted)))
+    })))
 }
 
 /// Work under way, and the updates that it sent.

@@ -12,7 +12,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::supervision::{SupervisorReport, epoch_seconds};
+use crate::{
+    places::Class,
+    supervision::{SupervisorReport, epoch_seconds},
+};
 use evonic_handles::Usage;
 use evonic_store::TakenTurn;
 use evonic_workplace::{HostState, Level};
@@ -26,6 +29,8 @@ pub(super) struct ScrapeMetrics {
     pub(super) start_time_seconds: f64,
     /// Handles by kind.
     pub(super) usage: Vec<Usage>,
+    /// Connections that are served, by class.
+    pub(super) places: [(Class, usize); Class::ALL.len()],
     /// Turns queued and running.
     pub(super) turns: Option<(u64, u64)>,
     /// Turns that workers died with: a few.
@@ -132,6 +137,9 @@ impl Collector for ScrapeMetrics {
         metrics.gauges("evonic_handles_limit", "The most handles, by kind", limits)?;
         let owned = self.handles(|usage| u64::from(usage.descriptors));
         metrics.gauges("evonic_handles_fds", "Descriptors owned, by kind", owned)?;
+        let places = self.places.iter();
+        let places = places.map(|&(class, count)| ([("class", class.name())], count as u64));
+        metrics.gauges("evonic_http_places", "Connections that are served, by class", places)?;
         if let Some((queued, running)) = self.turns {
             let turns = [([("state", "queued")], queued), ([("state", "running")], running)];
             metrics.gauges("evonic_turns", "Turns that have not ended, by state", turns)?;

@@ -71,7 +71,7 @@ fn forwarded(bytes: &[u8]) {
     let (proxy, stranger) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
     for header in [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded] {
         settings.forwarded_header = header;
-        let proxies = Proxies::new(&settings);
+        let proxies = Proxies::new(&settings, None);
         let _client = proxies.client_address(proxy, &headers);
         // No other peer is believed.
         assert_eq!(proxies.client_address(stranger, &headers), stranger);

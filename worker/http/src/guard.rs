@@ -35,14 +35,14 @@ pub(super) enum Peer {
 pub(super) struct Guard {
     hosts: Vec<String>,
     secure: bool,
-    proxies: Proxies,
+    pub(super) proxies: Proxies,
 }
 
 impl Guard {
-    pub(super) fn new(settings: &config::Http) -> Self {
+    pub(super) fn new(settings: &config::Http, proxies: Proxies) -> Self {
         let hosts = settings.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let secure = settings.tls.pair().is_some();
-        Self { hosts, secure, proxies: Proxies::new(settings) }
+        Self { hosts, secure, proxies }
     }
 
     /// The client's address: the peer's, or the one that a trusted proxy names; none on the

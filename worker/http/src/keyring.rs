@@ -4,6 +4,8 @@
 //! or by another hand, takes effect within that time, and one in this worker at once. What was not
 //! found is not remembered, so that no client can fill the memory.
 
+mod watch;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -20,6 +22,8 @@ use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(super) use self::watch::KeyWatch;
+use self::watch::WatchedKeys;
 use crate::problem::Problem;
 use evonic_domain::{Hash, Key, KeyId, Token};
 use evonic_store::Store;
@@ -50,6 +54,7 @@ pub(super) struct Keyring {
     /// Gives them up.
     cut: CancellationToken,
     known: Arc<Mutex<HashMap<KeyId, Known>>>,
+    watched: WatchedKeys,
 }
 
 #[derive(Debug)]
@@ -63,7 +68,7 @@ struct Known {
 impl Keyring {
     /// What is written beside requests runs on the tracker.
     pub(super) fn new(store: Store, notes: TaskTracker, cut: CancellationToken) -> Self {
-        Self { store, notes, cut, known: Arc::default() }
+        Self { store, notes, cut, known: Arc::default(), watched: WatchedKeys::default() }
     }
 
     /// The key that a request presents.
@@ -90,8 +95,29 @@ impl Keyring {
         Ok(key)
     }
 
-    /// Forgets a key: the next request with it reads it again.
-    pub(super) fn forget(&self, id: &KeyId) {
+    /// Forgets a key that was revoked: the next request with it reads it again, and what lasts of
+    /// those before ends.
+    pub(super) fn revoked(&self, id: &KeyId) {
+        self.forget(id);
+        self.watched.end(id);
+    }
+
+    /// Watches the key of a request that lasts, if it has one.
+    pub(super) fn watch(&self, key: Option<&KeyId>) -> KeyWatch {
+        self.watched.watch(key)
+    }
+
+    /// Ends what lasts with its key, until it is dropped; `ended` is called with each such key.
+    pub(super) async fn follow(self, ended: impl Fn(&KeyId)) {
+        let (watched, store) = (self.watched.clone(), self.store.clone());
+        let end = |id: &KeyId| {
+            self.forget(id);
+            ended(id);
+        };
+        watched.follow(store, end).await;
+    }
+
+    fn forget(&self, id: &KeyId) {
         self.known.lock().remove(id);
     }
 
@@ -155,6 +181,16 @@ fn presented(headers: &HeaderMap) -> Result<Token, Problem> {
     Token::parse(text.trim()).ok_or_else(|| {
         refuse(format!("this is no whole key: one is {} characters, 'evk_' first", Token::BYTES))
     })
+}
+
+/// The answer to a request that lasted longer than its key.
+pub(super) fn ended() -> Problem {
+    refuse("the key was revoked or has expired")
+}
+
+/// Whether a key may be used.
+fn is_valid(key: &Key) -> bool {
+    key.revoked_at.is_none() && !key.expires_at.as_deref().is_some_and(is_past)
 }
 
 /// Whether a time of the database is over; one that cannot be read is.

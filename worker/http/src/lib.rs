@@ -14,13 +14,14 @@
 //! | Part | What it does |
 //! |---|---|
 //! | `server`, `server_state`, `shutdown` | start and drain; what all connections share |
-//! | `acceptor`, `tls` | permit, accept, handshake, 503 when full |
+//! | `acceptor`, `tls` | permit, accept, handshake |
+//! | `places` | who may hold a connection, and who gives one up when there is no place |
 //! | `connection`, `byte_stream`, `lingering_stream`, `connection_timers` | a connection's time limits, and its close without a reset |
-//! | `request_service`, `guard`, `proxies`, `observed_body` | what every request passes and every answer carries |
+//! | `request_service`, `guard`, `proxies`, `own_addresses`, `proxy_secret`, `observed_body` | what every request passes and every answer carries |
 //! | `admission`, `caller`, `keyring`, `limits` | who asks, whether they may, and how often |
 //! | `route`, `router`, `call`, `query`, `header`, `body`, `idempotency` | a line of the table, and what its handler is given |
 //! | `routes`, `state`, `visibility`, `running_copies` | the table, the handlers, and what they share |
-//! | `answer`, `problem`, `event_stream`, `session_stream` | what handlers answer |
+//! | `answer`, `problem`, `event_stream`, `session_stream`, `open_streams` | what handlers answer |
 //! | `health`, `metrics`, `exposition`, `process`, `supervision` | what the worker says of itself |
 
 mod acceptor;
@@ -45,9 +46,13 @@ mod limits;
 mod lingering_stream;
 mod metrics;
 mod observed_body;
+mod open_streams;
+mod own_addresses;
+mod places;
 mod problem;
 mod process;
 mod proxies;
+mod proxy_secret;
 mod query;
 mod request_service;
 mod route;

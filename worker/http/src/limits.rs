@@ -9,6 +9,9 @@
 //!    an address are checked with every request, so that also what the other worker counted
 //!    refuses it, whatever key it presents.
 //!
+//! A loopback address is everybody's on this machine: its failures are counted in the metrics only,
+//! and its quota is for those who show no good key.
+//!
 //! When nothing can be counted, because the disk is full or the file is locked, who has a good
 //! key is served: a limiter that fails must not lock the operator out, and what is behind it has
 //! bounds of its own. A refused key is answered as such, but its address then has to wait for as long
@@ -38,7 +41,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
-pub(super) use self::policy::Who;
+pub(super) use self::policy::{Who, network};
 
 use crate::limits::{
     blocked::Blocked,
@@ -87,7 +90,7 @@ impl Limits {
         address: IpAddr,
         fields: &mut HeaderMap,
     ) -> Result<(), Problem> {
-        let address = policy::network(address);
+        let address = network(address);
         let now = Instant::now();
         let blocked = self.blocked.lock();
         let Some((policy, left)) = blocked.find(address, now) else { return Ok(()) };
@@ -114,7 +117,7 @@ impl Limits {
             self.counters.failures.inc();
         }
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let address = policy::network(address);
+        let address = network(address);
         let asked = self.policies.ask(address, who);
         if asked.is_empty() {
             return Ok(());
@@ -166,6 +169,7 @@ impl Limits {
     fn uncounted(&self, address: IpAddr, who: Who<'_>) {
         self.counters.errors.inc();
         if who == Who::Refused
+            && !address.is_loopback()
             && let Some((place, pause)) = self.policies.strictest_failure()
         {
             self.block(address, place, pause);

@@ -41,8 +41,12 @@ impl Served {
 named! {
     /// Why a connection was refused before any route.
     Refusal {
-        /// Every permit is in use.
+        /// Every place is in use.
         Full = "full",
+        /// The address has as many connections as one may have.
+        Address = "address",
+        /// The key has as many connections as one may have.
+        Key = "key",
         /// What came is no request.
         Malformed = "malformed",
         /// The headers did not end in time.
@@ -61,6 +65,7 @@ pub(super) struct Metrics {
     requests: Family<Served, Counter>,
     durations: Family<Label, Histogram, fn() -> Histogram>,
     refused: Family<Label, Counter>,
+    evicted: Counter,
     connections: Gauge<i64, AtomicI64>,
 }
 
@@ -71,6 +76,7 @@ impl Metrics {
         let buckets: fn() -> Histogram = || Histogram::new(BUCKETS);
         let durations = Family::new_with_constructor(buckets);
         let refused = Family::<Label, Counter>::default();
+        let evicted = Counter::default();
         let connections = Gauge::<i64, AtomicI64>::default();
         registry.register(
             "evonic_http_requests",
@@ -84,12 +90,17 @@ impl Metrics {
         );
         registry.register(
             "evonic_http_refused",
-            "Connections refused before any route: no place free, no TLS, no request, headers too \
-             slow",
+            "Connections refused before any route: no place free, too many of one address or key, no \
+             TLS, no request, headers too slow",
             refused.clone(),
         );
+        registry.register(
+            "evonic_http_evicted",
+            "Connections closed while they waited for their client, for another to have their place",
+            evicted.clone(),
+        );
         registry.register("evonic_http_connections", "Connections of clients", connections.clone());
-        Self { requests, durations, refused, connections }
+        Self { requests, durations, refused, evicted, connections }
     }
 
     pub(super) fn served(&self, served: &Served, took: Duration) {
@@ -99,6 +110,11 @@ impl Metrics {
 
     pub(super) fn refused(&self, reason: Refusal) {
         self.refused.get_or_create(&[("reason", reason.name())]).inc();
+    }
+
+    /// Counts a connection that gave its place up.
+    pub(super) fn evicted(&self) {
+        self.evicted.inc();
     }
 
     /// Counts a connection for as long as the guard lives.

@@ -78,6 +78,15 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retrying_after(retry_after)
     }
 
+    /// 429 that says when to try again.
+    pub(super) fn too_many(
+        code: &'static str,
+        detail: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retrying_after(retry_after)
+    }
+
     /// 429 because these quotas are used up; says when they have room again.
     pub(super) fn quota_exceeded(policies: &[&str], retry_after: Duration) -> Self {
         let detail = format!(
@@ -125,8 +134,12 @@ impl Problem {
     pub(super) fn to_http1(&self) -> String {
         let (status, body) = (self.status, self.to_json());
         let length = body.len();
+        let retry = self.headers.iter().find(|(name, _)| name == RETRY_AFTER);
+        let retry =
+            retry.and_then(|(name, value)| Some(format!("{name}: {}\r\n", value.to_str().ok()?)));
+        let retry = retry.unwrap_or_default();
         format!(
-            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {MEDIA_TYPE}\r\n\
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {MEDIA_TYPE}\r\n{retry}\
              content-length: {length}\r\n\r\n{body}"
         )
     }
@@ -165,8 +178,7 @@ impl From<StoreError> for Problem {
             StoreError::Exhausted(exhausted) => exhausted.into(),
             StoreError::NotFound { .. } => Self::not_found(detail),
             StoreError::Conflict { code: code @ Conflict::QueueFull, .. } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, code.name(), detail)
-                    .retrying_after(Duration::from_secs(1))
+                Self::too_many(code.name(), detail, Duration::from_secs(1))
             }
             StoreError::Conflict { code: code @ Conflict::KeyReused, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.name(), detail)

@@ -4,23 +4,32 @@
 //! written by the peer, and is believed if the peer is trusted; the one before it was written by
 //! that address, and is believed if that one is trusted too. The first address that is not
 //! trusted is the client's, whatever stands before it.
+//!
+//! Of the peer an address proves something only where it is of another machine: behind one of this
+//! machine stands any process, a command of an agent too. That one must show the secret.
 
 use std::net::{IpAddr, SocketAddr};
 
 use evonic_shared::config::{self, ForwardedHeader, Network};
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 
+use crate::{own_addresses::OwnAddresses, proxy_secret::ProxySecret};
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Proxies {
     trusted: Vec<Network>,
     header: ForwardedHeader,
+    secret: Option<ProxySecret>,
+    own: OwnAddresses,
 }
 
 impl Proxies {
-    pub(super) fn new(settings: &config::Http) -> Self {
-        Self { trusted: settings.trusted_proxies.clone(), header: settings.forwarded_header }
+    /// With the secret that they must show, where there is one.
+    pub(super) fn new(settings: &config::Http, secret: Option<ProxySecret>) -> Self {
+        let (trusted, header) = (settings.trusted_proxies.clone(), settings.forwarded_header);
+        Self { trusted, header, secret, own: OwnAddresses::default() }
     }
 
     /// Whether this address is that of a trusted proxy.
@@ -28,12 +37,25 @@ impl Proxies {
         self.trusted.iter().any(|network| network.contains(address))
     }
 
-    /// The client's address: the peer's, unless that is a trusted proxy; then the last address of
-    /// its header that is not one. Where the header ends or cannot be read before, the last proxy
-    /// that was read stands in for its client.
+    /// Whether a peer's connections may be of many clients: it is a trusted proxy, and can be
+    /// believed.
+    pub(super) fn carries_many(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusts(peer) && (self.secret.is_some() || !self.own.contains(peer))
+    }
+
+    /// Whether what a request of a peer says of its client counts.
+    fn believes(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        self.carries_many(peer)
+            && self.secret.as_ref().is_none_or(|secret| secret.stands_in(headers))
+    }
+
+    /// The client's address: the peer's, unless that is a trusted proxy that is believed; then the
+    /// last address of its header that is not one. Where the header ends or cannot be read before,
+    /// the last proxy that was read stands in for its client.
     pub(super) fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        if !self.trusts(client) {
+        if !self.believes(client, headers) {
             return client;
         }
         let name = match self.header {
@@ -104,7 +126,12 @@ mod tests {
 
     fn proxies(header: ForwardedHeader) -> Proxies {
         let trusted = ["10.0.0.0/8", "fd00::/8", "127.0.0.1"];
-        Proxies { trusted: trusted.map(|text| text.parse().unwrap()).into(), header }
+        Proxies {
+            trusted: trusted.map(|text| text.parse().unwrap()).into(),
+            header,
+            secret: None,
+            own: OwnAddresses::default(),
+        }
     }
 
     /// Who is taken for the client of `peer`, of these header lines.
@@ -149,11 +176,46 @@ mod tests {
         check(ForwardedHeader::XForwardedFor, "10.0.0.1", &lines, "198.51.100.7");
         check(ForwardedHeader::Forwarded, "10.0.0.1", &lines, "203.0.113.9");
         check(ForwardedHeader::XForwardedFor, "10.0.0.1", &lines[1..], "10.0.0.1");
-        let none = Proxies { trusted: Vec::new(), header: ForwardedHeader::XForwardedFor };
+        let header = ForwardedHeader::XForwardedFor;
+        let none =
+            Proxies { trusted: Vec::new(), header, secret: None, own: OwnAddresses::default() };
         let headers =
             HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("1.1.1.1"))]);
         let peer = "127.0.0.1".parse().unwrap();
         assert_eq!(none.client_address(peer, &headers), peer);
+    }
+
+    #[test]
+    fn a_proxy_of_this_machine_is_believed_by_its_secret_only() {
+        let secret = ProxySecret::new("0123456789abcdef").unwrap();
+        let proved = Proxies { secret: Some(secret), ..proxies(ForwardedHeader::XForwardedFor) };
+        let unproved = proxies(ForwardedHeader::XForwardedFor);
+        let client = IpAddr::from([198, 51, 100, 7]);
+        let named = |secret: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.7"));
+            let secret = secret.map(HeaderValue::from_static);
+            headers.extend(secret.map(|secret| (ProxySecret::HEADER, secret)));
+            headers
+        };
+        for peer in ["127.0.0.1", "::ffff:127.0.0.1", "10.0.0.1"] {
+            let peer = peer.parse::<IpAddr>().unwrap().to_canonical();
+            for wrong in [None, Some("0123456789abcdeF"), Some("0123456789abcde"), Some("")] {
+                assert_eq!(proved.client_address(peer, &named(wrong)), peer, "{wrong:?}");
+            }
+            assert_eq!(proved.client_address(peer, &named(Some("0123456789abcdef"))), client);
+            let mut twice = named(Some("0123456789abcdef"));
+            twice.append(ProxySecret::HEADER, HeaderValue::from_static("x"));
+            assert_eq!(proved.client_address(peer, &twice), peer);
+            let expected = if peer.is_loopback() { peer } else { client };
+            assert_eq!(unproved.client_address(peer, &named(Some("0123456789abcdef"))), expected);
+            assert_eq!(unproved.carries_many(peer), !peer.is_loopback());
+            assert!(proved.carries_many(peer));
+        }
+        // Who is no proxy is not believed for the secret.
+        let stranger = IpAddr::from([203, 0, 113, 9]);
+        let headers = named(Some("0123456789abcdef"));
+        assert_eq!(proved.client_address(stranger, &headers), stranger);
     }
 
     #[test]

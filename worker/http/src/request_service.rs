@@ -18,29 +18,26 @@ use crate::{
     caller::Caller,
     connection_timers::ConnectionTimers,
     guard::Peer,
-    metrics::Served,
+    metrics::{Refusal, Served},
     observed_body::{RequestBody, ResponseBody, response_body},
+    places::{NoPlace, Place},
     problem::Problem,
+    proxy_secret::ProxySecret,
     server_state::ServerState,
 };
+use evonic_domain::KeyId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest identifier that is taken over from a client.
 const REQUEST_ID_BYTES: usize = 64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Serve,
-    /// To answer 503, because every permit is in use.
-    Refuse,
-}
-
 /// The service of one connection.
 pub(super) struct RequestService {
     pub(super) server: Arc<ServerState>,
     pub(super) peer: Peer,
-    pub(super) purpose: Purpose,
+    /// None for a connection from inside.
+    pub(super) place: Option<Arc<Place>>,
     pub(super) timers: ConnectionTimers,
 }
 
@@ -94,21 +91,20 @@ impl RequestService {
     /// What stands in the way, or what the route answers, and its template. A handler that panics
     /// costs its own request and nothing else.
     fn route(&self, request: Request<Incoming>, caller: Caller) -> Routed {
-        if self.purpose == Purpose::Refuse {
-            let full = Problem::unavailable(
-                "exhausted",
-                "every place for a connection is taken",
-                ServerState::RETRY_AFTER,
-            );
-            return std::future::ready(("", full.closing().into_response())).boxed();
+        // Who shows a key may have a place yet.
+        let shows_key = request.headers().contains_key(AUTHORIZATION);
+        let refusal = self.place.as_ref().and_then(|place| place.refusal());
+        if let Some(reason) = refusal.filter(|_| !shows_key) {
+            return std::future::ready(("", no_place(reason).into_response())).boxed();
         }
         if let Err(problem) = self.server.guard.admit(self.peer, &request) {
             return std::future::ready(("", problem.into_response())).boxed();
         }
         let request = request.map(|body| RequestBody::new(body, self.timers.clone()));
-        let server = Arc::clone(&self.server);
+        let (server, place) = (Arc::clone(&self.server), self.place.clone());
         async move {
-            match AssertUnwindSafe(answer(&server, request, caller)).catch_unwind().await {
+            let answering = answer(&server, request, caller, place.as_deref());
+            match AssertUnwindSafe(answering).catch_unwind().await {
                 Ok(answered) => answered,
                 Err(_) => ("", Problem::internal(&Panicked).closing().into_response()),
             }
@@ -117,19 +113,55 @@ impl RequestService {
     }
 }
 
+/// Gives a connection the place of its key.
+fn settle(server: &ServerState, place: &Place, key: Option<&KeyId>) -> Result<(), Problem> {
+    let settled = match key {
+        Some(key) => place.identify(key, &server.metrics),
+        None => place.refusal().map_or(Ok(()), Err),
+    };
+    settled.map_err(|reason| {
+        if reason == NoPlace::Key {
+            server.metrics.refused(Refusal::Key);
+        }
+        no_place(reason)
+    })
+}
+
+/// There is no place for a connection; it closes.
+pub(super) fn no_place(reason: NoPlace) -> Problem {
+    let (code, detail) = match reason {
+        NoPlace::Full => {
+            let detail = "every place for a connection is taken";
+            return Problem::unavailable("exhausted", detail, ServerState::RETRY_AFTER).closing();
+        }
+        NoPlace::Address => ("address", "this address has as many connections as one may have"),
+        NoPlace::Key => ("key", "this key has as many connections as one may have"),
+    };
+    Problem::too_many("too_many_connections", detail, ServerState::RETRY_AFTER)
+        .with("of", code.into())
+        .closing()
+}
+
 /// Answers a request that the guard let pass.
 async fn answer(
     server: &ServerState,
     mut request: Request<RequestBody>,
     caller: Caller,
+    place: Option<&Place>,
 ) -> (&'static str, Response) {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let decision = server.admission.admit(method, uri, headers, caller).await;
     let Decision { template, limits, outcome } = decision;
+    let outcome = outcome.and_then(|dispatch| {
+        let key = dispatch.admitted.caller.key();
+        place.map_or(Ok(()), |place| settle(server, place, key))?;
+        Ok(dispatch)
+    });
     let mut response = match outcome {
         Ok(Dispatch { admitted, filter }) => {
-            // Handlers never see the key, so none can leak it.
+            // Handlers never see what is secret, so none can leak it.
             request.headers_mut().remove(AUTHORIZATION);
+            request.headers_mut().remove(ProxySecret::HEADER);
             request.extensions_mut().insert(admitted);
             let route = TowerToHyperService::new(warp::service(filter.clone()));
             match route.call(request).await {

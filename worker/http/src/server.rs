@@ -2,10 +2,12 @@
 
 use std::{
     os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use evonic_shared::{config, kind::Kind};
 use prometheus_client::registry::Registry;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -23,7 +25,10 @@ use crate::{
     keyring::Keyring,
     limits::Limits,
     metrics::Metrics,
-    request_service::Purpose,
+    open_streams::OpenStreams,
+    places::Places,
+    proxies::Proxies,
+    proxy_secret::ProxySecret,
     router::Router,
     routes::routes,
     server_state::ServerState,
@@ -55,11 +60,17 @@ pub enum ServerError {
     Listener(#[from] std::io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("http.proxy_secret_file: {} holds no secret that can be used", path.display())]
+    ProxySecret {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// The running server. Dropping it stops it at once, without the grace of [`Server::drain`].
 pub struct Server {
-    state: Arc<ServerState>,
+    pub(super) state: Arc<ServerState>,
     pub(super) acceptor: TaskTracker,
     /// Clients' connections, and the changes that outlive them.
     pub(super) connections: TaskTracker,
@@ -81,7 +92,14 @@ impl Server {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let keyring = Keyring::new(app.store.clone(), connections.clone(), shutdown.cut.clone());
+        let places = Places::new(budget.limit(Kind::Http), &settings);
         let limits = Limits::new(&app.config.limits, app.limiter.clone(), &mut registry);
+        let (watching, ends) = (keyring.clone(), places.clone());
+        let draining = shutdown.draining.clone();
+        connections.spawn(async move {
+            let follow = watching.follow(|key| ends.evict_stalled(key));
+            draining.run_until_cancelled(follow).await;
+        });
         let api = ApiState {
             app,
             keyring: keyring.clone(),
@@ -90,12 +108,15 @@ impl Server {
             changes: connections.clone(),
             deleted: watch::Sender::new(()),
             copies: Default::default(),
+            places: places.clone(),
+            streams: OpenStreams::new(settings.max_streams_per_key),
         };
         let router = Router::new(routes(), &Arc::new(api), BodyLimits::new(&settings));
         let admission = Admission::new(keyring, limits, router);
-        let guard = Guard::new(&settings);
+        let guard = Guard::new(&settings, open_proxies(&settings)?);
         let secure = Secure::open(&settings.tls, &budget)?;
-        let state = ServerState::new(settings, guard, admission, generation, metrics, shutdown);
+        let state =
+            ServerState::new(settings, guard, places, admission, generation, metrics, shutdown);
         Ok(Self::serve(state, secure, budget, connections, listeners)?)
     }
 
@@ -132,7 +153,7 @@ impl Server {
     }
 
     fn serve_inside(&self, stream: ByteStream) -> impl Future<Output = ()> + use<> {
-        serve_connection(Arc::clone(&self.state), stream, Peer::Inside, Purpose::Serve)
+        serve_connection(Arc::clone(&self.state), stream, Peer::Inside, None)
     }
 
     /// `GET /livez` over a real connection and the real router, inside this process. Holds no
@@ -190,6 +211,23 @@ impl std::fmt::Debug for Server {
         let connections = self.connections.len();
         f.debug_struct("Server").field("connections", &connections).finish_non_exhaustive()
     }
+}
+
+/// The proxies that are believed.
+fn open_proxies(settings: &config::Http) -> Result<Proxies, ServerError> {
+    let read = |path: &PathBuf| {
+        ProxySecret::read(path)
+            .map_err(|source| ServerError::ProxySecret { path: path.clone(), source })
+    };
+    let secret = settings.proxy_secret_file.as_ref().map(read).transpose()?;
+    let local = settings.trusted_proxies.iter().find(|network| network.has_loopback());
+    if let (Some(network), None) = (local, &secret) {
+        tracing::warn!(
+            %network,
+            "proxies of this machine are not believed without http.proxy_secret_file"
+        );
+    }
+    Ok(Proxies::new(settings, secret))
 }
 
 /// Writes a ping and reads its whole answer.

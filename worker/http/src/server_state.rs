@@ -7,13 +7,17 @@ use std::{
 
 use evonic_shared::config;
 
-use crate::{admission::Admission, guard::Guard, metrics::Metrics, shutdown::Shutdown};
+use crate::{
+    admission::Admission, guard::Guard, metrics::Metrics, places::Places, shutdown::Shutdown,
+};
 
 /// Shared by every connection of a server.
 pub(super) struct ServerState {
     /// `[http]` of the configuration.
     pub(super) settings: config::Http,
     pub(super) guard: Guard,
+    /// For every connection that is accepted.
+    pub(super) places: Places,
     /// Who may have what, and the routes.
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
@@ -29,6 +33,7 @@ impl ServerState {
     pub(super) fn new(
         settings: config::Http,
         guard: Guard,
+        places: Places,
         admission: Admission,
         generation: u64,
         metrics: Metrics,
@@ -37,6 +42,7 @@ impl ServerState {
         Self {
             settings,
             guard,
+            places,
             admission,
             metrics,
             shutdown,

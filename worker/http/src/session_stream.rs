@@ -5,15 +5,22 @@
 //!              +-----+
 //!              v     |     page is short              gap, Foreign
 //! open ---> CatchUp -+-------------------> Follow ---------------------> CatchUp
+//!            ^ |                             |
+//!  last piece| | a long event                |
+//!            Long --+                        |
+//!             ^-----+ piece                  |
 //!              |                             |
-//!              +----- session gone, turn ended, worker drains -----> Ended
+//!              +----- session gone, turn ended, worker drains, key ended -----> Ended
 //! ```
 //!
 //! Each event is sent exactly as it was committed, so a resumed stream is byte for byte the one
 //! that was cut. No database handle is held while waiting: a page is read, the handle closes, and
-//! then the page is sent as the client takes it.
+//! then the page is sent as the client takes it. A client that takes nothing costs one page at the
+//! most, and the few events that the store keeps for it: a long event is read in pieces.
 
-use std::{fmt::Write, sync::Arc};
+mod rendering;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use evonic_shared::error_chain::ErrorChain;
@@ -24,18 +31,25 @@ use tokio::{
 };
 use warp::reply::Response;
 
+pub(super) use self::rendering::ends_turn;
+use self::rendering::{END, begin, long_ends_turn, render};
 use crate::{
     caller::Caller,
     event_stream::{self, HEARTBEAT, RETRY_HINT},
+    keyring::KeyWatch,
+    open_streams::OpenStream,
     problem::Problem,
     state::ApiState,
     visibility::visible_session,
 };
 use evonic_domain::{Event, SessionId, TurnId};
-use evonic_store::{Notice, StoreError, Subscription};
+use evonic_store::{AfterPage, EventPage, LongEvent, Notice, StoreError, Subscription};
 
 /// Events that one read of the database brings at the most.
 const PAGE: u32 = 64;
+
+/// Bytes of their data, or of a piece of a long one's.
+const PAGE_BYTES: usize = 128 * 1024;
 
 /// What the client is still to be sent.
 pub(super) struct SessionStream {
@@ -47,6 +61,9 @@ pub(super) struct SessionStream {
     until: Option<TurnId>,
     news: Subscription,
     deleted: watch::Receiver<()>,
+    /// Of the key that it was opened with.
+    watched: KeyWatch,
+    _counted: OpenStream,
     step: Step,
     /// When the silence has lasted long enough for a heartbeat.
     heartbeat: Instant,
@@ -56,17 +73,10 @@ enum Step {
     /// The cursor was beyond the end: say where the log really ends.
     Reset,
     CatchUp,
+    /// In the middle of an event, so many bytes into its data.
+    Long(LongEvent, u64),
     Follow,
     Ended,
-}
-
-/// The result of one read.
-struct Page {
-    events: Vec<Event>,
-    /// There are more in the database.
-    more: bool,
-    /// The turn that is waited for has ended, and its last event is in this page or before.
-    complete: bool,
 }
 
 impl SessionStream {
@@ -74,7 +84,8 @@ impl SessionStream {
     /// between the two.
     ///
     /// # Errors
-    /// 404 when there is no such session for this caller; 422 when the turn is not of this session.
+    /// 404 when there is no such session for this caller, or no such turn in it; 429 when the key
+    /// has too many streams.
     pub(super) async fn open(
         state: Arc<ApiState>,
         caller: &Caller,
@@ -82,35 +93,65 @@ impl SessionStream {
         after: u64,
         until: Option<TurnId>,
     ) -> Result<Self, Problem> {
+        let counted = state.streams.open(&caller.identity)?;
+        let watched = state.keyring.watch(caller.key());
         let (news, deleted) = (state.app.store.subscribe(&session), state.deleted.subscribe());
         let (id, turn, caller) = (session.clone(), until.clone(), caller.clone());
         let read = state.app.store.read(move |reader| {
             let last = visible_session(reader, &caller, &id)?.last_event;
-            let turn = turn.map(|turn| reader.turn(&turn)).transpose()?;
-            Ok((last, turn.is_some_and(|turn| turn.session_id != id)))
+            if let Some(turn) = turn {
+                // Of another session it is as if it were not there.
+                let found = reader.turn(&turn)?;
+                if found.session_id != id {
+                    return Err(StoreError::not_found("turn", &turn));
+                }
+            }
+            Ok(last)
         });
-        let (last, foreign) = read.await?;
-        if foreign {
-            return Err(Problem::unusable("until_turn", "the turn is of another session"));
-        }
+        let last = read.await?;
         let step = if after > last { Step::Reset } else { Step::CatchUp };
         let heartbeat = Instant::now() + state.app.config.http.sse_heartbeat;
-        Ok(Self { state, session, cursor: after.min(last), until, news, deleted, step, heartbeat })
+        let (cursor, _counted) = (after.min(last), counted);
+        Ok(Self {
+            state,
+            session,
+            cursor,
+            until,
+            news,
+            deleted,
+            watched,
+            _counted,
+            step,
+            heartbeat,
+        })
     }
 
-    /// The next bytes; nothing when the stream has ended. Ends only between two events.
+    /// The next bytes; nothing when the stream has ended. Ends only between two events, unless its
+    /// session or its key is gone.
     async fn next(&mut self) -> Option<Bytes> {
+        let key_ended = self.watched.ended();
         loop {
-            let bytes = match self.step {
-                Step::Reset => self.reset(),
-                Step::CatchUp => self.catch_up().await,
-                Step::Follow => self.follow().await,
-                Step::Ended => return None,
-            };
+            if matches!(self.step, Step::Ended) {
+                return None;
+            }
+            let bytes = key_ended.run_until_cancelled(self.advance()).await?;
             if !bytes.is_empty() {
                 self.heartbeat = Instant::now() + self.state.app.config.http.sse_heartbeat;
                 return Some(bytes.into());
             }
+        }
+    }
+
+    async fn advance(&mut self) -> Vec<u8> {
+        match &self.step {
+            Step::Reset => self.reset().into(),
+            Step::CatchUp => self.catch_up().await.into(),
+            Step::Long(event, sent) => {
+                let (event, sent) = (event.clone(), *sent);
+                self.send_piece(event, sent).await
+            }
+            Step::Follow => self.follow().await.into(),
+            Step::Ended => Vec::new(),
         }
     }
 
@@ -125,39 +166,83 @@ impl SessionStream {
             return self.part();
         }
         match self.read_page().await {
-            Ok(page) => {
-                self.step = match (page.more, page.complete) {
-                    (true, _) => Step::CatchUp,
-                    (false, true) => Step::Ended,
-                    (false, false) => Step::Follow,
+            Ok((page, complete)) => {
+                let text = self.send(&page.events);
+                if matches!(self.step, Step::Ended) {
+                    return text;
+                }
+                self.step = match page.next {
+                    AfterPage::Long(event) => {
+                        let begin = begin(event.sequence, &event.name);
+                        self.step = Step::Long(event, 0);
+                        return text + &begin;
+                    }
+                    AfterPage::More => Step::CatchUp,
+                    AfterPage::End if complete => Step::Ended,
+                    AfterPage::End => Step::Follow,
                 };
-                self.send(&page.events)
+                text
             }
-            Err(StoreError::Exhausted(exhausted)) => {
-                let draining = self.state.shutdown.draining.clone();
-                let pause = tokio::time::sleep(exhausted.retry_after);
-                draining.run_until_cancelled(pause).await;
-                String::new()
-            }
-            Err(StoreError::NotFound { .. } | StoreError::Closed) => self.part(),
-            Err(error) => {
-                tracing::error!(
-                    session_id = %self.session,
-                    error = %ErrorChain(&error),
-                    "event stream cannot read"
-                );
-                self.part()
-            }
+            Err(error) => self.cannot_read(error).await.to_owned(),
         }
     }
 
-    async fn read_page(&self) -> Result<Page, StoreError> {
+    /// Sends a piece of a long event.
+    async fn send_piece(&mut self, event: LongEvent, sent: u64) -> Vec<u8> {
+        let (id, sequence) = (self.session.clone(), event.sequence);
+        let read = self
+            .state
+            .app
+            .store
+            .read(move |reader| reader.event_piece(&id, sequence, sent, PAGE_BYTES));
+        let mut piece = match read.await {
+            Ok(piece) => piece,
+            Err(error) => {
+                // Nothing ends the event: its client forgets what it has of it.
+                self.cannot_read(error).await;
+                return Vec::new();
+            }
+        };
+        let sent = sent + piece.len() as u64;
+        if sent < event.bytes && !piece.is_empty() {
+            self.step = Step::Long(event, sent);
+            return piece;
+        }
+        piece.extend(END.as_bytes());
+        self.cursor = event.sequence;
+        let is_last = self.until.as_ref().is_some_and(|turn| long_ends_turn(&event, turn));
+        self.step = if is_last { Step::Ended } else { Step::CatchUp };
+        piece
+    }
+
+    /// Waits for a handle, or ends the stream. Returns what ends it between two events.
+    async fn cannot_read(&mut self, error: StoreError) -> &'static str {
+        match error {
+            StoreError::Exhausted(exhausted) => {
+                let draining = self.state.shutdown.draining.clone();
+                let pause = tokio::time::sleep(exhausted.retry_after);
+                draining.run_until_cancelled(pause).await;
+                return "";
+            }
+            StoreError::NotFound { .. } | StoreError::Closed => {}
+            error => tracing::error!(
+                session_id = %self.session,
+                error = %ErrorChain(&error),
+                "event stream cannot read"
+            ),
+        }
+        self.step = Step::Ended;
+        RETRY_HINT
+    }
+
+    /// A page, and whether the turn that is waited for has ended: its last event is then in this
+    /// page or before, or follows.
+    async fn read_page(&self) -> Result<(EventPage, bool), StoreError> {
         let (id, after, until) = (self.session.clone(), self.cursor, self.until.clone());
         let read = self.state.app.store.read(move |reader| {
-            let (events, more) = reader.events(&id, after, PAGE)?;
+            let page = reader.event_page(&id, after, PAGE, PAGE_BYTES)?;
             let turn = until.map(|turn| reader.turn(&turn)).transpose()?;
-            let complete = turn.is_some_and(|turn| turn.state.is_ended());
-            Ok(Page { events, more, complete })
+            Ok((page, turn.is_some_and(|turn| turn.state.is_ended())))
         });
         read.await
     }
@@ -205,10 +290,8 @@ impl SessionStream {
     fn send(&mut self, events: &[Event]) -> String {
         let mut text = String::new();
         for event in events {
-            let (number, name, data) = (event.sequence, &event.name, &event.data);
-            // Writing to a string cannot fail.
-            let _ = write!(text, "id: {number}\nevent: {name}\ndata: {data}\n\n");
-            self.cursor = number;
+            render(&mut text, event);
+            self.cursor = event.sequence;
             if self.until.as_ref().is_some_and(|turn| ends_turn(event, turn)) {
                 self.step = Step::Ended;
                 break;
@@ -238,14 +321,4 @@ async fn next_notice(news: &mut Subscription, deleted: &mut watch::Receiver<()>)
         notice = news.next() => notice,
         Ok(()) = deleted.changed() => Some(Notice::Foreign),
     }
-}
-
-/// Whether this is the last event of a turn.
-pub(super) fn ends_turn(event: &Event, turn: &TurnId) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Of<'a> {
-        turn_id: &'a str,
-    }
-    matches!(event.name.as_str(), "turn.completed" | "turn.failed" | "turn.cancelled")
-        && serde_json::from_str::<Of<'_>>(&event.data).is_ok_and(|of| of.turn_id == turn.as_str())
 }

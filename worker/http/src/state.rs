@@ -12,6 +12,8 @@ use crate::{
     answer,
     call::Call,
     keyring::Keyring,
+    open_streams::OpenStreams,
+    places::Places,
     problem::{Answer, Problem},
     running_copies::RunningCopies,
     shutdown::Shutdown,
@@ -63,6 +65,8 @@ pub(super) struct ApiState {
     /// A session may be gone: streams check whether it is theirs.
     pub(super) deleted: watch::Sender<()>,
     pub(super) copies: RunningCopies,
+    pub(super) places: Places,
+    pub(super) streams: OpenStreams,
 }
 
 /// Why a change is not made: it does not fit, or the database failed.

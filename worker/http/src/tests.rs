@@ -8,6 +8,7 @@ mod client;
 mod closing;
 mod copies;
 mod document;
+mod ended_keys;
 mod events;
 mod full;
 mod guard;

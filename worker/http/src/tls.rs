@@ -203,7 +203,7 @@ async fn out_of_time(server: &ServerState) {
 async fn refuse(stream: Held<TcpStream>) {
     let detail = "this address speaks https: ask again with https:// in place of http://";
     let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
-    let mut stream = LingeringStream::new(Box::new(Pin::new(stream)), ConnectionTimers::new());
+    let mut stream = LingeringStream::new(Box::new(Pin::new(stream)), ConnectionTimers::new(None));
     // A client that is gone needs no answer.
     if stream.write_all(answer.as_bytes()).await.is_ok() {
         let _ = stream.shutdown().await;

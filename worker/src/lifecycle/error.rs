@@ -68,7 +68,10 @@ impl StartError {
             | StartError::FirstKey { .. }
             | StartError::Store(_)
             | StartError::Ownership(_) => ExitCode::Io,
-            StartError::Workplace(_) | StartError::Server(ServerError::Tls(_)) => ExitCode::Config,
+            StartError::Workplace(_)
+            | StartError::Server(ServerError::Tls(_) | ServerError::ProxySecret { .. }) => {
+                ExitCode::Config
+            }
         }
     }
 

@@ -1,13 +1,22 @@
 //! Committed events on their way to whoever follows a session.
+//!
+//! An event is kept once, however many follow, and for a follower that does not keep up not at all.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use evonic_domain::{Event, SessionId};
 use parking_lot::Mutex;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::Notify;
 
-/// How many notices a follower may be behind before it is sent to the database instead.
-const BEHIND: usize = 256;
+/// How many notices wait for a follower at the most; one that is further behind is sent to the
+/// database instead, and nothing waits for it.
+const MAX_NOTICES: usize = 256;
+
+/// How many bytes of events do. What is longer is never kept for anybody.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// What a follower receives.
 #[derive(Clone, Debug)]
@@ -26,18 +35,79 @@ pub(super) struct EventBus {
 
 #[derive(Debug, Default)]
 struct Followed {
-    sessions: HashMap<SessionId, broadcast::Sender<Notice>>,
+    sessions: HashMap<SessionId, Vec<Arc<Follower>>>,
     closed: bool,
+}
+
+/// What waits for one follower.
+#[derive(Debug, Default)]
+struct Follower {
+    queue: Mutex<Queue>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    notices: VecDeque<Arc<[Event]>>,
+    /// Of the events in them.
+    bytes: usize,
+    /// It has to read from the database; until it has begun to, nothing is kept for it.
+    is_behind: bool,
+    closed: bool,
+}
+
+impl Follower {
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        change(&mut self.queue.lock());
+        self.news.notify_one();
+    }
+}
+
+impl Queue {
+    /// Keeps a notice of events that have so many bytes, if there is room.
+    fn push(&mut self, events: &Arc<[Event]>, bytes: usize) {
+        if self.notices.len() == MAX_NOTICES || self.bytes + bytes > MAX_BYTES {
+            self.fall_behind();
+        } else if !self.is_behind {
+            self.bytes += bytes;
+            self.notices.push_back(Arc::clone(events));
+        }
+    }
+
+    fn fall_behind(&mut self) {
+        *self = Self { is_behind: true, closed: self.closed, ..Self::default() };
+    }
+
+    /// What the follower gets now: [`None`] inside when the store is closed, outside when it has to
+    /// wait.
+    fn pop(&mut self) -> Option<Option<Notice>> {
+        if std::mem::take(&mut self.is_behind) {
+            return Some(Some(Notice::Foreign));
+        }
+        match self.notices.pop_front() {
+            Some(events) => {
+                self.bytes -= bytes_of(&events);
+                Some(Some(Notice::Events(events)))
+            }
+            None => self.closed.then_some(None),
+        }
+    }
+}
+
+fn bytes_of(events: &[Event]) -> usize {
+    events.iter().map(|event| size_of::<Event>() + event.name.len() + event.data.len()).sum()
 }
 
 impl EventBus {
     pub(super) fn subscribe(&self, session: &SessionId) -> Subscription {
         let mut followed = self.followed.lock();
-        let notices = (!followed.closed).then(|| {
-            let sender = followed.sessions.entry(session.clone());
-            sender.or_insert_with(|| broadcast::Sender::new(BEHIND)).subscribe()
-        });
-        Subscription { event_bus: self.clone(), session: session.clone(), notices }
+        let follower = Arc::<Follower>::default();
+        if followed.closed {
+            follower.change(|queue| queue.closed = true);
+        } else {
+            followed.sessions.entry(session.clone()).or_default().push(Arc::clone(&follower));
+        }
+        Subscription { event_bus: self.clone(), session: session.clone(), follower }
     }
 
     /// Tells the followers of each session what one commit brought, in order.
@@ -47,25 +117,33 @@ impl EventBus {
         // Stable: the events of one session keep their order.
         events.sort_by(|a, b| a.session_id.cmp(&b.session_id));
         for events in events.chunk_by(|a, b| a.session_id == b.session_id) {
-            if let Some(sender) = followed.sessions.get(&events[0].session_id) {
-                // Fails only without a receiver.
-                let _ = sender.send(Notice::Events(events.into()));
+            let Some(followers) = followed.sessions.get(&events[0].session_id) else { continue };
+            let bytes = bytes_of(events);
+            if bytes > MAX_BYTES {
+                followers.iter().for_each(|follower| follower.change(Queue::fall_behind));
+                continue;
+            }
+            let events = events.into();
+            for follower in followers {
+                follower.change(|queue| queue.push(&events, bytes));
             }
         }
     }
 
     /// Tells every follower that another process wrote.
     pub(super) fn tell_foreign(&self) {
-        for sender in self.followed.lock().sessions.values() {
-            let _ = sender.send(Notice::Foreign);
-        }
+        let followed = self.followed.lock();
+        let followers = followed.sessions.values().flatten();
+        followers.for_each(|follower| follower.change(Queue::fall_behind));
     }
 
     /// Ends every subscription, and those to come.
     pub(super) fn close(&self) {
         let mut followed = self.followed.lock();
         followed.closed = true;
-        followed.sessions.clear();
+        for follower in followed.sessions.drain().flat_map(|(_, followers)| followers) {
+            follower.change(|queue| queue.closed = true);
+        }
     }
 }
 
@@ -74,22 +152,21 @@ impl EventBus {
 pub struct Subscription {
     event_bus: EventBus,
     session: SessionId,
-    /// None once the store is closed.
-    notices: Option<broadcast::Receiver<Notice>>,
+    follower: Arc<Follower>,
 }
 
 impl Subscription {
     /// The next notice. Never ends before the store closes; then [`None`]. Cancel safe.
     ///
-    /// A follower that is too far behind receives [`Notice::Foreign`] in place of what it missed.
+    /// A follower that is too far behind receives [`Notice::Foreign`] in place of what it missed,
+    /// and so does one whose next event is long.
     pub async fn next(&mut self) -> Option<Notice> {
-        match self.notices.as_mut()?.recv().await {
-            Ok(notice) => Some(notice),
-            Err(RecvError::Lagged(_)) => Some(Notice::Foreign),
-            Err(RecvError::Closed) => {
-                self.notices = None;
-                None
+        loop {
+            let now = self.follower.queue.lock().pop();
+            if let Some(notice) = now {
+                return notice;
             }
+            self.follower.news.notified().await;
         }
     }
 }
@@ -97,12 +174,11 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut followed = self.event_bus.followed.lock();
-        // Under the lock, so that of two that leave together the second sees an empty entry.
-        self.notices = None;
-        if let Some(sender) = followed.sessions.get(&self.session)
-            && sender.receiver_count() == 0
-        {
-            followed.sessions.remove(&self.session);
+        if let Some(followers) = followed.sessions.get_mut(&self.session) {
+            followers.retain(|follower| !Arc::ptr_eq(follower, &self.follower));
+            if followers.is_empty() {
+                followed.sessions.remove(&self.session);
+            }
         }
     }
 }

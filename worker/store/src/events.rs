@@ -1,43 +1,134 @@
 //! The event log of each session.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
-use crate::{Reader, StoreError, Writer, column};
+use crate::{Reader, StoreError, Writer, column, error::During};
 use evonic_domain::{Event, EventKind, SessionId, TurnId};
 
+/// Events that are read at once to be sent on.
+#[derive(Debug)]
+pub struct EventPage {
+    /// In order, and short enough to be held whole.
+    pub events: Vec<Event>,
+    /// What follows on them.
+    pub next: AfterPage,
+}
+
+/// What follows on a page of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterPage {
+    /// Nothing yet.
+    End,
+    /// Another page.
+    More,
+    /// One that is too long for a page: it is read in pieces.
+    Long(LongEvent),
+}
+
+/// An event without its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongEvent {
+    /// From 1, without gaps, within the session.
+    pub sequence: u64,
+    /// As [`Event::name`].
+    pub name: String,
+    /// The turn that it says something of; none where it is of something within a turn.
+    pub turn_id: Option<String>,
+    /// How long its data is.
+    pub bytes: u64,
+}
+
+/// An event, or what stands for one that is too long.
+enum Found {
+    Short(Event),
+    Long(LongEvent),
+}
+
 impl Reader<'_> {
-    /// Events of a session after a sequence number, in order: at most `limit`, and fewer when they
-    /// are long; whether there are more.
+    /// Events of a session after a sequence number, in order: so many, and so many bytes of data,
+    /// at the most.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
-    pub fn events(
+    pub fn event_page(
         &self,
         session: &SessionId,
         after: u64,
         limit: u32,
-    ) -> Result<(Vec<Event>, bool), StoreError> {
-        let (events, more) = self.some(
-            "read events",
-            "SELECT sequence, name, data FROM events
-             WHERE session_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
-            params![session.as_str(), column::integer(after), i64::from(limit) + 1],
-            |row| {
-                Ok(Event {
-                    session_id: session.clone(),
-                    sequence: column::natural(row, "sequence")?,
-                    name: row.get("name")?,
-                    data: row.get("data")?,
-                })
-            },
-            limit,
-            |event: &Event| event.data.len(),
-        )?;
-        if events.is_empty() {
+        bytes: usize,
+    ) -> Result<EventPage, StoreError> {
+        let operation = "read events";
+        let mut statement = self
+            .connection()
+            .prepare_cached(
+                "SELECT sequence, name, octet_length(data) AS bytes,
+                        CASE WHEN octet_length(data) <= ?3 THEN data END AS data,
+                        CASE WHEN octet_length(data) > ?3 AND name LIKE 'turn.%'
+                             THEN data ->> 'turn_id' END AS turn_id
+                 FROM events WHERE session_id = ?1 AND sequence > ?2 ORDER BY sequence",
+            )
+            .during(operation)?;
+        let most = column::integer(bytes as u64);
+        let rows = statement
+            .query_map(params![session.as_str(), column::integer(after), most], |row| {
+                found(session, row)
+            })
+            .during(operation)?;
+        let (mut page, mut left) = (EventPage { events: Vec::new(), next: AfterPage::End }, bytes);
+        for row in rows {
+            page.next = match row.during(operation)? {
+                Found::Short(event)
+                    if page.events.len() < limit as usize && event.data.len() <= left =>
+                {
+                    left -= event.data.len();
+                    page.events.push(event);
+                    continue;
+                }
+                Found::Short(_) => AfterPage::More,
+                Found::Long(event) => AfterPage::Long(event),
+            };
+            break;
+        }
+        if page.events.is_empty() && page.next == AfterPage::End {
             self.session(session)?;
         }
-        Ok((events, more))
+        Ok(page)
     }
+
+    /// A piece of an event's data, from a byte on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the session is gone, [`StoreError::Sql`].
+    pub fn event_piece(
+        &self,
+        session: &SessionId,
+        sequence: u64,
+        from: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, StoreError> {
+        let (from, bytes) = (column::integer(from), column::integer(bytes as u64));
+        let piece = self.first(
+            "read event",
+            "SELECT substr(CAST(data AS BLOB), ?3 + 1, ?4) AS piece FROM events
+             WHERE session_id = ?1 AND sequence = ?2",
+            params![session.as_str(), column::integer(sequence), from, bytes],
+            |row| row.get("piece"),
+        )?;
+        piece.ok_or_else(|| StoreError::not_found("session", session))
+    }
+}
+
+fn found(session: &SessionId, row: &Row<'_>) -> rusqlite::Result<Found> {
+    let (sequence, name) = (column::natural(row, "sequence")?, row.get("name")?);
+    Ok(match row.get("data")? {
+        Some(data) => Found::Short(Event { session_id: session.clone(), sequence, name, data }),
+        None => Found::Long(LongEvent {
+            sequence,
+            name,
+            turn_id: row.get("turn_id")?,
+            bytes: column::natural(row, "bytes")?,
+        }),
+    })
 }
 
 impl Writer<'_> {

@@ -1,5 +1,7 @@
 //! Keys: what they may do, and the hashes that prove them.
 
+use std::time::Duration;
+
 use rusqlite::params;
 
 use crate::{
@@ -19,6 +21,10 @@ impl Entry for Key {
     }
 }
 
+/// How long a key is kept after it was revoked or has expired, for whoever asks why it is refused.
+/// What was done with keys stays in the audit log.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// A key that is to be stored.
 #[derive(Clone, Debug)]
 pub struct KeyRow {
@@ -33,7 +39,7 @@ pub struct KeyRow {
     /// The only agents it may see and use.
     pub agents: Option<Vec<AgentId>>,
     /// After how long it ends to be valid.
-    pub expires_in: Option<std::time::Duration>,
+    pub expires_in: Option<Duration>,
 }
 
 impl Reader<'_> {
@@ -92,6 +98,7 @@ impl AuditedWriter<'_, '_> {
         };
         self.insert("create key", &key, vec![("hash".to_owned(), new.hash.to_vec().into())])?;
         self.record(Action::KeyCreate, key.id.as_str(), Some(key.name.as_str()), &[])?;
+        self.purge_keys()?;
         Ok(key)
     }
 
@@ -111,7 +118,21 @@ impl AuditedWriter<'_, '_> {
             self.record(Action::KeyRevoke, key.id.as_str(), Some(key.name.as_str()), &[])?;
         }
         key.revoked_at.get_or_insert(now);
+        self.purge_keys()?;
         Ok(key)
+    }
+
+    /// Deletes keys that have not been good for long. The last that was made stays: where there was
+    /// a key, no first one is made.
+    fn purge_keys(&mut self) -> Result<(), StoreError> {
+        self.execute(
+            "purge keys",
+            "DELETE FROM api_keys
+             WHERE (revoked_at < ?1 OR expires_at < ?1) AND id <>
+             (SELECT id FROM api_keys ORDER BY created_at DESC, id DESC LIMIT 1)",
+            [column::before(KEPT_FOR)],
+        )
+        .map(drop)
     }
 }
 

@@ -63,6 +63,7 @@ pub use claims::TakenTurn;
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
+pub use events::{AfterPage, EventPage, LongEvent};
 pub use idempotency::{KeptAnswer, RequestKey};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};

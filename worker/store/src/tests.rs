@@ -10,6 +10,7 @@ mod following;
 mod foreign;
 mod idempotency;
 mod interleavings;
+mod keys;
 mod liveness;
 mod metrics;
 mod opening;
@@ -163,9 +164,9 @@ impl Harness {
 
     fn events(&self, session: &SessionId) -> Vec<Event> {
         let session = session.clone();
-        let (events, more) = self.read(move |reader| reader.events(&session, 0, 10_000));
-        assert!(!more, "the log is longer than a test reads");
-        events
+        let page = self.read(move |reader| reader.event_page(&session, 0, 10_000, usize::MAX));
+        assert_eq!(page.next, AfterPage::End, "the log is longer than a test reads");
+        page.events
     }
 
     fn names(&self, session: &SessionId) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use evonic_tests::http::{Answer, Connection};
 use serde_json::json;
 
-use super::{READ, limited};
+use super::{CLIENT, READ, limited};
 
 /// An item of a list: its string and its parameters, whose values are integers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ fn rate_limit_fields_are_structured_and_true() {
     let mut answered = 0;
     let began = Instant::now();
     while refused.is_none() {
-        let answer = connection.request("GET", READ, &[], None).expect("an answer");
+        let answer = connection.request("GET", READ, CLIENT, None).expect("an answer");
         let fields = checked(&answer);
         let names: Vec<_> = fields
             .iter()
@@ -182,6 +182,6 @@ fn rate_limit_fields_are_structured_and_true() {
     // It says when to retry, and the retry is answered.
     let seconds: u64 = refused.header("retry-after").expect("there").parse().expect("seconds");
     std::thread::sleep(Duration::from_secs(seconds));
-    let answer = connection.request("GET", READ, &[], None).expect("an answer");
+    let answer = connection.request("GET", READ, CLIENT, None).expect("an answer");
     assert_eq!(answer.status, 200, "{answer:?}");
 }

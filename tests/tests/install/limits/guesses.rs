@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use evonic_tests::{http::Connection, pair::Pair, size};
 
-use super::{READ, fields::checked, limited};
+use super::{CLIENT, READ, fields::checked, limited};
 
 /// Guesses at once, and one more each second.
 const BURST: u64 = 10;
@@ -35,7 +35,7 @@ fn guesses_of_keys_are_slowed_and_counted() {
         let key = forged(&pair, refused + slowed);
         let mut connection =
             Connection::tcp_without_key(address).expect("a connection").showing(&key);
-        let answer = connection.request("GET", READ, &[], None).expect("an answer");
+        let answer = connection.request("GET", READ, CLIENT, None).expect("an answer");
         match answer.status {
             401 => refused += 1,
             429 => {

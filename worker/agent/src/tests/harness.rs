@@ -19,7 +19,7 @@ use crate::{AgentDeps, Agents, Generation};
 use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId};
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
-use evonic_store::{AuditedWriter, Claimed, Store, StoreError, Writer};
+use evonic_store::{AfterPage, AuditedWriter, Claimed, Store, StoreError, Writer};
 use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
 
@@ -204,10 +204,11 @@ impl Harness {
 
     pub(super) fn events(&self, session: &SessionId) -> Vec<Event> {
         let session = session.clone();
-        let read = self.store.read(move |reader| reader.events(&session, 0, 10_000));
-        let (events, more) = self.runtime.block_on(read).unwrap();
-        assert!(!more, "the log is longer than a test reads");
-        events
+        let read =
+            self.store.read(move |reader| reader.event_page(&session, 0, 10_000, usize::MAX));
+        let page = self.runtime.block_on(read).unwrap();
+        assert_eq!(page.next, AfterPage::End, "the log is longer than a test reads");
+        page.events
     }
 
     pub(super) fn event_names(&self, session: &SessionId) -> Vec<String> {

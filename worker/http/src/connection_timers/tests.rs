@@ -62,7 +62,7 @@ proptest! {
     /// it drains an idle one has it soon.
     #[test]
     fn no_connection_waits_for_ever(steps in prop::collection::vec(step(), 0..40)) {
-        let timers = ConnectionTimers::new();
+        let timers = ConnectionTimers::new(None);
         for step in steps {
             take(&timers, step);
             let state = timers.0.lock();
@@ -87,7 +87,7 @@ proptest! {
     /// sending side; anything else is.
     #[test]
     fn an_answer_survives_half_a_close(steps in prop::collection::vec(step(), 0..40)) {
-        let timers = ConnectionTimers::new();
+        let timers = ConnectionTimers::new(None);
         for step in steps {
             take(&timers, step);
             let answering = {
@@ -101,7 +101,7 @@ proptest! {
 
 #[test]
 fn headers_that_do_not_end_are_told_so() {
-    let timers = ConnectionTimers::new();
+    let timers = ConnectionTimers::new(None);
     timers.received();
     let next =
         |timers: &ConnectionTimers| timers.0.lock().next_timeout(&LIMITS).map(|(_, action)| action);

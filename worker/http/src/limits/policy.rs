@@ -75,8 +75,10 @@ impl Policies {
         &self.0[subject as usize]
     }
 
-    /// What a request has to find room in.
+    /// What a request has to find room in. From a loopback address anybody of this machine may come, a
+    /// command of an agent too: none of them takes it from a good key of another.
     pub(super) fn ask(&self, address: IpAddr, who: Who<'_>) -> Vec<Asked<'_>> {
+        let is_shared = address.is_loopback();
         let address = address.to_string();
         let mut asked = Vec::new();
         let mut add = |subject: Subject, name: &str, charge: Charge| {
@@ -86,14 +88,19 @@ impl Policies {
                 meter: Meter { subject: subject_name.clone(), quota: policy.quota, charge },
             }));
         };
-        add(Subject::Address, &address, Charge::One);
-        match who {
-            Who::Key(key) => {
-                add(Subject::Key, key.as_str(), Charge::One);
+        if let Who::Key(key) = who {
+            if !is_shared {
+                add(Subject::Address, &address, Charge::One);
+            }
+            add(Subject::Key, key.as_str(), Charge::One);
+            if !is_shared {
                 add(Subject::Failed, &address, Charge::Check);
             }
-            Who::Refused => add(Subject::Failed, &address, Charge::One),
-            Who::Nobody => {}
+        } else {
+            add(Subject::Address, &address, Charge::One);
+            if who == Who::Refused && !is_shared {
+                add(Subject::Failed, &address, Charge::One);
+            }
         }
         asked
     }
@@ -120,7 +127,7 @@ impl Policy {
 
 /// What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address, of which
 /// whoever has one has all.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

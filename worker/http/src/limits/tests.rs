@@ -1,6 +1,6 @@
 //! Fields and refusals; the whole worker under limits is tested in `tests/limits.rs`.
 
-use super::{policy::network, *};
+use super::*;
 use evonic_domain::KeyId;
 
 fn policies(key: &[&str], address: &[&str], failed: &[&str]) -> Policies {
@@ -65,11 +65,18 @@ fn what_is_charged_depends_on_who_asks() {
             .map(|a| (a.policy.name.clone(), a.meter.charge == Charge::One))
             .collect::<Vec<_>>()
     };
+    let local = |who| {
+        let asked = policies.ask([127, 0, 0, 2].into(), who);
+        asked.iter().map(|asked| asked.policy.name.clone()).collect::<Vec<_>>()
+    };
     let name = |name: &str, charged| (name.to_owned(), charged);
     let address = [name("address-1s", true), name("address-1m", true)];
     assert_eq!(asked(Who::Nobody), address);
     assert_eq!(asked(Who::Refused)[2..], [name("failed-1h", true)]);
     assert_eq!(asked(Who::Key(&key))[2..], [name("key-1s", true), name("failed-1h", false)]);
+    assert_eq!(local(Who::Nobody), ["address-1s", "address-1m"]);
+    assert_eq!(local(Who::Refused), ["address-1s", "address-1m"]);
+    assert_eq!(local(Who::Key(&key)), ["key-1s"]);
 }
 
 #[test]

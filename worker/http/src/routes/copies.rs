@@ -42,11 +42,11 @@ pub(super) async fn copy(state: Arc<ApiState>, call: Call, new: NewCopy) -> Answ
         recursive,
         id: running.id.clone(),
     };
-    Ok(stream_progress(&state, "progress", |progress| async move {
+    stream_progress(&state, &call.caller, "progress", |progress| async move {
         let done = answer::outcome(copying.run(progress, &CancellationToken::new()).await);
         drop(running);
         done
-    }))
+    })
 }
 
 async fn open(

@@ -61,7 +61,8 @@ pub(super) async fn revoke(state: Arc<ApiState>, call: Call) -> Answer {
         Ok(writer.revoke_key(key.id.as_str())?)
     });
     let key = revoke.await?;
-    state.keyring.forget(&key.id);
+    state.keyring.revoked(&key.id);
+    state.places.evict_stalled(&key.id);
     answer::no_content()
 }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     answer,
     call::Call,
+    keyring,
     problem::{Answer, Problem},
     session_stream::ends_turn,
     state::ApiState,
@@ -26,9 +27,13 @@ pub(super) async fn read(state: Arc<ApiState>, call: Call) -> Answer {
         return Err(Problem::malformed("wait", format!("parameter 'wait' must be {form}")));
     }
     let id = call.identify("turn")?;
+    let watched = state.keyring.watch(call.caller.key());
     let turn = state.app.store.read(move |reader| visible_turn(reader, &call.caller, &id)).await?;
-    let turn = wait_for_end(turn, Duration::from_secs(wait), &state).await?;
-    answer::ok(&turn)
+    let waiting = wait_for_end(turn, Duration::from_secs(wait), &state);
+    match watched.ended().run_until_cancelled(waiting).await {
+        Some(turn) => answer::ok(&turn?),
+        None => Err(keyring::ended()),
+    }
 }
 
 pub(super) async fn cancel(state: Arc<ApiState>, call: Call) -> Answer {

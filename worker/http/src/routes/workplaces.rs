@@ -66,7 +66,7 @@ pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
 pub(super) async fn check(state: Arc<ApiState>, call: Call) -> Answer {
     let settings = find(call.id, &state).await?.settings;
     let workplaces = state.app.workplaces.clone();
-    Ok(stream_progress(&state, "step", |steps| async move {
+    stream_progress(&state, &call.caller, "step", |steps| async move {
         let (sender, mut found) = tokio::sync::mpsc::channel::<CheckStep>(1);
         let forward = async {
             let mut ok = true;
@@ -80,7 +80,7 @@ pub(super) async fn check(state: Arc<ApiState>, call: Call) -> Answer {
         };
         let ((), ok) = tokio::join!(workplaces.check(&settings, sender), forward);
         json!({ "ok": ok })
-    }))
+    })
 }
 
 /// Builds the default image on the engine of `?workplace=`, or on the configured one. Streams each
@@ -102,7 +102,7 @@ pub(super) async fn build_sandbox(state: Arc<ApiState>, call: Call) -> Answer {
     };
     state.record(call.caller.origin(), Action::SandboxBuild, target, named).await?;
     let workplaces = state.app.workplaces.clone();
-    Ok(stream_progress(&state, "line", |lines| async move {
+    stream_progress(&state, &call.caller, "line", |lines| async move {
         answer::outcome(workplaces.engines().build_sandbox(&settings, lines).await)
-    }))
+    })
 }

@@ -127,9 +127,14 @@ fn bad_cursors_are_refused() {
     assert_eq!(reply.problem(400)["field"], "last-event-id");
     let other = worker.session("dev");
     let turn = worker.say(&other, "$ true");
-    worker.fetch(&format!("{path}?until_turn={turn}")).problem(422);
-    let zeros = "0".repeat(32);
-    worker.fetch(&format!("{path}?until_turn=trn_{zeros}")).problem(404);
+    // As if it were not there: nobody learns of turns of others.
+    let unknown = format!("trn_{}", "0".repeat(32));
+    let [foreign, unknown] = [turn, unknown].map(|turn| {
+        let reply = worker.fetch(&format!("{path}?until_turn={turn}"));
+        reply.problem(404);
+        String::from_utf8(reply.body).unwrap().replace(&turn, "TURN")
+    });
+    assert_eq!(foreign, unknown);
 }
 
 #[test]
@@ -201,4 +206,50 @@ fn sqlite(worker: &Worker) -> u64 {
     let kinds = handles["data"].as_array().unwrap();
     let sqlite = kinds.iter().find(|usage| usage["kind"] == "sqlite").unwrap();
     sqlite["permits"].as_u64().unwrap()
+}
+
+#[test]
+fn long_events_come_whole_live_and_from_the_log() {
+    let worker = Worker::plain();
+    let session = worker.session("ops");
+    let mut live = open(&worker, &session, "", "");
+    let content = "\u{e9}".repeat(300_000);
+    let turn = worker.say(&session, &format!("$ true\n{content}"));
+    worker.ended(&turn);
+    worker.say(&session, "$ true");
+    let log = whole(&mut open(&worker, &session, &format!("?until_turn={turn}"), ""));
+    assert!(log.contains(&content), "{}", log.len());
+    for event in log.split_inclusive("\n\n") {
+        let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+        serde_json::from_str::<serde_json::Value>(data).unwrap();
+    }
+    let text = read_until(&mut live, |text| without_heartbeats(text).len() >= log.len());
+    assert!(without_heartbeats(&text).starts_with(&log), "live it is the same");
+}
+
+#[test]
+fn a_key_has_so_many_streams() {
+    let worker = Worker::new(|config| config.http.max_streams_per_key = 3);
+    let session = worker.session("ops");
+    let mut streams: Vec<_> = (0..3).map(|_| open(&worker, &session, "", "")).collect();
+    let path = format!("/api/v1/sessions/{session}/events");
+    let reply = worker.fetch(&path);
+    assert_eq!(reply.problem(429)["type"], "urn:evonic:problem:too_many_streams");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    streams.pop();
+    super::test_server::until(|| worker.fetch_head(&path), |&status| status == 200);
+}
+
+#[test]
+fn a_follower_that_takes_nothing_is_cut() {
+    let worker = Worker::new(|config| config.http.idle_timeout = Duration::from_millis(500));
+    let session = worker.session("ops");
+    let stream = open(&worker, &session, "", "");
+    // More than both sockets hold.
+    for _ in 0..16 {
+        let turn = worker.say(&session, &format!("$ true\n{}", "x".repeat(900_000)));
+        worker.ended(&turn);
+    }
+    super::test_server::until(|| worker.owned(), |&owned| owned == 0);
+    drop(stream);
 }

@@ -13,12 +13,17 @@ const TYPE: &str = "https://iana.org/assignments/http-problem-types#quota-exceed
 
 /// Of these quotas; a day is longer than any test.
 fn limited(key: &str, address: &str, failed: &str) -> Worker {
+    Worker::behind_proxy(quotas(key, address, failed))
+}
+
+fn quotas(key: &str, address: &str, failed: &str) -> impl FnOnce(&mut Config) {
     let quotas = |text| vec![Quota::parse(text).unwrap()];
-    Worker::new(|config: &mut Config| {
-        config.limits.key = quotas(key);
-        config.limits.address = quotas(address);
-        config.limits.failed = quotas(failed);
-    })
+    let (key, address, failed) = (quotas(key), quotas(address), quotas(failed));
+    move |config| {
+        config.limits.key = key;
+        config.limits.address = address;
+        config.limits.failed = failed;
+    }
 }
 
 /// A request with a key that has the form of one and is none.
@@ -83,8 +88,8 @@ fn a_key_has_its_quota_and_is_told_of_it() {
 fn an_address_has_its_quota_with_any_key_or_none() {
     let worker = limited("1000000/1day", "3/1day", "5/1day");
     let without = |path: &str| {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", worker.address);
-        worker.connect().ask(head)
+        let key = format!("authorization: Bearer {}\r\n", worker.key.as_ref().unwrap());
+        worker.connect().ask(worker.get(path).replace(&key, ""))
     };
     assert_eq!(worker.fetch("/api/v1/agents").status, 200);
     assert_eq!(without("/api/v1/agents").status, 401);
@@ -111,6 +116,23 @@ fn guesses_are_slowed_and_counted() {
     }
     assert_eq!(metric(&worker, "evonic_authentication_failures_total"), 3);
     assert_eq!(over_unix(&worker, "/api/v1/agents").status, 200);
+}
+
+/// What a command of an agent can do from where it runs.
+#[test]
+fn who_guesses_from_this_machine_locks_nobody_out() {
+    let worker = Worker::new(quotas("1000000/1day", "20/1day", "3/1day"));
+    let forged = [127, 0, 0, 2].map(|last: u8| format!("x-forwarded-for: 198.51.100.{last}\r\n"));
+    for number in 0..30 {
+        // It says that it is somebody else, and is not believed.
+        let name = &forged[number % forged.len()];
+        let request = worker.get("/api/v1/agents").replace("evk_", "evk_0");
+        let request = request.replace("host:", &format!("{name}host:"));
+        let reply = worker.connect().ask(request);
+        assert_eq!(reply.status, if number < 20 { 401 } else { 429 }, "{reply:?}");
+    }
+    assert_eq!(worker.fetch("/api/v1/agents").status, 200, "a good key always gets in");
+    assert_eq!(metric(&worker, "evonic_authentication_failures_total"), 30);
 }
 
 #[test]

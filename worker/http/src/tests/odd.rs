@@ -11,13 +11,17 @@ use crate::{
     answer,
     call::Call,
     problem::Answer,
-    route::{Access::Free, Route},
+    route::{
+        Access::{Free, OfAgents},
+        Route,
+    },
 };
+use evonic_domain::Scope;
 
 /// What they serve from.
 pub(super) type Draining = CancellationToken;
 
-/// Nothing odd needs a key.
+/// Of these one needs a key.
 pub(super) fn routes() -> Vec<Route<Draining>> {
     vec![
         Route::post("/echo", Free, echo),
@@ -25,6 +29,7 @@ pub(super) fn routes() -> Vec<Route<Draining>> {
         Route::get("/panic", Free, panics),
         Route::get("/late/{milliseconds}", Free, late),
         Route::get("/ticks", Free, ticks),
+        Route::get("/keyed/{milliseconds}", OfAgents(Scope::Read), late),
     ]
 }
 

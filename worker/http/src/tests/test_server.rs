@@ -15,12 +15,23 @@ use tokio_util::task::TaskTracker;
 
 use super::{client::Client, odd};
 use crate::{
-    Listeners, Server, admission::Admission, body::BodyLimits, guard::Guard, keyring::Keyring,
-    limits::Limits, metrics::Metrics, router::Router, server_state::ServerState,
-    shutdown::Shutdown, tls::Secure,
+    Listeners, Server,
+    admission::Admission,
+    body::BodyLimits,
+    guard::Guard,
+    keyring::Keyring,
+    limits::Limits,
+    metrics::Metrics,
+    places::{Activity, Places},
+    proxies::Proxies,
+    router::Router,
+    server_state::ServerState,
+    shutdown::Shutdown,
+    tls::Secure,
 };
+use evonic_domain::{Origin, Scope, Token};
 use evonic_handles::{Budget, Page};
-use evonic_store::Store;
+use evonic_store::{KeyRow, Store};
 
 /// A running server and what is needed to look into it.
 pub(super) struct TestServer {
@@ -32,6 +43,8 @@ pub(super) struct TestServer {
     pub(super) probe: UnixStream,
     /// Shown by every request that [`TestServer::head`] begins.
     pub(super) key: Option<String>,
+    /// Further header lines of those.
+    pub(super) headers: String,
     _folder: evonic_parts::Folder,
 }
 
@@ -46,6 +59,15 @@ impl TestServer {
     /// With odd routes, and the settings that a test changes.
     pub(super) fn new(adjust: impl FnOnce(&mut Config)) -> Self {
         Self::open(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), adjust, serve_odd)
+    }
+
+    /// The same, with a key that may read.
+    pub(super) fn keyed(adjust: impl FnOnce(&mut Config)) -> Self {
+        let token = Token::random().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut server = Self::open(listener, adjust, |parts| serve_odd_with(parts, Some(&token)));
+        server.key = Some(token.reveal().to_owned());
+        server
     }
 
     /// With odd routes and the defaults, on a listener that others may share.
@@ -82,7 +104,17 @@ impl TestServer {
             let _within = runtime.enter();
             start(parts)
         };
-        Self { runtime, server, address, budget, socket, probe, key: None, _folder: folder }
+        Self {
+            runtime,
+            server,
+            address,
+            budget,
+            socket,
+            probe,
+            key: None,
+            headers: String::new(),
+            _folder: folder,
+        }
     }
 
     /// With the defaults.
@@ -97,11 +129,18 @@ impl TestServer {
     /// A request's head for this server.
     pub(super) fn head(&self, method: &str, path: &str) -> String {
         let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n"));
-        format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{}", self.address, key.unwrap_or_default())
+        let (host, key, more) = (self.address, key.unwrap_or_default(), &self.headers);
+        format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{key}{more}")
     }
 
     pub(super) fn get(&self, path: &str) -> String {
         format!("{}\r\n", self.head("GET", path))
+    }
+
+    /// How many connections do this.
+    pub(super) fn doing(&self, activity: Activity) -> usize {
+        let activities = self.server.state.places.activities();
+        activities.into_iter().filter(|&found| found == activity).count()
     }
 
     /// Descriptors that the budget says connections own.
@@ -116,8 +155,24 @@ impl TestServer {
 }
 
 fn serve_odd(parts: Parts) -> Server {
+    serve_odd_with(parts, None)
+}
+
+fn serve_odd_with(parts: Parts, key: Option<&Token>) -> Server {
     let path = parts.config.state_dir.join("evonic.db");
     let store = Store::open(&path, &parts.config.store, parts.budget.clone()).unwrap();
+    if let Some(token) = key {
+        let row = KeyRow {
+            id: token.id().clone(),
+            name: "reader".parse().unwrap(),
+            hash: token.hash(),
+            scope: Scope::Read,
+            agents: None,
+            expires_in: None,
+        };
+        let create = store.change(Origin::inside(), move |writer| writer.create_key(row));
+        tokio::runtime::Handle::current().block_on(create).unwrap();
+    }
     let settings = parts.config.http;
     let (shutdown, connections) = (Shutdown::default(), TaskTracker::new());
     let keyring = Keyring::new(store, connections.clone(), shutdown.cut.clone());
@@ -127,8 +182,9 @@ fn serve_odd(parts: Parts) -> Server {
     let draining = Arc::new(shutdown.draining.clone());
     let router = Router::new(odd::routes(), &draining, BodyLimits::new(&settings));
     let admission = Admission::new(keyring, limits, router);
-    let guard = Guard::new(&settings);
-    let server = ServerState::new(settings, guard, admission, 7, metrics, shutdown);
+    let guard = Guard::new(&settings, Proxies::new(&settings, None));
+    let places = Places::new(parts.budget.limit(Kind::Http), &settings);
+    let server = ServerState::new(settings, guard, places, admission, 7, metrics, shutdown);
     let secure = Secure::open(&server.settings.tls, &parts.budget).unwrap();
     Server::serve(server, secure, parts.budget, connections, parts.listeners).unwrap()
 }

@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     ops::Deref,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use evonic_shared::config::Config;
@@ -67,6 +67,21 @@ impl Worker {
         Self::new(|_| {})
     }
 
+    /// A worker whose requests come from another machine, through a proxy of this one.
+    pub(super) fn behind_proxy(adjust: impl FnOnce(&mut Config)) -> Self {
+        const SECRET: &str = "a-secret-of-the-proxies";
+        let mut worker = Self::new(|config| {
+            let file = config.state_dir.join("proxy-secret");
+            std::fs::write(&file, SECRET).unwrap();
+            config.http.proxy_secret_file = Some(file);
+            config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+            adjust(config);
+        });
+        worker.server.headers =
+            format!("x-forwarded-for: 198.51.100.7\r\nx-evonic-proxy-secret: {SECRET}\r\n");
+        worker
+    }
+
     /// The folder of the local workplace.
     pub(super) fn root(&self) -> std::path::PathBuf {
         self.socket.with_file_name("workplace")
@@ -103,6 +118,25 @@ impl Worker {
         self.runtime.block_on(delete).unwrap();
     }
 
+    /// A key that may read, good for so long; its identifier and itself.
+    pub(super) fn new_key(&self, expires_in: Option<Duration>) -> (String, String) {
+        let mut body = json!({ "name": "reader", "scope": "read" });
+        if let Some(time) = expires_in {
+            body["expires_in_seconds"] = time.as_secs().into();
+        }
+        let key = self.post("/api/v1/keys", &body).created();
+        let text = |field: &str| key[field].as_str().unwrap().to_owned();
+        (text("id"), text("secret"))
+    }
+
+    /// Revokes a key as another worker does.
+    pub(super) fn revoke_behind_its_back(&self, id: &str) {
+        let id = id.to_owned();
+        let store = self.store.as_ref().unwrap();
+        let revoke = store.change(Origin::inside(), move |writer| writer.revoke_key(&id));
+        self.runtime.block_on(revoke).unwrap();
+    }
+
     /// The turn once it has ended.
     pub(super) fn ended(&self, turn: &str) -> Value {
         self.fetch(&format!("/api/v1/turns/{turn}?wait=30")).json()
@@ -110,6 +144,13 @@ impl Worker {
 
     pub(super) fn fetch(&self, path: &str) -> Reply {
         self.connect().ask(self.get(path))
+    }
+
+    /// The status only: a stream has no end.
+    pub(super) fn fetch_head(&self, path: &str) -> u16 {
+        let mut client = self.connect();
+        client.send(self.get(path));
+        client.head().unwrap().status
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> Reply {

@@ -96,29 +96,52 @@ fn what_is_told_is_in_the_database() {
 }
 
 #[test]
-fn events_are_read_from_any_place() {
+fn pages_of_events_are_bounded_and_a_long_one_comes_in_pieces() {
     let harness = Harness::new();
     let session = harness.session();
-    for content in ["a", "b", "c"] {
-        harness.post(&session.id, content);
-    }
-    let from = |after, limit| {
+    harness.post(&session.id, "a");
+    harness.post(&session.id, "b");
+    harness.post(&session.id, &"\u{e9}".repeat(3000));
+    harness.post(&session.id, "c");
+    let all = harness.events(&session.id);
+    let page = |after, limit, bytes| {
         let id = session.id.clone();
-        let (events, more) = harness.read(move |reader| reader.events(&id, after, limit));
-        (events.into_iter().map(|event| event.sequence).collect::<Vec<_>>(), more)
+        let page = harness.read(move |reader| reader.event_page(&id, after, limit, bytes));
+        (page.events.iter().map(|event| event.sequence).collect::<Vec<_>>(), page.next)
     };
-    assert_eq!(from(0, 10), (vec![1, 2, 3], false));
-    assert_eq!(from(0, 3), (vec![1, 2, 3], false));
-    assert_eq!(from(1, 1), (vec![2], true));
-    assert_eq!(from(3, 10), (vec![], false));
-    assert_eq!(from(u64::MAX, 10), (vec![], false));
-    let long = "x".repeat(700 << 10);
-    for _ in 0..3 {
-        harness.post(&session.id, &long);
+    assert_eq!(page(0, 10, 1 << 20), (vec![1, 2, 3, 4], AfterPage::End));
+    assert_eq!(page(0, 1, 1 << 20), (vec![1], AfterPage::More));
+    assert_eq!(page(0, 2, 1 << 20), (vec![1, 2], AfterPage::More));
+    assert_eq!(page(0, 10, all[0].data.len()), (vec![1], AfterPage::More));
+    assert_eq!(page(2, 10, 1 << 20), (vec![3, 4], AfterPage::End));
+    assert_eq!(page(4, 10, 1), (vec![], AfterPage::End));
+    assert_eq!(page(u64::MAX, 10, 1), (vec![], AfterPage::End));
+    let (before, AfterPage::Long(long)) = page(0, 10, 4000) else { panic!("not long") };
+    assert_eq!(before, [1, 2]);
+    let whole = all[2].data.as_bytes();
+    let (name, bytes) = (all[2].name.clone(), whole.len() as u64);
+    assert_eq!(long, LongEvent { sequence: 3, name, turn_id: None, bytes });
+    let piece = |session: &SessionId, from| {
+        let id = session.clone();
+        harness.try_read(move |reader| reader.event_piece(&id, 3, from, 1000))
+    };
+    let mut joined = Vec::new();
+    while joined.len() < whole.len() {
+        let piece = piece(&session.id, joined.len() as u64).unwrap();
+        assert!((1..=1000).contains(&piece.len()));
+        joined.extend(piece);
     }
-    // Two of them are more than a page holds.
-    assert_eq!(from(0, 10), (vec![1, 2, 3, 4, 5], true));
-    assert_eq!(from(5, 10), (vec![6], false));
+    assert!(joined == whole, "byte for byte what is stored");
+    assert_missing(piece(&SessionId::new(), 0), "session");
+    // Only what is said of a turn itself says of which, for it may be its end.
+    let message = "x".repeat(5000);
+    let lease = harness.claim(1).unwrap().lease;
+    let (error, turn) =
+        (TurnError { code: TurnErrorCode::Internal, message }, lease.turn_id.clone());
+    harness.write(move |writer| writer.end_turn(&lease, TurnEnd::Failed(error)));
+    let last = harness.events(&session.id).last().unwrap().sequence;
+    let (_, AfterPage::Long(end)) = page(last - 1, 10, 4000) else { panic!("not long") };
+    assert_eq!((end.name.as_str(), end.turn_id), ("turn.failed", Some(turn.to_string())));
     let unknown = SessionId::new();
-    assert_missing(harness.try_read(move |reader| reader.events(&unknown, 0, 10)), "session");
+    assert_missing(harness.try_read(move |reader| reader.event_page(&unknown, 0, 9, 9)), "session");
 }
