@@ -39,7 +39,8 @@ run: build
 dist:
 	@tests/libraries.sh
 	case "$(PROGRAMS)" in $(TARGET)/dist | $(TARGET)/release) \
-		$(CARGO) build --profile "$(notdir $(PROGRAMS))" --locked -p evonic -p evonic-supervisor ;; \
+		$(CARGO) build --profile "$(notdir $(PROGRAMS))" --locked \
+			-p evonic -p evonic-supervisor -p evonic-runner ;; \
 	esac
 
 install: dist

@@ -18,8 +18,9 @@ filled() {
 	rm -f "$file"
 }
 
-put 755 "$programs/evonic" bin/evonic
-put 755 "$programs/evonic-supervisor" bin/evonic-supervisor
+for program in evonic evonic-supervisor evonic-runner; do
+	put 755 "$programs/$program" "bin/$program"
+done
 filled lib/systemd/system/evonic.service <systemd/evonic.service
 put 644 systemd/evonic.socket lib/systemd/system/evonic.socket
 put 644 systemd/evonic.sysusers.conf lib/sysusers.d/evonic.conf

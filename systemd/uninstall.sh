@@ -8,7 +8,7 @@ root=${DESTDIR:-}$prefix
 if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then
 	systemctl disable --now evonic.service evonic.socket 2>/dev/null || true
 fi
-for file in bin/evonic bin/evonic-supervisor \
+for file in bin/evonic bin/evonic-supervisor bin/evonic-runner \
 	lib/systemd/system/evonic.service lib/systemd/system/evonic.socket \
 	lib/sysusers.d/evonic.conf lib/tmpfiles.d/evonic.conf \
 	share/man/man1/evonic.1 share/bash-completion/completions/evonic \
@@ -20,6 +20,7 @@ if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 fi
 cat <<END
-uninstalled. Kept: /etc/evonic (configuration), /var/lib/evonic (database, workplace), user evonic.
-Remove them with: rm -r /etc/evonic /var/lib/evonic && userdel evonic
+uninstalled. Kept: /etc/evonic (configuration), /var/lib/evonic (database, workplace), users evonic
+and evonic-agent. Remove them with:
+rm -r /etc/evonic /var/lib/evonic && userdel evonic && userdel evonic-agent
 END

@@ -32,5 +32,8 @@ want dockerd docker.io
 want docker docker.io
 want iptables iptables
 want rg ripgrep
+want bwrap bubblewrap
+want qemu-system-x86_64 qemu-system-x86
+want mke2fs e2fsprogs
 
 tests/libraries.sh && { [ "${#missing[@]}" = 0 ] || install_package "${missing[@]}"; }

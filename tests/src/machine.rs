@@ -1,5 +1,6 @@
 //! A Debian machine with systemd as its first process, booted by the test.
 
+mod emulated;
 mod group;
 
 use std::{
@@ -15,6 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
+pub use self::emulated::Emulated;
 use self::group::Group;
 use crate::poll;
 
@@ -22,7 +24,7 @@ use crate::poll;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is installed beside Debian's minimum.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libssl3,libgcc-s1";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libssl3,libgcc-s1,bubblewrap";
 
 /// A container of systemd-nspawn with a system of its own and this machine's network. Powered off,
 /// with everything in it, when dropped.
@@ -43,21 +45,8 @@ impl Machine {
     /// When it does not come up.
     #[must_use]
     pub fn boot() -> Self {
-        let base = base();
         let folder = TempDir::with_prefix("evonic-machine-").expect("a temporary folder");
-        let at = |name: &str| folder.path().join(name);
-        for name in ["upper", "work", "root"] {
-            fs::create_dir(at(name)).expect("a folder");
-        }
-        let layers = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            base.display(),
-            at("upper").display(),
-            at("work").display()
-        );
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "overlay", "overlay", "-o", &layers]).arg(at("root"));
-        run(&mut mount);
+        mount_copy(folder.path());
         let name = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
         let group = Group::make(&name);
         let nspawn = nspawn(folder.path(), group.as_ref());
@@ -178,9 +167,32 @@ impl Drop for Machine {
             eprintln!("--- journal of the machine ---\n{}", self.journal());
         }
         self.cut_power();
-        let _unmounted =
-            Command::new("umount").arg("-l").arg(self.folder.path().join("root")).status();
+        unmount_copy(self.folder.path());
     }
+}
+
+/// Mounts a file system that begins as the base at `root` in this folder; what is changed is kept
+/// beside it.
+fn mount_copy(folder: &Path) {
+    let base = base();
+    let at = |name: &str| folder.join(name);
+    for name in ["upper", "work", "root"] {
+        fs::create_dir(at(name)).expect("a folder");
+    }
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        base.display(),
+        at("upper").display(),
+        at("work").display()
+    );
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "overlay", "overlay", "-o", &layers]).arg(at("root"));
+    run(&mut mount);
+}
+
+/// Undoes that.
+fn unmount_copy(folder: &Path) {
+    let _unmounted = Command::new("umount").arg("-l").arg(folder.join("root")).status();
 }
 
 /// Boots what is mounted at `root` in this folder.
@@ -210,25 +222,31 @@ fn nspawn(folder: &Path, group: Option<&Group>) -> Child {
 /// # Panics
 /// When it cannot be made.
 pub fn base() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it").join("target"),
-        PathBuf::from,
-    );
-    let folder = target.join("machine");
+    let folder = builds();
     fs::create_dir_all(&folder).expect("a folder");
     let lock = fs::File::create(folder.join("lock")).expect("a lock");
     lock.lock().expect("the lock");
-    let base = folder.join("bookworm");
-    if !base.exists() {
-        // What a run that was cut short left is begun anew.
+    let (base, packages) = (folder.join("bookworm"), folder.join("packages"));
+    // One of other packages is made anew, as is what a run that was cut short left.
+    if !fs::read_to_string(&packages).is_ok_and(|made| made == PACKAGES) {
         let new = folder.join("bookworm.new");
-        let _none = fs::remove_dir_all(&new);
+        let _none = [&new, &base].map(fs::remove_dir_all);
         let mut debootstrap = Command::new("debootstrap");
         debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]);
         run(debootstrap.arg(&new));
         fs::rename(&new, &base).expect("it gets its name");
+        fs::write(&packages, PACKAGES).expect("a file");
     }
     base
+}
+
+/// Where the parts of machines are kept.
+fn builds() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it").join("target"),
+        PathBuf::from,
+    );
+    target.join("machine")
 }
 
 fn run(command: &mut Command) {

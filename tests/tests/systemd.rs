@@ -34,7 +34,7 @@ fn the_unit_has_no_fault() {
 fn the_unit_is_hardened() {
     let (_folder, path) = unit();
     let output = Command::new("systemd-analyze")
-        .args(["security", "--no-pager", "--offline=true", "--threshold=40"])
+        .args(["security", "--no-pager", "--offline=true", "--threshold=35"])
         .arg(&path)
         .output()
         .expect("`make test` installs systemd");

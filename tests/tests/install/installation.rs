@@ -34,7 +34,7 @@ pub fn root() -> &'static Path {
 }
 
 /// A package of the programs beside this test: as `make deb` makes it, or as this version.
-fn package(output: &Path, version: Option<&str>) -> PathBuf {
+pub fn package(output: &Path, version: Option<&str>) -> PathBuf {
     let programs = program("evonic").parent().expect("a folder").to_owned();
     let mut build;
     if let Some(version) = version {

@@ -7,6 +7,7 @@ mod installation;
 mod keys;
 mod leak;
 mod limits;
+mod namespaces;
 mod observability;
 mod power;
 mod secrets;

@@ -6,12 +6,11 @@ use serde_json::Value;
 /// Says something to a Unix socket, and shows the first line of the answer; with an empty
 /// environment and in a session of its own, as one would who hides.
 const SAY: &str = "$ env -i setsid -w perl -MIO::Socket::UNIX -e 'my $s = \
-    IO::Socket::UNIX->new(Peer => $ARGV[0]) or die $!; print $s eval \"qq{$ARGV[1]}\"; $s->flush; \
-    print \"told: \", scalar <$s>'";
+    IO::Socket::UNIX->new(Peer => $ARGV[0]) or print($!), exit; print $s eval \"qq{$ARGV[1]}\"; \
+    $s->flush; print \"told: \", scalar <$s>'";
 
 #[test]
 fn a_command_of_an_agent_has_no_rights_by_the_sockets() {
-    // Root's word counts, so a service that runs as root gives its commands another user.
     let service = Service::start();
     let ask = |step: &str| text(&service.evonic(&["chat", "runbook", step]));
     let chat = |socket: &str, line: &str| {
@@ -20,24 +19,21 @@ fn a_command_of_an_agent_has_no_rights_by_the_sockets() {
     };
     let request = r"GET /api/v1/keys HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let message = chat("api.sock", request);
-    assert!(message.contains("done: 1 step"), "{message}");
-    // It is asked for a key, or finds no socket.
-    assert!(!message.contains("told: HTTP/1.1 2"), "{message}");
+    assert!(message.contains("No such file") && !message.contains("told: "), "{message}");
     let message = chat("supervisor.sock", r"{\x22op\x22:\x22restart\x22}\n");
-    assert!(!message.contains("accepted"), "{message}");
+    assert!(message.contains("No such file") && !message.contains("told: "), "{message}");
     let status = text(&service.evonic(&["status", "--json"]));
     assert!(status.contains("\"total\": 0"), "nothing was restarted: {status}");
 
-    // What proves an operator is not to be had from the files either, where the kernel can tell.
+    // What proves an operator is not to be had from the files either.
     let doctor = service.evonic(&["doctor", "--json"]);
     let doctor: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
     let findings = doctor["checks"].as_array().expect("checks");
-    let landlock = findings.iter().find(|finding| finding["check"] == "landlock").expect("it");
-    println!("landlock: {}", landlock["detail"]);
+    let sandbox = findings.iter().find(|finding| finding["check"] == "sandbox").expect("it");
+    assert_eq!(sandbox["verdict"], "ok", "`make test` installs bubblewrap: {sandbox}");
     for file in ["state/admin.key", "run/command.token"] {
-        let secret = std::fs::read_to_string(service.path(file)).expect("a secret");
+        assert!(service.path(file).exists(), "{file}");
         let message = ask(&format!("$ cat {} 2>&1 | cat", service.path(file).display()));
-        let is_shown = message.contains(secret.trim());
-        assert_eq!(is_shown, landlock["verdict"] != "ok", "{file}: {message}");
+        assert!(message.contains("No such file"), "{message}");
     }
 }

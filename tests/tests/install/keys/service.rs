@@ -24,7 +24,7 @@ impl Service {
     pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // The service's user may not reach where they were built.
-        for name in ["evonic", "evonic-supervisor"] {
+        for name in ["evonic", "evonic-supervisor", "evonic-runner"] {
             fs::copy(program(name), folder.path().join(name)).expect("a copy");
         }
         let config = "listen = \"127.0.0.1:0\"\n[docker]\nengine = \"unix:///nowhere/d.sock\"\n";

@@ -1,7 +1,7 @@
 //! What protects this machine from commands.
 
 use evonic_runner::Level;
-use evonic_shared::config::{Config, Sandbox as Wanted};
+use evonic_shared::config::Config;
 
 use super::{
     commands::{Environment, describe_limits},
@@ -42,13 +42,7 @@ fn sandbox(config: &Config) -> Protection {
             return sandbox(false, format!("commands are refused: workplace.{field}: {problem}"));
         }
     };
-    let mut detail = sandbox::describe(level, &probed, settings.network, settings);
-    if level != Level::Namespaces
-        && settings.sandbox == Wanted::Auto
-        && let Err(why) = &probed.namespaces
-    {
-        detail = format!("{detail}; namespaces cannot be had: {why}");
-    }
+    let detail = sandbox::describe(level, &probed, settings.network, settings);
     let inside = [&config.state_dir, &config.runtime_dir];
     match inside.iter().find(|folder| folder.starts_with(&settings.root)) {
         Some(folder) if level != Level::Namespaces => {

@@ -30,6 +30,9 @@ const RUNNER: &str = "evonic-runner";
 /// How long trying a sandbox takes at the most.
 const PROBE: Duration = Duration::from_secs(10);
 
+/// The first version of Landlock that knows scopes: of signals and abstract sockets.
+const SCOPES: u32 = 6;
+
 /// What this machine can do, as it was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Probed {
@@ -273,19 +276,36 @@ pub(super) fn describe(
         Ok(version) => confinement::Found::Enforced(*version).describe(),
         Err(why) => why.clone(),
     };
-    let network = if network == CommandNetwork::None { "no network" } else { "the network" };
+    let no_network = network == CommandNetwork::None;
+    let reached = if no_network { "no network" } else { "the network" };
     let named = if settings.paths.is_empty() { "" } else { ", workplace.paths" };
+    let why = match &probed.namespaces {
+        Err(why) if level != Level::Namespaces => format!("; namespaces cannot be had: {why}"),
+        _ => String::new(),
+    };
     match level {
-        Level::Namespaces => format!(
-            "commands run in namespaces of their own and reach their root, the system's files{named} \
-             and {network}; within: {landlock}; seccomp"
-        ),
+        Level::Namespaces => {
+            let within = match &probed.landlock {
+                Ok(version) => format!("Landlock, version {version}"),
+                Err(_) => landlock,
+            };
+            // These belong to the network's namespace; files, processes and signals do not pass.
+            let sockets = match probed.landlock {
+                Ok(SCOPES..) => "",
+                _ if no_network => "",
+                Ok(_) | Err(_) => "; abstract Unix sockets of the machine can be reached",
+            };
+            format!(
+                "commands run in namespaces of their own and reach their root, the system's \
+                 files{named} and {reached}; within: {within}; seccomp{sockets}"
+            )
+        }
         Level::Landlock => format!(
             "commands write below their root only, but see other processes and their arguments, may \
              change modes, owners and times of files of their user, and reach /dev/shm and Unix \
-             sockets; {landlock}; seccomp"
+             sockets; {landlock}; seccomp{why}"
         ),
-        Level::None => "commands may do what their user may".to_owned(),
+        Level::None => format!("commands may do what their user may{why}"),
     }
 }
 

@@ -31,7 +31,7 @@ use rustix::{
         DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, WaitOptions, WaitStatus, getpid,
         getrlimit, pidfd_open, set_child_subreaper, set_dumpable_behavior, setrlimit, wait,
     },
-    thread::{set_thread_gid, set_thread_groups, set_thread_uid},
+    thread::{set_name, set_thread_gid, set_thread_groups, set_thread_uid},
 };
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,8 @@ impl Arguments {
 /// Until the command has ended. Standard input is the spec, standard output the command's output.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let arguments = Arguments::decode(arguments).ok_or("these are not the runner's arguments")?;
+    // It was started by a number, which would be its name.
+    set_name(c"evonic-init")?;
     let channel = raw::take(arguments.channel)?;
     drop(raw::take(arguments.program)?);
     let spec_file = File::from(io::stdin().as_fd().try_clone_to_owned()?);

@@ -6,7 +6,7 @@ use evonic_runner::Level;
 use evonic_shared::config::{CommandNetwork, Config, FolderAccess, Sandbox as Wanted};
 use tokio_util::sync::CancellationToken;
 
-use super::{Probed, Reach};
+use super::{Probed, Reach, describe};
 use crate::{
     fixture::{Fixture, bash},
     protections,
@@ -207,6 +207,25 @@ fn a_level_is_what_was_wished_for() {
     for wanted in Wanted::ALL {
         assert_eq!(old.level(wanted, CommandNetwork::None).unwrap_err().0, "network");
     }
+}
+
+#[test]
+fn what_can_be_reached_is_said() {
+    let config = Config::defaults("/nowhere".into(), "/nowhere".into());
+    let say = |level, namespaces: Result<(), String>, landlock, network| {
+        let probed = Probed { namespaces, landlock: Ok(landlock) };
+        describe(level, &probed, network, &config.workplace)
+    };
+    let (sockets, signals) = ("abstract Unix sockets of the machine", "can be signalled");
+    // Landlock of version 6 closes them, as does a network of the command's own.
+    let old = say(Level::Namespaces, Ok(()), 5, CommandNetwork::Host);
+    assert!(old.contains(sockets) && !old.contains(signals), "{old}");
+    for (landlock, network) in [(6, CommandNetwork::Host), (5, CommandNetwork::None)] {
+        let said = say(Level::Namespaces, Ok(()), landlock, network);
+        assert!(!said.contains(sockets) && !said.contains(signals), "{said}");
+    }
+    let lower = say(Level::Landlock, Err("no bwrap".to_owned()), 5, CommandNetwork::Host);
+    assert!(lower.contains(signals) && lower.contains("cannot be had: no bwrap"), "{lower}");
 }
 
 #[tokio::test]
