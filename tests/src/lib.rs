@@ -3,6 +3,7 @@
 //! | Module | Contents |
 //! |---|---|
 //! | [`pair`] | a supervisor and its worker, started in folders of their own |
+//! | [`escape`] | what an agent's command tries, to reach what is not its own |
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
 //! | [`machine`] | a Debian machine with systemd as its first process |
@@ -14,6 +15,7 @@
 //! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
 //! | [`size`] | sizes by environment variable, and printed measurements |
 
+pub mod escape;
 pub mod fault;
 pub mod http;
 pub mod load;

@@ -77,6 +77,15 @@ impl Pair {
     #[must_use]
     pub fn spawn(options: &Options) -> Self {
         let folder = Folder::with_prefix("evonic-").expect("a temporary folder");
+        Self::spawn_in(folder, options)
+    }
+
+    /// Starts a supervisor in a folder that was made ready for it, and waits for nothing.
+    ///
+    /// # Panics
+    /// When the program cannot be started at all.
+    #[must_use]
+    pub fn spawn_in(folder: Folder, options: &Options) -> Self {
         Self { supervisor: spawn_supervisor(folder.path(), options), folder }
     }
 

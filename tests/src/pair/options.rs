@@ -19,6 +19,9 @@ pub struct Options {
     pub limit: Option<u64>,
     /// Where standard error goes.
     pub log: LogTo,
+    /// Who the pair is, with its own copy of the programs, when a test of root starts it as another
+    /// user: user and group.
+    pub user: Option<(u32, u32)>,
 }
 
 /// Where the log of a pair goes.

@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
-    path::Path,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -34,12 +34,16 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
     }
     fs::write(&config, toml).expect("a configuration file");
     let log = fs::File::create(folder.join("log")).expect("a log");
+    let supervisor = match options.user {
+        None => program("evonic-supervisor"),
+        Some(user) => give_to(user, folder).join("evonic-supervisor"),
+    };
     let mut command = match options.limit {
-        None => Command::new(program("evonic-supervisor")),
+        None => Command::new(supervisor),
         Some(limit) => {
             let mut command = Command::new("sh");
             command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
-            command.arg(program("evonic-supervisor"));
+            command.arg(supervisor);
             command
         }
     };
@@ -55,6 +59,9 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
             LogTo::Unread | LogTo::Closed => Stdio::piped(),
         })
         .process_group(0);
+    if let Some((user, group)) = options.user {
+        command.uid(user).gid(group);
+    }
     if let Some(plan) = &options.fault {
         command.env(fault::VARIABLE, serde_json::to_string(plan).expect("a plan is JSON"));
     }
@@ -63,4 +70,19 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
         drop(supervisor.stderr.take());
     }
     supervisor
+}
+
+/// Gives the folder to a user, with a copy of the programs in it: those that were built may lie where
+/// only their builder can go. Returns where the copy is.
+fn give_to((user, group): (u32, u32), folder: &Path) -> PathBuf {
+    let programs = folder.join("programs");
+    fs::create_dir(&programs).expect("a folder");
+    for name in ["evonic", "evonic-runner", "evonic-supervisor"] {
+        fs::copy(program(name), programs.join(name)).expect("a copy");
+    }
+    let entries = fs::read_dir(folder).expect("the folder").flatten().map(|entry| entry.path());
+    for path in entries.chain([folder.to_owned()]) {
+        chown(&path, Some(user), Some(group)).expect("it is given");
+    }
+    programs
 }

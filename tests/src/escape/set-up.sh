@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# What attempts are made on. Variables come from the test.
+mkdir -p "$OUT/folder" "$OUT/empty" "$MORE" "$SOCKETS" "$ROOT/deep/below"
+for name in secret file cut removed moved mode times folder/within; do
+	echo "$MARK" >"$OUT/$name"
+done
+for secret in "$MORE/model.key" "$MORE/password" "$ROOT/deep/below/model.key"; do
+	echo "$MARK" >"$secret"
+done
+[ -e "$MORE/tls.key" ] || echo "$MARK" >"$MORE/tls.key"
+for folder in /dev/shm /tmp /var/tmp; do
+	echo "$MARK" >"$folder/$MARK"
+	chmod 644 "$folder/$MARK"
+done
+chmod 755 "$ROOT/native"
+chmod 600 "$OUT/secret" "$MORE"/* "$ROOT/deep/below/model.key"
+chmod 700 "$OUT/folder"
+chmod 755 "$OUT" "$MORE" "$SOCKETS"
+chmod 777 "$SOCKETS"
+if [ "$(id -u)" = 0 ]; then
+	chown -R "$SERVICE_USER" "$OUT" "$MORE" "$SOCKETS"
+	chown -R "$COMMAND_USER" "$ROOT"
+	chown "$SERVICE_USER" "$ROOT/deep/below/model.key"
+	as() { setpriv --reuid "${SERVICE_USER%:*}" --regid "${SERVICE_USER#*:}" --clear-groups "$@"; }
+else
+	as() { "$@"; }
+fi
+# Elsewhere than in the workplace: there it would be the agent's.
+cp "$ROOT/native" "$SOCKETS/native"
+cd "$OUT"
+MARKED=$MARK-environment as setsid bash -c 'exec "$0" victim "$@" 9<secret' "$SOCKETS/native" \
+	"@$MARK" "$SOCKETS/docker.sock" "$SOCKETS/bus" "$SOCKETS/agent" >"$SOCKETS/terminal" 2>/dev/null </dev/null &
+pid=$!
+tries=0
+until [ -s "$SOCKETS/terminal" ]; do
+	tries=$((tries + 1))
+	[ "$tries" -lt 500 ]
+	sleep 0.01
+done
+# setsid forks where it leads a group.
+for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do pid=$child; done
+echo "$pid $(cat "$SOCKETS/terminal")" >"$SOCKETS/victim"
