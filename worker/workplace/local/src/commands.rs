@@ -132,7 +132,8 @@ impl Commands {
     ) -> Result<(Level, String)> {
         let level = self.level().await?;
         let probed = self.launcher.probed().await;
-        Ok((level, sandbox::describe(level, probed, self.network, settings)))
+        let user = self.launcher.reach.user;
+        Ok((level, sandbox::describe(level, probed, self.network, settings, user)))
     }
 
     fn record_path(&self, command_id: &str) -> PathBuf {

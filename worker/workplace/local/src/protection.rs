@@ -42,7 +42,7 @@ fn sandbox(config: &Config) -> Protection {
             return sandbox(false, format!("commands are refused: workplace.{field}: {problem}"));
         }
     };
-    let detail = sandbox::describe(level, &probed, settings.network, settings);
+    let detail = sandbox::describe(level, &probed, settings.network, settings, reach.user);
     let inside = [&config.state_dir, &config.runtime_dir];
     match inside.iter().find(|folder| folder.starts_with(&settings.root)) {
         Some(folder) if level != Level::Namespaces => {

@@ -265,12 +265,13 @@ fn runner() -> PathBuf {
     }
 }
 
-/// What a level does, and what a command may reach all the same.
+/// What a level does, what a command may reach all the same, and who it is.
 pub(super) fn describe(
     level: Level,
     probed: &Probed,
     network: CommandNetwork,
     settings: &config::Workplace,
+    user: Option<(u32, u32)>,
 ) -> String {
     let landlock = match &probed.landlock {
         Ok(version) => confinement::Found::Enforced(*version).describe(),
@@ -283,7 +284,7 @@ pub(super) fn describe(
         Err(why) if level != Level::Namespaces => format!("; namespaces cannot be had: {why}"),
         _ => String::new(),
     };
-    match level {
+    let reached = match level {
         Level::Namespaces => {
             let within = match &probed.landlock {
                 Ok(version) => format!("Landlock, version {version}"),
@@ -306,7 +307,8 @@ pub(super) fn describe(
              sockets; {landlock}; seccomp{why}"
         ),
         Level::None => format!("commands may do what their user may{why}"),
-    }
+    };
+    reached + &super::user::describe(user)
 }
 
 #[cfg(test)]

@@ -30,6 +30,16 @@ pub(super) fn of_commands(settings: &config::Workplace) -> Result<Option<(u32, u
     }
 }
 
+/// Who they are, where that is not the service's user: the end of a sentence.
+pub(super) fn describe(user: Option<(u32, u32)>) -> String {
+    let Some((user, group)) = user else { return String::new() };
+    let missing = match (user, group) == NOBODY && account(ACCOUNT).is_none() {
+        true => format!(": there is no account {ACCOUNT}"),
+        false => String::new(),
+    };
+    format!("; as user {user} and group {group}{missing}")
+}
+
 fn parse(text: &str) -> Option<(u32, u32)> {
     let (user, group) = text.split_once(':')?;
     Some((user.parse().ok()?, group.parse().ok()?))
@@ -64,5 +74,13 @@ mod tests {
             assert!(of(Some("root")).unwrap_err().contains("only root"));
         }
         assert!(of(Some("no-such-user")).unwrap_err().contains("no-such-user"));
+    }
+
+    #[test]
+    fn it_is_said_who_commands_are_when_they_are_not_the_service() {
+        assert_eq!(describe(None), "");
+        assert_eq!(describe(Some((12, 34))), "; as user 12 and group 34");
+        let nobody = describe(Some(NOBODY));
+        assert_eq!(nobody.contains("there is no account"), account(ACCOUNT).is_none(), "{nobody}");
     }
 }
