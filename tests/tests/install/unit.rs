@@ -173,7 +173,7 @@ fn a_stop_leaves_nothing_and_a_purge_leaves_less() {
 
     // The copy is put back as docs/install.md says.
     machine.expect(&["sh", "-c", "rm /var/lib/evonic/evonic.db*"]);
-    let put_back = "install -o evonic -g evonic -m 640 /root/copy.db /var/lib/evonic/evonic.db";
+    let put_back = "install -o evonic -g evonic -m 600 /root/copy.db /var/lib/evonic/evonic.db";
     machine.expect(&["sh", "-c", put_back]);
     machine.expect(&["systemctl", "start", "evonic"]);
     installation.serves();

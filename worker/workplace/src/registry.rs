@@ -183,9 +183,8 @@ impl Workplaces {
         let Some(local) = steps.step("folder", Some(advice), opened).await else { return };
         let contained = async {
             let (level, detail) = local.containment().await?;
-            let advice = (level != Level::Namespaces).then_some(
-                "see docs/security.md for what a command may reach, and how to get namespaces",
-            );
+            let advice = (level != Level::Namespaces)
+                .then_some("docs/workplaces.md says how to get namespaces");
             Ok(((), check::Finding::new(format!("{level}: {detail}"), advice)))
         };
         let advice = "set settings.sandbox and settings.network to what this machine can do";
