@@ -494,7 +494,7 @@ async fn a_record_of_the_version_before_is_read_as_a_strangers() {
     let secret = fixture.state().join("secret");
     std::fs::write(&secret, "exited 0 0\nsecret\n").expect("a file");
     for (round, make) in ["ln -s", "ln", "mkfifo", "mkdir"].into_iter().enumerate() {
-        let command_id = format!("old-{round}");
+        let command_id = format!("stranger-{round}");
         let record = previous_record(&fixture, &command_id);
         for name in ["out", "status"] {
             let mut made = std::process::Command::new("sh");
