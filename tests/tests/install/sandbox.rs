@@ -37,12 +37,12 @@ fn what_the_machine_cannot_is_told_and_what_a_person_has_set_is_kept() {
     is_refused(&installation, "bwrap is missing; install bubblewrap");
     installation.machine.expect(&[&set[..], &["sandbox=landlock", "network=none"]].concat());
     is_refused(&installation, "\"none\" needs sandbox \"namespaces\"");
-    installation.machine.expect(&[&set[..], &["sandbox=namespaces", "network"]].concat());
+    installation.machine.expect(&[&set[..], &["sandbox=namespaces", "network="]].concat());
     installation.machine.expect(&["mv", "/usr/bin/bwrap.away", "/usr/bin/bwrap"]);
     restart(&installation);
     is_told(&installation, "namespaces");
     assert!(chat(&installation, "$ echo ran").contains("ran"));
-    installation.machine.expect(&[&set[..], &["sandbox"]].concat());
+    installation.machine.expect(&[&set[..], &["sandbox="]].concat());
 
     // A unit that allows neither: doctor looks from outside of it, and asks the worker.
     installation.drop_in("neither", NEITHER);
