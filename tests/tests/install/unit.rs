@@ -115,6 +115,9 @@ fn the_unit_is_sound_and_hardened_where_it_is_installed() {
         "evonic.service",
     ]);
     println!("{}", message.lines().last().unwrap_or(""));
+    for (name, value) in [("UMask", "0077"), ("RemoveIPC", "yes"), ("TasksMax", "6144")] {
+        assert_eq!(installation.machine.property(name), value, "{name}");
+    }
 
     // A supervisor that hangs is found by systemd's watchdog.
     let pid = installation.machine.property("MainPID");

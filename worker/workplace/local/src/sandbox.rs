@@ -265,13 +265,12 @@ fn runner() -> PathBuf {
     }
 }
 
-/// What a level does, what a command may reach all the same, and who it is.
+/// What a level does, and what a command may reach all the same.
 pub(super) fn describe(
     level: Level,
     probed: &Probed,
     network: CommandNetwork,
     settings: &config::Workplace,
-    user: Option<(u32, u32)>,
 ) -> String {
     let landlock = match &probed.landlock {
         Ok(version) => confinement::Found::Enforced(*version).describe(),
@@ -284,7 +283,7 @@ pub(super) fn describe(
         Err(why) if level != Level::Namespaces => format!("; namespaces cannot be had: {why}"),
         _ => String::new(),
     };
-    let reached = match level {
+    match level {
         Level::Namespaces => {
             let within = match &probed.landlock {
                 Ok(version) => format!("Landlock, version {version}"),
@@ -307,8 +306,7 @@ pub(super) fn describe(
              sockets; {landlock}; seccomp{why}"
         ),
         Level::None => format!("commands may do what their user may{why}"),
-    };
-    reached + &super::user::describe(user)
+    }
 }
 
 #[cfg(test)]

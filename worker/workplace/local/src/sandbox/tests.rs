@@ -214,7 +214,7 @@ fn what_can_be_reached_is_said() {
     let config = Config::defaults("/nowhere".into(), "/nowhere".into());
     let say = |level, namespaces: Result<(), String>, landlock, network| {
         let probed = Probed { namespaces, landlock: Ok(landlock) };
-        describe(level, &probed, network, &config.workplace, None)
+        describe(level, &probed, network, &config.workplace)
     };
     let (sockets, signals) = ("abstract Unix sockets of the machine", "can be signalled");
     // Landlock of version 6 closes them, as does a network of the command's own.
