@@ -10,5 +10,6 @@ mod limits;
 mod namespaces;
 mod observability;
 mod power;
+mod sandbox;
 mod secrets;
 mod unit;

@@ -1,7 +1,7 @@
 //! Every workplace of this worker: found by name, opened for a session, checked, closed.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,8 @@ use evonic_ssh::Hosts;
 use evonic_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
+
+use crate::probed_level::ProbedLevel;
 
 /// Checks that run at once: one whose listener is gone ends after its step.
 const CHECKS: usize = 8;
@@ -48,19 +50,6 @@ struct Inner {
     sandbox: ProbedLevel,
 }
 
-/// What keeps commands of local workplaces without settings of their own inside, as it was tried at
-/// the start. Shared by cloning.
-#[derive(Clone, Debug, Default)]
-pub struct ProbedLevel(Arc<OnceLock<Option<Level>>>);
-
-impl ProbedLevel {
-    /// Nothing until it was tried, and where commands are refused.
-    #[must_use]
-    pub fn get(&self) -> Option<Level> {
-        self.0.get().copied().flatten()
-    }
-}
-
 impl Workplaces {
     /// The workplaces of this configuration and database. Opens nothing; starts to reconcile engines
     /// with the table of containers.
@@ -78,7 +67,10 @@ impl Workplaces {
         let inner = Inner { deps, local, hosts, engines, tasks, checks, remover, sandbox };
         let workplaces = Self { inner: Arc::new(inner) };
         let trying = workplaces.clone();
-        workplaces.inner.tasks.spawn(async move { trying.try_sandbox().await });
+        workplaces.inner.tasks.spawn(async move {
+            let Inner { deps, local, sandbox, .. } = trying.inner.as_ref();
+            sandbox.probe(local, &deps.config).await;
+        });
         Ok(workplaces)
     }
 
@@ -183,36 +175,6 @@ impl Workplaces {
         }
     }
 
-    /// Tries what keeps commands inside, and tells when it is less than at the last start.
-    async fn try_sandbox(&self) {
-        let level = match self.inner.local.containment().await {
-            Ok((level, detail)) => {
-                tracing::info!(%level, detail, "commands of local workplaces are contained");
-                Some(level)
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "commands of local workplaces are refused");
-                None
-            }
-        };
-        let _first = self.inner.sandbox.0.set(level);
-        let file = self.inner.deps.config.state_dir.join("sandbox-level");
-        let before = tokio::fs::read_to_string(&file).await.unwrap_or_default();
-        let before = Level::ALL.into_iter().find(|known| known.name() == before.trim());
-        if let (Some(before), Some(level)) = (before, level)
-            && level < before
-        {
-            tracing::warn!(%level, %before, "commands are contained less than at the last start");
-        }
-        if let Some(level) = level.filter(|level| before != Some(*level)) {
-            let written = tokio::fs::write(&file, format!("{level}\n")).await;
-            if let Err(error) = written {
-                tracing::warn!(%error, "the sandbox's level cannot be kept");
-            }
-        }
-    }
-
     async fn check_local(&self, settings: &LocalSettings, steps: mpsc::Sender<CheckStep>) {
         let steps = Steps::new(steps);
         let local = &self.inner.local;
@@ -221,9 +183,8 @@ impl Workplaces {
         let Some(local) = steps.step("folder", Some(advice), opened).await else { return };
         let contained = async {
             let (level, detail) = local.containment().await?;
-            let advice = (level != Level::Namespaces).then_some(
-                "see docs/security.md for what a command may reach, and how to get namespaces",
-            );
+            let advice = (level != Level::Namespaces)
+                .then_some("docs/workplaces.md says how to get namespaces");
             Ok(((), check::Finding::new(format!("{level}: {detail}"), advice)))
         };
         let advice = "set settings.sandbox and settings.network to what this machine can do";
