@@ -98,7 +98,7 @@ static int on_process(const char *name, int pid)
 		return through(syscall(SYS_sched_setparam, pid, &none));
 	}
 	if (IS("scheduler-attributes")) {
-		struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t rest[3]; } as = {48};
+		struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t rest[3]; } as = {.size = 48};
 		return through(syscall(SYS_sched_setattr, pid, &as, 0));
 	}
 	if (IS("trace"))
