@@ -8,15 +8,21 @@
 
 mod files;
 mod kernel;
+mod metadata;
 mod processes;
 mod records;
 mod secrets;
+mod service;
 mod sockets;
 mod stage;
+mod table;
 
 use std::{collections::BTreeMap, fmt, fmt::Write};
 
-pub use self::stage::{Folders, Inside, Stage, command_user};
+pub use self::{
+    stage::{Folders, Inside, Running, Stage, command_user},
+    table::{BEGIN, END, table},
+};
 
 /// The levels, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,13 +91,17 @@ pub struct Attempt {
     pub other: Open,
     /// Whether a machine may stop what evonic lets through: another kernel, other settings.
     pub depends: bool,
+    /// What whoever tests runs afterwards, outside: it succeeds when the attempt got through, whatever
+    /// the script did.
+    pub after: Option<&'static str>,
 }
 
 impl Attempt {
     /// One that every level stops.
     fn new(name: impl Into<String>, what: &'static str, script: impl Into<String>) -> Self {
         let (name, script) = (name.into(), script.into());
-        Self { name, what, script, own: Open::Nowhere, other: Open::Nowhere, depends: false }
+        let (own, other) = (Open::Nowhere, Open::Nowhere);
+        Self { name, what, script, own, other, depends: false, after: None }
     }
 
     /// As the service's user it gets through up to this level.
@@ -102,6 +112,11 @@ impl Attempt {
     /// As whatever user it gets through up to this level.
     fn anybody(self, most: Level) -> Self {
         Self { own: Open::UpTo(most), other: Open::UpTo(most), ..self }
+    }
+
+    /// Whether it got through is seen from outside, afterwards.
+    fn after(self, script: &'static str) -> Self {
+        Self { after: Some(script), ..self }
     }
 
     /// A machine may stop it, too.
@@ -124,8 +139,10 @@ impl Attempt {
 pub fn attempts() -> Vec<Attempt> {
     let groups = [
         files::attempts(),
+        metadata::attempts(),
         records::attempts(),
         secrets::attempts(),
+        service::attempts(),
         processes::attempts(),
         kernel::attempts(),
         sockets::attempts(),

@@ -20,6 +20,7 @@ replace() {
 	fifo) mkfifo "$1" ;;
 	folder) mkdir "$1" ;;
 	file) echo replaced >"$1" ;;
+	pid) echo "{\"runner\":{\"runner\":{\"pid\":$SUPERVISOR}}}" >"$1" ;;
 	socket) native bind "$1" ;;
 	device) mknod "$1" c 1 3 ;;
 	esac

@@ -6,7 +6,7 @@ use super::{Attempt, Level::None};
 const FILES: [&str; 5] = ["record", "socket", "out", "status", "tmp"];
 
 /// What may come in its place.
-const KINDS: [&str; 7] = ["link", "hardlink", "fifo", "folder", "file", "socket", "device"];
+const KINDS: [&str; 8] = ["link", "hardlink", "fifo", "folder", "file", "pid", "socket", "device"];
 
 pub(super) fn attempts() -> Vec<Attempt> {
     const WHAT: &str = "change the records of commands";
@@ -14,21 +14,39 @@ pub(super) fn attempts() -> Vec<Attempt> {
     for file in FILES {
         for kind in KINDS {
             let script = format!("replace \"$OTHER/{file}\" {kind}");
-            let attempt = Attempt::new(format!("record-{file}-{kind}"), WHAT, script);
-            // No user but root makes devices.
-            attempts.push(if kind == "device" { attempt } else { attempt.own(None) });
+            let name = format!("record-{file}-{kind}");
+            attempts.push(match kind {
+                // No user but root makes any.
+                "device" => Attempt::new(name, "make devices", script),
+                _ => Attempt::new(name, WHAT, script).own(None),
+            });
         }
     }
     let all = "ls \"$STATE/commands\" | grep -q .";
     attempts.extend([
         Attempt::new("record-list", WHAT, all).own(None),
         Attempt::new("record-make", WHAT, "mkdir \"$STATE/commands/new\"").own(None),
-        Attempt::new("record-away", WHAT, "mv \"$OTHER\" \"$OTHER.x\" && mv \"$OTHER.x\" \"$OTHER\"")
-            .own(None),
+        Attempt::new(
+            "record-away",
+            WHAT,
+            "mv \"$OTHER\" \"$OTHER.x\" && mv \"$OTHER.x\" \"$OTHER\"",
+        )
+        .own(None),
         Attempt::new("record-status", WHAT, "opens \"$OTHER/status\"").own(None),
         Attempt::new("record-output", WHAT, "reads \"$OTHER/out\"").own(None),
         Attempt::new("record-token", WHAT, "reads \"$OTHER/record\"").own(None),
         Attempt::new("record-follow", WHAT, "native connect-packets \"$OTHER/socket\"").own(None),
+        Attempt::new("record-own", WHAT, "reads \"$STATE/commands/$EVONIC_CALL/record\"").own(None),
+        Attempt::new("record-own-upwards", WHAT, "reads \"$TMPDIR/../record\"").own(None),
+        Attempt::new(
+            "record-own-link",
+            WHAT,
+            "ln -s ../record \"$TMPDIR/link\"; reads \"$TMPDIR/link\"",
+        )
+        .own(None),
+        Attempt::new("record-own-status", WHAT, "opens \"$TMPDIR/../status\"").own(None),
+        Attempt::new("record-own-socket", WHAT, "native connect-packets \"$TMPDIR/../socket\"")
+            .own(None),
     ]);
     attempts
 }

@@ -12,7 +12,8 @@ use evonic_parts::Folder;
 use evonic_shared::status::State;
 use evonic_tests::{
     escape::{
-        Attempt, Folders, Inside, Level, Stage, User, attempts, command_user, differences, probes,
+        Attempt, Folders, Inside, Level, Running, Stage, User, attempts, command_user, differences,
+        probes,
     },
     pair::{Options, Pair},
     size,
@@ -81,13 +82,19 @@ fn run(level: Level, user: User) {
     let more = folders.around.join("more");
     std::fs::create_dir_all(&more).expect("a folder");
     let tls = tls(&more);
+    let has_tls = (level, user) == (Level::Namespaces, User::Own);
+    let model = "base_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\n";
     let command = command_user(user, &service).to_owned();
     let mut stage = Stage::set_up(&here, folders.clone(), &service, &command);
     let config = format!(
         "{}[workplace]\nroot = {:?}\nsandbox = \"{level}\"\npaths = [{more:?}]\n{}\
-         [models.one]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\nkey_file = {:?}\n\
-         [models.two]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\nkey_file = {:?}\n",
-        if user == User::Own { tls } else { String::new() },
+         [models.one]\n{model}key_file = {:?}\n[models.two]\n{model}key_file = {:?}\n\
+         [limits]\nenabled = true\n",
+        if has_tls {
+            tls
+        } else {
+            format!("[models.three]\n{model}key_file = {:?}\n", more.join("tls.key"))
+        },
         folders.root,
         if user == User::Other { "user = \"65534:65534\"\n" } else { "" },
         more.join("model.key"),
@@ -99,12 +106,22 @@ fn run(level: Level, user: User) {
     let http = status.listeners.iter().find(|listener| listener.name == "http");
     let port = http.and_then(|http| http.address.rsplit_once(':')?.1.parse().ok());
     let worker = status.worker.expect("it serves").pid;
-    stage.runs(pair.pid(), worker, port.expect("a port"));
+    let port: u16 = port.expect("a port");
+    let tls_server =
+        format!("--server https://localhost:{port} --ca {}", more.join("tls.pem").display());
+    stage.runs(Running {
+        supervisor: pair.pid(),
+        worker,
+        port,
+        evonic: evonic_tests::pair::program("evonic").display().to_string(),
+        server: if has_tls { tls_server } else { format!("--server http://127.0.0.1:{port}") },
+    });
     add_host(&pair, &more);
 
     let tried = chosen(level);
     let (outcomes, changed) = stage.attempt(&tried);
     let mut differences = differences(&tried, &outcomes, level, user);
+    differences.extend(stage.race());
     // What only lets through what is said to may change something; a namespace lets nothing change.
     if level == Level::Namespaces {
         differences.extend(changed);

@@ -3,7 +3,6 @@
 mod api;
 mod audit;
 mod credentials;
-mod installation;
 mod keys;
 mod leak;
 mod limits;
@@ -12,3 +11,5 @@ mod observability;
 mod power;
 mod secrets;
 mod unit;
+
+use evonic_tests::installation;
