@@ -1,9 +1,6 @@
 //! System calls that no command needs, privileges, and other ways to make one of those calls.
 
-use super::{
-    Attempt,
-    Level::Landlock,
-};
+use super::{Attempt, Level::Landlock};
 
 /// Namespaces within namespaces, by each call that makes or enters one.
 const NAMESPACES: [&str; 8] = ["user", "mount", "pid", "net", "ipc", "uts", "cgroup", "time"];

@@ -156,6 +156,7 @@ impl<'i> Stage<'i> {
         );
         thread::scope(|scope| {
             let other = scope.spawn(|| inside.chat(&waits));
+            let ends = Ends(inside.path(&self.folders.root.join("done")));
             self.find_other();
             let script = script(attempts, &self.variables);
             let file = self.inside.path(&self.folders.root.join("attempts.sh"));
@@ -164,7 +165,7 @@ impl<'i> Stage<'i> {
             let before = self.sh(LOOK);
             let said = self.inside.chat("$ bash attempts.sh > outcomes");
             let after = self.sh(LOOK);
-            self.sh("touch \"$ROOT/done\"");
+            drop(ends);
             let _said = other.join().expect("no panic");
             let output = self.sh("cat \"$ROOT/outcomes\" || true");
             assert!(output.contains("finished"), "it did not finish: {said}\n{output}");
@@ -194,17 +195,18 @@ impl<'i> Stage<'i> {
         self.sh(RACE);
         thread::scope(|scope| {
             let racing = scope.spawn(|| self.inside.chat("$ bash race.sh"));
+            let ends = Ends(self.inside.path(&self.folders.root.join("raced")));
             poll::until(
                 "names are exchanged",
                 TIMEOUT,
                 || self.sh("cat \"$ROOT/racing\" 2>/dev/null || true"),
                 |said| said.contains("begun").then_some(()),
             );
-            let steps = "read race\nread folder/secret\nwrite race x\nwrite folder/file x\n\
-                         write folder/new x\nlist folder\nsearch evonic-escape in folder\n\
+            let steps = "read race\nread folder/secret\nwrite race \"x\"\nwrite folder/file \"x\"\n\
+                         write folder/new \"x\"\nlist folder\nsearch evonic-escape in folder\n\
                          search evonic-escape in race\n";
             let said = self.inside.chat(&format!("on failure continue\n{}", steps.repeat(10)));
-            self.sh("touch \"$ROOT/raced\"");
+            drop(ends);
             let _said = racing.join().expect("no panic");
             let mut through = Vec::new();
             if said.contains(&format!("{}-raced", self.mark)) {
@@ -254,8 +256,18 @@ impl<'i> Stage<'i> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        if !thread::panicking() {
-            self.sh("kill \"$(cut -d' ' -f1 \"$SOCKETS/victim\")\" || true\nrm -f /dev/shm/$MARK* /tmp/$MARK* /var/tmp/$MARK*");
+        self.sh("kill \"$(cut -d' ' -f1 \"$SOCKETS/victim\")\" || true\n\
+             rm -f /dev/shm/\"$MARK\"* /tmp/\"$MARK\"* /var/tmp/\"$MARK\"*");
+    }
+}
+
+/// A file that is made when this is dropped, also by a panic: a command waits for it.
+struct Ends(PathBuf);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::write(&self.0, "") {
+            eprintln!("{}: {error}", self.0.display());
         }
     }
 }

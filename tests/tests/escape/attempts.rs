@@ -81,8 +81,8 @@ fn run(level: Level, user: User) {
     let here = Here { config: folders.config.clone() };
     let more = folders.around.join("more");
     std::fs::create_dir_all(&more).expect("a folder");
-    let tls = tls(&more);
     let has_tls = (level, user) == (Level::Namespaces, User::Own);
+    let tls = if has_tls { tls(&more) } else { String::new() };
     let model = "base_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\n";
     let command = command_user(user, &service).to_owned();
     let mut stage = Stage::set_up(&here, folders.clone(), &service, &command);
@@ -101,7 +101,7 @@ fn run(level: Level, user: User) {
         folders.root.join("deep/below/model.key"),
     );
     let options = Options { config, user: pair_user, ..Options::default() };
-    let pair = Pair::spawn_in(folder, &options);
+    let pair = Pair::spawn_in(folder, &options).answering();
     let status = pair.wait("the first worker serves", |status| status.state == State::Running);
     let http = status.listeners.iter().find(|listener| listener.name == "http");
     let port = http.and_then(|http| http.address.rsplit_once(':')?.1.parse().ok());
