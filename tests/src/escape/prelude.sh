@@ -5,7 +5,7 @@ mkdir -p attempts && cd attempts || exit
 # reads FILE: at least one byte of it.
 reads() { [ -n "$(timeout 1 head -c 1 -- "$1" 2>/dev/null | od -An -tx1)" ]; }
 # opens FILE: for writing, without a change.
-opens() { { : >>"$1"; } 2>/dev/null; }
+opens() { [ -e "$1" ] && { : >>"$1"; } 2>/dev/null; }
 # is PID NAME: whether this pid is of that program here. In a namespace it is nobody's, or another's.
 is() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$2" ]; }
 native() { "$HOME/native" "$@"; }

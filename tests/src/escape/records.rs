@@ -1,6 +1,10 @@
 //! The record of another command, which its runner owns: each file of it replaced by each kind.
 
-use super::{Attempt, Level::None};
+use super::{
+    Attempt,
+    Level::{Landlock, None},
+    sockets::SESSIONS,
+};
 
 /// What a record has in it.
 const FILES: [&str; 5] = ["record", "socket", "out", "status", "tmp"];
@@ -35,7 +39,8 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("record-status", WHAT, "opens \"$OTHER/status\"").own(None),
         Attempt::new("record-output", WHAT, "reads \"$OTHER/out\"").own(None),
         Attempt::new("record-token", WHAT, "reads \"$OTHER/record\"").own(None),
-        Attempt::new("record-follow", WHAT, "native connect-packets \"$OTHER/socket\"").own(None),
+        Attempt::new("record-follow", SESSIONS, "native connect-packets \"$OTHER/socket\"")
+            .own(Landlock),
         Attempt::new("record-own", WHAT, "reads \"$STATE/commands/$EVONIC_CALL/record\"").own(None),
         Attempt::new("record-own-upwards", WHAT, "reads \"$TMPDIR/../record\"").own(None),
         Attempt::new(
@@ -45,8 +50,8 @@ pub(super) fn attempts() -> Vec<Attempt> {
         )
         .own(None),
         Attempt::new("record-own-status", WHAT, "opens \"$TMPDIR/../status\"").own(None),
-        Attempt::new("record-own-socket", WHAT, "native connect-packets \"$TMPDIR/../socket\"")
-            .own(None),
+        Attempt::new("record-own-socket", SESSIONS, "native connect-packets \"$TMPDIR/../socket\"")
+            .own(Landlock),
     ]);
     attempts
 }

@@ -5,9 +5,12 @@ use super::{
     Level::{Landlock, Namespaces, None},
 };
 
+/// Those of tmux and X11, and of the runners of commands, which want a token.
+pub(super) const SESSIONS: &str =
+    "connect to Unix sockets of the service's user alone (tmux, X11, runners)";
+
 pub(super) fn attempts() -> Vec<Attempt> {
     const PATHS: &str = "connect to Unix sockets that the machine's permissions let it";
-    const SESSIONS: &str = "connect to Unix sockets of the service's user alone (tmux, X11)";
     const ABSTRACT: &str = "connect to abstract Unix sockets";
     const STOLEN: &str = "be an operator by the key and the token of the service's user";
     const WATCH: &str = "read the status of the supervisor";
@@ -32,7 +35,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
             .own(None),
         Attempt::new("command-token", STOLEN, r#"reads "$RUNTIME/command.token""#).own(None),
         Attempt::new("supervisor-when-gone", API, r#"native connect-and-go "$RUNTIME/supervisor.sock" $'{"op":"restart"}\n' accepted"#),
-        Attempt::new("supervisor-watch", WATCH, r#"native connect "$RUNTIME/supervisor.sock" $'{"op":"status"}\n' supervisor"#)
+        Attempt::new("supervisor-watch", WATCH, r#"native connect "$RUNTIME/supervisor.sock" $'{"op":"status"}\n' status"#)
             .own(Landlock),
         Attempt::new("supervisor", API, r#"native connect "$RUNTIME/supervisor.sock" $'{"op":"restart"}\n' accepted"#),
         Attempt::new("port", "take the service's connections away", r#"native share-port "$PORT""#),

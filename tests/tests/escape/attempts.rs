@@ -102,6 +102,8 @@ fn run(level: Level, user: User) {
     );
     let options = Options { config, user: pair_user, ..Options::default() };
     let pair = Pair::spawn_in(folder, &options).answering();
+    // As the package has it.
+    std::fs::set_permissions(&folders.config, PermissionsExt::from_mode(0o640)).expect("ours");
     let status = pair.wait("the first worker serves", |status| status.state == State::Running);
     let http = status.listeners.iter().find(|listener| listener.name == "http");
     let port = http.and_then(|http| http.address.rsplit_once(':')?.1.parse().ok());
