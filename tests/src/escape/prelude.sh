@@ -32,6 +32,8 @@ replace() {
 export -f reads opens is native on replace
 
 attempt() {
+	# Where its temporary files are, also where nothing tells it.
+	export OWN=${TMPDIR:-$STATE/commands/$EVONIC_CALL/tmp}
 	if timeout -k 1 5 bash -c "$2" </dev/null >/dev/null 2>&1; then
 		echo "attempt $1: through"
 	else

@@ -42,15 +42,11 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("record-follow", SESSIONS, "native connect-packets \"$OTHER/socket\"")
             .own(Landlock),
         Attempt::new("record-own", WHAT, "reads \"$STATE/commands/$EVONIC_CALL/record\"").own(None),
-        Attempt::new("record-own-upwards", WHAT, "reads \"$TMPDIR/../record\"").own(None),
-        Attempt::new(
-            "record-own-link",
-            WHAT,
-            "ln -s ../record \"$TMPDIR/link\"; reads \"$TMPDIR/link\"",
-        )
-        .own(None),
-        Attempt::new("record-own-status", WHAT, "opens \"$TMPDIR/../status\"").own(None),
-        Attempt::new("record-own-socket", SESSIONS, "native connect-packets \"$TMPDIR/../socket\"")
+        Attempt::new("record-own-upwards", WHAT, "reads \"$OWN/../record\"").own(None),
+        Attempt::new("record-own-link", WHAT, "ln -s ../record \"$OWN/link\"; reads \"$OWN/link\"")
+            .own(None),
+        Attempt::new("record-own-status", WHAT, "opens \"$OWN/../status\"").own(None),
+        Attempt::new("record-own-socket", SESSIONS, "native connect-packets \"$OWN/../socket\"")
             .own(Landlock),
     ]);
     attempts

@@ -152,7 +152,8 @@ impl<'i> Stage<'i> {
         }
         let (inside, mark) = (self.inside, &self.mark);
         let waits = format!(
-            "$ export MARKED={mark}-environment; : {mark}-command; until [ -e done ]; do sleep 0.05; done"
+            "$ echo begun; exec env MARKED={mark}-environment bash -c ': {mark}-command; \
+             until [ -e done ]; do sleep 0.05; done'"
         );
         thread::scope(|scope| {
             let other = scope.spawn(|| inside.chat(&waits));
@@ -231,9 +232,9 @@ impl<'i> Stage<'i> {
             TIMEOUT,
             || {
                 let found = self.sh(find);
-                let name = found.lines().next().unwrap_or("*/record").to_owned();
+                let name = found.lines().next().unwrap_or("none").to_owned();
                 let record =
-                    self.sh(&format!("cat \"$STATE\"/commands/{name} 2>/dev/null || true"));
+                    self.sh(&format!("cat \"$STATE/commands/{name}\" 2>/dev/null || true"));
                 (name, record)
             },
             |(name, record)| {

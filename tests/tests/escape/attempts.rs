@@ -19,7 +19,8 @@ use evonic_tests::{
     size,
 };
 use rustix::process::{getegid, geteuid};
-use serde_json::json;
+
+use crate::secrets;
 
 /// Who starts a pair as an ordinary user, when the tests are root: an account that owns nothing.
 const ORDINARY: (u32, u32) = (64_321, 64_321);
@@ -83,22 +84,14 @@ fn run(level: Level, user: User) {
     std::fs::create_dir_all(&more).expect("a folder");
     let has_tls = (level, user) == (Level::Namespaces, User::Own);
     let tls = if has_tls { tls(&more) } else { String::new() };
-    let model = "base_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\n";
     let command = command_user(user, &service).to_owned();
     let mut stage = Stage::set_up(&here, folders.clone(), &service, &command);
     let config = format!(
-        "{}[workplace]\nroot = {:?}\nsandbox = \"{level}\"\npaths = [{more:?}]\n{}\
-         [models.one]\n{model}key_file = {:?}\n[models.two]\n{model}key_file = {:?}\n\
+        "{tls}[workplace]\nroot = {:?}\nsandbox = \"{level}\"\npaths = [{more:?}]\n{}{}\
          [limits]\nenabled = true\n",
-        if has_tls {
-            tls
-        } else {
-            format!("[models.three]\n{model}key_file = {:?}\n", more.join("tls.key"))
-        },
         folders.root,
         if user == User::Other { "user = \"65534:65534\"\n" } else { "" },
-        more.join("model.key"),
-        folders.root.join("deep/below/model.key"),
+        secrets::of_models(&folders, &more),
     );
     let options = Options { config, user: pair_user, ..Options::default() };
     let pair = Pair::spawn_in(folder, &options).answering();
@@ -150,13 +143,7 @@ fn tls(folder: &Path) -> String {
 
 /// A workplace on another machine whose password lies in this folder.
 fn add_host(pair: &Pair, folder: &Path) {
-    let settings = json!({
-        "host": "127.0.0.1",
-        "user": "x",
-        "authenticate": ["password"],
-        "password": {"file": folder.join("password")},
-    });
-    let settings = settings.to_string();
+    let settings = secrets::of_host(folder);
     let added =
         pair.evonic(&["workplace", "add", "host", "--kind", "ssh", "--settings", &settings]);
     assert!(added.status.success(), "{added:?}");
