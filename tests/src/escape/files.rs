@@ -73,13 +73,13 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("shadow", "read the system's secrets", "reads /etc/shadow || reads /etc/sudoers"),
         Attempt::new("kernel-setting", "change settings of the kernel", "for it in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/overcommit_memory /proc/sysrq-trigger /sys/kernel/mm/ksm/run; do opens $it && exit; done; exit 1"),
         Attempt::new("control-group", "change control groups", "for it in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/*/tasks; do opens $it && exit; done; mkdir /sys/fs/cgroup/new"),
-        Attempt::new("shared-memory-read", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#"reads "/dev/shm/$MARK""#)
+        Attempt::new("shared-memory-read", "share `/dev/shm` with everybody", r#"reads "/dev/shm/$MARK""#)
             .anybody(Landlock),
-        Attempt::new("shared-memory-write", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#": > "/dev/shm/$MARK-new" && [ -e "/dev/shm/$MARK" ]"#)
+        Attempt::new("shared-memory-write", "share `/dev/shm` with everybody", r#": > "/dev/shm/$MARK-new" && [ -e "/dev/shm/$MARK" ]"#)
             .anybody(Landlock),
-        Attempt::new("temporary-read", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#"reads "/tmp/$MARK""#)
+        Attempt::new("temporary-read", "share `/tmp` and `/var/tmp` with everybody", r#"reads "/tmp/$MARK""#)
             .anybody(None),
-        Attempt::new("temporary-write", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#"[ -e "/var/tmp/$MARK" ] && : > "/var/tmp/$MARK-new""#)
+        Attempt::new("temporary-write", "share `/tmp` and `/var/tmp` with everybody", r#"[ -e "/var/tmp/$MARK" ] && : > "/var/tmp/$MARK-new""#)
             .anybody(None),
         Attempt::new("root-folder", "make files in folders of the sandbox that have no bound", ": > /new || : > /dev/new || mkdir /var/new /run/new"),
         Attempt::new("disk", "fill the disk that the workplace is on", ": > filled").anybody(Namespaces),

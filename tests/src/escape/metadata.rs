@@ -30,7 +30,8 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("attribute", CHANGE, r#"native attribute "$OUT/mode""#).own(Landlock),
         Attempt::new("attribute-remove", CHANGE, r#"native remove-attribute "$OUT/mode""#)
             .own(Landlock),
-        Attempt::new("mode-of-state", STATE, r#"chmod 700 "$STATE""#).own(Landlock),
+        Attempt::new("mode-of-state", STATE, r#"[ -e "$STATE/evonic.db" ] && chmod 700 "$STATE""#)
+            .own(Landlock),
         Attempt::new("mode-of-key", STATE, r#"chmod 600 "$STATE/admin.key""#).own(Landlock),
         Attempt::new("mode-of-sockets", STATE, r#"chmod 700 "$RUNTIME""#).own(Landlock),
         Attempt::new("mode-of-record", STATE, r#"chmod 700 "$OTHER""#).own(Landlock),

@@ -52,7 +52,7 @@ const KNOBS: [(&str, &str); 5] = [
 ];
 
 pub(super) fn attempts() -> Vec<Attempt> {
-    const MEMORY: &str = "read the environment and memory of other commands";
+    const MEMORY: &str = "read the memory of processes of the service's user by files of `/proc`";
     let mut attempts = Vec::new();
     for (whose, pid, program) in PROCESSES {
         for (what, is_refused, calls) in CALLS {
@@ -67,7 +67,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
             .push(Attempt::new(format!("{whose}-memory"), MEMORY, memory).own(None).sometimes());
         for (file, value) in KNOBS {
             let script = format!("is \"{pid}\" {program} && echo {value} > \"/proc/{pid}/{file}\"");
-            let what = "change limits and scheduling by files of /proc";
+            let what = "change limits and scheduling by files of `/proc`";
             attempts
                 .push(Attempt::new(format!("{whose}-{file}"), what, script).own(None).sometimes());
         }

@@ -14,7 +14,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("database", STATE, r#"reads "$STATE/evonic.db""#).own(None),
         Attempt::new("database-write", STATE, r#"opens "$STATE/evonic.db-wal" || opens "$STATE/evonic.db""#)
             .own(None),
-        Attempt::new("state-list", STATE, r#"ls "$STATE" | grep -q ."#).own(None),
+        Attempt::new("state-list", STATE, r#"ls "$STATE" | grep -q evonic.db"#).own(None),
         Attempt::new("configuration", STATE, r#"reads "$CONFIG""#).own(None),
         Attempt::new("configuration-write", STATE, r#"opens "$CONFIG""#).own(None),
         Attempt::new("tls-key", NAMED, r#"reads "$MORE/tls.key""#).own(None),

@@ -1,6 +1,9 @@
 //! The table of the documentation: what gets through, by group of attempts.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use super::{Attempt, Level, User};
 
@@ -12,11 +15,13 @@ pub const END: &str = "<!-- attempts: end -->";
 /// The table of these, as it stands in the documentation.
 ///
 /// # Panics
-/// When attempts with the same words are not let through alike.
+/// When attempts with the same words are not let through alike, or two have one name.
 #[must_use]
 pub fn table(attempts: &[Attempt]) -> String {
     let mut groups: BTreeMap<&str, Vec<&Attempt>> = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for attempt in attempts {
+        assert!(names.insert(&attempt.name), "{} stands twice", attempt.name);
         groups.entry(attempt.what).or_default().push(attempt);
     }
     let mut table = String::from(
