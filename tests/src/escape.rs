@@ -91,6 +91,9 @@ pub struct Attempt {
     pub other: Open,
     /// Whether a machine may stop what evonic lets through: another kernel, other settings.
     pub depends: bool,
+    /// The first version of Landlock that stops it, where it does. With an earlier one it may get
+    /// through at the levels that have Landlock.
+    pub landlock: u32,
     /// What whoever tests runs afterwards, outside: it succeeds when the attempt got through, whatever
     /// the script did.
     pub after: Option<&'static str>,
@@ -101,7 +104,7 @@ impl Attempt {
     fn new(name: impl Into<String>, what: &'static str, script: impl Into<String>) -> Self {
         let (name, script) = (name.into(), script.into());
         let (own, other) = (Open::Nowhere, Open::Nowhere);
-        Self { name, what, script, own, other, depends: false, after: None }
+        Self { name, what, script, own, other, depends: false, landlock: 1, after: None }
     }
 
     /// As the service's user it gets through up to this level.
@@ -117,6 +120,11 @@ impl Attempt {
     /// Whether it got through is seen from outside, afterwards.
     fn after(self, script: &'static str) -> Self {
         Self { after: Some(script), ..self }
+    }
+
+    /// Landlock stops it from this version on.
+    fn since(self, landlock: u32) -> Self {
+        Self { landlock, ..self }
     }
 
     /// A machine may stop it, too.
@@ -192,17 +200,18 @@ pub fn outcomes(output: &str) -> BTreeMap<String, bool> {
     parsed.collect()
 }
 
-/// How the outcomes differ from what is expected, a line each.
+/// How the outcomes differ from what is expected with this version of Landlock, a line each.
 #[must_use]
 pub fn differences(
     attempts: &[Attempt],
     outcomes: &BTreeMap<String, bool>,
-    level: Level,
-    user: User,
+    (level, user): (Level, User),
+    landlock: u32,
 ) -> Vec<String> {
     let differs = |attempt: &Attempt| {
         let expected = attempt.is_through(level, user);
         match outcomes.get(&attempt.name) {
+            Some(true) if landlock < attempt.landlock && level != Level::None => None,
             Some(through) if *through == expected => None,
             Some(false) if attempt.depends => None,
             Some(true) => Some(format!("{}: got through: {}", attempt.name, attempt.what)),

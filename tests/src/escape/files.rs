@@ -16,7 +16,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("append", WRITE, r#"opens "$OUT/file""#).own(None),
         Attempt::new("create", WRITE, r#": > "$OUT/created""#).own(None),
         Attempt::new("truncate", WRITE, r#": > "$OUT/cut""#).own(None),
-        Attempt::new("truncate-by-name", WRITE, r#"native truncate "$OUT/cut""#).own(None),
+        Attempt::new("truncate-by-name", WRITE, r#"native truncate "$OUT/cut""#).own(None).since(3),
         Attempt::new("remove", WRITE, r#"rm -f "$OUT/removed" && [ -d "$OUT" ]"#).own(None),
         Attempt::new("make-folder", WRITE, r#"mkdir "$OUT/made""#).own(None),
         Attempt::new("remove-folder", WRITE, r#"rmdir "$OUT/empty""#).own(None),

@@ -59,7 +59,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
             for call in calls {
                 let script = format!("on \"{pid}\" {program} {call}");
                 let attempt = Attempt::new(format!("{whose}-{call}"), what, script);
-                attempts.push(if is_refused { attempt } else { attempt.own(None) });
+                attempts.push(if is_refused { attempt } else { attempt.own(None).since(6) });
             }
         }
         let memory = format!("on \"{pid}\" {program} memory");
@@ -88,6 +88,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
             "is \"$VICTIM\" native && kill -CONT -- \"-$VICTIM\"",
         )
         .own(None)
+        .since(6)
         .sometimes(),
         Attempt::new(
             "all-nice",

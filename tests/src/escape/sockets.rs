@@ -24,7 +24,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("ssh-agent", PATHS, r#"native connect "$SOCKETS/agent""#).anybody(Landlock),
         Attempt::new("terminals", SESSIONS, r#"native connect "$PRIVATE/terminals""#).own(Landlock),
         Attempt::new("display", SESSIONS, r#"native connect "$PRIVATE/display""#).own(Landlock),
-        Attempt::new("abstract", ABSTRACT, r#"native connect "@$MARK""#).anybody(None),
+        Attempt::new("abstract", ABSTRACT, r#"native connect "@$MARK""#).anybody(None).since(6),
         Attempt::new("system-sockets", PATHS, "for it in /run/docker.sock /var/run/docker.sock /run/dbus/system_bus_socket /run/systemd/private /run/systemd/journal/stdout; do native connect $it && exit; done; exit 1")
             .anybody(Landlock)
             .sometimes(),

@@ -137,6 +137,16 @@ impl<'i> Stage<'i> {
         self.variables.extend(known.map(|(name, value)| (name.to_owned(), value)));
     }
 
+    /// The version of Landlock that the kernel has; 0 for none.
+    ///
+    /// # Panics
+    /// When the program of the attempts cannot be run.
+    #[must_use]
+    pub fn landlock(&self) -> u32 {
+        let said = self.sh("\"$SOCKETS/native\" landlock");
+        said.trim().parse().unwrap_or(0)
+    }
+
     /// Tries all of these in one command while another command runs; whether each got through, and
     /// what is different afterwards.
     ///

@@ -25,7 +25,7 @@ use crate::secrets;
 /// Who starts a pair as an ordinary user, when the tests are root: an account that owns nothing.
 const ORDINARY: (u32, u32) = (64_321, 64_321);
 
-/// How many attempts `make test` makes at the weaker levels.
+/// How many attempts `make test` makes at each level as each user.
 const PROBES: usize = 15;
 
 /// This machine, and a pair on it once it was started.
@@ -54,9 +54,9 @@ impl Inside for Here {
     }
 }
 
-/// What is tried at a level: everything in one of them, and everywhere in `make chaos`.
-fn chosen(level: Level) -> Vec<Attempt> {
-    if level == Level::Namespaces || size::is_full() { attempts() } else { probes(PROBES) }
+/// What is tried: all of it in `make chaos`. In `make test` that is done in the unit.
+fn chosen() -> Vec<Attempt> {
+    if size::is_full() { attempts() } else { probes(PROBES) }
 }
 
 fn run(level: Level, user: User) {
@@ -113,9 +113,9 @@ fn run(level: Level, user: User) {
     });
     add_host(&pair, &more);
 
-    let tried = chosen(level);
+    let tried = chosen();
     let (outcomes, changed) = stage.attempt(&tried);
-    let mut differences = differences(&tried, &outcomes, level, user);
+    let mut differences = differences(&tried, &outcomes, (level, user), stage.landlock());
     differences.extend(stage.race());
     // What only lets through what is said to may change something; a namespace lets nothing change.
     if level == Level::Namespaces {

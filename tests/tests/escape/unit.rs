@@ -74,7 +74,8 @@ fn nothing_gets_out_of_namespaces_in_the_unit() {
 
     let tried = attempts();
     let (outcomes, changed) = stage.attempt(&tried);
-    let mut differences = differences(&tried, &outcomes, Level::Namespaces, User::Own);
+    let mut differences =
+        differences(&tried, &outcomes, (Level::Namespaces, User::Own), stage.landlock());
     differences.extend(changed);
     differences.extend(stage.race());
     println!("namespaces, in the unit: {} attempts in {:?}", tried.len(), began.elapsed());

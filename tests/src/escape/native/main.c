@@ -18,6 +18,8 @@ int main(int count, char **arguments)
 	const char *name = arguments[1];
 	if (IS("victim"))
 		return victim(count - 2, arguments + 2);
+	if (IS("landlock"))
+		return printf("%ld\n", syscall(444, NULL, 0, 1)) < 0;
 	if (IS("stay"))
 		stay();
 	if (IS("elevated"))
