@@ -20,7 +20,7 @@ mod table;
 use std::{collections::BTreeMap, fmt, fmt::Write};
 
 pub use self::{
-    stage::{Folders, Inside, Running, Stage, command_user},
+    stage::{Folders, Inside, Running, Stage, Tried, command_user},
     table::{BEGIN, END, table},
 };
 
@@ -91,6 +91,8 @@ pub struct Attempt {
     pub other: Open,
     /// Whether a machine may stop what evonic lets through: another kernel, other settings.
     pub depends: bool,
+    /// Whether the kernel or the service refuses it without a sandbox, too, to whoever is not root.
+    pub refused: bool,
     /// The first version of Landlock that stops it, where it does. With an earlier one it may get
     /// through at the levels that have Landlock.
     pub landlock: u32,
@@ -103,8 +105,17 @@ impl Attempt {
     /// One that every level stops.
     fn new(name: impl Into<String>, what: &'static str, script: impl Into<String>) -> Self {
         let (name, script) = (name.into(), script.into());
-        let (own, other) = (Open::Nowhere, Open::Nowhere);
-        Self { name, what, script, own, other, depends: false, landlock: 1, after: None }
+        Self {
+            name,
+            what,
+            script,
+            own: Open::Nowhere,
+            other: Open::Nowhere,
+            depends: false,
+            refused: false,
+            landlock: 1,
+            after: None,
+        }
     }
 
     /// As the service's user it gets through up to this level.
@@ -130,6 +141,17 @@ impl Attempt {
     /// A machine may stop it, too.
     fn sometimes(self) -> Self {
         Self { depends: true, ..self }
+    }
+
+    /// It is refused without a sandbox, too.
+    fn refused(self) -> Self {
+        Self { refused: true, ..self }
+    }
+
+    /// Whether a layer of the sandbox alone stops it, at every level.
+    #[must_use]
+    pub fn proves_a_layer(&self) -> bool {
+        self.own == Open::Nowhere && !self.refused && self.after.is_none()
     }
 
     /// Whether it gets through.

@@ -59,7 +59,12 @@ pub(super) fn attempts() -> Vec<Attempt> {
             for call in calls {
                 let script = format!("on \"{pid}\" {program} {call}");
                 let attempt = Attempt::new(format!("{whose}-{call}"), what, script);
-                attempts.push(if is_refused { attempt } else { attempt.own(None).since(6) });
+                attempts.push(match call {
+                    // Only root, and whoever is root of a namespace.
+                    &"memory-advice" | &"enter" => attempt.refused(),
+                    _ if is_refused => attempt,
+                    _ => attempt.own(None).since(6),
+                });
             }
         }
         let memory = format!("on \"{pid}\" {program} memory");
@@ -74,14 +79,16 @@ pub(super) fn attempts() -> Vec<Attempt> {
     }
     let init = "look into the first process of its own sandbox";
     attempts.extend([
-        Attempt::new("init-trace", init, "native process trace 1 || native process seize 1"),
+        Attempt::new("init-trace", init, "native process trace 1 || native process seize 1")
+            .refused(),
         Attempt::new(
             "init-memory",
             init,
             "native process memory 1 || native process memory-read 1",
-        ),
-        Attempt::new("init-descriptor", init, "native process descriptor-of 1"),
-        Attempt::new("init-environment", init, "reads /proc/1/environ"),
+        )
+        .refused(),
+        Attempt::new("init-descriptor", init, "native process descriptor-of 1").refused(),
+        Attempt::new("init-environment", init, "reads /proc/1/environ").refused(),
         Attempt::new(
             "group-signal",
             "signal processes of the service's user",

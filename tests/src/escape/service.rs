@@ -23,7 +23,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
     let more = [
         Attempt::new("beside", BESIDE, r#"echo "state_dir = \"/tmp/$MARK-taken\"" > "$HOME/evonic.toml""#)
             .after(r#"[ -s "$ROOT/evonic.toml" ] || exit 0; cd "$ROOT"; env -i PATH="$PATH" "$EVONIC" config | grep "$MARK-taken""#),
-        Attempt::new("guess", GUESS, r#"native guess-keys "$PORT""#),
+        Attempt::new("guess", GUESS, r#"native guess-keys "$PORT""#).refused(),
         Attempt::new("guess-others", GUESS, r#"native guess-keys "$PORT""#)
             .after(r#"read -r key < "$STATE/admin.key"; ! EVONIC_KEY=$key "$EVONIC" $SERVER agent list | grep runbook"#),
     ];

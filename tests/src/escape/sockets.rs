@@ -28,17 +28,17 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("system-sockets", PATHS, "for it in /run/docker.sock /var/run/docker.sock /run/dbus/system_bus_socket /run/systemd/private /run/systemd/journal/stdout; do native connect $it && exit; done; exit 1")
             .anybody(Landlock)
             .sometimes(),
-        Attempt::new("api", API, format!(r#"native connect "$RUNTIME/api.sock" {agents}"#)),
-        Attempt::new("api-over-tcp", API, format!(r#"native tcp "$PORT" {agents}"#)),
-        Attempt::new("api-when-gone", API, format!(r#"native connect-and-go "$RUNTIME/api.sock" {agents}"#)),
+        Attempt::new("api", API, format!(r#"native connect "$RUNTIME/api.sock" {agents}"#)).refused(),
+        Attempt::new("api-over-tcp", API, format!(r#"native tcp "$PORT" {agents}"#)).refused(),
+        Attempt::new("api-when-gone", API, format!(r#"native connect-and-go "$RUNTIME/api.sock" {agents}"#)).refused(),
         Attempt::new("api-with-key", STOLEN, r#"native connect "$RUNTIME/api.sock" $'GET /api/v1/agents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer '"$(cat "$STATE/admin.key")"$'\r\nConnection: close\r\n\r\n' '200 OK'"#)
             .own(None),
         Attempt::new("command-token", STOLEN, r#"reads "$RUNTIME/command.token""#).own(None),
-        Attempt::new("supervisor-when-gone", API, r#"native connect-and-go "$RUNTIME/supervisor.sock" $'{"op":"restart"}\n' accepted"#),
+        Attempt::new("supervisor-when-gone", API, r#"native connect-and-go "$RUNTIME/supervisor.sock" $'{"op":"restart"}\n' accepted"#).refused(),
         Attempt::new("supervisor-watch", WATCH, r#"native connect "$RUNTIME/supervisor.sock" $'{"op":"status"}\n' status"#)
             .own(Landlock),
-        Attempt::new("supervisor", API, r#"native connect "$RUNTIME/supervisor.sock" $'{"op":"restart"}\n' accepted"#),
-        Attempt::new("port", "take the service's connections away", r#"native share-port "$PORT""#),
+        Attempt::new("supervisor", API, r#"native connect "$RUNTIME/supervisor.sock" $'{"op":"restart"}\n' accepted"#).refused(),
+        Attempt::new("port", "take the service's connections away", r#"native share-port "$PORT""#).refused(),
         Attempt::new("network", NETWORK, r#"native tcp "$PORT""#).anybody(Namespaces),
         Attempt::new("listen", NETWORK, "native share-port 0").anybody(Namespaces),
     ]

@@ -31,6 +31,17 @@ pub trait Inside: Sync {
     fn path(&self, path: &Path) -> PathBuf;
 }
 
+/// What became of attempts.
+#[derive(Debug)]
+pub struct Tried {
+    /// Whether each got through.
+    pub outcomes: BTreeMap<String, bool>,
+    /// Whether each of the control did, with no runner around it.
+    pub control: BTreeMap<String, bool>,
+    /// What is different afterwards, a line each.
+    pub changed: Vec<String>,
+}
+
 /// The service, once it runs.
 #[derive(Clone, Debug)]
 pub struct Running {
@@ -147,13 +158,13 @@ impl<'i> Stage<'i> {
         said.trim().parse().unwrap_or(0)
     }
 
-    /// Tries all of these in one command while another command runs; whether each got through, and
-    /// what is different afterwards.
+    /// Tries all of these in one command while another command runs, and those of `control` with no
+    /// runner around them.
     ///
     /// # Panics
     /// When a command cannot be run.
     #[must_use]
-    pub fn attempt(&mut self, attempts: &[Attempt]) -> (BTreeMap<String, bool>, Vec<String>) {
+    pub fn attempt(&mut self, attempts: &[Attempt], control: &[Attempt]) -> Tried {
         let victim = self.sh("cat \"$SOCKETS/victim\"");
         let mut victim = victim.split_whitespace();
         for name in ["VICTIM", "TERMINAL"] {
@@ -176,6 +187,7 @@ impl<'i> Stage<'i> {
             let before = self.sh(LOOK);
             let said = self.inside.chat("$ bash attempts.sh > outcomes");
             let after = self.sh(LOOK);
+            let control = if control.is_empty() { BTreeMap::new() } else { self.control(control) };
             drop(ends);
             let _said = other.join().expect("no panic");
             let output = self.sh("cat \"$ROOT/outcomes\" || true");
@@ -185,8 +197,18 @@ impl<'i> Stage<'i> {
             for (name, script) in attempts.iter().filter_map(|of| Some((&of.name, of.after?))) {
                 outcomes.insert(name.clone(), self.succeeds(script));
             }
-            (outcomes, changed.map(str::to_owned).collect())
+            Tried { outcomes, control, changed: changed.map(str::to_owned).collect() }
         })
+    }
+
+    /// Tries these once more with no runner around them, as the service's user. Whoever tests is root.
+    fn control(&self, attempts: &[Attempt]) -> BTreeMap<String, bool> {
+        let file = self.inside.path(&self.folders.root.join("control.sh"));
+        std::fs::write(&file, script(attempts, &self.variables)).expect("the script is written");
+        let output = self.sh("chmod 644 \"$ROOT/control.sh\"; \
+             setpriv --reuid \"${SERVICE_USER%:*}\" --regid \"${SERVICE_USER#*:}\" --clear-groups \
+             env -i HOME=\"$ROOT\" PATH=\"$PATH\" EVONIC_CALL=none NOTIFY_SOCKET=none bash \"$ROOT/control.sh\"");
+        outcomes(&output)
     }
 
     /// Whether a script does well, outside.

@@ -1,6 +1,7 @@
 //! All attempts of the table, against a pair as `make run` starts it: as an ordinary user and as root.
 
 use std::{
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -12,8 +13,8 @@ use evonic_parts::Folder;
 use evonic_shared::status::State;
 use evonic_tests::{
     escape::{
-        Attempt, Folders, Inside, Level, Running, Stage, User, attempts, command_user, differences,
-        probes,
+        Attempt, Folders, Inside, Level, Running, Stage, Tried, User, attempts, command_user,
+        differences, probes,
     },
     pair::{Options, Pair},
     size,
@@ -114,9 +115,13 @@ fn run(level: Level, user: User) {
     add_host(&pair, &more);
 
     let tried = chosen();
-    let (outcomes, changed) = stage.attempt(&tried);
+    let has_control = (level, user) == (Level::None, User::Own) && geteuid().is_root();
+    let control: Vec<Attempt> =
+        tried.iter().filter(|attempt| has_control && attempt.proves_a_layer()).cloned().collect();
+    let Tried { outcomes, control: without, changed } = stage.attempt(&tried, &control);
     let mut differences = differences(&tried, &outcomes, (level, user), stage.landlock());
     differences.extend(stage.race());
+    differences.extend(in_vain(&control, &without));
     // What only lets through what is said to may change something; a namespace lets nothing change.
     if level == Level::Namespaces {
         differences.extend(changed);
@@ -124,6 +129,12 @@ fn run(level: Level, user: User) {
     println!("{level}, {user:?}: {} attempts in {:?}", tried.len(), began.elapsed());
     assert!(differences.is_empty(), "{level}, {user:?}:\n{}", differences.join("\n"));
     drop(stage);
+}
+
+/// What every level stops gets through without one: else it would prove nothing.
+fn in_vain(control: &[Attempt], outcomes: &BTreeMap<String, bool>) -> Vec<String> {
+    let in_vain = control.iter().filter(|attempt| !attempt.depends && !outcomes[&attempt.name]);
+    in_vain.map(|attempt| format!("{}: is stopped without a sandbox, too", attempt.name)).collect()
 }
 
 /// The configuration of a certificate and its key in this folder.

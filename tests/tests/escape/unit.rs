@@ -6,7 +6,7 @@ use std::{
 };
 
 use evonic_tests::{
-    escape::{Folders, Inside, Level, Running, Stage, User, attempts, differences},
+    escape::{Folders, Inside, Level, Running, Stage, Tried, User, attempts, differences},
     installation::Installation,
     machine::Machine,
 };
@@ -73,7 +73,7 @@ fn nothing_gets_out_of_namespaces_in_the_unit() {
     });
 
     let tried = attempts();
-    let (outcomes, changed) = stage.attempt(&tried);
+    let Tried { outcomes, changed, .. } = stage.attempt(&tried, &[]);
     let mut differences =
         differences(&tried, &outcomes, (Level::Namespaces, User::Own), stage.landlock());
     differences.extend(changed);

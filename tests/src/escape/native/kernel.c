@@ -33,15 +33,15 @@ static int in_child(long (*call)(void))
 }
 
 #ifdef __x86_64__
-static long by_int80(long number, long first)
+static long by_int80(long number, long first, long second)
 {
 	long result;
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(0), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(second), "d"(0) : "memory", "r8", "r9", "r10", "r11");
 	return result;
 }
-static long int80_keyctl(void) { return by_int80(288, 0); }
-static long int80_unshare(void) { return by_int80(310, CLONE_NEWUSER); }
-static long int80_getpid(void) { return by_int80(20, 0); }
+static long int80_keyctl(void) { return by_int80(288, 0, -3); }
+static long int80_unshare(void) { return by_int80(310, CLONE_NEWUSER, 0); }
+static long int80_getpid(void) { return by_int80(20, 0, 0); }
 static long x32_keyctl(void) { return syscall(0x40000000 + SYS_keyctl, 0, -3, 0); }
 static long x32_unshare(void) { return syscall(0x40000000 + SYS_unshare, CLONE_NEWUSER); }
 #endif
@@ -55,7 +55,7 @@ int in_kernel(const char *name)
 	char buffer[4096] = {0};
 	for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
 		if (!strncmp(name, "unshare-", 8) && !strcmp(name + 8, kinds[kind].name))
-			return through(syscall(SYS_unshare, kinds[kind].flag));
+			return through(syscall(SYS_unshare, CLONE_NEWUSER | kinds[kind].flag));
 		if (!strncmp(name, "clone-", 6) && !strcmp(name + 6, kinds[kind].name))
 			return spawn_in(CLONE_NEWUSER | kinds[kind].flag);
 		if (!strncmp(name, "setns-", 6) && !strcmp(name + 6, kinds[kind].name)) {

@@ -15,6 +15,16 @@ static int memory_of(int pid)
 	return !(maps && fgets(line, sizeof line, maps));
 }
 
+/* Stops it, and lets it go on. */
+static int trace(int pid)
+{
+	if (ptrace(PTRACE_ATTACH, pid, 0, 0))
+		return 1;
+	waitpid(pid, NULL, __WALL);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	return through(kill(pid, SIGCONT));
+}
+
 int on_process(const char *name, int pid)
 {
 	if (IS("signal"))
@@ -64,7 +74,7 @@ int on_process(const char *name, int pid)
 		return through(syscall(SYS_sched_setattr, pid, &as, 0));
 	}
 	if (IS("trace"))
-		return through(ptrace(PTRACE_ATTACH, pid, 0, 0));
+		return trace(pid);
 	if (IS("seize"))
 		return through(ptrace(PTRACE_SEIZE, pid, 0, 0));
 	if (IS("memory"))
