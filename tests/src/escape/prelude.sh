@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Before the attempts: what they use. An attempt is a script that succeeds when it got through.
 cd "$HOME" || exit
 mkdir -p attempts && cd attempts || exit

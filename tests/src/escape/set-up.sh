@@ -33,7 +33,8 @@ else
 fi
 # Elsewhere than in the workplace: there it would be the agent's.
 cp "$ROOT/native" "$SOCKETS/native"
-cd "$OUT"
+cd "$OUT" || exit
+# shellcheck disable=SC2016 # the inner shell expands it
 MARKED=$MARK-environment as setsid bash -c 'exec "$0" victim "$@" 9<secret' "$SOCKETS/native" \
 	"@$MARK" "$SOCKETS/docker.sock" "$SOCKETS/bus" "$SOCKETS/agent" "$PRIVATE/terminals" \
 	"$PRIVATE/display" >"$SOCKETS/terminal" 2>/dev/null </dev/null &
@@ -45,5 +46,6 @@ until [ -s "$SOCKETS/terminal" ]; do
 	sleep 0.01
 done
 # setsid forks where it leads a group.
+# shellcheck disable=SC2013 # it is one line of words
 for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do pid=$child; done
 echo "$pid $(cat "$SOCKETS/terminal")" >"$SOCKETS/victim"
