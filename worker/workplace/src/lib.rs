@@ -40,4 +40,4 @@ pub use evonic_backend::{
 };
 pub use evonic_docker::Engines;
 pub use evonic_local::{Level, Local, Protection, protections};
-pub use registry::Workplaces;
+pub use registry::{ProbedLevel, Workplaces};

@@ -45,8 +45,20 @@ struct Inner {
     checks: Arc<Semaphore>,
     /// Folders are removed one at a time.
     remover: Semaphore,
-    /// What keeps commands inside; [`None`] in it when commands are refused.
-    sandbox: OnceLock<Option<Level>>,
+    sandbox: ProbedLevel,
+}
+
+/// What keeps commands of local workplaces without settings of their own inside, as it was tried at
+/// the start. Shared by cloning.
+#[derive(Clone, Debug, Default)]
+pub struct ProbedLevel(Arc<OnceLock<Option<Level>>>);
+
+impl ProbedLevel {
+    /// Nothing until it was tried, and where commands are refused.
+    #[must_use]
+    pub fn get(&self) -> Option<Level> {
+        self.0.get().copied().flatten()
+    }
 }
 
 impl Workplaces {
@@ -62,7 +74,7 @@ impl Workplaces {
         let engines = Engines::start(&deps);
         let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
         let tasks = TaskTracker::new();
-        let sandbox = OnceLock::new();
+        let sandbox = ProbedLevel::default();
         let inner = Inner { deps, local, hosts, engines, tasks, checks, remover, sandbox };
         let workplaces = Self { inner: Arc::new(inner) };
         let trying = workplaces.clone();
@@ -184,7 +196,7 @@ impl Workplaces {
                 None
             }
         };
-        let _first = self.inner.sandbox.set(level);
+        let _first = self.inner.sandbox.0.set(level);
         let file = self.inner.deps.config.state_dir.join("sandbox-level");
         let before = tokio::fs::read_to_string(&file).await.unwrap_or_default();
         let before = Level::ALL.into_iter().find(|known| known.name() == before.trim());
@@ -220,11 +232,10 @@ impl Workplaces {
         }
     }
 
-    /// What keeps commands of local workplaces inside, once it was tried; without settings of their
-    /// own.
+    /// What keeps commands of local workplaces inside.
     #[must_use]
-    pub fn sandbox(&self) -> Option<Level> {
-        self.inner.sandbox.get().copied().flatten()
+    pub fn sandbox(&self) -> &ProbedLevel {
+        &self.inner.sandbox
     }
 
     /// Every host and engine that was used.

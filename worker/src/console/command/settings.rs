@@ -224,6 +224,8 @@ mod tests {
         };
         let local = evonic_domain::LocalSettings {
             root: Some("/".into()),
+            sandbox: Some(evonic_domain::CommandSandbox::None),
+            network: Some(evonic_domain::CommandNetwork::None),
             ..evonic_domain::LocalSettings::default()
         };
         let all = [json!(full), json!(docker), json!(local)];

@@ -89,7 +89,7 @@ impl Field {
             Form::Switch => String::new(),
         });
         let help = text("description").unwrap_or_default();
-        let help = help.trim_end_matches('.').to_owned();
+        let help = help.trim_end_matches('.').replace('\n', " ");
         Self { key: key.to_owned(), option, form, heading: kinds.join(" and "), value, help }
     }
 }

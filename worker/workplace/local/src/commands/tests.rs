@@ -454,6 +454,7 @@ fn previous_record(fixture: &Fixture, command_id: &str) -> std::path::PathBuf {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "commands that no runner of this version has")]
 async fn a_command_of_the_version_before_is_followed_to_its_end() {
     let fixture = Fixture::new();
     let record = previous_record(&fixture, "old-1");
@@ -489,12 +490,13 @@ async fn a_command_of_the_version_before_is_followed_to_its_end() {
 
 /// That record was the command's to write: no file of it leads anywhere or is waited for.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "as a command would")]
 async fn a_record_of_the_version_before_is_read_as_a_strangers() {
     let fixture = Fixture::new();
     let secret = fixture.state().join("secret");
     std::fs::write(&secret, "exited 0 0\nsecret\n").expect("a file");
     for (round, make) in ["ln -s", "ln", "mkfifo", "mkdir"].into_iter().enumerate() {
-        let command_id = format!("old-{round}");
+        let command_id = format!("stranger-{round}");
         let record = previous_record(&fixture, &command_id);
         for name in ["out", "status"] {
             let mut made = std::process::Command::new("sh");
