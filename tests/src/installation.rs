@@ -135,7 +135,6 @@ impl Installation {
     }
 
     /// Waits for a worker that serves alone, of a later generation than this.
-    #[must_use]
     pub fn worker_after(&self, generation: u64) -> (u64, String) {
         poll::until(
             "a worker serves alone",
