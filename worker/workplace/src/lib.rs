@@ -30,6 +30,7 @@
 //! - Knows no tool, agent or route.
 
 mod copy;
+mod orphans;
 mod registry;
 
 pub use copy::{CopyError, Copying, Progress};

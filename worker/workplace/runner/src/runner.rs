@@ -65,7 +65,7 @@ pub(crate) fn main() -> Result<(), Failure> {
         enter(group);
     }
     let followers = Followers::new(first)?;
-    let Some(record) = Record::create(&spec.record)? else {
+    let Some(record) = Record::take(&spec.record)? else {
         followers.tell_first(&Event::Taken);
         return Ok(());
     };
