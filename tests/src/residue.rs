@@ -35,7 +35,7 @@ impl Residue {
         let (own, worker) = ([std::process::id(), pair.pid()], pair.status().worker);
         let pair_pids: Vec<u32> =
             own.into_iter().chain(worker.map(|worker| worker.pid)).collect();
-        let folder = pair.state_dir().parent().expect("it is in the pair's").to_owned();
+        let folder = pair.folder();
         let folder = folder.to_str().expect("it is UTF-8");
         let mut processes = BTreeMap::new();
         for pid in process::all().into_iter().filter(|pid| !pair_pids.contains(pid)) {

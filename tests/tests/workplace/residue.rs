@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Mutex,
@@ -24,6 +25,9 @@ use serde_json::{Value, json};
 
 /// Sessions with commands, each one after the other.
 const SESSIONS: usize = 6;
+
+/// What keeps commands inside: a workplace each.
+const LEVELS: [&str; 3] = ["namespaces", "landlock", "none"];
 
 /// Commands of a turn.
 const STEPS: u64 = 5;
@@ -74,11 +78,14 @@ fn commands_that_are_killed_leave_nothing_and_what_became_of_them_is_known() {
 }
 
 fn run(testbed: &Testbed, commands: u64, group: Option<&Path>) {
-    let agents = ["runbook", "landlock", "none"];
-    for level in &agents[1..] {
-        testbed.workplace(level, "local", &json!({"sandbox": level}));
+    // Without namespaces the user of root's commands must reach the folder by itself.
+    let folder = testbed.pair.folder();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("ours");
+    for level in LEVELS {
+        let settings = json!({"sandbox": level, "root": folder.join(level)});
+        testbed.workplace(level, "local", &settings);
     }
-    let sessions = (0..SESSIONS).map(|number| testbed.pair.session(agents[number % agents.len()]));
+    let sessions = (0..SESSIONS).map(|number| testbed.pair.session(LEVELS[number % LEVELS.len()]));
     let scene = Scene {
         testbed,
         sessions: sessions.collect(),
@@ -145,8 +152,8 @@ impl Scene<'_> {
             // No turn is left hanging.
             assert!(matches!(ended["state"].as_str(), Some("completed" | "cancelled")), "{ended}");
             let count = "SELECT COUNT(*) FROM calls WHERE turn_id = ?1";
-            let began = read_database(self.pair()).query_row(count, [&turn], |row| row.get(0));
-            self.began.fetch_add(began.expect("a count"), Ordering::Relaxed);
+            let began = read_database(self.pair()).query_row(count, [&turn], |row| row.get::<_, u32>(0));
+            self.began.fetch_add(began.expect("a count").into(), Ordering::Relaxed);
         }
     }
 
@@ -272,7 +279,8 @@ impl Scene<'_> {
     fn effects(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for number in 0..SESSIONS {
-            let path = self.pair().state_dir().join(format!("workplace/effects-{number}"));
+            let folder = self.pair().folder().join(LEVELS[number % LEVELS.len()]);
+            let path = folder.join(format!("effects-{number}"));
             for line in fs::read_to_string(path).unwrap_or_default().lines() {
                 *counts.entry(format!("{number} {line}")).or_default() += 1;
             }
