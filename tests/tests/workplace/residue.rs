@@ -23,8 +23,11 @@ use evonic_tests::{
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::{Value, json};
 
-/// Sessions with commands, each one after the other.
-const SESSIONS: usize = 6;
+/// Rows of sessions, each with one command after the other.
+const ROWS: usize = 6;
+
+/// Turns of a session: with many more its transcript would be too large.
+const TURNS: u64 = 20;
 
 /// What keeps commands inside: a workplace each.
 const LEVELS: [&str; 3] = ["namespaces", "landlock", "none"];
@@ -43,7 +46,7 @@ const COMMANDS: [&str; 6] = [
     "sleep 1000 & setsid sleep 1000 >/dev/null 2>&1 & EFFECT",
     "env -i setsid sh -c 'trap : TERM HUP INT; sleep 1000; sleep 1000' & EFFECT; sleep 0.1",
     "cd ${TMPDIR:-.}; mkdir -p $EVONIC_CALL/a; mkfifo $EVONIC_CALL/fifo; cd ~; EFFECT",
-    "head -c 200000 /dev/zero | tr '\\0' x; EFFECT; (sleep 0.1; kill -STOP $$) & sleep 0.05",
+    "head -c 200000 /dev/zero | tr '\\0' x; EFFECT; sleep 1000 & kill -STOP $!",
 ];
 
 /// What was done to commands.
@@ -62,8 +65,9 @@ struct Done {
 /// What the turns of all sessions share with who kills.
 struct Scene<'t> {
     testbed: &'t Testbed,
-    sessions: Vec<String>,
-    /// The turn that each session runs.
+    /// Of each row.
+    sessions: Vec<Vec<String>>,
+    /// The turn that each row runs.
     turns: Vec<Mutex<Option<String>>>,
     /// Commands that were begun, of turns that have ended.
     began: AtomicU64,
@@ -85,11 +89,15 @@ fn run(testbed: &Testbed, commands: u64, group: Option<&Path>) {
         let settings = json!({"sandbox": level, "root": folder.join(level)});
         testbed.workplace(level, "local", &settings);
     }
-    let sessions = (0..SESSIONS).map(|number| testbed.pair.session(LEVELS[number % LEVELS.len()]));
+    // One more: turns that are cancelled have fewer commands.
+    let each = commands / ROWS as u64 / STEPS / TURNS + 2;
+    let row = |number: usize| {
+        (0..each).map(move |_| testbed.pair.session(LEVELS[number % LEVELS.len()])).collect()
+    };
     let scene = Scene {
         testbed,
-        sessions: sessions.collect(),
-        turns: (0..SESSIONS).map(|_| Mutex::default()).collect(),
+        sessions: (0..ROWS).map(row).collect(),
+        turns: (0..ROWS).map(|_| Mutex::default()).collect(),
         began: AtomicU64::new(0),
         over: AtomicBool::new(false),
     };
@@ -97,7 +105,7 @@ fn run(testbed: &Testbed, commands: u64, group: Option<&Path>) {
     let before = (testbed.settled(), process::descriptors(testbed.pair.pid()));
     let began = Instant::now();
     let done = std::thread::scope(|scope| {
-        for number in 0..SESSIONS {
+        for number in 0..ROWS {
             let scene = &scene;
             scope.spawn(move || scene.post(number));
         }
@@ -127,19 +135,20 @@ impl Scene<'_> {
 
     /// Every worker opens a few things once.
     fn warm_up(&self) {
-        for session in &self.sessions {
-            let ran = self.testbed.run_in(session, "$ true");
+        for row in &self.sessions {
+            let ran = self.testbed.run_in(&row[0], "$ true");
             assert!(ran.is_completed(), "{ran:#?}");
         }
     }
 
-    /// Posts turns to a session, and waits for each one's end.
+    /// Posts turns to a row of sessions, and waits for each one's end.
     fn post(&self, number: usize) {
-        let session = &self.sessions[number];
-        for round in 0.. {
+        for round in 0_u64.. {
             if self.over.load(Ordering::Relaxed) {
                 return;
             }
+            let row = &self.sessions[number];
+            let session = &row[usize::try_from(round / TURNS).expect("it is small") % row.len()];
             let mut runbook = "on failure continue\n".to_owned();
             for step in 0..STEPS {
                 let effect = format!("echo {round}.{step} >> effects-{number}");
@@ -165,7 +174,7 @@ impl Scene<'_> {
             // Evenly over all of them.
             let due = self.began.load(Ordering::Relaxed) * most(10) as u64 / commands;
             std::thread::sleep(Duration::from_millis(fastrand::u64(1..60)));
-            if (done.hit() as u64) > due + SESSIONS as u64 {
+            if (done.hit() as u64) > due + ROWS as u64 {
                 continue;
             }
             let may_kill_runner = done.runners.len() < most(125);
@@ -222,7 +231,7 @@ impl Scene<'_> {
     }
 
     fn cancel(&self, done: &mut Done) {
-        let turn = self.turns[fastrand::usize(..SESSIONS)].lock().expect("no panic").clone();
+        let turn = self.turns[fastrand::usize(..ROWS)].lock().expect("no panic").clone();
         let Some(turn) = turn else { return };
         let path = format!("/api/v1/turns/{turn}/cancel");
         if self.pair().request("POST", &path, None).is_ok_and(|answer| answer.status == 202) {
@@ -248,7 +257,8 @@ impl Scene<'_> {
             let [turn, call, command_id, arguments, outcome] = row;
             let content = contents.get(&(turn, call)).cloned().unwrap_or_default();
             let said = format!("{command_id} {arguments}: {outcome} {content:.500}");
-            let count = effect(&arguments).map_or(1, |effect| effects.get(&effect).map_or(0, |n| *n));
+            let count = effect(&arguments);
+            let count = count.map_or(1, |effect| effects.get(&effect).copied().unwrap_or(0));
             match outcome.as_str() {
                 "ok" => assert_eq!(count, 1, "{said}"),
                 "cancelled" => assert!(count <= 1 && !content.contains("did not say"), "{said}"),
@@ -278,7 +288,7 @@ impl Scene<'_> {
     /// How often each effect happened.
     fn effects(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
-        for number in 0..SESSIONS {
+        for number in 0..ROWS {
             let folder = self.pair().folder().join(LEVELS[number % LEVELS.len()]);
             let path = folder.join(format!("effects-{number}"));
             for line in fs::read_to_string(path).unwrap_or_default().lines() {
