@@ -36,7 +36,6 @@ want bwrap bubblewrap
 want qemu-system-x86_64 qemu-system-x86
 want mke2fs e2fsprogs
 # What commands of agents build and run.
-want cc gcc
 want go golang-go
 want node nodejs
 want javac default-jdk-headless
