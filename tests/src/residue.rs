@@ -33,8 +33,7 @@ impl Residue {
     #[must_use]
     pub fn of(pair: &Pair, group: Option<&Path>) -> Self {
         let (own, worker) = ([std::process::id(), pair.pid()], pair.status().worker);
-        let pair_pids: Vec<u32> =
-            own.into_iter().chain(worker.map(|worker| worker.pid)).collect();
+        let pair_pids: Vec<u32> = own.into_iter().chain(worker.map(|worker| worker.pid)).collect();
         let folder = pair.folder();
         let folder = folder.to_str().expect("it is UTF-8");
         let mut processes = BTreeMap::new();
@@ -49,7 +48,11 @@ impl Residue {
         let namespaces = looked_at.flat_map(|pid| namespaces(*pid));
         let mounts = pair_pids.iter().flat_map(|pid| {
             let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-            mounts.lines().filter(|line| line.contains(folder)).map(str::to_owned).collect::<Vec<_>>()
+            mounts
+                .lines()
+                .filter(|line| line.contains(folder))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         });
         Self {
             mounts: mounts.collect(),
@@ -86,9 +89,8 @@ fn namespaces(pid: u32) -> BTreeSet<String> {
     let is_in = NAMESPACES.iter().filter_map(|kind| {
         Some(fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?.display().to_string())
     });
-    let is_namespace = |link: &String| {
-        link.split_once(":[").is_some_and(|(kind, _)| NAMESPACES.contains(&kind))
-    };
+    let is_namespace =
+        |link: &String| link.split_once(":[").is_some_and(|(kind, _)| NAMESPACES.contains(&kind));
     let held = process::links(pid).into_iter().map(|link| link.display().to_string());
     is_in.chain(held.filter(is_namespace)).collect()
 }

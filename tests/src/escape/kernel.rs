@@ -22,16 +22,8 @@ const MOUNTS: [&str; 9] = [
 ];
 
 /// Parts of the kernel that strangers have found holes in.
-const SURFACE: [&str; 8] = [
-    "bpf",
-    "perf",
-    "keyctl",
-    "add-key",
-    "request-key",
-    "io-uring",
-    "page-faults",
-    "kernel-log",
-];
+const SURFACE: [&str; 8] =
+    ["bpf", "perf", "keyctl", "add-key", "request-key", "io-uring", "page-faults", "kernel-log"];
 
 /// What only root may.
 const PRIVILEGES: [&str; 16] = [
@@ -59,7 +51,8 @@ const OTHER_NUMBERS: [&str; 5] =
 
 pub(super) fn attempts() -> Vec<Attempt> {
     const WHAT: &str = "make and enter namespaces, and mount";
-    const CALLS: &str = "use bpf, perf, keys, io_uring, userfaultfd and the calls of other architectures";
+    const CALLS: &str =
+        "use bpf, perf, keys, io_uring, userfaultfd and the calls of other architectures";
     const ROOT: &str = "gain privileges";
     let calls = |names: &[&str], what| -> Vec<Attempt> {
         let attempt = |name: &&str| Attempt::new(*name, what, format!("native kernel {name}"));
@@ -80,18 +73,42 @@ pub(super) fn attempts() -> Vec<Attempt> {
     attempts.extend([
         Attempt::new("user-program", WHAT, "unshare -Ur true || bwrap --ro-bind / / true"),
         Attempt::new("user-map", ROOT, "echo 0 0 1 > /proc/self/uid_map"),
-        Attempt::new("capabilities", ROOT, "! grep -q '^CapEff:.0000000000000000$' /proc/self/status"),
+        Attempt::new(
+            "capabilities",
+            ROOT,
+            "! grep -q '^CapEff:.0000000000000000$' /proc/self/status",
+        ),
         Attempt::new("ambient", ROOT, "! grep -q '^CapAmb:.0000000000000000$' /proc/self/status"),
         Attempt::new("new-privileges", ROOT, "! grep -q '^NoNewPrivs:.1$' /proc/self/status"),
-        Attempt::new("set-user-id", ROOT, "cp /bin/sh shell && chmod 4755 shell && ./shell -p -c '[ $(id -u) != $(id -ru) ]'"),
+        Attempt::new(
+            "set-user-id",
+            ROOT,
+            "cp /bin/sh shell && chmod 4755 shell && ./shell -p -c '[ $(id -u) != $(id -ru) ]'",
+        ),
         Attempt::new("inherited", "use descriptors of the runner", "native kernel descriptors"),
         Attempt::new("more-files", "raise its limits", "ulimit -n $(($(ulimit -Hn) + 1))"),
         Attempt::new("core-dumps", "raise its limits", "ulimit -c unlimited"),
-        Attempt::new("terminal-type", "use the operator's terminal", "native type-into \"$TERMINAL\""),
-        Attempt::new("terminal-control", "use the operator's terminal", "setsid sh -c ': <> \"$TERMINAL\" && native type-into /dev/tty'"),
-        Attempt::new("console-type", "use the operator's terminal", "native type-into-console /dev/tty || native type-into-console \"$TERMINAL\""),
-        Attempt::new("terminal-write", "write to the operator's terminal, and read from it", "opens \"$TERMINAL\"")
-            .own(Landlock),
+        Attempt::new(
+            "terminal-type",
+            "use the operator's terminal",
+            "native type-into \"$TERMINAL\"",
+        ),
+        Attempt::new(
+            "terminal-control",
+            "use the operator's terminal",
+            "setsid sh -c ': <> \"$TERMINAL\" && native type-into /dev/tty'",
+        ),
+        Attempt::new(
+            "console-type",
+            "use the operator's terminal",
+            "native type-into-console /dev/tty || native type-into-console \"$TERMINAL\"",
+        ),
+        Attempt::new(
+            "terminal-write",
+            "write to the operator's terminal, and read from it",
+            "opens \"$TERMINAL\"",
+        )
+        .own(Landlock),
         Attempt::new("terminal-list", "see which terminals there are", "[ -e \"$TERMINAL\" ]")
             .anybody(Landlock),
         Attempt::new("own-terminal", "use the terminal that started the service", ": <> /dev/tty"),

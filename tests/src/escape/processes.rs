@@ -53,21 +53,32 @@ pub(super) fn attempts() -> Vec<Attempt> {
             }
         }
         let memory = format!("on \"{pid}\" {program} memory");
-        attempts.push(Attempt::new(format!("{whose}-memory"), MEMORY, memory).own(None).sometimes());
-        for file in ["oom_score_adj", "autogroup", "timerslack_ns", "coredump_filter", "clear_refs"] {
+        attempts
+            .push(Attempt::new(format!("{whose}-memory"), MEMORY, memory).own(None).sometimes());
+        for file in ["oom_score_adj", "autogroup", "timerslack_ns", "coredump_filter", "clear_refs"]
+        {
             let script = format!("is \"{pid}\" {program} && opens \"/proc/{pid}/{file}\"");
-            attempts.push(Attempt::new(format!("{whose}-{file}"), KNOBS, script).own(None).sometimes());
+            attempts
+                .push(Attempt::new(format!("{whose}-{file}"), KNOBS, script).own(None).sometimes());
         }
     }
     let init = "trace the first process of its own sandbox";
     attempts.extend([
         Attempt::new("init-trace", init, "native process trace 1 || native process seize 1"),
-        Attempt::new("init-memory", init, "native process memory 1 || native process memory-read 1"),
+        Attempt::new(
+            "init-memory",
+            init,
+            "native process memory 1 || native process memory-read 1",
+        ),
         Attempt::new("init-descriptor", init, "native process descriptor-of 1"),
         Attempt::new("init-environment", init, "reads /proc/1/environ"),
-        Attempt::new("all-signal", "signal processes of the service's user", "is \"$VICTIM\" native && kill -CONT -1")
-            .own(None)
-            .sometimes(),
+        Attempt::new(
+            "all-signal",
+            "signal processes of the service's user",
+            "is \"$VICTIM\" native && kill -CONT -1",
+        )
+        .own(None)
+        .sometimes(),
         Attempt::new("all-nice", KNOBS, "is \"$VICTIM\" native && renice -n 0 -u \"$(id -u)\""),
     ]);
     attempts

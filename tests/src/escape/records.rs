@@ -23,8 +23,12 @@ pub(super) fn attempts() -> Vec<Attempt> {
     attempts.extend([
         Attempt::new("record-list", WHAT, all).own(None),
         Attempt::new("record-make", WHAT, "mkdir \"$STATE/commands/new\"").own(None),
-        Attempt::new("record-away", WHAT, "mv \"$OTHER\" \"$OTHER.x\" && mv \"$OTHER.x\" \"$OTHER\"")
-            .own(None),
+        Attempt::new(
+            "record-away",
+            WHAT,
+            "mv \"$OTHER\" \"$OTHER.x\" && mv \"$OTHER.x\" \"$OTHER\"",
+        )
+        .own(None),
         Attempt::new("record-status", WHAT, "opens \"$OTHER/status\"").own(None),
         Attempt::new("record-output", WHAT, "reads \"$OTHER/out\"").own(None),
         Attempt::new("record-token", WHAT, "reads \"$OTHER/record\"").own(None),

@@ -10,7 +10,8 @@ pub(super) fn attempts() -> Vec<Attempt> {
     const ABSTRACT: &str = "connect to abstract Unix sockets";
     const API: &str = "be an operator at the service's own sockets";
     const NETWORK: &str = "use the machine's network, unless `workplace.network` is `none`";
-    let agents = r#"$'GET /api/v1/agents HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' '200 OK'"#;
+    let agents =
+        r#"$'GET /api/v1/agents HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' '200 OK'"#;
     vec![
         Attempt::new("docker", PATHS, r#"native connect "$SOCKETS/docker.sock""#).anybody(Landlock),
         Attempt::new("bus", PATHS, r#"native connect "$SOCKETS/bus""#).anybody(Landlock),

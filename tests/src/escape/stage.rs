@@ -151,7 +151,8 @@ impl<'i> Stage<'i> {
             || {
                 let found = self.sh(find);
                 let name = found.lines().next().unwrap_or("*/record").to_owned();
-                let record = self.sh(&format!("cat \"$STATE\"/commands/{name} 2>/dev/null || true"));
+                let record =
+                    self.sh(&format!("cat \"$STATE\"/commands/{name} 2>/dev/null || true"));
                 (name, record)
             },
             |(name, record)| {

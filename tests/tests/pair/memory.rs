@@ -38,7 +38,9 @@ fn pour(mut stream: UnixStream) -> std::io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"ApiVersion\": \"")?;
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"ApiVersion\": \"",
+    )?;
     let piece = [b'x'; 1 << 16];
     loop {
         stream.write_all(&piece)?;
@@ -98,9 +100,15 @@ fn a_host_that_floods_the_answer_to_a_kill_costs_no_memory() {
         let _calm = fs::remove_file(folder.path().join("flood"));
         let turn = testbed.pair.post(&session, &format!("$ touch began-{round}; sleep 600"));
         let began = account.home.join(format!("began-{round}"));
-        poll::until("it runs", Duration::from_secs(60), || began.exists(), |began| began.then_some(()));
+        poll::until(
+            "it runs",
+            Duration::from_secs(60),
+            || began.exists(),
+            |began| began.then_some(()),
+        );
         fs::write(folder.path().join("flood"), "").expect("a file");
-        let _cancelled = testbed.pair.expect(202, "POST", &format!("/api/v1/turns/{turn}/cancel"), None);
+        let _cancelled =
+            testbed.pair.expect(202, "POST", &format!("/api/v1/turns/{turn}/cancel"), None);
         let ended = testbed.pair.wait_for_turn(&turn);
         assert_eq!(ended["state"], "cancelled", "{ended}");
     }

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
     sync::{
         Mutex,
@@ -81,6 +81,41 @@ fn commands_that_are_killed_leave_nothing_and_what_became_of_them_is_known() {
     run(&testbed, commands, None);
 }
 
+/// A worker may be killed before it has cleared what a call left whose result stands.
+#[test]
+fn what_a_killed_worker_had_no_time_to_clear_is_cleared_by_the_next() {
+    let testbed = Testbed::local(&Options::config(CONFIG));
+    let session = testbed.pair.session("runbook");
+    let turn = testbed.pair.post(&session, "$ touch began; sleep 1000 & sleep 1000");
+    let began = testbed.pair.state_dir().join("workplace/began");
+    poll::until("it runs", Duration::from_secs(60), || began.exists(), |began| began.then_some(()));
+    for name in ["call_finished", "evonic-probe-4194305-1"] {
+        let folder = testbed.pair.state_dir().join("commands").join(name);
+        fs::DirBuilder::new().mode(0o700).create(folder).expect("a folder");
+    }
+    let kept = testbed.pair.state_dir().join("commands/check-of-a-workplace");
+    fs::DirBuilder::new().mode(0o700).create(&kept).expect("a folder");
+    let database = rusqlite::Connection::open(testbed.pair.state_dir().join("evonic.db"));
+    let database = database.expect("the database");
+    let end = "UPDATE calls SET outcome = 'cancelled'; \
+               UPDATE turns SET state = 'cancelled', owner = NULL, ended_at = '2026-01-01T00:00:00Z'";
+    database.execute_batch(end).expect("it is written");
+    drop(database);
+    assert_eq!(Residue::of(&testbed.pair, None).records.len(), 4);
+    let _successor = testbed.pair.kill_worker();
+    poll::until(
+        "all of it is cleared, and nothing else",
+        Duration::from_secs(60),
+        || Residue::of(&testbed.pair, None),
+        |left| {
+            (left.processes.is_empty() && left.records == ["check-of-a-workplace"]).then_some(())
+        },
+    );
+    assert!(kept.exists());
+    let ended = testbed.pair.wait_for_turn(&turn);
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+}
+
 fn run(testbed: &Testbed, commands: u64, group: Option<&Path>) {
     // Without namespaces the user of root's commands must reach the folder by itself.
     let folder = testbed.pair.folder();
@@ -155,13 +190,15 @@ impl Scene<'_> {
                 let command = fastrand::choice(COMMANDS).expect("there are some");
                 runbook.push_str(&format!("$ {}\n", command.replace("EFFECT", &effect)));
             }
-            let turn = self.pair().post_under_kills(session, &format!("{session}-{round}"), &runbook);
+            let turn =
+                self.pair().post_under_kills(session, &format!("{session}-{round}"), &runbook);
             *self.turns[number].lock().expect("no panic") = Some(turn.clone());
             let ended = self.pair().wait_for_turn(&turn);
             // No turn is left hanging.
             assert!(matches!(ended["state"].as_str(), Some("completed" | "cancelled")), "{ended}");
             let count = "SELECT COUNT(*) FROM calls WHERE turn_id = ?1";
-            let began = read_database(self.pair()).query_row(count, [&turn], |row| row.get::<_, u32>(0));
+            let began =
+                read_database(self.pair()).query_row(count, [&turn], |row| row.get::<_, u32>(0));
             self.began.fetch_add(began.expect("a count").into(), Ordering::Relaxed);
         }
     }
@@ -265,7 +302,10 @@ impl Scene<'_> {
                 "error" => assert!(count == 0 && content.contains("it never began"), "{said}"),
                 "unknown" => {
                     assert!(count <= 1, "{said}");
-                    assert!(done.runners.contains(&command_id), "only its worker was killed: {said}");
+                    assert!(
+                        done.runners.contains(&command_id),
+                        "only its worker was killed: {said}"
+                    );
                 }
                 _ => panic!("{said}"),
             }

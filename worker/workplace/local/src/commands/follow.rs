@@ -38,7 +38,7 @@ const LAST_OUTPUT: Duration = Duration::from_millis(700);
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Of a command whose folder is there, and that no runner has claimed.
-const NEVER_BEGAN: &str = "it never began: its worker ended before it was started";
+const NEVER_BEGAN: &str = "it never began: who was to start it was ended before";
 
 /// Descriptors while a record is looked at: its folder, one of its files or the connection.
 const LOOKING: u32 = 2;
@@ -132,14 +132,15 @@ impl Commands {
         command_id: &str,
         follower: &mut Follower<'_>,
         mut permit: Permit,
-        runner: Option<Runner>,
+        mut runner: Option<Runner>,
     ) -> Result<Finished> {
         let began = Instant::now();
         loop {
             permit.owns(LOOKING, None);
             let wants_end = follower.killed || follower.cancel.is_cancelled();
             let request = (Some(follower.at), wants_end);
-            let found = self.look(command_id, request, began.elapsed() >= CLAIM).await?;
+            let late = began.elapsed() >= CLAIM || runner.as_mut().is_some_and(Runner::has_ended);
+            let found = self.look(command_id, request, late).await?;
             match found {
                 Found::Ended(status) => {
                     self.give_stored(command_id, follower).await?;

@@ -162,6 +162,11 @@ impl Launcher {
 }
 
 impl Runner {
+    /// Whether it has ended: then it begins nothing any more.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Reaps it, once it has said how its command ended.
     pub(super) async fn reap(mut self) {
         let Some(mut child) = self.child.take() else { return };

@@ -113,7 +113,8 @@ async fn a_host_that_floods_costs_little_and_is_asked_once() {
         let (sender, mut output) = mpsc::channel::<Bytes>(4);
         let cancel = CancellationToken::new();
         let discard = async { while output.recv().await.is_some() {} };
-        let running = workplace.commands().run(spec(&format!("run-{mode}"), "true"), sender, &cancel);
+        let running =
+            workplace.commands().run(spec(&format!("run-{mode}"), "true"), sender, &cancel);
         let (finished, ()) = tokio::join!(running, discard);
         let finished = finished.unwrap();
         assert!(matches!(finished.ended, Ended::Unknown(_)), "{mode}: {finished:?}");
