@@ -31,5 +31,7 @@ faults "commands that outlive what started them" 'test(/^survive::/)' \
 	'test(=survive::a_command_outlives_its_connection)'
 faults "containers" 'test(/^containers::engine_/)'
 faults "effects under kills" 'test(/^chaos::/)'
+faults "commands under kills" 'test(/^residue::/)'
+faults "ordinary programs" 'test(/^programs::/)' 'test(=programs::nor_do_they_where_the_service_is_an_ordinary_user)'
 [ "$EVONIC_SIZE" != full ] || stage "the unit in a real systemd" by_name 'test(/^unit::kills_/)'
 finish

@@ -14,6 +14,7 @@
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |
 //! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
+//! | [`residue`] | what a pair has on this machine: what it left, when it should have nothing |
 //! | [`size`] | sizes by environment variable, and printed measurements |
 
 pub mod escape;
@@ -26,6 +27,7 @@ pub mod openapi;
 pub mod pair;
 pub mod poll;
 pub mod process;
+pub mod residue;
 pub mod scripted;
 pub mod size;
 pub mod testbed;

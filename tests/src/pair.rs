@@ -140,6 +140,12 @@ impl Pair {
         self.supervisor.id()
     }
 
+    /// The folder that holds all of this pair's.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     /// `EVONIC_STATE_DIR`.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {

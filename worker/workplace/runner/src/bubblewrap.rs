@@ -71,7 +71,9 @@ impl Mounts {
 
     /// All arguments, up to the program.
     pub(crate) fn arguments(mut self, sandbox: &Sandbox, as_root: bool) -> Vec<OsString> {
-        let mut before = vec!["--die-with-parent", "--new-session", "--as-pid-1"];
+        // Not `--die-with-parent`: bwrap that is killed while it makes the namespaces leaves a process
+        // in them that waits for it for ever. Init ends everything when the runner is gone.
+        let mut before = vec!["--new-session", "--as-pid-1"];
         before.extend(["--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
         if as_root {
             // The user is changed inside, by init.
