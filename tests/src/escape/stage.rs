@@ -3,14 +3,13 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{Attempt, User, outcomes, script};
+use super::{Attempt, User, outcomes, program::compile, script};
 use crate::poll;
 
 /// How long a command may take to begin, on a busy machine.
@@ -82,9 +81,6 @@ pub struct Stage<'i> {
 
 /// What is set up by [`Stage::set_up`] before the service starts, with these variables.
 const SET_UP: &str = include_str!("set-up.sh");
-
-/// What the program of the attempts is made of.
-const SOURCES: [&str; 5] = ["main.c", "path.c", "process.c", "kernel.c", "socket.c"];
 
 /// What names are exchanged, and the script that does it.
 const RACE: &str = include_str!("race.sh");
@@ -313,18 +309,4 @@ pub const fn command_user(user: User, service: &str) -> &str {
         User::Own => service,
         User::Other => "65534:65534",
     }
-}
-
-/// Makes the program of the attempts. Linked statically: it runs where this machine's libraries are
-/// not.
-///
-/// # Panics
-/// When there is no compiler.
-fn compile(program: &Path) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/escape/native");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-static", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program);
-    compiler.args(SOURCES.map(|name| folder.join(name)));
-    let compiled = compiler.output().expect("cc is installed: package gcc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
 }
