@@ -10,6 +10,7 @@ mod files;
 mod kernel;
 mod metadata;
 mod processes;
+mod program;
 mod records;
 mod secrets;
 mod service;

@@ -1,16 +1,17 @@
 //! What attempts are made on, and how they are run and looked at.
 
+mod race;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{Attempt, User, outcomes, script};
+use super::{Attempt, User, outcomes, program::compile, script};
 use crate::poll;
 
 /// How long a command may take to begin, on a busy machine.
@@ -82,16 +83,6 @@ pub struct Stage<'i> {
 
 /// What is set up by [`Stage::set_up`] before the service starts, with these variables.
 const SET_UP: &str = include_str!("set-up.sh");
-
-/// What the program of the attempts is made of.
-const SOURCES: [&str; 5] = ["main.c", "path.c", "process.c", "kernel.c", "socket.c"];
-
-/// What names are exchanged, and the script that does it.
-const RACE: &str = include_str!("race.sh");
-
-/// Whether anything outside was written meanwhile.
-const RACED: &str = "[ -e \"$OUT/race/new\" ] || ! grep -qx \"$MARK-raced\" \"$OUT/race/secret\" || \
-                     ! grep -qx \"$MARK-raced\" \"$OUT/race/file\"";
 
 /// What is looked at, before and after.
 const LOOK: &str = include_str!("look.sh");
@@ -218,43 +209,6 @@ impl<'i> Stage<'i> {
         said.trim() == "through"
     }
 
-    /// A command exchanges names in the workplace with links that lead out, as fast as it can, while
-    /// the service's own tools read, write, list and search there; what got through.
-    ///
-    /// # Panics
-    /// When a command cannot be run.
-    #[must_use]
-    pub fn race(&self) -> Vec<String> {
-        self.sh(RACE);
-        thread::scope(|scope| {
-            let racing = scope.spawn(|| self.inside.chat("$ bash race.sh"));
-            let ends = Ends(self.inside.path(&self.folders.root.join("raced")));
-            poll::until(
-                "names are exchanged",
-                TIMEOUT,
-                || self.sh("cat \"$ROOT/racing\" 2>/dev/null || true"),
-                |said| said.contains("begun").then_some(()),
-            );
-            let steps = "read race\nread folder/secret\nwrite race \"x\"\nwrite folder/file \"x\"\n\
-                         write folder/new \"x\"\nlist folder\nsearch evonic-escape in folder\n\
-                         search evonic-escape in race\n";
-            let said = self.inside.chat(&format!("on failure continue\n{}", steps.repeat(10)));
-            drop(ends);
-            let _said = racing.join().expect("no panic");
-            let mut through = Vec::new();
-            if said.contains(&format!("{}-raced", self.mark)) {
-                through.push(format!("race: something outside was read: {said}"));
-            }
-            if !said.contains("80 ") && !said.contains("failed:") && !said.contains("done:") {
-                through.push(format!("race: nothing was tried: {said}"));
-            }
-            if self.succeeds(RACED) {
-                through.push("race: something outside was written".to_owned());
-            }
-            through
-        })
-    }
-
     /// Waits for the record of the other command, and takes its runner's pid from it.
     fn find_other(&mut self) {
         let find = "cd \"$STATE/commands\" 2>/dev/null || exit 0\n\
@@ -313,18 +267,4 @@ pub const fn command_user(user: User, service: &str) -> &str {
         User::Own => service,
         User::Other => "65534:65534",
     }
-}
-
-/// Makes the program of the attempts. Linked statically: it runs where this machine's libraries are
-/// not.
-///
-/// # Panics
-/// When there is no compiler.
-fn compile(program: &Path) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/escape/native");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-static", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program);
-    compiler.args(SOURCES.map(|name| folder.join(name)));
-    let compiled = compiler.output().expect("cc is installed: package gcc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
 }
