@@ -335,6 +335,33 @@ async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
     fixture.assert_given_back().await;
 }
 
+/// A command without namespaces reaches the sockets of runners, and has no token.
+#[tokio::test]
+async fn who_shows_no_token_keeps_nobody_from_a_command() {
+    let fixture = Fixture::new();
+    let (spec, cancel) = (bash(PATIENT), CancellationToken::new());
+    let command_id = spec.command_id.clone();
+    tokio::select! {
+        finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
+        () = begun(&fixture, "pids", 1) => {}
+    }
+    let socket = fixture.state().join("commands").join(&command_id).join("socket");
+    let stranger = || {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket as make};
+        let stranger = make(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+        connect(&stranger, &SocketAddrUnix::new(&socket).expect("short")).expect("it is taken");
+        stranger
+    };
+    let strangers: Vec<_> = (0..40).map(|_| stranger()).collect();
+    fixture.put("go", "");
+    let (sender, _unread) = mpsc::channel(8);
+    let follow = fixture.local.commands().attach(&command_id, 0, sender, &cancel);
+    let finished = tokio::time::timeout(Duration::from_secs(10), follow).await;
+    assert_eq!(finished.expect("in time").expect("it is known").ended, Ended::Exited(0));
+    drop(strangers);
+    fixture.assert_given_back().await;
+}
+
 #[tokio::test]
 async fn a_caller_that_is_gone_at_once_loses_no_command_that_began() {
     let fixture = Fixture::new();
