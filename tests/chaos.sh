@@ -24,11 +24,14 @@ faults "leaks" 'test(/^leak::/) & binary(pair)' 'test(=leak::a_fast_leak_is_foun
 faults "recycles under load" 'test(/^recycle::/)'
 faults "kills" 'test(/^kill::/)'
 faults "hostile clients" 'test(/^lockout::/) & binary(pair)'
+faults "escapes" 'binary(escape)' 'test(=attempts::nothing_gets_out_of_namespaces)'
 faults "homes and refusals" 'test(/^homes::(an_unwritable|refused)/)' 'test(/^homes::an_unwritable/)'
 faults "connections opened and closed" 'test(/^cycles::/)' 'test(/^cycles::connect_run_close/)'
 faults "commands that outlive what started them" 'test(/^survive::/)' \
 	'test(=survive::a_command_outlives_its_connection)'
 faults "containers" 'test(/^containers::engine_/)'
 faults "effects under kills" 'test(/^chaos::/)'
+faults "commands under kills" 'test(/^residue::/)'
+faults "ordinary programs" 'test(/^programs::/)' 'test(=programs::nor_do_they_where_the_service_is_an_ordinary_user)'
 [ "$EVONIC_SIZE" != full ] || stage "the unit in a real systemd" by_name 'test(/^unit::kills_/)'
 finish

@@ -35,5 +35,9 @@ want rg ripgrep
 want bwrap bubblewrap
 want qemu-system-x86_64 qemu-system-x86
 want mke2fs e2fsprogs
+# What commands of agents build and run.
+want go golang-go
+want node nodejs
+want javac default-jdk-headless
 
 tests/libraries.sh && { [ "${#missing[@]}" = 0 ] || install_package "${missing[@]}"; }

@@ -6,6 +6,7 @@
 //! | [`escape`] | what an agent's command tries, to reach what is not its own |
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
+//! | [`installation`] | the package on such a machine |
 //! | [`machine`] | a Debian machine with systemd as its first process |
 //! | [`openapi`] | the API's document, requests made from it, and whether answers keep to it |
 //! | [`scripted`] | an OpenAI-compatible server with scripted answers |
@@ -13,17 +14,20 @@
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |
 //! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
+//! | [`residue`] | what a pair has on this machine: what it left, when it should have nothing |
 //! | [`size`] | sizes by environment variable, and printed measurements |
 
 pub mod escape;
 pub mod fault;
 pub mod http;
+pub mod installation;
 pub mod load;
 pub mod machine;
 pub mod openapi;
 pub mod pair;
 pub mod poll;
 pub mod process;
+pub mod residue;
 pub mod scripted;
 pub mod size;
 pub mod testbed;

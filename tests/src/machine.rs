@@ -16,8 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-pub use self::emulated::Emulated;
-use self::group::Group;
+pub use self::{emulated::Emulated, group::Group};
 use crate::poll;
 
 /// How long a boot, or a job of systemd, may take on a machine that is busy.

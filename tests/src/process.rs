@@ -2,6 +2,13 @@
 
 use std::{fs, path::PathBuf};
 
+/// Every process.
+#[must_use]
+pub fn all() -> Vec<u32> {
+    let Ok(folder) = fs::read_dir("/proc") else { return Vec::new() };
+    folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// How many descriptors a process has open; [`None`] when it is gone.
 #[must_use]
 pub fn descriptors(pid: u32) -> Option<usize> {

@@ -2,7 +2,8 @@
 //! processes.
 
 use std::{
-    fs,
+    fs, io,
+    os::unix::fs::chown,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -11,13 +12,14 @@ use std::{
 /// A control group of the unified hierarchy. Removed, with all below it, when dropped: whatever ran
 /// in it has ended by then.
 #[derive(Debug)]
-pub(super) struct Group {
+pub struct Group {
     path: PathBuf,
 }
 
 impl Group {
     /// Makes one below this process's own; [`None`] where that is not allowed.
-    pub(super) fn make(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn make(name: &str) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
         let mount = mount.split(' ').nth(4)?;
@@ -26,6 +28,31 @@ impl Group {
         let path = Path::new(mount).join(own).join(name);
         fs::create_dir(&path).ok()?;
         Some(Self { path })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it to a user, as systemd delegates one.
+    ///
+    /// # Errors
+    /// The OS error.
+    pub fn delegate(&self, (user, group): (u32, u32)) -> io::Result<()> {
+        for name in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+            chown(self.path.join(name), Some(user), Some(group))?;
+        }
+        Ok(())
+    }
+
+    /// Moves a process into it.
+    ///
+    /// # Errors
+    /// The OS error.
+    pub fn enter(&self, pid: u32) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
     }
 
     /// A command that enters it before it becomes this program.

@@ -84,6 +84,29 @@ impl Pair {
         posted["turn"]["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Posts a message once, however often its worker dies meanwhile: `key` is of this message
+    /// alone. Its turn's identifier.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn post_under_kills(&self, session: &str, key: &str, content: &str) -> String {
+        let path = format!("/api/v1/sessions/{session}/messages");
+        let body = json!({"content": content});
+        loop {
+            let answer = Connection::tcp(self.address()).and_then(|mut connection| {
+                connection.request("POST", &path, &[("Idempotency-Key", key)], Some(&body))
+            });
+            match answer {
+                Ok(answer) if answer.status == 202 => {
+                    return answer.json()["turn"]["id"].as_str().expect("an id").to_owned();
+                }
+                Ok(answer) if answer.status != 503 => panic!("{}", answer.text()),
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     /// Waits until a turn ended; the turn.
     ///
     /// # Panics

@@ -3,7 +3,6 @@
 mod api;
 mod audit;
 mod credentials;
-mod installation;
 mod keys;
 mod leak;
 mod limits;
@@ -13,3 +12,5 @@ mod power;
 mod sandbox;
 mod secrets;
 mod unit;
+
+use evonic_tests::installation;

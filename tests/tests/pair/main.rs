@@ -12,6 +12,7 @@ mod leak;
 mod leak_loop;
 mod limit;
 mod lockout;
+mod memory;
 mod recycle;
 mod requests;
 mod work;

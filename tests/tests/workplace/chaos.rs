@@ -61,28 +61,13 @@ fn no_effect_happens_twice_under_kills() {
 
 /// Posts turns with one effect each, and waits for each one's end. Returns how many.
 fn post(testbed: &Testbed, session: &str, number: usize, done: &AtomicBool) -> u64 {
-    let path = format!("/api/v1/sessions/{session}/messages");
     let mut round = 0;
     while !done.load(Ordering::Relaxed) {
         let content = format!(
             "on failure continue\n$ sleep 0.2; echo round {round} >> counter-{number}; sleep 0.1"
         );
-        let turn = loop {
-            let body = serde_json::json!({"content": content});
-            let key = format!("{session}-{round}");
-            let answer = evonic_tests::http::Connection::tcp(testbed.pair.address()).and_then(
-                |mut connection| {
-                    connection.request("POST", &path, &[("Idempotency-Key", &key)], Some(&body))
-                },
-            );
-            match answer {
-                Ok(answer) if answer.status == 202 => {
-                    break answer.json()["turn"]["id"].as_str().expect("an id").to_owned();
-                }
-                Ok(answer) if answer.status != 503 => panic!("{}", answer.text()),
-                _ => std::thread::sleep(Duration::from_millis(5)),
-            }
-        };
+        let key = format!("{session}-{round}");
+        let turn = testbed.pair.post_under_kills(session, &key, &content);
         // No turn is left hanging.
         let ended = testbed.pair.wait_for_turn(&turn);
         assert_eq!(ended["state"], "completed", "{ended}");

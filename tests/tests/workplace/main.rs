@@ -4,6 +4,8 @@ mod chaos;
 mod containers;
 mod cycles;
 mod homes;
+mod programs;
+mod residue;
 mod speed;
 mod survive;
 mod transfer;

@@ -5,7 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_tests::{pair::Options, size, testbed::Testbed};
+use evonic_tests::{
+    http::Connection,
+    pair::{Options, Pair},
+    size,
+    testbed::Testbed,
+};
+use serde_json::json;
 
 /// How long each run of `work` takes.
 fn times(rounds: u64, mut work: impl FnMut()) -> Vec<Duration> {
@@ -19,14 +25,60 @@ fn times(rounds: u64, mut work: impl FnMut()) -> Vec<Duration> {
         .collect()
 }
 
-fn print(what: &str, mut samples: Vec<Duration>) {
+/// Prints the median and the 99th of a hundred; returns the median.
+fn print(what: &str, mut samples: Vec<Duration>) -> Duration {
     let (p50, p99) = (size::quantile(&mut samples, 0.5), size::quantile(&mut samples, 0.99));
     size::report(what, format!("{} / {}", size::ms(p50), size::ms(p99)), "ms p50 / p99");
+    p50
 }
 
 fn quiet(command: &mut Command) {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     assert!(command.status().expect("it is installed").success(), "{command:?}");
+}
+
+/// Namespaces as commands have them, and next to nothing in them.
+fn bwrap() -> Command {
+    let mut bwrap = Command::new("bwrap");
+    bwrap.args(["--die-with-parent", "--new-session", "--as-pid-1"]);
+    bwrap.args(["--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
+    if !rustix::process::geteuid().is_root() {
+        bwrap.arg("--unshare-user");
+    }
+    bwrap.args(["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+    bwrap.args(["--", "true"]);
+    bwrap
+}
+
+/// A turn with one command, as a client sees it that keeps its connection: from the message to the end
+/// of its turn.
+fn turn(pair: &Pair, connection: &mut Connection, session: &str) {
+    let body = json!({"content": "$ true"});
+    let path = format!("/api/v1/sessions/{session}/messages");
+    let posted = connection.request("POST", &path, &[], Some(&body)).expect("an answer");
+    assert_eq!(posted.status, 202, "{}", posted.text());
+    let turn = posted.json()["turn"]["id"].as_str().expect("an id").to_owned();
+    let path = format!("/api/v1/turns/{turn}?wait=10");
+    let ended = connection.request("GET", &path, &[], None).expect("an answer").json();
+    assert_eq!(ended["state"], "completed", "{ended}; log:\n{}", pair.log());
+}
+
+/// A sole `true` where every part of a command is ours.
+#[test]
+fn a_local_command_costs_little_more_than_its_namespaces() {
+    let rounds = size::of("round_trips", 20, 200);
+    let pair = Pair::start(&Options::default());
+    let session = pair.session("runbook");
+    let mut connection = Connection::tcp(pair.address()).expect("a connection");
+    println!("round trip of `true`:");
+    print("bash -c true", times(rounds, || quiet(Command::new("bash").args(["-c", "true"]))));
+    let control =
+        print("bwrap, with these namespaces, true", times(rounds, || quiet(&mut bwrap())));
+    let whole = times(rounds, || turn(&pair, &mut connection, &session));
+    let whole = print("evonic, local: a whole turn with one command", whole);
+    // 10 ms are aimed at, of what is installed; programs of tests and busy machines take longer.
+    let most = Duration::from_millis(50) + 5 * control;
+    assert!(whole < most, "{whole:?}, and {control:?} for the namespaces alone");
 }
 
 #[test]

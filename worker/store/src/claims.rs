@@ -62,6 +62,23 @@ impl Reader<'_> {
         )
     }
 
+    /// The command ids of every call that was started and has no result, of turns that have not
+    /// ended: nobody needs any other command.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn pending_commands(&self) -> Result<Vec<String>, StoreError> {
+        self.all(
+            "read calls",
+            "SELECT command_id FROM (
+                 SELECT id FROM turns WHERE state = 'running'
+                 UNION ALL SELECT id FROM turns WHERE state = 'queued') AS open
+             JOIN calls ON calls.turn_id = open.id WHERE outcome IS NULL",
+            [],
+            |row| row.get("command_id"),
+        )
+    }
+
     /// A call that was started and has no result.
     pub(super) fn pending_call(&self, turn: &TurnId) -> Result<Option<PendingCall>, StoreError> {
         self.first(

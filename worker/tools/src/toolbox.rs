@@ -74,6 +74,16 @@ impl Toolbox {
         })
     }
 
+    /// Leaves a trace of a command that is about to be started, where its kind of workplace keeps
+    /// any: see [`evonic_workplace::Commands::reserve`].
+    ///
+    /// # Errors
+    /// Why there is none. The command can be started all the same.
+    pub async fn reserve(&self, command_id: &str) -> Result<(), String> {
+        let reserved = self.workplace.commands().reserve(command_id).await;
+        reserved.map_err(|error| ErrorChain(&error).to_string())
+    }
+
     /// Kills the command of this id. Returns how many processes of it there were.
     ///
     /// # Errors

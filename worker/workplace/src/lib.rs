@@ -31,6 +31,7 @@
 //! - Knows no tool, agent or route.
 
 mod copy;
+mod orphans;
 mod probed_level;
 mod registry;
 

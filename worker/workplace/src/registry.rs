@@ -16,9 +16,9 @@ use evonic_shared::error_chain::ErrorChain;
 use evonic_ssh::Hosts;
 use evonic_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::probed_level::ProbedLevel;
+use crate::{orphans, probed_level::ProbedLevel};
 
 /// Checks that run at once: one whose listener is gone ends after its step.
 const CHECKS: usize = 8;
@@ -43,6 +43,8 @@ struct Inner {
     engines: Engines,
     /// Checks, and removals of deleted sessions' folders.
     tasks: TaskTracker,
+    /// Ends what need not be seen through.
+    closing: CancellationToken,
     /// Places for checks.
     checks: Arc<Semaphore>,
     /// Folders are removed one at a time.
@@ -52,7 +54,7 @@ struct Inner {
 
 impl Workplaces {
     /// The workplaces of this configuration and database. Opens nothing; starts to reconcile engines
-    /// with the table of containers.
+    /// with the table of containers, and to clear what killed workers left.
     ///
     /// # Errors
     /// [`WorkplaceError`] when the local folder cannot be made.
@@ -62,14 +64,19 @@ impl Workplaces {
         let hosts = Hosts::new(&deps);
         let engines = Engines::start(&deps);
         let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
-        let tasks = TaskTracker::new();
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let sandbox = ProbedLevel::default();
-        let inner = Inner { deps, local, hosts, engines, tasks, checks, remover, sandbox };
+        let inner = Inner { deps, local, hosts, engines, tasks, closing, checks, remover, sandbox };
         let workplaces = Self { inner: Arc::new(inner) };
         let trying = workplaces.clone();
         workplaces.inner.tasks.spawn(async move {
             let Inner { deps, local, sandbox, .. } = trying.inner.as_ref();
             sandbox.probe(local, &deps.config).await;
+        });
+        let clearing = workplaces.clone();
+        workplaces.inner.tasks.spawn(async move {
+            let Inner { local, deps, closing, .. } = clearing.inner.as_ref();
+            closing.run_until_cancelled(orphans::clear(local, &deps.store)).await
         });
         Ok(workplaces)
     }
@@ -252,6 +259,7 @@ impl Workplaces {
     /// and are stopped when the service stops.
     pub async fn close(&self, end: End, timeout: Duration) {
         self.inner.tasks.close();
+        self.inner.closing.cancel();
         // Folders whose turn has not come stay.
         self.inner.remover.close();
         // So do those that are not removed by then.

@@ -59,6 +59,7 @@ impl Run {
 
     /// Commits that a call is about to run, and runs it.
     pub(super) async fn start(&mut self, pending: PendingCall) -> Flow {
+        self.reserve(&pending).await;
         let start = pending.clone();
         self.commit(move |writer, lease| writer.start_call(lease, &start)).await?;
         let first = self.interrupted.take();
@@ -66,6 +67,20 @@ impl Run {
             toolbox.forget(&first.command_id);
         }
         self.execute(pending, false).await
+    }
+
+    /// Leaves a trace of a command before its call is committed: a successor that finds no more than
+    /// that knows that it never began. What is wrong with the workplace, the call itself will say.
+    async fn reserve(&mut self, pending: &PendingCall) {
+        if self.spec(&pending.call.name).is_none_or(|spec| spec.ending != Ending::Own) {
+            return;
+        }
+        if let Ok(toolbox) = self.toolbox(&pending.workplace).await
+            && let Err(error) = toolbox.reserve(&pending.command_id).await
+        {
+            let command_id = pending.command_id.as_str();
+            tracing::debug!(command_id, error, "a command leaves no trace before it is started");
+        }
     }
 
     /// Continues a call that another worker began, where it was begun.

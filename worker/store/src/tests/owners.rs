@@ -276,6 +276,28 @@ fn a_cancel_of_an_interrupted_turn_waits_for_its_next_owner() {
     assert!(claimed.turn.cancel_requested && claimed.interrupted.is_some(), "{claimed:?}");
 }
 
+/// Of every other command nobody needs anything.
+#[test]
+fn a_command_is_pending_until_its_call_has_a_result() {
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
+    let begin = lease.clone();
+    harness.write(move |writer| {
+        let calls = vec![call("c1"), call("c2")];
+        writer.record_reply(&begin, String::new(), calls, Usage::default())?;
+        writer.start_call(&begin, &pending("c1", "first"))?;
+        writer.finish_call(&begin, &call("c1"), Outcome::Ok, String::new())?;
+        writer.start_call(&begin, &pending("c2", "second"))
+    });
+    let commands = || harness.read(|reader| reader.pending_commands());
+    assert_eq!(commands(), ["second"]);
+    harness.write(|writer| writer.take_over(1));
+    assert_eq!(commands(), ["second"], "it waits for its next owner");
+    let lease = harness.claim(2).unwrap().lease;
+    harness.write(move |writer| writer.end_turn(&lease, TurnEnd::Cancelled));
+    assert_eq!(commands(), [""; 0]);
+}
+
 /// A call that only reads is run again where it was interrupted, under its new owner's command id.
 #[test]
 fn an_interrupted_call_can_be_started_again() {

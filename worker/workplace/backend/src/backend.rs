@@ -134,6 +134,16 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
 /// them.
 #[async_trait]
 pub trait Commands: std::fmt::Debug + Send + Sync {
+    /// Leaves a trace of a command that is about to be started, before anybody else is told of it:
+    /// who finds that and nothing more knows that the command never began. Where a kind keeps none,
+    /// that stays unknown.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn reserve(&self, _command_id: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Starts a command and follows it: see [`Commands::attach`]. It runs at most once, whatever
     /// breaks and however often this is called with the same command id.
     ///

@@ -13,11 +13,11 @@ mod groups;
 mod launcher;
 mod limits;
 mod previous;
+mod records;
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use evonic_runner::{
     Level, Spec,
-    record::{Claim, Record, Status},
+    record::{Record, Status},
     spec::VERSION,
 };
 use evonic_shared::config::{self, CommandNetwork, Config, Sandbox};
@@ -38,21 +38,18 @@ pub(super) use self::{
     environment::Environment, launcher::Launcher, limits::describe as describe_limits,
 };
 use super::{
-    files::{Files, Operation, change},
+    files::Files,
     sandbox::{self, Reach},
     user,
 };
 use evonic_backend::{
-    CommandSpec, Ended, Finished, Removal, Result, Unknown, WorkplaceError,
+    CommandSpec, Ended, Finished, Result, Unknown, WorkplaceError,
     spool::{check, check_command_id, too_long},
 };
 use evonic_handles::Budget;
 
 /// How often old records are looked for.
 const TIDY: Duration = Duration::from_secs(3600);
-
-/// The most records that are looked at.
-const MOST: usize = 100_000;
 
 /// The longest time limit: ten years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -83,12 +80,12 @@ impl Commands {
         environment: Environment,
     ) -> Result<Self> {
         let folder = config.state_dir.join("commands");
-        make_private(&folder).map_err(|source| WorkplaceError::Root {
+        records::make_private(&folder).map_err(|source| WorkplaceError::Root {
             path: folder.display().to_string(),
             source,
         })?;
-        let records = Arc::new(files.confined_at(folder)?);
-        let launcher = Launcher::new(config, budget, reach, environment);
+        let records = Arc::new(files.confined_at(folder.clone())?);
+        let launcher = Launcher::new(config, budget, reach, environment, folder);
         let launcher = Arc::new(launcher.map_err(WorkplaceError::Threads)?);
         Ok(Self {
             launcher,
@@ -177,18 +174,42 @@ impl Commands {
         }
     }
 
+    /// The names of all records.
+    pub(super) async fn records(&self) -> Vec<String> {
+        let folder = self.records.root.path().to_owned();
+        self.launcher.pool.run(move |_| records::names(&folder, |_| true)).await
+    }
+
+    /// Removes what was made to try a sandbox by workers that are dead.
+    pub(super) async fn remove_probes(&self) {
+        let folder = self.records.root.path().to_owned();
+        let is_left = |entry: &fs::DirEntry| records::is_left_probe(&entry.file_name());
+        for name in self.launcher.pool.run(move |_| records::names(&folder, is_left)).await {
+            records::remove(&self.records, &name).await;
+        }
+    }
+
     /// Removes records older than `spool.keep`, unless their command still runs.
     async fn tidy(&self) {
         let (folder, keep) = (self.records.root.path().to_owned(), self.settings.keep);
-        let old = self.launcher.pool.run(move |_| old_records(&folder, keep)).await;
+        let old = self.launcher.pool.run(move |_| records::old(&folder, keep)).await;
         for command_id in old {
-            remove(&self.records, &command_id).await;
+            records::remove(&self.records, &command_id).await;
         }
     }
 }
 
 #[async_trait]
 impl evonic_backend::Commands for Commands {
+    /// Makes the folder of its record.
+    async fn reserve(&self, command_id: &str) -> Result<()> {
+        check_command_id(command_id)?;
+        let path = self.record_path(command_id);
+        let made = self.launcher.pool.run(move |_| Record::create(&path)).await;
+        let failed = |error| WorkplaceError::path("make", format!("record of {command_id}"), error);
+        made.map(drop).map_err(failed)
+    }
+
     /// Runs a command. Standard output and error come as one stream, in their order.
     ///
     /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
@@ -267,52 +288,8 @@ impl evonic_backend::Commands for Commands {
     fn forget(&self, command_id: &str) {
         let (records, command_id) = (Arc::clone(&self.records), command_id.to_owned());
         self.launcher.sweep();
-        self.launcher.tasks.spawn(async move { remove(&records, &command_id).await });
+        self.launcher.tasks.spawn(async move { records::remove(&records, &command_id).await });
     }
-}
-
-/// The names of records that nothing needs any more.
-fn old_records(folder: &Path, keep: Duration) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let is_old = |entry: &fs::DirEntry| {
-        let modified = entry.metadata().and_then(|metadata| metadata.modified());
-        modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= keep))
-    };
-    entries
-        .filter_map(io::Result::ok)
-        .take(MOST)
-        .filter(|entry| is_old(entry) && !runs(&entry.path()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
-}
-
-fn runs(record: &Path) -> bool {
-    let Ok(Some(record)) = Record::open(record) else { return false };
-    let is_settled = matches!(record.status(), Ok(Some(Status { .. })));
-    let runner = match record.claimed() {
-        Ok(Some(Claim::Runner { runner, .. })) => Some(runner),
-        _ => None,
-    };
-    !is_settled && runner.is_some_and(|runner| runner.is_alive())
-}
-
-async fn remove(records: &Files, command_id: &str) {
-    let remove = |op: Operation<'_>| change::remove(op, Removal::All);
-    match records.on_thread("remove", command_id, remove).await {
-        Ok(()) => {}
-        Err(error) if error.is_missing() => {}
-        // It is old one day, and tried again then.
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::info!(command_id, error, "the record of a command stays for now");
-        }
-    }
-}
-
-/// Makes a folder that only its user can read.
-fn make_private(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
 /// How a record says that its command ended.

@@ -111,6 +111,16 @@ impl Local {
         self.commands.containment(&self.settings.workplace).await
     }
 
+    /// Removes what was made to try a sandbox by workers that are dead.
+    pub async fn remove_probes(&self) {
+        self.commands.remove_probes().await;
+    }
+
+    /// The command ids of all records of this machine.
+    pub async fn records(&self) -> Vec<String> {
+        self.commands.records().await
+    }
+
     /// Waits until everything here is over, also what nobody waits for any more. Commands keep running. For the end of a drain.
     pub async fn idle(&self) {
         self.commands.launcher.idle().await;

@@ -36,7 +36,7 @@ fn sandbox(config: &Config) -> Protection {
         Ok(reach) => reach,
         Err(problem) => return sandbox(false, format!("workplace.user: {problem}")),
     };
-    let probed = reach.probe();
+    let probed = reach.probe(&std::env::temp_dir());
     let level = match probed.level(settings.sandbox, settings.network) {
         Ok(level) => level,
         Err((field, problem)) => {

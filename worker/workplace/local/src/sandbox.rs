@@ -27,6 +27,9 @@ use rustix::{
 /// The runner's program, beside this one.
 const RUNNER: &str = "evonic-runner";
 
+/// How the folder begins in which a sandbox is tried; the pid of who tries follows.
+pub(super) const PROBES: &str = "evonic-probe-";
+
 /// How long trying a sandbox takes at the most.
 const PROBE: Duration = Duration::from_secs(10);
 
@@ -118,8 +121,8 @@ impl Reach {
     }
 
     /// Tries what this machine can do, by commands that do nothing. Takes a few hundredths of a
-    /// second.
-    pub(super) fn probe(&self) -> Probed {
+    /// second, and a folder in this one meanwhile.
+    pub(super) fn probe(&self, within: &Path) -> Probed {
         let landlock = match confinement::probe() {
             Ok(confinement::Found::Enforced(version)) => Ok(version),
             Ok(found) => Err(found.describe()),
@@ -127,13 +130,14 @@ impl Reach {
         };
         let namespaces = match &self.bwrap {
             None => Err("the program bwrap is missing; install bubblewrap".to_owned()),
-            Some(_) => self.try_level(Level::Namespaces),
+            Some(_) => self.try_level(within, Level::Namespaces),
         };
         Probed { namespaces, landlock }
     }
 
-    fn try_level(&self, level: Level) -> Result<(), String> {
-        let folder = std::env::temp_dir().join(format!("evonic-probe-{:016x}", fastrand::u64(..)));
+    fn try_level(&self, within: &Path, level: Level) -> Result<(), String> {
+        let (own, nonce) = (std::process::id(), fastrand::u64(..));
+        let folder = within.join(format!("{PROBES}{own}-{nonce:016x}"));
         let failed = |error: io::Error| format!("it cannot be tried: {error}");
         fs::create_dir(&folder).map_err(failed)?;
         let tried = self.try_in(&folder, level);

@@ -5,12 +5,14 @@
 //! nothing which the command started escapes it. It has no secret, and the command cannot look into
 //! it: it is not dumpable.
 
+mod arguments;
+
 use std::{
     ffi::OsString,
     fs::{self, File},
     io,
     os::{
-        fd::{AsFd, OwnedFd, RawFd},
+        fd::{AsFd, OwnedFd},
         unix::{fs::MetadataExt, process::CommandExt},
     },
     panic::resume_unwind,
@@ -35,6 +37,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::arguments::Arguments;
 use crate::{
     Failure, confinement, kill, raw,
     record::{Ended, Status},
@@ -59,44 +62,6 @@ pub(crate) enum Report {
 
 /// The runner's only packet: everything ends now.
 pub(crate) const KILL: &[u8] = b"kill";
-
-/// What the runner says in the arguments, after `init`.
-#[derive(Debug)]
-pub(crate) struct Arguments {
-    /// The number of its end of the channel.
-    pub(crate) channel: RawFd,
-    /// The number of the descriptor by which this program was started.
-    pub(crate) program: RawFd,
-    /// Where the command's temporary files are.
-    pub(crate) temporary: PathBuf,
-    /// The workplace's folders, by path, device and inode: what is mounted must be the same.
-    pub(crate) compared: Vec<(PathBuf, u64, u64)>,
-}
-
-impl Arguments {
-    pub(crate) fn encode(&self) -> Vec<OsString> {
-        let mut arguments = vec!["init".into(), self.channel.to_string().into()];
-        arguments.push(self.program.to_string().into());
-        arguments.push(self.temporary.clone().into());
-        for (path, device, inode) in &self.compared {
-            arguments.extend([path.into(), device.to_string().into(), inode.to_string().into()]);
-        }
-        arguments
-    }
-
-    fn decode(mut given: impl Iterator<Item = OsString>) -> Option<Self> {
-        fn number<T: std::str::FromStr>(text: Option<OsString>) -> Option<T> {
-            text?.to_str()?.parse().ok()
-        }
-        let (channel, program) = (number(given.next())?, number(given.next())?);
-        let temporary = given.next()?.into();
-        let mut compared = Vec::new();
-        while let Some(path) = given.next() {
-            compared.push((path.into(), number(given.next())?, number(given.next())?));
-        }
-        Some(Self { channel, program, temporary, compared })
-    }
-}
 
 /// Until the command has ended. Standard input is the spec, standard output the command's output.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
@@ -131,13 +96,24 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<(), Fail
     drop(spec_file);
     match start(&spec, &arguments.temporary, stdin) {
         Ok(command) => {
-            tell(&channel, &Report::Started)?;
+            let _all = EndAll;
+            // A runner that is gone by now is noticed next.
+            let _gone = tell(&channel, &Report::Started);
             let status = follow(command, &channel, &ended)?;
             tell(&channel, &Report::Ended(status))?;
         }
         Err(why) => tell(&channel, &Report::Ended(Status::clean(Ended::NotStarted(why))))?,
     }
     Ok(())
+}
+
+/// Whatever goes wrong here: when init ends, so does the command, also without a namespace.
+struct EndAll;
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        let _count = kill::descendants();
+    }
 }
 
 /// Puts the limits on this process, for all that it will start. No core is ever dumped.

@@ -22,8 +22,8 @@
 //! | [`confinement`], `seccomp` | the second and the third layer, put on within |
 //!
 //! # Invariants
-//! - A command starts at most once: the folder of its record is made by one runner, and only the
-//!   runner that writes `record` into it starts anything.
+//! - A command starts at most once: only the runner that writes `record` into its folder starts
+//!   anything.
 //! - Nothing that a command can write is read from the record's folder.
 //! - The command's text stands in no argument list but its own.
 //! - When the runner dies, so does the command.

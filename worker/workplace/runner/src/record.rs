@@ -111,6 +111,20 @@ impl Record {
         }
     }
 
+    /// Makes the folder, or takes the one that the worker has made for a command that nobody has
+    /// claimed. [`None`] when somebody has, or may have.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        if let Some(made) = Self::create(path)? {
+            return Ok(Some(made));
+        }
+        let Some(made) = Self::open(path)? else { return Ok(None) };
+        let is_new = made.look("record")?.is_none() && made.look("status")?.is_none();
+        Ok(is_new.then_some(made))
+    }
+
     /// Opens the folder; [`None`] when there is none.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ use crate::{
     kill,
     protocol::Event,
     record::{Claim, Ended, Record, Status},
-    spec::{Level, Spec, VERSION},
+    spec::{Spec, VERSION},
 };
 
 /// How long init has to end everything by itself, before the runner does.
@@ -67,7 +67,7 @@ pub(crate) fn main() -> Result<(), Failure> {
         enter(group);
     }
     let followers = Followers::new(first)?;
-    let Some(record) = Record::create(&spec.record)? else {
+    let Some(record) = Record::take(&spec.record)? else {
         followers.tell_first(&Event::Taken);
         return Ok(());
     };
@@ -144,9 +144,8 @@ struct Runner {
 
 impl Runner {
     fn start(spec: &Spec, file: &File, record: &Record, out: File) -> io::Result<Self> {
-        if spec.sandbox.level != Level::Namespaces {
-            set_child_subreaper(Some(getpid()))?;
-        }
+        // What `bwrap` leaves when it is killed, and in no namespace what anybody leaves.
+        set_child_subreaper(Some(getpid()))?;
         record.make_temporary(spec.sandbox.user)?;
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
         let time = Duration::from_millis(spec.timeout_ms.max(1));

@@ -37,7 +37,7 @@ pub struct Spec {
     pub version: u32,
     /// Letters, digits, `_` and `-`; the name of its record's folder.
     pub command_id: String,
-    /// The folder of its record, which is made.
+    /// The folder of its record, which is made where the worker has not.
     pub record: PathBuf,
     /// Program and arguments. A program without a slash is looked for in `PATH`.
     pub argv: Vec<String>,

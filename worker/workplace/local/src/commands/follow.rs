@@ -37,6 +37,9 @@ const LAST_OUTPUT: Duration = Duration::from_millis(700);
 /// How much of a stored output is read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// Of a command whose folder is there, and that no runner has claimed.
+const NEVER_BEGAN: &str = "it never began: who was to start it was ended before";
+
 /// Descriptors while a record is looked at: its folder, one of its files or the connection.
 const LOOKING: u32 = 2;
 
@@ -129,14 +132,15 @@ impl Commands {
         command_id: &str,
         follower: &mut Follower<'_>,
         mut permit: Permit,
-        runner: Option<Runner>,
+        mut runner: Option<Runner>,
     ) -> Result<Finished> {
         let began = Instant::now();
         loop {
             permit.owns(LOOKING, None);
             let wants_end = follower.killed || follower.cancel.is_cancelled();
             let request = (Some(follower.at), wants_end);
-            let found = self.look(command_id, request, began.elapsed() >= CLAIM).await?;
+            let late = began.elapsed() >= CLAIM || runner.as_mut().is_some_and(Runner::has_ended);
+            let found = self.look(command_id, request, late).await?;
             match found {
                 Found::Ended(status) => {
                     self.give_stored(command_id, follower).await?;
@@ -240,19 +244,21 @@ impl Commands {
     }
 
     /// Looks at a command's record; `wish` is what a runner that lives is asked for: output from a
-    /// byte on, and the end. What nobody has claimed in time never starts.
+    /// byte on, and the end. What nobody has claimed in time never starts, and never began. Where there
+    /// is not even a folder, it was removed, or never made: that is unknown.
     async fn look(&self, command_id: &str, wish: (Option<u64>, bool), late: bool) -> Result<Found> {
         let path = self.record_path(command_id);
         let group = self.launcher.groups.clone();
         let command_id = command_id.to_owned();
         let look = move || -> io::Result<Found> {
             let (follow, kill) = wish;
-            let instead = if kill { Recorded::Cancelled } else { Recorded::NoRecord };
+            let instead = |otherwise| if kill { Recorded::Cancelled } else { otherwise };
+            let never = || instead(Recorded::NotStarted(NEVER_BEGAN.to_owned()));
             let record = match Record::open(&path)? {
                 Some(record) => record,
                 None if previous::exists(&path) => return Ok(Found::Previous),
                 None => match Record::create(&path)? {
-                    Some(record) => return settle(&record, instead),
+                    Some(record) => return settle(&record, instead(Recorded::NoRecord)),
                     None => return Ok(Found::Soon),
                 },
             };
@@ -264,7 +270,7 @@ impl Commands {
                     (runner, token)
                 }
                 Ok(Some(Claim::Nobody(ended))) => return settled(&record, ended),
-                Ok(None) if late => return settle(&record, instead),
+                Ok(None) if late => return settle(&record, never()),
                 Ok(None) => return Ok(Found::Soon),
                 // A later version's, or nobody's.
                 Ok(Some(Claim::Runner { .. })) => return settled(&record, Recorded::NoRecord),

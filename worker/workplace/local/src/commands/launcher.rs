@@ -1,6 +1,6 @@
 //! Starts runners: the gateway for `child` descriptors.
 
-use std::{io, os::fd::AsRawFd, process::Child, sync::Arc, time::Duration};
+use std::{io, os::fd::AsRawFd, path::PathBuf, process::Child, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use evonic_runner::{Spec, spec::Limits};
@@ -40,6 +40,8 @@ pub(in super::super) struct Launcher {
     pub(super) limits: Limits,
     pub(in super::super) reach: Arc<Reach>,
     pub(super) groups: Option<Groups>,
+    /// The folder of all records.
+    records: PathBuf,
     probed: OnceCell<Probed>,
     /// Runners whose followers are gone, and which are reaped when they have ended.
     left: Mutex<Vec<Child>>,
@@ -68,6 +70,7 @@ impl Launcher {
         budget: Budget,
         reach: Reach,
         environment: Environment,
+        records: PathBuf,
     ) -> io::Result<Self> {
         Ok(Self {
             budget,
@@ -77,6 +80,7 @@ impl Launcher {
             limits: limits::of(&config.workplace),
             reach: Arc::new(reach),
             groups: Groups::of_service(),
+            records,
             probed: OnceCell::new(),
             left: Mutex::default(),
         })
@@ -93,8 +97,8 @@ impl Launcher {
     /// What this machine can do; tried once.
     pub(in super::super) async fn probed(&self) -> &Probed {
         let probe = || async {
-            let reach = Arc::clone(&self.reach);
-            self.pool.run(move |_| reach.probe()).await
+            let (reach, records) = (Arc::clone(&self.reach), self.records.clone());
+            self.pool.run(move |_| reach.probe(&records)).await
         };
         self.probed.get_or_init(probe).await
     }
@@ -158,6 +162,11 @@ impl Launcher {
 }
 
 impl Runner {
+    /// Whether it has ended: then it begins nothing any more.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Reaps it, once it has said how its command ended.
     pub(super) async fn reap(mut self) {
         let Some(mut child) = self.child.take() else { return };

@@ -136,7 +136,9 @@ impl Sandboxed {
     /// how much that was.
     pub(super) fn reap(&mut self) -> io::Result<u32> {
         self.child.wait()?;
-        Ok(if self.level == Level::Namespaces { 0 } else { kill::descendants() })
+        let killed = kill::descendants();
+        // What was being made is no process of the command.
+        Ok(if self.level == Level::Namespaces { 0 } else { killed })
     }
 
     /// What `bwrap` and init complained about.
