@@ -58,6 +58,8 @@ typed_run() {
 	began=$(date +%s)
 	label=$1
 	shift
+	# What the command before it said is not this one's.
+	: >"$log"
 	set -m
 	"${own[@]}" "$@" </dev/null >"$log" 2>&1 &
 	set +m

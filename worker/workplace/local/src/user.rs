@@ -83,6 +83,8 @@ fn account(name: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use evonic_shared::config::Config;
 
     use super::*;
@@ -118,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_root_that_commands_do_not_get_to_is_told() {
-        let closed = tempfile::tempdir().expect("a folder, for its owner alone");
+        let closed = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).expect("ours");
         let root = closed.path().join("root");
         fs::create_dir(&root).expect("a folder");
         let said = describe(Some((12, 34)), Level::Landlock, &root);
