@@ -116,7 +116,7 @@ fn is_told(installation: &Installation, level: &str) {
     let line = checked.lines().find(|line| line.contains(" sandbox ")).expect("the step");
     assert!(line.starts_with(verdict) && line.contains(&format!(" {level}: ")), "{checked}");
     let logged = if best { "are contained" } else { "have no namespaces" };
-    let logged = format!("commands of local workplaces {logged} level={level} ");
+    let logged = format!("commands of local workplaces {logged} sandbox={level} ");
     assert!(machine.journal().contains(&logged), "{}", machine.journal());
     let doctor = machine.run(&["evonic", "doctor", "--json"]).stdout;
     let doctor: Value = serde_json::from_slice(&doctor).expect("JSON");

@@ -26,9 +26,9 @@ impl ProbedLevel {
             Ok((level, detail)) => {
                 // Less than namespaces is what a person wished for, or what is left.
                 if level == Level::Namespaces || config.workplace.sandbox != Sandbox::Auto {
-                    tracing::info!(%level, detail, "commands of local workplaces are contained");
+                    tracing::info!(sandbox = %level, detail, "commands of local workplaces are contained");
                 } else {
-                    tracing::warn!(%level, detail, "commands of local workplaces have no namespaces");
+                    tracing::warn!(sandbox = %level, detail, "commands of local workplaces have no namespaces");
                 }
                 Some(level)
             }
@@ -50,7 +50,7 @@ async fn compare(level: Level, file: &Path) {
     let before = tokio::fs::read_to_string(file).await.unwrap_or_default();
     let before = Level::ALL.into_iter().find(|known| known.name() == before.trim());
     if let Some(before) = before.filter(|before| level < *before) {
-        tracing::warn!(%level, %before, "commands are contained less than at the last start");
+        tracing::warn!(sandbox = %level, %before, "commands are contained less than at the last start");
     }
     if before != Some(level)
         && let Err(error) = tokio::fs::write(file, format!("{level}\n")).await
