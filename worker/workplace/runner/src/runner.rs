@@ -99,9 +99,11 @@ pub(crate) fn main() -> Result<(), Failure> {
             Status::clean(Ended::NotStarted(why))
         }
     };
-    record.settle(&status)?;
+    let written = record.write_status(&status)?;
     followers.end(&record, &status);
-    Ok(())
+    // Nobody waits for the disk: a worker commits what it was told, and after a power cut a record
+    // that is not whole tells that there was one.
+    Ok(written.sync_data()?)
 }
 
 /// 128 bits of the kernel's, in hexadecimal digits.
