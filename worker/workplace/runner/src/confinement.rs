@@ -149,13 +149,14 @@ fn put_on_this_thread(sandbox: &Sandbox, temporary: &Path) -> io::Result<Restric
     let mut rules = Rules { rules, hidden: &sandbox.hidden };
     let (read, all) = (AccessFs::from_read(KNOWN), AccessFs::from_all(KNOWN));
     if sandbox.level == Level::Namespaces {
-        // What is not to be read is not there.
+        // What is not to be read is not there: a rule for each entry would only take time.
         rules.one(Path::new("/"), read)?;
-    }
-    rules.one(Path::new("/dev"), AccessFs::ReadDir.into())?;
-    let system = SYSTEM.iter().copied().chain(["/etc/resolv.conf", "/etc/localtime"]);
-    for path in system.map(Path::new).chain(sandbox.read.iter().map(PathBuf::as_path)) {
-        rules.allow(path, read)?;
+    } else {
+        rules.one(Path::new("/dev"), AccessFs::ReadDir.into())?;
+        let system = SYSTEM.iter().copied().chain(["/etc/resolv.conf", "/etc/localtime"]);
+        for path in system.map(Path::new).chain(sandbox.read.iter().map(PathBuf::as_path)) {
+            rules.allow(path, read)?;
+        }
     }
     let devices = DEVICES.iter().chain(&DEVICE_FOLDERS).map(Path::new);
     for path in devices.chain(sandbox.write.iter().map(PathBuf::as_path)) {

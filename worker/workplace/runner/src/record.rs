@@ -195,11 +195,16 @@ impl Record {
         Ok(line.and_then(|line| serde_json::from_slice(line).ok()))
     }
 
-    /// Writes the status.
+    /// Writes the status, and waits until it is on the disk.
     ///
     /// # Errors
     /// The operating system's.
     pub fn settle(&self, status: &Status) -> io::Result<()> {
+        self.write_status(status)?.sync_data()
+    }
+
+    /// Writes the status; its file, of which nothing may be on the disk yet.
+    pub(crate) fn write_status(&self, status: &Status) -> io::Result<File> {
         let mut line = serde_json::to_vec(status)?;
         if line.len() >= STATUS_BYTES
             && let Ended::NotStarted(why) = &status.ended
@@ -213,7 +218,7 @@ impl Record {
             opened => opened?,
         };
         file.write_all_at(&line, 0)?;
-        file.sync_data()
+        Ok(file)
     }
 
     /// Makes `out`, empty.

@@ -46,6 +46,10 @@ use crate::{
 /// How long init has to end everything by itself, before the runner does.
 const KILLING: Duration = Duration::from_secs(1);
 
+/// How often making a sandbox is tried: a file that is covered there may be replaced just then, as
+/// `useradd` replaces `/etc/shadow`.
+const ATTEMPTS: usize = 5;
+
 /// How much of the output is read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -71,8 +75,7 @@ pub(crate) fn main() -> Result<(), Failure> {
         followers.tell_first(&Event::Taken);
         return Ok(());
     };
-    let token = format!("{:032x}", fastrand::u128(..));
-    let token = secret().unwrap_or(token);
+    let token = secret().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
     let mut followers = followers;
     followers.listen(&record, token.clone())?;
     let claim = Claim::Runner {
@@ -87,10 +90,7 @@ pub(crate) fn main() -> Result<(), Failure> {
         return Ok(());
     }
     let status = match reserved.and_then(|out| Runner::start(&spec, &spec_file, &record, out)) {
-        Ok(mut runner) => {
-            drop(spec_file);
-            runner.run(&record, &mut followers)?
-        }
+        Ok(mut runner) => runner.run((&spec, &spec_file), &record, &mut followers)?,
         Err(error) => {
             let why = match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -101,9 +101,11 @@ pub(crate) fn main() -> Result<(), Failure> {
             Status::clean(Ended::NotStarted(why))
         }
     };
-    record.settle(&status)?;
+    let written = record.write_status(&status)?;
     followers.end(&record, &status);
-    Ok(())
+    // Nobody waits for the disk: a worker commits what it was told, and after a power cut a record
+    // that is not whole tells that there was one.
+    Ok(written.sync_data()?)
 }
 
 /// 128 bits of the kernel's, in hexadecimal digits.
@@ -169,7 +171,25 @@ impl Runner {
         })
     }
 
-    fn run(&mut self, record: &Record, followers: &mut Followers) -> io::Result<Status> {
+    fn run(
+        &mut self,
+        (spec, file): (&Spec, &File),
+        record: &Record,
+        followers: &mut Followers,
+    ) -> io::Result<Status> {
+        let mut status = self.run_once(record, followers)?;
+        for _ in 1..ATTEMPTS {
+            if self.why.is_some() || self.inside.was_made() {
+                break;
+            }
+            let (inside, output) = Sandboxed::start(spec, file)?;
+            (self.inside, self.output) = (inside, Some(output));
+            status = self.run_once(record, followers)?;
+        }
+        Ok(status)
+    }
+
+    fn run_once(&mut self, record: &Record, followers: &mut Followers) -> io::Result<Status> {
         while !self.step(record, followers)? {}
         // What init said last may have come with its end.
         while self.listen(followers)? {}
@@ -180,7 +200,7 @@ impl Runner {
         let errors = self.inside.errors(ERRORS_BYTES);
         let report = self.report.take();
         let left_behind = report.as_ref().map_or(0, |report| report.left_behind) + beyond;
-        let ended = match (self.why.take(), report) {
+        let ended = match (self.why.clone(), report) {
             (Some(why), _) => why,
             (None, Some(report)) => report.ended,
             (None, None) if self.started => Ended::Signalled(9),

@@ -105,9 +105,7 @@ impl Commands {
         let status = self.listen(connection, &mut follower).await?;
         match status {
             Some(status) => {
-                runner.reap().await;
-                drop(permit);
-                self.launcher.end_group(command_id);
+                runner.reap_later(permit, command_id.to_owned());
                 Ok(finished(status))
             }
             None => self.follow(command_id, &mut follower, permit, Some(runner)).await,

@@ -167,6 +167,17 @@ impl Runner {
         self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Reaps it in the background, gives its permit back and ends what is left of its command: it has
+    /// said how that ended, and only waits for the disk.
+    pub(super) fn reap_later(self, permit: Permit, command_id: String) {
+        let launcher = Arc::clone(&self.launcher);
+        self.launcher.tasks.clone().spawn(async move {
+            self.reap().await;
+            drop(permit);
+            launcher.end_group(&command_id);
+        });
+    }
+
     /// Reaps it, once it has said how its command ended.
     pub(super) async fn reap(mut self) {
         let Some(mut child) = self.child.take() else { return };

@@ -122,6 +122,48 @@ async fn a_workplace_may_be_without_the_network() {
     );
 }
 
+/// As `useradd` replaces `/etc/shadow`, and who renews a certificate its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_replaced_while_it_is_covered_keeps_no_command_from_starting() {
+    let more = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(more.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let fixture = Fixture::with(|config| {
+        config.workplace.sandbox = Wanted::Namespaces;
+        config.workplace.paths =
+            vec![FolderAccess { path: more.path().to_owned(), writable: false }];
+    });
+    let (secret, next) = (more.path().join("secret"), more.path().join("next"));
+    fs::write(&secret, "secret").expect("a file");
+    fixture.local.hide([secret.clone()]);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let script = format!("! grep -q secret {}", secret.display());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::write(&next, "secret").expect("a file");
+                fs::rename(&next, &secret).expect("it is replaced");
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+        });
+        let commands = async {
+            let mut ended = Vec::new();
+            for _ in 0..40 {
+                let (finished, _) = fixture.run(bash("true"), &CancellationToken::new()).await;
+                ended.push(finished.map(|finished| finished.ended));
+            }
+            ended
+        };
+        let ended =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(commands));
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        for ended in ended {
+            assert_eq!(ended.expect("it starts"), Ended::Exited(0));
+        }
+    });
+    assert!(succeeds(&fixture, &script).await);
+    fixture.assert_given_back().await;
+}
+
 /// The folder of a session, replaced by a link while nobody looked.
 #[tokio::test]
 async fn a_session_folder_that_was_replaced_by_a_link_is_refused() {

@@ -156,10 +156,11 @@ impl Followers {
     /// Tells everybody who has all of the output how it ended. Others read the record.
     pub(super) fn end(self, record: &Record, status: &Status) {
         let event = Event::Ended(status.clone()).encode();
+        // Before the last word: whoever has heard it may remove the record.
+        let _gone = rustix::fs::unlink(record.short_path("socket"));
         for follower in self.followers.iter().filter(|follower| follower.known && !follower.full) {
             let _gone = follower.send(&event);
         }
-        let _gone = rustix::fs::unlink(record.short_path("socket"));
     }
 }
 

@@ -90,6 +90,12 @@ impl Sandboxed {
         self.init.as_ref().unwrap_or(&self.child_fd).as_fd()
     }
 
+    /// Whether init began; before that nothing of the command has. At levels without `bwrap` it is
+    /// not made.
+    pub(super) fn was_made(&self) -> bool {
+        self.init.is_some() || self.level != Level::Namespaces
+    }
+
     pub(super) const fn channel(&self) -> &OwnedFd {
         &self.channel
     }
