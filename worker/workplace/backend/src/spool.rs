@@ -65,6 +65,10 @@ const SERVING: Duration = Duration::from_secs(600);
 /// machines sleep.
 const OVERDUE: Duration = Duration::from_secs(900);
 
+/// Bytes that a command may write before its watcher, which looks every second, sees that they are
+/// too many; beside as much again as it may, thrice.
+const OVERSHOOT_BYTES: u64 = 512 << 20;
+
 /// The commands of one machine. Shared by cloning.
 #[derive(Clone, Debug)]
 pub struct Spool {
@@ -73,12 +77,20 @@ pub struct Spool {
     forgotten: Arc<Forgotten>,
     /// How long a command may be overdue.
     overdue: Duration,
+    /// Bytes that are read beyond what it may write.
+    overshoot: u64,
 }
 
 impl Spool {
     /// The commands of the machine behind this shell.
     pub fn new(shell: Arc<dyn Shell>, settings: config::Spool) -> Self {
-        Self { shell, settings, forgotten: Arc::default(), overdue: OVERDUE }
+        Self {
+            shell,
+            settings,
+            forgotten: Arc::default(),
+            overdue: OVERDUE,
+            overshoot: OVERSHOOT_BYTES,
+        }
     }
 }
 

@@ -13,14 +13,12 @@ use super::{
     shell::{Purpose, Script},
     status,
 };
-use crate::{Class, CommandSpec, Ended, Finished, Result, Stage, Unknown, WorkplaceError};
+use crate::{
+    Class, CommandSpec, Commands, Ended, Finished, Result, Stage, Unknown, WorkplaceError,
+};
 
 /// The longest time limit: ten years. Shells count in hundredths of a second.
 pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-/// Bytes that a command may write before its watcher, which looks every second, sees that they are
-/// too many; beside as much again as it may, thrice.
-const OVERSHOOT_BYTES: u64 = 512 << 20;
 
 /// How often an end may say that there is more than was shown.
 const CONTINUATIONS: u32 = 100;
@@ -86,6 +84,9 @@ impl Spool {
             let before = at;
             let (alive, result) =
                 self.follow_once(command_id, &forgotten, launch.as_ref(), output, &mut at).await;
+            if at > self.most_output() {
+                return self.end_output(command_id).await;
+            }
             let error = match result {
                 Ok(result) => match result.final_line.as_deref() {
                     Some(line) if line.starts_with("end ") => match ended(line, at) {
@@ -149,6 +150,21 @@ impl Spool {
         }
     }
 
+    /// The most output that is read: more than a watcher can have overlooked.
+    fn most_output(&self) -> u64 {
+        4 * u64::from(self.settings.max_output_bytes) + self.overshoot
+    }
+
+    /// Ends a command with too much output, in the place of a watcher that is late or is none.
+    async fn end_output(&self, command_id: &str) -> Outcome {
+        match self.kill(command_id).await {
+            Ok(left_behind) => {
+                Outcome::Finished(Finished { ended: Ended::TooMuchOutput, left_behind })
+            }
+            Err(error) => Outcome::failed(error, false),
+        }
+    }
+
     /// Follows a command over one link. Also returns whether there was a sign of its life.
     async fn follow_once(
         &self,
@@ -173,8 +189,7 @@ impl Spool {
             None => (scripts::FOLLOW, Bytes::new(), Purpose::Serve),
         };
         let text = scripts::join(&[scripts::COMMON, scripts::SHOW, last]);
-        let limit = 4 * u64::from(self.settings.max_output_bytes) + OVERSHOOT_BYTES;
-        let sink = Sink::Reader { to: output, at, limit };
+        let sink = Sink::Reader { to: output, at, limit: self.most_output() };
         let script = Script { text, arguments, input: stdin, purpose };
         run_parsed(&*self.shell, script, sink).await
     }

@@ -133,6 +133,18 @@ async fn the_output_limit_holds() {
     }
 }
 
+/// A machine that is busy lets `yes` write gigabytes before its watcher looks.
+#[tokio::test]
+async fn a_command_whose_watcher_is_late_has_too_much_output_all_the_same() {
+    let machine = Machine::with("dash", Transport::Arguments, 65_536);
+    let mut spool = machine.spool();
+    spool.spool.overshoot = 1 << 20;
+    let (finished, output) = run(&spool, spec("yes", &["yes"])).await;
+    assert_eq!(finished.ended, Ended::TooMuchOutput);
+    assert!(output.len() > 1 << 20, "{}", output.len());
+    assert_eq!(machine.marked("yes"), Vec::<u32>::new());
+}
+
 #[tokio::test]
 async fn a_cancelled_command_dies_with_everything_it_started() {
     for machine in Machine::all() {

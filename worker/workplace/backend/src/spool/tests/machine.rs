@@ -178,7 +178,7 @@ impl Machine {
 /// The spool of a machine.
 pub(super) struct Own {
     pub(super) machine: Arc<Machine>,
-    spool: Spool,
+    pub(super) spool: Spool,
 }
 
 impl std::ops::Deref for Own {
