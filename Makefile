@@ -34,6 +34,7 @@ build:
 	$(CARGO) build --locked --workspace --bins
 
 run: build
+	@tests/libraries.sh run
 	@tests/run.sh
 
 dist:

@@ -97,7 +97,8 @@ by_name() {
 	echo "by name: $1"
 	profile=default
 	[ "${EVONIC_SIZE-}" != full ] || profile=full
-	nextest --profile "$profile" --no-capture --test pair --test install --test workplace -E "$1"
+	nextest --profile "$profile" --no-capture --test pair --test install --test workplace \
+		--test escape -E "$1"
 }
 
 # need COMMAND PACKAGE: installs a Debian package where its command is missing.

@@ -14,7 +14,7 @@ scripts() {
 	git ls-files -z --cached --others --exclude-standard |
 		xargs -0 grep -lZE --max-count=1 '^#!/bin/(ba)?sh|^# shellcheck shell=' |
 		xargs -0 shellcheck --external-sources --source-path=SCRIPTDIR/.. &&
-		git ls-files -z '*/src/*.sh' |
+		git ls-files -z '*/src/*.sh' ':!tests/' |
 		xargs -0 --no-run-if-empty shellcheck --shell=sh --severity=warning \
 			--exclude=SC1007,SC2034,SC2154,SC2174
 }

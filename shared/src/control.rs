@@ -56,6 +56,10 @@ pub enum FromWorker {
         sequence: u64,
         /// Milliseconds since the last completed round trip of each part.
         age_ms: BTreeMap<Part, u64>,
+        /// What keeps commands of local workplaces inside; none until it was tried, and where they
+        /// are refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sandbox: Option<String>,
     },
     /// It opened a descriptor numbered past `fd.threshold`.
     HighDescriptor {

@@ -13,7 +13,6 @@
 //! | [`error_chain`] | an error with its causes in one line |
 //! | [`escape`] | what others wrote, made visible on a terminal |
 //! | [`config`] | the configuration file that both read |
-//! | [`peer`] | whether the peer of a Unix socket is a command of an agent |
 //! | [`log`] | the forms of a log line |
 //! | [`timestamp`] | RFC 3339 |
 //!

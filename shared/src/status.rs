@@ -203,6 +203,10 @@ pub struct Worker {
     pub last_heartbeat_seconds: Option<f64>,
     /// Health of its parts.
     pub health: Health,
+    /// What keeps commands of local workplaces inside: `namespaces`, `landlock` or `none`; null until
+    /// the worker has tried it, and where such commands are refused.
+    #[serde(default)]
+    pub sandbox: Option<String>,
     /// Its descriptors.
     pub fd: Descriptors,
 }

@@ -83,6 +83,8 @@ pub struct WorkerHandles {
     pub refused_packets: u32,
     /// The last metrics that were sent to it.
     pub sent_metrics: Option<SupervisorMetrics>,
+    /// What keeps its commands inside, by its last heartbeat.
+    pub sandbox: Option<String>,
 }
 
 /// A worker's descriptors when it became ready.
@@ -167,6 +169,7 @@ impl WorkerHandles {
             at_ready: None,
             refused_packets: 0,
             sent_metrics: None,
+            sandbox: None,
         })
     }
 

@@ -8,15 +8,22 @@
 
 mod files;
 mod kernel;
+mod metadata;
 mod processes;
+mod program;
 mod records;
 mod secrets;
+mod service;
 mod sockets;
 mod stage;
+mod table;
 
 use std::{collections::BTreeMap, fmt, fmt::Write};
 
-pub use self::stage::{Folders, Inside, Stage, command_user};
+pub use self::{
+    stage::{Folders, Inside, Running, Stage, Tried, command_user},
+    table::{BEGIN, END, table},
+};
 
 /// The levels, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,13 +92,31 @@ pub struct Attempt {
     pub other: Open,
     /// Whether a machine may stop what evonic lets through: another kernel, other settings.
     pub depends: bool,
+    /// Whether the kernel or the service refuses it without a sandbox, too, to whoever is not root.
+    pub refused: bool,
+    /// The first version of Landlock that stops it, where it does. With an earlier one it may get
+    /// through at the levels that have Landlock.
+    pub landlock: u32,
+    /// What whoever tests runs afterwards, outside: it succeeds when the attempt got through, whatever
+    /// the script did.
+    pub after: Option<&'static str>,
 }
 
 impl Attempt {
     /// One that every level stops.
     fn new(name: impl Into<String>, what: &'static str, script: impl Into<String>) -> Self {
         let (name, script) = (name.into(), script.into());
-        Self { name, what, script, own: Open::Nowhere, other: Open::Nowhere, depends: false }
+        Self {
+            name,
+            what,
+            script,
+            own: Open::Nowhere,
+            other: Open::Nowhere,
+            depends: false,
+            refused: false,
+            landlock: 1,
+            after: None,
+        }
     }
 
     /// As the service's user it gets through up to this level.
@@ -104,9 +129,30 @@ impl Attempt {
         Self { own: Open::UpTo(most), other: Open::UpTo(most), ..self }
     }
 
+    /// Whether it got through is seen from outside, afterwards.
+    fn after(self, script: &'static str) -> Self {
+        Self { after: Some(script), ..self }
+    }
+
+    /// Landlock stops it from this version on.
+    fn since(self, landlock: u32) -> Self {
+        Self { landlock, ..self }
+    }
+
     /// A machine may stop it, too.
     fn sometimes(self) -> Self {
         Self { depends: true, ..self }
+    }
+
+    /// It is refused without a sandbox, too.
+    fn refused(self) -> Self {
+        Self { refused: true, ..self }
+    }
+
+    /// Whether a layer of the sandbox alone stops it, at every level.
+    #[must_use]
+    pub fn proves_a_layer(&self) -> bool {
+        self.own == Open::Nowhere && !self.refused && self.after.is_none()
     }
 
     /// Whether it gets through.
@@ -124,8 +170,10 @@ impl Attempt {
 pub fn attempts() -> Vec<Attempt> {
     let groups = [
         files::attempts(),
+        metadata::attempts(),
         records::attempts(),
         secrets::attempts(),
+        service::attempts(),
         processes::attempts(),
         kernel::attempts(),
         sockets::attempts(),
@@ -175,17 +223,18 @@ pub fn outcomes(output: &str) -> BTreeMap<String, bool> {
     parsed.collect()
 }
 
-/// How the outcomes differ from what is expected, a line each.
+/// How the outcomes differ from what is expected with this version of Landlock, a line each.
 #[must_use]
 pub fn differences(
     attempts: &[Attempt],
     outcomes: &BTreeMap<String, bool>,
-    level: Level,
-    user: User,
+    (level, user): (Level, User),
+    landlock: u32,
 ) -> Vec<String> {
     let differs = |attempt: &Attempt| {
         let expected = attempt.is_through(level, user);
         match outcomes.get(&attempt.name) {
+            Some(true) if landlock < attempt.landlock && level != Level::None => None,
             Some(through) if *through == expected => None,
             Some(false) if attempt.depends => None,
             Some(true) => Some(format!("{}: got through: {}", attempt.name, attempt.what)),

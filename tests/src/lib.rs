@@ -6,6 +6,7 @@
 //! | [`escape`] | what an agent's command tries, to reach what is not its own |
 //! | [`http`] | a byte-exact HTTP/1.1 client that tells refused, reset and cut short apart |
 //! | [`load`] | many clients at once, and what they saw |
+//! | [`installation`] | the package on such a machine |
 //! | [`machine`] | a Debian machine with systemd as its first process |
 //! | [`openapi`] | the API's document, requests made from it, and whether answers keep to it |
 //! | [`scripted`] | an OpenAI-compatible server with scripted answers |
@@ -19,6 +20,7 @@
 pub mod escape;
 pub mod fault;
 pub mod http;
+pub mod installation;
 pub mod load;
 pub mod machine;
 pub mod openapi;

@@ -60,7 +60,16 @@ impl Pair {
     /// When the supervisor cannot be started or does not answer.
     #[must_use]
     pub fn launch(options: &Options) -> Self {
-        let pair = Self::spawn(options);
+        Self::spawn(options).answering()
+    }
+
+    /// This pair, once its status socket answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn answering(self) -> Self {
+        let pair = self;
         poll::until(
             "the status socket answers",
             TIMEOUT,

@@ -62,6 +62,9 @@ fn other_value(path: &str, key: &Key) -> String {
         _ if key.type_name.starts_with("list") => "[\"EXAMPLE\"]",
         _ if key.type_name.contains("true") => "false",
         _ if key.type_name.contains("report") => "\"fail\"",
+        ("workplace.sandbox", _) => "\"landlock\"",
+        ("workplace.network", _) => "\"none\"",
+        ("workplace.user", _) => "\"evonic-other\"",
         ("docker.engine", _) => "\"unix:///else/docker.sock\"",
         _ => "\"/else/where\"",
     };

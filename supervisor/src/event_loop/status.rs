@@ -55,6 +55,7 @@ impl EventLoop {
                 store: health(Part::Store),
                 agents: health(Part::Agents),
             },
+            sandbox: held.and_then(|held| held.sandbox.clone()),
             fd: self.descriptors(worker, held),
         }
     }

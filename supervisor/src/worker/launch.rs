@@ -31,6 +31,10 @@ const PRIVATE: [&str; 9] = [
     GENERATION,
 ];
 
+/// glibc gives eight arenas a processor to the worker's threads, and each keeps what was freed in it:
+/// twice the memory for the same load.
+const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
+
 /// How workers are started: the same for all of them, until a reload.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -71,7 +75,8 @@ impl Launch {
         Ok(arguments)
     }
 
-    /// The supervisor's own environment, and the variables of the contract.
+    /// The supervisor's own environment, the variables of the contract, and glibc's arenas where
+    /// nobody has set them.
     pub(super) fn environment(
         &self,
         generation: u64,
@@ -84,11 +89,16 @@ impl Launch {
             ("EVONIC_STATE_DIR", self.state_dir.clone().into()),
             ("EVONIC_RUNTIME_DIR", self.runtime_dir.clone().into()),
         ];
+        let arenas = env::var_os(ARENAS.0).is_none().then(|| (ARENAS.0, ARENAS.1.into()));
         let predecessor = predecessor.map(|number| (PREDECESSOR, number.to_string().into()));
         let inherited = env::vars_os().filter(|(name, _)| {
             name.to_str().is_none_or(|name| !PRIVATE.contains(&name) && name != PREDECESSOR)
         });
-        let own = own.into_iter().chain(predecessor).map(|(name, value)| (name.into(), value));
+        let own = own
+            .into_iter()
+            .chain(arenas)
+            .chain(predecessor)
+            .map(|(name, value)| (name.into(), value));
         inherited
             .chain(own)
             .map(|(name, value): (OsString, OsString)| {

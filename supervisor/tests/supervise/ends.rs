@@ -49,6 +49,10 @@ fn history_outlives_a_killed_supervisor_and_its_worker_does_not() {
     harness.ask(r#"{"op":"restart"}"#);
     let status = harness.wait("the next one", |status| is_ready(status, 2));
     let worker = status.worker.unwrap().pid;
+    let file = harness.path("state/history.jsonl");
+    harness.until("it to be written", || {
+        std::fs::read_to_string(&file).ok()?.contains("\"reason\":\"requested\"").then_some(())
+    });
     harness.signal(Signal::KILL);
     assert!(!harness.end().success());
     harness.until("the worker's end", || (!is_alive(worker)).then_some(()));

@@ -50,7 +50,8 @@ fn a_leak_is_found_and_named() {
     let (harness, last) = first_goes(&leak);
     assert_eq!(last.reason, Reason::FdUnexplained);
     let file = harness.path("state/post-mortems").join(last.post_mortem.unwrap());
-    let post_mortem: PostMortem = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let post_mortem: PostMortem = harness
+        .until("it to be written", || serde_json::from_slice(&std::fs::read(&file).ok()?).ok());
     assert_eq!(post_mortem.reason, Reason::FdUnexplained);
     assert!(post_mortem.culprit.starts_with("file grew by "), "{}", post_mortem.culprit);
     assert!(post_mortem.culprit.contains(&path), "{}", post_mortem.culprit);

@@ -8,7 +8,7 @@ use super::{
 pub(super) fn attempts() -> Vec<Attempt> {
     const READ: &str = "read files of the service's user";
     const WRITE: &str = "write, make, move and remove files of the service's user";
-    const MODE: &str = "change modes, owners, times and attributes of files of the service's user";
+    const INIT: &str = "look into the first process of its own sandbox";
     const PROC: &str = "reach files through other processes of the service's user";
     vec![
         Attempt::new("read", READ, r#"reads "$OUT/secret""#).own(None),
@@ -16,7 +16,7 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("append", WRITE, r#"opens "$OUT/file""#).own(None),
         Attempt::new("create", WRITE, r#": > "$OUT/created""#).own(None),
         Attempt::new("truncate", WRITE, r#": > "$OUT/cut""#).own(None),
-        Attempt::new("truncate-by-name", WRITE, r#"native truncate "$OUT/cut""#).own(None),
+        Attempt::new("truncate-by-name", WRITE, r#"native truncate "$OUT/cut""#).own(None).since(3),
         Attempt::new("remove", WRITE, r#"rm -f "$OUT/removed" && [ -d "$OUT" ]"#).own(None),
         Attempt::new("make-folder", WRITE, r#"mkdir "$OUT/made""#).own(None),
         Attempt::new("remove-folder", WRITE, r#"rmdir "$OUT/empty""#).own(None),
@@ -34,47 +34,54 @@ pub(super) fn attempts() -> Vec<Attempt> {
         Attempt::new("hard-link-out", WRITE, r#"echo x > own; ln own "$OUT/hard""#).own(None),
         Attempt::new("fifo", WRITE, r#"mkfifo "$OUT/fifo""#).own(None),
         Attempt::new("socket", WRITE, r#"native bind "$OUT/socket""#).own(None),
-        Attempt::new("device-null", "make devices", "mknod null c 1 3"),
-        Attempt::new("device-memory", "make devices", "mknod memory c 1 1"),
-        Attempt::new("device-disk", "make devices", "mknod disk b 8 0"),
+        Attempt::new("device-null", "make devices", "mknod null c 1 3").refused(),
+        Attempt::new("device-memory", "make devices", "mknod memory c 1 1").refused(),
+        Attempt::new("device-disk", "make devices", "mknod disk b 8 0").refused(),
         Attempt::new("device-open", "read devices", "for it in /dev/mem /dev/kmem /dev/port /dev/kmsg /dev/[sv]d[a-z] /dev/nvme* /dev/fuse /dev/kvm /dev/vhost-vsock; do opens $it && exit; done; exit 1").anybody(None).sometimes(),
-        Attempt::new("mode", MODE, r#"chmod 777 "$OUT/mode""#).own(Landlock),
-        Attempt::new("mode-of-folder", MODE, r#"chmod 755 "$OUT/folder""#).own(Landlock),
-        Attempt::new("mode-of-state", MODE, r#"chmod 700 "$STATE""#).own(Landlock),
-        Attempt::new("mode-of-key", MODE, r#"chmod 600 "$STATE/admin.key""#).own(Landlock),
-        Attempt::new("mode-of-sockets", MODE, r#"chmod 700 "$RUNTIME""#).own(Landlock),
-        Attempt::new("owner", MODE, r#"chown "$(id -u)" "$OUT/mode""#).own(Landlock),
-        Attempt::new("group", MODE, r#"chgrp "$(id -g)" "$OUT/mode""#).own(Landlock),
-        Attempt::new("times", MODE, r#"touch -c -d @1 "$OUT/times" && [ -e "$OUT/times" ]"#).own(Landlock),
-        Attempt::new("attribute", MODE, r#"native attribute "$OUT/mode""#).own(Landlock),
-        Attempt::new("flags", MODE, r#"native flags "$OUT/mode""#).own(None),
-        Attempt::new("handle", READ, r#"native handle "$OUT/secret""#),
+        Attempt::new("truncate-by-open", WRITE, r#"native open-truncate "$OUT/cut""#).own(None),
+        Attempt::new("temporary-file", WRITE, r#"native temporary-file "$OUT""#).own(None),
+        Attempt::new("exchange-by-call", WRITE, r#"echo x > mine; native exchange mine "$OUT/swapped""#)
+            .own(None),
+        Attempt::new("overwrite-by-name", WRITE, r#"echo x > over; mv -f over "$OUT/over""#).own(None),
+        Attempt::new("link-replaced", WRITE, r#"ln -sfn "$OUT/file" loop; mv -T loop "$OUT/loop""#)
+            .own(None),
+        Attempt::new("whiteout", WRITE, r#"mknod "$OUT/whiteout" c 0 0"#).own(None).sometimes(),
+        Attempt::new("reopen", READ, r#"native reopen "$OUT/secret""#).own(None),
+        Attempt::new("link-descriptor", READ, r#"native link-descriptor "$OUT/secret" linked && reads linked"#)
+            .own(None)
+            .sometimes(),
+        Attempt::new("own-root", READ, r#"reads "/proc/self/root$OUT/secret" || reads "/proc/thread-self/root$OUT/secret""#)
+            .own(None),
+        Attempt::new("own-folder", READ, r#"reads "/proc/self/cwd/../../../../../../../..$OUT/secret""#)
+            .own(None),
+        Attempt::new("program-elsewhere", READ, r#""$OUT/program""#).own(None),
+        Attempt::new("handle", "gain privileges", r#"native handle "$OUT/secret""#).refused(),
         Attempt::new("process-root", PROC, r#"is "$VICTIM" native && reads "/proc/$VICTIM/root$OUT/secret""#)
             .own(None),
         Attempt::new("process-folder", PROC, r#"is "$VICTIM" native && reads "/proc/$VICTIM/cwd/secret""#)
             .own(None),
         Attempt::new("process-descriptor", PROC, r#"is "$VICTIM" native && reads "/proc/$VICTIM/fd/9""#)
             .own(None),
-        Attempt::new("init-root", PROC, r#"reads "/proc/1/root$OUT/secret""#),
-        Attempt::new("init-descriptors", PROC, "ls /proc/1/fd/"),
+        Attempt::new("init-root", INIT, r#"reads "/proc/1/root$OUT/secret""#).refused(),
+        Attempt::new("init-descriptors", INIT, "ls /proc/1/fd/").refused(),
         Attempt::new("thread-root", PROC, r#"is "$VICTIM" native && reads "/proc/$VICTIM/task/$VICTIM/root$OUT/secret""#)
             .own(None),
-        Attempt::new("overwrite-program", "overwrite the runner's program", r#"for pid in 1 $PPID "$RUNNER" "$WORKER"; do opens /proc/$pid/exe && exit; done; exit 1"#),
-        Attempt::new("system-file", "change the system's files", "opens /etc/passwd || : > /etc/new || : > /usr/bin/new"),
-        Attempt::new("system-link", "change the system's files", "ln /usr/bin/env /usr/bin/new || mv /bin/true /bin/gone"),
-        Attempt::new("system-mode", "change the system's files", "chmod 4755 /usr/bin/env || touch -d @1 /etc/passwd"),
-        Attempt::new("shadow", "read the system's secrets", "reads /etc/shadow || reads /etc/sudoers"),
-        Attempt::new("kernel-setting", "change settings of the kernel", "for it in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/overcommit_memory /proc/sysrq-trigger /sys/kernel/mm/ksm/run; do opens $it && exit; done; exit 1"),
-        Attempt::new("control-group", "change control groups", "for it in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/*/tasks; do opens $it && exit; done; mkdir /sys/fs/cgroup/new"),
-        Attempt::new("shared-memory-read", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#"reads "/dev/shm/$MARK""#)
+        Attempt::new("overwrite-program", "overwrite the runner's program", r#"for pid in 1 $PPID "$RUNNER" "$WORKER"; do opens /proc/$pid/exe && exit; done; exit 1"#).refused(),
+        Attempt::new("system-file", "change the system's files", "opens /etc/passwd || : > /etc/new || : > /usr/bin/new").refused(),
+        Attempt::new("system-link", "change the system's files", "ln /usr/bin/env /usr/bin/new || mv /bin/true /bin/gone").refused(),
+        Attempt::new("system-mode", "change the system's files", "chmod 4755 /usr/bin/env || touch -d @1 /etc/passwd").refused(),
+        Attempt::new("shadow", "read the system's secrets", "reads /etc/shadow || reads /etc/sudoers").refused(),
+        Attempt::new("kernel-setting", "change settings of the kernel", "for it in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/overcommit_memory /proc/sysrq-trigger /sys/kernel/mm/ksm/run; do opens $it && exit; done; exit 1").refused(),
+        Attempt::new("control-group", "change control groups", "for it in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/*/tasks; do opens $it && exit; done; mkdir /sys/fs/cgroup/new").refused(),
+        Attempt::new("shared-memory-read", "share `/dev/shm` with everybody", r#"reads "/dev/shm/$MARK""#)
             .anybody(Landlock),
-        Attempt::new("shared-memory-write", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#": > "/dev/shm/$MARK-new" && [ -e "/dev/shm/$MARK" ]"#)
+        Attempt::new("shared-memory-write", "share `/dev/shm` with everybody", r#": > "/dev/shm/$MARK-new" && [ -e "/dev/shm/$MARK" ]"#)
             .anybody(Landlock),
-        Attempt::new("temporary-read", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#"reads "/tmp/$MARK""#)
+        Attempt::new("temporary-read", "share `/tmp` and `/var/tmp` with everybody", r#"reads "/tmp/$MARK""#)
             .anybody(None),
-        Attempt::new("temporary-write", "share `/dev/shm`, `/tmp` and `/var/tmp` with everybody", r#"[ -e "/var/tmp/$MARK" ] && : > "/var/tmp/$MARK-new""#)
+        Attempt::new("temporary-write", "share `/tmp` and `/var/tmp` with everybody", r#"[ -e "/var/tmp/$MARK" ] && : > "/var/tmp/$MARK-new""#)
             .anybody(None),
-        Attempt::new("root-folder", "make files in folders of the sandbox that have no bound", ": > /new || : > /dev/new || mkdir /var/new /run/new"),
+        Attempt::new("root-folder", "make files in folders of the sandbox that have no bound", ": > /new || : > /dev/new || mkdir /var/new /run/new").refused(),
         Attempt::new("disk", "fill the disk that the workplace is on", ": > filled").anybody(Namespaces),
     ]
 }

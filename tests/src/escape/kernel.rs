@@ -1,9 +1,6 @@
 //! System calls that no command needs, privileges, and other ways to make one of those calls.
 
-use super::{
-    Attempt,
-    Level::{Landlock, None},
-};
+use super::{Attempt, Level::Landlock};
 
 /// Namespaces within namespaces, by each call that makes or enters one.
 const NAMESPACES: [&str; 8] = ["user", "mount", "pid", "net", "ipc", "uts", "cgroup", "time"];
@@ -26,7 +23,7 @@ const SURFACE: [&str; 8] =
     ["bpf", "perf", "keyctl", "add-key", "request-key", "io-uring", "page-faults", "kernel-log"];
 
 /// What only root may.
-const PRIVILEGES: [&str; 16] = [
+const PRIVILEGES: [&str; 15] = [
     "watch-files",
     "load-module",
     "new-kernel",
@@ -39,7 +36,6 @@ const PRIVILEGES: [&str; 16] = [
     "become-root",
     "become-group",
     "groups",
-    "raise-limit",
     "packets",
     "raw-socket",
     "ports",
@@ -62,47 +58,56 @@ pub(super) fn attempts() -> Vec<Attempt> {
     for call in ["unshare", "clone", "setns"] {
         for kind in NAMESPACES {
             let script = format!("native kernel {call}-{kind}");
-            attempts.push(Attempt::new(format!("{call}-{kind}"), WHAT, script));
+            let attempt = Attempt::new(format!("{call}-{kind}"), WHAT, script);
+            // Whoever is in a namespace needs to be its root to enter it once more.
+            attempts.push(if call == "setns" { attempt.refused() } else { attempt.sometimes() });
         }
     }
     attempts.extend(calls(&["clone3"], WHAT));
-    attempts.extend(calls(&MOUNTS, WHAT));
-    attempts.extend(calls(&SURFACE, CALLS));
-    attempts.extend(calls(&OTHER_NUMBERS, CALLS));
-    attempts.extend(calls(&PRIVILEGES, ROOT));
+    attempts.extend(calls(&MOUNTS, WHAT).into_iter().map(Attempt::refused));
+    attempts.extend(calls(&SURFACE, CALLS).into_iter().map(Attempt::sometimes));
+    attempts.extend(calls(&OTHER_NUMBERS, CALLS).into_iter().map(Attempt::sometimes));
+    attempts.extend(calls(&PRIVILEGES, ROOT).into_iter().map(Attempt::refused));
     attempts.extend([
         Attempt::new("user-program", WHAT, "unshare -Ur true || bwrap --ro-bind / / true"),
-        Attempt::new("user-map", ROOT, "echo 0 0 1 > /proc/self/uid_map"),
+        Attempt::new("user-map", ROOT, "echo 0 0 1 > /proc/self/uid_map").refused(),
         Attempt::new(
             "capabilities",
             ROOT,
             "! grep -q '^CapEff:.0000000000000000$' /proc/self/status",
-        ),
-        Attempt::new("ambient", ROOT, "! grep -q '^CapAmb:.0000000000000000$' /proc/self/status"),
+        )
+        .refused(),
+        Attempt::new("ambient", ROOT, "! grep -q '^CapAmb:.0000000000000000$' /proc/self/status")
+            .refused(),
         Attempt::new("new-privileges", ROOT, "! grep -q '^NoNewPrivs:.1$' /proc/self/status"),
+        Attempt::new("set-user-id", ROOT, "\"$MORE/elevated\" elevated"),
         Attempt::new(
-            "set-user-id",
-            ROOT,
-            "cp /bin/sh shell && chmod 4755 shell && ./shell -p -c '[ $(id -u) != $(id -ru) ]'",
+            "inherited",
+            "inherit keys, credentials or descriptors of the service",
+            "native kernel descriptors",
         ),
-        Attempt::new("inherited", "use descriptors of the runner", "native kernel descriptors"),
-        Attempt::new("more-files", "raise its limits", "ulimit -n $(($(ulimit -Hn) + 1))"),
+        Attempt::new("raise-limit", "raise its limits", "native kernel raise-limit"),
+        Attempt::new("more-files", "raise its limits", "ulimit -n $(($(ulimit -Hn) + 1))")
+            .refused(),
         Attempt::new("core-dumps", "raise its limits", "ulimit -c unlimited"),
         Attempt::new(
             "terminal-type",
             "use the operator's terminal",
             "native type-into \"$TERMINAL\"",
-        ),
+        )
+        .sometimes(),
         Attempt::new(
             "terminal-control",
             "use the operator's terminal",
-            "setsid sh -c ': <> \"$TERMINAL\" && native type-into /dev/tty'",
-        ),
+            "setsid -w bash -c ': <> \"$TERMINAL\" && native type-into /dev/tty'",
+        )
+        .sometimes(),
         Attempt::new(
             "console-type",
             "use the operator's terminal",
             "native type-into-console /dev/tty || native type-into-console \"$TERMINAL\"",
-        ),
+        )
+        .refused(),
         Attempt::new(
             "terminal-write",
             "write to the operator's terminal, and read from it",
@@ -111,8 +116,8 @@ pub(super) fn attempts() -> Vec<Attempt> {
         .own(Landlock),
         Attempt::new("terminal-list", "see which terminals there are", "[ -e \"$TERMINAL\" ]")
             .anybody(Landlock),
-        Attempt::new("own-terminal", "use the terminal that started the service", ": <> /dev/tty"),
-        Attempt::new("home", "act as the service's user elsewhere", "[ -w \"$OUT\" ]").own(None),
+        Attempt::new("own-terminal", "use the terminal that started the service", ": <> /dev/tty")
+            .refused(),
     ]);
     attempts
 }

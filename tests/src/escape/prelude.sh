@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Before the attempts: what they use. An attempt is a script that succeeds when it got through.
 cd "$HOME" || exit
 mkdir -p attempts && cd attempts || exit
@@ -5,7 +6,7 @@ mkdir -p attempts && cd attempts || exit
 # reads FILE: at least one byte of it.
 reads() { [ -n "$(timeout 1 head -c 1 -- "$1" 2>/dev/null | od -An -tx1)" ]; }
 # opens FILE: for writing, without a change.
-opens() { { : >>"$1"; } 2>/dev/null; }
+opens() { [ -e "$1" ] && { : >>"$1"; } 2>/dev/null; }
 # is PID NAME: whether this pid is of that program here. In a namespace it is nobody's, or another's.
 is() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$2" ]; }
 native() { "$HOME/native" "$@"; }
@@ -20,6 +21,7 @@ replace() {
 	fifo) mkfifo "$1" ;;
 	folder) mkdir "$1" ;;
 	file) echo replaced >"$1" ;;
+	pid) echo "{\"runner\":{\"runner\":{\"pid\":$SUPERVISOR}}}" >"$1" ;;
 	socket) native bind "$1" ;;
 	device) mknod "$1" c 1 3 ;;
 	esac
@@ -31,6 +33,8 @@ replace() {
 export -f reads opens is native on replace
 
 attempt() {
+	# Where its temporary files are, also where nothing tells it.
+	export OWN=${TMPDIR:-$STATE/commands/$EVONIC_CALL/tmp}
 	if timeout -k 1 5 bash -c "$2" </dev/null >/dev/null 2>&1; then
 		echo "attempt $1: through"
 	else

@@ -1,16 +1,17 @@
 //! What attempts are made on, and how they are run and looked at.
 
+mod race;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::Command,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{Attempt, User, outcomes, script};
+use super::{Attempt, User, outcomes, program::compile, script};
 use crate::poll;
 
 /// How long a command may take to begin, on a busy machine.
@@ -29,6 +30,32 @@ pub trait Inside: Sync {
 
     /// Where something of this machine is for the test itself.
     fn path(&self, path: &Path) -> PathBuf;
+}
+
+/// What became of attempts.
+#[derive(Debug)]
+pub struct Tried {
+    /// Whether each got through.
+    pub outcomes: BTreeMap<String, bool>,
+    /// Whether each of the control did, with no runner around it.
+    pub control: BTreeMap<String, bool>,
+    /// What is different afterwards, a line each.
+    pub changed: Vec<String>,
+}
+
+/// The service, once it runs.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The supervisor's pid.
+    pub supervisor: u32,
+    /// The worker's.
+    pub worker: u32,
+    /// Where it serves HTTP on 127.0.0.1.
+    pub port: u16,
+    /// The program `evonic`.
+    pub evonic: String,
+    /// Options by which that asks over TCP.
+    pub server: String,
 }
 
 /// The service's folders, as its machine names them.
@@ -80,6 +107,7 @@ impl<'i> Stage<'i> {
                 ("OUT", show(&folders.around.join("out"))),
                 ("MORE", show(&folders.around.join("more"))),
                 ("SOCKETS", show(&folders.around.join("sockets"))),
+                ("PRIVATE", show(&folders.around.join("private"))),
                 ("SERVICE_USER", service.to_owned()),
                 ("COMMAND_USER", command.to_owned()),
                 ("MARK", mark.clone()),
@@ -99,19 +127,35 @@ impl<'i> Stage<'i> {
         self.inside.sh(&format!("set -eu\n{}{script}", variables.collect::<String>()))
     }
 
-    /// The service runs: its processes, and where it serves.
-    pub fn runs(&mut self, supervisor: u32, worker: u32, port: u16) {
-        let known = [("SUPERVISOR", supervisor), ("WORKER", worker), ("PORT", port.into())];
-        self.variables.extend(known.map(|(name, value)| (name.to_owned(), value.to_string())));
+    /// The service runs.
+    pub fn runs(&mut self, running: Running) {
+        let known = [
+            ("SUPERVISOR", running.supervisor.to_string()),
+            ("WORKER", running.worker.to_string()),
+            ("PORT", running.port.to_string()),
+            ("EVONIC", running.evonic),
+            ("SERVER", running.server),
+        ];
+        self.variables.extend(known.map(|(name, value)| (name.to_owned(), value)));
     }
 
-    /// Tries all of these in one command while another command runs; whether each got through, and
-    /// what is different afterwards.
+    /// The version of Landlock that the kernel has; 0 for none.
+    ///
+    /// # Panics
+    /// When the program of the attempts cannot be run.
+    #[must_use]
+    pub fn landlock(&self) -> u32 {
+        let said = self.sh("\"$SOCKETS/native\" landlock");
+        said.trim().parse().unwrap_or(0)
+    }
+
+    /// Tries all of these in one command while another command runs, and those of `control` with no
+    /// runner around them.
     ///
     /// # Panics
     /// When a command cannot be run.
     #[must_use]
-    pub fn attempt(&mut self, attempts: &[Attempt]) -> (BTreeMap<String, bool>, Vec<String>) {
+    pub fn attempt(&mut self, attempts: &[Attempt], control: &[Attempt]) -> Tried {
         let victim = self.sh("cat \"$SOCKETS/victim\"");
         let mut victim = victim.split_whitespace();
         for name in ["VICTIM", "TERMINAL"] {
@@ -120,10 +164,12 @@ impl<'i> Stage<'i> {
         }
         let (inside, mark) = (self.inside, &self.mark);
         let waits = format!(
-            "$ export MARKED={mark}-environment; : {mark}-command; until [ -e done ]; do sleep 0.05; done"
+            "$ echo begun; exec env MARKED={mark}-environment bash -c ': {mark}-command; \
+             until [ -e done ]; do sleep 0.05; done'"
         );
         thread::scope(|scope| {
             let other = scope.spawn(|| inside.chat(&waits));
+            let ends = Ends(inside.path(&self.folders.root.join("done")));
             self.find_other();
             let script = script(attempts, &self.variables);
             let file = self.inside.path(&self.folders.root.join("attempts.sh"));
@@ -132,13 +178,35 @@ impl<'i> Stage<'i> {
             let before = self.sh(LOOK);
             let said = self.inside.chat("$ bash attempts.sh > outcomes");
             let after = self.sh(LOOK);
-            self.sh("touch \"$ROOT/done\"");
+            let control = if control.is_empty() { BTreeMap::new() } else { self.control(control) };
+            drop(ends);
             let _said = other.join().expect("no panic");
             let output = self.sh("cat \"$ROOT/outcomes\" || true");
             assert!(output.contains("finished"), "it did not finish: {said}\n{output}");
             let changed = after.lines().filter(|line| !before.lines().any(|known| known == *line));
-            (outcomes(&output), changed.map(str::to_owned).collect())
+            let mut outcomes = outcomes(&output);
+            for (name, script) in attempts.iter().filter_map(|of| Some((&of.name, of.after?))) {
+                outcomes.insert(name.clone(), self.succeeds(script));
+            }
+            Tried { outcomes, control, changed: changed.map(str::to_owned).collect() }
         })
+    }
+
+    /// Tries these once more with no runner around them, as the service's user. Whoever tests is root.
+    fn control(&self, attempts: &[Attempt]) -> BTreeMap<String, bool> {
+        let file = self.inside.path(&self.folders.root.join("control.sh"));
+        std::fs::write(&file, script(attempts, &self.variables)).expect("the script is written");
+        let output = self.sh("chmod 644 \"$ROOT/control.sh\"; \
+             setpriv --reuid \"${SERVICE_USER%:*}\" --regid \"${SERVICE_USER#*:}\" --clear-groups \
+             env -i HOME=\"$ROOT\" PATH=\"$PATH\" EVONIC_CALL=none NOTIFY_SOCKET=none bash \"$ROOT/control.sh\"");
+        outcomes(&output)
+    }
+
+    /// Whether a script does well, outside.
+    fn succeeds(&self, script: &str) -> bool {
+        let said =
+            self.sh(&format!("( set +e; {script} ) >/dev/null 2>&1 && echo through || true"));
+        said.trim() == "through"
     }
 
     /// Waits for the record of the other command, and takes its runner's pid from it.
@@ -150,9 +218,9 @@ impl<'i> Stage<'i> {
             TIMEOUT,
             || {
                 let found = self.sh(find);
-                let name = found.lines().next().unwrap_or("*/record").to_owned();
+                let name = found.lines().next().unwrap_or("none").to_owned();
                 let record =
-                    self.sh(&format!("cat \"$STATE\"/commands/{name} 2>/dev/null || true"));
+                    self.sh(&format!("cat \"$STATE/commands/{name}\" 2>/dev/null || true"));
                 (name, record)
             },
             |(name, record)| {
@@ -175,8 +243,18 @@ impl<'i> Stage<'i> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        if !thread::panicking() {
-            self.sh("kill \"$(cut -d' ' -f1 \"$SOCKETS/victim\")\" || true\nrm -f /dev/shm/$MARK* /tmp/$MARK* /var/tmp/$MARK*");
+        self.sh("kill \"$(cut -d' ' -f1 \"$SOCKETS/victim\")\" || true\n\
+             rm -f /dev/shm/\"$MARK\"* /tmp/\"$MARK\"* /var/tmp/\"$MARK\"*");
+    }
+}
+
+/// A file that is made when this is dropped, also by a panic: a command waits for it.
+struct Ends(PathBuf);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::write(&self.0, "") {
+            eprintln!("{}: {error}", self.0.display());
         }
     }
 }
@@ -189,19 +267,4 @@ pub const fn command_user(user: User, service: &str) -> &str {
         User::Own => service,
         User::Other => "65534:65534",
     }
-}
-
-/// Makes the program of the attempts. Linked statically: it runs where this machine's libraries are
-/// not.
-///
-/// # Panics
-/// When there is no compiler.
-fn compile(program: &Path) {
-    let began = Instant::now();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/escape/native.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-static", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program).arg(source);
-    let compiled = compiler.output().expect("cc is installed: package gcc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    println!("  the program of the attempts took {:?}", began.elapsed());
 }

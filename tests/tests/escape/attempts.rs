@@ -1,6 +1,7 @@
 //! All attempts of the table, against a pair as `make run` starts it: as an ordinary user and as root.
 
 use std::{
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -12,18 +13,20 @@ use evonic_parts::Folder;
 use evonic_shared::status::State;
 use evonic_tests::{
     escape::{
-        Attempt, Folders, Inside, Level, Stage, User, attempts, command_user, differences, probes,
+        Attempt, Folders, Inside, Level, Running, Stage, Tried, User, attempts, command_user,
+        differences, probes,
     },
     pair::{Options, Pair},
     size,
 };
 use rustix::process::{getegid, geteuid};
-use serde_json::json;
+
+use crate::secrets;
 
 /// Who starts a pair as an ordinary user, when the tests are root: an account that owns nothing.
 const ORDINARY: (u32, u32) = (64_321, 64_321);
 
-/// How many attempts `make test` makes at the weaker levels.
+/// How many attempts `make test` makes at each level as each user.
 const PROBES: usize = 15;
 
 /// This machine, and a pair on it once it was started.
@@ -52,9 +55,9 @@ impl Inside for Here {
     }
 }
 
-/// What is tried at a level: everything in one of them, and everywhere in `make chaos`.
-fn chosen(level: Level) -> Vec<Attempt> {
-    if level == Level::Namespaces || size::is_full() { attempts() } else { probes(PROBES) }
+/// What is tried: all of it in `make chaos`. In `make test` that is done in the unit.
+fn chosen() -> Vec<Attempt> {
+    if size::is_full() { attempts() } else { probes(PROBES) }
 }
 
 fn run(level: Level, user: User) {
@@ -80,31 +83,45 @@ fn run(level: Level, user: User) {
     let here = Here { config: folders.config.clone() };
     let more = folders.around.join("more");
     std::fs::create_dir_all(&more).expect("a folder");
-    let tls = tls(&more);
+    let has_tls = (level, user) == (Level::Namespaces, User::Own);
+    let tls = if has_tls { tls(&more) } else { String::new() };
     let command = command_user(user, &service).to_owned();
     let mut stage = Stage::set_up(&here, folders.clone(), &service, &command);
     let config = format!(
-        "{}[workplace]\nroot = {:?}\nsandbox = \"{level}\"\npaths = [{more:?}]\n{}\
-         [models.one]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\nkey_file = {:?}\n\
-         [models.two]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"x\"\nkey_file = {:?}\n",
-        if user == User::Own { tls } else { String::new() },
+        "{tls}[workplace]\nroot = {:?}\nsandbox = \"{level}\"\npaths = [{more:?}]\n{}{}\
+         [limits]\nenabled = true\n",
         folders.root,
         if user == User::Other { "user = \"65534:65534\"\n" } else { "" },
-        more.join("model.key"),
-        folders.root.join("deep/below/model.key"),
+        secrets::of_models(&folders, &more),
     );
     let options = Options { config, user: pair_user, ..Options::default() };
-    let pair = Pair::spawn_in(folder, &options);
+    let pair = Pair::spawn_in(folder, &options).answering();
+    // As the package has it.
+    std::fs::set_permissions(&folders.config, PermissionsExt::from_mode(0o640)).expect("ours");
     let status = pair.wait("the first worker serves", |status| status.state == State::Running);
     let http = status.listeners.iter().find(|listener| listener.name == "http");
     let port = http.and_then(|http| http.address.rsplit_once(':')?.1.parse().ok());
     let worker = status.worker.expect("it serves").pid;
-    stage.runs(pair.pid(), worker, port.expect("a port"));
+    let port: u16 = port.expect("a port");
+    let tls_server =
+        format!("--server https://localhost:{port} --ca {}", more.join("tls.pem").display());
+    stage.runs(Running {
+        supervisor: pair.pid(),
+        worker,
+        port,
+        evonic: evonic_tests::pair::program("evonic").display().to_string(),
+        server: if has_tls { tls_server } else { format!("--server http://127.0.0.1:{port}") },
+    });
     add_host(&pair, &more);
 
-    let tried = chosen(level);
-    let (outcomes, changed) = stage.attempt(&tried);
-    let mut differences = differences(&tried, &outcomes, level, user);
+    let tried = chosen();
+    let has_control = (level, user) == (Level::None, User::Own) && geteuid().is_root();
+    let control: Vec<Attempt> =
+        tried.iter().filter(|attempt| has_control && attempt.proves_a_layer()).cloned().collect();
+    let Tried { outcomes, control: without, changed } = stage.attempt(&tried, &control);
+    let mut differences = differences(&tried, &outcomes, (level, user), stage.landlock());
+    differences.extend(stage.race());
+    differences.extend(in_vain(&control, &without));
     // What only lets through what is said to may change something; a namespace lets nothing change.
     if level == Level::Namespaces {
         differences.extend(changed);
@@ -112,6 +129,12 @@ fn run(level: Level, user: User) {
     println!("{level}, {user:?}: {} attempts in {:?}", tried.len(), began.elapsed());
     assert!(differences.is_empty(), "{level}, {user:?}:\n{}", differences.join("\n"));
     drop(stage);
+}
+
+/// What every level stops gets through without one: else it would prove nothing.
+fn in_vain(control: &[Attempt], outcomes: &BTreeMap<String, bool>) -> Vec<String> {
+    let in_vain = control.iter().filter(|attempt| !attempt.depends && !outcomes[&attempt.name]);
+    in_vain.map(|attempt| format!("{}: is stopped without a sandbox, too", attempt.name)).collect()
 }
 
 /// The configuration of a certificate and its key in this folder.
@@ -131,13 +154,7 @@ fn tls(folder: &Path) -> String {
 
 /// A workplace on another machine whose password lies in this folder.
 fn add_host(pair: &Pair, folder: &Path) {
-    let settings = json!({
-        "host": "127.0.0.1",
-        "user": "x",
-        "authenticate": ["password"],
-        "password": {"file": folder.join("password")},
-    });
-    let settings = settings.to_string();
+    let settings = secrets::of_host(folder);
     let added =
         pair.evonic(&["workplace", "add", "host", "--kind", "ssh", "--settings", &settings]);
     assert!(added.status.success(), "{added:?}");

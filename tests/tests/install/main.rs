@@ -3,12 +3,14 @@
 mod api;
 mod audit;
 mod credentials;
-mod installation;
 mod keys;
 mod leak;
 mod limits;
 mod namespaces;
 mod observability;
 mod power;
+mod sandbox;
 mod secrets;
 mod unit;
+
+use evonic_tests::installation;

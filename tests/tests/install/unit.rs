@@ -115,6 +115,9 @@ fn the_unit_is_sound_and_hardened_where_it_is_installed() {
         "evonic.service",
     ]);
     println!("{}", message.lines().last().unwrap_or(""));
+    for (name, value) in [("UMask", "0077"), ("RemoveIPC", "yes"), ("TasksMax", "6144")] {
+        assert_eq!(installation.machine.property(name), value, "{name}");
+    }
 
     // A supervisor that hangs is found by systemd's watchdog.
     let pid = installation.machine.property("MainPID");
@@ -173,7 +176,7 @@ fn a_stop_leaves_nothing_and_a_purge_leaves_less() {
 
     // The copy is put back as docs/install.md says.
     machine.expect(&["sh", "-c", "rm /var/lib/evonic/evonic.db*"]);
-    let put_back = "install -o evonic -g evonic -m 640 /root/copy.db /var/lib/evonic/evonic.db";
+    let put_back = "install -o evonic -g evonic -m 600 /root/copy.db /var/lib/evonic/evonic.db";
     machine.expect(&["sh", "-c", put_back]);
     machine.expect(&["systemctl", "start", "evonic"]);
     installation.serves();

@@ -12,7 +12,7 @@ use evonic_shared::{
 use evonic_tests::{
     fault::{Fault, Leaked},
     pair::{Options, Pair},
-    process, size,
+    poll, process, size,
 };
 
 /// How a leak ended.
@@ -101,7 +101,12 @@ fn find(leak: &Leak) -> Found {
     let crossed = crossed.unwrap_or(at);
     let name = entry.post_mortem.clone().expect("a post-mortem");
     let file = pair.state_dir().join("post-mortems").join(name);
-    let post_mortem = serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON");
+    let post_mortem = poll::until(
+        "the post-mortem is written",
+        Duration::from_secs(10),
+        || fs::read(&file),
+        |written| serde_json::from_slice(written.as_ref().ok()?).ok(),
+    );
 
     pair.wait_for_successor(generation);
     assert!(!process::is_alive(pid), "the leaking worker is gone");

@@ -120,7 +120,10 @@ fn hostile_files(pair: &Pair) {
 
 fn evonic(pair: &Pair, arguments: &[String]) -> Command {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    pair.evonic_command(&arguments)
+    let mut command = pair.evonic_command(&arguments);
+    // `backup` makes a file of that name.
+    command.current_dir(pair.state_dir());
+    command
 }
 
 #[test]

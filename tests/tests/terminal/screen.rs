@@ -37,6 +37,9 @@ pub fn at_terminal(command: &Command, ends: bool) -> String {
             None => script.env_remove(name),
         };
     }
+    if let Some(folder) = command.get_current_dir() {
+        script.current_dir(folder);
+    }
     script.env("SHELL", "/bin/sh").env("TERM", "xterm-256color").env_remove("NO_COLOR");
     let script = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut script = script.expect("script is installed");

@@ -42,6 +42,6 @@ pub use tool::{Effect, Ending, ToolSpec};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, Usage};
 pub use validation::SettingsError;
 pub use workplace::{
-    DockerSettings, HostKeys, LocalSettings, SecretSource, Settings, SshAuth, SshSettings,
-    Workplace, WorkplaceChange, WorkplaceKind,
+    CommandNetwork, CommandSandbox, DockerSettings, HostKeys, LocalSettings, SecretSource,
+    Settings, SshAuth, SshSettings, Workplace, WorkplaceChange, WorkplaceKind,
 };

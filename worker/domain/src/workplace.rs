@@ -98,10 +98,12 @@ pub struct LocalSettings {
     pub session_folders: bool,
     /// What keeps commands inside: auto, namespaces, landlock or none; `[workplace] sandbox` of the
     /// configuration when not given.
+    #[schemars(extend("x-value" = "LEVEL"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<CommandSandbox>,
-    /// The network of commands: host or none; `[workplace] network` of the configuration when not
-    /// given.
+    /// The network of commands: host or none, `[workplace] network` of the configuration when not
+    /// given; in a container none, or the name of a network of the engine.
+    #[schemars(extend("x-value" = "NAME"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<CommandNetwork>,
 }

@@ -89,7 +89,7 @@ pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
         places: Class::ALL.map(|class| (class, state.places.count(class))),
         generation: state.app.generation,
         hosts: state.app.workplaces.hosts(),
-        sandbox: state.app.workplaces.sandbox(),
+        sandbox: state.app.workplaces.sandbox().get(),
         supervision: state.app.supervision.report(),
     };
     let text = scraped.expose(&state.registry).map_err(|error| Problem::internal(&error))?;

@@ -41,6 +41,7 @@ pub(super) async fn run(
             let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
             findings.push(worker);
             findings.extend(checks::protections(config));
+            findings.extend(checks::sandbox_in_force(config));
             findings.extend(checks::workplaces(config, &workplaces));
             findings.extend(checks::programs());
             findings
@@ -55,7 +56,7 @@ pub(super) async fn run(
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 struct Finding {
-    /// `configuration`, `state_dir`, `landlock`.
+    /// `configuration`, `state_dir`, `sandbox`.
     check: String,
     verdict: Verdict,
     detail: String,

@@ -17,7 +17,7 @@ use std::{
     io,
     os::fd::AsFd,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
 use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
-use evonic_workplace::End;
+use evonic_workplace::{End, ProbedLevel};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
 const PROOF_TIME: Duration = Duration::from_millis(250);
@@ -105,7 +105,8 @@ pub(super) struct ControlThread {
 
 #[derive(Debug, Default)]
 struct Stage {
-    ready: AtomicBool,
+    /// Of a worker that is ready.
+    sandbox: OnceLock<ProbedLevel>,
     over: AtomicBool,
 }
 
@@ -131,9 +132,9 @@ impl ControlThread {
         Ok(Self { waker, stage, thread })
     }
 
-    /// Heartbeats may begin.
-    pub(super) fn ready(&self) {
-        self.stage.ready.store(true, Ordering::SeqCst);
+    /// Heartbeats may begin. They tell of the sandbox, once it is known.
+    pub(super) fn ready(&self, sandbox: ProbedLevel) {
+        let _first = self.stage.sandbox.set(sandbox);
         self.waker.wake();
     }
 
@@ -263,7 +264,7 @@ impl Listener {
 
     /// Calls for proofs and sends the heartbeat, each when it is time.
     fn send_heartbeat(&mut self, now: Instant) {
-        if self.next_round.is_none() && self.stage.ready.load(Ordering::SeqCst) {
+        if self.next_round.is_none() && self.stage.sandbox.get().is_some() {
             self.next_round = Some(now);
         }
         if self.proofs_due.is_none() && self.next_round.is_some_and(|next| next <= now) {
@@ -277,7 +278,9 @@ impl Listener {
             self.proofs_due = None;
             self.sequence += 1;
             let (sequence, age_ms) = (self.sequence, self.control.liveness.ages());
-            match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms }) {
+            let sandbox = self.stage.sandbox.get().and_then(ProbedLevel::get);
+            let sandbox = sandbox.map(|level| level.name().to_owned());
+            match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms, sandbox }) {
                 Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
             }

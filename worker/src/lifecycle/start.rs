@@ -151,7 +151,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let liveness = runtime.block_on(start_answering(&parts, &liveness));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;
-    control.ready();
+    control.ready(parts.workplaces.sandbox().clone());
     tracing::info!(
         generation = number,
         predecessor = inherited.predecessor,

@@ -75,7 +75,7 @@ impl Toolbox {
     }
 
     /// Leaves a trace of a command that is about to be started, where its kind of workplace keeps
-    /// any: see [`evonic_workplace::Commands::reserve`].
+    /// any: see `reserve` of the backend's commands.
     ///
     /// # Errors
     /// Why there is none. The command can be started all the same.

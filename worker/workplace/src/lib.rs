@@ -7,15 +7,16 @@
 //!     dyn Backend   one trait: files, commands, transfers (evonic-backend)
 //!      /   |   \
 //!  Local  Ssh  Docker     a crate each, with the gateway of its descriptors
-//!      \   |   /
-//!       Spool             commands that outlive worker, connection and engine: the same POSIX
-//!          |              shell on all three
-//!     dyn Shell           one script, run there, attached
+//!    |      \  /
+//!  runner   Spool         commands that outlive worker, connection and engine: by a process of
+//!             |           ours here, by the same POSIX shell on the other two
+//!         dyn Shell       one script, run there, attached
 //! ```
 //!
 //! | Part | Owns |
 //! |---|---|
 //! | [`Workplaces`] | every workplace of this worker, and its lifetime |
+//! | [`ProbedLevel`] | what keeps commands of local workplaces inside |
 //! | [`Copying`], [`Progress`], [`CopyError`] | copies between any two workplaces |
 //!
 //! # Invariants
@@ -31,6 +32,7 @@
 
 mod copy;
 mod orphans;
+mod probed_level;
 mod registry;
 
 pub use copy::{CopyError, Copying, Progress};
@@ -41,4 +43,5 @@ pub use evonic_backend::{
 };
 pub use evonic_docker::Engines;
 pub use evonic_local::{Level, Local, Protection, protections};
+pub use probed_level::ProbedLevel;
 pub use registry::Workplaces;

@@ -1,7 +1,7 @@
 //! Every workplace of this worker: found by name, opened for a session, checked, closed.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use evonic_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::orphans;
+use crate::{orphans, probed_level::ProbedLevel};
 
 /// Checks that run at once: one whose listener is gone ends after its step.
 const CHECKS: usize = 8;
@@ -49,8 +49,7 @@ struct Inner {
     checks: Arc<Semaphore>,
     /// Folders are removed one at a time.
     remover: Semaphore,
-    /// What keeps commands inside; [`None`] in it when commands are refused.
-    sandbox: OnceLock<Option<Level>>,
+    sandbox: ProbedLevel,
 }
 
 impl Workplaces {
@@ -66,14 +65,17 @@ impl Workplaces {
         let engines = Engines::start(&deps);
         let (checks, remover) = (Arc::new(Semaphore::new(CHECKS)), Semaphore::new(1));
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        let sandbox = OnceLock::new();
+        let sandbox = ProbedLevel::default();
         let inner = Inner { deps, local, hosts, engines, tasks, closing, checks, remover, sandbox };
         let workplaces = Self { inner: Arc::new(inner) };
         let trying = workplaces.clone();
-        workplaces.inner.tasks.spawn(async move { trying.try_sandbox().await });
+        workplaces.inner.tasks.spawn(async move {
+            let Inner { deps, local, sandbox, .. } = trying.inner.as_ref();
+            sandbox.probe(local, &deps.config).await;
+        });
         let clearing = workplaces.clone();
         workplaces.inner.tasks.spawn(async move {
-            let Inner { local, deps, closing, .. } = &*clearing.inner;
+            let Inner { local, deps, closing, .. } = clearing.inner.as_ref();
             closing.run_until_cancelled(orphans::clear(local, &deps.store)).await
         });
         Ok(workplaces)
@@ -180,36 +182,6 @@ impl Workplaces {
         }
     }
 
-    /// Tries what keeps commands inside, and tells when it is less than at the last start.
-    async fn try_sandbox(&self) {
-        let level = match self.inner.local.containment().await {
-            Ok((level, detail)) => {
-                tracing::info!(%level, detail, "commands of local workplaces are contained");
-                Some(level)
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "commands of local workplaces are refused");
-                None
-            }
-        };
-        let _first = self.inner.sandbox.set(level);
-        let file = self.inner.deps.config.state_dir.join("sandbox-level");
-        let before = tokio::fs::read_to_string(&file).await.unwrap_or_default();
-        let before = Level::ALL.into_iter().find(|known| known.name() == before.trim());
-        if let (Some(before), Some(level)) = (before, level)
-            && level < before
-        {
-            tracing::warn!(%level, %before, "commands are contained less than at the last start");
-        }
-        if let Some(level) = level.filter(|level| before != Some(*level)) {
-            let written = tokio::fs::write(&file, format!("{level}\n")).await;
-            if let Err(error) = written {
-                tracing::warn!(%error, "the sandbox's level cannot be kept");
-            }
-        }
-    }
-
     async fn check_local(&self, settings: &LocalSettings, steps: mpsc::Sender<CheckStep>) {
         let steps = Steps::new(steps);
         let local = &self.inner.local;
@@ -218,9 +190,8 @@ impl Workplaces {
         let Some(local) = steps.step("folder", Some(advice), opened).await else { return };
         let contained = async {
             let (level, detail) = local.containment().await?;
-            let advice = (level != Level::Namespaces).then_some(
-                "see docs/security.md for what a command may reach, and how to get namespaces",
-            );
+            let advice = (level != Level::Namespaces)
+                .then_some("docs/workplaces.md says how to get namespaces");
             Ok(((), check::Finding::new(format!("{level}: {detail}"), advice)))
         };
         let advice = "set settings.sandbox and settings.network to what this machine can do";
@@ -229,11 +200,10 @@ impl Workplaces {
         }
     }
 
-    /// What keeps commands of local workplaces inside, once it was tried; without settings of their
-    /// own.
+    /// What keeps commands of local workplaces inside.
     #[must_use]
-    pub fn sandbox(&self) -> Option<Level> {
-        self.inner.sandbox.get().copied().flatten()
+    pub fn sandbox(&self) -> &ProbedLevel {
+        &self.inner.sandbox
     }
 
     /// Every host and engine that was used.

@@ -12,7 +12,12 @@ fn a_turn_is_run_step_by_step_and_said_in_order() {
     let (session, turn) = harness.runbook("$ echo one\nwrite two.txt \"2\\n\"\nread two.txt\n");
     worker.agents.wake();
     let ended = harness.ended(&turn);
-    assert_eq!((ended.state, ended.steps), (TurnState::Completed, 4));
+    assert_eq!(
+        (ended.state, ended.steps),
+        (TurnState::Completed, 4),
+        "{:?}",
+        harness.results(&turn)
+    );
     assert_eq!(harness.lines("two.txt"), ["2"]);
     assert_eq!(harness.results(&turn).len(), 3);
     let steps: Vec<_> =

@@ -270,8 +270,9 @@ impl<H> Table<H> {
         let is_stalled = |entry: &Entry<H>| {
             entry.key.as_ref() == Some(key) && entry.activity == Activity::Stalled
         };
-        let stalled = self.served.extract_if(.., |_, entry| is_stalled(entry));
-        stalled.map(|(_, entry)| entry.handle).collect()
+        let stalled = self.served.iter().filter(|(_, entry)| is_stalled(entry));
+        let stalled: Vec<_> = stalled.map(|(id, _)| *id).collect();
+        stalled.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// The connection is gone.

@@ -178,6 +178,11 @@ mod tests {
             ("identity_files=/a,/b", "identity_files", json!(["/a", "/b"])),
             ("environment=A=1,B=2", "environment", json!({"A": "1", "B": "2"})),
             ("session_folders=false", "session_folders", json!(false)),
+            ("sandbox=namespaces", "sandbox", json!("namespaces")),
+            ("sandbox=", "sandbox", Value::Null),
+            ("network=none", "network", json!("none")),
+            ("network=of-containers", "network", json!("of-containers")),
+            ("password=env:PASSWORD", "password", json!({"env": "PASSWORD"})),
             ("colour=red", "colour", json!("red")),
         ] {
             assert_eq!(assignment(text).expect(text), (key.to_owned(), value), "{text}");
@@ -224,6 +229,8 @@ mod tests {
         };
         let local = evonic_domain::LocalSettings {
             root: Some("/".into()),
+            sandbox: Some(evonic_domain::CommandSandbox::None),
+            network: Some(evonic_domain::CommandNetwork::None),
             ..evonic_domain::LocalSettings::default()
         };
         let all = [json!(full), json!(docker), json!(local)];

@@ -76,9 +76,7 @@ pub(super) fn limit(config: &Config) -> Finding {
 
 /// Whether the supervisor answers and runs.
 pub(super) fn supervisor(config: &Config) -> Finding {
-    let socket = Supervisor::socket(config);
-    let reply = Supervisor::connect(&socket).and_then(|mut s| s.ask(&Request::Status));
-    match reply {
+    match ask_status(config) {
         Ok(Reply::Status(status)) => {
             let detail = format!("pid {}, {:?}", status.pid, status.state).to_lowercase();
             match (status.state, status.last_error) {
@@ -98,6 +96,30 @@ pub(super) fn supervisor(config: &Config) -> Finding {
             "start it: `systemctl start evonic`, or `evonic-supervisor`",
         ),
     }
+}
+
+/// What keeps commands of the worker that runs inside. It may be less than what this process, outside
+/// of its unit, can have.
+pub(super) fn sandbox_in_force(config: &Config) -> Option<Finding> {
+    let Ok(Reply::Status(status)) = ask_status(config) else { return None };
+    let (check, level) = ("sandbox in force", status.worker?.sandbox);
+    let advice = "`evonic workplace check local` says why, and what a command may reach";
+    Some(match level.as_deref() {
+        Some("namespaces") => Finding::ok(check, "commands of the worker have namespaces"),
+        Some(level) => {
+            let detail = format!("commands of the worker have no namespaces, but level {level}");
+            Finding::warning(check, detail, advice)
+        }
+        None => Finding::warning(
+            check,
+            "commands of the worker are refused, or it has not said",
+            advice,
+        ),
+    })
+}
+
+fn ask_status(config: &Config) -> crate::console::error::Result<Reply> {
+    Supervisor::connect(&Supervisor::socket(config)).and_then(|mut s| s.ask(&Request::Status))
 }
 
 /// Whether the worker answers and is ready, and its workplaces.

@@ -128,6 +128,10 @@ impl Screen<'_> {
             ],
         );
         self.health(worker);
+        if let Some(level) = &worker.sandbox {
+            let style = if level == "namespaces" { Style::Green } else { Style::Yellow };
+            self.line("sandbox", [style.of(level)]);
+        }
         self.descriptors(&worker.fd);
     }
 

@@ -42,6 +42,7 @@ pub(crate) fn worker(generation: u64) -> Worker {
         version: Some("0.1.0".to_owned()),
         uptime_seconds: 723.4,
         rss_bytes: 40_055_603,
+        sandbox: Some("namespaces".to_owned()),
         last_heartbeat_seconds: Some(0.42),
         health: Health { http: PartHealth::Ok, store: PartHealth::Ok, agents: PartHealth::Ok },
         fd: Descriptors {

@@ -41,6 +41,7 @@ fn keys_that_have_not_been_good_for_long_are_purged_but_the_last_that_was_made()
     for key in [&old, &recent] {
         assert!(revoke(key).revoked_at.is_some());
     }
+    #[expect(clippy::disallowed_methods, reason = "a test turns the clock back behind its back")]
     let connection = Connection::open(&harness.path).unwrap();
     let set = |column: &str, key: &Key, days: i64| {
         let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);

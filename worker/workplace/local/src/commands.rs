@@ -40,6 +40,7 @@ pub(super) use self::{
 use super::{
     files::Files,
     sandbox::{self, Reach},
+    user,
 };
 use evonic_backend::{
     CommandSpec, Ended, Finished, Result, Unknown, WorkplaceError,
@@ -129,7 +130,9 @@ impl Commands {
     ) -> Result<(Level, String)> {
         let level = self.level().await?;
         let probed = self.launcher.probed().await;
-        Ok((level, sandbox::describe(level, probed, self.network, settings)))
+        let reached = sandbox::describe(level, probed, self.network, settings);
+        let who = user::describe(self.launcher.reach.user, level, self.files.root.path());
+        Ok((level, reached + &who))
     }
 
     fn record_path(&self, command_id: &str) -> PathBuf {

@@ -6,6 +6,7 @@ use evonic_shared::config::Config;
 use super::{
     commands::{Environment, describe_limits},
     sandbox::{self, Reach},
+    user,
 };
 
 /// A protection of commands on this machine, for `evonic doctor`.
@@ -42,7 +43,8 @@ fn sandbox(config: &Config) -> Protection {
             return sandbox(false, format!("commands are refused: workplace.{field}: {problem}"));
         }
     };
-    let detail = sandbox::describe(level, &probed, settings.network, settings);
+    let detail = sandbox::describe(level, &probed, settings.network, settings)
+        + &user::describe(reach.user, level, &settings.root);
     let inside = [&config.state_dir, &config.runtime_dir];
     match inside.iter().find(|folder| folder.starts_with(&settings.root)) {
         Some(folder) if level != Level::Namespaces => {

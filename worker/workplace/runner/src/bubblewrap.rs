@@ -126,17 +126,33 @@ impl Mounts {
     fn hide(&mut self, hidden: &[PathBuf], from: usize) {
         let shown = self.shown[from..].to_vec();
         for path in hidden {
-            let below = shown.iter().any(|shown| path.starts_with(shown) && path != shown);
-            match fs::symlink_metadata(path) {
-                Ok(is) if below && is.is_dir() => {
-                    self.option(&["--perms", "0555", "--tmpfs"]);
-                    self.arguments.push(path.into());
-                }
-                Ok(_) if below => {
-                    self.option(&["--ro-bind", "/dev/null"]);
-                    self.arguments.push(path.into());
-                }
-                _ => {}
+            let mut above = shown.iter().filter(|shown| path.starts_with(shown) && path != *shown);
+            let (Some(shown), Ok(is)) = (above.next(), fs::symlink_metadata(path)) else {
+                continue;
+            };
+            if from > 0 {
+                self.hold(shown, path);
+            }
+            if is.is_dir() {
+                self.option(&["--perms", "0555", "--tmpfs"]);
+            } else {
+                self.option(&["--ro-bind", "/dev/null"]);
+            }
+            self.arguments.push(path.into());
+        }
+    }
+
+    /// Binds the folders between two paths to where they are: nobody moves a mount away, and with it
+    /// what is covered, to where the next command would find it.
+    fn hold(&mut self, shown: &Path, hidden: &Path) {
+        let between = hidden.ancestors().skip(1).take_while(|folder| *folder != shown);
+        let mut between: Vec<&Path> = between.collect();
+        between.reverse();
+        for folder in between {
+            let is_folder = fs::symlink_metadata(folder).is_ok_and(|is| is.is_dir());
+            if is_folder && !self.compared.iter().any(|held| held == folder) {
+                self.arguments.extend(["--bind".into(), folder.into(), folder.into()]);
+                self.compared.push(folder.to_owned());
             }
         }
     }

@@ -65,11 +65,10 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error is read by the runner, or is nobody's.
-            let _nobody = std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!("evonic-runner: {error}\n"),
-            );
+            #[expect(clippy::disallowed_methods, reason = "read by the runner, or nobody's")]
+            let mut errors = std::io::stderr();
+            let _nobody =
+                std::io::Write::write_fmt(&mut errors, format_args!("evonic-runner: {error}\n"));
             ExitCode::FAILURE
         }
     }

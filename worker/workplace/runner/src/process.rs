@@ -57,6 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process to look at")]
     fn a_process_is_known_by_more_than_its_pid() {
         let own = Identity::own().unwrap();
         assert!(own.is_alive());

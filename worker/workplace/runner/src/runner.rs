@@ -12,7 +12,7 @@ mod sandboxed;
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{getpid, set_child_subreaper, setsid},
+    rand::GetRandomFlags,
     time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
         timerfd_settime,
@@ -60,6 +61,7 @@ const ERRORS_BYTES: u64 = 4096;
 pub(crate) fn main() -> Result<(), Failure> {
     SigSet::empty().thread_set_mask()?;
     let spec_file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    #[expect(clippy::disallowed_methods, reason = "a socket to who follows")]
     let first = io::stdout().as_fd().try_clone_to_owned()?;
     // What is sent to the worker's group or comes from its terminal is not for this one.
     setsid()?;
@@ -109,7 +111,10 @@ pub(crate) fn main() -> Result<(), Failure> {
 /// 128 bits of the kernel's, in hexadecimal digits.
 fn secret() -> Option<String> {
     let mut bytes = [0; 16];
-    File::open("/dev/urandom").ok()?.read_exact(&mut bytes).ok()?;
+    let filled = rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).ok()?;
+    if filled < bytes.len() {
+        return None;
+    }
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

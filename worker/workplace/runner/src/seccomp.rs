@@ -61,6 +61,7 @@ fn missing_calls() -> Rules {
         libc::SYS_io_uring_setup,
         libc::SYS_io_uring_enter,
         libc::SYS_io_uring_register,
+        libc::SYS_userfaultfd,
     ];
     calls.map(|call| (call, Vec::new())).into()
 }
@@ -86,9 +87,18 @@ fn refused_calls() -> io::Result<Rules> {
 
 /// What reaches other processes of the same user, where no pid namespace keeps them away.
 fn calls_on_others() -> io::Result<Rules> {
-    let calls = [libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
+    let calls = [
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_process_madvise,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_kcmp,
+    ];
     let mut rules: Rules = calls.map(|call| (call, Vec::new())).into();
     let by_pid = [
+        libc::SYS_migrate_pages,
+        libc::SYS_move_pages,
         libc::SYS_prlimit64,
         libc::SYS_sched_setaffinity,
         libc::SYS_sched_setattr,

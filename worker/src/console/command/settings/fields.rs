@@ -35,6 +35,8 @@ impl Form {
             Value::Array(names) => names.iter().any(|it| it == name),
             it => it == name,
         };
+        // One that may be absent is its own schema, or null.
+        let schema = schema["anyOf"].get(0).unwrap_or(schema);
         if is("boolean") {
             Self::Switch
         } else if is("integer") {
@@ -43,10 +45,10 @@ impl Form {
             Self::Pairs
         } else if is("array") {
             if schema["items"]["oneOf"].is_array() { Self::Choices } else { Self::Paths }
-        } else if schema["anyOf"].is_array() {
-            Self::Secret
-        } else if schema["oneOf"].is_array() {
+        } else if schema["oneOf"][0]["const"].is_string() {
             Self::Choice
+        } else if schema["oneOf"].is_array() {
+            Self::Secret
         } else {
             Self::Text
         }
@@ -66,8 +68,7 @@ pub(super) struct Field {
 }
 
 impl Field {
-    fn new(key: &str, schema: &Value, kinds: &[&str]) -> Self {
-        let form = Form::of(key, schema);
+    fn new(key: &str, schema: &Value, form: Form, kinds: &[&str]) -> Self {
         let text = |name: &str| schema[name].as_str().map(str::to_owned);
         let option = text("x-option").unwrap_or_else(|| {
             let name = key.replace('_', "-");
@@ -89,14 +90,14 @@ impl Field {
             Form::Switch => String::new(),
         });
         let help = text("description").unwrap_or_default();
-        let help = help.trim_end_matches('.').to_owned();
+        let help = help.trim_end_matches('.').replace('\n', " ");
         Self { key: key.to_owned(), option, form, heading: kinds.join(" and "), value, help }
     }
 }
 
 /// Every setting, in the order in which help shows them: those of several kinds first.
 pub(super) static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
-    let mut settings: Vec<(String, Value, Vec<&str>)> = Vec::new();
+    let mut settings: Vec<(String, Value, Form, Vec<&str>)> = Vec::new();
     for (kind, mut schema) in [
         ("Local", schema::<LocalSettings>()),
         ("SSH", schema::<SshSettings>()),
@@ -104,14 +105,22 @@ pub(super) static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     ] {
         let Value::Object(properties) = schema["properties"].take() else { continue };
         for (key, schema) in properties {
+            let form = Form::of(&key, &schema);
             match settings.iter_mut().find(|(known, ..)| *known == key) {
-                Some((_, _, kinds)) => kinds.push(kind),
-                None => settings.push((key, schema, vec![kind])),
+                Some((_, _, known, kinds)) => {
+                    kinds.push(kind);
+                    // A name of a list here may be any name there.
+                    if *known != form {
+                        *known = Form::Text;
+                    }
+                }
+                None => settings.push((key, schema, form, vec![kind])),
             }
         }
     }
-    settings.sort_by_key(|(_, _, kinds)| kinds.len() == 1);
-    settings.iter().map(|(key, schema, kinds)| Field::new(key, schema, kinds)).collect()
+    settings.sort_by_key(|(.., kinds)| kinds.len() == 1);
+    let fields = settings.iter();
+    fields.map(|(key, schema, form, kinds)| Field::new(key, schema, *form, kinds)).collect()
 });
 
 /// The schema of settings, without references.

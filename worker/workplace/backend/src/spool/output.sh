@@ -4,7 +4,10 @@
 nonce=$1
 d=$2/$3
 printf '%s\n' "$nonce"
-recorded && plain "$d/out" && open_output || { say missing && exit 0; }
+if ! { recorded && plain "$d/out" && open_output; }; then
+	say missing
+	exit 0
+fi
 tail -c "+$(($4 + 1))" /proc/self/fd/5 2>/dev/null | head -c "$5"
 say shown
 exit 0

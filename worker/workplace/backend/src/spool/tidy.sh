@@ -3,7 +3,10 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 nonce=$1 s=$2
 printf '%s\n' "$nonce"
-[ -d "$s" ] && [ ! -L "$s" ] || { say tidied && exit 0; }
+if [ ! -d "$s" ] || [ -L "$s" ]; then
+	say tidied
+	exit 0
+fi
 cd "$s" || refuse "$s cannot be entered"
 # shellcheck disable=SC2086
 [ -z "$3" ] || rm -rf -- $3

@@ -136,8 +136,11 @@ async fn engine_and_table_are_reconciled_and_others_are_left_alone() {
         if left { Err(volumes) } else { Ok(()) }
     })
     .await;
-    let rows = world.store.read(|reader| reader.containers()).await.unwrap();
-    assert_eq!(rows.len(), 1, "{rows:?}");
+    until("the rows are gone", || async {
+        let rows = world.store.read(|reader| reader.containers()).await.unwrap();
+        if rows.len() == 1 { Ok(()) } else { Err(format!("{rows:?}")) }
+    })
+    .await;
     assert_eq!(state(&engine, kept.name()), "running");
 
     world.engines.close(End::Recycled, Duration::from_secs(20)).await;

@@ -4,6 +4,7 @@
 //! taken for a process.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -126,18 +127,19 @@ pub(super) async fn kill(pool: &BlockingPool, command_id: &str) -> Result<u32> {
     let command_id = command_id.to_owned();
     Ok(pool
         .run(move |_| {
-            let mut killed = 0;
+            // Those that die are there for a moment longer; those that fork are looked for again.
+            let mut killed = HashSet::new();
             for _ in 0..10 {
                 let left = processes(&command_id);
                 if left.is_empty() {
                     break;
                 }
-                killed += left.len();
                 for process in left {
                     let _gone = kill_process(process, Signal::KILL);
+                    killed.insert(process);
                 }
             }
-            u32::try_from(killed).unwrap_or(u32::MAX)
+            u32::try_from(killed.len()).unwrap_or(u32::MAX)
         })
         .await)
 }

@@ -335,6 +335,33 @@ async fn a_command_whose_caller_is_gone_goes_on_and_is_followed_again() {
     fixture.assert_given_back().await;
 }
 
+/// A command without namespaces reaches the sockets of runners, and has no token.
+#[tokio::test]
+async fn who_shows_no_token_keeps_nobody_from_a_command() {
+    let fixture = Fixture::new();
+    let (spec, cancel) = (bash(PATIENT), CancellationToken::new());
+    let command_id = spec.command_id.clone();
+    tokio::select! {
+        finished = fixture.run(spec, &cancel) => panic!("it ended: {finished:?}"),
+        () = begun(&fixture, "pids", 1) => {}
+    }
+    let socket = fixture.state().join("commands").join(&command_id).join("socket");
+    let stranger = || {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket as make};
+        let stranger = make(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+        connect(&stranger, &SocketAddrUnix::new(&socket).expect("short")).expect("it is taken");
+        stranger
+    };
+    let strangers: Vec<_> = (0..40).map(|_| stranger()).collect();
+    fixture.put("go", "");
+    let (sender, _unread) = mpsc::channel(8);
+    let follow = fixture.local.commands().attach(&command_id, 0, sender, &cancel);
+    let finished = tokio::time::timeout(Duration::from_secs(10), follow).await;
+    assert_eq!(finished.expect("in time").expect("it is known").ended, Ended::Exited(0));
+    drop(strangers);
+    fixture.assert_given_back().await;
+}
+
 #[tokio::test]
 async fn a_caller_that_is_gone_at_once_loses_no_command_that_began() {
     let fixture = Fixture::new();
@@ -454,6 +481,7 @@ fn previous_record(fixture: &Fixture, command_id: &str) -> std::path::PathBuf {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "commands that no runner of this version has")]
 async fn a_command_of_the_version_before_is_followed_to_its_end() {
     let fixture = Fixture::new();
     let record = previous_record(&fixture, "old-1");
@@ -489,12 +517,13 @@ async fn a_command_of_the_version_before_is_followed_to_its_end() {
 
 /// That record was the command's to write: no file of it leads anywhere or is waited for.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "as a command would")]
 async fn a_record_of_the_version_before_is_read_as_a_strangers() {
     let fixture = Fixture::new();
     let secret = fixture.state().join("secret");
     std::fs::write(&secret, "exited 0 0\nsecret\n").expect("a file");
     for (round, make) in ["ln -s", "ln", "mkfifo", "mkdir"].into_iter().enumerate() {
-        let command_id = format!("old-{round}");
+        let command_id = format!("stranger-{round}");
         let record = previous_record(&fixture, &command_id);
         for name in ["out", "status"] {
             let mut made = std::process::Command::new("sh");

@@ -142,7 +142,7 @@ async fn a_secret_that_is_replaced_while_it_is_covered_keeps_no_command_from_sta
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
                 fs::write(&next, "secret").expect("a file");
                 fs::rename(&next, &secret).expect("it is replaced");
-                std::thread::sleep(std::time::Duration::from_micros(200));
+                std::thread::park_timeout(std::time::Duration::from_micros(200));
             }
         });
         let commands = async {

@@ -19,6 +19,10 @@ use crate::{
 /// The most followers at once; more wait to be accepted.
 const MOST: usize = 16;
 
+/// The most connections that have not shown the token. The oldest gives way: whoever has the token
+/// sends it at once.
+const STRANGERS: usize = 4;
+
 /// The most bytes of a follower's packet.
 const REQUEST_BYTES: usize = 4096;
 
@@ -82,7 +86,7 @@ impl Followers {
             let room = if behind { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::new(&follower.connection, PollFlags::IN | room));
         }
-        if self.followers.len() < MOST {
+        if self.known() < MOST {
             fds.extend(self.listener.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
         }
     }
@@ -111,11 +115,23 @@ impl Followers {
             && let Ok(connection) =
                 accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
         {
-            kept.push(Follower { connection, known: false, at: None, full: false });
+            let mut newcomer = Follower { connection, known: false, at: None, full: false };
+            if newcomer.listen(token, started, &mut wish) {
+                kept.push(newcomer);
+            }
         }
         self.followers = kept;
+        if self.followers.len() - self.known() > STRANGERS
+            && let Some(oldest) = self.followers.iter().position(|follower| !follower.known)
+        {
+            self.followers.remove(oldest);
+        }
         self.send_output(record, out_bytes);
         wish
+    }
+
+    fn known(&self) -> usize {
+        self.followers.iter().filter(|follower| follower.known).count()
     }
 
     /// Sends each what it has not got, as far as it has room.

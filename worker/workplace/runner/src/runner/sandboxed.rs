@@ -65,6 +65,10 @@ impl Sandboxed {
             // So that the command can open its /dev/stderr.
             fchown(&output_end, Some(user), Some(group))?;
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "held for one start, by a program of its own"
+        )]
         let program = File::open("/proc/self/exe")?;
         for inherited in [theirs.as_fd(), program.as_fd()] {
             fcntl_setfd(inherited, FdFlags::empty())?;

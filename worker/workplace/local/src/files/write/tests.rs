@@ -72,6 +72,7 @@ async fn a_draft_that_cannot_become_the_file_is_removed() {
 
 /// A disk that is full while a file is written: the old one stays as it was.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "root mounts a disk for the test")]
 async fn a_full_disk_leaves_the_old_file() {
     if !rustix::process::geteuid().is_root() {
         // Only root may mount a small disk.

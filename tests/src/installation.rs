@@ -8,19 +8,21 @@ use std::{
     time::Duration,
 };
 
-use evonic_tests::{
+use serde_json::Value;
+
+use crate::{
     http::{Connection, register_key},
     load::Tally,
     machine::Machine,
     pair::{NO_LIMITS, program},
     poll,
 };
-use serde_json::Value;
 
 /// Clients under load.
 pub const CLIENTS: usize = 12;
 
 /// A machine on which the package is installed and serves.
+#[derive(Debug)]
 pub struct Installation {
     /// The machine.
     pub machine: Machine,
@@ -29,11 +31,13 @@ pub struct Installation {
 }
 
 /// The repository.
+#[must_use]
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it")
 }
 
 /// A package of the programs beside this test: as `make deb` makes it, or as this version.
+#[must_use]
 pub fn package(output: &Path, version: Option<&str>) -> PathBuf {
     let programs = program("evonic").parent().expect("a folder").to_owned();
     let mut build;
@@ -57,6 +61,7 @@ pub fn package(output: &Path, version: Option<&str>) -> PathBuf {
 impl Installation {
     /// Boots a machine and installs the package, with this configuration after the address. Load
     /// is many clients of one address: no limit is met.
+    #[must_use]
     pub fn build(config: &str) -> Self {
         let machine = Machine::boot();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
@@ -113,12 +118,14 @@ impl Installation {
     }
 
     /// The current status.
+    #[must_use]
     pub fn status(&self) -> Value {
         let printed = self.machine.expect(&["evonic", "status", "--json"]);
         serde_json::from_str(&printed).expect("JSON")
     }
 
     /// The generation of the worker that serves alone, and its pid as the machine numbers it.
+    #[must_use]
     pub fn worker(&self) -> Option<(u64, String)> {
         let printed = self.machine.run(&["evonic", "status", "--json"]);
         let status: Value = serde_json::from_slice(&printed.stdout).ok()?;
@@ -143,6 +150,7 @@ impl Installation {
     }
 
     /// The names and pids of what runs of the service.
+    #[must_use]
     pub fn processes(&self) -> String {
         String::from_utf8_lossy(&self.machine.run(&["pgrep", "-l", "evonic"]).stdout).into_owned()
     }
