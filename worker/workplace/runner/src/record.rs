@@ -17,6 +17,7 @@ use std::{
         unix::fs::FileExt,
     },
     path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use rustix::{
@@ -172,6 +173,16 @@ impl Record {
         let mut text = Vec::new();
         file.take(CLAIM_BYTES).read_to_end(&mut text)?;
         Ok(Some(serde_json::from_slice(&text)?))
+    }
+
+    /// How long ago the last of its files was made, or the folder itself; zero after a jump of the clock.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn age(&self) -> io::Result<Duration> {
+        let stat = fstat(&self.folder)?;
+        let seconds = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+        Ok((UNIX_EPOCH + seconds).elapsed().unwrap_or_default())
     }
 
     /// Sets aside the room of a status.

@@ -141,6 +141,8 @@ struct Runner {
     /// When everything is killed from here.
     killing: Option<Instant>,
     report: Option<Status>,
+    /// Whether init has closed its end: that stays readable, and would be looked at without a pause.
+    heard_all: bool,
     started: bool,
 }
 
@@ -167,6 +169,7 @@ impl Runner {
             why: None,
             killing: None,
             report: None,
+            heard_all: false,
             started: false,
         })
     }
@@ -183,7 +186,7 @@ impl Runner {
                 break;
             }
             let (inside, output) = Sandboxed::start(spec, file)?;
-            (self.inside, self.output) = (inside, Some(output));
+            (self.inside, self.output, self.heard_all) = (inside, Some(output), false);
             status = self.run_once(record, followers)?;
         }
         Ok(status)
@@ -216,7 +219,7 @@ impl Runner {
         let gone = self.inside.gone().try_clone_to_owned()?;
         let mut fds = vec![
             PollFd::new(&gone, PollFlags::IN),
-            PollFd::new(self.inside.channel(), PollFlags::IN),
+            PollFd::new(if self.heard_all { &gone } else { self.inside.channel() }, PollFlags::IN),
             PollFd::new(
                 &self.timer,
                 if self.why.is_none() { PollFlags::IN } else { PollFlags::empty() },
@@ -236,7 +239,7 @@ impl Runner {
             self.read_output()?;
         }
         if ready[1] {
-            self.listen(followers)?;
+            self.heard_all = !self.listen(followers)?;
         }
         if ready[2] && self.why.is_none() {
             self.end(Ended::TimedOut)?;

@@ -268,7 +268,8 @@ impl Commands {
                     (runner, token)
                 }
                 Ok(Some(Claim::Nobody(ended))) => return settled(&record, ended),
-                Ok(None) if late => return settle(&record, never()),
+                // Also where each worker that looks is killed before it has waited for so long.
+                Ok(None) if late || record.age()? > CLAIM => return settle(&record, never()),
                 Ok(None) => return Ok(Found::Soon),
                 // A later version's, or nobody's.
                 Ok(Some(Claim::Runner { .. })) => return settled(&record, Recorded::NoRecord),
