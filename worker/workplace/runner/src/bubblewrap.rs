@@ -6,6 +6,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -125,16 +126,22 @@ impl Mounts {
     /// Covers what is hidden below one of the folders that were bound from the `from`th on.
     fn hide(&mut self, hidden: &[PathBuf], from: usize) {
         let shown = self.shown[from..].to_vec();
+        let mut covered: Vec<&Path> = Vec::new();
         for path in hidden {
             let mut above = shown.iter().filter(|shown| path.starts_with(shown) && path != *shown);
-            let (Some(shown), Ok(is)) = (above.next(), fs::symlink_metadata(path)) else {
+            let Some(shown) = above.next() else { continue };
+            // In the workplace itself folders are the command's.
+            let path = if from == 0 { closed_around(path, shown) } else { path };
+            let Ok(is) = fs::symlink_metadata(path) else { continue };
+            if covered.iter().any(|folder| path.starts_with(folder)) {
                 continue;
-            };
+            }
             if from > 0 {
                 self.hold(shown, path);
             }
             if is.is_dir() {
                 self.option(&["--perms", "0555", "--tmpfs"]);
+                covered.push(path);
             } else {
                 self.option(&["--ro-bind", "/dev/null"]);
             }
@@ -164,6 +171,16 @@ impl Mounts {
     fn option(&mut self, arguments: &[&str]) {
         self.arguments.extend(arguments.iter().map(OsString::from));
     }
+}
+
+/// The folder of a secret, where that is closed to others: then what takes the secret's place while a
+/// command runs is covered, too. The mount over a file goes with the file.
+fn closed_around<'p>(secret: &'p Path, shown: &Path) -> &'p Path {
+    let folder = secret.parent().filter(|folder| folder.starts_with(shown) && *folder != shown);
+    let closed = folder.filter(|folder| {
+        fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & 0o001 == 0)
+    });
+    closed.unwrap_or(secret)
 }
 
 /// Those that are there, without symbolic links.

@@ -1,6 +1,10 @@
 //! What each level lets a command do, and that what it cannot do is told.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    time::Instant,
+};
 
 use evonic_runner::Level;
 use evonic_shared::config::{CommandNetwork, Config, FolderAccess, Sandbox as Wanted};
@@ -8,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Probed, Reach, describe};
 use crate::{
-    fixture::{Fixture, bash},
+    fixture::{Fixture, bash, eventually},
     protections,
 };
 use evonic_backend::{CommandSpec, Ended, WorkplaceError};
@@ -161,6 +165,44 @@ async fn a_secret_that_is_replaced_while_it_is_covered_keeps_no_command_from_sta
         }
     });
     assert!(succeeds(&fixture, &script).await);
+    fixture.assert_given_back().await;
+}
+
+/// A certificate is renewed while a command runs.
+#[tokio::test]
+async fn a_secret_that_takes_the_place_of_another_in_a_closed_folder_is_covered() {
+    let more = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(more.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let fixture = Fixture::with(|config| {
+        config.workplace.sandbox = Wanted::Namespaces;
+        config.workplace.paths =
+            vec![FolderAccess { path: more.path().to_owned(), writable: false }];
+    });
+    let closed = more.path().join("closed");
+    let (secret, next) = (closed.join("secret"), closed.join("next"));
+    fs::create_dir(&closed).expect("a folder");
+    fs::write(&secret, "first").expect("a file");
+    fs::write(&next, "second").expect("a file");
+    // The commands' user could read them.
+    let root = fs::metadata(fixture.path("")).expect("the root");
+    for path in [&closed, &secret, &next] {
+        chown(path, Some(root.uid()), Some(root.gid())).expect("it is given");
+    }
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("ours");
+    fixture.local.hide([secret.clone()]);
+    let script = format!(
+        "touch begun; until [ -e go ]; do sleep 0.01; done; cat {} {}/*",
+        secret.display(),
+        closed.display()
+    );
+    let replace = async {
+        eventually("it runs", || fixture.path("begun").exists()).await;
+        fs::rename(&next, &secret).expect("it is replaced");
+        fixture.put("go", "");
+    };
+    let cancel = CancellationToken::new();
+    let ((_, output), ()) = tokio::join!(fixture.run(bash(&script), &cancel), replace);
+    assert!(!output.contains("first") && !output.contains("second"), "{output}");
     fixture.assert_given_back().await;
 }
 
