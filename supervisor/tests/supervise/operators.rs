@@ -57,6 +57,8 @@ fn the_sockets_are_for_the_group_and_nothing_else_is() {
     let mode = |name| harness.path(name).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("run"), mode("state")), (0o750, 0o700));
     assert_eq!((mode("run/supervisor.sock"), mode("run/api.sock")), (0o660, 0o660));
+    let written = || harness.path("state/history.jsonl").exists().then_some(());
+    harness.until("the history to be written", written);
     for file in ["run/command.token", "state/history.jsonl", "state/supervisor.lock"] {
         assert_eq!(mode(file), 0o600, "{file}");
     }

@@ -121,12 +121,13 @@ fn a_deaf_worker_does_not_outlive_its_grace() {
     let status = harness.wait("the next one", |status| is_ready(status, 2));
     let last = status.last_restart.unwrap();
     assert_eq!(last.exit, Exit::Signal { signal: "SIGKILL".into(), after_grace: true });
-    let drained = harness
-        .log()
-        .lines()
-        .filter(|line| line.contains("told to stop") || line.contains("worker ended"))
-        .map(|line| line[..24].to_owned())
-        .collect::<Vec<_>>();
+    let is_wanted = |line: &&str| line.contains("told to stop") || line.contains("worker ended");
+    let drained = harness.until("both lines", || {
+        let log = harness.log();
+        let times = log.lines().filter(is_wanted).map(|line| line[..24].to_owned());
+        let times: Vec<_> = times.collect();
+        (times.len() >= 2).then_some(times)
+    });
     let took = seconds_of_day(&drained[1]) - seconds_of_day(&drained[0]);
     let grace = GRACE.as_secs_f64();
     // Grace begins with the decision; a loaded machine may say so a little later.

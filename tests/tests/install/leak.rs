@@ -49,6 +49,10 @@ fn a_leak_under_the_unit_is_found_reported_and_ended() {
     );
     let history = machine.expect(&["evonic", "history", "--json"]);
     assert!(history.contains("post_mortem"), "{history}");
-    let kept = fs::read_dir(machine.path("/var/lib/evonic/post-mortems")).expect("a folder");
-    assert_eq!(kept.count(), 1, "one leak, one post-mortem");
+    poll::until(
+        "one leak, one post-mortem",
+        Duration::from_secs(10),
+        || fs::read_dir(machine.path("/var/lib/evonic/post-mortems")).map(Iterator::count).ok(),
+        |kept| (*kept == Some(1)).then_some(()),
+    );
 }

@@ -1,8 +1,11 @@
 //! The first key, and the command line.
 
-use std::{os::unix::fs::PermissionsExt, process::Output};
+use std::{os::unix::fs::PermissionsExt, process::Output, time::Duration};
 
-use evonic_tests::pair::{Options, Pair};
+use evonic_tests::{
+    pair::{Options, Pair},
+    poll,
+};
 use serde_json::Value;
 
 fn text(output: &Output) -> String {
@@ -78,6 +81,9 @@ fn what_others_could_read_is_closed_and_a_key_they_could_read_replaced() {
     let mode = |name: &str| {
         std::fs::metadata(path(name)).expect("it is there").permissions().mode() & 0o7777
     };
+    let written = || path("history.jsonl").exists();
+    let is_there = |there: &bool| there.then_some(());
+    poll::until("the history is written", Duration::from_secs(10), written, is_there);
     let files = ["evonic.db", "evonic.db-wal", "evonic.db-shm", "limits.db", "history.jsonl"];
     for file in files {
         assert_eq!(mode(file), 0o600, "{file}");
