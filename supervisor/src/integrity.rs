@@ -200,7 +200,7 @@ impl Integrity {
             let stays = remaining.iter().any(|left| left.subject == deviation.subject);
             match (stays, exits) {
                 (false, _) => Measure::PutBack,
-                (true, false) => Measure::Told,
+                (true, false) => Measure::Reported,
                 (true, true) => Measure::Exit,
             }
         };

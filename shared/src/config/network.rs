@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use toml::{Value, de::DeValue};
 
-use super::setting::Setting;
+use super::setting::{Setting, parsed, texts};
 
 /// A network, or one address: `10.0.0.0/8`, `fd00::/8`, `192.0.2.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,12 +70,11 @@ impl Setting for Vec<Network> {
     const HINT: &'static str = "a list such as [\"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\"]";
 
     fn read(value: &DeValue<'_>, folder: &Path) -> Result<Self, String> {
-        let texts = Vec::<String>::read(value, folder)?;
-        texts.iter().map(|text| text.parse()).collect()
+        parsed(value, folder)
     }
 
     fn write(&self) -> Option<Value> {
-        Some(self.iter().map(ToString::to_string).collect::<Vec<_>>().into())
+        Some(texts(self))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use toml::{Value, de::DeValue};
 
-use super::setting::Setting;
+use super::setting::{Setting, parsed, texts};
 
 /// A folder or file, and whether it may be written: `/opt/go`, `/var/cache/build:rw`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,12 +51,11 @@ impl Setting for Vec<FolderAccess> {
     const HINT: &'static str = "a list such as [\"/opt/go\", \"/var/cache/build:rw\"]";
 
     fn read(value: &DeValue<'_>, folder: &Path) -> Result<Self, String> {
-        let texts = Vec::<String>::read(value, folder)?;
-        texts.iter().map(|text| text.parse()).collect()
+        parsed(value, folder)
     }
 
     fn write(&self) -> Option<Value> {
-        Some(self.iter().map(ToString::to_string).collect::<Vec<_>>().into())
+        Some(texts(self))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Component, Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -35,6 +36,19 @@ pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
         DeValue::String(text) => Ok(text),
         other => Err(found(other)),
     }
+}
+
+/// A list of texts, each parsed.
+pub(super) fn parsed<T: FromStr<Err = String>>(
+    value: &DeValue<'_>,
+    folder: &Path,
+) -> Result<Vec<T>, String> {
+    Vec::<String>::read(value, folder)?.iter().map(|text| text.parse()).collect()
+}
+
+/// What [`parsed`] reads.
+pub(super) fn texts<T: ToString>(values: &[T]) -> Value {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().into()
 }
 
 /// What the value is, instead of the key's type.

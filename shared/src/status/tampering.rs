@@ -10,7 +10,7 @@ named! {
         /// It is as it was before.
         PutBack = "put_back",
         /// It cannot be put back, and the service can do with it.
-        Told = "told",
+        Reported = "reported",
         /// It cannot be put back: the supervisor ends, for a clean one to start.
         Exit = "exit",
     }

@@ -32,7 +32,7 @@ impl EventLoop {
         for (Deviation { detail, .. }, measure) in decision.report {
             match measure {
                 Measure::PutBack => tracing::warn!(detail, "tampering is put back"),
-                Measure::Told => tracing::error!(detail, "tampering cannot be put back"),
+                Measure::Reported => tracing::error!(detail, "tampering cannot be put back"),
                 Measure::Exit => {
                     tracing::error!(detail, "tampering cannot be put back: the supervisor ends");
                 }

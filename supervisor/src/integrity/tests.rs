@@ -139,12 +139,12 @@ fn what_is_put_back_is_told_each_time_and_what_stays_once() {
     }
     let nice = changed(|observed| observed.scheduling.nice = 19);
     let told = decide(&mut integrity, &nice, SERVING);
-    assert_eq!(only(&told), ("the nice value is 19; it was 0", Measure::Told));
+    assert_eq!(only(&told), ("the nice value is 19; it was 0", Measure::Reported));
     assert_eq!(decide(&mut integrity, &nice, SERVING), Decision::default());
     let nicer = changed(|observed| observed.scheduling.nice = 10);
-    assert_eq!(only(&decide(&mut integrity, &nicer, SERVING)).1, Measure::Told);
+    assert_eq!(only(&decide(&mut integrity, &nicer, SERVING)).1, Measure::Reported);
     assert_eq!(decide(&mut integrity, &sound(), SERVING), Decision::default());
-    assert_eq!(only(&decide(&mut integrity, &nicer, SERVING)).1, Measure::Told);
+    assert_eq!(only(&decide(&mut integrity, &nicer, SERVING)).1, Measure::Reported);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn under_systemd_only_a_clean_one_goes_on() {
         let mut integrity = Integrity::new(sound(), Restarter::Systemd);
         let decision = decide(&mut integrity, &observed, SERVING);
         assert_eq!(decision.exits, exits, "{decision:?}");
-        let measure = if exits { Measure::Exit } else { Measure::Told };
+        let measure = if exits { Measure::Exit } else { Measure::Reported };
         assert_eq!(only(&decision).1, measure);
         // Whatever is lower than it was, a start that fails is reason enough.
         let failed = Workers { has_failed: true, ..SERVING };

@@ -114,3 +114,27 @@ impl Launch {
 fn text(path: &Path) -> Result<CString, NulError> {
     CString::new(path.as_os_str().to_owned().into_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_has_two_arenas_unless_somebody_has_set_them() {
+        let launch = Launch {
+            program: "/usr/bin/evonic".into(),
+            config_file: None,
+            config_text: "".into(),
+            state_dir: "/state".into(),
+            runtime_dir: "/run".into(),
+            nofile: 1024,
+            on_parent_death: ParentDeath::Nothing,
+            method: Method::Size,
+        };
+        let environment = launch.environment(1, None).unwrap();
+        let arenas: Vec<_> =
+            environment.iter().filter(|entry| entry.as_bytes().starts_with(b"MALLOC_")).collect();
+        let set = env::var("MALLOC_ARENA_MAX").unwrap_or_else(|_| "2".to_owned());
+        assert_eq!(arenas, [&CString::new(format!("MALLOC_ARENA_MAX={set}")).unwrap()]);
+    }
+}

@@ -66,7 +66,7 @@ fn by_hand_it_serves_on_for_as_long_as_its_worker() {
     take_files(harness.pid());
     let history = harness.path("state/history.jsonl");
     harness.until("it to be told", || {
-        std::fs::read_to_string(&history).ok()?.contains("\"measure\":\"told\"").then_some(())
+        std::fs::read_to_string(&history).ok()?.contains("\"measure\":\"reported\"").then_some(())
     });
     kill_process(Pid::from_raw(worker.cast_signed()).unwrap(), Signal::KILL).unwrap();
     let end = harness.end();

@@ -82,7 +82,7 @@ mod tests {
         let tampering = [Tampering {
             at: "2026-11-23T14:03:11.250Z".to_owned(),
             detail: "the nice value is 19; it was 0".to_owned(),
-            measure: Measure::Told,
+            measure: Measure::Reported,
         }];
         assert_eq!(
             render_tampering(&tampering, &TimeZone::UTC).plain(),

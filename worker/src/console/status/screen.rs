@@ -270,7 +270,7 @@ fn kinds(fd: &Descriptors) -> String {
 pub(crate) const fn measure(measure: Measure) -> &'static str {
     match measure {
         Measure::PutBack => "put back",
-        Measure::Told => "cannot be put back",
+        Measure::Reported => "cannot be put back",
         Measure::Exit => "a clean supervisor was to start",
     }
 }

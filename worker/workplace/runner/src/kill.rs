@@ -7,12 +7,17 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, Signal, WaitOptions, getpid, kill_process, wait},
+    process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, wait},
 };
 
-/// How long dying is waited for where no namespace does it at once.
+/// How long dying is waited for where no namespace does it at once. Who waits for a disk that does not
+/// answer dies when it does.
 const DYING: Duration = Duration::from_secs(5);
+
+/// Between two looks for children that are not seen yet.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// Kills all that descends from this process, which is the first of a pid namespace or adopts
 /// orphans, and reaps it. Returns how many processes there were.
@@ -27,15 +32,23 @@ pub(crate) fn descendants() -> u32 {
         if matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
             return u32::try_from(killed.len()).unwrap_or(u32::MAX);
         }
-        for child in children() {
-            if kill_process(child, Signal::KILL).is_ok() {
+        let children = children();
+        if children.is_empty() {
+            // One that was just made, or is about to be reaped.
+            let _interrupted = poll(&mut [], Some(&PAUSE));
+        }
+        for child in children {
+            let Ok(process) = pidfd_open(child, PidfdFlags::empty()) else { continue };
+            if pidfd_send_signal(&process, Signal::KILL).is_ok() {
                 killed.insert(child);
             }
+            // Each is waited for: it may have left children.
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).unwrap_or_default();
+            let _interrupted = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left));
         }
-        // Each is waited for: it may have left children.
-        match wait(WaitOptions::empty()) {
-            Ok(_) | Err(Errno::INTR) if Instant::now() < until => {}
-            Ok(_) | Err(_) => return u32::try_from(killed.len()).unwrap_or(u32::MAX),
+        if Instant::now() >= until {
+            return u32::try_from(killed.len()).unwrap_or(u32::MAX);
         }
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
     }

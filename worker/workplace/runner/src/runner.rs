@@ -23,7 +23,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{getpid, set_child_subreaper, setsid},
-    rand::GetRandomFlags,
+    rand::{GetRandomFlags, getrandom},
     time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
         timerfd_settime,
@@ -47,8 +47,9 @@ use crate::{
 const KILLING: Duration = Duration::from_secs(1);
 
 /// How often making a sandbox is tried: a file that is covered there may be replaced just then, as
-/// `useradd` replaces `/etc/shadow`.
-const ATTEMPTS: usize = 5;
+/// `useradd` replaces `/etc/shadow`. Its inode does not tell, for it may be that of the one before. A
+/// sandbox that cannot be made at all fails as often within a few hundredths of a second.
+const ATTEMPTS: usize = 10;
 
 /// How much of the output is read at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -75,7 +76,7 @@ pub(crate) fn main() -> Result<(), Failure> {
         followers.tell_first(&Event::Taken);
         return Ok(());
     };
-    let token = secret().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+    let token = secret()?;
     let mut followers = followers;
     followers.listen(&record, token.clone())?;
     let claim = Claim::Runner {
@@ -109,13 +110,13 @@ pub(crate) fn main() -> Result<(), Failure> {
 }
 
 /// 128 bits of the kernel's, in hexadecimal digits.
-fn secret() -> Option<String> {
+fn secret() -> io::Result<String> {
     let mut bytes = [0; 16];
-    let filled = rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).ok()?;
+    let filled = getrandom(&mut bytes, GetRandomFlags::empty())?;
     if filled < bytes.len() {
-        return None;
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Moves this process into its control group. It is found without one, too.

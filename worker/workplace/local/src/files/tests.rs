@@ -1,4 +1,4 @@
-//! Files on a real file system.
+//! Files on a real file system: one file, for they share what makes the folders they look at.
 
 use std::{
     fs,

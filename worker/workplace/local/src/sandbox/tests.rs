@@ -27,6 +27,18 @@ fn fixture(wanted: Wanted) -> Fixture {
     fixture
 }
 
+/// In namespaces, with a folder more that commands may read.
+fn with_more() -> (Fixture, tempfile::TempDir) {
+    let more = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(more.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let fixture = Fixture::with(|config| {
+        config.workplace.sandbox = Wanted::Namespaces;
+        config.workplace.paths =
+            vec![FolderAccess { path: more.path().to_owned(), writable: false }];
+    });
+    (fixture, more)
+}
+
 async fn succeeds(fixture: &Fixture, script: &str) -> bool {
     let (finished, output) = fixture.run(bash(script), &CancellationToken::new()).await;
     let ended = finished.expect("it starts").ended;
@@ -129,13 +141,7 @@ async fn a_workplace_may_be_without_the_network() {
 /// As `useradd` replaces `/etc/shadow`, and who renews a certificate its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_replaced_while_it_is_covered_keeps_no_command_from_starting() {
-    let more = tempfile::tempdir().expect("a folder");
-    fs::set_permissions(more.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-    let fixture = Fixture::with(|config| {
-        config.workplace.sandbox = Wanted::Namespaces;
-        config.workplace.paths =
-            vec![FolderAccess { path: more.path().to_owned(), writable: false }];
-    });
+    let (fixture, more) = with_more();
     let (secret, next) = (more.path().join("secret"), more.path().join("next"));
     fs::write(&secret, "secret").expect("a file");
     fixture.local.hide([secret.clone()]);
@@ -171,13 +177,7 @@ async fn a_secret_that_is_replaced_while_it_is_covered_keeps_no_command_from_sta
 /// A certificate is renewed while a command runs.
 #[tokio::test]
 async fn a_secret_that_takes_the_place_of_another_in_a_closed_folder_is_covered() {
-    let more = tempfile::tempdir().expect("a folder");
-    fs::set_permissions(more.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-    let fixture = Fixture::with(|config| {
-        config.workplace.sandbox = Wanted::Namespaces;
-        config.workplace.paths =
-            vec![FolderAccess { path: more.path().to_owned(), writable: false }];
-    });
+    let (fixture, more) = with_more();
     let closed = more.path().join("closed");
     let (secret, next) = (closed.join("secret"), closed.join("next"));
     fs::create_dir(&closed).expect("a folder");
