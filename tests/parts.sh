@@ -35,6 +35,16 @@ want rg ripgrep
 want bwrap bubblewrap
 want qemu-system-x86_64 qemu-system-x86
 want mke2fs e2fsprogs
+# Counterparts that operators put in front of, beside and below the pair.
+want /usr/sbin/haproxy haproxy
+want /usr/sbin/nginx nginx-light
+want promtool prometheus
+want nc netcat-openbsd
+want socat socat
+want faketime faketime
+want setfacl acl
+want setfattr attr
+want podman podman
 # What commands of agents build and run.
 want go golang-go
 want node nodejs

@@ -14,6 +14,7 @@
 //! | [`fault`] | what the test-only worker does wrong |
 //! | [`poll`] | waits with a deadline and the last state in the failure |
 //! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
+//! | [`troubleshooting`] | the tables of what is seen when something is wrong, compared with what is |
 //! | [`residue`] | what a pair has on this machine: what it left, when it should have nothing |
 //! | [`size`] | sizes by environment variable, and printed measurements |
 
@@ -31,3 +32,4 @@ pub mod residue;
 pub mod scripted;
 pub mod size;
 pub mod testbed;
+pub mod troubleshooting;

@@ -1,6 +1,7 @@
 //! README and docs name only what is there, and the README's commands work.
 
 mod readme;
+mod troubleshooting;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
