@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod credentials;
+mod hidden_proc;
 mod keys;
 mod leak;
 mod limits;

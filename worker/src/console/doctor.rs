@@ -38,8 +38,13 @@ pub(super) async fn run(
             findings.extend(checks::folders(config));
             findings.push(checks::limit(config));
             findings.push(checks::supervisor(config));
-            let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
+            let api = Api::new(Server::local(config));
+            let (worker, workplaces) = checks::worker(&api).await;
+            let answers = worker.verdict != Verdict::Failed;
             findings.push(worker);
+            if answers {
+                findings.extend(checks::local(&api).await);
+            }
             findings.extend(checks::protections(config));
             findings.extend(checks::sandbox_in_force(config));
             findings.extend(checks::workplaces(config, &workplaces));

@@ -188,6 +188,16 @@ impl Workplaces {
         let opened = async { local.at(settings, None).map(|local| (local, "opened".to_owned())) };
         let advice = "give settings.root a folder that the service's user may use";
         let Some(local) = steps.step("folder", Some(advice), opened).await else { return };
+        let looked = async {
+            let hidden = evonic_local::proc::hidden();
+            let advice = (!hidden.is_empty()).then_some(evonic_local::proc::ADVICE);
+            let shown = || "it shows what commands need".to_owned();
+            let detail = if hidden.is_empty() { shown() } else { hidden.join("; ") };
+            Ok(((), check::Finding::new(detail, advice)))
+        };
+        if steps.step("proc", None, looked).await.is_none() {
+            return;
+        }
         let contained = async {
             let (level, detail) = local.containment().await?;
             let advice = (level != Level::Namespaces)

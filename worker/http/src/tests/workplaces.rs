@@ -192,7 +192,7 @@ fn a_check_tells_each_step_and_how_it_ended() {
         .map(|(_, step)| (step["step"].as_str().unwrap(), step["verdict"].as_str().unwrap()))
         .collect();
     let names: Vec<_> = steps.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["folder", "sandbox", "home", "write", "run", "space"], "{events:?}");
+    assert_eq!(names, ["folder", "proc", "sandbox", "home", "write", "run", "space"], "{events:?}");
     assert!(steps.iter().all(|(_, verdict)| *verdict != "failed"), "{events:?}");
     assert_eq!(events.last().unwrap(), &("done".to_owned(), json!({ "ok": true })));
 

@@ -11,14 +11,21 @@ use evonic_shared::{
     config::Config,
     status::{Reply, Request, State},
 };
-use evonic_workplace::Protection;
+use evonic_workplace::{CheckStep, Protection, Verdict};
 use rustix::{
     fs::{Access, AtFlags, CWD, accessat, statvfs},
     process::{Resource, getrlimit},
 };
+use tokio::time::timeout;
 
 use super::Finding;
-use crate::console::{api::Api, format, supervisor::Supervisor};
+use crate::console::{
+    api::{Api, decode},
+    error::Result,
+    format,
+    progress::Progress,
+    supervisor::Supervisor,
+};
 
 /// Less free space than this is warned of: a spool may need that much.
 const SPOOL_BYTES: u64 = 1 << 30;
@@ -27,6 +34,9 @@ const SPOOL_BYTES: u64 = 1 << 30;
 const MIN_BYTES: u64 = 16 << 20;
 
 const WORKER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a check of the local workplace may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Folders that must be writable, with free space.
 pub(super) fn folders(config: &Config) -> Vec<Finding> {
@@ -118,7 +128,7 @@ pub(super) fn sandbox_in_force(config: &Config) -> Option<Finding> {
     })
 }
 
-fn ask_status(config: &Config) -> crate::console::error::Result<Reply> {
+fn ask_status(config: &Config) -> Result<Reply> {
     Supervisor::connect(&Supervisor::socket(config)).and_then(|mut s| s.ask(&Request::Status))
 }
 
@@ -142,14 +152,51 @@ pub(super) async fn worker(api: &Api) -> (Finding, Vec<Workplace>) {
 
 /// What confines commands on this machine.
 pub(super) fn protections(config: &Config) -> Vec<Finding> {
-    let advice = "take a Docker workplace for agents that are not trusted: docs/workplaces.md";
     let protections = evonic_workplace::protections(config).into_iter();
     protections
-        .map(|Protection { name, detail, active }| match active {
+        .map(|Protection { name, detail, active, advice }| match active {
             true => Finding::ok(name, detail),
             false => Finding::warning(name, detail, advice),
         })
         .collect()
+}
+
+/// The local workplace as the worker checks it: what its unit hides from it is not seen from here.
+pub(super) async fn local(api: &Api) -> Vec<Finding> {
+    let check = "local workplace";
+    let steps = match timeout(CHECK_TIMEOUT, check_steps(api)).await {
+        Ok(Ok(steps)) => steps,
+        Ok(Err(error)) => {
+            let advice = "see `evonic workplace check local`";
+            return vec![Finding::failed(check, error.to_string(), advice)];
+        }
+        Err(_) => {
+            let detail = format!("its check takes longer than {} s", CHECK_TIMEOUT.as_secs());
+            return vec![Finding::failed(check, detail, "see `evonic workplace check local`")];
+        }
+    };
+    // What keeps commands inside has a line of its own.
+    let told = |step: &CheckStep| step.verdict != Verdict::Ok && step.step != "sandbox";
+    let findings: Vec<_> = steps.into_iter().filter(told).map(finding_of).collect();
+    if findings.is_empty() {
+        return vec![Finding::ok(check, "the worker runs commands in it")];
+    }
+    findings
+}
+
+async fn check_steps(api: &Api) -> Result<Vec<CheckStep>> {
+    let mut events = api.stream_progress("/workplaces/local/check").await?;
+    let mut steps = Vec::new();
+    while let Some(Progress::Step(step)) = Progress::next(&mut events).await? {
+        steps.push(decode(step.as_bytes())?);
+    }
+    Ok(steps)
+}
+
+fn finding_of(step: CheckStep) -> Finding {
+    let check = "local workplace".to_owned();
+    let CheckStep { step, verdict, detail, advice, .. } = step;
+    Finding { check, verdict, detail: format!("{step}: {detail}"), advice }
 }
 
 /// What workplaces need on this machine.

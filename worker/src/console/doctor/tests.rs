@@ -30,7 +30,7 @@ fn a_missing_service_is_reported() {
     }
     let protections = checks::protections(&config);
     let names: Vec<_> = protections.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(names, ["sandbox", "rlimits"]);
+    assert_eq!(names, ["proc", "sandbox", "rlimits"]);
     assert!(checks::programs().iter().any(|finding| finding.check == "setsid"));
     let mut small = config;
     small.fd.ceiling = u32::MAX - 1;

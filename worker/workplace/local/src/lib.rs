@@ -5,6 +5,7 @@
 //! | `files` | the gateway of `file` descriptors: paths below the root, writes that are atomic |
 //! | `commands` | the gateway of `child` descriptors: runners, their records and limits |
 //! | `sandbox`, `user` | what keeps commands inside, and who they are |
+//! | [`proc`] | what commands need to be seen of `/proc` |
 //! | [`Protection`] | what protects this machine from commands, for `evonic doctor` |
 //!
 //! # Invariants
@@ -20,6 +21,7 @@ mod commands;
 mod files;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
+pub mod proc;
 mod protection;
 mod sandbox;
 mod user;

@@ -5,19 +5,25 @@ use evonic_shared::config::Config;
 
 use super::{
     commands::{Environment, describe_limits},
+    proc,
     sandbox::{self, Reach},
     user,
 };
 
+const CONTAINERS: &str =
+    "take a Docker workplace for agents that are not trusted: docs/workplaces.md";
+
 /// A protection of commands on this machine, for `evonic doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Protection {
-    /// `sandbox`, `rlimits`.
+    /// `proc`, `sandbox`, `rlimits`.
     pub name: &'static str,
     /// Whether it holds for commands that are started now, as well as this program can.
     pub active: bool,
     /// What it does, or why it does not.
     pub detail: String,
+    /// What to do where it does not hold.
+    pub advice: &'static str,
 }
 
 /// What protects a machine with this configuration from commands of its workplace `local`. The
@@ -25,12 +31,24 @@ pub struct Protection {
 #[must_use]
 pub fn of(config: &Config) -> Vec<Protection> {
     let limits = describe_limits(&config.workplace);
-    vec![sandbox(config), Protection { name: "rlimits", active: true, detail: limits }]
+    vec![
+        proc(),
+        sandbox(config),
+        Protection { name: "rlimits", active: true, detail: limits, advice: CONTAINERS },
+    ]
+}
+
+fn proc() -> Protection {
+    let hidden = proc::hidden();
+    let shown = "/proc shows what commands need".to_owned();
+    let detail = if hidden.is_empty() { shown } else { hidden.join("; ") };
+    Protection { name: "proc", active: hidden.is_empty(), detail, advice: proc::ADVICE }
 }
 
 fn sandbox(config: &Config) -> Protection {
     let settings = &config.workplace;
-    let sandbox = |active, detail| Protection { name: "sandbox", active, detail };
+    let sandbox =
+        |active, detail| Protection { name: "sandbox", active, detail, advice: CONTAINERS };
     let environment = Environment::of_service(&[]);
     let reach = match Reach::new(config, environment.path()) {
         Ok(reach) => reach,

@@ -2,14 +2,17 @@
 
 use std::{
     collections::HashSet,
-    fs,
+    fs, io,
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, wait},
+    process::{
+        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, pidfd_open,
+        pidfd_send_signal, wait, waitid,
+    },
 };
 
 /// How long dying is waited for where no namespace does it at once. Who waits for a disk that does not
@@ -54,17 +57,60 @@ pub(crate) fn descendants() -> u32 {
     }
 }
 
-/// The children of this process that are no zombies.
+/// The children of this process that are no zombies. The kernel names them by thread; it names also
+/// those that `/proc` hides, for they may not be looked at (`ProtectProc=invisible`).
 pub(crate) fn children() -> Vec<Pid> {
-    let own = getpid();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| is_child(*pid, own)).filter_map(Pid::from_raw).collect()
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let listed = threads.map(|thread| fs::read_to_string(thread?.path().join("children")));
+    let pids: Vec<i32> = match listed.collect::<io::Result<Vec<_>>>() {
+        Ok(listed) => listed
+            .iter()
+            .flat_map(|pids| pids.split_ascii_whitespace())
+            .filter_map(|pid| pid.parse().ok())
+            .collect(),
+        // A kernel without that file.
+        Err(_) => visible_children(),
+    };
+    pids.into_iter().filter_map(Pid::from_raw).filter(|pid| !is_zombie(*pid)).collect()
 }
 
-fn is_child(pid: i32, of: Pid) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
-    let (state, parent) = (fields.next(), fields.next().and_then(|parent| parent.parse().ok()));
-    !matches!(state, Some("Z" | "X")) && parent == Some(of.as_raw_nonzero().get())
+/// As every process tells who its parent is.
+fn visible_children() -> Vec<i32> {
+    let own = getpid().as_raw_nonzero().get();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| parent(*pid) == Some(own)).collect()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether a child has ended and is not reaped.
+fn is_zombie(child: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(child), look), Ok(Some(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "children to look for")]
+    fn children_are_found_by_their_parent_and_zombies_are_none() {
+        let mut sleeps = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut ends = std::process::Command::new("true").spawn().unwrap();
+        let (sleeping, ended) = (Pid::from_child(&sleeps), Pid::from_child(&ends));
+        while !is_zombie(ended) {
+            std::thread::yield_now();
+        }
+        assert!(children().contains(&sleeping) && !children().contains(&ended));
+        assert!(visible_children().contains(&sleeping.as_raw_nonzero().get()));
+        ends.wait().unwrap();
+        sleeps.kill().unwrap();
+        sleeps.wait().unwrap();
+        assert!(!children().contains(&sleeping));
+    }
 }

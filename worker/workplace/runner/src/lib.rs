@@ -17,6 +17,7 @@
 //! | [`record`] | the folder of a command: who wrote what, and how it is read with suspicion |
 //! | [`protocol`] | what runner and followers say to each other |
 //! | `runner` | the loop: output, time, followers, the end |
+//! | [`process`] | which process it is, and what `/proc` has to show for that |
 //! | `bubblewrap` | the arguments of `bwrap` |
 //! | `init` | the first process inside: confines, starts, reaps and ends the command |
 //! | [`confinement`], `seccomp` | the second and the third layer, put on within |
@@ -32,7 +33,7 @@ mod bubblewrap;
 pub mod confinement;
 mod init;
 mod kill;
-mod process;
+pub mod process;
 pub mod protocol;
 mod raw;
 pub mod record;
@@ -47,7 +48,7 @@ use std::{
 };
 
 pub use self::{
-    process::Identity,
+    process::{Identity, Life},
     record::{Ended, Status},
     spec::{Level, Spec},
 };

@@ -23,7 +23,6 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{getpid, set_child_subreaper, setsid},
-    rand::{GetRandomFlags, getrandom},
     time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
         timerfd_settime,
@@ -71,36 +70,34 @@ pub(crate) fn main() -> Result<(), Failure> {
     if let Some(group) = &spec.group {
         enter(group);
     }
-    let followers = Followers::new(first)?;
-    let Some(record) = Record::take(&spec.record)? else {
-        followers.tell_first(&Event::Taken);
-        return Ok(());
+    let mut followers = Followers::new(first)?;
+    let record = match Record::take(&spec.record) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            followers.tell_first(&Event::Taken);
+            return Ok(());
+        }
+        Err(error) => {
+            followers.tell_first(&Event::Ended(not_started(&spec, &error)));
+            return Ok(());
+        }
     };
-    let token = secret()?;
-    let mut followers = followers;
-    followers.listen(&record, token.clone())?;
-    let claim = Claim::Runner {
-        version: VERSION,
-        runner: Identity::own()?,
-        token,
-        level: spec.sandbox.level,
+    let claim = match followers.listen(&record).and_then(|token| claim(&spec, token)) {
+        Ok(claim) => Ok(claim),
+        Err(error) => Err(not_started(&spec, &error)),
     };
-    let reserved = record.reserve_status().and_then(|()| record.make_output());
-    if !record.claim(&claim)? {
+    let out = record.reserve_status().and_then(|()| record.make_output());
+    let said = claim.clone().unwrap_or_else(|status| Claim::Nobody(status.ended));
+    if !record.claim(&said)? {
         followers.tell_first(&Event::Taken);
         return Ok(());
     }
-    let status = match reserved.and_then(|out| Runner::start(&spec, &spec_file, &record, out)) {
-        Ok(mut runner) => runner.run((&spec, &spec_file), &record, &mut followers)?,
-        Err(error) => {
-            let why = match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    format!("{} cannot be written to: {error}", spec.record.display())
-                }
-                _ => error.to_string(),
-            };
-            Status::clean(Ended::NotStarted(why))
-        }
+    let status = match claim {
+        Ok(_) => match out.and_then(|out| Runner::start(&spec, &spec_file, &record, out)) {
+            Ok(mut runner) => runner.run((&spec, &spec_file), &record, &mut followers)?,
+            Err(error) => not_started(&spec, &error),
+        },
+        Err(status) => status,
     };
     let written = record.write_status(&status)?;
     followers.end(&record, &status);
@@ -109,14 +106,21 @@ pub(crate) fn main() -> Result<(), Failure> {
     Ok(written.sync_data()?)
 }
 
-/// 128 bits of the kernel's, in hexadecimal digits.
-fn secret() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    let filled = getrandom(&mut bytes, GetRandomFlags::empty())?;
-    if filled < bytes.len() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+/// That this process starts the command.
+fn claim(spec: &Spec, token: String) -> io::Result<Claim> {
+    let runner = Identity::own()?;
+    Ok(Claim::Runner { version: VERSION, runner, token, level: spec.sandbox.level })
+}
+
+/// Why the command was not started.
+fn not_started(spec: &Spec, error: &io::Error) -> Status {
+    let why = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("{} cannot be written to: {error}", spec.record.display())
+        }
+        _ => error.to_string(),
+    };
+    Status::clean(Ended::NotStarted(why))
 }
 
 /// Moves this process into its control group. It is found without one, too.

@@ -4,10 +4,16 @@
 # travel.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-# Time in hundredths of a second.
+# Time in hundredths of a second. Where the uptime is hidden (`ProcSubset=pid`), the clock of the
+# machine has to do, which is `coarse` hundredths late at the most; where neither can be read, no
+# time passes.
 now() {
-	read -r now _ </proc/uptime
-	now=${now%.*}${now#*.}
+	if { read -r now _ </proc/uptime; } 2>/dev/null; then
+		now=${now%.*}${now#*.} coarse=0
+	else
+		now=$(date +%s 2>/dev/null) || now=0
+		now=${now}00 coarse=100
+	fi
 }
 
 # State, session and start time of a process, and where its environment ends: 0 while it becomes
@@ -23,7 +29,7 @@ process() {
 
 # What a pid and a start time are good for: this boot, and in a container this start of it.
 machine() {
-	read -r machine </proc/sys/kernel/random/boot_id
+	{ read -r machine </proc/sys/kernel/random/boot_id; } 2>/dev/null || machine=
 	process 1 || start=
 	machine=$machine.$start
 }
@@ -71,7 +77,7 @@ living() {
 sweep() {
 	swept=0 seen=' ' empty=0
 	now
-	over=$((now + 300))
+	over=$((now + 300 + coarse))
 	while [ "$empty" -lt 2 ]; do
 		empty=$((empty + 1))
 		! living || empty=0

@@ -48,7 +48,7 @@ command_pid() {
 
 guard() {
 	trap '' PIPE
-	end=$((begin + limit)) nap=10 was=0 naps=0 ended='' c='' why=''
+	end=$((begin + limit + coarse)) nap=10 was=0 naps=0 ended='' c='' why=''
 	while :; do
 		now
 		[ -n "$ended" ] || [ "$now" -lt "$end" ] || { why=timedout && break; }

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use evonic_runner::{
-    Identity, Status,
+    Identity, Life, Status,
     protocol::{Event, Request},
     record::{Claim, Ended as Recorded, Record},
     spec::VERSION,
@@ -278,20 +278,29 @@ impl Commands {
                 }
                 Err(error) => return Err(error),
             };
-            if !runner.is_alive() {
-                // It may have ended just now.
-                if let Some(status) = record.status()? {
-                    return Ok(Found::Ended(status));
+            let life = runner.life();
+            let connected = match life {
+                Life::Over => None,
+                Life::Alive | Life::Hidden => {
+                    Some(Connection::open(&record, &Request { token, follow, kill }))
                 }
-                if let Some(group) = group {
-                    let _dying = group.is_ended(&command_id);
-                }
-                return settled(&record, lost(&runner));
-            }
-            match Connection::open(&record, &Request { token, follow, kill }) {
-                Ok(socket) => Ok(Found::Running(socket)),
+            };
+            match connected {
+                Some(Ok(socket)) => Ok(Found::Running(socket)),
                 // It is busy, or ends just now.
-                Err(_) => Ok(Found::Soon),
+                Some(Err(_)) if life == Life::Alive => Ok(Found::Soon),
+                Some(Err(error)) if !is_refused(&error) => Ok(Found::Soon),
+                // Whoever has its pid by now is not the one that listened.
+                Some(Err(_)) | None => {
+                    // It may have ended just now.
+                    if let Some(status) = record.status()? {
+                        return Ok(Found::Ended(status));
+                    }
+                    if let Some(group) = group {
+                        let _dying = group.is_ended(&command_id);
+                    }
+                    settled(&record, lost(&runner))
+                }
             }
         };
         self.launcher.pool.run(move |_| look()).await.map_err(unreadable)
@@ -315,6 +324,11 @@ fn settled(record: &Record, ended: Recorded) -> io::Result<Found> {
 /// Why a runner that is gone wrote no status.
 fn lost(runner: &Identity) -> Recorded {
     if runner.is_of_this_boot() { Recorded::RunnerKilled } else { Recorded::Restarted }
+}
+
+/// Whether nobody listens at a runner's socket.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
 fn unreadable(source: io::Error) -> WorkplaceError {

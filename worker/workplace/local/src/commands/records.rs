@@ -9,7 +9,10 @@ use std::{
 };
 
 use evonic_backend::Removal;
-use evonic_runner::record::{Claim, Record, Status};
+use evonic_runner::{
+    Life, process,
+    record::{Claim, Record, Status},
+};
 
 use crate::{
     files::{Files, Operation, change},
@@ -44,7 +47,7 @@ pub(super) fn names(folder: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Ve
 pub(super) fn is_left_probe(name: &OsStr) -> bool {
     let name = name.to_str().and_then(|name| name.strip_prefix(PROBES));
     let pid = name.and_then(|name| name.split('-').next());
-    pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    pid.and_then(|pid| pid.parse().ok()).is_some_and(|pid| !process::exists(pid))
 }
 
 /// Whether the command of a record runs.
@@ -55,7 +58,7 @@ fn runs(record: &Path) -> bool {
         Ok(Some(Claim::Runner { runner, .. })) => Some(runner),
         _ => None,
     };
-    !is_settled && runner.is_some_and(|runner| runner.is_alive())
+    !is_settled && runner.is_some_and(|runner| runner.life() != Life::Over)
 }
 
 /// Removes a record.

@@ -9,6 +9,7 @@ use rustix::{
         AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
         bind, listen, recv, send, socket_with,
     },
+    rand::{GetRandomFlags, getrandom},
 };
 
 use crate::{
@@ -58,14 +59,15 @@ impl Followers {
         Ok(Self { listener: None, token: String::new(), followers: vec![first] })
     }
 
-    /// Lets others connect, who show the token.
-    pub(super) fn listen(&mut self, record: &Record, token: String) -> io::Result<()> {
+    /// Lets others connect, who show the token that this returns.
+    pub(super) fn listen(&mut self, record: &Record) -> io::Result<String> {
+        let token = secret()?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         bind(&listener, &SocketAddrUnix::new(record.short_path("socket"))?)?;
         listen(&listener, 16)?;
-        (self.listener, self.token) = (Some(listener), token);
-        Ok(())
+        (self.listener, self.token) = (Some(listener), token.clone());
+        Ok(token)
     }
 
     /// Tells the one that started the runner.
@@ -197,4 +199,14 @@ impl Follower {
     fn send(&self, packet: &[u8]) -> rustix::io::Result<()> {
         send(&self.connection, packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(|_| ())
     }
+}
+
+/// 128 bits of the kernel's, in hexadecimal digits.
+fn secret() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    let filled = getrandom(&mut bytes, GetRandomFlags::empty())?;
+    if filled < bytes.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -39,6 +39,8 @@ pub(super) struct Machine {
     tag: String,
     transport: Transport,
     settings: config::Spool,
+    /// A file that this machine does not show.
+    hidden: Option<&'static str>,
     /// Whether the next link breaks at once.
     pub(super) dead: AtomicBool,
     /// Breaks the links there are.
@@ -66,6 +68,16 @@ impl Machine {
     }
 
     pub(super) fn with(shell: &str, transport: Transport, max_output_bytes: u32) -> Arc<Self> {
+        Arc::new(Self::made(shell, transport, max_output_bytes))
+    }
+
+    /// One that does not show this file of `/proc`.
+    pub(super) fn hiding(shell: &str, path: &'static str) -> Arc<Self> {
+        let made = Self::made(shell, Transport::Arguments, 1 << 20);
+        Arc::new(Self { hidden: Some(path), ..made })
+    }
+
+    fn made(shell: &str, transport: Transport, max_output_bytes: u32) -> Self {
         let folder = Folder::with_prefix("spool' \"x").unwrap();
         // A busybox is a shell by its name.
         let link = folder.path().join("sh");
@@ -78,7 +90,7 @@ impl Machine {
         let settings = config::Spool { max_output_bytes, keep };
         let (dead, cut) = (AtomicBool::new(false), Notify::new());
         let tag = format!("{:x}", fastrand::u64(..));
-        Arc::new(Self { folder, tag, shell: link, transport, settings, dead, cut })
+        Self { folder, tag, shell: link, transport, settings, hidden: None, dead, cut }
     }
 
     pub(super) fn spool(self: &Arc<Self>) -> Own {
@@ -143,6 +155,7 @@ impl Machine {
         let shell = self.shell.to_str().unwrap();
         // The watcher's shell, which the script names, is the one under test too.
         let text = script.text.replace("/bin/sh", "\"$EVONIC_TEST_SHELL\"");
+        let text = self.hidden.map_or(text.clone(), |path| text.replace(path, "/proc/hidden"));
         let script = Script { text, ..script.clone() };
         let mut command = Command::new(shell);
         let input = match self.transport {
