@@ -18,7 +18,7 @@ pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried> {
     match attempt.session.userauth_keyboard_interactive(user, &mut answers) {
         Ok(()) => Ok(Tried::Done("keyboard-interactive".to_owned())),
         Err(error) if error.code() == ErrorCode::Session(code::AUTHENTICATION_FAILED) => {
-            attempt.refusals.set(attempt.refusals.get() + 1);
+            attempt.count_refusal();
             Ok(Tried::Refused(answers.refusal()))
         }
         Err(error) => attempt.judge(&error, ""),

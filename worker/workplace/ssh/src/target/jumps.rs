@@ -1,6 +1,7 @@
 //! The hosts to go over.
 
-use super::{HostSpec, LocalUser, Target, hop};
+use super::{HostSpec, LocalUser, Target, hop, tokens};
+use crate::config_file::Proxy;
 use evonic_backend::{Result, WorkplaceError};
 use evonic_domain::{SshAuth, SshSettings};
 
@@ -36,8 +37,9 @@ pub(super) fn along(
         })?;
         let config = local.config(settings, &spec.host)?;
         let hop = hop::target(&spec, &of_hop, &config, local)?;
-        if let Some(said) = config.proxy_jump.as_ref().filter(|_| jumps.is_empty()) {
-            jumps = along(&said.value, &said.location, settings, local, depth + 1)?;
+        if let Some(proxy) = config.proxy.as_ref().filter(|_| jumps.is_empty()) {
+            let (list, location) = expanded(proxy, &spec, &hop)?;
+            jumps = along(&list, &location, settings, local, depth + 1)?;
         }
         jumps.push(hop);
         if jumps.len() > LIMIT {
@@ -45,6 +47,21 @@ pub(super) fn along(
         }
     }
     Ok(jumps)
+}
+
+/// The list of a file and where it stands, its tokens replaced.
+///
+/// # Errors
+/// [`WorkplaceError::Settings`] for a `ProxyCommand`.
+pub(super) fn expanded(
+    proxy: &Proxy,
+    spec: &HostSpec,
+    target: &Target,
+) -> Result<(String, String)> {
+    let said = proxy.jumps()?;
+    let port = target.port.to_string();
+    let values = [('h', target.host.as_str()), ('n', &spec.host), ('p', &port), ('r', &target.user)];
+    Ok((tokens::expand(said, &values)?, said.location.clone()))
 }
 
 /// `[user@]host[:port]`, also as `ssh://...`, and `[address]:port` for IPv6.
