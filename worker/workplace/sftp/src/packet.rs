@@ -163,6 +163,9 @@ impl Decoder {
     /// [`PacketError`].
     pub(super) fn next(&mut self) -> Result<Option<(u32, Reply)>, PacketError> {
         self.skip_noise()?;
+        if !self.begun {
+            return Ok(None);
+        }
         let Some(length) = self.bytes.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
         if length > MAX_PACKET_BYTES {

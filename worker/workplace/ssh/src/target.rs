@@ -31,7 +31,7 @@ pub(super) struct Target {
     /// Of an agent's keys only those of `identity_files` are tried.
     pub(super) identities_only: bool,
     /// `ProxyJump`, as the file has it.
-    jump_list: Option<String>,
+    pub(super) jump_list: Option<String>,
     pub(super) address_family: AddressFamily,
     /// The agent's socket: `IdentityAgent`, else the service's `$SSH_AUTH_SOCK`.
     pub(super) agent: Option<PathBuf>,

@@ -55,7 +55,7 @@ pub(super) fn variable(said: &Value, name: &str) -> Result<String> {
 }
 
 /// This machine's name, as the kernel has it.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let name = secret::read_text(Path::new("/proc/sys/kernel/hostname"), 1024);
     name.unwrap_or_default().trim().to_owned()
 }
