@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -156,6 +156,44 @@ fn a_certificate_lets_in_and_one_that_cannot_is_named() {
         // The connections of the good one are its account's: only a check logs in anew.
         assert!(!well, "{said}");
         assert_documented("the certificate expired … ago", &said);
+    }
+}
+
+/// A file system in a folder. Unmounted when dropped.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn errors_of_files_are_in_the_words_of_the_system() {
+    let server = Sshd::start();
+    let account = server.account("/bin/bash", "home");
+    let testbed = Testbed::local(&Options::default());
+    add(&testbed, "box", &server, &account);
+    let missing = refusal(&testbed.run("box", "read absent.txt"));
+    assert!(missing.contains("No such file or directory"), "{missing}");
+
+    let folder = account.home.join("mounted");
+    fs::create_dir(&folder).expect("a folder");
+    let mount = |options: &str| {
+        let mut mount = Command::new("mount");
+        let output = mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(&folder).output();
+        let output = output.expect("mount is installed");
+        assert!(output.status.success(), "{output:?}");
+    };
+    mount("mode=777");
+    let _mounted = Mounted(folder.clone());
+    let ran = testbed.run("box", "write mounted/there.txt \"x\"");
+    assert!(ran.is_completed(), "{ran:#?}");
+    mount("remount,ro");
+    for step in ["write mounted/new.txt \"y\"", "write mounted/there.txt \"y\"", "copy mounted/there.txt mounted/b"] {
+        let message = refusal(&testbed.run("box", step));
+        assert_documented("Read-only file system", &message);
+        assert!(!message.contains("quota"), "{message}");
     }
 }
 

@@ -21,7 +21,7 @@ fn what_is_not_followed_is_refused_by_file_and_line_and_none_reads_no_file() {
         ("command", "Host *\n\tProxyCommand nc other 22\n", Some("ProxyCommand is not supported … ProxyJump")),
         ("match", "# a\nMatch user root\n", Some("Match is not supported … --ssh-config none")),
         ("typo", "Host *\n\tProxyComand nc other 22\n", Some("is no keyword of ssh_config")),
-        ("late", "ProxyJump none\nProxyCommand nc other 22\n", None),
+        ("late", "ProxyCommand none\nProxyCommand nc other 22\n", None),
         ("other", "Host elsewhere\n\tProxyCommand nc other 22\n", None),
     ];
     for (name, text, documented) in cases {

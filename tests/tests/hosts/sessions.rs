@@ -1,12 +1,19 @@
 //! Servers that let a connection do one thing at a time, or nothing.
 
 use std::{
-    fs, thread,
+    fs,
+    net::TcpListener,
+    thread,
     time::{Duration, Instant},
 };
 
 use evonic_parts::Sshd;
-use evonic_tests::{pair::Options, testbed::Testbed, troubleshooting::assert_documented};
+use evonic_tests::{
+    pair::Options,
+    testbed::{Testbed, ssh_settings},
+    troubleshooting::assert_documented,
+};
+use serde_json::json;
 
 use super::{add, check, refusal};
 
@@ -74,4 +81,21 @@ fn a_server_that_ends_what_it_let_in_is_told_at_once() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     let (well, said) = check(&testbed, "chroot");
     assert!(!well && said.contains("ChrootDirectory"), "{said}");
+}
+
+#[test]
+fn a_server_that_closes_before_its_banner_is_told_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let server = Sshd::start();
+    let account = server.account("/bin/sh", "home");
+    let testbed = Testbed::local(&Options::default());
+    let mut settings = ssh_settings(&server, &account);
+    settings["port"] = json!(port);
+    testbed.workplace("closes", "ssh", &settings);
+    let began = Instant::now();
+    let (well, said) = check(&testbed, "closes");
+    assert!(!well && said.contains("it said nothing"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

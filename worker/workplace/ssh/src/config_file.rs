@@ -39,11 +39,14 @@ pub(super) struct HostConfig {
     pub(super) interactive: Option<bool>,
 }
 
-/// `ProxyJump` or `ProxyCommand`, whichever comes first.
+/// `ProxyJump` or `ProxyCommand`, the first of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Proxy {
+    /// `ProxyJump`; of `none` a later `ProxyCommand` takes the place.
     Jump(Value),
     Command(Value),
+    /// `ProxyCommand none`.
+    Direct(Value),
 }
 
 impl Proxy {
@@ -53,7 +56,7 @@ impl Proxy {
     /// [`WorkplaceError::Settings`] for a command: without it another machine would be reached.
     pub(super) fn jumps(&self) -> Result<&Value> {
         match self {
-            Self::Jump(jumps) => Ok(jumps),
+            Self::Jump(jumps) | Self::Direct(jumps) => Ok(jumps),
             Self::Command(said) => Err(said.invalid(format!(
                 "ProxyCommand is not supported; go over a host with ProxyJump, or set \
                  settings.jump (none for a direct connection){NO_FILE}"
@@ -244,13 +247,19 @@ impl<'a> Reading<'a> {
             "identitiesonly" => first(&mut found.identities_only, flag()?),
             "identityagent" => first(&mut found.identity_agent, one()?),
             "proxyjump" => first(&mut found.proxy, Proxy::Jump(one()?)),
-            // The rest of the line; `none` is the same for both.
+            // The rest of the line.
             "proxycommand" => {
                 let said = Value { value: values.join(" "), location: location.clone() };
-                first(&mut found.proxy, match said.value.eq_ignore_ascii_case("none") {
-                    true => Proxy::Jump(said),
-                    false => Proxy::Command(said),
-                });
+                if matches!(&found.proxy, Some(Proxy::Jump(none)) if none.value == "none") {
+                    found.proxy = None;
+                }
+                first(
+                    &mut found.proxy,
+                    match said.value.as_str() {
+                        "none" => Proxy::Direct(said),
+                        _ => Proxy::Command(said),
+                    },
+                );
             }
             "hostkeyalias" => first(&mut found.host_key_alias, one()?),
             "stricthostkeychecking" => first(&mut found.strict, one()?),

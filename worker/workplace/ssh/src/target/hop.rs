@@ -114,7 +114,7 @@ pub(super) fn target(
         identities_only: config.identities_only.unwrap_or(false),
         jump_list: config.proxy.as_ref().and_then(|proxy| match proxy {
             Proxy::Jump(jumps) if jumps.value != "none" => Some(jumps.value.clone()),
-            Proxy::Jump(_) | Proxy::Command(_) => None,
+            _ => None,
         }),
         address_family: config.address_family.unwrap_or_default(),
         agent: local.agent.clone(),

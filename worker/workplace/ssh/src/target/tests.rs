@@ -161,7 +161,7 @@ fn variables_and_tokens_are_expanded_or_refused() {
     let short = short.split('.').next().unwrap().to_owned();
     assert_eq!(target.identity_files, [PathBuf::from(format!("{home}/k-{uid}-{short}"))]);
     assert_eq!(target.agent, Some(PathBuf::from(&home)));
-    let jumps = of("ProxyJump %r@%h-gate:%p\nUser me\nPort 23\n").unwrap().jumps;
+    let jumps = of("Host box\nProxyJump %r@%h-gate:%p\nUser me\nPort 23\n").unwrap().jumps;
     assert_eq!(jumps[0].to_string(), "me@box-gate:23");
     for text in [
         "IdentityFile ${EVONIC_NO_SUCH}/k\n",
