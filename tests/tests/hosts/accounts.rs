@@ -45,7 +45,7 @@ fn an_account_that_gets_a_shell_has_it_at_once() {
 
 #[test]
 fn a_host_that_gets_sftp_has_it_at_once_and_files_do_not_work_before() {
-    let no_sftp = "case $SSH_ORIGINAL_COMMAND in *sftp*) echo 'no files here' >&2; exit 3 ;; esac\n\
+    let no_sftp = "case $SSH_ORIGINAL_COMMAND in *sftp*) echo 'no files here'; exit 3 ;; esac\n\
                    exec \"$SHELL\" -c \"$SSH_ORIGINAL_COMMAND\"";
     let (server, folder) = forced(no_sftp);
     let account = server.account("/bin/bash", "home");
