@@ -190,7 +190,11 @@ fn errors_of_files_are_in_the_words_of_the_system() {
     let ran = testbed.run("box", "write mounted/there.txt \"x\"");
     assert!(ran.is_completed(), "{ran:#?}");
     mount("remount,ro");
-    for step in ["write mounted/new.txt \"y\"", "write mounted/there.txt \"y\"", "copy mounted/there.txt mounted/b"] {
+    for step in [
+        "write mounted/new.txt \"y\"",
+        "write mounted/there.txt \"y\"",
+        "copy mounted/there.txt mounted/b",
+    ] {
         let message = refusal(&testbed.run("box", step));
         assert_documented("Read-only file system", &message);
         assert!(!message.contains("quota"), "{message}");

@@ -18,7 +18,11 @@ fn what_is_not_followed_is_refused_by_file_and_line_and_none_reads_no_file() {
     let account = server.account("/bin/sh", "home");
     let testbed = Testbed::local(&Options::default());
     let cases = [
-        ("command", "Host *\n\tProxyCommand nc other 22\n", Some("ProxyCommand is not supported … ProxyJump")),
+        (
+            "command",
+            "Host *\n\tProxyCommand nc other 22\n",
+            Some("ProxyCommand is not supported … ProxyJump"),
+        ),
         ("match", "# a\nMatch user root\n", Some("Match is not supported … --ssh-config none")),
         ("typo", "Host *\n\tProxyComand nc other 22\n", Some("is no keyword of ssh_config")),
         ("late", "ProxyCommand none\nProxyCommand nc other 22\n", None),

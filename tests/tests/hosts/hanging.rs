@@ -51,8 +51,10 @@ fn a_host_whose_sftp_does_not_begin_is_told_in_time_and_holds_up_nobody() {
 
 #[test]
 fn what_sends_back_what_it_gets_is_told_at_once() {
-    let (server, _folder) = forced("case $SSH_ORIGINAL_COMMAND in *sftp*) exec cat ;; esac\nexec \
-                                    \"$SHELL\" -c \"$SSH_ORIGINAL_COMMAND\"");
+    let (server, _folder) = forced(
+        "case $SSH_ORIGINAL_COMMAND in *sftp*) exec cat ;; esac\nexec \
+                                    \"$SHELL\" -c \"$SSH_ORIGINAL_COMMAND\"",
+    );
     let account = server.account("/bin/bash", "home");
     let testbed = Testbed::local(&Options::default());
     add(&testbed, "echo", &server, &account);

@@ -3,8 +3,8 @@
 
 mod accounts;
 mod configuration;
-mod hanging;
 mod handles;
+mod hanging;
 mod sessions;
 mod shells;
 

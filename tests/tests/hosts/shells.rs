@@ -56,7 +56,10 @@ fn no_answer_is_falsified_by_a_shell_that_prints_whatever_its_kind() {
             assert!(results[3].contains("needle here"), "{name}: {results:#?}");
             assert!(!results[5].contains("notes/"), "{name}: {results:#?}");
             assert!(ran.output().starts_with("needle here\n"), "{name}: {}", ran.output());
-            assert_eq!(fs::read(account.home.join("notes/b.txt")).expect("a copy"), b"needle here\n");
+            assert_eq!(
+                fs::read(account.home.join("notes/b.txt")).expect("a copy"),
+                b"needle here\n"
+            );
         }
     }
 }

@@ -344,7 +344,9 @@ mod tests {
 
     #[test]
     fn a_zero_byte_in_what_a_shell_prints_is_no_packet() {
-        for noise in [&b"\0"[..], b"\0\n", b"a\0\0b\n", b"\0\0\0\x05Hello", b"\0\0\0\x09\x02\0\0", b"\0\0\0"] {
+        for noise in
+            [&b"\0"[..], b"\0\n", b"a\0\0b\n", b"\0\0\0\x05Hello", b"\0\0\0\x09\x02\0\0", b"\0\0\0"]
+        {
             let bytes = [noise, &version()].concat();
             for cut in 0..bytes.len() {
                 let mut decoder = Decoder::default();
@@ -352,7 +354,10 @@ mod tests {
                 let early = decoder.next().unwrap();
                 decoder.push(&bytes[cut..]);
                 let found = early.or_else(|| decoder.next().unwrap());
-                assert!(matches!(found, Some((_, Reply::Version(_)))), "{noise:?} {cut}: {found:?}");
+                assert!(
+                    matches!(found, Some((_, Reply::Version(_)))),
+                    "{noise:?} {cut}: {found:?}"
+                );
             }
         }
     }

@@ -77,7 +77,8 @@ impl Pending {
         let inner = self.inner.lock();
         let words = [&inner.complaint[..], b" ", &inner.words].concat();
         drop(inner);
-        let words = String::from_utf8_lossy(&words).replace(|letter: char| letter.is_control(), " ");
+        let words =
+            String::from_utf8_lossy(&words).replace(|letter: char| letter.is_control(), " ");
         words.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 

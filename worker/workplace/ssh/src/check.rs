@@ -109,12 +109,7 @@ pub(super) async fn reach(target: &Target, pool: &PoolState, steps: &Steps) -> b
 }
 
 /// What to do about a step that failed: a command to run on the service's machine, as its user.
-fn advice(
-    error: &WorkplaceError,
-    stage: Stage,
-    target: &Target,
-    key: Option<&Path>,
-) -> String {
+fn advice(error: &WorkplaceError, stage: Stage, target: &Target, key: Option<&Path>) -> String {
     let hops = target.jumps.iter().chain([target]);
     let named = match error {
         WorkplaceError::Unreachable { host, .. } | WorkplaceError::Refused { host, .. } => {

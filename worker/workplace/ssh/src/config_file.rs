@@ -265,8 +265,8 @@ impl<'a> Reading<'a> {
             "stricthostkeychecking" => first(&mut found.strict, one()?),
             "connecttimeout" => {
                 let seconds = line::seconds(&one()?.value);
-                let seconds = seconds
-                    .ok_or_else(|| invalid("ConnectTimeout is a time: 10, 1m30s".into()))?;
+                let seconds =
+                    seconds.ok_or_else(|| invalid("ConnectTimeout is a time: 10, 1m30s".into()))?;
                 if let Some(time) = seconds {
                     first(&mut found.connect_timeout, time);
                 }
@@ -285,7 +285,8 @@ impl<'a> Reading<'a> {
             "preferredauthentications" => first(&mut found.preferred, one()?),
             "pubkeyauthentication" => {
                 // `unbound` and `host-bound` are kinds of yes.
-                let no = ["no", "false"].map(|no| one().map(|one| one.value.eq_ignore_ascii_case(no)));
+                let no =
+                    ["no", "false"].map(|no| one().map(|one| one.value.eq_ignore_ascii_case(no)));
                 let [no, not] = no;
                 first(&mut found.pubkey, !(no? || not?));
             }

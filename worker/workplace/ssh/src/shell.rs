@@ -2,14 +2,18 @@
 
 mod script;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
 
 use super::{
     connection::{ChannelSlot, Connection, Role},
     facts,
+    flight::Flight,
     pool::Host,
     sftp::{self, Sftp},
     shell_facts::Facts,
@@ -36,8 +40,9 @@ pub(super) struct Remote {
     instance: String,
     folder: Option<String>,
     session: Option<SessionId>,
-    /// The workplace's folder, once it is known to be there.
-    base: OnceCell<RemotePath>,
+    /// The workplace's folder, once it is known to be there; it is looked for once at a time.
+    base: OnceLock<RemotePath>,
+    finding_base: Flight<RemotePath>,
 }
 
 /// The host's channel for small operations on files, which is not closed meanwhile.
@@ -49,13 +54,14 @@ pub(super) struct SftpLease {
 
 impl Remote {
     /// A workplace in this folder, below it in one of this session's own.
-    pub(super) const fn new(
+    pub(super) fn new(
         host: Arc<Host>,
         instance: String,
         folder: Option<String>,
         session: Option<SessionId>,
     ) -> Self {
-        Self { host, instance, folder, session, base: OnceCell::const_new() }
+        let (base, finding_base) = Default::default();
+        Self { host, instance, folder, session, base, finding_base }
     }
 
     /// The host's channel for files; opened if need be, and checked against the login shell.
@@ -147,7 +153,8 @@ impl Remote {
         Ok(facts.is_ok())
     }
 
-    /// What the login shell reports. That it runs no command is not remembered.
+    /// What the login shell reports. That it runs no command, or has no place for their records, is
+    /// not remembered.
     async fn facts(&self, connection: &Arc<Connection>) -> Result<Facts> {
         if let Some(known) = connection.facts() {
             return Ok(Ok(known));
@@ -155,7 +162,9 @@ impl Remote {
         let ask = async {
             let closed = || connection.unreachable(Stage::Script, "it is closed");
             let facts = facts::ask(connection.hold().ok_or_else(closed)?).await?;
-            if let Ok(facts) = &facts {
+            if let Ok(facts) = &facts
+                && !facts.spools.is_empty()
+            {
                 connection.learn(facts);
             }
             Ok(facts)
@@ -165,7 +174,11 @@ impl Remote {
 
     /// The workplace's folder, made if it is missing.
     pub(super) async fn base(&self) -> Result<RemotePath> {
-        self.base.get_or_try_init(|| self.find_base()).await.cloned()
+        if let Some(base) = self.base.get() {
+            return Ok(base.clone());
+        }
+        let base = self.finding_base.join(self.find_base()).await?;
+        Ok(self.base.get_or_init(|| base).clone())
     }
 
     async fn find_base(&self) -> Result<RemotePath> {

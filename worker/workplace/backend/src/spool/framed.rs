@@ -183,7 +183,11 @@ mod tests {
     use crate::spool::Gathered;
 
     /// What is kept of these streams, cut everywhere, and how the script ended.
-    async fn cut_out(out: &[u8], err: &[u8], piece: usize) -> (Vec<u8>, Vec<u8>, Result<ScriptEnd>) {
+    async fn cut_out(
+        out: &[u8],
+        err: &[u8],
+        piece: usize,
+    ) -> (Vec<u8>, Vec<u8>, Result<ScriptEnd>) {
         let mut kept = Gathered::new(1000);
         let mut framed = Framed::new("evonic-1", &mut kept);
         for bytes in out.chunks(piece) {
@@ -201,7 +205,8 @@ mod tests {
     #[tokio::test]
     async fn only_what_the_script_writes_is_kept_wherever_the_stream_is_cut() {
         let answer = b"a\nevonic-\0b";
-        let out = [&b"Welcome\0 evonic-0\n evonic"[..], b"evonic-1\n", answer, b"evonic-1 41\nlogout\n"];
+        let out =
+            [&b"Welcome\0 evonic-0\n evonic"[..], b"evonic-1\n", answer, b"evonic-1 41\nlogout\n"];
         let (out, err) = (out.concat(), b"motd\nevonic-1\nno such thing\n");
         for piece in 1..out.len() {
             let (kept, complaint, end) = cut_out(&out, err, piece).await;

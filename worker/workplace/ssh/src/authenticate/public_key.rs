@@ -177,7 +177,8 @@ mod tests {
             let public = PublicKey::of_file(&path).unwrap();
             assert_eq!(PublicKey::of_file(&beside(&path, ".pub")).as_ref(), Some(&public));
             let span = ["-V", "20200101:20200201"];
-            let sign = ["-s", "ca", "-I", "id", "-n", "me,you", span[0], span[1], &format!("{kind}.pub")];
+            let sign =
+                ["-s", "ca", "-I", "id", "-n", "me,you", span[0], span[1], &format!("{kind}.pub")];
             keygen(&sign, folder.path());
             let line = std::fs::read_to_string(beside(&path, "-cert.pub")).unwrap();
             let (certificate, key) = Certificate::of_line(&line).unwrap();

@@ -85,9 +85,11 @@ fn comments_of_any_bytes_and_folders_that_are_included_say_nothing() {
     std::fs::write(folder.path().join("more/10-a"), "Port 2222\n").unwrap();
     let file = folder.path().join("config");
     let more = folder.path().join("more").display().to_string();
-    let text = format!("# caf\u{e9}\nInclude {more}/* {more}/folder {more}/[0-9]*\nUser me # \u{e9}\n");
+    let text =
+        format!("# caf\u{e9}\nInclude {more}/* {more}/folder {more}/[0-9]*\nUser me # \u{e9}\n");
     // In Latin-1, as an old editor wrote it.
-    std::fs::write(&file, text.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>()).unwrap();
+    std::fs::write(&file, text.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>())
+        .unwrap();
     let found = HostConfig::read(&file, "box", Path::new("/home/service"), true).unwrap();
     assert_eq!((found.port, value(&found.user)), (Some(2222), Some("me")));
     assert_eq!(oracle(&file, "box").iter().find(|(key, _)| key == "port").unwrap().1, "2222");
@@ -145,7 +147,11 @@ fn assert_same(folder: &Path, text: &str, host: &str) {
     match found.proxy {
         Some(Proxy::Jump(jump)) if jump.value != "none" => same("proxyjump", Some(jump.value)),
         Some(Proxy::Command(command)) => same("proxycommand", Some(command.value)),
-        _ => assert_eq!((all("proxyjump"), all("proxycommand").contains(&"nc a 1")), (none.into(), false), "{text}"),
+        _ => assert_eq!(
+            (all("proxyjump"), all("proxycommand").contains(&"nc a 1")),
+            (none.into(), false),
+            "{text}"
+        ),
     }
     let yes = |flag: Option<bool>| flag.map(|flag| if flag { "yes" } else { "no" }.to_owned());
     let truth = |flag: Option<bool>| flag.map(|flag| flag.to_string());
@@ -153,14 +159,17 @@ fn assert_same(folder: &Path, text: &str, host: &str) {
     same("pubkeyauthentication", truth(found.pubkey));
     same("passwordauthentication", yes(found.password));
     same("preferredauthentications", found.preferred.map(|said| said.value));
-    same("addressfamily", found.address_family.map(|family| {
-        match family {
-            AddressFamily::Any => "any",
-            AddressFamily::V4 => "inet",
-            AddressFamily::V6 => "inet6",
-        }
-        .to_owned()
-    }));
+    same(
+        "addressfamily",
+        found.address_family.map(|family| {
+            match family {
+                AddressFamily::Any => "any",
+                AddressFamily::V4 => "inet",
+                AddressFamily::V6 => "inet6",
+            }
+            .to_owned()
+        }),
+    );
     let certificates: Vec<_> = found.certificate_files.iter().map(|said| &said.value[..]).collect();
     assert_eq!(all("certificatefile"), certificates, "{text}");
     match found.host_key_alias {

@@ -3,7 +3,7 @@
 use super::{HostSpec, LocalUser, Target, hop, tokens};
 use crate::config_file::Proxy;
 use evonic_backend::{Result, WorkplaceError};
-use evonic_domain::{SshAuth, SshSettings};
+use evonic_domain::SshSettings;
 
 /// More hosts in a row are a circle.
 const LIMIT: usize = 8;
@@ -25,12 +25,8 @@ pub(super) fn along(
         return Err(WorkplaceError::settings(place, "the jump hosts lead back to themselves"));
     }
     // The password is not for other hosts than the target, nor is the way to it.
-    let of_hop = SshSettings {
-        authenticate: vec![SshAuth::Agent, SshAuth::Key],
-        password: None,
-        jump: None,
-        ..settings.clone()
-    };
+    let of_hop =
+        SshSettings { authenticate: Vec::new(), password: None, jump: None, ..settings.clone() };
     for entry in list.split(',') {
         let spec = parse(entry.trim()).ok_or_else(|| {
             WorkplaceError::settings(place, format!("{entry:?} is no [user@]host[:port]"))
@@ -60,7 +56,8 @@ pub(super) fn expanded(
 ) -> Result<(String, String)> {
     let said = proxy.jumps()?;
     let port = target.port.to_string();
-    let values = [('h', target.host.as_str()), ('n', &spec.host), ('p', &port), ('r', &target.user)];
+    let values =
+        [('h', target.host.as_str()), ('n', &spec.host), ('p', &port), ('r', &target.user)];
     Ok((tokens::expand(said, &values)?, said.location.clone()))
 }
 

@@ -36,7 +36,11 @@ async fn files_land_in_the_remote_home() {
     workplace.remove("a", Removal::All).await.unwrap();
     let missing = workplace.stat("a").await.unwrap_err();
     assert_eq!(missing.class(), Class::Permanent);
-    assert!(chain(&missing).starts_with("read a failed: No such file or directory"), "{}", chain(&missing));
+    assert!(
+        chain(&missing).starts_with("read a failed: No such file or directory"),
+        "{}",
+        chain(&missing)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,7 +153,8 @@ fn with_agent(folder: &Path, keys: &[PathBuf], test: impl FnOnce(PathBuf)) {
     let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     for key in keys {
-        let add = || Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
+        let add =
+            || Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
         while !add().unwrap().success() {
             assert!(Instant::now() < deadline, "the agent takes {}", key.display());
         }
@@ -203,4 +204,27 @@ fn the_configured_key_comes_before_the_many_of_an_agent() {
         assert!(text.contains("more keys of the agent were not tried"), "{text}");
         assert!(!text.contains("ended the connection"), "{text}");
     });
+}
+
+#[test]
+fn an_expired_password_is_told_and_never_changed() {
+    let sshd = Sshd::with("UsePAM yes\nAuthenticationMethods keyboard-interactive");
+    let account = sshd.account("/bin/sh", "home");
+    let expired = Command::new("chage").args(["-d", "0", &account.name]).status().unwrap();
+    assert!(expired.success());
+    let shadow = || {
+        let shadow = std::fs::read_to_string("/etc/shadow").unwrap();
+        shadow
+            .lines()
+            .find(|line| line.starts_with(&format!("{}:", account.name)))
+            .map(str::to_owned)
+    };
+    let before = shadow();
+    let mut target = target(&sshd, &account);
+    target.authenticate = vec![SshAuth::KeyboardInteractive];
+    target.password = secret(&sshd, "password", &account.password);
+    let error = Fixture::new().refused(&target);
+    assert_eq!(error.class(), Class::Permanent, "{}", chain(&error));
+    assert!(chain(&error).contains("the password has expired"), "{}", chain(&error));
+    assert_eq!(shadow(), before);
 }
