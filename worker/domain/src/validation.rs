@@ -132,7 +132,8 @@ fn check_ssh(settings: &SshSettings) -> Result<(), SettingsError> {
     secret("passphrase", settings.passphrase.as_ref())?;
     secret("password", settings.password.as_ref())?;
     whole_path_if_given("known_hosts", settings.known_hosts.as_deref())?;
-    whole_path_if_given("config_file", settings.config_file.as_deref())?;
+    let file = settings.config_file.as_deref().filter(|file| file.as_os_str() != "none");
+    whole_path_if_given("config_file", file)?;
     if let Some(jump) = &settings.jump {
         word("jump", jump)?;
         let advice = "names no host; write [user@]host[:port], with commas between";

@@ -184,7 +184,7 @@ pub struct SshSettings {
     pub known_hosts: Option<PathBuf>,
     /// What to do about an unknown host: strict refuses it, accept-new takes its key down.
     pub host_keys: HostKeys,
-    /// OpenSSH's configuration; ~/.ssh/config of the service's user when not given.
+    /// OpenSSH's configuration, or none; ~/.ssh/config of the service's user when not given.
     #[schemars(extend("x-value" = "PATH", "x-option" = "ssh-config"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_file: Option<PathBuf>,

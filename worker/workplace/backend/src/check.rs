@@ -1,6 +1,9 @@
 //! The steps of a check that are the same on every kind of workplace.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use evonic_shared::error_chain::ErrorChain;
@@ -60,6 +63,9 @@ impl From<String> for Finding {
 /// The longest that a command of a check may run.
 const COMMAND: Duration = Duration::from_secs(20);
 
+/// The longest that a step may take: a check names the one that does not end.
+const STEP: Duration = Duration::from_secs(45);
+
 /// What a command of a check may say; the rest is passed over.
 const OUTPUT_BYTES: usize = 4096;
 
@@ -86,13 +92,26 @@ impl Steps {
         advice: Option<&str>,
         doing: impl Future<Output = Result<(T, F)>>,
     ) -> Option<T> {
+        self.advised(name, |_| advice, doing).await
+    }
+
+    /// The same, with the advice that fits the error.
+    async fn advised<'a, T, F: Into<Finding>>(
+        &self,
+        name: &str,
+        advice: impl FnOnce(&WorkplaceError) -> Option<&'a str>,
+        doing: impl Future<Output = Result<(T, F)>>,
+    ) -> Option<T> {
         let began = Instant::now();
         let (value, verdict, detail, advice) = match doing.await {
             Ok((value, found)) => {
                 let Finding { verdict, detail, advice } = found.into();
                 (Some(value), verdict, detail, advice)
             }
-            Err(error) => (None, Verdict::Failed, ErrorChain(&error).to_string(), advice),
+            Err(error) => {
+                let detail = ErrorChain(&error).to_string();
+                (None, Verdict::Failed, detail, advice(&error))
+            }
         };
         self.report(name, verdict, detail, advice.map(str::to_owned), began).await;
         value.filter(|_| !self.sender.is_closed())
@@ -122,13 +141,34 @@ fn elapsed_ms(began: Instant) -> u64 {
 /// that fails. Leaves nothing behind.
 pub async fn files_and_commands(backend: &dyn Backend, steps: &Steps) -> Option<()> {
     let home = async { backend.home().await.map(|home| ((), home)) };
-    let advice = "give the user a home, or set settings.folder to a whole path";
-    steps.step("home", Some(advice), home).await?;
-    let advice = "let the user write to the workplace's folder, or name another one";
-    steps.step("write", Some(advice), write(backend)).await?;
-    let advice = "commands need /bin/sh and a login shell that runs it";
-    steps.step("run", Some(advice), commands(backend)).await?;
-    steps.step("space", None, space(backend)).await
+    steps.advised("home", of_home, in_time(home)).await?;
+    steps.advised("write", of_write, in_time(write(backend))).await?;
+    steps.advised("run", of_run, in_time(commands(backend))).await?;
+    steps.step("space", None, in_time(space(backend))).await
+}
+
+/// What to do about an error; nothing where that says so itself.
+fn of_home(error: &WorkplaceError) -> Option<&'static str> {
+    let is_path = matches!(error, WorkplaceError::Path { .. });
+    is_path.then_some("give the user a home, or set settings.folder to a whole path")
+}
+
+fn of_write(error: &WorkplaceError) -> Option<&'static str> {
+    let may_not = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+    let is_denied = matches!(error, WorkplaceError::Path { source, .. } if may_not(source));
+    is_denied.then_some("let the user write to the workplace's folder, or name another one")
+}
+
+fn of_run(error: &WorkplaceError) -> Option<&'static str> {
+    let is_start = matches!(error, WorkplaceError::Start { .. } | WorkplaceError::Settings { .. });
+    is_start.then_some("commands need /bin/sh and a login shell that runs it")
+}
+
+async fn in_time<T>(step: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(STEP, step).await.unwrap_or_else(|_| {
+        let said = format!("it does not end within {} s", STEP.as_secs());
+        Err(WorkplaceError::settings("workplace", said))
+    })
 }
 
 /// Runs a command, which looks for the programs of the tools `bash` and `python`. Without `bash` an

@@ -4,6 +4,7 @@ use std::io;
 
 use evonic_domain::SettingsError;
 use evonic_handles::Exhausted;
+use evonic_shared::error_chain::ErrorChain;
 use evonic_store::StoreError;
 
 use crate::Stage;
@@ -173,6 +174,38 @@ impl WorkplaceError {
     /// Settings that cannot be used: the field, and what is wrong with it.
     pub fn settings(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Settings { field: field.into(), problem: problem.into() }
+    }
+
+    /// The same error, for another who waited for the same.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        let again = |error: &io::Error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        match self {
+            Self::Exhausted(exhausted) => Self::Exhausted(exhausted.clone()),
+            Self::LeftAlone { host, failures, seconds } => {
+                Self::LeftAlone { host: host.clone(), failures: *failures, seconds: *seconds }
+            }
+            Self::Unreachable { host, stage, source } => {
+                Self::Unreachable { host: host.clone(), stage: *stage, source: source.clone() }
+            }
+            Self::Refused { host, stage, source } => {
+                Self::Refused { host: host.clone(), stage: *stage, source: source.clone() }
+            }
+            Self::Settings { field, problem } => {
+                Self::Settings { field: field.clone(), problem: problem.clone() }
+            }
+            Self::Threads(source) => Self::Threads(again(source)),
+            Self::Path { operation, path, source } => {
+                Self::Path { operation, path: path.clone(), source: again(source) }
+            }
+            other => Self::Settings {
+                field: "workplace".to_owned(),
+                problem: ErrorChain(other).to_string(),
+            },
+        }
     }
 
     /// Whether nothing is at the path.

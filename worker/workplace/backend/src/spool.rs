@@ -22,6 +22,7 @@
 
 mod follow;
 mod forgotten;
+mod framed;
 mod output_parser;
 mod retry;
 mod run;
@@ -31,11 +32,12 @@ mod shell;
 mod status;
 mod validation;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use evonic_shared::config;
+use rustix::io::Errno;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +48,7 @@ use self::{
     retry::Retry,
 };
 pub use self::{
+    framed::run_framed,
     run::{FLOOD_BYTES, Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
@@ -162,7 +165,7 @@ impl Commands for Spool {
                 Ok(line) if line == "shown" => return Ok(memory.freeze()),
                 Ok(_missing) => {
                     let path = format!("output of {command_id}");
-                    return Err(WorkplaceError::path("read", path, io::ErrorKind::NotFound));
+                    return Err(WorkplaceError::path("read", path, Errno::NOENT));
                 }
                 Err(error) => error,
             };

@@ -42,6 +42,8 @@ stages! {
     /// A jump host that forwards nothing.
     Jump = "jump", reached_host: false;
 
+    /// What comes between the login and the first channel.
+    Session = "session", reached_host: true;
     /// The user's home, and whether SFTP and the login shell agree on it.
     Home = "home", reached_host: true;
     /// The SFTP subsystem.

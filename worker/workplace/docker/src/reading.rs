@@ -197,7 +197,7 @@ pub(super) fn missing(path: &str) -> io::Error {
         );
         return io::Error::new(io::ErrorKind::NotFound, reason);
     }
-    io::ErrorKind::NotFound.into()
+    rustix::io::Errno::NOENT.into()
 }
 
 fn target(path: String, found: &PathStatResponse) -> Target {

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 use super::shell::Sandbox;
 use evonic_backend::{
@@ -43,19 +44,19 @@ pub(super) async fn run_script(
 
 /// Tools report errors as texts only; these are the ones of every C library.
 fn meaning(error_output: &str) -> io::Error {
-    let kinds = [
-        ("No such file or directory", io::ErrorKind::NotFound),
-        ("Permission denied", io::ErrorKind::PermissionDenied),
-        ("Not a directory", io::ErrorKind::NotADirectory),
-        ("Is a directory", io::ErrorKind::IsADirectory),
-        ("Directory not empty", io::ErrorKind::DirectoryNotEmpty),
-        ("File exists", io::ErrorKind::AlreadyExists),
-        ("Read-only file system", io::ErrorKind::ReadOnlyFilesystem),
-        ("No space left on device", io::ErrorKind::StorageFull),
-        ("Disk quota exceeded", io::ErrorKind::QuotaExceeded),
+    let errors = [
+        ("No such file or directory", Errno::NOENT),
+        ("Permission denied", Errno::ACCESS),
+        ("Not a directory", Errno::NOTDIR),
+        ("Is a directory", Errno::ISDIR),
+        ("Directory not empty", Errno::NOTEMPTY),
+        ("File exists", Errno::EXIST),
+        ("Read-only file system", Errno::ROFS),
+        ("No space left on device", Errno::NOSPC),
+        ("Disk quota exceeded", Errno::DQUOT),
     ];
-    match kinds.into_iter().find(|(text, _)| error_output.contains(text)) {
-        Some((_, kind)) => kind.into(),
+    match errors.into_iter().find(|(text, _)| error_output.contains(text)) {
+        Some((_, errno)) => errno.into(),
         None => io::Error::other(error_output.to_owned()),
     }
 }

@@ -31,6 +31,7 @@ use evonic_runner::{
 };
 use evonic_shared::config::{self, CommandNetwork, Config, Sandbox};
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -269,13 +270,13 @@ impl evonic_backend::Commands for Commands {
                 None => previous::output(&path, from, limit),
             })
             .await;
-        let failed = |kind| {
-            WorkplaceError::path("read", format!("output of {command_id}"), io::Error::from(kind))
+        let failed = |error: io::Error| {
+            WorkplaceError::path("read", format!("output of {command_id}"), error)
         };
         match read {
             Ok(Some(bytes)) => Ok(bytes.into()),
-            Ok(None) => Err(failed(io::ErrorKind::NotFound)),
-            Err(error) => Err(failed(error.kind())),
+            Ok(None) => Err(failed(Errno::NOENT.into())),
+            Err(error) => Err(failed(error)),
         }
     }
 

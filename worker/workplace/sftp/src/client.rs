@@ -43,6 +43,12 @@ impl Handshake {
         (Self { pending: Arc::clone(&pending), version }, Incoming::new(pending, sink))
     }
 
+    /// What is printed on the server's side in the place of SFTP, or before it.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words(Arc::clone(&self.pending))
+    }
+
     /// Waits for the server's version.
     ///
     /// # Errors
@@ -54,6 +60,18 @@ impl Handshake {
             }
             _ => Err(Error::NoVersion),
         }
+    }
+}
+
+/// What a login shell prints before the first packet. At most some hundred bytes are kept.
+#[derive(Clone, Debug)]
+pub struct Words(Arc<Pending>);
+
+impl Words {
+    /// As one line without control characters; empty for nothing.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.words()
     }
 }
 
@@ -132,6 +150,12 @@ impl<S: PacketSink> Client<S> {
     #[must_use]
     pub const fn home(&self) -> &RemoteHome {
         &self.home
+    }
+
+    /// Whether the channel is over: it ended, or the server did not answer in time.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.requests.pending.is_closed()
     }
 
     /// Where packets go.
@@ -282,25 +306,37 @@ impl<S: PacketSink> Client<S> {
         }
     }
 
-    /// Whether the file system of a path is full: no free blocks, or no free inodes. False where
-    /// the server cannot say (`statvfs@openssh.com`).
-    pub async fn is_full(&self, path: &[u8]) -> bool {
+    /// What the file system of a path says of itself; [`None`] where the server cannot say
+    /// (`statvfs@openssh.com`).
+    pub async fn file_system(&self, path: &[u8]) -> Option<FileSystem> {
+        const READ_ONLY: u64 = 1;
         if !self.requests.extensions.statvfs {
-            return false;
+            return None;
         }
         let packet = |id| Packet::extended(id, b"statvfs@openssh.com").string(path);
         let Ok(Reply::Extended(mut fields)) = self.requests.ask(packet).await else {
-            return false;
+            return None;
         };
-        // f_bsize, f_frsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree, f_favail, ...
-        let mut values = [0_u64; 8];
+        // f_bsize, f_frsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree, f_favail, f_fsid, f_flag
+        let mut values = [0_u64; 10];
         for value in &mut values {
-            let Ok(field) = fields.try_get_u64() else { return false };
-            *value = field;
+            *value = fields.try_get_u64().ok()?;
         }
-        let [_, _, _, _, blocks_available, files, _, files_available] = values;
-        blocks_available == 0 || (files > 0 && files_available == 0)
+        let [_, _, _, _, blocks_available, files, _, files_available, _, flags] = values;
+        Some(FileSystem {
+            is_full: blocks_available == 0 || (files > 0 && files_available == 0),
+            is_read_only: flags & READ_ONLY != 0,
+        })
     }
+}
+
+/// A file system of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// No free blocks, or no free inodes.
+    pub is_full: bool,
+    /// Nothing can be written to it.
+    pub is_read_only: bool,
 }
 
 /// `SSH_FXF_*`.

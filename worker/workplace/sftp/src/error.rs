@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use rustix::io::Errno;
+
 /// Why a request failed. Only [`Error::Status`] is the server's answer; after any other error the
 /// channel is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +57,9 @@ pub enum PacketError {
     /// Too much text comes before the first packet.
     #[error("the login shell prints so much that SFTP does not begin")]
     NoFirstPacket,
+    /// The first packet is the one that was sent.
+    #[error("what answers is no SFTP server: it sends back what it gets")]
+    Echo,
 }
 
 /// `SSH_FX_*`; from 11 on those of later versions, which some servers send.
@@ -79,6 +84,12 @@ impl Error {
         matches!(self, Self::Status { code: status::NO_SUCH_FILE | status::NO_SUCH_PATH, .. })
     }
 
+    /// Whether the user may not do it.
+    #[must_use]
+    pub const fn is_permission(&self) -> bool {
+        matches!(self, Self::Status { code: status::PERMISSION_DENIED, .. })
+    }
+
     /// Whether the server does not say what is wrong: `SSH_FX_FAILURE`.
     #[must_use]
     pub const fn is_unspecific(&self) -> bool {
@@ -93,21 +104,22 @@ impl Error {
 }
 
 impl From<Error> for io::Error {
-    /// A status code that has a kind becomes that kind; everything else keeps its text.
+    /// A status code that is an error of the system becomes that, in the words of the system;
+    /// everything else keeps its text.
     fn from(error: Error) -> Self {
-        let kind = match error {
+        let errno = match error {
             Error::Status { code, .. } => match code {
-                status::NO_SUCH_FILE | status::NO_SUCH_PATH => io::ErrorKind::NotFound,
-                status::PERMISSION_DENIED => io::ErrorKind::PermissionDenied,
-                status::OP_UNSUPPORTED => io::ErrorKind::Unsupported,
-                status::FILE_ALREADY_EXISTS => io::ErrorKind::AlreadyExists,
-                status::WRITE_PROTECT => io::ErrorKind::ReadOnlyFilesystem,
-                status::NO_SPACE_ON_FILESYSTEM => io::ErrorKind::StorageFull,
-                status::QUOTA_EXCEEDED => io::ErrorKind::QuotaExceeded,
+                status::NO_SUCH_FILE | status::NO_SUCH_PATH => Errno::NOENT,
+                status::PERMISSION_DENIED => Errno::ACCESS,
+                status::FILE_ALREADY_EXISTS => Errno::EXIST,
+                status::WRITE_PROTECT => Errno::ROFS,
+                status::NO_SPACE_ON_FILESYSTEM => Errno::NOSPC,
+                status::QUOTA_EXCEEDED => Errno::DQUOT,
+                status::OP_UNSUPPORTED => return Self::new(io::ErrorKind::Unsupported, error),
                 _ => return Self::other(error),
             },
             _ => return Self::other(error),
         };
-        kind.into()
+        errno.into()
     }
 }

@@ -19,6 +19,15 @@ const MAX_MESSAGE: usize = 1000;
 /// The most bytes skipped before the first packet: what a login shell prints.
 const MAX_NOISE_BYTES: usize = 64 * 1024;
 
+/// Bytes of that which are kept, for an error.
+const WORDS_BYTES: usize = 400;
+
+/// Bytes that tell the first packet from anything else: its length, its type, its version.
+const HEAD_BYTES: usize = 9;
+
+/// The longest first packet that is believed: the server's extensions are in it.
+const MAX_VERSION_BYTES: u32 = 16 * 1024;
+
 /// `SSH_FXP_*` of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -138,6 +147,8 @@ pub(super) struct Decoder {
     begun: bool,
     /// Bytes skipped before it.
     noise: usize,
+    /// The first of them.
+    words: Vec<u8>,
 }
 
 impl Decoder {
@@ -152,6 +163,9 @@ impl Decoder {
     /// [`PacketError`].
     pub(super) fn next(&mut self) -> Result<Option<(u32, Reply)>, PacketError> {
         self.skip_noise()?;
+        if !self.begun {
+            return Ok(None);
+        }
         let Some(length) = self.bytes.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
         if length > MAX_PACKET_BYTES {
@@ -165,19 +179,66 @@ impl Decoder {
         parse(packet).map(Some).ok_or(PacketError::Malformed)
     }
 
-    /// The first packet is short, so its first byte is 0, which no text has.
+    /// What came before the first packet, its beginning.
+    pub(super) fn words(&self) -> &[u8] {
+        &self.words
+    }
+
+    /// Whatever a login shell prints, zero bytes included: the first packet is where its length,
+    /// type and version are those of `SSH_FXP_VERSION`.
     fn skip_noise(&mut self) -> Result<(), PacketError> {
         if self.begun {
             return Ok(());
         }
-        let noise = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(self.bytes.len());
-        self.bytes.advance(noise);
+        let heads = self.bytes.windows(HEAD_BYTES);
+        let first = heads.enumerate().find_map(|(at, head)| Some((at, Head::of(head)?)));
+        if let Some((_, Head::Echo)) = first {
+            return Err(PacketError::Echo);
+        }
+        let noise = match first {
+            Some((at, _)) => at,
+            // The first packet may begin in what is left.
+            None => self.bytes.len().saturating_sub(HEAD_BYTES - 1),
+        };
+        let skipped = self.bytes.split_to(noise);
+        let room = WORDS_BYTES.saturating_sub(self.words.len()).min(skipped.len());
+        self.words.extend_from_slice(&skipped[..room]);
         self.noise += noise;
-        self.begun = !self.bytes.is_empty();
+        self.begun = first.is_some();
         if self.noise > MAX_NOISE_BYTES {
             return Err(PacketError::NoFirstPacket);
         }
         Ok(())
+    }
+
+    /// Takes down what is left as words: no first packet comes any more.
+    pub(super) fn end(&mut self) {
+        if !self.begun {
+            let left = self.bytes.split();
+            let room = WORDS_BYTES.saturating_sub(self.words.len()).min(left.len());
+            self.words.extend_from_slice(&left[..room]);
+        }
+    }
+}
+
+/// What the first bytes of a packet say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    Version,
+    /// It is `SSH_FXP_INIT`, which only a client sends.
+    Echo,
+}
+
+impl Head {
+    fn of(head: &[u8]) -> Option<Self> {
+        let (length, head) = head.split_first_chunk::<4>()?;
+        let (&kind, version) = head.split_first()?;
+        let version = u32::from_be_bytes(*version.first_chunk::<4>()?);
+        match (kind, u32::from_be_bytes(*length)) {
+            (2, 5..=MAX_VERSION_BYTES) if (1..=6).contains(&version) => Some(Self::Version),
+            (1, 5) if version == 3 => Some(Self::Echo),
+            _ => None,
+        }
     }
 }
 
@@ -275,14 +336,45 @@ mod tests {
         decoder.push(&version());
         let (_, Reply::Version(found)) = decoder.next().unwrap().unwrap() else { panic!() };
         assert_eq!(found, [(b"name".to_vec(), b"1".to_vec())]);
+        assert_eq!(decoder.words(), b"Welcome!\nlength \xff\n");
         let mut endless = Decoder::default();
-        endless.push(&[b'x'; MAX_NOISE_BYTES + 1]);
+        endless.push(&[b'x'; MAX_NOISE_BYTES + HEAD_BYTES]);
         assert!(endless.next().is_err());
+    }
+
+    #[test]
+    fn a_zero_byte_in_what_a_shell_prints_is_no_packet() {
+        for noise in
+            [&b"\0"[..], b"\0\n", b"a\0\0b\n", b"\0\0\0\x05Hello", b"\0\0\0\x09\x02\0\0", b"\0\0\0"]
+        {
+            let bytes = [noise, &version()].concat();
+            for cut in 0..bytes.len() {
+                let mut decoder = Decoder::default();
+                decoder.push(&bytes[..cut]);
+                let early = decoder.next().unwrap();
+                decoder.push(&bytes[cut..]);
+                let found = early.or_else(|| decoder.next().unwrap());
+                assert!(
+                    matches!(found, Some((_, Reply::Version(_)))),
+                    "{noise:?} {cut}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_sends_back_what_it_gets_is_no_server() {
+        let mut decoder = Decoder::default();
+        decoder.push(b"Hi\n");
+        decoder.push(&Packet::new(RequestType::Init, 3).bytes());
+        assert_eq!(decoder.next(), Err(PacketError::Echo));
     }
 
     #[test]
     fn a_packet_that_is_too_long_is_refused() {
         let mut decoder = Decoder::default();
+        decoder.push(&version());
+        assert!(decoder.next().unwrap().is_some());
         decoder.push(&[0, 255, 255, 255]);
         assert!(decoder.next().is_err());
     }

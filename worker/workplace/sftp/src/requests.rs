@@ -37,11 +37,18 @@ struct Inner {
     waiting: HashMap<u32, oneshot::Sender<Answer>>,
     last_id: u32,
     closed: Option<String>,
+    /// What came before the first packet, its beginning.
+    words: Vec<u8>,
+    /// What came beside the packets, its beginning.
+    complaint: Vec<u8>,
 }
+
+/// Bytes of a complaint that are kept.
+const COMPLAINT_BYTES: usize = 400;
 
 impl Pending {
     /// A new identifier, and where its reply arrives.
-    fn expect(&self) -> Result<(u32, ReplySlot), Error> {
+    fn expect(self: &Arc<Self>) -> Result<(u32, ReplySlot), Error> {
         let mut inner = self.inner.lock();
         if let Some(reason) = &inner.closed {
             return Err(Error::Closed(reason.clone()));
@@ -49,17 +56,33 @@ impl Pending {
         inner.last_id = inner.last_id.wrapping_add(1).max(1);
         let (id, (sender, receiver)) = (inner.last_id, oneshot::channel());
         inner.waiting.insert(id, sender);
-        Ok((id, ReplySlot(receiver)))
+        let pending = Some(Arc::clone(self));
+        Ok((id, ReplySlot { receiver, pending }))
     }
 
     /// Where the first packet arrives: the version, which has no identifier.
     pub(super) fn expect_version(&self) -> ReplySlot {
         let (sender, receiver) = oneshot::channel();
         self.inner.lock().waiting.insert(0, sender);
-        ReplySlot(receiver)
+        ReplySlot { receiver, pending: None }
     }
 
-    fn close(&self, reason: &str) {
+    /// Whether no reply comes any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.lock().closed.is_some()
+    }
+
+    /// What the server's side printed before the first packet: text, without control characters.
+    pub(super) fn words(&self) -> String {
+        let inner = self.inner.lock();
+        let words = [&inner.complaint[..], b" ", &inner.words].concat();
+        drop(inner);
+        let words =
+            String::from_utf8_lossy(&words).replace(|letter: char| letter.is_control(), " ");
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn close(&self, reason: &str) {
         let mut inner = self.inner.lock();
         inner.closed.get_or_insert_with(|| reason.to_owned());
         for (_, sender) in inner.waiting.drain() {
@@ -71,18 +94,27 @@ impl Pending {
 
 /// Where the reply to one request arrives.
 #[derive(Debug)]
-pub(super) struct ReplySlot(oneshot::Receiver<Answer>);
+pub(super) struct ReplySlot {
+    receiver: oneshot::Receiver<Answer>,
+    /// Closed when the reply does not come: a server answers what it still answers in order.
+    pending: Option<Arc<Pending>>,
+}
 
 impl ReplySlot {
-    /// The reply; a status other than `SSH_FX_OK` is an error. Cancel safe.
+    /// The reply; a status other than `SSH_FX_OK` is an error. When it does not come in time the
+    /// channel is over: no other request waits for as long again. Cancel safe.
     pub(super) async fn reply(&mut self) -> Result<Reply, Error> {
-        match timeout(REPLY_TIMEOUT, &mut self.0).await {
+        match timeout(REPLY_TIMEOUT, &mut self.receiver).await {
             Ok(Ok(Ok(Reply::Status { code, message }))) if code != status::OK => {
                 Err(Error::Status { code, message })
             }
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::Closed("the connection broke".to_owned())),
-            Err(_) => Err(Error::Timeout(REPLY_TIMEOUT)),
+            Err(_) => {
+                let late = Error::Timeout(REPLY_TIMEOUT);
+                self.pending.iter().for_each(|pending| pending.close(&late.to_string()));
+                Err(late)
+            }
         }
     }
 }
@@ -196,7 +228,12 @@ impl<S: PacketSink> Incoming<S> {
     /// [`PacketError`]; the channel is of no more use then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), PacketError> {
         self.decoder.push(bytes);
-        while let Some((id, reply)) = self.decoder.next()? {
+        let next = |decoder: &mut Decoder, pending: &Pending| {
+            let next = decoder.next();
+            pending.inner.lock().words = decoder.words().to_vec();
+            next
+        };
+        while let Some((id, reply)) = next(&mut self.decoder, &self.pending)? {
             let sender = self.pending.inner.lock().waiting.remove(&id);
             match (sender, reply) {
                 (Some(sender), reply) => {
@@ -212,8 +249,17 @@ impl<S: PacketSink> Incoming<S> {
         Ok(())
     }
 
+    /// Takes what the server writes beside its packets: for [`crate::Words`].
+    pub fn complain(&mut self, bytes: &[u8]) {
+        let kept = &mut self.pending.inner.lock().complaint;
+        let room = COMPLAINT_BYTES.saturating_sub(kept.len()).min(bytes.len());
+        kept.extend_from_slice(&bytes[..room]);
+    }
+
     /// The channel is over: every request fails with this reason.
     pub fn close(&mut self, reason: &str) {
+        self.decoder.end();
+        self.pending.inner.lock().words = self.decoder.words().to_vec();
         self.pending.close(reason);
     }
 }

@@ -10,13 +10,14 @@ mod agent;
 mod attempt;
 mod interactive;
 mod key;
+mod public_key;
 
 use std::time::Instant;
 
 use ssh2::{ErrorCode, Session};
 
 use self::attempt::{Attempt, Tried, code, name};
-use super::{secret, target::Target};
+use super::{connect::StepObserver, secret, target::Target};
 use evonic_backend::Result;
 use evonic_domain::SshAuth;
 
@@ -30,8 +31,9 @@ pub(super) fn authenticate(
     session: &Session,
     target: &Target,
     deadline: Instant,
+    observer: &mut dyn StepObserver,
 ) -> Result<String> {
-    let mut attempt = Attempt::new(session, target, deadline);
+    let mut attempt = Attempt::new(session, target, deadline, observer);
     if attempt.ask_methods()? {
         return Ok("nothing was asked for".to_owned());
     }
@@ -39,7 +41,7 @@ pub(super) fn authenticate(
     // Whether something was tried since the server last said what it allows.
     let mut tried = false;
     loop {
-        let next = ways.iter().position(|&way| attempt.allowed.contains(method(way)));
+        let next = ways.iter().position(|&way| attempt.allowed.contains(method_of(way)));
         let Some(next) = next else {
             // None is left of those allowed: after a partial success others are.
             let before = attempt.allowed.clone();
@@ -56,19 +58,21 @@ pub(super) fn authenticate(
             continue;
         };
         let way = ways.remove(next);
+        attempt.set_later(&ways);
         tried = true;
         let outcome = try_way(&mut attempt, way);
         // Whatever the call returned: the session knows.
         if session.authenticated() {
             return Ok(match outcome {
                 Ok(Tried::Done(how) | Tried::Partly(how)) => how,
-                Ok(Tried::Refused(_)) | Err(_) => method(way).to_owned(),
+                Ok(Tried::Refused(_) | Tried::Told) | Err(_) => method_of(way).to_owned(),
             });
         }
         match outcome? {
             Tried::Done(said) | Tried::Refused(said) => {
                 attempt.said.push(format!("{}: {said}", name(way)));
             }
+            Tried::Told => {}
             Tried::Partly(said) => {
                 // libssh2 has the same code for a broken connection; asking shows which it is.
                 if attempt.ask_methods()? {
@@ -90,7 +94,7 @@ fn try_way(attempt: &mut Attempt<'_>, way: SshAuth) -> Result<Tried> {
     }
 }
 
-fn try_password(attempt: &Attempt<'_>) -> Result<Tried> {
+fn try_password(attempt: &mut Attempt<'_>) -> Result<Tried> {
     let Some(source) = &attempt.target.password else {
         return Ok(Tried::Refused("settings.password is not set".to_owned()));
     };
@@ -108,7 +112,7 @@ fn try_password(attempt: &Attempt<'_>) -> Result<Tried> {
 }
 
 /// The name of a method in the protocol (RFC 4252, RFC 4256).
-fn method(way: SshAuth) -> &'static str {
+pub(super) const fn method_of(way: SshAuth) -> &'static str {
     match way {
         SshAuth::Agent | SshAuth::Key => "publickey",
         SshAuth::Password => "password",

@@ -62,7 +62,12 @@ impl Breaker {
 
     /// A try failed. A spent budget and [`WorkplaceError::LeftAlone`] say nothing about the host.
     pub(super) fn failed(&mut self, error: &WorkplaceError, now: Instant) {
-        if matches!(error, WorkplaceError::Exhausted(_) | WorkplaceError::LeftAlone { .. }) {
+        if matches!(error, WorkplaceError::Exhausted(_)) {
+            // The host was not asked: the next one may.
+            self.left_alone_until = self.left_alone_until.map(|until| until.min(now));
+            return;
+        }
+        if matches!(error, WorkplaceError::LeftAlone { .. }) {
             return;
         }
         self.last_error = Some(ErrorChain(error).to_string());

@@ -29,6 +29,9 @@ pub(super) trait DataSink: Send {
     /// What is wrong with them; the channel is closed then.
     fn data(&mut self, bytes: &[u8]) -> Result<(), String>;
 
+    /// The next bytes of standard error.
+    fn complaint(&mut self, bytes: &[u8]);
+
     /// The channel is closed.
     fn closed(&mut self, reason: &str);
 }
@@ -37,7 +40,7 @@ pub(super) trait DataSink: Send {
 pub(super) enum Output {
     /// To a reader that may be slow.
     Queue(mpsc::Sender<ScriptOutput>),
-    /// Standard output to this; standard error is discarded.
+    /// To this.
     Sink(Box<dyn DataSink>),
 }
 

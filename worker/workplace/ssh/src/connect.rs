@@ -5,6 +5,7 @@
 //! on the thread of its connection.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,10 +27,22 @@ use evonic_handles::Permit;
 pub(super) trait StepObserver {
     /// A stage ended well: what was found, and when it began.
     fn passed(&mut self, stage: Stage, detail: String, began: Instant);
+
+    /// The server does not accept the key of this file.
+    fn key_refused(&mut self, _key: &Path) {}
 }
 
 impl StepObserver for () {
     fn passed(&mut self, _stage: Stage, _detail: String, _began: Instant) {}
+}
+
+/// The stage that follows. After a jump host's last one comes the connection to the next host.
+pub(super) const fn next_stage(stage: Stage) -> Stage {
+    match stage {
+        Stage::Resolve | Stage::Authenticate => Stage::Connect,
+        Stage::Connect => Stage::HostKey,
+        _ => Stage::Authenticate,
+    }
 }
 
 /// Connects and authenticates. Blocks for at most `ssh.connect_timeout`.
@@ -71,7 +84,12 @@ fn over_tcp(
     observer: &mut dyn StepObserver,
 ) -> Result<Transport> {
     let began = Instant::now();
-    let (addresses, mut permit) = address::resolve(&hop.host, hop.port, permit, deadline)?;
+    let (mut addresses, mut permit) = address::resolve(&hop.host, hop.port, permit, deadline)?;
+    addresses.retain(|address| hop.address_family.has(address));
+    if addresses.is_empty() {
+        let problem = "it has no address of the kind that AddressFamily asks for";
+        return Err(WorkplaceError::refused(hop, Stage::Resolve, problem));
+    }
     let listed: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     observer.passed(Stage::Resolve, listed.join(", "), began);
     let began = Instant::now();
@@ -116,7 +134,7 @@ fn log_in(
     observer.passed(Stage::HostKey, host_key, began);
     let began = Instant::now();
     authenticated.permit.owns(2, None);
-    let how = authenticate(&authenticated.session, hop, deadline);
+    let how = authenticate(&authenticated.session, hop, deadline, observer);
     authenticated.permit.owns(1, None);
     observer.passed(Stage::Authenticate, format!("{} by {}", hop.user, how?), began);
     Ok(authenticated)

@@ -16,13 +16,16 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc,
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
 
-use super::{channel::ChannelRequest, shell_facts::Facts};
+use super::{
+    channel::ChannelRequest,
+    flight::Flight,
+    shell_facts::{Facts, ShellFacts},
+};
 use evonic_backend::{Stage, WorkplaceError};
 use evonic_handles::Waker;
 
@@ -46,13 +49,39 @@ pub(super) struct Connection {
     socket: Weak<OwnedFd>,
     /// Channels in use, and those about to be opened.
     users: AtomicU32,
-    /// Channels that the server lets a connection have, as far as is known.
-    max_channels: AtomicU32,
+    /// The same, with those that are idle.
+    channels: AtomicU32,
+    limit: Mutex<Limit>,
     ending: AtomicBool,
     over: AtomicBool,
+    /// Whether the server has opened a channel.
+    served: AtomicBool,
+    /// Whether the server ended it before.
+    ended_early: AtomicBool,
+    counted: AtomicBool,
+    began: Instant,
+    /// From when on it is not used for anything new.
+    stale_from: Mutex<Option<Instant>>,
     last_used: Mutex<Instant>,
-    /// What the login shell reports, asked once.
-    pub(super) facts: OnceCell<Facts>,
+    /// What the login shell reports, once it did.
+    facts: Mutex<Option<ShellFacts>>,
+    /// The login shell is asked once at a time.
+    pub(super) asking: Flight<Facts>,
+}
+
+/// Channels that the server lets a connection have, as far as is known.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    channels: u32,
+    /// When the server refused one more.
+    since: Option<Instant>,
+}
+
+impl Limit {
+    const DEFAULT: Self = Self { channels: DEFAULT_MAX_SESSIONS, since: None };
+
+    /// How long a refusal is believed.
+    const BELIEVED: Duration = Duration::from_secs(60);
 }
 
 /// How much a connection is used.
@@ -83,11 +112,18 @@ impl Connection {
             waker,
             socket,
             users: AtomicU32::new(0),
-            max_channels: AtomicU32::new(DEFAULT_MAX_SESSIONS),
+            channels: AtomicU32::new(0),
+            limit: Mutex::new(Limit::DEFAULT),
             ending: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            served: AtomicBool::new(false),
+            ended_early: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+            began: Instant::now(),
+            stale_from: Mutex::new(None),
             last_used: Mutex::new(Instant::now()),
-            facts: OnceCell::new(),
+            facts: Mutex::new(None),
+            asking: Flight::default(),
         }
     }
 
@@ -107,27 +143,81 @@ impl Connection {
 
     /// The driver has ended.
     pub(super) fn set_over(&self) {
+        let early = !self.has_served() && !self.is_ending();
+        self.ended_early.store(early, Ordering::Release);
         self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it takes anything new.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.is_over() && !self.is_stale()
+    }
+
+    /// Whether it ends once nobody uses it.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale_from.lock().is_some_and(|from| from <= Instant::now())
+    }
+
+    /// The host refused something, which may be repaired: an account's shell, groups and settings
+    /// are those of its login. From `age` on nothing new is asked on this connection.
+    pub(super) fn refused(&self, age: Duration) {
+        let from = (self.began + age).max(Instant::now());
+        let mut stale_from = self.stale_from.lock();
+        *stale_from = Some(stale_from.map_or(from, |before| before.min(from)));
+        drop(stale_from);
+        self.wake();
+    }
+
+    /// Whether the server has opened a channel.
+    pub(super) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Acquire)
+    }
+
+    /// Whether the server ended it before it opened a channel, and that was not counted yet.
+    pub(super) fn count_early_end(&self) -> bool {
+        self.has_ended_early() && !self.counted.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the server ended it before it opened a channel.
+    pub(super) fn has_ended_early(&self) -> bool {
+        self.ended_early.load(Ordering::Acquire)
+    }
+
+    /// The server has opened a channel.
+    pub(super) fn set_served(&self) {
+        self.served.store(true, Ordering::Release);
+    }
+
+    /// What the login shell reported.
+    pub(super) fn facts(&self) -> Option<ShellFacts> {
+        self.facts.lock().clone()
+    }
+
+    /// The login shell reported this.
+    pub(super) fn learn(&self, facts: &ShellFacts) {
+        *self.facts.lock() = Some(facts.clone());
     }
 
     /// Takes a slot for a channel; [`None`] when there is none.
     pub(super) fn take_slot(self: &Arc<Self>) -> Option<ChannelSlot> {
-        let max = self.max_channels.load(Ordering::Relaxed);
-        let more = |users| (users < max).then_some(users + 1);
-        self.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        self.slot()
+        let max = self.max_channels();
+        let more = |channels| (channels < max).then_some(channels + 1);
+        self.channels.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        self.users.fetch_add(1, Ordering::SeqCst);
+        self.slot(true)
     }
 
     /// Keeps the connection from being idle, without a channel; [`None`] when it ends.
     pub(super) fn hold(self: &Arc<Self>) -> Option<ChannelSlot> {
         self.users.fetch_add(1, Ordering::SeqCst);
-        self.slot()
+        self.slot(false)
     }
 
-    fn slot(self: &Arc<Self>) -> Option<ChannelSlot> {
-        let slot = ChannelSlot { connection: Arc::clone(self), counts: AtomicBool::new(true) };
+    fn slot(self: &Arc<Self>, is_channel: bool) -> Option<ChannelSlot> {
+        let counts = AtomicBool::new(true);
+        let slot = ChannelSlot { connection: Arc::clone(self), counts, is_channel };
         // In this order: the driver counts users after it has set `ending`.
-        (!self.is_over()).then_some(slot)
+        self.is_usable().then_some(slot)
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -135,10 +225,19 @@ impl Connection {
         Usage { users: self.users.load(Ordering::Acquire), last_used }
     }
 
-    /// The server refused a channel: there are no more than now.
-    pub(super) fn limit_channels(&self) {
-        let now = self.users.load(Ordering::Acquire).saturating_sub(1).max(1);
-        self.max_channels.fetch_min(now, Ordering::AcqRel);
+    fn max_channels(&self) -> u32 {
+        let mut limit = self.limit.lock();
+        if limit.since.is_some_and(|since| since.elapsed() >= Limit::BELIEVED) {
+            *limit = Limit::DEFAULT;
+        }
+        limit.channels
+    }
+
+    /// The server refused one more channel than these.
+    pub(super) fn limit_channels(&self, open: usize) {
+        let open = u32::try_from(open).unwrap_or(u32::MAX).max(1);
+        let mut limit = self.limit.lock();
+        *limit = Limit { channels: limit.channels.min(open), since: Some(Instant::now()) };
     }
 
     /// Ends it soon: what uses it fails.
@@ -191,6 +290,7 @@ impl Connection {
 pub(super) struct ChannelSlot {
     connection: Arc<Connection>,
     counts: AtomicBool,
+    is_channel: bool,
 }
 
 impl ChannelSlot {
@@ -213,6 +313,9 @@ impl ChannelSlot {
 
 impl Drop for ChannelSlot {
     fn drop(&mut self) {
+        if self.is_channel {
+            self.connection.channels.fetch_sub(1, Ordering::SeqCst);
+        }
         self.set_idle();
     }
 }

@@ -42,6 +42,11 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// The longest wait while an answer may already have been read for another channel.
 const MAX_GLANCE: Duration = Duration::from_millis(64);
 
+/// How long after a channel's end the server may count it still, and after which pause it is asked
+/// for another one again.
+const MAX_COUNTED: Duration = Duration::from_secs(1);
+const OPEN_PAUSE: Duration = Duration::from_millis(15);
+
 /// The longest wait while the socket holds bytes that no channel reads.
 const MAX_UNREAD_WAIT: Duration = Duration::from_millis(200);
 
@@ -82,6 +87,9 @@ pub(super) fn run(started: Started, settings: &config::Ssh) {
         wakeups,
         waiting: VecDeque::new(),
         opening: None,
+        opening_since: Instant::now(),
+        next_open: None,
+        last_end: None,
         channels: Vec::new(),
         stuck: None,
         buffer: vec![0; BUFFER_BYTES],
@@ -89,6 +97,7 @@ pub(super) fn run(started: Started, settings: &config::Ssh) {
         settings,
         idle_waits: 0,
         unread_bytes: 0,
+        peer_ended: false,
     };
     let reason = driver.drive();
     connection.set_over();
@@ -114,6 +123,11 @@ struct Driver<'a> {
     waiting: VecDeque<ChannelRequest>,
     /// libssh2 opens one channel at a time.
     opening: Option<ChannelRequest>,
+    opening_since: Instant,
+    /// The server is not asked for another channel before.
+    next_open: Option<Instant>,
+    /// When the last channel ended.
+    last_end: Option<Instant>,
     channels: Vec<RunningChannel>,
     /// What is half sent: it is repeated before anything else is sent.
     stuck: Option<Stuck>,
@@ -124,7 +138,12 @@ struct Driver<'a> {
     idle_waits: u32,
     /// Bytes that the socket held at the last wait, unless something was done since.
     unread_bytes: u64,
+    /// Whether the peer has closed its side.
+    peer_ended: bool,
 }
+
+/// Why a connection is over that the host closed.
+const CLOSED: &str = "the host closed it";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stuck {
@@ -182,8 +201,13 @@ impl Driver<'_> {
     fn opens(&mut self) -> Result<bool, ssh2::Error> {
         let mut done = false;
         loop {
+            if self.next_open.is_some_and(|next| Instant::now() < next) {
+                return Ok(done);
+            }
+            self.next_open = None;
             if self.opening.is_none() {
                 self.opening = self.waiting.pop_front();
+                self.opening_since = Instant::now();
             }
             if self.opening.is_none() || self.open()? != Outcome::Done {
                 return Ok(done);
@@ -196,17 +220,14 @@ impl Driver<'_> {
         let refused = |error: &ssh2::Error| error.code() == ErrorCode::Session(-21);
         let outcome = match self.session.channel_session() {
             Ok(channel) => {
+                self.connection.set_served();
                 let request = self.opening.take();
                 self.channels.extend(request.map(|request| RunningChannel::new(channel, request)));
                 Outcome::Done
             }
             Err(error) if error.code() == AGAIN => again(self.session),
             Err(error) if refused(&error) => {
-                if let Some(request) = self.opening.take() {
-                    self.connection.limit_channels();
-                    // Its user may be gone.
-                    let _gone = request.end.send(Err(ChannelError::Full));
-                }
+                self.refused(&error);
                 Outcome::Done
             }
             Err(error) => return Err(error),
@@ -217,11 +238,35 @@ impl Driver<'_> {
         Ok(outcome)
     }
 
+    /// The server opens no other channel.
+    fn refused(&mut self, error: &ssh2::Error) {
+        let Some(request) = self.opening.take() else { return };
+        if self.last_end.is_some_and(|end| end.elapsed() < MAX_COUNTED) {
+            self.waiting.push_front(request);
+            self.next_open = Some(Instant::now() + OPEN_PAUSE);
+            return;
+        }
+        let why = if self.connection.has_served() || !self.channels.is_empty() {
+            self.connection.limit_channels(self.channels.len());
+            ChannelError::Full
+        } else {
+            let said = error.message();
+            let advice = "MaxSessions in its sshd_config must be 1 or more";
+            ChannelError::Refused(format!("the server opens no session ({said}); {advice}"))
+        };
+        // Its user may be gone.
+        let _gone = request.end.send(Err(why));
+    }
+
     fn step(&mut self, index: usize) -> Result<Outcome, ssh2::Error> {
-        let outcome = self.channels[index].step(self.session, &mut self.buffer)?;
+        let limit = self.settings.connect_timeout;
+        let outcome = self.channels[index].step(self.session, limit, &mut self.buffer)?;
         match outcome {
             Outcome::Stuck => self.stuck = Some(Stuck::Channel(index)),
-            Outcome::Over => drop(self.channels.remove(index)),
+            Outcome::Over => {
+                self.last_end = Some(Instant::now());
+                drop(self.channels.remove(index));
+            }
             Outcome::Done | Outcome::Waiting => {}
         }
         Ok(outcome)
@@ -243,12 +288,16 @@ impl Driver<'_> {
             Ok(due) => due,
             Err(reason) => return Some(reason),
         };
+        let reads = !self.channels.is_empty() || self.opening.is_some();
+        if self.peer_ended && !reads {
+            return Some(CLOSED.to_owned());
+        }
         let mut flags = PollFlags::IN;
-        if left_lying {
+        if left_lying || self.peer_ended {
             due = due.min(MAX_UNREAD_WAIT);
             flags = PollFlags::empty();
-            flags.set(PollFlags::RDHUP, self.channels.is_empty());
         }
+        flags.set(PollFlags::RDHUP, !reads);
         if self.stuck.is_some() {
             flags |= PollFlags::OUT;
         }
@@ -263,10 +312,15 @@ impl Driver<'_> {
             Err(error) => return Some(error.to_string()),
         }
         let events = wanted[0].revents();
+        if events.contains(PollFlags::RDHUP) {
+            return Some(CLOSED.to_owned());
+        }
         if events.contains(PollFlags::IN) {
+            // Readable and nothing to read: the end.
+            self.peer_ended = rustix::io::ioctl_fionread(self.socket).is_ok_and(|left| left == 0);
             self.liveness.hear();
-        } else if events.intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR) {
-            return Some("the host closed it".to_owned());
+        } else if events.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Some(CLOSED.to_owned());
         }
         None
     }
@@ -282,12 +336,30 @@ impl Driver<'_> {
             self.liveness.keepalive_sent(self.settings, now);
             self.session.keepalive_send().map_err(|error| error.message().to_owned())?;
         }
+        let limit = self.settings.connect_timeout;
+        if self.channels.iter().any(RunningChannel::lingers) {
+            self.connection.refused(Duration::ZERO);
+        }
         let usage = self.connection.usage();
-        if usage.users == 0 && self.opening.is_none() {
+        if usage.users == 0 && self.opening.is_none() && self.waiting.is_empty() {
+            let stale = self.connection.is_stale();
             let left = self.settings.idle_timeout.saturating_sub(usage.last_used.elapsed());
-            if left.is_zero() && self.connection.end_if_unused() {
+            if (left.is_zero() || stale) && self.connection.end_if_unused() {
                 return Err("nobody used it".to_owned());
             }
+            due = due.min(left.max(MIN_WAIT));
+        }
+        if self.opening.is_some() {
+            let left = limit.saturating_sub(self.opening_since.elapsed());
+            if left.is_zero() {
+                return Err(format!("the server opens no channel within {} s", limit.as_secs()));
+            }
+            due = due.min(left);
+        }
+        if let Some(next) = self.next_open {
+            due = due.min(next.saturating_duration_since(now).max(MIN_WAIT));
+        }
+        if let Some(left) = self.channels.iter().filter_map(|one| one.due(limit)).min() {
             due = due.min(left.max(MIN_WAIT));
         }
         if self.opening.is_some() || self.channels.iter().any(RunningChannel::is_between) {

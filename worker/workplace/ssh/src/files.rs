@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     folders::make_folders,
-    sftp::{File, Sftp, failed, failed_or_full, stat_of, type_of},
+    sftp::{File, Sftp, failed, failed_to_write, stat_of, type_of},
 };
 use evonic_backend::{Change, Download, FileType, Home, RemotePath, Result, Stage, WorkplaceError};
 
@@ -159,7 +159,7 @@ pub(super) async fn checked<T>(
         Err(error) => error,
     };
     let is_unspecific = error.is_unspecific();
-    let mut failed = failed_or_full(sftp, Stage::Write, path, shown, error).await;
+    let mut failed = failed_to_write(sftp, Stage::Write, path, shown, error).await;
     if let WorkplaceError::Path { source, .. } = &mut failed
         && is_unspecific
         && source.kind() == io::ErrorKind::Other

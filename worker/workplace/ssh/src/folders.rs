@@ -1,14 +1,12 @@
 //! What is done with folders over SFTP.
 
-use std::{
-    io,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use evonic_sftp::Error;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use rustix::io::Errno;
 
-use super::sftp::{Sftp, failed, failed_or_full, stat_of, type_of};
+use super::sftp::{Sftp, failed, failed_to_write, stat_of, type_of};
 use evonic_backend::{Entry, FileType, RemotePath, Removal, Result, Stage, Stat, WorkplaceError};
 
 /// Requests of one operation that are under way at once.
@@ -48,7 +46,7 @@ pub(super) async fn make_folders(sftp: &Sftp, path: &RemotePath, shown: &str) ->
             if there.is_ok_and(|found| type_of(&found) == FileType::Folder) {
                 continue;
             }
-            return Err(failed_or_full(sftp, Stage::MakeFolder, folder, shown, error).await);
+            return Err(failed_to_write(sftp, Stage::MakeFolder, folder, shown, error).await);
         }
     }
     Ok(())
@@ -64,19 +62,33 @@ pub(super) async fn remove(
     let on = failed(sftp, Stage::Remove, shown);
     let found = sftp.lstat(path.as_bytes()).await.map_err(on)?;
     if type_of(&found) != FileType::Folder {
-        return sftp.remove(path.as_bytes()).await.map_err(on);
+        return gone(sftp, path, shown, sftp.remove(path.as_bytes()).await).await;
     }
     if removal == Removal::All {
-        return remove_all(sftp, path.clone(), DEEPEST).await.map_err(on);
+        let removed = remove_all(sftp, path.clone(), DEEPEST).await;
+        return gone(sftp, path, shown, removed).await;
     }
     match sftp.remove_folder(path.as_bytes()).await {
         Err(error) if error.is_unspecific() => match sftp.read_folder(path.as_bytes(), 1).await {
             Ok(found) if !found.is_empty() => {
-                Err(WorkplaceError::path("remove", shown, io::ErrorKind::DirectoryNotEmpty))
+                Err(WorkplaceError::path("remove", shown, Errno::NOTEMPTY))
             }
-            _ => Err(on(error)),
+            _ => gone(sftp, path, shown, Err(error)).await,
         },
-        other => other.map_err(on),
+        other => gone(sftp, path, shown, other).await,
+    }
+}
+
+/// What came of removing something.
+async fn gone(
+    sftp: &Sftp,
+    path: &RemotePath,
+    shown: &str,
+    removed: Result<(), Error>,
+) -> Result<()> {
+    match removed {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed_to_write(sftp, Stage::Remove, path, shown, error).await),
     }
 }
 

@@ -72,8 +72,12 @@ impl Known {
     pub(super) fn read(files: &[PathBuf], name: &str) -> Result<Self> {
         let mut known = Self::default();
         for file in files {
-            match secret::read_text(file, LIMIT_BYTES) {
-                Ok(text) => known.add(file, &text, name),
+            if file == Path::new("/dev/null") {
+                continue;
+            }
+            match secret::read_bytes(file, LIMIT_BYTES) {
+                // A comment may be of any bytes; nothing else of a line is.
+                Ok(text) => known.add(file, &String::from_utf8_lossy(&text), name),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let problem = format!("{} cannot be read: {error}", file.display());

@@ -13,7 +13,7 @@
 //! | `target`, `config_file`, `pattern`, `secret` | where to connect, by settings and OpenSSH's files |
 //! | `connect`, `address`, `host_key`, `known_hosts`, `authenticate`, `jump`, `session` | from a target to an authenticated session; blocking |
 //! | `connection`, `channel`, `stream`, `driver` | a connection at work, its channels and its thread |
-//! | `pool`, `breaker`, `retry` | connections to one host, and when it is tried again |
+//! | `pool`, `breaker`, `retry`, `flight` | connections to one host, and when it is tried again |
 //! | `sftp`, `files`, `folders`, `transfer` | files over SFTP |
 //! | `shell`, `facts`, `shell_facts` | the login shell, and where the workplace is |
 //! | `backend`, `check` | the workplace of a session; its check |
@@ -36,6 +36,7 @@ mod deadline;
 mod driver;
 mod facts;
 mod files;
+mod flight;
 mod folders;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -55,19 +56,11 @@ mod target;
 mod transfer;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use parking_lot::Mutex;
-use tokio::{
-    sync::{Mutex as AsyncMutex, mpsc},
-    time::timeout,
-};
-use tokio_util::task::TaskTracker;
+use tokio::{sync::mpsc, time::timeout};
 
 use self::{
     pool::{Host, PoolState},
@@ -89,15 +82,7 @@ pub struct Hosts {
 impl Hosts {
     /// Connections by these settings. Opens none.
     pub fn new(parts: &BackendDeps) -> Self {
-        let pool = PoolState {
-            settings: parts.config.ssh.clone(),
-            budget: parts.budget.clone(),
-            threads: TaskTracker::new(),
-            closed: AtomicBool::new(false),
-            hosts: Mutex::default(),
-            permits: AsyncMutex::default(),
-            last_thread: AtomicU64::new(0),
-        };
+        let pool = PoolState::new(parts.config.ssh.clone(), parts.budget.clone());
         Self { parts: parts.clone(), pool: Arc::new(pool) }
     }
 
@@ -141,8 +126,7 @@ impl Hosts {
                 .map(|target| (target.clone(), target.to_string()))
         };
         let Some(target) = steps.step("settings", Some(advice), resolved).await else { return };
-        let BackendDeps { config, budget, .. } = &self.parts;
-        if !check::reach(&target, &config.ssh, budget, &steps).await {
+        if !check::reach(&target, &self.pool, &steps).await {
             return;
         }
         let advice = "correct the settings, or the file and line that is named";

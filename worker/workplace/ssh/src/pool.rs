@@ -14,7 +14,7 @@ mod selection;
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -24,15 +24,16 @@ use evonic_shared::{config, kind::Kind};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
     breaker::Breaker,
-    connect::connect,
+    connect::{StepObserver, connect, next_stage},
     connection::{ChannelSlot, Connection, Role},
     driver::{self, Started},
+    flight::Flight,
     retry::Retry,
     sftp::Sftp,
     target::Target,
@@ -45,6 +46,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a full pool is polled: nothing notifies when a slot comes free.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often somebody who waits for a permit looks for an idle connection to any host.
+const IDLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long after its own deadline a thread that connects is waited for.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What the hosts of a worker share.
 #[derive(Debug)]
@@ -68,11 +75,15 @@ pub(super) struct Host {
     settings: config::Ssh,
     connections: Mutex<Vec<Arc<Connection>>>,
     shares: Arc<Semaphore>,
-    /// One connection of a role is opened at a time.
-    opening: [AsyncMutex<()>; 3],
+    /// One connection of a role is opened at a time. Whether one may be.
+    opening: [Flight<bool>; 3],
     breaker: Mutex<Breaker>,
     /// The channel for small operations on files.
-    pub(super) files: AsyncMutex<Option<Sftp>>,
+    pub(super) files: Mutex<Option<Sftp>>,
+    /// It is opened once at a time.
+    pub(super) opening_files: Flight<Sftp>,
+    /// Logins in a row after which the server ended the connection.
+    early_ends: AtomicU32,
     /// Channels of transfers that are over, for the next ones.
     pub(super) spare: Mutex<Vec<Sftp>>,
     /// The home, as last reported.
@@ -90,7 +101,9 @@ impl Host {
             shares: Arc::new(Semaphore::new(settings.per_host as usize)),
             opening: Default::default(),
             breaker: Mutex::new(Breaker::new(settings.breaker_failures, settings.breaker_pause)),
-            files: AsyncMutex::default(),
+            files: Mutex::default(),
+            opening_files: Flight::default(),
+            early_ends: AtomicU32::new(0),
             spare: Mutex::default(),
             home: Mutex::default(),
             settings,
@@ -124,14 +137,16 @@ impl Host {
             if let Some(slot) = self.free(role) {
                 return Ok(slot);
             }
+            let opened = self.opening[role as usize].join(async {
+                match self.share(role) {
+                    Some(share) => self.open(role, share).await.map(|_idle| true),
+                    None => Ok(false),
+                }
+            });
+            if opened.await?
+                && let Some(slot) = self.free(role)
             {
-                let _opening = self.opening[role as usize].lock().await;
-                if let Some(slot) = self.free(role) {
-                    return Ok(slot);
-                }
-                if let Some(share) = self.share(role) {
-                    return self.open(role, share).await;
-                }
+                return Ok(slot);
             }
             if let Some(slot) = self.borrowed(role) {
                 return Ok(slot);
@@ -143,6 +158,26 @@ impl Host {
             }
             sleep(POLL_INTERVAL).await;
         }
+    }
+
+    /// What an error of a new connection means: a server that ends it after the login, twice in a
+    /// row, would do so again.
+    pub(super) fn judged(&self, connection: &Connection, error: WorkplaceError) -> WorkplaceError {
+        if connection.count_early_end() {
+            self.early_ends.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_certain = self.early_ends.load(Ordering::Relaxed) > 1;
+        match error {
+            WorkplaceError::Unreachable { host, stage: Stage::Session, source } if is_certain => {
+                WorkplaceError::Refused { host, stage: Stage::Session, source }
+            }
+            error => error,
+        }
+    }
+
+    /// A connection works.
+    pub(super) fn served(&self) {
+        self.early_ends.store(0, Ordering::Relaxed);
     }
 
     /// Connections that work.
@@ -179,7 +214,8 @@ impl Host {
         opened
     }
 
-    /// Starts the thread, and waits until it has connected. A dropped future does not stop it.
+    /// Starts the thread, and waits until it has connected. A dropped future does not stop it, nor
+    /// does its deadline: an agent may wait for ever for somebody to touch a key.
     async fn start(
         self: &Arc<Self>,
         role: Role,
@@ -191,8 +227,10 @@ impl Host {
         let number = pool.last_thread.fetch_add(1, Ordering::Relaxed) + 1;
         let token = pool.threads.token();
         let host = Arc::clone(self);
+        let progress = Progress(Arc::new(Mutex::new(Stage::Resolve)));
+        let observer = progress.clone();
         let work = move || {
-            host.connect_and_drive(role, permits, sender);
+            host.connect_and_drive(role, permits, observer, sender);
             drop((host, share, token));
         };
         thread::Builder::new()
@@ -200,16 +238,20 @@ impl Host {
             .spawn(work)
             .map_err(WorkplaceError::Threads)?;
         let gone = |_| WorkplaceError::unreachable(&self.name, Stage::Connect, "its thread ended");
-        connected.await.map_err(gone)?
+        match timeout(self.patience() + LATE, connected).await {
+            Ok(connected) => connected.map_err(gone)?,
+            Err(_) => Err(late(&self.target, *progress.0.lock(), self.patience())),
+        }
     }
 
     fn connect_and_drive(
         &self,
         role: Role,
         permits: Vec<Permit>,
+        mut progress: Progress,
         sender: oneshot::Sender<Result<ChannelSlot>>,
     ) {
-        let started = connect(&self.target, &self.settings, permits, &mut ())
+        let started = connect(&self.target, &self.settings, permits, &mut progress)
             .and_then(|session| Started::new(session, &self.name, role));
         let started = match started {
             Ok(started) => started,
@@ -238,6 +280,26 @@ impl Host {
     }
 }
 
+/// The error of a login that is not done within its time.
+pub(super) fn late(target: &Target, stage: Stage, limit: Duration) -> WorkplaceError {
+    let advice = match stage {
+        Stage::Authenticate => "; does the agent wait for somebody to confirm a key?",
+        _ => "",
+    };
+    let said = format!("not done within {} s{advice}", limit.as_secs());
+    WorkplaceError::unreachable(target, stage, said)
+}
+
+/// Which stage a connection is at.
+#[derive(Clone)]
+struct Progress(Arc<Mutex<Stage>>);
+
+impl StepObserver for Progress {
+    fn passed(&mut self, stage: Stage, _detail: String, _began: Instant) {
+        *self.0.lock() = next_stage(stage);
+    }
+}
+
 /// Ends the connection that has been unused for the longest time.
 fn end_one_unused<'a>(connections: impl Iterator<Item = &'a Arc<Connection>>) {
     let unused = connections.filter(|one| one.usage().users == 0);
@@ -247,31 +309,61 @@ fn end_one_unused<'a>(connections: impl Iterator<Item = &'a Arc<Connection>>) {
 }
 
 impl PoolState {
-    /// So many permits at once. Where there are none, unused connections to any host give way.
-    async fn permits(&self, count: usize) -> Result<Vec<Permit>> {
+    /// No host, no connection.
+    pub(super) fn new(settings: config::Ssh, budget: Budget) -> Self {
+        Self {
+            settings,
+            budget,
+            threads: TaskTracker::new(),
+            closed: AtomicBool::new(false),
+            hosts: Mutex::default(),
+            permits: AsyncMutex::default(),
+            last_thread: AtomicU64::new(0),
+        }
+    }
+
+    /// So many permits at once. Where there are none, unused connections to any host give way, also
+    /// those that come to be unused meanwhile.
+    ///
+    /// # Errors
+    /// [`Exhausted`] after 20 s.
+    pub(super) async fn permits(&self, count: usize) -> Result<Vec<Permit>> {
         let taken = async {
             let _turn = self.permits.lock().await;
             let mut permits = Vec::new();
             while permits.len() < count {
                 match self.budget.try_acquire(Kind::Ssh) {
                     Ok(permit) => permits.push(permit),
-                    Err(_) => {
-                        self.end_one_unused();
-                        // Ending one takes a moment; its permit wakes this.
-                        permits.push(self.budget.acquire(Kind::Ssh, TIMEOUT).await?);
-                    }
+                    Err(_) => permits.push(self.permit_of_unused().await?),
                 }
             }
             Ok(permits)
         };
-        let limit = u32::try_from(count).unwrap_or(u32::MAX);
+        let limit = self.budget.limit(Kind::Ssh);
         let late = |_| Exhausted { kind: Kind::Ssh, limit, retry_after: TIMEOUT };
         timeout(TIMEOUT * 2, taken).await.map_err(late)?
     }
 
+    async fn permit_of_unused(&self) -> Result<Permit> {
+        let permit = self.budget.acquire(Kind::Ssh, TIMEOUT);
+        tokio::pin!(permit);
+        let mut look = interval(IDLE_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => return Ok(permit?),
+                _ = look.tick() => self.end_one_unused(),
+            }
+        }
+    }
+
+    /// One at a time: the permit of one that ends wakes who waits for it.
     fn end_one_unused(&self) {
         let hosts = self.hosts.lock().clone();
-        let connections: Vec<_> = hosts.iter().flat_map(|host| host.alive()).collect();
-        end_one_unused(connections.iter());
+        let connections: Vec<_> =
+            hosts.iter().flat_map(|host| host.connections.lock().clone()).collect();
+        if !connections.iter().any(|one| one.is_over()) {
+            end_one_unused(connections.iter());
+        }
     }
 }

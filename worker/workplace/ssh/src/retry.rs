@@ -1,6 +1,6 @@
 //! What is tried again, how often, and after which pauses.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evonic_shared::{backoff::Backoff, config};
 use tokio::time::sleep;
@@ -10,17 +10,21 @@ use evonic_backend::{Class, Result, WorkplaceError};
 /// The shortest pause.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
+/// No other try begins after so long: what fails slowly is not worth several of them.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Tries of one operation: opening a connection, or an SFTP operation that may be done twice.
-/// `ssh.retries` of them, with pauses from `ssh.backoff_base` to `ssh.backoff_cap`.
+/// `ssh.retries` of them, with pauses from `ssh.backoff_base` to `ssh.backoff_cap`, for a minute.
 pub(super) struct Retry {
     left: u32,
     backoff: Backoff,
+    began: Instant,
 }
 
 impl Retry {
     pub(super) fn new(settings: &config::Ssh) -> Self {
         let backoff = Backoff::new(settings.backoff_base, settings.backoff_cap);
-        Self { left: settings.retries, backoff }
+        Self { left: settings.retries, backoff, began: Instant::now() }
     }
 
     /// Pauses before another try.
@@ -30,7 +34,8 @@ impl Retry {
     /// longer than any here.
     pub(super) async fn after(&mut self, error: WorkplaceError) -> Result<()> {
         let is_left_alone = matches!(error, WorkplaceError::LeftAlone { .. });
-        if error.class() == Class::Permanent || is_left_alone || self.left == 0 {
+        let is_spent = self.left == 0 || self.began.elapsed() >= LIMIT;
+        if error.class() == Class::Permanent || is_left_alone || is_spent {
             return Err(error);
         }
         self.left -= 1;

@@ -71,19 +71,29 @@ fn from_file(path: &Path, field: &str) -> Result<Secret> {
 ///
 /// # Errors
 /// The operating system's; or that it is no regular file, too large, or no UTF-8.
-#[expect(clippy::disallowed_methods, reason = "a small file of the service's, closed at once")]
 pub(super) fn read_text(path: &Path, limit_bytes: u64) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind};
+    let bytes = read_bytes(path, limit_bytes)?;
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "is no UTF-8"))
+}
+
+/// A small file whole. Holds one descriptor for that long.
+///
+/// # Errors
+/// The operating system's; or that it is no regular file, or too large.
+#[expect(clippy::disallowed_methods, reason = "a small file of the service's, closed at once")]
+pub(super) fn read_bytes(path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
     use std::io::{Error, ErrorKind};
     // A pipe or a device would hold up the thread.
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "is no regular file"));
     }
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(limit_bytes + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limit_bytes {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit_bytes {
         return Err(Error::new(ErrorKind::FileTooLarge, "is too large"));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 #[cfg(test)]

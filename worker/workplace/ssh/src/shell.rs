@@ -2,14 +2,18 @@
 
 mod script;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
 
 use super::{
     connection::{ChannelSlot, Connection, Role},
     facts,
+    flight::Flight,
     pool::Host,
     sftp::{self, Sftp},
     shell_facts::Facts,
@@ -23,6 +27,9 @@ use evonic_domain::SessionId;
 /// Other connections that are tried when the server lets one have no more channels.
 const MAX_CONNECTIONS: u32 = 8;
 
+/// A connection of this age, whose login shell runs no commands, is not asked for lists again.
+const SHELL_AGE: Duration = Duration::from_secs(10);
+
 /// The most that is kept of each output of a small script.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
@@ -33,54 +40,79 @@ pub(super) struct Remote {
     instance: String,
     folder: Option<String>,
     session: Option<SessionId>,
-    /// The workplace's folder, once it is known to be there.
-    base: OnceCell<RemotePath>,
+    /// The workplace's folder, once it is known to be there; it is looked for once at a time.
+    base: OnceLock<RemotePath>,
+    finding_base: Flight<RemotePath>,
 }
 
 /// The host's channel for small operations on files, which is not closed meanwhile.
 #[derive(Debug)]
 pub(super) struct SftpLease {
     pub(super) sftp: Sftp,
-    _hold: ChannelSlot,
+    pub(super) hold: ChannelSlot,
 }
 
 impl Remote {
     /// A workplace in this folder, below it in one of this session's own.
-    pub(super) const fn new(
+    pub(super) fn new(
         host: Arc<Host>,
         instance: String,
         folder: Option<String>,
         session: Option<SessionId>,
     ) -> Self {
-        Self { host, instance, folder, session, base: OnceCell::const_new() }
+        let (base, finding_base) = Default::default();
+        Self { host, instance, folder, session, base, finding_base }
     }
 
     /// The host's channel for files; opened if need be, and checked against the login shell.
     pub(super) async fn sftp(&self) -> Result<SftpLease> {
-        let mut kept = self.host.files.lock().await;
         for _ in 0..MAX_CONNECTIONS {
-            let open = kept.as_ref().filter(|sftp| !sftp.sink().is_over());
-            if let Some((sftp, hold)) =
-                open.and_then(|sftp| Some((sftp, sftp.sink().connection().hold()?)))
-            {
-                return Ok(SftpLease { sftp: sftp.clone(), _hold: hold });
+            let kept = self.host.files.lock().clone();
+            let open = match kept.filter(sftp::is_open) {
+                Some(sftp) if sftp.sink().connection().is_usable() => sftp,
+                _ => self.host.opening_files.join(self.open_sftp()).await?,
+            };
+            if let Some(hold) = open.sink().connection().hold() {
+                return Ok(SftpLease { sftp: open, hold });
             }
+        }
+        Err(self.no_connection())
+    }
+
+    /// The login shell first: a server may let a connection have one channel at a time.
+    async fn open_sftp(&self) -> Result<Sftp> {
+        for _ in 0..MAX_CONNECTIONS {
             let slot = self.host.channel_slot(Role::Files).await?;
             let connection = Arc::clone(slot.connection());
-            let sftp = sftp::open(slot, self.host.patience()).await?;
+            let opened = async {
+                let facts = self.facts(&connection).await?;
+                Ok((facts, sftp::open(slot, self.host.patience()).await?))
+            };
+            let (facts, sftp) = match opened.await {
+                Ok((facts, Some(sftp))) => (facts, sftp),
+                Ok((_, None)) => continue,
+                Err(error) => match self.host.judged(&connection, error) {
+                    WorkplaceError::Unreachable { stage: Stage::Session, .. } => continue,
+                    error => return Err(error),
+                },
+            };
             let home = sftp::home(&sftp)?;
-            if let Ok(facts) = self.facts(&connection).await? {
-                facts.agree(self.host.name(), &home)?;
+            if let Ok(facts) = facts {
+                let agreed = facts.agree(self.host.name(), &home);
+                agreed.inspect_err(|_| connection.refused(Duration::ZERO))?;
             }
             sftp.sink().set_idle();
+            self.host.served();
             self.learn(home);
-            *kept = Some(sftp);
+            *self.host.files.lock() = Some(sftp.clone());
+            return Ok(sftp);
         }
-        Err(WorkplaceError::unreachable(
-            self.host.name(),
-            Stage::Sftp,
-            "connections end as soon as they begin",
-        ))
+        Err(self.no_connection())
+    }
+
+    fn no_connection(&self) -> WorkplaceError {
+        let said = "connections end as soon as they begin";
+        WorkplaceError::unreachable(self.host.name(), Stage::Sftp, said)
     }
 
     fn learn(&self, home: Home) {
@@ -101,33 +133,52 @@ impl Remote {
         if !matches!(&refused, WorkplaceError::Refused { stage: Stage::Sftp, .. }) {
             return Err(refused);
         }
-        let slot = self.host.channel_slot(Role::Commands).await?;
-        let facts = self.facts(slot.connection()).await?;
-        let home = Home::from_shell(&facts.map_err(|said| self.no_shell(said))?.home)?;
+        let (_slot, facts) = self.launch().await?;
+        let home = Home::from_shell(&facts.home)?;
         self.learn(home.clone());
         Ok(home)
     }
 
-    /// Whether the login shell runs commands, and if not, why not.
+    /// Whether the login shell runs commands.
     ///
     /// # Errors
     /// [`WorkplaceError`] when the host cannot be reached.
     pub(super) async fn shell_works(&self) -> Result<bool> {
         let slot = self.host.channel_slot(Role::Commands).await?;
-        Ok(self.facts(slot.connection()).await?.is_ok())
+        let facts = self.facts(slot.connection()).await?;
+        if facts.is_err() {
+            // The account may get another shell.
+            slot.connection().refused(SHELL_AGE);
+        }
+        Ok(facts.is_ok())
     }
 
+    /// What the login shell reports. That it runs no command, or has no place for their records, is
+    /// not remembered.
     async fn facts(&self, connection: &Arc<Connection>) -> Result<Facts> {
-        let ask = || async {
+        if let Some(known) = connection.facts() {
+            return Ok(Ok(known));
+        }
+        let ask = async {
             let closed = || connection.unreachable(Stage::Script, "it is closed");
-            facts::ask(connection.hold().ok_or_else(closed)?).await
+            let facts = facts::ask(connection.hold().ok_or_else(closed)?).await?;
+            if let Ok(facts) = &facts
+                && !facts.spools.is_empty()
+            {
+                connection.learn(facts);
+            }
+            Ok(facts)
         };
-        connection.facts.get_or_try_init(ask).await.cloned()
+        connection.asking.join(ask).await
     }
 
     /// The workplace's folder, made if it is missing.
     pub(super) async fn base(&self) -> Result<RemotePath> {
-        self.base.get_or_try_init(|| self.find_base()).await.cloned()
+        if let Some(base) = self.base.get() {
+            return Ok(base.clone());
+        }
+        let base = self.finding_base.join(self.find_base()).await?;
+        Ok(self.base.get_or_init(|| base).clone())
     }
 
     async fn find_base(&self) -> Result<RemotePath> {
@@ -202,10 +253,15 @@ impl Remote {
     /// [`WorkplaceError::Refused`] when it is none.
     pub(super) fn utf8(&self, path: &RemotePath) -> Result<String> {
         String::from_utf8(path.as_bytes().to_vec()).map_err(|_| {
-            let said =
-                format!("{path} is no UTF-8: files work there, commands and searches do not");
+            let files = if self.has_files() { "files work there, " } else { "" };
+            let said = format!("{path} is no UTF-8: {files}commands and searches do not");
             self.refused(Stage::Script, said)
         })
+    }
+
+    /// Whether SFTP is open.
+    fn has_files(&self) -> bool {
+        self.host.files.lock().as_ref().is_some_and(sftp::is_open)
     }
 
     fn refused(&self, stage: Stage, said: impl Into<String>) -> WorkplaceError {
@@ -213,8 +269,9 @@ impl Remote {
     }
 
     fn no_shell(&self, said: String) -> WorkplaceError {
-        let advice = "files work; give the user a shell (chsh) for commands";
-        self.refused(Stage::Script, format!("{said}; {advice}"))
+        let files = if self.has_files() { "files work; " } else { "" };
+        let advice = "give the user a shell (chsh) for commands";
+        self.refused(Stage::Script, format!("{said}; {files}{advice}"))
     }
 }
 

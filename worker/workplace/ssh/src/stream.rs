@@ -93,7 +93,11 @@ impl Stream {
     /// # Errors
     /// [`evonic_backend::WorkplaceError::Unreachable`] when the connection broke.
     pub(super) async fn end(&mut self) -> Result<ChannelEnd> {
-        let broke = |_| self.slot.connection().unreachable(Stage::Script, "the connection broke");
+        let connection = self.slot.connection();
+        let broke = |_| match connection.has_ended_early() {
+            true => connection.unreachable(Stage::Session, ENDED_EARLY),
+            false => connection.unreachable(Stage::Script, "the connection broke"),
+        };
         (&mut self.end).await.map_err(broke)
     }
 
@@ -115,6 +119,11 @@ impl Stream {
         self.slot.connection().is_over() || !self.end.is_empty() || self.end.is_terminated()
     }
 }
+
+/// What a connection's end means that came after the login, and before anything else.
+pub(super) const ENDED_EARLY: &str = "the login is good, and the server ends the connection after \
+    it; its log says why: a ChrootDirectory, and each folder above it, must belong to root and be \
+    writable for nobody else";
 
 impl Drop for Stream {
     fn drop(&mut self) {

@@ -9,8 +9,8 @@ use evonic_sftp::Error;
 use super::{
     connection::{ChannelSlot, Role},
     files::{self, WriteTarget},
-    sftp::{self, Sftp, Writer, failed},
-    shell::Remote,
+    sftp::{self, Sftp, Writer, failed, is_open},
+    shell::{Remote, SftpLease},
 };
 use evonic_backend::{RemotePath, Result, Stage, Upload, search};
 
@@ -22,35 +22,41 @@ const MAX_SPARE: usize = 2;
 pub(super) struct TransferChannel {
     remote: Arc<Remote>,
     pub(super) sftp: Sftp,
+    /// Whether nothing else uses the channel.
+    is_own: bool,
     _hold: ChannelSlot,
 }
 
 impl TransferChannel {
-    /// A channel of its own: a spare one, or a new one.
+    /// A channel of its own: a spare one, or a new one; where the server lets its connections have
+    /// no more channels, the one for small operations.
     pub(super) async fn open(remote: &Arc<Remote>) -> Result<Self> {
         let remote = Arc::clone(remote);
         loop {
             let spare = remote.host.spare.lock().pop();
             let Some(sftp) = spare else { break };
             let hold = sftp.sink().connection().hold();
-            if let Some(hold) = hold.filter(|_| !sftp.sink().is_over()) {
-                return Ok(Self { remote, sftp, _hold: hold });
+            if let Some(hold) = hold.filter(|_| is_open(&sftp)) {
+                return Ok(Self { remote, sftp, is_own: true, _hold: hold });
             }
         }
         let slot = remote.host.channel_slot(Role::Transfers).await?;
         let connection = Arc::clone(slot.connection());
-        let sftp = sftp::open(slot, remote.host.patience()).await?;
+        let Some(sftp) = sftp::open(slot, remote.host.patience()).await? else {
+            let SftpLease { sftp, hold } = remote.sftp().await?;
+            return Ok(Self { remote, sftp, is_own: false, _hold: hold });
+        };
         let closed = || connection.unreachable(Stage::Sftp, "it is closed");
         let hold = connection.hold().ok_or_else(closed)?;
         sftp.sink().set_idle();
-        Ok(Self { remote, sftp, _hold: hold })
+        Ok(Self { remote, sftp, is_own: true, _hold: hold })
     }
 }
 
 impl Drop for TransferChannel {
     fn drop(&mut self) {
         let mut spare = self.remote.host.spare.lock();
-        if spare.len() < MAX_SPARE && !self.sftp.sink().is_over() {
+        if self.is_own && spare.len() < MAX_SPARE && is_open(&self.sftp) {
             spare.push(self.sftp.clone());
         }
     }

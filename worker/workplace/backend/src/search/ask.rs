@@ -9,7 +9,7 @@ use crate::{
     Result, WorkplaceError,
     spool::{
         FLOOD_BYTES, Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell,
-        run_script,
+        run_framed,
     },
 };
 
@@ -105,7 +105,7 @@ impl Question<'_> {
         };
         let complaint = Gathered::new(COMPLAINT_BYTES);
         let mut answer = Answer { take, malformed: None, complaint };
-        let ran = timeout(self.timeout, run_script(shell, script, &mut answer)).await;
+        let ran = timeout(self.timeout, run_framed(shell, script, &mut answer)).await;
         if let Some(error) = answer.malformed {
             return Err(self.failed(error));
         }

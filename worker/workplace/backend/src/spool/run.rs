@@ -4,7 +4,10 @@ use std::{ops::ControlFlow, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
 
-use super::shell::{Script, ScriptEnd, ScriptOutput, Shell};
+use super::{
+    framed::run_framed,
+    shell::{Script, ScriptEnd, ScriptOutput, Shell},
+};
 use crate::{Result, Stage, WorkplaceError};
 
 /// Chunks of output that wait for their reader.
@@ -124,7 +127,8 @@ impl OutputSink for Gathered {
     }
 }
 
-/// Runs a script to its end and keeps at most `limit` bytes of each of its streams.
+/// Runs a script to its end and keeps at most `limit` bytes of each of its streams, without what a
+/// login shell writes around it.
 ///
 /// # Errors
 /// See [`Shell::script`]; [`WorkplaceError::Unreachable`] after five minutes,
@@ -135,7 +139,7 @@ pub async fn gather(
     limit: usize,
 ) -> Result<(ScriptEnd, Gathered)> {
     let mut gathered = Gathered::new(limit);
-    let ran = timeout(GATHERING, run_script(shell, script, &mut gathered)).await;
+    let ran = timeout(GATHERING, run_framed(shell, script, &mut gathered)).await;
     let end = ran.unwrap_or_else(|_| Err(silent(GATHERING)))?;
     Ok((end.ok_or_else(|| flooded(FLOOD_BYTES as u64))?, gathered))
 }

@@ -1,15 +1,16 @@
 //! One attempt to authenticate: what the server allows, refused, and how its errors are read.
 
 use std::{
-    cell::Cell,
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     time::Instant,
 };
 
 use ssh2::{ErrorCode, Session};
 
 use crate::{
+    connect::StepObserver,
     deadline::{left, millis},
     target::Target,
 };
@@ -36,6 +37,12 @@ pub(super) mod code {
 const METHODS: usize = 32;
 const METHOD_BYTES: usize = 64;
 
+/// Refusals that are risked: servers end the connection with the sixth (`MaxAuthTries`).
+const MOST_REFUSALS: u32 = 5;
+
+/// Characters of a server's words that are told.
+const WORDS: usize = 400;
+
 /// What a try came to.
 pub(super) enum Tried {
     /// The server has enough.
@@ -44,30 +51,91 @@ pub(super) enum Tried {
     Refused(String),
     /// The key was good, and something more is asked for.
     Partly(String),
+    /// It was refused, which was told already.
+    Told,
 }
 
 pub(super) struct Attempt<'a> {
     pub(super) session: &'a Session,
     pub(super) target: &'a Target,
     pub(super) deadline: Instant,
+    observer: &'a mut dyn StepObserver,
     /// Refusals of the server.
-    pub(super) refusals: Cell<u32>,
+    refusals: u32,
     /// What was tried, and what came of it.
     pub(super) said: Vec<String>,
+    /// What is being tried, and what would be after it.
+    trying: Option<String>,
+    later: Vec<String>,
+    /// Passwords that are tried later.
+    passwords: u32,
+    /// The server's words before the first try.
+    greeting: Option<String>,
     /// Methods that the server allows next.
     pub(super) allowed: BTreeSet<String>,
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) const fn new(session: &'a Session, target: &'a Target, deadline: Instant) -> Self {
+    pub(super) fn new(
+        session: &'a Session,
+        target: &'a Target,
+        deadline: Instant,
+        observer: &'a mut dyn StepObserver,
+    ) -> Self {
         Self {
             session,
             target,
             deadline,
-            refusals: Cell::new(0),
+            observer,
+            refusals: 0,
             said: Vec::new(),
+            trying: None,
+            later: Vec::new(),
+            passwords: 0,
+            greeting: None,
             allowed: BTreeSet::new(),
         }
+    }
+
+    /// These ways come after the one that is tried now.
+    pub(super) fn set_later(&mut self, ways: &[SshAuth]) {
+        let is_password =
+            |way: &&SshAuth| matches!(way, SshAuth::Password | SshAuth::KeyboardInteractive);
+        self.passwords = u32::try_from(ways.iter().filter(is_password).count()).unwrap_or(0);
+        self.later = ways.iter().map(|&way| name(way).to_owned()).collect();
+        self.trying = None;
+    }
+
+    /// This is tried now.
+    pub(super) fn trying(&mut self, what: String) {
+        self.trying = Some(what);
+    }
+
+    /// Takes down what came of what is being tried.
+    pub(super) fn tell(&mut self, said: String) {
+        let what = self.trying.take().map_or_else(String::new, |what| format!("key {what}: "));
+        self.said.push(what + &said);
+    }
+
+    /// Whether one more key may be refused before the server ends the connection.
+    pub(super) fn may_try_key(&self) -> bool {
+        self.refusals + self.passwords.min(2) < MOST_REFUSALS
+    }
+
+    /// The server refused something.
+    pub(super) fn count_refusal(&mut self) {
+        self.refusals += 1;
+    }
+
+    /// The server does not accept the key of this file.
+    pub(super) fn key_refused(&mut self, key: &Path) {
+        self.observer.key_refused(key);
+    }
+
+    /// What the server says beside its answers (RFC 4252, 5.4), when it is not its greeting.
+    fn words(&self) -> Option<String> {
+        let words = words_of(self.session)?;
+        (self.greeting.as_ref() != Some(&words)).then_some(words)
     }
 
     /// Asks the server what it allows. Returns true when it is content already.
@@ -83,6 +151,9 @@ impl<'a> Attempt<'a> {
                 let short = |name: &&str| name.len() <= METHOD_BYTES;
                 self.allowed =
                     list.split(',').filter(short).take(METHODS).map(str::to_owned).collect();
+                if self.refusals == 0 && self.said.is_empty() {
+                    self.greeting = words_of(self.session);
+                }
                 Ok(false)
             }
             Ok(Err(error)) => Err(self.broken(&error)),
@@ -94,10 +165,10 @@ impl<'a> Attempt<'a> {
     }
 
     /// What an error of a try means: a refusal with this advice, or the end of the connection.
-    pub(super) fn judge(&self, error: &ssh2::Error, refused: &str) -> Result<Tried> {
+    pub(super) fn judge(&mut self, error: &ssh2::Error, refused: &str) -> Result<Tried> {
         match error.code() {
             ErrorCode::Session(code::AUTHENTICATION_FAILED) => {
-                self.refusals.set(self.refusals.get() + 1);
+                self.count_refusal();
                 Ok(Tried::Refused(format!("refused; {refused}")))
             }
             ErrorCode::Session(code::PUBLICKEY_UNVERIFIED) => {
@@ -118,13 +189,31 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// The connection ended. After a refusal that is the server's answer: it allows no more tries.
+    /// The connection ended. After a refusal that is the server's answer: it allows no more tries;
+    /// and so it is when the server said why.
     fn broken(&self, error: &ssh2::Error) -> WorkplaceError {
         let timeout = [code::TIMEOUT, code::SOCKET_TIMEOUT].map(ErrorCode::Session);
-        if self.refusals.get() == 0 || timeout.contains(&error.code()) {
+        if timeout.contains(&error.code()) {
             return self.unreachable(error.message());
         }
-        self.refusal("the server ended the connection: too many tries (MaxAuthTries)")
+        let mut at = String::new();
+        if let Some(trying) = &self.trying {
+            at = format!(" at {trying}");
+        }
+        if self.words().is_some() {
+            return self.refusal(&format!("the server ended the connection{at}"));
+        }
+        if self.refusals == 0 {
+            return self.unreachable(error.message());
+        }
+        let mut end = format!(
+            "the server ended the connection{at} after {} refusals: too many tries (MaxAuthTries)",
+            self.refusals
+        );
+        if !self.later.is_empty() {
+            end.push_str(&format!("; not tried: {}", self.later.join(", ")));
+        }
+        self.refusal(&end)
     }
 
     fn unreachable(&self, said: &str) -> WorkplaceError {
@@ -144,8 +233,17 @@ impl<'a> Attempt<'a> {
     fn refusal(&self, end: &str) -> WorkplaceError {
         let mut said = self.said.clone();
         said.push(end.to_owned());
+        said.extend(self.words().map(|words| format!("the server says: {words}")));
         WorkplaceError::refused(self.target, Stage::Authenticate, said.join("; "))
     }
+}
+
+/// The server's last words beside its answers, as one line.
+fn words_of(session: &Session) -> Option<String> {
+    let words = session.userauth_banner().ok().flatten()?;
+    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!words.is_empty()).then(|| words.chars().take(WORDS).collect())
 }
 
 /// Whether the connection itself is at its end.

@@ -1,4 +1,5 @@
-//! Questions of the server (RFC 4256), as PAM asks them.
+//! Questions of the server (RFC 4256), as PAM asks them. A new password is never given: one that has
+//! expired stays what it is.
 
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt};
 
@@ -13,14 +14,16 @@ pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried> {
     };
     let password = secret::read(source, "settings.password")?;
     attempt.set_timeout()?;
-    let mut answers = Answers { password, rounds: 0, open: Vec::new() };
+    let mut answers =
+        Answers { password, rounds: 0, open: Vec::new(), words: Vec::new(), is_expired: false };
     let user = &attempt.target.user;
     match attempt.session.userauth_keyboard_interactive(user, &mut answers) {
         Ok(()) => Ok(Tried::Done("keyboard-interactive".to_owned())),
         Err(error) if error.code() == ErrorCode::Session(code::AUTHENTICATION_FAILED) => {
-            attempt.refusals.set(attempt.refusals.get() + 1);
+            attempt.count_refusal();
             Ok(Tried::Refused(answers.refusal()))
         }
+        Err(_) if answers.is_expired => Ok(Tried::Refused(answers.refusal())),
         Err(error) => attempt.judge(&error, ""),
     }
 }
@@ -30,6 +33,10 @@ struct Answers {
     rounds: u32,
     /// Questions that no password answers.
     open: Vec<String>,
+    /// What the server says with its questions.
+    words: Vec<String>,
+    /// Whether a new password is asked for.
+    is_expired: bool,
 }
 
 /// A server that asks more often never ends.
@@ -38,12 +45,35 @@ const ROUNDS: u32 = 8;
 /// Questions that are told.
 const OPEN: usize = 16;
 
+/// Characters of what is said with them.
+const WORDS: usize = 400;
+
+/// A stranger's words on one line.
+fn shown(words: &str, most: usize) -> String {
+    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(most).collect()
+}
+
 impl KeyboardInteractivePrompt for Answers {
-    fn prompt<'a>(&mut self, _user: &str, _words: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
+    fn prompt<'a>(&mut self, _user: &str, words: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
         self.rounds += 1;
+        let words = shown(words, WORDS);
+        if !words.is_empty() && self.words.len() < OPEN {
+            self.words.push(words);
+        }
+        let asks_for_another = |prompt: &Prompt<'_>| {
+            let text = prompt.text.to_ascii_lowercase();
+            text.contains("new") || (self.rounds > 1 && text.contains("current"))
+        };
+        if prompts.iter().any(asks_for_another) {
+            self.is_expired = true;
+        }
         let answer = |prompt: &Prompt<'a>| {
+            if self.is_expired {
+                return String::new();
+            }
             if prompt.echo && self.open.len() < OPEN {
-                self.open.push(prompt.text.trim().chars().take(80).collect());
+                self.open.push(shown(&prompt.text, 80));
             }
             if prompt.echo || self.rounds > ROUNDS {
                 return String::new();
@@ -56,6 +86,11 @@ impl KeyboardInteractivePrompt for Answers {
 
 impl Answers {
     fn refusal(&self) -> String {
+        if self.is_expired {
+            let words = self.words.join(" ");
+            let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+            return format!("refused; the password has expired, a new one is asked for{said}");
+        }
         match (self.rounds, self.open.as_slice()) {
             (0, _) => "refused without a question".to_owned(),
             (_, []) => {

@@ -10,7 +10,8 @@ async fn reached(fixture: &Fixture, target: &Target) -> (bool, Vec<CheckStep>) {
     let (sender, mut steps) = mpsc::channel(64);
     let well = {
         let steps = Steps::new(sender);
-        reach(target, &fixture.settings, &fixture.budget, &steps).await
+        reach(target, &PoolState::new(fixture.settings.clone(), fixture.budget.clone()), &steps)
+            .await
     };
     let mut all = Vec::new();
     while let Some(step) = steps.recv().await {

@@ -23,7 +23,7 @@ fn the_first_value_counts_and_key_files_add_up() {
     std::fs::write(folder.path().join("more/b.conf"), "User second\nIdentityFile ~/b\n").unwrap();
     std::fs::write(folder.path().join("more/a.conf"), "Host other\nUser no\n").unwrap();
     let text = format!(
-        "# a comment\nHost box !no *.in\n  HostName = \"h.example\"\n\tPort=2222\nUnknown x y\n\
+        "# a comment\nHost box !no *.in\n  HostName = \"h.example\"\n\tPort=2222\nIgnoreUnknown Un*\nUnknown x y\n\
          Include \"{0}/more/*.conf\" {0}/absent\nIdentityFile ~/a # and a comment\n\
          Host *\nUser late\nPort 1\nProxyJump \"me@j:1,k\"\nConnectTimeout 1m30s\nMatch all\n\
          UserKnownHostsFile ~/one '/t w o'\nStrictHostKeyChecking accept-new\n",
@@ -34,7 +34,7 @@ fn the_first_value_counts_and_key_files_add_up() {
     assert_eq!((found.port, value(&found.user)), (Some(2222), Some("second")));
     let keys: Vec<_> = found.identity_files.iter().map(|said| said.value.as_str()).collect();
     assert_eq!(keys, ["~/b", "~/a"]);
-    assert_eq!(value(&found.proxy_jump), Some("me@j:1,k"));
+    assert_eq!(found.proxy.unwrap().jumps().unwrap().value, "me@j:1,k");
     assert_eq!(found.connect_timeout, Some(Duration::from_secs(90)));
     assert_eq!(found.known_hosts.unwrap()[1].value, "/t w o");
     assert_eq!(value(&found.strict), Some("accept-new"));
@@ -54,6 +54,14 @@ fn faults_are_told_with_file_and_line() {
         ("Host *\nUser \"me\n", 2, "quote"),
         ("User a b\n", 1, "one value"),
         ("ConnectTimeout soon\n", 1, "is a time"),
+        ("\n\nBindAddress 10.0.0.1\n", 3, "bindaddress is not supported"),
+        ("CanonicalizeHostname always\n", 1, "HostName"),
+        ("RevokedHostKeys /revoked\n", 1, "@revoked"),
+        ("KnownHostsCommand /bin/keys\n", 1, "UserKnownHostsFile"),
+        ("PKCS11Provider /lib/x.so\n", 1, "ssh-add -s"),
+        ("ProxyComand x\n", 1, "is no keyword"),
+        ("AddressFamily 4\n", 1, "inet6"),
+        ("IdentitiesOnly perhaps\n", 1, "neither yes nor no"),
         (&format!("Include {}\n", itself.display()), 1, "too many Includes"),
     ] {
         let error = read(folder.path(), text, "box").unwrap_err().to_string();
@@ -68,6 +76,45 @@ fn faults_are_told_with_file_and_line() {
         HostConfig::default()
     );
     HostConfig::read(&absent, "box", Path::new("/"), true).unwrap_err();
+}
+
+#[test]
+fn comments_of_any_bytes_and_folders_that_are_included_say_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("more/folder")).unwrap();
+    std::fs::write(folder.path().join("more/10-a"), "Port 2222\n").unwrap();
+    let file = folder.path().join("config");
+    let more = folder.path().join("more").display().to_string();
+    let text =
+        format!("# caf\u{e9}\nInclude {more}/* {more}/folder {more}/[0-9]*\nUser me # \u{e9}\n");
+    // In Latin-1, as an old editor wrote it.
+    std::fs::write(&file, text.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>())
+        .unwrap();
+    let found = HostConfig::read(&file, "box", Path::new("/home/service"), true).unwrap();
+    assert_eq!((found.port, value(&found.user)), (Some(2222), Some("me")));
+    assert_eq!(oracle(&file, "box").iter().find(|(key, _)| key == "port").unwrap().1, "2222");
+
+    std::fs::write(&file, b"User caf\xe9\n").unwrap();
+    let error = HostConfig::read(&file, "box", Path::new("/"), true).unwrap_err().to_string();
+    assert!(error.ends_with("config:1: is no UTF-8"), "{error}");
+}
+
+/// Whatever OpenSSH knows is followed, or judged.
+#[test]
+fn every_keyword_of_openssh_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    std::fs::write(&file, "").unwrap();
+    for (keyword, said) in oracle(&file, "box") {
+        let text = format!("{keyword} {said}\n");
+        match read(folder.path(), &text, "box") {
+            Ok(_) => {}
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!error.contains("is no keyword"), "{text}: {error}");
+            }
+        }
+    }
 }
 
 /// What OpenSSH itself makes of a file.
@@ -96,10 +143,35 @@ fn assert_same(folder: &Path, text: &str, host: &str) {
     same("hostname", Some(value(&found.host_name).unwrap_or(host).to_owned()));
     same("port", Some(found.port.unwrap_or(22).to_string()));
     same("user", found.user.map(|said| said.value));
-    match found.proxy_jump {
-        Some(jump) if jump.value != "none" => same("proxyjump", Some(jump.value)),
-        _ => assert_eq!(all("proxyjump"), [""; 0], "{text}"),
+    let none: [&str; 0] = [];
+    match found.proxy {
+        Some(Proxy::Jump(jump)) if jump.value != "none" => same("proxyjump", Some(jump.value)),
+        Some(Proxy::Command(command)) => same("proxycommand", Some(command.value)),
+        _ => assert_eq!(
+            (all("proxyjump"), all("proxycommand").contains(&"nc a 1")),
+            (none.into(), false),
+            "{text}"
+        ),
     }
+    let yes = |flag: Option<bool>| flag.map(|flag| if flag { "yes" } else { "no" }.to_owned());
+    let truth = |flag: Option<bool>| flag.map(|flag| flag.to_string());
+    same("identitiesonly", yes(found.identities_only));
+    same("pubkeyauthentication", truth(found.pubkey));
+    same("passwordauthentication", yes(found.password));
+    same("preferredauthentications", found.preferred.map(|said| said.value));
+    same(
+        "addressfamily",
+        found.address_family.map(|family| {
+            match family {
+                AddressFamily::Any => "any",
+                AddressFamily::V4 => "inet",
+                AddressFamily::V6 => "inet6",
+            }
+            .to_owned()
+        }),
+    );
+    let certificates: Vec<_> = found.certificate_files.iter().map(|said| &said.value[..]).collect();
+    assert_eq!(all("certificatefile"), certificates, "{text}");
     match found.host_key_alias {
         Some(alias) => same("hostkeyalias", Some(alias.value)),
         None => assert_eq!(all("hostkeyalias"), [""; 0], "{text}"),
@@ -132,6 +204,18 @@ fn lines() -> impl Strategy<Value = String> {
         "IdentityFile ~/a",
         "ProxyJump j1,me@j2:24",
         "ProxyJump none",
+        "ProxyCommand nc a 1",
+        "ProxyCommand none",
+        "IdentitiesOnly yes",
+        "IdentitiesOnly = no",
+        "CertificateFile ~/a-cert.pub",
+        "AddressFamily inet6",
+        "addressfamily any",
+        "PreferredAuthentications password,publickey",
+        "PubkeyAuthentication no",
+        "PasswordAuthentication no",
+        "CanonicalizeHostname no",
+        "IgnoreUnknown Use*,x",
         "HostKeyAlias alias",
         "ConnectTimeout 7",
         "ConnectTimeout 1m",
@@ -158,7 +242,7 @@ proptest! {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "[A-Za-z \"'\\\\=#*!?~\n/é]{0,200}") {
-        let mut reading = Reading { host: "box", home: Path::new("/nowhere"), found: HostConfig::default() };
-        let _read = reading.text(Path::new("/f"), &text, true, DEPTH);
+        let mut reading = Reading::new("box", Path::new("/nowhere"));
+        let _read = reading.text(Path::new("/f"), text.as_bytes(), true, DEPTH);
     }
 }

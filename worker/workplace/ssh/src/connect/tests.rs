@@ -55,19 +55,9 @@ impl Fixture {
 
 pub(in super::super) fn target(sshd: &Sshd, account: &Account) -> Target {
     Target {
-        name: format!("[127.0.0.1]:{}", sshd.port()),
-        host: "127.0.0.1".into(),
-        port: sshd.port(),
-        user: account.name.clone(),
-        authenticate: vec![SshAuth::Key],
         identity_files: vec![account.key.clone()],
-        agent: None,
-        passphrase: None,
-        password: None,
         known_hosts: vec![sshd.known_hosts()],
-        host_keys: HostKeys::Strict,
-        connect_timeout: None,
-        jumps: Vec::new(),
+        ..Target::bare("127.0.0.1", sshd.port(), &account.name)
     }
 }
 

@@ -63,7 +63,11 @@ impl Delivery {
                 Ok(())
             }
             Some(Output::Sink(sink)) if stream == 0 => sink.data(bytes),
-            Some(Output::Sink(_)) | None => Ok(()),
+            Some(Output::Sink(sink)) => {
+                sink.complaint(bytes);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 

@@ -12,6 +12,7 @@
 use std::{
     io::{self, Read, Write},
     sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
@@ -58,7 +59,11 @@ pub(super) struct RunningChannel {
     shared: Arc<ChannelState>,
     delivery: Delivery,
     end: Option<oneshot::Sender<ChannelEnd>>,
+    /// How it ended; told when it is closed.
+    ended: Option<ChannelEnd>,
     state: State,
+    /// When this state began.
+    since: Instant,
     stuck: Option<Operation>,
     /// What is being sent, and how much of it was.
     input: Bytes,
@@ -86,22 +91,30 @@ impl RunningChannel {
             shared: Arc::clone(&shared),
             delivery: Delivery::new(shared, output),
             end: Some(end),
+            ended: None,
             state: State::Starting,
+            since: Instant::now(),
             stuck: None,
             input: Bytes::new(),
             eof_sent: false,
         }
     }
 
-    /// Does what can be done now.
+    /// Does what can be done now. The server may take `limit` to start what was asked for.
     ///
     /// # Errors
     /// The session's, when it broke.
     pub(super) fn step(
         &mut self,
         session: &Session,
+        limit: Duration,
         buffer: &mut [u8],
     ) -> Result<Outcome, ssh2::Error> {
+        let is_late = self.state == State::Starting && self.since.elapsed() >= limit;
+        if is_late && self.stuck.is_none() {
+            let said = format!("the server does not start it within {} s", limit.as_secs());
+            self.close(Some(Err(ChannelError::Broken(said))));
+        }
         let abandoned = self.shared.abandoned.load(Ordering::Acquire);
         if abandoned && self.state != State::Closing && self.stuck.is_none() {
             self.close(None);
@@ -111,7 +124,10 @@ impl RunningChannel {
             State::Working => self.work(session, buffer),
             State::Ended => self.wait(session),
             State::Closing => match self.channel.close() {
-                Ok(()) => Ok(Outcome::Over),
+                Ok(()) => {
+                    self.tell();
+                    Ok(Outcome::Over)
+                }
                 Err(error) if error.code() == AGAIN => Ok(again(session)),
                 Err(error) => Err(error),
             },
@@ -130,6 +146,16 @@ impl RunningChannel {
             }
             State::Starting | State::Ended | State::Closing => false,
         }
+    }
+
+    /// Whether the server does not close it for its part, long after it was closed here.
+    pub(super) fn lingers(&self) -> bool {
+        self.state == State::Closing && self.since.elapsed() >= LINGERS
+    }
+
+    /// How long the server may take to start it, if that is what it waits for.
+    pub(super) fn due(&self, limit: Duration) -> Option<Duration> {
+        (self.state == State::Starting).then(|| limit.saturating_sub(self.since.elapsed()))
     }
 
     /// Whether it waits for an answer of which [`RunningChannel::has_more`] knows nothing.
@@ -284,14 +310,25 @@ impl RunningChannel {
         }
     }
 
-    /// Reports its end, and closes it.
+    /// Closes it, and reports its end: at once when it failed, else when the server knows that it is
+    /// closed. The server counts it until then (`MaxSessions`).
     fn close(&mut self, end: Option<ChannelEnd>) {
-        self.state = State::Closing;
+        (self.state, self.since) = (State::Closing, Instant::now());
         self.delivery.close(match &end {
             Some(Err(ChannelError::Refused(reason) | ChannelError::Broken(reason))) => reason,
             _ => "the server ended it",
         });
-        if let (Some(sender), Some(end)) = (self.end.take(), end) {
+        let is_failure = end.as_ref().is_some_and(Result::is_err);
+        self.ended = end;
+        if is_failure {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if let Some(end) = self.ended.take()
+            && let Some(sender) = self.end.take()
+        {
             // Its user may be gone.
             let _gone = sender.send(end);
         }
@@ -300,8 +337,12 @@ impl RunningChannel {
     /// The connection is over.
     pub(super) fn connection_over(&mut self, reason: &str) {
         self.delivery.close(reason);
+        self.tell();
     }
 }
+
+/// How long a server may take to close what is closed here.
+const LINGERS: Duration = Duration::from_secs(10);
 
 /// Operations of one kind in a row.
 const MAX_REPEATS: usize = 64;

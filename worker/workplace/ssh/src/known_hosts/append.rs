@@ -47,8 +47,9 @@ pub(in super::super) fn append(
         }
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    let mut text = String::new();
-    (&mut open).take(LIMIT_BYTES).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    (&mut open).take(LIMIT_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
     let mut known = Known::default();
     known.add(file, &text, name);
     match known.judge(key) {

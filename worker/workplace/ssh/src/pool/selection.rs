@@ -11,7 +11,7 @@ impl Host {
     /// A slot on a connection of this role. Transfers spread over new connections while they may.
     pub(super) fn free(&self, role: Role) -> Option<ChannelSlot> {
         let mut found = self.alive();
-        found.retain(|connection| connection.role == role);
+        found.retain(|connection| connection.role == role && connection.is_usable());
         found.sort_by_key(|connection| connection.usage().users);
         let may_spread = role == Role::Transfers
             && found.len() < self.max_connections(role)
@@ -44,7 +44,8 @@ impl Host {
     /// The right to one more connection of a role; an unused one of another role gives way.
     pub(super) fn share(&self, role: Role) -> Option<OwnedSemaphorePermit> {
         let connections = self.alive();
-        if connections.iter().filter(|one| one.role == role).count() >= self.max_connections(role) {
+        let of_role = connections.iter().filter(|one| one.role == role && one.is_usable());
+        if of_role.count() >= self.max_connections(role) {
             return None;
         }
         let share = Arc::clone(&self.shares).try_acquire_owned().ok();

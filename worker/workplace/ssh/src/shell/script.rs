@@ -21,10 +21,27 @@ use evonic_handles::Exhausted;
 
 impl Remote {
     /// A slot for a command, on a connection whose login shell is known to work.
-    async fn launch(&self) -> Result<(ChannelSlot, ShellFacts)> {
-        let slot = self.host.channel_slot(Role::Commands).await?;
-        let facts = self.facts(slot.connection()).await?;
-        Ok((slot, facts.map_err(|said| self.no_shell(said))?))
+    pub(super) async fn launch(&self) -> Result<(ChannelSlot, ShellFacts)> {
+        for _ in 0..MAX_CONNECTIONS {
+            let slot = self.host.channel_slot(Role::Commands).await?;
+            let connection = slot.connection();
+            match self.facts(connection).await {
+                Ok(Ok(facts)) => {
+                    self.host.served();
+                    return Ok((slot, facts));
+                }
+                Ok(Err(said)) => {
+                    // The account may get another shell, which only a new login has.
+                    connection.refused(Duration::ZERO);
+                    return Err(self.no_shell(said));
+                }
+                Err(error) => match self.host.judged(connection, error) {
+                    WorkplaceError::Unreachable { stage: Stage::Session, .. } => {}
+                    error => return Err(error),
+                },
+            }
+        }
+        Err(self.no_connection())
     }
 }
 
@@ -44,7 +61,10 @@ impl Shell for Remote {
             match stream.end().await? {
                 Ok(end) => return Ok(end),
                 Err(ChannelError::Full) => {}
-                Err(ChannelError::Refused(said)) => return Err(self.refused(Stage::Script, said)),
+                Err(ChannelError::Refused(said)) => {
+                    stream.connection().refused(Duration::ZERO);
+                    return Err(self.refused(Stage::Script, said));
+                }
                 Err(ChannelError::Broken(said)) => {
                     return Err(WorkplaceError::unreachable(self.host.name(), Stage::Script, said));
                 }

@@ -1,10 +1,14 @@
 //! One host of the way, completed.
 
-use std::path::PathBuf;
+use std::{net::Ipv6Addr, path::PathBuf};
 
-use super::{HostSpec, LocalUser, Target};
+use super::{
+    HostSpec, LocalUser, Target,
+    tokens::{expand, path, variable},
+};
 use crate::{
-    config_file::{HostConfig, Value},
+    authenticate::method_of,
+    config_file::{HostConfig, Proxy, Value},
     known_hosts,
 };
 use evonic_backend::{Result, WorkplaceError};
@@ -14,7 +18,7 @@ const DEFAULT_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Faults of the settings themselves.
 pub(super) fn check_settings(settings: &SshSettings) -> Result<()> {
-    if !is_host(&settings.host) {
+    if !is_host(&without_brackets(&settings.host)) {
         return Err(WorkplaceError::settings(
             "settings.host",
             format!("{:?} is no host's name", settings.host),
@@ -51,6 +55,20 @@ pub(super) fn is_host(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && text.chars().all(allowed)
 }
 
+/// An address as it is written everywhere else: `::1` for `[::1]` and `0:0:0:0:0:0:0:1`. A name is
+/// in small letters, as OpenSSH has it.
+fn without_brackets(host: &str) -> String {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let (address, zone) = match bare.split_once('%') {
+        Some((address, zone)) => (address, format!("%{zone}")),
+        None => (bare, String::new()),
+    };
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) => format!("{address}{zone}"),
+        Err(_) => host.to_lowercase(),
+    }
+}
+
 /// A host, from what was asked for, what the file says, and the defaults.
 pub(super) fn target(
     spec: &HostSpec,
@@ -62,12 +80,19 @@ pub(super) fn target(
         None => spec.host.clone(),
         Some(said) => expand(said, &[('h', &spec.host)])?,
     };
+    let host = without_brackets(&host);
     if !is_host(&host) {
         let location = config.host_name.as_ref().map_or("settings.host", |said| &said.location);
         return Err(WorkplaceError::settings(location, format!("{host:?} is no host's name")));
     }
-    let user = spec.user.clone().or_else(|| config.user.as_ref().map(|said| said.value.clone()));
-    let user = user.unwrap_or_else(|| local.user.clone());
+    let user = match (&spec.user, &config.user) {
+        (Some(user), _) => user.clone(),
+        (None, Some(said)) if said.value.contains('%') => {
+            return Err(said.invalid("% is not expanded in User; write settings.user"));
+        }
+        (None, Some(said)) => said.value.clone(),
+        (None, None) => local.user.clone(),
+    };
     if user.is_empty() || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(WorkplaceError::settings(
             "settings.user",
@@ -83,8 +108,15 @@ pub(super) fn target(
         host,
         port,
         user,
-        authenticate: ways(settings),
+        authenticate: ways(settings, config)?,
         identity_files: settings.identity_files.clone(),
+        certificate_files: Vec::new(),
+        identities_only: config.identities_only.unwrap_or(false),
+        jump_list: config.proxy.as_ref().and_then(|proxy| match proxy {
+            Proxy::Jump(jumps) if jumps.value != "none" => Some(jumps.value.clone()),
+            _ => None,
+        }),
+        address_family: config.address_family.unwrap_or_default(),
         agent: local.agent.clone(),
         passphrase: settings.passphrase.clone(),
         password: settings.password.clone(),
@@ -96,29 +128,65 @@ pub(super) fn target(
     if target.identity_files.is_empty() {
         target.identity_files = identity_files(spec, &target, config, local)?;
     }
+    let named = config.certificate_files.iter().filter(|said| said.value != "none");
+    target.certificate_files =
+        named.map(|said| path(said, spec, &target, local)).collect::<Result<_>>()?;
     if let Some(said) = config.identity_agent.as_ref().filter(|said| said.value != "SSH_AUTH_SOCK")
     {
-        let is_named = said.value != "none";
-        target.agent = is_named.then(|| path(said, spec, &target, local)).transpose()?;
+        // `$NAME`, and nothing else in it, is the path that a variable has.
+        let name = said.value.strip_prefix('$').filter(|name| !name.starts_with('{'));
+        target.agent = match (said.value.as_str(), name) {
+            ("none", _) => None,
+            (_, Some(name)) => Some(PathBuf::from(variable(said, name)?)),
+            _ => Some(path(said, spec, &target, local)?),
+        };
     }
     target.known_hosts = known_hosts_files(spec, &target, settings, config, local)?;
     Ok(target)
 }
 
-fn ways(settings: &SshSettings) -> Vec<SshAuth> {
-    let mut ways = Vec::new();
-    let given = settings.authenticate.iter().copied();
-    let usual = [SshAuth::Agent, SshAuth::Key].into_iter().chain(
-        settings.password.iter().flat_map(|_| [SshAuth::Password, SshAuth::KeyboardInteractive]),
-    );
-    let wanted: Vec<_> =
-        if settings.authenticate.is_empty() { usual.collect() } else { given.collect() };
-    for way in wanted {
-        if !ways.contains(&way) {
-            ways.push(way);
+/// The ways of the settings; else the usual ones that the file allows, in its order. Keys that are
+/// named come before those of an agent, which may have more than a server lets anybody try.
+fn ways(settings: &SshSettings, config: &HostConfig) -> Result<Vec<SshAuth>> {
+    if !settings.authenticate.is_empty() {
+        let mut ways = Vec::new();
+        for &way in &settings.authenticate {
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        return Ok(ways);
+    }
+    let is_named = !settings.identity_files.is_empty() || !config.identity_files.is_empty();
+    let keys = match is_named {
+        true => [SshAuth::Key, SshAuth::Agent],
+        false => [SshAuth::Agent, SshAuth::Key],
+    };
+    let passwords = [SshAuth::Password, SshAuth::KeyboardInteractive];
+    let passwords = passwords.into_iter().filter(|_| settings.password.is_some());
+    let mut ways: Vec<_> = keys.into_iter().chain(passwords).collect();
+    ways.retain(|way| match way {
+        SshAuth::Agent | SshAuth::Key => config.pubkey != Some(false),
+        SshAuth::Password => config.password != Some(false),
+        SshAuth::KeyboardInteractive => config.interactive != Some(false),
+    });
+    if let Some(said) = &config.preferred {
+        let methods: Vec<_> = said.value.split(',').map(str::trim).collect();
+        let place = |way: &SshAuth| methods.iter().position(|&method| method == method_of(*way));
+        ways.retain(|way| place(way).is_some());
+        ways.sort_by_key(place);
+        if ways.is_empty() {
+            let problem = "PreferredAuthentications leaves no way that evonic has, or none that \
+                           the settings have a password for; set settings.authenticate";
+            return Err(said.invalid(problem));
         }
     }
-    ways
+    if ways.is_empty() {
+        let problem = "the SSH configuration forbids every way to authenticate; set \
+                       settings.authenticate";
+        return Err(WorkplaceError::settings("settings.config_file", problem));
+    }
+    Ok(ways)
 }
 
 /// The settings, or what the file says where they are the default. Never less than either asks for
@@ -160,63 +228,26 @@ fn known_hosts_files(
     config: &HostConfig,
     local: &LocalUser<'_>,
 ) -> Result<Vec<PathBuf>> {
-    match (&settings.known_hosts, &config.known_hosts) {
-        (Some(file), _) => Ok(vec![file.clone()]),
-        (None, Some(files)) => files
-            .iter()
-            .filter(|said| said.value != "none")
-            .map(|said| path(said, spec, target, local))
-            .collect(),
-        (None, None) => Ok(vec![
-            local.state_dir.join("known_hosts"),
-            local.home.join(".ssh/known_hosts"),
-            PathBuf::from("/etc/ssh/ssh_known_hosts"),
-        ]),
+    if let Some(file) = &settings.known_hosts {
+        return Ok(vec![file.clone()]);
     }
-}
-
-/// A path of the file: `~` is the service's own home, and so is what is relative below.
-fn path(said: &Value, spec: &HostSpec, target: &Target, local: &LocalUser<'_>) -> Result<PathBuf> {
-    let home = local.home.to_string_lossy();
-    let port = target.port.to_string();
-    let text = expand(
-        said,
-        &[
-            ('d', &home),
-            ('h', &target.host),
-            ('n', &spec.host),
-            ('p', &port),
-            ('r', &target.user),
-            ('u', &local.user),
-            ('k', &target.name),
-        ],
-    )?;
-    match text.strip_prefix('~') {
-        Some("") => Ok(local.home.clone()),
-        Some(rest) if rest.starts_with('/') => Ok(local.home.join(rest.trim_start_matches('/'))),
-        Some(_) => Err(said.invalid(format!("{text}: only the own ~ is expanded"))),
-        None => Ok(local.home.join(text)),
-    }
-}
-
-/// Replaces `%` and a letter.
-fn expand(said: &Value, values: &[(char, &str)]) -> Result<String> {
-    let mut text = String::new();
-    let mut chars = said.value.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            text.push(c);
-            continue;
+    let named = |files: &[Value]| -> Result<Vec<_>> {
+        let files = files.iter().filter(|said| said.value != "none");
+        files.map(|said| path(said, spec, target, local)).collect()
+    };
+    let mut files = match &config.known_hosts {
+        Some(files) => named(files)?,
+        None => {
+            vec![local.state_dir.join("known_hosts"), local.home.join(".ssh/known_hosts")]
         }
-        let letter = chars.next();
-        match (letter, values.iter().find(|(name, _)| Some(*name) == letter)) {
-            (Some('%'), _) => text.push('%'),
-            (_, Some((_, value))) => text.push_str(value),
-            _ => {
-                let token: String = letter.iter().collect();
-                return Err(said.invalid(format!("%{token} is not supported here")));
-            }
-        }
+    };
+    // The first is the one that new keys are taken down in.
+    if files.is_empty() {
+        files.push(local.state_dir.join("known_hosts"));
     }
-    Ok(text)
+    files.extend(match &config.global_known_hosts {
+        Some(files) => named(files)?,
+        None => vec![PathBuf::from("/etc/ssh/ssh_known_hosts")],
+    });
+    Ok(files)
 }

@@ -1,8 +1,9 @@
 //! The hosts to go over.
 
-use super::{HostSpec, LocalUser, Target, hop};
+use super::{HostSpec, LocalUser, Target, hop, tokens};
+use crate::config_file::Proxy;
 use evonic_backend::{Result, WorkplaceError};
-use evonic_domain::{SshAuth, SshSettings};
+use evonic_domain::SshSettings;
 
 /// More hosts in a row are a circle.
 const LIMIT: usize = 8;
@@ -24,20 +25,17 @@ pub(super) fn along(
         return Err(WorkplaceError::settings(place, "the jump hosts lead back to themselves"));
     }
     // The password is not for other hosts than the target, nor is the way to it.
-    let of_hop = SshSettings {
-        authenticate: vec![SshAuth::Agent, SshAuth::Key],
-        password: None,
-        jump: None,
-        ..settings.clone()
-    };
+    let of_hop =
+        SshSettings { authenticate: Vec::new(), password: None, jump: None, ..settings.clone() };
     for entry in list.split(',') {
         let spec = parse(entry.trim()).ok_or_else(|| {
             WorkplaceError::settings(place, format!("{entry:?} is no [user@]host[:port]"))
         })?;
         let config = local.config(settings, &spec.host)?;
         let hop = hop::target(&spec, &of_hop, &config, local)?;
-        if let Some(said) = config.proxy_jump.as_ref().filter(|_| jumps.is_empty()) {
-            jumps = along(&said.value, &said.location, settings, local, depth + 1)?;
+        if let Some(proxy) = config.proxy.as_ref().filter(|_| jumps.is_empty()) {
+            let (list, location) = expanded(proxy, &spec, &hop)?;
+            jumps = along(&list, &location, settings, local, depth + 1)?;
         }
         jumps.push(hop);
         if jumps.len() > LIMIT {
@@ -45,6 +43,22 @@ pub(super) fn along(
         }
     }
     Ok(jumps)
+}
+
+/// The list of a file and where it stands, its tokens replaced.
+///
+/// # Errors
+/// [`WorkplaceError::Settings`] for a `ProxyCommand`.
+pub(super) fn expanded(
+    proxy: &Proxy,
+    spec: &HostSpec,
+    target: &Target,
+) -> Result<(String, String)> {
+    let said = proxy.jumps()?;
+    let port = target.port.to_string();
+    let values =
+        [('h', target.host.as_str()), ('n', &spec.host), ('p', &port), ('r', &target.user)];
+    Ok((tokens::expand(said, &values)?, said.location.clone()))
 }
 
 /// `[user@]host[:port]`, also as `ssh://...`, and `[address]:port` for IPv6.

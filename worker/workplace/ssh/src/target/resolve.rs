@@ -39,7 +39,10 @@ impl Target {
         let mut target = hop::target(&spec, settings, &config, local)?;
         let list = match &settings.jump {
             Some(jump) => Some((jump.clone(), "settings.jump".to_owned())),
-            None => config.proxy_jump.map(|jump| (jump.value, jump.location)),
+            None => match &config.proxy {
+                Some(proxy) => Some(jumps::expanded(proxy, &spec, &target)?),
+                None => None,
+            },
         };
         if let Some((list, location)) = list {
             target.jumps = jumps::along(&list, &location, settings, local, 0)?;

@@ -31,7 +31,8 @@ fn settings_come_first_then_the_file_then_defaults() {
     let key = format!("{0}/service-file-box.example-{0}", home.display());
     assert_eq!(target.identity_files, [PathBuf::from(key)]);
     assert_eq!(target.known_hosts[0], folder.path().join("known_hosts"));
-    assert_eq!(target.authenticate, [SshAuth::Agent, SshAuth::Key]);
+    // The key that is named comes first.
+    assert_eq!(target.authenticate, [SshAuth::Key, SshAuth::Agent]);
     assert_eq!(target.agent, Some("/run/agent".into()));
 
     let ours = SshSettings {
@@ -49,7 +50,8 @@ fn settings_come_first_then_the_file_then_defaults() {
 
     std::fs::write(home.join(".ssh/id_rsa"), "").unwrap();
     let target = complete(folder.path(), "", &settings("Box")).unwrap();
-    assert_eq!((target.to_string().as_str(), target.name.as_str()), ("service@Box:22", "box"));
+    assert_eq!((target.to_string().as_str(), target.name.as_str()), ("service@box:22", "box"));
+    assert_eq!(target.authenticate, [SshAuth::Agent, SshAuth::Key]);
     assert_eq!(target.identity_files, [home.join(".ssh/id_rsa")]);
 }
 
@@ -132,4 +134,72 @@ fn the_agent_is_the_one_that_the_file_names() {
         let target = complete(folder.path(), text, &settings("box")).unwrap();
         assert_eq!(target.agent, expected.map(PathBuf::from), "{text}");
     }
+}
+
+#[test]
+fn addresses_are_written_as_openssh_writes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for (host, expected, name) in [
+        ("[::1]", "::1", "[::1]:2222"),
+        ("0:0:0:0:0:0:0:1", "::1", "[::1]:2222"),
+        ("FE80::0:1%eth0", "fe80::1%eth0", "[fe80::1%eth0]:2222"),
+        ("Box.Example", "box.example", "[box.example]:2222"),
+    ] {
+        let settings = SshSettings { port: Some(2222), ..settings(host) };
+        let target = complete(folder.path(), "", &settings).unwrap();
+        assert_eq!((target.host.as_str(), target.name.as_str()), (expected, name), "{host}");
+    }
+}
+
+#[test]
+fn variables_and_tokens_are_expanded_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |text: &str| complete(folder.path(), text, &settings("box"));
+    let home = std::env::var("HOME").unwrap();
+    let target = of("IdentityFile ${HOME}/k-%i-%L\nIdentityAgent $HOME\nUser me\n").unwrap();
+    let (uid, short) = (nix::unistd::getuid(), tokens::machine());
+    let short = short.split('.').next().unwrap().to_owned();
+    assert_eq!(target.identity_files, [PathBuf::from(format!("{home}/k-{uid}-{short}"))]);
+    assert_eq!(target.agent, Some(PathBuf::from(&home)));
+    let jumps = of("Host box\nProxyJump %r@%h-gate:%p\nUser me\nPort 23\n").unwrap().jumps;
+    assert_eq!(jumps[0].to_string(), "me@box-gate:23");
+    for text in [
+        "IdentityFile ${EVONIC_NO_SUCH}/k\n",
+        "IdentityFile ${HOME/k\n",
+        "IdentityFile %X\n",
+        "IdentityAgent $EVONIC_NO_SUCH\n",
+        "User %h\n",
+    ] {
+        let error = of(text).unwrap_err().to_string();
+        assert!(error.contains("/config:1: "), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_command_in_the_way_is_refused_unless_the_settings_say_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "Host box far\nProxyCommand nc gate 22\nHost other\nProxyJump far\n";
+    for host in ["box", "other"] {
+        let error = complete(folder.path(), text, &settings(host)).unwrap_err().to_string();
+        assert!(error.contains("/config:2: ProxyCommand is not supported"), "{error}");
+    }
+    let ours = |jump: &str| SshSettings { jump: Some(jump.into()), ..settings("box") };
+    assert_eq!(complete(folder.path(), text, &ours("none")).unwrap().jumps, []);
+    assert_eq!(complete(folder.path(), text, &ours("gate")).unwrap().jumps.len(), 1);
+    let none = SshSettings { config_file: Some("none".into()), ..settings("box") };
+    assert_eq!(complete(folder.path(), text, &none).unwrap().jumps, []);
+}
+
+#[test]
+fn the_file_says_which_ways_to_authenticate_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_password =
+        SshSettings { password: Some(SecretSource::Env("P".into())), ..settings("box") };
+    let of = |text: &str| complete(folder.path(), text, &with_password).map(|t| t.authenticate);
+    let preferred = "PreferredAuthentications gssapi-with-mic,password,publickey\n";
+    assert_eq!(of(preferred).unwrap(), [SshAuth::Password, SshAuth::Agent, SshAuth::Key]);
+    let only = "PubkeyAuthentication no\nKbdInteractiveAuthentication no\n";
+    assert_eq!(of(only).unwrap(), [SshAuth::Password]);
+    let error = of("PreferredAuthentications hostbased\n").unwrap_err().to_string();
+    assert!(error.contains("/config:1: "), "{error}");
 }

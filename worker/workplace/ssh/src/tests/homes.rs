@@ -31,12 +31,16 @@ async fn files_land_in_the_remote_home() {
     workplace.rename("c.txt", "a/b.txt").await.unwrap();
     assert_eq!(workplace.read_lines("a/b.txt", 1, None, 10).await.unwrap().text, b"x");
     let full = workplace.remove("a", Removal::One).await.unwrap_err();
-    assert!(chain(&full).contains("not empty"), "{}", chain(&full));
+    assert!(chain(&full).contains("Directory not empty"), "{}", chain(&full));
     workplace.make_folder("a/x/y").await.unwrap();
     workplace.remove("a", Removal::All).await.unwrap();
     let missing = workplace.stat("a").await.unwrap_err();
     assert_eq!(missing.class(), Class::Permanent);
-    assert!(chain(&missing).starts_with("read a failed"), "{}", chain(&missing));
+    assert!(
+        chain(&missing).starts_with("read a failed: No such file or directory"),
+        "{}",
+        chain(&missing)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +73,7 @@ async fn a_home_that_cannot_be_written_is_one_error() {
     for _ in 0..20 {
         let error = workplace.write("f", Bytes::from_static(b"x")).await.unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
-        assert_eq!(chain(&error), "write f failed: permission denied");
+        assert_eq!(chain(&error), "write f failed: Permission denied (os error 13)");
     }
     assert_eq!(fixture.used(), before);
     assert_eq!(fixture.sshd.log().matches("Accepted").count(), connections);

@@ -34,7 +34,7 @@ fn refused_keys_and_hosts_are_flat() {
     let mut wrong = target(&sshd, &account);
     wrong.identity_files = vec![other.key];
     let text = often(&fixture, 40, &wrong, Class::Permanent);
-    assert!(text.contains("authenticate refused") && text.contains("ssh-copy-id"), "{text}");
+    assert!(text.contains("authenticate refused") && text.contains("authorized_keys"), "{text}");
 
     let mut unknown = target(&sshd, &account);
     unknown.known_hosts = vec![sshd.folder().join("none")];

@@ -146,3 +146,85 @@ fn an_agent_signs_and_one_that_is_stuck_does_not_hold_us_up() {
     assert!(text.contains("does not answer"), "{text}");
     assert_eq!(fixture.used(), (0, 0));
 }
+
+/// Runs an agent with these keys while `test` does something.
+fn with_agent(folder: &Path, keys: &[PathBuf], test: impl FnOnce(PathBuf)) {
+    let socket = folder.join(format!("agent-{}", fastrand::u32(..)));
+    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for key in keys {
+        let add =
+            || Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
+        while !add().unwrap().success() {
+            assert!(Instant::now() < deadline, "the agent takes {}", key.display());
+        }
+    }
+    test(socket);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+}
+
+/// An agent with more keys than a server lets anybody try.
+#[test]
+fn the_configured_key_comes_before_the_many_of_an_agent() {
+    let sshd = Sshd::start();
+    let account = sshd.account("/bin/sh", "home");
+    let fixture = Fixture::new();
+    let others: Vec<_> = (0..8)
+        .map(|number| {
+            let key = sshd.folder().join(format!("many-{number}"));
+            let made = Command::new("ssh-keygen").args(["-qN", "", "-f"]).arg(&key).status();
+            assert!(made.unwrap().success());
+            key
+        })
+        .collect();
+    let all: Vec<_> = others.iter().cloned().chain([account.key.clone()]).collect();
+    with_agent(sshd.folder(), &all, |socket| {
+        let mut target = target(&sshd, &account);
+        target.agent = Some(socket);
+        target.authenticate = vec![SshAuth::Key, SshAuth::Agent];
+        drop(fixture.connect(&target).unwrap_or_else(|error| panic!("{}", chain(&error))));
+
+        // Only the public half is here: the agent has the other, and is asked for this one first.
+        let public = sshd.folder().join("only.pub");
+        std::fs::copy(account.key.with_extension("pub"), &public).unwrap();
+        target.identity_files = vec![public];
+        drop(fixture.connect(&target).unwrap_or_else(|error| panic!("{}", chain(&error))));
+        target.identities_only = true;
+        drop(fixture.connect(&target).unwrap_or_else(|error| panic!("{}", chain(&error))));
+
+        target.identity_files = vec![others[0].clone()];
+        let text = chain(&fixture.refused(&target));
+        assert!(text.contains("many-0") && !text.contains("many-1"), "{text}");
+
+        target.identities_only = false;
+        let error = fixture.refused(&target);
+        assert_eq!(error.class(), Class::Permanent);
+        let text = chain(&error);
+        assert!(text.contains("more keys of the agent were not tried"), "{text}");
+        assert!(!text.contains("ended the connection"), "{text}");
+    });
+}
+
+#[test]
+fn an_expired_password_is_told_and_never_changed() {
+    let sshd = Sshd::with("UsePAM yes\nAuthenticationMethods keyboard-interactive");
+    let account = sshd.account("/bin/sh", "home");
+    let expired = Command::new("chage").args(["-d", "0", &account.name]).status().unwrap();
+    assert!(expired.success());
+    let shadow = || {
+        let shadow = std::fs::read_to_string("/etc/shadow").unwrap();
+        shadow
+            .lines()
+            .find(|line| line.starts_with(&format!("{}:", account.name)))
+            .map(str::to_owned)
+    };
+    let before = shadow();
+    let mut target = target(&sshd, &account);
+    target.authenticate = vec![SshAuth::KeyboardInteractive];
+    target.password = secret(&sshd, "password", &account.password);
+    let error = Fixture::new().refused(&target);
+    assert_eq!(error.class(), Class::Permanent, "{}", chain(&error));
+    assert!(chain(&error).contains("the password has expired"), "{}", chain(&error));
+    assert_eq!(shadow(), before);
+}
