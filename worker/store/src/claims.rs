@@ -30,6 +30,15 @@ impl Reader<'_> {
         )
     }
 
+    /// The highest generation that was registered; 0 when none was.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn last_generation(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT COALESCE(MAX(number), 0) AS last FROM generations";
+        self.one("read generations", sql, [], |row| column::natural(row, "last"))
+    }
+
     /// Fails unless the lease's generation runs its turn.
     pub(super) fn check_lease(&self, lease: &Lease) -> Result<(), StoreError> {
         let owned = self.exists(
@@ -106,19 +115,23 @@ impl Writer<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn register_generation(&mut self, proposed: u64, pid: u32) -> Result<u64, StoreError> {
-        let last = self.one(
-            "register generation",
-            "SELECT COALESCE(MAX(number), 0) AS last FROM generations",
-            [],
-            |row| column::natural(row, "last"),
-        )?;
-        let number = proposed.max(last + 1);
+        let number = proposed.max(self.last_generation()? + 1);
         self.execute(
             "register generation",
             "INSERT INTO generations (number, pid, started_at) VALUES (?1, ?2, ?3)",
             params![column::integer(number), pid, column::now()],
         )?;
         Ok(number)
+    }
+
+    /// Registers a worker that could not be when it started.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn ensure_generation(&mut self, number: u64, pid: u32) -> Result<(), StoreError> {
+        let sql = "INSERT OR IGNORE INTO generations (number, pid, started_at) VALUES (?1, ?2, ?3)";
+        let parameters = params![column::integer(number), pid, column::now()];
+        self.execute("register generation", sql, parameters).map(drop)
     }
 
     /// Claims a turn of [`Reader::waiting_turns`], in the same transaction, and appends

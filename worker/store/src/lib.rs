@@ -24,10 +24,12 @@ mod backup;
 mod claims;
 mod column;
 mod commit;
+mod condition;
 mod containers;
 mod error;
 mod event_bus;
 mod events;
+mod files;
 mod handle;
 mod idempotency;
 mod job;
@@ -41,25 +43,28 @@ mod reader;
 mod record;
 mod schema;
 mod sessions;
+mod space;
 mod steps;
 mod turns;
 mod waiting;
 mod workplaces;
 mod writer;
+mod writer_handle;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use evonic_shared::{config, kind::Kind};
+use evonic_shared::{config, kind::Kind, store_report::StoreState};
 use tokio::sync::oneshot;
 
 pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
 pub use claims::TakenTurn;
+pub use condition::Condition;
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
@@ -75,10 +80,11 @@ pub use writer::{Claimed, PendingCall, Writer};
 use crate::{
     commit::WriteLoop,
     event_bus::EventBus,
-    handle::{DbOpener, WriterHandle},
-    job::{Call, Job},
-    pool::{ReadPool, guarded},
+    handle::DbOpener,
+    job::{Call, Job, ReadCall, ReadWork},
+    pool::ReadPool,
     queue::WriteQueue,
+    writer_handle::WriterHandle,
 };
 use evonic_domain::{Origin, SessionId};
 use evonic_handles::{Budget, Permit};
@@ -111,17 +117,47 @@ impl Store {
     /// [`StoreError`] when the file cannot be opened, is of a later version or of another
     /// program, or is corrupt.
     pub fn open(path: &Path, settings: &config::Store, budget: Budget) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel();
-        let opener = DbOpener::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
-        let handle = WriterHandle::open(Arc::clone(&opener))?;
-        let event_bus = EventBus::default();
-        let serve = WriteLoop::new(queue, handle, event_bus.clone(), settings.batch)?;
-        let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
-        let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
-        let readers = ReadPool::start(free_handles(&budget))?;
-        let inner =
-            Inner { readers, writer, opener, budget, acquire_timeout, audit_keep, event_bus };
-        Ok(Self { inner: Arc::new(inner) })
+        let parts = Opening::new(path, settings, budget, None)?;
+        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), None);
+        handle.open(Instant::now() + settings.busy_timeout)?;
+        parts.start(handle)
+    }
+
+    /// As [`Store::open`], for a service that stays up whatever is wrong with its database: where
+    /// it is locked, full, lost or corrupt, the store opens without it and says so
+    /// ([`Store::condition`]). What ends by itself is tried again; reads and writes are refused
+    /// until then, reads only where they cannot be done.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file is of a later version, or of another program where there never
+    /// was a database of this one, and when its folder or a thread cannot be had.
+    pub fn open_for_service(
+        path: &Path,
+        settings: &config::Store,
+        budget: Budget,
+        memory: Memory,
+    ) -> Result<Self, StoreError> {
+        let Memory { id, file, deadline } = memory;
+        let parts = Opening::new(path, settings, budget, Some(file))?;
+        let had_one = id.is_some();
+        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), id);
+        let condition = &parts.opener.condition;
+        match handle.open(deadline) {
+            Ok(()) => {}
+            Err(StoreError::Alien { path }) if had_one => {
+                let detail = format!("database {} belongs to another program", path.display());
+                condition.fail(StoreState::Replaced, detail);
+            }
+            Err(error) if error.state().is_some() => drop(condition.explain(error)),
+            Err(error) => return Err(error),
+        }
+        parts.start(handle)
+    }
+
+    /// What is wrong with the database, to be asked at any time.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.inner.opener.condition.clone()
     }
 
     /// Runs `f` on a handle that is opened for this call and closed before it returns, on one of
@@ -137,11 +173,27 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let read = |opener: &Arc<DbOpener>, permit| {
-            let handle = opener.open_reader(permit)?;
-            guarded(|| f(&Reader::new(&handle)))
-        };
-        self.inner.on_a_reader(read).await
+        let inner = &self.inner;
+        let permit = inner.budget.acquire(Kind::Sqlite, inner.acquire_timeout).await?;
+        let opener = Arc::clone(&inner.opener);
+        let (answer, answered) = oneshot::channel();
+        inner.readers.submit(Box::new(move || {
+            // The caller has gone.
+            if answer.is_closed() {
+                return;
+            }
+            if opener.is_moved() {
+                let call = ReadCall { closure: f, answer, permit: Some(permit) };
+                // Fails only when the writer has ended.
+                let _ = opener.writer.send(Job::Read(Box::new(call)));
+                return;
+            }
+            let handle = opener.open_reader(permit);
+            let call = Box::new(ReadCall { closure: f, answer, permit: None });
+            call.run(handle.as_deref().map_err(StoreError::shared));
+        }))?;
+        let read = answered.await.unwrap_or(Err(StoreError::Closed));
+        read.map_err(|error| inner.opener.condition.explain(error))
     }
 
     /// Runs `f` in the writer's next transaction; returns after its commit is on disk. An error
@@ -162,7 +214,8 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await
+        let written = self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await;
+        written.map_err(|error| self.inner.opener.condition.explain(error))
     }
 
     /// As [`Store::write`], for audited changes: each change is recorded with its origin in
@@ -181,14 +234,18 @@ impl Store {
 
     /// A round trip through the writer's queue and a read on its handle, then one through a reader
     /// thread: the part's proof of life. Opens no handle. Where every reader thread is busy, the
-    /// end of any read is proof enough. Cancel safe.
+    /// end of any read is proof enough, and so is a database that lets none of them go on. Cancel
+    /// safe.
     ///
     /// # Errors
     /// [`StoreError`] when the writer cannot answer, [`StoreError::Exhausted`] when no reader
     /// thread came free within `store.acquire_timeout`.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.writer.ask(Job::Ping).await?;
-        self.inner.ping_readers().await
+        self.inner.writer.ask_at_once(Job::Ping).await?;
+        match self.inner.ping_readers().await {
+            Err(StoreError::Exhausted(_)) if self.condition().report().is_some() => Ok(()),
+            passed => passed,
+        }
     }
 
     /// Follows the events of one session from now on.
@@ -204,7 +261,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the writer cannot answer.
     pub async fn poll_foreign_commits(&self) -> Result<bool, StoreError> {
-        self.inner.writer.ask(Job::PollForeignCommits).await
+        self.inner.writer.ask_at_once(Job::PollForeignCommits).await
     }
 
     /// Finishes queued writes, checkpoints, closes every handle and joins every thread. Blocks.
@@ -212,6 +269,52 @@ impl Store {
         self.inner.readers.close();
         self.inner.writer.close();
         self.inner.event_bus.close();
+    }
+}
+
+/// What a service knows of its database before it opens it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The identifier of the database that was here before; none before the first.
+    pub id: Option<String>,
+    /// The file that says so, for an operator to be told of.
+    pub file: PathBuf,
+    /// Until when a lock of another process is waited for.
+    pub deadline: Instant,
+}
+
+/// A store that is being opened.
+struct Opening {
+    opener: Arc<DbOpener>,
+    queue: mpsc::Receiver<Job>,
+    jobs: mpsc::Sender<Job>,
+    settings: config::Store,
+    budget: Budget,
+}
+
+impl Opening {
+    fn new(
+        path: &Path,
+        settings: &config::Store,
+        budget: Budget,
+        memory: Option<PathBuf>,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel();
+        let opener =
+            DbOpener::new(path, settings.busy_timeout, memory, budget.clone(), jobs.clone())?;
+        Ok(Self { opener, queue, jobs, settings: settings.clone(), budget })
+    }
+
+    fn start(self, handle: WriterHandle) -> Result<Store, StoreError> {
+        let Self { opener, queue, jobs, settings, budget } = self;
+        let event_bus = EventBus::default();
+        let serve = WriteLoop::new(queue, handle, event_bus.clone(), settings.batch);
+        let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
+        let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
+        let readers = ReadPool::start(free_handles(&budget))?;
+        let inner =
+            Inner { readers, writer, opener, budget, acquire_timeout, audit_keep, event_bus };
+        Ok(Store { inner: Arc::new(inner) })
     }
 }
 

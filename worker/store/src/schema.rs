@@ -41,6 +41,10 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
     if mode != "wal" {
         return Err(StoreError::NoWal { path: path.to_owned(), mode });
     }
+    if check(connection, path)? == KNOWN {
+        // Nothing to write: a lock of another process is in nobody's way.
+        return Ok(());
+    }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open)?;
     // Once more, under the lock: another process may have been faster.
@@ -54,6 +58,11 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
         transaction.pragma_update(None, "user_version", KNOWN).map_err(open)?;
     }
     transaction.commit().during("migrate schema")
+}
+
+/// The identifier of a database.
+pub(super) fn instance(connection: &mut Connection) -> Result<String, StoreError> {
+    connection.query_row("SELECT id FROM instance", [], |row| row.get("id")).during("read instance")
 }
 
 /// The version of a database of this program; 0 for an empty file.
