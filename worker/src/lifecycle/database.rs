@@ -1,12 +1,14 @@
 //! The database at a worker's start: which one it must be, and how a worker starts without it.
 //!
 //! The identifier of the database stands in the state folder, too. So a database that is gone is
-//! not taken for one that never was, and another one not for this one. A worker starts whatever
+//! not taken for one that never was, and the log says when another one is put there, as when a copy
+//! is brought to another machine. A worker starts whatever
 //! is wrong with its database: no replacement mends it, and what can be read, and why nothing is
 //! written, somebody has to say.
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -30,7 +32,7 @@ pub(crate) const FILE: &str = "evonic.db";
 pub(crate) const MEMORY: &str = "database-id";
 
 /// More than an identifier is none.
-const MAX_ID_BYTES: u64 = 64;
+const MAX_ID_BYTES: u64 = 128;
 
 /// The open database and what it is called.
 pub(super) struct Database {
@@ -45,16 +47,20 @@ pub(super) fn require_writable(folder: &Path) -> Result<(), StartError> {
         .map_err(|errno| StartError::Unwritable { path: folder.to_owned(), source: errno.into() })
 }
 
-/// Opens the database; waits for a lock of another process until the deadline.
+/// Opens the database; waits for a lock of another process until the deadline. While a predecessor
+/// lives, only the file that it has open.
 pub(super) async fn open(
     config: &Config,
     budget: &Budget,
+    predecessor: Option<u64>,
     deadline: Instant,
 ) -> Result<Database, StartError> {
     let memory = config.state_dir.join(MEMORY);
-    let known = remembered(&memory);
-    let wanted = Memory { id: known.clone(), file: memory.clone(), deadline };
+    let (known, file) = remembered(&memory).unzip();
     let path = config.state_dir.join(FILE);
+    let is_replaced = predecessor.is_some() && file.is_some() && file != inode(&path);
+    let was_there = known.is_some();
+    let wanted = Memory { was_there, is_replaced, file: memory.clone(), deadline };
     let store = Store::open_for_service(&path, &config.store, budget.clone(), wanted)?;
     let instance = match store.read(|reader| reader.instance()).await {
         Ok(instance) => instance,
@@ -64,8 +70,14 @@ pub(super) async fn open(
             .unwrap_or_else(|| format!("unknown-{}", std::process::id())),
         Err(error) => return Err(error.into()),
     };
-    if known.is_none() && store.condition().report().is_none() {
-        let written = file::replace(&memory, format!("{instance}\n").as_bytes(), FILE_MODE);
+    let inode = inode(&path);
+    let is_known = known.as_ref() == Some(&instance) && file == inode;
+    if let (false, Some(inode), None) = (is_known, inode, store.condition().report()) {
+        if let Some(before) = known.filter(|before| *before != instance) {
+            tracing::warn!(before, now = instance, "database is another one than before");
+        }
+        let text = format!("{instance} {inode}\n");
+        let written = file::replace(&memory, text.as_bytes(), FILE_MODE);
         if let Err(error) = written {
             let path = memory.display().to_string();
             tracing::warn!(path, %error, "identifier of the database is not remembered");
@@ -74,17 +86,26 @@ pub(super) async fn open(
     Ok(Database { store, instance })
 }
 
-/// The identifier that the state folder remembers.
-fn remembered(path: &Path) -> Option<String> {
+/// The number of a file within its file system.
+fn inode(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|found| found.ino())
+}
+
+/// The identifier that the state folder remembers, and the file that had it; zero where it does not
+/// say.
+fn remembered(path: &Path) -> Option<(String, u64)> {
     let read = match fs::metadata(path) {
         Ok(found) if found.len() <= MAX_ID_BYTES => fs::read_to_string(path),
         Ok(_) => Err(io::ErrorKind::InvalidData.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => Err(error),
     };
-    match read.map(|text| text.trim().to_owned()) {
-        Ok(id) if !id.is_empty() => Some(id),
-        Ok(_) => None,
+    match read {
+        Ok(text) => {
+            let mut words = text.split_whitespace().map(str::to_owned);
+            let id = words.next()?;
+            Some((id, words.next().and_then(|word| word.parse().ok()).unwrap_or(0)))
+        }
         Err(error) => {
             let path = path.display().to_string();
             tracing::warn!(path, %error, "it cannot be told whether the database is the one of before");

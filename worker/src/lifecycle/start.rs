@@ -105,7 +105,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     // The rest of the time is for whoever reads meanwhile.
     let deadline = started + config.supervisor.start_timeout / 2;
     let Database { store, instance } =
-        runtime.block_on(database::open(&config, &budget, deadline))?;
+        runtime.block_on(database::open(&config, &budget, inherited.predecessor, deadline))?;
     let proposed = inherited.generation;
     let generation =
         runtime.block_on(database::take_generation(&store, &config, proposed, deadline))?;

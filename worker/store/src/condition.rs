@@ -45,7 +45,8 @@ struct Trouble {
 
 impl Condition {
     /// A database at this path that nothing is wrong with.
-    pub(super) fn new(path: &Path, memory: Option<PathBuf>) -> Self {
+    #[must_use]
+    pub fn new(path: &Path, memory: Option<PathBuf>) -> Self {
         let memory = memory.map(Arc::from);
         Self { path: path.into(), memory, current: Arc::default() }
     }
@@ -186,14 +187,10 @@ impl Condition {
                 ),
                 None => format!("stop the service and {restore}; then start it"),
             },
-            StoreState::Replaced => match &self.memory {
-                Some(memory) => format!(
-                    "put the former one back, or remove {} to take this one; then restart the \
-                     service",
-                    memory.display()
-                ),
-                None => "put the former one back; then restart the service".to_owned(),
-            },
+            StoreState::Replaced => {
+                "put the former file back, or stop the service and start it to go on with this one"
+                    .to_owned()
+            }
             StoreState::Corrupt => format!("stop the service and {restore}; then start it"),
         }
     }

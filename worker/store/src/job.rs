@@ -118,7 +118,7 @@ pub(super) trait ReadWork: Send {
 pub(super) struct ReadCall<T, F> {
     pub(super) closure: F,
     pub(super) answer: oneshot::Sender<Result<T, StoreError>>,
-    pub(super) permit: Option<Permit>,
+    pub(super) permit: Permit,
 }
 
 impl<T, F> ReadWork for ReadCall<T, F>

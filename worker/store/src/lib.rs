@@ -81,8 +81,8 @@ use crate::{
     commit::WriteLoop,
     event_bus::EventBus,
     handle::DbOpener,
-    job::{Call, Job, ReadCall, ReadWork},
-    pool::ReadPool,
+    job::{Call, Job, ReadCall},
+    pool::{ReadPool, guarded},
     queue::WriteQueue,
     writer_handle::WriterHandle,
 };
@@ -118,7 +118,7 @@ impl Store {
     /// program, or is corrupt.
     pub fn open(path: &Path, settings: &config::Store, budget: Budget) -> Result<Self, StoreError> {
         let parts = Opening::new(path, settings, budget, None)?;
-        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), None);
+        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), false);
         handle.open(Instant::now() + settings.busy_timeout)?;
         parts.start(handle)
     }
@@ -137,14 +137,18 @@ impl Store {
         budget: Budget,
         memory: Memory,
     ) -> Result<Self, StoreError> {
-        let Memory { id, file, deadline } = memory;
+        let Memory { was_there, is_replaced, file, deadline } = memory;
         let parts = Opening::new(path, settings, budget, Some(file))?;
-        let had_one = id.is_some();
-        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), id);
+        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), was_there);
         let condition = &parts.opener.condition;
+        if is_replaced {
+            let detail = format!("{} is another file than the one that is in use", path.display());
+            condition.fail(StoreState::Replaced, detail);
+            return parts.start(handle);
+        }
         match handle.open(deadline) {
             Ok(()) => {}
-            Err(StoreError::Alien { path }) if had_one => {
+            Err(StoreError::Alien { path }) if was_there => {
                 let detail = format!("database {} belongs to another program", path.display());
                 condition.fail(StoreState::Replaced, detail);
             }
@@ -183,17 +187,22 @@ impl Store {
                 return;
             }
             if opener.is_moved() {
-                let call = ReadCall { closure: f, answer, permit: Some(permit) };
+                let call = ReadCall { closure: f, answer, permit };
                 // Fails only when the writer has ended.
                 let _ = opener.writer.send(Job::Read(Box::new(call)));
                 return;
             }
+            // The handle is closed by the answer.
             let handle = opener.open_reader(permit);
-            let call = Box::new(ReadCall { closure: f, answer, permit: None });
-            call.run(handle.as_deref().map_err(StoreError::shared));
+            let read = handle.and_then(|handle| guarded(|| f(&Reader::new(&handle))));
+            let _ = answer.send(read);
         }))?;
         let read = answered.await.unwrap_or(Err(StoreError::Closed));
-        read.map_err(|error| inner.opener.condition.explain(error))
+        read.map_err(|error| match error.state() {
+            // A closure that would write: no reader's handle does.
+            None | Some(StoreState::ReadOnly) => error,
+            Some(_) => inner.opener.condition.explain(error),
+        })
     }
 
     /// Runs `f` in the writer's next transaction; returns after its commit is on disk. An error
@@ -275,8 +284,11 @@ impl Store {
 /// What a service knows of its database before it opens it.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// The identifier of the database that was here before; none before the first.
-    pub id: Option<String>,
+    /// Whether there was a database before: then none is made.
+    pub was_there: bool,
+    /// Whether another worker still has the file open that was at its place: this one would be
+    /// opened with the log of that.
+    pub is_replaced: bool,
     /// The file that says so, for an operator to be told of.
     pub file: PathBuf,
     /// Until when a lock of another process is waited for.

@@ -60,11 +60,6 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
     transaction.commit().during("migrate schema")
 }
 
-/// The identifier of a database.
-pub(super) fn instance(connection: &mut Connection) -> Result<String, StoreError> {
-    connection.query_row("SELECT id FROM instance", [], |row| row.get("id")).during("read instance")
-}
-
 /// The version of a database of this program; 0 for an empty file.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let number = |pragma| {

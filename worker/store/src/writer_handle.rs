@@ -44,8 +44,8 @@ pub(super) struct WriterHandle {
     /// None after an opening that failed; tried again at a later use.
     connection: Option<Connection>,
     pub(super) opener: Arc<DbOpener>,
-    /// The identifier that the database must have, once it is known.
-    id: Option<String>,
+    /// Whether there was a database before: then none is made.
+    was_there: bool,
     /// When the last opening failed.
     failed: Option<Instant>,
     /// The log's size from which it is trimmed.
@@ -53,9 +53,9 @@ pub(super) struct WriterHandle {
 }
 
 impl WriterHandle {
-    /// A handle that is not open yet, of the database with this identifier, if it had one before.
-    pub(super) const fn new(opener: Arc<DbOpener>, id: Option<String>) -> Self {
-        Self { connection: None, opener, id, failed: None, trim_at: LOG_BYTES }
+    /// A handle that is not open yet, of a database that was there before or is made.
+    pub(super) const fn new(opener: Arc<DbOpener>, was_there: bool) -> Self {
+        Self { connection: None, opener, was_there, failed: None, trim_at: LOG_BYTES }
     }
 
     /// Opens the database, makes it if there never was one, and brings its schema up to date.
@@ -74,15 +74,14 @@ impl WriterHandle {
     fn open_once(&mut self) -> Result<(), StoreError> {
         let opener = Arc::clone(&self.opener);
         let path = &opener.path;
-        if self.id.is_some() && files::is_empty(path) {
+        if self.was_there && files::is_empty(path) {
             let detail = format!("database {} is gone, or empty", path.display());
             return Err(opener.condition.fail(StoreState::Lost, detail));
         }
         let mut counts = opener.account.lock();
         let flags = FLAGS | OpenFlags::SQLITE_OPEN_CREATE;
         self.connect(&mut counts, flags, |connection| {
-            schema::bring_up_to_date(connection, path)?;
-            schema::instance(connection)
+            schema::bring_up_to_date(connection, path)
         })?;
         drop(counts);
         self.check_content();
@@ -131,7 +130,7 @@ impl WriterHandle {
         }
         self.close(&mut counts);
         counts.releasing = false;
-        self.connect(&mut counts, FLAGS, schema::instance)?;
+        self.connect(&mut counts, FLAGS, |_| Ok(()))?;
         Ok(true)
     }
 
@@ -158,47 +157,39 @@ impl WriterHandle {
         Ok(())
     }
 
-    /// Opens the handle; `identify` says the identifier of what is in it, which is that of before.
     fn connect(
         &mut self,
         counts: &mut FdCounts,
         flags: OpenFlags,
-        identify: impl FnOnce(&mut Connection) -> Result<String, StoreError>,
+        prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.connection = Some(self.opener.connect(flags)?);
         counts.writer_opened();
         let connection = self.connection.as_mut().expect("it was opened just now");
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let wait = BRIEF.min(self.opener.busy_timeout);
-        let ready = self.opener.configure(connection, wait, "").and_then(|()| identify(connection));
-        let ready = ready.and_then(|id| {
-            let files = DbFiles::opened(&self.opener.path).map_err(|moved| self.opener.say(&moved))?;
-            self.keep_identity(id, files)?;
-            self.opener.keep_one(counts)
-        });
+        let ready = self.opener.configure(connection, wait, "").and_then(|()| prepare(connection));
+        // The first read opens the log and the shared memory, and takes the lock on the database.
+        let ready = ready.and_then(|()| read_something(connection));
+        let ready = ready.and_then(|()| self.know_files());
+        let ready = ready.and_then(|()| self.opener.keep_one(counts));
         if ready.is_err() {
             self.close(counts);
         }
         ready
     }
 
-    /// Remembers whose files are open; refuses those of another database, and a file that took
-    /// the place of the one that was open before.
-    fn keep_identity(&mut self, id: String, files: DbFiles) -> Result<(), StoreError> {
+    /// Remembers the files that are open; refuses one that took the place of the one before.
+    fn know_files(&mut self) -> Result<(), StoreError> {
         let path = &self.opener.path;
-        if let Some(before) = self.id.as_ref().filter(|before| **before != id) {
-            let path = path.display();
-            let detail = format!("database {path} is another one ({id}) than before ({before})");
-            return Err(self.opener.condition.fail(StoreState::Replaced, detail));
-        }
+        let files = DbFiles::opened(path).map_err(|moved| self.opener.say(&moved))?;
         let mut known = self.opener.files.lock();
         if known.as_ref().is_some_and(|known| !known.is_same(&files)) {
             drop(known);
             return Err(self.opener.say(&Moved::Other(path.clone())));
         }
         *known = Some(files);
-        drop(known);
-        self.id = Some(id);
+        self.was_there = true;
         Ok(())
     }
 
@@ -236,6 +227,11 @@ impl Drop for WriterHandle {
         // Given back, although clones of the store may be left.
         counts.permit = None;
     }
+}
+
+fn read_something(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT COUNT(*) FROM sqlite_schema";
+    connection.query_row(sql, [], |_| Ok(())).during("open")
 }
 
 fn size_of(path: &Path) -> u64 {
