@@ -84,7 +84,6 @@ fn a_database_that_is_removed_is_lost_and_never_made_anew() {
     wait_for_state(&pair, StoreState::Lost);
     pair.stop();
     fs::remove_file(pair.state_dir().join("database-id")).unwrap();
-    fs::remove_file(pair.state_dir().join("admin.key")).unwrap();
     pair.start_again(&Options::config(CONFIG), &[]);
     wait_until_well(&pair);
     let sessions = pair.expect(200, "GET", "/api/v1/sessions", None);

@@ -19,7 +19,7 @@ use evonic_shared::store_report::StoreState;
 use rusqlite::Connection;
 
 use crate::{
-    Condition, StoreError, Writer,
+    Condition, StoreError, Writer, days,
     error::During,
     event_bus::EventBus,
     job::{Job, Work},
@@ -34,6 +34,9 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// A lock of another process that is held for so long is reported.
 const LONG_LOCK: Duration = Duration::from_secs(1);
+
+/// Between two looks whether today is a day more.
+const DAYS_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What ends by itself, and is tried for until it does.
 const PASSING: [StoreState; 4] =
@@ -55,6 +58,8 @@ pub(super) struct WriteLoop {
     last_version: Option<i64>,
     /// When to try to release parked descriptors.
     release_at: Option<Instant>,
+    /// When it was last looked whether today is a day more.
+    days_counted: Option<Instant>,
     closing: bool,
 }
 
@@ -79,6 +84,7 @@ impl WriteLoop {
             locked_since: None,
             last_version,
             release_at: None,
+            days_counted: None,
             closing: false,
         }
     }
@@ -227,6 +233,7 @@ impl WriteLoop {
     /// sign that it does not.
     fn ping(&mut self) -> Result<(), StoreError> {
         let read = self.handle.check_files().and_then(|()| self.read_something());
+        self.count_days();
         self.foresee_a_full_disk();
         self.try_to_recover();
         match read {
@@ -250,6 +257,22 @@ impl WriteLoop {
         Ok(())
     }
 
+    /// Counts today, where it is a day more, also while nobody changes anything.
+    fn count_days(&mut self) {
+        if self.days_counted.is_some_and(|counted| counted.elapsed() < DAYS_PAUSE) {
+            return;
+        }
+        self.days_counted = Some(Instant::now());
+        let is_well = self.condition().report().is_none();
+        if let (true, Ok(connection)) = (is_well, self.handle.connection()) {
+            let is_new = days::is_new(connection);
+            let seen = is_new.and_then(|is_new| if is_new { days::see(connection) } else { Ok(0) });
+            if let Err(error) = seen.during("count days") {
+                tracing::debug!(error = &error as &dyn std::error::Error, "day is not counted yet");
+            }
+        }
+    }
+
     fn foresee_a_full_disk(&self) {
         if space::is_spent(&self.handle.opener.path) {
             self.condition().note(&StoreError::Full);
@@ -261,6 +284,9 @@ impl WriteLoop {
         let report = self.condition().report();
         if !report.is_some_and(|report| PASSING.contains(&report.state)) {
             return;
+        }
+        if let Err(error) = self.handle.share() {
+            self.condition().note(&error);
         }
         let Ok(connection) = self.handle.connection() else { return };
         let written = connection

@@ -7,7 +7,11 @@
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -45,6 +49,8 @@ pub(super) struct DbOpener {
     pub(super) account: Mutex<FdCounts>,
     /// The files of the writer's handle, while it is open.
     pub(super) files: Mutex<Option<DbFiles>>,
+    /// Whether the writer's handle has the database for itself.
+    pub(super) alone: AtomicBool,
     /// Where the writer is asked to release parked descriptors, and to read what no other handle
     /// can.
     pub(super) writer: mpsc::Sender<Job>,
@@ -65,13 +71,16 @@ impl DbOpener {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let account = FdCounts::new(budget.try_acquire(Kind::Sqlite)?);
         let condition = Condition::new(&path, memory);
-        let files = Mutex::default();
-        Ok(Arc::new(Self { path, busy_timeout, condition, budget, account, files, writer }))
+        let (files, alone) = (Mutex::default(), AtomicBool::default());
+        Ok(Arc::new(Self { path, busy_timeout, condition, budget, account, files, alone, writer }))
     }
 
-    /// Whether the writer's handle alone still reaches what it opened: its files have lost their
-    /// names, and another handle would have other ones.
-    pub(super) fn is_moved(&self) -> bool {
+    /// Whether the writer's handle alone reaches what it opened: it has the database for itself, or
+    /// its files have lost their names, and another handle would have other ones.
+    pub(super) fn reads_by_writer(&self) -> bool {
+        if self.alone.load(Ordering::SeqCst) {
+            return true;
+        }
         let moved = self.files.lock().as_ref().and_then(|files| files.check().err());
         moved.is_some_and(|moved| {
             self.say(&moved);

@@ -26,6 +26,7 @@ mod column;
 mod commit;
 mod condition;
 mod containers;
+mod days;
 mod error;
 mod event_bus;
 mod events;
@@ -186,7 +187,7 @@ impl Store {
             if answer.is_closed() {
                 return;
             }
-            if opener.is_moved() {
+            if opener.reads_by_writer() {
                 let call = ReadCall { closure: f, answer, permit };
                 // Fails only when the writer has ended.
                 let _ = opener.writer.send(Job::Read(Box::new(call)));

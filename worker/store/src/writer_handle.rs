@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     error::During,
     files::{self, DbFiles, Moved},
     handle::{DbOpener, FLAGS},
-    schema,
+    schema, space,
 };
 
 /// The writer's statements, prepared once each.
@@ -34,6 +34,10 @@ pub(super) const BRIEF: Duration = Duration::from_millis(50);
 /// A database up to this size is checked whole when it is opened: in some milliseconds. What is
 /// wrong with a larger one is seen when it is met.
 const CHECKED_BYTES: u64 = 8 << 20;
+
+/// The first statement of a handle that has the database for itself: without it SQLite keeps the
+/// index of its log in a file that all share.
+const ALONE: &str = "PRAGMA locking_mode = EXCLUSIVE;";
 
 /// Between two attempts to open a database that cannot be opened now.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -71,7 +75,43 @@ impl WriterHandle {
         }
     }
 
+    /// Where the disk has no room for the memory that handles share, the database is opened for
+    /// this one alone, which needs none: then at least it is read.
     fn open_once(&mut self) -> Result<(), StoreError> {
+        match self.open_shared() {
+            Err(StoreError::Full) => self.open_alone(),
+            opened => opened,
+        }
+    }
+
+    fn open_alone(&mut self) -> Result<(), StoreError> {
+        let opener = Arc::clone(&self.opener);
+        let mut counts = opener.account.lock();
+        self.connect_with(&mut counts, FLAGS, ALONE, |connection| {
+            match schema::check(connection, &opener.path)? {
+                schema::KNOWN => Ok(()),
+                _ => Err(StoreError::Full),
+            }
+        })
+        // Another worker has it.
+        .map_err(|_| StoreError::Full)?;
+        opener.alone.store(true, Ordering::SeqCst);
+        opener.condition.note(&StoreError::Full);
+        Ok(())
+    }
+
+    /// Where it is open for this handle alone and there is room again: opens it for all.
+    pub(super) fn share(&mut self) -> Result<(), StoreError> {
+        let opener = Arc::clone(&self.opener);
+        if opener.alone.load(Ordering::SeqCst) && space::is_enough(&opener.path) {
+            self.close(&mut opener.account.lock());
+            opener.alone.store(false, Ordering::SeqCst);
+            self.open_shared()?;
+        }
+        Ok(())
+    }
+
+    fn open_shared(&mut self) -> Result<(), StoreError> {
         let opener = Arc::clone(&self.opener);
         let path = &opener.path;
         if self.was_there && files::is_empty(path) {
@@ -125,7 +165,8 @@ impl WriterHandle {
         let opener = Arc::clone(&self.opener);
         let mut counts = opener.account.lock();
         // A handle whose files have no name any more is the last that reaches them.
-        if !counts.is_quiet(quiet) || self.check_files().is_err() {
+        let alone = opener.alone.load(Ordering::SeqCst);
+        if alone || !counts.is_quiet(quiet) || self.check_files().is_err() {
             return Ok(false);
         }
         self.close(&mut counts);
@@ -163,12 +204,24 @@ impl WriterHandle {
         flags: OpenFlags,
         prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.connect_with(counts, flags, "", prepare)
+    }
+
+    fn connect_with(
+        &mut self,
+        counts: &mut FdCounts,
+        flags: OpenFlags,
+        first: &str,
+        prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         self.connection = Some(self.opener.connect(flags)?);
         counts.writer_opened();
         let connection = self.connection.as_mut().expect("it was opened just now");
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let wait = BRIEF.min(self.opener.busy_timeout);
-        let ready = self.opener.configure(connection, wait, "").and_then(|()| prepare(connection));
+        let ready = connection.execute_batch(first).during("open");
+        let ready = ready.and_then(|()| self.opener.configure(connection, wait, ""));
+        let ready = ready.and_then(|()| prepare(connection));
         // The first read opens the log and the shared memory, and takes the lock on the database.
         let ready = ready.and_then(|()| read_something(connection));
         let ready = ready.and_then(|()| self.know_files());

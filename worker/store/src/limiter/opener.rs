@@ -12,9 +12,9 @@ use std::{
 
 use evonic_shared::kind::Kind;
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use super::levels::SCHEMA;
+use super::levels::{CHARGED_AT, SCHEMA};
 use crate::{StoreError, account::FdCounts, error::During};
 use evonic_handles::{Budget, Permit};
 
@@ -107,7 +107,13 @@ impl LimitDbOpener {
         if mode != "wal" {
             return Err(StoreError::NoWal { path: self.path.clone(), mode });
         }
-        keeper.execute_batch(SCHEMA).during("open limits")
+        keeper.execute_batch(SCHEMA).during("open limits")?;
+        let column = "SELECT 1 FROM pragma_table_info('levels') WHERE name = 'charged_at'";
+        let column = keeper.query_row(column, [], |_| Ok(())).optional().during("open limits")?;
+        match column {
+            Some(()) => Ok(()),
+            None => keeper.execute_batch(CHARGED_AT).during("open limits"),
+        }
     }
 
     fn close_keeper(&mut self) {
