@@ -26,10 +26,9 @@ fn hold(begin: &str, held: Duration, with_turn: bool) {
     let pair = Pair::start(&Options::default());
     let (pid, generation) = pair.worker();
     let session = pair.session("runbook");
-    let effects = pair.folder().join("effects");
+    let effects = pair.state_dir().join("workplace/effects");
     let turn = with_turn.then(|| {
-        let command = format!("$ sleep 1; echo once >> {}; echo done", effects.display());
-        let turn = pair.post(&session, &command);
+        let turn = pair.post(&session, "$ sleep 1; echo once >> effects; echo done");
         let path = format!("/api/v1/turns/{turn}");
         poll::until(
             "it runs",

@@ -70,7 +70,8 @@ pub(super) const ORDERS: usize = 8;
 
 /// The signals that this process takes as messages.
 pub(super) fn signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+    // A file at the limit of its size is an error of that write, and not the end of the worker.
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ].into_iter().collect()
 }
 
 /// What the control thread works with.
@@ -208,6 +209,7 @@ impl Listener {
                 Some(Signal::SIGHUP) | None => {
                     tracing::warn!("SIGHUP is for the supervisor; passed over");
                 }
+                Some(Signal::SIGXFSZ) => {}
                 Some(signal) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();

@@ -149,7 +149,8 @@ impl WriteLoop {
         match self.commit(&mut batch) {
             Ok(events) => {
                 self.locked_since = None;
-                self.recovered();
+                // Perhaps nothing was written: of the rest it says nothing.
+                self.condition().end(&[StoreState::Locked]);
                 self.event_bus.publish(events);
                 batch.answer(None);
                 if let Err(error) = self.handle.trim_log() {

@@ -62,23 +62,20 @@ impl Condition {
         self.report().filter(|report| report.state.needs_operator())
     }
 
-    /// Notes what a failure says of the database, if it says anything.
+    /// Notes what a failure says of the database, if it says anything. [`StoreError::Unusable`] was
+    /// noted when it was made.
     pub(super) fn note(&self, error: &StoreError) {
-        match error {
-            // Made by [`Condition::fail`]: noted by then.
-            StoreError::Unusable(_) => self.count(),
-            _ => {
-                if let Some(state) = error.state() {
-                    self.set(state, self.sentence(state, error.reason().as_deref()));
-                    self.count();
-                }
-            }
+        if let (Some(state), false) = (error.state(), matches!(error, StoreError::Unusable(_))) {
+            self.set(state, self.sentence(state, error.reason().as_deref()));
         }
     }
 
     /// The error for whoever asked: it names the database where the engine's own does not.
     pub(super) fn explain(&self, error: StoreError) -> StoreError {
         self.note(&error);
+        if error.state().is_some() {
+            self.count();
+        }
         match (&error, error.state()) {
             (StoreError::Locked | StoreError::Full | StoreError::Unusable(_), _) | (_, None) => error,
             (_, Some(state)) => StoreError::Unusable(Box::new(self.make(

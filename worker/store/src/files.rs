@@ -64,15 +64,15 @@ impl DbFiles {
 
     /// Whether each has its name. Returns the size of the database's file.
     pub(super) fn check(&self) -> Result<u64, Moved> {
-        let mut bytes = 0;
-        for (path, file) in self.files.iter().rev() {
+        let mut bytes = None;
+        for (path, file) in &self.files {
             let (found, size) = look(path)?;
             if found != *file {
                 return Err(Moved::Other(path.clone()));
             }
-            bytes = size;
+            bytes = bytes.or(Some(size));
         }
-        Ok(bytes)
+        Ok(bytes.unwrap_or(0))
     }
 
     /// As [`DbFiles::check`], and whether the file is whole: `content` says how many bytes the
