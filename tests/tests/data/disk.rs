@@ -126,9 +126,12 @@ fn a_state_folder_that_cannot_be_written_is_named() {
     let mut pair = Pair::spawn_in(folder, &Options::config(CONFIG)).answering();
     wait_until_well(&pair);
     let state = pair.state_dir();
-    // Over itself: what is open can be written still.
-    run(&["mount", "--bind", state.to_str().unwrap()], &state);
-    run(&["mount", "-o", "remount,ro,bind"], &state);
+    // Over itself, made elsewhere where nobody has anything open.
+    let beside = pair.folder().join("beside");
+    fs::create_dir(&beside).unwrap();
+    run(&["mount", "--bind", state.to_str().unwrap()], &beside);
+    run(&["mount", "-o", "remount,ro,bind"], &beside);
+    run(&["mount", "--bind", beside.to_str().unwrap()], &state);
     let (pid, _) = pair.worker();
     Pair::signal(pid, nix::sys::signal::Signal::SIGKILL);
     let wanted = format!("the state folder {} cannot be written to", state.display());
@@ -140,6 +143,7 @@ fn a_state_folder_that_cannot_be_written_is_named() {
     );
     assert_documented("the state folder … cannot be written to by this user", &log);
     run(&["umount", "-l"], &state);
+    run(&["umount", "-l"], &beside);
     wait_until_well(&pair);
     assert!(fs::metadata(database(&pair)).is_ok());
     pair.stop();

@@ -40,6 +40,7 @@ pub(super) async fn run(
             findings.push(checks::supervisor(config));
             let (worker, workplaces) = checks::worker(&Api::new(Server::local(config))).await;
             findings.push(worker);
+            findings.extend(checks::database(config));
             findings.extend(checks::protections(config));
             findings.extend(checks::sandbox_in_force(config));
             findings.extend(checks::workplaces(config, &workplaces));
