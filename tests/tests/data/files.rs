@@ -92,7 +92,7 @@ fn a_database_that_is_removed_is_lost_and_never_made_anew() {
 
 #[test]
 fn a_database_that_is_replaced_is_not_written_and_taken_by_the_next_worker() {
-    let pair = Pair::start(&Options::config(CONFIG));
+    let mut pair = Pair::start(&Options::config(CONFIG));
     let _ = pair.session("runbook");
     let copy = pair.folder().join("copy.db");
     assert!(pair.evonic(&["backup", copy.to_str().unwrap()]).status.success());
@@ -104,10 +104,20 @@ fn a_database_that_is_replaced_is_not_written_and_taken_by_the_next_worker() {
     refuses_writes(&pair, StoreState::Replaced, "database_replaced");
     let sessions = pair.expect(200, "GET", "/api/v1/sessions", None);
     assert_eq!(sessions["data"].as_array().unwrap().len(), 2, "those of the file in use");
-    assert_documented(
-        "evonic.db is another file than the one that is in use",
-        &seen(&pair),
-    );
+    assert_documented("evonic.db is another file than the one that is in use", &seen(&pair));
+
+    // Beside the one that has the former file open, its log would be taken for this one's.
+    let (_, generation) = pair.worker();
+    assert!(pair.evonic(&["restart"]).status.success());
+    let _ = pair.wait_for_successor(generation);
+    wait_for_state(&pair, StoreState::Replaced);
+    assert_eq!(ask_for_session(&pair).status, 503);
+    pair.stop();
+    pair.start_again(&Options::config(CONFIG), &[]);
+    wait_until_well(&pair);
+    let sessions = pair.expect(200, "GET", "/api/v1/sessions", None);
+    assert_eq!(sessions["data"].as_array().unwrap().len(), 1, "those of the copy");
+    let _ = pair.session("runbook");
 }
 
 #[test]

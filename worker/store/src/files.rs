@@ -112,3 +112,53 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.push(end);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(folder: &Path) -> PathBuf {
+        let path = folder.join("some.db");
+        for (end, bytes) in [("", 4096), ("-wal", 32), ("-shm", 32)] {
+            fs::write(beside(&path, end), vec![0; bytes]).unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn each_file_that_goes_or_is_another_is_named() {
+        for end in ["", "-wal", "-shm"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = make(folder.path());
+            let files = DbFiles::opened(&path).unwrap();
+            assert_eq!(files.check().unwrap(), 4096);
+            let one = beside(&path, end);
+            fs::rename(&one, folder.path().join("aside")).unwrap();
+            let gone = files.check();
+            assert!(matches!(&gone, Err(Moved::Gone(path)) if *path == one), "{gone:?}");
+            fs::write(&one, "").unwrap();
+            let other = files.check();
+            assert!(matches!(&other, Err(Moved::Other(path)) if *path == one), "{other:?}");
+            fs::rename(folder.path().join("aside"), &one).unwrap();
+            assert!(files.check().is_ok(), "it is back");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_compacted_is_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = make(folder.path());
+        let mut files = DbFiles::opened(&path).unwrap();
+        let cut = |bytes| fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes);
+        cut(2048).unwrap();
+        for _ in 0..2 {
+            let damaged = files.check_whole(|| Some(4096));
+            assert!(matches!(damaged, Err(Moved::Cut)), "{damaged:?}");
+        }
+        files.check_whole(|| Some(2048)).unwrap();
+        // The rest of a database that grew is in its log.
+        files.check_whole(|| Some(8192)).unwrap();
+        cut(0).unwrap();
+        assert!(matches!(files.check_whole(|| Some(2048)), Err(Moved::Cut)));
+    }
+}
