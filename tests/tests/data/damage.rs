@@ -12,14 +12,14 @@ use evonic_tests::{
     troubleshooting::assert_documented,
 };
 
-use crate::{CONFIG, ask_for_session, database, report, seen};
+use crate::{EAGER, ask_for_session, database, report, seen};
 
 /// Where the file is spoiled.
 const PLACES: u64 = 20;
 
 #[test]
 fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
-    let mut pair = Pair::start(&Options::config(CONFIG));
+    let mut pair = Pair::start(&Options::config(EAGER));
     let session = pair.session("runbook");
     for number in 0..20 {
         let turn = pair.post(&session, &format!("$ seq {number} 2000"));
@@ -35,7 +35,7 @@ fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
         file.seek(SeekFrom::Start(place * length / PLACES)).unwrap();
         file.write_all(&[0xa5; 300]).unwrap();
         drop(file);
-        pair.start_again(&Options::config(CONFIG), &[]);
+        pair.start_again(&Options::config(EAGER), &[]);
         let status = pair.wait("a worker serves", |status| status.state == State::Running);
         let worker = status.worker.as_ref().expect("a worker");
         assert_eq!(worker.generation, generation + 1, "at {place}: {}", pair.log());
@@ -50,7 +50,7 @@ fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
         let written = ask_for_session(&pair);
         assert!([201, 500, 503].contains(&written.status), "at {place}: {}", written.text());
         let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(600) && report(&pair.status()).is_none() {
+        while began.elapsed() < Duration::from_millis(250) && report(&pair.status()).is_none() {
             std::thread::sleep(Duration::from_millis(50));
         }
         if let Some(report) = report(&pair.status()) {
