@@ -24,7 +24,7 @@ use crate::{
     event_bus::EventBus,
     job::{Job, Work},
     space,
-    writer_handle::WriterHandle,
+    writer_handle::{BRIEF, WriterHandle},
 };
 use evonic_domain::Event;
 
@@ -146,6 +146,7 @@ impl WriteLoop {
     /// Writes what waits in one transaction; where the lock is not to be had, tries once.
     fn write(&mut self) {
         let mut batch = Batch::default();
+        let began = Instant::now();
         match self.commit(&mut batch) {
             Ok(events) => {
                 self.locked_since = None;
@@ -157,7 +158,10 @@ impl WriteLoop {
                     tracing::warn!(error = &error as &dyn std::error::Error, "log not trimmed");
                 }
             }
-            Err(StoreError::Locked) if batch.done.is_empty() => self.wait_for_lock(),
+            Err(StoreError::Locked) if batch.done.is_empty() => {
+                // As a rule SQLite has waited for so long.
+                self.wait_for_lock(BRIEF.saturating_sub(began.elapsed()));
+            }
             Err(failure) => {
                 self.roll_back();
                 let failure = self.condition().explain(failure);
@@ -177,13 +181,15 @@ impl WriteLoop {
     }
 
     /// Answers those who do not need the lock, and those who have waited for it for too long.
-    fn wait_for_lock(&mut self) {
+    fn wait_for_lock(&mut self, pause: Duration) {
         let since = *self.locked_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= LONG_LOCK {
             self.condition().note(&StoreError::Locked);
         }
-        while let Ok(job) = self.jobs.try_recv() {
+        let mut next = self.jobs.recv_timeout(pause).ok();
+        while let Some(job) = next {
             self.take(job);
+            next = self.jobs.try_recv().ok();
         }
         while self.queue.front().is_some_and(|work| work.asked().elapsed() >= self.busy_timeout) {
             if let Some(work) = self.queue.pop_front() {

@@ -17,7 +17,7 @@ use std::{
 
 use evonic_shared::{kind::Kind, store_report::StoreState};
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::{
     Condition, StoreError,
@@ -139,7 +139,11 @@ impl DbOpener {
     /// Why nothing can be read or written while the writer's handle is not open.
     pub(super) fn closed(&self) -> StoreError {
         match self.condition.report() {
-            None => StoreError::Closed,
+            None => {
+                let refused = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+                let why = "the writer's handle is not open".to_owned();
+                self.cannot(rusqlite::Error::SqliteFailure(refused, Some(why)))
+            }
             Some(report) if report.state == StoreState::Locked => StoreError::Locked,
             Some(report) if report.state == StoreState::DiskFull => StoreError::Full,
             Some(report) => StoreError::Unusable(Box::new(report)),

@@ -50,8 +50,8 @@ pub(super) struct WriterHandle {
     pub(super) opener: Arc<DbOpener>,
     /// Whether there was a database before: then none is made.
     was_there: bool,
-    /// When the last opening failed.
-    failed: Option<Instant>,
+    /// When the last opening failed, and why.
+    failed: Option<(Instant, StoreError)>,
     /// The log's size from which it is trimmed.
     trim_at: u64,
 }
@@ -131,13 +131,18 @@ impl WriterHandle {
     /// The connection. Opens it where it is not open.
     pub(super) fn connection(&mut self) -> Result<&mut Connection, StoreError> {
         if self.connection.is_none() {
-            let lately = self.failed.is_some_and(|failed| failed.elapsed() < REOPEN_PAUSE);
-            if lately || self.opener.condition.lasting().is_some() {
+            if self.opener.condition.lasting().is_some() {
                 return Err(self.opener.closed());
             }
+            if let Some((failed, error)) = &self.failed
+                && failed.elapsed() < REOPEN_PAUSE
+            {
+                return Err(error.shared());
+            }
             if let Err(error) = self.open_once() {
-                self.failed = Some(Instant::now());
-                return Err(self.opener.condition.explain(error));
+                let error = self.opener.condition.explain(error);
+                self.failed = Some((Instant::now(), error.shared()));
+                return Err(error);
             }
         }
         Ok(self.connection.as_mut().expect("it was opened just now"))
