@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{named::named, reason::Reason, status::Restarts};
+use crate::{named::named, reason::Reason, status::Restarts, store_report::StoreReport};
 
 /// Version of this protocol. A hello with another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -34,8 +34,9 @@ named! {
     Part {
         /// A request went through the real router and came back.
         Http = "http",
-        /// A question went through the real writer's queue and was answered from its handle, and one
-        /// went through a reader's thread.
+        /// A question went through the real writer's queue and was answered by its thread, and one
+        /// went through a reader's thread. A lock of another process, a full disk or a lost file is
+        /// an answer too: no replacement mends it.
         Store = "store",
         /// The queue of turns answered between two turns, and its claimer is alive.
         Agents = "agents",
@@ -60,6 +61,9 @@ pub enum FromWorker {
         /// are refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sandbox: Option<String>,
+        /// What is wrong with its database; none while nothing is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        database: Option<StoreReport>,
     },
     /// It opened a descriptor numbered past `fd.threshold`.
     HighDescriptor {

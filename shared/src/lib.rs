@@ -8,6 +8,7 @@
 //! | [`control`] | messages on the channel between supervisor and worker |
 //! | [`status`] | the status socket: requests, replies, and every type in them |
 //! | [`reason`] | why a worker was replaced |
+//! | [`store_report`] | what is wrong with the worker's database |
 //! | [`exit`] | exit codes of both programs |
 //! | [`backoff`] | delays between attempts |
 //! | [`error_chain`] | an error with its causes in one line |
@@ -39,4 +40,5 @@ pub mod log;
 mod named;
 pub mod reason;
 pub mod status;
+pub mod store_report;
 pub mod timestamp;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::named::named;
+use crate::{named::named, store_report::StoreReport};
 
 pub use self::{
     census::{Census, Count, PostMortem},
@@ -207,6 +207,9 @@ pub struct Worker {
     /// the worker has tried it, and where such commands are refused.
     #[serde(default)]
     pub sandbox: Option<String>,
+    /// What is wrong with its database; null while nothing is, and until the worker has said so.
+    #[serde(default)]
+    pub database: Option<StoreReport>,
     /// Its descriptors.
     pub fd: Descriptors,
 }

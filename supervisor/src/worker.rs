@@ -17,6 +17,7 @@ use evonic_shared::{
     control::{Hello, PROTOCOL, SupervisorMetrics, ToWorker},
     error_chain::ErrorChain,
     fd_page::SLOTS,
+    store_report::StoreReport,
     timestamp::rfc3339,
 };
 use rustix::fs::{Mode, OFlags};
@@ -85,6 +86,8 @@ pub struct WorkerHandles {
     pub sent_metrics: Option<SupervisorMetrics>,
     /// What keeps its commands inside, by its last heartbeat.
     pub sandbox: Option<String>,
+    /// What its last heartbeat said is wrong with its database.
+    pub database: Option<StoreReport>,
 }
 
 /// A worker's descriptors when it became ready.
@@ -170,6 +173,7 @@ impl WorkerHandles {
             refused_packets: 0,
             sent_metrics: None,
             sandbox: None,
+            database: None,
         })
     }
 

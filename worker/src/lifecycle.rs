@@ -19,10 +19,13 @@
 //! [`ExitCode::Watchdog`]; five seconds after the supervisor was lost with
 //! [`ExitCode::Orphaned`].
 //!
+//! Whatever is wrong with the database, the worker starts, and says so (`database`).
+//!
 //! An order to end that comes during the start is obeyed right after it. SIGPIPE is ignored, as
 //! Rust's runtime does from the start: a write to a closed connection is an error of that write.
 
 mod control;
+pub(crate) mod database;
 mod drain;
 mod error;
 pub(crate) mod first_key;

@@ -49,7 +49,7 @@ section! {
         /// `[limits]`: requests of one client.
         limits: Limits = Limits::read(reader, "limits");
         /// `[store]`.
-        store: Store = Store::read(reader, "store", supervisor.heartbeat_timeout);
+        store: Store = Store::read(reader, "store");
         /// `[tools]`.
         tools: Tools = Tools::read(reader, "tools");
         /// `[agents]`.

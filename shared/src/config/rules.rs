@@ -141,11 +141,6 @@ fn times(config: &Config, reader: &mut Reader<'_>) {
         ("supervisor.backoff_cap", supervisor.backoff_cap),
     );
     ordered(reader, ("http.linger", config.http.linger), ("supervisor.grace", supervisor.grace));
-    ordered(
-        reader,
-        ("store.busy_timeout", config.store.busy_timeout),
-        ("supervisor.heartbeat_timeout", supervisor.heartbeat_timeout),
-    );
     let (interval, timeout) = (supervisor.heartbeat_interval, supervisor.heartbeat_timeout);
     if timeout <= interval {
         let (interval, timeout) = (time(interval), time(timeout));

@@ -237,14 +237,10 @@ section! {
 
 section! {
     /// The database, `evonic.db` in `state_dir`.
-    Store(reader, path, late: Duration) at "store" {
-        /// How long a handle waits for a lock of the database. Below
-        /// `supervisor.heartbeat_timeout`, so that a lock of another process does not make the
-        /// worker late.
-        busy_timeout: Duration = computed(
-            "`2s`, or half of `supervisor.heartbeat_timeout` where that is less",
-            (late / 2).min(Duration::from_secs(2))
-        ), within "1ms" to "10m";
+    Store(reader, path) at "store" {
+        /// How long a request waits for a lock that another process holds on the database, before it
+        /// is answered with 503. A turn waits for as long as the lock is held.
+        busy_timeout: Duration = is("5s"), within "1ms" to "10m";
         /// How long a request waits for a handle before it is answered with 503.
         acquire_timeout: Duration = is("2s"), within "1ms" to "10m";
         /// The most writes that are committed together.

@@ -60,11 +60,11 @@ impl EventLoop {
                 self.feed(Event::Ready { generation });
             }
             (FromWorker::Ready, _) => self.drop_message(serial, &OutOfTurn),
-            (FromWorker::Heartbeat { sequence, age_ms, sandbox }, phase) => {
+            (FromWorker::Heartbeat { sequence, age_ms, sandbox, database }, phase) => {
                 if sequence == SETTLED {
                     sys::forget_program_pages();
                 }
-                worker.sandbox = sandbox;
+                (worker.sandbox, worker.database) = (sandbox, database);
                 let timeout = self.config.supervisor.heartbeat_timeout / 4;
                 let answered = match phase {
                     HandshakePhase::Ready => worker.probe.turn(self.clock.now(), timeout),

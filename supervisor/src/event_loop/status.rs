@@ -56,6 +56,7 @@ impl EventLoop {
                 agents: health(Part::Agents),
             },
             sandbox: held.and_then(|held| held.sandbox.clone()),
+            database: held.and_then(|held| held.database.clone()),
             fd: self.descriptors(worker, held),
         }
     }

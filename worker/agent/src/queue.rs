@@ -92,15 +92,26 @@ impl Claimer {
     async fn claim(&mut self) {
         let generation = self.shared.generation.number();
         let mut places = self.places.clone();
-        let claim = self.deps.store.write(move |writer| {
+        let store = self.deps.store.clone();
+        let claim = store.write(move |writer| {
             let waiting = writer.waiting_turns()?;
             places.forget_served(&waiting);
             let Some(turn) = places.choose(&waiting) else { return Ok(None) };
             let holder = Holder::of(turn);
             places.take(holder.clone(), writer.last_position()?);
+            writer.ensure_generation(generation, std::process::id())?;
             Ok(Some((writer.claim_turn(generation, &turn.turn_id)?, holder, places)))
         });
-        match claim.await {
+        let mut claim = std::pin::pin!(claim);
+        let claimed = loop {
+            tokio::select! {
+                biased;
+                // A database that lets nobody write makes no dead claimer.
+                Some(ping) = self.pings.recv() => drop(ping.send(())),
+                claimed = &mut claim => break claimed,
+            }
+        };
+        match claimed {
             Ok(Some((claimed, holder, places))) => {
                 self.places = places;
                 self.start(claimed, holder);
@@ -113,7 +124,13 @@ impl Claimer {
     fn postpone(&mut self, error: &StoreError) {
         let pause = self.backoff.next_ceiling();
         let retry_ms = pause.as_millis();
-        tracing::warn!(error = error as &dyn std::error::Error, retry_ms, "no turn can be claimed");
+        let error_source = error as &dyn std::error::Error;
+        // What is wrong with the database is in the log already.
+        if error.state().is_some() {
+            tracing::debug!(error = error_source, retry_ms, "no turn can be claimed");
+        } else {
+            tracing::warn!(error = error_source, retry_ms, "no turn can be claimed");
+        }
         self.queue_dirty = false;
         self.retry = Some(Instant::now() + pause);
     }

@@ -83,17 +83,24 @@ impl TurnWriter {
                 Err(error) => error,
             };
             let Some(pause) = retry.after(&error) else { return Err(error.into()) };
-            tracing::warn!(
-                turn_id = %self.lease.turn_id,
-                error = &error as &dyn std::error::Error,
-                attempt = retry.backoff.attempts(),
-                retry_ms = pause.as_millis(),
-                "store refused; trying again"
-            );
+            self.log(&error, retry.backoff.attempts(), pause);
             tokio::select! {
                 () = self.abandon.cancelled() => return Err(GaveUp::Abandoned),
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+}
+
+impl TurnWriter {
+    /// What is wrong with the database is in the log already, once a minute.
+    fn log(&self, error: &StoreError, attempt: u32, pause: Duration) {
+        let (turn_id, retry_ms) = (self.lease.turn_id.as_str(), pause.as_millis());
+        let source: &dyn std::error::Error = error;
+        if error.state().is_some() {
+            tracing::debug!(turn_id, error = source, attempt, retry_ms, "store refused; trying again");
+        } else {
+            tracing::warn!(turn_id, error = source, attempt, retry_ms, "store refused; trying again");
         }
     }
 }
@@ -124,10 +131,9 @@ impl Retry {
     /// The pause before the next attempt; [`None`] when there is to be none.
     fn after(&mut self, error: &StoreError) -> Option<Duration> {
         match error {
-            StoreError::Exhausted(_)
-            | StoreError::Overloaded { .. }
-            | StoreError::Locked
-            | StoreError::Full => {}
+            StoreError::Exhausted(_) | StoreError::Overloaded { .. } => {}
+            // The database itself: what was said or done is kept until it is well again.
+            error if error.state().is_some() => {}
             StoreError::Sql { .. } if self.doubtful + 1 < ATTEMPTS => self.doubtful += 1,
             _ => return None,
         }

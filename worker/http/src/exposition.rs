@@ -17,6 +17,7 @@ use crate::{
     supervision::{SupervisorReport, epoch_seconds},
 };
 use evonic_handles::Usage;
+use evonic_shared::store_report::StoreState;
 use evonic_store::TakenTurn;
 use evonic_workplace::{HostState, Level};
 
@@ -41,6 +42,8 @@ pub(super) struct ScrapeMetrics {
     /// What keeps commands of local workplaces inside, once that was tried.
     pub(super) sandbox: Option<Level>,
     pub(super) supervision: SupervisorReport,
+    /// What is wrong with the database.
+    pub(super) database: Option<StoreState>,
 }
 
 /// One label and its value.
@@ -130,6 +133,12 @@ impl Collector for ScrapeMetrics {
             "evonic_sandbox_info",
             "What keeps commands of local workplaces inside",
             sandbox,
+        )?;
+        let is = |state| u64::from(self.database == Some(state));
+        metrics.gauges(
+            "evonic_database_trouble",
+            "Whether this is wrong with the database, by state",
+            StoreState::ALL.map(|state| ([("state", state.name())], is(state))),
         )?;
         let handles = self.handles(|usage| u64::from(usage.permits));
         metrics.gauges("evonic_handles", "Handles in use, by kind", handles)?;

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_shared::error_chain::ErrorChain;
+use evonic_shared::{
+    error_chain::ErrorChain,
+    store_report::{StoreReport, StoreState},
+};
 use http::{HeaderValue, header::CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
@@ -43,6 +46,8 @@ pub(super) async fn ready(state: Arc<ApiState>, _call: Call) -> Answer {
             Ok(())
         }),
     );
+    let report = state.app.store.condition().report();
+    let store = with_report(store, report.as_ref());
     let parts = [("store", store), ("agents", agents), ("descriptors", headroom(&state))];
     let draining = state.shutdown.draining.is_cancelled();
     let failing = parts.iter().filter(|(_, status)| status["ok"] != true);
@@ -57,12 +62,31 @@ pub(super) async fn ready(state: Arc<ApiState>, _call: Call) -> Answer {
         let body = json!({ "ready": true, "generation": generation, "parts": parts });
         return answer::ok(&body);
     }
-    let detail = format!("not ready: {}", failing.join(", "));
+    let mut detail = format!("not ready: {}", failing.join(", "));
+    if let Some(report) = report.filter(|_| failing.contains(&"store")) {
+        detail.push_str(&format!(" ({}: {})", report.detail, report.advice));
+    }
     Err(Problem::unavailable("not_ready", detail, Duration::from_secs(1))
         .with("ready", false.into())
         .with("generation", state.app.generation.into())
         .with("draining", draining.into())
         .with("parts", parts.into()))
+}
+
+/// The store's part with what is wrong with its database. A lock of another process leaves it
+/// ready: reads are answered, every other worker would meet the same lock, and without this one
+/// nobody would answer at all.
+fn with_report(mut part: Value, report: Option<&StoreReport>) -> Value {
+    if let Some(StoreReport { state, detail, advice, since }) = report {
+        if *state != StoreState::Locked {
+            part["ok"] = false.into();
+        }
+        part["state"] = state.name().into();
+        part["error"] = detail.as_str().into();
+        part["advice"] = advice.as_str().into();
+        part["since"] = since.as_str().into();
+    }
+    part
 }
 
 /// The most turns that metrics name.
@@ -91,6 +115,7 @@ pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
         hosts: state.app.workplaces.hosts(),
         sandbox: state.app.workplaces.sandbox().get(),
         supervision: state.app.supervision.report(),
+        database: state.app.store.condition().report().map(|report| report.state),
     };
     let text = scraped.expose(&state.registry).map_err(|error| Problem::internal(&error))?;
     let mut response = Response::new(text.into());

@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use evonic_shared::error_chain::ErrorChain;
+use evonic_shared::{error_chain::ErrorChain, store_report::StoreState};
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
@@ -196,6 +196,10 @@ impl From<StoreError> for Problem {
             StoreError::Locked => {
                 Self::unavailable("database_locked", detail, Duration::from_secs(1))
             }
+            StoreError::Unusable(report) => {
+                Self::unavailable(unusable(report.state), detail, UNUSABLE_PAUSE)
+                    .with("advice", report.advice.into())
+            }
             StoreError::Open { .. }
             | StoreError::Alien { .. }
             | StoreError::Newer { .. }
@@ -206,6 +210,22 @@ impl From<StoreError> for Problem {
             | StoreError::Panicked
             | StoreError::Fenced => Self::internal(&error),
         }
+    }
+}
+
+/// When to ask again of a database that an operator must look after: a guess.
+const UNUSABLE_PAUSE: Duration = Duration::from_secs(30);
+
+/// The code of a database that cannot be used.
+const fn unusable(state: StoreState) -> &'static str {
+    match state {
+        StoreState::Locked => "database_locked",
+        StoreState::DiskFull => "disk_full",
+        StoreState::ReadOnly => "database_read_only",
+        StoreState::Failing => "database_failing",
+        StoreState::Lost => "database_lost",
+        StoreState::Replaced => "database_replaced",
+        StoreState::Corrupt => "database_corrupt",
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) async fn run(
             if answers {
                 findings.extend(checks::local(&api).await);
             }
+            findings.extend(checks::database(config));
             findings.extend(checks::protections(config));
             findings.extend(checks::sandbox_in_force(config));
             findings.extend(checks::workplaces(config, &workplaces));

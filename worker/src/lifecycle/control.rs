@@ -40,6 +40,7 @@ use tokio::sync::mpsc;
 use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
 use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
+use evonic_store::Condition;
 use evonic_workplace::{End, ProbedLevel};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
@@ -69,7 +70,8 @@ pub(super) const ORDERS: usize = 8;
 
 /// The signals that this process takes as messages.
 pub(super) fn signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+    // A file at the limit of its size is an error of that write, and not the end of the worker.
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ].into_iter().collect()
 }
 
 /// What the control thread works with.
@@ -107,6 +109,7 @@ pub(super) struct ControlThread {
 struct Stage {
     /// Of a worker that is ready.
     sandbox: OnceLock<ProbedLevel>,
+    database: OnceLock<Condition>,
     over: AtomicBool,
 }
 
@@ -132,8 +135,10 @@ impl ControlThread {
         Ok(Self { waker, stage, thread })
     }
 
-    /// Heartbeats may begin. They tell of the sandbox, once it is known.
-    pub(super) fn ready(&self, sandbox: ProbedLevel) {
+    /// Heartbeats may begin. They tell of the sandbox, once it is known, and of what is wrong with
+    /// the database.
+    pub(super) fn ready(&self, sandbox: ProbedLevel, database: Condition) {
+        let _first = self.stage.database.set(database);
         let _first = self.stage.sandbox.set(sandbox);
         self.waker.wake();
     }
@@ -204,6 +209,7 @@ impl Listener {
                 Some(Signal::SIGHUP) | None => {
                     tracing::warn!("SIGHUP is for the supervisor; passed over");
                 }
+                Some(Signal::SIGXFSZ) => {}
                 Some(signal) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();
@@ -280,7 +286,9 @@ impl Listener {
             let (sequence, age_ms) = (self.sequence, self.control.liveness.ages());
             let sandbox = self.stage.sandbox.get().and_then(ProbedLevel::get);
             let sandbox = sandbox.map(|level| level.name().to_owned());
-            match self.control.channel.send(&FromWorker::Heartbeat { sequence, age_ms, sandbox }) {
+            let database = self.stage.database.get().and_then(Condition::report);
+            let heartbeat = FromWorker::Heartbeat { sequence, age_ms, sandbox, database };
+            match self.control.channel.send(&heartbeat) {
                 Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),
             }

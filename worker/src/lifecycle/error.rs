@@ -33,6 +33,15 @@ pub(super) enum StartError {
     /// See [`FolderError`].
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// Nothing can be made in the state folder.
+    #[error("the state folder {} cannot be written to by this user", path.display())]
+    Unwritable {
+        /// The folder.
+        path: PathBuf,
+        /// The OS error.
+        #[source]
+        source: io::Error,
+    },
     /// The first key has no file.
     #[error("the first key cannot be written to {}", path.display())]
     FirstKey {
@@ -65,6 +74,7 @@ impl StartError {
             | StartError::Page(_)
             | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
             StartError::Folder(_)
+            | StartError::Unwritable { .. }
             | StartError::FirstKey { .. }
             | StartError::Store(_)
             | StartError::Ownership(_) => ExitCode::Io,

@@ -23,18 +23,18 @@ use tokio::{
 
 use super::{
     control::{Control, ControlThread, ORDERS, Order, signals},
+    database::{self, Database},
     error::StartError,
-    first_key,
     inherited::Inherited,
     liveness::{Liveness, Parts, start_answering},
     log,
     watchdog::Watchdog,
 };
-use evonic_agent::{AgentDeps, Agents, Generation};
+use evonic_agent::{AgentDeps, Agents};
 use evonic_handles::{Budget, Page, Waker};
 use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
-use evonic_store::{Limiter, Store};
+use evonic_store::Limiter;
 use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
 
@@ -97,23 +97,27 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     for name in DATABASE_FILES {
         state.tighten(name)?;
     }
+    database::require_writable(&config.state_dir)?;
     // First: what the limiter takes of the budget is not the readers'.
     let limits = config.state_dir.join("limits.db");
     let limiter = config.limits.enabled.then(|| Limiter::open(&limits, &budget)).transpose()?;
     Folder::open(&evonic_agent::generations_folder(&config.state_dir), folder::PRIVATE)?;
-    let database = config.state_dir.join("evonic.db");
-    let store = Store::open(&database, &config.store, budget.clone())?;
-    let generation = runtime.block_on(take_generation(&store, &config, inherited.generation))?;
+    // The rest of the time is for whoever reads meanwhile.
+    let deadline = started + config.supervisor.start_timeout / 2;
+    let Database { store, instance } =
+        runtime.block_on(database::open(&config, &budget, inherited.predecessor, deadline))?;
+    let proposed = inherited.generation;
+    let generation =
+        runtime.block_on(database::take_generation(&store, &config, proposed, deadline))?;
     let number = generation.number();
     let greeted = channel.send(&hello(&config, number));
     greeted.map_err(StartError::system("the control channel"))?;
 
-    runtime.block_on(first_key::ensure(&store, &state, &budget))?;
+    runtime.block_on(database::ensure_first_key(&store, &state, &budget))?;
     drop(state);
 
     let models = Models::new(&config.models, &budget);
     let config = Arc::new(config);
-    let instance = runtime.block_on(store.read(|reader| reader.instance()))?;
     let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
     let parts =
         BackendDeps { config: parts_config, budget: budget.clone(), store: parts_store, instance };
@@ -151,7 +155,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
     let liveness = runtime.block_on(start_answering(&parts, &liveness));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;
-    control.ready(parts.workplaces.sandbox().clone());
+    control.ready(parts.workplaces.sandbox().clone(), parts.store.condition());
     tracing::info!(
         generation = number,
         predecessor = inherited.predecessor,
@@ -172,18 +176,6 @@ fn runtime() -> io::Result<Runtime> {
         .thread_name("runtime")
         .enable_all()
         .build()
-}
-
-/// Registers this worker in the database, which alone knows every generation that ever was, and
-/// locks the number it gives.
-async fn take_generation(
-    store: &Store,
-    config: &Config,
-    proposed: u64,
-) -> Result<Generation, StartError> {
-    let pid = std::process::id();
-    let number = store.write(move |writer| writer.register_generation(proposed, pid)).await?;
-    Ok(Generation::lock(&evonic_agent::generations_folder(&config.state_dir), number)?)
 }
 
 fn hello(config: &Config, generation: u64) -> FromWorker {

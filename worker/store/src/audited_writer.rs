@@ -9,7 +9,7 @@ use rusqlite::params;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{StoreError, Writer, column};
+use crate::{StoreError, Writer, column, days};
 use evonic_domain::{Action, Origin};
 
 /// Records that may go for each that comes: more than one, so that the log shrinks when it is to
@@ -86,14 +86,23 @@ impl<'w, 'a> AuditedWriter<'w, 'a> {
                 column::to_json(&fields),
             ],
         )?;
-        let before = column::before(self.keep);
+        self.forget_old()
+    }
+
+    /// A record goes when it is old by the clock, and so many days were seen since it was made: a
+    /// clock that steps makes nothing old.
+    fn forget_old(&mut self) -> Result<(), StoreError> {
+        self.see_day()?;
+        let (before, keep_days) = (column::before(self.keep), days::of(self.keep));
         self.execute(
             "forget old changes",
-            "DELETE FROM audit WHERE at < ?1
-             AND position IN (SELECT position FROM audit ORDER BY position LIMIT ?2)",
-            params![before, PORTION],
-        )?;
-        Ok(())
+            "DELETE FROM audit WHERE position IN (
+                 SELECT position FROM audit WHERE at < ?1 AND position <= (
+                     SELECT audit FROM days ORDER BY number DESC LIMIT 1 OFFSET ?2)
+                 ORDER BY position LIMIT ?3)",
+            params![before, keep_days - 1, PORTION],
+        )
+        .map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Row, params};
 
-use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column};
+use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column, days};
 use evonic_domain::{EventKind, Lease, ToolCall, TurnId};
 
 /// A turn that was taken from a dead worker.
@@ -28,6 +28,15 @@ impl Reader<'_> {
             [column::integer(own)],
             |row| column::natural(row, "owner"),
         )
+    }
+
+    /// The highest generation that was registered; 0 when none was.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn last_generation(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT COALESCE(MAX(number), 0) AS last FROM generations";
+        self.one("read generations", sql, [], |row| column::natural(row, "last"))
     }
 
     /// Fails unless the lease's generation runs its turn.
@@ -106,19 +115,23 @@ impl Writer<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn register_generation(&mut self, proposed: u64, pid: u32) -> Result<u64, StoreError> {
-        let last = self.one(
-            "register generation",
-            "SELECT COALESCE(MAX(number), 0) AS last FROM generations",
-            [],
-            |row| column::natural(row, "last"),
-        )?;
-        let number = proposed.max(last + 1);
+        let number = proposed.max(self.last_generation()? + 1);
         self.execute(
             "register generation",
             "INSERT INTO generations (number, pid, started_at) VALUES (?1, ?2, ?3)",
             params![column::integer(number), pid, column::now()],
         )?;
         Ok(number)
+    }
+
+    /// Registers a worker that could not be when it started.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn ensure_generation(&mut self, number: u64, pid: u32) -> Result<(), StoreError> {
+        let sql = "INSERT OR IGNORE INTO generations (number, pid, started_at) VALUES (?1, ?2, ?3)";
+        let parameters = params![column::integer(number), pid, column::now()];
+        self.execute("register generation", sql, parameters).map(drop)
     }
 
     /// Claims a turn of [`Reader::waiting_turns`], in the same transaction, and appends
@@ -145,8 +158,8 @@ impl Writer<'_> {
         self.execute(
             "claim turn",
             "UPDATE turns SET state = 'running', owner = ?2, last_owner = ?2, claimed_at = ?3,
-             started_at = COALESCE(started_at, ?3) WHERE id = ?1",
-            params![id.as_str(), column::integer(generation), column::now()],
+             claimed_uptime = ?4, started_at = COALESCE(started_at, ?3) WHERE id = ?1",
+            params![id.as_str(), column::integer(generation), column::now(), uptime_ms()],
         )?;
         let turn = self.turn(id)?;
         let agent = self.session(&turn.session_id)?.agent_id;
@@ -220,18 +233,25 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Queues a running turn again; the time since its claim counts as time that it ran.
+    /// Queues a running turn again; the time since its claim counts as time that it ran: the
+    /// machine's uptime, or the clock's where that began anew.
     fn queue_again(&mut self, turn: &TurnId) -> Result<(), StoreError> {
         self.execute(
             "queue turn again",
             "UPDATE turns SET state = 'queued', owner = NULL, claimed_at = NULL,
-             ran_ms = ran_ms + COALESCE(MAX(0, CAST(ROUND(
-                 (julianday(?2) - julianday(claimed_at)) * 86400000) AS INTEGER)), 0)
+             claimed_uptime = NULL,
+             ran_ms = ran_ms + iif(?3 >= claimed_uptime, ?3 - claimed_uptime,
+                 COALESCE(MAX(0, CAST(ROUND(
+                     (julianday(?2) - julianday(claimed_at)) * 86400000) AS INTEGER)), 0))
              WHERE id = ?1",
-            params![turn.as_str(), column::now()],
+            params![turn.as_str(), column::now(), uptime_ms()],
         )?;
         Ok(())
     }
+}
+
+fn uptime_ms() -> i64 {
+    i64::try_from(days::uptime().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A queued turn as its last owner left it.

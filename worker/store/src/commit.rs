@@ -4,20 +4,27 @@
 //! first job -> BEGIN IMMEDIATE -> (SAVEPOINT, closure, RELEASE) for all that waits, up to
 //! `store.batch` -> COMMIT (fsync) -> publish events -> answer all
 //! ```
+//!
+//! Where another process holds the database's lock, writes wait in line, each for
+//! `store.busy_timeout` at most; the thread tries the lock again and again, and meanwhile answers
+//! whoever does not need it.
 
 use std::{
+    collections::VecDeque,
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
+use evonic_shared::store_report::StoreState;
 use rusqlite::Connection;
 
 use crate::{
-    StoreError, Writer,
+    Condition, StoreError, Writer, days,
     error::During,
     event_bus::EventBus,
-    handle::WriterHandle,
     job::{Job, Work},
+    space,
+    writer_handle::{BRIEF, WriterHandle},
 };
 use evonic_domain::Event;
 
@@ -25,17 +32,35 @@ use evonic_domain::Event;
 /// others left parked.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// A lock of another process that is held for so long is reported.
+const LONG_LOCK: Duration = Duration::from_secs(1);
+
+/// Between two looks whether today is a day more.
+const DAYS_PAUSE: Duration = Duration::from_secs(3600);
+
+/// What ends by itself, and is tried for until it does.
+const PASSING: [StoreState; 4] =
+    [StoreState::Locked, StoreState::DiskFull, StoreState::ReadOnly, StoreState::Failing];
+
 /// The writer's thread.
 pub(super) struct WriteLoop {
     jobs: Receiver<Job>,
     handle: WriterHandle,
     event_bus: EventBus,
     batch: usize,
+    busy_timeout: Duration,
+    /// Writes that wait, in their order.
+    queue: VecDeque<Box<dyn Work>>,
+    /// Since when another process has been holding the lock.
+    locked_since: Option<Instant>,
     /// The `data_version` of the last look; none after the handle was reopened, when another
     /// process may have written unseen.
     last_version: Option<i64>,
     /// When to try to release parked descriptors.
     release_at: Option<Instant>,
+    /// When it was last looked whether today is a day more.
+    days_counted: Option<Instant>,
+    closing: bool,
 }
 
 impl WriteLoop {
@@ -45,25 +70,48 @@ impl WriteLoop {
         mut handle: WriterHandle,
         event_bus: EventBus,
         batch: u32,
-    ) -> Result<Self, StoreError> {
-        let last_version = Some(data_version(handle.connection()?)?);
-        let batch = batch.max(1) as usize;
-        Ok(Self { jobs, handle, event_bus, batch, last_version, release_at: None })
+    ) -> Self {
+        let connection = handle.connection().ok();
+        let last_version = connection.and_then(|connection| data_version(connection).ok());
+        let busy_timeout = handle.opener.busy_timeout;
+        Self {
+            jobs,
+            handle,
+            event_bus,
+            batch: batch.max(1) as usize,
+            busy_timeout,
+            queue: VecDeque::new(),
+            locked_since: None,
+            last_version,
+            release_at: None,
+            days_counted: None,
+            closing: false,
+        }
     }
 
     /// Serves until it is asked to end; then closes the handle, which checkpoints the database
     /// when no other process has it open.
     pub(super) fn run(mut self) {
-        let mut next = None;
-        loop {
-            let Some(job) = next.take().or_else(|| self.wait()) else { continue };
-            match job {
-                Job::Write(work) => next = self.write(work),
-                Job::Ping(reply) => reply.answer(self.ping()),
-                Job::PollForeignCommits(reply) => reply.answer(self.poll_foreign_commits()),
-                Job::ReleaseParked => self.release_at = Some(Instant::now() + QUIET),
-                Job::Close => return,
+        while !(self.closing && self.queue.is_empty()) {
+            if !self.queue.is_empty() {
+                self.write();
+            } else if let Some(job) = self.wait() {
+                self.take(job);
             }
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Write(work) => self.queue.push_back(work),
+            Job::Read(work) => {
+                let connection = self.handle.connection();
+                work.run(connection.map(|connection| &*connection));
+            }
+            Job::Ping(reply) => reply.answer(self.ping()),
+            Job::PollForeignCommits(reply) => reply.answer(self.poll_foreign_commits()),
+            Job::ReleaseParked => self.release_at = Some(Instant::now() + QUIET),
+            Job::Close => self.closing = true,
         }
     }
 
@@ -91,28 +139,35 @@ impl WriteLoop {
         }
         (self.last_version, self.release_at) = (None, None);
         if let Err(error) = released {
-            tracing::error!(error = &error as &dyn std::error::Error, "database lost");
+            self.condition().note(&error);
         }
     }
 
-    /// Writes this and what else waits in one transaction. Returns a job of another sort that it
-    /// met on the way.
-    fn write(&mut self, first: Box<dyn Work>) -> Option<Job> {
-        let mut batch = Batch { next: Some(first), done: Vec::new(), other: None };
+    /// Writes what waits in one transaction; where the lock is not to be had, tries once.
+    fn write(&mut self) {
+        let mut batch = Batch::default();
+        let began = Instant::now();
         match self.commit(&mut batch) {
             Ok(events) => {
+                self.locked_since = None;
+                // Perhaps nothing was written: of the rest it says nothing.
+                self.condition().end(&[StoreState::Locked]);
                 self.event_bus.publish(events);
                 batch.answer(None);
                 if let Err(error) = self.handle.trim_log() {
                     tracing::warn!(error = &error as &dyn std::error::Error, "log not trimmed");
                 }
             }
+            Err(StoreError::Locked) if batch.done.is_empty() => {
+                // As a rule SQLite has waited for so long.
+                self.wait_for_lock(BRIEF.saturating_sub(began.elapsed()));
+            }
             Err(failure) => {
                 self.roll_back();
-                // Where nothing began, what waits would meet the same, each after a timeout.
-                while let Some(work) = batch.next.take() {
-                    batch.done.push(work);
-                    batch.draw(&self.jobs, self.batch);
+                let failure = self.condition().explain(failure);
+                // Where nothing began, what waits would meet the same.
+                if batch.done.is_empty() {
+                    batch.done.extend(self.queue.drain(..));
                 }
                 batch.answer(Some(&failure));
             }
@@ -120,21 +175,56 @@ impl WriteLoop {
         if self.release_at.is_some() {
             self.release_at = Some(Instant::now() + QUIET);
         }
-        batch.other
+        if let Some(job) = batch.other {
+            self.take(job);
+        }
+    }
+
+    /// Answers those who do not need the lock, and those who have waited for it for too long.
+    fn wait_for_lock(&mut self, pause: Duration) {
+        let since = *self.locked_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= LONG_LOCK {
+            self.condition().note(&StoreError::Locked);
+        }
+        let mut next = self.jobs.recv_timeout(pause).ok();
+        while let Some(job) = next {
+            self.take(job);
+            next = self.jobs.try_recv().ok();
+        }
+        while self.queue.front().is_some_and(|work| work.asked().elapsed() >= self.busy_timeout) {
+            if let Some(work) = self.queue.pop_front() {
+                work.answer(Some(&StoreError::Locked));
+            }
+        }
+        if self.queue.is_empty() {
+            self.locked_since = None;
+        }
     }
 
     fn commit(&mut self, batch: &mut Batch) -> Result<Vec<Event>, StoreError> {
+        self.handle.connection()?;
+        self.handle.check_files()?;
+        if let Some(report) = self.condition().lasting() {
+            return Err(StoreError::Unusable(Box::new(report)));
+        }
         let connection: &Connection = self.handle.connection()?;
         connection.execute_batch("BEGIN IMMEDIATE").during("begin")?;
         let mut writer = Writer::new(connection);
-        while let Some(mut work) = batch.next.take() {
+        while let Some(mut work) = self.queue.pop_front() {
             let stands = run_one(&mut writer, work.as_mut());
             batch.done.push(work);
             stands?;
-            batch.draw(&self.jobs, self.batch);
+            batch.draw(&self.jobs, &mut self.queue, self.batch);
+            if batch.done.len() >= self.batch {
+                break;
+            }
         }
-        connection.execute_batch("COMMIT").during("commit")?;
-        Ok(writer.events)
+        let events = std::mem::take(&mut writer.events);
+        self.handle.check_files()?;
+        self.handle.connection()?.execute_batch("COMMIT").during("commit")?;
+        // What was written meanwhile into a file without a name is not there.
+        self.handle.check_files()?;
+        Ok(events)
     }
 
     fn roll_back(&mut self) {
@@ -146,12 +236,88 @@ impl WriteLoop {
         }
     }
 
+    /// Answers that this thread works. What is wrong with the database itself is noted, and is no
+    /// sign that it does not.
     fn ping(&mut self) -> Result<(), StoreError> {
+        let read = self.handle.check_files().and_then(|()| self.read_something());
+        self.count_days();
+        self.foresee_a_full_disk();
+        self.try_to_recover();
+        match read {
+            Err(error) if error.state().is_none() => Err(error),
+            Err(error) => {
+                self.condition().note(&error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn read_something(&mut self) -> Result<(), StoreError> {
         let connection = self.handle.connection()?;
         connection
             .prepare_cached("SELECT COUNT(*) FROM agents")
             .and_then(|mut statement| statement.query_row([], |_| Ok(())))
-            .during("ping")
+            .during("ping")?;
+        // Its files have their names again.
+        self.condition().end(&[StoreState::Replaced, StoreState::Lost]);
+        Ok(())
+    }
+
+    /// Counts today, where it is a day more, also while nobody changes anything.
+    fn count_days(&mut self) {
+        if self.days_counted.is_some_and(|counted| counted.elapsed() < DAYS_PAUSE) {
+            return;
+        }
+        self.days_counted = Some(Instant::now());
+        let is_well = self.condition().report().is_none();
+        if let (true, Ok(connection)) = (is_well, self.handle.connection()) {
+            let is_new = days::is_new(connection);
+            let seen = is_new.and_then(|is_new| if is_new { days::see(connection) } else { Ok(0) });
+            if let Err(error) = seen.during("count days") {
+                tracing::debug!(error = &error as &dyn std::error::Error, "day is not counted yet");
+            }
+        }
+    }
+
+    fn foresee_a_full_disk(&self) {
+        if space::is_spent(&self.handle.opener.path) {
+            self.condition().note(&StoreError::Full);
+        }
+    }
+
+    /// Where writes failed for what may be over, tries whether they do not any more.
+    fn try_to_recover(&mut self) {
+        let report = self.condition().report();
+        if !report.is_some_and(|report| PASSING.contains(&report.state)) {
+            return;
+        }
+        if let Err(error) = self.handle.share() {
+            self.condition().note(&error);
+        }
+        let Ok(connection) = self.handle.connection() else { return };
+        let written = connection
+            .execute_batch("BEGIN IMMEDIATE; UPDATE instance SET id = id; COMMIT")
+            .during("try to write");
+        match written {
+            Ok(()) => self.recovered(),
+            Err(error) => {
+                self.roll_back();
+                self.condition().note(&error);
+            }
+        }
+    }
+
+    /// Something was written just now.
+    fn recovered(&self) {
+        // A log that has room of its own takes a little on a full disk, too.
+        if space::is_enough(&self.handle.opener.path) {
+            self.condition().end(&PASSING);
+        }
+    }
+
+    fn condition(&self) -> &Condition {
+        &self.handle.opener.condition
     }
 
     fn poll_foreign_commits(&mut self) -> Result<bool, StoreError> {
@@ -166,19 +332,19 @@ impl WriteLoop {
 }
 
 /// The jobs of one transaction.
+#[derive(Default)]
 struct Batch {
-    next: Option<Box<dyn Work>>,
     done: Vec<Box<dyn Work>>,
     /// A job of another sort, for after it.
     other: Option<Job>,
 }
 
 impl Batch {
-    /// Draws the next write, if one waits and the batch has room.
-    fn draw(&mut self, jobs: &Receiver<Job>, batch: usize) {
-        if self.done.len() < batch && self.other.is_none() {
+    /// Draws the next write, if one came and the batch has room.
+    fn draw(&mut self, jobs: &Receiver<Job>, queue: &mut VecDeque<Box<dyn Work>>, batch: usize) {
+        if self.done.len() < batch && queue.is_empty() && self.other.is_none() {
             match jobs.try_recv() {
-                Ok(Job::Write(work)) => self.next = Some(work),
+                Ok(Job::Write(work)) => queue.push_back(work),
                 Ok(job) => self.other = Some(job),
                 Err(_) => {}
             }
@@ -193,7 +359,8 @@ impl Batch {
 /// Runs one closure in a savepoint of its own; an error of it undoes it and nothing else.
 ///
 /// # Errors
-/// When the whole transaction is lost, as SQLite rolls it back when the disk is full.
+/// When the whole transaction is lost: SQLite rolls it back when the disk is full, and what else is
+/// wrong with the database itself is not this closure's alone.
 fn run_one(writer: &mut Writer<'_>, work: &mut dyn Work) -> Result<(), StoreError> {
     let connection = writer.connection();
     let statement = |sql| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
@@ -203,6 +370,9 @@ fn run_one(writer: &mut Writer<'_>, work: &mut dyn Work) -> Result<(), StoreErro
     let error = work.error();
     if connection.is_autocommit() {
         return Err(error.map_or_else(StoreError::lost, StoreError::shared));
+    }
+    if let Some(error) = error.filter(|error| error.state().is_some()) {
+        return Err(error.shared());
     }
     if error.is_some() {
         writer.events.truncate(position);

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use evonic_shared::named;
+use evonic_shared::{
+    named,
+    store_report::{StoreReport, StoreState},
+};
 use rusqlite::{ErrorCode, ffi};
 
 use evonic_handles::Exhausted;
@@ -135,6 +138,9 @@ pub enum StoreError {
     /// The disk is full: nothing was written, and it may work again later.
     #[error("no space left for the database")]
     Full,
+    /// The database cannot be used as it stands: nothing was written.
+    #[error("{}", .0.detail)]
+    Unusable(Box<StoreReport>),
     /// There is no such thing.
     #[error("no {what} {id}")]
     NotFound {
@@ -165,7 +171,41 @@ pub enum StoreError {
 impl StoreError {
     /// A database that cannot be opened.
     pub(super) fn open(path: &Path, source: rusqlite::Error) -> Self {
-        StoreError::Open { path: path.to_owned(), source: DatabaseError::new(source) }
+        match Self::from_sqlite("open", source) {
+            StoreError::Sql { source, .. } => StoreError::Open { path: path.to_owned(), source },
+            sorted => sorted,
+        }
+    }
+
+    /// What the failure says of the database as a whole; none where it is about what was asked.
+    #[must_use]
+    pub fn state(&self) -> Option<StoreState> {
+        match self {
+            StoreError::Locked => Some(StoreState::Locked),
+            StoreError::Full => Some(StoreState::DiskFull),
+            StoreError::Unusable(report) => Some(report.state),
+            StoreError::Sql { source, .. } | StoreError::Open { source, .. } => {
+                match source.code()? {
+                    ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                        Some(StoreState::Corrupt)
+                    }
+                    ErrorCode::ReadOnly => Some(StoreState::ReadOnly),
+                    ErrorCode::SystemIoFailure => Some(StoreState::Failing),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The engine's words for it.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self {
+            StoreError::Sql { source, .. } | StoreError::Open { source, .. } => {
+                Some(source.to_string())
+            }
+            _ => None,
+        }
     }
 
     /// A failure of SQLite, sorted: what a caller can act on has a variant of its own.
@@ -176,7 +216,11 @@ impl StoreError {
             // block is left for it.
             Some(ffi::Error { extended_code: ffi::SQLITE_IOERR_SHMSIZE, .. }) => StoreError::Full,
             Some(ffi::Error {
-                code: ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, ..
+                code:
+                    ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::FileLockingProtocolFailed,
+                ..
             }) => StoreError::Locked,
             _ => StoreError::Sql { operation, source: DatabaseError::new(source) },
         }
@@ -207,6 +251,7 @@ impl StoreError {
             StoreError::Full => StoreError::Full,
             StoreError::Locked => StoreError::Locked,
             StoreError::Closed => StoreError::Closed,
+            StoreError::Unusable(report) => StoreError::Unusable(report.clone()),
             StoreError::Sql { operation, source } => {
                 StoreError::Sql { operation, source: source.clone() }
             }

@@ -11,8 +11,16 @@ use rusqlite::params;
 
 use crate::{AuditedWriter, Reader, StoreError, column};
 
-/// How long an answer is kept.
+/// How long an answer is kept, at the least.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many days are seen in the longer of that time and half a day of uptime for each: a clock that
+/// steps forwards must not have a request done twice.
+const KEPT_DAYS: i64 = 3;
+
+/// Whether an answer has not expired: by the days that were seen since, or, where a worker of before
+/// kept it, by the clock.
+const IS_KEPT: &str = "(day > 0 AND day + ?1 > ?2 OR day = 0 AND created_at >= ?3)";
 
 /// The most answers that are kept for one owner; the oldest go first.
 const KEPT_FOR_OWNER: u32 = 256;
@@ -47,11 +55,15 @@ impl Reader<'_> {
     /// [`StoreError::Conflict`] `key_reused` when the key was used for another request,
     /// [`StoreError::Sql`].
     pub fn answer(&self, request: &RequestKey) -> Result<Option<KeptAnswer>, StoreError> {
+        let sql = format!(
+            "SELECT fingerprint, location, body FROM answers
+             WHERE {IS_KEPT} AND owner = ?4 AND key = ?5"
+        );
+        let before = column::before(KEPT_FOR);
         let found = self.first(
             "find answer",
-            "SELECT fingerprint, location, body FROM answers
-             WHERE owner = ?1 AND key = ?2 AND created_at >= ?3",
-            params![request.owner, request.key, column::before(KEPT_FOR)],
+            &sql,
+            params![KEPT_DAYS, self.day()?, before, request.owner, request.key],
             |row| {
                 let fingerprint: [u8; 32] = row.get("fingerprint")?;
                 let answer = KeptAnswer { location: row.get("location")?, body: row.get("body")? };
@@ -75,10 +87,12 @@ impl AuditedWriter<'_, '_> {
         request: &RequestKey,
         answer: &KeptAnswer,
     ) -> Result<(), StoreError> {
+        let day = self.see_day()?;
         self.execute(
             "keep answer",
-            "INSERT OR REPLACE INTO answers (owner, key, fingerprint, location, body, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR REPLACE INTO answers
+             (owner, key, fingerprint, location, body, created_at, day)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 request.owner,
                 request.key,
@@ -86,14 +100,15 @@ impl AuditedWriter<'_, '_> {
                 answer.location,
                 answer.body,
                 column::now(),
+                day,
             ],
         )?;
-        self.execute(
-            "forget expired answers",
+        let sql = format!(
             "DELETE FROM answers WHERE rowid IN
-             (SELECT rowid FROM answers WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
-            params![column::before(KEPT_FOR), PORTION],
-        )?;
+             (SELECT rowid FROM answers WHERE NOT {IS_KEPT} ORDER BY created_at LIMIT ?4)"
+        );
+        let parameters = params![KEPT_DAYS, day, column::before(KEPT_FOR), PORTION];
+        self.execute("forget expired answers", &sql, parameters)?;
         self.execute(
             "forget old answers",
             "DELETE FROM answers WHERE rowid IN

@@ -1,13 +1,19 @@
 //! What the writer is asked, and whoever waits for the answer.
 
+use std::time::Instant;
+
+use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{StoreError, Writer, pool::guarded};
+use crate::{Reader, StoreError, Writer, pool::guarded};
+use evonic_handles::Permit;
 
 /// What the writer is asked.
 pub(super) enum Job {
     /// To write.
     Write(Box<dyn Work>),
+    /// To read, where no other handle can.
+    Read(Box<dyn ReadWork>),
     /// To answer, after a read.
     Ping(ReplySlot<()>),
     /// Whether another process wrote.
@@ -18,19 +24,22 @@ pub(super) enum Job {
     Close,
 }
 
-/// Whoever waits for an answer, and the place in the queue that is taken until then.
+/// Whoever waits for an answer, and the place in the queue that is taken until then. A question
+/// that costs no write takes none.
 pub(super) struct ReplySlot<T> {
     answer: oneshot::Sender<Result<T, StoreError>>,
-    _place: OwnedSemaphorePermit,
+    asked: Instant,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<T> ReplySlot<T> {
     /// One who waits.
     pub(super) const fn new(
         answer: oneshot::Sender<Result<T, StoreError>>,
-        place: OwnedSemaphorePermit,
+        asked: Instant,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self { answer, _place: place }
+        Self { answer, asked, _place: place }
     }
 
     /// Answers, and gives the place back.
@@ -44,6 +53,9 @@ impl<T> ReplySlot<T> {
 pub(super) trait Work: Send {
     /// Runs the closure. Its result waits for [`Work::answer`]. Does not unwind.
     fn run(&mut self, writer: &mut Writer<'_>);
+
+    /// When its caller asked.
+    fn asked(&self) -> Instant;
 
     /// The error that the closure returned, if it ran and did.
     fn error(&self) -> Option<&StoreError>;
@@ -77,6 +89,10 @@ where
         }
     }
 
+    fn asked(&self) -> Instant {
+        self.reply.asked
+    }
+
     fn error(&self) -> Option<&StoreError> {
         self.result.as_ref().and_then(|result| result.as_ref().err())
     }
@@ -89,5 +105,36 @@ where
             (None, None) => Err(StoreError::Closed),
         };
         self.reply.answer(result);
+    }
+}
+
+/// A closure of [`super::Store::read`] and whoever waits for it.
+pub(super) trait ReadWork: Send {
+    /// Runs the closure on this handle and answers. Does not unwind.
+    fn run(self: Box<Self>, handle: Result<&Connection, StoreError>);
+}
+
+/// See [`ReadWork`]. Holds the caller's permit, so that no more wait than may read.
+pub(super) struct ReadCall<T, F> {
+    pub(super) closure: F,
+    pub(super) answer: oneshot::Sender<Result<T, StoreError>>,
+    pub(super) permit: Permit,
+}
+
+impl<T, F> ReadWork for ReadCall<T, F>
+where
+    T: Send,
+    F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send,
+{
+    fn run(self: Box<Self>, handle: Result<&Connection, StoreError>) {
+        let Self { closure, answer, permit } = *self;
+        // The caller has gone.
+        if answer.is_closed() {
+            return;
+        }
+        let read = handle.and_then(|handle| guarded(|| closure(&Reader::new(handle))));
+        // Before the answer: whoever gets it may read again at once.
+        drop(permit);
+        let _ = answer.send(read);
     }
 }

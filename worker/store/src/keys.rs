@@ -5,7 +5,8 @@ use std::time::Duration;
 use rusqlite::params;
 
 use crate::{
-    AuditedWriter, List, Paging, Reader, StoreError, Writer, column, page::Entry, record::Record,
+    AuditedWriter, List, Paging, Reader, StoreError, Writer, column, days, page::Entry,
+    record::Record,
 };
 use evonic_domain::{Action, AgentId, AgentName, Hash, Key, KeyId, Scope};
 
@@ -21,7 +22,7 @@ impl Entry for Key {
     }
 }
 
-/// How long a key is kept after it was revoked or has expired, for whoever asks why it is refused.
+/// How many days are seen before a key goes that was revoked or has expired, for whoever asks why it is refused.
 /// What was done with keys stays in the audit log.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -125,12 +126,21 @@ impl AuditedWriter<'_, '_> {
     /// Deletes keys that have not been good for long. The last that was made stays: where there was
     /// a key, no first one is made.
     fn purge_keys(&mut self) -> Result<(), StoreError> {
+        let day = self.see_day()?;
+        // Where the clock was wrong a key may only seem to have expired.
+        self.execute(
+            "note ended keys",
+            "UPDATE api_keys
+             SET ended_day = iif(revoked_at IS NULL AND ifnull(expires_at > ?1, TRUE), NULL,
+                                 ifnull(ended_day, ?2))",
+            params![column::now(), day],
+        )?;
         self.execute(
             "purge keys",
             "DELETE FROM api_keys
-             WHERE (revoked_at < ?1 OR expires_at < ?1) AND id <>
+             WHERE ended_day + ?1 <= ?2 AND id <>
              (SELECT id FROM api_keys ORDER BY created_at DESC, id DESC LIMIT 1)",
-            [column::before(KEPT_FOR)],
+            params![days::of(KEPT_FOR), day],
         )
         .map(drop)
     }

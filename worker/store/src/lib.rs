@@ -24,10 +24,13 @@ mod backup;
 mod claims;
 mod column;
 mod commit;
+mod condition;
 mod containers;
+mod days;
 mod error;
 mod event_bus;
 mod events;
+mod files;
 mod handle;
 mod idempotency;
 mod job;
@@ -41,25 +44,28 @@ mod reader;
 mod record;
 mod schema;
 mod sessions;
+mod space;
 mod steps;
 mod turns;
 mod waiting;
 mod workplaces;
 mod writer;
+mod writer_handle;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use evonic_shared::{config, kind::Kind};
+use evonic_shared::{config, kind::Kind, store_report::StoreState};
 use tokio::sync::oneshot;
 
 pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
 pub use claims::TakenTurn;
+pub use condition::Condition;
 pub use containers::ContainerRow;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
@@ -75,10 +81,11 @@ pub use writer::{Claimed, PendingCall, Writer};
 use crate::{
     commit::WriteLoop,
     event_bus::EventBus,
-    handle::{DbOpener, WriterHandle},
-    job::{Call, Job},
+    handle::DbOpener,
+    job::{Call, Job, ReadCall},
     pool::{ReadPool, guarded},
     queue::WriteQueue,
+    writer_handle::WriterHandle,
 };
 use evonic_domain::{Origin, SessionId};
 use evonic_handles::{Budget, Permit};
@@ -111,17 +118,51 @@ impl Store {
     /// [`StoreError`] when the file cannot be opened, is of a later version or of another
     /// program, or is corrupt.
     pub fn open(path: &Path, settings: &config::Store, budget: Budget) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel();
-        let opener = DbOpener::new(path, settings.busy_timeout, budget.clone(), jobs.clone())?;
-        let handle = WriterHandle::open(Arc::clone(&opener))?;
-        let event_bus = EventBus::default();
-        let serve = WriteLoop::new(queue, handle, event_bus.clone(), settings.batch)?;
-        let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
-        let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
-        let readers = ReadPool::start(free_handles(&budget))?;
-        let inner =
-            Inner { readers, writer, opener, budget, acquire_timeout, audit_keep, event_bus };
-        Ok(Self { inner: Arc::new(inner) })
+        let parts = Opening::new(path, settings, budget, None)?;
+        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), false);
+        handle.open(Instant::now() + settings.busy_timeout)?;
+        parts.start(handle)
+    }
+
+    /// As [`Store::open`], for a service that stays up whatever is wrong with its database: where
+    /// it is locked, full, lost or corrupt, the store opens without it and says so
+    /// ([`Store::condition`]). What ends by itself is tried again; reads and writes are refused
+    /// until then, reads only where they cannot be done.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file is of a later version, or of another program where there never
+    /// was a database of this one, and when its folder or a thread cannot be had.
+    pub fn open_for_service(
+        path: &Path,
+        settings: &config::Store,
+        budget: Budget,
+        memory: Memory,
+    ) -> Result<Self, StoreError> {
+        let Memory { was_there, is_replaced, file, deadline } = memory;
+        let parts = Opening::new(path, settings, budget, Some(file))?;
+        let mut handle = WriterHandle::new(Arc::clone(&parts.opener), was_there);
+        let condition = &parts.opener.condition;
+        if is_replaced {
+            let detail = format!("{} is another file than the one that is in use", path.display());
+            condition.fail(StoreState::Replaced, detail);
+            return parts.start(handle);
+        }
+        match handle.open(deadline) {
+            Ok(()) => {}
+            Err(StoreError::Alien { path }) if was_there => {
+                let detail = format!("database {} belongs to another program", path.display());
+                condition.fail(StoreState::Replaced, detail);
+            }
+            Err(error) if error.state().is_some() => drop(condition.explain(error)),
+            Err(error) => return Err(error),
+        }
+        parts.start(handle)
+    }
+
+    /// What is wrong with the database, to be asked at any time.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.inner.opener.condition.clone()
     }
 
     /// Runs `f` on a handle that is opened for this call and closed before it returns, on one of
@@ -137,11 +178,32 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let read = |opener: &Arc<DbOpener>, permit| {
-            let handle = opener.open_reader(permit)?;
-            guarded(|| f(&Reader::new(&handle)))
-        };
-        self.inner.on_a_reader(read).await
+        let inner = &self.inner;
+        let permit = inner.budget.acquire(Kind::Sqlite, inner.acquire_timeout).await?;
+        let opener = Arc::clone(&inner.opener);
+        let (answer, answered) = oneshot::channel();
+        inner.readers.submit(Box::new(move || {
+            // The caller has gone.
+            if answer.is_closed() {
+                return;
+            }
+            if opener.reads_by_writer() {
+                let call = ReadCall { closure: f, answer, permit };
+                // Fails only when the writer has ended.
+                let _ = opener.writer.send(Job::Read(Box::new(call)));
+                return;
+            }
+            // The handle is closed by the answer.
+            let handle = opener.open_reader(permit);
+            let read = handle.and_then(|handle| guarded(|| f(&Reader::new(&handle))));
+            let _ = answer.send(read);
+        }))?;
+        let read = answered.await.unwrap_or(Err(StoreError::Closed));
+        read.map_err(|error| match error.state() {
+            // A closure that would write: no reader's handle does.
+            None | Some(StoreState::ReadOnly) => error,
+            Some(_) => inner.opener.condition.explain(error),
+        })
     }
 
     /// Runs `f` in the writer's next transaction; returns after its commit is on disk. An error
@@ -162,7 +224,8 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await
+        let written = self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await;
+        written.map_err(|error| self.inner.opener.condition.explain(error))
     }
 
     /// As [`Store::write`], for audited changes: each change is recorded with its origin in
@@ -181,14 +244,18 @@ impl Store {
 
     /// A round trip through the writer's queue and a read on its handle, then one through a reader
     /// thread: the part's proof of life. Opens no handle. Where every reader thread is busy, the
-    /// end of any read is proof enough. Cancel safe.
+    /// end of any read is proof enough, and so is a database that lets none of them go on. Cancel
+    /// safe.
     ///
     /// # Errors
     /// [`StoreError`] when the writer cannot answer, [`StoreError::Exhausted`] when no reader
     /// thread came free within `store.acquire_timeout`.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.writer.ask(Job::Ping).await?;
-        self.inner.ping_readers().await
+        self.inner.writer.ask_at_once(Job::Ping).await?;
+        match self.inner.ping_readers().await {
+            Err(StoreError::Exhausted(_)) if self.condition().report().is_some() => Ok(()),
+            passed => passed,
+        }
     }
 
     /// Follows the events of one session from now on.
@@ -204,7 +271,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the writer cannot answer.
     pub async fn poll_foreign_commits(&self) -> Result<bool, StoreError> {
-        self.inner.writer.ask(Job::PollForeignCommits).await
+        self.inner.writer.ask_at_once(Job::PollForeignCommits).await
     }
 
     /// Finishes queued writes, checkpoints, closes every handle and joins every thread. Blocks.
@@ -212,6 +279,55 @@ impl Store {
         self.inner.readers.close();
         self.inner.writer.close();
         self.inner.event_bus.close();
+    }
+}
+
+/// What a service knows of its database before it opens it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Whether there was a database before: then none is made.
+    pub was_there: bool,
+    /// Whether another worker still has the file open that was at its place: this one would be
+    /// opened with the log of that.
+    pub is_replaced: bool,
+    /// The file that says so, for an operator to be told of.
+    pub file: PathBuf,
+    /// Until when a lock of another process is waited for.
+    pub deadline: Instant,
+}
+
+/// A store that is being opened.
+struct Opening {
+    opener: Arc<DbOpener>,
+    queue: mpsc::Receiver<Job>,
+    jobs: mpsc::Sender<Job>,
+    settings: config::Store,
+    budget: Budget,
+}
+
+impl Opening {
+    fn new(
+        path: &Path,
+        settings: &config::Store,
+        budget: Budget,
+        memory: Option<PathBuf>,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel();
+        let opener =
+            DbOpener::new(path, settings.busy_timeout, memory, budget.clone(), jobs.clone())?;
+        Ok(Self { opener, queue, jobs, settings: settings.clone(), budget })
+    }
+
+    fn start(self, handle: WriterHandle) -> Result<Store, StoreError> {
+        let Self { opener, queue, jobs, settings, budget } = self;
+        let event_bus = EventBus::default();
+        let serve = WriteLoop::new(queue, handle, event_bus.clone(), settings.batch);
+        let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
+        let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
+        let readers = ReadPool::start(free_handles(&budget))?;
+        let inner =
+            Inner { readers, writer, opener, budget, acquire_timeout, audit_keep, event_bus };
+        Ok(Store { inner: Arc::new(inner) })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{
     sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     StoreError,
@@ -52,13 +52,33 @@ impl WriteQueue {
         &self,
         job: impl FnOnce(ReplySlot<T>) -> Job,
     ) -> Result<T, StoreError> {
+        let asked = Instant::now();
         let place = Arc::clone(&self.places).acquire_owned();
         let place = tokio::time::timeout(self.acquire_timeout, place)
             .await
             .map_err(|_| StoreError::Overloaded { waiting: self.size, retry_after: RETRY_AFTER })?
             .map_err(|_| StoreError::Closed)?;
+        self.send(job, asked, Some(place)).await
+    }
+
+    /// As [`WriteQueue::ask`], without a place in the queue: what is asked needs no lock, and is
+    /// answered although writes wait for one.
+    pub(super) async fn ask_at_once<T>(
+        &self,
+        job: impl FnOnce(ReplySlot<T>) -> Job,
+    ) -> Result<T, StoreError> {
+        self.send(job, Instant::now(), None).await
+    }
+
+    async fn send<T>(
+        &self,
+        job: impl FnOnce(ReplySlot<T>) -> Job,
+        asked: Instant,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(job(ReplySlot::new(answer, place))).map_err(|_| StoreError::Closed)?;
+        let slot = ReplySlot::new(answer, asked, place);
+        self.jobs.send(job(slot)).map_err(|_| StoreError::Closed)?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -17,7 +17,7 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 type Fill = fn(&Connection) -> rusqlite::Result<()>;
 
 /// What leads from each version to the next: statements, and what is there from then on.
-const STEPS: [(&str, Fill); 7] = [
+const STEPS: [(&str, Fill); 8] = [
     (include_str!("schema/0001.sql"), first_agent),
     (include_str!("schema/0002.sql"), first_workplace),
     (include_str!("schema/0003.sql"), |_| Ok(())),
@@ -25,6 +25,7 @@ const STEPS: [(&str, Fill); 7] = [
     (include_str!("schema/0005.sql"), |_| Ok(())),
     (include_str!("schema/0006.sql"), |_| Ok(())),
     (include_str!("schema/0007.sql"), |_| Ok(())),
+    (include_str!("schema/0008.sql"), |_| Ok(())),
 ];
 
 /// The version that this program writes.
@@ -40,6 +41,10 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
         .map_err(open)?;
     if mode != "wal" {
         return Err(StoreError::NoWal { path: path.to_owned(), mode });
+    }
+    if check(connection, path)? == KNOWN {
+        // Nothing to write: a lock of another process is in nobody's way.
+        return Ok(());
     }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open)?;

@@ -134,6 +134,22 @@ impl Harness {
         self.try_write(f).unwrap()
     }
 
+    /// So many days more were seen.
+    fn pass_days(&self, count: u32) {
+        self.write(move |writer| {
+            writer.see_day()?;
+            for _ in 0..count {
+                writer.execute(
+                    "pass a day",
+                    "INSERT INTO days (day, uptime, audit) VALUES (hex(randomblob(8)), 0,
+                     (SELECT COALESCE(MAX(position), 0) FROM audit))",
+                    [],
+                )?;
+            }
+            Ok(())
+        });
+    }
+
     /// A session of the agent that every database has.
     fn session(&self) -> Session {
         self.write(|writer| writer.create_session(new_session("runbook")))

@@ -35,8 +35,13 @@ pub(super) async fn retry<T>(
     let mut pause = RetryPause::default();
     loop {
         match attempt().await {
-            Err(error) if error.is_transient() && began.elapsed() < retry_for => {
-                pause.wait(error.retry_after()).await;
+            Err(error) if error.is_transient() => {
+                let asked = error.retry_after();
+                // Whoever is to come later than that hears why now.
+                if began.elapsed() + asked.unwrap_or_default() >= retry_for {
+                    return Err(error);
+                }
+                pause.wait(asked).await;
             }
             result => return result,
         }

@@ -10,6 +10,7 @@ use evonic_domain::{Settings, SshAuth, Workplace};
 use evonic_shared::{
     config::Config,
     status::{Reply, Request, State},
+    store_report::StoreState,
 };
 use evonic_workplace::{CheckStep, Protection, Verdict};
 use rustix::{
@@ -19,12 +20,15 @@ use rustix::{
 use tokio::time::timeout;
 
 use super::Finding;
-use crate::console::{
-    api::{Api, decode},
-    error::Result,
-    format,
-    progress::Progress,
-    supervisor::Supervisor,
+use crate::{
+    console::{
+        api::{Api, decode},
+        error::Result,
+        format,
+        progress::Progress,
+        supervisor::Supervisor,
+    },
+    lifecycle::database,
 };
 
 /// Less free space than this is warned of: a spool may need that much.
@@ -125,6 +129,32 @@ pub(super) fn sandbox_in_force(config: &Config) -> Option<Finding> {
             "commands of the worker are refused, or it has not said",
             advice,
         ),
+    })
+}
+
+/// What the worker says of its database; where none runs, whether the file is there.
+pub(super) fn database(config: &Config) -> Option<Finding> {
+    let (check, file) = ("database", config.state_dir.join(database::FILE));
+    let Ok(Reply::Status(status)) = ask_status(config) else {
+        let memory = config.state_dir.join(database::MEMORY);
+        let is_lost = memory.exists() && file.metadata().map_or(0, |found| found.len()) == 0;
+        return is_lost.then(|| {
+            Finding::failed(
+                check,
+                format!("database {} is gone, or empty", file.display()),
+                format!(
+                    "put a backup in its place as docs/install.md says, or remove {} to begin anew",
+                    memory.display()
+                ),
+            )
+        });
+    };
+    Some(match status.worker?.database {
+        None => Finding::ok(check, file.display().to_string()),
+        Some(report) if report.state == StoreState::Locked => {
+            Finding::warning(check, report.detail, report.advice)
+        }
+        Some(report) => Finding::failed(check, report.detail, report.advice),
     })
 }
 

@@ -8,6 +8,7 @@ use evonic_shared::{
         Descriptors, Exit, Measure, PartHealth, Replacement, State, Status, Tampering, Worker,
         WorkerState,
     },
+    store_report::StoreReport,
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -131,6 +132,13 @@ impl Screen<'_> {
         if let Some(level) = &worker.sandbox {
             let style = if level == "namespaces" { Style::Green } else { Style::Yellow };
             self.line("sandbox", [style.of(level)]);
+        }
+        if let Some(StoreReport { state, detail, advice, since }) = &worker.database {
+            let since = ago(since, self.context.now).unwrap_or_default();
+            let name = state.name().replace('_', " ");
+            self.line("database", [Style::Red.of(name), Style::Dim.of(since)]);
+            self.line("", [detail.into()]);
+            self.line("", [Style::Dim.of(advice)]);
         }
         self.descriptors(&worker.fd);
     }

@@ -43,6 +43,7 @@ pub(crate) fn worker(generation: u64) -> Worker {
         uptime_seconds: 723.4,
         rss_bytes: 40_055_603,
         sandbox: Some("namespaces".to_owned()),
+        database: None,
         last_heartbeat_seconds: Some(0.42),
         health: Health { http: PartHealth::Ok, store: PartHealth::Ok, agents: PartHealth::Ok },
         fd: Descriptors {

@@ -6,9 +6,8 @@
 //! window ahead of now.
 //!
 //! The clock is the wall's, because two processes share no other one. When it steps forwards,
-//! meters are paid off sooner, once. When it steps backwards by more than a few seconds, a meter
-//! would stand further ahead of now than any grant can put it: such a one is taken for used up, so
-//! that it is good again within its window, however far the clock stepped.
+//! meters are paid off sooner, once. When it steps backwards, a meter was charged at a moment that
+//! is to come: what it still had to pay off then is what it has to pay off now.
 
 use evonic_shared::config::Quota;
 use rusqlite::{Connection, ToSql, params};
@@ -24,12 +23,17 @@ pub(super) const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS levels (
     span INTEGER NOT NULL,
     paid_at INTEGER NOT NULL,
     granted INTEGER NOT NULL,
+    charged_at INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (subject, span)
 ) STRICT, WITHOUT ROWID;";
 
-/// A meter further ahead of its window than this was charged before the clock stepped back. More
+/// Adds what files of earlier versions lack. A worker of before leaves it at zero.
+pub(super) const CHARGED_AT: &str =
+    "ALTER TABLE levels ADD COLUMN charged_at INTEGER NOT NULL DEFAULT 0;";
+
+/// A meter that was charged later than this from now was so before the clock stepped back. More
 /// than a statement waits for its lock, and with it the moment that it was given.
-const AHEAD: i64 = 10_000_000_000;
+const AHEAD: i64 = 1_000_000_000;
 
 /// The longest window, in nanoseconds.
 const LONGEST: i64 = Quota::LONGEST as i64 * 1_000_000_000;
@@ -139,17 +143,20 @@ fn statement(meters: usize) -> String {
         "WITH asked (subject, span, step, cost) AS (VALUES {}),
            known AS MATERIALIZED (
              SELECT asked.subject AS subject, asked.span AS span, step, cost,
-                    CASE WHEN coalesce(paid_at, 0) > ?1 + asked.span + ?2 THEN ?1 + asked.span
+                    CASE WHEN charged_at > ?1 + ?2
+                         THEN ?1 + min(max(paid_at - charged_at, 0), asked.span)
+                         WHEN coalesce(paid_at, 0) > ?1 + asked.span + ?2 THEN ?1 + asked.span
                          ELSE max(coalesce(paid_at, 0), ?1) END AS owed
              FROM asked LEFT JOIN levels
                ON levels.subject = asked.subject AND levels.span = asked.span),
            verdict AS MATERIALIZED (
              SELECT min(owed + step <= ?1 + span) AS granted FROM known)
-         INSERT INTO levels (subject, span, paid_at, granted)
-         SELECT subject, span, owed + granted * cost, granted FROM known, verdict
+         INSERT INTO levels (subject, span, paid_at, granted, charged_at)
+         SELECT subject, span, owed + granted * cost, granted, ?1 FROM known, verdict
          WHERE cost > 0 OR owed + step > ?1 + span
          ON CONFLICT (subject, span) DO UPDATE
-           SET paid_at = excluded.paid_at, granted = excluded.granted
+           SET paid_at = excluded.paid_at, granted = excluded.granted,
+               charged_at = excluded.charged_at
          RETURNING subject, span, paid_at, granted",
         asked.join(", ")
     )

@@ -12,10 +12,10 @@ use std::{
 
 use evonic_shared::kind::Kind;
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use super::levels::SCHEMA;
-use crate::{StoreError, account::FdCounts, error::During};
+use super::levels::{CHARGED_AT, SCHEMA};
+use crate::{StoreError, account::FdCounts, files::DbFiles};
 use evonic_handles::{Budget, Permit};
 
 /// Read and write, each connection used by one thread at a time.
@@ -35,6 +35,8 @@ pub(super) struct LimitDbOpener {
     account: Mutex<FdCounts>,
     /// None before it could be opened, and after a failure.
     keeper: Option<Connection>,
+    /// Those that the keeper has open.
+    files: Option<DbFiles>,
     /// That of the one handle that a request has.
     permit: Permit,
 }
@@ -48,13 +50,17 @@ impl LimitDbOpener {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let account = FdCounts::new(budget.try_acquire(Kind::Sqlite)?);
         let permit = budget.try_acquire(Kind::Sqlite)?;
-        Ok(Self { path, account, keeper: None, permit })
+        Ok(Self { path, account, keeper: None, files: None, permit })
     }
 
     /// Opens the keeper where it is not open. A file that is broken, or no database, is made anew.
     pub(super) fn open(&mut self) -> Result<(), StoreError> {
         if self.keeper.is_some() {
-            return Ok(());
+            let Some(Err(_)) = self.files.as_ref().map(DbFiles::check) else { return Ok(()) };
+            // A handle would have another file than the keeper, and the log of the one before.
+            let path = self.path.display();
+            tracing::warn!(%path, "counts of requests are gone, or others: they begin anew");
+            self.close_keeper();
         }
         match self.open_keeper() {
             Err(error) if is_broken(&error) => {
@@ -92,6 +98,7 @@ impl LimitDbOpener {
         self.keeper = Some(connection);
         // One descriptor is parked from the start, for the first request to take over.
         let ready = self.prepare().and_then(|()| self.handle().map(drop));
+        self.files = DbFiles::opened(&self.path).ok();
         if ready.is_err() {
             self.close_keeper();
         }
@@ -100,14 +107,20 @@ impl LimitDbOpener {
 
     fn prepare(&self) -> Result<(), StoreError> {
         let keeper = self.keeper.as_ref().expect("it was opened just now");
-        configure(keeper)?;
+        let failed = |source| StoreError::open(&self.path, source);
+        configure(keeper).map_err(failed)?;
         let mode: String = keeper
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
-            .during("open limits")?;
+            .map_err(failed)?;
         if mode != "wal" {
             return Err(StoreError::NoWal { path: self.path.clone(), mode });
         }
-        keeper.execute_batch(SCHEMA).during("open limits")
+        keeper.execute_batch(SCHEMA).map_err(failed)?;
+        let column = "SELECT 1 FROM pragma_table_info('levels') WHERE name = 'charged_at'";
+        match keeper.query_row(column, [], |_| Ok(())).optional().map_err(failed)? {
+            Some(()) => Ok(()),
+            None => keeper.execute_batch(CHARGED_AT).map_err(failed),
+        }
     }
 
     fn close_keeper(&mut self) {
@@ -128,7 +141,7 @@ impl LimitDbOpener {
             permit: &mut self.permit,
             account: &self.account,
         };
-        configure(&handle)?;
+        configure(&handle).map_err(|source| StoreError::open(&self.path, source))?;
         Ok(handle)
     }
 
@@ -184,11 +197,8 @@ impl Drop for Handle<'_> {
     }
 }
 
-fn configure(connection: &Connection) -> Result<(), StoreError> {
-    connection
-        .busy_timeout(BUSY)
-        .and_then(|()| connection.execute_batch(EVERY))
-        .during("open limits")
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY).and_then(|()| connection.execute_batch(EVERY))
 }
 
 /// Whether the file is no database, or one that is damaged.

@@ -154,7 +154,8 @@ fn time_counts_while_a_worker_has_the_turn_and_not_in_the_queue() {
     let harness = Harness::new();
     let claimed = harness.running(1);
     assert_eq!(claimed.ran, Duration::ZERO);
-    let hour_ago = "UPDATE turns SET claimed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')";
+    let hour_ago = "UPDATE turns SET claimed_uptime = claimed_uptime - 3600000,
+                    claimed_at = '2020-01-01T00:00:00.000Z'";
     by_hand(&harness, hour_ago);
     harness.write(move |writer| writer.hand_over(&claimed.lease));
     let claimed = harness.claim(2).unwrap();
@@ -166,13 +167,17 @@ fn time_counts_while_a_worker_has_the_turn_and_not_in_the_queue() {
     by_hand(&harness, "UPDATE turns SET created_at = '2020-01-01T00:00:00.000Z'");
     let claimed = harness.claim(3).unwrap();
     assert!((2.0..2.04).contains(&hours(claimed.ran)), "{:?}", claimed.ran);
-    by_hand(&harness, "UPDATE turns SET claimed_at = '2999-01-01T00:00:00.000Z'");
+    // The machine was started anew, with a clock that was set back.
+    by_hand(
+        &harness,
+        "UPDATE turns SET claimed_at = '2999-01-01T00:00:00.000Z', claimed_uptime = 1 << 60",
+    );
     let lease = claimed.lease;
     harness.write(move |writer| writer.hand_over(&lease));
     let again = harness.claim(4).unwrap();
     assert_eq!(again.ran, claimed.ran);
     // The worker of an earlier version claims without saying when.
-    by_hand(&harness, "UPDATE turns SET claimed_at = NULL");
+    by_hand(&harness, "UPDATE turns SET claimed_at = NULL, claimed_uptime = NULL");
     harness.write(|writer| writer.take_over(4));
     assert_eq!(harness.claim(5).unwrap().ran, claimed.ran);
 }

@@ -26,7 +26,8 @@ fn every_handle_is_told_the_same() {
         let every = [("foreign_keys", 1), ("synchronous", 2), ("temp_store", 2)];
         assert_eq!(writer[..3], every);
         assert_eq!(reader[..3], every);
-        assert_eq!(writer[3..], [("busy_timeout", 5_000), ("query_only", 0)]);
+        // It waits for a lock in small portions, and answers others between two of them.
+        assert_eq!(writer[3..], [("busy_timeout", 50), ("query_only", 0)]);
         assert_eq!(reader[3..], [("busy_timeout", 5_000), ("query_only", 1)]);
         harness.reopen();
     }

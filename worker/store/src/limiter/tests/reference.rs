@@ -153,6 +153,18 @@ fn a_clock_that_steps_back_locks_nobody_out_for_longer_than_a_window() {
 }
 
 #[test]
+fn a_clock_that_steps_back_leaves_free_what_was_free() {
+    let (database, mut levels) = (database(), Levels::default());
+    let meters = [meter("a", "10/1s"), meter("a", "100/1m")];
+    for back in [5, 11, 50, 65, 3600] {
+        let mut count = |now: i64| levels.count(&database, &meters, Moment(now)).unwrap();
+        assert!(count(BEGINNING).iter().all(|level| !level.refused));
+        let earlier = count(BEGINNING - back * SECOND);
+        assert!(earlier.iter().all(|level| !level.refused), "{back} s: {earlier:?}");
+    }
+}
+
+#[test]
 fn rows_from_before_the_clock_stepped_back_go() {
     let (database, mut levels) = (database(), Levels::default());
     let later = Moment(BEGINNING + 400 * 24 * 3600 * SECOND);

@@ -22,13 +22,19 @@ use crate::{
 /// The most records that are looked at.
 const MOST: usize = 100_000;
 
-/// The names of records that nothing needs any more.
+/// How commands of turns are called.
+const CALLS: &str = "call_";
+
+/// The names of records that nothing needs any more. Those of turns are not among them: a clock that
+/// steps forwards makes them old while somebody waits for the result, and each worker's start clears
+/// those that no turn needs.
 pub(super) fn old(folder: &Path, keep: Duration) -> Vec<String> {
     let is_old = |entry: &fs::DirEntry| {
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
         modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= keep))
     };
-    names(folder, |entry| is_old(entry) && !runs(&entry.path()))
+    let is_call = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(CALLS.as_bytes());
+    names(folder, |entry| !is_call(entry) && is_old(entry) && !runs(&entry.path()))
 }
 
 /// The names of those records that are `wanted`.
