@@ -17,6 +17,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::occupant::Occupant;
+
 /// The mode of the state folder and of all folders in it.
 pub const PRIVATE: u32 = 0o700;
 
@@ -41,6 +43,12 @@ pub enum FolderError {
         #[source]
         source: io::Error,
     },
+    /// Something else is at its path, or at that of a folder above it.
+    #[error(
+        "the folder {} cannot be made: {} is {occupant}; move it away, or choose another folder",
+        path.display(), at.display()
+    )]
+    InTheWay { path: PathBuf, at: PathBuf, occupant: Occupant },
     /// Its owner could change what the service trusts.
     #[error(
         "{} belongs to uid {owner}, and this process is of uid {own}: `chown -R {own} {}` as root, \
@@ -87,7 +95,8 @@ impl Folder {
     pub fn open(path: &Path, mode: u32) -> Result<Self, FolderError> {
         let failed = |source| FolderError::Open { path: path.to_owned(), source };
         let is_new = !path.exists();
-        fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+        made.map_err(|error| in_the_way(path).unwrap_or_else(|| failed(error)))?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         // A handle needs no permission, and what it names cannot be exchanged meanwhile.
         let handle = rustix::fs::open(path, flags | OFlags::PATH, Mode::empty());
@@ -125,6 +134,14 @@ impl Folder {
     /// Its mode when it was opened.
     pub const fn mode(&self) -> u32 {
         self.mode
+    }
+
+    /// Whether another one is this folder, under whatever name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let identity = |folder: &Self| {
+            rustix::fs::fstat(&folder.descriptor).map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        matches!((identity(self), identity(other)), (Ok(own), Ok(its)) if own == its)
     }
 
     /// How it differs from what was opened.
@@ -193,6 +210,16 @@ impl Folder {
     }
 }
 
+/// The error of a folder that cannot be made because the first of its parents, or its own path, is
+/// something else.
+fn in_the_way(path: &Path) -> Option<FolderError> {
+    let parents = path.ancestors().collect::<Vec<_>>().into_iter().rev();
+    let mut others = parents.filter(|path| !path.as_os_str().is_empty() && !path.is_dir());
+    let at = others.next()?.to_owned();
+    let occupant = Occupant::of(&at).ok()??;
+    Some(FolderError::InTheWay { path: path.to_owned(), at, occupant })
+}
+
 fn permissions(stat: &Stat) -> u32 {
     stat.st_mode & PERMISSIONS
 }
@@ -236,6 +263,34 @@ mod tests {
             Folder::open(&path, wanted).unwrap();
             assert_eq!(mode(&path), expected, "{found:o}");
         }
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_folder_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, "").unwrap();
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+        for (path, expected) in [
+            (file.clone(), "file is a regular file; move it away"),
+            (file.join("below/it"), "file is a regular file; move it away"),
+            (link, "link is a link to /nowhere, where there is nothing; move it away"),
+        ] {
+            let error = Folder::open(&path, PRIVATE).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(file.is_file(), "nothing is changed");
+    }
+
+    #[test]
+    fn two_names_of_a_folder_are_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, link) = (parent.path().join("data"), parent.path().join("link"));
+        let one = Folder::open(&path, PRIVATE).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(one.is_same(&Folder::open(&link, GROUP).unwrap()));
+        assert!(!one.is_same(&Folder::open(parent.path(), PRIVATE).unwrap()));
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub mod channel;
 pub mod file;
 pub mod folder;
 pub mod log;
+pub mod occupant;

@@ -31,6 +31,37 @@ pub enum LoadError {
     Invalid(#[from] ConfigErrors),
 }
 
+/// The configuration as far as it can be made out, and what is wrong with it: for commands that talk
+/// with a service that runs already, whatever has become of its file since. What cannot be read is as
+/// its default. `read` is `std::fs::read`.
+pub fn load_despite_faults(
+    explicit: Option<&Path>,
+    environment: &Environment,
+    read: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> (Config, Option<LoadError>) {
+    let (path, is_named) = file(explicit, environment);
+    let (text, fault) = match read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                (text, Some(io::Error::new(io::ErrorKind::InvalidData, error)))
+            }
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => (String::new(), None),
+        Err(error) => (String::new(), Some(error)),
+    };
+    let (config, faults) = Config::resolve_despite_faults(Some((path, &text)), environment);
+    let unread = fault.map(|source| LoadError::Read { path: path.to_owned(), source });
+    (config, unread.or(faults.map(LoadError::Invalid)))
+}
+
+/// The file's path, and whether somebody named it.
+fn file<'a>(explicit: Option<&'a Path>, environment: &'a Environment) -> (&'a Path, bool) {
+    let named = explicit.or_else(|| environment.get(FILE_VARIABLE).map(Path::new));
+    (named.unwrap_or(Path::new(DEFAULT_FILE)), named.is_some())
+}
+
 /// Finds, reads and resolves the configuration, the same way in every program of evonic:
 /// `explicit` (of `--config`), else `$EVONIC_CONFIG`, else [`DEFAULT_FILE`] where it exists, else
 /// defaults. `read` is `std::fs::read_to_string`.
@@ -42,11 +73,10 @@ pub fn load(
     environment: &Environment,
     read: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Resolved, LoadError> {
-    let named = explicit.or_else(|| environment.get(FILE_VARIABLE).map(Path::new));
-    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let (path, is_named) = file(explicit, environment);
     match read(path) {
         Ok(text) => Ok(Config::resolve(Some((path, &text)), environment)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {
             Ok(Config::resolve(None, environment)?)
         }
         Err(source) => Err(LoadError::Read { path: path.to_owned(), source }),

@@ -67,9 +67,27 @@ pub(super) enum Order {
 /// Orders that may wait. There is at most one predecessor, and a few reasons to end.
 pub(super) const ORDERS: usize = 8;
 
-/// The signals that this process takes as messages.
+/// The signals that this process takes as messages: to end, or to be passed over with a line, those
+/// that would end it without one.
 pub(super) fn signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+    [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
+        Signal::SIGXCPU,
+        Signal::SIGXFSZ,
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// What the control thread works with.
@@ -126,6 +144,7 @@ impl ControlThread {
             next_round: None,
             proofs_due: None,
             sequence: 0,
+            passed_over: 0,
             ending: false,
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
@@ -157,6 +176,7 @@ struct Listener {
     /// When the heartbeat goes out although proofs are missing, while a round is open.
     proofs_due: Option<Instant>,
     sequence: u64,
+    passed_over: u32,
     ending: bool,
 }
 
@@ -201,15 +221,25 @@ impl Listener {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
             match signal {
-                Some(Signal::SIGHUP) | None => {
-                    tracing::warn!("SIGHUP is for the supervisor; passed over");
-                }
-                Some(signal) => {
+                Some(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();
                     self.end(why, grace, End::Recycled, ExitCode::Watchdog);
                 }
+                Some(Signal::SIGHUP) | None => {
+                    tracing::warn!("SIGHUP is for the supervisor; passed over");
+                }
+                Some(signal) => self.pass_over(signal),
             }
+        }
+    }
+
+    /// A signal that is no message to the worker, and would end it.
+    fn pass_over(&mut self, signal: Signal) {
+        self.passed_over = self.passed_over.saturating_add(1);
+        // Somebody may send them in a loop.
+        if self.passed_over.is_power_of_two() {
+            tracing::warn!(signal = signal.as_str(), "signal is passed over");
         }
     }
 
