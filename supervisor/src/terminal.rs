@@ -78,11 +78,8 @@ mod tests {
     #[test]
     fn the_mask_of_ignored_signals_is_read() {
         let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
-        let terminal = Terminal {
-            ignored: ignored_signals(status),
-            had_controlling: false,
-            had_input: false,
-        };
+        let terminal =
+            Terminal { ignored: ignored_signals(status), had_controlling: false, had_input: false };
         assert!(terminal.was_ignored(Signal::SIGHUP) && terminal.was_ignored(Signal::SIGPIPE));
         assert!(!terminal.was_ignored(Signal::SIGINT));
         assert_eq!(terminal.hangup(), Hangup::PassOver);

@@ -131,9 +131,8 @@ fn dispatch(
     console: &mut Console<'_>,
 ) -> Result {
     let config = || Ok::<_, ConsoleError>(load(file)?.config);
-    let api = |console: &mut Console<'_>| {
-        Server::resolve(server, &folders(file, console)).map(Api::new)
-    };
+    let api =
+        |console: &mut Console<'_>| Server::resolve(server, &folders(file, console)).map(Api::new);
     match command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -160,8 +159,12 @@ fn dispatch(
         Command::Key(command) => on_runtime(keys::run(command, &api(console)?, console)),
         Command::Session(command) => on_runtime(sessions::run(command, &api(console)?, console)),
         Command::Audit(options) => on_runtime(audit::run(&options, &api(console)?, console)),
-        Command::Workplace(command) => on_runtime(workplaces::run(command, &api(console)?, console)),
-        Command::Sandbox(command) => on_runtime(workplaces::sandbox(command, &api(console)?, console)),
+        Command::Workplace(command) => {
+            on_runtime(workplaces::run(command, &api(console)?, console))
+        }
+        Command::Sandbox(command) => {
+            on_runtime(workplaces::sandbox(command, &api(console)?, console))
+        }
         Command::Cp(options) => on_runtime(cp::run(&options, &api(console)?, console)),
         Command::Chat(options) => ended(on_runtime(chat::run(&options, &api(console)?, console))?),
     }

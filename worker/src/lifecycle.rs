@@ -74,9 +74,8 @@ pub fn run(config: Config) -> ExitCode {
     };
     let channel = Arc::clone(&inherited.control);
     let life = || start::start(config, style, inherited).map(start::Worker::live);
-    let ended = catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|panic| {
-        Err(StartError::Defect { message: message_of(&*panic) })
-    });
+    let ended = catch_unwind(AssertUnwindSafe(life))
+        .unwrap_or_else(|panic| Err(StartError::Defect { message: message_of(&*panic) }));
     ended.unwrap_or_else(|error| fail(&error, Some(&channel)))
 }
 

@@ -240,7 +240,11 @@ fn watchers_are_bounded_and_a_slow_one_skips() {
         server.clients.status_changed();
         server.clients.show(&server.poller, &status, server.now);
     }
-    assert_eq!(server.clients.expires_at(), Some(REPLY_TIMEOUT), "one that reads nothing is noticed");
+    assert_eq!(
+        server.clients.expires_at(),
+        Some(REPLY_TIMEOUT),
+        "one that reads nothing is noticed"
+    );
     let mut reader = BufReader::new(watchers.remove(0));
     let mut line = String::new();
     for _ in 0..3 {
@@ -321,11 +325,14 @@ fn watchers_that_read_nothing_leave_and_keep_nobody_out_meanwhile() {
     let mut deaf: Vec<UnixStream> = (0..MAX_WATCHERS).map(|_| server.connect()).collect();
     deaf.iter_mut().for_each(|watcher| watcher.write_all(b"{\"op\":\"watch\"}\n").unwrap());
     server.turn();
-    let mut waiting: Vec<UnixStream> = (0..MAX_CLIENTS * 2).map(|_| server.connect()).collect();
-    for client in &mut waiting {
+    let mut waiting = Vec::new();
+    for _ in 0..MAX_WAITING {
+        let mut client = server.connect();
         client.write_all(WAITING).unwrap();
         server.turn();
+        waiting.push(client);
     }
+    assert_eq!(ops(&server.say(WAITING)), ["Unavailable"], "one too many");
     let mut asking: Vec<UnixStream> = (0..MAX_CLIENTS).map(|_| server.connect()).collect();
     asking.iter_mut().for_each(|client| client.write_all(b"{\"op\":\"census\"}\n").unwrap());
     server.turn();

@@ -56,7 +56,7 @@ impl EventLoop {
             // A start may fail before there is anything to say hello with.
             (FromWorker::Failed { reason }, _) => {
                 let reason = reason_line(&reason);
-                tracing::error!(generation, reason, "worker cannot go on");
+                tracing::debug!(generation, reason, "worker says why it ends");
                 self.feed(Event::Failed { generation, reason });
             }
             (_, HandshakePhase::New) => self.drop_message(serial, &OutOfTurn),

@@ -41,7 +41,9 @@ impl EventLoop {
     /// SIGHUP.
     fn hang_up(&mut self, uid: u32) {
         match self.terminal.hangup() {
-            Hangup::PassOver => tracing::info!(uid, "SIGHUP was ignored from the start; passed over"),
+            Hangup::PassOver => {
+                tracing::info!(uid, "SIGHUP was ignored from the start; passed over")
+            }
             Hangup::End => {
                 tracing::info!("stop asked for: the terminal is gone");
                 self.stop();
@@ -81,7 +83,8 @@ impl EventLoop {
         if !self.passed_over.is_power_of_two() {
             return;
         }
-        let name = known.map_or_else(|| format!("signal {}", signal.ssi_signo), |it| it.to_string());
+        let name =
+            known.map_or_else(|| format!("signal {}", signal.ssi_signo), |it| it.to_string());
         let (pid, uid) = (signal.ssi_pid, signal.ssi_uid);
         match known {
             Some(Signal::SIGXFSZ) => {

@@ -168,8 +168,7 @@ impl Policy {
                 if served || self.workers[at].pid == 0 { "" } else { " before it was ready" };
             let said = self.workers[at].last_words.take();
             let said = said.map_or_else(String::new, |reason| format!(": {reason}"));
-            let retry =
-                if messages::is_permanent(&exit) { Retry::IsVain } else { Retry::MayHelp };
+            let retry = if messages::is_permanent(&exit) { Retry::IsVain } else { Retry::MayHelp };
             self.crash(at, format!("{}{when}{said}", messages::exit(&exit)), retry);
         }
         let mut worker = self.workers.remove(at);

@@ -134,8 +134,7 @@ mod tests {
 
     #[test]
     fn it_waits_for_the_outcome_on_the_connection_that_asked() {
-        let replaced =
-            Reply::Replaced { format: FORMAT, op: "restart".to_owned(), generation: 19 };
+        let replaced = Reply::Replaced { format: FORMAT, op: "restart".to_owned(), generation: 19 };
         let options = RestartOptions::default();
         let (text, requests) = restart(&options, vec![vec![line(&replaced)]]);
         let text = text.expect("it is replaced");

@@ -97,9 +97,11 @@ impl StartError {
             | StartError::Server(ServerError::Listener(_)) => ExitCode::Os,
             StartError::Store(StoreError::Newer { .. }) => ExitCode::NewerDatabase,
             StartError::Store(StoreError::Full) => ExitCode::DiskFull,
-            StartError::Store(
-                StoreError::Open { source, .. } | StoreError::Sql { source, .. },
-            ) if source.is_full() => ExitCode::DiskFull,
+            StartError::Store(StoreError::Open { source, .. } | StoreError::Sql { source, .. })
+                if source.is_full() =>
+            {
+                ExitCode::DiskFull
+            }
             StartError::Folder(FolderError::Foreign { .. }) => ExitCode::NoPermission,
             StartError::Folder(_)
             | StartError::FirstKey { .. }
