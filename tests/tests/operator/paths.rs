@@ -1,10 +1,10 @@
 //! What stands in the way of the service's own files, and folders that are one.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use evonic_parts::Folder;
 use evonic_tests::{
-    pair::{Options, Pair},
+    pair::{Options, Pair, program},
     troubleshooting::assert_documented,
 };
 
@@ -65,8 +65,10 @@ fn state_and_sockets_may_share_a_folder_under_one_name_or_two() {
         let output = pair.evonic(&["chat", "runbook", "$ echo at $((6 * 7))"]);
         assert!(said(&output).contains("at 42"), "{output:?}");
         assert_eq!(pair.evonic(&["restart"]).status.code(), Some(0));
-        let other = pair.evonic(&["status", "--json"]);
-        assert!(said(&other).contains("supervisor"), "{other:?}");
+        let mut second = Command::new(program("evonic-supervisor"));
+        second.arg("--config").arg(pair.config_file()).envs(options.environment);
+        let second = second.output().expect("it starts");
+        assert!(said(&second).contains("another evonic-supervisor serves"), "{second:?}");
         assert_eq!(pair.stop(), Some(0));
     }
 }

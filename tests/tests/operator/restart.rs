@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -141,7 +141,8 @@ fn a_limit_of_threads_is_told_as_one() {
     let threads: u32 = own("Threads:");
     let limit = format!("--nproc={}", threads + 4);
     let pid = pair.pid().to_string();
-    let limited = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    let mut prlimit = Command::new("prlimit");
+    let limited = prlimit.args(["--pid", &pid, &limit]).uid(USER).gid(USER).status();
     assert!(limited.expect("prlimit").success());
     let words = refused(&pair, &["restart"]);
     assert_documented(

@@ -87,14 +87,14 @@ fn a_stop_that_hurries_loses_nothing() {
     Pair::signal(pair.pid(), Signal::SIGQUIT);
     assert_eq!(pair.wait_for_exit(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(!pair.state_dir().join("evonic.db-wal").exists(), "its log is written back");
     let database =
         rusqlite::Connection::open(pair.state_dir().join("evonic.db")).expect("it opens");
     let sound: String =
         database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
     assert_eq!(sound, "ok");
     let kept: u32 = database
-        .query_row("SELECT count(*) FROM turn WHERE state = 'completed'", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM turns WHERE state = 'completed'", [], |row| row.get(0))
         .expect("an answer");
     assert_eq!(kept, 1);
-    assert!(!pair.state_dir().join("evonic.db-wal").exists(), "its log is written back");
 }

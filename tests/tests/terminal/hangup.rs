@@ -146,7 +146,11 @@ fn a_terminal_that_stops_background_output_stops_no_worker() {
     let quick = "[supervisor]\nheartbeat_interval = \"200ms\"\nheartbeat_timeout = \"2s\"\n";
     let pair = AtTerminal::start("stty tostop; exec SUPERVISOR", quick);
     let before = pair.until_running();
-    assert!(pair.shown().contains("evonic: ready"), "the worker writes to it: {}", pair.shown());
+    assert!(
+        pair.shown().contains("made the first key"),
+        "the worker writes to it: {}",
+        pair.shown()
+    );
     let late = poll::until(
         "it lives on",
         TIMEOUT,

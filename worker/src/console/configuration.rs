@@ -56,12 +56,21 @@ fn file_name(resolved: &Resolved) -> String {
     }
 }
 
+/// Faults that are told before a command's own output.
+const SHOWN_FAULTS: usize = 3;
+
 /// What a command says that does without a sound configuration.
 pub(super) fn warning(fault: &LoadError, runtime_dir: &Path) -> Text {
     let head = "the configuration cannot be used as it is; a service that runs has its own";
     let mut text = Text::of_line(text![Style::Yellow.of("evonic:"), " ", head]);
     match fault {
-        LoadError::Invalid(faults) => text.push(faults_text(faults)),
+        LoadError::Invalid(ConfigErrors(faults)) => {
+            faults.iter().take(SHOWN_FAULTS).for_each(|fault| text.line(fault));
+            if faults.len() > SHOWN_FAULTS {
+                let more = faults.len() - SHOWN_FAULTS;
+                text.line(format!("and {more} more: see `evonic config --check`"));
+            }
+        }
         LoadError::Read { .. } => text.line(Text::quoted(ErrorChain(fault), 0)),
     }
     text.line(text![Style::Dim.of("hint:"), " looked for it in ", runtime_dir.display()]);
