@@ -21,13 +21,19 @@ mod requests;
 mod self_check;
 mod status;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use evonic_shared::{
     config::Config, control::MAX_PACKET_BYTES, exit::ExitCode, reason::Reason, status::PostMortem,
     timestamp::rfc3339,
 };
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::{
+    signal::Signal,
+    signalfd::{SfdFlags, SignalFd},
+};
 
 use crate::{
     clients::{Clients, TokenHolder},
@@ -83,10 +89,10 @@ pub struct EventLoop {
     examined: Vec<(u64, Reason)>,
     terminal: Terminal,
     run_state: RunState,
-    /// When the stop was asked for.
-    stop_began: Option<Instant>,
-    /// Signals that are no messages to the supervisor.
-    passed_over: u32,
+    /// When the stop was asked for, and by which signal.
+    stop_began: Option<(Instant, Option<Signal>)>,
+    /// How often each signal came that is no message to the supervisor.
+    passed_over: BTreeMap<u32, u32>,
     /// How it ends when it is stopped.
     exit_code: ExitCode,
 }
@@ -165,7 +171,7 @@ impl EventLoop {
             terminal,
             run_state: RunState::Running,
             stop_began: None,
-            passed_over: 0,
+            passed_over: BTreeMap::new(),
             exit_code: ExitCode::Ok,
         };
         Ok((event_loop, first))

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use evonic_process::folder::{self, Folder, FolderError};
+use evonic_process::{
+    cause,
+    folder::{self, Folder, FolderError},
+};
 use evonic_shared::{config::LoadError, exit::ExitCode};
 use rustix::fs::Mode;
 
@@ -67,7 +70,12 @@ enum StartError {
 }
 
 impl StartError {
-    const fn exit_code(&self) -> ExitCode {
+    /// By what the system says, else by the part that fails.
+    fn exit_code(&self) -> ExitCode {
+        cause::exit_code(self).unwrap_or_else(|| self.of_part())
+    }
+
+    const fn of_part(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,

@@ -18,8 +18,8 @@ pub enum Hangup {
 /// What the process had when it was started. No descriptor.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
-    /// A bit a signal, the first at the right.
-    ignored: u64,
+    /// SIGHUP was ignored.
+    is_hangup_ignored: bool,
     had_controlling: bool,
     had_input: bool,
 }
@@ -29,20 +29,15 @@ impl Terminal {
     pub fn at_start() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
-            ignored: ignored_signals(&status),
+            is_hangup_ignored: is_ignored(Signal::SIGHUP, &status),
             had_controlling: has_controlling(),
             had_input: has_input(),
         }
     }
 
-    /// Whether the program that started this one had it ignore this signal.
-    pub fn was_ignored(&self, signal: Signal) -> bool {
-        self.ignored & (1 << (signal as u32 - 1)) != 0
-    }
-
     /// What a SIGHUP that has just come means.
     pub fn hangup(&self) -> Hangup {
-        if self.was_ignored(Signal::SIGHUP) {
+        if self.is_hangup_ignored {
             Hangup::PassOver
         } else if (self.had_controlling && !has_controlling()) || (self.had_input && !has_input()) {
             Hangup::End
@@ -52,10 +47,11 @@ impl Terminal {
     }
 }
 
-/// `SigIgn` of `/proc/PID/status` (`proc_pid_status(5)`).
-fn ignored_signals(status: &str) -> u64 {
+/// Whether a signal is in the mask `SigIgn` of `/proc/PID/status` (`proc_pid_status(5)`).
+fn is_ignored(signal: Signal, status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal as u32 - 1)) != 0)
 }
 
 /// Whether the session has a terminal: `tty_nr` of `/proc/PID/stat` (`proc_pid_stat(5)`).
@@ -78,14 +74,15 @@ mod tests {
     #[test]
     fn the_mask_of_ignored_signals_is_read() {
         let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
-        let terminal =
-            Terminal { ignored: ignored_signals(status), had_controlling: false, had_input: false };
-        assert!(terminal.was_ignored(Signal::SIGHUP) && terminal.was_ignored(Signal::SIGPIPE));
-        assert!(!terminal.was_ignored(Signal::SIGINT));
-        assert_eq!(terminal.hangup(), Hangup::PassOver);
-        assert_eq!(Terminal { ignored: 0, ..terminal }.hangup(), Hangup::Reload);
-        assert_eq!(ignored_signals("Name:\tevonic\n"), 0);
+        assert!(is_ignored(Signal::SIGHUP, status) && is_ignored(Signal::SIGPIPE, status));
+        assert!(!is_ignored(Signal::SIGINT, status));
+        assert!(!is_ignored(Signal::SIGHUP, "Name:\tevonic\n"));
         // Rust ignores SIGPIPE.
-        assert!(Terminal::at_start().was_ignored(Signal::SIGPIPE));
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(is_ignored(Signal::SIGPIPE, &own));
+        let nohup = Terminal { is_hangup_ignored: true, had_controlling: true, had_input: true };
+        assert_eq!(nohup.hangup(), Hangup::PassOver);
+        let none = Terminal { is_hangup_ignored: false, had_controlling: false, had_input: false };
+        assert_eq!(none.hangup(), Hangup::Reload);
     }
 }

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use evonic_shared::status::Exit;
-use nix::{
-    libc,
-    sys::{signal::Signal, signalfd::siginfo},
-};
+use nix::sys::{signal::Signal, signalfd::siginfo};
 
 use super::{EventLoop, RunState, requests::STOPPING};
 use crate::{child, policy::Event, sys, terminal::Hangup};
 
-/// A signal to stop that comes sooner after the first is a part of it: `timeout` sends one to the
-/// process and one to its group, a terminal and the script that it runs send one each.
-const SAME_STOP: Duration = Duration::from_millis(100);
+/// The same signal to stop that comes sooner after the first is a part of it: `timeout` sends one to
+/// the process and one to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
+/// As of another one: at Ctrl-C the terminal sends SIGINT, and a script that runs this process passes
+/// it on as SIGTERM.
+const OTHER_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Orphans reaped in one turn.
 const REAPED: usize = 256;
@@ -24,12 +25,6 @@ impl EventLoop {
             match Signal::try_from(signal.ssi_signo.cast_signed()) {
                 Ok(Signal::SIGCHLD) => self.reap_orphans(),
                 Ok(Signal::SIGHUP) => self.hang_up(signal.ssi_uid),
-                // Ctrl-C at the terminal of a script that runs this process in its background.
-                Ok(stop @ (Signal::SIGINT | Signal::SIGQUIT))
-                    if self.terminal.was_ignored(stop) && signal.ssi_code == libc::SI_KERNEL =>
-                {
-                    tracing::debug!(signal = stop.as_str(), "signal was ignored from the start");
-                }
                 Ok(stop @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                     self.stop_by(stop, signal.ssi_uid);
                 }
@@ -64,12 +59,16 @@ impl EventLoop {
             None => {
                 tracing::info!(signal = signal_name, uid, "stop asked for");
                 self.stop();
+                self.stop_began = Some((now, Some(signal)));
                 if signal == Signal::SIGQUIT {
                     self.feed(Event::Hurry);
                 }
             }
-            Some(began) if now.saturating_sub(began) < SAME_STOP => {}
-            Some(_) => {
+            Some((began, by)) => {
+                let pause = if by == Some(signal) { SAME_SIGNAL } else { OTHER_SIGNAL };
+                if now.saturating_sub(began) < pause {
+                    return;
+                }
                 tracing::info!(signal = signal_name, uid, "stop asked for again: it hurries");
                 self.feed(Event::Hurry);
             }
@@ -78,9 +77,10 @@ impl EventLoop {
 
     /// A signal that is no message to the supervisor, and would end it.
     fn pass_over(&mut self, known: Option<Signal>, signal: &siginfo) {
-        self.passed_over = self.passed_over.saturating_add(1);
-        // Somebody may send them in a loop.
-        if !self.passed_over.is_power_of_two() {
+        let times = self.passed_over.entry(signal.ssi_signo).or_default();
+        *times = times.saturating_add(1);
+        // Somebody may send one in a loop.
+        if !times.is_power_of_two() {
             return;
         }
         let name =
@@ -103,7 +103,7 @@ impl EventLoop {
         let now = self.clock.now();
         if self.run_state == RunState::Running {
             self.run_state = RunState::Stopping;
-            self.stop_began = Some(now);
+            self.stop_began = Some((now, None));
             self.notify.stopping();
         }
         self.feed(Event::Stop);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use evonic_shared::status::State;
+use evonic_shared::{exit::ExitCode, status::State};
 use evonic_tests::{
     fault::{Fault, Puppet},
     pair::{Options, Pair},
@@ -56,4 +56,24 @@ fn a_loop_and_a_part_that_is_late_are_no_health() {
         || code(&pair, &["status", "--quiet"]),
         |code| (*code == 1).then_some(()),
     );
+}
+
+#[test]
+fn every_exit_code_is_in_the_table() {
+    let page = include_str!("../../../docs/install.md");
+    let (_, section) = page.split_once("\n## Exit codes\n").expect("the section");
+    let section = section.split("\n## ").next().expect("text");
+    for (code, meaning) in ExitCode::PERMANENT {
+        let code = code.code();
+        let begin = format!("| {code} |");
+        let row = section
+            .lines()
+            .find(|line| line.starts_with(&begin))
+            .unwrap_or_else(|| panic!("no {code}"));
+        let meaning = meaning.trim_start_matches("its ");
+        assert!(row.contains(meaning), "{row}: {meaning}");
+    }
+    for code in [ExitCode::DEGRADED, ExitCode::NOT_RUNNING] {
+        assert!(section.contains(&format!("| {} | `evonic status` |", code.code())), "{section}");
+    }
 }

@@ -40,8 +40,14 @@ fn signals_that_mean_nothing_are_said_and_end_nobody() {
         Duration::from_secs(10),
         || pair.log(),
         |log| {
-            let said = |name: &str| log.matches(name).count();
-            (said("signal is passed over") >= 4 && said("SIGUSR1") >= 2).then_some(())
+            // Of each signal a line of each process; those of limits say which.
+            let lines = |name: &str| log.lines().filter(|line| line.contains(name)).count();
+            let said = |signal: &&Signal| match signal {
+                Signal::SIGXCPU => lines("SIGXCPU") + lines("limit of processor time") == 2,
+                Signal::SIGXFSZ => lines("SIGXFSZ") + lines("limit of sizes") == 2,
+                other => lines(other.as_str()) == 2,
+            };
+            (strange.iter().all(|signal| said(&signal)) && lines("signal 40") == 1).then_some(())
         },
     );
     assert_documented("signal is passed over", &pair.log());

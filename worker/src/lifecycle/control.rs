@@ -14,6 +14,7 @@
 //! begins the drain; a later one can only bring them forward.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::AsFd,
     sync::{
@@ -144,7 +145,7 @@ impl ControlThread {
             next_round: None,
             proofs_due: None,
             sequence: 0,
-            passed_over: 0,
+            passed_over: BTreeMap::new(),
             ending: false,
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
@@ -176,7 +177,8 @@ struct Listener {
     /// When the heartbeat goes out although proofs are missing, while a round is open.
     proofs_due: Option<Instant>,
     sequence: u64,
-    passed_over: u32,
+    /// How often each signal came that is no message to the worker.
+    passed_over: BTreeMap<Signal, u32>,
     ending: bool,
 }
 
@@ -236,9 +238,10 @@ impl Listener {
 
     /// A signal that is no message to the worker, and would end it.
     fn pass_over(&mut self, signal: Signal) {
-        self.passed_over = self.passed_over.saturating_add(1);
-        // Somebody may send them in a loop.
-        if self.passed_over.is_power_of_two() {
+        let times = self.passed_over.entry(signal).or_default();
+        *times = times.saturating_add(1);
+        // Somebody may send one in a loop.
+        if times.is_power_of_two() {
             tracing::warn!(signal = signal.as_str(), "signal is passed over");
         }
     }

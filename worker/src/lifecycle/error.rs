@@ -2,13 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use rustix::io::Errno;
-
 use evonic_agent::OwnershipError;
 use evonic_handles::PageError;
 use evonic_http::ServerError;
-use evonic_process::folder::FolderError;
-use evonic_shared::{error_chain::causes, exit::ExitCode};
+use evonic_process::{cause, folder::FolderError};
+use evonic_shared::exit::ExitCode;
 use evonic_store::StoreError;
 use evonic_workplace::WorkplaceError;
 
@@ -73,17 +71,7 @@ pub(super) enum StartError {
 impl StartError {
     /// The exit code that tells the supervisor: by what the system says, else by the part that fails.
     pub(super) fn exit_code(&self) -> ExitCode {
-        let of_system = |cause: &(dyn std::error::Error + 'static)| {
-            let error = cause.downcast_ref::<io::Error>()?;
-            match Errno::from_io_error(error)? {
-                Errno::NOSPC | Errno::DQUOT => Some(ExitCode::DiskFull),
-                Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE => {
-                    Some(ExitCode::Resources)
-                }
-                _ => None,
-            }
-        };
-        causes(self).find_map(of_system).unwrap_or_else(|| self.of_part())
+        cause::exit_code(self).unwrap_or_else(|| self.of_part())
     }
 
     fn of_part(&self) -> ExitCode {
@@ -122,6 +110,8 @@ impl StartError {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     fn of_errno(errno: Errno) -> io::Error {
