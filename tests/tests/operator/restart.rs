@@ -88,8 +88,7 @@ fn a_replacement_that_failed_for_good_is_told_at_once_with_its_cause() {
 
     fs::remove_file(&worker).expect("the link");
     assert_documented(
-        "no new worker serves: could not be started: cannot start …: cannot execute the program: \
-         No such file or directory",
+        "no new worker serves: could not be started: cannot start …: cannot execute the program: No such file or directory",
         &refused(&pair, &["restart"]),
     );
     fs::write(&worker, "").expect("a file");
@@ -101,8 +100,7 @@ fn a_replacement_that_failed_for_good_is_told_at_once_with_its_cause() {
     let config = fs::read_to_string(pair.config_file()).expect("the file");
     let tls = "\n[http.tls]\ncertificate = \"/nowhere/cert.pem\"\nkey = \"/nowhere/key.pem\"\n";
     fs::write(pair.config_file(), config.clone() + tls).expect("the file");
-    let row = "(a certificate, key or secret cannot be used) before it was ready: …: No such file \
-               or directory";
+    let row = "(a certificate, key or secret cannot be used) before it was ready: …: No such file or directory";
     let words = refused(&pair, &["restart", "--reload"]);
     assert_documented(row, &words);
     assert!(words.contains("exited with code 80") && words.contains("/nowhere/"), "{words}");
