@@ -87,7 +87,9 @@ pub fn reason_line(sentence: &str) -> String {
     if line.len() <= MAX_REASON_BYTES {
         return line;
     }
-    line[..line.floor_char_boundary(MAX_REASON_BYTES - CUT.len())].to_owned() + CUT
+    let most = MAX_REASON_BYTES - CUT.len();
+    let end = (0..=most).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+    line[..end].to_owned() + CUT
 }
 
 /// What a worker says first.

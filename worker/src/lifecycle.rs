@@ -34,6 +34,7 @@ mod liveness;
 mod log;
 mod raw;
 mod shutdown_budget;
+mod signals;
 mod start;
 mod watchdog;
 

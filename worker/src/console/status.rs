@@ -37,14 +37,14 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the command: a health check by its exit code.
 pub(super) fn run(options: &StatusOptions, config: &Config, console: &mut Console<'_>) -> Result {
-    show(options, config, console).or_else(|error| match error {
+    show(options, config, console).map_err(|error| match error {
         ConsoleError::NotRunning { .. } => {
             if !options.quiet {
                 console.say_text(&error.report());
             }
-            Err(ConsoleError::Reported(ExitCode::NOT_RUNNING))
+            ConsoleError::Reported(ExitCode::NOT_RUNNING)
         }
-        error => Err(error),
+        error => error,
     })
 }
 

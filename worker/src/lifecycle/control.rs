@@ -32,13 +32,15 @@ use evonic_shared::{
     reason::Reason,
 };
 use nix::sys::{
-    signal::{SigSet, Signal},
+    signal::Signal,
     signalfd::{SfdFlags, SignalFd},
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::sync::mpsc;
 
-use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
+use super::{
+    liveness::Liveness, shutdown_budget::ShutdownBudget, signals::signals, watchdog::Watchdog,
+};
 use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
 use evonic_workplace::{End, ProbedLevel};
@@ -67,29 +69,6 @@ pub(super) enum Order {
 
 /// Orders that may wait. There is at most one predecessor, and a few reasons to end.
 pub(super) const ORDERS: usize = 8;
-
-/// The signals that this process takes as messages: to end, or to be passed over with a line, those
-/// that would end it without one.
-pub(super) fn signals() -> SigSet {
-    [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGHUP,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGALRM,
-        Signal::SIGVTALRM,
-        Signal::SIGPROF,
-        Signal::SIGIO,
-        Signal::SIGPWR,
-        Signal::SIGSTKFLT,
-        Signal::SIGXCPU,
-        Signal::SIGXFSZ,
-    ]
-    .into_iter()
-    .collect()
-}
 
 /// What the control thread works with.
 #[derive(Debug)]

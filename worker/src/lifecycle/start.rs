@@ -22,12 +22,13 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, ControlThread, ORDERS, Order, signals},
+    control::{Control, ControlThread, ORDERS, Order},
     error::StartError,
     first_key,
     inherited::Inherited,
     liveness::{Liveness, Parts, start_answering},
     log,
+    signals::signals,
     watchdog::Watchdog,
 };
 use evonic_agent::{AgentDeps, Agents, Generation};
