@@ -89,8 +89,8 @@ pub struct EventLoop {
     examined: Vec<(u64, Reason)>,
     terminal: Terminal,
     run_state: RunState,
-    /// When the stop was asked for, and by which signal.
-    stop_began: Option<(Instant, Option<Signal>)>,
+    /// When the first signal to stop came, and which.
+    stopped_by: Option<(Instant, Signal)>,
     /// How often each signal came that is no message to the supervisor.
     passed_over: BTreeMap<u32, u32>,
     /// How it ends when it is stopped.
@@ -170,7 +170,7 @@ impl EventLoop {
             examined: Vec::new(),
             terminal,
             run_state: RunState::Running,
-            stop_began: None,
+            stopped_by: None,
             passed_over: BTreeMap::new(),
             exit_code: ExitCode::Ok,
         };

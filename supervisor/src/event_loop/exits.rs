@@ -55,17 +55,18 @@ impl EventLoop {
     fn stop_by(&mut self, signal: Signal, uid: u32) {
         let signal_name = signal.as_str();
         let now = self.clock.now();
-        match self.stop_began {
+        match self.stopped_by {
+            // The first signal, after whatever began a stop before.
             None => {
                 tracing::info!(signal = signal_name, uid, "stop asked for");
                 self.stop();
-                self.stop_began = Some((now, Some(signal)));
+                self.stopped_by = Some((now, signal));
                 if signal == Signal::SIGQUIT {
                     self.feed(Event::Hurry);
                 }
             }
             Some((began, by)) => {
-                let pause = if by == Some(signal) { SAME_SIGNAL } else { OTHER_SIGNAL };
+                let pause = if by == signal { SAME_SIGNAL } else { OTHER_SIGNAL };
                 if now.saturating_sub(began) < pause {
                     return;
                 }
@@ -103,7 +104,6 @@ impl EventLoop {
         let now = self.clock.now();
         if self.run_state == RunState::Running {
             self.run_state = RunState::Stopping;
-            self.stop_began = Some((now, None));
             self.notify.stopping();
         }
         self.feed(Event::Stop);

@@ -45,6 +45,14 @@ fn what_is_in_the_way_of_a_socket_or_folder_is_named_and_left() {
         symlink("/nowhere", folder.join("state/supervisor.lock")).expect("a link");
     });
     assert!(log.contains("supervisor.lock: it is a link to /nowhere, where there is"), "{log}");
+    let log = refused(|folder| {
+        fs::create_dir_all(folder.join("run/command.token")).expect("a folder");
+    });
+    assert!(log.contains("command.token: it is a folder: move it away"), "{log}");
+    let log = refused(|folder| {
+        fs::create_dir_all(folder.join("state/history.jsonl")).expect("a folder");
+    });
+    assert!(log.contains("history.jsonl: it is a folder: move it away"), "{log}");
 }
 
 #[test]

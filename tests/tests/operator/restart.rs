@@ -94,8 +94,28 @@ fn a_replacement_that_failed_for_good_is_told_at_once_with_its_cause() {
     fs::write(&worker, "").expect("a file");
     fs::set_permissions(&worker, PermissionsExt::from_mode(0o644)).expect("a mode");
     assert!(refused(&pair, &["restart"]).contains("Permission denied"));
+    // A worker whose own environment contradicts what the supervisor accepted.
+    let script = format!("#!/bin/sh\nEVONIC_LISTEN=nowhere exec {:?} \"$@\"\n", program("evonic"));
+    fs::write(&worker, script).expect("a file");
+    fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).expect("a mode");
+    let words = refused(&pair, &["restart"]);
+    assert_documented("(its configuration is refused) before it was ready: …: listen: ", &words);
     fs::remove_file(&worker).expect("the file");
     link();
+
+    // A program of an earlier version was installed over a later one.
+    let database =
+        rusqlite::Connection::open(pair.state_dir().join("evonic.db")).expect("it opens");
+    let version: u32 =
+        database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number");
+    database.pragma_update(None, "user_version", version + 1).expect("it is written");
+    let words = refused(&pair, &["restart"]);
+    assert_documented(
+        "(its database is of a later version) before it was ready: database … has schema version",
+        &words,
+    );
+    database.pragma_update(None, "user_version", version).expect("it is written");
+    drop(database);
 
     let config = fs::read_to_string(pair.config_file()).expect("the file");
     let tls = "\n[http.tls]\ncertificate = \"/nowhere/cert.pem\"\nkey = \"/nowhere/key.pem\"\n";
