@@ -73,15 +73,17 @@ fn show(options: &StatusOptions, config: &Config, console: &mut Console<'_>) -> 
                 view.frame(&status, None, console)?;
                 last = Some(status);
             }
-            Err(error)
-                if console.terminal.out.is_terminal() && !view.json && is_absence(&error) =>
-            {
-                if let Some(last) = &last {
+            // Also a supervisor that runs on drops a watcher whose output stood still.
+            Err(error) if is_absence(&error) => {
+                let stays = console.terminal.out.is_terminal() && !view.json;
+                if let Some(last) = last.as_ref().filter(|_| stays) {
                     view.frame(last, Some(&error.to_string()), console)?;
                 }
                 pause(RECONNECT_PAUSE);
-                if let Ok(new) = Watch::connect(&socket) {
-                    watch = new;
+                match Watch::connect(&socket) {
+                    Ok(new) => watch = new,
+                    Err(_) if stays => {}
+                    Err(_) => return Err(error),
                 }
             }
             Err(error) => return Err(error),
