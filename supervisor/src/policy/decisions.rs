@@ -81,7 +81,8 @@ impl Policy {
             }
         }
         // Otherwise the next start follows by itself.
-        if retry == Retry::IsVain || self.workers.iter().any(Worker::is_incumbent) {
+        let is_last = retry == Retry::IsVain || self.workers.iter().any(Worker::is_incumbent);
+        if is_last && !is_stale {
             self.actions.push(Action::Answer { generation, outcome: Err(detail) });
         }
     }

@@ -92,7 +92,10 @@ impl Policy {
         self.has_served = true;
         self.last_error = None;
         self.accept.clear();
-        self.actions.push(Action::Answer { generation, outcome: Ok(()) });
+        // One that is stale may have taken a generation that a reload waits for.
+        if self.workers[at].stale.is_none() {
+            self.actions.push(Action::Answer { generation, outcome: Ok(()) });
+        }
         self.actions.push(Action::CensusReady { generation });
         self.count(at, false);
         for other in 0..self.workers.len() {

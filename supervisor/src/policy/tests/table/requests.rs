@@ -85,10 +85,25 @@ fn a_reload_goes_on_when_what_starts_with_the_old_settings_fails() {
     script.now(Event::Restart { uid: 0 });
     script.start(2);
     script.now(Event::Reload { settings: settings(), uid: 0 });
-    script.exit(2, "SIGKILL");
+    assert!(answers(&refused(&mut script, 2)).is_empty());
     script.until(script.policy.next_start().unwrap_or(script.now));
     script.start(3);
     assert_eq!(answers(&script.now(Event::Ready { generation: 3 })), [(3, Ok(()))]);
+}
+
+#[test]
+fn a_worker_with_the_old_settings_is_no_answer_whatever_generation_it_takes() {
+    let mut script = Script::ready();
+    script.now(Event::Restart { uid: 0 });
+    script.now(Event::Spawned { generation: 2, pid: 5 });
+    let wanted = script.policy.answers_reload();
+    script.now(Event::Reload { settings: settings(), uid: 0 });
+    script.now(Event::Hello { proposed: 2, generation: wanted + 4, budget: 100 });
+    assert!(answers(&script.now(Event::Ready { generation: wanted + 4 })).is_empty());
+    script.exit(1, "SIGTERM");
+    script.start(wanted + 5);
+    let actions = script.now(Event::Ready { generation: wanted + 5 });
+    assert_eq!(answers(&actions), [(wanted + 5, Ok(()))]);
 }
 
 #[test]
