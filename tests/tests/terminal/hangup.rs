@@ -37,6 +37,8 @@ impl AtTerminal {
         let mut script = Command::new("script");
         script
             .args(["--quiet", "--flush", "--command", &line, "/dev/null"])
+            // `nohup` writes into it.
+            .current_dir(folder.path())
             .env("SHELL", "/bin/sh")
             .env("EVONIC_LOG_FORMAT", "text")
             .stdin(Stdio::piped())
