@@ -36,6 +36,7 @@
 //! | part late, accept queue stalled, probe failed twice | - | post-mortem, drain, spawn | - | - |
 //! | `Draining` without a decision | crash; drain | crash, drain, spawn | - | - |
 //! | `SpawnFailed` | crash | - | - | - |
+//! | `Failed` | kept, as the words of its exit | kept | - | - |
 //! | `Exited` | crash; backoff; spawn | crash, unless it was decided; spawn | record; notify the other | record; notify the other |
 //! | grace over | - | - | kill | - |
 //! | `Restart` | nothing: it is the answer | spawn; drained when the replacement is ready | - | - |
