@@ -16,7 +16,9 @@ say_where() {
 	printf '  curl -H "Authorization: Bearer $(cat %s/admin.key)" http://%s/api/v1/agents\n\n' "$state" "$address"
 }
 
-if "$programs/evonic" status >/dev/null 2>&1; then
+running=0
+"$programs/evonic" status --quiet 2>/dev/null || running=$?
+if [ "$running" -le 1 ]; then
 	say_where
 	echo "It was running already; stop it where it was started."
 	exit 0

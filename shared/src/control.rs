@@ -12,6 +12,7 @@
 //!   | -- high_descriptor ------------------> |   at most once a second
 //!   | <----------------------- drain ------- |   followed by SIGTERM; either is enough
 //!   | -- draining -------------------------> |   stopped accepting
+//!   | -- failed ---------------------------> |   why it ends by itself, right before it does
 //!   | <------------- predecessor_gone ------ |   its turns may be taken over
 //!   | <--------------------- metrics ------- |   after a heartbeat, when they have changed
 //!   | EOF                                    |
@@ -21,7 +22,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{named::named, reason::Reason, status::Restarts, store_report::StoreReport};
+use crate::{
+    escape::Escaped, named::named, reason::Reason, status::Restarts, store_report::StoreReport,
+};
 
 /// Version of this protocol. A hello with another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -72,6 +75,27 @@ pub enum FromWorker {
     },
     /// It stopped accepting and hands over.
     Draining,
+    /// It cannot start, or go on: the last message, also instead of a hello.
+    Failed {
+        /// Why, in a sentence of at most [`MAX_REASON_BYTES`].
+        reason: String,
+    },
+}
+
+/// The longest [`FromWorker::Failed`], in bytes of its sentence as UTF-8.
+pub const MAX_REASON_BYTES: usize = 1000;
+
+/// A sentence as one line of at most [`MAX_REASON_BYTES`], in which nothing is invisible. It says so
+/// where something is left out.
+pub fn reason_line(sentence: &str) -> String {
+    const CUT: &str = " (cut)";
+    let line = Escaped(sentence).to_string();
+    if line.len() <= MAX_REASON_BYTES {
+        return line;
+    }
+    let most = MAX_REASON_BYTES - CUT.len();
+    let end = (0..=most).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+    line[..end].to_owned() + CUT
 }
 
 /// What a worker says first.
@@ -158,4 +182,20 @@ pub fn decode<M: DeserializeOwned>(packet: &[u8]) -> Result<M, DecodeError> {
         return Err(DecodeError::TooLong { length: packet.len() });
     }
     serde_json::from_slice(packet).map_err(DecodeError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_bounded_line_of_visible_text() {
+        assert_eq!(reason_line("no certificate: a.pem"), "no certificate: a.pem");
+        assert_eq!(reason_line("a\n\u{1b}[2J"), "a\\x{a}\\x{1b}[2J");
+        for long in ["x".repeat(2000), "\u{e9}".repeat(2000), "\n".repeat(2000)] {
+            let line = reason_line(&long);
+            assert!(line.len() <= MAX_REASON_BYTES && line.ends_with(" (cut)"), "{line}");
+            assert!(line.len() > MAX_REASON_BYTES - 10, "{line}");
+        }
+    }
 }

@@ -47,11 +47,24 @@ pub enum Request {
     /// The status at once and at each change.
     Watch,
     /// Replace the worker, without a gap.
-    Restart,
+    Restart {
+        /// Whether the reply is how it ended, instead of that it has begun.
+        #[serde(default, skip_serializing_if = "is_false")]
+        wait: bool,
+    },
     /// Stop accepting, finish what runs, stop both processes.
     Drain,
     /// Read the configuration again; replace the worker.
-    Reload,
+    Reload {
+        /// As of `restart`.
+        #[serde(default, skip_serializing_if = "is_false")]
+        wait: bool,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A reply to a client.
@@ -80,11 +93,20 @@ pub enum Reply {
         /// The request's `op`.
         op: String,
     },
+    /// To `restart` and `reload` that wait: a worker that started after the request serves.
+    Replaced {
+        /// [`FORMAT`].
+        format: u32,
+        /// The request's `op`.
+        op: String,
+        /// The new worker's generation.
+        generation: u64,
+    },
     /// The request was refused.
     Error {
         /// [`FORMAT`].
         format: u32,
-        /// `malformed`, `too_long`, `forbidden`, `unavailable`, `invalid`.
+        /// `malformed`, `too_long`, `forbidden`, `unavailable`, `invalid`, `failed`.
         code: ErrorCode,
         /// A sentence for people.
         message: String,
@@ -105,6 +127,8 @@ pub enum ErrorCode {
     Unavailable,
     /// The configuration that a reload read is refused; the old one stays in force.
     Invalid,
+    /// The new worker of a `restart` or `reload` that waits did not become ready.
+    Failed,
 }
 
 named! {

@@ -3,7 +3,8 @@
 //!
 //! A client's next request is parsed when its last reply is sent entirely, so that a client never
 //! has more than one reply in memory. While a reply waits for its reader, nothing is read from that
-//! client. What answering costs is counted for each user, and bounded ([`Shares`]).
+//! client. Those who watch or wait for an outcome have places of their own, so that none of them keeps
+//! another kind out. What answering costs is counted for each user, and bounded ([`Shares`]).
 
 mod client;
 mod share;
@@ -19,18 +20,26 @@ use rustix::{
 
 use self::share::Shares;
 pub use self::token::TokenHolder;
-pub(crate) use self::{client::Client, share::thread_time};
+pub(crate) use self::{
+    client::{Client, Wait},
+    share::thread_time,
+};
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
 };
 
-/// Clients at once. One more replaces the one that has been quiet for longest.
-const MAX_CLIENTS: usize = 32;
+/// Clients at once that neither watch nor wait. One more replaces the one that has been quiet for
+/// longest.
+const MAX_CLIENTS: usize = 64;
 
+/// Clients beside those that get each status.
 const MAX_WATCHERS: usize = 16;
 
-/// A client that leaves a reply unread for longer is dropped.
+/// Clients beside those that wait for the outcome of a restart.
+const MAX_WAITING: usize = 128;
+
+/// A client that has not read a reply entirely by then is dropped.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections accepted in one turn of the loop.
@@ -83,8 +92,8 @@ impl Clients {
                     return;
                 }
             };
-            if self.all.len() >= MAX_CLIENTS && !self.make_room() {
-                return;
+            if self.all.iter().filter(|client| client.asks()).count() >= MAX_CLIENTS {
+                self.make_room();
             }
             let uid = sockopt::socket_peercred(&socket).ok().map(|peer| peer.uid.as_raw());
             let serial = self.next_serial;
@@ -142,8 +151,8 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// Makes a client a watcher: it gets a status at each [`Clients::show`] from now on. Refused
-    /// beyond [`MAX_WATCHERS`].
+    /// Makes a client a watcher: it gets a status at each [`Clients::show`] from now on, and is dropped
+    /// like any other when it leaves one unread. Refused beyond [`MAX_WATCHERS`].
     pub fn watch(&mut self, poller: &Poller, serial: u64, now: Instant) {
         if self.all.iter().filter(|client| client.watches()).count() >= MAX_WATCHERS {
             let message = format!("{MAX_WATCHERS} clients watch already");
@@ -151,6 +160,50 @@ impl Clients {
         } else if let Some(client) = self.find(serial) {
             client.watch();
         }
+    }
+
+    /// Makes a client wait for a worker of this generation or a later one; it is answered until then
+    /// by [`Clients::answer_waiting`]. Returns whether it may: beyond [`MAX_WAITING`] it is refused.
+    pub fn wait(&mut self, poller: &Poller, serial: u64, wait: Wait, now: Instant) -> bool {
+        if self.all.iter().filter(|client| client.waits().is_some()).count() >= MAX_WAITING {
+            let message = format!("{MAX_WAITING} clients wait for a new worker already");
+            self.reply(poller, serial, &error(ErrorCode::Unavailable, message), now);
+            return false;
+        }
+        if let Some(client) = self.find(serial) {
+            client.wait(wait);
+        }
+        true
+    }
+
+    /// Answers those who wait for this generation or an earlier one.
+    pub fn answer_waiting(
+        &mut self,
+        poller: &Poller,
+        generation: u64,
+        outcome: &Result<(), String>,
+        now: Instant,
+    ) {
+        for client in &mut self.all {
+            let Some(wait) = client.waits().filter(|wait| wait.generation <= generation) else {
+                continue;
+            };
+            let op = wait.op.to_owned();
+            let reply = match outcome {
+                Ok(()) => Reply::Replaced { format: FORMAT, op, generation },
+                Err(reason) => error(ErrorCode::Failed, reason.as_str()),
+            };
+            client.send(&reply, now);
+        }
+        self.settle(poller);
+    }
+
+    /// Answers all who wait that there will be no worker.
+    pub fn refuse_waiting(&mut self, poller: &Poller, reason: &str, now: Instant) {
+        let reply = error(ErrorCode::Unavailable, reason);
+        let waiting = self.all.iter_mut().filter(|client| client.waits().is_some());
+        waiting.for_each(|client| client.send(&reply, now));
+        self.settle(poller);
     }
 
     pub fn status_changed(&mut self) {
@@ -171,15 +224,31 @@ impl Clients {
         self.settle(poller);
     }
 
-    /// Drops clients that leave a reply unread, and resumes accepting after a pause.
-    pub fn expire(&mut self, poller: &Poller, now: Instant) {
-        self.all.retain(|client| !client.is_stuck(now, REPLY_TIMEOUT));
+    /// Drops clients that leave a reply unread, answers those that have waited for too long, and
+    /// resumes accepting after a pause.
+    pub fn expire(&mut self, poller: &Poller, now: Instant, last_error: Option<&str>) {
+        self.all.retain(|client| client.ends_at().is_none_or(|end| now < end));
+        for client in &mut self.all {
+            if client.waits().is_some_and(|wait| wait.until <= now) {
+                let last_error = last_error.map_or_else(String::new, |error| format!(": {error}"));
+                let message = format!("no new worker became ready in time{last_error}");
+                client.send(&error(ErrorCode::Unavailable, message), now);
+            }
+        }
+        self.settle(poller);
         if self.paused_until.is_some_and(|until| until <= now) {
             match poller.change(&self.listener, Token::Listener, EventFlags::IN) {
                 Ok(()) => self.paused_until = None,
                 Err(error) => tracing::warn!(%error, "status listener cannot be watched"),
             }
         }
+    }
+
+    /// When [`Clients::expire`] has something to do.
+    pub fn expires_at(&self) -> Option<Instant> {
+        let waits = self.all.iter().filter_map(Client::waits).map(|wait| wait.until);
+        let ends = self.all.iter().filter_map(Client::ends_at);
+        waits.chain(ends).chain(self.paused_until).min()
     }
 
     fn pause(&mut self, poller: &Poller, now: Instant) {
@@ -197,15 +266,17 @@ impl Clients {
         self.all.retain_mut(|client| !client.is_finished() && client.rearm(poller).is_ok());
     }
 
-    /// Drops the client that has been quiet for longest and does not watch, of the user who has most:
-    /// nobody's flood takes the place of another user.
-    fn make_room(&mut self) -> bool {
-        let quiet = || self.all.iter().enumerate().filter(|(_, client)| !client.watches());
+    /// Drops the client that has been quiet for longest and neither watches nor waits, of the user who
+    /// has most: nobody's flood takes the place of another user.
+    fn make_room(&mut self) {
+        let quiet = || self.all.iter().enumerate().filter(|(_, client)| client.asks());
         let of = |uid| quiet().filter(|(_, client)| client.uid == uid).count();
         let greediest = quiet().map(|(_, client)| client.uid).max_by_key(|&uid| of(uid));
         let mine = quiet().filter(|(_, client)| Some(client.uid) == greediest);
         let quietest = mine.min_by_key(|(_, client)| client.last_active).map(|(index, _)| index);
-        quietest.map(|index| self.all.remove(index)).is_some()
+        if let Some(index) = quietest {
+            self.all.remove(index);
+        }
     }
 }
 

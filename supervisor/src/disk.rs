@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use evonic_process::folder::FILE;
+use evonic_process::{folder::FILE, occupant::Occupant};
 use evonic_shared::{error_chain::ErrorChain, status::PostMortem};
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -46,7 +46,15 @@ impl FileError {
 /// The OS error; an error for what is no regular file, such as a link or a pipe, or somebody else's.
 pub fn open(path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, Mode::from_raw_mode(FILE))?;
+    let opened = rustix::fs::open(path, flags, Mode::from_raw_mode(FILE));
+    // The kernel's own words for a link here are of too many links.
+    let file = match (opened, Occupant::of(path)) {
+        (Ok(file), Ok(Some(Occupant::File)) | Err(_)) => file,
+        (_, Ok(Some(occupant))) if occupant != Occupant::File => {
+            return Err(io::Error::other(format!("it is {occupant}: move it away")));
+        }
+        (opened, _) => opened?,
+    };
     let found = rustix::fs::fstat(&file)?;
     if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
         return Err(io::Error::other("it is no regular file"));

@@ -21,14 +21,17 @@ mod requests;
 mod self_check;
 mod status;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use evonic_shared::{
     config::Config, control::MAX_PACKET_BYTES, exit::ExitCode, reason::Reason, status::PostMortem,
     timestamp::rfc3339,
 };
 use nix::sys::{
-    signal::{SigSet, Signal},
+    signal::Signal,
     signalfd::{SfdFlags, SignalFd},
 };
 
@@ -40,10 +43,11 @@ use crate::{
     history::History,
     integrity::{Deviation, Folders, Integrity, Observed, Restarter},
     notify::Notify,
-    policy::{Action, Event, Policy, Settings},
+    policy::{Action, Event, Instant, Policy, Settings},
     poller::{EventFlags, Poller, Token},
     sockets::Sockets,
-    sys::KernelError,
+    sys::{self, KernelError},
+    terminal::Terminal,
     worker::{Launch, WorkerHandles},
 };
 
@@ -83,7 +87,12 @@ pub struct EventLoop {
     post_mortems: VecDeque<PostMortem>,
     /// Workers with a post-mortem, until their exit is recorded.
     examined: Vec<(u64, Reason)>,
+    terminal: Terminal,
     run_state: RunState,
+    /// When the first signal to stop came, and which.
+    stopped_by: Option<(Instant, Signal)>,
+    /// How often each signal came that is no message to the supervisor.
+    passed_over: BTreeMap<u32, u32>,
     /// How it ends when it is stopped.
     exit_code: ExitCode,
 }
@@ -97,6 +106,7 @@ pub struct Prepared {
     pub folders: Folders,
     pub token: TokenHolder,
     pub notify: Notify,
+    pub terminal: Terminal,
 }
 
 /// What a stop waits for a disk that does not answer.
@@ -110,25 +120,20 @@ enum RunState {
     Stopped,
 }
 
-/// The signals that are read from a descriptor.
-pub fn signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect()
-}
-
 impl EventLoop {
-    /// [`signals`] must be blocked already. Starts nothing. Returns the policy's first actions, too.
+    /// [`sys::messages`] must be blocked already. Starts nothing. Returns the policy's first actions, too.
     pub fn new(
         clock: Clock,
         source: ConfigSource,
         (config, launch): (Config, Launch),
         prepared: Prepared,
     ) -> Result<(Self, Vec<Action>), KernelError> {
-        let Prepared { sockets, history, disk, folders, token, notify } = prepared;
+        let Prepared { sockets, history, disk, folders, token, notify, terminal } = prepared;
         let began = Observed::read(&folders).map_err(KernelError::new("look at itself"))?;
         let restarter = if notify.is_connected() { Restarter::Systemd } else { Restarter::Nobody };
         let poller = Poller::open().map_err(KernelError::new("watch anything"))?;
         let signals =
-            SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            SignalFd::with_flags(&sys::messages(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
                 .map_err(KernelError::new("watch signals"))?;
         poller
             .watch(&signals, Token::Signals, EventFlags::IN)
@@ -163,7 +168,10 @@ impl EventLoop {
             pending_censuses: Vec::new(),
             post_mortems: VecDeque::new(),
             examined: Vec::new(),
+            terminal,
             run_state: RunState::Running,
+            stopped_by: None,
+            passed_over: BTreeMap::new(),
             exit_code: ExitCode::Ok,
         };
         Ok((event_loop, first))
@@ -218,10 +226,15 @@ impl EventLoop {
         self.serve_clients();
     }
 
-    /// Until the policy's or systemd's next deadline, or until a client's request that is left over
-    /// from the last turn may be answered.
+    /// Until the policy's, systemd's or a client's next deadline, or until a client's request that is
+    /// left over from the last turn may be answered.
     fn timeout(&self) -> Option<Duration> {
-        let deadlines = [self.policy.deadline(), self.notify.deadline(), self.clients.due_at()];
+        let deadlines = [
+            self.policy.deadline(),
+            self.notify.deadline(),
+            self.clients.due_at(),
+            self.clients.expires_at(),
+        ];
         let next = deadlines.into_iter().flatten().min()?;
         Some(next.saturating_sub(self.clock.now()))
     }

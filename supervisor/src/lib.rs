@@ -49,6 +49,7 @@ mod probe;
 mod sockets;
 mod start;
 mod sys;
+mod terminal;
 mod worker;
 
 pub use start::run;

@@ -20,7 +20,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use crate::policy::Instant;
 
 /// The connection to systemd, if there is one: one descriptor for the supervisor's life.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
     /// Half of the watchdog's timeout.

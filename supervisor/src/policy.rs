@@ -36,11 +36,13 @@
 //! | part late, accept queue stalled, probe failed twice | - | post-mortem, drain, spawn | - | - |
 //! | `Draining` without a decision | crash; drain | crash, drain, spawn | - | - |
 //! | `SpawnFailed` | crash | - | - | - |
+//! | `Failed` | kept, as the words of its exit | kept | - | - |
 //! | `Exited` | crash; backoff; spawn | crash, unless it was decided; spawn | record; notify the other | record; notify the other |
 //! | grace over | - | - | kill | - |
 //! | `Restart` | nothing: it is the answer | spawn; drained when the replacement is ready | - | - |
 //! | `Reload` | replaced as soon as it is ready | spawn; drained when the replacement is ready | - | - |
 //! | `Stop` | drain | drain | goes on | goes on |
+//! | `Hurry`, after `Stop` | - | - | told again, with two seconds of grace at most | goes on |
 //!
 //! The states of the status are read off the workers: `stopping`; `crash_loop` after
 //! `crash_loop_after` crashes in a row without a ready incumbent; `starting` until a worker was
@@ -59,10 +61,11 @@
 //! - **A replacement that fails to start** counts as a crash. A leaking worker is drained all the
 //!   same, `start_timeout` after the decision, because it still leaks. One that is replaced by
 //!   request keeps serving: a configuration that cannot start interrupts no service.
-//!   [`Policy::last_error`] has the cause.
+//!   [`Policy::last_error`] has the cause, and who waits for the request's outcome is answered.
 //! - **Two restarts** are one while the first is under way: the worker that starts is new to both.
 //!   A worker that starts during a reload may have read the old configuration, so it is replaced
-//!   when it is ready: one more replacement is queued, never two. Either cancels a backoff.
+//!   when it is ready, or when it fails: one more replacement is queued, never two. Either cancels a
+//!   backoff.
 //! - **A third worker** is never started: a serving worker that must go while its predecessor still
 //!   drains is replaced when the predecessor is dead, at most `grace` later. Meanwhile connections
 //!   wait in the held queue.
@@ -120,6 +123,9 @@ const MAX_LATENESS: Duration = Duration::from_secs(1);
 /// The longest delay after a leak while no worker serves: connections wait in the held queue.
 const MAX_GAP: Duration = Duration::from_secs(1);
 
+/// The grace of a stop that hurries: enough to hand over turns and to close the database.
+const HURRIED_GRACE: Duration = Duration::from_secs(2);
+
 /// The part of the configuration that the policy needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -148,6 +154,8 @@ pub struct Policy {
     /// A worker was ready once.
     has_served: bool,
     stopping: bool,
+    /// The stop is to end soon.
+    hurried: bool,
     ended: bool,
     last_error: Option<String>,
     /// The time of the step.
@@ -170,6 +178,7 @@ impl Policy {
             accept: AcceptQueue::default(),
             has_served: false,
             stopping: false,
+            hurried: false,
             ended: false,
             last_error: None,
             now: Instant::ZERO,

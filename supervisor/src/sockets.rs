@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use evonic_process::occupant::Occupant;
 use evonic_shared::{
     config::Config,
     hand_over::{API, HTTP},
@@ -53,6 +54,12 @@ pub enum SocketError {
         path.display()
     )]
     PathInUse { path: PathBuf },
+    #[error(
+        "{} is to be a socket, and is {occupant}: move it away, or choose another runtime_dir \
+         (EVONIC_RUNTIME_DIR)",
+        path.display()
+    )]
+    InTheWay { path: PathBuf, occupant: Occupant },
     #[error(transparent)]
     Unix(#[from] FileError),
     #[error("the inherited descriptor named {name} is not a listening {expected} socket")]
@@ -215,21 +222,20 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
     }
 }
 
-/// Binds a path for the service's user and group. Replaces the file of a dead listener.
+/// Binds a path for the service's user and group. Replaces the file of a dead listener, and nothing
+/// else.
 fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
-    match UnixStream::connect(path) {
-        Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
-        // A file of another kind refuses, too, and must stay.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            if fs::symlink_metadata(path)
-                .map_err(FileError::new("listen on", path))?
-                .file_type()
-                .is_socket()
-            {
+    match Occupant::of(path).map_err(FileError::new("listen on", path))? {
+        None => {}
+        Some(Occupant::Socket) => match UnixStream::connect(path) {
+            Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 fs::remove_file(path).map_err(FileError::new("listen on", path))?;
             }
-        }
-        Err(_) => {}
+            // Of another type, or its queue is full: somebody's.
+            Err(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
+        },
+        Some(occupant) => return Err(SocketError::InTheWay { path: path.to_owned(), occupant }),
     }
     // `umask` is of the whole process, of which no other thread makes files yet.
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use evonic_process::folder::{self, Folder, FolderError};
+use evonic_process::{
+    cause,
+    folder::{self, Folder, FolderError},
+};
 use evonic_shared::{config::LoadError, exit::ExitCode};
 use rustix::fs::Mode;
 
@@ -17,7 +20,7 @@ use crate::{
     clock::Clock,
     config_source::{ConfigSource, ConfigSourceError},
     disk::{Disk, FileError},
-    event_loop::{EventLoop, Prepared, signals},
+    event_loop::{EventLoop, Prepared},
     fd_watch::Method,
     history::History,
     integrity::Folders,
@@ -25,7 +28,8 @@ use crate::{
     log,
     notify::Notify,
     sockets::{Inherited, SocketError, Sockets},
-    sys::{KernelError, ParentDeath},
+    sys::{self, KernelError, ParentDeath},
+    terminal::Terminal,
 };
 
 const HELP: &str = "\
@@ -39,7 +43,9 @@ Options:
   -h, --help         print this help
   -V, --version      print the version
 
-SIGTERM and SIGINT stop the worker and the supervisor, SIGHUP reads the configuration again.
+SIGTERM and SIGINT stop the worker and the supervisor; a second one cuts short what the worker has
+left to do, and so does SIGQUIT. SIGHUP reads the configuration again; from a terminal that is closed
+it stops both.
 ";
 
 /// Why the supervisor does not start: only what cannot recover by itself.
@@ -64,7 +70,12 @@ enum StartError {
 }
 
 impl StartError {
-    const fn exit_code(&self) -> ExitCode {
+    /// By what the system says, else by the part that fails.
+    fn exit_code(&self) -> ExitCode {
+        cause::exit_code(self).unwrap_or_else(|| self.of_part())
+    }
+
+    const fn of_part(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Source(_) => ExitCode::Config,
@@ -83,7 +94,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Before the log: a thread that does not block a signal would end with it.
     let prepared = prepare_process();
     log::install();
-    let code = prepared.map_err(StartError::from).and_then(|()| supervise(arguments));
+    let code =
+        prepared.map_err(StartError::from).and_then(|terminal| supervise(arguments, terminal));
     let code = code.unwrap_or_else(|error| {
         match &error {
             StartError::Source(ConfigSourceError::Load(LoadError::Invalid(errors))) => {
@@ -97,7 +109,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, StartError> {
+fn supervise(
+    arguments: impl IntoIterator<Item = OsString>,
+    terminal: Terminal,
+) -> Result<ExitCode, StartError> {
     let inherited = Inherited::from_environment()?;
     let explicit = match parse(arguments)? {
         Invocation::Run { config } => config,
@@ -109,7 +124,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         }
     };
     let clock = Clock::start();
-    let notify = open_notify()?;
+    let notify = open_notify();
     let source = ConfigSource {
         explicit,
         // systemd ends the whole control group by itself, in its own order.
@@ -127,7 +142,11 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         state: Folder::open(&config.state_dir, folder::PRIVATE)?,
         runtime: Folder::open(&config.runtime_dir, folder::GROUP)?,
     };
-    let _locks = [Lock::take(&config.runtime_dir)?, Lock::take(&config.state_dir)?];
+    let runtime_lock = Lock::take(&config.runtime_dir)?;
+    // One lock where both are the same folder, whatever it is called.
+    let is_one = folders.state.is_same(&folders.runtime);
+    let state_lock = (!is_one).then(|| Lock::take(&config.state_dir)).transpose()?;
+    let _locks = (runtime_lock, state_lock);
     // Before the sockets: who can connect finds it.
     let token = TokenHolder::make(&config.runtime_dir)?;
     let mut sockets = Sockets::open(&config, inherited)?;
@@ -141,7 +160,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
         "supervising"
     );
     let accepted = (config, launch);
-    let prepared = Prepared { sockets, history, disk, folders, token, notify };
+    let prepared = Prepared { sockets, history, disk, folders, token, notify, terminal };
     let (event_loop, first) = EventLoop::new(clock, source, accepted, prepared)?;
     Ok(event_loop.run(first)?)
 }
@@ -169,18 +188,30 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, le
     Ok(Invocation::Run { config })
 }
 
-fn open_notify() -> Result<Notify, KernelError> {
+/// The connection to systemd. An address where nobody listens was left by an outer service, and is no
+/// reason not to start.
+fn open_notify() -> Notify {
     let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let watchdog = number("WATCHDOG_USEC")
         .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id())))
         .map(Duration::from_micros);
-    Notify::open(env::var_os("NOTIFY_SOCKET").as_deref(), watchdog)
-        .map_err(KernelError::new("reach systemd at $NOTIFY_SOCKET"))
+    let address = env::var_os("NOTIFY_SOCKET");
+    Notify::open(address.as_deref(), watchdog).unwrap_or_else(|error| {
+        let address = address.unwrap_or_default();
+        tracing::warn!(
+            address = %address.display(),
+            %error,
+            "nobody listens at $NOTIFY_SOCKET; going on without systemd"
+        );
+        Notify::default()
+    })
 }
 
 /// Blocks the signals that a descriptor reads, and adopts orphans of workers.
-fn prepare_process() -> Result<(), KernelError> {
-    signals().thread_block().map_err(KernelError::new("block signals"))?;
+fn prepare_process() -> Result<Terminal, KernelError> {
+    let terminal = Terminal::at_start();
+    sys::messages().thread_block().map_err(KernelError::new("block signals"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(KernelError::new("become a subreaper"))
+        .map_err(KernelError::new("become a subreaper"))?;
+    Ok(terminal)
 }

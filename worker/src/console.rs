@@ -58,6 +58,7 @@ use std::{
 use clap::{CommandFactory, Parser};
 use evonic_shared::{
     config::{self, Config, Environment, LoadError, Resolved},
+    error_chain::ErrorChain,
     exit::ExitCode,
 };
 
@@ -130,7 +131,8 @@ fn dispatch(
     console: &mut Console<'_>,
 ) -> Result {
     let config = || Ok::<_, ConsoleError>(load(file)?.config);
-    let api = || Server::resolve(server, &config()?).map(Api::new);
+    let api =
+        |console: &mut Console<'_>| Server::resolve(server, &folders(file, console)).map(Api::new);
     match command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -139,21 +141,35 @@ fn dispatch(
         }
         Command::Man { command } => manual::run(&command, console),
         Command::Config(options) => configuration::run(&options, load(file), console),
-        Command::Doctor(options) => on_runtime(doctor::run(&options, load(file), console)),
-        Command::Worker => ended(crate::lifecycle::run(load_for_worker(file)?.config)),
-        Command::Status(options) => status::run(&options, &config()?, console),
-        Command::History(options) => history::run(&options, &config()?, console),
-        Command::Census(options) => census::run(&options, &config()?, console),
+        Command::Doctor(options) => {
+            let (despite_faults, _) = despite_faults(file);
+            on_runtime(doctor::run(&options, load(file), &despite_faults, console))
+        }
+        Command::Worker => match load_for_worker(file) {
+            Ok(resolved) => ended(crate::lifecycle::run(resolved.config)),
+            Err(error) => {
+                let reason = ErrorChain(&error).to_string().replace('\n', "; ");
+                crate::lifecycle::refuse(&reason);
+                Err(error.into())
+            }
+        },
+        Command::Status(options) => status::run(&options, &folders(file, console), console),
+        Command::History(options) => history::run(&options, &folders(file, console), console),
+        Command::Census(options) => census::run(&options, &folders(file, console), console),
         Command::Backup { file } => back_up(&file, &config()?, console),
-        Command::Restart(options) => restart::run(&options, &config()?, console),
-        Command::Agent(command) => on_runtime(agents::run(command, &api()?, console)),
-        Command::Key(command) => on_runtime(keys::run(command, &api()?, console)),
-        Command::Session(command) => on_runtime(sessions::run(command, &api()?, console)),
-        Command::Audit(options) => on_runtime(audit::run(&options, &api()?, console)),
-        Command::Workplace(command) => on_runtime(workplaces::run(command, &api()?, console)),
-        Command::Sandbox(command) => on_runtime(workplaces::sandbox(command, &api()?, console)),
-        Command::Cp(options) => on_runtime(cp::run(&options, &api()?, console)),
-        Command::Chat(options) => ended(on_runtime(chat::run(&options, &api()?, console))?),
+        Command::Restart(options) => restart::run(&options, &folders(file, console), console),
+        Command::Agent(command) => on_runtime(agents::run(command, &api(console)?, console)),
+        Command::Key(command) => on_runtime(keys::run(command, &api(console)?, console)),
+        Command::Session(command) => on_runtime(sessions::run(command, &api(console)?, console)),
+        Command::Audit(options) => on_runtime(audit::run(&options, &api(console)?, console)),
+        Command::Workplace(command) => {
+            on_runtime(workplaces::run(command, &api(console)?, console))
+        }
+        Command::Sandbox(command) => {
+            on_runtime(workplaces::sandbox(command, &api(console)?, console))
+        }
+        Command::Cp(options) => on_runtime(cp::run(&options, &api(console)?, console)),
+        Command::Chat(options) => ended(on_runtime(chat::run(&options, &api(console)?, console))?),
     }
 }
 
@@ -167,6 +183,20 @@ fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<()
     let database = config.state_dir.join("evonic.db");
     let bytes = evonic_store::back_up(&database, file).map_err(ConsoleError::Backup)?;
     console.line(format!("{} ({})", file.display(), format::bytes(bytes)))
+}
+
+/// The configuration, for commands that need only the folders in it: what is wrong with it is said,
+/// and the service that runs has another one by now anyway.
+fn folders(file: Option<&Path>, console: &mut Console<'_>) -> Config {
+    let (config, fault) = despite_faults(file);
+    if let Some(fault) = fault {
+        console.say_text(&configuration::warning(&fault, &config.runtime_dir));
+    }
+    config
+}
+
+fn despite_faults(file: Option<&Path>) -> (Config, Option<LoadError>) {
+    config::load_despite_faults(file, &environment(), |path| std::fs::read(path))
 }
 
 fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {

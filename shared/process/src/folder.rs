@@ -17,6 +17,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::occupant::Occupant;
+
 /// The mode of the state folder and of all folders in it.
 pub const PRIVATE: u32 = 0o700;
 
@@ -41,6 +43,12 @@ pub enum FolderError {
         #[source]
         source: io::Error,
     },
+    /// Something else is at its path, or at that of a folder above it.
+    #[error(
+        "the folder {} cannot be made: {} is {occupant}; move it away, or choose another folder",
+        path.display(), at.display()
+    )]
+    InTheWay { path: PathBuf, at: PathBuf, occupant: Occupant },
     /// Its owner could change what the service trusts.
     #[error(
         "{} belongs to uid {owner}, and this process is of uid {own}: `chown -R {own} {}` as root, \
@@ -87,7 +95,8 @@ impl Folder {
     pub fn open(path: &Path, mode: u32) -> Result<Self, FolderError> {
         let failed = |source| FolderError::Open { path: path.to_owned(), source };
         let is_new = !path.exists();
-        fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+        made.map_err(|error| in_the_way(path).unwrap_or_else(|| failed(error)))?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         // A handle needs no permission, and what it names cannot be exchanged meanwhile.
         let handle = rustix::fs::open(path, flags | OFlags::PATH, Mode::empty());
@@ -125,6 +134,14 @@ impl Folder {
     /// Its mode when it was opened.
     pub const fn mode(&self) -> u32 {
         self.mode
+    }
+
+    /// Whether another one is this folder, under whatever name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let identity = |folder: &Self| {
+            rustix::fs::fstat(&folder.descriptor).map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        matches!((identity(self), identity(other)), (Ok(own), Ok(its)) if own == its)
     }
 
     /// How it differs from what was opened.
@@ -193,6 +210,16 @@ impl Folder {
     }
 }
 
+/// The error of a folder that cannot be made because the first of its parents, or its own path, is
+/// something else.
+fn in_the_way(path: &Path) -> Option<FolderError> {
+    let parents = path.ancestors().collect::<Vec<_>>().into_iter().rev();
+    let mut others = parents.filter(|path| !path.as_os_str().is_empty() && !path.is_dir());
+    let at = others.next()?.to_owned();
+    let occupant = Occupant::of(&at).ok()??;
+    Some(FolderError::InTheWay { path: path.to_owned(), at, occupant })
+}
+
 fn permissions(stat: &Stat) -> u32 {
     stat.st_mode & PERMISSIONS
 }
@@ -203,91 +230,4 @@ pub fn octal(mode: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn set(path: &Path, mode: u32) {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & PERMISSIONS
-    }
-
-    #[test]
-    fn a_folder_is_made_and_a_loose_or_closed_one_put_right() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("a/b");
-        Folder::open(&path, PRIVATE).unwrap();
-        assert_eq!(mode(&path), 0o700);
-        let runtime = parent.path().join("run");
-        Folder::open(&runtime, GROUP).unwrap();
-        assert_eq!(mode(&runtime), 0o750);
-        for (found, wanted, expected) in [
-            (0o777, PRIVATE, 0o700),
-            (0o755, GROUP, 0o750),
-            (0o000, PRIVATE, 0o700),
-            (0o500, GROUP, 0o700),
-            (0o700, GROUP, 0o700),
-        ] {
-            set(&path, found);
-            Folder::open(&path, wanted).unwrap();
-            assert_eq!(mode(&path), expected, "{found:o}");
-        }
-    }
-
-    #[test]
-    fn changes_are_found_and_a_mode_is_put_back() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("state");
-        let folder = Folder::open(&path, PRIVATE).unwrap();
-        assert_eq!(folder.condition().unwrap(), Condition::Sound);
-        set(&path, 0);
-        assert_eq!(folder.condition().unwrap(), Condition::Mode(0));
-        folder.restore_mode().unwrap();
-        assert_eq!((folder.condition().unwrap(), mode(&path)), (Condition::Sound, 0o700));
-        fs::rename(&path, parent.path().join("away")).unwrap();
-        assert_eq!(folder.condition().unwrap(), Condition::Replaced);
-        fs::create_dir(&path).unwrap();
-        assert_eq!(folder.condition().unwrap(), Condition::Replaced);
-    }
-
-    #[test]
-    fn only_loose_files_of_ours_are_tightened() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = Folder::open(parent.path(), PRIVATE).unwrap();
-        let path = parent.path().join("evonic.db");
-        folder.tighten("evonic.db").unwrap();
-        fs::write(&path, "").unwrap();
-        for (found, expected) in [(0o644, 0o600), (0o600, 0o600), (0o400, 0o400)] {
-            set(&path, found);
-            folder.tighten("evonic.db").unwrap();
-            assert_eq!(mode(&path), expected, "{found:o}");
-        }
-        let outside = tempfile::NamedTempFile::new().unwrap();
-        set(outside.path(), 0o644);
-        std::os::unix::fs::symlink(outside.path(), parent.path().join("link")).unwrap();
-        folder.tighten("link").unwrap();
-        assert_eq!(mode(outside.path()), 0o644);
-    }
-
-    #[test]
-    fn a_folder_of_somebody_else_is_refused_with_the_command_that_mends_it() {
-        // Of root for all but root, who is told of nobody's.
-        let path = if rustix::process::geteuid().is_root() {
-            let folder = tempfile::tempdir().unwrap().keep();
-            std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
-            folder
-        } else {
-            PathBuf::from("/")
-        };
-        let error = Folder::open(&path, PRIVATE).unwrap_err();
-        assert!(matches!(error, FolderError::Foreign { .. }), "{error}");
-        assert!(error.to_string().contains("`chown -R "), "{error}");
-        if rustix::process::geteuid().is_root() {
-            fs::remove_dir(&path).unwrap();
-        }
-    }
-}
+mod tests;

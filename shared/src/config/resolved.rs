@@ -33,14 +33,30 @@ impl Config {
         file: Option<(&Path, &str)>,
         environment: &Environment,
     ) -> Result<Resolved, ConfigErrors> {
+        let (config, entries) = Self::read_all(file, environment);
+        let file = file.map(|(path, _)| path.to_owned());
+        Ok(Resolved { config, entries: entries?, file })
+    }
+
+    /// The same, with the default of each key that is wrong.
+    pub(super) fn resolve_despite_faults(
+        file: Option<(&Path, &str)>,
+        environment: &Environment,
+    ) -> (Self, Option<ConfigErrors>) {
+        let (config, entries) = Self::read_all(file, environment);
+        (config, entries.err())
+    }
+
+    fn read_all(
+        file: Option<(&Path, &str)>,
+        environment: &Environment,
+    ) -> (Self, Result<Vec<Entry>, ConfigErrors>) {
         let document =
             file.map(|(path, text)| Document::parse(path, text, SECTIONS)).unwrap_or_default();
-        let path = file.map(|(path, _)| path);
-        let mut reader = Reader::new(document, path, environment);
+        let mut reader = Reader::new(document, file.map(|(path, _)| path), environment);
         let config = Self::read(&mut reader, "", environment);
         rules::check(&config, &mut reader);
-        let entries = reader.finish().map_err(ConfigErrors)?;
-        Ok(Resolved { config, entries, file: path.map(Path::to_owned) })
+        (config, reader.finish().map_err(ConfigErrors))
     }
 
     /// The defaults, with these folders.

@@ -80,7 +80,9 @@ mod tests {
     #[test]
     fn a_token_goes_with_any_request_and_is_shown_nowhere() {
         let token = Some(CommandToken::new(&[0xab; 32]));
-        for request in [Request::Restart, Request::History { limit: Some(3) }, Request::Census] {
+        for request in
+            [Request::Restart { wait: false }, Request::History { limit: Some(3) }, Request::Census]
+        {
             for token in [&None, &token] {
                 let line = RequestLine { request: request.clone(), token: token.clone() };
                 let text = line.encode();

@@ -1,14 +1,14 @@
 //! One client of the status socket.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd};
 
 use evonic_shared::status::{ErrorCode, MAX_REQUEST_BYTES, Reply, Request, RequestLine};
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags},
+    net::{RecvFlags, SendFlags, sockopt},
 };
 
-use super::error;
+use super::{REPLY_TIMEOUT, error};
 use crate::{
     policy::Instant,
     poller::{EventFlags, Poller, Token},
@@ -31,8 +31,25 @@ pub(crate) struct Client {
     /// It sent a request before, so that its half-close is none.
     has_asked: bool,
     pub(super) last_active: Instant,
+    /// When the reply in `output` was given.
+    replied_at: Instant,
     armed: EventFlags,
 }
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// `restart` or `reload`.
+    pub(crate) op: &'static str,
+    /// A worker of this generation or a later one.
+    pub(crate) generation: u64,
+    /// When it is told that there is none.
+    pub(crate) until: Instant,
+}
+
+/// What a watcher may leave unread before that is noticed, in bytes: the least that the kernel allows.
+/// With its usual 200 kB a reader that reads nothing looks like one that does for minutes.
+const WATCHER_BUFFER: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -41,6 +58,8 @@ enum State {
     Watching {
         due: bool,
     },
+    /// Its reply is the outcome of a replacement.
+    Waiting(Wait),
     /// To be dropped when the output is sent.
     Closing,
     Dead,
@@ -58,6 +77,7 @@ impl Client {
             half_closed: false,
             has_asked: false,
             last_active: now,
+            replied_at: now,
             armed: EventFlags::IN,
         }
     }
@@ -85,6 +105,18 @@ impl Client {
 
     pub(crate) const fn watches(&self) -> bool {
         matches!(self.state, State::Watching { .. })
+    }
+
+    pub(crate) const fn waits(&self) -> Option<Wait> {
+        match self.state {
+            State::Waiting(wait) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// Whether it neither watches nor waits.
+    pub(crate) const fn asks(&self) -> bool {
+        !self.watches() && self.waits().is_none()
     }
 
     pub(crate) fn ready(&mut self, events: EventFlags, now: Instant) {
@@ -144,8 +176,10 @@ impl Client {
 
     /// Sends as much of a reply as the socket takes now.
     pub(crate) fn send(&mut self, reply: &Reply, now: Instant) {
-        if let State::Watching { due } = &mut self.state {
-            *due = false;
+        match &mut self.state {
+            State::Watching { due } => *due = false,
+            State::Waiting(_) => self.state = State::Asking,
+            State::Asking | State::Closing | State::Dead => {}
         }
         match serde_json::to_vec(reply) {
             Ok(line) => self.output = line,
@@ -155,11 +189,18 @@ impl Client {
             }
         }
         self.output.push(b'\n');
-        self.last_active = now;
+        (self.last_active, self.replied_at) = (now, now);
         self.flush(now);
     }
 
+    pub(crate) fn wait(&mut self, wait: Wait) {
+        self.state = State::Waiting(wait);
+    }
+
     pub(crate) fn watch(&mut self) {
+        if let Err(error) = sockopt::set_socket_send_buffer_size(&self.socket, WATCHER_BUFFER) {
+            tracing::debug!(%error, "a watcher's buffer stays long");
+        }
         self.state = State::Watching { due: true };
     }
 
@@ -177,8 +218,9 @@ impl Client {
         self.state == State::Dead || (self.state == State::Closing && self.output.is_empty())
     }
 
-    pub(crate) fn is_stuck(&self, now: Instant, timeout: Duration) -> bool {
-        !self.output.is_empty() && now.saturating_sub(self.last_active) > timeout
+    /// When it is dropped because its reply is unread by then.
+    pub(crate) fn ends_at(&self) -> Option<Instant> {
+        (!self.output.is_empty()).then(|| self.replied_at + REPLY_TIMEOUT)
     }
 
     fn read(&mut self, now: Instant) {

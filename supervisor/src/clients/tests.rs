@@ -79,6 +79,12 @@ impl Server {
                         self.clients.watch(&self.poller, serial, self.now);
                         continue;
                     }
+                    Ok(RequestLine { request: Request::Restart { wait: true }, .. }) => {
+                        let until = self.now + Duration::from_secs(60);
+                        let wait = Wait { op: "restart", generation: 7, until };
+                        self.clients.wait(&self.poller, serial, wait, self.now);
+                        continue;
+                    }
                     Ok(RequestLine { request, .. }) => {
                         Reply::Accepted { format: FORMAT, op: format!("{request:?}") }
                     }
@@ -87,6 +93,11 @@ impl Server {
                 self.clients.reply(&self.poller, serial, &reply, self.now);
             }
         }
+    }
+
+    fn expire_at(&mut self, now: Instant) {
+        self.now = now;
+        self.clients.expire(&self.poller, now, Some("no disk"));
     }
 
     /// Says this, half-closes, and returns all that comes back.
@@ -109,6 +120,7 @@ fn op(line: &str) -> String {
     match serde_json::from_str(line).unwrap() {
         Reply::Accepted { op, .. } => op,
         Reply::Error { code, .. } => format!("{code:?}"),
+        Reply::Replaced { op, generation, .. } => format!("{op} {generation}"),
         other => panic!("{other:?}"),
     }
 }
@@ -142,7 +154,7 @@ fn nonsense_is_refused_and_the_client_may_go_on() {
     for bytes in nonsense {
         let mut line = bytes.to_vec();
         line.extend(b"\n{\"op\":\"restart\"}\n");
-        assert_eq!(ops(&server.say(&line)), ["Malformed", "Restart"], "{bytes:?}");
+        assert_eq!(ops(&server.say(&line)), ["Malformed", "Restart { wait: false }"], "{bytes:?}");
     }
 }
 
@@ -185,9 +197,8 @@ fn an_unread_reply_holds_up_its_own_reader_only_and_not_for_ever() {
         server.turn();
     }
     assert_eq!(ops(&server.say(b"")), ["Status"], "others are served");
-    assert!(server.clients.all[0].is_stuck(REPLY_TIMEOUT * 2, REPLY_TIMEOUT));
-    server.now = REPLY_TIMEOUT * 2;
-    server.clients.expire(&server.poller, server.now);
+    assert_eq!(server.clients.expires_at(), Some(REPLY_TIMEOUT));
+    server.expire_at(REPLY_TIMEOUT);
     assert!(server.clients.all.is_empty());
 }
 
@@ -224,10 +235,16 @@ fn watchers_are_bounded_and_a_slow_one_skips() {
     assert!(server.clients.wants_status(), "one at once");
     server.clients.show(&server.poller, &status, server.now);
     assert!(!server.clients.wants_status(), "then only at a change");
-    for _ in 0..10_000 {
+    // As many as the least buffer holds, and many more.
+    for _ in 0..1000 {
         server.clients.status_changed();
         server.clients.show(&server.poller, &status, server.now);
     }
+    assert_eq!(
+        server.clients.expires_at(),
+        Some(REPLY_TIMEOUT),
+        "one that reads nothing is noticed"
+    );
     let mut reader = BufReader::new(watchers.remove(0));
     let mut line = String::new();
     for _ in 0..3 {
@@ -251,8 +268,7 @@ fn a_refusing_system_is_not_asked_again_at_once() {
     server.clients.pause(&server.poller, server.now);
     let waiting = server.connect();
     assert!(server.clients.all.is_empty(), "the turn neither accepts nor spins");
-    server.now = ACCEPT_PAUSE;
-    server.clients.expire(&server.poller, server.now);
+    server.expire_at(ACCEPT_PAUSE);
     server.turn();
     assert_eq!(server.clients.all.len(), 1);
     drop(waiting);
@@ -290,7 +306,71 @@ fn the_user_with_most_clients_makes_room() {
     let mut server = Server::open();
     let _streams: Vec<_> = (0..3).map(|_| server.connect()).collect();
     server.clients.all[0].uid = Some(7);
-    assert!(server.clients.make_room());
+    server.clients.make_room();
     let left: Vec<_> = server.clients.all.iter().map(|client| client.serial).collect();
     assert_eq!(left, [0, 2], "although the first has been quiet for longest");
+}
+
+const WAITING: &[u8] = b"{\"op\":\"restart\",\"wait\":true}\n";
+
+fn line_of(stream: &UnixStream) -> String {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn watchers_that_read_nothing_leave_and_keep_nobody_out_meanwhile() {
+    let mut server = Server::open();
+    let mut deaf: Vec<UnixStream> = (0..MAX_WATCHERS).map(|_| server.connect()).collect();
+    deaf.iter_mut().for_each(|watcher| watcher.write_all(b"{\"op\":\"watch\"}\n").unwrap());
+    server.turn();
+    let mut waiting = Vec::new();
+    for _ in 0..MAX_WAITING {
+        let mut client = server.connect();
+        client.write_all(WAITING).unwrap();
+        server.turn();
+        waiting.push(client);
+    }
+    assert_eq!(ops(&server.say(WAITING)), ["Unavailable"], "one too many");
+    let mut asking: Vec<UnixStream> = (0..MAX_CLIENTS).map(|_| server.connect()).collect();
+    asking.iter_mut().for_each(|client| client.write_all(b"{\"op\":\"census\"}\n").unwrap());
+    server.turn();
+    assert!(asking.iter().all(|client| op(&line_of(client)) == "Census"));
+    for second in 0..60 {
+        server.now = Duration::from_secs(second);
+        server.clients.status_changed();
+        server.clients.show(&server.poller, &example(), server.now);
+        server.clients.expire(&server.poller, server.now, None);
+    }
+    assert!(!server.clients.all.iter().any(Client::watches), "they have read nothing for a minute");
+    server.clients.answer_waiting(&server.poller, 8, &Ok(()), server.now);
+    assert!(waiting.iter().all(|client| op(&line_of(client)) == "restart 8"));
+}
+
+#[test]
+fn who_waits_is_answered_once_and_at_the_latest_when_its_time_is_over() {
+    let mut server = Server::open();
+    let mut streams: Vec<UnixStream> = (0..3).map(|_| server.connect()).collect();
+    let wait = |server: &mut Server, stream: &mut UnixStream| {
+        stream.write_all(WAITING).unwrap();
+        server.turn();
+    };
+    streams.iter_mut().for_each(|stream| wait(&mut server, stream));
+    drop(streams.pop());
+    server.turn();
+    assert_eq!(server.clients.all.len(), 2, "one has left");
+    server.clients.answer_waiting(&server.poller, 6, &Ok(()), server.now);
+    assert!(server.clients.all.iter().all(|client| client.waits().is_some()), "not theirs");
+    server.clients.answer_waiting(&server.poller, 7, &Err("no key".to_owned()), server.now);
+    assert!(streams.iter().all(|stream| line_of(stream).contains("no key")));
+
+    wait(&mut server, &mut streams[0]);
+    assert_eq!(server.clients.expires_at(), Some(Duration::from_secs(60)));
+    server.expire_at(Duration::from_secs(60));
+    assert!(line_of(&streams[0]).contains("no new worker became ready in time: no disk"));
+    wait(&mut server, &mut streams[0]);
+    server.clients.refuse_waiting(&server.poller, "it stops", server.now);
+    assert!(line_of(&streams[0]).contains("it stops"));
+    assert_eq!(server.clients.expires_at(), None);
 }

@@ -1,8 +1,11 @@
 //! Who may give commands: root by the kernel's word, and who reads the supervisor's token.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use evonic_process::{file, folder::FILE};
+use evonic_process::{file, folder::FILE, occupant::Occupant};
 use evonic_shared::status::{CommandToken, TOKEN_FILE};
 use rustix::{io::retry_on_intr, rand::GetRandomFlags};
 use subtle::ConstantTimeEq;
@@ -25,6 +28,13 @@ impl TokenHolder {
     /// [`FileError`].
     pub fn make(runtime_dir: &Path) -> Result<Self, FileError> {
         let path = runtime_dir.join(TOKEN_FILE);
+        match Occupant::of(&path).map_err(FileError::new("make", &path))? {
+            None | Some(Occupant::File) => {}
+            Some(occupant) => {
+                let error = io::Error::other(format!("it is {occupant}: move it away"));
+                return Err(FileError::new("make", &path)(error));
+            }
+        }
         let mut bytes = [0; 32];
         // Of up to 256 bytes it gives all or none.
         retry_on_intr(|| rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()))

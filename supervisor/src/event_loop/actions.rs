@@ -1,6 +1,9 @@
 //! The policy's actions, executed.
 
-use std::{collections::VecDeque, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime},
+};
 
 use evonic_shared::{
     control::ToWorker,
@@ -37,12 +40,18 @@ impl EventLoop {
                 Action::PostMortem { generation, reason, detail } => {
                     self.take_post_mortem(generation, reason, detail);
                 }
-                Action::Drain { generation, reason } => self.drain(generation, reason),
+                Action::Drain { generation, reason, grace } => {
+                    self.drain(generation, reason, grace);
+                }
                 Action::Kill { generation } => self.kill(generation),
                 Action::PredecessorGone { to, gone } => {
                     if let Some(worker) = self.worker_mut(to) {
                         worker.send(&ToWorker::PredecessorGone { generation: gone });
                     }
+                }
+                Action::Answer { generation, outcome } => {
+                    let now = self.clock.now();
+                    self.clients.answer_waiting(&self.poller, generation, &outcome, now);
                 }
                 Action::Record(record) => self.record(record),
                 Action::Changed => self.changed(),
@@ -157,8 +166,7 @@ impl EventLoop {
         self.examined.push((generation, reason));
     }
 
-    fn drain(&mut self, generation: u64, reason: Reason) {
-        let grace = self.config.supervisor.grace;
+    fn drain(&mut self, generation: u64, reason: Reason, grace: Duration) {
         let Some(worker) = self.worker_mut(generation) else { return };
         worker.phase = HandshakePhase::Draining;
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);

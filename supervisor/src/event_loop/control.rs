@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evonic_process::channel::Received;
-use evonic_shared::control::{FromWorker, SupervisorMetrics, ToWorker};
+use evonic_shared::control::{FromWorker, SupervisorMetrics, ToWorker, reason_line};
 
 use super::EventLoop;
 use crate::{
@@ -52,6 +52,12 @@ impl EventLoop {
                     }
                     Err(error) => self.drop_message(serial, &error),
                 }
+            }
+            // A start may fail before there is anything to say hello with.
+            (FromWorker::Failed { reason }, _) => {
+                let reason = reason_line(&reason);
+                tracing::debug!(generation, reason, "worker says why it ends");
+                self.feed(Event::Failed { generation, reason });
             }
             (_, HandshakePhase::New) => self.drop_message(serial, &OutOfTurn),
             (FromWorker::Ready, HandshakePhase::Known) => {

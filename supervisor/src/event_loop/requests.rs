@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use evonic_shared::{
+    config::Supervisor,
     error_chain::ErrorChain,
     status::{ErrorCode, FORMAT, Reply, Request, RequestLine},
 };
@@ -10,7 +11,7 @@ use evonic_shared::{
 use super::{EventLoop, RunState};
 use crate::{
     census::{self, Order},
-    clients::{error, thread_time},
+    clients::{Wait, error, thread_time},
     log,
     policy::{Event, Settings},
 };
@@ -20,6 +21,11 @@ const MAX_REQUESTS: usize = 8;
 
 /// After this time no further request is begun in a turn: a census of many descriptors is slow.
 const TIME_SLICE: Duration = Duration::from_millis(5);
+
+/// What is waited beside the times of the configuration: slow machines.
+const MARGIN: Duration = Duration::from_secs(5);
+
+pub(super) const STOPPING: &str = "the supervisor is stopping";
 
 impl EventLoop {
     /// Answers some pending requests, and sends the status to watchers.
@@ -43,7 +49,7 @@ impl EventLoop {
             let status = self.status();
             self.clients.show(&self.poller, &status, now);
         }
-        self.clients.expire(&self.poller, now);
+        self.clients.expire(&self.poller, now, self.policy.last_error());
     }
 
     fn answer(&mut self, serial: u64, uid: Option<u32>, line: Result<RequestLine, Reply>) {
@@ -52,49 +58,79 @@ impl EventLoop {
                 self.clients.watch(&self.poller, serial, self.clock.now());
                 return;
             }
-            Ok(line) => self.reply(line, uid),
+            Ok(line) => match self.reply(serial, line, uid) {
+                Some(reply) => reply,
+                None => return,
+            },
             Err(refusal) => refusal,
         };
         self.clients.reply(&self.poller, serial, &reply, self.clock.now());
     }
 
-    fn reply(&mut self, RequestLine { request, token }: RequestLine, uid: Option<u32>) -> Reply {
+    /// The reply to a request; [`None`] when the client waits for its outcome.
+    fn reply(
+        &mut self,
+        serial: u64,
+        RequestLine { request, token }: RequestLine,
+        uid: Option<u32>,
+    ) -> Option<Reply> {
         let op = match request {
             Request::Status | Request::Watch => {
-                return Reply::Status(self.status());
+                return Some(Reply::Status(self.status()));
             }
             Request::History { limit } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 let entries = self.history.newest_first().take(limit).cloned().collect();
                 let tampering = self.history.tampering_newest_first().take(limit).cloned();
-                return Reply::History { format: FORMAT, entries, tampering: tampering.collect() };
+                let tampering = tampering.collect();
+                return Some(Reply::History { format: FORMAT, entries, tampering });
             }
-            Request::Census => return self.census(),
-            Request::Restart => "restart",
+            Request::Census => return Some(self.census()),
+            Request::Restart { .. } => "restart",
             Request::Drain => "drain",
-            Request::Reload => "reload",
+            Request::Reload { .. } => "reload",
         };
         let Some(uid) = self.token.commander(uid, token.as_ref()) else {
             let message = format!(
                 "{op} is for root, and for the service's user with the token of {}",
                 self.token.path().display()
             );
-            return error(ErrorCode::Forbidden, message);
+            return Some(error(ErrorCode::Forbidden, message));
         };
         if self.run_state != RunState::Running && request != Request::Drain {
-            return error(ErrorCode::Unavailable, "the supervisor is stopping");
+            return Some(error(ErrorCode::Unavailable, STOPPING));
         }
         tracing::info!(op, uid, "command of a client");
+        let answers = match request {
+            Request::Restart { wait: true } => Some(self.policy.answers_restart()),
+            Request::Reload { wait: true } => Some(self.policy.answers_reload()),
+            _ => None,
+        };
+        // Before the event: what follows from it at once is its answer already.
+        if let Some(generation) = answers {
+            let now = self.clock.now();
+            let wait = Wait { op, generation, until: now + self.longest_replacement() };
+            if !self.clients.wait(&self.poller, serial, wait, now) {
+                return None;
+            }
+        }
         match request {
             Request::Drain => self.stop(),
-            Request::Reload => {
+            Request::Reload { .. } => {
                 if let Err(refusal) = self.reload(uid) {
-                    return error(ErrorCode::Invalid, refusal);
+                    return Some(error(ErrorCode::Invalid, refusal));
                 }
             }
             _ => self.feed(Event::Restart { uid }),
         }
-        Reply::Accepted { format: FORMAT, op: op.to_owned() }
+        answers.is_none().then(|| Reply::Accepted { format: FORMAT, op: op.to_owned() })
+    }
+
+    /// What a replacement takes at most: a predecessor that drains still, a start with the delay after
+    /// one that failed, and as much again for one that had begun with the old settings.
+    fn longest_replacement(&self) -> Duration {
+        let Supervisor { start_timeout, grace, backoff_cap, .. } = self.config.supervisor;
+        (grace + start_timeout + backoff_cap) * 2 + MARGIN
     }
 
     fn census(&self) -> Reply {
@@ -126,7 +162,7 @@ impl EventLoop {
 
     fn apply_configuration(&mut self, uid: u32) -> Result<(), String> {
         if self.run_state != RunState::Running {
-            return Err("the supervisor is stopping".to_owned());
+            return Err(STOPPING.to_owned());
         }
         let (config, launch) =
             self.source.load().map_err(|error| ErrorChain(&error).to_string())?;

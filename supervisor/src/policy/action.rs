@@ -28,12 +28,25 @@ pub enum Action {
         /// The finding in a sentence.
         detail: String,
     },
-    /// Send `drain` on the control channel and SIGTERM through the pidfd.
-    Drain { generation: u64, reason: Reason },
+    /// Send `drain` on the control channel and SIGTERM through the pidfd. Once more with a shorter
+    /// grace when the stop is to hurry.
+    Drain {
+        generation: u64,
+        reason: Reason,
+        /// Until SIGKILL.
+        grace: Duration,
+    },
     /// Send SIGKILL through the pidfd and to the process group.
     Kill { generation: u64 },
     /// Send to `to` on its control channel that `gone` is dead and reaped.
     PredecessorGone { to: u64, gone: u64 },
+    /// Answer those who wait for this generation, or for an earlier one: it serves; or it failed, and
+    /// either the worker from before serves on or the next one would fail in the same way.
+    Answer {
+        generation: u64,
+        /// Why it does not serve.
+        outcome: Result<(), String>,
+    },
     /// Keep a replacement in the history and its counters. `Reason::Stop` is logged only.
     Record(Record),
     /// The status changed: notify watchers and systemd.

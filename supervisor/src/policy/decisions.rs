@@ -1,9 +1,18 @@
 //! Decisions about a worker, and their execution.
 
+use std::time::Duration;
+
 use super::{
-    Action, Instant, MAX_WORKERS, Phase, Policy, Reason, Worker,
+    Action, HURRIED_GRACE, Instant, MAX_WORKERS, Phase, Policy, Reason, Worker,
     worker::{Decision, urgency},
 };
+
+/// Whether a start that failed may succeed when it is tried again, with nothing mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    MayHelp,
+    IsVain,
+}
 
 const fn is_leak(reason: Reason) -> bool {
     matches!(reason, Reason::FdUnexplained | Reason::FdThreshold | Reason::FdCeiling)
@@ -22,7 +31,7 @@ impl Policy {
             self.actions.push(Action::PostMortem { generation, reason, detail: detail.clone() });
         }
         if starting {
-            self.fail_start(at, reason, detail);
+            self.fail_start(at, reason, detail, Retry::MayHelp);
         } else {
             let start_at = self.delay_after_leak(at, reason);
             self.workers[at].decide(reason, detail, self.now);
@@ -47,9 +56,9 @@ impl Policy {
     }
 
     /// Decides that a worker ended by itself.
-    pub(super) fn crash(&mut self, at: usize, detail: String) {
+    pub(super) fn crash(&mut self, at: usize, detail: String, retry: Retry) {
         if self.workers[at].is_starting() {
-            self.fail_start(at, Reason::Crash, detail);
+            self.fail_start(at, Reason::Crash, detail, retry);
         } else {
             self.crashes.failed(self.now, &self.settings);
             self.last_error = Some(detail.clone());
@@ -57,24 +66,39 @@ impl Policy {
         }
     }
 
-    /// A start failed. If it answers a request, the worker that serves keeps serving.
-    pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String) {
+    /// A start failed. If it answers a request, the worker that serves keeps serving, and the request
+    /// has its answer; unless a reload came meanwhile, whose settings this start did not have.
+    pub(super) fn fail_start(&mut self, at: usize, reason: Reason, detail: String, retry: Retry) {
         self.crashes.failed(self.now, &self.settings);
         self.last_error = Some(detail.clone());
-        self.workers[at].decide(reason, detail, self.now);
-        for worker in &mut self.workers {
+        self.workers[at].decide(reason, detail.clone(), self.now);
+        let generation = self.workers[at].generation;
+        let is_stale = self.workers[at].stale.is_some();
+        for worker in self.workers.iter_mut().filter(|_| !is_stale) {
             let requested = worker.decision.as_ref().is_some_and(|d| d.reason == Reason::Requested);
             if worker.phase == Phase::Ready && requested {
                 worker.decision = None;
             }
         }
+        // Otherwise the next start follows by itself.
+        let is_last = retry == Retry::IsVain || self.workers.iter().any(Worker::is_incumbent);
+        if is_last && !is_stale {
+            self.actions.push(Action::Answer { generation, outcome: Err(detail) });
+        }
+    }
+
+    /// What a worker that is told to drain now has until SIGKILL.
+    pub(super) fn grace(&self) -> Duration {
+        let grace = self.settings.supervisor.grace;
+        if self.hurried { grace.min(HURRIED_GRACE) } else { grace }
     }
 
     pub(super) fn drain(&mut self, at: usize) {
+        let grace = self.grace();
         let worker = &mut self.workers[at];
         let Some(Decision { reason, .. }) = worker.decision else { return };
-        worker.phase = Phase::Draining { kill_at: self.now + self.settings.supervisor.grace };
-        self.actions.push(Action::Drain { generation: worker.generation, reason });
+        worker.phase = Phase::Draining { kill_at: self.now + grace };
+        self.actions.push(Action::Drain { generation: worker.generation, reason, grace });
     }
 
     pub(super) fn kill(&mut self, at: usize) {

@@ -1,6 +1,6 @@
 //! Actions that only time triggers.
 
-use super::{Phase, Policy, Reason, messages};
+use super::{Phase, Policy, Reason, decisions::Retry, messages};
 
 impl Policy {
     /// Everything due at `now`, whichever event came.
@@ -25,7 +25,7 @@ impl Policy {
                 "{missing} within {}",
                 messages::seconds(self.settings.supervisor.start_timeout)
             );
-            self.fail_start(at, Reason::Crash, detail);
+            self.fail_start(at, Reason::Crash, detail, Retry::MayHelp);
             self.kill(at);
         } else if self.now >= worker.counts.due {
             self.count(at, false);

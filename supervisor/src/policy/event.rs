@@ -47,6 +47,8 @@ pub enum Event {
     },
     /// The probe of a ready worker was answered with 200 in time, or was not.
     Probe { generation: u64, answered: bool },
+    /// A worker said why it ends. Its exit follows.
+    Failed { generation: u64, reason: String },
     /// A worker is dead and reaped.
     Exited { generation: u64, exit: Exit },
     /// An operator asked for a new worker.
@@ -62,6 +64,8 @@ pub enum Event {
     },
     /// SIGTERM, SIGINT or `drain`.
     Stop,
+    /// A second SIGTERM or SIGINT: what is left of the stop's grace is cut short.
+    Hurry,
     /// A deadline passed.
     Timer,
 }

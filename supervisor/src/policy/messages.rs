@@ -12,7 +12,7 @@ pub(super) fn seconds(duration: Duration) -> String {
 /// `killed by SIGSEGV`, `exited with code 78 (its configuration is refused)`.
 pub(super) fn exit(exit: &Exit) -> String {
     match exit {
-        Exit::Code { code } => match meaning(*code) {
+        Exit::Code { code } => match ExitCode::meaning(*code) {
             Some(meaning) => format!("exited with code {code} ({meaning})"),
             None => format!("exited with code {code}"),
         },
@@ -21,18 +21,11 @@ pub(super) fn exit(exit: &Exit) -> String {
     }
 }
 
-/// What a worker's exit code means.
-fn meaning(code: i32) -> Option<&'static str> {
-    const MEANINGS: [(ExitCode, &str); 8] = [
-        (ExitCode::Usage, "its command line is wrong"),
-        (ExitCode::Software, "a defect"),
-        (ExitCode::Os, "the operating system refuses what it needs"),
-        (ExitCode::Io, "its database or a state file cannot be used"),
-        (ExitCode::NoPermission, "it may not do what it must"),
-        (ExitCode::Config, "its configuration is refused"),
-        (ExitCode::Watchdog, "it could not drain in time"),
-        (ExitCode::Orphaned, "it lost its supervisor"),
-    ];
-    let known = MEANINGS.iter().find(|(known, _)| i32::from(known.code()) == code);
-    known.map(|(_, meaning)| *meaning)
+/// Whether the next start would end in the same way, unless somebody mends something.
+pub(super) fn is_permanent(exit: &Exit) -> bool {
+    match exit {
+        Exit::Code { code } => ExitCode::is_permanent(*code),
+        Exit::Signal { .. } => false,
+        Exit::NotStarted { .. } => true,
+    }
 }

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use evonic_shared::control::Part;
 
-use super::{Action, Event, Exit, Phase, Policy, Reason, Settings, messages};
+use super::{
+    Action, Event, Exit, HURRIED_GRACE, Phase, Policy, Reason, Settings, decisions::Retry, messages,
+};
 
 /// How far above the proposed generation a worker may go: further than any lost state can lie
 /// behind, and too little for a lying worker to exhaust the numbers.
@@ -32,10 +34,12 @@ impl Policy {
             Event::HighDescriptor { generation } => self.high(generation),
             Event::AcceptQueue { waiting } => self.accept_queue(waiting),
             Event::Probe { generation, answered } => self.probe(generation, answered),
+            Event::Failed { generation, reason } => self.failed(generation, reason),
             Event::Exited { generation, exit } => self.exited(generation, exit),
             Event::Restart { uid } => self.restart(uid),
             Event::Reload { settings, uid } => self.reload(settings, uid),
             Event::Stop => self.stop(),
+            Event::Hurry => self.hurry(),
             Event::Timer => {}
         }
     }
@@ -70,7 +74,7 @@ impl Policy {
         }
         if !is_credible(proposed, generation) {
             let detail = format!("took generation {generation} where {proposed} was proposed");
-            self.fail_start(at, Reason::Crash, detail);
+            self.fail_start(at, Reason::Crash, detail, Retry::MayHelp);
             self.kill(at);
             return;
         }
@@ -88,6 +92,10 @@ impl Policy {
         self.has_served = true;
         self.last_error = None;
         self.accept.clear();
+        // One that is stale may have taken a generation that a reload waits for.
+        if self.workers[at].stale.is_none() {
+            self.actions.push(Action::Answer { generation, outcome: Ok(()) });
+        }
         self.actions.push(Action::CensusReady { generation });
         self.count(at, false);
         for other in 0..self.workers.len() {
@@ -112,7 +120,8 @@ impl Policy {
             return;
         };
         if self.workers[at].decision.is_none() {
-            self.crash(at, "stopped accepting, and nobody had told it to".to_owned());
+            let detail = "stopped accepting, and nobody had told it to".to_owned();
+            self.crash(at, detail, Retry::MayHelp);
         }
         self.drain(at);
     }
@@ -148,13 +157,22 @@ impl Policy {
         }
     }
 
+    fn failed(&mut self, generation: u64, reason: String) {
+        if let Some(at) = self.position(generation) {
+            self.workers[at].last_words = Some(reason);
+        }
+    }
+
     fn exited(&mut self, generation: u64, exit: Exit) {
         let Some(at) = self.position(generation) else { return };
         if self.workers[at].decision.is_none() {
             let served = self.workers[at].phase == Phase::Ready;
             let when =
                 if served || self.workers[at].pid == 0 { "" } else { " before it was ready" };
-            self.crash(at, format!("{}{when}", messages::exit(&exit)));
+            let said = self.workers[at].last_words.take();
+            let said = said.map_or_else(String::new, |reason| format!(": {reason}"));
+            let retry = if messages::is_permanent(&exit) { Retry::IsVain } else { Retry::MayHelp };
+            self.crash(at, format!("{}{when}{said}", messages::exit(&exit)), retry);
         }
         let mut worker = self.workers.remove(at);
         let decision = worker.decision.take().expect("one that had none has just crashed");
@@ -168,6 +186,19 @@ impl Policy {
                 }
             }
         }
+    }
+
+    /// The least generation whose worker answers a restart that comes now: one that starts already,
+    /// or the next.
+    pub fn answers_restart(&self) -> u64 {
+        let mut workers = self.workers.iter();
+        let starting = workers.find(|worker| worker.is_incumbent() && worker.is_starting());
+        starting.map_or(self.next_generation, |worker| worker.generation)
+    }
+
+    /// The same of a reload: what starts already may have the old settings.
+    pub const fn answers_reload(&self) -> u64 {
+        self.next_generation
     }
 
     /// A new worker is wanted; one that starts is the answer.
@@ -212,6 +243,26 @@ impl Policy {
             }
             if worker.phase != Phase::Spawning && !worker.is_ending() {
                 self.drain(at);
+            }
+        }
+    }
+
+    /// Cuts short what is left of the grace: of workers that drain, and of one that is spawned.
+    fn hurry(&mut self) {
+        if !self.stopping {
+            return;
+        }
+        self.hurried = true;
+        let until = self.now + self.grace();
+        for worker in &mut self.workers {
+            let (generation, reason) = (worker.generation, Reason::Stop);
+            let grace = self.settings.supervisor.grace.min(HURRIED_GRACE);
+            match &mut worker.phase {
+                Phase::Draining { kill_at } if *kill_at > until => {
+                    *kill_at = until;
+                    self.actions.push(Action::Drain { generation, reason, grace });
+                }
+                _ => {}
             }
         }
     }

@@ -37,6 +37,8 @@ pub struct Worker {
     pub(super) stable: bool,
     /// A predecessor that was reaped before this worker could be notified.
     pub(super) pending_gone: Option<u64>,
+    /// Why it ends, as it said itself.
+    pub(super) last_words: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,6 +93,7 @@ impl Worker {
             stale: None,
             stable: false,
             pending_gone: None,
+            last_words: None,
         }
     }
 

@@ -70,8 +70,24 @@ fn what_is_taken_is_refused_and_what_is_stale_is_replaced() {
 fn what_another_program_keeps_there_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");
+    let refused = |expected: &str| {
+        let error = open(&config(folder.path())).unwrap_err().to_string();
+        let expected = format!("{} is to be a socket, and is {expected}: move", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+    };
     fs::write(&path, "precious").unwrap();
-    let error = open(&config(folder.path())).unwrap_err();
-    assert!(matches!(error, SocketError::Unix(_)), "{error:?}");
+    refused("a regular file");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &path).unwrap();
+    refused("a link to /nowhere, where there is nothing");
+    fs::remove_file(&path).unwrap();
+    // Also where a listener answers behind it.
+    let behind = folder.path().join("behind");
+    let _listener = UnixListener::bind(&behind).unwrap();
+    std::os::unix::fs::symlink(&behind, &path).unwrap();
+    refused(&format!("a link to {}", behind.display()));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused("a folder");
 }

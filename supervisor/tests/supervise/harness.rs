@@ -116,7 +116,9 @@ impl Harness {
 
     /// The supervisor's command line.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evonic-supervisor"));
+        let mut command = Command::new("env");
+        // Under `nohup` it would be ignored.
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_evonic-supervisor")]);
         self.prepare(&mut command);
         command.arg("--config").arg(self.path("evonic.toml"));
         command

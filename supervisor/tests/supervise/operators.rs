@@ -172,7 +172,14 @@ fn the_documentation_names_every_field_and_its_examples_are_of_this_format() {
     harness.behave(&Behaviour::default());
     harness.wait("a successor", |status| is_ready(status, 2));
     let mut names = BTreeSet::new();
-    for request in ["", r#"{"op":"history"}"#, r#"{"op":"census"}"#, "x", r#"{"op":"restart"}"#] {
+    for request in [
+        "",
+        r#"{"op":"history"}"#,
+        r#"{"op":"census"}"#,
+        "x",
+        r#"{"op":"restart","wait":true}"#,
+        r#"{"op":"restart"}"#,
+    ] {
         let mut stream = harness.connect();
         stream.write_all(request.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
@@ -198,5 +205,5 @@ fn the_documentation_names_every_field_and_its_examples_are_of_this_format() {
         reply.or_else(|_| serde_json::from_str::<PostMortem>(block).map(drop)).unwrap();
         examples += 1;
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, 7);
 }

@@ -39,14 +39,15 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
         Some(user) => give_to(user, folder).join("evonic-supervisor"),
     };
     let mut command = match options.limit {
-        None => Command::new(supervisor),
+        None => Command::new("env"),
         Some(limit) => {
             let mut command = Command::new("sh");
-            command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
-            command.arg(supervisor);
+            command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), "env"]);
             command
         }
     };
+    // Under `nohup` it would be ignored.
+    command.arg("--default-signal=HUP").arg(supervisor);
     command
         .arg("--config")
         .arg(config)

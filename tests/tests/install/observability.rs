@@ -95,7 +95,10 @@ fn an_unusable_certificate_is_reported_with_its_key() {
         "[http.tls]\ncertificate = \"no-such.pem\"\nkey = \"no-such.key\"\n",
     ));
     let status = pair.wait("the worker ended", |status| {
-        status.last_error.as_ref().is_some_and(|error| error.contains("configuration is refused"))
+        status
+            .last_error
+            .as_ref()
+            .is_some_and(|error| error.contains("http.tls.certificate: cannot read "))
     });
     assert!(status.last_error.is_some());
     let log = pair.log();

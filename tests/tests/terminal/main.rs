@@ -2,5 +2,6 @@
 //! but evonic's own.
 
 mod commands;
+mod hangup;
 mod impostor;
 mod screen;

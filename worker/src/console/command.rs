@@ -67,6 +67,10 @@ pub(super) enum Command {
     ///
     /// The bar shows the worker's open descriptors against the threshold at which it is replaced:
     /// those it accounts for, those it had from the start, and those that nobody accounts for.
+    ///
+    /// Ends with 0 when the service is well, 1 when it runs and is not (it starts or stops, workers
+    /// end one after the other, or a part is late), 3 when it does not run, and 64 or above when that
+    /// cannot be told.
     Status(StatusOptions),
     /// Talk with an agent
     ///
@@ -159,6 +163,9 @@ pub(super) struct StatusOptions {
     /// Go on showing it, until Ctrl-C
     #[arg(long, short)]
     pub(super) watch: bool,
+    /// Print nothing: the exit code tells
+    #[arg(long, short, conflicts_with_all = ["json", "watch"])]
+    pub(super) quiet: bool,
 }
 
 #[derive(Clone, Debug, Default, Args)]

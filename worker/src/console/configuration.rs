@@ -1,7 +1,10 @@
 //! `evonic config`: every setting and its origin, or every error.
 
+use std::path::Path;
+
 use evonic_shared::{
     config::{self, ConfigErrors, Entry, LoadError, Resolved},
+    error_chain::ErrorChain,
     exit::ExitCode,
 };
 
@@ -53,6 +56,27 @@ fn file_name(resolved: &Resolved) -> String {
     }
 }
 
+/// Faults that are told before a command's own output.
+const SHOWN_FAULTS: usize = 3;
+
+/// What a command says that does without a sound configuration.
+pub(super) fn warning(fault: &LoadError, runtime_dir: &Path) -> Text {
+    let head = "the configuration cannot be used as it is; a service that runs has its own";
+    let mut text = Text::of_line(text![Style::Yellow.of("evonic:"), " ", head]);
+    match fault {
+        LoadError::Invalid(ConfigErrors(faults)) => {
+            faults.iter().take(SHOWN_FAULTS).for_each(|fault| text.line(fault));
+            if faults.len() > SHOWN_FAULTS {
+                let more = faults.len() - SHOWN_FAULTS;
+                text.line(format!("and {more} more: see `evonic config --check`"));
+            }
+        }
+        LoadError::Read { .. } => text.line(Text::quoted(ErrorChain(fault), 0)),
+    }
+    text.line(text![Style::Dim.of("hint:"), " looked for it in ", runtime_dir.display()]);
+    text
+}
+
 /// Each fault on its line.
 pub(super) fn faults_text(faults: &ConfigErrors) -> Text {
     let mut text = Text::default();
@@ -91,8 +115,6 @@ fn render(resolved: &Resolved) -> Text {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use evonic_shared::config::{Config, Environment};
 
     use super::*;

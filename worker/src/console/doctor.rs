@@ -3,7 +3,7 @@
 mod checks;
 
 use evonic_shared::{
-    config::{LoadError, Resolved},
+    config::{Config, LoadError, Resolved},
     exit::ExitCode,
 };
 use evonic_workplace::Verdict;
@@ -22,14 +22,19 @@ use super::{
 pub(super) async fn run(
     options: &OutputOptions,
     loaded: Result<Resolved, LoadError>,
+    despite_faults: &Config,
     console: &mut Console<'_>,
 ) -> Result {
     let findings = match loaded {
-        Err(error) => vec![Finding::failed(
-            "configuration",
-            error.to_string(),
-            "mend it; `evonic config --check` tells every fault",
-        )],
+        Err(error) => vec![
+            Finding::failed(
+                "configuration",
+                error.to_string(),
+                "mend it; `evonic config --check` tells every fault",
+            ),
+            // What runs has read another one.
+            checks::supervisor(despite_faults),
+        ],
         Ok(resolved) => {
             let config = &resolved.config;
             let file = resolved.file.as_ref().map(|file| file.display().to_string());

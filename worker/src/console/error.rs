@@ -54,6 +54,9 @@ pub(crate) enum ConsoleError {
     /// The key is missing, unknown, or lacks the scope.
     #[error("the key does not do: {message}")]
     KeyRefused { message: String },
+    /// The new worker of a restart did not become ready.
+    #[error("no new worker serves: {message}")]
+    NotReplaced { message: String },
     #[error("the supervisor refused: {message}")]
     SupervisorRefused { code: ErrorCode, message: String },
     /// The connection to the supervisor broke, or it did not answer in time.
@@ -149,9 +152,9 @@ impl ConsoleError {
                 ExitCode::NoPermission
             }
             ConsoleError::SupervisorRefused { code: ErrorCode::Invalid, .. } => ExitCode::Config,
-            ConsoleError::SupervisorRefused { .. } | ConsoleError::Refused { .. } => {
-                ExitCode::Failure
-            }
+            ConsoleError::SupervisorRefused { .. }
+            | ConsoleError::NotReplaced { .. }
+            | ConsoleError::Refused { .. } => ExitCode::Failure,
             ConsoleError::Protocol { .. } | ConsoleError::EventStream(_) => ExitCode::Software,
             ConsoleError::Usage(_) => ExitCode::Usage,
             ConsoleError::Output(_) if self.is_closed_pipe() => ExitCode::Ok,
@@ -233,7 +236,9 @@ impl ConsoleError {
             | ConsoleError::Timeout { .. } => {
                 Some("`evonic status` and `journalctl -u evonic` tell what it is doing")
             }
-            ConsoleError::NotReady { .. } => Some("`evonic status` and `evonic history` tell more"),
+            ConsoleError::NotReady { .. } | ConsoleError::NotReplaced { .. } => Some(
+                "`evonic status` tells what serves now, `evonic history` and the log tell more",
+            ),
             ConsoleError::Protocol { .. } => {
                 Some("is this program of the same version as the running one? see `evonic status`")
             }

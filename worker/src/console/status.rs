@@ -1,6 +1,7 @@
 //! `evonic status`, once or with `--watch`.
 
 mod bar;
+mod condition;
 mod hosts;
 pub(super) mod screen;
 
@@ -11,6 +12,7 @@ use std::{
 
 use evonic_shared::{
     config::Config,
+    exit::ExitCode,
     status::{PostMortem, Reply, Request, Status},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -33,18 +35,35 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause before a supervisor that is gone is connected to again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs the command.
+/// Runs the command: a health check by its exit code.
 pub(super) fn run(options: &StatusOptions, config: &Config, console: &mut Console<'_>) -> Result {
+    show(options, config, console).map_err(|error| match error {
+        ConsoleError::NotRunning { .. } => {
+            if !options.quiet {
+                console.say_text(&error.report());
+            }
+            ConsoleError::Reported(ExitCode::NOT_RUNNING)
+        }
+        error => error,
+    })
+}
+
+fn show(options: &StatusOptions, config: &Config, console: &mut Console<'_>) -> Result {
     let socket = Supervisor::socket(config);
     let mut view =
         View { json: options.output.json, post_mortems: config.state_dir.join("post-mortems") };
     if !options.watch {
         let status = ask(&mut Supervisor::connect(&socket)?)?;
-        view.print(&status, console)?;
-        if view.json {
-            return Ok(());
+        if !options.quiet {
+            view.print(&status, console)?;
+            if !view.json {
+                console.print(&hosts::left_alone(&Api::new(Server::local(config))))?;
+            }
         }
-        return console.print(&hosts::left_alone(&Api::new(Server::local(config))));
+        return match condition::exit_code(&status) {
+            ExitCode::Ok => Ok(()),
+            code => Err(ConsoleError::Reported(code)),
+        };
     }
     let mut watch = Watch::connect(&socket)?;
     let mut last = None;
@@ -54,15 +73,17 @@ pub(super) fn run(options: &StatusOptions, config: &Config, console: &mut Consol
                 view.frame(&status, None, console)?;
                 last = Some(status);
             }
-            Err(error)
-                if console.terminal.out.is_terminal() && !view.json && is_absence(&error) =>
-            {
-                if let Some(last) = &last {
+            // Also a supervisor that runs on drops a watcher whose output stood still.
+            Err(error) if is_absence(&error) => {
+                let stays = console.terminal.out.is_terminal() && !view.json;
+                if let Some(last) = last.as_ref().filter(|_| stays) {
                     view.frame(last, Some(&error.to_string()), console)?;
                 }
                 pause(RECONNECT_PAUSE);
-                if let Ok(new) = Watch::connect(&socket) {
-                    watch = new;
+                match Watch::connect(&socket) {
+                    Ok(new) => watch = new,
+                    Err(_) if stays => {}
+                    Err(_) => return Err(error),
                 }
             }
             Err(error) => return Err(error),
@@ -87,7 +108,7 @@ fn is_absence(error: &ConsoleError) -> bool {
 }
 
 /// Sleeps; `thread::sleep` is banned.
-fn pause(duration: Duration) {
+pub(super) fn pause(duration: Duration) {
     let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: duration.subsec_nanos().into() };
     // Interrupted: it was a shorter pause.
     let _ = rustix::event::poll(&mut [], Some(&timeout));

@@ -47,7 +47,8 @@ impl Supervisor {
     /// Asks, without waiting. With a command goes the token of its folder, if this user may read it:
     /// root needs none.
     pub(super) fn send(&mut self, request: &Request) -> Result {
-        let is_command = matches!(request, Request::Restart | Request::Reload | Request::Drain);
+        let is_command =
+            matches!(request, Request::Restart { .. } | Request::Reload { .. } | Request::Drain);
         let token = is_command.then(|| self.token()).flatten();
         let line = RequestLine { request: request.clone(), token }.encode();
         self.stream.get_mut().write_all(line.as_bytes()).map_err(|source| self.lost(source))
@@ -96,6 +97,9 @@ fn decode(line: &[u8]) -> Result<Reply> {
     match serde_json::from_slice(line) {
         Ok(Reply::Error { code: ErrorCode::Forbidden, message, .. }) => {
             Err(ConsoleError::Forbidden { message })
+        }
+        Ok(Reply::Error { code: ErrorCode::Failed, message, .. }) => {
+            Err(ConsoleError::NotReplaced { message })
         }
         Ok(Reply::Error { code, message, .. }) => {
             Err(ConsoleError::SupervisorRefused { code, message })

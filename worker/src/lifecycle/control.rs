@@ -14,6 +14,7 @@
 //! begins the drain; a later one can only bring them forward.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::AsFd,
     sync::{
@@ -31,13 +32,15 @@ use evonic_shared::{
     reason::Reason,
 };
 use nix::sys::{
-    signal::{SigSet, Signal},
+    signal::Signal,
     signalfd::{SfdFlags, SignalFd},
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::sync::mpsc;
 
-use super::{liveness::Liveness, shutdown_budget::ShutdownBudget, watchdog::Watchdog};
+use super::{
+    liveness::Liveness, shutdown_budget::ShutdownBudget, signals::signals, watchdog::Watchdog,
+};
 use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
 use evonic_store::Condition;
@@ -67,12 +70,6 @@ pub(super) enum Order {
 
 /// Orders that may wait. There is at most one predecessor, and a few reasons to end.
 pub(super) const ORDERS: usize = 8;
-
-/// The signals that this process takes as messages.
-pub(super) fn signals() -> SigSet {
-    // A file at the limit of its size is an error of that write, and not the end of the worker.
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ].into_iter().collect()
-}
 
 /// What the control thread works with.
 #[derive(Debug)]
@@ -129,6 +126,7 @@ impl ControlThread {
             next_round: None,
             proofs_due: None,
             sequence: 0,
+            passed_over: BTreeMap::new(),
             ending: false,
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(|| listener.run())?;
@@ -162,6 +160,8 @@ struct Listener {
     /// When the heartbeat goes out although proofs are missing, while a round is open.
     proofs_due: Option<Instant>,
     sequence: u64,
+    /// How often each signal came that is no message to the worker.
+    passed_over: BTreeMap<Signal, u32>,
     ending: bool,
 }
 
@@ -206,16 +206,26 @@ impl Listener {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
             match signal {
-                Some(Signal::SIGHUP) | None => {
-                    tracing::warn!("SIGHUP is for the supervisor; passed over");
-                }
-                Some(Signal::SIGXFSZ) => {}
-                Some(signal) => {
+                Some(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();
                     self.end(why, grace, End::Recycled, ExitCode::Watchdog);
                 }
+                Some(Signal::SIGHUP) | None => {
+                    tracing::warn!("SIGHUP is for the supervisor; passed over");
+                }
+                Some(signal) => self.pass_over(signal),
             }
+        }
+    }
+
+    /// A signal that is no message to the worker, and would end it.
+    fn pass_over(&mut self, signal: Signal) {
+        let times = self.passed_over.entry(signal).or_default();
+        *times = times.saturating_add(1);
+        // Somebody may send one in a loop.
+        if times.is_power_of_two() {
+            tracing::warn!(signal = signal.as_str(), "signal is passed over");
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
         fd::{OwnedFd, RawFd},
         unix::net::{UnixListener, UnixStream},
     },
+    sync::Arc,
 };
+
+use evonic_process::channel::Channel;
 
 use evonic_shared::hand_over::{
     API, CONFIG, CONTROL, FD_PAGE, FIRST_DESCRIPTOR, GENERATION, HTTP, LISTEN_FDNAMES, LISTEN_FDS,
@@ -85,7 +88,7 @@ pub(super) struct Inherited {
     /// Unix listener.
     pub(super) api: UnixListener,
     /// Control channel.
-    pub(super) control: OwnedFd,
+    pub(super) control: Arc<Channel>,
     /// The supervisor's own HTTP connection.
     pub(super) probe: UnixStream,
     /// The fd page.
@@ -121,7 +124,9 @@ impl Inherited {
         Ok(Self {
             http: socket(HTTP, &inet, stream, "TCP socket", of(HTTP)?)?.into(),
             api: socket(API, &unix, stream, "Unix stream socket", of(API)?)?.into(),
-            control: socket(CONTROL, &unix, packets, "Unix packet socket", of(CONTROL)?)?,
+            control: Arc::new(Channel {
+                socket: socket(CONTROL, &unix, packets, "Unix packet socket", of(CONTROL)?)?,
+            }),
             probe: socket(PROBE, &unix, stream, "Unix stream socket", of(PROBE)?)?.into(),
             fd_page: of(FD_PAGE)?,
             generation: numbers.generation,

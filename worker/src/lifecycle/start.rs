@@ -22,12 +22,13 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, ControlThread, ORDERS, Order, signals},
+    control::{Control, ControlThread, ORDERS, Order},
     database::{self, Database},
     error::StartError,
     inherited::Inherited,
     liveness::{Liveness, Parts, start_answering},
     log,
+    signals::signals,
     watchdog::Watchdog,
 };
 use evonic_agent::{AgentDeps, Agents};
@@ -63,16 +64,19 @@ const DATABASE_FILES: [&str; 6] =
 ///
 /// # Errors
 /// [`StartError`].
-pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartError> {
+pub(super) fn start(
+    config: Config,
+    style: log::Style,
+    inherited: Inherited,
+) -> Result<Worker, StartError> {
     let started = Instant::now();
     // Every thread that is started from here on inherits the mask.
     let blocked = signals().thread_block().map_err(io::Error::from);
     blocked.map_err(StartError::system("the signal mask"))?;
-    let inherited = Inherited::take()?;
     let watchdog = Watchdog::start(style).map_err(StartError::system("a thread"))?;
     let (waker, wakeups) = Waker::open().map_err(StartError::system("an eventfd"))?;
     let liveness = Liveness::new(waker.clone());
-    let channel = Arc::new(Channel { socket: inherited.control });
+    let channel = inherited.control;
     let supervision = Supervision::default();
     let (orders_sender, orders) = mpsc::channel(ORDERS);
     let control = ControlThread::start(Control {
@@ -90,7 +94,7 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
 
     let page = Page::map(inherited.fd_page)?;
     let budget = Budget::new(&config.budget, page, config.fd.threshold);
-    let runtime = runtime().map_err(StartError::system("the runtime"))?;
+    let runtime = runtime()?;
     let state = Folder::open(&config.state_dir, folder::PRIVATE)?;
     // Before SQLite opens them: it gives its log the mode of the database. Earlier versions left them
     // readable for others.
@@ -167,15 +171,21 @@ pub(super) fn start(config: Config, style: log::Style) -> Result<Worker, StartEr
 }
 
 /// The runtime: few threads, so that an idle worker is small.
-fn runtime() -> io::Result<Runtime> {
+fn runtime() -> Result<Runtime, StartError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    Builder::new_multi_thread()
-        .worker_threads(cores.clamp(2, 4))
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_keep_alive(THREAD_IDLE)
-        .thread_name("runtime")
-        .enable_all()
-        .build()
+    let build = || {
+        Builder::new_multi_thread()
+            .worker_threads(cores.clamp(2, 4))
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_keep_alive(THREAD_IDLE)
+            .thread_name("runtime")
+            .enable_all()
+            .build()
+    };
+    // It panics where the system has no further thread for it.
+    let built = std::panic::catch_unwind(build)
+        .map_err(|panic| StartError::Threads { message: super::message_of(&*panic) })?;
+    built.map_err(StartError::system("the runtime"))
 }
 
 fn hello(config: &Config, generation: u64) -> FromWorker {

@@ -25,6 +25,11 @@ impl DatabaseError {
         Self(Arc::from(source.into()))
     }
 
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull)
+    }
+
     /// SQLite's primary code, where the failure has one.
     pub(super) fn code(&self) -> Option<ErrorCode> {
         self.0.downcast_ref::<rusqlite::Error>()?.sqlite_error_code()

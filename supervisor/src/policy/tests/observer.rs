@@ -118,11 +118,13 @@ impl Observer {
                     self.assert_runs(*generation, action);
                     assert!(!self.is_drained(*generation), "a census after SIGTERM");
                 }
-                Action::Drain { generation, .. } => {
+                Action::Drain { generation, grace, .. } => {
                     self.assert_runs(*generation, action);
                     let life = self.alive.get_mut(generation).expect("it runs");
-                    assert_eq!(life.kill_by, None, "drained twice");
-                    life.kill_by = Some(now + self.settings.supervisor.grace);
+                    let kill_by = now + *grace;
+                    assert!(*grace <= self.settings.supervisor.grace, "more than the grace");
+                    assert!(life.kill_by.is_none_or(|before| kill_by < before), "drained twice");
+                    life.kill_by = Some(kill_by);
                 }
                 Action::Kill { generation } => {
                     self.assert_runs(*generation, action);
@@ -135,7 +137,7 @@ impl Observer {
                     gone.push((*to, *dead));
                 }
                 Action::Record(record) => records.push(record.generation),
-                Action::Changed => {}
+                Action::Changed | Action::Answer { .. } => {}
                 Action::Exit => {
                     assert!(self.stopped, "exit without stop");
                     assert!(self.alive.is_empty(), "exit with a worker alive");

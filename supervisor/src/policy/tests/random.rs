@@ -35,10 +35,12 @@ enum Happening {
     High(Who),
     Queue(u32),
     Probe(Who, bool),
+    Failed(Who),
     Exited(Who, i32),
     Restart,
     Reload(Settings),
     Stop,
+    Hurry,
     /// The worker that was asked to start does, and is ready.
     Up,
 }
@@ -90,8 +92,11 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => who().prop_map(H::High),
         2 => (0..4_u32).prop_map(H::Queue),
         2 => (who(), any::<bool>()).prop_map(|(who, answered)| H::Probe(who, answered)),
-        4 => (who(), -1..3).prop_map(|(who, code)| H::Exited(who, code)),
+        1 => who().prop_map(H::Failed),
+        4 => (who(), prop_oneof![4 => -1..3, 1 => Just(80)])
+            .prop_map(|(who, code)| H::Exited(who, code)),
         1 => Just(H::Restart),
+        1 => Just(H::Hurry),
         1 => any_settings().prop_map(H::Reload),
         6 => Just(H::Up),
     ]
@@ -138,6 +143,9 @@ fn play(script: &mut Script, story: Vec<(u64, Happening)>) {
             Happening::High(who) => Event::HighDescriptor { generation: of(who) },
             Happening::Queue(waiting) => Event::AcceptQueue { waiting },
             Happening::Probe(who, answered) => Event::Probe { generation: of(who), answered },
+            Happening::Failed(who) => {
+                Event::Failed { generation: of(who), reason: "no key".to_owned() }
+            }
             Happening::Exited(who, code) => {
                 let exit = match code {
                     0.. => Exit::Code { code },
@@ -148,6 +156,7 @@ fn play(script: &mut Script, story: Vec<(u64, Happening)>) {
             Happening::Restart => Event::Restart { uid: 0 },
             Happening::Reload(settings) => Event::Reload { settings, uid: 0 },
             Happening::Stop => Event::Stop,
+            Happening::Hurry => Event::Hurry,
             Happening::Up => {
                 for generation in script.observer.alive() {
                     if !script.observer.is_spawned(generation) {
@@ -191,10 +200,16 @@ proptest! {
         let mut script = Script::with(settings, seed);
         play(&mut script, story);
         let reloaded = super::settings();
+        let wanted = script.policy.answers_reload();
+        let before = script.log.len();
         script.now(Event::Reload { settings: reloaded, uid: 0 });
         let until = script.now + s(30);
         behave(&mut script, until);
         prop_assert_eq!(script.policy.state(), State::Running, "{:?}", script.policy);
+        let serves = |(_, action): &(Instant, Action)| {
+            matches!(action, Action::Answer { generation, outcome: Ok(()) } if *generation >= wanted)
+        };
+        prop_assert!(script.log[before..].iter().any(serves), "who reloaded waits for ever");
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
         .iter()
         .filter_map(|action| {
             Some(match action {
-                Action::Count { .. } | Action::Changed => return None,
+                Action::Count { .. } | Action::Changed | Action::Answer { .. } => return None,
                 Action::Spawn { generation, predecessor: None } => format!("spawn {generation}"),
                 Action::Spawn { generation, predecessor: Some(other) } => {
                     format!("spawn {generation} beside {other}")
@@ -115,7 +115,7 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
                 Action::PostMortem { generation, reason, .. } => {
                     format!("post-mortem {generation} {reason}")
                 }
-                Action::Drain { generation, reason } => format!("drain {generation} {reason}"),
+                Action::Drain { generation, reason, .. } => format!("drain {generation} {reason}"),
                 Action::Kill { generation } => format!("kill {generation}"),
                 Action::PredecessorGone { to, gone } => format!("notify {to} of {gone}"),
                 Action::Record(record) => {

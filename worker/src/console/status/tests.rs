@@ -278,3 +278,21 @@ fn a_missing_or_dead_socket_says_what_to_do() {
         drop(UnixListener::bind(&socket));
     }
 }
+
+#[test]
+fn a_watch_that_was_dropped_goes_on_while_there_is_a_supervisor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let frame = || vec![line(&Reply::Status(status()))];
+    // Each watch has a connection for changes and one for questions.
+    let (_, server) = supervisor(folder.path(), vec![frame(), vec![], frame(), vec![]]);
+    let config = Config::defaults("/nowhere".into(), folder.path().to_owned());
+    let options = StatusOptions { watch: true, ..StatusOptions::default() };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let none = crate::console::terminal::Terminal::NONE;
+    let ended = run(&options, &config, &mut Console::new(&mut out, &mut err, none));
+    let error = ended.expect_err("it is gone in the end");
+    assert_eq!(error.exit_code(), ExitCode::Unavailable);
+    assert_eq!(server.join().expect("it ends").len(), 2);
+    let shown = String::from_utf8(out).expect("text");
+    assert_eq!(shown.matches("evonic 0.1.0").count(), 2, "{shown}");
+}

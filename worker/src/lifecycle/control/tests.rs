@@ -59,7 +59,7 @@ impl Supervisor {
         rustix::net::send(&self.socket, bytes, SendFlags::empty()).unwrap();
     }
 
-    fn heartbeat(&self) -> (u64, std::collections::BTreeMap<Part, u64>) {
+    fn heartbeat(&self) -> (u64, BTreeMap<Part, u64>) {
         let mut packet = vec![0; MAX_PACKET_BYTES];
         let mut wanted = [PollFd::new(&self.socket, PollFlags::IN)];
         let timeout = Timespec::try_from(DEADLINE).unwrap();

@@ -1,4 +1,4 @@
-use evonic_shared::status::State;
+use evonic_shared::status::{Exit, State};
 
 use super::*;
 
@@ -26,6 +26,84 @@ fn restarts_while_one_is_on_its_way_are_answered_by_it() {
     let actions = script.exit(1, "SIGTERM");
     assert_eq!(brief(&actions).len(), 2, "no third worker");
     assert_eq!(script.policy.state(), State::Running);
+}
+
+/// Generation and outcome of each answer to those who wait.
+fn answers(actions: &[Action]) -> Vec<(u64, Result<(), String>)> {
+    let answer = |action: &Action| match action {
+        Action::Answer { generation, outcome } => Some((*generation, outcome.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(answer).collect()
+}
+
+fn refused(script: &mut Script, generation: u64) -> Vec<Action> {
+    let reason = "no.pem: it is missing".to_owned();
+    script.now(Event::Failed { generation, reason });
+    script.now(Event::Exited { generation, exit: Exit::Code { code: 80 } })
+}
+
+#[test]
+fn a_restart_has_one_true_answer() {
+    let mut script = Script::ready();
+    assert_eq!(script.policy.answers_restart(), 2);
+    script.now(Event::Restart { uid: 0 });
+    script.start(2);
+    assert_eq!(script.policy.answers_restart(), 2, "it is the answer");
+    assert_eq!(script.policy.answers_reload(), 3, "it may have the old settings");
+    let sentence = "exited with code 80 (a certificate, key or secret cannot be used) before it \
+                    was ready: no.pem: it is missing";
+    let actions = refused(&mut script, 2);
+    assert_eq!(answers(&actions), [(2, Err(sentence.to_owned()))]);
+    assert_eq!(script.policy.last_error(), Some(sentence));
+    assert_eq!(brief(&actions)[0], format!("record 2 crash: {sentence}"));
+    assert_eq!(script.policy.answers_restart(), 3);
+    // A crash that may not come again ends a restart, too: the worker from before serves on.
+    script.now(Event::Restart { uid: 0 });
+    script.start(3);
+    assert_eq!(answers(&script.exit(3, "SIGKILL")).len(), 1);
+    script.now(Event::Restart { uid: 0 });
+    script.until(script.policy.next_start().unwrap_or(script.now));
+    script.start(4);
+    assert_eq!(answers(&script.now(Event::Ready { generation: 4 })), [(4, Ok(()))]);
+}
+
+#[test]
+fn without_a_worker_that_serves_only_a_permanent_failure_is_an_answer() {
+    let mut script = Script::new();
+    script.start(1);
+    assert_eq!(script.policy.answers_restart(), 1);
+    assert!(answers(&script.exit(1, "SIGKILL")).is_empty(), "the next one may be ready");
+    script.start(2);
+    assert_eq!(answers(&refused(&mut script, 2)).len(), 1);
+}
+
+/// What starts has the old settings: that it fails is no answer to a reload, nor its end.
+#[test]
+fn a_reload_goes_on_when_what_starts_with_the_old_settings_fails() {
+    let mut script = Script::ready();
+    script.now(Event::Restart { uid: 0 });
+    script.start(2);
+    script.now(Event::Reload { settings: settings(), uid: 0 });
+    assert!(answers(&refused(&mut script, 2)).is_empty());
+    script.until(script.policy.next_start().unwrap_or(script.now));
+    script.start(3);
+    assert_eq!(answers(&script.now(Event::Ready { generation: 3 })), [(3, Ok(()))]);
+}
+
+#[test]
+fn a_worker_with_the_old_settings_is_no_answer_whatever_generation_it_takes() {
+    let mut script = Script::ready();
+    script.now(Event::Restart { uid: 0 });
+    script.now(Event::Spawned { generation: 2, pid: 5 });
+    let wanted = script.policy.answers_reload();
+    script.now(Event::Reload { settings: settings(), uid: 0 });
+    script.now(Event::Hello { proposed: 2, generation: wanted + 4, budget: 100 });
+    assert!(answers(&script.now(Event::Ready { generation: wanted + 4 })).is_empty());
+    script.exit(1, "SIGTERM");
+    script.start(wanted + 5);
+    let actions = script.now(Event::Ready { generation: wanted + 5 });
+    assert_eq!(answers(&actions), [(wanted + 5, Ok(()))]);
 }
 
 #[test]

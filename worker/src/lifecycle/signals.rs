@@ -1,0 +1,26 @@
+//! The signals of a worker.
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// The signals that this process takes as messages: to end, or to be passed over with a line, those
+/// that would end it without one.
+pub(super) fn signals() -> SigSet {
+    [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
+        Signal::SIGXCPU,
+        Signal::SIGXFSZ,
+    ]
+    .into_iter()
+    .collect()
+}
