@@ -1,6 +1,7 @@
 //! `evonic doctor`: every check of an installation in one go.
 
 mod checks;
+mod service;
 
 use evonic_shared::{
     config::{Config, LoadError, Resolved},
@@ -33,7 +34,7 @@ pub(super) async fn run(
                 "mend it; `evonic config --check` tells every fault",
             ),
             // What runs has read another one.
-            checks::supervisor(despite_faults),
+            service::supervisor(despite_faults),
         ],
         Ok(resolved) => {
             let config = &resolved.config;
@@ -42,17 +43,17 @@ pub(super) async fn run(
             let mut findings = vec![Finding::ok("configuration", named)];
             findings.extend(checks::folders(config));
             findings.push(checks::limit(config));
-            findings.push(checks::supervisor(config));
+            findings.push(service::supervisor(config));
             let api = Api::new(Server::local(config));
-            let (worker, workplaces) = checks::worker(&api).await;
+            let (worker, workplaces) = service::worker(&api).await;
             let answers = worker.verdict != Verdict::Failed;
             findings.push(worker);
             if answers {
-                findings.extend(checks::local(&api).await);
+                findings.extend(service::local(&api).await);
             }
-            findings.extend(checks::database(config));
+            findings.extend(service::database(config));
             findings.extend(checks::protections(config));
-            findings.extend(checks::sandbox_in_force(config));
+            findings.extend(service::sandbox_in_force(config));
             findings.extend(checks::workplaces(config, &workplaces));
             findings.extend(checks::programs());
             findings

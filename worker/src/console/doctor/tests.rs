@@ -2,7 +2,7 @@
 
 use evonic_shared::config::Config;
 
-use super::{Finding, Verdict, checks, render};
+use super::{Finding, Verdict, checks, render, service};
 
 #[test]
 fn findings_are_rendered_with_what_to_do() {
@@ -24,7 +24,7 @@ fn findings_are_rendered_with_what_to_do() {
 fn a_missing_service_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = Config::defaults(folder.path().join("state"), folder.path().join("run"));
-    assert_eq!(checks::supervisor(&config).verdict, Verdict::Failed);
+    assert_eq!(service::supervisor(&config).verdict, Verdict::Failed);
     for finding in checks::folders(&config) {
         assert_ne!(finding.verdict, Verdict::Failed, "{finding:?}");
     }
