@@ -192,3 +192,6 @@ impl Condition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
