@@ -142,7 +142,7 @@ fn a_database_that_is_cut_short_is_damaged() {
         let _ = pair.expect(200, "GET", "/readyz", None);
         let file = fs::OpenOptions::new().write(true).open(database(&pair)).unwrap();
         let bytes = file.metadata().unwrap().len();
-        file.set_len(if part == 0 { 0 } else { bytes / part }).unwrap();
+        file.set_len(bytes.checked_div(part).unwrap_or(0)).unwrap();
         refuses_writes(&pair, StoreState::Corrupt, "database_corrupt");
         assert_documented("database … is damaged", &seen(&pair));
     }

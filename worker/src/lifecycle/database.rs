@@ -65,9 +65,9 @@ pub(super) async fn open(
     let instance = match store.read(|reader| reader.instance()).await {
         Ok(instance) => instance,
         // Nothing carries a name that is made up here: what would is written to the database first.
-        Err(error) if error.state().is_some() => known
-            .clone()
-            .unwrap_or_else(|| format!("unknown-{}", std::process::id())),
+        Err(error) if error.state().is_some() => {
+            known.clone().unwrap_or_else(|| format!("unknown-{}", std::process::id()))
+        }
         Err(error) => return Err(error.into()),
     };
     let inode = inode(&path);

@@ -120,9 +120,7 @@ impl WriterHandle {
         }
         let mut counts = opener.account.lock();
         let flags = FLAGS | OpenFlags::SQLITE_OPEN_CREATE;
-        self.connect(&mut counts, flags, |connection| {
-            schema::bring_up_to_date(connection, path)
-        })?;
+        self.connect(&mut counts, flags, |connection| schema::bring_up_to_date(connection, path))?;
         drop(counts);
         self.check_content();
         Ok(())
@@ -153,7 +151,8 @@ impl WriterHandle {
         let Some(connection) = &self.connection else { return Ok(()) };
         let content = || {
             let number = |pragma| {
-                let number: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).ok()?;
+                let number: i64 =
+                    connection.pragma_query_value(None, pragma, |row| row.get(0)).ok()?;
                 u64::try_from(number).ok()
             };
             number("page_count")?.checked_mul(number("page_size")?)
