@@ -96,6 +96,7 @@ fn a_database_that_is_replaced_is_not_written_and_taken_by_the_next_worker() {
     let _ = pair.session("runbook");
     let copy = pair.folder().join("copy.db");
     assert!(pair.evonic(&["backup", copy.to_str().unwrap()]).status.success());
+    // In the log of the former file only: it must not come into the copy.
     let _ = pair.session("runbook");
     let before = pair.status();
     assert!(report(&before).is_none(), "{before:?}");
