@@ -189,7 +189,12 @@ impl Worker {
             _ => 1,
         };
         let age_ms = Part::ALL.into_iter().map(|part| (part, age(part))).collect();
-        self.say(&FromWorker::Heartbeat { sequence: self.beats, age_ms, sandbox: None, database: None });
+        self.say(&FromWorker::Heartbeat {
+            sequence: self.beats,
+            age_ms,
+            sandbox: None,
+            database: None,
+        });
     }
 
     fn say(&self, message: &FromWorker) {

@@ -42,9 +42,9 @@ fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
         generation = worker.generation;
         let _ = pair.expect(200, "GET", "/livez", None);
         // What can be read is; what cannot is said.
-        let read = pair.operator().and_then(|mut operator| {
-            operator.request("GET", "/api/v1/sessions", &[], None)
-        });
+        let read = pair
+            .operator()
+            .and_then(|mut operator| operator.request("GET", "/api/v1/sessions", &[], None));
         let read = read.expect("an answer");
         assert!([200, 500, 503].contains(&read.status), "at {place}: {}", read.text());
         let written = ask_for_session(&pair);

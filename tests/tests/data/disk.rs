@@ -113,7 +113,10 @@ fn a_database_that_cannot_be_written_is_read_and_named() {
     assert!(sessions.to_string().contains(&session), "{sessions}");
     let answer = ask_for_session(&pair);
     assert_eq!(answer.status, 503, "{}", answer.text());
-    assert_documented("database … cannot be written: attempt to write a readonly database", &seen(&pair));
+    assert_documented(
+        "database … cannot be written: attempt to write a readonly database",
+        &seen(&pair),
+    );
     assert!(report(&pair.status()).is_some());
     pair.stop();
     let _ = Command::new("umount").arg("-l").arg(&file).status();

@@ -98,9 +98,21 @@ impl TurnWriter {
         let (turn_id, retry_ms) = (self.lease.turn_id.as_str(), pause.as_millis());
         let source: &dyn std::error::Error = error;
         if error.state().is_some() {
-            tracing::debug!(turn_id, error = source, attempt, retry_ms, "store refused; trying again");
+            tracing::debug!(
+                turn_id,
+                error = source,
+                attempt,
+                retry_ms,
+                "store refused; trying again"
+            );
         } else {
-            tracing::warn!(turn_id, error = source, attempt, retry_ms, "store refused; trying again");
+            tracing::warn!(
+                turn_id,
+                error = source,
+                attempt,
+                retry_ms,
+                "store refused; trying again"
+            );
         }
     }
 }

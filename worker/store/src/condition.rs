@@ -77,11 +77,12 @@ impl Condition {
             self.count();
         }
         match (&error, error.state()) {
-            (StoreError::Locked | StoreError::Full | StoreError::Unusable(_), _) | (_, None) => error,
-            (_, Some(state)) => StoreError::Unusable(Box::new(self.make(
-                state,
-                self.sentence(state, error.reason().as_deref()),
-            ))),
+            (StoreError::Locked | StoreError::Full | StoreError::Unusable(_), _) | (_, None) => {
+                error
+            }
+            (_, Some(state)) => StoreError::Unusable(Box::new(
+                self.make(state, self.sentence(state, error.reason().as_deref())),
+            )),
         }
     }
 
@@ -192,3 +193,6 @@ impl Condition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

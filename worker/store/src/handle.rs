@@ -28,7 +28,8 @@ use crate::{
 use evonic_handles::{Budget, Held, Permit};
 
 /// Read and write, each connection used by one thread at a time.
-pub(super) const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+pub(super) const FLAGS: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// The first statements of every handle. SQLite spills big sorts and statement journals to temporary
 /// files otherwise: descriptors that nothing accounts for.

@@ -224,7 +224,8 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let written = self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await;
+        let written =
+            self.inner.writer.ask(|reply| Job::Write(Box::new(Call::new(f, reply)))).await;
         written.map_err(|error| self.inner.opener.condition.explain(error))
     }
 

@@ -24,6 +24,9 @@ const STATEMENTS: usize = 128;
 /// The log's size from which the writer makes SQLite start it anew.
 const LOG_BYTES: u64 = 16 << 20;
 
+/// Brings the whole log into the database, and empties it; says whether somebody was in the way.
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 /// How long the writer waits for the readers of an old log, each time.
 const LOG_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -54,12 +57,21 @@ pub(super) struct WriterHandle {
     failed: Option<(Instant, StoreError)>,
     /// The log's size from which it is trimmed.
     trim_at: u64,
+    /// Whether the log is in the file that lost its name.
+    is_settled: bool,
 }
 
 impl WriterHandle {
     /// A handle that is not open yet, of a database that was there before or is made.
     pub(super) const fn new(opener: Arc<DbOpener>, was_there: bool) -> Self {
-        Self { connection: None, opener, was_there, failed: None, trim_at: LOG_BYTES }
+        Self {
+            connection: None,
+            opener,
+            was_there,
+            failed: None,
+            trim_at: LOG_BYTES,
+            is_settled: false,
+        }
     }
 
     /// Opens the database, makes it if there never was one, and brings its schema up to date.
@@ -120,9 +132,7 @@ impl WriterHandle {
         }
         let mut counts = opener.account.lock();
         let flags = FLAGS | OpenFlags::SQLITE_OPEN_CREATE;
-        self.connect(&mut counts, flags, |connection| {
-            schema::bring_up_to_date(connection, path)
-        })?;
+        self.connect(&mut counts, flags, |connection| schema::bring_up_to_date(connection, path))?;
         drop(counts);
         self.check_content();
         Ok(())
@@ -153,7 +163,8 @@ impl WriterHandle {
         let Some(connection) = &self.connection else { return Ok(()) };
         let content = || {
             let number = |pragma| {
-                let number: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).ok()?;
+                let number: i64 =
+                    connection.pragma_query_value(None, pragma, |row| row.get(0)).ok()?;
                 u64::try_from(number).ok()
             };
             number("page_count")?.checked_mul(number("page_size")?)
@@ -161,7 +172,31 @@ impl WriterHandle {
         let mut files = self.opener.files.lock();
         let checked = files.as_mut().map_or(Ok(()), |files| files.check_whole(content));
         drop(files);
-        checked.map_err(|moved| self.opener.say(&moved))
+        self.is_settled &= checked.is_err();
+        checked.map_err(|moved| {
+            if matches!(&moved, Moved::Gone(path) | Moved::Other(path) if *path == self.opener.path)
+            {
+                self.settle_log();
+            }
+            self.opener.say(&moved)
+        })
+    }
+
+    /// Brings the log of a file that lost its name into that file, once. Left where it is, SQLite would
+    /// bring it into whichever file has the name when it is opened next.
+    fn settle_log(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        let Ok(connection) = self.connection() else { return };
+        let busy = connection
+            .busy_timeout(LOG_TIMEOUT)
+            .and_then(|()| connection.query_row(TRUNCATE, [], |row| row.get::<_, bool>(0)));
+        let restored = connection.busy_timeout(BRIEF);
+        match busy.and_then(|busy| restored.map(|()| busy)) {
+            Ok(busy) => self.is_settled = !busy,
+            Err(error) => tracing::error!(%error, "log of the former database stays in its place"),
+        }
     }
 
     /// Closes and reopens the handle, which closes every parked descriptor, unless another handle is
@@ -192,9 +227,8 @@ impl WriterHandle {
         if size < trim_at {
             return Ok(());
         }
-        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
         connection.busy_timeout(LOG_TIMEOUT).during("trim log")?;
-        let busy = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+        let busy = connection.query_row(TRUNCATE, [], |row| row.get::<_, bool>(0));
         connection.busy_timeout(BRIEF).during("trim log")?;
         self.trim_at = size + LOG_BYTES;
         if !busy.during("trim log")? {
@@ -247,6 +281,7 @@ impl WriterHandle {
             return Err(self.opener.say(&Moved::Other(path.clone())));
         }
         *known = Some(files);
+        self.is_settled = false;
         self.was_there = true;
         Ok(())
     }

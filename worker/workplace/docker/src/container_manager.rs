@@ -1,6 +1,10 @@
 //! The engines and containers of this worker, and the container table.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use evonic_backend::{BackendDeps, Result, Stage, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
@@ -30,6 +34,7 @@ pub(super) struct ContainerManager {
     engines: Mutex<HashMap<Address, Arc<Engine>>>,
     /// By name.
     containers: Mutex<HashMap<String, Arc<Container>>>,
+    started: Instant,
 }
 
 impl ContainerManager {
@@ -42,7 +47,13 @@ impl ContainerManager {
             wake: Notify::new(),
             engines: Mutex::default(),
             containers: Mutex::default(),
+            started: Instant::now(),
         }
+    }
+
+    /// How long this worker has been looking after containers.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     pub(super) fn config(&self) -> &config::Docker {

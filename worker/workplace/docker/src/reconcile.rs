@@ -215,8 +215,9 @@ async fn stop_if_idle(
     let known = manager.containers().get(&row.name).cloned();
     let stopped = match known {
         Some(ref one) if one.is_leased() || Instant::now() - one.used() < limit => false,
-        // Its last use was by another worker, which may still live: it writes the table.
-        None if age(&row.used_at) < limit => false,
+        // Its last use was by another worker, which may still live: it writes the table. By the wall's
+        // clock, which may have stepped since; not by this worker's, until it has run for as long.
+        None if age(&row.used_at) < limit || manager.uptime() < limit => false,
         known => container::stop_if_idle(engine, known, &row.name).await?,
     };
     if stopped {

@@ -33,7 +33,8 @@ pub(super) fn old(folder: &Path, keep: Duration) -> Vec<String> {
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
         modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= keep))
     };
-    let is_call = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(CALLS.as_bytes());
+    let is_call =
+        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(CALLS.as_bytes());
     names(folder, |entry| !is_call(entry) && is_old(entry) && !runs(&entry.path()))
 }
 
