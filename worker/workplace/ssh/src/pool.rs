@@ -44,6 +44,10 @@ use evonic_handles::{Budget, Exhausted, Permit};
 /// How long a request for a connection waits for its turn, and for its permits.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long it waits where the server lets its connections have few channels (`MaxSessions`): until
+/// a command of somebody else has ended.
+const LIMITED_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How often a full pool is polled: nothing notifies when a slot comes free.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -132,7 +136,7 @@ impl Host {
     }
 
     async fn try_channel_slot(self: &Arc<Self>, role: Role) -> Result<ChannelSlot> {
-        let deadline = Instant::now() + TIMEOUT;
+        let began = Instant::now();
         loop {
             if let Some(slot) = self.free(role) {
                 return Ok(slot);
@@ -151,7 +155,8 @@ impl Host {
             if let Some(slot) = self.borrowed(role) {
                 return Ok(slot);
             }
-            if Instant::now() >= deadline {
+            let timeout = if self.is_limited(role) { LIMITED_TIMEOUT } else { TIMEOUT };
+            if began.elapsed() >= timeout {
                 let limit = self.settings.per_host;
                 let retry_after = Duration::from_secs(1);
                 return Err(Exhausted { kind: Kind::Ssh, limit, retry_after }.into());
