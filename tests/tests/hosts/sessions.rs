@@ -67,13 +67,13 @@ fn more_commands_than_sessions_wait_and_can_be_cancelled() {
     thread::scope(|scope| {
         let run = || {
             let ran =
-                testbed.run("one", "$ sleep 2; echo done\nwrite a.txt \"x\"\ncopy a.txt b.txt");
+                testbed.run("one", "$ sleep 1; echo done\nwrite a.txt \"x\"\ncopy a.txt b.txt");
             assert!(ran.is_completed() && ran.output().starts_with("done\n"), "{ran:#?}");
         };
         let running: Vec<_> = (0..3).map(|_| scope.spawn(run)).collect();
         running.into_iter().for_each(|ran| ran.join().expect("no panic"));
     });
-    assert!(began.elapsed() > Duration::from_secs(6), "one at a time: {:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_secs(3), "one at a time: {:?}", began.elapsed());
 
     let session = testbed.pair.session("one");
     let turn = testbed.pair.post(&session, "$ echo begun; sleep 1000");
