@@ -130,6 +130,10 @@ impl Host {
         loop {
             match self.try_channel_slot(role).await {
                 Ok(slot) => return Ok(slot),
+                // Transfers share a channel then.
+                Err(error @ WorkplaceError::Exhausted(_)) if role == Role::Transfers => {
+                    return Err(error);
+                }
                 Err(error) => retry.after(error).await?,
             }
         }
@@ -155,7 +159,11 @@ impl Host {
             if let Some(slot) = self.borrowed(role) {
                 return Ok(slot);
             }
-            let timeout = if self.is_limited(role) { LIMITED_TIMEOUT } else { TIMEOUT };
+            let timeout = match (role, self.is_limited(role)) {
+                (_, false) => TIMEOUT,
+                (Role::Transfers, true) => Duration::ZERO,
+                (_, true) => LIMITED_TIMEOUT,
+            };
             if began.elapsed() >= timeout {
                 let limit = self.settings.per_host;
                 let retry_after = Duration::from_secs(1);
