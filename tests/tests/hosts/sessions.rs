@@ -10,7 +10,8 @@ use std::{
 use evonic_parts::Sshd;
 use evonic_tests::{
     pair::Options,
-    testbed::{Testbed, ssh_settings},
+    poll,
+    testbed::{Ran, Testbed, ssh_settings},
     troubleshooting::assert_documented,
 };
 use serde_json::json;
@@ -52,6 +53,43 @@ fn one_session_at_a_time_serves_everything() {
         working.into_iter().for_each(|worker| worker.join().expect("no panic"));
     });
     println!("  four agents, one session a connection: {:?}", began.elapsed());
+}
+
+/// Each command holds the only session of its connection: more of them wait for their turn, and a
+/// cancelled one is killed by what it held itself.
+#[test]
+fn more_commands_than_sessions_wait_and_can_be_cancelled() {
+    let server = Sshd::with("MaxSessions 1");
+    let account = server.account("/bin/bash", "home");
+    let testbed = Testbed::local(&Options::config("[ssh]\nper_host = 2\n"));
+    add(&testbed, "one", &server, &account);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let run = || {
+            let ran =
+                testbed.run("one", "$ sleep 1; echo done\nwrite a.txt \"x\"\ncopy a.txt b.txt");
+            assert!(ran.is_completed() && ran.output().starts_with("done\n"), "{ran:#?}");
+        };
+        let running: Vec<_> = (0..3).map(|_| scope.spawn(run)).collect();
+        running.into_iter().for_each(|ran| ran.join().expect("no panic"));
+    });
+    assert!(began.elapsed() > Duration::from_secs(3), "one at a time: {:?}", began.elapsed());
+
+    let session = testbed.pair.session("one");
+    let turn = testbed.pair.post(&session, "$ echo begun; sleep 1000");
+    poll::until(
+        "it runs",
+        Duration::from_secs(30),
+        || Ran { ended: json!(null), events: testbed.events(&session, &turn) }.output(),
+        |output| output.contains("begun").then_some(()),
+    );
+    let began = Instant::now();
+    let path = format!("/api/v1/turns/{turn}/cancel");
+    let answer = testbed.pair.request("POST", &path, None).expect("an answer");
+    assert!(answer.status < 300, "{}", answer.text());
+    let ended = testbed.pair.wait_for_turn(&turn);
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
 }
 
 #[test]

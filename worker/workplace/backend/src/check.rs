@@ -86,13 +86,13 @@ impl Steps {
 
     /// Does a step and reports how it went. Returns its value; [`None`] when it failed, or
     /// the listener is gone.
-    pub async fn step<T, F: Into<Finding>>(
-        &self,
-        name: &str,
-        advice: Option<&str>,
+    pub fn step<'a, T, F: Into<Finding>>(
+        &'a self,
+        name: &'a str,
+        advice: Option<&'a str>,
         doing: impl Future<Output = Result<(T, F)>>,
-    ) -> Option<T> {
-        self.advised(name, |_| advice, doing).await
+    ) -> impl Future<Output = Option<T>> {
+        self.advised(name, move |_| advice, doing)
     }
 
     /// The same, with the advice that fits the error.
@@ -164,11 +164,17 @@ fn of_run(error: &WorkplaceError) -> Option<&'static str> {
     is_start.then_some("commands need /bin/sh and a login shell that runs it")
 }
 
-async fn in_time<T>(step: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(STEP, step).await.unwrap_or_else(|_| {
-        let said = format!("it does not end within {} s", STEP.as_secs());
-        Err(WorkplaceError::settings("workplace", said))
-    })
+/// On the heap: the steps of a check are deep.
+fn in_time<T>(
+    step: impl Future<Output = Result<T>> + Send,
+) -> impl Future<Output = Result<T>> + Send {
+    let step = tokio::time::timeout(STEP, Box::pin(step));
+    async move {
+        step.await.unwrap_or_else(|_| {
+            let said = format!("it does not end within {} s", STEP.as_secs());
+            Err(WorkplaceError::settings("workplace", said))
+        })
+    }
 }
 
 /// Runs a command, which looks for the programs of the tools `bash` and `python`. Without `bash` an

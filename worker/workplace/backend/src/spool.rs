@@ -61,6 +61,9 @@ use crate::{CommandSpec, Commands, Ended, Finished, Result, Stage, Unknown, Work
 /// less than a second in all.
 const LAST_OUTPUT: Duration = Duration::from_millis(700);
 
+/// After this time what kills a cancelled command gets the place of what follows it.
+const GIVE_WAY: Duration = Duration::from_secs(3);
+
 /// How long a script that follows nothing may take, whatever signs of life it gives.
 const SERVING: Duration = Duration::from_secs(600);
 
@@ -256,21 +259,25 @@ impl Spool {
         following: impl Future<Output = Result<Finished>> + Send,
         cancel: &CancellationToken,
     ) -> Result<Finished> {
-        tokio::pin!(following);
+        let mut following = Some(Box::pin(following));
         tokio::select! {
-            result = &mut following => return result,
+            result = async { following.as_mut().expect("it is followed").await } => return result,
             () = cancel.cancelled() => {}
         }
         let killing = self.kill(command_id);
-        tokio::pin!(killing);
+        let late = tokio::time::sleep(GIVE_WAY);
+        tokio::pin!(killing, late);
         let mut followed = None;
         let killed = loop {
             tokio::select! {
                 killed = &mut killing => break killed,
-                result = &mut following, if followed.is_none() => followed = Some(result),
+                result = async { following.as_mut().expect("it is followed").await },
+                    if following.is_some() => (followed, following) = (Some(result), None),
+                // A host may let nothing be done beside what follows the command.
+                () = &mut late, if following.is_some() => following = None,
             }
         };
-        if followed.is_none() && killed.is_ok() {
+        if let Some(following) = following.filter(|_| killed.is_ok()) {
             followed = timeout(LAST_OUTPUT, following).await.ok();
         }
         match (followed, killed) {

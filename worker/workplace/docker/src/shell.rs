@@ -71,6 +71,10 @@ pub(super) struct Attached {
 
 #[async_trait]
 impl Shell for Sandbox {
+    fn has_login_shell(&self) -> bool {
+        false
+    }
+
     async fn script(
         &self,
         script: Script,

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The server refuses (`SSH_FXP_STATUS`).
-    #[error("the server says: {message}")]
+    #[error("{}", words(*.code, .message))]
     Status {
         /// `SSH_FX_*`.
         code: u32,
@@ -75,6 +75,15 @@ pub(super) mod status {
     pub(in super::super) const WRITE_PROTECT: u32 = 12;
     pub(in super::super) const NO_SPACE_ON_FILESYSTEM: u32 = 14;
     pub(in super::super) const QUOTA_EXCEEDED: u32 = 15;
+}
+
+/// The server's words; of one that has none, the code's name in the protocol.
+fn words(code: u32, message: &str) -> String {
+    match (message.trim(), code) {
+        ("", status::FAILURE) => "the server says only that it failed".to_owned(),
+        ("", code) => format!("the server refuses it with code {code}"),
+        (message, _) => format!("the server says: {message}"),
+    }
 }
 
 impl Error {

@@ -263,3 +263,10 @@ impl<S: PacketSink> Incoming<S> {
         self.pending.close(reason);
     }
 }
+
+/// A channel that was never opened has no other end: nobody waits for the deadline of a reply.
+impl<S> Drop for Incoming<S> {
+    fn drop(&mut self) {
+        self.pending.close("the channel is closed");
+    }
+}

@@ -233,6 +233,11 @@ impl Connection {
         limit.channels
     }
 
+    /// Whether the server has refused a channel lately.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit.lock().since.is_some()
+    }
+
     /// The server refused one more channel than these.
     pub(super) fn limit_channels(&self, open: usize) {
         let open = u32::try_from(open).unwrap_or(u32::MAX).max(1);

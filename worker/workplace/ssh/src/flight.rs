@@ -36,7 +36,21 @@ impl<T: Clone> Flight<T> {
     ///
     /// # Errors
     /// That of the work, [`WorkplaceError::shared`].
-    pub(super) async fn join(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) fn join<'f>(
+        &'f self,
+        work: impl Future<Output = Result<T>> + Send + 'f,
+    ) -> impl Future<Output = Result<T>> + Send + 'f
+    where
+        T: Send + Sync,
+    {
+        // On the heap: what connects is deep, and is awaited far down.
+        self.joined(Box::pin(work))
+    }
+
+    async fn joined(
+        &self,
+        work: std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
+    ) -> Result<T> {
         loop {
             let (sender, receiver) = watch::channel(None);
             let other = {

@@ -44,6 +44,10 @@ use evonic_handles::{Budget, Exhausted, Permit};
 /// How long a request for a connection waits for its turn, and for its permits.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long it waits where the server lets its connections have few channels (`MaxSessions`): until
+/// a command of somebody else has ended.
+const LIMITED_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How often a full pool is polled: nothing notifies when a slot comes free.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -126,13 +130,17 @@ impl Host {
         loop {
             match self.try_channel_slot(role).await {
                 Ok(slot) => return Ok(slot),
+                // Transfers share a channel then.
+                Err(error @ WorkplaceError::Exhausted(_)) if role == Role::Transfers => {
+                    return Err(error);
+                }
                 Err(error) => retry.after(error).await?,
             }
         }
     }
 
     async fn try_channel_slot(self: &Arc<Self>, role: Role) -> Result<ChannelSlot> {
-        let deadline = Instant::now() + TIMEOUT;
+        let began = Instant::now();
         loop {
             if let Some(slot) = self.free(role) {
                 return Ok(slot);
@@ -151,7 +159,12 @@ impl Host {
             if let Some(slot) = self.borrowed(role) {
                 return Ok(slot);
             }
-            if Instant::now() >= deadline {
+            let timeout = match (role, self.is_limited(role)) {
+                (_, false) => TIMEOUT,
+                (Role::Transfers, true) => Duration::ZERO,
+                (_, true) => LIMITED_TIMEOUT,
+            };
+            if began.elapsed() >= timeout {
                 let limit = self.settings.per_host;
                 let retry_after = Duration::from_secs(1);
                 return Err(Exhausted { kind: Kind::Ssh, limit, retry_after }.into());

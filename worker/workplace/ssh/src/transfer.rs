@@ -12,7 +12,7 @@ use super::{
     sftp::{self, Sftp, Writer, failed, is_open},
     shell::{Remote, SftpLease},
 };
-use evonic_backend::{RemotePath, Result, Stage, Upload, search};
+use evonic_backend::{RemotePath, Result, Stage, Upload, WorkplaceError, search};
 
 /// Channels kept open for the next transfer.
 const MAX_SPARE: usize = 2;
@@ -40,16 +40,32 @@ impl TransferChannel {
                 return Ok(Self { remote, sftp, is_own: true, _hold: hold });
             }
         }
-        let slot = remote.host.channel_slot(Role::Transfers).await?;
-        let connection = Arc::clone(slot.connection());
-        let Some(sftp) = sftp::open(slot, remote.host.patience()).await? else {
+        let Some(sftp) = Self::opened(&remote).await? else {
             let SftpLease { sftp, hold } = remote.sftp().await?;
             return Ok(Self { remote, sftp, is_own: false, _hold: hold });
         };
+        let connection = sftp.sink().connection();
         let closed = || connection.unreachable(Stage::Sftp, "it is closed");
         let hold = connection.hold().ok_or_else(closed)?;
         sftp.sink().set_idle();
         Ok(Self { remote, sftp, is_own: true, _hold: hold })
+    }
+
+    /// A new channel; [`None`] when the server, or the share of the host, lets there be no more.
+    async fn opened(remote: &Remote) -> Result<Option<Sftp>> {
+        let host = &remote.host;
+        let slot = if host.max_connections(Role::Transfers) == 0 {
+            host.borrowed(Role::Transfers)
+        } else {
+            match host.channel_slot(Role::Transfers).await {
+                Err(WorkplaceError::Exhausted(_)) => None,
+                slot => Some(slot?),
+            }
+        };
+        match slot {
+            Some(slot) => sftp::open(slot, host.patience()).await,
+            None => Ok(None),
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub async fn run_framed(
     script: Script,
     sink: &mut impl OutputSink,
 ) -> Result<Option<ScriptEnd>> {
+    if !shell.has_login_shell() {
+        return run_script(shell, script, sink).await;
+    }
     let nonce = format!("evonic-{:016x}", fastrand::u64(..));
     let script = script.framed(&nonce);
     let mut framed = Framed::new(&nonce, sink);

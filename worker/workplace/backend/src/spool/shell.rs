@@ -23,6 +23,11 @@ pub trait Shell: std::fmt::Debug + Send + Sync {
     async fn script(&self, script: Script, output: mpsc::Sender<ScriptOutput>)
     -> Result<ScriptEnd>;
 
+    /// Whether a login shell stands before scripts, which may write what it likes.
+    fn has_login_shell(&self) -> bool {
+        true
+    }
+
     /// The absolute path of the folder of all spools there, in which this service alone writes.
     /// Made by the launcher, for its user only.
     ///

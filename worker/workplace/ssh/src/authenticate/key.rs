@@ -147,8 +147,8 @@ fn try_key(
     let advice = match certificate {
         Some(_) => "the server trusts no authority that signed it, or not for this user",
         None => {
-            "its public half is not in authorized_keys there, or the account is locked, expired or \
-             has a home that others may write"
+            "its public half is not in authorized_keys there, or the account is not allowed, locked, \
+             expired, or has a home that others may write"
         }
     };
     match error.code() {

@@ -21,7 +21,7 @@ impl Host {
     }
 
     /// A slot on a connection of another role, when there can be none of this one.
-    pub(super) fn borrowed(&self, role: Role) -> Option<ChannelSlot> {
+    pub(crate) fn borrowed(&self, role: Role) -> Option<ChannelSlot> {
         let from = match role {
             Role::Commands => return None,
             Role::Files => Role::Transfers,
@@ -32,13 +32,18 @@ impl Host {
         found.iter().min_by_key(|one| one.usage().users).and_then(Connection::take_slot)
     }
 
-    fn max_connections(&self, role: Role) -> usize {
+    pub(crate) fn max_connections(&self, role: Role) -> usize {
         let all = self.settings.per_host as usize;
         match role {
             Role::Commands => all.saturating_sub(1).max(1),
             Role::Files => 1,
             Role::Transfers => all.saturating_sub(2),
         }
+    }
+
+    /// Whether the server lets a connection of this role have fewer channels than usual.
+    pub(super) fn is_limited(&self, role: Role) -> bool {
+        self.alive().iter().any(|one| one.role == role && one.is_limited())
     }
 
     /// The right to one more connection of a role; an unused one of another role gives way.
