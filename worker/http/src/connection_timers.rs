@@ -23,11 +23,17 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
-use crate::places::{Activity, Place};
+use crate::{
+    places::{Activity, Place},
+    request_framing::BodyLength,
+};
 
-/// A client that closed its sending side gets what is answered within this time. It looks like
-/// one that is gone, so no stream and no long wait is kept for it.
+/// A client that closed its sending side looks like one that is gone. It gets what is answered
+/// within this time, and what it takes without a pause of this time.
 const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(2);
+
+/// The same for who follows or waits: only what is there already is sent.
+const LEFT_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a connection may stay in a phase.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +75,18 @@ struct State {
     place: Option<Arc<Place>>,
     phase: Phase,
     since: Instant,
+    /// Of the request that came last, until the stream takes it.
+    body_length: Option<BodyLength>,
     /// The request that is answered has come whole.
     body_ended: bool,
+    /// The answer waits for something to happen: a stream of events, or a long wait.
+    waits: bool,
+    /// hyper may still write some of the answer.
+    answering: bool,
     /// Bytes came after it: the next request began.
     pipelined: bool,
-    /// When the client closed its sending side.
+    /// When the client closed its sending side while it was answered, or last took something after
+    /// that.
     half_closed: Option<Instant>,
     /// Since when the client reads nothing.
     stalled: Option<Instant>,
@@ -110,7 +123,8 @@ impl State {
             Phase::Head => Some((self.since + timeouts.head, TimeoutAction::Timeout)),
             Phase::Idle => Some((self.since + timeouts.idle, TimeoutAction::Close)),
             Phase::Busy => {
-                self.half_closed.map(|at| (at + HALF_CLOSED_LIMIT, TimeoutAction::GiveUp))
+                let limit = if self.waits { LEFT_LIMIT } else { HALF_CLOSED_LIMIT };
+                self.half_closed.map(|at| (at.max(self.since) + limit, TimeoutAction::GiveUp))
             }
             Phase::Leaving | Phase::Closing => None,
         };
@@ -136,7 +150,10 @@ impl ConnectionTimers {
             place,
             phase: Phase::Fresh,
             since: Instant::now(),
+            body_length: None,
             body_ended: true,
+            waits: false,
+            answering: false,
             pipelined: false,
             half_closed: None,
             stalled: None,
@@ -154,23 +171,33 @@ impl ConnectionTimers {
         }
     }
 
-    /// The client closed its sending side. Returns whether hyper may see it now: not while
-    /// it answers a request that came whole, for it would drop the answer.
-    pub(super) fn half_closed(&self) -> bool {
+    /// The client closed its sending side.
+    pub(super) fn half_closed(&self) {
         let mut state = self.0.lock();
-        let hide = state.phase == Phase::Busy && state.body_ended;
-        if hide && state.half_closed.is_none() {
-            state.half_closed = Some(Instant::now());
+        if state.phase == Phase::Busy {
+            state.half_closed.get_or_insert_with(Instant::now);
         }
-        !hide
     }
 
     /// A request's headers are complete.
-    pub(super) fn called(&self, body_ended: bool) {
+    pub(super) fn called(&self, length: BodyLength) {
         let mut state = self.0.lock();
         state.enter(Phase::Busy);
-        state.body_ended = body_ended;
+        state.body_length = Some(length);
+        state.body_ended = length == BodyLength::Exact(0);
+        state.waits = false;
+        state.answering = true;
         state.pipelined = false;
+    }
+
+    /// How the body of the request that came last is delimited; once for each.
+    pub(super) fn take_body_length(&self) -> Option<BodyLength> {
+        self.0.lock().body_length.take()
+    }
+
+    /// The answer is to wait for something to happen.
+    pub(super) fn waits(&self) {
+        self.0.lock().waits = true;
     }
 
     /// The request's body came to its end.
@@ -194,9 +221,18 @@ impl ConnectionTimers {
 
     pub(super) fn wrote(&self) {
         let mut state = self.0.lock();
+        if state.half_closed.is_some() && !state.waits {
+            state.half_closed = Some(Instant::now());
+        }
         if state.stalled.take().is_some() {
             state.report();
         }
+    }
+
+    /// All that was written has gone out.
+    pub(super) fn flushed(&self) {
+        let mut state = self.0.lock();
+        state.answering &= state.phase == Phase::Busy;
     }
 
     /// The client reads nothing.
@@ -222,6 +258,16 @@ impl ConnectionTimers {
         let mut state = self.0.lock();
         state.enter(Phase::Closing);
         state.stalled = None;
+    }
+
+    /// Whether a request is answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.lock().phase == Phase::Busy
+    }
+
+    /// Whether what hyper writes belongs to the answer of a request.
+    pub(super) fn is_answering(&self) -> bool {
+        self.0.lock().answering
     }
 
     /// Whether a request has begun whose headers have not ended.
