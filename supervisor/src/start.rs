@@ -15,7 +15,7 @@ use rustix::fs::Mode;
 use crate::{
     clients::TokenHolder,
     clock::Clock,
-    config_source::{ConfigSource, ConfigSourceError},
+    config_source::{ConfigSource, ConfigSourceError, worker_beside},
     disk::{Disk, FileError},
     event_loop::{EventLoop, Prepared, signals},
     fd_watch::Method,
@@ -112,6 +112,7 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     let notify = open_notify()?;
     let source = ConfigSource {
         explicit,
+        worker: worker_beside(),
         // systemd ends the whole control group by itself, in its own order.
         on_parent_death: if notify.is_connected() {
             ParentDeath::Nothing

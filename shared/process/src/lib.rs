@@ -6,6 +6,7 @@
 //! | [`mod@file`] | small files, written whole or not at all |
 //! | [`folder`] | the service's folders: owner, mode, whether they are still there |
 //! | [`log`] | the output of the log: standard error or journald |
+//! | [`program`] | where the other programs of this release are |
 //!
 //! # Invariants
 //! - Nothing here but [`mod@file`] and [`folder`] waits longer than [`log::WRITE_TIMEOUT`], and no
@@ -16,3 +17,4 @@ pub mod channel;
 pub mod file;
 pub mod folder;
 pub mod log;
+pub mod program;

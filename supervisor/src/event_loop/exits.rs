@@ -20,6 +20,7 @@ impl EventLoop {
                     // `reload` logs a refusal; a signal has no reply.
                     let _ = self.reload(uid);
                 }
+                Ok(Signal::SIGCONT) => self.resume(),
                 Ok(stop) => {
                     tracing::info!(signal = stop.as_str(), uid = signal.ssi_uid, "stop asked for");
                     self.stop();

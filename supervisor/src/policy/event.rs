@@ -62,6 +62,8 @@ pub enum Event {
     },
     /// SIGTERM, SIGINT or `drain`.
     Stop,
+    /// The supervisor was stopped for a while, and runs again.
+    Resumed,
     /// A deadline passed.
     Timer,
 }

@@ -36,6 +36,7 @@ impl Policy {
             Event::Restart { uid } => self.restart(uid),
             Event::Reload { settings, uid } => self.reload(settings, uid),
             Event::Stop => self.stop(),
+            Event::Resumed => self.restart_deadlines(),
             Event::Timer => {}
         }
     }
@@ -45,6 +46,7 @@ impl Policy {
         let worker = &mut self.workers[at];
         worker.pid = pid;
         worker.started_at = self.now;
+        worker.awaited_since = self.now;
         worker.phase = Phase::Starting;
         worker.health.begin(self.now);
         worker.counts.requested(self.now, false, &self.settings);

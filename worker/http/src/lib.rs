@@ -24,6 +24,7 @@
 //! | `answer`, `problem`, `event_stream`, `session_stream`, `open_streams` | what handlers answer |
 //! | `health`, `metrics`, `exposition`, `process`, `supervision` | what the worker says of itself |
 
+mod accept;
 mod acceptor;
 mod admission;
 mod answer;

@@ -44,6 +44,11 @@ use evonic_workplace::{End, ProbedLevel};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
 const PROOF_TIME: Duration = Duration::from_millis(250);
+
+/// A heartbeat that is later than this after its time proves that the worker did not run: its parts
+/// are asked again before their age is told.
+const MAX_LATENESS: Duration = Duration::from_secs(1);
+
 /// How long a worker without a supervisor may take to drain.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
@@ -265,6 +270,10 @@ impl Listener {
     /// Calls for proofs and sends the heartbeat, each when it is time.
     fn send_heartbeat(&mut self, now: Instant) {
         if self.next_round.is_none() && self.stage.sandbox.get().is_some() {
+            self.next_round = Some(now);
+        }
+        if self.proofs_due.is_some_and(|due| now > due + MAX_LATENESS) {
+            self.proofs_due = None;
             self.next_round = Some(now);
         }
         if self.proofs_due.is_none() && self.next_round.is_some_and(|next| next <= now) {
