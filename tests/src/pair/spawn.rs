@@ -35,7 +35,10 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
     fs::write(&config, toml).expect("a configuration file");
     let log = fs::File::create(folder.join("log")).expect("a log");
     let supervisor = match options.user {
-        None => program("evonic-supervisor"),
+        None => options.programs.as_ref().map_or_else(
+            || program("evonic-supervisor"),
+            |folder| folder.join("evonic-supervisor"),
+        ),
         Some(user) => give_to(user, folder).join("evonic-supervisor"),
     };
     let mut command = match options.limit {

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn what_has_not_the_form_of_a_range_is_none() {
-        for text in ["", ",", "plain", "text/plain;q=2", "text/plain;q=NaN", "text/plain;q", ";;="] {
+        for text in ["", ",", "plain", "text/plain;q=2", "text/plain;q=NaN", "text/plain;q", ";;="]
+        {
             assert_eq!(of(&[text]), 0.0, "{text}");
         }
     }

@@ -7,9 +7,7 @@ use evonic_shared::config;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
-    },
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
 };
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};

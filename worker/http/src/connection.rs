@@ -151,7 +151,7 @@ async fn finish(
         return;
     }
     server.metrics.refused(Refusal::Malformed);
-    if timers.is_in_head() {
+    if refused.is_some() || timers.is_in_head() {
         refuse(server, stream, &no_request(server, refused, &error)).await;
     }
 }

@@ -6,8 +6,7 @@ use http::HeaderMap;
 use prometheus_client::{
     collector::Collector,
     encoding::{
-        DescriptorEncoder, EncodeMetric,
-        prometheus_text,
+        DescriptorEncoder, EncodeMetric, prometheus_text,
         text::{encode_eof, encode_registry},
     },
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},

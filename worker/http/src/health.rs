@@ -6,7 +6,10 @@ use std::{
 };
 
 use evonic_shared::error_chain::ErrorChain;
-use http::{HeaderValue, header::{CONTENT_TYPE, VARY}};
+use http::{
+    HeaderValue,
+    header::{CONTENT_TYPE, VARY},
+};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use warp::reply::Response;

@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
-    connection_timers::ConnectionTimers, lingering_stream::LingeringStream,
+    connection_timers::ConnectionTimers,
+    lingering_stream::LingeringStream,
     request_framing::{BareLineFeed, RequestFraming},
 };
 
@@ -103,11 +104,7 @@ impl State {
         Poll::Pending
     }
 
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }

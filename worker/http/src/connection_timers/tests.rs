@@ -2,9 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{
-    ConnectionTimers, HALF_CLOSED_LIMIT, LEFT_LIMIT, Phase, TimeoutAction, Timeouts,
-};
+use super::{ConnectionTimers, HALF_CLOSED_LIMIT, LEFT_LIMIT, Phase, TimeoutAction, Timeouts};
 use crate::request_framing::BodyLength;
 
 const LIMITS: Timeouts = Timeouts {
@@ -51,11 +49,9 @@ fn take(timers: &ConnectionTimers, step: Step) {
     match step {
         Step::RequestBody => timers.received(),
         Step::HalfClosed => timers.half_closed(),
-        Step::Called { whole } => timers.called(if whole {
-            BodyLength::Exact(0)
-        } else {
-            BodyLength::Chunked
-        }),
+        Step::Called { whole } => {
+            timers.called(if whole { BodyLength::Exact(0) } else { BodyLength::Chunked })
+        }
         Step::Waits => timers.waits(),
         Step::Flushed => timers.flushed(),
         Step::BodyEnded => timers.body_ended(),

@@ -38,7 +38,8 @@ fn foreign_host_and_origin_are_answered_403() {
     assert_eq!(with_origin(&format!("http://localhost:{port}")), let_in);
     assert_eq!(with_origin("https://evonic.lan"), let_in);
     // The request line's own authority counts too.
-    let absolute = format!("GET http://evil.example/keyed/1 HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n");
+    let absolute =
+        format!("GET http://evil.example/keyed/1 HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n");
     assert_eq!(server.connect().ask(absolute).status, 403);
 }
 

@@ -100,7 +100,10 @@ fn metrics_are_in_the_format_that_is_wanted() {
     for accept in ["", "accept: */*\r\n", "accept: application/json\r\n", prometheus] {
         let reply = ask(accept);
         let kind = reply.header("content-type").unwrap();
-        assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{accept}: {kind}");
+        assert!(
+            kind.starts_with("application/openmetrics-text; version=1.0.0"),
+            "{accept}: {kind}"
+        );
     }
     for accept in ["text/plain", "text/*;q=0.9, application/openmetrics-text;q=0.1"] {
         let reply = ask(&format!("accept: {accept}\r\n"));

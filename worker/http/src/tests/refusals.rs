@@ -56,11 +56,9 @@ fn headers_past_their_bounds_are_answered_431() {
 fn bare_line_feeds_are_answered_400() {
     let server = TestServer::plain();
     let head = server.head("GET", "/big/1");
-    for request in [
-        format!("{head}\n"),
-        head.replacen("\r\n", "\n", 1) + "\r\n",
-        format!("{head}x: y\n\r\n"),
-    ] {
+    for request in
+        [format!("{head}\n"), head.replacen("\r\n", "\n", 1) + "\r\n", format!("{head}x: y\n\r\n")]
+    {
         let mut client = server.connect();
         // Also behind a request that is answered.
         client.send(format!("{}{request}", server.get("/big/2")));
@@ -70,8 +68,11 @@ fn bare_line_feeds_are_answered_400() {
         client.assert_closed();
     }
     let head = server.head("POST", "/echo");
-    let head = format!("{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
-    for body in ["f\n{\"content\":\"x\"}\r\n0\r\n\r\n", "f\r\n{\"content\":\"x\"}\r\n0\r\nt: 1\n\r\n"] {
+    let head =
+        format!("{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    for body in
+        ["f\n{\"content\":\"x\"}\r\n0\r\n\r\n", "f\r\n{\"content\":\"x\"}\r\n0\r\nt: 1\n\r\n"]
+    {
         let mut client = server.connect();
         client.send(format!("{head}{body}"));
         client.reply().unwrap().problem(400);
