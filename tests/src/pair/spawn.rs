@@ -33,7 +33,9 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
         }
     }
     fs::write(&config, toml).expect("a configuration file");
-    let log = fs::File::create(folder.join("log")).expect("a log");
+    // Appended to: the next supervisor goes on with it while a worker of this one still writes.
+    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log"));
+    let log = log.expect("a log");
     let supervisor = match options.user {
         None => options.programs.as_ref().map_or_else(
             || program("evonic-supervisor"),

@@ -9,10 +9,10 @@ use evonic_tests::pair::{Options, Pair};
 use nix::sys::signal::Signal;
 
 /// How long a worker may be silent; the later of the two wakes half of it after the first.
-const TIMEOUT: Duration = Duration::from_secs(6);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 fn pair() -> Pair {
-    let config = "[supervisor]\nheartbeat_interval = \"2s\"\nheartbeat_timeout = \"6s\"\n";
+    let config = "[supervisor]\nheartbeat_timeout = \"4s\"\n";
     Pair::start(&Options::config(config))
 }
 

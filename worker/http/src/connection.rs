@@ -144,20 +144,30 @@ async fn finish(
     ended: hyper::Result<()>,
 ) {
     let refused = stream.answer_directly();
-    let Err(error) = ended else { return };
-    tracing::debug!(error = %ErrorChain(&error), "connection failed");
-    let broken_off = error.is_incomplete_message() && timers.is_in_head();
-    if !error.is_parse() && !broken_off && refused.is_none() {
+    let error = ended.err();
+    if let Some(error) = &error {
+        tracing::debug!(error = %ErrorChain(error), "connection failed");
+    }
+    let is_in_head = timers.is_in_head();
+    // hyper refuses HTTP/2 without an answer, and headers that break off.
+    let is_malformed = |error: &hyper::Error| {
+        error.is_parse() || (error.is_incomplete_message() && is_in_head)
+    };
+    if refused.is_none() && !error.as_ref().is_some_and(is_malformed) {
         return;
     }
     server.metrics.refused(Refusal::Malformed);
-    if refused.is_some() || timers.is_in_head() {
-        refuse(server, stream, &no_request(server, refused, &error)).await;
+    if refused.is_some() || is_in_head {
+        refuse(server, stream, &no_request(server, refused, error.as_ref())).await;
     }
 }
 
 /// Why what came is no request.
-fn no_request(server: &ServerState, refused: Option<Refused>, error: &hyper::Error) -> Problem {
+fn no_request(
+    server: &ServerState,
+    refused: Option<Refused>,
+    error: Option<&hyper::Error>,
+) -> Problem {
     let settings = &server.settings;
     let (status, code, detail) = match refused {
         Some(Refused::ByHyper(status @ StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)) => {
@@ -172,7 +182,8 @@ fn no_request(server: &ServerState, refused: Option<Refused>, error: &hyper::Err
             (status, "", "the path and query are too long".to_owned())
         }
         Some(Refused::ByHyper(status)) => {
-            (status, "malformed", format!("this is no request of HTTP/1.1: {error}"))
+            let why = error.map_or_else(|| "it is malformed".to_owned(), ToString::to_string);
+            (status, "malformed", format!("this is no request of HTTP/1.1: {why}"))
         }
         Some(Refused::LineEnd) => {
             let detail = "a line ends with a bare line feed; lines of HTTP end with CR and LF";
