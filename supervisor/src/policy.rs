@@ -283,7 +283,8 @@ impl Policy {
 
     /// After the supervisor did not run for a while.
     fn restart_deadlines(&mut self) {
-        self.accept.clear();
+        // Connections that came meanwhile wait for a worker that may wake later.
+        self.accept.excuse(self.now + self.settings.supervisor.heartbeat_timeout);
         for worker in &mut self.workers {
             worker.restart_deadlines(self.now, &self.settings);
         }

@@ -19,7 +19,7 @@ use super::SocketError;
 const DRAIN: Duration = Duration::from_secs(7);
 
 /// One that has no generation yet, or is not seen, is gone within this time.
-const UNSEEN: Duration = Duration::from_millis(500);
+const UNSEEN: Duration = Duration::from_secs(1);
 
 /// Between two tries.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };

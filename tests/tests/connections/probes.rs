@@ -50,6 +50,33 @@ fn probes_need_neither_a_key_nor_a_name_of_the_server() {
     }
 }
 
+/// An address of this machine that is not loopback's: to the server a client of another machine.
+fn outside_address() -> std::net::IpAddr {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Sends nothing; the kernel chooses the address by the route.
+    socket.connect("198.51.100.1:9").expect("a route to somewhere");
+    socket.local_addr().unwrap().ip()
+}
+
+#[test]
+fn probes_of_other_machines_need_no_tls() {
+    let mut options = Options::config("[http]\ntrusted_proxies = [\"203.0.113.9\"]\n");
+    options.environment.push(("EVONIC_LISTEN".to_owned(), "0.0.0.0:0".to_owned()));
+    let pair = Pair::start(&options);
+    let address = std::net::SocketAddr::new(outside_address(), pair.address().port());
+    let ask = |path: &str| {
+        let mut connection = Connection::tcp_without_key(address).expect("a connection");
+        connection.request("GET", path, &[], None).expect("an answer")
+    };
+    for path in ["/livez", "/readyz", "/healthz"] {
+        assert_eq!(ask(path).status, 200, "{path}");
+    }
+    let answer = ask("/metrics");
+    assert_eq!(answer.status, 403);
+    let row = "without TLS only trusted proxies may ask from other machines";
+    assert_documented(row, &answer.text());
+}
+
 /// A proxy that runs until it is dropped.
 struct Proxy(Child);
 

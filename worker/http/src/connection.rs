@@ -150,9 +150,8 @@ async fn finish(
     }
     let is_in_head = timers.is_in_head();
     // hyper refuses HTTP/2 without an answer, and headers that break off.
-    let is_malformed = |error: &hyper::Error| {
-        error.is_parse() || (error.is_incomplete_message() && is_in_head)
-    };
+    let is_malformed =
+        |error: &hyper::Error| error.is_parse() || (error.is_incomplete_message() && is_in_head);
     if refused.is_none() && !error.as_ref().is_some_and(is_malformed) {
         return;
     }

@@ -58,6 +58,11 @@ impl RequestFraming {
         self.part == Part::HeadEnded
     }
 
+    /// Whether what comes belongs to the body of a request that was handed over.
+    pub(crate) const fn is_in_body(&self) -> bool {
+        !matches!(self.part, Part::Before | Part::Head | Part::HeadEnded)
+    }
+
     /// After the end of a head: how its body is delimited.
     pub(crate) const fn begin_body(&mut self, length: BodyLength) {
         self.enter(match length {

@@ -135,7 +135,10 @@ impl State {
 
     fn judge(&mut self, taken: Result<usize, BareLineFeed>) -> io::Result<usize> {
         taken.map_err(|bare| {
-            self.refused = Some(Refused::LineEnd);
+            // Who reads a body answers what is wrong with it.
+            if !self.framing.is_in_body() {
+                self.refused = Some(Refused::LineEnd);
+            }
             io::Error::new(io::ErrorKind::InvalidData, bare)
         })
     }
