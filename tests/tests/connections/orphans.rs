@@ -4,6 +4,7 @@ use std::{net::TcpListener, time::Duration};
 
 use evonic_shared::status::State;
 use evonic_tests::{
+    fault::Fault,
     pair::{Options, Pair},
     poll,
     process::is_alive,
@@ -11,13 +12,12 @@ use evonic_tests::{
 };
 use nix::sys::signal::Signal;
 
-/// A pair at an address that its next supervisor has again.
-fn at_a_fixed_address() -> (Options, Pair) {
+/// Options of a pair at an address that its next supervisor has again.
+fn at_a_fixed_address(config: &str) -> Options {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut options = Options::default();
+    let mut options = Options::config(config);
     options.environment.push(("EVONIC_LISTEN".to_owned(), free.to_string()));
-    let pair = Pair::start(&options);
-    (options, pair)
+    options
 }
 
 fn kill(pair: &mut Pair) {
@@ -27,23 +27,27 @@ fn kill(pair: &mut Pair) {
 
 #[test]
 fn a_start_outwaits_the_worker_of_a_supervisor_that_was_killed() {
-    let (options, mut pair) = at_a_fixed_address();
+    // A worker whose thread hangs that would begin the drain holds both listeners.
+    let hangs = Fault::BlockThreads { name: "control".to_owned(), after_ms: 300 };
+    let options = at_a_fixed_address("[supervisor]\nheartbeat_timeout = \"1m\"\n").fault(1, hangs);
+    let mut pair = Pair::start(&options);
     let (worker, generation) = pair.worker();
-    // It holds both listeners, and does not begin to drain.
-    Pair::signal(worker, Signal::SIGSTOP);
+    pair.wait("its thread hangs", |status| {
+        status.worker.as_ref().is_some_and(|worker| worker.uptime_seconds > 1.0)
+    });
     kill(&mut pair);
     let log = pair.folder().join("log");
     let read = move || std::fs::read_to_string(&log).unwrap_or_default();
     let said = "a worker of the last supervisor still drains: trying again for 7 s";
     std::thread::scope(|scope| {
-        let waking = scope.spawn(|| {
+        let ending = scope.spawn(|| {
             poll::until("it says why it waits", Duration::from_secs(20), &read, |log| {
                 log.contains(said).then_some(())
             });
-            Pair::signal(worker, Signal::SIGCONT);
+            Pair::signal(worker, Signal::SIGKILL);
         });
         pair.start_again(&options, &[]);
-        waking.join().unwrap();
+        ending.join().unwrap();
     });
     pair.wait("the next worker serves", |status| status.state == State::Running);
     assert!(pair.worker().1 > generation);
@@ -61,7 +65,8 @@ fn a_start_outwaits_the_worker_of_a_supervisor_that_was_killed() {
 
 #[test]
 fn a_start_at_once_after_a_kill_serves() {
-    let (options, mut pair) = at_a_fixed_address();
+    let options = at_a_fixed_address("");
+    let mut pair = Pair::start(&options);
     for _ in 0..4 {
         let session = pair.session("runbook");
         let _turn = pair.post(&session, "$ sleep 5");

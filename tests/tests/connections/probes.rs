@@ -162,11 +162,12 @@ fn haproxy_s_health_check_by_address_holds_over_recycles() {
     let config = format!(
         "global\n  stats socket {stats}\n  log stderr local0 warning\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+         \x20 timeout check 10s\n\
          frontend f\n  bind 127.0.0.1:{port}\n  default_backend b\n\
          backend b\n  option httpchk\n\
          \x20 http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host 192.0.2.7:8420\n\
-         \x20 server one {backend} check inter 50ms fall 2 rise 1\n\
-         backend old\n  option httpchk GET /readyz\n  server two {backend} check inter 50ms fall 2 rise 1\n",
+         \x20 server one {backend} check inter 100ms fall 2 rise 1\n\
+         backend old\n  option httpchk GET /readyz\n  server two {backend} check inter 100ms fall 2 rise 1\n",
         stats = stats.display()
     );
     fs::write(folder.join("haproxy.cfg"), config).unwrap();

@@ -74,7 +74,7 @@ pub(super) const ORDERS: usize = 8;
 
 /// The signals that this process takes as messages.
 pub(super) fn signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCONT].into_iter().collect()
 }
 
 /// What the control thread works with.
@@ -206,6 +206,9 @@ impl Listener {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
             match signal {
+                // The kernel does not count the time of a stop for a wait that goes on after it: a
+                // heartbeat that was due would come as much later as there was left to wait.
+                Some(Signal::SIGCONT) => self.begin_round(Instant::now()),
                 Some(Signal::SIGHUP) | None => {
                     tracing::warn!("SIGHUP is for the supervisor; passed over");
                 }
@@ -267,14 +270,19 @@ impl Listener {
         }
     }
 
+    /// After the process did not run: asks the parts anew, once heartbeats have begun.
+    fn begin_round(&mut self, now: Instant) {
+        self.proofs_due = None;
+        self.next_round = self.next_round.map(|next| next.min(now));
+    }
+
     /// Calls for proofs and sends the heartbeat, each when it is time.
     fn send_heartbeat(&mut self, now: Instant) {
         if self.next_round.is_none() && self.stage.sandbox.get().is_some() {
             self.next_round = Some(now);
         }
         if self.proofs_due.is_some_and(|due| now > due + MAX_LATENESS) {
-            self.proofs_due = None;
-            self.next_round = Some(now);
+            self.begin_round(now);
         }
         if self.proofs_due.is_none() && self.next_round.is_some_and(|next| next <= now) {
             self.control.liveness.call();
