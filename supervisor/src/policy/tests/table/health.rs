@@ -173,7 +173,9 @@ fn a_supervisor_that_was_stopped_restarts_every_deadline() {
     let mut script = Script::ready();
     script.until(ms(4900));
     script.now(Event::Resumed);
-    assert_eq!(finding(&queue(&mut script, ms(4900), ms(8800), |_| 9)), None);
+    script.now(Event::AcceptQueue { waiting: 9 });
+    script.until(ms(8500));
+    assert_eq!(finding(&script.now(Event::AcceptQueue { waiting: 9 })), None);
     assert_eq!(finding(&script.until(ms(8899))), None);
     assert_eq!(finding(&script.until(ms(8900))), Some("no heartbeat for 4.0 s"));
     let killed = |actions: &[Action]| brief(actions).iter().any(|text| text.starts_with("kill 1"));
