@@ -24,6 +24,7 @@ faults "leaks" 'test(/^leak::/) & binary(pair)' 'test(=leak::a_fast_leak_is_foun
 faults "recycles under load" 'test(/^recycle::/)'
 faults "kills" 'test(/^kill::/)'
 faults "hostile clients" 'test(/^lockout::/) & binary(pair)'
+faults "clients that half-close, processes that are stopped" 'test(/^(half_close|stops)::/)'
 faults "escapes" 'binary(escape)' 'test(=attempts::nothing_gets_out_of_namespaces)'
 faults "homes and refusals" 'test(/^homes::(an_unwritable|refused)/)' 'test(/^homes::an_unwritable/)'
 faults "connections opened and closed" 'test(/^cycles::/)' 'test(/^cycles::connect_run_close/)'

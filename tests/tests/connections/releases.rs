@@ -106,8 +106,7 @@ fn a_release_that_is_switched_is_what_a_restart_starts() {
         let refused = pair.evonic(arguments);
         assert!(!refused.status.success(), "{refused:?}");
         let seen = String::from_utf8_lossy(&refused.stderr).into_owned();
-        let row = "cannot start …/evonic: No such file or directory (os error 2); the worker that \
-                   serves goes on";
+        let row = "cannot start …/evonic: No such file or directory (os error 2)";
         assert_documented(row, &seen);
     }
     poll::until(

@@ -2,7 +2,7 @@
 //!
 //! - Each head is handed over alone, and only if its lines end as they must: see
 //!   [`RequestFraming`].
-//! - While a request is answered hyper does not read. So this looks ahead: a client that closes its
+//! - While a request is answered hyper reads its body at most. So this looks ahead: a client that closes its
 //!   sending side, or is gone, is noticed at once, whatever it sent before.
 //! - What hyper answers by itself to a head that it refuses is withheld: the connection answers
 //!   with a problem document in its place.
@@ -89,16 +89,16 @@ impl RequestStream {
 
 impl State {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.timers.is_busy()
-            && !self.is_awaited
-            && !self.stream.has_ended()
-            && self.ahead.len() < AHEAD_BYTES
-        {
+        while self.timers.is_busy() && !self.stream.has_ended() && self.ahead.len() < AHEAD_BYTES {
             let mut piece = [0; PIECE_BYTES];
             let mut read = ReadBuf::new(&mut piece);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
                 Ok(()) => self.ahead.extend_from_slice(read.filled()),
                 Err(_) => return Poll::Ready(()),
+            }
+            if std::mem::take(&mut self.is_awaited) {
+                // It came after hyper had looked for it.
+                cx.waker().wake_by_ref();
             }
         }
         Poll::Pending
