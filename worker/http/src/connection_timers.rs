@@ -12,17 +12,14 @@
 //! The stream reports bytes, the request service reports requests and answers, [`TimeoutWatch`] keeps
 //! the time. All three run in the connection's one task.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod timeout_watch;
+
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+pub(super) use self::timeout_watch::TimeoutWatch;
 use crate::{
     places::{Activity, Place},
     request_framing::BodyLength,
@@ -279,43 +276,6 @@ impl ConnectionTimers {
     pub(super) fn is_under_way(&self) -> bool {
         let state = self.0.lock();
         matches!(state.phase, Phase::Head | Phase::Busy) || state.stalled.is_some()
-    }
-}
-
-/// Ready when a connection's time is over. Polled after the connection itself, so that
-/// it sees every change of phase; a deadline that moved later costs nothing until the old one is
-/// reached.
-#[derive(Debug)]
-pub(super) struct TimeoutWatch {
-    timers: ConnectionTimers,
-    timeouts: Timeouts,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl TimeoutWatch {
-    pub(super) fn new(timers: ConnectionTimers, timeouts: Timeouts) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(timeouts.head));
-        Self { timers, timeouts, sleep }
-    }
-}
-
-impl Future for TimeoutWatch {
-    type Output = TimeoutAction;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
-        loop {
-            let next = self.timers.0.lock().next_timeout(&self.timeouts);
-            match next {
-                Some((at, action)) if at <= Instant::now() => return Poll::Ready(action),
-                Some((at, _)) if at < self.sleep.deadline() => self.sleep.as_mut().reset(at),
-                _ => {}
-            }
-            if self.sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let Some((at, _)) = next else { return Poll::Pending };
-            self.sleep.as_mut().reset(at);
-        }
     }
 }
 
