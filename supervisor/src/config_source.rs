@@ -2,10 +2,11 @@
 
 use std::{
     cell::RefCell,
-    env, io,
+    env,
     path::{Path, PathBuf},
 };
 
+use evonic_process::program;
 use evonic_shared::config::{Config, ConfigError, Environment, LoadError, Resolved, load};
 use rustix::process::Resource;
 
@@ -21,7 +22,15 @@ pub enum ConfigSourceError {
     Limit(#[from] ConfigError),
     /// The supervisor's own path is unknown, so the worker's is, too.
     #[error("cannot tell where the worker's program is: set supervisor.worker")]
-    Program(#[source] io::Error),
+    Program,
+}
+
+/// The worker's program, beside this one: by the path as it was called, so that a symbolic link may
+/// be switched to another release. Must be asked at the start.
+pub fn worker_beside() -> Option<PathBuf> {
+    let mut found = program::beside("evonic");
+    let there = found.iter().position(|path| path.is_file()).unwrap_or(0);
+    (there < found.len()).then(|| found.swap_remove(there))
 }
 
 /// What a load needs, fixed for the supervisor's life.
@@ -29,6 +38,8 @@ pub enum ConfigSourceError {
 pub struct ConfigSource {
     /// `--config`.
     pub explicit: Option<PathBuf>,
+    /// [`worker_beside`].
+    pub worker: Option<PathBuf>,
     pub on_parent_death: ParentDeath,
     pub method: Method,
 }
@@ -50,9 +61,7 @@ impl ConfigSource {
         let nofile = config.fits_limit(hard)?;
         let program = match &config.supervisor.worker {
             Some(program) => program.clone(),
-            None => {
-                env::current_exe().map_err(ConfigSourceError::Program)?.with_file_name("evonic")
-            }
+            None => self.worker.clone().ok_or(ConfigSourceError::Program)?,
         };
         let launch = Launch {
             program,

@@ -201,12 +201,18 @@ impl EventLoop {
         if self.notify.ping_watchdog(self.clock.now()) {
             self.notify_status();
         }
+        // First: that the supervisor was stopped explains what is late.
+        if self.policy.is_late(self.clock.now()) {
+            self.resume();
+        }
+        if ready.iter().any(|(token, _)| *token == Token::Signals) {
+            self.read_signals();
+        }
         for &(token, _) in ready {
             match token {
                 Token::Control(serial) => self.read_control(serial),
                 Token::Exit(serial) => self.reap(serial),
-                Token::Signals => self.read_signals(),
-                Token::Listener | Token::Client(_) => {}
+                Token::Signals | Token::Listener | Token::Client(_) => {}
             }
         }
         if self.policy.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
@@ -243,6 +249,15 @@ impl EventLoop {
     fn feed(&mut self, event: Event) {
         let actions = self.policy.step(event, self.clock.now());
         self.perform(actions);
+    }
+
+    /// It did not run for a while: what it waited for starts anew.
+    fn resume(&mut self) {
+        let now = self.clock.now();
+        for worker in &mut self.workers {
+            worker.probe.restart(now);
+        }
+        self.feed(Event::Resumed);
     }
 
     fn perform(&mut self, actions: Vec<Action>) {

@@ -76,7 +76,8 @@
 //!   own: the replacement's start waits, and the leaking worker serves until it is ready. Past the
 //!   ceiling, or dead, it cannot serve, and the wait is a second at most. They end when a worker
 //!   lives for `stable_after` and does not leak.
-//! - **A late step** proves that the supervisor did not run; deadlines start anew then.
+//! - **A late step** and `Resumed` prove that the supervisor did not run; every deadline starts anew
+//!   then: of proofs, of the accept queue, of a start, of a grace.
 
 use std::time::Duration;
 
@@ -198,7 +199,7 @@ impl Policy {
         }
         self.now = now;
         let before = self.outline();
-        if self.deadline().is_some_and(|deadline| now > deadline + MAX_LATENESS) {
+        if self.is_late(now) {
             self.restart_deadlines();
         }
         self.reset_failures();
@@ -213,6 +214,11 @@ impl Policy {
             self.actions.push(Action::Exit);
         }
         std::mem::take(&mut self.actions)
+    }
+
+    /// Whether a step at this time is so late that the supervisor cannot have run meanwhile.
+    pub fn is_late(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| now > deadline + MAX_LATENESS)
     }
 
     /// When to send [`Event::Timer`] at the latest: the next count, grace, start timeout, late
@@ -286,9 +292,10 @@ impl Policy {
 
     /// After the supervisor did not run for a while.
     fn restart_deadlines(&mut self) {
-        self.accept.clear();
+        // Connections that came meanwhile wait for a worker that may wake later.
+        self.accept.excuse(self.now + self.settings.supervisor.heartbeat_timeout);
         for worker in &mut self.workers {
-            worker.health.begin(self.now);
+            worker.restart_deadlines(self.now, &self.settings);
         }
     }
 }

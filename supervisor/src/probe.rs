@@ -71,6 +71,13 @@ impl Probe {
         answered
     }
 
+    /// The supervisor did not run: an answer is awaited from now on.
+    pub fn restart(&mut self, now: Instant) {
+        if let State::Pending(at) = &mut self.state {
+            *at = now;
+        }
+    }
+
     /// The status of a complete response, if one is there.
     fn read_response(&mut self) -> Result<Option<u16>, Unusable> {
         let mut chunk = [0; 1024];

@@ -1,6 +1,7 @@
 //! The listening sockets: bound here, or inherited.
 
 mod inherited;
+mod orphans;
 
 use std::{
     fs, io,
@@ -27,6 +28,7 @@ use rustix::{
 };
 
 pub use self::inherited::Inherited;
+use self::orphans::Orphans;
 use crate::{disk::FileError, notify::Notify, sys};
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
@@ -95,6 +97,7 @@ impl Sockets {
     pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, SocketError> {
         let (mut own_files, mut stale) = (Vec::new(), Vec::new());
         let mut activated = [false; 3];
+        let orphans = Orphans::of(&config.state_dir);
         let [stored_http, stored_api, stored_status] = STORED;
         let stored = inherited.take_stored(stored_http).map(TcpListener::from);
         let http = match inherited.take(HTTP, AddressFamily::INET)? {
@@ -106,7 +109,7 @@ impl Sockets {
                 Some(listener) if listens_at(&listener, config.listen) => listener,
                 other => {
                     stale.extend(other.map(|_unfit| stored_http));
-                    bind_tcp(config.listen)?
+                    orphans.outwait(|| bind_tcp(config.listen))?
                 }
             },
         };
@@ -123,7 +126,7 @@ impl Sockets {
                     other => {
                         // Closed before the path is bound: a listener answers there otherwise.
                         stale.extend(other.map(|_unfit| kept));
-                        bind_unix(&path)?
+                        orphans.outwait(|| bind_unix(&path))?
                     }
                 };
                 own_files.push(path);

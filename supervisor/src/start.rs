@@ -18,7 +18,7 @@ use rustix::fs::Mode;
 use crate::{
     clients::TokenHolder,
     clock::Clock,
-    config_source::{ConfigSource, ConfigSourceError},
+    config_source::{ConfigSource, ConfigSourceError, worker_beside},
     disk::{Disk, FileError},
     event_loop::{EventLoop, Prepared},
     fd_watch::Method,
@@ -127,6 +127,7 @@ fn supervise(
     let notify = open_notify();
     let source = ConfigSource {
         explicit,
+        worker: worker_beside(),
         // systemd ends the whole control group by itself, in its own order.
         on_parent_death: if notify.is_connected() {
             ParentDeath::Nothing

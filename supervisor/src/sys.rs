@@ -149,17 +149,17 @@ const LAST_SIGNAL: c_int = 64;
 const REPORT_BYTES: usize = 1 + size_of::<c_int>();
 
 /// Every signal that this process reads as a message: those that would end it and that somebody may
-/// send, its children's, and those by which a terminal stops who writes to it from the background:
+/// send, its children's, that it goes on after a stop, and those by which a terminal stops who writes to it from the background:
 /// blocked, they are not sent at all. Not among them are SIGTSTP, by which a person stops it, and the
 /// signals of the process's own faults.
 pub fn messages() -> SigSet {
     use nix::sys::signal::Signal::{
-        SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT, SIGTERM,
-        SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT,
+        SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
     };
     let named: SigSet = [
-        SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT, SIGTERM,
-        SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT,
+        SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
     ]
     .into_iter()
     .collect();

@@ -55,8 +55,8 @@ struct Body {
 /// What is documented of an answer.
 #[derive(Debug)]
 struct Answered {
-    /// Its content type, and what checks the content where that is JSON.
-    content: Option<(String, Validator)>,
+    /// What checks its content where that is JSON, by content type.
+    content: BTreeMap<String, Validator>,
     /// What checks the data of its events, by name.
     events: BTreeMap<String, Validator>,
     /// Headers that it must have.
@@ -144,17 +144,17 @@ impl Document {
     }
 
     fn answered(&self, answer: &Value, components: &Value) -> Answered {
-        let mut content = object(&answer["content"]);
-        let first = content.next();
-        assert!(content.next().is_none(), "an answer of two content types: {answer}");
         let headers = object(&answer["headers"])
             .filter(|(_, header)| self.resolved(header)["required"] == true);
-        let events = first.map(|(_, content)| object(&content["x-events"])).into_iter().flatten();
+        let events =
+            object(&answer["content"]).flat_map(|(_, content)| object(&content["x-events"]));
         Answered {
-            content: first.map(|(name, content)| {
-                let schema = content.get("schema").expect("content has a schema");
-                (name.clone(), validator(schema, components))
-            }),
+            content: object(&answer["content"])
+                .map(|(name, content)| {
+                    let schema = content.get("schema").expect("content has a schema");
+                    (name.clone(), validator(schema, components))
+                })
+                .collect(),
             events: events
                 .map(|(name, schema)| (name.clone(), validator(schema, components)))
                 .collect(),

@@ -99,7 +99,7 @@ impl Pair {
     }
 
     /// Starts a supervisor anew in the same folders, with these descriptors handed over by name, as
-    /// systemd's descriptor store does. The one before has ended.
+    /// systemd's descriptor store does. The one before has ended, and this one goes on with its log.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -124,6 +124,7 @@ impl Pair {
             .env("EVONIC_LOG_FORMAT", "text")
             .envs(options.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
+            .stderr(self.open_log())
             .process_group(0);
         self.supervisor = command.spawn().expect("the supervisor starts");
         poll::until(
@@ -168,6 +169,12 @@ impl Pair {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// For another process to go on with.
+    fn open_log(&self) -> fs::File {
+        let path = self.folder.path().join("log");
+        fs::OpenOptions::new().append(true).create(true).open(path).expect("a log")
     }
 
     /// Runs `evonic` with arguments in this pair's environment.

@@ -8,6 +8,7 @@
 //! | [`folder`] | the service's folders: owner, mode, whether they are still there |
 //! | [`occupant`] | what is at a path where something is to be made |
 //! | [`log`] | the output of the log: standard error or journald |
+//! | [`program`] | where the other programs of this release are |
 //!
 //! # Invariants
 //! - Nothing here but [`mod@file`] and [`folder`] waits longer than [`log::WRITE_TIMEOUT`], and no
@@ -20,3 +21,4 @@ pub mod file;
 pub mod folder;
 pub mod log;
 pub mod occupant;
+pub mod program;

@@ -14,6 +14,7 @@ use crate::{
     clients::{Wait, error, thread_time},
     log,
     policy::{Event, Settings},
+    worker::Launch,
 };
 
 /// Requests answered in one turn.
@@ -100,6 +101,12 @@ impl EventLoop {
         if self.run_state != RunState::Running && request != Request::Drain {
             return Some(error(ErrorCode::Unavailable, STOPPING));
         }
+        if matches!(request, Request::Restart { .. })
+            && let Err(refusal) = check_program(&self.launch)
+        {
+            tracing::error!(op, uid, refusal, "command of a client is refused");
+            return Some(error(ErrorCode::Failed, refusal));
+        }
         tracing::info!(op, uid, "command of a client");
         let answers = match request {
             Request::Restart { wait: true } => Some(self.policy.answers_restart()),
@@ -174,6 +181,7 @@ impl EventLoop {
         if let Some((key, _)) = moved.into_iter().find(|&(_, changed)| changed) {
             return Err(format!("{key} changed: that needs a restart of the supervisor"));
         }
+        check_program(&launch)?;
         log::set_filter(&config.log);
         log::set_format(config.log_format);
         let settings = Settings::from(&config);
@@ -183,4 +191,12 @@ impl EventLoop {
         self.feed(Event::Reload { settings, uid });
         Ok(())
     }
+}
+
+/// Before a worker that serves is asked to go: whether there is another to start.
+fn check_program(launch: &Launch) -> Result<(), String> {
+    launch.check().map_err(|error| {
+        let program = launch.program.display();
+        format!("cannot start {program}: {error}; the worker that serves goes on")
+    })
 }

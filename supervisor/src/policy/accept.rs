@@ -16,6 +16,8 @@ const POLLS: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct AcceptQueue {
     queue: Option<Queue>,
+    /// No finding before this: the supervisor did not run, and the worker may not yet.
+    excused_until: Instant,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,12 @@ impl AcceptQueue {
         self.queue = None;
     }
 
+    /// Forgets the queue after the supervisor did not run, and finds nothing before this time.
+    pub(super) fn excuse(&mut self, until: Instant) {
+        self.queue = None;
+        self.excused_until = until;
+    }
+
     /// Records a poll; the finding when the queue has not shrunk for `stall`.
     pub(super) fn polled(&mut self, waiting: u32, now: Instant, stall: Duration) -> Option<String> {
         let since = match &self.queue {
@@ -43,7 +51,7 @@ impl AcceptQueue {
         };
         self.queue = Some(Queue { since, waiting, poll_at: now + pause(stall) });
         let stalled = now.saturating_sub(since);
-        (stalled >= stall).then(|| match waiting {
+        (stalled >= stall && now >= self.excused_until).then(|| match waiting {
             1 => format!("1 connection has waited {} without being accepted", seconds(stalled)),
             _ => format!(
                 "{waiting} connections have waited {} without being accepted",

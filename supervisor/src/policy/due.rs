@@ -19,7 +19,7 @@ impl Policy {
 
     fn starting_due(&mut self, at: usize) {
         let worker = &self.workers[at];
-        if self.now >= worker.started_at + self.settings.supervisor.start_timeout {
+        if self.now >= worker.awaited_since + self.settings.supervisor.start_timeout {
             let missing = if worker.budget.is_some() { "not ready" } else { "no hello" };
             let detail = format!(
                 "{missing} within {}",

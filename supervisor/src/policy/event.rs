@@ -66,6 +66,8 @@ pub enum Event {
     Stop,
     /// A second SIGTERM or SIGINT: what is left of the stop's grace is cut short.
     Hurry,
+    /// The supervisor was stopped for a while, and runs again.
+    Resumed,
     /// A deadline passed.
     Timer,
 }

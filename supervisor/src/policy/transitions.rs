@@ -40,6 +40,7 @@ impl Policy {
             Event::Reload { settings, uid } => self.reload(settings, uid),
             Event::Stop => self.stop(),
             Event::Hurry => self.hurry(),
+            Event::Resumed => self.restart_deadlines(),
             Event::Timer => {}
         }
     }
@@ -49,6 +50,7 @@ impl Policy {
         let worker = &mut self.workers[at];
         worker.pid = pid;
         worker.started_at = self.now;
+        worker.awaited_since = self.now;
         worker.phase = Phase::Starting;
         worker.health.begin(self.now);
         worker.counts.requested(self.now, false, &self.settings);

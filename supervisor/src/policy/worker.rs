@@ -20,6 +20,8 @@ pub struct Worker {
     pub(crate) pid: u32,
     pub(super) phase: Phase,
     pub(crate) started_at: Instant,
+    /// Since when its start is waited for: it was spawned, or the supervisor did not run.
+    pub(super) awaited_since: Instant,
     /// From its hello; [`None`] before.
     pub(crate) budget: Option<u32>,
     pub(crate) open: u32,
@@ -81,6 +83,7 @@ impl Worker {
             pid: 0,
             phase: Phase::Spawning,
             started_at: now,
+            awaited_since: now,
             budget: None,
             open: 0,
             owned: 0,
@@ -123,6 +126,19 @@ impl Worker {
         self.baseline = None;
         self.above_since = None;
         self.health.begin(now);
+    }
+
+    /// The supervisor did not run: nothing is late that it waits for.
+    pub(super) fn restart_deadlines(&mut self, now: Instant, settings: &Settings) {
+        self.health.begin(now);
+        match &mut self.phase {
+            Phase::Starting => self.awaited_since = now,
+            Phase::Draining { kill_at } => *kill_at = now + settings.supervisor.grace,
+            Phase::Spawning | Phase::Ready | Phase::Killed => {}
+        }
+        if let Some(decision) = &mut self.decision {
+            decision.start_at = decision.start_at.max(now);
+        }
     }
 
     pub(super) fn decide(&mut self, reason: Reason, detail: String, now: Instant) {
@@ -196,7 +212,7 @@ impl Worker {
         match self.phase {
             Phase::Spawning | Phase::Killed => None,
             Phase::Starting => {
-                Some(self.counts.due.min(self.started_at + settings.supervisor.start_timeout))
+                Some(self.counts.due.min(self.awaited_since + settings.supervisor.start_timeout))
             }
             Phase::Ready => {
                 let late = self

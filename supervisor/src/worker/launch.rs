@@ -14,7 +14,7 @@ use evonic_shared::hand_over::{
     GENERATION, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, NAMES, PREDECESSOR,
 };
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{Access, MemfdFlags, SealFlags};
 
 use crate::{fd_watch::Method, sys::ParentDeath};
 
@@ -56,6 +56,17 @@ impl Launch {
         text(&self.program)
     }
 
+    /// Whether there is a program to start, as far as can be told without starting it.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn check(&self) -> io::Result<()> {
+        if !std::fs::metadata(&self.program)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        Ok(rustix::fs::access(&self.program, Access::EXEC_OK)?)
+    }
+
     /// The accepted configuration in a sealed anonymous file: one descriptor.
     pub(super) fn configuration(&self) -> io::Result<OwnedFd> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -66,9 +77,10 @@ impl Launch {
         Ok(file.into())
     }
 
-    /// `evonic worker [--config FILE]`.
+    /// `evonic worker [--config FILE]`, the program by its whole path: the worker finds the other
+    /// programs of its release by it.
     pub(super) fn arguments(&self) -> Result<Vec<CString>, NulError> {
-        let mut arguments = vec![c"evonic".to_owned(), c"worker".to_owned()];
+        let mut arguments = vec![self.program()?, c"worker".to_owned()];
         if let Some(file) = &self.config_file {
             arguments.extend([c"--config".to_owned(), text(file)?]);
         }

@@ -1,5 +1,7 @@
 //! How a pair is started.
 
+use std::path::PathBuf;
+
 use crate::fault::{self, Plan};
 
 /// Rate limits that no test meets: those of the product are for one client, and a test is many.
@@ -19,6 +21,8 @@ pub struct Options {
     pub limit: Option<u64>,
     /// Where standard error goes.
     pub log: LogTo,
+    /// Where its programs are called, when that is not where they were built.
+    pub programs: Option<PathBuf>,
     /// Who the pair is, with its own copy of the programs, when a test of root starts it as another
     /// user: user and group.
     pub user: Option<(u32, u32)>,

@@ -33,9 +33,14 @@ pub(super) fn spawn_supervisor(folder: &Path, options: &Options) -> Child {
         }
     }
     fs::write(&config, toml).expect("a configuration file");
-    let log = fs::File::create(folder.join("log")).expect("a log");
+    // Appended to: the next supervisor goes on with it while a worker of this one still writes.
+    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log"));
+    let log = log.expect("a log");
     let supervisor = match options.user {
-        None => program("evonic-supervisor"),
+        None => options.programs.as_ref().map_or_else(
+            || program("evonic-supervisor"),
+            |folder| folder.join("evonic-supervisor"),
+        ),
         Some(user) => give_to(user, folder).join("evonic-supervisor"),
     };
     let mut command = match options.limit {

@@ -139,8 +139,8 @@ fn malformed_http_is_refused_and_the_worker_stays() {
     );
     let cases: Vec<(&str, String, u16)> = vec![
         ("no HTTP", "hello\r\n\r\n".to_owned(), 400),
-        ("no host", "GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400),
-        ("foreign host", "GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), 403),
+        ("no host", "GET /api/v1/agents HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("foreign host", "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), 403),
         (
             "foreign origin",
             "GET /api/v1/agents HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n"

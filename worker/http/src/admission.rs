@@ -37,11 +37,18 @@ pub(super) struct Decision<'r> {
 pub(super) struct Dispatch<'r> {
     pub(super) admitted: Admitted,
     pub(super) filter: &'r RouteFilter,
+    /// Its answer may wait for something, if a parameter asks for that.
+    pub(super) waits: bool,
 }
 
 impl Admission {
     pub(super) const fn new(keyring: Keyring, limits: Limits, router: Router) -> Self {
         Self { keyring, limits, router }
+    }
+
+    /// Whether nothing at this path needs a key.
+    pub(super) fn is_free(&self, path: &str) -> bool {
+        self.router.find(path).is_some_and(|(resource, _)| resource.is_free())
     }
 
     /// Lets a request pass, or says why not. Awaited between the guard and the route, for each
@@ -119,7 +126,8 @@ fn dispatch<'r>(
     };
     let line = resource.line(method)?;
     authorise(line.access, &caller)?;
-    Ok(Dispatch { admitted: Admitted { caller, id: id.to_owned() }, filter: &line.filter })
+    let admitted = Admitted { caller, id: id.to_owned() };
+    Ok(Dispatch { admitted, filter: &line.filter, waits: line.waits })
 }
 
 /// Whether a caller has what is needed.

@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use evonic_shared::config;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{
-    HeaderMap, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    HeaderMap, HeaderName, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
 };
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
@@ -44,13 +44,14 @@ pub(super) fn boxed<B: Buf>(
 /// A body that says that it is JSON, within its bounds.
 ///
 /// # Errors
-/// 415, 413, 408 and 400.
+/// 415, 413, 408 and 400; 501 for a transfer coding.
 pub(super) async fn read_json(
     body: BodyStream,
     headers: &HeaderMap,
     limits: BodyLimits,
 ) -> Result<Bytes, Problem> {
     require_json(headers)?;
+    require_plain(headers)?;
     read(body, headers, limits).await
 }
 
@@ -70,6 +71,33 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = "the body must be JSON, with 'Content-Type: application/json'";
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail).with_field("content-type"))
+}
+
+/// Refuses a body that is compressed or encoded otherwise, as content or on its way.
+fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(coding) = coding(headers, CONTENT_ENCODING, "identity") {
+        let detail = format!("the body is sent in the coding '{coding}'; send it as it is");
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail);
+        return Err(problem
+            .with_field("content-encoding")
+            .with_header(ACCEPT_ENCODING, "identity"));
+    }
+    if let Some(coding) = coding(headers, TRANSFER_ENCODING, "chunked") {
+        let detail = format!("the transfer coding '{coding}' is not understood, 'chunked' alone");
+        let problem = Problem::new(StatusCode::NOT_IMPLEMENTED, "", detail).closing();
+        return Err(problem.with_field("transfer-encoding"));
+    }
+    Ok(())
+}
+
+/// The first coding that a header lists besides the one that is known.
+fn coding(headers: &HeaderMap, name: HeaderName, known: &str) -> Option<String> {
+    let values = headers.get_all(name).into_iter();
+    let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let codings = values.flat_map(|text| {
+        text.split(',').map(|coding| coding.trim().to_owned()).collect::<Vec<_>>()
+    });
+    codings.filter(|coding| !coding.is_empty()).find(|coding| !coding.eq_ignore_ascii_case(known))
 }
 
 /// Reads a body to its end.

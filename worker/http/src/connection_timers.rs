@@ -12,22 +12,25 @@
 //! The stream reports bytes, the request service reports requests and answers, [`TimeoutWatch`] keeps
 //! the time. All three run in the connection's one task.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod timeout_watch;
+
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use crate::places::{Activity, Place};
+pub(super) use self::timeout_watch::TimeoutWatch;
+use crate::{
+    places::{Activity, Place},
+    request_framing::BodyLength,
+};
 
-/// A client that closed its sending side gets what is answered within this time. It looks like
-/// one that is gone, so no stream and no long wait is kept for it.
+/// A client that closed its sending side looks like one that is gone. It gets what is answered
+/// within this time, and what it takes without a pause of this time.
 const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(2);
+
+/// The same for who follows or waits: only what is there already is sent.
+const LEFT_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a connection may stay in a phase.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +72,18 @@ struct State {
     place: Option<Arc<Place>>,
     phase: Phase,
     since: Instant,
+    /// Of the request that came last, until the stream takes it.
+    body_length: Option<BodyLength>,
     /// The request that is answered has come whole.
     body_ended: bool,
+    /// The answer waits for something to happen: a stream of events, or a long wait.
+    waits: bool,
+    /// hyper may still write some of the answer.
+    answering: bool,
     /// Bytes came after it: the next request began.
     pipelined: bool,
-    /// When the client closed its sending side.
+    /// When the client closed its sending side while it was answered, or last took something after
+    /// that.
     half_closed: Option<Instant>,
     /// Since when the client reads nothing.
     stalled: Option<Instant>,
@@ -110,7 +120,8 @@ impl State {
             Phase::Head => Some((self.since + timeouts.head, TimeoutAction::Timeout)),
             Phase::Idle => Some((self.since + timeouts.idle, TimeoutAction::Close)),
             Phase::Busy => {
-                self.half_closed.map(|at| (at + HALF_CLOSED_LIMIT, TimeoutAction::GiveUp))
+                let limit = if self.waits { LEFT_LIMIT } else { HALF_CLOSED_LIMIT };
+                self.half_closed.map(|at| (at.max(self.since) + limit, TimeoutAction::GiveUp))
             }
             Phase::Leaving | Phase::Closing => None,
         };
@@ -136,7 +147,10 @@ impl ConnectionTimers {
             place,
             phase: Phase::Fresh,
             since: Instant::now(),
+            body_length: None,
             body_ended: true,
+            waits: false,
+            answering: false,
             pipelined: false,
             half_closed: None,
             stalled: None,
@@ -154,23 +168,33 @@ impl ConnectionTimers {
         }
     }
 
-    /// The client closed its sending side. Returns whether hyper may see it now: not while
-    /// it answers a request that came whole, for it would drop the answer.
-    pub(super) fn half_closed(&self) -> bool {
+    /// The client closed its sending side.
+    pub(super) fn half_closed(&self) {
         let mut state = self.0.lock();
-        let hide = state.phase == Phase::Busy && state.body_ended;
-        if hide && state.half_closed.is_none() {
-            state.half_closed = Some(Instant::now());
+        if state.phase == Phase::Busy {
+            state.half_closed.get_or_insert_with(Instant::now);
         }
-        !hide
     }
 
     /// A request's headers are complete.
-    pub(super) fn called(&self, body_ended: bool) {
+    pub(super) fn called(&self, length: BodyLength) {
         let mut state = self.0.lock();
         state.enter(Phase::Busy);
-        state.body_ended = body_ended;
+        state.body_length = Some(length);
+        state.body_ended = length == BodyLength::Exact(0);
+        state.waits = false;
+        state.answering = true;
         state.pipelined = false;
+    }
+
+    /// How the body of the request that came last is delimited; once for each.
+    pub(super) fn take_body_length(&self) -> Option<BodyLength> {
+        self.0.lock().body_length.take()
+    }
+
+    /// The answer is to wait for something to happen.
+    pub(super) fn waits(&self) {
+        self.0.lock().waits = true;
     }
 
     /// The request's body came to its end.
@@ -194,9 +218,18 @@ impl ConnectionTimers {
 
     pub(super) fn wrote(&self) {
         let mut state = self.0.lock();
+        if state.half_closed.is_some() && !state.waits {
+            state.half_closed = Some(Instant::now());
+        }
         if state.stalled.take().is_some() {
             state.report();
         }
+    }
+
+    /// All that was written has gone out.
+    pub(super) fn flushed(&self) {
+        let mut state = self.0.lock();
+        state.answering &= state.phase == Phase::Busy;
     }
 
     /// The client reads nothing.
@@ -224,6 +257,16 @@ impl ConnectionTimers {
         state.stalled = None;
     }
 
+    /// Whether a request is answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.lock().phase == Phase::Busy
+    }
+
+    /// Whether what hyper writes belongs to the answer of a request.
+    pub(super) fn is_answering(&self) -> bool {
+        self.0.lock().answering
+    }
+
     /// Whether a request has begun whose headers have not ended.
     pub(super) fn is_in_head(&self) -> bool {
         self.0.lock().phase == Phase::Head
@@ -233,43 +276,6 @@ impl ConnectionTimers {
     pub(super) fn is_under_way(&self) -> bool {
         let state = self.0.lock();
         matches!(state.phase, Phase::Head | Phase::Busy) || state.stalled.is_some()
-    }
-}
-
-/// Ready when a connection's time is over. Polled after the connection itself, so that
-/// it sees every change of phase; a deadline that moved later costs nothing until the old one is
-/// reached.
-#[derive(Debug)]
-pub(super) struct TimeoutWatch {
-    timers: ConnectionTimers,
-    timeouts: Timeouts,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl TimeoutWatch {
-    pub(super) fn new(timers: ConnectionTimers, timeouts: Timeouts) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(timeouts.head));
-        Self { timers, timeouts, sleep }
-    }
-}
-
-impl Future for TimeoutWatch {
-    type Output = TimeoutAction;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
-        loop {
-            let next = self.timers.0.lock().next_timeout(&self.timeouts);
-            match next {
-                Some((at, action)) if at <= Instant::now() => return Poll::Ready(action),
-                Some((at, _)) if at < self.sleep.deadline() => self.sleep.as_mut().reset(at),
-                _ => {}
-            }
-            if self.sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let Some((at, _)) = next else { return Poll::Pending };
-            self.sleep.as_mut().reset(at);
-        }
     }
 }
 

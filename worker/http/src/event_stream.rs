@@ -24,15 +24,22 @@ pub(super) const RETRY_HINT: &str = "retry: 100\n\n";
 /// A comment: keeps proxies and the client from giving up on a silent stream.
 pub(super) const HEARTBEAT: &str = ": \n\n";
 
+const MEDIA_TYPE: &str = "text/event-stream";
+
 /// Updates that wait for the client; when it is slower, the work waits.
 const WAITING: usize = 64;
+
+/// Whether an answer is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE)
+}
 
 /// A stream of events as an answer.
 pub(super) fn respond(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let events = events.map(Ok::<_, Infallible>);
     let mut response = warp::reply::stream(Shareable(Mutex::new(Box::pin(events)))).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use http::HeaderMap;
 use prometheus_client::{
     collector::Collector,
     encoding::{
-        DescriptorEncoder, EncodeMetric,
+        DescriptorEncoder, EncodeMetric, prometheus_text,
         text::{encode_eof, encode_registry},
     },
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
@@ -13,6 +14,7 @@ use prometheus_client::{
 };
 
 use crate::{
+    accept::quality,
     places::Class,
     supervision::{SupervisorReport, epoch_seconds},
 };
@@ -20,6 +22,34 @@ use evonic_handles::Usage;
 use evonic_shared::store_report::StoreState;
 use evonic_store::TakenTurn;
 use evonic_workplace::{HostState, Level};
+
+/// A text format of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// What Prometheus asks for first.
+    OpenMetrics,
+    /// What everything reads that reads metrics.
+    Prometheus,
+}
+
+impl Format {
+    /// The one that a client wants more; OpenMetrics where it wants both as much.
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+        let openmetrics = quality(headers, ("application", "openmetrics-text"), "1.0.0");
+        if quality(headers, ("text", "plain"), "0.0.4") > openmetrics {
+            Self::Prometheus
+        } else {
+            Self::OpenMetrics
+        }
+    }
+
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => prometheus_text::CONTENT_TYPE,
+        }
+    }
+}
 
 /// Values of one moment. Those that could not be read are left out.
 #[derive(Debug)]
@@ -50,17 +80,25 @@ pub(super) struct ScrapeMetrics {
 type Labels<'a> = [(&'static str, &'a str); 1];
 
 impl ScrapeMetrics {
-    /// The whole exposition, in the OpenMetrics text format that Prometheus reads.
+    /// The whole exposition.
     ///
     /// # Errors
     /// [`fmt::Error`] when a metric cannot be encoded.
-    pub(super) fn expose(self, registry: &Registry) -> Result<String, fmt::Error> {
+    pub(super) fn expose(self, registry: &Registry, format: Format) -> Result<String, fmt::Error> {
         let mut scraped = Registry::default();
         scraped.register_collector(Box::new(self));
         let mut text = String::new();
-        encode_registry(&mut text, registry)?;
-        encode_registry(&mut text, &scraped)?;
-        encode_eof(&mut text)?;
+        match format {
+            Format::OpenMetrics => {
+                encode_registry(&mut text, registry)?;
+                encode_registry(&mut text, &scraped)?;
+                encode_eof(&mut text)?;
+            }
+            Format::Prometheus => {
+                prometheus_text::encode(&mut text, registry)?;
+                prometheus_text::encode(&mut text, &scraped)?;
+            }
+        }
         Ok(text)
     }
 

@@ -8,14 +8,33 @@ use evonic_shared::{
 };
 use http::{HeaderMap, HeaderValue, header::FORWARDED};
 
-use super::{body, proxies::Proxies, query::Query};
+use super::{
+    body,
+    proxies::Proxies,
+    query::Query,
+    request_framing::{BodyLength, RequestFraming},
+};
 use evonic_domain::{
     AgentChange, NewAgent, NewCopy, NewMessage, NewSession, NewWorkplace, NewWorkplaceBody,
     SessionChange, Settings, WorkplaceChange, WorkplaceKind,
 };
 
 /// This crate's decoders: what hyper has not taken apart.
-pub const DECODERS: &[(&str, Decoder)] = &[("forwarded", forwarded), ("request", request)];
+pub const DECODERS: &[(&str, Decoder)] =
+    &[("forwarded", forwarded), ("framing", framing), ("request", request)];
+
+/// The bytes of a connection whose requests have chunked bodies.
+fn framing(bytes: &[u8]) {
+    let (mut framing, mut rest) = (RequestFraming::new(), bytes);
+    while !rest.is_empty() {
+        let Ok(taken) = framing.take(rest) else { return };
+        assert!(taken > 0);
+        rest = &rest[taken..];
+        if framing.awaits_body() {
+            framing.begin_body(BodyLength::Chunked);
+        }
+    }
+}
 
 /// A query, and the body after its first line.
 fn request(bytes: &[u8]) {

@@ -9,7 +9,10 @@ use evonic_shared::{
     error_chain::ErrorChain,
     store_report::{StoreReport, StoreState},
 };
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::{
+    HeaderValue,
+    header::{CONTENT_TYPE, VARY},
+};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use warp::reply::Response;
@@ -17,7 +20,7 @@ use warp::reply::Response;
 use crate::{
     answer,
     call::Call,
-    exposition::ScrapeMetrics,
+    exposition::{Format, ScrapeMetrics},
     places::Class,
     problem::{Answer, Problem},
     process,
@@ -92,11 +95,11 @@ fn with_report(mut part: Value, report: Option<&StoreReport>) -> Value {
 /// The most turns that metrics name.
 const FATAL_TURNS: u32 = 16;
 
-/// `/metrics`.
+/// `/metrics`, in the text format that the client wants.
 ///
 /// # Errors
 /// 500 when a metric cannot be encoded.
-pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
+pub(super) async fn metrics(state: Arc<ApiState>, call: Call) -> Answer {
     let turns =
         state.app.store.read(|reader| Ok((reader.backlog()?, reader.fatal_turns(FATAL_TURNS)?)));
     let turns = timeout(PART_TIMEOUT, turns).await.ok().and_then(Result::ok);
@@ -117,12 +120,13 @@ pub(super) async fn metrics(state: Arc<ApiState>, _call: Call) -> Answer {
         supervision: state.app.supervision.report(),
         database: state.app.store.condition().report().map(|report| report.state),
     };
-    let text = scraped.expose(&state.registry).map_err(|error| Problem::internal(&error))?;
+    let format = Format::wanted(&call.headers);
+    let text =
+        scraped.expose(&state.registry, format).map_err(|error| Problem::internal(&error))?;
     let mut response = Response::new(text.into());
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-    );
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
 

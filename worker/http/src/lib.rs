@@ -24,6 +24,7 @@
 //! | `answer`, `problem`, `event_stream`, `session_stream`, `open_streams` | what handlers answer |
 //! | `health`, `metrics`, `exposition`, `process`, `supervision` | what the worker says of itself |
 
+mod accept;
 mod acceptor;
 mod admission;
 mod answer;
@@ -54,7 +55,9 @@ mod process;
 mod proxies;
 mod proxy_secret;
 mod query;
+mod request_framing;
 mod request_service;
+mod request_stream;
 mod route;
 mod router;
 mod routes;

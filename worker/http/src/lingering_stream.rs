@@ -43,6 +43,11 @@ impl LingeringStream {
         Self { stream, timers, ended: false, linger: None }
     }
 
+    /// Whether the client has closed its sending side.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Ready(_) => self.timers.wrote(),
@@ -90,12 +95,12 @@ impl AsyncRead for LingeringStream {
             }
             if buf.filled().len() > before {
                 self.timers.received();
-                return Poll::Ready(Ok(()));
+            } else {
+                self.ended = true;
+                self.timers.half_closed();
             }
-            self.ended = true;
         }
-        // The connection is polled again when its answer is written: no waker is lost here.
-        if self.timers.half_closed() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -11,7 +11,15 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::Incoming;
 
-use crate::connection_timers::ConnectionTimers;
+use crate::{connection_timers::ConnectionTimers, request_framing::BodyLength};
+
+/// How hyper delimits a request's body.
+pub(super) fn body_length(body: &Incoming) -> BodyLength {
+    if body.is_end_stream() {
+        return BodyLength::Exact(0);
+    }
+    body.size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Exact)
+}
 
 #[derive(Debug)]
 pub(super) struct RequestBody {

@@ -130,8 +130,8 @@ impl Problem {
         self.with_header(RETRY_AFTER, &seconds.max(1).to_string())
     }
 
-    /// The whole answer, for a connection that ends without a request.
-    pub(super) fn to_http1(&self) -> String {
+    /// The whole answer, for a connection that ends without a request; it has this identifier.
+    pub(super) fn to_http1(&self, request_id: &str) -> String {
         let (status, body) = (self.status, self.to_json());
         let length = body.len();
         let retry = self.headers.iter().find(|(name, _)| name == RETRY_AFTER);
@@ -140,6 +140,7 @@ impl Problem {
         let retry = retry.unwrap_or_default();
         format!(
             "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {MEDIA_TYPE}\r\n{retry}\
+             x-request-id: {request_id}\r\nx-content-type-options: nosniff\r\n\
              content-length: {length}\r\n\r\n{body}"
         )
     }

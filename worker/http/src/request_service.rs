@@ -7,7 +7,6 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Request,
     header::{AUTHORIZATION, CONNECTION, X_CONTENT_TYPE_OPTIONS},
 };
-use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 use tracing::Instrument;
@@ -17,9 +16,10 @@ use crate::{
     admission::{Decision, Dispatch},
     caller::Caller,
     connection_timers::ConnectionTimers,
+    event_stream,
     guard::Peer,
     metrics::{Refusal, Served},
-    observed_body::{RequestBody, ResponseBody, response_body},
+    observed_body::{RequestBody, ResponseBody, body_length, response_body},
     places::{NoPlace, Place},
     problem::Problem,
     proxy_secret::ProxySecret,
@@ -51,7 +51,7 @@ impl Service<Request<Incoming>> for RequestService {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let began = Instant::now();
-        self.timers.called(request.body().is_end_stream());
+        self.timers.called(body_length(request.body()));
         let id = self.request_id(request.headers());
         let address = self.server.guard.client(self.peer, request.headers());
         let caller = Caller::of(self.peer, address, id.clone());
@@ -64,6 +64,9 @@ impl Service<Request<Incoming>> for RequestService {
         let timers = self.timers.clone();
         let answering = async move {
             let (template, response) = routed.await;
+            if event_stream::is_stream(&response) {
+                timers.waits();
+            }
             let elapsed = began.elapsed();
             server.metrics.served(&Served::new(&method, template, response.status()), elapsed);
             let (status, elapsed_ms) = (response.status().as_u16(), elapsed.as_millis());
@@ -97,13 +100,17 @@ impl RequestService {
         if let Some(reason) = refusal.filter(|_| !shows_key) {
             return std::future::ready(("", no_place(reason).into_response())).boxed();
         }
-        if let Err(problem) = self.server.guard.admit(self.peer, &request) {
+        // What needs no key needs no name of this server either: probes go to addresses.
+        if !self.server.admission.is_free(request.uri().path())
+            && let Err(problem) = self.server.guard.admit(self.peer, &request)
+        {
             return std::future::ready(("", problem.into_response())).boxed();
         }
-        let request = request.map(|body| RequestBody::new(body, self.timers.clone()));
+        let timers = self.timers.clone();
+        let request = request.map(|body| RequestBody::new(body, timers.clone()));
         let (server, place) = (Arc::clone(&self.server), self.place.clone());
         async move {
-            let answering = answer(&server, request, caller, place.as_deref());
+            let answering = answer(&server, request, caller, place.as_deref(), &timers);
             match AssertUnwindSafe(answering).catch_unwind().await {
                 Ok(answered) => answered,
                 Err(_) => ("", Problem::internal(&Panicked).closing().into_response()),
@@ -148,6 +155,7 @@ async fn answer(
     mut request: Request<RequestBody>,
     caller: Caller,
     place: Option<&Place>,
+    timers: &ConnectionTimers,
 ) -> (&'static str, Response) {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let decision = server.admission.admit(method, uri, headers, caller).await;
@@ -158,7 +166,10 @@ async fn answer(
         Ok(dispatch)
     });
     let mut response = match outcome {
-        Ok(Dispatch { admitted, filter }) => {
+        Ok(Dispatch { admitted, filter, waits }) => {
+            if waits && request.uri().query().is_some() {
+                timers.waits();
+            }
             // Handlers never see what is secret, so none can leak it.
             request.headers_mut().remove(AUTHORIZATION);
             request.headers_mut().remove(ProxySecret::HEADER);

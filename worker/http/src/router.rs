@@ -29,6 +29,8 @@ pub(crate) struct Line {
     pub(crate) access: Access,
     /// What answers.
     pub(crate) filter: RouteFilter,
+    /// The answer may wait for something, if a parameter asks for that.
+    pub(crate) waits: bool,
 }
 
 impl Router {
@@ -41,7 +43,8 @@ impl Router {
         let mut resources = Vec::<Resource>::new();
         for route in routes {
             let filter = route.filter(state, limits);
-            let line = Line { method: route.method, access: route.access, filter };
+            let (method, access, waits) = (route.method, route.access, route.waits);
+            let line = Line { method, access, filter, waits };
             let template = route.template;
             match resources.iter_mut().find(|resource| resource.template == template) {
                 Some(resource) => resource.lines.push(line),

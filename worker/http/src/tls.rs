@@ -169,7 +169,7 @@ impl Secure {
         }
         if first[0] != HANDSHAKE {
             server.metrics.refused(Refusal::Handshake);
-            refuse(stream).await;
+            refuse(server, stream).await;
             return None;
         }
         let bounded = |session: &mut rustls::ServerConnection| {
@@ -200,9 +200,10 @@ async fn out_of_time(server: &ServerState) {
 }
 
 /// Answers a client that does not speak TLS.
-async fn refuse(stream: Held<TcpStream>) {
+async fn refuse(server: &ServerState, stream: Held<TcpStream>) {
     let detail = "this address speaks https: ask again with https:// in place of http://";
-    let answer = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail).to_http1();
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail);
+    let answer = problem.to_http1(&server.request_id());
     let mut stream = LingeringStream::new(Box::new(Pin::new(stream)), ConnectionTimers::new(None));
     // A client that is gone needs no answer.
     if stream.write_all(answer.as_bytes()).await.is_ok() {

@@ -48,6 +48,11 @@ use evonic_workplace::{End, ProbedLevel};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
 const PROOF_TIME: Duration = Duration::from_millis(250);
+
+/// A heartbeat that is later than this after its time proves that the worker did not run: its parts
+/// are asked again before their age is told.
+const MAX_LATENESS: Duration = Duration::from_secs(1);
+
 /// How long a worker without a supervisor may take to drain.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
@@ -206,6 +211,9 @@ impl Listener {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
             match signal {
+                // The kernel does not count the time of a stop for a wait that goes on after it: a
+                // heartbeat that was due would come as much later as there was left to wait.
+                Some(Signal::SIGCONT) => self.begin_round(Instant::now()),
                 Some(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                     let grace = self.control.grace;
                     let why = signal.as_str().to_owned();
@@ -278,10 +286,19 @@ impl Listener {
         }
     }
 
+    /// After the process did not run: asks the parts anew, once heartbeats have begun.
+    fn begin_round(&mut self, now: Instant) {
+        self.proofs_due = None;
+        self.next_round = self.next_round.map(|next| next.min(now));
+    }
+
     /// Calls for proofs and sends the heartbeat, each when it is time.
     fn send_heartbeat(&mut self, now: Instant) {
         if self.next_round.is_none() && self.stage.sandbox.get().is_some() {
             self.next_round = Some(now);
+        }
+        if self.proofs_due.is_some_and(|due| now > due + MAX_LATENESS) {
+            self.begin_round(now);
         }
         if self.proofs_due.is_none() && self.next_round.is_some_and(|next| next <= now) {
             self.control.liveness.call();

@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{Arc, OnceLock},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use evonic_shared::exit::ExitCode;
@@ -28,9 +28,15 @@ pub(super) struct Watchdog {
     style: log::Style,
 }
 
+/// A wake-up that is later than this after its time proves that the process did not run meanwhile:
+/// its time starts anew.
+const MAX_LATENESS: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug)]
 struct End {
     at: Instant,
+    /// From when it was set.
+    time: Duration,
     code: ExitCode,
 }
 
@@ -65,7 +71,8 @@ impl Watchdog {
     pub(super) fn arm(&self, at: Instant, code: ExitCode) {
         let mut end = self.end.lock();
         if end.is_none_or(|end| at < end.at) {
-            *end = Some(End { at, code });
+            let time = at.saturating_duration_since(Instant::now());
+            *end = Some(End { at, time, code });
             self.changed.notify_one();
         }
     }
@@ -76,6 +83,9 @@ impl Watchdog {
         loop {
             let now = Instant::now();
             match *end {
+                Some(late) if late.at + MAX_LATENESS < now => {
+                    *end = Some(End { at: now + late.time, ..late });
+                }
                 Some(end) if end.at <= now => return end,
                 Some(End { at, .. }) => {
                     self.changed.wait_until(&mut end, at);

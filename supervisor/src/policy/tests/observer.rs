@@ -96,6 +96,10 @@ impl Observer {
             }
             Some(Event::Reload { settings, .. }) => self.settings = settings.clone(),
             Some(Event::Stop) => self.stopped = true,
+            Some(Event::Resumed) => {
+                let graces = self.alive.values_mut().filter_map(|life| life.kill_by.as_mut());
+                graces.for_each(|kill_by| *kill_by = now + self.settings.supervisor.grace);
+            }
             _ => {}
         }
         let mut gone = Vec::new();

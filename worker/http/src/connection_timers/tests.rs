@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{ConnectionTimers, Phase, TimeoutAction, Timeouts};
+use super::{ConnectionTimers, HALF_CLOSED_LIMIT, LEFT_LIMIT, Phase, TimeoutAction, Timeouts};
+use crate::request_framing::BodyLength;
 
 const LIMITS: Timeouts = Timeouts {
     head: Duration::from_secs(10),
@@ -17,6 +18,8 @@ enum Step {
     HalfClosed,
     Called { whole: bool },
     BodyEnded,
+    Waits,
+    Flushed,
     ResponseBody,
     Stalled,
     Wrote,
@@ -31,6 +34,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::HalfClosed),
         4 => any::<bool>().prop_map(|whole| Step::Called { whole }),
         2 => Just(Step::BodyEnded),
+        1 => Just(Step::Waits),
+        1 => Just(Step::Flushed),
         4 => Just(Step::ResponseBody),
         1 => Just(Step::Stalled),
         1 => Just(Step::Wrote),
@@ -43,10 +48,12 @@ fn step() -> impl Strategy<Value = Step> {
 fn take(timers: &ConnectionTimers, step: Step) {
     match step {
         Step::RequestBody => timers.received(),
-        Step::HalfClosed => {
-            timers.half_closed();
+        Step::HalfClosed => timers.half_closed(),
+        Step::Called { whole } => {
+            timers.called(if whole { BodyLength::Exact(0) } else { BodyLength::Chunked })
         }
-        Step::Called { whole } => timers.called(whole),
+        Step::Waits => timers.waits(),
+        Step::Flushed => timers.flushed(),
         Step::BodyEnded => timers.body_ended(),
         Step::ResponseBody => timers.answered(),
         Step::Stalled => timers.stalled(),
@@ -83,18 +90,36 @@ proptest! {
         }
     }
 
-    /// A request that came whole and is being answered never sees that its client closed its
-    /// sending side; anything else is.
+    /// An answer to a client that looks gone ends soon, sooner where it waits for something.
     #[test]
-    fn an_answer_survives_half_a_close(steps in prop::collection::vec(step(), 0..40)) {
+    fn half_a_close_bounds_the_answer(steps in prop::collection::vec(step(), 0..40)) {
         let timers = ConnectionTimers::new(None);
         for step in steps {
             take(&timers, step);
-            let answering = {
-                let state = timers.0.lock();
-                state.phase == Phase::Busy && state.body_ended
+        }
+        timers.half_closed();
+        let state = timers.0.lock();
+        if state.phase == Phase::Busy {
+            let limit = if state.waits { LEFT_LIMIT } else { HALF_CLOSED_LIMIT };
+            let soon = tokio::time::Instant::now() + limit;
+            let next = state.next_timeout(&LIMITS);
+            prop_assert!(next.is_some_and(|(at, _)| at <= soon));
+        }
+    }
+
+    /// What hyper writes before the answer has gone out is the answer's.
+    #[test]
+    fn an_answer_is_open_until_it_has_gone_out(steps in prop::collection::vec(step(), 0..40)) {
+        let timers = ConnectionTimers::new(None);
+        let mut is_open = false;
+        for step in steps {
+            take(&timers, step);
+            is_open = match step {
+                Step::Called { .. } => true,
+                Step::Flushed => is_open && timers.is_busy(),
+                _ => is_open,
             };
-            prop_assert_eq!(timers.half_closed(), !answering);
+            prop_assert_eq!(timers.is_answering(), is_open);
         }
     }
 }
@@ -106,7 +131,7 @@ fn headers_that_do_not_end_are_told_so() {
     let next =
         |timers: &ConnectionTimers| timers.0.lock().next_timeout(&LIMITS).map(|(_, action)| action);
     assert_eq!(next(&timers), Some(TimeoutAction::Timeout));
-    timers.called(true);
+    timers.called(BodyLength::Exact(0));
     assert_eq!(next(&timers), None);
     // The next request's first byte came before the answer was written.
     timers.received();

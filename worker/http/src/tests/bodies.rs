@@ -47,6 +47,28 @@ fn chunked_body_is_read() {
 }
 
 #[test]
+fn encoded_body_is_refused_with_what_is_taken() {
+    let server = TestServer::plain();
+    let body = r#"{"content":"x"}"#;
+    let head = server.head("POST", "/echo");
+    let ask = |headers: &str| {
+        let framing = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+        server.connect().ask(format!("{head}{framing}\r\n{headers}\r\n{body}"))
+    };
+    for coding in ["gzip", "br", "identity, gzip", "x-unknown"] {
+        let reply = ask(&format!("content-encoding: {coding}\r\n"));
+        assert_eq!(reply.problem(415)["field"], "content-encoding");
+        assert_eq!(reply.header("accept-encoding"), Some("identity"), "{coding}");
+    }
+    assert_eq!(ask("content-encoding: Identity\r\n").status, 200);
+    let chunks = format!("f\r\n{body}\r\n0\r\n\r\n");
+    let json = "content-type: application/json\r\ntransfer-encoding: gzip, chunked\r\n\r\n";
+    let reply = server.connect().ask(format!("{head}{json}{chunks}"));
+    assert_eq!(reply.problem(501)["field"], "transfer-encoding");
+    assert!(reply.closes());
+}
+
+#[test]
 fn paused_body_is_answered_408() {
     let server = TestServer::new(|config| config.http.body_timeout = Duration::from_millis(150));
     let mut client = server.connect();

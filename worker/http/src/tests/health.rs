@@ -88,6 +88,33 @@ fn metrics_count_by_template_and_hold_no_identifier() {
 }
 
 #[test]
+fn metrics_are_in_the_format_that_is_wanted() {
+    let worker = Worker::plain();
+    let ask = |accept: &str| {
+        let head = worker.head("GET", "/metrics");
+        worker.connect().ask(format!("{head}{accept}\r\n"))
+    };
+    let prometheus = "accept: application/openmetrics-text;version=1.0.0;q=0.5,\
+                      application/openmetrics-text;version=0.0.1;q=0.4,\
+                      text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n";
+    for accept in ["", "accept: */*\r\n", "accept: application/json\r\n", prometheus] {
+        let reply = ask(accept);
+        let kind = reply.header("content-type").unwrap();
+        assert!(
+            kind.starts_with("application/openmetrics-text; version=1.0.0"),
+            "{accept}: {kind}"
+        );
+    }
+    for accept in ["text/plain", "text/*;q=0.9, application/openmetrics-text;q=0.1"] {
+        let reply = ask(&format!("accept: {accept}\r\n"));
+        assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let text = String::from_utf8(reply.body).unwrap();
+        assert!(text.contains("# TYPE evonic_http_requests_total counter\n"), "{text}");
+        assert!(!text.contains("# EOF"));
+    }
+}
+
+#[test]
 fn handles_hosts_and_models_are_listed() {
     let worker = Worker::plain();
     let handles = worker.fetch("/api/v1/handles").json();

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use warp::reply::Reply;
@@ -10,6 +11,7 @@ use warp::reply::Reply;
 use crate::{
     answer,
     call::Call,
+    event_stream,
     problem::Answer,
     route::{
         Access::{Free, OfAgents},
@@ -29,6 +31,7 @@ pub(super) fn routes() -> Vec<Route<Draining>> {
         Route::get("/panic", Free, panics),
         Route::get("/late/{milliseconds}", Free, late),
         Route::get("/ticks", Free, ticks),
+        Route::get("/events", Free, events),
         Route::get("/keyed/{milliseconds}", OfAgents(Scope::Read), late),
     ]
 }
@@ -66,4 +69,9 @@ async fn ticks(draining: Arc<Draining>, _call: Call) -> Answer {
         }
     });
     Ok(warp::reply::stream(Box::pin(ticks)).into_response())
+}
+
+async fn events(_draining: Arc<Draining>, _call: Call) -> Answer {
+    let first = stream::iter([Bytes::from_static(b": \n\n")]);
+    Ok(event_stream::respond(first.chain(stream::pending())))
 }

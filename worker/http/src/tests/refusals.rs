@@ -14,7 +14,8 @@ fn malformed_request_is_answered_400() {
     for garbage in ["GARBAGE\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /\0 HTTP/1.1\r\n\r\n"] {
         let mut client = server.connect();
         let reply = client.ask(garbage);
-        assert_eq!(reply.status, 400, "{garbage:?}");
+        reply.problem(400);
+        assert!(reply.header("x-request-id").is_some_and(|id| id.starts_with("7-")), "{garbage:?}");
         client.assert_closed();
     }
     assert_eq!(server.connect().ask(server.get("/big/1")).status, 200);
@@ -44,9 +45,43 @@ fn headers_past_their_bounds_are_answered_431() {
         // The server may stop reading before all is sent, but must not reset before it is read.
         let request = format!("{}{headers}\r\n", server.head("GET", "/big/1"));
         client.try_send(request).unwrap();
-        assert_eq!(client.reply().unwrap().status, 431);
+        let reply = client.reply().unwrap();
+        assert_eq!(reply.problem(431)["status"], 431);
+        assert!(reply.header("x-request-id").is_some());
         client.assert_closed();
     }
+}
+
+#[test]
+fn bare_line_feeds_are_answered_400() {
+    let server = TestServer::plain();
+    let head = server.head("GET", "/big/1");
+    for request in
+        [format!("{head}\n"), head.replacen("\r\n", "\n", 1) + "\r\n", format!("{head}x: y\n\r\n")]
+    {
+        let mut client = server.connect();
+        // Also behind a request that is answered.
+        client.send(format!("{}{request}", server.get("/big/2")));
+        assert_eq!(client.reply().unwrap().body, b"xx");
+        let problem = client.reply().unwrap().problem(400);
+        assert!(problem["detail"].as_str().unwrap().contains("line feed"), "{problem}");
+        client.assert_closed();
+    }
+    let head = server.head("POST", "/echo");
+    let head =
+        format!("{head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    for body in
+        ["f\n{\"content\":\"x\"}\r\n0\r\n\r\n", "f\r\n{\"content\":\"x\"}\r\n0\r\nt: 1\n\r\n"]
+    {
+        let mut client = server.connect();
+        client.send(format!("{head}{body}"));
+        client.reply().unwrap().problem(400);
+        client.assert_closed();
+    }
+    let mut client = server.connect();
+    client.send(format!("{head}f\r\n{{\"content\":\"x\"}}\r\n0\r\nt: 1\r\n\r\n"));
+    assert_eq!(client.reply().unwrap().status, 200);
+    assert_eq!(client.ask(server.get("/big/1")).status, 200);
 }
 
 #[test]
@@ -102,26 +137,80 @@ fn panicking_handler_costs_its_own_request_only() {
 }
 
 #[test]
-fn half_closed_client_gets_its_answer() {
+fn half_closed_client_gets_its_answer_and_the_end_at_once() {
+    let server = TestServer::plain();
+    let body = r#"{"content":"xyz"}"#;
+    let post = format!(
+        "{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        server.head("POST", "/echo"),
+        body.len()
+    );
+    for (request, answer) in [(server.get("/late/300"), &b"late"[..]), (post, b"3")] {
+        for _ in 0..20 {
+            let mut client = server.connect();
+            client.send(&request);
+            client.stream().shutdown(Shutdown::Write).unwrap();
+            assert_eq!(client.reply().unwrap().body, answer);
+            let answered = Instant::now();
+            client.assert_closed();
+            assert!(answered.elapsed() < Duration::from_millis(900), "{:?}", answered.elapsed());
+        }
+    }
+    super::test_server::until(|| server.owned(), |&owned| owned == 0);
+}
+
+#[test]
+fn half_closed_client_that_takes_its_answer_slowly_gets_all_of_it() {
     let server = TestServer::plain();
     let mut client = server.connect();
-    client.send(server.get("/late/300"));
+    client.send(server.get("/big/60000000"));
     client.stream().shutdown(Shutdown::Write).unwrap();
-    assert_eq!(client.reply().unwrap().body, b"late");
-    client.assert_closed();
+    let (mut stream, mut piece, mut count) = (client.stream(), vec![0; 1 << 20], 0);
+    let began = Instant::now();
+    loop {
+        let read = stream.read(&mut piece).unwrap();
+        if read == 0 {
+            break;
+        }
+        count += read;
+        // As a slow line would: a megabyte in a twentieth of a second at the most.
+        let due = began + Duration::from_millis(50) * u32::try_from(count >> 20).unwrap();
+        while Instant::now() < due {
+            std::thread::yield_now();
+        }
+    }
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(count > 60_000_000, "{count}");
+}
+
+#[test]
+fn client_that_leaves_a_stream_is_noticed_at_once() {
+    let server = TestServer::plain();
+    let get = server.get("/events");
+    // The last one with a body that nobody reads, and that never comes.
+    for request in [
+        get.clone(),
+        format!("{get}\r\n"),
+        format!("{get}GET /next HTTP/1.1\r\n"),
+        format!("{}content-length: 9\r\n\r\n", server.head("GET", "/events")),
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        assert_eq!(client.head().unwrap().status, 200);
+        client.stream().shutdown(Shutdown::Write).unwrap();
+        let left = Instant::now();
+        super::test_server::until(|| server.owned(), |&owned| owned == 0);
+        assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    }
 }
 
 #[test]
 fn half_closed_client_is_given_up_when_its_answer_never_ends() {
     let server = TestServer::plain();
     let mut client = server.connect();
-    client.send(server.get("/ticks"));
+    client.send(server.get("/late/60000"));
     client.stream().shutdown(Shutdown::Write).unwrap();
-    assert_eq!(client.head().unwrap().status, 200);
-    let mut rest = Vec::new();
-    let mut stream = client.stream();
-    // Cut without its last chunk, and not kept for ever.
-    let _ = stream.read_to_end(&mut rest);
+    super::test_server::until(|| server.owned(), |&owned| owned == 1);
     super::test_server::until(|| server.owned(), |&owned| owned == 0);
 }
 

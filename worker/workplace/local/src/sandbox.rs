@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evonic_process::program;
 use evonic_runner::{
     Ended, Level, Spec,
     confinement::{self, SECRETS},
@@ -48,7 +49,8 @@ pub(crate) struct Probed {
 /// What commands of this machine's workplaces may reach.
 #[derive(Debug)]
 pub(super) struct Reach {
-    runner: PathBuf,
+    /// Where the runner's program may be, the best place first.
+    runners: Vec<PathBuf>,
     bwrap: Option<PathBuf>,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
@@ -72,7 +74,7 @@ impl Reach {
         };
         let bwrap = std::env::split_paths(path).map(|folder| folder.join("bwrap"));
         Ok(Self {
-            runner: runner(),
+            runners: runners(),
             bwrap: bwrap.into_iter().find(|file| file.is_file()),
             read: paths(false),
             write: paths(true),
@@ -111,13 +113,20 @@ impl Reach {
         let file = spec.write(stdin)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (own, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        let mut command = Command::new(&self.runner);
+        let runner = self.runner();
+        let mut command = Command::new(runner);
         command.env_clear().current_dir("/");
         command.stdin(Stdio::from(file)).stdout(Stdio::from(theirs)).stderr(Stdio::null());
         let child = command.spawn().map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", self.runner.display()))
+            io::Error::new(error.kind(), format!("{}: {error}", runner.display()))
         })?;
         Ok((child, own))
+    }
+
+    /// The first of its places where the runner is; the best one where it is nowhere.
+    fn runner(&self) -> &Path {
+        let there = self.runners.iter().find(|path| path.is_file());
+        there.or(self.runners.first()).map_or(Path::new(RUNNER), PathBuf::as_path)
     }
 
     /// Tries what this machine can do, by commands that do nothing. Takes a few hundredths of a
@@ -258,15 +267,13 @@ fn real(path: PathBuf) -> Option<PathBuf> {
     path.is_absolute().then(|| fs::canonicalize(&path).unwrap_or(path))
 }
 
-/// Beside this program; a test's program lies one folder below.
-fn runner() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    let beside = own.with_file_name(RUNNER);
-    let above = own.parent().and_then(Path::parent).map(|folder| folder.join(RUNNER));
-    match above {
-        Some(above) if !beside.exists() && above.exists() => above,
-        _ => beside,
-    }
+/// Beside this program's own file, whose release it is; where that is deleted, beside the path as it
+/// was called. A test's program lies one folder below.
+fn runners() -> Vec<PathBuf> {
+    let mut beside = program::beside(RUNNER);
+    let own = beside.pop();
+    let above = own.as_deref().and_then(|own| Some(own.parent()?.parent()?.join(RUNNER)));
+    own.into_iter().chain(beside).chain(above).collect()
 }
 
 /// What a level does, and what a command may reach all the same.

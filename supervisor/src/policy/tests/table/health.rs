@@ -167,6 +167,24 @@ fn the_queue_is_no_finding_while_a_worker_starts() {
     assert_eq!(finding(&actions), None, "it has just begun to accept");
 }
 
+/// It is told so by a signal, whatever its deadlines were.
+#[test]
+fn a_supervisor_that_was_stopped_restarts_every_deadline() {
+    let mut script = Script::ready();
+    script.until(ms(4900));
+    script.now(Event::Resumed);
+    script.now(Event::AcceptQueue { waiting: 9 });
+    script.until(ms(8500));
+    assert_eq!(finding(&script.now(Event::AcceptQueue { waiting: 9 })), None);
+    assert_eq!(finding(&script.until(ms(8899))), None);
+    assert_eq!(finding(&script.until(ms(8900))), Some("no heartbeat for 4.0 s"));
+    let killed = |actions: &[Action]| brief(actions).iter().any(|text| text.starts_with("kill 1"));
+    script.until(s(18));
+    script.now(Event::Resumed);
+    assert!(!killed(&script.until(ms(27_999))), "its grace starts anew");
+    assert!(killed(&script.until(s(28))));
+}
+
 /// A frozen, stopped or starved supervisor receives nothing: that proves nothing of the worker.
 #[test]
 fn a_supervisor_that_overslept_blames_no_worker() {
