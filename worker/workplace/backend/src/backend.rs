@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Result, lines};
+use super::{Result, Rewrite, Written, lines};
 use evonic_domain::WorkplaceKind;
 
 /// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
@@ -57,19 +57,27 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         self.download(path, 0).await?.lines(lines::Range { from, to, limit }).await
     }
 
-    /// Writes a file whole or not at all. Keeps the mode of a file that is there, and follows a
-    /// link to its target; missing folders are made.
+    /// Writes a file whole or not at all, unless `rewrite` allows another way. Keeps mode, access
+    /// control list, extended attributes and, where permitted, the owner of a file that is there,
+    /// and never gives it a right that it had not; follows a link to its target; missing folders
+    /// are made.
     ///
     /// # Errors
-    /// [`crate::WorkplaceError`].
-    async fn write(&self, path: &str, content: Bytes) -> Result<()>;
+    /// [`crate::WorkplaceError`], also for a file of which something of that cannot be kept.
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written>;
 
     /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Backend::write`]
     /// does, unless `change` refuses or the file was changed meanwhile.
     ///
     /// # Errors
     /// [`crate::WorkplaceError`].
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()>;
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written>;
 
     /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at most
     /// `limit`; also returns whether there were more. Links are not followed.
@@ -214,11 +222,12 @@ pub trait Upload: Send {
     async fn sha256(&mut self) -> Result<String>;
 
     /// Renames it to its path, with this mode (when absent, the mode of a file that is there),
-    /// whole or not at all.
+    /// whole or not at all. What else a file that is there has is kept as by [`Backend::write`];
+    /// of its access control list, the mask gets no right that it had not.
     ///
     /// # Errors
-    /// [`crate::WorkplaceError`].
-    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<()>;
+    /// [`crate::WorkplaceError`]. After a permanent one nothing of it is left.
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<Written>;
 
     /// Removes it.
     ///

@@ -8,6 +8,7 @@
 //! | [`search`] | lists, searches and hashes by scripts, for machines that have only a shell |
 //! | [`archive`] | `tar` archives, read as they come |
 //! | [`RemotePath`], [`Home`] | paths of another machine |
+//! | [`Rewrite`], [`Written`] | how a file that is there gets new content, and what it lost by that |
 //! | [`lines`] | a range of lines of a file, in constant memory |
 //! | [`check`] | the steps of a check that are the same on every kind |
 //!
@@ -29,6 +30,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod lines;
 mod remote;
+mod rewrite;
 pub mod search;
 pub mod spool;
 mod stage;
@@ -41,4 +43,5 @@ pub use check::{CheckStep, Verdict};
 pub use deps::{BackendDeps, End, HostState};
 pub use error::{Class, Result, WorkplaceError};
 pub use remote::{Home, RemotePath};
+pub use rewrite::{KeepAnswer, KeepRequest, Rewrite, Written};
 pub use stage::Stage;

@@ -20,7 +20,7 @@ use super::{
 };
 use evonic_backend::{
     Backend, Change, CommandSpec, Commands, Download, Ended, Entry, Finished, Found, Home, Removal,
-    Result, Stat, Upload, WorkplaceError, search, spool::Spool,
+    Result, Rewrite, Stat, Upload, WorkplaceError, Written, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_shared::error_chain::ErrorChain;
@@ -197,12 +197,18 @@ impl Backend for Docker {
         Ok(at.find("stat", &whole).await?.stat)
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written> {
         let whole = self.whole(path).await?;
-        writing::write(&self.sandbox, path, &whole, content, None).await
+        writing::write(&self.sandbox, path, &whole, content, None, rewrite).await
     }
 
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written> {
         let whole = self.whole(path).await?;
         let mut at = Reading::begin(&self.sandbox, path).await?;
         let seen = at.find("edit", &whole).await?;
@@ -217,8 +223,8 @@ impl Backend for Docker {
             content.extend_from_slice(&piece?);
         }
         drop(file);
-        let Some(changed) = change(&content) else { return Ok(()) };
-        writing::write(&self.sandbox, path, &whole, changed.into(), Some(&seen)).await
+        let Some(changed) = change(&content) else { return Ok(Written::default()) };
+        writing::write(&self.sandbox, path, &whole, changed.into(), Some(&seen), rewrite).await
     }
 
     async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {

@@ -10,7 +10,7 @@ use super::{
     progress::{Progress, ProgressSink},
     retry::{Retry, retried},
 };
-use evonic_backend::{Class, Entry, FileType, Stat};
+use evonic_backend::{Class, Entry, FileType, Removal, Stat};
 
 /// The most entries of one folder.
 const FOLDER_ENTRIES: u32 = 100_000;
@@ -120,11 +120,22 @@ impl Tree<'_> {
     async fn folder(&self, target: String, is_there: bool) -> Result<(), CopyError> {
         self.plan().await?;
         let root = if is_there { target.clone() } else { unfinished(&target, &self.copying.id) };
-        let done = self.fill(&root).await?;
-        if !is_there {
-            self.name(&root, &target).await?;
+        let done = async {
+            let done = self.fill(&root).await?;
+            if !is_there {
+                self.name(&root, &target).await?;
+            }
+            Ok(done)
+        };
+        let done: Result<_, CopyError> = done.await;
+        if !is_there
+            && done.as_ref().is_err_and(|error| !error.goes_on())
+            && let Err(error) = self.copying.to.remove(&root, Removal::All).await
+            && !error.is_missing()
+        {
+            tracing::debug!(%error, path = root, "an unfinished copy is left");
         }
-        self.progress.send(done).await;
+        self.progress.send(done?).await;
         Ok(())
     }
 

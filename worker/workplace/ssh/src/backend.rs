@@ -9,13 +9,14 @@ use evonic_shared::config;
 use super::{
     files, folders,
     retry::Retry,
+    rewrite::Writing,
     sftp::{Sftp, failed, stat_of},
     shell::Remote,
     transfer::{self, SshUpload, TransferChannel},
 };
 use evonic_backend::{
-    Backend, Change, Commands, Download, Entry, Found, Lines, RemotePath, Removal, Result, Stage,
-    Stat, Upload, lines, search, spool::Spool,
+    Backend, Change, Commands, Download, Entry, Found, Lines, RemotePath, Removal, Result, Rewrite,
+    Stage, Stat, Upload, Written, lines, search, spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -95,18 +96,28 @@ impl Backend for Ssh {
         .await
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written> {
         self.retried(path, |sftp, whole| {
-            let content = content.clone();
-            async move { files::write(&sftp, &whole, path, &content, None).await }
+            let (content, remote) = (content.clone(), &*self.remote);
+            async move {
+                let writing = Writing { remote, sftp: &sftp, shown: path, rewrite };
+                writing.write(&whole, &content, None).await
+            }
         })
         .await
     }
 
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written> {
         let whole = self.remote.resolve(path).await?;
         let lease = self.remote.sftp().await?;
-        files::edit(&lease.sftp, &whole, path, limit_bytes, change).await
+        let writing = Writing { remote: &self.remote, sftp: &lease.sftp, shown: path, rewrite };
+        writing.edit(&whole, limit_bytes, change).await
     }
 
     async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {

@@ -45,6 +45,7 @@ mod known_hosts;
 mod pattern;
 mod pool;
 mod retry;
+mod rewrite;
 mod secret;
 mod session;
 mod sftp;
