@@ -14,6 +14,7 @@
 //! - A file that is at its target already, with the same size, mode and hash, is not sent again.
 //! - A copy that is refused for good leaves nothing unfinished.
 
+mod batch;
 mod copying;
 mod error;
 mod file;

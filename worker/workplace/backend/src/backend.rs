@@ -1,6 +1,6 @@
 //! The trait of every workplace, and its data.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Result, Rewrite, Written, lines};
+use super::{Result, Rewrite, Written, batch::SmallFile, lines};
 use evonic_domain::WorkplaceKind;
 
 /// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
@@ -130,6 +130,26 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::WorkplaceError`].
     async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>>;
+
+    /// See [`crate::batch::read`]; [`None`] where a file alone costs as little, too.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn read_batch(&self, _folder: &str, _paths: &[String]) -> Result<Option<Vec<SmallFile>>> {
+        Ok(None)
+    }
+
+    /// See [`crate::batch::write`]; [`None`] where a file alone costs as little, too.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn write_batch(
+        &self,
+        _folder: &str,
+        _files: &[SmallFile],
+    ) -> Result<Option<HashMap<String, String>>> {
+        Ok(None)
+    }
 
     /// SHA-256 of a file in 64 hexadecimal digits, computed where the file is if that can be done.
     ///
@@ -312,6 +332,9 @@ pub enum Ended {
     TimedOut,
     /// It wrote more than it may and was killed, with everything it had started.
     TooMuchOutput,
+    /// Its output could not be stored on its machine, for this reason; what it wrote after that is
+    /// lost, and it may have failed by that.
+    Unstored(String),
     /// It was cancelled and killed, with everything it had started.
     Cancelled,
     /// It cannot be known.

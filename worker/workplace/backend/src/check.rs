@@ -196,6 +196,7 @@ fn how(ended: &Ended) -> String {
         Ended::NotStarted(reason) => format!("could not be started: {reason}"),
         Ended::TimedOut => format!("did not end within {} s", COMMAND.as_secs()),
         Ended::TooMuchOutput => "wrote without end".to_owned(),
+        Ended::Unstored(reason) => format!("wrote what could not be stored: {reason}"),
         Ended::Cancelled => "was cancelled".to_owned(),
         Ended::Unknown(_) => "ended, and nobody knows how".to_owned(),
     }

@@ -6,6 +6,7 @@
 //! | [`WorkplaceError`], [`Stage`], [`Class`] | what failed, whether the host was reached, whether trying again may help |
 //! | [`spool`] | commands that outlive the worker, by scripts of the POSIX shell |
 //! | [`search`] | lists, searches and hashes by scripts, for machines that have only a shell |
+//! | [`batch`] | many small files in one go, for machines that have only a shell |
 //! | [`archive`] | `tar` archives, read as they come |
 //! | [`RemotePath`], [`Home`] | paths of another machine |
 //! | [`Rewrite`], [`Written`] | how a file that is there gets new content, and what it lost by that |
@@ -23,6 +24,7 @@
 
 pub mod archive;
 mod backend;
+pub mod batch;
 pub mod check;
 mod deps;
 pub mod error;

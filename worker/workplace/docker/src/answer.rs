@@ -23,6 +23,8 @@ pub(super) struct Version {
     pub(super) api_version: Option<String>,
     #[serde(rename = "MinAPIVersion")]
     pub(super) min_api_version: Option<String>,
+    /// The processor of its machine: `amd64`.
+    pub(super) arch: Option<String>,
 }
 
 /// `GET /containers/ID/json`.
@@ -41,6 +43,9 @@ pub(super) struct State {
     pub(super) paused: bool,
     #[serde(rename = "OOMKilled")]
     pub(super) oom_killed: bool,
+    pub(super) exit_code: i64,
+    /// Why it could not be started, where the engine knows.
+    pub(super) error: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -166,6 +166,16 @@ fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> Workpl
                       pulled on the engine's machine";
         return advised(Stage::Image, advice);
     }
+    if has("exec format error") {
+        let advice = "the image is made for another processor than the engine's machine has: name \
+                      one for that, or install emulation there (package qemu-user-static)";
+        return advised(stage, advice);
+    }
+    if has("/bin/sh") && (has("no such file") || has("not found")) {
+        let advice = "the image has no shell: name one that has /bin/sh and the usual small tools, \
+                      as Debian, Alpine and busybox have them";
+        return advised(stage, advice);
+    }
     if has("network") && (has("not found") || has("could not find")) {
         let advice = "set `network` to `none`, or make it: `docker network create`";
         return advised(Stage::Network, advice);

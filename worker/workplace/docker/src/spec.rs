@@ -29,9 +29,14 @@ pub(super) const SESSION: &str = "evonic.session";
 /// A digest of the settings that it was made with.
 const SETTINGS: &str = "evonic.settings";
 
+/// How the first process ends in an image without the program that it waits by.
+pub(super) const NO_SLEEP: i64 = 90;
+
 /// The first process: waits, and reaps what its parents left behind, as `wait` of every POSIX
-/// shell does. Needs nothing of the engine, and ends at once when asked to.
-const FIRST: &str = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait; done";
+/// shell does. Needs nothing of the engine, and ends at once when asked to, and where it cannot
+/// wait.
+const FIRST: &str = "trap 'exit 0' TERM INT; command -v sleep >/dev/null || exit 90; \
+                     while sleep 2147483647 & wait $!; do :; done; exit 90";
 
 /// Processes of a container in which nothing runs: the first one and its `sleep`.
 pub(super) const IDLE_PROCESSES: usize = 2;

@@ -1,6 +1,6 @@
 //! The workplace of a session on another machine.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +16,10 @@ use super::{
 };
 use evonic_backend::{
     Backend, Change, Commands, Download, Entry, Found, Lines, RemotePath, Removal, Result, Rewrite,
-    Stage, Stat, Upload, Written, lines, search, spool::Spool,
+    Stage, Stat, Upload, Written,
+    batch::{self, SmallFile},
+    lines, search,
+    spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -175,6 +178,30 @@ impl Backend for Ssh {
         let whole = self.remote.resolve(path).await?;
         let channel = TransferChannel::open(&self.remote).await?;
         Ok(Box::new(SshUpload::open(channel, &whole, path, id).await?))
+    }
+
+    async fn read_batch(&self, folder: &str, paths: &[String]) -> Result<Option<Vec<SmallFile>>> {
+        let whole = self.remote.resolve(folder).await?;
+        match self.remote.utf8(&whole) {
+            Ok(whole) if self.remote.shell_works().await? => {
+                batch::read(&*self.remote, &whole, paths).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn write_batch(
+        &self,
+        folder: &str,
+        files: &[SmallFile],
+    ) -> Result<Option<HashMap<String, String>>> {
+        let whole = self.remote.resolve(folder).await?;
+        match self.remote.utf8(&whole) {
+            Ok(whole) if self.remote.shell_works().await? => {
+                batch::write(&*self.remote, &whole, files).await
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn sha256(&self, path: &str) -> Result<String> {

@@ -19,14 +19,14 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Files,
-    attributes::Attributes,
+    attributes::{Attributes, plain_mode},
     change,
     fd_scope::FdScope,
     operation::Operation,
     root::real_path,
     write::{Failure, PRIVATE, find, sync_folder},
 };
-use evonic_backend::{Class, Download, Result, Upload, WorkplaceError, Written};
+use evonic_backend::{Class, Download, Result, Stat, Upload, WorkplaceError, Written};
 use evonic_handles::Held;
 
 /// Bytes of one piece.
@@ -43,7 +43,8 @@ impl Files {
     pub(crate) async fn download(self: &Arc<Self>, path: &str, from: u64) -> Result<Download> {
         let opened = self.keep("read", path, |op| {
             let (file, stat) = op.open_file()?;
-            Ok((file.release(), change::stat_of(&stat)))
+            let mode = plain_mode(&*file, stat.st_mode) & 0o7777;
+            Ok((file.release(), Stat { mode, ..change::stat_of(&stat) }))
         });
         let (file, stat) = opened.await?;
         let start = (Arc::clone(self), Arc::new(file), path.to_owned(), from);
