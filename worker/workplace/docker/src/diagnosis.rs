@@ -29,7 +29,7 @@ pub(super) async fn stopped(container: &Container, id: &str) -> WorkplaceError {
     }
     if state.exit_code == NO_SLEEP {
         return refused(format!(
-            "the image {image} has no program `sleep` that works; add coreutils or busybox to it, \
+            "the image {image} has no program sleep that works; add coreutils or busybox to it, \
              or name another image"
         ));
     }
