@@ -91,7 +91,7 @@ fn busybox(root: &Path, without: &[&str]) {
     fs::copy(program, root.join("bin/busybox")).expect("busybox is installed");
     let listed = Command::new(program).arg("--list").output().expect("busybox").stdout;
     for applet in String::from_utf8(listed).expect("text").lines() {
-        if !without.contains(&applet) {
+        if applet != "busybox" && !without.contains(&applet) {
             symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }
     }

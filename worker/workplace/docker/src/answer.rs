@@ -25,6 +25,14 @@ pub(super) struct Version {
     pub(super) min_api_version: Option<String>,
     /// The processor of its machine: `amd64`.
     pub(super) arch: Option<String>,
+    pub(super) components: Option<Vec<Component>>,
+}
+
+/// A part of an engine: `Engine`, `Podman Engine`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Component {
+    pub(super) name: String,
 }
 
 /// `GET /containers/ID/json`.

@@ -76,7 +76,11 @@ pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed 
     match error {
         Error::DockerResponseServerError { status_code, message } => {
             let error = refused(engine, stage, status_code, &message);
-            Failed { status: Some(status_code), error }
+            // Podman's words for a container that does not run.
+            let improper = message.contains("container state improper")
+                || message.contains("can only create exec sessions on running containers");
+            let status = Some(if improper { 409 } else { status_code });
+            Failed { status, error }
         }
         Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
         Error::IOError { err } => match err.downcast::<RequestError>() {

@@ -76,7 +76,7 @@ async fn make(
     };
     engine.ask(Stage::MakeVolume, engine.docker.create_volume(wanted)).await?;
     give(this, user, &settings).await?;
-    let body = spec::container(&this.identity, &settings, user);
+    let body = spec::container(&this.identity, &settings, user, engine.product());
     let Some(id) = create(this, name, body).await? else { return Ok(()) };
     let noted = (name.clone(), id);
     manager.write(move |writer| writer.container_made(&noted.0, &noted.1)).await?;

@@ -1,5 +1,6 @@
 //! What a container is created with.
 
+use super::engine::Product;
 use evonic_backend::{Result, WorkplaceError};
 use std::collections::HashMap;
 
@@ -40,6 +41,9 @@ const FIRST: &str = "trap 'exit 0' TERM INT; command -v sleep >/dev/null || exit
 
 /// Processes of a container in which nothing runs: the first one and its `sleep`.
 pub(super) const IDLE_PROCESSES: usize = 2;
+
+/// Processes of one user in all containers of Podman together.
+const PODMAN_PROCESSES: i64 = 16_384;
 
 /// Whether the container table has a row of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +151,7 @@ pub(super) fn container(
     identity: &Identity,
     settings: &DockerSettings,
     user: User,
+    product: Product,
 ) -> ContainerCreateBody {
     let mut labels = identity.labels();
     labels.insert(SETTINGS.to_owned(), digest(settings));
@@ -166,19 +171,39 @@ pub(super) fn container(
             ..HealthConfig::default()
         }),
         stop_signal: Some("SIGTERM".to_owned()),
-        host_config: Some(host(identity, settings, user)),
+        host_config: Some(host(identity, settings, user, product)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host(identity: &Identity, settings: &DockerSettings, user: User) -> HostConfig {
+fn host(
+    identity: &Identity,
+    settings: &DockerSettings,
+    user: User,
+    product: Product,
+) -> HostConfig {
     let memory = i64::try_from(settings.memory_bytes).unwrap_or(i64::MAX);
     let open_files = i64::from(settings.open_files);
-    // Some runtimes give it the mode of the image's folder: so it is the user's.
-    let tmp = format!(
-        "rw,nosuid,nodev,exec,mode=1777,uid={},gid={},size={}",
-        user.uid, user.gid, settings.tmp_bytes
-    );
+    let size = settings.tmp_bytes;
+    let tmp = match product {
+        // Some runtimes give it the mode of the image's folder: so it is the user's.
+        Product::Docker => {
+            let User { uid, gid } = user;
+            format!("rw,nosuid,nodev,exec,mode=1777,uid={uid},gid={gid},size={size}")
+        }
+        // Which knows no owner of it, and has an option for that mode instead.
+        Product::Podman => format!("rw,nosuid,nodev,exec,mode=1777,notmpcopyup,size={size}"),
+    };
+    let limit = |name: &str, most: i64| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(most),
+        hard: Some(most),
+    };
+    let mut limits = vec![limit("nofile", open_files)];
+    if product == Product::Podman {
+        // Its own wish is more than an engine in a container may have. `pids` counts anyway.
+        limits.push(limit("nproc", PODMAN_PROCESSES));
+    }
     HostConfig {
         memory: Some(memory),
         memory_swap: Some(memory),
@@ -189,11 +214,7 @@ fn host(identity: &Identity, settings: &DockerSettings, user: User) -> HostConfi
         readonly_rootfs: Some(true),
         tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
         network_mode: Some(settings.network.clone()),
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(open_files),
-            hard: Some(open_files),
-        }]),
+        ulimits: Some(limits),
         mounts: Some(vec![workspace(identity)]),
         // The first process writes nothing.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
