@@ -31,15 +31,15 @@ fn a_lost_container_and_its_workspace_are_told_with_the_next_result() {
     let name = testbed.containers().first().expect("one").clone();
     let _removed = engine.docker(&["rm", "-f", &name]);
     let (_, said) = last(&testbed.run_in(&session, "$ ls"));
-    assert_documented(
-        "The container of this session was removed by somebody and made anew",
-        &said,
-    );
+    assert_documented("The container of this session was removed by somebody and made anew", &said);
     assert!(said.contains("the workspace is as it was") && said.contains("kept.txt"), "{said}");
     let _removed = engine.docker(&["rm", "-f", &name]);
     let _removed = engine.docker(&["volume", "rm", &name]);
     let (_, said) = last(&testbed.run_in(&session, "on failure continue\nread kept.txt"));
-    assert!(said.starts_with("[The container") && said.contains("its files are gone too"), "{said}");
+    assert!(
+        said.starts_with("[The container") && said.contains("its files are gone too"),
+        "{said}"
+    );
     let (_, said) = last(&testbed.run_in(&session, "$ true"));
     assert!(!said.contains("container"), "it is told once: {said}");
 }
@@ -52,7 +52,8 @@ fn what_the_memory_limit_killed_is_told_with_the_limit() {
     testbed.workplace("small", "docker", &settings);
     let session = testbed.pair.session("small");
     for killed in ["exec tail -c 100000000 /dev/zero", "tail -c 100000000 /dev/zero; exit 3"] {
-        let (_, said) = last(&testbed.run_in(&session, &format!("on failure continue\n$ {killed}")));
+        let (_, said) =
+            last(&testbed.run_in(&session, &format!("on failure continue\n$ {killed}")));
         assert_documented("The container ran out of memory (… MiB with everything in it)", &said);
         assert!(said.contains("32 MiB"), "{said}");
     }
@@ -62,17 +63,12 @@ fn what_the_memory_limit_killed_is_told_with_the_limit() {
 
 #[test]
 fn volumes_of_an_image_go_with_their_containers() {
-    let testbed = Testbed::docker_on_own_engine(&Options::config(
-        "[docker]\nreconcile_interval = \"1s\"\n",
-    ));
+    let testbed =
+        Testbed::docker_on_own_engine(&Options::config("[docker]\nreconcile_interval = \"1s\"\n"));
     let engine = testbed.engine.as_ref().expect("an engine");
     let changes = ["VOLUME [\"/data\", \"/cache\"]"];
-    let image = Image {
-        name: "evonic-volumes:1",
-        changes: &changes,
-        without: &[],
-        shell: Shell::Busybox,
-    };
+    let image =
+        Image { name: "evonic-volumes:1", changes: &changes, without: &[], shell: Shell::Busybox };
     image.import(|arguments| drop(engine.docker(arguments)));
     let mut settings = docker_settings(engine);
     settings["image"] = json!(image.name);
@@ -173,12 +169,8 @@ impl Drop for Podman {
 fn podman_serves_as_an_engine() {
     let podman = Podman::start();
     let changes = ["VOLUME /data"];
-    let image = Image {
-        name: "evonic-podman:1",
-        changes: &changes,
-        without: &[],
-        shell: Shell::Busybox,
-    };
+    let image =
+        Image { name: "evonic-podman:1", changes: &changes, without: &[], shell: Shell::Busybox };
     image.import(|arguments| drop(podman.run(arguments)));
     let testbed = Testbed::local(&Options::config("[docker]\nreconcile_interval = \"1s\"\n"));
     let socket = podman.folder.path().join("podman.sock");

@@ -89,9 +89,13 @@ impl Image<'_> {
 fn busybox(root: &Path, without: &[&str]) {
     let program = Path::new("/bin/busybox");
     fs::copy(program, root.join("bin/busybox")).expect("busybox is installed");
+    // For the tool of that name.
+    let bash = root.join("bin/bash");
+    fs::write(&bash, "#!/bin/sh\nexec /bin/sh \"$@\"\n").expect("a script");
+    fs::set_permissions(&bash, fs::Permissions::from_mode(0o755)).expect("a mode");
     let listed = Command::new(program).arg("--list").output().expect("busybox").stdout;
     for applet in String::from_utf8(listed).expect("text").lines() {
-        if applet != "busybox" && !without.contains(&applet) {
+        if !["busybox", "bash"].contains(&applet) && !without.contains(&applet) {
             symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }
     }

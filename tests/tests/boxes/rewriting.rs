@@ -67,7 +67,8 @@ fn a_rewritten_file_keeps_list_attributes_and_mode_and_no_right_grows() {
     for (agent, folder) in &places {
         let path = shared(folder, "shared.txt", Some(owner_of(folder)));
         let before = rights(&path);
-        let ran = testbed.run(agent, "write shared.txt \"new\"\nedit shared.txt replace \"new\" with \"newer\"");
+        let ran = testbed
+            .run(agent, "write shared.txt \"new\"\nedit shared.txt replace \"new\" with \"newer\"");
         assert!(ran.is_completed(), "{agent}: {ran:#?}");
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "newer", "{agent}");
         assert_eq!(rights(&path), before, "{agent}");
@@ -76,7 +77,10 @@ fn a_rewritten_file_keeps_list_attributes_and_mode_and_no_right_grows() {
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "content\n", "{agent}");
         let after = rights(&path);
         assert!(after.contains("user:4321:rw-") && after.contains("user.origin"), "{after}");
-        assert!(after.contains("group::r--"), "{agent}: the mask is no right of the group: {after}");
+        assert!(
+            after.contains("group::r--"),
+            "{agent}: the mask is no right of the group: {after}"
+        );
         // A list that the folder gives to what is made in it is not the old file's.
         command("setfacl", &["-d".as_ref(), "-m".as_ref(), "u:4321:rwx".as_ref(), folder.as_ref()]);
         let plain = folder.join("plain.txt");
@@ -103,10 +107,7 @@ fn hard_links_are_told_or_kept() {
         assert_eq!(fs::read_to_string(&other).expect("it"), "kept", "{agent}");
         let (outcome, said) = last(&testbed.run(agent, "write one \"apart\""));
         assert_eq!(outcome, "ok", "{agent}: {said}");
-        assert_documented(
-            "it had another name (a hard link), which keeps the old content",
-            &said,
-        );
+        assert_documented("it had another name (a hard link), which keeps the old content", &said);
         assert_eq!(fs::read_to_string(&other).expect("it"), "kept", "{agent}");
         assert_eq!(fs::read_to_string(&path).expect("it"), "apart", "{agent}");
     }
@@ -138,10 +139,7 @@ fn a_file_in_a_folder_that_may_not_be_written_is_refused_by_the_folders_name_or_
         let before = fs::read_to_string(account.home.join(name)).expect("it");
         let (outcome, said) = last(&testbed.run("ssh", &format!("write {name} \"new\"")));
         assert_eq!(outcome, "error", "{name}: {said}");
-        assert_documented(
-            "the folder … does not let another file take its place",
-            &said,
-        );
+        assert_documented("the folder … does not let another file take its place", &said);
         let folder = account.home.join(name);
         let folder = folder.parent().expect("a folder").to_str().expect("text");
         assert!(said.contains(folder) && said.contains("in_place"), "{said}");

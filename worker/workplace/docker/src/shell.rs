@@ -175,7 +175,7 @@ impl Sandbox {
                     // It was started just now.
                     Err(failed) if failed.is_conflict() => {
                         self.container.lost(&id).await;
-                        Err(diagnosis::stopped(&self.container, &id).await)
+                        Err(diagnosis::stopped(self, &id).await)
                     }
                     attached => Ok(attached?),
                 }
