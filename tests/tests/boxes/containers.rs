@@ -109,7 +109,10 @@ fn an_image_that_does_not_fit_is_one_sentence_or_works() {
     assert_documented("is made for arm64, and the engine's machine is … name an image for", &said);
 
     let base = Image { name: "", changes: &[], without: &[], shell: Shell::Busybox };
-    with("sleepless", &Image { name: "evonic-sleepless:1", without: &["sleep"], ..base });
+    with(
+        "sleepless",
+        &Image { name: "evonic-sleepless:1", without: &["sleep"], shell: Shell::Dash, ..base },
+    );
     let (outcome, said) = last(&testbed.run("sleepless", "on failure continue\n$ true"));
     assert_eq!(outcome, "error", "{said}");
     assert_documented("has no program sleep that works", &said);

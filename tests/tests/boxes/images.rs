@@ -22,6 +22,8 @@ pub(crate) struct Image<'i> {
 /// What `/bin/sh` is.
 pub(crate) enum Shell {
     Busybox,
+    /// Debian's, which has no other program in it as busybox has.
+    Dash,
     /// A program of another processor: nothing but its header, which is all that is looked at.
     Foreign,
 }
@@ -63,6 +65,10 @@ impl Image<'_> {
         }
         match self.shell {
             Shell::Busybox => busybox(&root, self.without),
+            Shell::Dash => {
+                busybox(&root, self.without);
+                dash(&root);
+            }
             Shell::Foreign => {
                 let shell = root.join("bin/sh");
                 fs::write(&shell, FOREIGN).expect("a program");
@@ -99,4 +105,19 @@ fn busybox(root: &Path, without: &[&str]) {
             symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }
     }
+}
+
+/// Makes dash the shell, with its libraries at their places.
+fn dash(root: &Path) {
+    let shell = Path::new("/bin/dash");
+    let listed = Command::new("ldd").arg(shell).output().expect("ldd").stdout;
+    let listed = String::from_utf8(listed).expect("text");
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        let target = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().expect("a folder")).expect("a folder");
+        fs::copy(library, target).expect("a library");
+    }
+    let target = root.join("bin/sh");
+    fs::remove_file(&target).expect("busybox's");
+    fs::copy(shell, target).expect("dash is installed");
 }

@@ -36,9 +36,10 @@ fn output_that_fills_the_disk_of_its_record_is_told_as_that() {
     let records = account.home.join(".evonic");
     let owner = fs::metadata(&account.home).expect("it").uid();
     let disk = SmallDisk::mount(&records, Some(owner), 512);
-    assert_told(&testbed.run("ssh", FLOOD));
-    // Its record goes with the next ones, which are told the same until then.
-    let again = || testbed.run("ssh", "on failure continue\n$ echo again");
+    let session = testbed.pair.session("ssh");
+    assert_told(&testbed.run_in(&session, FLOOD));
+    // Its record goes with the next command, which may find no room until then.
+    let again = || testbed.run_in(&session, "on failure continue\n$ echo again");
     poll::until("there is room again", Duration::from_secs(20), again, |ran| {
         let (_, said) = last(ran);
         assert!(said.contains("again") || said.contains("is the disk full?"), "{said}");

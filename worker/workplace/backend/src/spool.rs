@@ -41,11 +41,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     follow::{LONGEST, Outcome},
-    forgotten::Forgotten,
     output_parser::{Sink, refused, run_parsed},
     retry::Retry,
 };
 pub use self::{
+    forgotten::Forgotten,
     run::{FLOOD_BYTES, Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
     shell::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
@@ -91,6 +91,12 @@ impl Spool {
             overdue: OVERDUE,
             overshoot: OVERSHOOT_BYTES,
         }
+    }
+
+    /// With what others forgot of the same machine.
+    #[must_use]
+    pub fn sharing(self, forgotten: Arc<Forgotten>) -> Self {
+        Self { forgotten, ..self }
     }
 }
 

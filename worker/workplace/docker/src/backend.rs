@@ -54,7 +54,8 @@ impl Docker {
     pub(super) fn new(manager: Arc<ContainerManager>, container: Arc<Container>) -> Self {
         let settings = manager.parts.config.spool.clone();
         let sandbox = Sandbox { container, manager };
-        let spool = Spool::new(Arc::new(sandbox.clone()), settings);
+        let spool = Spool::new(Arc::new(sandbox.clone()), settings)
+            .sharing(Arc::clone(&sandbox.container.forgotten));
         Self { sandbox, spool }
     }
 

@@ -27,7 +27,7 @@ use super::{
     error::Failed,
     spec::{IDLE_PROCESSES, Identity, User},
 };
-use evonic_backend::{Home, Result, Stage, WorkplaceError};
+use evonic_backend::{Home, Result, Stage, WorkplaceError, spool::Forgotten};
 use evonic_domain::DockerSettings;
 
 /// Of kills that nobody counted yet.
@@ -53,6 +53,8 @@ pub(super) struct Container {
     pub(super) memory_kills: AtomicU64,
     /// Whether old records of commands were removed since this worker first used it.
     pub(super) tidied: AtomicBool,
+    /// Commands whose records may be removed.
+    pub(super) forgotten: Arc<Forgotten>,
     /// The user's home, asked for once.
     pub(super) home: OnceCell<Home>,
 }
@@ -70,6 +72,7 @@ impl Container {
             news: Mutex::default(),
             memory_kills: AtomicU64::new(UNCOUNTED),
             tidied: false.into(),
+            forgotten: Arc::default(),
             home: OnceCell::new(),
         }
     }

@@ -34,7 +34,8 @@ pub struct Ssh {
 impl Ssh {
     pub(super) fn new(remote: Remote, spool: config::Spool, settings: config::Ssh) -> Self {
         let remote = Arc::new(remote);
-        Self { spool: Spool::new(remote.clone(), spool), remote, settings }
+        let spool = Spool::new(remote.clone(), spool).sharing(Arc::clone(&remote.host.forgotten));
+        Self { spool, remote, settings }
     }
 
     /// Does what may be done twice, until it is done or fails for good.

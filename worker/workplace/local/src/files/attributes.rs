@@ -98,6 +98,7 @@ impl Attributes {
 
     /// Its names beside this one.
     pub(super) fn other_names(&self) -> u64 {
+        #[allow(clippy::useless_conversion, reason = "it has 32 bits on other machines")]
         u64::from(self.stat.st_nlink).saturating_sub(1)
     }
 
