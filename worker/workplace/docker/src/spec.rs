@@ -1,7 +1,5 @@
 //! What a container is created with.
 
-use super::engine::Product;
-use evonic_backend::{Result, WorkplaceError};
 use std::collections::HashMap;
 
 use bollard::models::{
@@ -10,6 +8,8 @@ use bollard::models::{
 };
 use sha2::{Digest, Sha256};
 
+use super::engine::Product;
+use evonic_backend::{Result, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 
 /// Where the workspace is mounted.
