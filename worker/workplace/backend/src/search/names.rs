@@ -25,7 +25,8 @@ const PATH_BYTES: usize = 4096;
 /// What the path is, its real path and that of the root; then every folder and regular file below
 /// it with a letter before it, a capital when it cannot be read. Links are not followed. A large
 /// file with a zero byte near its beginning is no text and is left out here: read as a part of an
-/// archive it would take the place of all that come after it. `X` stands for a path that is too long
+/// archive it would take the place of all that come after it (where `tr` or `wc` is missing it is read
+/// all the same). `X` stands for a path that is too long
 /// for `find` itself.
 const SCRIPT: &str = r#"look "$2"
 case $k in 51 | 52) ;; *) exit $k ;; esac
@@ -42,9 +43,11 @@ cd "$2" 2>/dev/null || exit 42
     -type d -exec sh -c 'for p do
         if [ -r "$p" ] && [ -x "$p" ]; then k=d; else k=D; fi; printf "%s%s\000" $k "$p"
     done' sh {} + -o \
-    -type f -size +4096 -exec sh -c 'for p do
+    -type f -size +4096 -exec sh -c 'can=$(printf x | tr -d "\000" | wc -c)
+    for p do
         if [ ! -r "$p" ]; then printf "F%s\000" "$p"
-        elif [ "$(head -c 65536 "$p" | tr -d "\000" | wc -c)" -ge 65536 ]; then
+        elif [ "${can:-0}" -ne 1 ] ||
+            [ "$(head -c 65536 "$p" | tr -d "\000" | wc -c)" -ge 65536 ]; then
             printf "f%s\000" "$p"
         fi
     done' sh {} + -o \
