@@ -48,7 +48,7 @@ pub(super) async fn run(options: &CopyOptions, api: &Api, console: &mut Console<
     };
     let Outcome { ok: false, error } = followed? else { return Ok(()) };
     console.say(failure(error));
-    if screen.planned {
+    if screen.goes_on {
         console.say("The same command goes on where it was.");
     }
     Err(ConsoleError::Reported(ExitCode::Failure))
@@ -119,12 +119,14 @@ struct Screen {
     bar: Option<Bar>,
     /// Whether the plan was shown: a worker that continues a copy sends it again.
     planned: bool,
+    /// Whether the same copy, asked for again, goes on where it was.
+    goes_on: bool,
 }
 
 impl Screen {
     fn new(json: bool, console: &Console<'_>) -> Self {
         let bar = (console.terminal.err.is_terminal() && !json).then(Bar::default);
-        Self { json, bar, planned: false }
+        Self { json, bar, planned: false, goes_on: false }
     }
 
     fn progress(&mut self, data: &str, console: &mut Console<'_>) -> Result {
@@ -155,12 +157,16 @@ impl Screen {
             CopyProgress::Skipped { path, reason } => {
                 console.say(text![path, " is not copied: it is ", reason]);
             }
+            CopyProgress::Noted { path, note } => {
+                console.say(text![path, ": ", note]);
+            }
             CopyProgress::Done { files, bytes, sent } => {
                 let (bytes, sent) = (size(bytes), size(sent));
                 console.say(format!("{}, {bytes}; {sent} sent", count(files, "file")));
             }
             // The outcome has it.
-            CopyProgress::Checked { .. } | CopyProgress::Failed { .. } => {}
+            CopyProgress::Failed { goes_on, .. } => self.goes_on = goes_on,
+            CopyProgress::Checked { .. } => {}
         }
         Ok(())
     }

@@ -67,11 +67,15 @@ impl Toolbox {
                 }
             }
         };
-        answer.unwrap_or_else(|error| {
+        let answer = answer.unwrap_or_else(|error| {
             // It may repeat an argument.
             let error = capped(&error.to_string(), MAX_ERROR_BYTES);
             ToolResult::error(format!("{}: {error}", call.name)).into()
-        })
+        });
+        match self.workplace.news() {
+            Some(news) => with_news(answer, &capped(&news, MAX_ERROR_BYTES)),
+            None => answer,
+        }
     }
 
     /// Leaves a trace of a command that is about to be started, where its kind of workplace keeps
@@ -99,5 +103,19 @@ impl Toolbox {
     /// Says that a call's result is safe: its record is removed, soon.
     pub fn forget(&self, command_id: &str) {
         self.workplace.commands().forget(command_id);
+    }
+}
+
+/// An answer, and before it what became of the workplace meanwhile.
+fn with_news(answer: Answer, news: &str) -> Answer {
+    match answer {
+        Answer::Known(mut result) => {
+            result.content = format!("[{news}]\n{}", result.content);
+            Answer::Known(result)
+        }
+        Answer::Lost(mut loss) => {
+            loss.why = format!("{} ({news})", loss.why);
+            Answer::Lost(loss)
+        }
     }
 }

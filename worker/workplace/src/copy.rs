@@ -12,7 +12,9 @@
 //! - A folder that is new is copied as `.NAME.ID.part` too, and gets its name when all is there: so
 //!   the same copy, asked for again, still finds no folder of that name to copy below.
 //! - A file that is at its target already, with the same size, mode and hash, is not sent again.
+//! - A copy that is refused for good leaves nothing unfinished.
 
+mod batch;
 mod copying;
 mod error;
 mod file;
@@ -53,7 +55,8 @@ impl Copying {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => {
                 let reason = ErrorChain(&error).to_string();
-                progress.send(Progress::Failed { reason }).await;
+                let goes_on = error.goes_on();
+                progress.send(Progress::Failed { reason, goes_on }).await;
                 Err(error)
             }
         }

@@ -38,8 +38,8 @@ mod registry;
 pub use copy::{CopyError, Copying, Progress};
 pub use evonic_backend::{
     Backend, BackendDeps, Change, CheckStep, Class, CommandSpec, Download, End, Ended, Entry,
-    FileType, Finished, Found, HostState, Lines, Match, RemotePath, Removal, Stat, Unknown, Upload,
-    Verdict, WorkplaceError,
+    FileType, Finished, Found, HostState, Lines, Match, RemotePath, Removal, Rewrite, Stat,
+    Unknown, Upload, Verdict, WorkplaceError, Written,
 };
 pub use evonic_docker::Engines;
 pub use evonic_local::{Level, Local, Protection, protections};

@@ -110,26 +110,30 @@ impl<'a> Parser<'a> {
         self.resolve_some(lexer, script, "the script")
     }
 
-    /// `write PATH TEXT`
+    /// `write PATH TEXT [in place]`
     fn write(&mut self, lexer: &mut Lexer<'a>) -> Result<Step, ParseError> {
         let path = path(lexer)?;
         let content = text(lexer, "the content in quotes or <<TAG")?;
-        Ok(Step::Write { path, content: self.resolve(lexer, content)? })
+        let in_place = in_place(lexer)?;
+        Ok(Step::Write { path, content: self.resolve(lexer, content)?, in_place })
     }
 
-    /// `edit PATH replace TEXT with TEXT [N times]`
+    /// `edit PATH replace TEXT with TEXT [N times] [in place]`
     fn edit(&mut self, lexer: &mut Lexer<'a>) -> Result<Step, ParseError> {
         let path = path(lexer)?;
         keyword(lexer, "replace", "`replace`")?;
         let old = text(lexer, "the old text in quotes or <<TAG")?;
         keyword(lexer, "with", "`with`")?;
         let new = text(lexer, "the new text in quotes or <<TAG")?;
-        let times = lexer.next()?.map(|word| number(&word, "a number and `times`")).transpose()?;
+        let has_times = !lexer.peek_is("in") && !lexer.is_ended();
+        let times = has_times.then(|| number(&lexer.expect("a number")?, "a number and `times`"));
+        let times = times.transpose()?;
         if times.is_some() {
             keyword(lexer, "times", "`times`")?;
         }
+        let in_place = in_place(lexer)?;
         let old = self.resolve_some(lexer, old, "the text to replace")?;
-        Ok(Step::Edit { path, old, new: self.resolve(lexer, new)?, times })
+        Ok(Step::Edit { path, old, new: self.resolve(lexer, new)?, times, in_place })
     }
 
     /// A text that must not be empty.
@@ -160,6 +164,15 @@ impl<'a> Parser<'a> {
             }
         }
     }
+}
+
+/// `[in place]`
+fn in_place(lexer: &mut Lexer<'_>) -> Result<bool, ParseError> {
+    let is_there = lexer.take("in");
+    if is_there {
+        keyword(lexer, "place", "`place`")?;
+    }
+    Ok(is_there)
 }
 
 /// `read PATH [lines RANGE]`

@@ -151,12 +151,19 @@ impl Settings {
                 let path = self.path(path);
                 ("read_file", json!({ "path": path, "from_line": from, "to_line": to }))
             }
-            Step::Write { path, content } => {
-                ("write_file", json!({ "path": self.path(path), "content": content }))
+            Step::Write { path, content, in_place } => {
+                let (path, in_place) = (self.path(path), in_place.then_some(true));
+                ("write_file", json!({ "path": path, "content": content, "in_place": in_place }))
             }
-            Step::Edit { path, old, new, times } => {
-                let path = self.path(path);
-                ("edit_file", json!({ "path": path, "old": old, "new": new, "count": times }))
+            Step::Edit { path, old, new, times, in_place } => {
+                let arguments = json!({
+                    "path": self.path(path),
+                    "old": old,
+                    "new": new,
+                    "count": times,
+                    "in_place": in_place.then_some(true),
+                });
+                ("edit_file", arguments)
             }
             Step::List { path, depth } => {
                 ("list_files", json!({ "path": self.optional_path(path), "depth": depth }))

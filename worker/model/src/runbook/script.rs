@@ -62,8 +62,8 @@ pub(super) enum Step {
     Bash { code: String },
     Python { code: String },
     Read { path: String, lines: Option<LineRange> },
-    Write { path: String, content: String },
-    Edit { path: String, old: String, new: String, times: Option<u32> },
+    Write { path: String, content: String, in_place: bool },
+    Edit { path: String, old: String, new: String, times: Option<u32>, in_place: bool },
     List { path: Option<String>, depth: Option<u32> },
     Search { pattern: String, path: Option<String>, files: Option<String> },
     Copy { from: String, to: String, recursive: bool },
@@ -110,15 +110,16 @@ impl Display for Step {
             Step::Read { path, lines: Some(lines) } => {
                 write!(f, "read {} lines {lines}", Word(path))
             }
-            Step::Write { path, content } => {
-                write!(f, "write {} {}{}", Word(path), Text(content), Block(content))
+            Step::Write { path, content, in_place } => {
+                let block = Block(content);
+                write!(f, "write {} {}{}{block}", Word(path), Text(content), InPlace(*in_place))
             }
-            Step::Edit { path, old, new, times } => {
+            Step::Edit { path, old, new, times, in_place } => {
                 write!(f, "edit {} replace {} with {}", Word(path), Text(old), Text(new))?;
                 if let Some(times) = times {
                     write!(f, " {times} times")?;
                 }
-                write!(f, "{}{}", Block(old), Block(new))
+                write!(f, "{}{}{}", InPlace(*in_place), Block(old), Block(new))
             }
             Step::List { path, depth } => {
                 f.write_str("list")?;
@@ -162,6 +163,15 @@ fn is_one_command(code: &str) -> bool {
 /// Lexer with a meaning of their own behind a step's name: as a path they stand in quotes.
 const KEYWORDS: [&str; 8] =
     ["depth", "files", "in", "lines", "recursive", "replace", "times", "with"];
+
+/// The end of a step that may write over a file.
+struct InPlace(bool);
+
+impl Display for InPlace {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 { " in place" } else { "" })
+    }
+}
 
 /// A word: bare where that is unambiguous, else in double quotes.
 struct Word<'a>(&'a str);

@@ -254,6 +254,10 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
              what is long to a file"
                 .to_owned(),
         ),
+        Ended::Unstored(why) => Some(format!(
+            "its output could not be stored on its machine ({why}): what it wrote after this is lost, \
+             and it may have failed by that; make room there"
+        )),
         Ended::Unknown(unknown) => {
             let why = reason(*unknown).to_owned();
             let runs_on = *unknown == Unknown::OutOfReach;

@@ -166,6 +166,7 @@ async fn stream_progress(
                 skipped += 1;
                 format!("{path} is not copied: {reason}\n")
             }
+            Progress::Noted { path, note } => format!("{path}: {note}\n"),
             Progress::Failed { .. } => continue,
         };
         if let Some(rest) = left.checked_sub(line.len()) {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     inspect::{edit, inspect},
     replacement::{Replacement, at_lines},
+    write_file::{rewrite, with_notes},
 };
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
@@ -31,6 +32,9 @@ struct Arguments {
     /// How many times `old` occurs; every one is replaced. Default: 1.
     #[schemars(range(min = 1))]
     count: Option<u64>,
+    /// Whether a file that cannot be replaced whole, or would lose something by that (its other
+    /// names, its owner), may be written over instead. Default: false.
+    in_place: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -43,19 +47,20 @@ impl Tool for EditFile {
     }
 
     async fn run(&self, mut call: Call<'_>) -> Result<Answer, ArgumentError> {
-        let Arguments { path, old, new, count } = call.arguments()?;
+        let Arguments { path, old, new, count, in_place } = call.arguments()?;
         let replacement = Replacement { old, new, count: count.unwrap_or(1) };
-        let edited =
-            edit(call.workplace.as_ref(), &path, move |content| match replacement.apply(content) {
-                Ok((new, lines)) => (Some(new), Ok(lines)),
-                Err(refusal) => (None, Err(refusal)),
-            });
+        let change = move |content: &[u8]| match replacement.apply(content) {
+            Ok((new, lines)) => (Some(new), Ok(lines)),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        let edited = edit(call.workplace.as_ref(), &path, rewrite(in_place), change);
         let result = match edited.await {
-            Ok(Ok(lines)) => {
+            Ok((Ok(lines), written)) => {
                 let replaced = format::plural(lines.len() as u64, "occurrence", "occurrences");
-                ToolResult::ok(format!("replaced {replaced} in {path}, {}", at_lines(&lines)))
+                let done = format!("replaced {replaced} in {path}, {}", at_lines(&lines));
+                ToolResult::ok(with_notes(done, &written.notes()))
             }
-            Ok(Err(refusal)) => ToolResult::error(format!("{path}: {refusal}")),
+            Ok((Err(refusal), _)) => ToolResult::error(format!("{path}: {refusal}")),
             Err(error) => error.into(),
         };
         Ok(result.into())

@@ -1,6 +1,6 @@
 //! A file's content, seen once and then replaced or left as it is.
 
-use evonic_workplace::{Backend, WorkplaceError};
+use evonic_workplace::{Backend, Rewrite, WorkplaceError, Written};
 
 /// The largest file that is edited.
 const EDIT_BYTES: u64 = 8 * 1024 * 1024;
@@ -10,8 +10,9 @@ const EDIT_BYTES: u64 = 8 * 1024 * 1024;
 pub(super) async fn edit<T: Send + 'static>(
     workplace: &dyn Backend,
     path: &str,
+    rewrite: Rewrite,
     change: impl FnOnce(&[u8]) -> (Option<Vec<u8>>, T) + Send + 'static,
-) -> Result<T, WorkplaceError> {
+) -> Result<(T, Written), WorkplaceError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let change = Box::new(move |content: &[u8]| {
         let (replacement, value) = change(content);
@@ -19,8 +20,8 @@ pub(super) async fn edit<T: Send + 'static>(
         let _sent = sender.send(value);
         replacement
     });
-    workplace.edit(path, EDIT_BYTES, change).await?;
-    Ok(receiver.recv().expect("an edit that succeeds has called its change"))
+    let written = workplace.edit(path, EDIT_BYTES, change, rewrite).await?;
+    Ok((receiver.recv().expect("an edit that succeeds has called its change"), written))
 }
 
 /// Shows a file's content to `look`, and leaves it as it is.
@@ -29,5 +30,7 @@ pub(super) async fn inspect<T: Send + 'static>(
     path: &str,
     look: impl FnOnce(&[u8]) -> T + Send + 'static,
 ) -> Result<T, WorkplaceError> {
-    edit(workplace, path, move |content| (None, look(content))).await
+    let (value, _unwritten) =
+        edit(workplace, path, Rewrite::Whole, move |content| (None, look(content))).await?;
+    Ok(value)
 }

@@ -46,11 +46,21 @@ impl SearchFiles {
             let _infallible = writeln!(text, "{path}:{}:{}", found.line, found.text);
         }
         let mut text = capped(&text, self.0.max_output_bytes);
-        if found.more {
+        if found.more && found.matches.len() as u64 >= u64::from(MATCHES) {
             let shown = format::count(found.matches.len() as u64);
             let _infallible = writeln!(
                 text,
                 "[the first {shown} lines; there are more: narrow the pattern, path or glob]"
+            );
+        } else if found.more {
+            let shown = match found.matches.len() as u64 {
+                0 => "no line matches in what was read".to_owned(),
+                some => format!("{} in what was read", format::plural(some, "line", "lines")),
+            };
+            let _infallible = writeln!(
+                text,
+                "[{shown}; the rest was not: a search reads 1 GiB in a minute at most, so narrow \
+                 the path or glob]"
             );
         } else if found.matches.is_empty() {
             text.push_str("[no line matches]\n");

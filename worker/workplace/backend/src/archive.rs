@@ -14,7 +14,7 @@ const NAME_BYTES: u64 = 64 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part {
     /// A regular file begins.
-    File { path: Vec<u8>, size_bytes: u64 },
+    File { path: Vec<u8>, size_bytes: u64, mode: u32 },
     /// The next bytes of the file.
     Data(Bytes),
     /// The file ends.
@@ -114,7 +114,8 @@ impl Archive {
         match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => {
                 self.in_file = true;
-                Part::File { path, size_bytes }
+                let mode = header.mode().unwrap_or(0) & 0o7777;
+                Part::File { path, size_bytes, mode }
             }
             EntryType::Link => {
                 let earlier = link.or_else(|| Some(header.link_name_bytes()?.into_owned()));

@@ -1,6 +1,6 @@
 //! The trait of every workplace, and its data.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Result, lines};
+use super::{Result, Rewrite, Written, batch::SmallFile, lines};
 use evonic_domain::WorkplaceKind;
 
 /// A workplace, opened for one session. Shared by cloning its `Arc`; what it holds is closed when
@@ -57,19 +57,27 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         self.download(path, 0).await?.lines(lines::Range { from, to, limit }).await
     }
 
-    /// Writes a file whole or not at all. Keeps the mode of a file that is there, and follows a
-    /// link to its target; missing folders are made.
+    /// Writes a file whole or not at all, unless `rewrite` allows another way. Keeps mode, access
+    /// control list, extended attributes and, where permitted, the owner of a file that is there,
+    /// and never gives it a right that it had not; follows a link to its target; missing folders
+    /// are made.
     ///
     /// # Errors
-    /// [`crate::WorkplaceError`].
-    async fn write(&self, path: &str, content: Bytes) -> Result<()>;
+    /// [`crate::WorkplaceError`], also for a file of which something of that cannot be kept.
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written>;
 
     /// Reads a file of at most `limit_bytes`, changes its content and writes it as [`Backend::write`]
     /// does, unless `change` refuses or the file was changed meanwhile.
     ///
     /// # Errors
     /// [`crate::WorkplaceError`].
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()>;
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written>;
 
     /// Entries of a folder, sorted by path, down to `depth` levels (1: the folder itself), at most
     /// `limit`; also returns whether there were more. Links are not followed.
@@ -122,6 +130,26 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::WorkplaceError`].
     async fn upload(&self, path: &str, id: &str) -> Result<Box<dyn Upload>>;
+
+    /// See [`crate::batch::read`]; [`None`] where a file alone costs as little, too.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn read_batch(&self, _folder: &str, _paths: &[String]) -> Result<Option<Vec<SmallFile>>> {
+        Ok(None)
+    }
+
+    /// See [`crate::batch::write`]; [`None`] where a file alone costs as little, too.
+    ///
+    /// # Errors
+    /// [`crate::WorkplaceError`].
+    async fn write_batch(
+        &self,
+        _folder: &str,
+        _files: &[SmallFile],
+    ) -> Result<Option<HashMap<String, String>>> {
+        Ok(None)
+    }
 
     /// SHA-256 of a file in 64 hexadecimal digits, computed where the file is if that can be done.
     ///
@@ -214,11 +242,12 @@ pub trait Upload: Send {
     async fn sha256(&mut self) -> Result<String>;
 
     /// Renames it to its path, with this mode (when absent, the mode of a file that is there),
-    /// whole or not at all.
+    /// whole or not at all. What else a file that is there has is kept as by [`Backend::write`];
+    /// of its access control list, the mask gets no right that it had not.
     ///
     /// # Errors
-    /// [`crate::WorkplaceError`].
-    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<()>;
+    /// [`crate::WorkplaceError`]. After a permanent one nothing of it is left.
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<Written>;
 
     /// Removes it.
     ///
@@ -303,6 +332,9 @@ pub enum Ended {
     TimedOut,
     /// It wrote more than it may and was killed, with everything it had started.
     TooMuchOutput,
+    /// Its output could not be stored on its machine, for this reason; what it wrote after that is
+    /// lost, and it may have failed by that.
+    Unstored(String),
     /// It was cancelled and killed, with everything it had started.
     Cancelled,
     /// It cannot be known.

@@ -10,7 +10,7 @@ use evonic_shared::error_chain::ErrorChain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, CommandSpec, Ended, Removal, Result, WorkplaceError};
+use super::{Backend, CommandSpec, Ended, Removal, Result, Rewrite, WorkplaceError};
 
 /// A step of a check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -192,7 +192,7 @@ async fn commands(backend: &dyn Backend) -> Result<((), Finding)> {
 async fn write(backend: &dyn Backend) -> Result<((), String)> {
     let path = format!(".evonic-check-{}", uuid::Uuid::now_v7().simple());
     let content = Bytes::from_static(b"written by a check of the workplace\n");
-    backend.write(&path, content.clone()).await?;
+    backend.write(&path, content.clone(), Rewrite::Whole).await?;
     let read = backend.read_lines(&path, 1, None, OUTPUT_BYTES as u64).await;
     backend.remove(&path, Removal::One).await?;
     if read?.text == content {
@@ -242,6 +242,7 @@ fn how(ended: &Ended) -> String {
         Ended::NotStarted(reason) => format!("could not be started: {reason}"),
         Ended::TimedOut => format!("did not end within {} s", COMMAND.as_secs()),
         Ended::TooMuchOutput => "wrote without end".to_owned(),
+        Ended::Unstored(reason) => format!("wrote what could not be stored: {reason}"),
         Ended::Cancelled => "was cancelled".to_owned(),
         Ended::Unknown(_) => "ended, and nobody knows how".to_owned(),
     }

@@ -6,8 +6,10 @@
 //! | [`WorkplaceError`], [`Stage`], [`Class`] | what failed, whether the host was reached, whether trying again may help |
 //! | [`spool`] | commands that outlive the worker, by scripts of the POSIX shell |
 //! | [`search`] | lists, searches and hashes by scripts, for machines that have only a shell |
+//! | [`batch`] | many small files in one go, for machines that have only a shell |
 //! | [`archive`] | `tar` archives, read as they come |
 //! | [`RemotePath`], [`Home`] | paths of another machine |
+//! | [`Rewrite`], [`Written`] | how a file that is there gets new content, and what it lost by that |
 //! | [`lines`] | a range of lines of a file, in constant memory |
 //! | [`check`] | the steps of a check that are the same on every kind |
 //!
@@ -22,6 +24,7 @@
 
 pub mod archive;
 mod backend;
+pub mod batch;
 pub mod check;
 mod deps;
 pub mod error;
@@ -29,6 +32,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod lines;
 mod remote;
+mod rewrite;
 pub mod search;
 pub mod spool;
 mod stage;
@@ -41,4 +45,5 @@ pub use check::{CheckStep, Verdict};
 pub use deps::{BackendDeps, End, HostState};
 pub use error::{Class, Result, WorkplaceError};
 pub use remote::{Home, RemotePath};
+pub use rewrite::{KeepAnswer, KeepRequest, Rewrite, Written};
 pub use stage::Stage;

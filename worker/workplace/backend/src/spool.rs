@@ -43,11 +43,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     follow::{LONGEST, Outcome},
-    forgotten::Forgotten,
     output_parser::{Sink, refused, run_parsed},
     retry::Retry,
 };
 pub use self::{
+    forgotten::Forgotten,
     framed::run_framed,
     run::{FLOOD_BYTES, Gathered, OutputSink, gather, run_script},
     script::LOGIN_COMMAND,
@@ -97,6 +97,12 @@ impl Spool {
             overdue: OVERDUE,
             overshoot: OVERSHOOT_BYTES,
         }
+    }
+
+    /// With what others forgot of the same machine.
+    #[must_use]
+    pub fn sharing(self, forgotten: Arc<Forgotten>) -> Self {
+        Self { forgotten, ..self }
     }
 }
 

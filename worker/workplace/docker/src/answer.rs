@@ -23,6 +23,16 @@ pub(super) struct Version {
     pub(super) api_version: Option<String>,
     #[serde(rename = "MinAPIVersion")]
     pub(super) min_api_version: Option<String>,
+    /// The processor of its machine: `amd64`.
+    pub(super) arch: Option<String>,
+    pub(super) components: Option<Vec<Component>>,
+}
+
+/// A part of an engine: `Engine`, `Podman Engine`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Component {
+    pub(super) name: String,
 }
 
 /// `GET /containers/ID/json`.
@@ -41,6 +51,9 @@ pub(super) struct State {
     pub(super) paused: bool,
     #[serde(rename = "OOMKilled")]
     pub(super) oom_killed: bool,
+    pub(super) exit_code: i64,
+    /// Why it could not be started, where the engine knows.
+    pub(super) error: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,9 @@
 //! The workplace of a session in its container.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    container::{Container, Lease},
+    container::{Container, Lease, UNCOUNTED},
     container_manager::ContainerManager,
     reading::{Lookup, Reading},
     run_script::run_script,
@@ -20,7 +23,10 @@ use super::{
 };
 use evonic_backend::{
     Backend, Change, CommandSpec, Commands, Download, Ended, Entry, Finished, Found, Home, Removal,
-    Result, Stat, Upload, WorkplaceError, search, spool::Spool,
+    Result, Rewrite, Stat, Upload, WorkplaceError, Written,
+    batch::{self, SmallFile},
+    search,
+    spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_shared::error_chain::ErrorChain;
@@ -34,6 +40,10 @@ const MEMORY_KILLS: &str = "cat /sys/fs/cgroup/memory.events \
     /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null | while read -r name count; do \
     [ \"$name\" != oom_kill ] || echo \"$count\"; done";
 
+/// The home of the container's user; the workspace `$1` for one that the image gives none.
+const HOME: &str = r#"case $HOME in /?*) [ ! -d "$HOME" ] || { printf %s "$HOME"; exit 0; } ;; esac
+printf %s "$1""#;
+
 #[derive(Clone, Debug)]
 pub struct Docker {
     sandbox: Sandbox,
@@ -44,7 +54,8 @@ impl Docker {
     pub(super) fn new(manager: Arc<ContainerManager>, container: Arc<Container>) -> Self {
         let settings = manager.parts.config.spool.clone();
         let sandbox = Sandbox { container, manager };
-        let spool = Spool::new(Arc::new(sandbox.clone()), settings);
+        let spool = Spool::new(Arc::new(sandbox.clone()), settings)
+            .sharing(Arc::clone(&sandbox.container.forgotten));
         Self { sandbox, spool }
     }
 
@@ -70,8 +81,7 @@ impl Docker {
 
     async fn user_home(&self) -> Result<&Home> {
         let ask = || async {
-            let output =
-                run_script(&self.sandbox, "home", "~", r#"printf %s "$HOME""#, &[]).await?;
+            let output = run_script(&self.sandbox, "home", "~", HOME, &[WORKSPACE]).await?;
             Home::from_shell(output.as_bytes())
         };
         self.sandbox.container.home.get_or_try_init(ask).await
@@ -107,22 +117,38 @@ impl Docker {
         });
     }
 
-    /// Adds news when something was killed for want of memory, which looks like any kill.
+    /// How often something was killed for want of memory since the container started.
+    async fn count_memory_kills(&self) -> Option<u64> {
+        let counted = run_script(&self.sandbox, "look", "memory", MEMORY_KILLS, &[]).await;
+        counted.ok()?.trim().parse().ok()
+    }
+
+    /// Kills before the first command of this worker are no news.
+    async fn begin_count(&self) {
+        let known = &self.sandbox.container.memory_kills;
+        if known.load(Ordering::Relaxed) == UNCOUNTED {
+            known.store(self.count_memory_kills().await.unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    /// Adds news when something was killed for want of memory: the command itself, which looks like
+    /// any kill, or something that it started, which may look like anything but success.
     async fn explain(&self, finished: &Finished) {
+        let container = &self.sandbox.container;
         let killed = match finished.ended {
-            Ended::Signalled(signal) => signal == 9,
-            Ended::Exited(code) => code == 137,
+            Ended::Signalled(9) | Ended::Exited(137) => true,
+            // Of an earlier worker's command nobody counted what was before it.
+            Ended::Exited(1..) | Ended::Signalled(_) | Ended::Unknown(_) => {
+                container.memory_kills.load(Ordering::Relaxed) != UNCOUNTED
+            }
             _ => false,
         };
         if !killed {
             return;
         }
-        let counted = run_script(&self.sandbox, "look", "memory", MEMORY_KILLS, &[]).await;
-        let Some(count) = counted.ok().and_then(|output| output.trim().parse::<u64>().ok()) else {
-            return;
-        };
-        let container = &self.sandbox.container;
-        if container.memory_kills.swap(count, Ordering::Relaxed) < count {
+        let Some(count) = self.count_memory_kills().await else { return };
+        let before = container.memory_kills.swap(count, Ordering::Relaxed);
+        if (if before == UNCOUNTED { 0 } else { before }) < count {
             container.add_news(format!(
                 "The container ran out of memory ({} MiB with everything in it), and the kernel \
                  killed a process of the command.",
@@ -141,6 +167,9 @@ impl Commands for Docker {
         cancel: &CancellationToken,
     ) -> Result<Finished> {
         let _lease = self.sandbox.lease().await?;
+        // Commands have it as HOME.
+        self.user_home().await?;
+        self.begin_count().await;
         let finished = self.spool.run(spec, output, cancel).await?;
         self.explain(&finished).await;
         self.tidy();
@@ -197,12 +226,18 @@ impl Backend for Docker {
         Ok(at.find("stat", &whole).await?.stat)
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written> {
         let whole = self.whole(path).await?;
-        writing::write(&self.sandbox, path, &whole, content, None).await
+        writing::write(&self.sandbox, path, &whole, content, None, rewrite).await
     }
 
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written> {
         let whole = self.whole(path).await?;
         let mut at = Reading::begin(&self.sandbox, path).await?;
         let seen = at.find("edit", &whole).await?;
@@ -217,8 +252,8 @@ impl Backend for Docker {
             content.extend_from_slice(&piece?);
         }
         drop(file);
-        let Some(changed) = change(&content) else { return Ok(()) };
-        writing::write(&self.sandbox, path, &whole, changed.into(), Some(&seen)).await
+        let Some(changed) = change(&content) else { return Ok(Written::default()) };
+        writing::write(&self.sandbox, path, &whole, changed.into(), Some(&seen), rewrite).await
     }
 
     async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {
@@ -296,6 +331,20 @@ impl Backend for Docker {
         };
         let end = writing::below_workspace(path, &end)?;
         Ok(Box::new(Appending::open(&self.sandbox, path, end, mode, id).await?))
+    }
+
+    async fn read_batch(&self, folder: &str, paths: &[String]) -> Result<Option<Vec<SmallFile>>> {
+        let whole = self.whole(folder).await?;
+        batch::read(&self.sandbox, &whole, paths).await
+    }
+
+    async fn write_batch(
+        &self,
+        folder: &str,
+        files: &[SmallFile],
+    ) -> Result<Option<HashMap<String, String>>> {
+        let whole = self.own(folder).await?;
+        batch::write(&self.sandbox, &whole, files).await
     }
 
     async fn sha256(&self, path: &str) -> Result<String> {

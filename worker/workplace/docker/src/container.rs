@@ -27,8 +27,11 @@ use super::{
     error::Failed,
     spec::{IDLE_PROCESSES, Identity, User},
 };
-use evonic_backend::{Home, Result, Stage, WorkplaceError};
+use evonic_backend::{Home, Result, Stage, WorkplaceError, spool::Forgotten};
 use evonic_domain::DockerSettings;
+
+/// Of kills that nobody counted yet.
+pub(super) const UNCOUNTED: u64 = u64::MAX;
 
 /// The most news that wait for the agent.
 const MOST_NEWS: usize = 8;
@@ -46,10 +49,12 @@ pub(super) struct Container {
     /// Whether it was used since that was last written to the container table.
     fresh: AtomicBool,
     news: Mutex<Vec<String>>,
-    /// Kills for want of memory that the agent knows of.
+    /// Kills for want of memory that the agent knows of, or [`UNCOUNTED`].
     pub(super) memory_kills: AtomicU64,
     /// Whether old records of commands were removed since this worker first used it.
     pub(super) tidied: AtomicBool,
+    /// Commands whose records may be removed.
+    pub(super) forgotten: Arc<Forgotten>,
     /// The user's home, asked for once.
     pub(super) home: OnceCell<Home>,
 }
@@ -65,8 +70,9 @@ impl Container {
             used: Mutex::new(Instant::now()),
             fresh: false.into(),
             news: Mutex::default(),
-            memory_kills: AtomicU64::new(0),
+            memory_kills: AtomicU64::new(UNCOUNTED),
             tidied: false.into(),
+            forgotten: Arc::default(),
             home: OnceCell::new(),
         }
     }
@@ -224,9 +230,10 @@ pub(super) async fn stop(engine: &Engine, id: &str) -> Result<(), Failed> {
     engine.find(Stage::StopContainer, asked).await.map(drop)
 }
 
-/// Removes a container, running or not; one that is gone is no error.
+/// Removes a container, running or not, with the volumes without a name that its image asked for;
+/// one that is gone is no error.
 pub(super) async fn remove(engine: &Engine, id: &str) -> Result<(), Failed> {
-    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     let asked = engine.docker.remove_container(id, Some(options));
     match engine.find(Stage::RemoveContainer, asked).await {
         // 409: it is being removed already.

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -58,6 +58,14 @@ pub(super) struct Engine {
     /// Held while containers are counted and one is started.
     pub(super) starting: tokio::sync::Mutex<()>,
     health: Mutex<Health>,
+    is_podman: AtomicBool,
+}
+
+/// Whose engine it is: where they differ, containers are made otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Product {
+    Docker,
+    Podman,
 }
 
 #[derive(Debug, Default)]
@@ -113,7 +121,8 @@ impl Engine {
         .map_err(|error| error::translate(&address, Stage::Connect, error).error)?;
         let (greeting, starting) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let health = Mutex::default();
-        Ok(Self { address, docker, transport, timeout, greeting, starting, health })
+        let is_podman = AtomicBool::new(false);
+        Ok(Self { address, docker, transport, timeout, greeting, starting, health, is_podman })
     }
 
     /// Makes a request; the stage is for its error.
@@ -225,8 +234,16 @@ impl Engine {
         let minor = agreed(&version).map_err(|reason| {
             Failed::from(WorkplaceError::refused(&self.address, Stage::Version, reason))
         })?;
+        let parts = version.components.unwrap_or_default();
+        let is_podman = parts.iter().any(|part| part.name.starts_with("Podman"));
+        self.is_podman.store(is_podman, Ordering::Relaxed);
         self.transport.api.store(minor, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whose engine it is, once it has answered.
+    pub(super) fn product(&self) -> Product {
+        if self.is_podman.load(Ordering::Relaxed) { Product::Podman } else { Product::Docker }
     }
 
     /// The version that requests are sent in.

@@ -76,7 +76,11 @@ pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed 
     match error {
         Error::DockerResponseServerError { status_code, message } => {
             let error = refused(engine, stage, status_code, &message);
-            Failed { status: Some(status_code), error }
+            // Podman's words for a container that does not run.
+            let improper = message.contains("container state improper")
+                || message.contains("can only create exec sessions on running containers");
+            let status = Some(if improper { 409 } else { status_code });
+            Failed { status, error }
         }
         Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
         Error::IOError { err } => match err.downcast::<RequestError>() {
@@ -165,6 +169,16 @@ fn refused(engine: &Address, stage: Stage, status: u16, message: &str) -> Workpl
         let advice = "`evonic sandbox build` makes the default one; another one is loaded or \
                       pulled on the engine's machine";
         return advised(Stage::Image, advice);
+    }
+    if has("exec format error") {
+        let advice = "the image is made for another processor than the engine's machine has: name \
+                      one for that, or install emulation there (package qemu-user-static)";
+        return advised(stage, advice);
+    }
+    if has("/bin/sh") && (has("no such file") || has("not found")) {
+        let advice = "the image has no shell: name one that has /bin/sh and the usual small tools, \
+                      as Debian, Alpine and busybox have them";
+        return advised(stage, advice);
     }
     if has("network") && (has("not found") || has("could not find")) {
         let advice = "set `network` to `none`, or make it: `docker network create`";

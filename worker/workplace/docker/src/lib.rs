@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `backend`, `shell`, `run_script` | commands, by an attached exec each |
 //! | `reading`, `writing`, `upload`, `archive` | files, by the archive endpoints |
-//! | `container`, `provision`, `spec` | a container: its use, how it comes up, what it has |
+//! | `container`, `provision`, `spec`, `diagnosis` | a container: its use, how it comes up, what it has, why it does not run |
 //! | `container_manager`, `reconcile` | all of them, and their rows in the container table |
 //! | `engine`, `transport`, `address`, `tls`, `error` | requests to an engine |
 //! | `bound`, `answer`, `frames` | how much it may answer, and what of that is used |
@@ -37,6 +37,7 @@ mod bound;
 mod check;
 mod container;
 mod container_manager;
+mod diagnosis;
 mod engine;
 mod error;
 mod frames;

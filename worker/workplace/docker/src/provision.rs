@@ -50,6 +50,8 @@ pub(super) async fn bring_up(manager: &ContainerManager, this: &Container) -> Re
             make(manager, this, user, expected.take().is_some()).await?;
             continue;
         };
+        // What goes from here on, goes by our hand.
+        expected = None;
         if let Some(id) = start(manager, this, found).await? {
             return Ok(id);
         }
@@ -74,7 +76,7 @@ async fn make(
     };
     engine.ask(Stage::MakeVolume, engine.docker.create_volume(wanted)).await?;
     give(this, user, &settings).await?;
-    let body = spec::container(&this.identity, &settings, user);
+    let body = spec::container(&this.identity, &settings, user, engine.product());
     let Some(id) = create(this, name, body).await? else { return Ok(()) };
     let noted = (name.clone(), id);
     manager.write(move |writer| writer.container_made(&noted.0, &noted.1)).await?;
@@ -146,9 +148,11 @@ async fn start(
         return Ok(None);
     }
     if state.oom_killed {
-        this.add_news(
-            "The container of this session ran out of memory and was started anew.".into(),
-        );
+        this.add_news(format!(
+            "The container of this session ran out of memory ({} MiB with everything in it), was \
+             stopped by that and started anew. What ran in it has ended.",
+            this.settings().memory_bytes >> 20
+        ));
     }
     let _one = this.engine.starting.lock().await;
     make_room(manager, &this.engine).await?;

@@ -21,6 +21,7 @@ use super::{
     answer::ExecState,
     container::{Container, Lease},
     container_manager::ContainerManager,
+    diagnosis,
     engine::encoded,
     error::Failed,
     frames::Frames,
@@ -149,9 +150,12 @@ impl Sandbox {
     pub(super) async fn exec(
         &self,
         argv: Vec<String>,
-        environment: Vec<String>,
+        mut environment: Vec<String>,
     ) -> Result<Attached> {
         let user = self.container.user()?;
+        if let Some(home) = self.container.home.get() {
+            environment.push(format!("HOME={}", home.path()));
+        }
         let wanted = ExecConfig {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
@@ -169,7 +173,16 @@ impl Sandbox {
             // Not running, or not known any more: it did not start.
             Err(failed) if failed.is_missing() || failed.is_conflict() => {
                 self.container.lost(&id).await;
-                Ok(self.attach(self.lease().await?, wanted).await?)
+                let lease = self.lease().await?;
+                let id = lease.id.clone();
+                match self.attach(lease, wanted).await {
+                    // It was started just now.
+                    Err(failed) if failed.is_conflict() => {
+                        self.container.lost(&id).await;
+                        Err(diagnosis::stopped(self, &id).await)
+                    }
+                    attached => Ok(attached?),
+                }
             }
             attached => Ok(attached?),
         }

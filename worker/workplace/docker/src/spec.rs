@@ -1,6 +1,5 @@
 //! What a container is created with.
 
-use evonic_backend::{Result, WorkplaceError};
 use std::collections::HashMap;
 
 use bollard::models::{
@@ -9,6 +8,8 @@ use bollard::models::{
 };
 use sha2::{Digest, Sha256};
 
+use super::engine::Product;
+use evonic_backend::{Result, WorkplaceError};
 use evonic_domain::{DockerSettings, SessionId, WorkplaceId};
 
 /// Where the workspace is mounted.
@@ -29,12 +30,20 @@ pub(super) const SESSION: &str = "evonic.session";
 /// A digest of the settings that it was made with.
 const SETTINGS: &str = "evonic.settings";
 
+/// How the first process ends in an image without the program that it waits by.
+pub(super) const NO_SLEEP: i64 = 90;
+
 /// The first process: waits, and reaps what its parents left behind, as `wait` of every POSIX
-/// shell does. Needs nothing of the engine, and ends at once when asked to.
-const FIRST: &str = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait; done";
+/// shell does. Needs nothing of the engine, and ends at once when asked to, and where it cannot
+/// wait.
+const FIRST: &str = "trap 'exit 0' TERM INT; command -v sleep >/dev/null || exit 90; \
+                     while sleep 2147483647 & wait $!; do :; done; exit 90";
 
 /// Processes of a container in which nothing runs: the first one and its `sleep`.
 pub(super) const IDLE_PROCESSES: usize = 2;
+
+/// Processes of one user in all containers of Podman together.
+const PODMAN_PROCESSES: i64 = 16_384;
 
 /// Whether the container table has a row of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +151,7 @@ pub(super) fn container(
     identity: &Identity,
     settings: &DockerSettings,
     user: User,
+    product: Product,
 ) -> ContainerCreateBody {
     let mut labels = identity.labels();
     labels.insert(SETTINGS.to_owned(), digest(settings));
@@ -161,19 +171,39 @@ pub(super) fn container(
             ..HealthConfig::default()
         }),
         stop_signal: Some("SIGTERM".to_owned()),
-        host_config: Some(host(identity, settings, user)),
+        host_config: Some(host(identity, settings, user, product)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host(identity: &Identity, settings: &DockerSettings, user: User) -> HostConfig {
+fn host(
+    identity: &Identity,
+    settings: &DockerSettings,
+    user: User,
+    product: Product,
+) -> HostConfig {
     let memory = i64::try_from(settings.memory_bytes).unwrap_or(i64::MAX);
     let open_files = i64::from(settings.open_files);
-    // Some runtimes give it the mode of the image's folder: so it is the user's.
-    let tmp = format!(
-        "rw,nosuid,nodev,exec,mode=1777,uid={},gid={},size={}",
-        user.uid, user.gid, settings.tmp_bytes
-    );
+    let size = settings.tmp_bytes;
+    let tmp = match product {
+        // Some runtimes give it the mode of the image's folder: so it is the user's.
+        Product::Docker => {
+            let User { uid, gid } = user;
+            format!("rw,nosuid,nodev,exec,mode=1777,uid={uid},gid={gid},size={size}")
+        }
+        // Which knows no owner of it, and has an option for that mode instead.
+        Product::Podman => format!("rw,nosuid,nodev,exec,mode=1777,notmpcopyup,size={size}"),
+    };
+    let limit = |name: &str, most: i64| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(most),
+        hard: Some(most),
+    };
+    let mut limits = vec![limit("nofile", open_files)];
+    if product == Product::Podman {
+        // Its own wish is more than an engine in a container may have. `pids` counts anyway.
+        limits.push(limit("nproc", PODMAN_PROCESSES));
+    }
     HostConfig {
         memory: Some(memory),
         memory_swap: Some(memory),
@@ -184,11 +214,7 @@ fn host(identity: &Identity, settings: &DockerSettings, user: User) -> HostConfi
         readonly_rootfs: Some(true),
         tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
         network_mode: Some(settings.network.clone()),
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(open_files),
-            hard: Some(open_files),
-        }]),
+        ulimits: Some(limits),
         mounts: Some(vec![workspace(identity)]),
         // The first process writes nothing.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),

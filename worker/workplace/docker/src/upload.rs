@@ -13,9 +13,11 @@ use super::{
     reading::Reading,
     run_script::run_script,
     shell::{Attached, Sandbox},
+    writing::TAKE_PLACE,
 };
 use evonic_backend::{
-    Result, Stage, Upload, WorkplaceError, search,
+    Class, KeepAnswer, KeepRequest, Result, Rewrite, Stage, Upload, WorkplaceError, Written,
+    search,
     spool::{Gathered, ScriptEnd},
 };
 
@@ -42,6 +44,7 @@ while [ "$tries" -lt 50 ]; do
     sleep 0.1 2>/dev/null || sleep 1
 done
 [ -z "$found" ] || { echo "another writer of it does not end" >&2; exit 1; }
+umask 077
 : >>"$1" && wc -c <"$1""#;
 
 /// Gives `$1` the mode `$3` and puts it in the place of `$2`.
@@ -88,6 +91,22 @@ impl Appending {
 
     fn broken(&self, reason: String) -> WorkplaceError {
         self.sandbox.container.engine.unreachable(Stage::Upload, reason)
+    }
+
+    async fn put_in_place(&mut self, wanted: Option<u32>) -> Result<Written> {
+        let Self { shown, target: file, part: draft, .. } = &*self;
+        let Some(mode) = self.mode else {
+            let mode = format!("{:o}", wanted.unwrap_or(0o644) & 0o7777);
+            let arguments = [draft.as_str(), file, &mode];
+            run_script(&self.sandbox, "upload", shown, FINISH, &arguments).await?;
+            return Ok(Written::default());
+        };
+        let (rewrite, then) = (Rewrite::Whole, TAKE_PLACE);
+        let request = KeepRequest { shown, file, draft, mode, wanted, rewrite, then };
+        match request.run(&self.sandbox).await? {
+            KeepAnswer::Kept(written) => Ok(written),
+            KeepAnswer::InPlace => Ok(Written::default()),
+        }
     }
 
     /// Waits until everything is in the file.
@@ -156,11 +175,14 @@ impl Upload for Appending {
         digest(&self.sandbox, &self.shown, &self.part).await
     }
 
-    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<()> {
+    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<Written> {
         self.flush().await?;
-        let mode = format!("{:o}", mode.or(self.mode).unwrap_or(0o644) & 0o7777);
-        let arguments = [self.part.as_str(), &self.target, &mode];
-        run_script(&self.sandbox, "upload", &self.shown, FINISH, &arguments).await.map(drop)
+        let placed = self.put_in_place(mode).await;
+        if placed.as_ref().is_err_and(|error| error.class() == Class::Permanent) {
+            // The first error is reported; that this one may follow from it is not news.
+            let _left = self.discard().await;
+        }
+        placed
     }
 
     async fn discard(mut self: Box<Self>) -> Result<()> {

@@ -302,6 +302,7 @@ fn finished(status: Status) -> Finished {
         Recorded::NotStarted(why) => Ended::NotStarted(why),
         Recorded::TimedOut => Ended::TimedOut,
         Recorded::TooMuchOutput => Ended::TooMuchOutput,
+        Recorded::Unstored(why) => Ended::Unstored(why),
         Recorded::Cancelled => Ended::Cancelled,
         Recorded::NoRecord => Ended::Unknown(Unknown::NoRecord),
         Recorded::Restarted => Ended::Unknown(Unknown::Restarted),

@@ -6,6 +6,8 @@
 //! opened for reading: what a path is, is asked of an `O_PATH` handle, which wakes no pipe's other
 //! end and no device, and that same object is then opened through `/proc/self/fd`.
 
+mod access_list;
+mod attributes;
 pub(super) mod change;
 mod fd_scope;
 pub(super) mod list;

@@ -42,8 +42,8 @@ use self::{
     sandbox::Reach,
 };
 use evonic_backend::{
-    Backend, Change, Download, Entry, Found, Removal, Result, Stat, Upload, WorkplaceError,
-    search::rules::Filter,
+    Backend, Change, Download, Entry, Found, Removal, Result, Rewrite, Stat, Upload,
+    WorkplaceError, Written, search::rules::Filter,
 };
 use evonic_domain::{LocalSettings, SessionId, WorkplaceKind};
 use evonic_handles::Budget;
@@ -147,12 +147,19 @@ impl Backend for Local {
         self.files.on_thread("look at", path, change::stat).await
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
-        self.files.on_thread("write", path, move |op| write::write(op, &content)).await
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written> {
+        self.files.on_thread("write", path, move |op| write::write(op, &content, rewrite)).await
     }
 
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
-        self.files.on_thread("read", path, move |op| write::edit(op, limit_bytes, change)).await
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written> {
+        let edit = move |op: Operation<'_>| write::edit(op, limit_bytes, change, rewrite);
+        self.files.on_thread("read", path, edit).await
     }
 
     async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use evonic_backend::{Backend, CommandSpec, Ended, WorkplaceError};
+use evonic_backend::{Backend, CommandSpec, Ended, Rewrite, WorkplaceError};
 use evonic_handles::{Budget, Page};
 use evonic_local::Local;
 use evonic_shared::{config::Config, kind::Kind};
@@ -98,15 +98,18 @@ impl Setup {
     async fn files(&mut self) {
         self.round += 1;
         let path = format!("sub/{}", self.round % 7);
-        self.local.write(&path, b"one\ntwo\n".to_vec().into()).await.expect("it is written");
+        self.local
+            .write(&path, b"one\ntwo\n".to_vec().into(), Rewrite::Whole)
+            .await
+            .expect("it is written");
         self.read(&path).await.expect("it is read");
         self.local.read_lines(&path, 2, None, 99).await.expect("it is read");
         self.local.list(".", 9, 99).await.expect("it is listed");
         self.local.search("two", ".", None, 99).await.expect("it is searched");
         let change = Box::new(|content: &[u8]| Some(content.to_owned()));
-        self.local.edit(&path, 99, change).await.expect("it is edited");
+        self.local.edit(&path, 99, change, Rewrite::Whole).await.expect("it is edited");
         self.read("missing").await.expect_err("it is missing");
-        self.local.write("sub", Bytes::new()).await.expect_err("it is a folder");
+        self.local.write("sub", Bytes::new(), Rewrite::Whole).await.expect_err("it is a folder");
         self.local.list("../..", 1, 9).await.expect_err("it is outside");
         let dropped = timeout(Duration::ZERO, self.local.search("x", ".", None, 9)).await;
         drop(dropped);

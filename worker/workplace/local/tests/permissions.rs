@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use evonic_backend::{Backend, WorkplaceError};
+use evonic_backend::{Backend, Rewrite, WorkplaceError};
 use evonic_handles::{Budget, Page};
 use evonic_local::Local;
 use evonic_shared::config::Config;
@@ -59,12 +59,14 @@ fn permissions_are_those_of_the_services_user() {
         assert!(is_denied(local.download("closed/file", 0).await.map(drop)));
         assert!(is_denied(local.list("closed", 1, 9).await));
         assert!(
-            is_denied(local.write("read-only", b"x".to_vec().into()).await),
+            is_denied(local.write("read-only", b"x".to_vec().into(), Rewrite::Whole).await),
             "rename would do it"
         );
-        assert!(is_denied(local.write("closed/new", b"x".to_vec().into()).await));
-        assert!(is_denied(local.write("fixed/file", b"x".to_vec().into()).await));
-        assert!(is_denied(local.write("fixed/deep/new", b"x".to_vec().into()).await));
+        assert!(is_denied(local.write("closed/new", b"x".to_vec().into(), Rewrite::Whole).await));
+        assert!(is_denied(local.write("fixed/file", b"x".to_vec().into(), Rewrite::Whole).await));
+        assert!(is_denied(
+            local.write("fixed/deep/new", b"x".to_vec().into(), Rewrite::Whole).await
+        ));
 
         let found = local.search("needle", ".", None, 99).await.expect("the rest is searched");
         let paths: Vec<_> = found.matches.iter().map(|found| found.path.as_str()).collect();

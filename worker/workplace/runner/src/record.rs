@@ -66,6 +66,8 @@ pub enum Ended {
     NotStarted(String),
     TimedOut,
     TooMuchOutput,
+    /// Its output could not be stored: why.
+    Unstored(String),
     Cancelled,
     /// It never began, or its record was removed.
     NoRecord,

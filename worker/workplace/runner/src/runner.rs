@@ -285,16 +285,19 @@ impl Runner {
         Ok(())
     }
 
-    /// Stores what has come; returns how much it was. What cannot be stored is not taken: the
-    /// command's next write fails, as with a full disk of its own.
+    /// Stores what has come; returns how much it was. A command whose output cannot be stored is
+    /// ended: its next write would fail, and look like anything.
     fn read_output(&mut self) -> io::Result<usize> {
         let Some(output) = &self.output else { return Ok(0) };
         let mut piece = [0; PIECE_BYTES];
         match rustix::io::read(output, &mut piece) {
             Ok(0) => self.output = None,
             Ok(length) => {
-                if self.out.write_all(&piece[..length]).is_err() {
+                if let Err(error) = self.out.write_all(&piece[..length]) {
                     self.output = None;
+                    if self.why.is_none() {
+                        self.end(Ended::Unstored(error.to_string()))?;
+                    }
                     return Ok(0);
                 }
                 self.out_bytes += length as u64;

@@ -197,6 +197,14 @@ impl<S: PacketSink> Client<S> {
         self.open(path, READ, None).await
     }
 
+    /// Opens a file that is there for writing, and leaves its content.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn open_to_write(&self, path: &[u8]) -> Result<File<S>, Error> {
+        self.open(path, WRITE, None).await
+    }
+
     /// Opens a file for writing. A missing one is made with this mode.
     ///
     /// # Errors

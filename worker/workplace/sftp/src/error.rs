@@ -105,6 +105,12 @@ impl Error {
         matches!(self, Self::Status { code: status::FAILURE, .. })
     }
 
+    /// Whether the server says that it is not permitted.
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Status { code: status::PERMISSION_DENIED | status::WRITE_PROTECT, .. })
+    }
+
     /// Whether the server answered.
     #[must_use]
     pub const fn is_status(&self) -> bool {

@@ -62,6 +62,16 @@ impl<S: PacketSink> File<S> {
         self.requests.perform(packet).await
     }
 
+    /// Cuts it off, or fills it up, to this size.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn set_size(&self, size_bytes: u64) -> Result<(), Error> {
+        let handle = &self.handle;
+        let packet = |id| Packet::new(RequestType::Fsetstat, id).string(handle).size(size_bytes);
+        self.requests.perform(packet).await
+    }
+
     /// Brings it to the disk, where the server can.
     ///
     /// # Errors

@@ -100,6 +100,11 @@ impl Packet {
         self.u32(HAS_OWNER).u32(user).u32(group)
     }
 
+    /// `ATTRS` with a size.
+    pub(super) fn size(self, size_bytes: u64) -> Self {
+        self.u32(HAS_SIZE).u64(size_bytes)
+    }
+
     /// The whole packet.
     pub(super) fn bytes(mut self) -> Bytes {
         let length = u32::try_from(self.0.len() - 4).unwrap_or(u32::MAX);

@@ -1,8 +1,8 @@
 //! Why a copy fails.
 
-use evonic_backend::WorkplaceError;
+use evonic_backend::{Class, WorkplaceError};
 
-/// Why a copy was given up. What is unfinished stays, to be gone on with.
+/// Why a copy was given up. See [`CopyError::goes_on`] for what is unfinished.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// A workplace refuses, or stays out of reach.
@@ -37,4 +37,17 @@ pub enum CopyError {
     /// It was cancelled.
     #[error("it was cancelled")]
     Cancelled,
+}
+
+impl CopyError {
+    /// Whether the same copy, asked for again, goes on where it was: what is unfinished stays. Of
+    /// a copy that would fail again nothing unfinished is left.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        match self {
+            Self::Cancelled => true,
+            Self::Backend { source, .. } => source.class() == Class::Transient,
+            _ => false,
+        }
+    }
 }

@@ -118,6 +118,9 @@ impl File<'_> {
         };
         let hash = self.fill(&mut pump).await;
         *sent += pump.sent;
+        if hash.as_ref().is_err_and(|error| !error.goes_on()) {
+            pump.abandon().await;
+        }
         let Some(hash) = hash? else {
             let mut retry = Retry::new(self.progress);
             while let Err(error) = pump.start_over().await {
@@ -128,7 +131,12 @@ impl File<'_> {
         let Some(target) = pump.target.take() else { return Ok(None) };
         drop(pump.source.take());
         match target.upload.finish(Some(mode)).await {
-            Ok(()) => Ok(Some(hash)),
+            Ok(written) => {
+                for note in written.notes() {
+                    self.progress.send(Progress::Noted { path: self.to.to_owned(), note }).await;
+                }
+                Ok(Some(hash))
+            }
             // Whether it got its name only the target shows.
             Err(error) if error.class() == Class::Transient => {
                 Retry::new(self.progress).wait(error).await.map_err(at(self.to))?;

@@ -32,6 +32,12 @@ pub enum Progress {
         path: String,
         reason: String,
     },
+    /// A file is at its target, and something is to be known of that.
+    Noted {
+        /// Its path, as at its target.
+        path: String,
+        note: String,
+    },
     /// Everything is at its target.
     Done {
         files: u64,
@@ -40,7 +46,12 @@ pub enum Progress {
         sent: u64,
     },
     /// It was given up.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+        /// Whether what is unfinished was kept: the same copy, asked for again, goes on there.
+        #[serde(default)]
+        goes_on: bool,
+    },
 }
 
 /// The shortest time between two reports of a file that moves.

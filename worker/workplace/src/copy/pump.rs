@@ -108,6 +108,22 @@ impl Pump<'_> {
         upload.discard().await
     }
 
+    /// Removes what is unfinished of a copy that failed for good: as far as that can be done.
+    pub(super) async fn abandon(&mut self) {
+        self.source = None;
+        let discarded = match self.target.take() {
+            Some(target) => target.upload.discard().await,
+            // It may be there from an earlier time, or from before the error.
+            None => match self.to.upload(self.to_path, self.id).await {
+                Ok(upload) => upload.discard().await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = discarded {
+            tracing::debug!(%error, path = self.to_path, "an unfinished copy is left");
+        }
+    }
+
     async fn open_target(&mut self) -> Result<()> {
         if self.target.is_some() {
             return Ok(());

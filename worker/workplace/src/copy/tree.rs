@@ -3,14 +3,15 @@
 use std::{sync::Arc, vec};
 
 use super::{
+    batch::Batch,
     copying::Copying,
     error::CopyError,
-    file::{File, at},
+    file::{Copied, File, at},
     paths::{is_below, is_same, is_unfinished, join, name, unfinished},
     progress::{Progress, ProgressSink},
     retry::{Retry, retried},
 };
-use evonic_backend::{Class, Entry, FileType, Stat};
+use evonic_backend::{Class, Entry, FileType, Removal, Stat};
 
 /// The most entries of one folder.
 const FOLDER_ENTRIES: u32 = 100_000;
@@ -58,6 +59,24 @@ impl Walk<'_> {
             return Ok(Some((path, entry)));
         }
         Ok(None)
+    }
+}
+
+/// What was copied.
+#[derive(Default)]
+struct Total {
+    files: u64,
+    bytes: u64,
+    sent: u64,
+}
+
+impl Total {
+    fn add(&mut self, copied: impl IntoIterator<Item = Copied>) {
+        for Copied { bytes, sent } in copied {
+            self.files += 1;
+            self.bytes += bytes;
+            self.sent += sent;
+        }
     }
 }
 
@@ -120,11 +139,22 @@ impl Tree<'_> {
     async fn folder(&self, target: String, is_there: bool) -> Result<(), CopyError> {
         self.plan().await?;
         let root = if is_there { target.clone() } else { unfinished(&target, &self.copying.id) };
-        let done = self.fill(&root).await?;
-        if !is_there {
-            self.name(&root, &target).await?;
+        let done = async {
+            let done = self.fill(&root, !is_there).await?;
+            if !is_there {
+                self.name(&root, &target).await?;
+            }
+            Ok(done)
+        };
+        let done: Result<_, CopyError> = done.await;
+        if !is_there
+            && done.as_ref().is_err_and(|error| !error.goes_on())
+            && let Err(error) = self.copying.to.remove(&root, Removal::All).await
+            && !error.is_missing()
+        {
+            tracing::debug!(%error, path = root, "an unfinished copy is left");
         }
-        self.progress.send(done).await;
+        self.progress.send(done?).await;
         Ok(())
     }
 
@@ -147,26 +177,32 @@ impl Tree<'_> {
     }
 
     /// Copies every folder and file below the target's folder.
-    async fn fill(&self, root: &str) -> Result<Progress, CopyError> {
-        let (mut files, mut bytes, mut sent) = (0, 0, 0);
+    async fn fill(&self, root: &str, is_new: bool) -> Result<Progress, CopyError> {
+        let mut total = Total::default();
+        let mut batch = Batch::new(self.copying, self.progress, root, is_new);
         self.make_folder(root).await?;
         let mut walk = self.walk().await?;
         while let Some((path, entry)) = walk.next().await? {
             let (from, to) = (join(&self.copying.from_path, &path), join(root, &path));
             match entry.file_type {
                 FileType::Folder => self.make_folder(&to).await?,
+                FileType::File if batch.add(&path, entry.size_bytes) => {
+                    if batch.is_full() {
+                        total.add(batch.flush(total.bytes).await?);
+                    }
+                }
                 FileType::File => {
                     let Self { copying, progress } = *self;
-                    let file = File { copying, progress, from: &from, to: &to, before: bytes };
-                    let copied = file.copy().await?;
-                    files += 1;
-                    bytes += copied.bytes;
-                    sent += copied.sent;
+                    let before = total.bytes;
+                    let file = File { copying, progress, from: &from, to: &to, before };
+                    total.add([file.copy().await?]);
                 }
                 FileType::Link => self.skip(from, "a symbolic link").await,
                 FileType::Other => self.skip(from, "neither a file nor a folder").await,
             }
         }
+        total.add(batch.flush(total.bytes).await?);
+        let Total { files, bytes, sent } = total;
         Ok(Progress::Done { files, bytes, sent })
     }
 

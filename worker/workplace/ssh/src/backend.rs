@@ -1,6 +1,6 @@
 //! The workplace of a session on another machine.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,13 +9,17 @@ use evonic_shared::config;
 use super::{
     files, folders,
     retry::Retry,
+    rewrite::Writing,
     sftp::{Sftp, failed, stat_of},
     shell::Remote,
     transfer::{self, SshUpload, TransferChannel},
 };
 use evonic_backend::{
-    Backend, Change, Commands, Download, Entry, Found, Lines, RemotePath, Removal, Result, Stage,
-    Stat, Upload, lines, search, spool::Spool,
+    Backend, Change, Commands, Download, Entry, Found, Lines, RemotePath, Removal, Result, Rewrite,
+    Stage, Stat, Upload, Written,
+    batch::{self, SmallFile},
+    lines, search,
+    spool::Spool,
 };
 use evonic_domain::WorkplaceKind;
 
@@ -30,7 +34,8 @@ pub struct Ssh {
 impl Ssh {
     pub(super) fn new(remote: Remote, spool: config::Spool, settings: config::Ssh) -> Self {
         let remote = Arc::new(remote);
-        Self { spool: Spool::new(remote.clone(), spool), remote, settings }
+        let spool = Spool::new(remote.clone(), spool).sharing(Arc::clone(&remote.host.forgotten));
+        Self { spool, remote, settings }
     }
 
     /// Does what may be done twice, until it is done or fails for good.
@@ -95,18 +100,28 @@ impl Backend for Ssh {
         .await
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+    async fn write(&self, path: &str, content: Bytes, rewrite: Rewrite) -> Result<Written> {
         self.retried(path, |sftp, whole| {
-            let content = content.clone();
-            async move { files::write(&sftp, &whole, path, &content, None).await }
+            let (content, remote) = (content.clone(), &*self.remote);
+            async move {
+                let writing = Writing { remote, sftp: &sftp, shown: path, rewrite };
+                writing.write(&whole, &content, None).await
+            }
         })
         .await
     }
 
-    async fn edit(&self, path: &str, limit_bytes: u64, change: Change) -> Result<()> {
+    async fn edit(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        change: Change,
+        rewrite: Rewrite,
+    ) -> Result<Written> {
         let whole = self.remote.resolve(path).await?;
         let lease = self.remote.sftp().await?;
-        files::edit(&lease.sftp, &whole, path, limit_bytes, change).await
+        let writing = Writing { remote: &self.remote, sftp: &lease.sftp, shown: path, rewrite };
+        writing.edit(&whole, limit_bytes, change).await
     }
 
     async fn list(&self, path: &str, depth: u32, limit: u32) -> Result<(Vec<Entry>, bool)> {
@@ -164,6 +179,30 @@ impl Backend for Ssh {
         let whole = self.remote.resolve(path).await?;
         let channel = TransferChannel::open(&self.remote).await?;
         Ok(Box::new(SshUpload::open(channel, &whole, path, id).await?))
+    }
+
+    async fn read_batch(&self, folder: &str, paths: &[String]) -> Result<Option<Vec<SmallFile>>> {
+        let whole = self.remote.resolve(folder).await?;
+        match self.remote.utf8(&whole) {
+            Ok(whole) if self.remote.shell_works().await? => {
+                batch::read(&*self.remote, &whole, paths).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn write_batch(
+        &self,
+        folder: &str,
+        files: &[SmallFile],
+    ) -> Result<Option<HashMap<String, String>>> {
+        let whole = self.remote.resolve(folder).await?;
+        match self.remote.utf8(&whole) {
+            Ok(whole) if self.remote.shell_works().await? => {
+                batch::write(&*self.remote, &whole, files).await
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn sha256(&self, path: &str) -> Result<String> {

@@ -9,7 +9,7 @@ use super::{
     folders::make_folders,
     sftp::{File, Sftp, failed, failed_to_write, stat_of, type_of},
 };
-use evonic_backend::{Change, Download, FileType, Home, RemotePath, Result, Stage, WorkplaceError};
+use evonic_backend::{Download, FileType, Home, RemotePath, Result, Stage, WorkplaceError};
 
 /// A regular file, opened, and what it is.
 pub(super) async fn open(
@@ -98,35 +98,6 @@ async fn real_path(sftp: &Sftp, path: &RemotePath, shown: &str) -> Result<Remote
     home.map(|path| path.path().clone()).map_err(|error| on(Error::Closed(error.to_string())))
 }
 
-/// Writes a file whole or not at all. `unless_changed`: only if it still has this content.
-pub(super) async fn write(
-    sftp: &Sftp,
-    path: &RemotePath,
-    shown: &str,
-    content: &[u8],
-    unless_changed: Option<&[u8]>,
-) -> Result<()> {
-    let target = write_target(sftp, path, shown).await?;
-    let draft = beside(&target.path, &format!(".evonic-{:016x}", fastrand::u64(..)));
-    let mode = target.existing.map(|found| found.mode & 0o7777);
-    let file = create(sftp, &draft, shown, |draft| sftp.create_new(draft, mode)).await?;
-    let written = async {
-        let filled = fill(file, content, target.existing.as_ref()).await;
-        checked(sftp, &target.path, shown, filled).await?;
-        if let Some(before) = unless_changed {
-            unchanged(sftp, &target.path, shown, before).await?;
-        }
-        let renamed = sftp.rename(draft.as_bytes(), target.path.as_bytes()).await;
-        checked(sftp, &target.path, shown, renamed).await
-    };
-    let written = written.await;
-    if written.is_err() {
-        // The first error is reported; that this one may follow from it is not news.
-        let _left = sftp.remove(draft.as_bytes()).await;
-    }
-    written
-}
-
 /// Makes a file by `open`, and before it the folder where that is missing.
 pub(super) async fn create<'a, F>(
     sftp: &'a Sftp,
@@ -169,63 +140,6 @@ pub(super) async fn checked<T>(
         );
     }
     Err(failed)
-}
-
-async fn fill(file: File, content: &[u8], existing: Option<&Attributes>) -> Result<(), Error> {
-    let mut writer = file.write_from(0);
-    writer.write(content).await?;
-    writer.flush().await?;
-    keep(writer.file(), existing, None).await?;
-    writer.file().sync().await
-}
-
-/// Gives a new file the mode, and where permitted the owner, of the one it replaces.
-pub(super) async fn keep(
-    file: &File,
-    existing: Option<&Attributes>,
-    mode: Option<u32>,
-) -> Result<(), Error> {
-    let own = file.stat().await?;
-    if let Some((user, group)) = existing.and_then(|found| found.owner)
-        && own.owner != Some((user, group))
-    {
-        // Only root may change the owner; otherwise the mode alone is kept.
-        let _kept = file.set_owner(user, group).await;
-    }
-    match mode.or(existing.map(|found| found.mode)) {
-        Some(mode) => file.set_mode(mode).await,
-        None => Ok(()),
-    }
-}
-
-async fn unchanged(sftp: &Sftp, path: &RemotePath, shown: &str, before: &[u8]) -> Result<()> {
-    let (file, found) = open(sftp, path, shown).await?;
-    let now = file.read_all(found.size, before.len() as u64).await;
-    if checked(sftp, path, shown, now).await? == before {
-        return Ok(());
-    }
-    Err(WorkplaceError::changed(shown))
-}
-
-/// See [`evonic_backend::Backend::edit`].
-pub(super) async fn edit(
-    sftp: &Sftp,
-    path: &RemotePath,
-    shown: &str,
-    limit_bytes: u64,
-    change: Change,
-) -> Result<()> {
-    let (file, found) = open(sftp, path, shown).await?;
-    let before =
-        file.read_all(found.size, limit_bytes).await.map_err(failed(sftp, Stage::Read, shown))?;
-    if before.len() as u64 > limit_bytes {
-        let (path, size_bytes) = (shown.to_owned(), found.size);
-        return Err(WorkplaceError::TooLarge { path, size_bytes, limit_bytes });
-    }
-    match change(&before) {
-        Some(content) => write(sftp, path, shown, &content, Some(&before)).await,
-        None => Ok(()),
-    }
 }
 
 /// A path in the folder of another.

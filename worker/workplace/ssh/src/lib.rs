@@ -46,6 +46,7 @@ mod known_hosts;
 mod pattern;
 mod pool;
 mod retry;
+mod rewrite;
 mod secret;
 mod session;
 mod sftp;
@@ -103,8 +104,10 @@ impl Hosts {
     /// Workplaces of one target share its connections.
     fn host(&self, target: Target) -> Arc<Host> {
         let mut hosts = self.pool.hosts.lock();
-        // What is unused and has no failures is forgotten.
-        hosts.retain(|host| Arc::strong_count(host) > 1 || host.state().failures > 0);
+        // What is unused, has no failures and nothing to tidy up is forgotten.
+        hosts.retain(|host| {
+            Arc::strong_count(host) > 1 || host.state().failures > 0 || !host.forgotten.is_empty()
+        });
         if let Some(host) = hosts.iter().find(|host| host.target == target) {
             return Arc::clone(host);
         }

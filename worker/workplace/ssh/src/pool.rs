@@ -38,7 +38,7 @@ use super::{
     sftp::Sftp,
     target::Target,
 };
-use evonic_backend::{Home, HostState, Result, Stage, WorkplaceError};
+use evonic_backend::{Home, HostState, Result, Stage, WorkplaceError, spool::Forgotten};
 use evonic_handles::{Budget, Exhausted, Permit};
 
 /// How long a request for a connection waits for its turn, and for its permits.
@@ -92,6 +92,8 @@ pub(super) struct Host {
     pub(super) spare: Mutex<Vec<Sftp>>,
     /// The home, as last reported.
     pub(super) home: Mutex<Option<Home>>,
+    /// Commands whose records may be removed.
+    pub(super) forgotten: Arc<Forgotten>,
 }
 
 impl Host {
@@ -110,6 +112,7 @@ impl Host {
             early_ends: AtomicU32::new(0),
             spare: Mutex::default(),
             home: Mutex::default(),
+            forgotten: Arc::default(),
             settings,
         }
     }

@@ -9,10 +9,13 @@ use evonic_sftp::Error;
 use super::{
     connection::{ChannelSlot, Role},
     files::{self, WriteTarget},
+    rewrite::{PRIVATE, Writing},
     sftp::{self, Sftp, Writer, failed, is_open},
     shell::{Remote, SftpLease},
 };
-use evonic_backend::{RemotePath, Result, Stage, Upload, WorkplaceError, search};
+use evonic_backend::{
+    Class, KeepAnswer, RemotePath, Result, Rewrite, Stage, Upload, WorkplaceError, Written, search,
+};
 
 /// Channels kept open for the next transfer.
 const MAX_SPARE: usize = 2;
@@ -100,9 +103,21 @@ impl SshUpload {
         let target = files::write_target(sftp, path, shown).await?;
         let name = String::from_utf8_lossy(target.path.name()).into_owned();
         let part = files::beside(&target.path, &format!(".{name}.{id}.part"));
-        // No other user reads it before it has its final mode.
-        let create = |part| sftp.create(part, Some(0o600));
-        let file = files::create(sftp, &part, shown, create).await?;
+        let create = |part| sftp.create(part, Some(PRIVATE));
+        let file = match target.existing {
+            Some(_) => {
+                let rewrite = Rewrite::Whole;
+                let writing = Writing { remote: &channel.remote, sftp, shown, rewrite };
+                writing.may_be_written(&target).await?;
+                match create(part.as_bytes()).await {
+                    Err(error) if error.is_denied() => {
+                        return Err(writing.unreplaceable(&target, error));
+                    }
+                    opened => files::checked(sftp, &part, shown, opened).await?,
+                }
+            }
+            None => files::create(sftp, &part, shown, create).await?,
+        };
         let found = file.stat().await.map_err(failed(sftp, Stage::Write, shown))?;
         let writer = file.write_from(found.size);
         Ok(Self { writer, part, target, shown: shown.to_owned(), channel })
@@ -118,12 +133,30 @@ impl SshUpload {
         self.checked(flushed).await
     }
 
-    async fn put_in_place(&mut self, mode: Option<u32>) -> Result<(), Error> {
-        let existing = self.target.existing.as_ref();
-        let mode = mode.or(existing.map(|found| found.mode)).unwrap_or(DEFAULT_MODE);
-        files::keep(self.writer.file(), existing, Some(mode)).await?;
-        self.writer.file().sync().await?;
-        self.channel.sftp.rename(self.part.as_bytes(), self.target.path.as_bytes()).await
+    async fn put_in_place(&self, mode: Option<u32>) -> Result<Written> {
+        let Self { target, part, shown, channel, .. } = self;
+        let file = self.writer.file();
+        let writing = Writing {
+            remote: &channel.remote,
+            sftp: &channel.sftp,
+            shown,
+            rewrite: Rewrite::Whole,
+        };
+        let written = match &target.existing {
+            Some(existing) => match writing.keep(target, existing, file, part, mode).await? {
+                KeepAnswer::Kept(written) => written,
+                KeepAnswer::InPlace => Written::default(),
+            },
+            None => {
+                let given = file.set_mode(mode.unwrap_or(DEFAULT_MODE)).await;
+                self.checked(given).await?;
+                Written::default()
+            }
+        };
+        let synced = file.sync().await;
+        self.checked(synced).await?;
+        writing.rename(target, part).await?;
+        Ok(written)
     }
 }
 
@@ -146,10 +179,14 @@ impl Upload for SshUpload {
         sha256(&self.channel.remote, &self.channel.sftp, &self.part, &self.shown).await
     }
 
-    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<()> {
+    async fn finish(mut self: Box<Self>, mode: Option<u32>) -> Result<Written> {
         self.flush().await?;
         let placed = self.put_in_place(mode).await;
-        self.checked(placed).await
+        if placed.as_ref().is_err_and(|error| error.class() == Class::Permanent) {
+            // The first error is reported; that this one may follow from it is not news.
+            let _left = self.channel.sftp.remove(self.part.as_bytes()).await;
+        }
+        placed
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {

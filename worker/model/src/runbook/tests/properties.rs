@@ -51,13 +51,14 @@ fn step() -> impl Strategy<Value = Step> {
         prop_oneof![some_text(), r"[a-b \\]{1,6}"].prop_map(|code| Step::Bash { code }),
         some_text().prop_map(|code| Step::Python { code }),
         (word(), option::of(range())).prop_map(|(path, lines)| Step::Read { path, lines }),
-        (word(), text()).prop_map(|(path, content)| Step::Write { path, content }),
-        (word(), word(), text(), number()).prop_map(|(path, old, new, times)| Step::Edit {
+        (word(), text(), any::<bool>()).prop_map(|(path, content, in_place)| Step::Write {
             path,
-            old,
-            new,
-            times
+            content,
+            in_place
         }),
+        (word(), word(), text(), number(), any::<bool>()).prop_map(
+            |(path, old, new, times, in_place)| Step::Edit { path, old, new, times, in_place }
+        ),
         (option::of(word()), number()).prop_map(|(path, depth)| Step::List { path, depth }),
         (word(), option::of(word()), option::of(word()))
             .prop_map(|(pattern, path, files)| Step::Search { pattern, path, files }),

@@ -47,6 +47,7 @@ fn read(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Reported> {
         root: b"/".to_vec(),
         entries: Vec::new(),
         more: false,
+        too_long: 0,
     };
     let plan = Plan::file(&names);
     let (mut messages, mut matches) = (Messages::default(), Matches::new(&query, &plan));

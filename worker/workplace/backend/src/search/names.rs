@@ -23,7 +23,11 @@ const NAMES: usize = 150_000;
 const PATH_BYTES: usize = 4096;
 
 /// What the path is, its real path and that of the root; then every folder and regular file below
-/// it with a letter before it, a capital when it cannot be read. Links are not followed.
+/// it with a letter before it, a capital when it cannot be read. Links are not followed. A large
+/// file with a zero byte near its beginning is no text and is left out here: read as a part of an
+/// archive it would take the place of all that come after it (where `tr` or `wc` is missing it is read
+/// all the same). `X` stands for a path that is too long
+/// for `find` itself.
 const SCRIPT: &str = r#"look "$2"
 case $k in 51 | 52) ;; *) exit $k ;; esac
 [ -r "$2" ] || exit 42
@@ -35,13 +39,23 @@ readlink -f "$2" || exit 41
 printf '\000'
 [ $k = 51 ] && exit 0
 cd "$2" 2>/dev/null || exit 42
-find . -type d -name .git -prune -o \
+{ { find . -type d -name .git -prune -o \
     -type d -exec sh -c 'for p do
         if [ -r "$p" ] && [ -x "$p" ]; then k=d; else k=D; fi; printf "%s%s\000" $k "$p"
     done' sh {} + -o \
+    -type f -size +4096 -exec sh -c 'can=$(printf x | tr -d "\000" | wc -c)
+    for p do
+        if [ ! -r "$p" ]; then printf "F%s\000" "$p"
+        elif [ "${can:-0}" -ne 1 ] ||
+            [ "$(head -c 65536 "$p" | tr -d "\000" | wc -c)" -ge 65536 ]; then
+            printf "f%s\000" "$p"
+        fi
+    done' sh {} + -o \
     -type f -exec sh -c 'for p do
         if [ -r "$p" ]; then k=f; else k=F; fi; printf "%s%s\000" $k "$p"
-    done' sh {} + 2>/dev/null | head -c "$3"
+    done' sh {} + 2>&1 >&4 4>&- | while IFS= read -r line; do
+        case $line in *"too long"*) printf 'X\000' >&4 ;; esac
+    done; } 4>&1; } | head -c "$3"
 exit 0
 "#;
 
@@ -58,6 +72,8 @@ pub(super) struct Names {
     pub(super) entries: Vec<Name>,
     /// Whether some are missing: there were too many.
     pub(super) more: bool,
+    /// Paths that are too long to be looked at.
+    pub(super) too_long: u32,
 }
 
 /// A folder or a regular file.
@@ -102,16 +118,26 @@ fn parse(answer: Bytes) -> Option<Names> {
         (path.len() <= PATH_BYTES).then(|| path.to_vec())
     };
     let (root, real) = (real_path()?, real_path()?);
-    let mut names = parts.filter_map(|part| name(&whole, part));
-    let mut entries: Vec<Name> = names.by_ref().take(NAMES).collect();
-    let more = answer.len() >= NAMES_BYTES || names.next().is_some();
+    let (mut entries, mut too_long, mut more) = (Vec::new(), 0, answer.len() >= NAMES_BYTES);
+    for part in parts {
+        match name(&whole, part) {
+            Some(name) if name.path.len() > PATH_BYTES => too_long += 1,
+            Some(_) if entries.len() == NAMES => {
+                more = true;
+                break;
+            }
+            Some(name) => entries.push(name),
+            None if part == b"X" => too_long += 1,
+            None => {}
+        }
+    }
     entries.sort_by(|a, b| by_parts(&a.path, &b.path));
-    Some(Names { is_file, real, root, entries, more })
+    Some(Names { is_file, real, root, entries, more, too_long })
 }
 
 fn name(answer: &Bytes, part: &[u8]) -> Option<Name> {
     let (letter, path) = part.split_first()?;
-    let path = path.strip_prefix(b"./").filter(|path| path.len() <= PATH_BYTES)?;
+    let path = path.strip_prefix(b"./")?;
     let is_folder = letter.eq_ignore_ascii_case(&b'd');
     Some(Name { path: answer.slice_ref(path), is_folder, is_readable: letter.is_ascii_lowercase() })
 }

@@ -56,7 +56,8 @@ impl Plan {
 
     /// Walks through the names as through folders.
     pub(super) async fn folder(names: &Names, ignores: &Ignores, filter: &Filter) -> Self {
-        let mut plan = Self { ignores_cut: ignores.untaken, ..Self::new(names) };
+        let mut plan =
+            Self { ignores_cut: ignores.untaken, unreadable: names.too_long, ..Self::new(names) };
         let deadline = Instant::now() + TIMEOUT;
         let mut in_force = InForce::default();
         for folder in folders_down(names) {

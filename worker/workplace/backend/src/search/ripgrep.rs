@@ -220,6 +220,7 @@ mod tests {
             root: b"/".to_vec(),
             entries: Vec::new(),
             more: false,
+            too_long: 0,
         };
         let plan = Plan::file(&names);
         let (mut read, mut matches) = (Messages::default(), Matches::new(&query, &plan));

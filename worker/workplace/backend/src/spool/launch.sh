@@ -6,6 +6,7 @@ nonce=$1 s=$2 id=$3 from=$5 watch=$6 folder=$7 limit=$8 max=$9 size=${10}
 d=$s/$id
 printf '%s\n' "$nonce"
 command -v setsid >/dev/null || refuse 'the program setsid is missing; install util-linux'
+command -v sleep >/dev/null || refuse 'the program sleep is missing; install coreutils'
 ready
 clear_forgotten "$4"
 shift 10

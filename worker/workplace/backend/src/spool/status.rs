@@ -6,13 +6,17 @@ use crate::{Ended, Finished, Unknown};
 const REASON: usize = 1000;
 
 /// Reads a status: how it ended, a number, and how many processes were left behind; or
-/// `notstarted` and why. Nothing that no process can end with is believed.
+/// `notstarted` or `unstored` and why. Nothing that no process can end with is believed.
 #[must_use]
 pub fn read(line: &str) -> Option<Finished> {
     let (how, rest) = line.split_once(' ')?;
     if how == "notstarted" {
         let reason = rest.chars().take(REASON).collect();
         return Some(Finished { ended: Ended::NotStarted(reason), left_behind: 0 });
+    }
+    if how == "unstored" {
+        let reason = rest.chars().take(REASON).collect();
+        return Some(Finished { ended: Ended::Unstored(reason), left_behind: 0 });
     }
     let (number, left_behind) = rest.split_once(' ')?;
     let number: u8 = number.parse().ok()?;

@@ -174,6 +174,7 @@ else
 	exec 4>"$d/pipe"
 	exec 3<"$d/pipe"
 fi
+{ true >"$d/note"; } 2>/dev/null || not_started "$full"
 exec 2>"$d/note"
 {
 	printf '%299s' '' >"$d/status" && printf '%99s' '' >"$d/exit" &&
@@ -246,6 +247,7 @@ elif left; then
 	! left || sweep "$c"
 fi
 wait "$store"
+stored=$?
 case $word.$code in
 exited.12[67])
 	# setsid could not become the command: an interpreter is missing, an argument too long.
@@ -273,4 +275,13 @@ if [ -e "$d/why" ] || [ -L "$d/why" ]; then
 	word=$why code=0
 fi
 plain "$d/out" || { word=norecord && code=0; }
+# Whoever kills it ends it by a signal.
+case $word.$stored in
+exited.0 | signalled.0) ;;
+exited.[1-9] | exited.[1-9][0-9] | signalled.[1-9] | signalled.[1-9][0-9])
+	e=$({ head -c 65536 /dev/zero >"$d/room"; } 2>&1) || e=${e##*: }
+	rm -f "$d/room"
+	finish "unstored ${e:-the file of its output cannot be written}"
+	;;
+esac
 finish "$word $code $swept"

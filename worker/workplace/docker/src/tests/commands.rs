@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::world::{World, engine, run, spec, until};
 use crate::spec::IDLE_PROCESSES;
 use evonic_backend::{
-    Backend, Ended,
+    Backend, Ended, Rewrite,
     spool::{Purpose, Script, ScriptEnd, ScriptOutput, Shell},
 };
 
@@ -143,7 +143,7 @@ async fn a_cancelled_command_is_killed_and_a_left_one_goes_on() {
         ended = place.commands().run(command, sender, &cancel) => panic!("{ended:?}"),
         Some(piece) = output.recv() => assert_eq!(piece, "one\n"),
     }
-    place.write("go", Bytes::new()).await.unwrap();
+    place.write("go", Bytes::new(), Rewrite::Whole).await.unwrap();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
     let finished = place.commands().attach(&command_id, 4, sender, &cancel).await.unwrap();
     assert_eq!(finished.ended, Ended::Exited(0));

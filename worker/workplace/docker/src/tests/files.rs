@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use super::world::{World, engine, run, spec, text};
-use evonic_backend::{Backend, FileType, Removal, WorkplaceError};
+use evonic_backend::{Backend, FileType, Removal, Rewrite, WorkplaceError};
 
 fn kind(error: &WorkplaceError) -> ErrorKind {
     match error {
@@ -32,7 +32,7 @@ async fn files_are_written_read_changed_and_removed() {
     let place = world.place().await;
     assert_eq!(place.home().await.unwrap(), "/workspace");
 
-    place.write("a b/c'd/long", "one\ntwo\nthree\n".into()).await.unwrap();
+    place.write("a b/c'd/long", "one\ntwo\nthree\n".into(), Rewrite::Whole).await.unwrap();
     assert_eq!(text(&place, "~/a b/c'd/long").await.unwrap(), "one\ntwo\nthree\n");
     let lines = place.read_lines("a b/c'd/long", 2, Some(2), 100).await.unwrap();
     assert_eq!((lines.text.as_slice(), lines.total), (b"two\n".as_slice(), Some(3)));
@@ -47,7 +47,7 @@ async fn files_are_written_read_changed_and_removed() {
         assert_eq!(old, b"one\ntwo\nthree\n");
         Some(b"changed".to_vec())
     });
-    place.edit("link", 1000, change).await.unwrap();
+    place.edit("link", 1000, change, Rewrite::Whole).await.unwrap();
     assert_eq!(text(&place, "a b/c'd/long").await.unwrap(), "changed");
     assert_eq!(place.stat("link").await.unwrap().mode, 0o750, "the mode is kept");
     let (_, said) = run(&place, spec("readlink link")).await.unwrap();
@@ -75,7 +75,8 @@ async fn files_are_written_read_changed_and_removed() {
     assert_eq!(kind(&place.stat("x").await.unwrap_err()), ErrorKind::NotFound);
     assert_eq!(kind(&place.remove("x", Removal::All).await.unwrap_err()), ErrorKind::NotFound);
     for path in ["/etc/x", "/tmp/x", "../x", "."] {
-        let refused = place.write(path, Bytes::from_static(b"x")).await.unwrap_err();
+        let refused =
+            place.write(path, Bytes::from_static(b"x"), Rewrite::Whole).await.unwrap_err();
         let folder = matches!(refused, WorkplaceError::WrongType { .. });
         assert!(folder || kind(&refused) == ErrorKind::PermissionDenied, "{path}: {refused:?}");
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use evonic_backend::{Backend, Class, Ended, WorkplaceError};
+use evonic_backend::{Backend, Class, Ended, Rewrite, WorkplaceError};
 use evonic_parts::PeakMemory;
 use evonic_shared::error_chain::ErrorChain;
 use tokio::sync::mpsc;
@@ -151,7 +151,7 @@ async fn world(folder: &std::path::Path, place: Place) -> World {
 async fn ask(world: &World, (begins, _): Place) -> WorkplaceError {
     let place = world.place().await;
     if begins.starts_with("HEAD") || begins.starts_with("PUT") {
-        return place.write("f", Bytes::from_static(b"x")).await.unwrap_err();
+        return place.write("f", Bytes::from_static(b"x"), Rewrite::Whole).await.unwrap_err();
     }
     if begins.contains("archive") {
         return place.read_lines("f", 1, None, 100).await.map(drop).unwrap_err();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::{World, engine, run, spec, text, until};
 use crate::{Engines, reconcile};
-use evonic_backend::{Backend, Class, End, Ended, Unknown, Verdict, WorkplaceError};
+use evonic_backend::{Backend, Class, End, Ended, Rewrite, Unknown, Verdict, WorkplaceError};
 
 fn state(engine: &Engine, name: &str) -> String {
     let filter = format!("name=^/{name}$");
@@ -30,7 +30,7 @@ async fn a_container_that_vanished_is_made_anew_and_the_agent_has_news() {
     let engine = engine();
     let world = World::new(&engine).await;
     let place = world.place().await;
-    place.write("kept", Bytes::from_static(b"kept")).await.unwrap();
+    place.write("kept", Bytes::from_static(b"kept"), Rewrite::Whole).await.unwrap();
     assert_eq!(place.news(), None);
     engine.docker(&["rm", "-f", place.name()]);
     assert_eq!(text(&place, "kept").await.unwrap(), "kept");
@@ -72,7 +72,7 @@ async fn idle_containers_stop_and_busy_ones_do_not() {
     let world =
         World::with(&engine, |config| config.docker.idle_stop = Duration::from_secs(1)).await;
     let (idle, busy) = (world.place().await, world.place().await);
-    idle.write("kept", Bytes::from_static(b"kept")).await.unwrap();
+    idle.write("kept", Bytes::from_static(b"kept"), Rewrite::Whole).await.unwrap();
     let (sender, mut output) = mpsc::channel::<Bytes>(16);
     let cancel = CancellationToken::new();
     // Nobody follows it, and nobody holds its container.

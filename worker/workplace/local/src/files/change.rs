@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use super::{
+    attributes::plain_mode,
     fd_scope::{FdScope, Opened},
     list::{below, names},
     operation::{FOLDER, Operation},
@@ -26,7 +27,8 @@ const FOLDER_NAMES: usize = 10_000;
 
 /// See [`evonic_backend::Backend::stat`].
 pub(in super::super) fn stat(op: Operation<'_>) -> Result<Stat> {
-    Ok(stat_of(&op.look()?.1))
+    let (handle, stat) = op.look()?;
+    Ok(Stat { mode: plain_mode(&*handle, stat.st_mode) & 0o7777, ..stat_of(&stat) })
 }
 
 /// The kernel's answer as a workplace's.

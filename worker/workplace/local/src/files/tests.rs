@@ -12,7 +12,7 @@ use evonic_shared::kind::Kind;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::fixture::{Fixture, bash};
-use evonic_backend::{Backend, Entry, FileType, Found, WorkplaceError};
+use evonic_backend::{Backend, Entry, FileType, Found, Rewrite, WorkplaceError};
 
 fn is_outside<T: std::fmt::Debug>(result: Result<T, WorkplaceError>) -> bool {
     matches!(result, Err(WorkplaceError::Outside { .. }))
@@ -55,14 +55,20 @@ async fn paths_stay_below_the_root() {
     for path in escapes.into_iter().chain(["dangling", "/etc/passwd", beyond.as_str()]) {
         assert!(is_outside(fixture.read(path, 0, 9).await), "read {path}");
         assert!(is_outside(fixture.local.read_lines(path, 1, None, 9).await), "lines {path}");
-        assert!(is_outside(fixture.local.write(path, b"x".to_vec().into()).await), "write {path}");
+        assert!(
+            is_outside(fixture.local.write(path, b"x".to_vec().into(), Rewrite::Whole).await),
+            "write {path}"
+        );
         assert!(is_outside(fixture.local.search("x", path, None, 9).await), "search {path}");
     }
     for path in ["..", "up", "/", "a/../.."] {
         assert!(is_outside(fixture.local.list(path, 1, 9).await), "list {path}");
         assert!(is_outside(fixture.local.search("x", path, None, 9).await), "search {path}");
         let inside = format!("{path}/new/folder/file");
-        assert!(is_outside(fixture.local.write(&inside, Bytes::new()).await), "write {inside}");
+        assert!(
+            is_outside(fixture.local.write(&inside, Bytes::new(), Rewrite::Whole).await),
+            "write {inside}"
+        );
     }
     assert_eq!(fs::read_to_string(outside).expect("it is there"), "secret");
     assert!(!fixture.outside("new").exists());
@@ -81,7 +87,11 @@ async fn links_and_absolute_paths_that_stay_inside_are_fine() {
     for path in paths.into_iter().chain(whole.to_str()) {
         let (bytes, _) = fixture.read(path, 0, 99).await.expect(path);
         assert_eq!(bytes, b"content", "{path}");
-        fixture.local.write(path, path.as_bytes().to_vec().into()).await.expect(path);
+        fixture
+            .local
+            .write(path, path.as_bytes().to_vec().into(), Rewrite::Whole)
+            .await
+            .expect(path);
         assert_eq!(fixture.get("a/file"), path);
         fixture.put("a/file", "content");
     }
@@ -96,8 +106,12 @@ async fn an_unconfined_workplace_reaches_everything() {
     let fixture = Fixture::with(|config| config.workplace.confined = false);
     let outside = fixture.outside("new/file");
     let path = outside.to_str().expect("a path");
-    fixture.local.write(path, b"one".to_vec().into()).await.expect("it is written");
-    fixture.local.write("../new/file", b"two".to_vec().into()).await.expect("it is replaced");
+    fixture.local.write(path, b"one".to_vec().into(), Rewrite::Whole).await.expect("it is written");
+    fixture
+        .local
+        .write("../new/file", b"two".to_vec().into(), Rewrite::Whole)
+        .await
+        .expect("it is replaced");
     assert_eq!(fixture.read(path, 0, 9).await.expect("it is read").0, b"two");
     assert_eq!(fixture.local.list("..", 1, 9).await.expect("it is listed").0.len(), 2);
     let found = fixture.local.search("two", "../new", None, 9).await.expect("it is searched");
@@ -109,11 +123,19 @@ async fn an_unconfined_workplace_reaches_everything() {
 async fn a_home_is_not_expanded_and_this_is_said() {
     let fixture = Fixture::new();
     for path in ["~", "~/file"] {
-        let error = fixture.local.write(path, Bytes::new()).await.expect_err("it is refused");
+        let error = fixture
+            .local
+            .write(path, Bytes::new(), Rewrite::Whole)
+            .await
+            .expect_err("it is refused");
         assert!(error.to_string().contains("~ is not expanded"), "{error}");
     }
-    fixture.local.write("~file", Bytes::new()).await.expect("it is a name like any other");
-    fixture.local.write("./~/file", Bytes::new()).await.expect("so is this");
+    fixture
+        .local
+        .write("~file", Bytes::new(), Rewrite::Whole)
+        .await
+        .expect("it is a name like any other");
+    fixture.local.write("./~/file", Bytes::new(), Rewrite::Whole).await.expect("so is this");
     assert!(fixture.path("~/file").exists());
 }
 
@@ -164,8 +186,9 @@ async fn try_to_escape(fixture: &Fixture) -> [u64; 2] {
             }
             Err(_) => refused += 1,
         }
-        let _refused = fixture.local.write("sub/new", b"new".to_vec().into()).await;
-        let _refused = fixture.local.write("sub/file", b"public".to_vec().into()).await;
+        let _refused = fixture.local.write("sub/new", b"new".to_vec().into(), Rewrite::Whole).await;
+        let _refused =
+            fixture.local.write("sub/file", b"public".to_vec().into(), Rewrite::Whole).await;
         if let Ok(found) = fixture.local.search("secret", ".", None, 9).await {
             assert_eq!(found.matches, []);
         }
@@ -189,8 +212,8 @@ async fn special_files_are_refused_without_being_opened() {
         for result in [
             fixture.read(path, 0, 9).await.map(drop),
             fixture.local.read_lines(path, 1, None, 9).await.map(drop),
-            fixture.local.write(path, b"x".to_vec().into()).await,
-            fixture.local.edit(path, 9, Box::new(|_| Some(vec![]))).await.map(drop),
+            fixture.local.write(path, b"x".to_vec().into(), Rewrite::Whole).await.map(drop),
+            fixture.local.edit(path, 9, Box::new(|_| Some(vec![])), Rewrite::Whole).await.map(drop),
         ] {
             let Err(WorkplaceError::WrongType { found, .. }) = result else { panic!("{result:?}") };
             assert_eq!(found, kind);
@@ -211,13 +234,21 @@ async fn special_files_are_refused_without_being_opened() {
 #[tokio::test]
 async fn writing_makes_folders_and_keeps_modes() {
     let fixture = Fixture::new();
-    fixture.local.write("a/b/c/file", b"one".to_vec().into()).await.expect("it is written");
+    fixture
+        .local
+        .write("a/b/c/file", b"one".to_vec().into(), Rewrite::Whole)
+        .await
+        .expect("it is written");
     let mode = |path: &str| {
         fs::metadata(fixture.path(path)).expect("it is there").permissions().mode() & 0o7777
     };
     fs::set_permissions(fixture.path("a/b/c/file"), fs::Permissions::from_mode(0o4751))
         .expect("it is ours");
-    fixture.local.write("a/b/c/file", b"two".to_vec().into()).await.expect("it is replaced");
+    fixture
+        .local
+        .write("a/b/c/file", b"two".to_vec().into(), Rewrite::Whole)
+        .await
+        .expect("it is replaced");
     assert_eq!((fixture.get("a/b/c/file").as_str(), mode("a/b/c/file")), ("two", 0o4751));
     let left: Vec<_> = fs::read_dir(fixture.path("a/b/c")).expect("it is there").collect();
     assert_eq!(left.len(), 1, "no draft is left: {left:?}");
@@ -230,12 +261,16 @@ async fn what_is_no_file_is_not_written() {
     fixture.put("file", "content");
     symlink("missing", fixture.path("dangling")).expect("a link");
     let wrong_type = |result| matches!(result, Err(WorkplaceError::WrongType { .. }));
-    assert!(wrong_type(fixture.local.write("new/", Bytes::new()).await));
-    assert!(wrong_type(fixture.local.write(".", Bytes::new()).await));
-    assert!(wrong_type(fixture.local.write("", Bytes::new()).await));
-    let below_file = fixture.local.write("file/below", Bytes::new()).await;
+    assert!(wrong_type(fixture.local.write("new/", Bytes::new(), Rewrite::Whole).await));
+    assert!(wrong_type(fixture.local.write(".", Bytes::new(), Rewrite::Whole).await));
+    assert!(wrong_type(fixture.local.write("", Bytes::new(), Rewrite::Whole).await));
+    let below_file = fixture.local.write("file/below", Bytes::new(), Rewrite::Whole).await;
     assert_eq!(io_kind(below_file), std::io::ErrorKind::NotADirectory);
-    let dangling = fixture.local.write("dangling", Bytes::new()).await.expect_err("it is refused");
+    let dangling = fixture
+        .local
+        .write("dangling", Bytes::new(), Rewrite::Whole)
+        .await
+        .expect_err("it is refused");
     assert!(format!("{dangling:?}").contains("something that is missing"), "{dangling:?}");
     assert!(fixture.path("dangling").is_symlink());
     fixture.assert_given_back().await;
@@ -245,7 +280,7 @@ async fn what_is_no_file_is_not_written() {
 async fn readers_never_see_a_part_of_a_file() {
     let fixture = Fixture::new();
     let content = |letter: u8| vec![letter; 300_000];
-    fixture.local.write("file", content(b'a').into()).await.expect("it is written");
+    fixture.local.write("file", content(b'a').into(), Rewrite::Whole).await.expect("it is written");
     let stop = AtomicBool::new(false);
     let path = fixture.path("file");
     let read = || {
@@ -261,7 +296,11 @@ async fn readers_never_see_a_part_of_a_file() {
     let runtime = tokio::runtime::Handle::current();
     let write = async || {
         for letter in (b'a'..=b'z').cycle().take(100) {
-            fixture.local.write("file", content(letter).into()).await.expect("it is written");
+            fixture
+                .local
+                .write("file", content(letter).into(), Rewrite::Whole)
+                .await
+                .expect("it is written");
         }
     };
     let reads = std::thread::scope(|scope| {
@@ -284,16 +323,19 @@ async fn an_edit_is_refused_when_somebody_else_was_faster() {
         fs::write(path, "two, by somebody else").expect("it is ours");
         Some(b"three".to_vec())
     };
-    let refused =
-        fixture.local.edit("file", 99, Box::new(change)).await.expect_err("it is refused");
+    let refused = fixture
+        .local
+        .edit("file", 99, Box::new(change), Rewrite::Whole)
+        .await
+        .expect_err("it is refused");
     assert!(format!("{refused:?}").contains("somebody else changed it"), "{refused:?}");
     assert_eq!(fixture.get("file"), "two, by somebody else");
 
-    let large = fixture.local.edit("file", 5, Box::new(|_| Some(vec![]))).await;
+    let large = fixture.local.edit("file", 5, Box::new(|_| Some(vec![])), Rewrite::Whole).await;
     let Err(WorkplaceError::TooLarge { size_bytes: 21, limit_bytes: 5, .. }) = large else {
         panic!("{large:?}");
     };
-    fixture.local.edit("file", 99, Box::new(|_| None)).await.expect("it is read");
+    fixture.local.edit("file", 99, Box::new(|_| None), Rewrite::Whole).await.expect("it is read");
     assert_eq!(fixture.get("file"), "two, by somebody else");
     fixture.assert_given_back().await;
 }
@@ -440,7 +482,10 @@ async fn many_operations_at_once_share_few_permits() {
         fixture.put("dir/file", "x");
         let all = (0..40).map(async |number: u32| match number % 4 {
             0 => fixture.read("dir/file", 0, 9).await.map(drop),
-            1 => fixture.local.write(&format!("dir/{number}"), Bytes::new()).await,
+            1 => {
+                (fixture.local.write(&format!("dir/{number}"), Bytes::new(), Rewrite::Whole).await)
+                    .map(drop)
+            }
             2 => fixture.local.list(".", 9, 99).await.map(drop),
             _ => fixture.local.search("x", ".", None, 99).await.map(drop),
         });

@@ -14,23 +14,26 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, openat, renameat, unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, openat, renameat, unlinkat};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Files, change,
+    Files,
+    attributes::{Attributes, plain_mode},
+    change,
     fd_scope::FdScope,
     operation::Operation,
     root::real_path,
-    write::{NEW_FILE, find, keep, sync_folder},
+    write::{Failure, PRIVATE, find, sync_folder},
 };
-use evonic_backend::{Download, Result, Upload, WorkplaceError};
+use evonic_backend::{Class, Download, Result, Stat, Upload, WorkplaceError, Written};
 use evonic_handles::Held;
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 256 * 1024;
+
+/// The mode of a new file, unless one is given.
+const DEFAULT_MODE: u32 = 0o644;
 
 /// The longest name of a file on Linux, in bytes.
 const NAME_BYTES: usize = 255;
@@ -40,7 +43,8 @@ impl Files {
     pub(crate) async fn download(self: &Arc<Self>, path: &str, from: u64) -> Result<Download> {
         let opened = self.keep("read", path, |op| {
             let (file, stat) = op.open_file()?;
-            Ok((file.release(), change::stat_of(&stat)))
+            let mode = plain_mode(&*file, stat.st_mode) & 0o7777;
+            Ok((file.release(), Stat { mode, ..change::stat_of(&stat) }))
         });
         let (file, stat) = opened.await?;
         let start = (Arc::clone(self), Arc::new(file), path.to_owned(), from);
@@ -90,7 +94,7 @@ struct Target {
     name: PathBuf,
     part: String,
     /// The file that it replaces.
-    existing: Option<Stat>,
+    existing: Option<Attributes>,
 }
 
 /// An unfinished copy.
@@ -123,25 +127,37 @@ impl Upload for Part {
         digest.await.map_err(|error| self.target.failed("read", error))
     }
 
-    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<()> {
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<Written> {
         let Self { files, file, target, len } = *self;
-        let existing = target.existing;
-        let settled = files.pool.run(move |_| settle(&file, len, existing.as_ref(), mode)).await;
-        settled.map_err(|error| target.failed("write", error))?;
-        let in_folder = move |folder: &OwnedFd, target: &Target| {
-            renameat(folder, &target.part, folder, &target.name)?;
-            sync_folder(folder)
+        let existing = target.existing.clone();
+        let settling = Arc::clone(&file);
+        let settled =
+            files.pool.run(move |_| settle(&settling, len, existing.as_ref(), mode)).await;
+        let placed = match settled {
+            Ok(written) => {
+                let placing = target.clone().operate(&files, "write", |folder, target| {
+                    renameat(folder, &target.part, folder, &target.name)
+                        .map_err(|error| target.of_name(error))?;
+                    Ok(sync_folder(folder)?)
+                });
+                placing.await.map(|()| written)
+            }
+            Err(failure) => Err(target.error(failure)),
         };
-        target.operate(&files, "write", in_folder).await
+        if let Err(error) = &placed
+            && error.class() == Class::Permanent
+        {
+            drop(file);
+            // The first error is reported; that this one may follow from it is not news.
+            let _left = target.remove(&files).await;
+        }
+        placed
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {
         let Self { files, file, target, .. } = *self;
         drop(file);
-        let in_folder = |folder: &OwnedFd, target: &Target| {
-            Ok(unlinkat(folder, &target.part, AtFlags::empty())?)
-        };
-        target.operate(&files, "remove", in_folder).await
+        target.remove(&files).await
     }
 }
 
@@ -150,19 +166,42 @@ impl Target {
         WorkplaceError::path(operation, self.path.as_str(), error)
     }
 
+    fn of_name(&self, error: rustix::io::Errno) -> Failure {
+        match self.existing {
+            Some(_) => Failure::of_name(error),
+            None => Failure::Other(error.into()),
+        }
+    }
+
+    /// The error of giving the copy what the file has that it replaces.
+    fn error(&self, failure: Failure) -> WorkplaceError {
+        match failure {
+            Failure::NotKeepable(what, error) => {
+                WorkplaceError::not_keepable(self.path.as_str(), &what, &error)
+            }
+            Failure::Folder(error) | Failure::Other(error) => self.failed("write", error),
+        }
+    }
+
+    async fn remove(self, files: &Files) -> Result<()> {
+        let in_folder =
+            |folder: &OwnedFd, target: &Self| Ok(unlinkat(folder, &target.part, AtFlags::empty())?);
+        self.operate(files, "remove", in_folder).await
+    }
+
     /// Does something in its folder.
     async fn operate(
         self,
         files: &Files,
         name: &'static str,
-        work: impl FnOnce(&OwnedFd, &Self) -> io::Result<()> + Send + 'static,
+        work: impl FnOnce(&OwnedFd, &Self) -> Result<(), Failure> + Send + 'static,
     ) -> Result<()> {
         let path = self.path.clone();
         files
             .on_thread(name, &path, move |op| {
                 let folder = op.root.open_real_folder(op.scope, &self.folder);
-                let done = folder.and_then(|folder| work(&folder, &self));
-                done.map_err(|error| op.failed(error))
+                let folder = folder.map_err(|error| op.failed(error))?;
+                work(&folder, &self).map_err(|failure| failure.error(op, &folder))
             })
             .await
     }
@@ -174,8 +213,11 @@ fn open_part(op: Operation<'_>, id: &str) -> Result<(File, (Target, u64))> {
     let part = part_name(&target.name, id);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     // Counted as soon as the folder's permit is free.
-    let opened = openat(&*target.folder, &part, flags | OFlags::CLOEXEC, NEW_FILE);
-    let opened = opened.map_err(|error| op.failed(error))?;
+    let opened = openat(&*target.folder, &part, flags | OFlags::CLOEXEC, PRIVATE);
+    let opened = opened.map_err(|error| match target.existing {
+        Some(_) => Failure::of_name(error).error(op, &target.folder),
+        None => op.failed(error),
+    })?;
     let stat = fstat(&opened).map_err(|error| op.failed(error))?;
     op.expect_type(&stat, FileType::RegularFile)?;
     op.root.give(&opened).map_err(|error| op.failed(error))?;
@@ -193,16 +235,23 @@ fn part_name(name: &Path, id: &str) -> String {
     format!(".{}.{id}.part", &name[..end.unwrap_or(0)])
 }
 
-/// Gives a whole copy its length, owner and mode, and makes it survive the machine.
-fn settle(file: &File, len: u64, existing: Option<&Stat>, mode: Option<u32>) -> io::Result<()> {
+/// Gives a whole copy its length, owner and rights, and makes it survive the machine.
+fn settle(
+    file: &File,
+    len: u64,
+    existing: Option<&Attributes>,
+    mode: Option<u32>,
+) -> Result<Written, Failure> {
     file.set_len(len)?;
-    if let Some(stat) = existing {
-        keep(file, stat)?;
-    }
-    if let Some(mode) = mode {
-        fchmod(file, Mode::from_raw_mode(mode & 0o7777))?;
-    }
-    file.sync_all()
+    let written = match existing {
+        Some(existing) => existing.give(file, mode)?,
+        None => {
+            fchmod(file, Mode::from_raw_mode(mode.unwrap_or(DEFAULT_MODE) & 0o7777))?;
+            Written::default()
+        }
+    };
+    file.sync_all()?;
+    Ok(written)
 }
 
 fn read_at(file: &File, offset: u64) -> io::Result<Bytes> {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use evonic_backend::{
-    Backend, Change, Commands, Download, Entry, Found, Lines, Removal, Stage, Stat, Upload,
-    WorkplaceError, error::Cause,
+    Backend, Change, Commands, Download, Entry, Found, Lines, Removal, Rewrite, Stage, Stat,
+    Upload, WorkplaceError, Written, error::Cause,
 };
 use evonic_domain::WorkplaceKind;
 use evonic_local::Local;
@@ -144,7 +144,7 @@ impl Upload for FlakyUpload {
         self.inner.sha256().await
     }
 
-    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<(), WorkplaceError> {
+    async fn finish(self: Box<Self>, mode: Option<u32>) -> Result<Written, WorkplaceError> {
         self.inner.finish(mode).await
     }
 
@@ -181,8 +181,13 @@ impl Backend for Flaky {
         Backend::read_lines(&self.local, path, from, to, limit).await
     }
 
-    async fn write(&self, path: &str, content: Bytes) -> Result<(), WorkplaceError> {
-        Backend::write(&self.local, path, content).await
+    async fn write(
+        &self,
+        path: &str,
+        content: Bytes,
+        rewrite: Rewrite,
+    ) -> Result<Written, WorkplaceError> {
+        Backend::write(&self.local, path, content, rewrite).await
     }
 
     async fn edit(
@@ -190,8 +195,9 @@ impl Backend for Flaky {
         path: &str,
         limit_bytes: u64,
         change: Change,
-    ) -> Result<(), WorkplaceError> {
-        Backend::edit(&self.local, path, limit_bytes, change).await
+        rewrite: Rewrite,
+    ) -> Result<Written, WorkplaceError> {
+        Backend::edit(&self.local, path, limit_bytes, change, rewrite).await
     }
 
     async fn list(

@@ -1,7 +1,7 @@
 //! Where files and commands land.
 
 use super::*;
-use evonic_backend::{FileType, Removal};
+use evonic_backend::{FileType, Removal, Rewrite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_land_in_the_remote_home() {
@@ -9,8 +9,8 @@ async fn files_land_in_the_remote_home() {
     let account = fixture.sshd.account("/bin/sh", "it's a \"home\" with spaces");
     let workplace = fixture.open(&account);
     assert_eq!(workplace.home().await.unwrap(), account.home.to_str().unwrap());
-    workplace.write("a/b.txt", Bytes::from_static(b"one\ntwo\n")).await.unwrap();
-    workplace.write("~/c.txt", Bytes::from_static(b"x")).await.unwrap();
+    workplace.write("a/b.txt", Bytes::from_static(b"one\ntwo\n"), Rewrite::Whole).await.unwrap();
+    workplace.write("~/c.txt", Bytes::from_static(b"x"), Rewrite::Whole).await.unwrap();
     assert_eq!(std::fs::read(account.home.join("a/b.txt")).unwrap(), b"one\ntwo\n");
     let own = format!("~{}/c.txt", account.name);
     assert_eq!(workplace.stat(&own).await.unwrap().size_bytes, 1);
@@ -22,7 +22,10 @@ async fn files_land_in_the_remote_home() {
 
     let lines = workplace.read_lines("a/b.txt", 2, None, 1000).await.unwrap();
     assert_eq!((&lines.text[..], lines.total), (&b"two\n"[..], Some(2)));
-    workplace.edit("a/b.txt", 100, Box::new(|_| Some(b"three\n".to_vec()))).await.unwrap();
+    workplace
+        .edit("a/b.txt", 100, Box::new(|_| Some(b"three\n".to_vec())), Rewrite::Whole)
+        .await
+        .unwrap();
     assert_eq!(download(&workplace, "a/b.txt", 2).await.unwrap(), b"ree\n");
     let (entries, more) = workplace.list(".", 2, 100).await.unwrap();
     assert!(entries.iter().any(|entry| entry.path == "a/b.txt"), "{entries:?} {more}");
@@ -50,7 +53,7 @@ async fn a_written_file_keeps_its_mode_and_its_links() {
     let account = fixture.account();
     let workplace = fixture.open(&account);
     output(&workplace, "m1", "echo old >f; chmod 640 f; ln -s f l").await;
-    workplace.write("l", Bytes::from_static(b"new")).await.unwrap();
+    workplace.write("l", Bytes::from_static(b"new"), Rewrite::Whole).await.unwrap();
     let stat = std::fs::metadata(account.home.join("f")).unwrap();
     assert_eq!((stat.permissions().mode() & 0o777, stat.len()), (0o640, 3));
     let owner = std::fs::metadata(&account.home).unwrap().uid();
@@ -71,7 +74,8 @@ async fn a_home_that_cannot_be_written_is_one_error() {
     let before = fixture.used();
     let connections = fixture.sshd.log().matches("Accepted").count();
     for _ in 0..20 {
-        let error = workplace.write("f", Bytes::from_static(b"x")).await.unwrap_err();
+        let error =
+            workplace.write("f", Bytes::from_static(b"x"), Rewrite::Whole).await.unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
         assert_eq!(chain(&error), "write f failed: Permission denied (os error 13)");
     }
@@ -91,12 +95,12 @@ async fn odd_shells_work_or_say_why_not() {
         let account = fixture.sshd.account(shell, &format!("home{number}"));
         std::fs::write(account.home.join(".bashrc"), "echo Welcome; echo noise >&2\n").unwrap();
         let workplace = fixture.open(&account);
-        workplace.write("f", Bytes::from_static(b"file\n")).await.unwrap();
+        workplace.write("f", Bytes::from_static(b"file\n"), Rewrite::Whole).await.unwrap();
         assert_eq!(output(&workplace, "m1", "cat f").await, "file\n", "{shell}");
     }
     let account = fixture.sshd.account("/usr/sbin/nologin", "none");
     let workplace = fixture.open(&account);
-    workplace.write("f", Bytes::from_static(b"file\n")).await.unwrap();
+    workplace.write("f", Bytes::from_static(b"file\n"), Rewrite::Whole).await.unwrap();
     let (entries, _) = workplace.list(".", 1, 10).await.unwrap();
     assert_eq!((entries[0].path.as_str(), entries[0].file_type), ("f", FileType::File));
     assert_eq!(workplace.sha256("f").await.unwrap().len(), 64);
@@ -124,7 +128,7 @@ async fn a_session_has_a_folder_of_its_own() {
     let settings = SshSettings { folder, session_folders: true, ..fixture.settings(&account) };
     let session = SessionId::new();
     let workplace = fixture.hosts.open(&settings, Some(&session)).unwrap();
-    workplace.write("f", Bytes::from_static(b"x")).await.unwrap();
+    workplace.write("f", Bytes::from_static(b"x"), Rewrite::Whole).await.unwrap();
     let own = account.home.join(format!("work place/sessions/{session}"));
     assert_eq!(std::fs::read(own.join("f")).unwrap(), b"x");
     assert_eq!(output(&workplace, "m1", "pwd").await.trim(), own.to_str().unwrap());

@@ -8,7 +8,7 @@ use std::{
 use evonic_shared::kind::Kind;
 
 use crate::fixture::Fixture;
-use evonic_backend::{Backend, FileType, Removal, WorkplaceError};
+use evonic_backend::{Backend, FileType, Removal, Rewrite, WorkplaceError};
 use evonic_domain::{LocalSettings, SessionId};
 
 fn kind_of<T: std::fmt::Debug>(result: Result<T, WorkplaceError>) -> io::ErrorKind {
@@ -104,7 +104,7 @@ async fn a_session_has_a_folder_of_its_own() {
     let (one, two) = (SessionId::new(), SessionId::new());
     let place = fixture.local.at(&settings, Some(&one)).expect("it is made");
     let other = fixture.local.at(&settings, Some(&two)).expect("it is made");
-    Backend::write(&place, "file", "mine".into()).await.expect("it is written");
+    Backend::write(&place, "file", "mine".into(), Rewrite::Whole).await.expect("it is written");
     assert_eq!(fixture.get(&format!("sessions/{one}/file")), "mine");
     let across = other.stat(&format!("../{one}/file")).await;
     assert!(matches!(across, Err(WorkplaceError::Outside { .. })), "{across:?}");

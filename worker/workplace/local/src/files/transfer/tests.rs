@@ -104,7 +104,7 @@ async fn a_thousand_transfers_leave_no_descriptor() {
         assert_eq!(all(&fixture, "file", 0).await, b"content");
         drop(fixture.local.download("file", 0).await.expect("it opens"));
         let upload = fixture.local.upload("file", "x").await.expect("it opens");
-        if round % 2 == 0 { upload.discard().await } else { upload.finish(None).await }
+        if round % 2 == 0 { upload.discard().await } else { upload.finish(None).await.map(drop) }
             .expect("it ends");
         fixture.put("file", "content");
         if round == 20 {

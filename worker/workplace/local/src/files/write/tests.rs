@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use evonic_backend::Backend;
+use evonic_backend::{Backend, Rewrite};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Draft, FdScope, Operation, Target, find, replace};
@@ -84,10 +84,11 @@ async fn a_full_disk_leaves_the_old_file() {
         sh.args(["-ec", text]).current_dir(fixture.path("")).status().expect("it starts").success()
     };
     assert!(script("mkdir small; mount -t tmpfs -o size=64k none small; echo old > small/file"));
-    let result = fixture.local.write("small/file", vec![b'x'; 1_000_000].into()).await;
+    let result =
+        fixture.local.write("small/file", vec![b'x'; 1_000_000].into(), Rewrite::Whole).await;
     let left =
         (fixture.get("small/file"), fs::read_dir(fixture.path("small")).map(Iterator::count));
-    let fits = fixture.local.write("small/file", b"new".to_vec().into()).await;
+    let fits = fixture.local.write("small/file", b"new".to_vec().into(), Rewrite::Whole).await;
     assert!(script("umount small"));
     let full = result.expect_err("it does not fit");
     assert!(format!("{full:?}").contains("StorageFull"), "{full:?}");
