@@ -54,7 +54,7 @@ use crate::{
 /// The running supervisor.
 #[derive(Debug)]
 pub struct EventLoop {
-    /// Zero of every [`Instant`](crate::policy::Instant).
+    /// Zero of every [`Instant`].
     clock: Clock,
     /// RFC 3339.
     started_at: String,

@@ -82,7 +82,10 @@ fi
 # folder gave to the draft goes.
 look "$draft"
 case $copied$rights in
--*+) setfacl -b "$draft" && look "$draft" || unkeepable 'its mode' 'setfacl is not installed' ;;
+-*+)
+	setfacl -b "$draft" || unkeepable 'its mode' 'setfacl is not installed'
+	look "$draft" || end 'failed its owner cannot be read'
+	;;
 esac
 case $rights in
 *+) [ -z "$wanted" ] || mode=$((0$wanted & (07707 | mode & 070))) ;;
