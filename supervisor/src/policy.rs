@@ -42,7 +42,7 @@
 //! | `Restart` | nothing: it is the answer | spawn; drained when the replacement is ready | - | - |
 //! | `Reload` | replaced as soon as it is ready | spawn; drained when the replacement is ready | - | - |
 //! | `Stop` | drain | drain | goes on | goes on |
-//! | `Hurry`, after `Stop` | - | - | told again, with two seconds of grace at most | goes on |
+//! | `ShortenStop`, after `Stop` | - | - | told again, with two seconds of grace at most | goes on |
 //!
 //! The states of the status are read off the workers: `stopping`; `crash_loop` after
 //! `crash_loop_after` crashes in a row without a ready incumbent; `starting` until a worker was
@@ -293,7 +293,7 @@ impl Policy {
     /// After the supervisor did not run for a while.
     fn restart_deadlines(&mut self) {
         // Connections that came meanwhile wait for a worker that may wake later.
-        self.accept.excuse(self.now + self.settings.supervisor.heartbeat_timeout);
+        self.accept.suspend_until(self.now + self.settings.supervisor.heartbeat_timeout);
         for worker in &mut self.workers {
             worker.restart_deadlines(self.now, &self.settings);
         }

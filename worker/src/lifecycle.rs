@@ -88,12 +88,12 @@ fn fail(error: &StartError, supervisor: Option<&Channel>) -> ExitCode {
     let reason = ErrorChain(error).to_string();
     tracing::error!(reason, "worker cannot start");
     if let Some(supervisor) = supervisor {
-        tell(supervisor, &reason);
+        report(supervisor, &reason);
     }
     error.exit_code()
 }
 
-fn tell(supervisor: &Channel, reason: &str) {
+fn report(supervisor: &Channel, reason: &str) {
     let said = supervisor.send(&FromWorker::Failed { reason: reason_line(reason) });
     if let Err(error) = said {
         tracing::debug!(%error, "nobody hears why this worker ends");
@@ -104,7 +104,7 @@ fn tell(supervisor: &Channel, reason: &str) {
 /// has taken over what is inherited.
 pub fn refuse(reason: &str) {
     if let Ok(inherited) = Inherited::take() {
-        tell(&inherited.control, reason);
+        report(&inherited.control, reason);
     }
 }
 

@@ -63,7 +63,7 @@ impl EventLoop {
                 self.stop();
                 self.stopped_by = Some((now, signal));
                 if signal == Signal::SIGQUIT {
-                    self.feed(Event::Hurry);
+                    self.feed(Event::ShortenStop);
                 }
             }
             Some((began, by)) => {
@@ -72,7 +72,7 @@ impl EventLoop {
                     return;
                 }
                 tracing::info!(signal = signal_name, uid, "stop asked for again: it hurries");
-                self.feed(Event::Hurry);
+                self.feed(Event::ShortenStop);
             }
         }
     }

@@ -17,7 +17,7 @@ const POLLS: u32 = 8;
 pub(super) struct AcceptQueue {
     queue: Option<Queue>,
     /// No finding before this: the supervisor did not run, and the worker may not yet.
-    excused_until: Instant,
+    suspended_until: Instant,
 }
 
 #[derive(Debug)]
@@ -34,9 +34,9 @@ impl AcceptQueue {
     }
 
     /// Forgets the queue after the supervisor did not run, and finds nothing before this time.
-    pub(super) fn excuse(&mut self, until: Instant) {
+    pub(super) fn suspend_until(&mut self, until: Instant) {
         self.queue = None;
-        self.excused_until = until;
+        self.suspended_until = until;
     }
 
     /// Records a poll; the finding when the queue has not shrunk for `stall`.
@@ -51,7 +51,7 @@ impl AcceptQueue {
         };
         self.queue = Some(Queue { since, waiting, poll_at: now + pause(stall) });
         let stalled = now.saturating_sub(since);
-        (stalled >= stall && now >= self.excused_until).then(|| match waiting {
+        (stalled >= stall && now >= self.suspended_until).then(|| match waiting {
             1 => format!("1 connection has waited {} without being accepted", seconds(stalled)),
             _ => format!(
                 "{waiting} connections have waited {} without being accepted",

@@ -65,7 +65,7 @@ pub enum Event {
     /// SIGTERM, SIGINT or `drain`.
     Stop,
     /// A second SIGTERM or SIGINT: what is left of the stop's grace is cut short.
-    Hurry,
+    ShortenStop,
     /// The supervisor was stopped for a while, and runs again.
     Resumed,
     /// A deadline passed.

@@ -39,7 +39,7 @@ impl Policy {
             Event::Restart { uid } => self.restart(uid),
             Event::Reload { settings, uid } => self.reload(settings, uid),
             Event::Stop => self.stop(),
-            Event::Hurry => self.hurry(),
+            Event::ShortenStop => self.shorten_stop(),
             Event::Resumed => self.restart_deadlines(),
             Event::Timer => {}
         }
@@ -250,7 +250,7 @@ impl Policy {
     }
 
     /// Cuts short what is left of the grace: of workers that drain, and of one that is spawned.
-    fn hurry(&mut self) {
+    fn shorten_stop(&mut self) {
         if !self.stopping {
             return;
         }

@@ -136,12 +136,15 @@ extern "C" fn pause_for_ever(_: nix::libc::c_int) {
     }
 }
 
+/// What the worker does not read as a message.
+const BLOCK: Signal = Signal::SIGURG;
+
 /// Blocks every thread of the process whose name has this prefix.
 fn block(prefix: &str) {
     let action =
         SigAction::new(SigHandler::Handler(pause_for_ever), SaFlags::empty(), SigSet::all());
     // SAFETY: the handler only calls pause(2).
-    unsafe { sigaction(Signal::SIGUSR2, &action) }.expect("a handler");
+    unsafe { sigaction(BLOCK, &action) }.expect("a handler");
     let own = nix::unistd::gettid().as_raw();
     let process = nix::unistd::getpid().as_raw();
     for task in fs::read_dir("/proc/self/task").expect("/proc").flatten() {
@@ -154,7 +157,7 @@ fn block(prefix: &str) {
                     nix::libc::SYS_tgkill,
                     process,
                     thread,
-                    Signal::SIGUSR2 as nix::libc::c_int,
+                    BLOCK as nix::libc::c_int,
                 );
             }
         }

@@ -70,7 +70,7 @@ fn a_copy_that_is_refused_for_good_leaves_nothing_and_promises_nothing() {
         let said = said(&output);
         assert!(!said.contains("goes on"), "{to}: {said}");
         if to.contains("full") {
-            assert_documented("write … failed: no storage space", &said);
+            assert_documented("write … failed: No space left on device", &said);
         }
         assert_eq!(unfinished(&account.home), "", "{to}: {said}");
     }

@@ -40,7 +40,7 @@ enum Happening {
     Restart,
     Reload(Settings),
     Stop,
-    Hurry,
+    ShortenStop,
     /// The worker that was asked to start does, and is ready.
     Up,
 }
@@ -96,7 +96,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (who(), prop_oneof![4 => -1..3, 1 => Just(80)])
             .prop_map(|(who, code)| H::Exited(who, code)),
         1 => Just(H::Restart),
-        1 => Just(H::Hurry),
+        1 => Just(H::ShortenStop),
         1 => any_settings().prop_map(H::Reload),
         6 => Just(H::Up),
     ]
@@ -156,7 +156,7 @@ fn play(script: &mut Script, story: Vec<(u64, Happening)>) {
             Happening::Restart => Event::Restart { uid: 0 },
             Happening::Reload(settings) => Event::Reload { settings, uid: 0 },
             Happening::Stop => Event::Stop,
-            Happening::Hurry => Event::Hurry,
+            Happening::ShortenStop => Event::ShortenStop,
             Happening::Up => {
                 for generation in script.observer.alive() {
                     if !script.observer.is_spawned(generation) {

@@ -27,10 +27,8 @@ pub(super) async fn stopped(sandbox: &Sandbox, id: &str) -> WorkplaceError {
     }
     let refused =
         |said: String| WorkplaceError::refused(&engine.address, Stage::StartContainer, said);
-    if let Some((of_image, of_engine)) = architectures(sandbox, &image).await
-        && of_image != of_engine
-    {
-        return refused(foreign(&image, &of_image, &of_engine));
+    if let Some(error) = foreign(sandbox).await {
+        return error;
     }
     if state.exit_code == NO_SLEEP {
         return refused(format!(
@@ -47,12 +45,20 @@ pub(super) async fn stopped(sandbox: &Sandbox, id: &str) -> WorkplaceError {
     ))
 }
 
-/// What there is to do about an image for another processor.
-fn foreign(image: &str, of_image: &str, of_engine: &str) -> String {
-    format!(
-        "the image {image} is made for {of_image}, and the engine's machine is {of_engine}: name an \
-         image for {of_engine}, or let that machine emulate {of_image} (package qemu-user-static)"
-    )
+/// The error for an image that is made for another processor than the engine's machine has, if it
+/// is. Its container may run for a moment: a script in it ends without a word then.
+pub(super) async fn foreign(sandbox: &Sandbox) -> Option<WorkplaceError> {
+    let container = &sandbox.container;
+    let (engine, image) = (&container.engine, container.settings().image);
+    let (of_image, of_engine) = architectures(sandbox, &image).await?;
+    (of_image != of_engine).then(|| {
+        let said = format!(
+            "the image {image} is made for {of_image}, and the engine's machine is {of_engine}: \
+             name an image for {of_engine}, or let that machine emulate {of_image} (package \
+             qemu-user-static)"
+        );
+        WorkplaceError::refused(&engine.address, Stage::StartContainer, said)
+    })
 }
 
 /// The processors of the image and of the engine's machine. The image's is read from its shell, for

@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use super::shell::Sandbox;
+use super::{diagnosis, shell::Sandbox};
 use evonic_backend::{
     Result, WorkplaceError,
     spool::{Purpose, Script, ScriptEnd, gather},
@@ -34,7 +34,21 @@ pub(super) async fn run_script(
     let (end, output) = gather(sandbox, script, MAX_OUTPUT_BYTES).await?;
     let source = match end {
         ScriptEnd::Exited(0) => return Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        ScriptEnd::Exited(_) => meaning(&output.complaint()),
+        ScriptEnd::Exited(code) => {
+            let complaint = output.complaint();
+            if complaint.is_empty()
+                && let Some(error) = diagnosis::foreign(sandbox).await
+            {
+                return Err(error);
+            }
+            if complaint.is_empty() {
+                // The engine says on standard output why it did not start a shell.
+                let said = String::from_utf8_lossy(&output.stdout);
+                io::Error::other(format!("exit code {code}: {}", said.trim()))
+            } else {
+                meaning(&complaint)
+            }
+        }
         ScriptEnd::Killed => {
             io::Error::other("its process was killed; is memory or `pids` used up?")
         }

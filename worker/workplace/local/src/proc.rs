@@ -23,13 +23,13 @@ pub fn hidden() -> Vec<String> {
 fn hidden_of(needed: &[(&str, &str)]) -> Vec<String> {
     let sentence = |(path, without): &(&str, &str)| {
         let error = fs::read(path).err()?;
-        Some(format!("{path} cannot be read ({}): {without}", words(&error)))
+        Some(format!("{path} cannot be read ({}): {without}", message(&error)))
     };
     needed.iter().filter_map(sentence).collect()
 }
 
 /// The kernel's own words, without a number.
-fn words(error: &std::io::Error) -> String {
+fn message(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -45,8 +45,8 @@ impl Handshake {
 
     /// What is printed on the server's side in the place of SFTP, or before it.
     #[must_use]
-    pub fn words(&self) -> Words {
-        Words(Arc::clone(&self.pending))
+    pub fn printed(&self) -> Printed {
+        Printed(Arc::clone(&self.pending))
     }
 
     /// Waits for the server's version.
@@ -65,13 +65,13 @@ impl Handshake {
 
 /// What a login shell prints before the first packet. At most some hundred bytes are kept.
 #[derive(Clone, Debug)]
-pub struct Words(Arc<Pending>);
+pub struct Printed(Arc<Pending>);
 
-impl Words {
+impl Printed {
     /// As one line without control characters; empty for nothing.
     #[must_use]
     pub fn text(&self) -> String {
-        self.0.words()
+        self.0.printed()
     }
 }
 

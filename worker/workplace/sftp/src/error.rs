@@ -9,7 +9,7 @@ use rustix::io::Errno;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The server refuses (`SSH_FXP_STATUS`).
-    #[error("{}", words(*.code, .message))]
+    #[error("{}", message_of(*.code, .message))]
     Status {
         /// `SSH_FX_*`.
         code: u32,
@@ -78,7 +78,7 @@ pub(super) mod status {
 }
 
 /// The server's words; of one that has none, the code's name in the protocol.
-fn words(code: u32, message: &str) -> String {
+fn message_of(code: u32, message: &str) -> String {
     match (message.trim(), code) {
         ("", status::FAILURE) => "the server says only that it failed".to_owned(),
         ("", code) => format!("the server refuses it with code {code}"),

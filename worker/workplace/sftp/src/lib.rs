@@ -27,7 +27,7 @@ mod packet;
 mod requests;
 mod write_window;
 
-pub use client::{Client, FileSystem, Handshake, Server, Words};
+pub use client::{Client, FileSystem, Handshake, Printed, Server};
 pub use error::{Error, PacketError};
 pub use file::{File, Reader, Writer};
 pub use home::RemoteHome;

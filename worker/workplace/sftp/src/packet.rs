@@ -20,7 +20,7 @@ const MAX_MESSAGE: usize = 1000;
 const MAX_NOISE_BYTES: usize = 64 * 1024;
 
 /// Bytes of that which are kept, for an error.
-const WORDS_BYTES: usize = 400;
+const PRINTED_BYTES: usize = 400;
 
 /// Bytes that tell the first packet from anything else: its length, its type, its version.
 const HEAD_BYTES: usize = 9;
@@ -153,7 +153,7 @@ pub(super) struct Decoder {
     /// Bytes skipped before it.
     noise: usize,
     /// The first of them.
-    words: Vec<u8>,
+    printed: Vec<u8>,
 }
 
 impl Decoder {
@@ -185,8 +185,8 @@ impl Decoder {
     }
 
     /// What came before the first packet, its beginning.
-    pub(super) fn words(&self) -> &[u8] {
-        &self.words
+    pub(super) fn printed(&self) -> &[u8] {
+        &self.printed
     }
 
     /// Whatever a login shell prints, zero bytes included: the first packet is where its length,
@@ -206,8 +206,8 @@ impl Decoder {
             None => self.bytes.len().saturating_sub(HEAD_BYTES - 1),
         };
         let skipped = self.bytes.split_to(noise);
-        let room = WORDS_BYTES.saturating_sub(self.words.len()).min(skipped.len());
-        self.words.extend_from_slice(&skipped[..room]);
+        let room = PRINTED_BYTES.saturating_sub(self.printed.len()).min(skipped.len());
+        self.printed.extend_from_slice(&skipped[..room]);
         self.noise += noise;
         self.begun = first.is_some();
         if self.noise > MAX_NOISE_BYTES {
@@ -220,8 +220,8 @@ impl Decoder {
     pub(super) fn end(&mut self) {
         if !self.begun {
             let left = self.bytes.split();
-            let room = WORDS_BYTES.saturating_sub(self.words.len()).min(left.len());
-            self.words.extend_from_slice(&left[..room]);
+            let room = PRINTED_BYTES.saturating_sub(self.printed.len()).min(left.len());
+            self.printed.extend_from_slice(&left[..room]);
         }
     }
 }
@@ -341,7 +341,7 @@ mod tests {
         decoder.push(&version());
         let (_, Reply::Version(found)) = decoder.next().unwrap().unwrap() else { panic!() };
         assert_eq!(found, [(b"name".to_vec(), b"1".to_vec())]);
-        assert_eq!(decoder.words(), b"Welcome!\nlength \xff\n");
+        assert_eq!(decoder.printed(), b"Welcome!\nlength \xff\n");
         let mut endless = Decoder::default();
         endless.push(&[b'x'; MAX_NOISE_BYTES + HEAD_BYTES]);
         assert!(endless.next().is_err());

@@ -38,7 +38,7 @@ struct Inner {
     last_id: u32,
     closed: Option<String>,
     /// What came before the first packet, its beginning.
-    words: Vec<u8>,
+    printed: Vec<u8>,
     /// What came beside the packets, its beginning.
     complaint: Vec<u8>,
 }
@@ -73,9 +73,9 @@ impl Pending {
     }
 
     /// What the server's side printed before the first packet: text, without control characters.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn printed(&self) -> String {
         let inner = self.inner.lock();
-        let words = [&inner.complaint[..], b" ", &inner.words].concat();
+        let words = [&inner.complaint[..], b" ", &inner.printed].concat();
         drop(inner);
         let words =
             String::from_utf8_lossy(&words).replace(|letter: char| letter.is_control(), " ");
@@ -230,7 +230,7 @@ impl<S: PacketSink> Incoming<S> {
         self.decoder.push(bytes);
         let next = |decoder: &mut Decoder, pending: &Pending| {
             let next = decoder.next();
-            pending.inner.lock().words = decoder.words().to_vec();
+            pending.inner.lock().printed = decoder.printed().to_vec();
             next
         };
         while let Some((id, reply)) = next(&mut self.decoder, &self.pending)? {
@@ -249,7 +249,7 @@ impl<S: PacketSink> Incoming<S> {
         Ok(())
     }
 
-    /// Takes what the server writes beside its packets: for [`crate::Words`].
+    /// Takes what the server writes beside its packets: for [`crate::Printed`].
     pub fn complain(&mut self, bytes: &[u8]) {
         let kept = &mut self.pending.inner.lock().complaint;
         let room = COMPLAINT_BYTES.saturating_sub(kept.len()).min(bytes.len());
@@ -259,7 +259,7 @@ impl<S: PacketSink> Incoming<S> {
     /// The channel is over: every request fails with this reason.
     pub fn close(&mut self, reason: &str) {
         self.decoder.end();
-        self.pending.inner.lock().words = self.decoder.words().to_vec();
+        self.pending.inner.lock().printed = self.decoder.printed().to_vec();
         self.pending.close(reason);
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use evonic_sftp::{Attributes, Client, Error, Handshake, Incoming, PacketSink, Words};
+use evonic_sftp::{Attributes, Client, Error, Handshake, Incoming, PacketSink, Printed};
 use rustix::io::Errno;
 use tokio::time::{Instant, timeout_at};
 
@@ -55,14 +55,14 @@ pub(super) async fn open(slot: ChannelSlot, limit: Duration) -> Result<Option<Sf
     let connection = Arc::clone(slot.connection());
     let writer = ChannelWriter::new(&slot);
     let (handshake, incoming) = Handshake::start(writer.clone());
-    let words = handshake.words();
+    let printed = handshake.printed();
     let mut stream = Stream::sftp(slot, writer, Box::new(incoming));
     let version = timeout_at(deadline, handshake.server()).await;
     let late = Error::Timeout(limit);
     let server = match version.unwrap_or(Err(late.clone())) {
         Ok(server) => server,
         Err(error) => {
-            let why = no_sftp(connection.host(), &mut stream, &error, &words, deadline).await;
+            let why = no_sftp(connection.host(), &mut stream, &error, &printed, deadline).await;
             if let Err(WorkplaceError::Refused { .. }) = &why {
                 connection.refused(Duration::ZERO);
             }
@@ -106,10 +106,10 @@ async fn no_sftp(
     host: &str,
     stream: &mut Stream,
     error: &Error,
-    words: &Words,
+    printed: &Printed,
     deadline: Instant,
 ) -> Result<()> {
-    let prints = || match words.text() {
+    let prints = || match printed.text() {
         words if words.is_empty() => String::new(),
         words => format!("; it prints: {words}"),
     };

@@ -63,21 +63,21 @@ fn a_worker_that_is_just_being_spawned_is_drained_when_it_runs() {
 #[test]
 fn a_second_signal_cuts_the_grace_short() {
     let mut script = Script::ready();
-    script.now(Event::Hurry);
+    script.now(Event::ShortenStop);
     script.now(Event::Stop);
     script.until(s(2));
-    let actions = script.now(Event::Hurry);
+    let actions = script.now(Event::ShortenStop);
     let [Action::Drain { generation: 1, reason: Reason::Stop, grace }] = actions[..] else {
         panic!("{actions:?}")
     };
     assert_eq!(grace, HURRIED_GRACE);
-    assert!(script.now(Event::Hurry).is_empty(), "there is no third speed");
+    assert!(script.now(Event::ShortenStop).is_empty(), "there is no third speed");
     assert!(brief(&script.until(ms(3_999))).is_empty());
     assert_eq!(brief(&script.until(s(4))), ["kill 1"]);
 
     let mut script = Script::new();
     script.now(Event::Stop);
-    script.now(Event::Hurry);
+    script.now(Event::ShortenStop);
     script.now(Event::Spawned { generation: 1, pid: 5 });
     assert_eq!(brief(&script.until(script.now + HURRIED_GRACE)), ["kill 1"]);
 }

@@ -112,7 +112,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Takes down what came of what is being tried.
-    pub(super) fn tell(&mut self, said: String) {
+    pub(super) fn note(&mut self, said: String) {
         let what = self.trying.take().map_or_else(String::new, |what| format!("key {what}: "));
         self.said.push(what + &said);
     }
@@ -133,8 +133,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// What the server says beside its answers (RFC 4252, 5.4), when it is not its greeting.
-    fn words(&self) -> Option<String> {
-        let words = words_of(self.session)?;
+    fn server_message(&self) -> Option<String> {
+        let words = message_of(self.session)?;
         (self.greeting.as_ref() != Some(&words)).then_some(words)
     }
 
@@ -152,7 +152,7 @@ impl<'a> Attempt<'a> {
                 self.allowed =
                     list.split(',').filter(short).take(METHODS).map(str::to_owned).collect();
                 if self.refusals == 0 && self.said.is_empty() {
-                    self.greeting = words_of(self.session);
+                    self.greeting = message_of(self.session);
                 }
                 Ok(false)
             }
@@ -200,7 +200,7 @@ impl<'a> Attempt<'a> {
         if let Some(trying) = &self.trying {
             at = format!(" at {trying}");
         }
-        if self.words().is_some() {
+        if self.server_message().is_some() {
             return self.refusal(&format!("the server ended the connection{at}"));
         }
         if self.refusals == 0 {
@@ -233,13 +233,13 @@ impl<'a> Attempt<'a> {
     fn refusal(&self, end: &str) -> WorkplaceError {
         let mut said = self.said.clone();
         said.push(end.to_owned());
-        said.extend(self.words().map(|words| format!("the server says: {words}")));
+        said.extend(self.server_message().map(|words| format!("the server says: {words}")));
         WorkplaceError::refused(self.target, Stage::Authenticate, said.join("; "))
     }
 }
 
 /// The server's last words beside its answers, as one line.
-fn words_of(session: &Session) -> Option<String> {
+fn message_of(session: &Session) -> Option<String> {
     let words = session.userauth_banner().ok().flatten()?;
     let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");

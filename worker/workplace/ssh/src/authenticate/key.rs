@@ -113,7 +113,7 @@ fn certificates(attempt: &mut Attempt<'_>, path: &Path) -> Vec<(PathBuf, String)
             }
             continue;
         }
-        match certificate.fault(&attempt.target.user, now) {
+        match certificate.problem(&attempt.target.user, now) {
             Some(fault) => attempt.said.push(at(&file, &format!("the certificate {fault}"))),
             None => found.push((file, text)),
         }
@@ -160,7 +160,7 @@ fn try_key(
         }
         code => match attempt.judge(&error, advice)? {
             Tried::Refused(said) if certificate.is_none() && is_refusal(code) => {
-                attempt.tell(said);
+                attempt.note(said);
                 Ok(Tried::Told)
             }
             tried => Ok(tried),

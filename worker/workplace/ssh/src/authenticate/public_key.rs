@@ -107,7 +107,7 @@ impl Certificate {
     }
 
     /// Why no server accepts it for this user at this time, in seconds since 1970.
-    pub(super) fn fault(&self, user: &str, now: u64) -> Option<String> {
+    pub(super) fn problem(&self, user: &str, now: u64) -> Option<String> {
         if now >= self.valid_before {
             return Some(format!("expired {}", ago(now - self.valid_before)));
         }
@@ -183,11 +183,11 @@ mod tests {
             let line = std::fs::read_to_string(beside(&path, "-cert.pub")).unwrap();
             let (certificate, key) = Certificate::of_line(&line).unwrap();
             assert_eq!(key, public, "{kind}");
-            assert!(certificate.fault("me", 1_900_000_000).unwrap().contains("days ago"));
-            assert!(certificate.fault("me", 1_000_000_000).unwrap().contains("not valid yet"));
-            let wrong = certificate.fault("her", 1_578_700_000).unwrap();
+            assert!(certificate.problem("me", 1_900_000_000).unwrap().contains("days ago"));
+            assert!(certificate.problem("me", 1_000_000_000).unwrap().contains("not valid yet"));
+            let wrong = certificate.problem("her", 1_578_700_000).unwrap();
             assert_eq!(wrong, "is for me, you, and not for her");
-            assert_eq!(certificate.fault("me", 1_578_700_000), None);
+            assert_eq!(certificate.problem("me", 1_578_700_000), None);
             std::fs::remove_file(beside(&path, ".pub")).unwrap();
             assert_eq!(PublicKey::of_file(&path), Some(public), "{kind}");
         }
