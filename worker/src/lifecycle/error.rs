@@ -28,11 +28,8 @@ pub(super) enum StartError {
         source: io::Error,
     },
     /// The threads of the runtime cannot be started.
-    #[error("the threads of the runtime cannot be started: {message}")]
-    Threads {
-        /// What the runtime says.
-        message: String,
-    },
+    #[error("the threads of the runtime cannot be started")]
+    Threads(#[source] io::Error),
     /// An invariant does not hold.
     #[error("a defect: {message}")]
     Defect {
@@ -86,7 +83,7 @@ impl StartError {
     fn of_part(&self) -> ExitCode {
         match self {
             StartError::HandOver(_) => ExitCode::Usage,
-            StartError::Threads { .. }
+            StartError::Threads(_)
             | StartError::Store(StoreError::Thread { .. })
             | StartError::Workplace(WorkplaceError::Threads(_)) => ExitCode::Resources,
             StartError::System { .. }

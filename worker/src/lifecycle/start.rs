@@ -173,19 +173,33 @@ pub(super) fn start(
 /// The runtime: few threads, so that an idle worker is small.
 fn runtime() -> Result<Runtime, StartError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let build = || {
-        Builder::new_multi_thread()
-            .worker_threads(cores.clamp(2, 4))
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_keep_alive(THREAD_IDLE)
-            .thread_name("runtime")
-            .enable_all()
-            .build()
-    };
-    // It panics where the system has no further thread for it.
-    let built = std::panic::catch_unwind(build)
-        .map_err(|panic| StartError::Threads { message: super::message_of(&*panic) })?;
-    built.map_err(StartError::system("the runtime"))
+    let threads = cores.clamp(2, 4);
+    // Where the system has no further thread for it, the runtime panics, and waits for ever for those
+    // that it has started.
+    try_threads(threads).map_err(StartError::Threads)?;
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(THREAD_IDLE)
+        .thread_name("runtime")
+        .enable_all()
+        .build()
+        .map_err(StartError::system("the runtime"))
+}
+
+/// Starts and ends so many threads, all of which live at once.
+fn try_threads(count: usize) -> io::Result<()> {
+    let gate = parking_lot::RwLock::new(());
+    std::thread::scope(|scope| {
+        let closed = gate.write();
+        let start = |_| {
+            let thread = std::thread::Builder::new();
+            thread.spawn_scoped(scope, || drop(gate.read())).map(drop)
+        };
+        let started = (0..count).try_for_each(start);
+        drop(closed);
+        started
+    })
 }
 
 fn hello(config: &Config, generation: u64) -> FromWorker {
