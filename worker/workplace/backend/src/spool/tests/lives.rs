@@ -124,24 +124,27 @@ async fn the_time_limit_holds_while_nobody_follows() {
 
 #[tokio::test]
 async fn a_clock_that_cannot_be_read_is_no_time_that_has_passed() {
-    for shell in ["dash", "bash", "busybox"] {
-        for hidden in ["/proc/uptime", "/proc/sys/kernel/random/boot_id"] {
-            let machine = Machine::hiding(shell, hidden);
-            let spool = machine.spool();
-            let took = spec("takes", &["sh", "-c", "sleep 1.2; echo ran; exit 3"]);
-            let (finished, output) = run(&spool, took).await;
-            assert_eq!(finished.ended, exited(3), "{machine:?}");
-            assert_eq!(output, b"ran\n", "{machine:?}");
-            let spec = CommandSpec {
-                timeout: Duration::from_millis(600),
-                ..spec("late", &["sh", "-c", "sleep 1000"])
-            };
-            let began = Instant::now();
-            assert_eq!(run(&spool, spec).await.0.ended, Ended::TimedOut, "{machine:?}");
-            assert!(began.elapsed() >= Duration::from_millis(600), "{machine:?}");
-            assert_eq!(machine.marked("late"), Vec::<u32>::new(), "{machine:?}");
-        }
-    }
+    let shells = ["dash", "bash", "busybox"].into_iter();
+    let machines = shells.flat_map(|shell| {
+        ["/proc/uptime", "/proc/sys/kernel/random/boot_id"]
+            .map(|hidden| Machine::hiding(shell, hidden))
+    });
+    let every = machines.map(|machine| async move {
+        let spool = machine.spool();
+        let took = spec("takes", &["sh", "-c", "sleep 1.2; echo ran; exit 3"]);
+        let (finished, output) = run(&spool, took).await;
+        assert_eq!(finished.ended, exited(3), "{machine:?}");
+        assert_eq!(output, b"ran\n", "{machine:?}");
+        let spec = CommandSpec {
+            timeout: Duration::from_millis(600),
+            ..spec("late", &["sh", "-c", "sleep 1000"])
+        };
+        let began = Instant::now();
+        assert_eq!(run(&spool, spec).await.0.ended, Ended::TimedOut, "{machine:?}");
+        assert!(began.elapsed() >= Duration::from_millis(600), "{machine:?}");
+        assert_eq!(machine.marked("late"), Vec::<u32>::new(), "{machine:?}");
+    });
+    futures_util::future::join_all(every).await;
 }
 
 #[tokio::test]
