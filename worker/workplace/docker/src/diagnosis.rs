@@ -1,6 +1,9 @@
 //! Why a container that was started does not run.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
+use tokio::time::sleep;
 
 use super::{
     answer::{Inspected, Version},
@@ -10,6 +13,10 @@ use super::{
     spec::NO_SLEEP,
 };
 use evonic_backend::{Stage, WorkplaceError};
+
+/// How often it is looked whether a container stops, and the pause between two looks.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Characters of the engine's words that are handed on.
 const WORDS: usize = 400;
@@ -45,9 +52,26 @@ pub(super) async fn stopped(sandbox: &Sandbox, id: &str) -> WorkplaceError {
     ))
 }
 
-/// The error for an image that is made for another processor than the engine's machine has, if it
-/// is. Its container may run for a moment: a script in it ends without a word then.
-pub(super) async fn foreign(sandbox: &Sandbox) -> Option<WorkplaceError> {
+/// Why a script ended without a word, if its container explains it: one that cannot run may do so for
+/// a moment, in which an exec is taken.
+pub(super) async fn unstarted(sandbox: &Sandbox) -> Option<WorkplaceError> {
+    let engine = &sandbox.container.engine;
+    let name = sandbox.container.identity.name.clone();
+    for _ in 0..LOOKS {
+        match engine.container(&name).await {
+            Ok(Some(Inspected { state, .. })) if state.running => sleep(PAUSE).await,
+            Ok(Some(Inspected { id, .. })) => {
+                sandbox.container.lost(&id).await;
+                return Some(stopped(sandbox, &id).await);
+            }
+            Ok(None) | Err(_) => return None,
+        }
+    }
+    foreign(sandbox).await
+}
+
+/// The error for an image that is made for another processor than the engine's machine has, if it is.
+async fn foreign(sandbox: &Sandbox) -> Option<WorkplaceError> {
     let container = &sandbox.container;
     let (engine, image) = (&container.engine, container.settings().image);
     let (of_image, of_engine) = architectures(sandbox, &image).await?;

@@ -36,8 +36,10 @@ pub(super) async fn run_script(
         ScriptEnd::Exited(0) => return Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         ScriptEnd::Exited(code) => {
             let complaint = output.complaint();
+            // On the heap: it is rarely wanted, and large.
             if complaint.is_empty()
-                && let Some(error) = diagnosis::foreign(sandbox).await
+                && matches!(code, NOT_EXECUTED | NOT_FOUND)
+                && let Some(error) = Box::pin(diagnosis::unstarted(sandbox)).await
             {
                 return Err(error);
             }
@@ -55,6 +57,10 @@ pub(super) async fn run_script(
     };
     Err(WorkplaceError::path(operation, shown, source))
 }
+
+/// The exit codes of an exec whose program the engine could not start.
+const NOT_EXECUTED: i32 = 126;
+const NOT_FOUND: i32 = 127;
 
 /// Tools report errors as texts only; these are the ones of every C library.
 fn meaning(error_output: &str) -> io::Error {

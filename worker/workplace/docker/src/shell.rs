@@ -141,7 +141,8 @@ impl Sandbox {
     /// # Errors
     /// [`WorkplaceError`].
     pub(super) async fn lease(&self) -> Result<Lease> {
-        self.container.lease(provision::bring_up(&self.manager, &self.container)).await
+        // On the heap: it is large, and part of every future that uses a container.
+        self.container.lease(Box::pin(provision::bring_up(&self.manager, &self.container))).await
     }
 
     /// Starts a program in the container, attached; brings the container up first, and once more
