@@ -76,10 +76,10 @@ pub(super) fn translate(engine: &Address, stage: Stage, error: Error) -> Failed 
     match error {
         Error::DockerResponseServerError { status_code, message } => {
             let error = refused(engine, stage, status_code, &message);
-            // Podman's words for a container that does not run.
-            let improper = message.contains("container state improper")
-                || message.contains("can only create exec sessions on running containers");
-            let status = Some(if improper { 409 } else { status_code });
+            // A container that does not run, in words of both engines; the status may be another.
+            let stopped = ["is not running", "container state improper", "on running containers"];
+            let is_stopped = stopped.iter().any(|words| message.contains(words));
+            let status = Some(if is_stopped { 409 } else { status_code });
             Failed { status, error }
         }
         Error::DockerStreamError { error } => refused(engine, stage, 500, &error).into(),
