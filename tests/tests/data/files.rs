@@ -28,6 +28,7 @@ fn refuses_writes(pair: &Pair, state: StoreState, code: &str) {
     assert_eq!(ready.status, 503, "{}", ready.text());
     assert!(ready.text().contains(&found.detail), "{}", ready.text());
     let _ = pair.expect(200, "GET", "/livez", None);
+    assert_eq!(pair.evonic(&["status", "--quiet"]).status.code(), Some(1), "it is no health");
     assert_eq!(pair.worker().0, pid, "{}", pair.log());
 }
 

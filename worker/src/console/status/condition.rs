@@ -3,10 +3,12 @@
 use evonic_shared::{
     exit::ExitCode,
     status::{Health, PartHealth, State, Status, Worker, WorkerState},
+    store_report::StoreState,
 };
 
-/// The exit code of a status: [`ExitCode::Ok`] when a worker serves and all its parts prove themselves
-/// alive, else [`ExitCode::DEGRADED`].
+/// The exit code of a status: [`ExitCode::Ok`] when a worker serves, all its parts prove themselves
+/// alive, and its database is well, else [`ExitCode::DEGRADED`]. A lock of another process ends by
+/// itself, as for `/readyz`.
 pub(super) fn exit_code(status: &Status) -> ExitCode {
     let workers = [&status.worker, &status.predecessor].into_iter().flatten();
     let serves = match status.state {
@@ -19,11 +21,14 @@ pub(super) fn exit_code(status: &Status) -> ExitCode {
 
 fn serves(worker: &Worker) -> bool {
     let Health { http, store, agents } = worker.health;
-    worker.state == WorkerState::Ready && ![http, store, agents].contains(&PartHealth::Late)
+    let ill = worker.database.as_ref().is_some_and(|report| report.state != StoreState::Locked);
+    worker.state == WorkerState::Ready && ![http, store, agents].contains(&PartHealth::Late) && !ill
 }
 
 #[cfg(test)]
 mod tests {
+    use evonic_shared::store_report::StoreReport;
+
     use super::{
         super::tests::{status, worker},
         *,
@@ -45,7 +50,15 @@ mod tests {
         let dead = Status { worker: None, predecessor: None, ..recycling };
         let late = Health { store: PartHealth::Late, ..worker(17).health };
         let late = Status { worker: Some(Worker { health: late, ..worker(17) }), ..status() };
-        for ill in [alone, dead, late] {
+        let report = |state| {
+            let (detail, advice, since) = Default::default();
+            let report = StoreReport { state, detail, advice, since };
+            let worker = Worker { database: Some(report), ..worker(17) };
+            Status { worker: Some(worker), ..status() }
+        };
+        assert_eq!(exit_code(&report(StoreState::Locked)), ExitCode::Ok);
+        let lost = report(StoreState::Lost);
+        for ill in [alone, dead, late, lost] {
             assert_eq!(exit_code(&ill), ExitCode::DEGRADED, "{ill:?}");
         }
         for state in [State::Starting, State::CrashLoop, State::LeakLoop, State::Stopping] {
