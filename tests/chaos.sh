@@ -24,8 +24,10 @@ faults "leaks" 'test(/^leak::/) & binary(pair)' 'test(=leak::a_fast_leak_is_foun
 faults "recycles under load" 'test(/^recycle::/)'
 faults "kills" 'test(/^kill::/)'
 faults "hostile clients" 'test(/^lockout::/) & binary(pair)'
-faults "a locked database" 'test(/^locks::/) & binary(data)'
-faults "clients that half-close, processes that are stopped" 'test(/^(half_close|stops)::/)'
+faults "a locked database" 'test(/^locks::/) & binary(data)' \
+	'test(=locks::a_worker_that_starts_beside_a_lock_serves_reads_and_writes_after_it)'
+faults "clients that half-close, processes that are stopped" 'test(/^(half_close|stops)::/)' \
+	'test(=half_close::a_post_that_half_closes_is_served_answered_and_over_at_once)'
 faults "escapes" 'binary(escape)' 'test(=attempts::nothing_gets_out_of_namespaces)'
 faults "homes and refusals" 'test(/^homes::(an_unwritable|refused)/)' 'test(/^homes::an_unwritable/)'
 faults "connections opened and closed" 'test(/^cycles::/)' 'test(/^cycles::connect_run_close/)'
