@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "fork, exec, and system calls that neither rustix nor nix wraps")]
 
 mod scheduling;
+mod signals;
 mod smaps;
 
 use std::{
@@ -16,10 +17,7 @@ use std::{
 };
 
 use evonic_shared::hand_over::FIRST_DESCRIPTOR;
-use nix::{
-    libc::{self, c_char, c_int},
-    sys::signal::SigSet,
-};
+use nix::libc::{self, c_char, c_int};
 use rustix::{
     io::{Errno, fcntl_dupfd_cloexec},
     path::DecInt,
@@ -28,7 +26,10 @@ use rustix::{
     },
 };
 
-pub use self::scheduling::{Scheduling, SchedulingPart};
+pub use self::{
+    scheduling::{Scheduling, SchedulingPart},
+    signals::messages,
+};
 
 /// The kernel refuses what the supervisor needs.
 #[derive(Debug, thiserror::Error)]
@@ -148,35 +149,6 @@ const LAST_SIGNAL: c_int = 64;
 /// Length of a child's report: the step, then `errno`.
 const REPORT_BYTES: usize = 1 + size_of::<c_int>();
 
-/// Every signal that this process reads as a message: those that would end it and that somebody may
-/// send, its children's, that it goes on after a stop, and those by which a terminal stops who writes to it from the background:
-/// blocked, they are not sent at all. Not among them are SIGTSTP, by which a person stops it, and the
-/// signals of the process's own faults.
-pub fn messages() -> SigSet {
-    use nix::sys::signal::Signal::{
-        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT,
-        SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
-    };
-    let named: SigSet = [
-        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT,
-        SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
-    ]
-    .into_iter()
-    .collect();
-    let mut set = *named.as_ref();
-    for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
-        // SAFETY: `set` is initialised, and a number that is no signal is refused.
-        unsafe { libc::sigaddset(&raw mut set, signal) };
-    }
-    // SAFETY: `sigaddset` leaves a set that is one.
-    unsafe { SigSet::from_sigset_t_unchecked(set) }
-}
-
-/// What a child starts with: it may write to a terminal from the background.
-fn signals_of_child() -> SigSet {
-    [nix::sys::signal::Signal::SIGTTIN, nix::sys::signal::Signal::SIGTTOU].into_iter().collect()
-}
-
 /// Forks and executes. Returns once the program runs, or could not be run; the child then is
 /// reaped. Must be called from the main thread when [`ParentDeath::Terminate`] is asked for: the
 /// kernel ties that to the calling thread.
@@ -283,7 +255,7 @@ unsafe fn run_child(
                 )
             };
         }
-        signals_of_child()
+        signals::of_child()
             .thread_set_mask()
             .map_err(|errno| (Step::Signals, Errno::from_raw_os_error(errno as i32)))
     };

@@ -40,7 +40,9 @@ fn set(installation: &Installation, hardening: &str) {
 /// A command is no shorter than it is, is followed by the next worker, and nothing of it is left.
 fn works(installation: &Installation, hardening: &str) {
     let began = Instant::now();
-    let step = "$ (setsid sleep 4711 </dev/null >/dev/null 2>&1 &); touch began; sleep 2; echo ran";
+    // A program that its own user may not read cannot be looked at by it while it runs.
+    let step = "$ cp /bin/sleep closed && chmod 111 closed && (setsid ./closed 4711 </dev/null \
+                >/dev/null 2>&1 &); touch began; sleep 2; rm -f closed; echo ran";
     let mut chat = installation.machine.command(&["evonic", "chat", "runbook", step]);
     let chat = chat.stdout(std::process::Stdio::piped()).spawn().expect("nsenter");
     let began_file = installation.machine.path("/var/lib/evonic/workplace/began");
@@ -59,7 +61,7 @@ fn works(installation: &Installation, hardening: &str) {
     poll::until(
         "nothing of it is left",
         Duration::from_secs(10),
-        || installation.machine.run(&["pgrep", "-fa", "sleep 4711"]).stdout,
+        || installation.machine.run(&["pgrep", "-fa", "closed 4711"]).stdout,
         |left| left.is_empty().then_some(()),
     );
 }

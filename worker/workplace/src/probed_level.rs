@@ -22,9 +22,8 @@ impl ProbedLevel {
 
     /// Tries it, and warns when it is not the best that there is, or less than at the last start.
     pub(crate) async fn probe(&self, local: &Local, config: &Config) {
-        for hidden in evonic_local::proc::hidden() {
-            let advice = evonic_local::proc::ADVICE;
-            tracing::warn!(reason = hidden, advice, "a part of /proc is hidden from the service");
+        if let (reason, Some(advice)) = evonic_local::proc::describe() {
+            tracing::warn!(reason, advice, "a part of /proc is hidden from the service");
         }
         let level = match local.containment().await {
             Ok((level, detail)) => {

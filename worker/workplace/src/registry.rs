@@ -189,10 +189,7 @@ impl Workplaces {
         let advice = "give settings.root a folder that the service's user may use";
         let Some(local) = steps.step("folder", Some(advice), opened).await else { return };
         let looked = async {
-            let hidden = evonic_local::proc::hidden();
-            let advice = (!hidden.is_empty()).then_some(evonic_local::proc::ADVICE);
-            let shown = || "it shows what commands need".to_owned();
-            let detail = if hidden.is_empty() { shown() } else { hidden.join("; ") };
+            let (detail, advice) = evonic_local::proc::describe();
             Ok(((), check::Finding::new(detail, advice)))
         };
         if steps.step("proc", None, looked).await.is_none() {

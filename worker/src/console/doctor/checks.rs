@@ -72,9 +72,9 @@ pub(super) fn limit(config: &Config) -> Finding {
 pub(super) fn protections(config: &Config) -> Vec<Finding> {
     let protections = evonic_workplace::protections(config).into_iter();
     protections
-        .map(|Protection { name, detail, active, advice }| match active {
-            true => Finding::ok(name, detail),
-            false => Finding::warning(name, detail, advice),
+        .map(|Protection { name, detail, advice }| match advice {
+            None => Finding::ok(name, detail),
+            Some(advice) => Finding::warning(name, detail, advice),
         })
         .collect()
 }

@@ -21,6 +21,13 @@ pub enum Class {
     Permanent,
 }
 
+/// The OS error in its own words, without its number.
+#[must_use]
+pub fn os_message(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 /// An error of a workplace. Paths are as the caller wrote them.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkplaceError {

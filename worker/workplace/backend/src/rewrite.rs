@@ -5,7 +5,7 @@ mod keep;
 use std::io;
 
 pub use self::keep::{KeepAnswer, KeepRequest};
-use crate::WorkplaceError;
+use crate::{WorkplaceError, error::os_message};
 
 /// How a file that is there may get new content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,20 +69,14 @@ impl WorkplaceError {
     ) -> Self {
         let problem = format!(
             "the folder {folder} does not let another file take its place ({}); {ADVICE}",
-            said(source)
+            os_message(source)
         );
         Self::path("write", path, io::Error::new(source.kind(), problem))
     }
 
     /// A file of which something cannot be given to the one that replaces it.
     pub fn not_keepable(path: impl Into<String>, what: &str, source: &io::Error) -> Self {
-        let problem = format!("a new file cannot have {what} ({}); {ADVICE}", said(source));
+        let problem = format!("a new file cannot have {what} ({}); {ADVICE}", os_message(source));
         Self::path("write", path, io::Error::new(source.kind(), problem))
     }
-}
-
-/// The OS error, without its number.
-fn said(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

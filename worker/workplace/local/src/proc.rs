@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use evonic_backend::error::os_message;
 use evonic_runner::process::BOOT_ID;
 
-/// What to do about what is hidden.
-pub const ADVICE: &str = "remove ProcSubset= from the unit, or mount a whole /proc for the service";
+const ADVICE: &str = "remove ProcSubset= from the unit, or mount a whole /proc for the service";
 
 /// What is read, and what is not to be had without it.
 const NEEDED: [(&str, &str); 3] = [
@@ -15,23 +15,26 @@ const NEEDED: [(&str, &str); 3] = [
 ];
 
 /// A sentence for each part that this process cannot read.
-#[must_use]
-pub fn hidden() -> Vec<String> {
+fn hidden() -> Vec<String> {
     hidden_of(&NEEDED)
+}
+
+/// What this process sees of it, in a sentence, and what to do where that is not enough.
+#[must_use]
+pub fn describe() -> (String, Option<&'static str>) {
+    let hidden = hidden();
+    if hidden.is_empty() {
+        return ("/proc shows what commands need".to_owned(), None);
+    }
+    (hidden.join("; "), Some(ADVICE))
 }
 
 fn hidden_of(needed: &[(&str, &str)]) -> Vec<String> {
     let sentence = |(path, without): &(&str, &str)| {
         let error = fs::read(path).err()?;
-        Some(format!("{path} cannot be read ({}): {without}", message(&error)))
+        Some(format!("{path} cannot be read ({}): {without}", os_message(&error)))
     };
     needed.iter().filter_map(sentence).collect()
-}
-
-/// The kernel's own words, without a number.
-fn message(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -40,7 +43,7 @@ mod tests {
 
     #[test]
     fn each_part_that_is_hidden_has_a_sentence() {
-        assert_eq!(hidden(), Vec::<String>::new());
+        assert_eq!(describe().1, None);
         let there = ("/proc/self/stat", "it is there");
         let hidden = hidden_of(&[there, ("/proc/none", "nothing is done without it")]);
         let sentence =

@@ -14,16 +14,14 @@ const CONTAINERS: &str =
     "take a Docker workplace for agents that are not trusted: docs/workplaces.md";
 
 /// A protection of commands on this machine, for `evonic doctor`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protection {
     /// `proc`, `sandbox`, `rlimits`.
     pub name: &'static str,
-    /// Whether it holds for commands that are started now, as well as this program can.
-    pub active: bool,
-    /// What it does, or why it does not.
+    /// What it does for commands that are started now, or why it does not.
     pub detail: String,
-    /// What to do where it does not hold.
-    pub advice: &'static str,
+    /// What to do, where it does less than this program can.
+    pub advice: Option<&'static str>,
 }
 
 /// What protects a machine with this configuration from commands of its workplace `local`. The
@@ -31,24 +29,20 @@ pub struct Protection {
 #[must_use]
 pub fn of(config: &Config) -> Vec<Protection> {
     let limits = describe_limits(&config.workplace);
-    vec![
-        proc(),
-        sandbox(config),
-        Protection { name: "rlimits", active: true, detail: limits, advice: CONTAINERS },
-    ]
+    vec![proc(), sandbox(config), Protection { name: "rlimits", detail: limits, advice: None }]
 }
 
 fn proc() -> Protection {
-    let hidden = proc::hidden();
-    let shown = "/proc shows what commands need".to_owned();
-    let detail = if hidden.is_empty() { shown } else { hidden.join("; ") };
-    Protection { name: "proc", active: hidden.is_empty(), detail, advice: proc::ADVICE }
+    let (detail, advice) = proc::describe();
+    Protection { name: "proc", detail, advice }
 }
 
 fn sandbox(config: &Config) -> Protection {
     let settings = &config.workplace;
-    let sandbox =
-        |active, detail| Protection { name: "sandbox", active, detail, advice: CONTAINERS };
+    let sandbox = |active: bool, detail| {
+        let advice = (!active).then_some(CONTAINERS);
+        Protection { name: "sandbox", detail, advice }
+    };
     let environment = Environment::of_service(&[]);
     let reach = match Reach::new(config, environment.path()) {
         Ok(reach) => reach,

@@ -27,7 +27,8 @@ pub enum Life {
     Alive,
     /// It has ended, or is a zombie, or the machine has started anew.
     Over,
-    /// Some process has this pid, and may not be looked at (`ProtectProc=invisible`).
+    /// Some process has this pid, and cannot be looked at: `ProtectProc=invisible`, or no descriptor is
+    /// left.
     Hidden,
 }
 
@@ -94,6 +95,8 @@ fn start_in(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
     use super::*;
 
     #[test]
@@ -118,5 +121,16 @@ mod tests {
         child.wait().unwrap();
         assert!(!exists(zombie.pid));
         assert_eq!(zombie.life(), Life::Over);
+    }
+
+    /// As with a worker that has no descriptor left.
+    #[test]
+    fn what_cannot_be_looked_at_is_not_over() {
+        let own = Identity::own().unwrap();
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
+        let (life, elsewhere) = (own.life(), Identity { start: 0, ..own }.life());
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert_eq!((life, elsewhere), (Life::Hidden, Life::Hidden));
     }
 }

@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// How long the host may take to begin something: `ssh.connect_timeout`.
-    pub(super) const fn patience(&self) -> Duration {
+    pub(super) const fn connect_timeout(&self) -> Duration {
         self.settings.connect_timeout
     }
 
@@ -254,9 +254,9 @@ impl Host {
             .spawn(work)
             .map_err(WorkplaceError::Threads)?;
         let gone = |_| WorkplaceError::unreachable(&self.name, Stage::Connect, "its thread ended");
-        match timeout(self.patience() + LATE, connected).await {
+        match timeout(self.connect_timeout() + LATE, connected).await {
             Ok(connected) => connected.map_err(gone)?,
-            Err(_) => Err(late(&self.target, *progress.0.lock(), self.patience())),
+            Err(_) => Err(late(&self.target, *progress.0.lock(), self.connect_timeout())),
         }
     }
 

@@ -86,7 +86,7 @@ impl Remote {
             let connection = Arc::clone(slot.connection());
             let opened = async {
                 let facts = self.facts(&connection).await?;
-                Ok((facts, sftp::open(slot, self.host.patience()).await?))
+                Ok((facts, sftp::open(slot, self.host.connect_timeout()).await?))
             };
             let (facts, sftp) = match opened.await {
                 Ok((facts, Some(sftp))) => (facts, sftp),

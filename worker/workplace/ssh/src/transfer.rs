@@ -66,7 +66,7 @@ impl TransferChannel {
             }
         };
         match slot {
-            Some(slot) => sftp::open(slot, host.patience()).await,
+            Some(slot) => sftp::open(slot, host.connect_timeout()).await,
             None => Ok(None),
         }
     }
