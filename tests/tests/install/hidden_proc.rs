@@ -56,6 +56,9 @@ fn works(installation: &Installation, hardening: &str) {
     let output = chat.wait_with_output().expect("it ends");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(shown.contains("ran") && shown.contains("1 ok"), "{hardening}: {shown}");
+    // Counted by the first process inside, before a control group would end it.
+    let ended = "1 process left in the background and killed";
+    assert!(shown.contains(ended), "{hardening}: {shown}");
     assert!(began.elapsed() >= Duration::from_secs(2), "{hardening}: {shown}");
     std::fs::remove_file(began_file).expect("it was made");
     poll::until(
