@@ -125,7 +125,7 @@ const MAX_LATENESS: Duration = Duration::from_secs(1);
 const MAX_GAP: Duration = Duration::from_secs(1);
 
 /// The grace of a stop that hurries: enough to hand over turns and to close the database.
-const HURRIED_GRACE: Duration = Duration::from_secs(2);
+const SHORT_GRACE: Duration = Duration::from_secs(2);
 
 /// The part of the configuration that the policy needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +156,7 @@ pub struct Policy {
     has_served: bool,
     stopping: bool,
     /// The stop is to end soon.
-    hurried: bool,
+    shortened: bool,
     ended: bool,
     last_error: Option<String>,
     /// The time of the step.
@@ -179,7 +179,7 @@ impl Policy {
             accept: AcceptQueue::default(),
             has_served: false,
             stopping: false,
-            hurried: false,
+            shortened: false,
             ended: false,
             last_error: None,
             now: Instant::ZERO,
@@ -294,8 +294,9 @@ impl Policy {
     fn restart_deadlines(&mut self) {
         // Connections that came meanwhile wait for a worker that may wake later.
         self.accept.suspend_until(self.now + self.settings.supervisor.heartbeat_timeout);
+        let grace = self.grace();
         for worker in &mut self.workers {
-            worker.restart_deadlines(self.now, &self.settings);
+            worker.restart_deadlines(self.now, grace);
         }
     }
 }

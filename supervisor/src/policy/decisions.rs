@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, HURRIED_GRACE, Instant, MAX_WORKERS, Phase, Policy, Reason, Worker,
+    Action, Instant, MAX_WORKERS, Phase, Policy, Reason, SHORT_GRACE, Worker,
     worker::{Decision, urgency},
 };
 
@@ -90,7 +90,7 @@ impl Policy {
     /// What a worker that is told to drain now has until SIGKILL.
     pub(super) fn grace(&self) -> Duration {
         let grace = self.settings.supervisor.grace;
-        if self.hurried { grace.min(HURRIED_GRACE) } else { grace }
+        if self.shortened { grace.min(SHORT_GRACE) } else { grace }
     }
 
     pub(super) fn drain(&mut self, at: usize) {

@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use evonic_shared::control::Part;
 
-use super::{
-    Action, Event, Exit, HURRIED_GRACE, Phase, Policy, Reason, Settings, decisions::Retry, messages,
-};
+use super::{Action, Event, Exit, Phase, Policy, Reason, Settings, decisions::Retry, messages};
 
 /// How far above the proposed generation a worker may go: further than any lost state can lie
 /// behind, and too little for a lying worker to exhaust the numbers.
@@ -254,17 +252,16 @@ impl Policy {
         if !self.stopping {
             return;
         }
-        self.hurried = true;
-        let until = self.now + self.grace();
+        self.shortened = true;
+        let grace = self.grace();
+        let until = self.now + grace;
         for worker in &mut self.workers {
             let (generation, reason) = (worker.generation, Reason::Stop);
-            let grace = self.settings.supervisor.grace.min(HURRIED_GRACE);
-            match &mut worker.phase {
-                Phase::Draining { kill_at } if *kill_at > until => {
-                    *kill_at = until;
-                    self.actions.push(Action::Drain { generation, reason, grace });
-                }
-                _ => {}
+            if let Phase::Draining { kill_at } = &mut worker.phase
+                && *kill_at > until
+            {
+                *kill_at = until;
+                self.actions.push(Action::Drain { generation, reason, grace });
             }
         }
     }

@@ -129,11 +129,11 @@ impl Worker {
     }
 
     /// The supervisor did not run: nothing is late that it waits for.
-    pub(super) fn restart_deadlines(&mut self, now: Instant, settings: &Settings) {
+    pub(super) fn restart_deadlines(&mut self, now: Instant, grace: Duration) {
         self.health.begin(now);
         match &mut self.phase {
             Phase::Starting => self.awaited_since = now,
-            Phase::Draining { kill_at } => *kill_at = now + settings.supervisor.grace,
+            Phase::Draining { kill_at } => *kill_at = now + grace,
             Phase::Spawning | Phase::Ready | Phase::Killed => {}
         }
         if let Some(decision) = &mut self.decision {

@@ -45,7 +45,7 @@ impl Orphans {
         mut bind: impl FnMut() -> Result<T, SocketError>,
     ) -> Result<T, SocketError> {
         let began = Instant::now();
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             let error = match bind() {
                 Err(error @ (SocketError::AddressInUse { .. } | SocketError::PathInUse { .. })) => {
@@ -57,8 +57,8 @@ impl Orphans {
             if began.elapsed() >= limit {
                 return Err(error);
             }
-            if limit == DRAIN && !is_told {
-                is_told = true;
+            if limit == DRAIN && !is_logged {
+                is_logged = true;
                 tracing::warn!(
                     error = %ErrorChain(&error),
                     "a worker of the last supervisor still drains: trying again for 7 s"

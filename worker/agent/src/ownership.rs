@@ -52,7 +52,7 @@ impl Generation {
         let failed = OwnershipError::of("lock", number);
         for _ in 0..ATTEMPTS {
             if !Self::is_dead(folder, number)? {
-                return Err(failed(Errno::WOULDBLOCK));
+                return Err(failed(Errno::BUSY));
             }
             match make_locked(folder, number) {
                 Ok(lock) => return Ok(Self { number, folder: folder.to_owned(), _lock: lock }),
@@ -61,7 +61,7 @@ impl Generation {
                 Err(errno) => return Err(failed(errno)),
             }
         }
-        Err(failed(Errno::WOULDBLOCK))
+        Err(failed(Errno::BUSY))
     }
 
     #[must_use]
@@ -139,7 +139,7 @@ fn make_locked(folder: &Path, number: u64) -> Result<OwnedFd, Errno> {
         renamed => renamed?,
     }
     // What was renamed is another process's file if one of the same generation came in between.
-    if is_at(&lock, &path)? { Ok(lock) } else { Err(Errno::WOULDBLOCK) }
+    if is_at(&lock, &path)? { Ok(lock) } else { Err(Errno::BUSY) }
 }
 
 /// Removes a lock file whose lock is free. Returns whether there is none that is held.

@@ -189,12 +189,12 @@ fn runtime() -> Result<Runtime, StartError> {
 
 /// Starts and ends so many threads, all of which live at once.
 fn try_threads(count: usize) -> io::Result<()> {
-    let gate = parking_lot::RwLock::new(());
+    let barrier = parking_lot::RwLock::new(());
     std::thread::scope(|scope| {
-        let closed = gate.write();
+        let closed = barrier.write();
         let start = |_| {
             let thread = std::thread::Builder::new();
-            thread.spawn_scoped(scope, || drop(gate.read())).map(drop)
+            thread.spawn_scoped(scope, || drop(barrier.read())).map(drop)
         };
         let started = (0..count).try_for_each(start);
         drop(closed);

@@ -35,9 +35,10 @@ pub(super) const NO_SLEEP: i64 = 90;
 
 /// The first process: waits, and reaps what its parents left behind, as `wait` of every POSIX
 /// shell does. Needs nothing of the engine, and ends at once when asked to, and where it cannot
-/// wait.
-const FIRST: &str = "trap 'exit 0' TERM INT; command -v sleep >/dev/null || exit 90; \
-                     while sleep 2147483647 & wait $!; do :; done; exit 90";
+/// wait. Its `sleep` is the agent's to kill, a thousand times.
+const FIRST: &str = "trap 'exit 0' TERM INT; command -v sleep >/dev/null || exit 90; n=0; \
+                     while sleep 2147483647 & wait $! || \
+                     { [ $? -gt 128 ] && [ $((n = n + 1)) -le 1000 ]; }; do :; done; exit 90";
 
 /// Processes of a container in which nothing runs: the first one and its `sleep`.
 pub(super) const IDLE_PROCESSES: usize = 2;

@@ -337,7 +337,8 @@ impl Driver<'_> {
             self.session.keepalive_send().map_err(|error| error.message().to_owned())?;
         }
         let limit = self.settings.connect_timeout;
-        if self.channels.iter().any(RunningChannel::lingers) {
+        // Each time it says so, this thread is woken.
+        if !self.connection.is_stale() && self.channels.iter().any(RunningChannel::lingers) {
             self.connection.refused(Duration::ZERO);
         }
         let usage = self.connection.usage();

@@ -303,6 +303,10 @@ pub(super) fn late(target: &Target, stage: Stage, limit: Duration) -> WorkplaceE
         _ => "",
     };
     let said = format!("not done within {} s{advice}", limit.as_secs());
+    // Each further try would leave a further thread that waits for that person, and ask them again.
+    if stage == Stage::Authenticate {
+        return WorkplaceError::refused(target, stage, said);
+    }
     WorkplaceError::unreachable(target, stage, said)
 }
 

@@ -70,7 +70,7 @@ fn a_second_signal_cuts_the_grace_short() {
     let [Action::Drain { generation: 1, reason: Reason::Stop, grace }] = actions[..] else {
         panic!("{actions:?}")
     };
-    assert_eq!(grace, HURRIED_GRACE);
+    assert_eq!(grace, SHORT_GRACE);
     assert!(script.now(Event::ShortenStop).is_empty(), "there is no third speed");
     assert!(brief(&script.until(ms(3_999))).is_empty());
     assert_eq!(brief(&script.until(s(4))), ["kill 1"]);
@@ -79,7 +79,7 @@ fn a_second_signal_cuts_the_grace_short() {
     script.now(Event::Stop);
     script.now(Event::ShortenStop);
     script.now(Event::Spawned { generation: 1, pid: 5 });
-    assert_eq!(brief(&script.until(script.now + HURRIED_GRACE)), ["kill 1"]);
+    assert_eq!(brief(&script.until(script.now + SHORT_GRACE)), ["kill 1"]);
 }
 
 #[test]

@@ -26,6 +26,7 @@ look() {
 	[ $# -ge 4 ] || return 1
 	rights=$1 links=$2 user=$3 group=$4
 }
+[ ! -d "$file" ] || end 'failed Is a directory'
 [ -w "$file" ] || end denied
 look "$file" || end 'failed its owner cannot be read'
 [ "$links" -le 1 ] || [ "$how" = whole ] || end inplace
@@ -45,13 +46,14 @@ mode=$((0$mode & 07777)) same=1
 [ "$user" = "$was_user" ] || { mode=$((mode & 03777)) && same=; }
 [ "$group" = "$was_group" ] || { mode=$((mode & (05707 | (mode & 7) << 3))) && same=; }
 size=$(($(wc -c <"$draft")))
-copied=
+copied= kept=
 if cp --help 2>&1 | grep -q -e '--attributes-only'; then
 	what=xattr
-	[ -z "$same" ] || what=mode,xattr
+	# A narrower mode that is wanted is not passed by, even for a moment.
+	[ -z "$same" ] || { [ -n "$wanted" ] && [ -z "$list" ]; } || what=mode,xattr
 	if e=$(cp --attributes-only --preserve=$what -- "$file" "$draft" 2>&1); then
 		copied=1
-		[ -z "$same" ] || list=
+		[ "$what" = xattr ] || list= kept=1
 	elif [ -n "$list" ] || case $e in *'built without'* | *upport*) false ;; *) : ;; esac; then
 		unkeepable 'its attributes' "$e"
 	fi
@@ -76,12 +78,12 @@ if [ -n "$list" ]; then
 		exec 2>&1
 		getfacl -cp "$file" | setfacl --set-file=- "$draft"
 	) || unkeepable 'its access control list' "$e"
-	copied=1
+	kept=1
 fi
 # With a list the group's bits are its mask, which gets no right that it had not. One that the
 # folder gave to the draft goes.
 look "$draft"
-case $copied$rights in
+case $kept$rights in
 -*+)
 	setfacl -b "$draft" || unkeepable 'its mode' 'setfacl is not installed'
 	look "$draft" || end 'failed its owner cannot be read'

@@ -23,7 +23,10 @@ pub(super) fn try_interactive(attempt: &mut Attempt<'_>) -> Result<Tried> {
             attempt.count_refusal();
             Ok(Tried::Refused(answers.refusal()))
         }
-        Err(_) if answers.is_expired => Ok(Tried::Refused(answers.refusal())),
+        Err(_) if answers.is_expired => {
+            attempt.count_refusal();
+            Ok(Tried::Refused(answers.refusal()))
+        }
         Err(error) => attempt.judge(&error, ""),
     }
 }
@@ -63,7 +66,8 @@ impl KeyboardInteractivePrompt for Answers {
         }
         let asks_for_another = |prompt: &Prompt<'_>| {
             let text = prompt.text.to_ascii_lowercase();
-            text.contains("new") || (self.rounds > 1 && text.contains("current"))
+            let mut words = text.split(|letter: char| !letter.is_alphanumeric());
+            words.any(|word| word == "new" || (self.rounds > 1 && word == "current"))
         };
         if prompts.iter().any(asks_for_another) {
             self.is_expired = true;

@@ -50,6 +50,10 @@ pub(super) fn try_keys(attempt: &mut Attempt<'_>) -> Result<Tried> {
             }
         };
         for (name, text) in certificates(attempt, path) {
+            if !attempt.may_try_key() {
+                untried.push(name.display().to_string());
+                continue;
+            }
             attempt.trying(name.display().to_string());
             match try_key(attempt, &key, Some(&text), passphrase.as_ref())? {
                 Tried::Done(_) => {
@@ -62,6 +66,10 @@ pub(super) fn try_keys(attempt: &mut Attempt<'_>) -> Result<Tried> {
             if attempt.session.authenticated() {
                 return Ok(Tried::Done(format!("certificate {}", name.display())));
             }
+        }
+        if !attempt.may_try_key() {
+            untried.push(path.display().to_string());
+            continue;
         }
         attempt.trying(path.display().to_string());
         match try_key(attempt, &key, None, passphrase.as_ref())? {

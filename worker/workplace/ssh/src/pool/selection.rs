@@ -29,7 +29,8 @@ impl Host {
         };
         let mut found = self.alive();
         found.retain(|connection| connection.role == role || connection.role == from);
-        found.iter().min_by_key(|one| one.usage().users).and_then(Connection::take_slot)
+        found.sort_by_key(|one| one.usage().users);
+        found.iter().find_map(Connection::take_slot)
     }
 
     pub(crate) fn max_connections(&self, role: Role) -> usize {
