@@ -43,7 +43,7 @@ pub use choice::{CommandNetwork, ForwardedHeader, LogFormat, Lost, Sandbox};
 pub use entry::{Entry, Origin};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{DEFAULT_FILE, FILE_VARIABLE, LoadError, load, load_despite_faults};
+pub use load::{DEFAULT_FILE, FILE_VARIABLE, LoadError, load, load_despite_errors};
 pub use markdown::markdown;
 pub use network::Network;
 pub use paths::FolderAccess;

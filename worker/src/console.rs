@@ -142,8 +142,8 @@ fn dispatch(
         Command::Man { command } => manual::run(&command, console),
         Command::Config(options) => configuration::run(&options, load(file), console),
         Command::Doctor(options) => {
-            let (despite_faults, _) = despite_faults(file);
-            on_runtime(doctor::run(&options, load(file), &despite_faults, console))
+            let (despite_errors, _) = despite_errors(file);
+            on_runtime(doctor::run(&options, load(file), &despite_errors, console))
         }
         Command::Worker => match load_for_worker(file) {
             Ok(resolved) => ended(crate::lifecycle::run(resolved.config)),
@@ -188,15 +188,15 @@ fn back_up(file: &Path, config: &Config, console: &mut Console<'_>) -> Result<()
 /// The configuration, for commands that need only the folders in it: what is wrong with it is said,
 /// and the service that runs has another one by now anyway.
 fn folders(file: Option<&Path>, console: &mut Console<'_>) -> Config {
-    let (config, fault) = despite_faults(file);
+    let (config, fault) = despite_errors(file);
     if let Some(fault) = fault {
         console.say_text(&configuration::warning(&fault, &config.runtime_dir));
     }
     config
 }
 
-fn despite_faults(file: Option<&Path>) -> (Config, Option<LoadError>) {
-    config::load_despite_faults(file, &environment(), |path| std::fs::read(path))
+fn despite_errors(file: Option<&Path>) -> (Config, Option<LoadError>) {
+    config::load_despite_errors(file, &environment(), |path| std::fs::read(path))
 }
 
 fn load(file: Option<&Path>) -> Result<Resolved, LoadError> {

@@ -36,7 +36,7 @@ pub enum LoadError {
 /// The configuration as far as it can be made out, and what is wrong with it: for commands that talk
 /// with a service that runs already, whatever has become of its file since. What cannot be read is as
 /// its default. `read` is `std::fs::read`.
-pub fn load_despite_faults(
+pub fn load_despite_errors(
     explicit: Option<&Path>,
     environment: &Environment,
     read: impl Fn(&Path) -> io::Result<Vec<u8>>,
@@ -53,11 +53,11 @@ pub fn load_despite_faults(
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => (String::new(), None),
         Err(error) => (String::new(), Some(error)),
     };
-    let (mut config, faults) = Config::resolve_despite_faults(Some((path, &text)), environment);
+    let (mut config, faults) = Config::resolve_despite_errors(Some((path, &text)), environment);
     // Where the parser has lost its way, whole lines are not seen as keys.
     if faults.iter().flat_map(|faults| &faults.0).any(|fault| fault.key.is_none()) {
         let lines = folder_lines(&text);
-        let folders = Config::resolve_despite_faults(Some((path, &lines)), environment).0;
+        let folders = Config::resolve_despite_errors(Some((path, &lines)), environment).0;
         (config.state_dir, config.runtime_dir) = (folders.state_dir, folders.runtime_dir);
     }
     let unread = fault.map(|source| LoadError::Read { path: path.to_owned(), source });
@@ -119,17 +119,17 @@ mod tests {
         ] {
             let environment = Environment::default();
             let read = |_: &Path| Ok(broken.clone().into_bytes());
-            let (config, fault) = load_despite_faults(None, &environment, read);
+            let (config, fault) = load_despite_errors(None, &environment, read);
             assert!(matches!(fault, Some(LoadError::Invalid(_))), "{broken}");
             let folders = (config.state_dir.to_str(), config.runtime_dir.to_str());
             assert_eq!(folders, (Some("/s"), Some("/r")), "{broken}");
         }
-        let (config, fault) = load_despite_faults(None, &Environment::default(), |_| {
+        let (config, fault) = load_despite_errors(None, &Environment::default(), |_| {
             Ok(b"runtime_dir = \"/r\"\nlog = \"\xff\"\n".to_vec())
         });
         assert!(matches!(fault, Some(LoadError::Read { .. })));
         assert_eq!(config.runtime_dir.to_str(), Some("/r"));
-        let (_, fault) = load_despite_faults(None, &Environment::default(), |_| {
+        let (_, fault) = load_despite_errors(None, &Environment::default(), |_| {
             Err(io::ErrorKind::NotFound.into())
         });
         assert!(fault.is_none(), "nobody named it");

@@ -39,7 +39,7 @@ impl Config {
     }
 
     /// The same, with the default of each key that is wrong.
-    pub(super) fn resolve_despite_faults(
+    pub(super) fn resolve_despite_errors(
         file: Option<(&Path, &str)>,
         environment: &Environment,
     ) -> (Self, Option<ConfigErrors>) {

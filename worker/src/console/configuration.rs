@@ -57,7 +57,7 @@ fn file_name(resolved: &Resolved) -> String {
 }
 
 /// Faults that are told before a command's own output.
-const SHOWN_FAULTS: usize = 3;
+const SHOWN_ERRORS: usize = 3;
 
 /// What a command says that does without a sound configuration.
 pub(super) fn warning(fault: &LoadError, runtime_dir: &Path) -> Text {
@@ -65,9 +65,9 @@ pub(super) fn warning(fault: &LoadError, runtime_dir: &Path) -> Text {
     let mut text = Text::of_line(text![Style::Yellow.of("evonic:"), " ", head]);
     match fault {
         LoadError::Invalid(ConfigErrors(faults)) => {
-            faults.iter().take(SHOWN_FAULTS).for_each(|fault| text.line(fault));
-            if faults.len() > SHOWN_FAULTS {
-                let more = faults.len() - SHOWN_FAULTS;
+            faults.iter().take(SHOWN_ERRORS).for_each(|fault| text.line(fault));
+            if faults.len() > SHOWN_ERRORS {
+                let more = faults.len() - SHOWN_ERRORS;
                 text.line(format!("and {more} more: see `evonic config --check`"));
             }
         }

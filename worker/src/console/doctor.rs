@@ -23,7 +23,7 @@ use super::{
 pub(super) async fn run(
     options: &OutputOptions,
     loaded: Result<Resolved, LoadError>,
-    despite_faults: &Config,
+    despite_errors: &Config,
     console: &mut Console<'_>,
 ) -> Result {
     let findings = match loaded {
@@ -34,7 +34,7 @@ pub(super) async fn run(
                 "mend it; `evonic config --check` tells every fault",
             ),
             // What runs has read another one.
-            service::supervisor(despite_faults),
+            service::supervisor(despite_errors),
         ],
         Ok(resolved) => {
             let config = &resolved.config;

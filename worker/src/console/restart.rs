@@ -19,7 +19,7 @@ use super::{
 
 /// After so long without an answer, a look whether the supervisor still runs. It answers by itself
 /// when its own time for a replacement is over, which this command cannot know.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a supervisor that does not wait itself is given, beside a worker's start: a backoff under way,
 /// and slow machines.
@@ -60,7 +60,7 @@ fn outcome(
 ) -> Result<Reply> {
     let mut loop_reported = false;
     loop {
-        if let Some(reply) = supervisor.next(PATIENCE)? {
+        if let Some(reply) = supervisor.next(ANSWER_TIMEOUT)? {
             return Ok(reply);
         }
         let status = ask(&mut Supervisor::connect(&Supervisor::socket(config))?)?;

@@ -58,11 +58,14 @@ pub(super) async fn open(
     let memory = config.state_dir.join(MEMORY);
     let (known, file) = remembered(&memory).unzip();
     let path = config.state_dir.join(FILE);
-    let is_replaced = predecessor.is_some() && file.is_some() && file != inode(&path);
+    let is_other = |was: u64| was != 0 && inode(&path).is_some_and(|now| now != was);
+    let is_replaced = predecessor.is_some() && file.is_some_and(is_other);
     let was_there = known.is_some();
     let wanted = Memory { was_there, is_replaced, file: memory.clone(), deadline };
     let store = Store::open_for_service(&path, &config.store, budget.clone(), wanted)?;
-    let instance = match store.read(|reader| reader.instance()).await {
+    let read = store.read(|reader| reader.instance()).await;
+    let is_read = read.is_ok();
+    let instance = match read {
         Ok(instance) => instance,
         // Nothing carries a name that is made up here: what would is written to the database first.
         Err(error) if error.state().is_some() => {
@@ -72,7 +75,8 @@ pub(super) async fn open(
     };
     let inode = inode(&path);
     let is_known = known.as_ref() == Some(&instance) && file == inode;
-    if let (false, Some(inode), None) = (is_known, inode, store.condition().report()) {
+    let lasts = store.condition().report().is_some_and(|report| report.state.needs_operator());
+    if let (false, false, true, Some(inode)) = (is_known, lasts, is_read, inode) {
         if let Some(before) = known.filter(|before| *before != instance) {
             tracing::warn!(before, now = instance, "database is another one than before");
         }

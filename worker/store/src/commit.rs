@@ -222,8 +222,14 @@ impl WriteLoop {
         let events = std::mem::take(&mut writer.events);
         self.handle.check_files()?;
         self.handle.connection()?.execute_batch("COMMIT").during("commit")?;
-        // What was written meanwhile into a file without a name is not there.
-        self.handle.check_files()?;
+        // What was written meanwhile into a file without a name is not there. Of one that cannot be
+        // looked at just now nothing is known to be wrong.
+        match self.handle.check_files() {
+            Err(unseen) if unseen.state() == Some(StoreState::Failing) => {
+                self.condition().note(&unseen);
+            }
+            checked => checked?,
+        }
         Ok(events)
     }
 
@@ -311,9 +317,12 @@ impl WriteLoop {
     /// Something was written just now.
     fn recovered(&self) {
         // A log that has room of its own takes a little on a full disk, too.
-        if space::is_enough(&self.handle.opener.path) {
-            self.condition().end(&PASSING);
-        }
+        let over: &[StoreState] = if space::is_enough(&self.handle.opener.path) {
+            &PASSING
+        } else {
+            &[StoreState::Locked, StoreState::ReadOnly, StoreState::Failing]
+        };
+        self.condition().end(over);
     }
 
     fn condition(&self) -> &Condition {

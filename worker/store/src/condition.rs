@@ -96,18 +96,16 @@ impl Condition {
         StoreError::Unusable(Box::new(report.unwrap_or_else(|| self.make(state, detail))))
     }
 
-    /// Ends it where one of these states is what is wrong. Returns whether nothing is wrong now.
-    pub(super) fn end(&self, states: &[StoreState]) -> bool {
+    /// Ends it where one of these states is what is wrong.
+    pub(super) fn end(&self, states: &[StoreState]) {
         let mut current = self.current.lock();
         let over = current.trouble.take_if(|trouble| states.contains(&trouble.report.state));
-        let is_well = current.trouble.is_none();
         drop(current);
         if let Some(Trouble { report, began, refused, is_logged: true }) = over {
             let (state, path) = (report.state.name(), self.path.display().to_string());
             let lasted_ms = began.elapsed().as_millis();
             tracing::info!(path, state, lasted_ms, refused, "database is well again");
         }
-        is_well
     }
 
     /// What is lasting is not replaced by what is not.

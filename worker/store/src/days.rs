@@ -1,8 +1,9 @@
 //! Days on which the service ran, counted: what is kept for some days is kept for so many of these,
 //! whatever the wall's clock does meanwhile.
 //!
-//! A day counts once, by its date, and only half a day of uptime after the one before it. So a step
-//! of the clock, forwards or back, counts one day at the most; a machine that is off counts none.
+//! A day counts once, by its date, and only half a day of uptime, or a start of the machine, after the
+//! one before it. So a step of the clock, forwards or back, counts one day at the most; a machine that
+//! is off counts none.
 
 use std::time::Duration;
 
@@ -43,21 +44,27 @@ impl Writer<'_> {
 
 /// Whether today is to be counted.
 pub(super) fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
-    let last = "SELECT day, uptime FROM days ORDER BY number DESC LIMIT 1";
+    let last = "SELECT day, uptime, boot FROM days ORDER BY number DESC LIMIT 1";
     let last = connection
         .prepare_cached(last)?
-        .query_row([], |row| Ok((row.get::<_, String>("day")?, row.get::<_, i64>("uptime")?)))
+        .query_row([], |row| {
+            let (day, boot): (String, String) = (row.get("day")?, row.get("boot")?);
+            Ok((day, row.get::<_, i64>("uptime")?, boot))
+        })
         .optional()?;
     let now = seconds();
-    Ok(last.is_none_or(|(day, then)| day != today() && (now < then || now - then >= LEAST_SECONDS)))
+    // Uptimes of two boots say nothing about each other.
+    Ok(last.is_none_or(|(day, then, boot)| {
+        day != today() && (now < then || now - then >= LEAST_SECONDS || boot != self::boot())
+    }))
 }
 
 /// See [`Writer::see_day`].
 pub(super) fn see(connection: &Connection) -> rusqlite::Result<i64> {
     if is_new(connection)? {
-        let sql = "INSERT OR IGNORE INTO days (day, uptime, audit)
-                   VALUES (?1, ?2, (SELECT COALESCE(MAX(position), 0) FROM audit))";
-        connection.prepare_cached(sql)?.execute(params![today(), seconds()])?;
+        let sql = "INSERT OR IGNORE INTO days (day, uptime, boot, audit)
+                   VALUES (?1, ?2, ?3, (SELECT COALESCE(MAX(position), 0) FROM audit))";
+        connection.prepare_cached(sql)?.execute(params![today(), seconds(), boot()])?;
     }
     let sql = "SELECT COALESCE(MAX(number), 0) AS number FROM days";
     connection.prepare_cached(sql)?.query_row([], |row| row.get("number"))
@@ -65,6 +72,12 @@ pub(super) fn see(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn today() -> String {
     column::now().get(..10).unwrap_or_default().to_owned()
+}
+
+/// Which start of the machine this is; empty where `/proc` does not say.
+fn boot() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    boot.unwrap_or_default().trim().to_owned()
 }
 
 fn seconds() -> i64 {

@@ -105,7 +105,7 @@ impl AuditedWriter<'_, '_> {
         )?;
         let sql = format!(
             "DELETE FROM answers WHERE rowid IN
-             (SELECT rowid FROM answers WHERE NOT {IS_KEPT} ORDER BY created_at LIMIT ?4)"
+             (SELECT rowid FROM answers ORDER BY rowid LIMIT ?4) AND NOT {IS_KEPT}"
         );
         let parameters = params![KEPT_DAYS, day, column::before(KEPT_FOR), PORTION];
         self.execute("forget expired answers", &sql, parameters)?;

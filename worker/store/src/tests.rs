@@ -141,8 +141,10 @@ impl Harness {
             for _ in 0..count {
                 writer.execute(
                     "pass a day",
-                    "INSERT INTO days (day, uptime, audit) VALUES (hex(randomblob(8)), 0,
-                     (SELECT COALESCE(MAX(position), 0) FROM audit))",
+                    "INSERT INTO days (day, uptime, boot, audit)
+                     SELECT hex(randomblob(8)), uptime, boot,
+                        (SELECT COALESCE(MAX(position), 0) FROM audit)
+                     FROM days ORDER BY number DESC LIMIT 1",
                     [],
                 )?;
             }

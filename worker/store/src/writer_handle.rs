@@ -195,7 +195,8 @@ impl WriterHandle {
         let restored = connection.busy_timeout(BRIEF);
         match busy.and_then(|busy| restored.map(|()| busy)) {
             Ok(busy) => self.is_settled = !busy,
-            Err(error) => tracing::error!(%error, "log of the former database stays in its place"),
+            // The condition is in the log already, once a minute.
+            Err(error) => tracing::debug!(%error, "log of the former database stays in its place"),
         }
     }
 

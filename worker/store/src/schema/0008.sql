@@ -4,10 +4,11 @@ CREATE TABLE days (
     number INTEGER PRIMARY KEY,       -- one more than the day's before it
     day    TEXT NOT NULL UNIQUE,      -- as the clock said: YYYY-MM-DD
     uptime INTEGER NOT NULL,          -- seconds since the machine's start when it was first seen
+    boot   TEXT NOT NULL,             -- which start that was; empty where it is not known
     audit  INTEGER NOT NULL           -- position of the last audit record before it
 ) STRICT;
-INSERT INTO days (day, uptime, audit)
-    SELECT substr(at, 1, 10), 0, MIN(position) - 1 FROM audit
+INSERT INTO days (day, uptime, boot, audit)
+    SELECT substr(at, 1, 10), 0, '', MIN(position) - 1 FROM audit
     GROUP BY substr(at, 1, 10) ORDER BY MIN(position);
 
 -- The number of the day on which an answer was kept; 0 of one that a worker of before wrote.

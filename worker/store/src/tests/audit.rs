@@ -288,3 +288,20 @@ fn a_filter_finds_what_fits_and_looks_at_a_bounded_part_at_once() {
         assert_eq!((found, count), (expected.into_iter().rev().collect(), 3), "{query:?}");
     }
 }
+
+#[test]
+fn a_day_counts_after_half_a_day_of_uptime_or_a_start_of_the_machine() {
+    let harness = Harness::new();
+    let first = harness.write(|writer| writer.see_day());
+    assert_eq!(harness.write(|writer| writer.see_day()), first, "a day counts once");
+    let change = |column: &str| {
+        let sql = format!("UPDATE days SET {column}");
+        harness.write(move |writer| writer.execute("change a day", &sql, []).map(drop));
+    };
+    change("day = '2001-01-01'");
+    assert_eq!(harness.write(|writer| writer.see_day()), first, "the clock may have stepped");
+    change("boot = 'the one before'");
+    assert_eq!(harness.write(|writer| writer.see_day()), first + 1, "no uptime tells it");
+    change("day = hex(randomblob(8)), uptime = uptime - 43200");
+    assert_eq!(harness.write(|writer| writer.see_day()), first + 2);
+}
