@@ -25,7 +25,8 @@ named! {
 }
 
 impl StoreState {
-    /// Whether only an operator ends it, and the worker has to start again for it.
+    /// Whether only an operator ends it: by a start with another file, or, of one that is gone, by
+    /// putting the same file back.
     #[must_use]
     pub const fn needs_operator(self) -> bool {
         matches!(self, Self::Lost | Self::Replaced | Self::Corrupt)

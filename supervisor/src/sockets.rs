@@ -8,10 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{
-            fs::FileTypeExt,
-            net::{UnixListener, UnixStream},
-        },
+        unix::{fs::FileTypeExt, net::UnixListener},
     },
     path::{Path, PathBuf},
 };
@@ -24,7 +21,8 @@ use evonic_shared::{
 };
 use rustix::{
     fs::Mode,
-    net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt},
 };
 
 pub use self::inherited::Inherited;
@@ -209,7 +207,7 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let bind = || -> Result<OwnedFd, rustix::io::Errno> {
+    let bind = || -> Result<OwnedFd, Errno> {
         let socket =
             rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         // Connections of a predecessor that linger in TIME_WAIT are no reason to refuse.
@@ -220,9 +218,16 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
     };
     match bind() {
         Ok(socket) => Ok(socket.into()),
-        Err(rustix::io::Errno::ADDRINUSE) => Err(SocketError::AddressInUse { address }),
+        Err(Errno::ADDRINUSE) => Err(SocketError::AddressInUse { address }),
         Err(errno) => Err(SocketError::Tcp { address, source: errno.into() }),
     }
+}
+
+/// Whether somebody listens at a path; without waiting for a place in its queue.
+fn probe(path: &Path) -> Result<(), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 /// Binds a path for the service's user and group. Replaces the file of a dead listener, and nothing
@@ -230,9 +235,9 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, SocketError> {
 fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
     match Occupant::of(path).map_err(FileError::new("listen on", path))? {
         None => {}
-        Some(Occupant::Socket) => match UnixStream::connect(path) {
-            Ok(_) => return Err(SocketError::PathInUse { path: path.to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+        Some(Occupant::Socket) => match probe(path) {
+            Ok(()) => return Err(SocketError::PathInUse { path: path.to_owned() }),
+            Err(Errno::CONNREFUSED) => {
                 fs::remove_file(path).map_err(FileError::new("listen on", path))?;
             }
             // Of another type, or its queue is full: somebody's.

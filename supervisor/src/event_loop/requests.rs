@@ -197,6 +197,6 @@ impl EventLoop {
 fn check_program(launch: &Launch) -> Result<(), String> {
     launch.check().map_err(|error| {
         let program = launch.program.display();
-        format!("cannot start {program}: {error}; the worker that serves goes on")
+        format!("cannot start {program}: {error}; nothing is replaced")
     })
 }

@@ -24,7 +24,8 @@ struct MediaRange<'a> {
 impl<'a> MediaRange<'a> {
     /// Nothing where it has not the form of one.
     fn parse(text: &'a str) -> Option<Self> {
-        let mut pieces = text.split(';').map(str::trim);
+        // A parameter may be empty.
+        let mut pieces = text.split(';').map(str::trim).filter(|piece| !piece.is_empty());
         let (kind, subtype) = pieces.next()?.split_once('/')?;
         let mut range = Self { kind, subtype, version: None, quality: 1.0 };
         for piece in pieces {
@@ -67,6 +68,7 @@ mod tests {
     fn the_most_specific_range_counts() {
         assert_eq!(of(&[]), 0.0);
         assert_eq!(of(&["text/plain"]), 1.0);
+        assert_eq!(of(&["text/plain; ;q=0.5;"]), 0.5);
         assert_eq!(of(&["*/*;q=0.1, TEXT/*;Q=0.2", "text/plain; q=0.3"]), 0.3);
         assert_eq!(of(&["text/plain;q=0.3, text/plain;version=0.0.4;q=0"]), 0.0);
         assert_eq!(of(&["text/plain;version=1.0.0, */*;q=0.2"]), 0.2);

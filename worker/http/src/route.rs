@@ -47,8 +47,6 @@ pub(crate) struct Route<S> {
     pub(crate) query: &'static [&'static str],
     /// Whether it creates something that must not be created twice.
     pub(crate) repeats: Repeats,
-    /// Whether a parameter may ask it to wait for something.
-    pub(crate) waits: bool,
     handler: MakeFilter<S>,
 }
 
@@ -62,7 +60,7 @@ impl<S: 'static> Route<S> {
         let handler: MakeFilter<S> =
             Box::new(move |route, state, limits| handler.clone().filter(route, state, limits));
         let (query, repeats) = (&[], Repeats::RunAgain);
-        Self { template: path, method, access, query, repeats, waits: false, handler }
+        Self { template: path, method, access, query, repeats, handler }
     }
 
     pub(crate) fn get<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
@@ -91,12 +89,6 @@ impl<S: 'static> Route<S> {
     /// The same line, for what is created once for each `Idempotency-Key`.
     pub(crate) fn creates(self) -> Self {
         Self { repeats: Repeats::ByKey, ..self }
-    }
-
-    /// The same line, where a parameter may ask to wait. A client that closes its sending side
-    /// meanwhile has left.
-    pub(crate) fn waits(self) -> Self {
-        Self { waits: true, ..self }
     }
 
     /// The filter that answers, once admission has let a request pass.

@@ -43,7 +43,9 @@ impl Router {
         let mut resources = Vec::<Resource>::new();
         for route in routes {
             let filter = route.filter(state, limits);
-            let (method, access, waits) = (route.method, route.access, route.waits);
+            // A client that closes its sending side meanwhile has left.
+            let waits = route.query.contains(&"wait");
+            let (method, access) = (route.method, route.access);
             let line = Line { method, access, filter, waits };
             let template = route.template;
             match resources.iter_mut().find(|resource| resource.template == template) {

@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),
         Route::get("/api/v1/sessions/{id}/events", OfAgents(Read), messages::stream)
             .query(&["after", "until_turn"]),
-        Route::get("/api/v1/turns/{id}", OfAgents(Read), turns::read).query(&["wait"]).waits(),
+        Route::get("/api/v1/turns/{id}", OfAgents(Read), turns::read).query(&["wait"]),
         Route::post("/api/v1/turns/{id}/cancel", OfAgents(Run), turns::cancel),
         Route::get("/api/v1/workplaces", Whole(Read), workplaces::list).query(PAGE),
         Route::post("/api/v1/workplaces", Whole(Admin), workplaces::create).creates(),

@@ -219,10 +219,9 @@ impl Listener {
                     let why = signal.as_str().to_owned();
                     self.end(why, grace, End::Recycled, ExitCode::Watchdog);
                 }
-                Some(Signal::SIGHUP) | None => {
-                    tracing::warn!("SIGHUP is for the supervisor; passed over");
-                }
                 Some(signal) => self.pass_over(signal),
+                // Only those of the set are read.
+                None => {}
             }
         }
     }

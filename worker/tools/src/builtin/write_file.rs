@@ -66,7 +66,7 @@ impl Tool for WriteFile {
         Ok(wrote.map_or_else(ToolResult::from, result).into())
     }
 
-    /// Files are written whole or not at all: what is there now says whether that happened.
+    /// What is there now says whether it was written; in place, it may be a part.
     async fn resume(
         &self,
         mut call: Call<'_>,

@@ -21,7 +21,7 @@ use crate::{
     archive::{Archive, Part},
     spool::{
         FLOOD_BYTES, Gathered, OutputSink, Purpose, Script, ScriptEnd, ScriptOutput, Shell, gather,
-        run_script,
+        run_framed,
     },
 };
 
@@ -38,6 +38,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// What the script exits with when a program is missing.
 const MISSING: i32 = 44;
 
+/// What it exits with when a file changed meanwhile.
+const SPOILT: i32 = 45;
+
 /// Bytes of a script's answer that are kept: a hash and its name for each file.
 const ANSWER_BYTES: usize = 256 * 1024;
 
@@ -49,25 +52,23 @@ pub struct SmallFile {
     pub content: Bytes,
 }
 
-/// The files of standard input (names that end with NUL) below `$2`, as one archive after `$1`.
+/// The files of standard input (names that end with NUL) below `$1`, as one archive. One that changes
+/// while it is read, or is gone, spoils all.
 const READ: &str = r#"LC_ALL=C; export LC_ALL; unset TAR_OPTIONS
 for tool in tar xargs; do command -v $tool >/dev/null 2>&1 || exit 44; done
-cd "$2" 2>/dev/null || exit 42
-printf '%s\n' "$1"
-xargs -0 -r tar -cf - 2>/dev/null
-exit 0
+cd "$1" 2>/dev/null || exit 42
+xargs -0 -r tar -cf - 2>/dev/null || exit 45
 "#;
 
-/// Unpacks standard input below `$2`, and tells the hashes of the files that the list `$3` in it
+/// Unpacks standard input below `$1`, and tells the hashes of the files that the list `$2` in it
 /// names.
 const WRITE: &str = r#"LC_ALL=C; export LC_ALL; unset TAR_OPTIONS
 for tool in tar xargs sha256sum; do command -v $tool >/dev/null 2>&1 || exit 44; done
-cd "$2" || exit 1
+cd "$1" || exit 1
 umask 022
 tar -xpof - || exit 1
-printf '%s\n' "$1"
-xargs -0 sha256sum <"$3" || exit 1
-rm -f -- "$3"
+exec <"$2" && rm -f -- "$2" || exit 1
+xargs -0 sha256sum
 "#;
 
 /// Reads files below a folder, each of at most [`FILE_BYTES`]. A file that is missing in the answer
@@ -80,7 +81,6 @@ pub async fn read(
     folder: &str,
     paths: &[String],
 ) -> Result<Option<Vec<SmallFile>>> {
-    let nonce = nonce();
     let mut input = Vec::new();
     for path in paths {
         input.extend_from_slice(b"./");
@@ -89,14 +89,11 @@ pub async fn read(
     }
     let script = Script {
         text: READ.to_owned(),
-        arguments: vec![nonce.clone(), folder.to_owned()],
+        arguments: vec![folder.to_owned()],
         input: input.into(),
         purpose: Purpose::Serve,
     };
     let mut reading = Reading {
-        nonce: format!("{nonce}\n"),
-        before: BytesMut::new(),
-        begun: false,
         archive: Archive::default(),
         wanted: paths.iter().map(|path| (path.as_bytes(), path)).collect(),
         file: None,
@@ -105,13 +102,15 @@ pub async fn read(
         malformed: None,
         read: 0,
     };
-    let ran = timeout(TIMEOUT, run_script(shell, script, &mut reading)).await;
+    let ran = timeout(TIMEOUT, run_framed(shell, script, &mut reading)).await;
     if let Some(error) = reading.malformed {
         return Err(WorkplaceError::path("read", folder, error));
     }
     match ran.unwrap_or_else(|_| Err(slow()))? {
         Some(ScriptEnd::Exited(0)) => Ok(Some(reading.files)),
         Some(ScriptEnd::Exited(MISSING)) => Ok(None),
+        // Each goes alone then, and who reads it notices what changed.
+        Some(ScriptEnd::Exited(SPOILT)) => Ok(Some(Vec::new())),
         end => Err(failed("read", folder, end, &reading.complaint.complaint())),
     }
 }
@@ -126,12 +125,11 @@ pub async fn write(
     folder: &str,
     files: &[SmallFile],
 ) -> Result<Option<HashMap<String, String>>> {
-    let nonce = nonce();
-    let list = format!(".{nonce}.names");
+    let list = format!(".evonic-{:016x}.names", fastrand::u64(..));
     let packed = pack(files, &list);
     let script = Script {
         text: WRITE.to_owned(),
-        arguments: vec![nonce.clone(), folder.to_owned(), list],
+        arguments: vec![folder.to_owned(), list],
         input: packed.map_err(|error| WorkplaceError::path("write", folder, error))?,
         purpose: Purpose::Serve,
     };
@@ -142,8 +140,7 @@ pub async fn write(
         ScriptEnd::Exited(MISSING) => return Ok(None),
         end => return Err(failed("write", folder, Some(end), &output.complaint())),
     }
-    let answer = String::from_utf8_lossy(&output.stdout);
-    let hashes = answer.split_once(&format!("{nonce}\n")).map_or("", |(_, hashes)| hashes);
+    let hashes = String::from_utf8_lossy(&output.stdout);
     let hash = |line: &str| {
         let (hash, path) = line.split_once("  ./")?;
         Some((path.to_owned(), hash.to_owned()))
@@ -181,10 +178,6 @@ fn pack(files: &[SmallFile], list: &str) -> io::Result<Bytes> {
     Ok(archive.into_inner()?.into())
 }
 
-fn nonce() -> String {
-    format!("evonic-{:016x}", fastrand::u64(..))
-}
-
 fn slow() -> WorkplaceError {
     let said = format!("a batch of files takes longer than {} s", TIMEOUT.as_secs());
     WorkplaceError::unreachable("shell", Stage::Script, said)
@@ -210,9 +203,6 @@ fn failed(
 
 /// An archive on its way.
 struct Reading<'r> {
-    nonce: String,
-    before: BytesMut,
-    begun: bool,
     archive: Archive,
     wanted: HashMap<&'r [u8], &'r String>,
     file: Option<(&'r String, u32, BytesMut)>,
@@ -224,21 +214,12 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    fn push(&mut self, mut bytes: Bytes) -> io::Result<()> {
+    fn push(&mut self, bytes: &Bytes) -> io::Result<()> {
         self.read += bytes.len() as u64;
         if self.read > 2 * BYTES + FLOOD_BYTES as u64 {
             return Err(io::Error::other("the machine sends more than was asked for"));
         }
-        if !self.begun {
-            self.before.extend_from_slice(&bytes);
-            let mut windows = self.before.windows(self.nonce.len());
-            let Some(at) = windows.position(|window| window == self.nonce.as_bytes()) else {
-                return Ok(());
-            };
-            self.begun = true;
-            bytes = self.before.split_off(at + self.nonce.len()).freeze();
-        }
-        self.archive.push(&bytes);
+        self.archive.push(bytes);
         while let Some(part) = self.archive.next()? {
             match part {
                 Part::File { path, size_bytes, mode } => {
@@ -269,7 +250,7 @@ impl Reading<'_> {
 impl OutputSink for Reading<'_> {
     async fn take(&mut self, output: ScriptOutput) -> ControlFlow<()> {
         match output {
-            ScriptOutput::Out(bytes) => match self.push(bytes) {
+            ScriptOutput::Out(bytes) => match self.push(&bytes) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     self.malformed = Some(error);

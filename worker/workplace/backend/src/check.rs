@@ -10,7 +10,7 @@ use evonic_shared::error_chain::ErrorChain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, CommandSpec, Ended, Removal, Result, Rewrite, WorkplaceError};
+use super::{Backend, CommandSpec, Ended, Removal, Result, Rewrite, Stage, WorkplaceError};
 
 /// A step of a check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -172,7 +172,7 @@ fn in_time<T>(
     async move {
         step.await.unwrap_or_else(|_| {
             let said = format!("it does not end within {} s", STEP.as_secs());
-            Err(WorkplaceError::settings("workplace", said))
+            Err(WorkplaceError::unreachable("workplace", Stage::Script, said))
         })
     }
 }

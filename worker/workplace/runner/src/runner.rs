@@ -82,10 +82,8 @@ pub(crate) fn main() -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let claim = match followers.listen(&record).and_then(|token| claim(&spec, token)) {
-        Ok(claim) => Ok(claim),
-        Err(error) => Err(not_started(&spec, &error)),
-    };
+    let claim = followers.listen(&record).and_then(|token| claim(&spec, token));
+    let claim = claim.map_err(|error| not_started(&spec, &error));
     let out = record.reserve_status().and_then(|()| record.make_output());
     let said = claim.clone().unwrap_or_else(|status| Claim::Nobody(status.ended));
     if !record.claim(&said)? {

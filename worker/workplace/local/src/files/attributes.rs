@@ -29,6 +29,9 @@ const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 /// The longest attribute of Linux (`XATTR_SIZE_MAX`).
 const VALUE_BYTES: usize = 64 * 1024;
 
+/// The most bytes of all values of a file.
+const ALL_BYTES: usize = 1 << 20;
+
 /// What a file has beside its content.
 #[derive(Clone, Debug)]
 pub(super) struct Attributes {
@@ -78,19 +81,24 @@ impl Attributes {
             // One that is added meanwhile may belong to whoever adds it.
             let mut names = vec![0; bytes + VALUE_BYTES];
             let bytes = llistxattr(&path, &mut names[..])?;
+            let (mut value, mut total) = (vec![0; VALUE_BYTES], 0);
             for name in names[..bytes].split_inclusive(|byte| *byte == 0) {
                 let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-                let mut value = vec![0; VALUE_BYTES];
                 match lgetxattr(&path, name, &mut value[..]) {
-                    Ok(bytes) => value.truncate(bytes),
-                    Err(Errno::NODATA) => continue,
+                    Ok(bytes) => {
+                        total += bytes;
+                        if total > ALL_BYTES {
+                            return Err(io::Error::other("there are too many of them"));
+                        }
+                        extended.push((name.to_owned(), value[..bytes].to_vec()));
+                    }
+                    Err(Errno::NODATA) => {}
                     Err(error) => {
                         let said =
                             format!("{}: {}", name.to_string_lossy(), io::Error::from(error));
                         return Err(io::Error::new(io::Error::from(error).kind(), said));
                     }
                 }
-                extended.push((name.to_owned(), value));
             }
         }
         Ok(Self { stat, extended })
@@ -108,10 +116,11 @@ impl Attributes {
     /// [`Refusal`]; the draft has no right then that the file had not.
     pub(super) fn give(&self, draft: &File, mode: Option<u32>) -> Result<Written, Refusal> {
         let mut written = Written { other_names: self.other_names(), ..Written::default() };
+        // First: the kernel takes capabilities from a file that gets an owner, be it the one it had.
+        let now = self.give_owner(draft)?;
         for (name, value) in &self.extended {
             self.give_one(draft, name, value, &mut written)?;
         }
-        let now = self.give_owner(draft)?;
         if (now.st_uid, now.st_gid) != (self.stat.st_uid, self.stat.st_gid) {
             written.not_kept.push(format!(
                 "its owner (user {}, group {} before; user {}, group {} now)",
