@@ -18,6 +18,7 @@ mod actions;
 mod control;
 mod exits;
 mod requests;
+mod resumptions;
 mod self_check;
 mod status;
 
@@ -35,6 +36,7 @@ use nix::sys::{
     signalfd::{SfdFlags, SignalFd},
 };
 
+use self::resumptions::Resumptions;
 use crate::{
     clients::{Clients, TokenHolder},
     clock::Clock,
@@ -91,6 +93,7 @@ pub struct EventLoop {
     run_state: RunState,
     /// When the first signal to stop came, and which.
     stopped_by: Option<(Instant, Signal)>,
+    resumptions: Resumptions,
     /// How often each signal came that is no message to the supervisor.
     passed_over: BTreeMap<u32, u32>,
     /// How it ends when it is stopped.
@@ -171,6 +174,7 @@ impl EventLoop {
             terminal,
             run_state: RunState::Running,
             stopped_by: None,
+            resumptions: Resumptions::default(),
             passed_over: BTreeMap::new(),
             exit_code: ExitCode::Ok,
         };

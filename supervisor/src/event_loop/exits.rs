@@ -28,7 +28,7 @@ impl EventLoop {
                 Ok(stop @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                     self.stop_by(stop, signal.ssi_uid);
                 }
-                Ok(Signal::SIGCONT) => self.resume(),
+                Ok(Signal::SIGCONT) if self.resumptions.admit(self.clock.now()) => self.resume(),
                 other => self.pass_over(other.ok(), &signal),
             }
         }
