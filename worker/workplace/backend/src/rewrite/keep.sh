@@ -46,14 +46,14 @@ mode=$((0$mode & 07777)) same=1
 [ "$user" = "$was_user" ] || { mode=$((mode & 03777)) && same=; }
 [ "$group" = "$was_group" ] || { mode=$((mode & (05707 | (mode & 7) << 3))) && same=; }
 size=$(($(wc -c <"$draft")))
-copied= kept=
+copied='' kept=''
 if cp --help 2>&1 | grep -q -e '--attributes-only'; then
 	what=xattr
 	# A narrower mode that is wanted is not passed by, even for a moment.
 	[ -z "$same" ] || { [ -n "$wanted" ] && [ -z "$list" ]; } || what=mode,xattr
 	if e=$(cp --attributes-only --preserve=$what -- "$file" "$draft" 2>&1); then
 		copied=1
-		[ "$what" = xattr ] || list= kept=1
+		[ "$what" = xattr ] || list='' kept=1
 	elif [ -n "$list" ] || case $e in *'built without'* | *upport*) false ;; *) : ;; esac; then
 		unkeepable 'its attributes' "$e"
 	fi
