@@ -104,7 +104,7 @@ fn unanswered(transcript: &[Item]) -> &[ToolCall] {
             Item::Assistant { tool_calls, .. } => {
                 return tool_calls.get(results..).unwrap_or_default();
             }
-            Item::User { .. } => break,
+            Item::User { .. } | Item::Summary { .. } | Item::LeftOut { .. } => break,
         }
     }
     &[]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Role, SessionId, TurnError, TurnId, Usage};
+use super::{Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting};
 
 /// One event.
 ///
@@ -40,6 +40,9 @@ pub enum EventKind {
         generation: u64,
         predecessor: u64,
     },
+    /// `turn.waiting`: it left its worker until then, and holds nothing.
+    #[serde(rename = "turn.waiting")]
+    TurnWaiting { waiting: Waiting },
     /// `turn.handed_over`: its worker is stopping, at a step boundary.
     #[serde(rename = "turn.handed_over")]
     TurnHandedOver {
@@ -49,6 +52,9 @@ pub enum EventKind {
     /// `text.delta`: a piece of the model's text, as it comes.
     #[serde(rename = "text.delta")]
     TextDelta { text: String },
+    /// `reasoning.delta`: a piece of the model's reasoning, as it comes. It is no part of the reply.
+    #[serde(rename = "reasoning.delta")]
+    ReasoningDelta { text: String },
     /// `text.retracted`: the pieces since the last `step.completed` are void; the model is asked
     /// again, because its reply was cut or its worker died.
     #[serde(rename = "text.retracted")]

@@ -3,7 +3,7 @@
 use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
-use super::Usage;
+use super::{ItemRange, Usage};
 
 /// A call of a tool, as the model asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +29,55 @@ named! {
     }
 }
 
+/// What a reply carries beside its text and calls and must go back as it came: reasoning,
+/// signatures. Nobody but the endpoint that sent it reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Which endpoint sent it: it goes back to no other one.
+    pub endpoint: String,
+    /// In the form of that endpoint's kind.
+    pub data: serde_json::Value,
+}
+
+named! {
+    /// What an attachment is to a model.
+    AttachmentKind {
+        Image = "image",
+        File = "file",
+    }
+}
+
+/// A part of a message that is not its text. Its content is stored once, by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub kind: AttachmentKind,
+    /// SHA-256 of its content, in lower-case hexadecimal.
+    pub sha256: String,
+    /// Such as `image/png`.
+    pub media_type: String,
+    /// As its sender named it; may be empty.
+    #[serde(default)]
+    pub name: String,
+    pub bytes: u64,
+}
+
 /// One entry of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Item {
     User {
         text: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
     },
+    /// Stands for earlier items, which stay stored.
+    Summary {
+        text: String,
+        /// What it summarises.
+        range: ItemRange,
+    },
+    /// Stands for earlier items that are not sent, and stay stored.
+    LeftOut { range: ItemRange },
     /// A model's reply.
     Assistant {
         /// The text; may be empty when there are tool calls.
@@ -44,6 +86,9 @@ pub enum Item {
         tool_calls: Vec<ToolCall>,
         /// Tokens of this reply.
         usage: Usage,
+        /// What goes back to the endpoint as it came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        carried: Option<Carried>,
     },
     /// What a tool call returned.
     ToolResult {
@@ -56,4 +101,18 @@ pub enum Item {
         /// What the model is shown.
         content: String,
     },
+}
+
+impl Item {
+    /// A message without attachments.
+    #[must_use]
+    pub fn user(text: impl Into<String>) -> Self {
+        Item::User { text: text.into(), attachments: Vec::new() }
+    }
+
+    /// A reply that carries nothing beside its text and calls, of unknown tokens.
+    #[must_use]
+    pub fn assistant(text: impl Into<String>, tool_calls: Vec<ToolCall>) -> Self {
+        Item::Assistant { text: text.into(), tool_calls, usage: Usage::default(), carried: None }
+    }
 }

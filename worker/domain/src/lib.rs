@@ -3,6 +3,7 @@
 //! | Part | What it has |
 //! |---|---|
 //! | `agent`, `session`, `turn`, `item`, `event` | who talks, what about, and what happened |
+//! | `usage`, `context` | tokens and their price; which items are sent |
 //! | `tool` | what a model and a turn know of a tool |
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
@@ -13,6 +14,7 @@
 
 mod agent;
 mod audit;
+mod context;
 mod copy;
 mod event;
 mod id;
@@ -24,22 +26,25 @@ mod session;
 mod token;
 mod tool;
 mod turn;
+mod usage;
 mod validation;
 mod workplace;
 
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
 pub use audit::{Action, AuditRecord, AuditTarget, Origin};
+pub use context::{ItemAddress, ItemRange};
 pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
-pub use item::{Item, Outcome, ToolCall};
+pub use item::{Attachment, AttachmentKind, Carried, Item, Outcome, ToolCall};
 pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
-pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, Usage};
+pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, WaitReason, Waiting};
+pub use usage::{ModelFacts, Price, Usage};
 pub use validation::SettingsError;
 pub use workplace::{
     CommandNetwork, CommandSandbox, DockerSettings, HostKeys, LocalSettings, SecretSource,

@@ -12,7 +12,7 @@
 use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
-use super::{SessionId, TurnId};
+use super::{SessionId, TurnId, Usage};
 
 named! {
     /// State of a turn.
@@ -52,6 +52,12 @@ pub struct Turn {
     pub error: Option<TurnError>,
     /// Tokens so far, as the model's endpoint counted them.
     pub usage: Usage,
+    /// What they cost, in pico-units: the price of a model's tokens is in its configuration.
+    #[serde(default)]
+    pub cost: u64,
+    /// Until when it waits, while it does.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     /// The request that posted its message, as it was answered and logged.
     #[serde(default)]
     pub request_id: Option<String>,
@@ -111,13 +117,26 @@ named! {
     }
 }
 
-/// Tokens, as the model's endpoint counted them. Zero where it does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Of what was sent.
-    pub input_tokens: u64,
-    /// Of what came back.
-    pub output_tokens: u64,
+named! {
+    /// What a queued turn waits for, beside its place.
+    WaitReason {
+        /// The model's endpoint told to come back later.
+        RateLimit = "rate_limit",
+        /// The model's endpoint is overloaded, or cannot be reached.
+        Unavailable = "unavailable",
+        /// A budget is spent until its next period.
+        Budget = "budget",
+    }
+}
+
+/// Until when a queued turn waits, and what for. It holds no place, permit or handle meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub reason: WaitReason,
+    /// RFC 3339, UTC, milliseconds.
+    pub until: String,
+    /// A sentence for a person.
+    pub message: String,
 }
 
 /// How a turn ends.

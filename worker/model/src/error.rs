@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evonic_domain::TurnErrorCode;
+use evonic_domain::{TurnErrorCode, WaitReason};
 use evonic_handles::Exhausted;
 use evonic_net::TlsError;
 use http::{header::InvalidHeaderValue, uri::InvalidUri};
@@ -59,6 +59,22 @@ pub enum ModelError {
     /// The reply is larger than it may be.
     #[error("model {model} replied with more than {limit} bytes (models.{model}.max_reply_bytes)")]
     ReplyTooLarge { model: String, limit: usize },
+    /// The request is longer than the endpoint takes: shorter, it may do better.
+    #[error("model {model} refuses the request as too long: {message}")]
+    TooLong {
+        model: String,
+        /// What it may have, in tokens, where the endpoint says it.
+        window: Option<u64>,
+        /// What it had, in tokens, as the endpoint counted.
+        tokens: Option<u64>,
+        message: String,
+    },
+    /// The endpoint asks to come back later, or is out of reach for the time being.
+    #[error("model {model} is to be asked again in {} s: {message}", after.as_secs_f32())]
+    Later { model: String, reason: WaitReason, after: Duration, message: String },
+    /// The reply is not complete, also not after it was asked for again.
+    #[error("model {model} did not complete its reply: {message}")]
+    Incomplete { model: String, message: String },
     /// The call was cancelled.
     #[error("the call was cancelled")]
     Cancelled,
@@ -104,9 +120,11 @@ impl ModelError {
                 TurnErrorCode::ModelSetup
             }
             ModelError::Refused { .. } => TurnErrorCode::ModelRefused,
-            ModelError::Exhausted(_) | ModelError::Unavailable { .. } => {
-                TurnErrorCode::ModelUnavailable
-            }
+            ModelError::TooLong { .. } => TurnErrorCode::ModelRefused,
+            ModelError::Incomplete { .. } => TurnErrorCode::ModelProtocol,
+            ModelError::Exhausted(_)
+            | ModelError::Unavailable { .. }
+            | ModelError::Later { .. } => TurnErrorCode::ModelUnavailable,
             ModelError::Protocol { .. } => TurnErrorCode::ModelProtocol,
             ModelError::Timeout { .. } => TurnErrorCode::ModelTimeout,
             ModelError::ReplyTooLarge { .. } => TurnErrorCode::ReplyTooLarge,

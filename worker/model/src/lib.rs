@@ -19,9 +19,12 @@ pub mod fuzzing;
 mod openai;
 mod runbook;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use evonic_shared::config;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +32,11 @@ pub use error::{AddressError, ModelError, SetupError};
 pub use openai::OpenAi;
 pub use runbook::Runbook;
 
-use evonic_domain::{Item, ToolCall, ToolSpec, Usage};
+use evonic_domain::{Carried, Item, ToolCall, ToolSpec, Usage};
 use evonic_handles::Budget;
 use evonic_net::{Authorities, TlsConnector, TlsError};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The agent's instructions; may be empty.
     pub instructions: String,
@@ -41,9 +44,35 @@ pub struct Request {
     pub items: Arc<Vec<Item>>,
     /// The tools it may call.
     pub tools: Vec<ToolSpec>,
+    /// JSON Schema that the text of the reply must fit, if it must.
+    pub response_schema: Option<Value>,
+    /// The most tokens of the reply, where it is to be shorter than the model's own limit.
+    pub max_output_tokens: Option<u32>,
+    /// Where the contents of attachments are.
+    pub blobs: Option<Arc<dyn Blobs>>,
+    /// How often the endpoint was asked for this reply before, and for how long.
+    pub tried: Tried,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Attempts before this one, by whichever worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    pub attempts: u32,
+    /// Since the first one.
+    pub since: Duration,
+}
+
+/// Contents of attachments.
+#[async_trait]
+pub trait Blobs: fmt::Debug + Send + Sync {
+    /// A piece of a content from this byte on; empty at its end.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    async fn read(&self, sha256: &str, offset: u64) -> Result<Bytes, String>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// Its text; may be empty when there are calls.
     pub text: String,
@@ -51,6 +80,12 @@ pub struct Reply {
     pub tool_calls: Vec<ToolCall>,
     /// Zero where the endpoint does not count.
     pub usage: Usage,
+    /// What goes back to the endpoint as it came.
+    pub carried: Option<Carried>,
+    /// The configured name of the model that made it: another one's where it fell back.
+    pub model: String,
+    /// Of its tokens, in pico-units.
+    pub cost: u64,
 }
 
 /// What comes while a reply is made.
@@ -58,6 +93,8 @@ pub struct Reply {
 pub enum Delta {
     /// A piece of its text.
     Text(String),
+    /// A piece of its reasoning, which is no part of the reply.
+    Reasoning(String),
     /// The pieces so far are void: the call broke and is made again.
     Retract {
         /// Why.

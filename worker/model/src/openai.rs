@@ -114,7 +114,7 @@ impl OpenAi {
         loop {
             let mut call = Call { model: self, deltas, sent: false };
             let failure = match call.run(body.clone(), &taken).await {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Ok(Reply { model: self.name.clone(), ..reply }),
                 Err(failure) => failure,
             };
             let (reason, asked) = match &failure {
@@ -172,7 +172,10 @@ impl OpenAi {
 fn call_ids(items: &[Item]) -> HashSet<&str> {
     let calls = items.iter().filter_map(|item| match item {
         Item::Assistant { tool_calls, .. } => Some(tool_calls),
-        Item::User { .. } | Item::ToolResult { .. } => None,
+        Item::User { .. }
+        | Item::Summary { .. }
+        | Item::LeftOut { .. }
+        | Item::ToolResult { .. } => None,
     });
     calls.flatten().map(|call| call.id.as_str()).collect()
 }

@@ -80,14 +80,24 @@ fn answer(request: &Request) -> Reply {
             Progress::Ended(ending) => (report::report(&plan, &ending), Vec::new()),
         },
     };
-    Reply { text, tool_calls, usage: Usage::default() }
+    Reply {
+        text,
+        tool_calls,
+        usage: Usage::default(),
+        carried: None,
+        model: Runbook::NAME.to_owned(),
+        cost: 0,
+    }
 }
 
 /// The last user message, and what came after it.
 fn last_message(items: &[Item]) -> (&str, &[Item]) {
     let found = items.iter().enumerate().rev().find_map(|(index, item)| match item {
-        Item::User { text } => Some((text.as_str(), index + 1)),
-        Item::Assistant { .. } | Item::ToolResult { .. } => None,
+        Item::User { text, .. } => Some((text.as_str(), index + 1)),
+        Item::Summary { .. }
+        | Item::LeftOut { .. }
+        | Item::Assistant { .. }
+        | Item::ToolResult { .. } => None,
     });
     found.map_or(("", items), |(text, after)| (text, items.get(after..).unwrap_or_default()))
 }

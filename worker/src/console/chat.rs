@@ -205,7 +205,7 @@ async fn post(
 
 /// Tokens used, where the model counts them.
 fn token_summary(usage: Usage) -> Option<Text> {
-    let Usage { input_tokens, output_tokens } = usage;
+    let Usage { input_tokens, output_tokens, .. } = usage;
     (input_tokens + output_tokens > 0)
         .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out").into())
 }

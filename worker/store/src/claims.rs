@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 
 use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column, days};
-use evonic_domain::{EventKind, Lease, ToolCall, TurnId};
+use evonic_domain::{EventKind, Lease, ToolCall, TurnId, Waiting};
 
 /// A turn that was taken from a dead worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +158,7 @@ impl Writer<'_> {
         self.execute(
             "claim turn",
             "UPDATE turns SET state = 'running', owner = ?2, last_owner = ?2, claimed_at = ?3,
+             wait_until = NULL, wait_reason = NULL, wait_message = NULL,
              claimed_uptime = ?4, started_at = COALESCE(started_at, ?3) WHERE id = ?1",
             params![id.as_str(), column::integer(generation), column::now(), uptime_ms()],
         )?;
@@ -218,6 +219,24 @@ impl Writer<'_> {
         self.queue_again(&lease.turn_id)?;
         let handed_over = EventKind::TurnHandedOver { generation: lease.generation };
         self.add_events(&lease.session_id, &lease.turn_id, &[handed_over])
+    }
+
+    /// Leaves a turn until then: queued again, and not claimed before, `turn.waiting`. It holds
+    /// nothing meanwhile. A cancel ends it at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn wait_turn(&mut self, lease: &Lease, waiting: &Waiting) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        self.queue_again(&lease.turn_id)?;
+        let Waiting { reason, until, message } = waiting;
+        self.execute(
+            "leave turn until later",
+            "UPDATE turns SET wait_until = ?2, wait_reason = ?3, wait_message = ?4 WHERE id = ?1",
+            params![lease.turn_id.as_str(), until, reason.name(), message],
+        )?;
+        let event = EventKind::TurnWaiting { waiting: waiting.clone() };
+        self.add_events(&lease.session_id, &lease.turn_id, &[event])
     }
 
     /// Says that a worker has drained: what it still owns is not what ends it.

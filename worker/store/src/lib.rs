@@ -75,6 +75,7 @@ pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
+pub use steps::NewReply;
 pub use waiting::WaitingTurn;
 pub use writer::{Claimed, PendingCall, Writer};
 

@@ -27,6 +27,8 @@ fn queued(message: &Message, request_id: Option<&str>) -> Turn {
         cancel_requested: false,
         error: None,
         usage: Usage::default(),
+        cost: 0,
+        waiting: None,
         request_id: request_id.map(str::to_owned),
         created_at: message.created_at.clone(),
         started_at: None,
@@ -101,7 +103,7 @@ impl AuditedWriter<'_, '_> {
                 agent.as_str()
             ],
         )?;
-        self.add_item(&message.turn_id, &Item::User { text: content.to_owned() })?;
+        self.add_item(&message.turn_id, &Item::user(content))?;
         self.add_message(&message, idempotency_key)?;
         let within = Some(session.as_str());
         self.record(Action::MessageCreate, message.id.as_str(), within, &[])?;

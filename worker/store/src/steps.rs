@@ -4,12 +4,24 @@ use rusqlite::params;
 
 use crate::{PendingCall, StoreError, Writer, column};
 use evonic_domain::{
-    EventKind, Item, Lease, Message, MessageId, Outcome, Role, SessionId, ToolCall, TurnEnd,
-    TurnId, TurnState, Usage,
+    Carried, EventKind, Item, Lease, Message, MessageId, Outcome, Role, SessionId, ToolCall,
+    TurnEnd, TurnId, TurnState, Usage,
 };
 
 /// What the model is shown of a call that its turn's end left without a result.
 const NOT_FINISHED: &str = "The turn ended before this call had a result.";
+
+/// A model's reply, to be committed as a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewReply {
+    pub text: String,
+    /// The calls it asks for, in order.
+    pub tool_calls: Vec<ToolCall>,
+    pub usage: Usage,
+    /// Of its tokens, in pico-units.
+    pub cost: u64,
+    pub carried: Option<Carried>,
+}
 
 impl Writer<'_> {
     /// Appends events of a turn that stand for nothing but themselves: deltas, output, retraction.
@@ -38,27 +50,29 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
-    pub fn record_reply(
-        &mut self,
-        lease: &Lease,
-        text: String,
-        tool_calls: Vec<ToolCall>,
-        usage: Usage,
-    ) -> Result<u64, StoreError> {
+    pub fn record_reply(&mut self, lease: &Lease, reply: NewReply) -> Result<u64, StoreError> {
         self.check_lease(lease)?;
+        let NewReply { text, tool_calls, usage, cost, carried } = reply;
         let step = self.one(
             "record reply",
-            "UPDATE turns SET steps = steps + 1, partial_text = 0, takeovers = 0,
-             input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3
+            "UPDATE turns SET steps = steps + 1, partial_text = 0, takeovers = 0, attempts = 0,
+             attempted_at = NULL,
+             input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3,
+             cached_tokens = cached_tokens + ?4, cache_write_tokens = cache_write_tokens + ?5,
+             reasoning_tokens = reasoning_tokens + ?6, cost = cost + ?7
              WHERE id = ?1 RETURNING steps",
             params![
                 lease.turn_id.as_str(),
                 column::integer(usage.input_tokens),
-                column::integer(usage.output_tokens)
+                column::integer(usage.output_tokens),
+                column::integer(usage.cached_tokens),
+                column::integer(usage.cache_write_tokens),
+                column::integer(usage.reasoning_tokens),
+                column::integer(cost)
             ],
             |row| row.get("steps"),
         )?;
-        let item = Item::Assistant { text: text.clone(), tool_calls, usage };
+        let item = Item::Assistant { text: text.clone(), tool_calls, usage, carried };
         let bytes = self.add_item(&lease.turn_id, &item)?;
         let completed = EventKind::StepCompleted { step, text, usage };
         self.add_events(&lease.session_id, &lease.turn_id, &[completed])?;

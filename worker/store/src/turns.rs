@@ -10,6 +10,7 @@ use crate::{
 };
 use evonic_domain::{
     Action, EventKind, Item, SessionId, ToolCall, Turn, TurnError, TurnId, TurnState, Usage,
+    Waiting,
 };
 
 impl Record for Turn {
@@ -34,14 +35,26 @@ impl Record for Turn {
             error,
             usage: Usage {
                 input_tokens: column::natural(row, "input_tokens")?,
+                cached_tokens: column::natural(row, "cached_tokens")?,
+                cache_write_tokens: column::natural(row, "cache_write_tokens")?,
                 output_tokens: column::natural(row, "output_tokens")?,
+                reasoning_tokens: column::natural(row, "reasoning_tokens")?,
             },
+            cost: column::natural(row, "cost")?,
+            waiting: waiting(row)?,
             request_id: row.get("request_id")?,
             created_at: row.get("created_at")?,
             started_at: row.get("started_at")?,
             ended_at: row.get("ended_at")?,
         })
     }
+}
+
+/// Until when a turn waits; nothing where that time is over.
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Option<Waiting>> {
+    let Some(until) = row.get::<_, Option<String>>("wait_until")? else { return Ok(None) };
+    let (reason, message) = (column::word(row, "wait_reason")?, row.get("wait_message")?);
+    Ok(Some(Waiting { reason, until, message }))
 }
 
 impl Entry for Turn {
@@ -116,7 +129,7 @@ impl Reader<'_> {
         let mut closed = HashSet::new();
         while let Some(row) = rows.next().during("read items")? {
             match column::json(row, "data").during("read items")? {
-                Item::User { .. } => {}
+                Item::User { .. } | Item::Summary { .. } | Item::LeftOut { .. } => {}
                 Item::Assistant { mut tool_calls, .. } => {
                     tool_calls.retain(|call| !closed.contains(&call.id));
                     return Ok(tool_calls);

@@ -23,6 +23,7 @@ pub(super) const WAITING: &str = "
         SELECT (SELECT head.position FROM turns AS head
                 WHERE head.state = 'queued'
                 AND head.posted_by = turns.posted_by AND head.agent_id = turns.agent_id
+                AND (head.wait_until IS NULL OR head.wait_until <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
                 AND NOT EXISTS (
                     SELECT 1 FROM turns AS other
                     WHERE other.session_id = head.session_id AND other.state = 'running')
@@ -66,6 +67,15 @@ impl Reader<'_> {
                 position: column::natural(row, "position")?,
             })
         })
+    }
+
+    /// When the first of the turns that wait may be claimed again: RFC 3339, UTC, milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn next_wait(&self) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT MIN(wait_until) AS next FROM turns WHERE state = 'queued'";
+        self.one("read queue", sql, [], |row| row.get("next"))
     }
 
     /// The place of the turn that was posted last; 0 when there is none.

@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use evonic_domain::{Outcome, Usage};
+use evonic_domain::Outcome;
 
 fn user() -> Item {
-    Item::User { text: "do it".to_owned() }
+    Item::user("do it".to_owned())
 }
 
 fn call(id: usize) -> ToolCall {
@@ -13,7 +13,7 @@ fn call(id: usize) -> ToolCall {
 
 fn reply(calls: impl IntoIterator<Item = usize>) -> Item {
     let tool_calls = calls.into_iter().map(call).collect();
-    Item::Assistant { text: "said".to_owned(), tool_calls, usage: Usage::default() }
+    Item::assistant("said", tool_calls)
 }
 
 fn result(id: usize) -> Item {

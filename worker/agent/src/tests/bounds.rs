@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::harness::{ENDLESS, Endpoint, Harness, model_at};
-use evonic_domain::{Outcome, ToolCall, TurnErrorCode, TurnState, Usage};
+use evonic_domain::{Outcome, ToolCall, TurnErrorCode, TurnState};
+use evonic_store::NewReply;
 use evonic_store::PendingCall;
 
 fn with_timeout(timeout: Duration) -> Harness {
@@ -84,7 +85,10 @@ fn a_transcript_that_is_too_large_is_not_loaded() {
             ToolCall { id, name, arguments }
         };
         let calls = vec![call("a"), call("b")];
-        writer.record_reply(lease, String::new(), calls, Usage::default())?;
+        writer.record_reply(
+            lease,
+            NewReply { text: String::new(), tool_calls: calls, ..NewReply::default() },
+        )?;
         writer.finish_call(lease, &call("a"), Outcome::Ok, "x".repeat(70_000))?;
         writer.start_call(lease, &PendingCall::new(call("b"), "command", "local"))
     });

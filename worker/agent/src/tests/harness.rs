@@ -197,7 +197,7 @@ impl Harness {
     pub(super) fn results(&self, turn: &TurnId) -> Vec<(&'static str, String)> {
         let result = |item| match item {
             Item::ToolResult { outcome, content, .. } => Some((outcome.name(), content)),
-            Item::User { .. } | Item::Assistant { .. } => None,
+            _ => None,
         };
         self.items(turn).into_iter().filter_map(result).collect()
     }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::harness::Harness;
-use evonic_domain::{Item, ToolCall, TurnErrorCode, TurnState, Usage};
+use evonic_domain::{Item, ToolCall, TurnErrorCode, TurnState};
+use evonic_store::NewReply;
 
 #[test]
 fn a_turn_is_run_step_by_step_and_said_in_order() {
@@ -121,7 +122,10 @@ fn a_tool_that_the_agent_does_not_have_is_not_run() {
     harness.as_another(1, |writer, lease| {
         let arguments = r#"{"command":"touch touched"}"#.to_owned();
         let call = ToolCall { id: "step-1".to_owned(), name: "bash".to_owned(), arguments };
-        writer.record_reply(lease, String::new(), vec![call], Usage::default())?;
+        writer.record_reply(
+            lease,
+            NewReply { text: String::new(), tool_calls: vec![call], ..NewReply::default() },
+        )?;
         writer.hand_over(lease)
     });
     let _worker = harness.worker(2, None);

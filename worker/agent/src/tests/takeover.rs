@@ -5,7 +5,8 @@ use std::time::Duration;
 use evonic_shared::config::Lost;
 
 use super::harness::Harness;
-use evonic_domain::{EventKind, ToolCall, TurnErrorCode, TurnState, Usage};
+use evonic_domain::{EventKind, ToolCall, TurnErrorCode, TurnState};
+use evonic_store::NewReply;
 use evonic_store::PendingCall;
 
 pub(super) fn call(name: &str, arguments: &str) -> ToolCall {
@@ -15,7 +16,10 @@ pub(super) fn call(name: &str, arguments: &str) -> ToolCall {
 /// Leaves a turn as a worker that died just when it was about to run this call.
 pub(super) fn die_before(harness: &Harness, call: ToolCall) {
     harness.as_another(1, move |writer, lease| {
-        writer.record_reply(lease, String::new(), vec![call.clone()], Usage::default())?;
+        writer.record_reply(
+            lease,
+            NewReply { text: String::new(), tool_calls: vec![call.clone()], ..NewReply::default() },
+        )?;
         let command_id = format!("test_{}", uuid::Uuid::now_v7().simple());
         writer.start_call(lease, &PendingCall::new(call, &command_id, "local"))
     });

@@ -10,8 +10,9 @@ use crate::{
     job::{Job, JobEvent},
 };
 use evonic_domain::{EventKind, Item, TurnEnd, TurnError};
-use evonic_model::{Delta, ModelError, Reply, Request};
+use evonic_model::{Delta, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
+use evonic_store::NewReply;
 
 /// What asking came to; [`None`] when no model of that name is configured.
 type Asked = Option<Result<Reply, ModelError>>;
@@ -62,6 +63,10 @@ impl Run {
             instructions: self.agent.instructions.clone(),
             items: Arc::clone(&self.transcript),
             tools: self.specs.clone(),
+            response_schema: None,
+            max_output_tokens: None,
+            blobs: None,
+            tried: Tried::default(),
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
         let stop = self.signals.stop.clone();
@@ -77,6 +82,10 @@ impl Run {
     async fn take_in(&mut self, delta: Delta, pending_text: &mut Coalescer) -> Flow {
         match delta {
             Delta::Text(piece) => pending_text.push(&piece),
+            Delta::Reasoning(text) => {
+                let events = [EventKind::ReasoningDelta { text }];
+                return self.commit(move |writer, lease| append(writer, lease, &events)).await;
+            }
             Delta::Retract { reason } => {
                 // Text that was not published yet is dropped.
                 pending_text.take();
@@ -113,14 +122,21 @@ impl Run {
     /// Commits a reply, after the last of its text; with it the turn's end when it asks for
     /// nothing.
     async fn record(&mut self, reply: Reply, last: Vec<EventKind>) -> Flow {
-        let Reply { text, tool_calls, usage } = reply;
-        let item = Item::Assistant { text: text.clone(), tool_calls: tool_calls.clone(), usage };
+        let Reply { text, tool_calls, usage, carried, model: _, cost } = reply;
         let ends = tool_calls.is_empty();
+        let new = NewReply { text, tool_calls, usage, cost, carried };
+        let item = Item::Assistant {
+            text: new.text.clone(),
+            tool_calls: new.tool_calls.clone(),
+            usage,
+            carried: new.carried.clone(),
+        };
         let bytes = self.commit(move |writer, lease| {
             append(writer, lease, &last)?;
-            let bytes = writer.record_reply(lease, text.clone(), tool_calls.clone(), usage)?;
+            let text = new.text.clone();
+            let bytes = writer.record_reply(lease, new.clone())?;
             if ends {
-                writer.end_turn(lease, TurnEnd::Completed { text: text.clone() })?;
+                writer.end_turn(lease, TurnEnd::Completed { text })?;
             }
             Ok(bytes)
         });

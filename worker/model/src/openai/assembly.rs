@@ -161,9 +161,18 @@ impl Assembly {
         let tokens = self.tokens.map_or_else(Usage::default, |tokens| Usage {
             input_tokens: tokens.prompt_tokens,
             output_tokens: tokens.completion_tokens,
+            ..Usage::default()
         });
         let tool_calls = unique(self.calls, taken);
-        Ok((Reply { text: self.text, tool_calls, usage: tokens }, note))
+        let reply = Reply {
+            text: self.text,
+            tool_calls,
+            usage: tokens,
+            carried: None,
+            model: String::new(),
+            cost: 0,
+        };
+        Ok((reply, note))
     }
 
     /// Drops the calls that the limit cut, and returns a note: half of an argument must never be run.

@@ -99,10 +99,11 @@ fn messages(request: &Request) -> Vec<Message<'_>> {
                     content: result_text(*outcome, content),
                 });
             }
-            Item::User { text } => {
+            Item::User { text, .. } | Item::Summary { text, .. } => {
                 messages.extend(open.drain(..).map(not_run));
                 messages.push(Message::User { content: text });
             }
+            Item::LeftOut { .. } => {}
             Item::Assistant { text, tool_calls, .. } => {
                 messages.extend(open.drain(..).map(not_run));
                 let bare = text.is_empty() && !tool_calls.is_empty();

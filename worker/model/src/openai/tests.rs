@@ -84,11 +84,16 @@ fn request(items: Vec<Item>) -> Request {
         effect: Effect::Change,
         ending: Ending::Own,
     };
-    Request { instructions: "Be brief.".to_owned(), items: items.into(), tools: vec![bash] }
+    Request {
+        instructions: "Be brief.".to_owned(),
+        items: items.into(),
+        tools: vec![bash],
+        ..Request::default()
+    }
 }
 
 fn hello() -> Request {
-    request(vec![Item::User { text: "Hello".to_owned() }])
+    request(vec![Item::user("Hello".to_owned())])
 }
 
 /// Asks for a reply; what came while it was made comes with it.
@@ -112,6 +117,7 @@ async fn ask(model: &OpenAi, request: &Request) -> (Result<Reply, ModelError>, V
 fn joined(deltas: &[Delta]) -> String {
     deltas.iter().fold(String::new(), |text, delta| match delta {
         Delta::Text(piece) => text + piece,
+        Delta::Reasoning(_) => text,
         Delta::Retract { .. } => String::new(),
     })
 }

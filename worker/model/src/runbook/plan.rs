@@ -114,7 +114,11 @@ fn find<'a>(items: &'a [Item], id: &str) -> Option<TaskResult<'a>> {
         Item::ToolResult { call_id, outcome, content, .. } if call_id == id => {
             Some(TaskResult { outcome: *outcome, content })
         }
-        Item::User { .. } | Item::Assistant { .. } | Item::ToolResult { .. } => None,
+        Item::User { .. }
+        | Item::Summary { .. }
+        | Item::LeftOut { .. }
+        | Item::Assistant { .. }
+        | Item::ToolResult { .. } => None,
     })
 }
 

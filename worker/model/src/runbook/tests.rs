@@ -37,11 +37,11 @@ fn spec(name: &str) -> ToolSpec {
 }
 
 fn request(items: Vec<Item>) -> Request {
-    Request { instructions: String::new(), items: items.into(), tools: TOOLS.map(spec).to_vec() }
+    Request { items: items.into(), tools: TOOLS.map(spec).to_vec(), ..Request::default() }
 }
 
 fn user(text: &str) -> Item {
-    Item::User { text: text.to_owned() }
+    Item::user(text.to_owned())
 }
 
 /// Runs a turn to its end; `tool` stands for the tools. Returns the final text and the calls.
@@ -61,6 +61,7 @@ fn run(
             text: reply.text,
             tool_calls: reply.tool_calls.clone(),
             usage: Usage::default(),
+            carried: None,
         });
         for call in reply.tool_calls {
             let (outcome, content) = tool(calls.len(), &call);

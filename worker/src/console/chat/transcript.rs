@@ -60,7 +60,12 @@ impl Transcript {
             EventKind::TurnCompleted { .. }
             | EventKind::TurnFailed { .. }
             | EventKind::TurnCancelled {} => self.new_line(),
-            EventKind::MessageCreated { .. } | EventKind::TurnStarted { .. } => {}
+            EventKind::TurnWaiting { waiting } => {
+                self.note(&format!("waits until {}: {}", waiting.until, waiting.message));
+            }
+            EventKind::MessageCreated { .. }
+            | EventKind::TurnStarted { .. }
+            | EventKind::ReasoningDelta { .. } => {}
         }
         std::mem::take(&mut self.page)
     }

@@ -129,7 +129,12 @@ fn each_committed_step_starts_the_count_anew() {
     type Write = fn(&mut AuditedWriter<'_, '_>, &Lease) -> Result<(), StoreError>;
     let reply: Write = |writer, lease| {
         let calls = vec![call("c"), call("d")];
-        writer.record_reply(lease, String::new(), calls, Usage::default()).map(drop)
+        writer
+            .record_reply(
+                lease,
+                NewReply { text: String::new(), tool_calls: calls, ..NewReply::default() },
+            )
+            .map(drop)
     };
     let start: Write = |writer, lease| writer.start_call(lease, &pending("c", "command_id"));
     let output: Write = |writer, lease| writer.show_output(lease, "c", "on".to_owned(), 2);
@@ -191,12 +196,15 @@ fn a_transcript_is_measured_as_it_is_stored() {
         harness.read(move |reader| reader.transcript_bytes(&turn))
     };
     let before = measured(&lease.turn_id);
-    let user = Item::User { text: "go".to_owned() };
+    let user = Item::user("go".to_owned());
     assert_eq!(before, column::to_json(&user).len() as u64);
     let own = lease.clone();
     let added = harness.write(move |writer| {
         let calls = vec![call("c")];
-        let reply = writer.record_reply(&own, "müde".to_owned(), calls, Usage::default())?;
+        let reply = writer.record_reply(
+            &own,
+            NewReply { text: "müde".to_owned(), tool_calls: calls, ..NewReply::default() },
+        )?;
         writer.start_call(&own, &pending("c", "command_id"))?;
         Ok(reply + writer.finish_call(&own, &call("c"), Outcome::Ok, "é\n".to_owned())?)
     });

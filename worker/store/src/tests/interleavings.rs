@@ -141,7 +141,14 @@ fn doing(harness: &Harness, model: &mut Model, deed: &Deed) {
                 return;
             }
             let step = move |writer: &mut AuditedWriter<'_, '_>, lease: &Lease| {
-                writer.record_reply(lease, String::new(), vec![call("c")], Usage::default())?;
+                writer.record_reply(
+                    lease,
+                    NewReply {
+                        text: String::new(),
+                        tool_calls: vec![call("c")],
+                        ..NewReply::default()
+                    },
+                )?;
                 writer.start_call(lease, &pending("c", "command_id"))?;
                 if finished {
                     writer.finish_call(lease, &call("c"), Outcome::Ok, String::new())?;
@@ -235,7 +242,7 @@ fn transcript_is_closed(harness: &Harness, turn: &TurnId) {
     let (mut asked, mut answered) = (0, 0);
     for item in harness.read(move |reader| reader.transcript(&turn)) {
         match item {
-            Item::User { .. } => {}
+            Item::User { .. } | Item::Summary { .. } | Item::LeftOut { .. } => {}
             Item::Assistant { tool_calls, .. } => asked += tool_calls.len(),
             Item::ToolResult { .. } => answered += 1,
         }

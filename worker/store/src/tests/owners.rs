@@ -58,7 +58,12 @@ type Write = fn(&mut Writer<'_>, &Lease) -> Result<(), StoreError>;
 const WRITES: [(&str, Write); 7] = [
     ("append", |writer, lease| writer.append(lease, vec![delta("x")])),
     ("record_reply", |writer, lease| {
-        writer.record_reply(lease, "x".to_owned(), Vec::new(), Usage::default()).map(drop)
+        writer
+            .record_reply(
+                lease,
+                NewReply { text: "x".to_owned(), tool_calls: Vec::new(), ..NewReply::default() },
+            )
+            .map(drop)
     }),
     ("start_call", |writer, lease| writer.start_call(lease, &pending("x", "command_id"))),
     ("show_output", |writer, lease| writer.show_output(lease, "x", String::new(), 1)),
@@ -128,7 +133,10 @@ fn a_turn_is_handed_over_and_goes_on() {
     let lease = harness.running(1).lease;
     let own = lease.clone();
     harness.write(move |writer| {
-        writer.record_reply(&own, "thinking".to_owned(), Vec::new(), Usage::default())?;
+        writer.record_reply(
+            &own,
+            NewReply { text: "thinking".to_owned(), tool_calls: Vec::new(), ..NewReply::default() },
+        )?;
         writer.hand_over(&own)
     });
     let turn = harness.turn(&lease.turn_id);
@@ -169,9 +177,11 @@ fn turns_of_the_dead_are_taken_over_and_no_others() {
         writer.append(&started, vec![delta("half a sen")])?;
         writer.record_reply(
             &started,
-            String::new(),
-            vec![call("c1"), call("c2")],
-            Usage::default(),
+            NewReply {
+                text: String::new(),
+                tool_calls: vec![call("c1"), call("c2")],
+                ..NewReply::default()
+            },
         )?;
         writer.start_call(&started, &pending("c1", "command_id-1"))?;
         writer.finish_call(&started, &call("c1"), Outcome::Ok, "fine".to_owned())?;
@@ -265,7 +275,10 @@ fn a_cancel_of_an_interrupted_turn_waits_for_its_next_owner() {
     let lease = harness.running(1).lease;
     let own = lease.clone();
     harness.write(move |writer| {
-        writer.record_reply(&own, String::new(), vec![call("c")], Usage::default())?;
+        writer.record_reply(
+            &own,
+            NewReply { text: String::new(), tool_calls: vec![call("c")], ..NewReply::default() },
+        )?;
         writer.start_call(&own, &pending("c", "command_id"))
     });
     harness.write(|writer| writer.take_over(1));
@@ -284,7 +297,10 @@ fn a_command_is_pending_until_its_call_has_a_result() {
     let begin = lease.clone();
     harness.write(move |writer| {
         let calls = vec![call("c1"), call("c2")];
-        writer.record_reply(&begin, String::new(), calls, Usage::default())?;
+        writer.record_reply(
+            &begin,
+            NewReply { text: String::new(), tool_calls: calls, ..NewReply::default() },
+        )?;
         writer.start_call(&begin, &pending("c1", "first"))?;
         writer.finish_call(&begin, &call("c1"), Outcome::Ok, String::new())?;
         writer.start_call(&begin, &pending("c2", "second"))
@@ -304,7 +320,10 @@ fn an_interrupted_call_can_be_started_again() {
     let harness = Harness::new();
     let lease = harness.running(1).lease;
     harness.write(move |writer| {
-        writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
+        writer.record_reply(
+            &lease,
+            NewReply { text: String::new(), tool_calls: vec![call("c")], ..NewReply::default() },
+        )?;
         writer.start_call(&lease, &pending("c", "old"))
     });
     harness.write(|writer| writer.take_over(1));
@@ -321,7 +340,10 @@ fn a_successor_knows_how_far_an_interrupted_call_was() {
     let start = PendingCall { repeated: Some("why".to_owned()), ..pending("c", "m") };
     let begun = start.clone();
     harness.write(move |writer| {
-        writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
+        writer.record_reply(
+            &lease,
+            NewReply { text: String::new(), tool_calls: vec![call("c")], ..NewReply::default() },
+        )?;
         writer.start_call(&lease, &begun)?;
         writer.show_output(&lease, "c", "héllo".to_owned(), 6)
     });

@@ -249,7 +249,10 @@ fn what_has_work_is_not_deleted() {
     assert_conflict(delete_session(), "session_busy");
     assert_conflict(delete_agent(), "agent_in_use");
     harness.write(move |writer| {
-        writer.record_reply(&lease, String::new(), vec![call("c")], Usage::default())?;
+        writer.record_reply(
+            &lease,
+            NewReply { text: String::new(), tool_calls: vec![call("c")], ..NewReply::default() },
+        )?;
         writer.start_call(&lease, &pending("c", "command_id"))?;
         writer.end_turn(&lease, completed("done"))
     });

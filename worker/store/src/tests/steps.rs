@@ -2,7 +2,13 @@
 
 use super::*;
 
-const USAGE: Usage = Usage { input_tokens: 10, output_tokens: 3 };
+const USAGE: Usage = Usage {
+    input_tokens: 10,
+    cached_tokens: 4,
+    cache_write_tokens: 2,
+    output_tokens: 3,
+    reasoning_tokens: 1,
+};
 
 fn transcript(harness: &Harness, turn: &TurnId) -> Vec<Item> {
     let turn = turn.clone();
@@ -15,7 +21,7 @@ fn result(id: &str, outcome: Outcome, content: &str) -> Item {
 }
 
 fn reply(text: &str, tool_calls: Vec<ToolCall>) -> Item {
-    Item::Assistant { text: text.to_owned(), tool_calls, usage: USAGE }
+    Item::Assistant { text: text.to_owned(), tool_calls, usage: USAGE, carried: None }
 }
 
 #[test]
@@ -24,18 +30,36 @@ fn a_whole_turn_in_events_items_and_messages() {
     let lease = harness.running(1).lease;
     let own = lease.clone();
     harness.write(move |writer| {
-        writer.record_reply(&own, "let me see".to_owned(), vec![call("c")], USAGE)?;
+        writer.record_reply(
+            &own,
+            NewReply {
+                text: "let me see".to_owned(),
+                tool_calls: vec![call("c")],
+                usage: USAGE,
+                ..NewReply::default()
+            },
+        )?;
         writer.start_call(&own, &pending("c", "command_id"))?;
         writer.finish_call(&own, &call("c"), Outcome::Error, "no such file".to_owned())?;
-        writer.record_reply(&own, "it is not there".to_owned(), Vec::new(), USAGE)?;
+        writer.record_reply(
+            &own,
+            NewReply {
+                text: "it is not there".to_owned(),
+                tool_calls: Vec::new(),
+                usage: USAGE,
+                ..NewReply::default()
+            },
+        )?;
         writer.end_turn(&own, completed("it is not there"))
     });
     let turn = harness.turn(&lease.turn_id);
     assert_eq!((turn.state, turn.owner, turn.steps), (TurnState::Completed, None, 2));
-    assert_eq!(turn.usage, Usage { input_tokens: 20, output_tokens: 6 });
+    let mut twice = USAGE;
+    twice += USAGE;
+    assert_eq!(turn.usage, twice);
     assert!(turn.ended_at.is_some() && turn.error.is_none());
     let items = [
-        Item::User { text: "go".to_owned() },
+        Item::user("go".to_owned()),
         reply("let me see", vec![call("c")]),
         result("c", Outcome::Error, "no such file"),
         reply("it is not there", Vec::new()),
@@ -83,7 +107,15 @@ fn an_end_closes_open_calls() {
         let own = lease.clone();
         harness.write(move |writer| {
             let calls = vec![call("done"), call("begun"), call("not begun")];
-            writer.record_reply(&own, String::new(), calls, USAGE)?;
+            writer.record_reply(
+                &own,
+                NewReply {
+                    text: String::new(),
+                    tool_calls: calls,
+                    usage: USAGE,
+                    ..NewReply::default()
+                },
+            )?;
             writer.start_call(&own, &pending("done", "command_id"))?;
             writer.finish_call(&own, &call("done"), Outcome::Ok, "fine".to_owned())?;
             // A queued turn with a call that was begun does not end at once.
@@ -102,7 +134,7 @@ fn an_end_closes_open_calls() {
             .into_iter()
             .filter_map(|item| match item {
                 Item::ToolResult { call_id, outcome, .. } => Some((call_id, outcome)),
-                Item::User { .. } | Item::Assistant { .. } => None,
+                _ => None,
             })
             .collect();
         let wanted = [
@@ -128,7 +160,15 @@ fn a_call_is_known_by_its_step() {
     let own = lease.clone();
     harness.write(move |writer| {
         for content in ["first", "second"] {
-            writer.record_reply(&own, String::new(), vec![call("c")], USAGE)?;
+            writer.record_reply(
+                &own,
+                NewReply {
+                    text: String::new(),
+                    tool_calls: vec![call("c")],
+                    usage: USAGE,
+                    ..NewReply::default()
+                },
+            )?;
             writer.start_call(&own, &pending("c", content))?;
             writer.finish_call(&own, &call("c"), Outcome::Ok, content.to_owned())?;
         }
@@ -146,12 +186,20 @@ fn a_transcript_ends_with_its_turn() {
     let later = harness.post(&lease.session_id, "later");
     let elsewhere = harness.session();
     harness.post(&elsewhere.id, "elsewhere");
-    let user = |text: &str| Item::User { text: text.to_owned() };
+    let user = |text: &str| Item::user(text.to_owned());
     assert_eq!(transcript(&harness, &lease.turn_id), [user("go")]);
     assert_eq!(transcript(&harness, &later), [user("go"), user("later")]);
     let own = lease.clone();
     harness.write(move |writer| {
-        writer.record_reply(&own, "here".to_owned(), Vec::new(), USAGE)?;
+        writer.record_reply(
+            &own,
+            NewReply {
+                text: "here".to_owned(),
+                tool_calls: Vec::new(),
+                usage: USAGE,
+                ..NewReply::default()
+            },
+        )?;
         writer.end_turn(&own, completed("here"))
     });
     let wanted = [user("go"), reply("here", Vec::new()), user("later")];

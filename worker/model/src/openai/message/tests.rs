@@ -7,7 +7,7 @@ use crate::Request;
 use evonic_domain::{Item, Outcome, ToolCall, Usage};
 
 fn user(text: &str) -> Item {
-    Item::User { text: text.to_owned() }
+    Item::user(text.to_owned())
 }
 
 fn assistant(text: &str, calls: &[(&str, &str)]) -> Item {
@@ -20,6 +20,7 @@ fn assistant(text: &str, calls: &[(&str, &str)]) -> Item {
         text: text.to_owned(),
         tool_calls: calls.iter().map(call).collect(),
         usage: Usage::default(),
+        carried: None,
     }
 }
 
@@ -33,7 +34,7 @@ fn result(call_id: &str, outcome: Outcome) -> Item {
 }
 
 fn sent(items: Vec<Item>) -> Vec<Value> {
-    let request = Request { instructions: String::new(), items: items.into(), tools: Vec::new() };
+    let request = Request { items: items.into(), ..Request::default() };
     let Value::Array(sent) = serde_json::to_value(messages(&request)).unwrap() else {
         panic!("messages are an array")
     };

@@ -48,7 +48,9 @@ async fn text_comes_in_pieces_and_as_a_reply() {
         let expected = Reply {
             text: "Good mörning".to_owned(),
             tool_calls: Vec::new(),
-            usage: Usage { input_tokens: 7, output_tokens: 3 },
+            usage: Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() },
+            model: "gpt".to_owned(),
+            ..Reply::default()
         };
         assert_eq!(reply(answer).await.unwrap(), expected);
     }
@@ -101,11 +103,12 @@ async fn the_request_is_a_chat_completion() {
         content: content.to_owned(),
     };
     let items = vec![
-        Item::User { text: "Hello".to_owned() },
+        Item::user("Hello".to_owned()),
         Item::Assistant {
             text: String::new(),
             tool_calls: vec![call("a", "bash", "{}"), call("b", "bash", "{}")],
             usage: Usage::default(),
+            carried: None,
         },
         result("a", Outcome::Ok, "fine"),
         result("b", Outcome::Error, "exit status 1"),
@@ -168,7 +171,9 @@ async fn an_endpoint_that_does_not_stream_is_understood() {
     let expected = Reply {
         text: "Let me look.".to_owned(),
         tool_calls: vec![call("x", "bash", "{\"command\":\"ls\"}")],
-        usage: Usage { input_tokens: 11, output_tokens: 5 },
+        usage: Usage { input_tokens: 11, output_tokens: 5, ..Usage::default() },
+        model: "gpt".to_owned(),
+        ..Reply::default()
     };
     let pretty = format!("\n{body:#}\n");
     assert_eq!(reply(status("200 OK", "", &pretty)).await.unwrap(), expected);
