@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
-    output::{Capped, Live},
-    tool::spec,
+    output::Live, screen::Screen, tool::spec,
 };
 use evonic_domain::Outcome;
 use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
@@ -122,7 +121,7 @@ impl<P: Program> Runner<P> {
         };
         let max_bytes = self.limits.max_output_bytes;
         let live = Live::new(call.output, call.cancel, max_bytes, output_offset.unwrap_or(0));
-        let mut sink = OutputSink { capped: Capped::new(max_bytes), live, offset: 0 };
+        let mut sink = OutputSink { screen: Screen::new(max_bytes), live, offset: 0 };
         let output_offset = match output_offset {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
@@ -203,7 +202,7 @@ impl Follower<'_> {
     ) -> Result<Finished, WorkplaceError> {
         if sink.offset < shown {
             match self.workplace.commands().output(self.command_id, 0, shown).await {
-                Ok(head) => sink.capped.push(&head),
+                Ok(head) => sink.screen.push(&head),
                 Err(error) if error.class() == Class::Transient => return Err(error),
                 // Following it gives the same error, and what has become of it.
                 Err(_) => {}
@@ -219,7 +218,7 @@ impl Follower<'_> {
 
 /// A command's output on its two ways: into the result, and shown as it comes.
 struct OutputSink<'c> {
-    capped: Capped,
+    screen: Screen,
     live: Live<'c>,
     /// How many bytes of it have come.
     offset: u64,
@@ -229,15 +228,15 @@ impl OutputSink<'_> {
     async fn take_in(&mut self, mut pieces: mpsc::Receiver<Bytes>) {
         while let Some(piece) = pieces.recv().await {
             self.offset += piece.len() as u64;
-            self.capped.push(&piece);
+            self.screen.push(&piece);
             self.live.push(&piece).await;
         }
     }
 
-    /// The output as the result keeps it.
+    /// The output as the model is shown it.
     async fn end(self) -> String {
         self.live.end().await;
-        self.capped.text()
+        self.screen.end()
     }
 }
 
