@@ -14,10 +14,15 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
-    output::Live, screen::Screen, tool::spec,
+    output::Live,
+    screen::{FULL_SCREEN, Screen},
+    tool::spec,
 };
 use evonic_domain::Outcome;
 use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
+
+/// How much of a question is repeated, from its end.
+const QUESTION_CHARS: usize = 80;
 
 /// Pieces of output between the machine and the reader.
 const PIECES: usize = 4;
@@ -264,8 +269,9 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
         }
         Ended::TimedOut => {
             let seconds = format::count(timeout.as_secs());
+            let waited = question(&output).unwrap_or_default();
             Some(format!(
-                "timed out after {seconds} s and was killed, with everything it had started"
+                "timed out after {seconds} s and was killed, with everything it had started{waited}"
             ))
         }
         Ended::Cancelled => Some("cancelled and killed, with everything it had started".to_owned()),
@@ -291,6 +297,26 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
     let notes: Vec<_> = notes.iter().map(|note| format!("[{note}]")).collect();
     content.push_str(&notes.join("\n"));
     ToolResult { outcome, content }.into()
+}
+
+/// What is known of a command that ran into its time limit while it seems to have asked something.
+fn question(output: &str) -> Option<String> {
+    if output.contains(FULL_SCREEN) {
+        return Some("; it is a full-screen program, and there is no terminal here".to_owned());
+    }
+    let line = output.lines().next_back().filter(|_| !output.ends_with('\n'))?;
+    let (words, lower) = (line.trim_end(), line.to_lowercase());
+    let asks = words.ends_with([':', '?'])
+        || line.ends_with("> ")
+        || ["y/n", "yes/no"].iter().any(|choice| lower.contains(choice));
+    let begin = words.char_indices().rev().nth(QUESTION_CHARS).map_or(0, |(at, _)| at);
+    asks.then(|| {
+        format!(
+            "; its last words, {:?}, look like a question: there is no terminal here and nobody to \
+             answer, so give the answer as an option or by a pipe",
+            &words[begin..]
+        )
+    })
 }
 
 fn not_started(error: WorkplaceError) -> ToolResult {

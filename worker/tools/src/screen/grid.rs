@@ -53,13 +53,32 @@ impl Grid {
 
     /// Writes text without control characters, but for tabs and line feeds.
     pub(super) fn write(&mut self, text: &str) {
-        let mut rest = text;
+        let mut rest = &text[self.write_final(text)..];
         while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
             self.write_line(&rest[..end]);
             self.line_feed();
             rest = &rest[end + 1..];
         }
         self.write_line(rest);
+    }
+
+    /// Of a text that is longer than all rows, what is above them right after it. Returns its bytes.
+    fn write_final(&mut self, text: &str) -> usize {
+        let above = memchr::memrchr_iter(b'\n', text.as_bytes()).nth(MAX_ROWS);
+        let (Some(above), true) = (above, self.is_below() && self.is_at_end()) else { return 0 };
+        let end = above + 1;
+        let rows = std::mem::replace(&mut self.rows, VecDeque::from([Row::default()]));
+        if let Some(above) = &mut self.above {
+            above.push(shown(rows).as_bytes());
+            above.push(&text.as_bytes()[..end]);
+        }
+        self.cursor = Cursor::HOME;
+        end
+    }
+
+    /// Whether the cursor is in the last row, and all of them scroll.
+    fn is_below(&self) -> bool {
+        self.cursor.row + 1 == self.rows.len() && self.margins == (0, MAX_ROWS - 1)
     }
 
     fn write_line(&mut self, text: &str) {
@@ -267,17 +286,17 @@ impl Grid {
                 .as_bytes(),
             );
         }
-        above.push(text(self.rows).as_bytes());
+        above.push(shown(self.rows).as_bytes());
         Some(above)
     }
 
     /// What it shows now.
     pub(super) fn shown(self) -> String {
-        text(self.rows)
+        shown(self.rows)
     }
 }
 
-fn text(rows: VecDeque<Row>) -> String {
+fn shown(rows: VecDeque<Row>) -> String {
     let mut text = String::new();
     let last = rows.len() - 1;
     for (index, row) in rows.into_iter().enumerate() {

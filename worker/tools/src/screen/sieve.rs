@@ -20,7 +20,7 @@ const SHORTEST_RUN: usize = 4;
 /// The beginning of a line, up to here, belongs to the binary output that follows it.
 const LINE_START: usize = 16;
 /// Text is looked at in pieces of this size.
-const PIECE: usize = 4096;
+const PIECE: usize = 64 * 1024;
 /// So many bytes that are in no text, at least, make output binary.
 const LEAST: usize = 4;
 
@@ -101,34 +101,21 @@ impl Sieve {
     /// Takes text, up to a byte that is in none. Returns how many bytes it took.
     fn take_text(&mut self, rest: &[u8], terminal: &mut Terminal) -> usize {
         let piece = &rest[..rest.len().min(PIECE)];
-        if self.held.is_empty() {
-            let shown = self.show(piece, terminal);
-            self.held.extend_from_slice(&piece[shown..]);
+        let held = std::mem::take(&mut self.held);
+        let joined;
+        let bytes = if held.is_empty() {
+            piece
         } else {
-            let mut held = std::mem::take(&mut self.held);
-            held.extend_from_slice(piece);
-            let shown = self.show(&held, terminal);
-            held.drain(..shown);
-            self.held = held;
+            joined = [&held, piece].concat();
+            &joined
+        };
+        let shown = self.show(bytes, terminal);
+        if let State::Doubt(window) = &mut self.state {
+            window.extend_from_slice(held.get(shown..).unwrap_or_default());
+            return shown.saturating_sub(held.len());
         }
-        if matches!(self.state, State::Doubt(_)) {
-            let window = std::mem::take(&mut self.held);
-            self.state = State::Text;
-            // More than a window may have been held: it is judged a window at a time.
-            self.doubt(window, terminal);
-        }
+        self.held.extend_from_slice(&bytes[shown..]);
         piece.len()
-    }
-
-    /// Puts bytes into doubt, as if they came now.
-    fn doubt(&mut self, bytes: Vec<u8>, terminal: &mut Terminal) {
-        let (window, after) = bytes.split_at(bytes.len().min(WINDOW));
-        if window.len() < WINDOW {
-            self.state = State::Doubt(bytes);
-        } else {
-            self.judge(window, terminal);
-            self.push(after, terminal);
-        }
     }
 
     /// Shows what is text from the beginning on; returns how many bytes. What is left waits for

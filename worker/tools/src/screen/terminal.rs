@@ -10,6 +10,9 @@ use super::{
 };
 use crate::output::Capped;
 
+/// Stands above what a full-screen program showed when it was ended.
+pub(crate) const FULL_SCREEN: &str =
+    "[a full-screen program had the screen to the end; it showed:]";
 /// A longer sequence is none: what comes after is text again.
 const MAX_SEQUENCE: usize = 64 * 1024;
 const CANCEL: u8 = 0x18;
@@ -121,7 +124,8 @@ impl Terminal {
         };
         match full {
             Some(screen) => {
-                note("[a full-screen program had the screen to the end; it showed:]\n");
+                note(FULL_SCREEN);
+                text.push(b"\n");
                 text.push(screen.trim_end().as_bytes());
             }
             None if was_full => {
