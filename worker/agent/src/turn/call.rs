@@ -9,6 +9,7 @@ use super::{Flow, Run, RunOutcome, Shown, command_id, lost::with_rerun_note, mes
 use crate::{
     coalesce::Coalescer,
     job::{Defect, Job, JobEvent},
+    step::unanswered,
 };
 use evonic_domain::{Outcome, ToolCall};
 use evonic_shared::error_chain::ErrorChain;
@@ -100,6 +101,13 @@ impl Run {
 
     /// Continues a call that another worker began, where it was begun.
     pub(super) async fn resume(&mut self, pending: PendingCall) -> Flow {
+        // Of reads that ran side by side the one that comes first is known by the transcript.
+        let comes_first = unanswered(&self.transcript).first().is_some_and(|first| first.id == pending.call.id);
+        let reads = self.spec(&pending.call.name).is_some_and(|spec| spec.effect == Effect::Read);
+        if reads && !comes_first {
+            self.interrupted = None;
+            return ControlFlow::Continue(());
+        }
         tracing::info!(
             call_id = pending.call.id,
             command_id = pending.command_id,

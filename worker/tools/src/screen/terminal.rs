@@ -169,7 +169,7 @@ impl Screens {
                 character => self.print(character),
             });
         } else {
-            self.last = text.chars().next_back().filter(|&last| last >= ' ').or(self.last);
+            self.last = text.chars().rev().find(|&last| last >= ' ').or(self.last);
             self.grid.write(text);
         }
     }
