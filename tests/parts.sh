@@ -45,7 +45,15 @@ want faketime faketime
 want setfacl acl
 want setfattr attr
 want podman podman
-# What commands of agents build and run.
+# What commands of agents build and run, and what of it wants a terminal.
+want vim vim-tiny
+want nano nano
+want less less
+want man man-db
+want ed ed
+want tmux tmux
+want sudo sudo
+want crontab cron
 want go golang-go
 want node nodejs
 want javac default-jdk-headless

@@ -20,6 +20,8 @@ pub enum Scripted {
     Text(Vec<String>, Duration),
     /// One call of a tool with these arguments.
     Call(String, Value),
+    /// Several calls in one reply.
+    Calls(Vec<(String, Value)>),
     /// This status with this body.
     Status(u16, String),
 }
@@ -159,6 +161,15 @@ fn answer(
             chunk(&mut stream, &call, None)?;
             let rest = json!({"tool_calls": [{"index": 0, "function": {"arguments": tail}}]});
             chunk(&mut stream, &rest, None)?;
+            finish = "tool_calls";
+        }
+        Scripted::Calls(calls) => {
+            for (index, (tool, arguments)) in calls.iter().enumerate() {
+                let call = json!({"tool_calls": [{"index": index, "type": "function",
+                    "id": format!("call_{number}_{index}"),
+                    "function": {"name": tool, "arguments": arguments.to_string()}}]});
+                chunk(&mut stream, &call, None)?;
+            }
             finish = "tool_calls";
         }
         Scripted::Status(..) => unreachable!("answered above"),

@@ -265,6 +265,10 @@ section! {
         ), within 0 to 999;
         /// Model replies that a turn may take before it fails.
         max_steps: u32 = is(100), within 1 to 100000;
+        /// How often a turn may make the same call with the same result, with nothing new in between,
+        /// before it fails; four times as often with something new in between. From the third time on
+        /// the model is told. 0 is as often as it likes, and nothing is told.
+        max_repeats: u32 = is(8), within 0 to 100000;
         /// How long a turn may run before it fails, its command killed and its model call dropped.
         /// The time counts over all workers that run it; time in the queue does not count.
         turn_timeout: Duration = computed(

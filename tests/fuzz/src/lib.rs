@@ -12,6 +12,7 @@ pub fn decoders() -> Vec<(&'static str, Decoder)> {
         evonic_sftp::fuzzing::DECODERS,
         evonic_ssh::fuzzing::DECODERS,
         evonic_model::fuzzing::DECODERS,
+        evonic_tools::fuzzing::DECODERS,
         evonic_http::fuzzing::DECODERS,
         evonic_supervisor::fuzzing::DECODERS,
     ]

@@ -10,6 +10,7 @@
 //! | `queue` | claims turns and runs each in a task of its own |
 //! | `fairness` | who gets the next place: pure |
 //! | `turn`, `step` | one turn: its state machine, and the pure choice of the next step |
+//! | `repeats` | the loop guard: calls that are made again and again: pure |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
@@ -23,6 +24,7 @@ mod fairness;
 mod job;
 mod ownership;
 mod queue;
+mod repeats;
 mod running_turns;
 mod state;
 mod step;

@@ -95,8 +95,8 @@ pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
 }
 
 /// The calls of the last reply that have no result, in order. Results come in the order of their
-/// calls, because calls run one after the other.
-fn unanswered(transcript: &[Item]) -> &[ToolCall] {
+/// calls, also where calls run side by side.
+pub(super) fn unanswered(transcript: &[Item]) -> &[ToolCall] {
     let mut results = 0;
     for item in own_part(transcript).iter().rev() {
         match item {
@@ -111,7 +111,7 @@ fn unanswered(transcript: &[Item]) -> &[ToolCall] {
 }
 
 /// The transcript from the message that began the turn on.
-fn own_part(transcript: &[Item]) -> &[Item] {
+pub(super) fn own_part(transcript: &[Item]) -> &[Item] {
     let message = transcript.iter().rposition(|item| matches!(item, Item::User { .. }));
     &transcript[message.unwrap_or(0)..]
 }

@@ -11,6 +11,7 @@
 //!    |-- out of time --------> every open call answered -> failed       |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
+//!    |-- open calls that read -> start_call each -> run -> finish_call each, in order +
 //!    |-- else ---------------> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
 //!    |-- too many replies, too large, or model or machinery broken -> failed
@@ -29,6 +30,7 @@ mod ending;
 mod load;
 mod lost;
 mod messages;
+mod reads;
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -36,11 +38,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentDeps,
-    step::{Step, Stop, TurnSnapshot, next_step},
+    AgentDeps, repeats,
+    step::{Step, Stop, TurnSnapshot, next_step, own_part},
     turn_writer::TurnWriter,
 };
 use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
+use evonic_model::Model;
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
 use evonic_tools::{ToolResult, Toolbox, User};
 use evonic_workplace::WorkplaceError;
@@ -114,6 +117,9 @@ impl Run {
         let deadline = Instant::now() + deps.settings.turn_timeout.saturating_sub(ran);
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
         let specs = deps.tools.registry().specs(agent.tools.as_deref());
+        // What only reads is run again, at its place.
+        let interrupted = interrupted
+            .filter(|pending| !reads::repeats(deps.tools.registry(), &pending.call.name));
         let void_text = partial_text.then(|| messages::worker_stopped(predecessor));
         Self {
             deps,
@@ -200,7 +206,7 @@ impl Run {
     }
 
     /// Commits a call's result, after the last of its output, and remembers it; where `failed` is
-    /// given, with the turn's end.
+    /// given, or the call was made too often, with the turn's end.
     async fn finish(
         &mut self,
         call: ToolCall,
@@ -208,14 +214,49 @@ impl Run {
         last: Shown,
         failed: Option<TurnError>,
     ) -> Flow {
-        let ToolResult { outcome, content } = result;
+        let result = self.guarded(&[], &call, result);
+        let (item, bytes, left) = self.commit_result(call, result, last, failed).await?;
+        self.interrupted = None;
+        self.remember(item, bytes);
+        left.map_or(ControlFlow::Continue(()), ControlFlow::Break)
+    }
+
+    /// A call's result, with what the loop guard says of it after `done`, which is committed and
+    /// not remembered yet.
+    fn guarded(&self, done: &[(Item, u64)], call: &ToolCall, mut result: ToolResult) -> Guarded {
+        let most = self.deps.settings.max_repeats;
+        // A runbook repeats what it is written to repeat.
+        let is_plan = matches!(self.deps.models.get(&self.agent.model), Some(Model::Runbook(_)));
+        if most == 0 || is_plan {
+            return Guarded { result, failed: None };
+        }
+        let before = own_part(&self.transcript).iter().chain(done.iter().map(|(item, _)| item));
+        let repeats = repeats::count(before, call, result.outcome, &result.content);
+        result.content.extend(repeats.note());
+        let failed = repeats
+            .are_too_many(most)
+            .then(|| messages::repeated_calls(&call.name, repeats.times()));
+        Guarded { result, failed }
+    }
+
+    /// Commits a call's result, with the turn's end where it fails with it. Returns what is to be
+    /// remembered, its bytes, and how the turn left, if it did.
+    async fn commit_result(
+        &self,
+        call: ToolCall,
+        guarded: Guarded,
+        last: Shown,
+        failed: Option<TurnError>,
+    ) -> Flow<(Item, u64, Option<RunOutcome>)> {
+        let Guarded { result: ToolResult { outcome, content }, failed: repeated } = guarded;
+        let failed = failed.or(repeated).filter(|_| !self.signals.stop.is_cancelled());
         let item = Item::ToolResult {
             call_id: call.id.clone(),
             name: call.name.clone(),
             outcome,
             content: content.clone(),
         };
-        let ends = failed.is_some();
+        let left = failed.as_ref().map(|_| RunOutcome::Ended);
         if let Some(error) = &failed {
             tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         }
@@ -227,10 +268,7 @@ impl Run {
             }
             Ok(bytes)
         });
-        let bytes = bytes.await?;
-        self.interrupted = None;
-        self.remember(item, bytes);
-        if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
+        ControlFlow::Continue((item, bytes.await?, left))
     }
 
     /// Adds what was committed to the transcript.
@@ -262,6 +300,13 @@ impl Run {
     fn spec(&self, name: &str) -> Option<&ToolSpec> {
         self.deps.tools.registry().spec(name)
     }
+}
+
+/// A call's result, and the turn's end where the call was made too often.
+#[derive(Debug)]
+struct Guarded {
+    result: ToolResult,
+    failed: Option<TurnError>,
 }
 
 /// Pending output of a call, and how far it is shown with it.

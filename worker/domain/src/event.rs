@@ -83,7 +83,7 @@ pub enum EventKind {
     ToolOutput {
         /// [`super::ToolCall::id`].
         call_id: String,
-        /// The piece; bytes that are no UTF-8 are replaced.
+        /// The piece as it came, control sequences and all; bytes that are no UTF-8 are replaced.
         text: String,
     },
     /// `tool.completed`: its result was committed.

@@ -106,6 +106,8 @@ named! {
         TranscriptTooLarge = "transcript_too_large",
         /// The model replied `agents.max_steps` times without coming to an end.
         TooManySteps = "too_many_steps",
+        /// The model made the same call `agents.max_repeats` times, with the same result.
+        RepeatedCalls = "repeated_calls",
         /// It ran for longer than `agents.turn_timeout`.
         TurnTimeout = "turn_timeout",
         /// `agents.max_takeovers` workers in a row died while they had it.

@@ -4,7 +4,8 @@
 //!   line in `builtin.rs`, or a type of another crate that is given to [`Registry::with`].
 //! - [`Toolbox`]: every tool at one workplace; [`Toolboxes`] opens one for a turn.
 //! - `arguments`: a model's arguments, checked against the schema of their type.
-//! - `output`: what is kept and shown of an output; `format`: counts and sizes for people.
+//! - `screen`: what a person would see of a command's output; `output`: what is kept of it, and
+//!   shown as it comes; `format`: counts and sizes for people.
 //!
 //! A tool never fails as a function: what went wrong is a result that says what to do about
 //! it. Nothing is left out silently: every cut is reported with sizes, and with what to ask
@@ -18,9 +19,11 @@ mod answer;
 mod arguments;
 mod builtin;
 mod format;
+pub mod fuzzing;
 mod output;
 mod reach;
 mod registry;
+mod screen;
 mod tool;
 mod toolbox;
 mod toolboxes;

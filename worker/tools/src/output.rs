@@ -59,6 +59,11 @@ impl Capped {
         self.tail.extend(rest);
     }
 
+    /// Whether the next byte begins a line.
+    pub(crate) fn ends_line(&self) -> bool {
+        self.tail.back().or(self.head.last()).is_none_or(|&last| last == b'\n')
+    }
+
     /// The text: bytes that are no UTF-8 are replaced; a note stands where something was left out.
     pub(crate) fn text(self) -> String {
         let Self { mut head, tail, total, .. } = self;

@@ -5,7 +5,7 @@ use std::{net::TcpListener, time::Duration};
 use evonic_shared::config::{Config, KeySource, Lost, OpenAi};
 
 use super::{
-    harness::{ENDLESS, Endpoint, Harness, model_at},
+    harness::{ENDLESS, Endpoint, Harness, LOOPS, model_at},
     takeover::{call, die_before},
 };
 use evonic_domain::{TurnError, TurnErrorCode, TurnId, TurnState};
@@ -112,6 +112,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         TurnErrorCode::TooManySteps => {
             error_of("runbook", "$ true\n$ true\n", |config| config.agents.max_steps = 1)
         }
+        TurnErrorCode::RepeatedCalls => answered(LOOPS),
         TurnErrorCode::OutcomeUnknown => of_a_lost_call(),
         TurnErrorCode::Internal => of_a_broken_store(),
     }

@@ -28,6 +28,8 @@ pub(super) struct Harness {
     pub(super) store: Store,
     pub(super) config: Config,
     pub(super) runtime: Runtime,
+    /// Makes the tools of workers from those that come with them.
+    pub(super) registry: fn(Registry) -> Registry,
     budget: Budget,
     folder: evonic_parts::Folder,
 }
@@ -47,7 +49,7 @@ impl Harness {
         let store = Store::open(&path, &config.store, budget.clone()).unwrap();
         std::fs::create_dir(folder.path().join("generations")).unwrap();
         let runtime = runtime();
-        Self { store, config, runtime, budget, folder }
+        Self { store, config, runtime, registry: |registry| registry, budget, folder }
     }
 
     pub(super) fn locks(&self) -> PathBuf {
@@ -81,7 +83,7 @@ impl Harness {
             tools: Toolboxes::new(
                 workplaces,
                 self.store.clone(),
-                Registry::new(&self.config.tools),
+                (self.registry)(Registry::new(&self.config.tools)),
             ),
             settings: self.config.agents.clone(),
         };
@@ -314,6 +316,16 @@ pub(super) struct Endpoint {
 /// The beginning of an answer that never ends.
 pub(super) const ENDLESS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
      data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Let me think\"}}]}\n\n";
+
+/// An answer that asks for the same call each time.
+pub(super) const LOOPS: &str = concat!(
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+    r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","function":"#,
+    r#"{"name":"list_files","arguments":"{}"}}]}}]}"#,
+    "\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#,
+    "\n\ndata: [DONE]\n\n"
+);
 
 impl Endpoint {
     pub(super) fn start(answer: &'static str) -> Self {

@@ -9,6 +9,7 @@ use super::{Flow, Run, RunOutcome, Shown, command_id, lost::with_rerun_note, mes
 use crate::{
     coalesce::Coalescer,
     job::{Defect, Job, JobEvent},
+    step::unanswered,
 };
 use evonic_domain::{Outcome, ToolCall};
 use evonic_shared::error_chain::ErrorChain;
@@ -26,8 +27,9 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 const LAUNCH_TIME: Duration = Duration::from_millis(500);
 
 /// A call that runs here.
-struct Running {
-    pending: PendingCall,
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) pending: PendingCall,
     toolbox: Toolbox,
     effect: Effect,
     ending: Ending,
@@ -35,8 +37,16 @@ struct Running {
     resumes: bool,
 }
 
+impl Running {
+    /// A call that only reads, and has just been started.
+    pub(super) const fn read(pending: PendingCall, toolbox: Toolbox) -> Self {
+        let (effect, ending) = (Effect::Read, Ending::WithWorker);
+        Self { pending, toolbox, effect, ending, resumes: false }
+    }
+}
+
 /// How a call ended in this worker.
-enum End {
+pub(super) enum End {
     /// With an answer, or a panic.
     Answered(Result<Answer, Defect>, Shown),
     /// This worker does not run the turn any more.
@@ -46,11 +56,17 @@ enum End {
 }
 
 impl Run {
-    /// Runs a call of the agent's last reply.
+    /// Runs a call of the agent's last reply, and with it those after it that only read as it does.
     pub(super) async fn call(&mut self, call: ToolCall) -> Flow {
+        let reads = self.next_reads();
+        if !reads.is_empty() {
+            return self.read(reads).await;
+        }
         if !self.specs.iter().any(|spec| spec.name == call.name) {
             let tools = self.specs.iter().map(|spec| spec.name.as_str());
             let content = messages::no_such_tool(&call.name, tools);
+            let start = PendingCall::new(call.clone(), &command_id(), &self.agent.workplace);
+            self.commit(move |writer, lease| writer.start_call(lease, &start)).await?;
             return self.finish(call, ToolResult::error(content), Shown::default(), None).await;
         }
         let workplace = self.agent.workplace.clone();
@@ -85,6 +101,13 @@ impl Run {
 
     /// Continues a call that another worker began, where it was begun.
     pub(super) async fn resume(&mut self, pending: PendingCall) -> Flow {
+        // Of reads that ran side by side the one that comes first is known by the transcript.
+        let comes_first = unanswered(&self.transcript).first().is_some_and(|first| first.id == pending.call.id);
+        let reads = self.spec(&pending.call.name).is_some_and(|spec| spec.effect == Effect::Read);
+        if reads && !comes_first {
+            self.interrupted = None;
+            return ControlFlow::Continue(());
+        }
         tracing::info!(
             call_id = pending.call.id,
             command_id = pending.command_id,
@@ -137,7 +160,12 @@ impl Run {
         };
         let running = Running { pending, toolbox, effect, ending, resumes };
         let end = self.attend(&running).await;
-        let Running { pending, toolbox, .. } = running;
+        self.ended(running, end).await
+    }
+
+    /// Commits what a call came to in this worker.
+    pub(super) async fn ended(&mut self, running: Running, end: End) -> Flow {
+        let Running { pending, toolbox, effect, .. } = running;
         match end {
             End::Answered(Ok(Answer::Known(result)), last) => {
                 let (command_id, result) =
@@ -168,7 +196,7 @@ impl Run {
     }
 
     /// Runs or follows a call and shows its output as it comes, until it ends or must be stopped.
-    async fn attend(&self, running: &Running) -> End {
+    pub(super) async fn attend(&self, running: &Running) -> End {
         let mut job = self.job(running);
         let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
         let mut output_offset = running.pending.output_offset;

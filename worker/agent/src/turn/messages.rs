@@ -106,6 +106,15 @@ pub(super) fn too_many_steps(max_steps: u32) -> TurnError {
     TurnError::new(TurnErrorCode::TooManySteps, message)
 }
 
+/// The model makes the same call again and again.
+pub(super) fn repeated_calls(name: &str, times: u32) -> TurnError {
+    let message = format!(
+        "the model called {name} {times} times with the same arguments and the same result, and was \
+         told so (agents.max_repeats)"
+    );
+    TurnError::new(TurnErrorCode::RepeatedCalls, message)
+}
+
 /// There is no model of this name.
 pub(super) fn model_unknown(model: &str) -> TurnError {
     TurnError::new(TurnErrorCode::ModelUnknown, format!("no model {model} is configured"))

@@ -7,10 +7,11 @@ use super::command::{Command, Options, Program};
 use crate::format;
 
 const DESCRIPTION: &str = "Runs a command with bash in the workplace and returns its output (standard output and error \
-     together) and, unless it is 0, its exit status. Standard input is empty and there is no \
-     terminal. Each call is a new shell: folders and variables do not carry over. Processes left \
-     in the background are killed when the command ends. Of a long output the beginning and the \
-     end are returned.";
+     together) as a terminal would show it and, unless it is 0, its exit status. Standard input is \
+     empty and there is no terminal: nothing can be asked, and editors end at once. Binary output is \
+     not shown. Each call is a new shell: folders and variables do not carry over. Processes left in \
+     the background are killed when the command ends. Of a long output the beginning and the end are \
+     returned.";
 
 /// The longest argument that Linux hands over to a program (`MAX_ARG_STRLEN`, with its end).
 const ARGUMENT_BYTES: usize = 128 * 1024 - 1;

@@ -14,11 +14,15 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
-    output::{Capped, Live},
+    output::Live,
+    screen::{FULL_SCREEN, Screen},
     tool::spec,
 };
 use evonic_domain::Outcome;
 use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
+
+/// How much of a question is repeated, from its end.
+const QUESTION_CHARS: usize = 80;
 
 /// Pieces of output between the machine and the reader.
 const PIECES: usize = 4;
@@ -122,7 +126,7 @@ impl<P: Program> Runner<P> {
         };
         let max_bytes = self.limits.max_output_bytes;
         let live = Live::new(call.output, call.cancel, max_bytes, output_offset.unwrap_or(0));
-        let mut sink = OutputSink { capped: Capped::new(max_bytes), live, offset: 0 };
+        let mut sink = OutputSink { screen: Screen::new(max_bytes), live, offset: 0 };
         let output_offset = match output_offset {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
@@ -203,7 +207,7 @@ impl Follower<'_> {
     ) -> Result<Finished, WorkplaceError> {
         if sink.offset < shown {
             match self.workplace.commands().output(self.command_id, 0, shown).await {
-                Ok(head) => sink.capped.push(&head),
+                Ok(head) => sink.screen.push(&head),
                 Err(error) if error.class() == Class::Transient => return Err(error),
                 // Following it gives the same error, and what has become of it.
                 Err(_) => {}
@@ -219,7 +223,7 @@ impl Follower<'_> {
 
 /// A command's output on its two ways: into the result, and shown as it comes.
 struct OutputSink<'c> {
-    capped: Capped,
+    screen: Screen,
     live: Live<'c>,
     /// How many bytes of it have come.
     offset: u64,
@@ -229,15 +233,15 @@ impl OutputSink<'_> {
     async fn take_in(&mut self, mut pieces: mpsc::Receiver<Bytes>) {
         while let Some(piece) = pieces.recv().await {
             self.offset += piece.len() as u64;
-            self.capped.push(&piece);
+            self.screen.push(&piece);
             self.live.push(&piece).await;
         }
     }
 
-    /// The output as the result keeps it.
+    /// The output as the model is shown it.
     async fn end(self) -> String {
         self.live.end().await;
-        self.capped.text()
+        self.screen.end()
     }
 }
 
@@ -265,8 +269,9 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
         }
         Ended::TimedOut => {
             let seconds = format::count(timeout.as_secs());
+            let waited = question(&output).unwrap_or_default();
             Some(format!(
-                "timed out after {seconds} s and was killed, with everything it had started"
+                "timed out after {seconds} s and was killed, with everything it had started{waited}"
             ))
         }
         Ended::Cancelled => Some("cancelled and killed, with everything it had started".to_owned()),
@@ -292,6 +297,26 @@ fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
     let notes: Vec<_> = notes.iter().map(|note| format!("[{note}]")).collect();
     content.push_str(&notes.join("\n"));
     ToolResult { outcome, content }.into()
+}
+
+/// What is known of a command that ran into its time limit while it seems to have asked something.
+fn question(output: &str) -> Option<String> {
+    if output.contains(FULL_SCREEN) {
+        return Some("; it is a full-screen program, and there is no terminal here".to_owned());
+    }
+    let line = output.lines().next_back().filter(|_| !output.ends_with('\n'))?;
+    let (words, lower) = (line.trim_end(), line.to_lowercase());
+    let asks = words.ends_with([':', '?'])
+        || line.ends_with("> ")
+        || ["y/n", "yes/no"].iter().any(|choice| lower.contains(choice));
+    let begin = words.char_indices().rev().nth(QUESTION_CHARS).map_or(0, |(at, _)| at);
+    asks.then(|| {
+        format!(
+            "; its last words, {:?}, look like a question: there is no terminal here and nobody to \
+             answer, so give the answer as an option or by a pipe",
+            &words[begin..]
+        )
+    })
 }
 
 fn not_started(error: WorkplaceError) -> ToolResult {

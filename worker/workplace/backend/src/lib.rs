@@ -11,6 +11,7 @@
 //! | [`RemotePath`], [`Home`] | paths of another machine |
 //! | [`Rewrite`], [`Written`] | how a file that is there gets new content, and what it lost by that |
 //! | [`lines`] | a range of lines of a file, in constant memory |
+//! | [`unattended`] | what commands find in their environment because nobody sits before them |
 //! | [`check`] | the steps of a check that are the same on every kind |
 //!
 //! # Invariants
@@ -36,6 +37,7 @@ mod rewrite;
 pub mod search;
 pub mod spool;
 mod stage;
+pub mod unattended;
 
 pub use backend::{
     Backend, Change, CommandSpec, Commands, Download, Ended, Entry, FileType, Finished, Found,

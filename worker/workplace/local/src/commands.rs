@@ -213,9 +213,9 @@ impl evonic_backend::Commands for Commands {
 
     /// Runs a command. Standard output and error come as one stream, in their order.
     ///
-    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), `TERM=dumb`,
-    /// `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own, when it is confined), and
-    /// what `tools.environment` names. Standard input ends after the given bytes. The limits and
+    /// The environment is `PATH`, `LANG`, `TZ` (the service's), `HOME` (the root), those of
+    /// [`evonic_backend::unattended`], `EVONIC_CALL` (the command id), `TMPDIR` (a folder of its own,
+    /// when it is confined), and what `tools.environment` names. Standard input ends after the given bytes. The limits and
     /// the sandbox of `[workplace]` hold from its first instruction on.
     ///
     /// Holds one `child` permit while it is followed.

@@ -144,6 +144,23 @@ first_line() {
 	plain "$1" && { opened "$1" && head -c 20 <&5; } 5<>"$1"
 } 2>/dev/null
 
+# Nobody sits before the command: an editor ends at once and says why, and a pager is none. What is
+# set already stays.
+unattended() {
+	TERM=${TERM-dumb} PAGER=${PAGER-cat} GIT_PAGER=${GIT_PAGER-cat}
+	MANPAGER=${MANPAGER-cat} SYSTEMD_PAGER=${SYSTEMD_PAGER-cat}
+	GIT_TERMINAL_PROMPT=${GIT_TERMINAL_PROMPT-0}
+	DEBIAN_FRONTEND=${DEBIAN_FRONTEND-noninteractive}
+	export TERM PAGER GIT_PAGER MANPAGER SYSTEMD_PAGER GIT_TERMINAL_PROMPT DEBIAN_FRONTEND
+	[ -z "${EDITOR+set}${VISUAL+set}" ] || return 0
+	# shellcheck disable=SC2016
+	editor='sh -c ${no_editor:?$EVONIC_NO_EDITOR}'
+	EDITOR=$editor VISUAL=$editor GIT_EDITOR=${GIT_EDITOR-$editor}
+	GIT_SEQUENCE_EDITOR=${GIT_SEQUENCE_EDITOR-$editor}
+	EVONIC_NO_EDITOR='there is no terminal here, and so no editor: write the file with write_file or edit_file, give the text as an option or a file (git commit -m, crontab FILE), or take it as it is with GIT_EDITOR=true'
+	export EDITOR VISUAL GIT_EDITOR GIT_SEQUENCE_EDITOR EVONIC_NO_EDITOR
+}
+
 # What holds the output when the command has ended may have something to say: it has 200 ms to end.
 linger() {
 	i=0
@@ -230,6 +247,7 @@ in=$d/in
 	[ ! -e "$d/why" ] || exit
 	# By its level a shell knows that it is not the login shell, whose files may say something.
 	export EVONIC_CALL="$id" SHLVL=1
+	unattended
 	exec setsid -- "$@" 2>&1
 ) <"$in" >&4 4>&- 5<&- 6<&- 8<&-
 code=$? word=exited swept=0

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use evonic_backend::unattended;
 use evonic_runner::{Level, confinement, spec::Sandbox};
 
 /// Where programs are looked for when the service itself has no `PATH`.
@@ -47,7 +48,6 @@ impl Environment {
         let mut environment = self.plain.clone();
         let mut add = |name: &str, value: String| environment.push((name.to_owned(), value));
         add("HOME", sandbox.root.display().to_string());
-        add("TERM", "dumb".to_owned());
         // By its level a shell knows that it is not the login shell, whose files may say something.
         add("SHLVL", "1".to_owned());
         match sandbox.level {
@@ -59,6 +59,7 @@ impl Environment {
             environment.retain(|(known, _)| known != name);
             environment.push((name.clone(), value.clone()));
         }
+        unattended::complete(&mut environment);
         environment.push(("EVONIC_CALL".to_owned(), command_id.to_owned()));
         if sandbox.level != Level::None
             && let Some((_, path)) = environment.iter_mut().find(|(name, _)| name == "PATH")

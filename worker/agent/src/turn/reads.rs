@@ -1,0 +1,101 @@
+//! Calls of one reply that only read run side by side.
+//!
+//! A group is what comes next of the reply, as long as it only reads: a call that changes something
+//! waits for all before it, and all after it wait for that. Each is committed as started before any
+//! runs. Results are committed in the order of the calls; one that comes early waits, so that a
+//! transcript is the same as if they had run one after the other. Who takes the turn over runs again
+//! what has no result.
+
+use std::ops::ControlFlow;
+
+use futures_util::{StreamExt, stream::FuturesOrdered};
+
+use super::{Flow, Run, command_id};
+use crate::{
+    step::unanswered,
+    turn::call::{End, Running},
+};
+use evonic_domain::{Effect, Ending, ToolCall};
+use evonic_shared::config::Lost;
+use evonic_store::PendingCall;
+use evonic_tools::{Answer, Registry};
+
+/// The most calls that run at once.
+const GROUP: usize = 8;
+
+impl Run {
+    /// The calls that come next and only read, if there is more than one.
+    pub(super) fn next_reads(&self) -> Vec<ToolCall> {
+        let registry = self.deps.tools.registry();
+        let mut group: Vec<ToolCall> = Vec::new();
+        for call in unanswered(&self.transcript).iter().take(GROUP) {
+            let may = self.specs.iter().any(|spec| spec.name == call.name);
+            // A call is known by its identifier until it has its result.
+            let is_twice = group.iter().any(|before| before.id == call.id);
+            if !may || is_twice || !repeats(registry, &call.name) {
+                break;
+            }
+            group.push(call.clone());
+        }
+        if group.len() > 1 { group } else { Vec::new() }
+    }
+
+    /// Runs calls that only read, all at once.
+    pub(super) async fn read(&mut self, calls: Vec<ToolCall>) -> Flow {
+        let workplace = self.agent.workplace.clone();
+        let pending = |call| PendingCall::new(call, &command_id(), &workplace);
+        let starts: Vec<PendingCall> = calls.into_iter().map(pending).collect();
+        // One call alone says what is wrong with the workplace.
+        let Ok(toolbox) = self.toolbox(&workplace).await else {
+            let first = starts.into_iter().next().expect("a group has more than one call");
+            return self.start(first).await;
+        };
+        let all = starts.clone();
+        let started = self.commit(move |writer, lease| {
+            all.iter().try_for_each(|start| writer.start_call(lease, start))
+        });
+        started.await?;
+        let running: Vec<Running> =
+            starts.into_iter().map(|pending| Running::read(pending, toolbox.clone())).collect();
+        let mut done = Vec::new();
+        let mut other = None;
+        {
+            let this = &*self;
+            let mut ends = FuturesOrdered::new();
+            for running in &running {
+                ends.push_back(this.attend(running));
+            }
+            let mut ended = running.iter();
+            while let (Some(running), Some(end)) = (ended.next(), ends.next().await) {
+                let End::Answered(Ok(Answer::Known(result)), last) = end else {
+                    // What still runs is dropped with its group.
+                    other = Some((running.clone(), end));
+                    break;
+                };
+                let call = running.pending.call.clone();
+                let result = this.guarded(&done, &call, result);
+                let committed = this.commit_result(call, result, last, None).await?;
+                toolbox.forget(&running.pending.command_id);
+                match committed {
+                    (item, bytes, None) => done.push((item, bytes)),
+                    (_, _, Some(left)) => return ControlFlow::Break(left),
+                }
+            }
+        }
+        for (item, bytes) in done {
+            self.remember(item, bytes);
+        }
+        match other {
+            Some((running, end)) => self.ended(running, end).await,
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Whether a call of this tool may simply be run again, so that several may be interrupted at once.
+pub(super) fn repeats(registry: &Registry, name: &str) -> bool {
+    registry.on_lost(name) == Lost::Retry
+        && registry
+            .spec(name)
+            .is_some_and(|spec| spec.effect == Effect::Read && spec.ending == Ending::WithWorker)
+}
