@@ -164,6 +164,14 @@ fn places(config: &Config, reader: &mut Reader<'_>) {
             format!("lower agents.reserved_workers to at most {}", workers - 1),
         );
     }
+    let running = config.agents.max_running;
+    if running < workers {
+        reader.refuse(
+            &["agents.max_running", "agents.workers"],
+            format!("of {workers} workers only {running} could ever have a turn"),
+            format!("raise agents.max_running to at least {workers}"),
+        );
+    }
 }
 
 /// `docker.engine` names a socket, or a port behind TLS.

@@ -254,10 +254,20 @@ section! {
 section! {
     /// How turns are run.
     Agents(reader, path, command: Duration) at "agents" {
-        /// Turns that run at once. Callers who wait share them evenly, and so do the agents of one
-        /// caller: a key is a caller, and so is each user on the Unix socket.
+        /// Turns that do something here at once: claimed turns, and those that run tools. A turn that
+        /// asks a model over a network is none of these. Callers who wait share them evenly, and so do
+        /// the agents of one caller: a key is a caller, and so is each user on the Unix socket.
         workers: u32 = is(8), within 1 to 1000;
-        /// How many of `agents.workers` only a caller is given who has no running turn, so that who
+        /// Turns that run at once in all, with those whose model is being asked, of which there are
+        /// `budget.model` at the most, and those that wait for one or the other. Each keeps its
+        /// transcript in memory: up to `agents.max_transcript_bytes`, and several times that while it
+        /// asks. Of what is more than `agents.workers`, a quarter is kept for callers who have no
+        /// running turn, and a quarter for agents that have none. At least `agents.workers`.
+        max_running: u32 = computed(
+            "`64`, or `agents.workers` where that is more",
+            workers.max(64)
+        ), within 1 to 10000;
+        /// How many of `agents.workers` only a caller is given who has none of them, so that who
         /// comes need not wait for the end of another one's commands. Below `agents.workers`.
         reserved_workers: u32 = computed(
             "`1`, or `0` where `agents.workers` is 1",
@@ -270,7 +280,8 @@ section! {
         /// the model is told. 0 is as often as it likes, and nothing is told.
         max_repeats: u32 = is(8), within 0 to 100000;
         /// How long a turn may run before it fails, its command killed and its model call dropped.
-        /// The time counts over all workers that run it; time in the queue does not count.
+        /// The time counts over all workers that run it, also while it waits for a place to go on;
+        /// time in the queue does not count, nor does what it waits for a model or a budget.
         turn_timeout: Duration = computed(
             "`1day`, or four times `tools.timeout` where that is more",
             command.saturating_mul(4).max(Duration::from_secs(24 * 3600))

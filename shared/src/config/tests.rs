@@ -228,6 +228,15 @@ fn limits_follow_the_budget() {
 }
 
 #[test]
+fn every_worker_can_have_a_turn() {
+    let running = |text| resolve(text).expect("sound").config.agents.max_running;
+    assert_eq!([running(""), running("agents.workers = 100")], [64, 100]);
+    let told = errors("[agents]\nworkers = 9\nmax_running = 8\n");
+    assert!(told.starts_with("evonic.toml:3: agents.max_running: of 9 workers only 8"), "{told}");
+    assert!(told.ends_with("raise agents.max_running to at least 9"), "{told}");
+}
+
+#[test]
 fn reserved_workers_leave_some_to_those_who_have_one() {
     let reserved = |text| resolve(text).expect("sound").config.agents.reserved_workers;
     assert_eq!([reserved(""), reserved("agents.workers = 1")], [1, 0]);

@@ -34,6 +34,8 @@ pub struct AgentDeps {
     pub tools: Toolboxes,
     /// `[agents]`.
     pub settings: config::Agents,
+    /// Calls of models that may be open at once: `budget.model`.
+    pub model_handles: u32,
 }
 
 /// The running queue. Shared by cloning. The generation's lock is held until the last clone is
@@ -84,10 +86,11 @@ impl Agents {
     }
 
     /// Stops a turn of this worker: its model call and its command's whole process tree, within
-    /// a second. Does nothing for a turn that this worker does not run; its owner sees the flag in
-    /// the database.
+    /// a second. Of a turn that another worker runs its owner sees the flag in the database; one that
+    /// was queued has ended by now, and those behind it can be claimed.
     pub fn cancel(&self, turn: &TurnId) {
         self.shared.running_turns.cancel(turn);
+        self.wake();
     }
 
     /// Says that a predecessor is dead: its turns are taken over at once.

@@ -1,17 +1,20 @@
 //! Who gets the next place: a pure function of who waits and who runs.
 //!
-//! Places are shared by caller, and those of a caller by agent: who has the fewest running turns
-//! comes first, and of those who have as many, who has waited longest. So, while others wait, no
-//! place makes one's part larger than an even share.
+//! Places are shared by caller, and those of a caller by agent: who has the fewest comes first, and
+//! of those who have as many, who has waited longest. So, while others wait, no place makes one's
+//! part larger than an even share. Of one caller's turns at one agent, those that have begun and came
+//! back for a place are before those that have not.
 //!
-//! The last free places, `agents.reserved_workers`, are only for who has none: a running turn is
-//! never stopped for another one, and who comes would wait for the end of a long command.
+//! The last free places are only for callers who have none, and those before them only for agents
+//! that have none: nobody's place is ever taken for another one, and who comes would wait for the end
+//! of a long command, or of a model that hangs.
 //!
 //! Time is counted in positions of turns, and of those who were served when the same turn was the
 //! last one, in the order in which they were.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evonic_domain::TurnId;
 use evonic_store::WaitingTurn;
 
 /// By whom a place is held: the caller, and the agent.
@@ -25,27 +28,42 @@ impl Holder {
     pub(super) fn of(turn: &WaitingTurn) -> Self {
         Self { caller: turn.posted_by.clone(), agent: turn.agent_id.clone() }
     }
+
+    /// A turn of this holder that waits since the turn at this position was posted.
+    pub(super) fn waiting(&self, turn_id: TurnId, position: u64) -> WaitingTurn {
+        let Self { caller: posted_by, agent: agent_id } = self.clone();
+        WaitingTurn { turn_id, posted_by, agent_id, position }
+    }
 }
 
-/// The places of this worker, who holds them, and who was served when.
+/// How many of the last free places are for whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reserve {
+    /// For callers who have none.
+    pub(super) callers: u32,
+    /// Before these: for agents that have none, as this caller's.
+    pub(super) agents: u32,
+}
+
+/// Places of one kind, who holds them, and who was served when.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     free: u32,
-    reserved: u32,
+    reserve: Reserve,
     held: BTreeMap<Holder, u32>,
-    /// When a turn of this holder was last begun. Only of callers who wait: the turns of whoever
+    /// When a turn of this holder last got a place. Only of callers who wait: the turns of whoever
     /// comes later are later.
     served: BTreeMap<Holder, Moment>,
     begun: u64,
 }
 
-/// The position of the turn that was posted last, and how many were begun.
+/// The position of the turn that was posted last, and how many places were given.
 type Moment = (u64, u64);
 
 impl Places {
-    /// So many places, of which so many are reserved; none is held.
-    pub(super) const fn new(workers: u32, reserved: u32) -> Self {
-        Self { free: workers, reserved, held: BTreeMap::new(), served: BTreeMap::new(), begun: 0 }
+    /// So many places, some of them reserved; none is held.
+    pub(super) const fn new(size: u32, reserve: Reserve) -> Self {
+        Self { free: size, reserve, held: BTreeMap::new(), served: BTreeMap::new(), begun: 0 }
     }
 
     /// Whether none is free.
@@ -53,7 +71,7 @@ impl Places {
         self.free == 0
     }
 
-    /// Takes a place for a turn that is begun, when the turn at `last` was posted last.
+    /// Takes a place, when the turn at `last` was posted last.
     pub(super) fn take(&mut self, holder: Holder, last: u64) {
         self.free = self.free.saturating_sub(1);
         self.begun += 1;
@@ -73,31 +91,42 @@ impl Places {
     }
 
     /// Forgets when those were served who do not wait.
-    pub(super) fn forget_served(&mut self, waiting: &[WaitingTurn]) {
-        let waiting: BTreeSet<_> = waiting.iter().map(|turn| turn.posted_by.as_str()).collect();
+    pub(super) fn forget_served<'t>(&mut self, waiting: impl IntoIterator<Item = &'t WaitingTurn>) {
+        let waiting: BTreeSet<_> = waiting.into_iter().map(|turn| turn.posted_by.as_str()).collect();
         self.served.retain(|holder, _| waiting.contains(holder.caller.as_str()));
     }
 
-    /// The turn that gets the next place: nothing when nobody waits who may have it.
-    pub(super) fn choose<'t>(&self, waiting: &'t [WaitingTurn]) -> Option<&'t WaitingTurn> {
-        let callers: BTreeSet<_> = waiting.iter().map(|turn| turn.posted_by.as_str()).collect();
-        let claim = |caller: &str| {
-            let of_caller = |holder: &Holder| holder.caller == caller;
-            let first = waiting.iter().filter(|turn| turn.posted_by == caller);
-            self.rank(of_caller, first.map(|turn| turn.position).min().unwrap_or(u64::MAX))
+    /// Whether this turn may have a place now.
+    pub(super) fn may(&self, turn: &WaitingTurn) -> bool {
+        let holder = Holder::of(turn);
+        let held = |matches: &dyn Fn(&Holder) -> bool| self.held.keys().any(matches);
+        let kept = if !held(&|other| other.caller == holder.caller) {
+            0
+        } else if !held(&|other| *other == holder) {
+            self.reserve.callers
+        } else {
+            self.reserve.callers + self.reserve.agents
         };
-        let may = |held: u32| self.free > if held == 0 { 0 } else { self.reserved };
-        let caller = callers
-            .into_iter()
-            .map(|caller| (claim(caller), caller))
-            .filter(|((held, _), _)| may(*held))
-            .min()?
-            .1;
-        let turns = waiting.iter().filter(|turn| turn.posted_by == caller);
-        turns.min_by_key(|turn| {
-            let holder = Holder::of(turn);
-            self.rank(|held| *held == holder, turn.position)
-        })
+        self.free > kept
+    }
+
+    /// The turn that gets the next place: nothing when nobody waits who may have it. Of those that
+    /// have a caller and an agent in common it is the first one.
+    pub(super) fn choose<'t>(&self, waiting: &[&'t WaitingTurn]) -> Option<&'t WaitingTurn> {
+        let mut callers: BTreeMap<&str, BTreeMap<&str, (u64, &'t WaitingTurn)>> = BTreeMap::new();
+        for turn in waiting.iter().copied().filter(|turn| self.may(turn)) {
+            let agents = callers.entry(&turn.posted_by).or_default();
+            let (position, _) = agents.entry(&turn.agent_id).or_insert((u64::MAX, turn));
+            *position = turn.position.min(*position);
+        }
+        let (caller, agents) = callers.into_iter().min_by_key(|(caller, agents)| {
+            let first = agents.values().map(|(position, _)| *position).min();
+            self.rank(|holder| holder.caller == *caller, first.unwrap_or(u64::MAX))
+        })?;
+        let (_, (_, turn)) = agents.into_iter().min_by_key(|(agent, (first, _))| {
+            self.rank(|holder| holder.caller == caller && holder.agent == *agent, *first)
+        })?;
+        Some(turn)
     }
 
     /// The places of some holders, and since when they wait, whose first waiting turn is `first`.

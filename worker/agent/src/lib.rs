@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `agents` | the handle: start, wake, cancel, drain |
 //! | `queue` | claims turns and runs each in a task of its own |
-//! | `fairness` | who gets the next place: pure |
+//! | `admission`, `fairness` | who holds a place, and who gets the next one: pure |
+//! | `alarm` | when a turn that waits until a time can be claimed |
 //! | `turn`, `step` | one turn: its state machine, and the pure choice of the next step |
 //! | `repeats` | the loop guard: calls that are made again and again: pure |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
@@ -18,7 +19,9 @@
 //!
 //! Not here: HTTP, SQL, what a tool does (`evonic-tools`), how a model is asked (`evonic-model`).
 
+mod admission;
 mod agents;
+mod alarm;
 mod coalesce;
 mod fairness;
 mod job;

@@ -1,7 +1,7 @@
 //! The queue workers: one claimer takes turns from the store, as many at once as are configured,
 //! and each runs in a task of its own.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -12,14 +12,16 @@ use tracing::Instrument;
 
 use super::{
     AgentDeps,
-    fairness::{Holder, Places},
+    admission::{Admission, Admitted, OwnPlace, Snapshot, Wish},
+    alarm::Alarm,
+    fairness::Holder,
     state::QueueState,
     turn::{Run, RunOutcome, Signals},
     turn_writer::TurnWriter,
 };
-use evonic_domain::{Lease, TurnEnd, TurnError, TurnErrorCode};
+use evonic_domain::{TurnEnd, TurnError, TurnErrorCode};
 use evonic_shared::backoff::Backoff;
-use evonic_store::{Claimed, StoreError};
+use evonic_store::{Claimed, StoreError, WaitingTurn, Writer};
 
 /// The pause after a claim that the store refused; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -29,6 +31,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Asks whether the claimer lives.
 pub(super) type Ping = oneshot::Sender<()>;
 
+/// Wishes for a place that may be unread; more wait to be sent.
+const WISHES: usize = 16;
+
 /// Claims turns and runs them.
 #[derive(Debug)]
 pub(super) struct Claimer {
@@ -36,12 +41,37 @@ pub(super) struct Claimer {
     deps: AgentDeps,
     pings: mpsc::Receiver<Ping>,
     turns: JoinSet<RunOutcome>,
-    leases: HashMap<Id, (Lease, Holder)>,
-    places: Places,
-    /// Whether the queue changed since it was last found empty.
+    admission: Admission,
+    wishes: (mpsc::Sender<Wish>, mpsc::Receiver<Wish>),
+    /// Whether the queue changed since nobody was found in it who could be claimed.
     queue_dirty: bool,
+    /// Whether somebody waited in it nevertheless, for want of a place.
+    left_waiting: bool,
+    /// When the first of the turns that wait until a time can be claimed.
+    alarm: Alarm,
+    /// Whether waits of before the machine's last start were looked at.
+    waits_resumed: bool,
     backoff: Backoff,
     retry: Option<Instant>,
+}
+
+/// What a look at the queue found.
+#[derive(Debug)]
+struct Look {
+    queued: Vec<WaitingTurn>,
+    last: u64,
+    found: Found,
+}
+
+/// Who gets the next work place.
+#[derive(Debug)]
+enum Found {
+    /// A turn that was claimed just now.
+    Claimed(Box<Claimed>, Holder),
+    /// A turn of this worker that comes back.
+    Returning(WaitingTurn),
+    /// Nobody, and when it has to be looked again.
+    Nobody(Option<Duration>),
 }
 
 impl Claimer {
@@ -50,15 +80,18 @@ impl Claimer {
         deps: AgentDeps,
         pings: mpsc::Receiver<Ping>,
     ) -> Self {
-        let (workers, reserved) = (deps.settings.workers, deps.settings.reserved_workers);
+        let admission = Admission::new(&deps.settings, deps.model_handles);
         Self {
             shared,
             deps,
             pings,
             turns: JoinSet::new(),
-            leases: HashMap::new(),
-            places: Places::new(workers, reserved),
+            admission,
+            wishes: mpsc::channel(WISHES),
             queue_dirty: true,
+            left_waiting: false,
+            alarm: Alarm::default(),
+            waits_resumed: false,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             retry: None,
         }
@@ -72,52 +105,81 @@ impl Claimer {
             if draining && self.turns.is_empty() {
                 return;
             }
-            if !draining && self.queue_dirty && !self.places.is_full() {
+            if !draining && self.queue_dirty && self.admission.has_room() {
                 self.claim().await;
                 continue;
             }
+            // Who waits for a place while the worker drains hands over.
+            if !draining {
+                self.admission.grant_work();
+            }
             tokio::select! {
                 biased;
-                // Who asked may have stopped waiting.
-                Some(ping) = self.pings.recv() => drop(ping.send(())),
+                Some(ping) = self.pings.recv() => self.answer(ping),
                 Some(joined) = self.turns.join_next_with_id() => self.reap(joined),
+                Some(wish) = self.wishes.1.recv() => self.wished(wish),
                 () = drain.cancelled(), if !draining => {}
                 () = self.shared.wake.notified() => self.queue_dirty = true,
                 () = sleep_until(self.retry) => (self.retry, self.queue_dirty) = (None, true),
+                () = self.alarm.rings() => self.queue_dirty = true,
             }
         }
     }
 
-    /// Claims one turn and starts it. Who gets the place is chosen within the claim's transaction.
+    /// Answers who asks whether the claimer lives, and sees whether time went on in some other way
+    /// than a timer knows.
+    fn answer(&mut self, ping: Ping) {
+        // Who asked may have stopped waiting.
+        let _ = ping.send(());
+        self.queue_dirty |= self.alarm.is_late();
+    }
+
+    fn wished(&mut self, wish: Wish) {
+        let freed = self.admission.wished(wish);
+        self.queue_dirty |= freed && self.left_waiting;
+    }
+
+    /// Claims one turn and starts it, or lets one go on. Who gets the place is chosen within the
+    /// claim's transaction.
     async fn claim(&mut self) {
         let generation = self.shared.generation.number();
-        let mut places = self.places.clone();
+        let (snapshot, stepped) = (self.admission.snapshot(), self.alarm.clock_stepped());
+        let resume = !self.waits_resumed;
         let store = self.deps.store.clone();
         let claim = store.write(move |writer| {
-            let waiting = writer.waiting_turns()?;
-            places.forget_served(&waiting);
-            let Some(turn) = places.choose(&waiting) else { return Ok(None) };
-            let holder = Holder::of(turn);
-            places.take(holder.clone(), writer.last_position()?);
-            writer.ensure_generation(generation, std::process::id())?;
-            Ok(Some((writer.claim_turn(generation, &turn.turn_id)?, holder, places)))
+            if resume {
+                writer.resume_waits()?;
+            }
+            if stepped {
+                writer.wake_turns_by_clock()?;
+            }
+            look(writer, snapshot, generation)
         });
         let mut claim = std::pin::pin!(claim);
-        let claimed = loop {
+        let look = loop {
             tokio::select! {
                 biased;
-                // A database that lets nobody write makes no dead claimer.
+                // A database that lets nobody write makes no dead claimer, and keeps no model
+                // from being asked.
                 Some(ping) = self.pings.recv() => drop(ping.send(())),
-                claimed = &mut claim => break claimed,
+                Some(wish) = self.wishes.1.recv() => self.wished(wish),
+                look = &mut claim => break look,
             }
         };
-        match claimed {
-            Ok(Some((claimed, holder, places))) => {
-                self.places = places;
-                self.start(claimed, holder);
+        let Look { queued, last, found } = match look {
+            Ok(look) => look,
+            Err(error) => return self.postpone(&error),
+        };
+        self.waits_resumed = true;
+        self.backoff.reset();
+        self.admission.looked(&queued, last);
+        match found {
+            Found::Claimed(claimed, holder) => self.start(*claimed, holder),
+            Found::Returning(turn) => self.admission.grant(&turn),
+            Found::Nobody(next) => {
+                self.alarm.set(next);
+                (self.queue_dirty, self.left_waiting) = (false, !queued.is_empty());
             }
-            Ok(None) => self.queue_dirty = false,
-            Err(error) => self.postpone(&error),
         }
     }
 
@@ -136,7 +198,6 @@ impl Claimer {
     }
 
     fn start(&mut self, claimed: Claimed, holder: Holder) {
-        self.backoff.reset();
         let lease = claimed.lease.clone();
         let span = tracing::info_span!(
             "invoke_agent",
@@ -158,9 +219,10 @@ impl Claimer {
             drain: self.shared.drain.clone(),
             abandon: self.shared.abandon.clone(),
         };
-        let run = Run::new(self.deps.clone(), claimed, signals);
+        let place = OwnPlace::claimed(self.wishes.0.clone());
+        let run = Run::new(self.deps.clone(), claimed, signals, place);
         let handle = self.turns.spawn(run.run().instrument(span));
-        self.leases.insert(handle.id(), (lease, holder));
+        self.admission.begin(handle.id(), lease, holder);
     }
 
     /// Removes a turn that this worker does not run any more: another can be claimed, of the same
@@ -169,10 +231,11 @@ impl Claimer {
         self.queue_dirty = true;
         match joined {
             Ok((id, outcome)) => {
-                let Some((lease, holder)) = self.leases.remove(&id) else { return };
-                self.places.give_back(&holder);
-                tracing::debug!(turn_id = lease.turn_id.as_str(), ?outcome, "turn left");
-                self.shared.left(&lease.turn_id, outcome);
+                let Some(admitted) = self.admission.ended(id) else { return };
+                let turn = &admitted.lease.turn_id;
+                tracing::debug!(turn_id = turn.as_str(), ?outcome, "turn left");
+                self.shared.left(turn, outcome);
+                self.admission.left(&admitted);
             }
             Err(error) => self.end_panicked(&error),
         }
@@ -180,7 +243,8 @@ impl Claimer {
 
     /// Ends a turn whose task panicked, as it cannot do so itself.
     fn end_panicked(&mut self, error: &JoinError) {
-        let Some((lease, holder)) = self.leases.remove(&error.id()) else { return };
+        let Some(admitted) = self.admission.ended(error.id()) else { return };
+        let Admitted { lease, .. } = &admitted;
         tracing::error!(turn_id = lease.turn_id.as_str(), %error, "turn has a defect");
         let abandon = self.shared.abandon.clone();
         let turn_writer = TurnWriter::new(self.deps.store.clone(), lease.clone(), abandon);
@@ -193,8 +257,28 @@ impl Claimer {
                 Err(_) => RunOutcome::StillOwned,
             }
         });
-        self.leases.insert(handle.id(), (lease, holder));
+        self.admission.goes_on(handle.id(), admitted);
     }
+}
+
+/// Chooses who gets the next work place, and claims that turn if it is queued.
+fn look(
+    writer: &mut Writer<'_>,
+    mut snapshot: Snapshot,
+    generation: u64,
+) -> Result<Look, StoreError> {
+    writer.wake_turns()?;
+    let (queued, last) = (writer.waiting_turns()?, writer.last_position()?);
+    let found = match snapshot.choose(&queued) {
+        Some(turn) if queued.contains(turn) => {
+            writer.ensure_generation(generation, std::process::id())?;
+            let claimed = writer.claim_turn(generation, &turn.turn_id)?;
+            Found::Claimed(Box::new(claimed), Holder::of(turn))
+        }
+        Some(turn) => Found::Returning(turn.clone()),
+        None => Found::Nobody(writer.next_wait()?),
+    };
+    Ok(Look { queued, last, found })
 }
 
 /// Waits until then; for ever when there is none. Cancel safe.

@@ -10,11 +10,12 @@
 //!    |-- cancel requested ---> every open call answered -> cancelled    |
 //!    |-- out of time --------> every open call answered -> failed       |
 //!    |-- worker drains ------> handed over                              |
-//!    |-- open call ----------> start_call -> runs -> finish_call -------+
-//!    |-- open calls that read -> start_call each -> run -> finish_call each, in order +
-//!    |-- else ---------------> model is asked -> reply with calls ------+
+//!    |-- open call ----------> place -> start_call -> runs -> finish_call +
+//!    |-- open calls that read -> place -> start_call each -> run -> finish_call each +
+//!    |-- else ---------------> call place -> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
 //!    |-- too many replies, too large, or model or machinery broken -> failed
+//!    |-- the model is to be asked later -> left until then
 //! anywhere: fenced, or abandoned -> left as it stands in the database
 //! in a model call, or a call that another worker can continue: worker drains -> handed over
 //! ```
@@ -38,12 +39,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentDeps, repeats,
+    AgentDeps,
+    admission::{OwnPlace, Place},
+    repeats,
     step::{Step, Stop, TurnSnapshot, next_step, own_part},
     turn_writer::TurnWriter,
 };
 use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
-use evonic_model::Model;
+use evonic_model::{Model, Tried};
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
 use evonic_tools::{ToolResult, Toolbox, User};
 use evonic_workplace::WorkplaceError;
@@ -55,6 +58,8 @@ pub(super) enum RunOutcome {
     Ended,
     /// It waits for the successor.
     HandedOver,
+    /// It waits until a time, for whichever worker lives then.
+    Waits,
     /// It is another worker's.
     Fenced,
     /// It is still this worker's in the database, until this process is dead.
@@ -96,6 +101,9 @@ pub(super) struct Run {
     transcript_bytes: u64,
     /// Workers that died while they had it, since its last committed step.
     takeovers: u32,
+    /// Earlier attempts at the present model call, by whichever worker.
+    tried: Tried,
+    place: OwnPlace,
     /// When it has run for as long as it may, over all workers.
     deadline: Instant,
     signals: Signals,
@@ -103,7 +111,12 @@ pub(super) struct Run {
 
 impl Run {
     /// The run of a turn that this worker has just claimed.
-    pub(super) fn new(deps: AgentDeps, claimed: Claimed, signals: Signals) -> Self {
+    pub(super) fn new(
+        deps: AgentDeps,
+        claimed: Claimed,
+        signals: Signals,
+        place: OwnPlace,
+    ) -> Self {
         let Claimed {
             lease,
             turn: _,
@@ -113,6 +126,8 @@ impl Run {
             predecessor,
             ran,
             takeovers,
+            attempts,
+            tried,
         } = claimed;
         let deadline = Instant::now() + deps.settings.turn_timeout.saturating_sub(ran);
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
@@ -133,6 +148,8 @@ impl Run {
             transcript: Arc::default(),
             transcript_bytes: 0,
             takeovers,
+            tried: Tried { attempts, since: tried },
+            place,
             deadline,
             signals,
         }
@@ -184,8 +201,10 @@ impl Run {
                 _ => self.resume(pending).await,
             },
             Step::Settle(pending) => self.settle(pending).await,
-            Step::Call(call) => self.call(call).await,
-            Step::Ask => self.ask().await,
+            Step::Call(call) if self.take_place(Place::Work).await => self.call(call).await,
+            Step::Ask if self.take_call_place().await => self.ask().await,
+            // The boundary decides what happened meanwhile.
+            Step::Call(_) | Step::Ask => ControlFlow::Continue(()),
             Step::HandOver => self.hand_over().await,
             Step::Stop(Stop::Cancelled) => ControlFlow::Break(self.end(TurnEnd::Cancelled).await),
             Step::Stop(Stop::OutOfTime) => {
@@ -275,6 +294,27 @@ impl Run {
     fn remember(&mut self, item: Item, bytes: u64) {
         Arc::make_mut(&mut self.transcript).push(item);
         self.transcript_bytes += bytes;
+    }
+
+    /// Waits for a place; what it holds of another kind is given back. Returns whether it was
+    /// given one before the turn must end or the worker drains.
+    async fn take_place(&mut self, place: Place) -> bool {
+        let Signals { stop, drain, .. } = &self.signals;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = drain.cancelled() => false,
+            () = self.place.take(place) => true,
+        }
+    }
+
+    /// As [`Run::take_place`], to ask the model; one of this process needs no place but what the
+    /// turn has.
+    async fn take_call_place(&mut self) -> bool {
+        match self.deps.models.get(&self.agent.model) {
+            Some(Model::Runbook(_) | Model::Unusable(_)) | None => true,
+            Some(_) => self.take_place(Place::Call).await,
+        }
     }
 
     /// Why what the turn does now must end.

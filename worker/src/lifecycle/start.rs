@@ -135,6 +135,7 @@ pub(super) fn start(
         models: models.clone(),
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
+        model_handles: budget.limit(Kind::Model),
     };
     let listeners =
         Listeners { http: inherited.http, api: inherited.api, probe: Some(inherited.probe) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 
 use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column, days};
-use evonic_domain::{EventKind, Lease, ToolCall, TurnId, Waiting};
+use evonic_domain::{EventKind, Lease, ToolCall, TurnId};
 
 /// A turn that was taken from a dead worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Writer<'_> {
     pub fn claim_turn(&mut self, generation: u64, id: &TurnId) -> Result<Claimed, StoreError> {
         let before = self.first(
             "claim turn",
-            "SELECT last_owner, partial_text, ran_ms, takeovers FROM turns
+            "SELECT last_owner, partial_text, ran_ms, takeovers, attempts, tried_ms FROM turns
              WHERE id = ?1 AND state = 'queued'",
             [id.as_str()],
             |row| {
@@ -151,6 +151,8 @@ impl Writer<'_> {
                     partial_text: row.get("partial_text")?,
                     ran: Duration::from_millis(column::natural(row, "ran_ms")?),
                     takeovers: row.get("takeovers")?,
+                    attempts: row.get("attempts")?,
+                    tried: Duration::from_millis(column::natural(row, "tried_ms")?),
                 })
             },
         )?;
@@ -159,7 +161,7 @@ impl Writer<'_> {
             "claim turn",
             "UPDATE turns SET state = 'running', owner = ?2, last_owner = ?2, claimed_at = ?3,
              wait_until = NULL, wait_reason = NULL, wait_message = NULL,
-             claimed_uptime = ?4, started_at = COALESCE(started_at, ?3) WHERE id = ?1",
+             wait_ends = NULL, wait_ms = NULL, wait_boot = NULL, claimed_uptime = ?4, started_at = COALESCE(started_at, ?3) WHERE id = ?1",
             params![id.as_str(), column::integer(generation), column::now(), uptime_ms()],
         )?;
         let turn = self.turn(id)?;
@@ -178,6 +180,8 @@ impl Writer<'_> {
             predecessor: before.last_owner,
             ran: before.ran,
             takeovers: before.takeovers,
+            attempts: before.attempts,
+            tried: before.tried,
             turn,
             agent,
         })
@@ -221,24 +225,6 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &[handed_over])
     }
 
-    /// Leaves a turn until then: queued again, and not claimed before, `turn.waiting`. It holds
-    /// nothing meanwhile. A cancel ends it at once.
-    ///
-    /// # Errors
-    /// [`StoreError::Fenced`].
-    pub fn wait_turn(&mut self, lease: &Lease, waiting: &Waiting) -> Result<(), StoreError> {
-        self.check_lease(lease)?;
-        self.queue_again(&lease.turn_id)?;
-        let Waiting { reason, until, message } = waiting;
-        self.execute(
-            "leave turn until later",
-            "UPDATE turns SET wait_until = ?2, wait_reason = ?3, wait_message = ?4 WHERE id = ?1",
-            params![lease.turn_id.as_str(), until, reason.name(), message],
-        )?;
-        let event = EventKind::TurnWaiting { waiting: waiting.clone() };
-        self.add_events(&lease.session_id, &lease.turn_id, &[event])
-    }
-
     /// Says that a worker has drained: what it still owns is not what ends it.
     ///
     /// # Errors
@@ -254,7 +240,7 @@ impl Writer<'_> {
 
     /// Queues a running turn again; the time since its claim counts as time that it ran: the
     /// machine's uptime, or the clock's where that began anew.
-    fn queue_again(&mut self, turn: &TurnId) -> Result<(), StoreError> {
+    pub(super) fn queue_again(&mut self, turn: &TurnId) -> Result<(), StoreError> {
         self.execute(
             "queue turn again",
             "UPDATE turns SET state = 'queued', owner = NULL, claimed_at = NULL,
@@ -279,6 +265,8 @@ struct Before {
     partial_text: bool,
     ran: Duration,
     takeovers: u32,
+    attempts: u32,
+    tried: Duration,
 }
 
 fn taken_turn(row: &Row<'_>) -> rusqlite::Result<TakenTurn> {

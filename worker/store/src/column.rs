@@ -13,8 +13,9 @@ pub(super) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-/// So much later than now, in the form of [`now`]; the end of time at the latest.
-pub(super) fn after(time: Duration) -> String {
+/// So much later than now: RFC 3339, UTC, milliseconds; the end of time at the latest.
+#[must_use]
+pub fn after(time: Duration) -> String {
     let now = jiff::Timestamp::now();
     format!("{:.3}", now.checked_add(time).unwrap_or(jiff::Timestamp::MAX))
 }

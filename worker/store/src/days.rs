@@ -22,7 +22,8 @@ pub(super) const fn of(time: Duration) -> i64 {
 }
 
 /// Since the machine's start, times asleep included. No step of the wall's clock changes it.
-pub(super) fn uptime() -> Duration {
+#[must_use]
+pub fn uptime() -> Duration {
     let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(uptime).unwrap_or_default()
 }
@@ -75,7 +76,7 @@ fn today() -> String {
 }
 
 /// Which start of the machine this is; empty where `/proc` does not say.
-fn boot() -> String {
+pub(super) fn boot() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     boot.unwrap_or_default().trim().to_owned()
 }

@@ -48,6 +48,7 @@ mod space;
 mod steps;
 mod turns;
 mod waiting;
+mod waits;
 mod workplaces;
 mod writer;
 mod writer_handle;
@@ -65,8 +66,10 @@ pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
 pub use claims::TakenTurn;
+pub use column::after as time_after;
 pub use condition::Condition;
 pub use containers::ContainerRow;
+pub use days::uptime;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{Notice, Subscription};
 pub use events::{AfterPage, EventPage, LongEvent};
@@ -77,6 +80,7 @@ pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
 pub use steps::NewReply;
 pub use waiting::WaitingTurn;
+pub use waits::LONGEST_WAIT;
 pub use writer::{Claimed, PendingCall, Writer};
 
 use crate::{

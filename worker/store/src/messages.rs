@@ -103,6 +103,7 @@ impl AuditedWriter<'_, '_> {
                 agent.as_str()
             ],
         )?;
+        self.wait_behind(&message.turn_id)?;
         self.add_item(&message.turn_id, &Item::user(content))?;
         self.add_message(&message, idempotency_key)?;
         let within = Some(session.as_str());

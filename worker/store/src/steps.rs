@@ -56,7 +56,7 @@ impl Writer<'_> {
         let step = self.one(
             "record reply",
             "UPDATE turns SET steps = steps + 1, partial_text = 0, takeovers = 0, attempts = 0,
-             attempted_at = NULL,
+             attempted_at = NULL, tried_ms = 0,
              input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3,
              cached_tokens = cached_tokens + ?4, cache_write_tokens = cache_write_tokens + ?5,
              reasoning_tokens = reasoning_tokens + ?6, cost = cost + ?7

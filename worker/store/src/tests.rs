@@ -17,6 +17,7 @@ mod opening;
 mod owners;
 mod resources;
 mod steps;
+mod waits;
 mod workplaces;
 
 use std::{

@@ -180,9 +180,14 @@ impl AuditedWriter<'_, '_> {
                 self.execute(
                     "cancel turn",
                     "UPDATE turns SET state = 'cancelled', cancel_requested = 1, partial_text = 0,
+                     wait_ends = NULL, wait_until = NULL, wait_reason = NULL, wait_message = NULL,
                      ended_at = ?2 WHERE id = ?1",
                     params![id.as_str(), column::now()],
                 )?;
+                // Those behind it waited for it.
+                if turn.waiting.is_some() {
+                    self.end_wait(&turn.session_id)?;
+                }
                 self.add_events(&turn.session_id, id, &[EventKind::TurnCancelled {}])?;
             }
             TurnState::Queued | TurnState::Running => {

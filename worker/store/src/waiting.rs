@@ -7,23 +7,24 @@ use evonic_domain::TurnId;
 /// the first that may be claimed.
 pub(super) const WAITING: &str = "
     WITH RECURSIVE firsts (position) AS (
-        SELECT (SELECT position FROM turns WHERE state = 'queued'
+        SELECT (SELECT position FROM turns WHERE state = 'queued' AND wait_ends IS NULL
                 ORDER BY posted_by, agent_id, position LIMIT 1)
         UNION ALL
         SELECT COALESCE(
             (SELECT later.position FROM turns AS later
-             WHERE later.state = 'queued' AND later.posted_by = turns.posted_by
+             WHERE later.state = 'queued' AND later.wait_ends IS NULL
+             AND later.posted_by = turns.posted_by
              AND later.agent_id > turns.agent_id
              ORDER BY later.agent_id, later.position LIMIT 1),
             (SELECT later.position FROM turns AS later
-             WHERE later.state = 'queued' AND later.posted_by > turns.posted_by
+             WHERE later.state = 'queued' AND later.wait_ends IS NULL
+             AND later.posted_by > turns.posted_by
              ORDER BY later.posted_by, later.agent_id, later.position LIMIT 1))
         FROM firsts JOIN turns ON turns.position = firsts.position
     ), heads (position) AS (
         SELECT (SELECT head.position FROM turns AS head
-                WHERE head.state = 'queued'
+                WHERE head.state = 'queued' AND head.wait_ends IS NULL
                 AND head.posted_by = turns.posted_by AND head.agent_id = turns.agent_id
-                AND (head.wait_until IS NULL OR head.wait_until <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
                 AND NOT EXISTS (
                     SELECT 1 FROM turns AS other
                     WHERE other.session_id = head.session_id AND other.state = 'running')
@@ -54,7 +55,7 @@ impl Reader<'_> {
     /// has neither a running turn nor an earlier queued one.
     ///
     /// Costs what there are callers and agents with queued turns, not what there are turns: the
-    /// index is entered once for each of them.
+    /// index is entered once for each of them, and turns that wait until a time are not in it.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -67,15 +68,6 @@ impl Reader<'_> {
                 position: column::natural(row, "position")?,
             })
         })
-    }
-
-    /// When the first of the turns that wait may be claimed again: RFC 3339, UTC, milliseconds.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn next_wait(&self) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT MIN(wait_until) AS next FROM turns WHERE state = 'queued'";
-        self.one("read queue", sql, [], |row| row.get("next"))
     }
 
     /// The place of the turn that was posted last; 0 when there is none.

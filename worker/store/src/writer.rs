@@ -50,6 +50,10 @@ pub struct Claimed {
     pub ran: Duration,
     /// Workers that died while they had it, since its last committed step.
     pub takeovers: u32,
+    /// How often its present model call was tried before.
+    pub attempts: u32,
+    /// For how long, with what it waited in between.
+    pub tried: Duration,
 }
 
 /// A tool call that was started and has no result yet.

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_shared::config::{Config, OpenAi};
+use evonic_shared::{
+    config::{Config, OpenAi},
+    kind::Kind,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -86,6 +89,7 @@ impl Harness {
                 (self.registry)(Registry::new(&self.config.tools)),
             ),
             settings: self.config.agents.clone(),
+            model_handles: self.budget.limit(Kind::Model),
         };
         let generation = self.lock(generation);
         let agents = {

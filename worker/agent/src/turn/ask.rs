@@ -1,7 +1,8 @@
 //! A step that asks the model.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Flow, Run, RunOutcome, append, messages};
@@ -9,7 +10,7 @@ use crate::{
     coalesce::Coalescer,
     job::{Job, JobEvent},
 };
-use evonic_domain::{EventKind, Item, TurnEnd, TurnError};
+use evonic_domain::{EventKind, Item, TurnEnd, TurnError, WaitReason, Waiting};
 use evonic_model::{Delta, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::NewReply;
@@ -22,6 +23,7 @@ impl Run {
     pub(super) async fn ask(&mut self) -> Flow {
         self.retract().await?;
         let mut job = self.start_asking();
+        let begun = Instant::now();
         let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
         let (stop, abandon) = (self.signals.stop.clone(), self.signals.abandon.clone());
         let result = loop {
@@ -44,7 +46,7 @@ impl Run {
         };
         match result {
             Ok(Some(Ok(reply))) => self.record(reply, text(&mut pending_text)).await,
-            Ok(Some(Err(error))) => self.refused(error).await,
+            Ok(Some(Err(error))) => self.refused(error, begun.elapsed()).await,
             Ok(None) => {
                 let error = messages::model_unknown(&self.agent.model);
                 ControlFlow::Break(self.fail(error).await)
@@ -66,7 +68,7 @@ impl Run {
             response_schema: None,
             max_output_tokens: None,
             blobs: None,
-            tried: Tried::default(),
+            tried: self.tried,
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
         let stop = self.signals.stop.clone();
@@ -141,13 +143,13 @@ impl Run {
             Ok(bytes)
         });
         let bytes = bytes.await?;
-        self.void_text = None;
+        (self.void_text, self.tried) = (None, Tried::default());
         self.remember(item, bytes);
         if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
     }
 
-    /// The model did not reply.
-    async fn refused(&mut self, error: ModelError) -> Flow {
+    /// The model did not reply, and took so long for it.
+    async fn refused(&mut self, error: ModelError, took: Duration) -> Flow {
         match error {
             // The boundary decides what that means.
             ModelError::Cancelled if self.signals.stop.is_cancelled() => ControlFlow::Continue(()),
@@ -161,12 +163,40 @@ impl Run {
                 }
                 ControlFlow::Continue(())
             }
+            ModelError::Later { reason, after, message, .. } => {
+                self.leave_until(reason, after, message, took).await
+            }
             error => {
                 let (code, message) = (error.code(), ErrorChain(&error).to_string());
                 let failed = TurnError { code, message };
                 ControlFlow::Break(self.fail(failed).await)
             }
         }
+    }
+}
+
+impl Run {
+    /// Leaves the turn for whoever lives when it is to be asked again: it holds nothing meanwhile.
+    async fn leave_until(
+        &mut self,
+        reason: WaitReason,
+        after: Duration,
+        message: String,
+        took: Duration,
+    ) -> Flow {
+        let void = self.void_text.take();
+        let events: Vec<_> =
+            void.map(|reason| EventKind::TextRetracted { reason }).into_iter().collect();
+        let waiting = Waiting { reason, until: evonic_store::time_after(after), message };
+        let (until, why) = (waiting.until.as_str(), waiting.message.as_str());
+        tracing::info!(until, reason = reason.name(), why, "turn waits for its model");
+        self.commit(move |writer, lease| {
+            append(writer, lease, &events)?;
+            writer.count_attempt(lease, took)?;
+            writer.wait_turn(lease, &waiting)
+        })
+        .await?;
+        ControlFlow::Break(RunOutcome::Waits)
     }
 }
 

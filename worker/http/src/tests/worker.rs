@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evonic_shared::config::Config;
+use evonic_shared::{config::Config, kind::Kind};
 use serde_json::{Value, json};
 
 use super::{
@@ -228,6 +228,7 @@ fn start(parts: Parts) -> (Server, Store) {
         models: models.clone(),
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
+        model_handles: budget.limit(Kind::Model),
     };
     let locks = generations_folder(&config.state_dir);
     std::fs::create_dir(&locks).unwrap();

@@ -1,0 +1,272 @@
+//! Turns that wait until a time.
+
+use super::*;
+use evonic_domain::{WaitReason, Waiting};
+
+fn until(time: Duration, reason: WaitReason) -> Waiting {
+    Waiting { reason, until: column::after(time), message: "later".to_owned() }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A claimed turn that is left for so long.
+fn waits(harness: &Harness, time: Duration, reason: WaitReason) -> (TurnId, SessionId) {
+    let session = harness.session();
+    let turn = harness.post(&session.id, "go");
+    let lease = harness.claim(1).unwrap().lease;
+    harness.write(move |writer| writer.wait_turn(&lease, &until(time, reason)));
+    (turn, session.id)
+}
+
+fn may_run(harness: &Harness) -> Vec<TurnId> {
+    let woken = |writer: &mut AuditedWriter<'_, '_>| {
+        writer.wake_turns()?;
+        writer.waiting_turns()
+    };
+    harness.write(woken).into_iter().map(|turn| turn.turn_id).collect()
+}
+
+fn turn(harness: &Harness, id: &TurnId) -> Turn {
+    let id = id.clone();
+    harness.read(move |reader| reader.turn(&id))
+}
+
+/// Runs a statement as time itself, or another start of the machine, would have.
+fn by_hand(harness: &Harness, sql: &'static str) {
+    harness.write(move |writer| writer.execute("test", sql, []));
+}
+
+/// The uptime at which the wait of every turn was over.
+const OVER: &str = "UPDATE turns SET wait_ends = 1 WHERE wait_ends IS NOT NULL";
+
+#[test]
+fn a_turn_that_waits_is_claimed_at_its_time_and_says_until_when() {
+    let harness = Harness::new();
+    let (id, session) = waits(&harness, HOUR, WaitReason::RateLimit);
+    assert_eq!(may_run(&harness), []);
+    let waiting = turn(&harness, &id).waiting.expect("it waits");
+    assert_eq!((waiting.reason, waiting.message.as_str()), (WaitReason::RateLimit, "later"));
+    let left = harness.read(|reader| reader.next_wait()).expect("one waits");
+    assert!(left <= HOUR && left > HOUR / 2, "{left:?}");
+    let events = harness.events(&session);
+    let last = events.last().unwrap();
+    assert_eq!(last.name, "turn.waiting");
+    assert!(last.data.contains(&waiting.until), "{}", last.data);
+
+    by_hand(&harness, OVER);
+    assert_eq!(harness.read(|reader| reader.next_wait()), Some(Duration::ZERO));
+    assert_eq!(may_run(&harness), [id.clone()]);
+    assert_eq!(turn(&harness, &id).waiting, None);
+    assert_eq!(harness.read(|reader| reader.next_wait()), None);
+    assert!(harness.claim(1).is_some());
+}
+
+/// Its session's next turns stay behind it, and a cancel of it lets them go.
+#[test]
+fn what_is_behind_a_waiting_turn_waits_with_it() {
+    for cancels in [false, true] {
+        let harness = Harness::new();
+        let (session, other) = (harness.session(), harness.session());
+        let first = harness.post(&session.id, "one");
+        let early = harness.post(&session.id, "two");
+        let lease = harness.claim(1).unwrap().lease;
+        harness.write(move |writer| writer.wait_turn(&lease, &until(HOUR, WaitReason::RateLimit)));
+        let late = harness.post(&session.id, "three");
+        let elsewhere = harness.post(&other.id, "four");
+        assert_eq!(may_run(&harness), [elsewhere.clone()]);
+        assert_eq!(turn(&harness, &late).waiting, None, "it waits for no reason of its own");
+        let rows = "SELECT COUNT(*) AS n FROM turns WHERE wait_ends IS NOT NULL";
+        let rows = harness.read(move |reader| {
+            reader.one("test", rows, [], |row| column::natural(row, "n"))
+        });
+        assert_eq!(rows, 3, "nobody looks through them");
+        harness.write({
+            let elsewhere = elsewhere.clone();
+            move |writer| writer.request_cancel(&elsewhere)
+        });
+        if cancels {
+            let cancelled = harness.write({
+                let first = first.clone();
+                move |writer| writer.request_cancel(&first)
+            });
+            assert_eq!((cancelled.state, cancelled.waiting), (TurnState::Cancelled, None));
+        } else {
+            by_hand(&harness, OVER);
+            assert_eq!(may_run(&harness), [first.clone()], "in their order");
+            let lease = harness.claim(1).unwrap().lease;
+            harness.write(move |writer| writer.end_turn(&lease, completed("done")));
+        }
+        for next in [early, late] {
+            assert_eq!(may_run(&harness), [next]);
+            let lease = harness.claim(1).unwrap().lease;
+            harness.write(move |writer| writer.end_turn(&lease, completed("done")));
+        }
+    }
+}
+
+#[test]
+fn attempts_and_their_time_are_counted_until_a_reply() {
+    let harness = Harness::new();
+    let session = harness.session();
+    harness.post(&session.id, "go");
+    let first = harness.claim(1).unwrap();
+    assert_eq!((first.attempts, first.tried), (0, Duration::ZERO));
+    let second = Duration::from_secs(1);
+    let lease = first.lease;
+    harness.write(move |writer| {
+        writer.count_attempt(&lease, second)?;
+        writer.wait_turn(&lease, &until(HOUR, WaitReason::Unavailable))
+    });
+    by_hand(&harness, OVER);
+    assert_eq!(may_run(&harness).len(), 1);
+    let again = harness.claim(2).unwrap();
+    assert_eq!(again.attempts, 1);
+    assert!(again.tried > HOUR && again.tried <= HOUR + second, "{:?}", again.tried);
+    // What waits for a budget tries nothing.
+    let (lease, tried) = (again.lease, again.tried);
+    harness.write(move |writer| writer.wait_turn(&lease, &until(HOUR, WaitReason::Budget)));
+    by_hand(&harness, OVER);
+    assert_eq!(may_run(&harness).len(), 1);
+    let again = harness.claim(2).unwrap();
+    assert_eq!((again.attempts, again.tried), (1, tried));
+    let lease = again.lease;
+    harness.write(move |writer| {
+        let calls = vec![call("c")];
+        writer.record_reply(&lease, NewReply { tool_calls: calls, ..NewReply::default() })?;
+        writer.hand_over(&lease)
+    });
+    let last = harness.claim(3).unwrap();
+    assert_eq!((last.attempts, last.tried), (0, Duration::ZERO));
+}
+
+#[test]
+fn who_does_not_own_a_turn_cannot_leave_it() {
+    let harness = Harness::new();
+    let mut lease = harness.running(1).lease;
+    lease.generation = 2;
+    let refused = harness
+        .try_write(move |writer| writer.wait_turn(&lease, &until(HOUR, WaitReason::RateLimit)));
+    assert!(matches!(refused, Err(StoreError::Fenced)), "{refused:?}");
+}
+
+/// However far in the future it is asked for, and whatever the clock says.
+#[test]
+fn no_wait_is_longer_than_the_longest() {
+    let harness = Harness::new();
+    let (id, _) = waits(&harness, LONGEST_WAIT * 100, WaitReason::Budget);
+    let left = harness.read(|reader| reader.next_wait()).expect("it waits");
+    assert!(left <= LONGEST_WAIT, "{left:?}");
+    let told = turn(&harness, &id).waiting.unwrap().until;
+    assert!(told <= column::after(LONGEST_WAIT), "{told}");
+}
+
+/// After a start of the machine the uptime of before says nothing.
+#[test]
+fn a_wait_of_before_the_machines_start_goes_on_by_the_clock() {
+    let harness = Harness::new();
+    let (past, month) = ("2020-01-01T00:00:00.000Z", column::after(Duration::from_secs(30 * 86_400)));
+    for (until, at_least, at_most) in [
+        (past.to_owned(), Duration::ZERO, Duration::ZERO),
+        (column::after(HOUR / 2), HOUR / 4, HOUR / 2),
+        // The clock was set back by a month while the machine was off.
+        (month, HOUR / 2, HOUR),
+    ] {
+        let (id, session) = waits(&harness, HOUR, WaitReason::RateLimit);
+        let behind = harness.post(&session, "two");
+        let told = until.clone();
+        harness.write(move |writer| {
+            let sql = "UPDATE turns SET wait_ends = wait_ends + 100000000000,
+                wait_boot = 'another', wait_until = iif(wait_until IS NULL, NULL, ?1)
+                WHERE wait_ends IS NOT NULL";
+            writer.execute("test", sql, [&told])
+        });
+        harness.write(|writer| writer.resume_waits());
+        let left = harness.read(|reader| reader.next_wait()).expect("it waits");
+        assert!(left >= at_least && left <= at_most, "{until}: {left:?}");
+        // A second worker of this boot changes nothing.
+        let before = turn(&harness, &id);
+        harness.write(|writer| writer.resume_waits());
+        assert_eq!(turn(&harness, &id), before);
+        for turn in [id, behind] {
+            harness.write(move |writer| writer.request_cancel(&turn));
+        }
+    }
+}
+
+/// A budget's period is the calendar's; another wait is no shorter for a clock that was set.
+#[test]
+fn only_a_budget_is_woken_by_the_walls_clock() {
+    let harness = Harness::new();
+    let (budget, _) = waits(&harness, HOUR, WaitReason::Budget);
+    let (limit, _) = waits(&harness, HOUR, WaitReason::RateLimit);
+    harness.write(|writer| writer.wake_turns_by_clock());
+    assert_eq!(may_run(&harness), []);
+    by_hand(&harness, "UPDATE turns SET wait_until = '2020-01-01T00:00:00.000Z'");
+    assert_eq!(may_run(&harness), [], "the uptime alone counts");
+    harness.write(|writer| writer.wake_turns_by_clock());
+    assert_eq!(may_run(&harness), [budget]);
+    assert!(turn(&harness, &limit).waiting.is_some());
+}
+
+#[test]
+fn who_waits_until_a_time_is_found_by_the_index() {
+    let harness = Harness::new();
+    for sql in [crate::waits::NEXT, crate::waits::WAKE] {
+        let plan: Vec<String> = harness.read(move |reader| {
+            let sql = format!("EXPLAIN QUERY PLAN {sql}").replace("?1", "1").replace("?2", "1");
+            reader.all("explain", &sql, [], |row| row.get("detail"))
+        });
+        assert!(plan.iter().any(|step| step.contains("turns_later")), "{plan:#?}");
+        assert!(!plan.iter().any(|step| step == "SCAN turns"), "{plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:#?}");
+    }
+}
+
+/// Ten thousand turns that wait cost the claim of others nothing.
+#[test]
+fn many_waiting_turns_do_not_slow_a_claim() {
+    let harness = Harness::new();
+    let other = harness.session();
+    let mut look = || {
+        let turn = harness.post(&other.id, "go");
+        let begun = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(may_run(&harness), [turn.clone()]);
+        }
+        let took = begun.elapsed();
+        harness.write(move |writer| writer.request_cancel(&turn));
+        took
+    };
+    let best = |look: &mut dyn FnMut() -> Duration| (0..5).map(|_| look()).min().unwrap();
+    let (_, session) = waits(&harness, HOUR, WaitReason::RateLimit);
+    harness.post(&session, "behind");
+    // As many more, of the same caller and agent, each in a session with a turn behind it.
+    harness.write(move |writer| {
+        for number in 0..5000 {
+            let copy = format!("ses_{number:032x}");
+            writer.execute(
+                "test",
+                "INSERT INTO sessions (id, agent_id, title, last_event, created_at, updated_at)
+                 SELECT ?1, agent_id, '', 0, created_at, updated_at FROM sessions WHERE id = ?2",
+                rusqlite::params![copy, session.as_str()],
+            )?;
+            writer.execute(
+                "test",
+                "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
+                     input_tokens, output_tokens, created_at, posted_by, agent_id, wait_ends,
+                     wait_ms, wait_boot, wait_until, wait_reason, wait_message)
+                 SELECT 'trn_' || position || ?1, ?1, state, steps, cancel_requested, partial_text,
+                     0, 0, created_at, posted_by, agent_id, wait_ends, wait_ms, wait_boot,
+                     wait_until, wait_reason, wait_message FROM turns WHERE session_id = ?2",
+                rusqlite::params![copy, session.as_str()],
+            )?;
+        }
+        Ok(())
+    });
+    let among = best(&mut look);
+    // As many that have ended: the file is as large.
+    by_hand(&harness, "UPDATE turns SET state = 'cancelled', ended_at = created_at");
+    let alone = best(&mut look);
+    println!("20 looks at the queue: {among:?} among 10,000 that wait, {alone:?} among none");
+    assert!(among < alone * 2, "{among:?} among 10,000, {alone:?} alone");
+}
