@@ -29,12 +29,14 @@ mod ending;
 mod load;
 mod lost;
 mod messages;
+mod output;
 
 use std::{ops::ControlFlow, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::output::Output;
 use super::{
     AgentDeps,
     step::{Step, Stop, TurnSnapshot, next_step},
@@ -95,6 +97,8 @@ pub(super) struct Run {
     takeovers: u32,
     /// When it has run for as long as it may, over all workers.
     deadline: Instant,
+    /// The form that its answer must have.
+    output: Output,
     signals: Signals,
 }
 
@@ -110,6 +114,8 @@ impl Run {
             predecessor,
             ran,
             takeovers,
+            response_format,
+            corrections,
         } = claimed;
         let deadline = Instant::now() + deps.settings.turn_timeout.saturating_sub(ran);
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
@@ -128,6 +134,7 @@ impl Run {
             transcript_bytes: 0,
             takeovers,
             deadline,
+            output: Output::new(response_format, corrections),
             signals,
         }
     }
@@ -163,6 +170,7 @@ impl Run {
         let bytes = self.transcript_bytes;
         let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
+            corrections: self.output.corrections(),
             interrupted,
             effect: interrupted
                 .and_then(|pending| self.spec(&pending.call.name))

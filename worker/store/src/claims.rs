@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 
 use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column, days};
-use evonic_domain::{EventKind, Lease, ToolCall, TurnId, Waiting};
+use evonic_domain::{EventKind, Lease, ResponseFormat, ToolCall, TurnId, Waiting};
 
 /// A turn that was taken from a dead worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,8 @@ impl Writer<'_> {
     pub fn claim_turn(&mut self, generation: u64, id: &TurnId) -> Result<Claimed, StoreError> {
         let before = self.first(
             "claim turn",
-            "SELECT last_owner, partial_text, ran_ms, takeovers FROM turns
+            "SELECT last_owner, partial_text, ran_ms, takeovers, response_format, corrections
+             FROM turns
              WHERE id = ?1 AND state = 'queued'",
             [id.as_str()],
             |row| {
@@ -151,6 +152,8 @@ impl Writer<'_> {
                     partial_text: row.get("partial_text")?,
                     ran: Duration::from_millis(column::natural(row, "ran_ms")?),
                     takeovers: row.get("takeovers")?,
+                    response_format: column::json_or_null(row, "response_format")?,
+                    corrections: row.get("corrections")?,
                 })
             },
         )?;
@@ -178,6 +181,8 @@ impl Writer<'_> {
             predecessor: before.last_owner,
             ran: before.ran,
             takeovers: before.takeovers,
+            response_format: before.response_format,
+            corrections: before.corrections,
             turn,
             agent,
         })
@@ -279,6 +284,8 @@ struct Before {
     partial_text: bool,
     ran: Duration,
     takeovers: u32,
+    response_format: Option<ResponseFormat>,
+    corrections: u32,
 }
 
 fn taken_turn(row: &Row<'_>) -> rusqlite::Result<TakenTurn> {

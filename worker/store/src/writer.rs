@@ -13,7 +13,7 @@ use crate::{
     error::During,
     record::{Columns, Record},
 };
-use evonic_domain::{Agent, Event, Lease, ToolCall, Turn};
+use evonic_domain::{Agent, Event, Lease, ResponseFormat, ToolCall, Turn};
 
 /// The writer's handle within one transaction. Reads through [`Reader`] by dereference.
 #[derive(Debug)]
@@ -50,6 +50,10 @@ pub struct Claimed {
     pub ran: Duration,
     /// Workers that died while they had it, since its last committed step.
     pub takeovers: u32,
+    /// The form that its answer must have, if it must.
+    pub response_format: Option<ResponseFormat>,
+    /// How often the model was asked again because its reply had not that form.
+    pub corrections: u32,
 }
 
 /// A tool call that was started and has no result yet.
