@@ -13,12 +13,15 @@
 //! | `turn`, `step` | one turn: its state machine, and the pure choice of the next step |
 //! | `repeats` | the loop guard: calls that are made again and again: pure |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
+//! | `acceptance` | what a model cannot be given, known before it is asked |
+//! | `response_schema` | the form that an answer must have, and replies held against it |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
 //! | `state`, `running_turns` | what these share |
 //!
 //! Not here: HTTP, SQL, what a tool does (`evonic-tools`), how a model is asked (`evonic-model`).
 
+mod acceptance;
 mod admission;
 mod agents;
 mod alarm;
@@ -28,6 +31,7 @@ mod job;
 mod ownership;
 mod queue;
 mod repeats;
+mod response_schema;
 mod running_turns;
 mod state;
 mod step;
@@ -36,8 +40,10 @@ mod turn_writer;
 mod watch;
 
 pub use self::{
+    acceptance::{Unacceptable, check_message},
     agents::{AgentDeps, Agents},
     ownership::{Generation, OwnershipError, generations_folder},
+    response_schema::{Fault, ResponseSchema},
 };
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(super) fn count<'a>(
                     repeats = Repeats { in_row: repeats.in_row + 1, in_all: repeats.in_all + 1 };
                 }
             }
-            Item::User { .. } => {}
+            Item::User { .. } | Item::Summary { .. } | Item::LeftOut { .. } => {}
         }
     }
     if !known.contains(&now) {
@@ -112,11 +112,10 @@ mod tests {
 
     /// A turn in which each reply asks for these calls; a name with a digit has another result.
     fn turn(replies: &[&[&str]]) -> Vec<Item> {
-        let mut items = vec![Item::User { text: "go".to_owned() }];
+        let mut items = vec![Item::user("go")];
         for calls in replies {
             let tool_calls = calls.iter().map(|name| call(&name[..1])).collect();
-            let usage = Usage::default();
-            items.push(Item::Assistant { text: String::new(), tool_calls, usage });
+            items.push(Item::assistant("", tool_calls));
             items.extend(calls.iter().map(|name| Item::ToolResult {
                 call_id: "c".to_owned(),
                 name: name[..1].to_owned(),

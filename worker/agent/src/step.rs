@@ -9,6 +9,8 @@ use evonic_tools::Effect;
 pub(super) struct TurnSnapshot<'a> {
     /// Its transcript, after that of every earlier turn of its session.
     pub(super) transcript: &'a [Item],
+    /// How often the model was asked again with a note, in this turn.
+    pub(super) corrections: u32,
     /// A call that was started and has no result: its worker died, or handed it over.
     pub(super) interrupted: Option<&'a PendingCall>,
     /// What the interrupted call's tool does to the world, where the tool is known.
@@ -63,7 +65,7 @@ pub(super) enum Step {
 /// An interrupted change is seen to before a turn that must end does, so that what is left of it is
 /// killed. A draining worker starts nothing, not even what is short.
 pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
-    let turn = own_part(snapshot.transcript);
+    let turn = own_part(snapshot.transcript, snapshot.corrections);
     if let Some(pending) = snapshot.interrupted {
         let reads = snapshot.effect == Some(Effect::Read);
         return match (snapshot.stop, snapshot.effect) {
@@ -98,7 +100,7 @@ pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
 /// calls, also where calls run side by side.
 pub(super) fn unanswered(transcript: &[Item]) -> &[ToolCall] {
     let mut results = 0;
-    for item in own_part(transcript).iter().rev() {
+    for item in transcript.iter().rev() {
         match item {
             Item::ToolResult { .. } => results += 1,
             Item::Assistant { tool_calls, .. } => {
@@ -110,10 +112,12 @@ pub(super) fn unanswered(transcript: &[Item]) -> &[ToolCall] {
     &[]
 }
 
-/// The transcript from the message that began the turn on.
-pub(super) fn own_part(transcript: &[Item]) -> &[Item] {
-    let message = transcript.iter().rposition(|item| matches!(item, Item::User { .. }));
-    &transcript[message.unwrap_or(0)..]
+/// The transcript from the message that began the turn on: its notes came after that.
+pub(super) fn own_part(transcript: &[Item], corrections: u32) -> &[Item] {
+    let said = transcript.iter().enumerate().rev();
+    let mut messages = said.filter(|(_, item)| matches!(item, Item::User { .. }));
+    let message = messages.nth(corrections as usize).map_or(0, |(at, _)| at);
+    &transcript[message..]
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod bounds;
 mod failing;
 mod fair;
 mod harness;
+mod output;
 mod reads;
 mod running;
 mod stopping;

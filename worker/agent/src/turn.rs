@@ -31,6 +31,7 @@ mod ending;
 mod load;
 mod lost;
 mod messages;
+mod output;
 mod reads;
 
 use std::{ops::ControlFlow, sync::Arc};
@@ -38,6 +39,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::output::Output;
 use super::{
     AgentDeps,
     admission::{OwnPlace, Place},
@@ -106,6 +108,8 @@ pub(super) struct Run {
     place: OwnPlace,
     /// When it has run for as long as it may, over all workers.
     deadline: Instant,
+    /// The form that its answer must have.
+    output: Output,
     signals: Signals,
 }
 
@@ -128,6 +132,8 @@ impl Run {
             takeovers,
             attempts,
             tried,
+            response_format,
+            corrections,
         } = claimed;
         let deadline = Instant::now() + deps.settings.turn_timeout.saturating_sub(ran);
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
@@ -151,6 +157,7 @@ impl Run {
             tried: Tried { attempts, since: tried },
             place,
             deadline,
+            output: Output::new(response_format, corrections),
             signals,
         }
     }
@@ -186,6 +193,7 @@ impl Run {
         let bytes = self.transcript_bytes;
         let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
+            corrections: self.output.corrections(),
             interrupted,
             effect: interrupted
                 .and_then(|pending| self.spec(&pending.call.name))
@@ -249,7 +257,7 @@ impl Run {
         if most == 0 || is_plan {
             return Guarded { result, failed: None };
         }
-        let before = own_part(&self.transcript).iter().chain(done.iter().map(|(item, _)| item));
+        let before = own_part(&self.transcript, self.output.corrections).iter().chain(done.iter().map(|(item, _)| item));
         let repeats = repeats::count(before, call, result.outcome, &result.content);
         result.content.extend(repeats.note());
         let failed = repeats

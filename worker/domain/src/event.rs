@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting};
+use super::{Attachment, Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting};
 
 /// One event.
 ///
@@ -26,7 +26,13 @@ pub struct Event {
 pub enum EventKind {
     /// `message.created`: a message was accepted, or the agent's answer stands.
     #[serde(rename = "message.created")]
-    MessageCreated { message_id: super::MessageId, role: Role, content: String },
+    MessageCreated {
+        message_id: super::MessageId,
+        role: Role,
+        content: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+    },
     /// `turn.started`: a worker took it.
     #[serde(rename = "turn.started")]
     TurnStarted {
@@ -68,6 +74,14 @@ pub enum EventKind {
         text: String,
         /// Its tokens.
         usage: Usage,
+    },
+    /// `output.refused`: the reply of the last `step.completed` does not fit `response_format`; the
+    /// model is asked again.
+    #[serde(rename = "output.refused")]
+    OutputRefused {
+        /// JSON pointer to the fault in the reply; empty for the whole of it.
+        path: String,
+        message: String,
     },
     /// `tool.started`: a call is about to run.
     #[serde(rename = "tool.started")]

@@ -3,10 +3,12 @@
 //! | Part | What it has |
 //! |---|---|
 //! | `agent`, `session`, `turn`, `item`, `event` | who talks, what about, and what happened |
+//! | `new_message` | what a client posts: text, attachments, the form of the answer |
 //! | `usage`, `context` | tokens and their price; which items are sent |
 //! | `tool` | what a model and a turn know of a tool |
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
+//! | `media_type` | what a content is, by its first bytes |
 //! | `json` | how much of JSON a text can be, before it is built |
 //! | `id` | identifiers with the prefix of their resource |
 //!
@@ -21,6 +23,8 @@ mod id;
 mod item;
 mod json;
 mod key;
+mod media_type;
+mod new_message;
 mod new_workplace;
 mod session;
 mod token;
@@ -39,8 +43,12 @@ pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceI
 pub use item::{Attachment, AttachmentKind, Carried, Item, Outcome, ToolCall};
 pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
+pub use media_type::{
+    OtherContent, SIGNATURE_BYTES, Signature, is_media_type, is_text_type, media_type,
+};
+pub use new_message::{Content, NewAttachment, NewMessage, Part, ResponseFormat};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
-pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
+pub use session::{Message, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, WaitReason, Waiting};

@@ -3,7 +3,7 @@
 use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
-use super::{AgentId, MessageId, SessionId, Turn, TurnId};
+use super::{AgentId, Attachment, MessageId, SessionId, Turn, TurnId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -56,16 +56,11 @@ pub struct Message {
     pub turn_id: TurnId,
     pub role: Role,
     pub content: String,
+    /// In the order of its parts.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
     /// RFC 3339, UTC, milliseconds.
     pub created_at: String,
-}
-
-/// Body of `POST /api/v1/sessions/{id}/messages`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewMessage {
-    /// The text; not empty.
-    pub content: String,
 }
 
 /// Answer to a posted message: 202.

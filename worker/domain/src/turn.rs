@@ -114,6 +114,10 @@ named! {
         TooManyTakeovers = "too_many_takeovers",
         /// The outcome of a call is unknown, and `tools.on_lost` says `fail`.
         OutcomeUnknown = "outcome_unknown",
+        /// The answer does not fit `response_format`, also not after it was asked for again.
+        InvalidOutput = "invalid_output",
+        /// The model cannot be shown an attachment.
+        AttachmentRefused = "attachment_refused",
         /// A defect of the program, or a broken database.
         Internal = "internal",
     }

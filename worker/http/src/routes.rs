@@ -8,6 +8,7 @@ mod audit;
 mod copies;
 mod keys;
 mod messages;
+mod posting;
 mod sessions;
 mod system;
 mod turns;
@@ -49,7 +50,7 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::patch("/api/v1/sessions/{id}", OfAgents(Run), sessions::change),
         Route::delete("/api/v1/sessions/{id}", OfAgents(Run), sessions::delete),
         Route::get("/api/v1/sessions/{id}/messages", OfAgents(Read), messages::list).query(PAGE),
-        Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), messages::post).creates(),
+        Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), posting::post).creates(),
         Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),
         Route::get("/api/v1/sessions/{id}/events", OfAgents(Read), messages::stream)
             .query(&["after", "until_turn"]),

@@ -169,14 +169,14 @@ impl ApiState {
     ///
     /// # Errors
     /// What `change` returns; 503 when the time to drain was over first.
-    pub(super) async fn see_through<T: Send + 'static>(
+    pub(super) async fn see_through<T: Send + 'static, E: Into<Problem> + Send + 'static>(
         &self,
-        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        change: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<T, Problem> {
         let cut = self.shutdown.cut.clone();
         let change = self.changes.spawn(async move { cut.run_until_cancelled(change).await });
         match change.await {
-            Ok(Some(done)) => Ok(done?),
+            Ok(Some(done)) => done.map_err(Into::into),
             Ok(None) => Err(StoreError::Closed.into()),
             Err(panicked) => Err(Problem::internal(&panicked)),
         }

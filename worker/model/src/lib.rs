@@ -115,6 +115,12 @@ pub enum Model {
 }
 
 impl Model {
+    /// Whether it can be shown images.
+    #[must_use]
+    pub const fn eyes(&self) -> bool {
+        !matches!(self, Model::Runbook(_))
+    }
+
     /// Asks for the next reply. Pieces of text go to `deltas` as they come; the channel is
     /// bounded, so a slow reader slows the model. Ends at once, with its connection closed, when
     /// `cancel` fires or the future is dropped.

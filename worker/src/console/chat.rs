@@ -199,7 +199,7 @@ async fn post(
         }
     };
     let path = format!("/sessions/{}/messages", session.id);
-    let posted = api.post_idempotent(&path, &NewMessage { content }).await?;
+    let posted = api.post_idempotent(&path, &NewMessage::text(content)).await?;
     Ok((session, posted))
 }
 

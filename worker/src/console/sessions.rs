@@ -102,6 +102,7 @@ mod tests {
             turn_id: "trn_0190c2a1b3c47d5e8f60718293a4b5c9".parse().expect("an id"),
             role,
             content: content.to_owned(),
+            attachments: Vec::new(),
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
         };
         let messages = [message(Role::User, "$ uname"), message(Role::Assistant, "Linux\n")];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 
 use crate::{Claimed, PendingCall, Reader, StoreError, Writer, column, days};
-use evonic_domain::{EventKind, Lease, ToolCall, TurnId};
+use evonic_domain::{EventKind, Lease, ResponseFormat, ToolCall, TurnId};
 
 /// A turn that was taken from a dead worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,8 @@ impl Writer<'_> {
     pub fn claim_turn(&mut self, generation: u64, id: &TurnId) -> Result<Claimed, StoreError> {
         let before = self.first(
             "claim turn",
-            "SELECT last_owner, partial_text, ran_ms, takeovers, attempts, tried_ms FROM turns
+            "SELECT last_owner, partial_text, ran_ms, takeovers, attempts, tried_ms,
+             response_format, corrections FROM turns
              WHERE id = ?1 AND state = 'queued'",
             [id.as_str()],
             |row| {
@@ -153,6 +154,8 @@ impl Writer<'_> {
                     takeovers: row.get("takeovers")?,
                     attempts: row.get("attempts")?,
                     tried: Duration::from_millis(column::natural(row, "tried_ms")?),
+                    response_format: column::json_or_null(row, "response_format")?,
+                    corrections: row.get("corrections")?,
                 })
             },
         )?;
@@ -182,6 +185,8 @@ impl Writer<'_> {
             takeovers: before.takeovers,
             attempts: before.attempts,
             tried: before.tried,
+            response_format: before.response_format,
+            corrections: before.corrections,
             turn,
             agent,
         })
@@ -267,6 +272,8 @@ struct Before {
     takeovers: u32,
     attempts: u32,
     tried: Duration,
+    response_format: Option<ResponseFormat>,
+    corrections: u32,
 }
 
 fn taken_turn(row: &Row<'_>) -> rusqlite::Result<TakenTurn> {

@@ -48,6 +48,17 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite
     serde_json::from_str(text).map_err(|error| unfit(row, column, error))
 }
 
+/// JSON, or null.
+pub(super) fn json_or_null<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: &str,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => json(row, column).map(Some),
+    }
+}
+
 /// A number that is never negative.
 pub(super) fn natural(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;

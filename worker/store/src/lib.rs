@@ -76,6 +76,7 @@ pub use events::{AfterPage, EventPage, LongEvent};
 pub use idempotency::{KeptAnswer, RequestKey};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
+pub use messages::NewPost;
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
 pub use steps::NewReply;

@@ -7,13 +7,30 @@ use crate::{
     record::Record,
 };
 use evonic_domain::{
-    Action, EventKind, Item, Message, MessageId, Posted, Role, SessionId, Turn, TurnId, TurnState,
-    Usage,
+    Action, Attachment, EventKind, Item, Message, MessageId, Posted, ResponseFormat, Role,
+    SessionId, Turn, TurnId, TurnState, Usage,
 };
 
 impl Record for Message {
     const NAME: &'static str = "message";
     const TABLE: &'static str = "messages";
+    const JSON: &'static [&'static str] = &["attachments"];
+}
+
+/// A message that is posted, and what its turn needs beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewPost {
+    pub content: String,
+    /// Contents that the session refers to.
+    pub attachments: Vec<Attachment>,
+    pub response_format: Option<ResponseFormat>,
+    pub idempotency_key: Option<String>,
+    /// SHA-256 of the request, where it has a key.
+    pub fingerprint: Option<[u8; 32]>,
+    /// Queued turns of the session above which it is refused.
+    pub max_queued: u32,
+    /// Of the request.
+    pub request_id: Option<String>,
 }
 
 /// A turn as it is queued.
@@ -61,12 +78,10 @@ impl Reader<'_> {
 }
 
 impl AuditedWriter<'_, '_> {
-    /// Accepts a message and queues its turn, which keeps the request's identifier. The same key
-    /// with the same content returns what was stored the first time.
+    /// As [`AuditedWriter::post`], for a message of text alone.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `queue_full` above `max_queued`,
-    /// `key_reused` when the key was used with other content.
+    /// As there.
     pub fn post_message(
         &mut self,
         session: &SessionId,
@@ -75,40 +90,61 @@ impl AuditedWriter<'_, '_> {
         max_queued: u32,
         request_id: Option<&str>,
     ) -> Result<Posted, StoreError> {
+        let new = NewPost {
+            content: content.to_owned(),
+            idempotency_key: idempotency_key.map(str::to_owned),
+            max_queued,
+            request_id: request_id.map(str::to_owned),
+            ..NewPost::default()
+        };
+        self.post(session, new)
+    }
+
+    /// Accepts a message and queues its turn, which keeps the request's identifier. The same key
+    /// with the same request returns what was stored the first time.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `queue_full` above `max_queued`,
+    /// `key_reused` when the key was used for another message.
+    pub fn post(&mut self, session: &SessionId, new: NewPost) -> Result<Posted, StoreError> {
         let agent = self.session(session)?.agent_id;
-        if let Some(posted) = self.posted(session, content, idempotency_key)? {
+        if let Some(posted) = self.posted(session, &new)? {
             return Ok(posted);
         }
-        self.check_queue(session, max_queued)?;
+        self.check_queue(session, new.max_queued)?;
+        let NewPost { content, attachments, response_format, request_id, .. } = new;
         let message = Message {
             id: MessageId::new(),
             session_id: session.clone(),
             turn_id: TurnId::new(),
             role: Role::User,
-            content: content.to_owned(),
+            content: content.clone(),
+            attachments: attachments.clone(),
             created_at: column::now(),
         };
         let posted_by = self.actor().to_owned();
         self.execute(
             "queue turn",
             "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
-             input_tokens, output_tokens, created_at, request_id, posted_by, agent_id)
-             VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3, ?4, ?5, ?6)",
+             input_tokens, output_tokens, created_at, request_id, posted_by, agent_id,
+             response_format)
+             VALUES (?1, ?2, 'queued', 0, 0, 0, 0, 0, ?3, ?4, ?5, ?6, ?7)",
             params![
                 message.turn_id.as_str(),
                 session.as_str(),
                 message.created_at,
                 request_id,
                 posted_by,
-                agent.as_str()
+                agent.as_str(),
+                response_format.as_ref().map(column::to_json)
             ],
         )?;
         self.wait_behind(&message.turn_id)?;
-        self.add_item(&message.turn_id, &Item::user(content))?;
-        self.add_message(&message, idempotency_key)?;
+        self.add_item(&message.turn_id, &Item::User { text: content, attachments })?;
+        self.add_message(&message, new.idempotency_key.as_deref(), new.fingerprint)?;
         let within = Some(session.as_str());
         self.record(Action::MessageCreate, message.id.as_str(), within, &[])?;
-        Ok(Posted { turn: queued(&message, request_id), message })
+        Ok(Posted { turn: queued(&message, request_id.as_deref()), message })
     }
 }
 
@@ -118,34 +154,48 @@ impl Writer<'_> {
         &mut self,
         message: &Message,
         idempotency_key: Option<&str>,
+        fingerprint: Option<[u8; 32]>,
     ) -> Result<(), StoreError> {
         let key = idempotency_key.map(str::to_owned);
-        self.insert("store message", message, vec![("idempotency_key".to_owned(), key.into())])?;
+        let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_vec());
+        let more = vec![
+            ("idempotency_key".to_owned(), key.into()),
+            ("fingerprint".to_owned(), fingerprint.into()),
+        ];
+        self.insert("store message", message, more)?;
         let created = EventKind::MessageCreated {
             message_id: message.id.clone(),
             role: message.role,
             content: message.content.clone(),
+            attachments: message.attachments.clone(),
         };
         self.add_events(&message.session_id, &message.turn_id, &[created])
     }
 
-    /// What was stored under this key, if anything was.
-    fn posted(
-        &self,
-        session: &SessionId,
-        content: &str,
-        idempotency_key: Option<&str>,
-    ) -> Result<Option<Posted>, StoreError> {
-        let Some(key) = idempotency_key else { return Ok(None) };
-        let sql = "SELECT * FROM messages WHERE session_id = ?1 AND idempotency_key = ?2";
-        match self.first("post message", sql, [session.as_str(), key], Message::from_row)? {
-            Some(message) if message.content == content => {
-                let first = self.turn(&message.turn_id)?.request_id;
-                Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
-            }
-            Some(_) => Err(StoreError::key_reused(key)),
-            None => Ok(None),
+    /// What was stored under this key, if anything was: by the same request, or by one that asked
+    /// for the same in text alone.
+    fn posted(&self, session: &SessionId, new: &NewPost) -> Result<Option<Posted>, StoreError> {
+        let Some(key) = &new.idempotency_key else { return Ok(None) };
+        let sql = "SELECT messages.*, fingerprint IS NOT NULL AND fingerprint = ?3 AS is_same,
+                       (SELECT response_format FROM turns WHERE turns.id = messages.turn_id)
+                           AS response_format
+             FROM messages WHERE session_id = ?1 AND idempotency_key = ?2";
+        let fingerprint = new.fingerprint.map(|fingerprint| fingerprint.to_vec());
+        let found =
+            self.first("post message", sql, params![session.as_str(), key, fingerprint], |row| {
+                let format: Option<String> = row.get("response_format")?;
+                Ok((Message::from_row(row)?, row.get::<_, bool>("is_same")?, format))
+            })?;
+        let Some((message, is_same, format)) = found else { return Ok(None) };
+        let is_text = message.attachments.is_empty() && new.attachments.is_empty();
+        let says_the_same = is_text
+            && message.content == new.content
+            && format == new.response_format.as_ref().map(column::to_json);
+        if !is_same && !says_the_same {
+            return Err(StoreError::key_reused(key));
         }
+        let first = self.turn(&message.turn_id)?.request_id;
+        Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
     }
 
     fn check_queue(&self, session: &SessionId, max_queued: u32) -> Result<(), StoreError> {

@@ -79,6 +79,28 @@ impl Writer<'_> {
         Ok(bytes)
     }
 
+    /// Commits that the reply of [`Writer::record_reply`], in the same transaction, has not the form
+    /// that it must have, and what the model is told of that: `output.refused`. Returns the bytes
+    /// that this adds to the transcript.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn refuse_output(
+        &mut self,
+        lease: &Lease,
+        path: &str,
+        message: &str,
+        note: &str,
+    ) -> Result<u64, StoreError> {
+        self.check_lease(lease)?;
+        let sql = "UPDATE turns SET corrections = corrections + 1 WHERE id = ?1";
+        self.execute("refuse output", sql, [lease.turn_id.as_str()])?;
+        let refused =
+            EventKind::OutputRefused { path: path.to_owned(), message: message.to_owned() };
+        self.add_events(&lease.session_id, &lease.turn_id, &[refused])?;
+        self.add_item(&lease.turn_id, &Item::user(note))
+    }
+
     /// Commits that a call is about to run, with the command id of its command and its place:
     /// `tool.started`. One that was interrupted is started again, under a command id of its own.
     ///
@@ -244,8 +266,9 @@ impl Writer<'_> {
             turn_id: lease.turn_id.clone(),
             role: Role::Assistant,
             content: text,
+            attachments: Vec::new(),
             created_at: column::now(),
         };
-        self.add_message(&message, None)
+        self.add_message(&message, None, None)
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     error::During,
     record::{Columns, Record},
 };
-use evonic_domain::{Agent, Event, Lease, ToolCall, Turn};
+use evonic_domain::{Agent, Event, Lease, ResponseFormat, ToolCall, Turn};
 
 /// The writer's handle within one transaction. Reads through [`Reader`] by dereference.
 #[derive(Debug)]
@@ -54,6 +54,10 @@ pub struct Claimed {
     pub attempts: u32,
     /// For how long, with what it waited in between.
     pub tried: Duration,
+    /// The form that its answer must have, if it must.
+    pub response_format: Option<ResponseFormat>,
+    /// How often the model was asked again because its reply had not that form.
+    pub corrections: u32,
 }
 
 /// A tool call that was started and has no result yet.

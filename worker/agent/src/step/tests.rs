@@ -32,6 +32,7 @@ fn pending(id: usize) -> PendingCall {
 const fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
     TurnSnapshot {
         transcript,
+        corrections: 0,
         interrupted: None,
         effect: None,
         stop: None,
@@ -68,6 +69,18 @@ fn an_earlier_turn_is_none_of_our_business() {
     assert_eq!(unanswered(&transcript), []);
     let one = TurnSnapshot { max_steps: 1, ..snapshot(&transcript) };
     assert_eq!(next_step(&one), Step::Ask);
+}
+
+#[test]
+fn notes_of_the_turn_do_not_begin_the_count_of_replies_anew() {
+    let transcript = [user(), reply([]), user(), reply([]), user()];
+    let noted = |corrections, max_steps| {
+        next_step(&TurnSnapshot { corrections, max_steps, ..snapshot(&transcript) })
+    };
+    assert_eq!(noted(1, 1), Step::TooManySteps);
+    assert_eq!(noted(1, 2), Step::Ask);
+    assert_eq!(noted(2, 2), Step::TooManySteps);
+    assert_eq!(noted(9, 2), Step::TooManySteps, "more than there are");
 }
 
 #[test]

@@ -6,9 +6,11 @@ use evonic_shared::config::{Config, KeySource, Lost, OpenAi};
 
 use super::{
     harness::{ENDLESS, Endpoint, Harness, LOOPS, model_at},
+    output::{WORDS, post_format},
     takeover::{call, die_before},
 };
-use evonic_domain::{TurnError, TurnErrorCode, TurnId, TurnState};
+use evonic_domain::{Attachment, AttachmentKind, TurnError, TurnErrorCode, TurnId, TurnState};
+use evonic_store::NewPost;
 
 /// The error of a turn of this model, which fails.
 fn error_of(model: &str, content: &str, adjust: impl FnOnce(&mut Config)) -> TurnError {
@@ -69,6 +71,31 @@ fn of_a_fatal_turn() -> TurnError {
     failed(&harness, &turn)
 }
 
+fn of_a_wrong_form() -> TurnError {
+    let endpoint = Endpoint::start(WORDS);
+    let model = model_at(endpoint.address);
+    let harness = Harness::with(|config| _ = config.models.insert("remote".to_owned(), model));
+    let turn = post_format(&harness, &harness.session("remote", None));
+    let _worker = harness.worker(1, None);
+    failed(&harness, &turn)
+}
+
+fn of_an_attachment() -> TurnError {
+    let harness = Harness::open();
+    let session = harness.session("runbook", None);
+    let attachment = Attachment {
+        kind: AttachmentKind::Image,
+        sha256: "0".repeat(64),
+        media_type: "image/png".to_owned(),
+        name: "a.png".to_owned(),
+        bytes: 8,
+    };
+    let new = NewPost { attachments: vec![attachment], max_queued: 10, ..NewPost::default() };
+    let turn = harness.write(move |writer| Ok(writer.post(&session, new)?.turn.id));
+    let _worker = harness.worker(1, None);
+    failed(&harness, &turn)
+}
+
 /// What makes a turn fail with this code. A new code does not compile until it is made here.
 fn error_with(code: TurnErrorCode) -> TurnError {
     match code {
@@ -114,6 +141,8 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         }
         TurnErrorCode::RepeatedCalls => answered(LOOPS),
         TurnErrorCode::OutcomeUnknown => of_a_lost_call(),
+        TurnErrorCode::InvalidOutput => of_a_wrong_form(),
+        TurnErrorCode::AttachmentRefused => of_an_attachment(),
         TurnErrorCode::Internal => of_a_broken_store(),
     }
 }

@@ -5,12 +5,12 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Flow, Run, RunOutcome, append, messages};
+use super::{Flow, Run, RunOutcome, append, messages, output::Verdict};
 use crate::{
     coalesce::Coalescer,
     job::{Job, JobEvent},
 };
-use evonic_domain::{EventKind, Item, TurnEnd, TurnError, WaitReason, Waiting};
+use evonic_domain::{EventKind, Item, TurnError, WaitReason, Waiting};
 use evonic_model::{Delta, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::NewReply;
@@ -22,6 +22,9 @@ impl Run {
     /// Asks the model, publishes its text as it comes, and commits its reply.
     pub(super) async fn ask(&mut self) -> Flow {
         self.retract().await?;
+        if let Some(error) = self.unacceptable() {
+            return ControlFlow::Break(self.fail(error).await);
+        }
         let mut job = self.start_asking();
         let begun = Instant::now();
         let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
@@ -65,7 +68,7 @@ impl Run {
             instructions: self.agent.instructions.clone(),
             items: Arc::clone(&self.transcript),
             tools: self.specs.clone(),
-            response_schema: None,
+            response_schema: self.output.schema(),
             max_output_tokens: None,
             blobs: None,
             tried: self.tried,
@@ -122,10 +125,10 @@ impl Run {
     }
 
     /// Commits a reply, after the last of its text; with it the turn's end when it asks for
-    /// nothing.
+    /// nothing, or what is wrong with its form.
     async fn record(&mut self, reply: Reply, last: Vec<EventKind>) -> Flow {
         let Reply { text, tool_calls, usage, carried, model: _, cost } = reply;
-        let ends = tool_calls.is_empty();
+        let then = if tool_calls.is_empty() { self.output.judge(&text) } else { Verdict::GoOn };
         let new = NewReply { text, tool_calls, usage, cost, carried };
         let item = Item::Assistant {
             text: new.text.clone(),
@@ -133,19 +136,25 @@ impl Run {
             usage,
             carried: new.carried.clone(),
         };
-        let bytes = self.commit(move |writer, lease| {
-            append(writer, lease, &last)?;
-            let text = new.text.clone();
-            let bytes = writer.record_reply(lease, new.clone())?;
-            if ends {
-                writer.end_turn(lease, TurnEnd::Completed { text })?;
-            }
-            Ok(bytes)
-        });
-        let bytes = bytes.await?;
+        let what = then.clone();
+        let (bytes, note_bytes) = self
+            .commit(move |writer, lease| {
+                append(writer, lease, &last)?;
+                let bytes = writer.record_reply(lease, new.clone())?;
+                Ok((bytes, what.write(writer, lease)?))
+            })
+            .await?;
         (self.void_text, self.tried) = (None, Tried::default());
         self.remember(item, bytes);
-        if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
+        match then {
+            Verdict::GoOn => ControlFlow::Continue(()),
+            Verdict::AskAgain { note, .. } => {
+                self.output.ask_again();
+                self.remember(Item::user(note), note_bytes);
+                ControlFlow::Continue(())
+            }
+            Verdict::End(_) => ControlFlow::Break(RunOutcome::Ended),
+        }
     }
 
     /// The model did not reply, and took so long for it.

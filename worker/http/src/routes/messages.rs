@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
 use crate::{
-    answer,
     call::Call,
     header,
     problem::{Answer, Problem},
@@ -13,7 +10,7 @@ use crate::{
     state::ApiState,
     visibility::require_session,
 };
-use evonic_domain::{NewMessage, TurnId};
+use evonic_domain::TurnId;
 
 pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
     let (paging, id) = (call.query.paging()?, call.identify("session")?);
@@ -31,32 +28,6 @@ pub(super) async fn list_turns(state: Arc<ApiState>, call: Call) -> Answer {
         reader.turns(&id, &paging)
     });
     list.await
-}
-
-/// 202 once the message is on disk and its turn is queued. A message keeps its `Idempotency-Key`
-/// itself, for as long as its session is there: its answer is made anew from what is stored.
-pub(super) async fn post(state: Arc<ApiState>, call: Call, new: NewMessage) -> Answer {
-    let (id, key, caller) = (call.identify("session")?, call.request_key, call.caller);
-    let NewMessage { content } = new;
-    if content.trim().is_empty() {
-        return Err(Problem::unusable("content", "field 'content': a message is not empty"));
-    }
-    let max_queued = state.app.config.agents.max_queued;
-    let (store, agents) = (state.app.store.clone(), state.app.agents.clone());
-    let posting = async move {
-        let write = store.change(caller.origin(), move |writer| {
-            require_session(writer, &caller, &id)?;
-            let request_id = Some(caller.request_id.as_str());
-            let key = key.map(|request| request.key);
-            writer.post_message(&id, &content, key.as_deref(), max_queued, request_id)
-        });
-        let posted = write.await?;
-        agents.wake();
-        Ok(posted)
-    };
-    let posted = state.see_through(posting).await?;
-    let location = format!("/api/v1/turns/{}", posted.turn.id);
-    Ok(answer::located(StatusCode::ACCEPTED, &location, answer::ok(&posted)?))
 }
 
 /// The event stream, from after `Last-Event-ID`, else `?after=`, else the beginning.

@@ -47,7 +47,7 @@ pub(super) async fn cancel(state: Arc<ApiState>, call: Call) -> Answer {
         });
         let turn = cancel.await?;
         agents.cancel(&id);
-        Ok(turn)
+        Ok::<_, Problem>(turn)
     };
     let turn = state.see_through(cancelling).await?;
     answer::json(StatusCode::ACCEPTED, &turn)

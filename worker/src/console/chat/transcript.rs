@@ -50,6 +50,9 @@ impl Transcript {
             EventKind::TextDelta { text } => self.text_delta(text),
             EventKind::TextRetracted { reason } => self.retract(reason),
             EventKind::StepCompleted { text, .. } => self.end_step(text),
+            EventKind::OutputRefused { message, .. } => {
+                self.note(&format!("the answer does not fit ({message}); the model is asked again"));
+            }
             EventKind::ToolStarted { name, arguments, .. } => self.start_tool(name, arguments),
             EventKind::ToolOutput { text, .. } => self.output(text),
             EventKind::ToolCompleted { outcome, content, .. } => self.end_tool(*outcome, content),

@@ -43,6 +43,7 @@ fn a_turn_with_tools() {
             message_id: MessageId::new(),
             role: Role::User,
             content: "build it".to_owned(),
+            attachments: Vec::new(),
         },
         EventKind::TurnStarted { generation: 3 },
         delta("Let me "),
