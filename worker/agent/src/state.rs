@@ -70,7 +70,7 @@ impl QueueState {
     /// Counts a turn that this worker does not run any more.
     pub(super) fn left(&self, turn: &TurnId, outcome: RunOutcome) {
         match outcome {
-            RunOutcome::Ended | RunOutcome::Fenced => {}
+            RunOutcome::Ended | RunOutcome::Waiting | RunOutcome::Fenced => {}
             RunOutcome::HandedOver => _ = self.handed_over.fetch_add(1, Ordering::Relaxed),
             RunOutcome::StillOwned => _ = self.still_owned.fetch_add(1, Ordering::Relaxed),
         }

@@ -11,6 +11,7 @@
 //!    |-- out of time --------> every open call answered -> failed       |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
+//!    |-- budget spent -------> left until the next period, or failed
 //!    |-- else ---------------> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
 //!    |-- too many replies, too large, or model or machinery broken -> failed
@@ -24,6 +25,7 @@
 //! What stands in the database is enough to continue from every arrow.
 
 mod ask;
+mod budget;
 mod call;
 mod ending;
 mod load;
@@ -52,6 +54,8 @@ pub(super) enum RunOutcome {
     Ended,
     /// It waits for the successor.
     HandedOver,
+    /// It waits for a time, and is nobody's.
+    Waiting,
     /// It is another worker's.
     Fenced,
     /// It is still this worker's in the database, until this process is dead.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting};
+use super::{BudgetReached, Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting};
 
 /// One event.
 ///
@@ -68,7 +68,16 @@ pub enum EventKind {
         text: String,
         /// Its tokens.
         usage: Usage,
+        /// What they cost, in pico-units.
+        #[serde(default)]
+        cost: u64,
+        /// The configured name of the model that made it; empty in events of before.
+        #[serde(default)]
+        model: String,
     },
+    /// `budget.reached`: with the step before it a budget is spent to 50, 80 or 100 %.
+    #[serde(rename = "budget.reached")]
+    BudgetReached(BudgetReached),
     /// `tool.started`: a call is about to run.
     #[serde(rename = "tool.started")]
     ToolStarted {
@@ -102,6 +111,9 @@ pub enum EventKind {
     TurnCompleted {
         /// Tokens of the whole turn.
         usage: Usage,
+        /// What they cost, in pico-units.
+        #[serde(default)]
+        cost: u64,
     },
     /// `turn.failed`.
     #[serde(rename = "turn.failed")]

@@ -112,6 +112,8 @@ named! {
         TooManyTakeovers = "too_many_takeovers",
         /// The outcome of a call is unknown, and `tools.on_lost` says `fail`.
         OutcomeUnknown = "outcome_unknown",
+        /// A budget is spent, and does not let its turns wait.
+        BudgetReached = "budget_reached",
         /// A defect of the program, or a broken database.
         Internal = "internal",
     }

@@ -1,6 +1,6 @@
 //! `evonic session`.
 
-use evonic_domain::{Agent, Message, Role, Session};
+use evonic_domain::{Agent, Message, Role, Session, Usage};
 use jiff::tz::TimeZone;
 
 use super::{
@@ -85,6 +85,8 @@ mod tests {
             agent_id: agent.id.clone(),
             title: title.to_owned(),
             last_event: 12,
+            usage: Usage::default(),
+            cost: 0,
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
             updated_at: "2026-11-23T14:04:00.000Z".to_owned(),
         }

@@ -17,6 +17,8 @@ mod opening;
 mod owners;
 mod resources;
 mod steps;
+mod budgets;
+mod usage;
 mod workplaces;
 
 use std::{

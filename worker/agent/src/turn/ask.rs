@@ -21,6 +21,7 @@ impl Run {
     /// Asks the model, publishes its text as it comes, and commits its reply.
     pub(super) async fn ask(&mut self) -> Flow {
         self.retract().await?;
+        self.require_budget().await?;
         let mut job = self.start_asking();
         let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
         let (stop, abandon) = (self.signals.stop.clone(), self.signals.abandon.clone());
@@ -122,13 +123,16 @@ impl Run {
     /// Commits a reply, after the last of its text; with it the turn's end when it asks for
     /// nothing.
     async fn record(&mut self, reply: Reply, last: Vec<EventKind>) -> Flow {
-        let Reply { text, tool_calls, usage, carried, model: _, cost } = reply;
+        let Reply { text, tool_calls, usage, carried, model, cost } = reply;
         let ends = tool_calls.is_empty();
-        let new = NewReply { text, tool_calls, usage, cost, carried };
+        let model = if model.is_empty() { self.agent.model.clone() } else { model };
+        let new = NewReply { text, tool_calls, usage, model, cost, carried };
         let item = Item::Assistant {
             text: new.text.clone(),
             tool_calls: new.tool_calls.clone(),
             usage,
+            cost,
+            model: new.model.clone(),
             carried: new.carried.clone(),
         };
         let bytes = self.commit(move |writer, lease| {
