@@ -1,6 +1,6 @@
 //! A turn as text: a pure function of its events.
 
-use evonic_domain::{EventKind, Outcome};
+use evonic_domain::{BudgetReached, EventKind, Outcome};
 
 use crate::console::{
     format::count,
@@ -62,6 +62,9 @@ impl Transcript {
             | EventKind::TurnCancelled {} => self.new_line(),
             EventKind::TurnWaiting { waiting } => {
                 self.note(&format!("waits until {}: {}", waiting.until, waiting.message));
+            }
+            EventKind::BudgetReached(BudgetReached { name, percent, .. }) => {
+                self.note(&format!("budget {name} is spent to {percent} %"));
             }
             EventKind::MessageCreated { .. }
             | EventKind::TurnStarted { .. }
