@@ -11,7 +11,7 @@
 //! | `api`, `server` | the client of the worker's API; which worker, and with which key |
 //! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
+//! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `usage_sums`, `budgets`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values and width.
@@ -22,6 +22,7 @@
 mod agents;
 mod api;
 mod audit;
+mod budgets;
 mod census;
 mod chat;
 mod command;
@@ -46,6 +47,7 @@ mod table;
 mod terminal;
 mod text;
 mod usage;
+mod usage_sums;
 mod workplaces;
 
 use std::{
@@ -161,6 +163,8 @@ fn dispatch(
         Command::Agent(command) => on_runtime(agents::run(command, &api(console)?, console)),
         Command::Key(command) => on_runtime(keys::run(command, &api(console)?, console)),
         Command::Session(command) => on_runtime(sessions::run(command, &api(console)?, console)),
+        Command::Usage(options) => on_runtime(usage_sums::run(&options, &api(console)?, console)),
+        Command::Budget(command) => on_runtime(budgets::run(command, &api(console)?, console)),
         Command::Audit(options) => on_runtime(audit::run(&options, &api(console)?, console)),
         Command::Workplace(command) => {
             on_runtime(workplaces::run(command, &api(console)?, console))

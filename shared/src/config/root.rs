@@ -8,7 +8,7 @@ use super::{
     reader::Reader,
     sections::{
         Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Spool, Ssh,
-        Store, Supervisor, Tools, Workplace,
+        Store, Supervisor, Tools, UsageReport, Workplace,
     },
     table::{Section, section},
 };
@@ -54,6 +54,8 @@ section! {
         tools: Tools = Tools::read(reader, "tools");
         /// `[agents]`.
         agents: Agents = Agents::read(reader, "agents", tools.timeout);
+        /// `[usage]`: what is done with what models cost.
+        usage: UsageReport = UsageReport::read(reader, "usage");
         /// `[workplace]`: the local workplace.
         workplace: Workplace = Workplace::read(reader, "workplace", &state_dir);
         /// `[spool]`: records of running commands.
@@ -78,6 +80,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Limits::SECTION,
     Store::SECTION,
     Agents::SECTION,
+    UsageReport::SECTION,
     Tools::SECTION,
     ON_LOST,
     Workplace::SECTION,

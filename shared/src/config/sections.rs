@@ -302,6 +302,20 @@ section! {
 }
 
 section! {
+    /// What is done with what models cost. Prices stand with the models, limits are budgets
+    /// (`evonic budget`).
+    UsageReport(reader, path) at "usage" {
+        /// What stands behind costs that people read, such as `EUR`.
+        currency: String = is("units");
+        /// A program and its arguments, started when a budget is spent to 50, 80 and 100 %. It gets
+        /// the event as JSON on its standard input, and `PATH` alone as its environment.
+        on_budget: Vec<String> = is([]);
+        /// How long it may run before it is killed, and whatever it started with it.
+        on_budget_timeout: Duration = is("30s"), within "100ms" to "10m";
+    }
+}
+
+section! {
     /// Bounds on what tools do and return.
     Tools(reader, path) at "tools" {
         /// The longest that a command may run unless the call asks for less.

@@ -33,7 +33,7 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
         "agent show" => vec![vec!["evil"], vec!["evil", "--json"]],
         "session show" => vec![vec![session], vec![session, "--json"]],
         "agent list" | "session list" | "workplace list" | "key list" | "audit" | "history"
-        | "census" | "doctor" | "config" => vec![vec![], vec!["--json"]],
+        | "usage" | "budget list" | "census" | "doctor" | "config" => vec![vec![], vec!["--json"]],
         "workplace show" => vec![vec!["far"], vec!["far", "--json"]],
         "workplace check" => vec![vec!["far"], vec!["far", "--json"]],
         "workplace add" => vec![vec!["c", "-k", "local", "--root", EVIL]],
@@ -46,12 +46,20 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
             vec!["local:x", "nowhere:x"],
         ],
         "key add" => vec![vec!["named", "--scope", "read"], vec!["c", "-s", "run", "-a", EVIL]],
+        "budget add" => vec![
+            vec!["all", "--period", "day", "--tokens", "1000000"],
+            vec!["b", "-p", "month", "--cost", "1.5", "--agent", EVIL],
+        ],
+        "budget show" => vec![vec!["all"], vec!["all", "--json"], vec![EVIL]],
+        "budget set" => vec![vec!["all", "--cost", "1"], vec!["all", "--cost", EVIL]],
         "backup" => vec![vec![EVIL]],
         "restart" => vec![vec!["--no-wait"], vec!["--json"]],
         "completions" => vec![vec!["bash"], vec!["zsh"], vec!["fish"], vec!["elvish"]],
         "man" => vec![vec![], vec!["chat"], vec![EVIL]],
         "worker" => vec![vec![]],
-        "agent rm" | "session rm" | "workplace rm" | "key revoke" => vec![vec!["nobody"]],
+        "agent rm" | "session rm" | "workplace rm" | "budget rm" | "key revoke" => {
+            vec![vec!["nobody"]]
+        }
         unknown => panic!("say in this test how `evonic {unknown}` is run"),
     };
     lines.into_iter().map(|line| line.into_iter().map(str::to_owned).collect()).collect()

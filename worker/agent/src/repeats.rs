@@ -104,7 +104,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use evonic_domain::Usage;
 
     fn call(name: &str) -> ToolCall {
         ToolCall { id: "c".to_owned(), name: name.to_owned(), arguments: "{}".to_owned() }

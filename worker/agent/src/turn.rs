@@ -12,6 +12,7 @@
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> place -> start_call -> runs -> finish_call +
 //!    |-- open calls that read -> place -> start_call each -> run -> finish_call each +
+//!    |-- budget spent -------> left until the next period, or failed
 //!    |-- else ---------------> call place -> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
 //!    |-- too many replies, too large, or model or machinery broken -> failed
@@ -26,6 +27,7 @@
 //! What stands in the database is enough to continue from every arrow.
 
 mod ask;
+mod budget;
 mod call;
 mod ending;
 mod load;
@@ -257,7 +259,9 @@ impl Run {
         if most == 0 || is_plan {
             return Guarded { result, failed: None };
         }
-        let before = own_part(&self.transcript, self.output.corrections).iter().chain(done.iter().map(|(item, _)| item));
+        let before = own_part(&self.transcript, self.output.corrections())
+            .iter()
+            .chain(done.iter().map(|(item, _)| item));
         let repeats = repeats::count(before, call, result.outcome, &result.content);
         result.content.extend(repeats.note());
         let failed = repeats

@@ -53,6 +53,12 @@ named! {
         KeyCreate = "key.create",
         /// A key was revoked.
         KeyRevoke = "key.revoke",
+        /// A budget was made.
+        BudgetCreate = "budget.create",
+        /// A budget was changed.
+        BudgetUpdate = "budget.update",
+        /// A budget was deleted.
+        BudgetDelete = "budget.delete",
         /// A copy between workplaces was begun.
         CopyCreate = "copy.create",
         /// Building the image of sandboxes was begun.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting};
+use super::{
+    Attachment, BudgetReached, Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting,
+};
 
 /// One event.
 ///
@@ -74,6 +76,12 @@ pub enum EventKind {
         text: String,
         /// Its tokens.
         usage: Usage,
+        /// What they cost, in pico-units.
+        #[serde(default)]
+        cost: u64,
+        /// The configured name of the model that made it; empty in events of before.
+        #[serde(default)]
+        model: String,
     },
     /// `output.refused`: the reply of the last `step.completed` does not fit `response_format`; the
     /// model is asked again.
@@ -83,6 +91,9 @@ pub enum EventKind {
         path: String,
         message: String,
     },
+    /// `budget.reached`: with the step before it a budget is spent to 50, 80 or 100 %.
+    #[serde(rename = "budget.reached")]
+    BudgetReached(BudgetReached),
     /// `tool.started`: a call is about to run.
     #[serde(rename = "tool.started")]
     ToolStarted {
@@ -116,6 +127,9 @@ pub enum EventKind {
     TurnCompleted {
         /// Tokens of the whole turn.
         usage: Usage,
+        /// What they cost, in pico-units.
+        #[serde(default)]
+        cost: u64,
     },
     /// `turn.failed`.
     #[serde(rename = "turn.failed")]

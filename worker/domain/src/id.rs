@@ -85,4 +85,5 @@ id!(SessionId, "ses", "Identifies a session.");
 id!(MessageId, "msg", "Identifies a message.");
 id!(TurnId, "trn", "Identifies a turn.");
 id!(WorkplaceId, "wpl", "Identifies a workplace.");
+id!(BudgetId, "bdg", "Identifies a budget.");
 id!(KeyId, "key", "Identifies a key; says nothing about its secret.");

@@ -86,6 +86,12 @@ pub enum Item {
         tool_calls: Vec<ToolCall>,
         /// Tokens of this reply.
         usage: Usage,
+        /// What they cost, in pico-units.
+        #[serde(default, skip_serializing_if = "is_free")]
+        cost: u64,
+        /// The configured name of the model that made it; empty in items of before.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        model: String,
         /// What goes back to the endpoint as it came.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         carried: Option<Carried>,
@@ -113,6 +119,18 @@ impl Item {
     /// A reply that carries nothing beside its text and calls, of unknown tokens.
     #[must_use]
     pub fn assistant(text: impl Into<String>, tool_calls: Vec<ToolCall>) -> Self {
-        Item::Assistant { text: text.into(), tool_calls, usage: Usage::default(), carried: None }
+        Item::Assistant {
+            text: text.into(),
+            tool_calls,
+            usage: Usage::default(),
+            cost: 0,
+            model: String::new(),
+            carried: None,
+        }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_free(cost: &u64) -> bool {
+    *cost == 0
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `agent`, `session`, `turn`, `item`, `event` | who talks, what about, and what happened |
 //! | `new_message` | what a client posts: text, attachments, the form of the answer |
-//! | `usage`, `context` | tokens and their price; which items are sent |
+//! | `usage`, `budget` | tokens, their price and their sums; how much may be spent |
+//! | `context` | which items are sent |
 //! | `tool` | what a model and a turn know of a tool |
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
@@ -16,6 +17,7 @@
 
 mod agent;
 mod audit;
+mod budget;
 mod context;
 mod copy;
 mod event;
@@ -36,10 +38,14 @@ mod workplace;
 
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
 pub use audit::{Action, AuditRecord, AuditTarget, Origin};
+pub use budget::{
+    Budget, BudgetChange, BudgetLimit, BudgetPeriod, BudgetReached, BudgetSpent, BudgetState,
+    BudgetSubject, BudgetView, NewBudget, OnReached, decimal,
+};
 pub use context::{ItemAddress, ItemRange};
 pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
-pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
+pub use id::{AgentId, BudgetId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};
 pub use item::{Attachment, AttachmentKind, Carried, Item, Outcome, ToolCall};
 pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
@@ -52,7 +58,7 @@ pub use session::{Message, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, WaitReason, Waiting};
-pub use usage::{ModelFacts, Price, Usage};
+pub use usage::{ModelCall, ModelFacts, Price, Usage, UsageBy, UsageSum};
 pub use validation::SettingsError;
 pub use workplace::{
     CommandNetwork, CommandSandbox, DockerSettings, HostKeys, LocalSettings, SecretSource,

@@ -3,7 +3,7 @@
 use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
-use super::{AgentId, Attachment, MessageId, SessionId, Turn, TurnId};
+use super::{AgentId, Attachment, MessageId, SessionId, Turn, TurnId, Usage};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -14,6 +14,12 @@ pub struct Session {
     pub title: String,
     /// Sequence number of its last event; 0 when it has none.
     pub last_event: u64,
+    /// Tokens so far, as the models' endpoints counted them.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What they cost, in pico-units.
+    #[serde(default)]
+    pub cost: u64,
     /// RFC 3339, UTC, milliseconds.
     pub created_at: String,
     /// RFC 3339, UTC, milliseconds.

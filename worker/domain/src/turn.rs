@@ -118,6 +118,8 @@ named! {
         InvalidOutput = "invalid_output",
         /// The model cannot be shown an attachment.
         AttachmentRefused = "attachment_refused",
+        /// A budget is spent, and does not let its turns wait.
+        BudgetReached = "budget_reached",
         /// A defect of the program, or a broken database.
         Internal = "internal",
     }

@@ -1,5 +1,6 @@
 //! What a model call took, and what that costs.
 
+use evonic_shared::named;
 use serde::{Deserialize, Serialize};
 
 /// Tokens, as the model's endpoint counted them. Zero where it does not tell.
@@ -61,6 +62,60 @@ impl Price {
             parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
         u64::try_from(sum).unwrap_or(u64::MAX).min(i64::MAX.unsigned_abs())
     }
+}
+
+impl Usage {
+    /// Input and output together.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// Whether the endpoint counted nothing.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What one call of a model took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelCall {
+    /// The configured name of the model.
+    pub model: String,
+    /// Zero where the endpoint does not count.
+    pub usage: Usage,
+    /// Of these tokens, in pico-units.
+    pub cost: u64,
+}
+
+named! {
+    /// By what usage is summed.
+    UsageBy {
+        Day = "day",
+        Agent = "agent",
+        Key = "key",
+        Session = "session",
+        Model = "model",
+    }
+}
+
+/// A sum of calls that have something in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageSum {
+    /// What they have in common: a day (`2026-12-01`; its month, `2026-12`, where that is long
+    /// ago), an identifier, or a model's name.
+    pub of: String,
+    /// Its name, where it has one and is there.
+    pub name: Option<String>,
+    /// Calls of models.
+    pub calls: u64,
+    /// Of these, calls whose endpoint counted no tokens: the sums have a gap there.
+    pub uncounted_calls: u64,
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// In pico-units.
+    pub cost: u64,
 }
 
 impl std::ops::AddAssign for Usage {

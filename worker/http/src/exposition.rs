@@ -18,6 +18,7 @@ use crate::{
     places::Class,
     supervision::{SupervisorReport, epoch_seconds},
 };
+use evonic_domain::UsageSum;
 use evonic_handles::Usage;
 use evonic_shared::store_report::StoreState;
 use evonic_store::TakenTurn;
@@ -64,6 +65,10 @@ pub(super) struct ScrapeMetrics {
     pub(super) places: [(Class, usize); Class::ALL.len()],
     /// Turns queued and running.
     pub(super) turns: Option<(u64, u64)>,
+    /// What models took since the beginning, by name: a few.
+    pub(super) model_totals: Vec<UsageSum>,
+    /// How far budgets are spent, in hundredths: a few, each by who spent the most of it.
+    pub(super) budgets: Vec<(String, u64)>,
     /// Turns that workers died with: a few.
     pub(super) fatal_turns: Vec<TakenTurn>,
     pub(super) generation: u64,
@@ -108,6 +113,50 @@ impl ScrapeMetrics {
 
     fn hosts(&self, value: impl Fn(&HostState) -> u64) -> impl Iterator<Item = (Labels<'_>, u64)> {
         self.hosts.iter().map(move |host| ([("host", host.host.as_str())], value(host)))
+    }
+
+    /// What models took, and what of budgets is spent.
+    fn models(&self, metrics: &mut Metrics<'_, '_>) -> fmt::Result {
+        let of_model = |value: fn(&UsageSum) -> u64| {
+            self.model_totals.iter().map(move |sum| ([("model", sum.of.as_str())], value(sum)))
+        };
+        let kinds: [(&str, fn(&UsageSum) -> u64); 5] = [
+            ("input", |sum| sum.usage.input_tokens),
+            ("cached", |sum| sum.usage.cached_tokens),
+            ("cache_write", |sum| sum.usage.cache_write_tokens),
+            ("output", |sum| sum.usage.output_tokens),
+            ("reasoning", |sum| sum.usage.reasoning_tokens),
+        ];
+        let tokens = self.model_totals.iter().flat_map(|sum| {
+            let labels = move |kind| [("model", sum.of.as_str()), ("kind", kind)];
+            kinds.map(|(kind, value)| (labels(kind), value(sum)))
+        });
+        metrics.counters(
+            "evonic_model_tokens",
+            "Tokens as the models' endpoints counted them, by kind: cached and written ones are \
+             input, too, reasoning is output",
+            tokens,
+        )?;
+        metrics.counters(
+            "evonic_model_calls",
+            "Calls of models that were committed",
+            of_model(|sum| sum.calls),
+        )?;
+        metrics.counters(
+            "evonic_model_uncounted_calls",
+            "Calls of models whose endpoint counted no tokens",
+            of_model(|sum| sum.uncounted_calls),
+        )?;
+        metrics.counters(
+            "evonic_model_cost_pico_units",
+            "What tokens cost, in pico-units of the currency of the prices",
+            of_model(|sum| sum.cost),
+        )?;
+        metrics.gauges(
+            "evonic_budget_spent_percent",
+            "How much of a budget is spent in its present period, by who spent the most of it",
+            self.budgets.iter().map(|(name, percent)| ([("budget", name.as_str())], *percent)),
+        )
     }
 
     /// The supervisor's, as far as it reported.
@@ -212,6 +261,7 @@ impl Collector for ScrapeMetrics {
             "Whether a host or engine is left alone for a while after its failures",
             self.hosts(|host| u64::from(host.left_alone_seconds.is_some())),
         )?;
+        self.models(&mut metrics)?;
         self.supervisor(&mut metrics)?;
         metrics.counters(
             "evonic_handles_refused",
@@ -247,11 +297,11 @@ impl Metrics<'_, '_> {
         values.into_iter().try_for_each(encode)
     }
 
-    fn counters<'l>(
+    fn counters<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (Labels<'l>, u64)>,
+        values: impl IntoIterator<Item = ([(&'static str, &'l str); N], u64)>,
     ) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         let encode =

@@ -26,6 +26,8 @@ use crate::{
     process,
     state::ApiState,
 };
+use evonic_domain::UsageSum;
+use evonic_store::{BudgetList, Paging, Reader, StoreError, TakenTurn};
 
 /// A part that takes longer is not ready.
 const PART_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,24 +97,49 @@ fn with_report(mut part: Value, report: Option<&StoreReport>) -> Value {
 /// The most turns that metrics name.
 const FATAL_TURNS: u32 = 16;
 
+/// The most models and budgets that metrics name.
+const NAMED: u32 = 100;
+
+/// What metrics show of the database; nothing where it cannot be read.
+#[derive(Default)]
+struct Stored {
+    turns: Option<(u64, u64)>,
+    fatal_turns: Vec<TakenTurn>,
+    model_totals: Vec<UsageSum>,
+    budgets: Vec<(String, u64)>,
+}
+
+fn stored(reader: &Reader<'_>) -> Result<Stored, StoreError> {
+    let budgets = reader.budgets(BudgetList::Every, &Paging { limit: NAMED, after: None })?;
+    let budgets = budgets.data.into_iter().filter_map(|view| {
+        let spent = view.state.spent.first()?.percent;
+        Some((view.budget.name.to_string(), spent))
+    });
+    Ok(Stored {
+        turns: Some(reader.backlog()?),
+        fatal_turns: reader.fatal_turns(FATAL_TURNS)?,
+        model_totals: reader.model_totals(NAMED)?,
+        budgets: budgets.collect(),
+    })
+}
+
 /// `/metrics`, in the text format that the client wants.
 ///
 /// # Errors
 /// 500 when a metric cannot be encoded.
 pub(super) async fn metrics(state: Arc<ApiState>, call: Call) -> Answer {
-    let turns =
-        state.app.store.read(|reader| Ok((reader.backlog()?, reader.fatal_turns(FATAL_TURNS)?)));
-    let turns = timeout(PART_TIMEOUT, turns).await.ok().and_then(Result::ok);
-    let (turns, fatal_turns) =
-        turns.map_or((None, Vec::new()), |(turns, fatal)| (Some(turns), fatal));
+    let stored = timeout(PART_TIMEOUT, state.app.store.read(stored)).await;
+    let stored = stored.ok().and_then(Result::ok).unwrap_or_default();
     let scraped = ScrapeMetrics {
         open_fds: process::open_descriptors(),
         max_fds: process::max_descriptors(),
         resident_bytes: process::resident_bytes(&state.app.budget),
         start_time_seconds: process::start_time_seconds(state.app.started.elapsed()),
         usage: state.app.budget.usage(),
-        turns,
-        fatal_turns,
+        turns: stored.turns,
+        fatal_turns: stored.fatal_turns,
+        model_totals: stored.model_totals,
+        budgets: stored.budgets,
         places: Class::ALL.map(|class| (class, state.places.count(class))),
         generation: state.app.generation,
         hosts: state.app.workplaces.hosts(),

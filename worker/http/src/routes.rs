@@ -5,6 +5,7 @@
 
 mod agents;
 mod audit;
+mod budgets;
 mod copies;
 mod keys;
 mod messages;
@@ -12,6 +13,7 @@ mod posting;
 mod sessions;
 mod system;
 mod turns;
+mod usage;
 mod workplaces;
 
 use crate::{
@@ -56,6 +58,13 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
             .query(&["after", "until_turn"]),
         Route::get("/api/v1/turns/{id}", OfAgents(Read), turns::read).query(&["wait"]),
         Route::post("/api/v1/turns/{id}/cancel", OfAgents(Run), turns::cancel),
+        Route::get("/api/v1/usage", OfAgents(Read), usage::sums)
+            .query(&["limit", "after", "by", "from", "to", "agent", "key", "session"]),
+        Route::get("/api/v1/budgets", Whole(Read), budgets::list).query(PAGE),
+        Route::post("/api/v1/budgets", Whole(Admin), budgets::create).creates(),
+        Route::get("/api/v1/budgets/{id}", Whole(Read), budgets::read),
+        Route::patch("/api/v1/budgets/{id}", Whole(Admin), budgets::change),
+        Route::delete("/api/v1/budgets/{id}", Whole(Admin), budgets::delete),
         Route::get("/api/v1/workplaces", Whole(Read), workplaces::list).query(PAGE),
         Route::post("/api/v1/workplaces", Whole(Admin), workplaces::create).creates(),
         Route::get("/api/v1/workplaces/{id}", Whole(Read), workplaces::read),

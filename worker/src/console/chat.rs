@@ -10,7 +10,7 @@ mod transcript;
 
 use std::time::Duration;
 
-use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId, Usage};
+use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId};
 use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +23,7 @@ use super::{
     api::{Api, segment},
     command::ChatOptions,
     error::{ConsoleError, Result},
+    format,
     output::Console,
     text::{Style, Text, text},
 };
@@ -163,7 +164,9 @@ impl Chat<'_> {
     /// How the turn ended, if this event is its end.
     fn ended(&self, event: &EventKind, console: &mut Console<'_>) -> Option<ExitCode> {
         let (code, summary) = match event {
-            EventKind::TurnCompleted { usage } => (ExitCode::Ok, token_summary(*usage)),
+            EventKind::TurnCompleted { usage, cost } => {
+                (ExitCode::Ok, format::usage(usage, *cost).map(Text::from))
+            }
             EventKind::TurnFailed { error } => {
                 let reason = format!("{} ({})", error.message, error.code);
                 let failed = Style::Red.of("The turn failed:");
@@ -201,13 +204,6 @@ async fn post(
     let path = format!("/sessions/{}/messages", session.id);
     let posted = api.post_idempotent(&path, &NewMessage::text(content)).await?;
     Ok((session, posted))
-}
-
-/// Tokens used, where the model counts them.
-fn token_summary(usage: Usage) -> Option<Text> {
-    let Usage { input_tokens, output_tokens, .. } = usage;
-    (input_tokens + output_tokens > 0)
-        .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out").into())
 }
 
 #[cfg(test)]

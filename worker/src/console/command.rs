@@ -3,6 +3,7 @@
 mod agents;
 mod keys;
 pub(super) mod settings;
+mod spending;
 mod workplaces;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::agents::{AgentChanges, AgentCommand};
 pub(super) use self::keys::KeyCommand;
+pub(super) use self::spending::{BudgetCommand, Limit, NewLimit, Of, UsageOptions};
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
 
 /// What `evonic` alone prints.
@@ -102,6 +104,14 @@ pub(super) enum Command {
     /// Make, list and revoke keys: who may do what over TCP
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show what models took, in tokens and money
+    ///
+    /// Sums of what the models' endpoints counted, by day, agent, key, session or model; costs by the
+    /// prices in the configuration. A call that was cut before its reply was stored is in no sum.
+    Usage(UsageOptions),
+    /// Make, list, show, change and remove budgets: how much may be spent
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// Show who changed what, and when
     ///
     /// Every change that was asked for over HTTP, also by these commands: agents, sessions,

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use evonic_domain::Usage;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// A duration, with the two units that matter.
@@ -64,6 +65,22 @@ pub(super) fn local_time(at: &str, zone: &TimeZone) -> String {
 pub(super) fn ago(at: &str, now: Timestamp) -> Option<String> {
     let seconds = now.duration_since(at.parse().ok()?).as_secs_f64();
     (seconds >= 0.0).then(|| format!("{} ago", duration(seconds)))
+}
+
+/// Pico-units as a decimal number, rounded to 6 decimals, of which 4 are shown at the least.
+pub(super) fn cost(pico: u64) -> String {
+    let micro = pico.saturating_add(500_000) / 1_000_000;
+    let decimals = format!("{:06}", micro % 1_000_000);
+    let shown = decimals.trim_end_matches('0').len().max(4);
+    format!("{}.{}", micro / 1_000_000, &decimals[..shown])
+}
+
+/// Tokens and their cost, short; nothing where none were counted.
+pub(super) fn usage(usage: &Usage, pico: u64) -> Option<String> {
+    let Usage { input_tokens, output_tokens, .. } = usage;
+    let cost = if pico > 0 { format!(", cost {}", cost(pico)) } else { String::new() };
+    (usage.tokens() > 0)
+        .then(|| format!("{input_tokens} tokens in, {output_tokens} tokens out{cost}"))
 }
 
 /// `1 agent`, `2 agents`.

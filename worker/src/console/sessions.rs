@@ -8,7 +8,7 @@ use super::{
     api::{Api, segment},
     command::SessionCommand,
     error::Result,
-    format::{count, local_time},
+    format::{count, local_time, usage},
     output::Console,
     table::table,
     text::{Style, Text, text},
@@ -36,7 +36,15 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
         SessionCommand::Show { session, output } => {
             let path = format!("/sessions/{}/messages", segment(&session));
             let messages: Vec<Message> = api.list(&path).await?;
-            console.show(&output, &messages, || conversation(&messages, &TimeZone::system()))
+            if output.json {
+                return console.json(&messages);
+            }
+            console.print(&conversation(&messages, &TimeZone::system()))?;
+            let shown: Session = api.get(&format!("/sessions/{}", segment(&session))).await?;
+            if let Some(usage) = usage(&shown.usage, shown.cost) {
+                console.say(Style::Dim.of(usage));
+            }
+            Ok(())
         }
         SessionCommand::Rm { session } => {
             api.delete(&format!("/sessions/{}", segment(&session))).await?;
@@ -85,6 +93,8 @@ mod tests {
             agent_id: agent.id.clone(),
             title: title.to_owned(),
             last_event: 12,
+            usage: evonic_domain::Usage::default(),
+            cost: 0,
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
             updated_at: "2026-11-23T14:04:00.000Z".to_owned(),
         }

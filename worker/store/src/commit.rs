@@ -19,7 +19,9 @@ use evonic_shared::store_report::StoreState;
 use rusqlite::Connection;
 
 use crate::{
-    Condition, StoreError, Writer, days,
+    Condition, StoreError, Writer,
+    budgets::BudgetPresence,
+    days,
     error::During,
     event_bus::EventBus,
     job::{Job, Work},
@@ -47,6 +49,7 @@ pub(super) struct WriteLoop {
     jobs: Receiver<Job>,
     handle: WriterHandle,
     event_bus: EventBus,
+    budget_presence: BudgetPresence,
     batch: usize,
     busy_timeout: Duration,
     /// Writes that wait, in their order.
@@ -69,6 +72,7 @@ impl WriteLoop {
         jobs: Receiver<Job>,
         mut handle: WriterHandle,
         event_bus: EventBus,
+        budget_presence: BudgetPresence,
         batch: u32,
     ) -> Self {
         let connection = handle.connection().ok();
@@ -78,6 +82,7 @@ impl WriteLoop {
             jobs,
             handle,
             event_bus,
+            budget_presence,
             batch: batch.max(1) as usize,
             busy_timeout,
             queue: VecDeque::new(),
@@ -164,6 +169,7 @@ impl WriteLoop {
             }
             Err(failure) => {
                 self.roll_back();
+                self.budget_presence.forget();
                 let failure = self.condition().explain(failure);
                 // Where nothing began, what waits would meet the same.
                 if batch.done.is_empty() {
@@ -209,7 +215,7 @@ impl WriteLoop {
         }
         let connection: &Connection = self.handle.connection()?;
         connection.execute_batch("BEGIN IMMEDIATE").during("begin")?;
-        let mut writer = Writer::new(connection);
+        let mut writer = Writer::new(connection, self.budget_presence.clone());
         while let Some(mut work) = self.queue.pop_front() {
             let stands = run_one(&mut writer, work.as_mut());
             batch.done.push(work);
@@ -334,6 +340,7 @@ impl WriteLoop {
         let changed = self.last_version != Some(version);
         self.last_version = Some(version);
         if changed {
+            self.budget_presence.forget();
             self.event_bus.tell_foreign();
         }
         Ok(changed)

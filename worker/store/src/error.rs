@@ -47,6 +47,8 @@ named! {
         AgentInUse = "agent_in_use",
         /// As many turns as may wait are waiting.
         QueueFull = "queue_full",
+        /// There are as many budgets as there may be.
+        TooManyBudgets = "too_many_budgets",
         /// The idempotency key was used for something else.
         KeyReused = "key_reused",
         /// It comes with the program and stays.

@@ -9,7 +9,7 @@ use std::{
 
 use evonic_domain::{Event, SessionId};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 /// How many notices wait for a follower at the most; one that is further behind is sent to the
 /// database instead, and nothing waits for it.
@@ -27,10 +27,23 @@ pub enum Notice {
     Foreign,
 }
 
+/// How many `budget.reached` wait for a follower at the most; of more it misses the first.
+const MAX_BUDGET_NOTICES: usize = 256;
+
+/// The event that every follower of budgets is told of.
+const BUDGET_REACHED: &str = "budget.reached";
+
 /// Who follows which session. A session without a follower has no entry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct EventBus {
     followed: Arc<Mutex<Followed>>,
+    budgets: broadcast::Sender<Event>,
+}
+
+impl Default for EventBus {
+    fn default() -> Self {
+        Self { followed: Arc::default(), budgets: broadcast::Sender::new(MAX_BUDGET_NOTICES) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -110,8 +123,16 @@ impl EventBus {
         Subscription { event_bus: self.clone(), session: session.clone(), follower }
     }
 
+    pub(super) fn budget_notices(&self) -> BudgetNotices {
+        BudgetNotices(self.budgets.subscribe())
+    }
+
     /// Tells the followers of each session what one commit brought, in order.
     pub(super) fn publish(&self, mut events: Vec<Event>) {
+        for event in events.iter().filter(|event| event.name == BUDGET_REACHED) {
+            // Fails only where nobody follows.
+            let _ = self.budgets.send(event.clone());
+        }
         let followed = self.followed.lock();
         events.retain(|event| followed.sessions.contains_key(&event.session_id));
         // Stable: the events of one session keep their order.
@@ -143,6 +164,25 @@ impl EventBus {
         followed.closed = true;
         for follower in followed.sessions.drain().flat_map(|(_, followers)| followers) {
             follower.change(|queue| queue.closed = true);
+        }
+    }
+}
+
+/// Follows `budget.reached` of every session. Holds no descriptor.
+#[derive(Debug)]
+pub struct BudgetNotices(broadcast::Receiver<Event>);
+
+impl BudgetNotices {
+    /// The next one, and how many were missed before it. Never ends before the store is gone; then
+    /// [`None`]. Cancel safe.
+    pub async fn next(&mut self) -> Option<(Event, u64)> {
+        let mut missed = 0;
+        loop {
+            match self.0.recv().await {
+                Ok(event) => return Some((event, missed)),
+                Err(broadcast::error::RecvError::Lagged(more)) => missed += more,
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod agents;
 mod audit;
 mod audited_writer;
 mod backup;
+mod budgets;
 mod claims;
 mod column;
 mod commit;
@@ -47,6 +48,7 @@ mod sessions;
 mod space;
 mod steps;
 mod turns;
+mod usage;
 mod waiting;
 mod waits;
 mod workplaces;
@@ -65,13 +67,14 @@ use tokio::sync::oneshot;
 pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
 pub use backup::back_up;
+pub use budgets::{BudgetCheck, BudgetList};
 pub use claims::TakenTurn;
 pub use column::after as time_after;
 pub use condition::Condition;
 pub use containers::ContainerRow;
 pub use days::uptime;
 pub use error::{Conflict, DatabaseError, StoreError};
-pub use event_bus::{Notice, Subscription};
+pub use event_bus::{BudgetNotices, Notice, Subscription};
 pub use events::{AfterPage, EventPage, LongEvent};
 pub use idempotency::{KeptAnswer, RequestKey};
 pub use keys::KeyRow;
@@ -80,11 +83,13 @@ pub use messages::NewPost;
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
 pub use steps::NewReply;
+pub use usage::UsageQuery;
 pub use waiting::WaitingTurn;
 pub use waits::LONGEST_WAIT;
 pub use writer::{Claimed, PendingCall, Writer};
 
 use crate::{
+    budgets::BudgetPresence,
     commit::WriteLoop,
     event_bus::EventBus,
     handle::DbOpener,
@@ -112,6 +117,7 @@ struct Inner {
     acquire_timeout: Duration,
     audit_keep: Duration,
     event_bus: EventBus,
+    budget_presence: BudgetPresence,
 }
 
 impl Store {
@@ -271,6 +277,12 @@ impl Store {
         self.inner.event_bus.subscribe(session)
     }
 
+    /// Follows `budget.reached` of every session from now on, as this process commits it.
+    #[must_use]
+    pub fn budget_notices(&self) -> BudgetNotices {
+        self.inner.event_bus.budget_notices()
+    }
+
     /// Asks whether another process changed the database since the last call (`data_version`); if
     /// so, sends every subscription [`Notice::Foreign`]. Returns whether it did. After the writer
     /// reopened its handle the answer is yes, because it cannot be known.
@@ -328,12 +340,27 @@ impl Opening {
     fn start(self, handle: WriterHandle) -> Result<Store, StoreError> {
         let Self { opener, queue, jobs, settings, budget } = self;
         let event_bus = EventBus::default();
-        let serve = WriteLoop::new(queue, handle, event_bus.clone(), settings.batch);
+        let budget_presence = BudgetPresence::default();
+        let serve = WriteLoop::new(
+            queue,
+            handle,
+            event_bus.clone(),
+            budget_presence.clone(),
+            settings.batch,
+        );
         let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
         let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
         let readers = ReadPool::start(free_handles(&budget))?;
-        let inner =
-            Inner { readers, writer, opener, budget, acquire_timeout, audit_keep, event_bus };
+        let inner = Inner {
+            readers,
+            writer,
+            opener,
+            budget,
+            acquire_timeout,
+            audit_keep,
+            event_bus,
+            budget_presence,
+        };
         Ok(Store { inner: Arc::new(inner) })
     }
 }

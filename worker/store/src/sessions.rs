@@ -4,11 +4,12 @@ use crate::{
     AuditedWriter, Conflict, List, Paging, Reader, StoreError, audited_writer::differences, column,
     page::Entry, record::Record,
 };
-use evonic_domain::{Action, AgentId, NewSession, Session, SessionChange, SessionId};
+use evonic_domain::{Action, AgentId, NewSession, Session, SessionChange, SessionId, Usage};
 
 impl Record for Session {
     const NAME: &'static str = "session";
     const TABLE: &'static str = "sessions";
+    const JSON: &'static [&'static str] = &["usage"];
 }
 
 impl Entry for Session {
@@ -56,6 +57,8 @@ impl AuditedWriter<'_, '_> {
             agent_id,
             title: new.title,
             last_event: 0,
+            usage: Usage::default(),
+            cost: 0,
             created_at: now.clone(),
             updated_at: now,
         };

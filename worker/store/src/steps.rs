@@ -4,8 +4,8 @@ use rusqlite::params;
 
 use crate::{PendingCall, StoreError, Writer, column};
 use evonic_domain::{
-    Carried, EventKind, Item, Lease, Message, MessageId, Outcome, Role, SessionId, ToolCall,
-    TurnEnd, TurnId, TurnState, Usage,
+    Carried, EventKind, Item, Lease, Message, MessageId, ModelCall, Outcome, Role, SessionId,
+    ToolCall, Turn, TurnEnd, TurnId, TurnState, Usage,
 };
 
 /// What the model is shown of a call that its turn's end left without a result.
@@ -18,6 +18,8 @@ pub struct NewReply {
     /// The calls it asks for, in order.
     pub tool_calls: Vec<ToolCall>,
     pub usage: Usage,
+    /// The configured name of the model that made it.
+    pub model: String,
     /// Of its tokens, in pico-units.
     pub cost: u64,
     pub carried: Option<Carried>,
@@ -45,37 +47,35 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &events)
     }
 
-    /// Commits a model reply as the next step: its item, `step.completed`, its tokens. Returns the
-    /// bytes that it adds to the transcript.
+    /// Commits a model reply as the next step: its item, `step.completed`, its tokens in every
+    /// sum, `budget.reached` where one is. Returns the bytes that it adds to the transcript.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
     pub fn record_reply(&mut self, lease: &Lease, reply: NewReply) -> Result<u64, StoreError> {
         self.check_lease(lease)?;
-        let NewReply { text, tool_calls, usage, cost, carried } = reply;
+        let NewReply { text, tool_calls, usage, model, cost, carried } = reply;
         let step = self.one(
             "record reply",
             "UPDATE turns SET steps = steps + 1, partial_text = 0, takeovers = 0, attempts = 0,
-             attempted_at = NULL, tried_ms = 0,
-             input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3,
-             cached_tokens = cached_tokens + ?4, cache_write_tokens = cache_write_tokens + ?5,
-             reasoning_tokens = reasoning_tokens + ?6, cost = cost + ?7
+             attempted_at = NULL, tried_ms = 0
              WHERE id = ?1 RETURNING steps",
-            params![
-                lease.turn_id.as_str(),
-                column::integer(usage.input_tokens),
-                column::integer(usage.output_tokens),
-                column::integer(usage.cached_tokens),
-                column::integer(usage.cache_write_tokens),
-                column::integer(usage.reasoning_tokens),
-                column::integer(cost)
-            ],
+            [lease.turn_id.as_str()],
             |row| row.get("steps"),
         )?;
-        let item = Item::Assistant { text: text.clone(), tool_calls, usage, carried };
+        let call = ModelCall { model: model.clone(), usage, cost };
+        let item = Item::Assistant {
+            text: text.clone(),
+            tool_calls,
+            usage,
+            cost,
+            model: model.clone(),
+            carried,
+        };
         let bytes = self.add_item(&lease.turn_id, &item)?;
-        let completed = EventKind::StepCompleted { step, text, usage };
+        let completed = EventKind::StepCompleted { step, text, usage, cost, model };
         self.add_events(&lease.session_id, &lease.turn_id, &[completed])?;
+        self.count(&lease.turn_id, &call)?;
         Ok(bytes)
     }
 
@@ -188,8 +188,8 @@ impl Writer<'_> {
         let (state, error, event) = match end {
             TurnEnd::Completed { text } => {
                 self.add_answer(lease, text)?;
-                let usage = self.turn(turn)?.usage;
-                (TurnState::Completed, None, EventKind::TurnCompleted { usage })
+                let Turn { usage, cost, .. } = self.turn(turn)?;
+                (TurnState::Completed, None, EventKind::TurnCompleted { usage, cost })
             }
             TurnEnd::Failed(error) => {
                 let event = EventKind::TurnFailed { error: error.clone() };

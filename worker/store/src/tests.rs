@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod budgets;
 mod claims;
 mod closing;
 mod commit;
@@ -17,6 +18,7 @@ mod opening;
 mod owners;
 mod resources;
 mod steps;
+mod usage;
 mod waits;
 mod workplaces;
 

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Params, params_from_iter};
 
 use crate::{
     Conflict, Reader, StoreError,
+    budgets::BudgetPresence,
     error::During,
     record::{Columns, Record},
 };
@@ -21,6 +22,7 @@ pub struct Writer<'a> {
     reader: Reader<'a>,
     /// Appended and not yet published.
     pub(super) events: Vec<Event>,
+    pub(super) budget_presence: BudgetPresence,
 }
 
 impl<'a> std::ops::Deref for Writer<'a> {
@@ -89,8 +91,8 @@ impl PendingCall {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) const fn new(connection: &'a Connection) -> Self {
-        Self { reader: Reader::new(connection), events: Vec::new() }
+    pub(super) const fn new(connection: &'a Connection, budget_presence: BudgetPresence) -> Self {
+        Self { reader: Reader::new(connection), events: Vec::new(), budget_presence }
     }
 
     /// Runs a statement; returns how many rows it changed.

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::harness::Harness;
-use evonic_domain::{Outcome, ToolCall, TurnState, Usage};
-use evonic_store::PendingCall;
+use evonic_domain::{Outcome, ToolCall, TurnState};
+use evonic_store::{NewReply, PendingCall};
 use evonic_tools::{
     Answer, ArgumentError, Call, Effect, Ending, Registry, Tool, ToolResult, ToolSpec,
 };
@@ -66,7 +66,8 @@ fn replied(
     let (session, turn) = harness.runbook("$ true\n");
     let calls = calls.to_vec();
     harness.as_another(1, move |writer, lease| {
-        writer.record_reply(lease, String::new(), calls, Usage::default())
+        let reply = NewReply { tool_calls: calls, ..NewReply::default() };
+        writer.record_reply(lease, reply)
     });
     (session, turn)
 }
@@ -139,7 +140,8 @@ fn what_a_dead_worker_had_started_is_run_again_in_order() {
     let (session, turn) = harness.runbook("$ true\n");
     let calls: Vec<_> = ["z", "m", "a", "k"].map(|id| wait(id, 5)).to_vec();
     harness.as_another(1, move |writer, lease| {
-        writer.record_reply(lease, String::new(), calls.clone(), Usage::default())?;
+        let reply = NewReply { tool_calls: calls.clone(), ..NewReply::default() };
+        writer.record_reply(lease, reply)?;
         for call in &calls {
             let command_id = format!("test_{}", uuid::Uuid::now_v7().simple());
             writer.start_call(lease, &PendingCall::new(call.clone(), &command_id, "local"))?;

@@ -25,6 +25,7 @@ impl Run {
         if let Some(error) = self.unacceptable() {
             return ControlFlow::Break(self.fail(error).await);
         }
+        self.require_budget().await?;
         let mut job = self.start_asking();
         let begun = Instant::now();
         let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
@@ -127,13 +128,16 @@ impl Run {
     /// Commits a reply, after the last of its text; with it the turn's end when it asks for
     /// nothing, or what is wrong with its form.
     async fn record(&mut self, reply: Reply, last: Vec<EventKind>) -> Flow {
-        let Reply { text, tool_calls, usage, carried, model: _, cost } = reply;
+        let Reply { text, tool_calls, usage, carried, model, cost } = reply;
         let then = if tool_calls.is_empty() { self.output.judge(&text) } else { Verdict::GoOn };
-        let new = NewReply { text, tool_calls, usage, cost, carried };
+        let model = if model.is_empty() { self.agent.model.clone() } else { model };
+        let new = NewReply { text, tool_calls, usage, model, cost, carried };
         let item = Item::Assistant {
             text: new.text.clone(),
             tool_calls: new.tool_calls.clone(),
             usage,
+            cost,
+            model: new.model.clone(),
             carried: new.carried.clone(),
         };
         let what = then.clone();

@@ -57,12 +57,8 @@ fn run(
         if reply.tool_calls.is_empty() {
             return (reply.text, calls);
         }
-        Arc::make_mut(&mut transcript.items).push(Item::Assistant {
-            text: reply.text,
-            tool_calls: reply.tool_calls.clone(),
-            usage: Usage::default(),
-            carried: None,
-        });
+        Arc::make_mut(&mut transcript.items)
+            .push(Item::assistant(reply.text, reply.tool_calls.clone()));
         for call in reply.tool_calls {
             let (outcome, content) = tool(calls.len(), &call);
             let (call_id, name) = (call.id.clone(), call.name.clone());

@@ -1,6 +1,6 @@
 //! A turn as text: a pure function of its events.
 
-use evonic_domain::{EventKind, Outcome};
+use evonic_domain::{BudgetReached, EventKind, Outcome};
 
 use crate::console::{
     format::count,
@@ -51,7 +51,9 @@ impl Transcript {
             EventKind::TextRetracted { reason } => self.retract(reason),
             EventKind::StepCompleted { text, .. } => self.end_step(text),
             EventKind::OutputRefused { message, .. } => {
-                self.note(&format!("the answer does not fit ({message}); the model is asked again"));
+                self.note(&format!(
+                    "the answer does not fit ({message}); the model is asked again"
+                ));
             }
             EventKind::ToolStarted { name, arguments, .. } => self.start_tool(name, arguments),
             EventKind::ToolOutput { text, .. } => self.output(text),
@@ -65,6 +67,9 @@ impl Transcript {
             | EventKind::TurnCancelled {} => self.new_line(),
             EventKind::TurnWaiting { waiting } => {
                 self.note(&format!("waits until {}: {}", waiting.until, waiting.message));
+            }
+            EventKind::BudgetReached(BudgetReached { name, percent, .. }) => {
+                self.note(&format!("budget {name} is spent to {percent} %"));
             }
             EventKind::MessageCreated { .. }
             | EventKind::TurnStarted { .. }

@@ -21,7 +21,14 @@ fn result(id: &str, outcome: Outcome, content: &str) -> Item {
 }
 
 fn reply(text: &str, tool_calls: Vec<ToolCall>) -> Item {
-    Item::Assistant { text: text.to_owned(), tool_calls, usage: USAGE, carried: None }
+    Item::Assistant {
+        text: text.to_owned(),
+        tool_calls,
+        usage: USAGE,
+        cost: 0,
+        model: String::new(),
+        carried: None,
+    }
 }
 
 #[test]

@@ -16,12 +16,7 @@ fn assistant(text: &str, calls: &[(&str, &str)]) -> Item {
         name: "bash".to_owned(),
         arguments: arguments.to_owned(),
     };
-    Item::Assistant {
-        text: text.to_owned(),
-        tool_calls: calls.iter().map(call).collect(),
-        usage: Usage::default(),
-        carried: None,
-    }
+    Item::assistant(text, calls.iter().map(call).collect())
 }
 
 fn result(call_id: &str, outcome: Outcome) -> Item {

@@ -131,12 +131,7 @@ fn only_the_last_message_and_what_follows_it_counts() {
         outcome: Outcome::Error,
         content: "old".to_owned(),
     };
-    let said = Item::Assistant {
-        text: "failed".to_owned(),
-        tool_calls: Vec::new(),
-        usage: Usage::default(),
-        carried: None,
-    };
+    let said = Item::assistant("failed", Vec::new());
     let reply = answer(&request(vec![user("$ old"), old, said, user("$ new")]));
     assert_eq!(arguments(&reply.tool_calls), [("bash".to_owned(), json!({"command": "new"}))]);
 }

@@ -7,7 +7,13 @@ fn delta(text: &str) -> EventKind {
 }
 
 fn step(text: &str) -> EventKind {
-    EventKind::StepCompleted { step: 1, text: text.to_owned(), usage: Usage::default() }
+    EventKind::StepCompleted {
+        step: 1,
+        text: text.to_owned(),
+        usage: Usage::default(),
+        cost: 0,
+        model: String::new(),
+    }
 }
 
 fn started(name: &str, arguments: &str) -> EventKind {
@@ -68,7 +74,7 @@ fn a_turn_with_tools() {
         EventKind::TextRetracted { reason: "the worker died".to_owned() },
         delta("Done.\n\nAll of it."),
         step("Done.\n\nAll of it."),
-        EventKind::TurnCompleted { usage: Usage::default() },
+        EventKind::TurnCompleted { usage: Usage::default(), cost: 0 },
     ];
     insta::assert_snapshot!(written(&events));
 }
