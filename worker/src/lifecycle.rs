@@ -27,6 +27,7 @@
 //! An order to end that comes during the start is obeyed right after it. SIGPIPE is ignored, as
 //! Rust's runtime does from the start: a write to a closed connection is an error of that write.
 
+mod budget_hook;
 mod control;
 pub(crate) mod database;
 mod drain;

@@ -71,7 +71,7 @@ impl Usage {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
-    /// Whether the endpoint counted nothing.
+    /// Whether nothing was counted.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         *self == Self::default()
@@ -87,6 +87,17 @@ pub struct ModelCall {
     pub usage: Usage,
     /// Of these tokens, in pico-units.
     pub cost: u64,
+}
+
+/// The name of the model that comes with the program, and takes no tokens.
+const RUNBOOK: &str = "runbook";
+
+impl ModelCall {
+    /// Whether it took tokens that nobody counted.
+    #[must_use]
+    pub fn is_uncounted(&self) -> bool {
+        self.usage.is_unknown() && self.model != RUNBOOK
+    }
 }
 
 named! {

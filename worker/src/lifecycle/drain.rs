@@ -42,6 +42,7 @@ impl Worker {
         let drained = drain(&self.parts, &mut self.orders, deadline, &mut end);
         let (cut, (handed_over, left)) = self.runtime.block_on(drained);
         self.runtime.block_on(close(&self.parts.workplaces, end, deadline));
+        drop(self.budget_hook);
         self.parts.store.clone().close();
         tracing::info!(
             handed_over,

@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use super::{
+    budget_hook,
     control::{Control, ControlThread, ORDERS, Order},
     database::{self, Database},
     error::StartError,
@@ -43,6 +44,8 @@ use evonic_workplace::{BackendDeps, Workplaces};
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) liveness: JoinSet<()>,
+    /// Tells of budgets that are reached.
+    pub(super) budget_hook: JoinSet<()>,
     pub(super) parts: Parts,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) channel: Arc<Channel>,
@@ -120,6 +123,8 @@ pub(super) fn start(
     runtime.block_on(database::ensure_first_key(&store, &state, &budget))?;
     drop(state);
 
+    let budget_hook = budget_hook::start(&store, &config.usage, &budget, runtime.handle())
+        .map_err(StartError::system("a thread"))?;
     let models = Models::new(&config.models, &budget);
     let config = Arc::new(config);
     let (parts_config, parts_store) = (Arc::clone(&config), store.clone());
@@ -168,7 +173,7 @@ pub(super) fn start(
         "ready"
     );
     drop(_inside);
-    Ok(Worker { liveness, parts, orders, channel, control, budget, runtime })
+    Ok(Worker { liveness, budget_hook, parts, orders, channel, control, budget, runtime })
 }
 
 /// The runtime: few threads, so that an idle worker is small.

@@ -156,7 +156,7 @@ impl Writer<'_> {
             agent,
             caller,
             call.model,
-            call.usage.is_unknown(),
+            call.is_uncounted(),
             column::integer(call.usage.input_tokens),
             column::integer(call.usage.cached_tokens),
             column::integer(call.usage.cache_write_tokens),

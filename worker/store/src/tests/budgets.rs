@@ -215,7 +215,7 @@ fn what_is_over_is_forgotten_and_what_is_missing_is_counted_anew() {
     harness.spend(&lease, 10, 0);
     assert_eq!(harness.spent_of(&budget), [(None, 70, 70)], "as the usage of this month has it");
     let month = column::now()[..7].to_owned();
-    assert_eq!(periods(), [month.clone()]);
+    assert_eq!(periods(), std::slice::from_ref(&month));
     // A clock that stepped back.
     age("2999-01");
     harness.spend(&lease, 10, 0);
@@ -270,7 +270,7 @@ fn names_are_unique_and_changes_are_recorded() {
         page.data.into_iter().map(|view| view.budget.id).collect::<Vec<_>>()
     };
     assert_eq!(listed(BudgetList::Every), [budget.id.clone(), key.id]);
-    assert_eq!(listed(BudgetList::WithoutKeys), [budget.id.clone()]);
+    assert_eq!(listed(BudgetList::WithoutKeys), std::slice::from_ref(&budget.id));
     let id = budget.id.clone();
     harness.write(move |writer| {
         let name = Some("others".parse().unwrap());
