@@ -32,7 +32,10 @@ mod workplace;
 
 pub use agent::{Agent, AgentChange, AgentName, InvalidName, NewAgent};
 pub use audit::{Action, AuditRecord, AuditTarget, Origin};
-pub use context::{ItemAddress, ItemRange};
+pub use context::{
+    Compaction, CompactionKind, ContextView, InvalidAddress, ItemAddress, ItemRange, NewCompaction,
+    Shortened, StoredItem, Summary,
+};
 pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};

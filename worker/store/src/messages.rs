@@ -147,7 +147,11 @@ impl Writer<'_> {
         }
     }
 
-    fn check_queue(&self, session: &SessionId, max_queued: u32) -> Result<(), StoreError> {
+    pub(super) fn check_queue(
+        &self,
+        session: &SessionId,
+        max_queued: u32,
+    ) -> Result<(), StoreError> {
         let waiting = self.one(
             "post message",
             "SELECT COUNT(*) AS waiting FROM turns WHERE session_id = ?1 AND state = 'queued'",

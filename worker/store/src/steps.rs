@@ -169,6 +169,10 @@ impl Writer<'_> {
                 let usage = self.turn(turn)?.usage;
                 (TurnState::Completed, None, EventKind::TurnCompleted { usage })
             }
+            TurnEnd::Compacted => {
+                let usage = self.turn(turn)?.usage;
+                (TurnState::Completed, None, EventKind::TurnCompleted { usage })
+            }
             TurnEnd::Failed(error) => {
                 let event = EventKind::TurnFailed { error: error.clone() };
                 (TurnState::Failed, Some(error), event)
