@@ -11,6 +11,7 @@
 //! | `fairness` | who gets the next place: pure |
 //! | `turn`, `step` | one turn: its state machine, and the pure choice of the next step |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
+//! | `context` | what of a session is sent to its model, and which compaction comes next |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
 //! | `state`, `running_turns` | what these share |
@@ -19,6 +20,7 @@
 
 mod agents;
 mod coalesce;
+mod context;
 mod fairness;
 mod job;
 mod ownership;

@@ -11,32 +11,37 @@
 //!    |-- out of time --------> every open call answered -> failed       |
 //!    |-- worker drains ------> handed over                              |
 //!    |-- open call ----------> start_call -> runs -> finish_call -------+
+//!    |-- too much to send ---> compacted -------------------------------+
 //!    |-- else ---------------> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
-//!    |-- too many replies, too large, or model or machinery broken -> failed
+//!    |-- too many replies, or model or machinery broken -> failed
 //! anywhere: fenced, or abandoned -> left as it stands in the database
 //! in a model call, or a call that another worker can continue: worker drains -> handed over
 //! ```
 //!
-//! A turn that workers died with again and again, or whose transcript is too large to be loaded,
-//! fails right after its claim, and is only then cleared: nothing of it is touched before.
+//! A turn that workers died with again and again fails right after its claim, and is only then
+//! cleared: nothing of it is touched before.
 //!
 //! What stands in the database is enough to continue from every arrow.
 
 mod ask;
 mod call;
+mod compact;
 mod ending;
 mod load;
 mod lost;
 mod messages;
+mod summarise;
 
 use std::{ops::ControlFlow, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::compact::Fitting;
 use super::{
     AgentDeps,
+    context::{Context, estimate},
     step::{Step, Stop, TurnSnapshot, next_step},
     turn_writer::TurnWriter,
 };
@@ -88,9 +93,13 @@ pub(super) struct Run {
     again: Option<PendingCall>,
     /// Whether text was published that no step has completed, and why it is void by now.
     void_text: Option<String>,
+    /// What the model is sent: what is stored of its session, as far as there is room.
     transcript: Arc<Vec<Item>>,
-    /// Of the transcript, as it is stored.
-    transcript_bytes: u64,
+    /// Where that stands, and what it takes.
+    context: Context,
+    fitting: Fitting,
+    /// Estimate of instructions and tools.
+    fixed_tokens: u64,
     /// Workers that died while they had it, since its last committed step.
     takeovers: u32,
     /// When it has run for as long as it may, over all workers.
@@ -114,6 +123,7 @@ impl Run {
         let deadline = Instant::now() + deps.settings.turn_timeout.saturating_sub(ran);
         let turn_writer = TurnWriter::new(deps.store.clone(), lease, signals.abandon.clone());
         let specs = deps.tools.registry().specs(agent.tools.as_deref());
+        let fixed_tokens = estimate::text(&agent.instructions) + estimate::tools(&specs);
         let void_text = partial_text.then(|| messages::worker_stopped(predecessor));
         Self {
             deps,
@@ -125,7 +135,9 @@ impl Run {
             again: None,
             void_text,
             transcript: Arc::default(),
-            transcript_bytes: 0,
+            context: Context::default(),
+            fitting: Fitting::default(),
+            fixed_tokens,
             takeovers,
             deadline,
             signals,
@@ -157,10 +169,8 @@ impl Run {
 
     /// Takes one step, from boundary to boundary.
     async fn step(&mut self) -> Flow {
-        let settings = &self.deps.settings;
-        let (max_steps, most) = (settings.max_steps, settings.max_transcript_bytes.into());
+        let max_steps = self.deps.settings.max_steps;
         let interrupted = self.interrupted.as_ref();
-        let bytes = self.transcript_bytes;
         let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
             interrupted,
@@ -169,7 +179,8 @@ impl Run {
                 .map(|spec| spec.effect),
             stop: self.stop(),
             draining: self.signals.drain.is_cancelled(),
-            fits: bytes <= most,
+            replies: self.context.replies,
+            compacts: self.context.compacts,
             max_steps,
         });
         match step {
@@ -179,7 +190,8 @@ impl Run {
             },
             Step::Settle(pending) => self.settle(pending).await,
             Step::Call(call) => self.call(call).await,
-            Step::Ask => self.ask().await,
+            Step::Ask => self.fit_and_ask().await,
+            Step::Compact => self.compact_on_request().await,
             Step::HandOver => self.hand_over().await,
             Step::Stop(Stop::Cancelled) => ControlFlow::Break(self.end(TurnEnd::Cancelled).await),
             Step::Stop(Stop::OutOfTime) => {
@@ -188,10 +200,6 @@ impl Run {
             }
             Step::Complete { text } => {
                 ControlFlow::Break(self.end(TurnEnd::Completed { text }).await)
-            }
-            Step::TooLarge => {
-                let error = messages::transcript_too_large(bytes, most);
-                ControlFlow::Break(self.fail(error).await)
             }
             Step::TooManySteps => {
                 ControlFlow::Break(self.fail(messages::too_many_steps(max_steps)).await)
@@ -219,24 +227,24 @@ impl Run {
         if let Some(error) = &failed {
             tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         }
-        let bytes = self.commit(move |writer, lease| {
+        let finish = self.commit(move |writer, lease| {
             last.write(writer, lease, &call.id)?;
-            let bytes = writer.finish_call(lease, &call, outcome, content.clone())?;
+            writer.finish_call(lease, &call, outcome, content.clone())?;
             if let Some(error) = &failed {
                 writer.end_turn(lease, TurnEnd::Failed(error.clone()))?;
             }
-            Ok(bytes)
+            Ok(())
         });
-        let bytes = bytes.await?;
+        finish.await?;
         self.interrupted = None;
-        self.remember(item, bytes);
+        self.remember(item);
         if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
     }
 
     /// Adds what was committed to the transcript.
-    fn remember(&mut self, item: Item, bytes: u64) {
+    fn remember(&mut self, item: Item) {
+        self.context.push(&item);
         Arc::make_mut(&mut self.transcript).push(item);
-        self.transcript_bytes += bytes;
     }
 
     /// Why what the turn does now must end.

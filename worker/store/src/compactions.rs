@@ -160,6 +160,29 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The address of a session's first item after this one.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn item_after(
+        &self,
+        session: &SessionId,
+        after: Option<ItemAddress>,
+    ) -> Result<Option<ItemAddress>, StoreError> {
+        let (turn, item) =
+            after.map_or((0, -1), |after| (column::integer(after.turn), i64::from(after.item)));
+        self.first(
+            "read items",
+            "SELECT turns.position AS turn, items.position AS item
+             FROM turns JOIN items ON items.turn_id = turns.id
+             WHERE turns.session_id = ?1 AND turns.position >= ?2
+             AND (turns.position > ?2 OR items.position > ?3)
+             ORDER BY turns.position, items.position LIMIT 1",
+            params![session.as_str(), turn, item],
+            address,
+        )
+    }
+
     /// One item of a session; [`None`] where there is none.
     ///
     /// # Errors

@@ -98,7 +98,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
             let endpoint = Endpoint::start(ENDLESS);
             with_model(OpenAi { max_reply_bytes: 10, ..model_at(endpoint.address) })
         }
-        TurnErrorCode::TranscriptTooLarge => {
+        TurnErrorCode::ContextTooLarge => {
             let message = "x".repeat(70_000);
             error_of("runbook", &message, |config| config.agents.max_transcript_bytes = 65_536)
         }
@@ -114,6 +114,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         }
         TurnErrorCode::OutcomeUnknown => of_a_lost_call(),
         TurnErrorCode::Internal => of_a_broken_store(),
+        TurnErrorCode::TranscriptTooLarge => unreachable!("of an earlier version"),
     }
 }
 
@@ -121,6 +122,8 @@ fn error_with(code: TurnErrorCode) -> TurnError {
 fn a_turn_fails_with_each_of_its_codes() {
     let began: Vec<_> = TurnErrorCode::ALL
         .into_iter()
+        // No turn fails with it any more.
+        .filter(|code| *code != TurnErrorCode::TranscriptTooLarge)
         .map(|code| (code, std::thread::spawn(move || error_with(code))))
         .collect();
     for (code, error) in began {

@@ -16,10 +16,12 @@ use tokio::{
 };
 
 use crate::{AgentDeps, Agents, Generation};
-use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId};
+use evonic_domain::{
+    Compaction, Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId,
+};
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
-use evonic_store::{AfterPage, AuditedWriter, Claimed, Store, StoreError, Writer};
+use evonic_store::{AfterPage, AuditedWriter, Claimed, Paging, Store, StoreError, Writer};
 use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
 
@@ -200,6 +202,13 @@ impl Harness {
             _ => None,
         };
         self.items(turn).into_iter().filter_map(result).collect()
+    }
+
+    /// Compactions of a session, oldest first.
+    pub(super) fn compactions(&self, session: &SessionId) -> Vec<Compaction> {
+        let (session, paging) = (session.clone(), Paging { limit: 200, after: None });
+        let read = self.store.read(move |reader| reader.compactions(&session, &paging));
+        self.runtime.block_on(read).unwrap().data
     }
 
     pub(super) fn events(&self, session: &SessionId) -> Vec<Event> {

@@ -131,26 +131,37 @@ impl Run {
             usage,
             carried: new.carried.clone(),
         };
-        let bytes = self.commit(move |writer, lease| {
+        let record = self.commit(move |writer, lease| {
             append(writer, lease, &last)?;
             let text = new.text.clone();
-            let bytes = writer.record_reply(lease, new.clone())?;
+            writer.record_reply(lease, new.clone())?;
             if ends {
                 writer.end_turn(lease, TurnEnd::Completed { text })?;
             }
-            Ok(bytes)
+            Ok(())
         });
-        let bytes = bytes.await?;
+        record.await?;
         self.void_text = None;
-        self.remember(item, bytes);
+        self.fitting.refusals = 0;
+        self.remember(item);
         if ends { ControlFlow::Break(RunOutcome::Ended) } else { ControlFlow::Continue(()) }
     }
 
     /// The model did not reply.
-    async fn refused(&mut self, error: ModelError) -> Flow {
+    pub(super) async fn refused(&mut self, error: ModelError) -> Flow {
         match error {
             // The boundary decides what that means.
             ModelError::Cancelled if self.signals.stop.is_cancelled() => ControlFlow::Continue(()),
+            // Shorter, it may do better: the boundary decides how.
+            ModelError::TooLong { window, tokens, message, .. } => {
+                match self.learn_from_refusal(window, tokens, message) {
+                    ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                    ControlFlow::Break(message) => {
+                        let error = messages::refused_as_too_long(&message);
+                        ControlFlow::Break(self.fail(error).await)
+                    }
+                }
+            }
             // Connections are taken by other turns: this one waits for its own, as it waited in
             // the queue, and is asked at the boundary whether it still should.
             ModelError::Exhausted(exhausted) => {
