@@ -25,6 +25,7 @@ mod audit;
 mod census;
 mod chat;
 mod command;
+mod compaction;
 mod configuration;
 mod cp;
 mod doctor;

@@ -7,6 +7,7 @@ use super::{
     agents::name_of,
     api::{Api, segment},
     command::SessionCommand,
+    compaction,
     error::Result,
     format::{count, local_time},
     output::Console,
@@ -38,6 +39,7 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             let messages: Vec<Message> = api.list(&path).await?;
             console.show(&output, &messages, || conversation(&messages, &TimeZone::system()))
         }
+        SessionCommand::Compact { session } => compaction::run(&session, api, console).await,
         SessionCommand::Rm { session } => {
             api.delete(&format!("/sessions/{}", segment(&session))).await?;
             console.line(format!("Removed {session}."))

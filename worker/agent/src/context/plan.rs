@@ -12,7 +12,10 @@
 //! What is dropped are whole turns, and of the running turn whole steps: never its message, never a
 //! call without its result.
 
-use super::{Entry, EntryKind, shorten::SLACK};
+use super::{
+    Entry, EntryKind,
+    shorten::{SLACK, bound},
+};
 use evonic_domain::{ContextView, ItemAddress, ItemRange, Shortened};
 
 /// The least that a result is shortened to.
@@ -161,6 +164,12 @@ impl Situation<'_> {
     /// Results before the last step, as their heads and tails.
     fn shorten_old(&self) -> Option<Next> {
         let bytes = (self.limit / 9).clamp(*OLD_BYTES.start(), *OLD_BYTES.end());
+        // What is not loaded may be a long result, too: once that is shortened, there may be room.
+        if let Some(older) = self.older
+            && bound(self.view, older).is_none_or(|is| is > bytes)
+        {
+            return Some(self.shorten_through(ItemRange { first: older, last: older }, bytes));
+        }
         self.shorten(&self.entries[..self.last_step()], bytes)
     }
 
@@ -196,12 +205,17 @@ impl Situation<'_> {
             |entry: &&Entry| matches!(entry.kind, EntryKind::Result(is) if is > bytes + SLACK);
         let first = entries.iter().find(long)?.address;
         let last = entries.iter().rfind(long)?.address;
+        Some(self.shorten_through(ItemRange { first, last }, bytes))
+    }
+
+    fn shorten_through(&self, range: ItemRange, bytes: u64) -> Next {
+        let last = range.last;
         // What is shorter already stays so, to the byte.
         let stays = |is: &&Shortened| is.through > last || (is.through < last && is.bytes <= bytes);
         let mut shortened: Vec<_> = self.view.shortened.iter().filter(stays).copied().collect();
         let place = shortened.partition_point(|is| is.through < last);
         shortened.insert(place, Shortened { through: last, bytes });
-        Some(Next::Shorten { range: ItemRange { first, last }, shortened })
+        Next::Shorten { range, shortened }
     }
 
     /// Places before which everything may be dropped: ends of turns before the running one, and
@@ -263,7 +277,9 @@ impl Situation<'_> {
             entry.address.turn == older.turn
                 && (entry.address.turn != self.turn || matches!(entry.kind, EntryKind::Result(_)))
         };
-        let rest = self.entries.iter().take_while(|entry| continues(entry)).last();
+        // A message that is kept stands before it.
+        let after = self.entries.iter().filter(|entry| entry.address > older);
+        let rest = after.take_while(|entry| continues(entry)).last();
         let through = rest.map_or(older, |entry| entry.address);
         let message = ItemAddress { turn: self.turn, item: 0 };
         let within = through.turn == self.turn && through >= message;

@@ -1,6 +1,6 @@
 //! A turn as text: a pure function of its events.
 
-use evonic_domain::{EventKind, Outcome};
+use evonic_domain::{CompactionKind, EventKind, ItemRange, Outcome};
 
 use crate::console::{
     format::count,
@@ -62,6 +62,9 @@ impl Transcript {
             | EventKind::TurnCancelled {} => self.new_line(),
             EventKind::TurnWaiting { waiting } => {
                 self.note(&format!("waits until {}: {}", waiting.until, waiting.message));
+            }
+            EventKind::ContextCompacted { kind, range, tokens_before, tokens_after, .. } => {
+                self.note(&compacted(*kind, *range, *tokens_before, *tokens_after));
             }
             EventKind::MessageCreated { .. }
             | EventKind::TurnStarted { .. }
@@ -163,6 +166,22 @@ impl Transcript {
         };
         self.line(verdict);
     }
+}
+
+/// What became of a session's older items.
+pub(in crate::console) fn compacted(
+    kind: CompactionKind,
+    range: ItemRange,
+    before: u64,
+    after: u64,
+) -> String {
+    let ItemRange { first, last } = range;
+    let what = match kind {
+        CompactionKind::Shortened => "results are sent shortened from here on",
+        CompactionKind::Summarised => "a summary is sent from here on in place of items",
+        CompactionKind::LeftOut => "items are left out from here on",
+    };
+    format!("{what}: {first} to {last}; about {before} tokens became {after}")
 }
 
 /// Whether a line of a result is the tool's own: `[exit status 1]`.
