@@ -41,6 +41,7 @@ fn other_value(path: &str, key: &Key) -> String {
         ("models.gpt.base_url", _) => "\"http://127.0.0.1:1234/v1\"",
         ("models.gpt.headers", _) => "[\"x-title: evonic\"]",
         ("models.gpt.query", _) => "[\"api-version=2024-10-21\"]",
+        ("models.gpt.key_header", _) => "\"api-key\"",
         ("models.gpt.fallback", _) => "[\"runbook\"]",
         ("models.gpt.summary_model", _) => "\"runbook\"",
         ("models.gpt.kind", _) => "\"anthropic\"",
