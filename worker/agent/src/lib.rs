@@ -14,6 +14,7 @@
 //! | `context` | what of a session is sent to its model, and which compaction comes next |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
+//! | `facts` | what is learnt of models, kept over restarts |
 //! | `state`, `running_turns` | what these share |
 //!
 //! Not here: HTTP, SQL, what a tool does (`evonic-tools`), how a model is asked (`evonic-model`).
@@ -21,6 +22,7 @@
 mod agents;
 mod coalesce;
 mod context;
+mod facts;
 mod fairness;
 mod job;
 mod ownership;

@@ -325,7 +325,7 @@ impl Run {
     /// Asks the endpoint for its window, where neither it nor the configuration has said it yet.
     async fn find_window(&self, model: &Model) {
         if model.window().is_none() && self.fitting.window.is_none() {
-            model.find_window(&self.signals.stop).await;
+            let _learnt = model.find_window(&self.signals.stop).await;
         }
     }
 }
@@ -337,17 +337,3 @@ pub(super) struct Made {
     pub(super) usage: Usage,
     pub(super) cost: u64,
 }
-
-pub(super) trait Facts {
-    fn window(&self) -> Option<u64> {
-        None
-    }
-    async fn find_window(&self, _cancel: &tokio_util::sync::CancellationToken) {}
-    fn summary_model(&self) -> Option<&str> {
-        None
-    }
-    fn max_output_tokens(&self) -> Option<u32> {
-        None
-    }
-}
-impl Facts for Model {}

@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::{
     Flow, Run,
-    compact::{Facts as _, Made, Room},
+    compact::{Made, Room},
     messages,
 };
 use crate::{
@@ -216,8 +216,7 @@ impl Run {
         let (models, model, cancel) =
             (self.deps.models.clone(), name.to_owned(), self.signals.stop.clone());
         let mut job: Job<Delta, Option<Result<Reply, ModelError>>> = Job::start(|deltas| {
-            async move { Some(models.get(&model)?.reply(request, deltas, &cancel).await) }
-                .instrument(span)
+            async move { models.reply(&model, request, deltas, &cancel).await }.instrument(span)
         });
         let (stop, abandon) = (self.signals.stop.clone(), self.signals.abandon.clone());
         let result = loop {
