@@ -37,5 +37,6 @@ faults "containers" 'test(/^containers::engine_/)'
 faults "effects under kills" 'test(/^chaos::/)'
 faults "commands under kills" 'test(/^residue::/)'
 faults "ordinary programs" 'test(/^programs::/)' 'test(=programs::nor_do_they_where_the_service_is_an_ordinary_user)'
+faults "conversations longer than a window" 'binary(context)' 'test(=real::a_session_outlives_its_window)'
 [ "$EVONIC_SIZE" != full ] || stage "the unit in a real systemd" by_name 'test(/^unit::kills_/)'
 finish

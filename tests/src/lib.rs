@@ -15,6 +15,7 @@
 //! | [`poll`] | waits with a deadline and the last state in the failure |
 //! | [`testbed`] | a pair with workplaces on a real sshd and a real Docker engine |
 //! | [`troubleshooting`] | the tables of what is seen when something is wrong, compared with what is |
+//! | [`recorder`] | a proxy before a model's endpoint that keeps what was asked and answered |
 //! | [`residue`] | what a pair has on this machine: what it left, when it should have nothing |
 //! | [`size`] | sizes by environment variable, and printed measurements |
 
@@ -28,6 +29,7 @@ pub mod openapi;
 pub mod pair;
 pub mod poll;
 pub mod process;
+pub mod recorder;
 pub mod residue;
 pub mod scripted;
 pub mod size;

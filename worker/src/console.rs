@@ -26,6 +26,7 @@ mod budgets;
 mod census;
 mod chat;
 mod command;
+mod compaction;
 mod configuration;
 mod cp;
 mod doctor;

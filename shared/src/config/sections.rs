@@ -10,7 +10,7 @@ use std::{
 };
 
 pub use self::{
-    models::{KeyPlaces, KeySource, OpenAi},
+    models::{KeyPlaces, KeySource, Model},
     workplaces::{Docker, Ssh, Workplace},
 };
 use super::{
@@ -289,10 +289,10 @@ section! {
         /// Workers in a row that may die while they have a turn before it fails. A worker that
         /// hands it over does not count, and each step that the turn commits starts the count anew.
         max_takeovers: u32 = is(5), within 1 to 1000;
-        /// The most bytes of a turn's transcript: what was said, called and returned in its
-        /// session so far. A turn with a larger one fails, before any of it is loaded. A running
-        /// turn takes several times as much memory.
-        max_transcript_bytes: u32 = is(4194304), within 65536 to 1073741824;
+        /// The most bytes of what is sent of a session, whatever the model's window: four of them are
+        /// taken for a token. What is more is shortened, summarised or left out, and stays stored. A
+        /// running turn takes several times as much memory.
+        max_transcript_bytes: u32 = is(2097152), within 65536 to 1073741824;
         /// Queued turns of one session, above which a message is refused with 429.
         max_queued: u32 = is(100), within 1 to 100000;
         /// How long model text and tool output are gathered before they are committed as one

@@ -3,6 +3,7 @@
 //! - [`Sshd`]: OpenSSH's server on a loopback port of its own, with users made for it.
 //! - [`Engine`]: a Docker engine with folders of its own, and an image made without a registry. Most
 //!   tests share one.
+//! - [`Llama`]: a real model behind llama.cpp's server.
 //! - [`Folder`]: a temporary folder, and the end of what runs in it.
 //! - [`PeakMemory`]: how much memory the test's process took at most.
 //!
@@ -10,6 +11,7 @@
 
 mod engine;
 mod folder;
+mod llama;
 mod memory;
 mod sshd;
 
@@ -22,6 +24,7 @@ use std::{
 
 pub use engine::{Engine, SHARED_ENGINE};
 pub use folder::Folder;
+pub use llama::Llama;
 pub use memory::PeakMemory;
 pub use sshd::{Account, Sshd};
 

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Generation,
+    Generation, facts,
     queue::{Claimer, Ping},
     state::QueueState,
     watch::Watcher,
@@ -71,6 +71,8 @@ impl Agents {
         let watcher = Watcher::new(Arc::clone(&shared), deps.clone(), tracker.clone(), predecessor);
         tracker.spawn(watcher.run());
         let store = deps.store.clone();
+        let drain = shared.drain.clone();
+        tracker.spawn(facts::keep(store.clone(), deps.models.clone(), drain));
         let claimer = Claimer::new(Arc::clone(&shared), deps, asked);
         let drained = shared.drained.clone();
         tracker.spawn(async move {

@@ -14,9 +14,11 @@
 //! | `repeats` | the loop guard: calls that are made again and again: pure |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
 //! | `acceptance` | what a model cannot be given, known before it is asked |
+//! | `context` | what of a session is sent to its model, and which compaction comes next |
 //! | `response_schema` | the form that an answer must have, and replies held against it |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
+//! | `facts` | what is learnt of models, kept over restarts |
 //! | `state`, `running_turns` | what these share |
 //!
 //! Not here: HTTP, SQL, what a tool does (`evonic-tools`), how a model is asked (`evonic-model`).
@@ -26,6 +28,8 @@ mod admission;
 mod agents;
 mod alarm;
 mod coalesce;
+mod context;
+mod facts;
 mod fairness;
 mod job;
 mod ownership;

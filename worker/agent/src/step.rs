@@ -7,7 +7,7 @@ use evonic_tools::Effect;
 /// A turn at a step boundary.
 #[derive(Clone, Debug)]
 pub(super) struct TurnSnapshot<'a> {
-    /// Its transcript, after that of every earlier turn of its session.
+    /// What is sent of its session: the last items are its own.
     pub(super) transcript: &'a [Item],
     /// How often the model was asked again with a note, in this turn.
     pub(super) corrections: u32,
@@ -19,8 +19,10 @@ pub(super) struct TurnSnapshot<'a> {
     pub(super) stop: Option<Stop>,
     /// Whether the worker drains.
     pub(super) draining: bool,
-    /// Whether the transcript has no more bytes than it may.
-    pub(super) fits: bool,
+    /// Replies of the turn, also those that are not in its transcript any more.
+    pub(super) replies: u32,
+    /// Whether it has no message, and compacts its session.
+    pub(super) compacts: bool,
     /// How often the model may reply.
     pub(super) max_steps: u32,
 }
@@ -47,15 +49,15 @@ pub(super) enum Step {
     HandOver,
     /// Run this call.
     Call(ToolCall),
-    /// Ask the model for the next reply.
+    /// Ask the model for the next reply, once what is sent fits.
     Ask,
+    /// Compact the session, or end the turn where there is no more to compact.
+    Compact,
     /// The last reply asks for nothing: end the turn with it.
     Complete {
         /// The answer.
         text: String,
     },
-    /// End the turn as failed: its transcript has more bytes than it may.
-    TooLarge,
     /// End the turn as failed: the model has replied as often as it may.
     TooManySteps,
 }
@@ -78,13 +80,13 @@ pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
     if let Some(stop) = snapshot.stop {
         return Step::Stop(stop);
     }
+    if snapshot.compacts {
+        return if snapshot.draining { Step::HandOver } else { Step::Compact };
+    }
     if let Some(Item::Assistant { text, tool_calls, .. }) = turn.last()
         && tool_calls.is_empty()
     {
         return Step::Complete { text: text.clone() };
-    }
-    if !snapshot.fits {
-        return Step::TooLarge;
     }
     if snapshot.draining {
         return Step::HandOver;
@@ -92,8 +94,7 @@ pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
     if let Some(call) = unanswered(snapshot.transcript).first() {
         return Step::Call(call.clone());
     }
-    let replies = turn.iter().filter(|item| matches!(item, Item::Assistant { .. })).count();
-    if replies < snapshot.max_steps as usize { Step::Ask } else { Step::TooManySteps }
+    if snapshot.replies < snapshot.max_steps { Step::Ask } else { Step::TooManySteps }
 }
 
 /// The calls of the last reply that have no result, in order. Results come in the order of their

@@ -13,38 +13,42 @@
 //!    |-- open call ----------> place -> start_call -> runs -> finish_call +
 //!    |-- open calls that read -> place -> start_call each -> run -> finish_call each +
 //!    |-- budget spent -------> left until the next period, or failed
+//!    |-- too much to send ---> compacted -------------------------------+
 //!    |-- else ---------------> call place -> model is asked -> reply with calls ------+
 //!    |                                       \-> reply without -> completed
-//!    |-- too many replies, too large, or model or machinery broken -> failed
+//!    |-- too many replies, or model or machinery broken -> failed
 //!    |-- the model is to be asked later -> left until then
 //! anywhere: fenced, or abandoned -> left as it stands in the database
 //! in a model call, or a call that another worker can continue: worker drains -> handed over
 //! ```
 //!
-//! A turn that workers died with again and again, or whose transcript is too large to be loaded,
-//! fails right after its claim, and is only then cleared: nothing of it is touched before.
+//! A turn that workers died with again and again fails right after its claim, and is only then
+//! cleared: nothing of it is touched before.
 //!
 //! What stands in the database is enough to continue from every arrow.
 
 mod ask;
 mod budget;
 mod call;
+mod compact;
 mod ending;
 mod load;
 mod lost;
 mod messages;
 mod output;
 mod reads;
+mod summarise;
 
 use std::{ops::ControlFlow, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::output::Output;
+use self::{compact::Fitting, output::Output};
 use super::{
     AgentDeps,
     admission::{OwnPlace, Place},
+    context::{Context, estimate},
     repeats,
     step::{Step, Stop, TurnSnapshot, next_step, own_part},
     turn_writer::TurnWriter,
@@ -100,9 +104,13 @@ pub(super) struct Run {
     again: Option<PendingCall>,
     /// Whether text was published that no step has completed, and why it is void by now.
     void_text: Option<String>,
+    /// What the model is sent: what is stored of its session, as far as there is room.
     transcript: Arc<Vec<Item>>,
-    /// Of the transcript, as it is stored.
-    transcript_bytes: u64,
+    /// Where that stands, and what it takes.
+    context: Context,
+    fitting: Fitting,
+    /// Estimate of instructions and tools.
+    fixed_tokens: u64,
     /// Workers that died while they had it, since its last committed step.
     takeovers: u32,
     /// Earlier attempts at the present model call, by whichever worker.
@@ -143,6 +151,7 @@ impl Run {
         // What only reads is run again, at its place.
         let interrupted = interrupted
             .filter(|pending| !reads::repeats(deps.tools.registry(), &pending.call.name));
+        let fixed_tokens = estimate::text(&agent.instructions) + estimate::tools(&specs);
         let void_text = partial_text.then(|| messages::worker_stopped(predecessor));
         Self {
             deps,
@@ -154,7 +163,9 @@ impl Run {
             again: None,
             void_text,
             transcript: Arc::default(),
-            transcript_bytes: 0,
+            context: Context::default(),
+            fitting: Fitting::default(),
+            fixed_tokens,
             takeovers,
             tried: Tried { attempts, since: tried },
             place,
@@ -189,10 +200,8 @@ impl Run {
 
     /// Takes one step, from boundary to boundary.
     async fn step(&mut self) -> Flow {
-        let settings = &self.deps.settings;
-        let (max_steps, most) = (settings.max_steps, settings.max_transcript_bytes.into());
+        let max_steps = self.deps.settings.max_steps;
         let interrupted = self.interrupted.as_ref();
-        let bytes = self.transcript_bytes;
         let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
             corrections: self.output.corrections(),
@@ -202,7 +211,8 @@ impl Run {
                 .map(|spec| spec.effect),
             stop: self.stop(),
             draining: self.signals.drain.is_cancelled(),
-            fits: bytes <= most,
+            replies: self.context.replies,
+            compacts: self.context.compacts,
             max_steps,
         });
         match step {
@@ -212,9 +222,10 @@ impl Run {
             },
             Step::Settle(pending) => self.settle(pending).await,
             Step::Call(call) if self.take_place(Place::Work).await => self.call(call).await,
-            Step::Ask if self.take_call_place().await => self.ask().await,
+            Step::Ask if self.take_call_place().await => self.fit_and_ask().await,
+            Step::Compact if self.take_call_place().await => self.compact_on_request().await,
             // The boundary decides what happened meanwhile.
-            Step::Call(_) | Step::Ask => ControlFlow::Continue(()),
+            Step::Call(_) | Step::Ask | Step::Compact => ControlFlow::Continue(()),
             Step::HandOver => self.hand_over().await,
             Step::Stop(Stop::Cancelled) => ControlFlow::Break(self.end(TurnEnd::Cancelled).await),
             Step::Stop(Stop::OutOfTime) => {
@@ -223,10 +234,6 @@ impl Run {
             }
             Step::Complete { text } => {
                 ControlFlow::Break(self.end(TurnEnd::Completed { text }).await)
-            }
-            Step::TooLarge => {
-                let error = messages::transcript_too_large(bytes, most);
-                ControlFlow::Break(self.fail(error).await)
             }
             Step::TooManySteps => {
                 ControlFlow::Break(self.fail(messages::too_many_steps(max_steps)).await)
@@ -244,15 +251,15 @@ impl Run {
         failed: Option<TurnError>,
     ) -> Flow {
         let result = self.guarded(&[], &call, result);
-        let (item, bytes, left) = self.commit_result(call, result, last, failed).await?;
+        let (item, left) = self.commit_result(call, result, last, failed).await?;
         self.interrupted = None;
-        self.remember(item, bytes);
+        self.remember(item);
         left.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 
     /// A call's result, with what the loop guard says of it after `done`, which is committed and
     /// not remembered yet.
-    fn guarded(&self, done: &[(Item, u64)], call: &ToolCall, mut result: ToolResult) -> Guarded {
+    fn guarded(&self, done: &[Item], call: &ToolCall, mut result: ToolResult) -> Guarded {
         let most = self.deps.settings.max_repeats;
         // A runbook repeats what it is written to repeat.
         let is_plan = matches!(self.deps.models.get(&self.agent.model), Some(Model::Runbook(_)));
@@ -261,7 +268,7 @@ impl Run {
         }
         let before = own_part(&self.transcript, self.output.corrections())
             .iter()
-            .chain(done.iter().map(|(item, _)| item));
+            .chain(done);
         let repeats = repeats::count(before, call, result.outcome, &result.content);
         result.content.extend(repeats.note());
         let failed = repeats
@@ -271,14 +278,14 @@ impl Run {
     }
 
     /// Commits a call's result, with the turn's end where it fails with it. Returns what is to be
-    /// remembered, its bytes, and how the turn left, if it did.
+    /// remembered, and how the turn left, if it did.
     async fn commit_result(
         &self,
         call: ToolCall,
         guarded: Guarded,
         last: Shown,
         failed: Option<TurnError>,
-    ) -> Flow<(Item, u64, Option<RunOutcome>)> {
+    ) -> Flow<(Item, Option<RunOutcome>)> {
         let Guarded { result: ToolResult { outcome, content }, failed: repeated } = guarded;
         let failed = failed.or(repeated).filter(|_| !self.signals.stop.is_cancelled());
         let item = Item::ToolResult {
@@ -291,21 +298,22 @@ impl Run {
         if let Some(error) = &failed {
             tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
         }
-        let bytes = self.commit(move |writer, lease| {
+        let finish = self.commit(move |writer, lease| {
             last.write(writer, lease, &call.id)?;
-            let bytes = writer.finish_call(lease, &call, outcome, content.clone())?;
+            writer.finish_call(lease, &call, outcome, content.clone())?;
             if let Some(error) = &failed {
                 writer.end_turn(lease, TurnEnd::Failed(error.clone()))?;
             }
-            Ok(bytes)
+            Ok(())
         });
-        ControlFlow::Continue((item, bytes.await?, left))
+        finish.await?;
+        ControlFlow::Continue((item, left))
     }
 
     /// Adds what was committed to the transcript.
-    fn remember(&mut self, item: Item, bytes: u64) {
+    fn remember(&mut self, item: Item) {
+        self.context.push(&item);
         Arc::make_mut(&mut self.transcript).push(item);
-        self.transcript_bytes += bytes;
     }
 
     /// Waits for a place; what it holds of another kind is given back. Returns whether it was

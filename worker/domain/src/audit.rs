@@ -39,6 +39,8 @@ named! {
         SessionUpdate = "session.update",
         /// A session was deleted, with what was said in it.
         SessionDelete = "session.delete",
+        /// Compacting a session was asked for.
+        SessionCompact = "session.compact",
         /// A message was posted in a session.
         MessageCreate = "message.create",
         /// The end of a turn was asked for.

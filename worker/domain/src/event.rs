@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attachment, BudgetReached, Outcome, Role, SessionId, TurnError, TurnId, Usage, Waiting,
+    Attachment, BudgetReached, CompactionKind, ItemRange, Outcome, Role, SessionId, TurnError,
+    TurnId, Usage, Waiting,
 };
 
 /// One event.
@@ -121,6 +122,23 @@ pub enum EventKind {
         outcome: Outcome,
         /// What the model is shown.
         content: String,
+    },
+    /// `context.compacted`: from here on less of the session is sent to the model. What is stored
+    /// stays as it is.
+    #[serde(rename = "context.compacted")]
+    ContextCompacted {
+        /// Counts from 1 within the session.
+        number: u64,
+        kind: CompactionKind,
+        /// The items that it is about.
+        range: ItemRange,
+        /// Estimate of what would have been sent.
+        tokens_before: u64,
+        /// Estimate of what is sent.
+        tokens_after: u64,
+        /// The summary, of one that summarised.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
     },
     /// `turn.completed`.
     #[serde(rename = "turn.completed")]

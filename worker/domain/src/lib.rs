@@ -42,7 +42,10 @@ pub use budget::{
     Budget, BudgetChange, BudgetLimit, BudgetPeriod, BudgetReached, BudgetSpent, BudgetState,
     BudgetSubject, BudgetView, NewBudget, OnReached, decimal,
 };
-pub use context::{ItemAddress, ItemRange};
+pub use context::{
+    Compaction, CompactionKind, ContextView, InvalidAddress, ItemAddress, ItemRange, NewCompaction,
+    Shortened, StoredItem, Summary,
+};
 pub use copy::{CopyEnd, NewCopy};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, BudgetId, InvalidId, KeyId, MessageId, SessionId, TurnId, WorkplaceId};

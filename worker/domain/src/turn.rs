@@ -98,11 +98,17 @@ named! {
         ModelUnavailable = "model_unavailable",
         /// The endpoint's answer breaks its protocol.
         ModelProtocol = "model_protocol",
-        /// The model's reply was not whole within `models.NAME.timeout`.
+        /// The model's reply was not complete, also not after it was asked for again.
+        IncompleteReply = "incomplete_reply",
+        /// The model's reply was not whole within `models.NAME.call_timeout`.
         ModelTimeout = "model_timeout",
         /// The model's reply is larger than `models.NAME.max_reply_bytes`.
         ReplyTooLarge = "reply_too_large",
-        /// The transcript is larger than `agents.max_transcript_bytes`.
+        /// Instructions, tools and the last message alone do not fit into the model's window; the
+        /// message says which is too large.
+        ContextTooLarge = "context_too_large",
+        /// Of a turn of an earlier version: the transcript was larger than
+        /// `agents.max_transcript_bytes`.
         TranscriptTooLarge = "transcript_too_large",
         /// The model replied `agents.max_steps` times without coming to an end.
         TooManySteps = "too_many_steps",
@@ -152,6 +158,8 @@ pub struct Waiting {
 pub enum TurnEnd {
     /// With this text as the assistant's message.
     Completed { text: String },
+    /// Without a message: it had none to answer.
+    Compacted,
     /// With this error.
     Failed(TurnError),
     /// Because a client asked.

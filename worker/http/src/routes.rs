@@ -6,6 +6,7 @@
 mod agents;
 mod audit;
 mod budgets;
+mod context;
 mod copies;
 mod keys;
 mod messages;
@@ -54,6 +55,9 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::get("/api/v1/sessions/{id}/messages", OfAgents(Read), messages::list).query(PAGE),
         Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), posting::post).creates(),
         Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),
+        Route::get("/api/v1/sessions/{id}/items", OfAgents(Read), context::items).query(PAGE),
+        Route::get("/api/v1/sessions/{id}/compactions", OfAgents(Read), context::list).query(PAGE),
+        Route::post("/api/v1/sessions/{id}/compact", OfAgents(Run), context::compact),
         Route::get("/api/v1/sessions/{id}/events", OfAgents(Read), messages::stream)
             .query(&["after", "until_turn"]),
         Route::get("/api/v1/turns/{id}", OfAgents(Read), turns::read).query(&["wait"]),

@@ -116,6 +116,12 @@ impl Api {
         retry(self.retry_for, post).await
     }
 
+    /// Posts without a body to what may be asked for twice; its answer.
+    pub(super) async fn post_bare<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let post = async || self.send(bare(request(Method::POST, path))).await?.json().await;
+        retry(self.retry_for, post).await
+    }
+
     /// Changes a resource.
     pub(super) async fn patch<B: Serialize, T: DeserializeOwned>(
         &self,

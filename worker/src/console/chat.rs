@@ -6,7 +6,7 @@
 
 mod input;
 mod stream;
-mod transcript;
+pub(super) mod transcript;
 
 use std::time::Duration;
 

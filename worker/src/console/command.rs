@@ -279,6 +279,12 @@ pub(super) enum SessionCommand {
         #[command(flatten)]
         output: OutputOptions,
     },
+    /// Summarise all but the last turn of a session: its model is sent the summary from then on.
+    /// What was said stays stored
+    Compact {
+        /// Its id
+        session: String,
+    },
     /// Remove a session with everything in it
     Rm {
         /// Its id

@@ -7,6 +7,7 @@ use super::{
     agents::name_of,
     api::{Api, segment},
     command::SessionCommand,
+    compaction,
     error::Result,
     format::{count, local_time, usage},
     output::Console,
@@ -46,6 +47,7 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             }
             Ok(())
         }
+        SessionCommand::Compact { session } => compaction::run(&session, api, console).await,
         SessionCommand::Rm { session } => {
             api.delete(&format!("/sessions/{}", segment(&session))).await?;
             console.line(format!("Removed {session}."))

@@ -198,7 +198,11 @@ impl Writer<'_> {
         Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
     }
 
-    fn check_queue(&self, session: &SessionId, max_queued: u32) -> Result<(), StoreError> {
+    pub(super) fn check_queue(
+        &self,
+        session: &SessionId,
+        max_queued: u32,
+    ) -> Result<(), StoreError> {
         let waiting = self.one(
             "post message",
             "SELECT COUNT(*) AS waiting FROM turns WHERE session_id = ?1 AND state = 'queued'",

@@ -17,7 +17,7 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 type Fill = fn(&Connection) -> rusqlite::Result<()>;
 
 /// What leads from each version to the next: statements, and what is there from then on.
-const STEPS: [(&str, Fill); 12] = [
+const STEPS: [(&str, Fill); 13] = [
     (include_str!("schema/0001.sql"), first_agent),
     (include_str!("schema/0002.sql"), first_workplace),
     (include_str!("schema/0003.sql"), |_| Ok(())),
@@ -27,6 +27,7 @@ const STEPS: [(&str, Fill); 12] = [
     (include_str!("schema/0007.sql"), |_| Ok(())),
     (include_str!("schema/0008.sql"), |_| Ok(())),
     (include_str!("schema/0009.sql"), |_| Ok(())),
+    (include_str!("schema/0011.sql"), |_| Ok(())),
     (include_str!("schema/0012.sql"), |_| Ok(())),
     (include_str!("schema/0013.sql"), |_| Ok(())),
     (include_str!("schema/0014.sql"), |_| Ok(())),

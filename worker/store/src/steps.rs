@@ -48,11 +48,11 @@ impl Writer<'_> {
     }
 
     /// Commits a model reply as the next step: its item, `step.completed`, its tokens in every
-    /// sum, `budget.reached` where one is. Returns the bytes that it adds to the transcript.
+    /// sum, `budget.reached` where one is.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
-    pub fn record_reply(&mut self, lease: &Lease, reply: NewReply) -> Result<u64, StoreError> {
+    pub fn record_reply(&mut self, lease: &Lease, reply: NewReply) -> Result<(), StoreError> {
         self.check_lease(lease)?;
         let NewReply { text, tool_calls, usage, model, cost, carried } = reply;
         let step = self.one(
@@ -72,16 +72,15 @@ impl Writer<'_> {
             model: model.clone(),
             carried,
         };
-        let bytes = self.add_item(&lease.turn_id, &item)?;
+        self.add_item(&lease.turn_id, &item)?;
         let completed = EventKind::StepCompleted { step, text, usage, cost, model };
         self.add_events(&lease.session_id, &lease.turn_id, &[completed])?;
         self.count(&lease.turn_id, &call)?;
-        Ok(bytes)
+        Ok(())
     }
 
     /// Commits that the reply of [`Writer::record_reply`], in the same transaction, has not the form
-    /// that it must have, and what the model is told of that: `output.refused`. Returns the bytes
-    /// that this adds to the transcript.
+    /// that it must have, and what the model is told of that: `output.refused`.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -91,7 +90,7 @@ impl Writer<'_> {
         path: &str,
         message: &str,
         note: &str,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         self.check_lease(lease)?;
         let sql = "UPDATE turns SET corrections = corrections + 1 WHERE id = ?1";
         self.execute("refuse output", sql, [lease.turn_id.as_str()])?;
@@ -157,8 +156,7 @@ impl Writer<'_> {
         self.add_events(&lease.session_id, &lease.turn_id, &[output])
     }
 
-    /// Commits a call's result as a step: its item, `tool.completed`. Returns the bytes that it
-    /// adds to the transcript.
+    /// Commits a call's result as a step: its item, `tool.completed`.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -168,7 +166,7 @@ impl Writer<'_> {
         call: &ToolCall,
         outcome: Outcome,
         content: String,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         self.check_lease(lease)?;
         let sql = "UPDATE turns SET takeovers = 0 WHERE id = ?1 AND takeovers > 0";
         self.execute("finish call", sql, [lease.turn_id.as_str()])?;
@@ -188,6 +186,10 @@ impl Writer<'_> {
         let (state, error, event) = match end {
             TurnEnd::Completed { text } => {
                 self.add_answer(lease, text)?;
+                let Turn { usage, cost, .. } = self.turn(turn)?;
+                (TurnState::Completed, None, EventKind::TurnCompleted { usage, cost })
+            }
+            TurnEnd::Compacted => {
                 let Turn { usage, cost, .. } = self.turn(turn)?;
                 (TurnState::Completed, None, EventKind::TurnCompleted { usage, cost })
             }
@@ -220,8 +222,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Adds an item at the end of a turn. Returns its bytes.
-    pub(super) fn add_item(&mut self, turn: &TurnId, item: &Item) -> Result<u64, StoreError> {
+    /// Adds an item at the end of a turn.
+    pub(super) fn add_item(&mut self, turn: &TurnId, item: &Item) -> Result<(), StoreError> {
         let data = column::to_json(item);
         self.execute(
             "store item",
@@ -229,7 +231,7 @@ impl Writer<'_> {
              SELECT ?1, COALESCE(MAX(position) + 1, 0), ?2 FROM items WHERE turn_id = ?1",
             params![turn.as_str(), data],
         )?;
-        Ok(data.len() as u64)
+        Ok(())
     }
 
     fn add_result(
@@ -239,7 +241,7 @@ impl Writer<'_> {
         call: &ToolCall,
         outcome: Outcome,
         content: String,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         self.execute(
             "finish call",
             "UPDATE calls SET outcome = ?3
@@ -253,10 +255,10 @@ impl Writer<'_> {
             outcome,
             content: content.clone(),
         };
-        let bytes = self.add_item(turn, &item)?;
+        self.add_item(turn, &item)?;
         let completed = EventKind::ToolCompleted { call_id, name, outcome, content };
         self.add_events(session, turn, &[completed])?;
-        Ok(bytes)
+        Ok(())
     }
 
     fn add_answer(&mut self, lease: &Lease, text: String) -> Result<(), StoreError> {

@@ -29,15 +29,17 @@ fn pending(id: usize) -> PendingCall {
     PendingCall::new(call(id), &format!("m{id}"), "local")
 }
 
-const fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
+fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
+    let replies = own_part(transcript).iter().filter(|item| matches!(item, Item::Assistant { .. }));
     TurnSnapshot {
         transcript,
         corrections: 0,
+        replies: replies.count() as u32,
+        compacts: false,
         interrupted: None,
         effect: None,
         stop: None,
         draining: false,
-        fits: true,
         max_steps: 100,
     }
 }
@@ -106,12 +108,20 @@ fn an_interrupted_call_is_gone_on_with() {
 }
 
 #[test]
-fn a_transcript_that_is_too_large_goes_no_further() {
-    let transcript = [user(), reply([0]), result(0), reply([])];
-    let at =
-        |items: usize| next_step(&TurnSnapshot { fits: false, ..snapshot(&transcript[..items]) });
-    assert_eq!([at(1), at(2), at(3)], [Step::TooLarge, Step::TooLarge, Step::TooLarge]);
-    assert_eq!(at(4), Step::Complete { text: "said".to_owned() }, "it needs no more room");
+fn replies_that_are_not_sent_any_more_count() {
+    let transcript = [user(), reply([0]), result(0)];
+    let after = |replies| next_step(&TurnSnapshot { replies, ..snapshot(&transcript) });
+    assert_eq!((after(99), after(100)), (Step::Ask, Step::TooManySteps));
+}
+
+#[test]
+fn a_turn_without_a_message_compacts() {
+    let earlier = [user(), reply([])];
+    let compacts = TurnSnapshot { compacts: true, ..snapshot(&earlier) };
+    assert_eq!(next_step(&compacts), Step::Compact);
+    assert_eq!(next_step(&TurnSnapshot { draining: true, ..compacts.clone() }), Step::HandOver);
+    let stop = Some(Stop::Cancelled);
+    assert_eq!(next_step(&TurnSnapshot { stop, ..compacts }), Step::Stop(Stop::Cancelled));
 }
 
 #[test]

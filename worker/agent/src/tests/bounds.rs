@@ -1,11 +1,10 @@
-//! Turns that run for too long, or whose transcript is too large.
+//! Turns that run for too long, or whose session is larger than what may be sent.
 
 use std::time::{Duration, Instant};
 
 use super::harness::{ENDLESS, Endpoint, Harness, model_at};
-use evonic_domain::{Outcome, ToolCall, TurnErrorCode, TurnState};
+use evonic_domain::{CompactionKind, Outcome, ToolCall, TurnEnd, TurnErrorCode, TurnState};
 use evonic_store::NewReply;
-use evonic_store::PendingCall;
 
 fn with_timeout(timeout: Duration) -> Harness {
     Harness::with(|config| config.agents.turn_timeout = timeout)
@@ -74,46 +73,74 @@ fn the_time_of_a_turn_counts_over_its_workers() {
     assert_eq!(harness.results(&turn)[0].0, "cancelled");
 }
 
-/// What outgrew the bound while its worker was away: its command is killed, and told of.
+/// What outgrew the bound while its worker was away is loaded as far as there is room, and the turn
+/// goes on.
 #[test]
-fn a_transcript_that_is_too_large_is_not_loaded() {
+fn a_transcript_that_is_too_large_is_loaded_in_part() {
     let harness = Harness::with(|config| config.agents.max_transcript_bytes = 65_536);
-    let (session, turn) = harness.runbook("$ echo one\n");
-    harness.as_another(1, |writer, lease| {
-        let call = |id: &str| {
-            let (id, name, arguments) = (id.to_owned(), "bash".to_owned(), "{}".to_owned());
-            ToolCall { id, name, arguments }
-        };
-        let calls = vec![call("a"), call("b")];
-        writer.record_reply(
-            lease,
-            NewReply { text: String::new(), tool_calls: calls, ..NewReply::default() },
-        )?;
-        writer.finish_call(lease, &call("a"), Outcome::Ok, "x".repeat(70_000))?;
-        writer.start_call(lease, &PendingCall::new(call("b"), "command", "local"))
-    });
+    let session = harness.session("runbook", None);
+    for _ in 0..5 {
+        let turn = harness.post(&session, "$ echo one\n");
+        harness.as_another(1, |writer, lease| {
+            let call = call("step-1");
+            let reply = NewReply { tool_calls: vec![call.clone()], ..NewReply::default() };
+            writer.record_reply(lease, reply)?;
+            writer.finish_call(lease, &call, Outcome::Ok, "x".repeat(70_000))?;
+            let reply = NewReply { text: "done".to_owned(), ..NewReply::default() };
+            writer.record_reply(lease, reply)?;
+            writer.end_turn(lease, TurnEnd::Completed { text: "done".to_owned() })
+        });
+        assert!(harness.turn(&turn).state.is_ended());
+    }
     let worker = harness.worker(2, Some(1));
-    let ended = harness.ended(&turn);
-    let error = ended.error.expect("a failed turn has an error");
-    assert_eq!((ended.state, error.code), (TurnState::Failed, TurnErrorCode::TranscriptTooLarge));
-    let told = "the transcript of the session has 70";
-    assert!(error.message.starts_with(told) && error.message.contains("may have 65536"));
-    assert_eq!(harness.results(&turn)[1].0, "unknown");
-    // The next one is no better off, and another session is.
     let next = harness.post(&session, "$ echo two\n");
-    let (_, elsewhere) = harness.runbook("$ echo three\n");
     worker.agents.wake();
-    assert_eq!(harness.ended(&next).error.unwrap().code, TurnErrorCode::TranscriptTooLarge);
-    assert_eq!(harness.ended(&elsewhere).state, TurnState::Completed);
+    assert_eq!(harness.ended(&next).state, TurnState::Completed);
+    let kinds: Vec<_> =
+        harness.compactions(&session).into_iter().map(|compaction| compaction.kind).collect();
+    assert_eq!(kinds, [CompactionKind::Shortened]);
+    let stored = harness.results(&next);
+    assert!(stored.iter().any(|(_, content)| content.len() == 70_000), "originals stay");
 }
 
-/// A turn that outgrows the bound by its own results ends at the next step.
+fn call(id: &str) -> ToolCall {
+    let arguments = r#"{"command":"echo one"}"#.to_owned();
+    ToolCall { id: id.to_owned(), name: "bash".to_owned(), arguments }
+}
+
+/// A turn that outgrows the bound by its own results goes on with their heads and tails.
 #[test]
-fn a_transcript_that_grows_too_large_ends_its_turn() {
+fn a_transcript_that_grows_too_large_is_shortened() {
     let harness = Harness::with(|config| config.agents.max_transcript_bytes = 100_000);
     let worker = harness.worker(1, None);
-    let (_, turn) = harness.runbook(&"$ head -c 40000 /dev/zero | tr '\\0' x\n".repeat(6));
+    let (session, turn) = harness.runbook(&"$ head -c 40000 /dev/zero | tr '\\0' x\n".repeat(6));
     worker.agents.wake();
-    assert_eq!(harness.ended(&turn).error.unwrap().code, TurnErrorCode::TranscriptTooLarge);
-    assert_eq!(harness.results(&turn).len(), 3);
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    assert_eq!(harness.results(&turn).len(), 6);
+    let compactions = harness.compactions(&session);
+    assert!(!compactions.is_empty());
+    for compaction in compactions {
+        assert_eq!(compaction.kind, CompactionKind::Shortened);
+        assert!(compaction.tokens_after < compaction.tokens_before, "{compaction:?}");
+    }
+    harness.said(&session, "context.compacted");
+}
+
+/// A runbook knows by its steps how far it has come: none of them is dropped, and a message alone
+/// that is too large says so.
+#[test]
+fn what_cannot_fit_says_what_is_too_large() {
+    let harness = Harness::with(|config| config.agents.max_transcript_bytes = 65_536);
+    let worker = harness.worker(1, None);
+    let (session, turn) = harness.runbook(&format!("{}\n", "x".repeat(70_000)));
+    worker.agents.wake();
+    let error = harness.ended(&turn).error.expect("a failed turn has an error");
+    assert_eq!(error.code, TurnErrorCode::ContextTooLarge);
+    let told = "the last message is too large: about 2";
+    assert!(error.message.starts_with(told), "{}", error.message);
+    let hint = "agents.max_transcript_bytes is 65536";
+    assert!(error.message.contains(hint), "{}", error.message);
+    let next = harness.post(&session, "$ echo two\n");
+    worker.agents.wake();
+    assert_eq!(harness.ended(&next).state, TurnState::Completed, "the session lives");
 }

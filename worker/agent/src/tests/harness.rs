@@ -2,13 +2,13 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use evonic_shared::{
-    config::{Config, OpenAi},
+    config::{Config, Environment, Model},
     kind::Kind,
 };
 use tokio::{
@@ -19,10 +19,12 @@ use tokio::{
 };
 
 use crate::{AgentDeps, Agents, Generation};
-use evonic_domain::{Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId};
+use evonic_domain::{
+    Compaction, Event, Item, Lease, NewAgent, NewSession, Origin, SessionId, Turn, TurnId,
+};
 use evonic_handles::{Budget, Page};
 use evonic_model::Models;
-use evonic_store::{AfterPage, AuditedWriter, Claimed, Store, StoreError, Writer};
+use evonic_store::{AfterPage, AuditedWriter, Claimed, Paging, Store, StoreError, Writer};
 use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
 
@@ -208,6 +210,13 @@ impl Harness {
         self.items(turn).into_iter().filter_map(result).collect()
     }
 
+    /// Compactions of a session, oldest first.
+    pub(super) fn compactions(&self, session: &SessionId) -> Vec<Compaction> {
+        let (session, paging) = (session.clone(), Paging { limit: 200, after: None });
+        let read = self.store.read(move |reader| reader.compactions(&session, &paging));
+        self.runtime.block_on(read).unwrap().data
+    }
+
     pub(super) fn events(&self, session: &SessionId) -> Vec<Event> {
         let session = session.clone();
         let read =
@@ -357,17 +366,10 @@ impl Endpoint {
 }
 
 /// A model at this address, tried once.
-pub(super) fn model_at(address: SocketAddr) -> OpenAi {
-    OpenAi {
-        base_url: format!("http://{address}/v1"),
-        model: "model".to_owned(),
-        key: None,
-        connect_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_secs(60),
-        timeout: Duration::from_secs(600),
-        retries: 0,
-        temperature: None,
-        max_tokens: None,
-        max_reply_bytes: 1 << 20,
-    }
+pub(super) fn model_at(address: SocketAddr) -> Model {
+    let text = format!("[models.m]\nbase_url = \"http://{address}/v1\"\nmodel = \"model\"\n");
+    let environment = Environment::new([], 0, PathBuf::from("/"));
+    let resolved = Config::resolve(Some((Path::new("test.toml"), &text)), &environment);
+    let model = resolved.expect("it is sound").config.models["m"].clone();
+    Model { retries: 0, patience: Duration::ZERO, ..model }
 }

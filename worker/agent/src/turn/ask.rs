@@ -77,11 +77,7 @@ impl Run {
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
         let stop = self.signals.stop.clone();
         Job::start(|deltas| {
-            async move {
-                let model = models.get(&name)?;
-                Some(model.reply(request, deltas, &stop).await)
-            }
-            .instrument(span)
+            async move { models.reply(&name, request, deltas, &stop).await }.instrument(span)
         })
     }
 
@@ -141,20 +137,20 @@ impl Run {
             carried: new.carried.clone(),
         };
         let what = then.clone();
-        let (bytes, note_bytes) = self
-            .commit(move |writer, lease| {
-                append(writer, lease, &last)?;
-                let bytes = writer.record_reply(lease, new.clone())?;
-                Ok((bytes, what.write(writer, lease)?))
-            })
-            .await?;
+        let record = self.commit(move |writer, lease| {
+            append(writer, lease, &last)?;
+            writer.record_reply(lease, new.clone())?;
+            what.write(writer, lease)
+        });
+        record.await?;
         (self.void_text, self.tried) = (None, Tried::default());
-        self.remember(item, bytes);
+        self.fitting.refusals = 0;
+        self.remember(item);
         match then {
             Verdict::GoOn => ControlFlow::Continue(()),
             Verdict::AskAgain { note, .. } => {
                 self.output.ask_again();
-                self.remember(Item::user(note), note_bytes);
+                self.remember(Item::user(note));
                 ControlFlow::Continue(())
             }
             Verdict::End(_) => ControlFlow::Break(RunOutcome::Ended),
@@ -162,10 +158,20 @@ impl Run {
     }
 
     /// The model did not reply, and took so long for it.
-    async fn refused(&mut self, error: ModelError, took: Duration) -> Flow {
+    pub(super) async fn refused(&mut self, error: ModelError, took: Duration) -> Flow {
         match error {
             // The boundary decides what that means.
             ModelError::Cancelled if self.signals.stop.is_cancelled() => ControlFlow::Continue(()),
+            // Shorter, it may do better: the boundary decides how.
+            ModelError::TooLong { window, tokens, message, .. } => {
+                match self.learn_from_refusal(window, tokens, message) {
+                    ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                    ControlFlow::Break(message) => {
+                        let error = messages::refused_as_too_long(&message);
+                        ControlFlow::Break(self.fail(error).await)
+                    }
+                }
+            }
             // Connections are taken by other turns: this one waits for its own, as it waited in
             // the queue, and is asked at the boundary whether it still should.
             ModelError::Exhausted(exhausted) => {

@@ -1,26 +1,21 @@
 //! The beginning of a run: what the turn needs is loaded, or the turn is ended without it.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::ops::ControlFlow;
 
 use super::{Flow, Run, RunOutcome, messages};
 use evonic_domain::{Outcome, TurnEnd, TurnError};
 use evonic_store::PendingCall;
 
 impl Run {
-    /// Loads the turn's transcript, unless it is too large, and whether the turn is cancelled.
+    /// Loads what is sent of the turn's session, and whether the turn is cancelled.
     pub(super) async fn load(&mut self) -> Flow {
-        let most = u64::from(self.deps.settings.max_transcript_bytes);
         // The turn is registered by now: a cancel is either seen here or fires its token.
         let fatal = self.takeovers >= self.deps.settings.max_takeovers;
         let result = self.turn_writer.read(move |reader, lease| {
-            let turn = &lease.turn_id;
-            let cancels = reader.cancels(std::slice::from_ref(turn))?;
-            let bytes = if fatal { 0 } else { reader.transcript_bytes(turn)? };
-            let loads = !fatal && bytes <= most;
-            let transcript = if loads { reader.transcript(turn)? } else { Vec::new() };
-            Ok((transcript, bytes, !cancels.is_empty()))
+            let cancels = reader.cancels(std::slice::from_ref(&lease.turn_id))?;
+            Ok(!cancels.is_empty())
         });
-        let (transcript, bytes, cancelled) = match result.await {
+        let cancelled = match result.await {
             Ok(read) => read,
             Err(gave_up) => return ControlFlow::Break(self.give_up(gave_up).await),
         };
@@ -30,10 +25,8 @@ impl Run {
         if fatal {
             return self.abort(messages::too_many_takeovers(self.takeovers)).await;
         }
-        if bytes > most {
-            return self.abort(messages::transcript_too_large(bytes, most)).await;
-        }
-        (self.transcript, self.transcript_bytes) = (Arc::new(transcript), bytes);
+        let (context, items) = self.read_view(None).await?;
+        self.take_view(context, items);
         ControlFlow::Continue(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::compact::Room;
 use evonic_domain::{TurnError, TurnErrorCode};
 use evonic_tools::{Effect, Loss};
 
@@ -71,13 +72,39 @@ pub(super) fn too_many_takeovers(takeovers: u32) -> TurnError {
     TurnError::new(TurnErrorCode::TooManyTakeovers, message)
 }
 
-/// The transcript has more bytes than it may.
-pub(super) fn transcript_too_large(bytes: u64, most: u64) -> TurnError {
+/// What cannot be left out alone does not fit. The largest part is named first.
+pub(super) fn context_too_large(
+    mut parts: [(&str, u64); 3],
+    room: Room,
+    max_transcript_bytes: u32,
+    refusal: Option<&str>,
+) -> TurnError {
+    parts.sort_by_key(|&(_, tokens)| std::cmp::Reverse(tokens));
+    let [(what, tokens), others @ ..] = parts;
+    let others = others.map(|(what, tokens)| format!("{what} {tokens}")).join(", ");
+    let limit = room.limit;
+    let of = match (room.window, refusal) {
+        (_, Some(refusal)) => format!("the endpoint refused what is left as too long: {refusal}"),
+        (Some(window), None) => format!("of the model's window of {window}"),
+        (None, None) => format!("agents.max_transcript_bytes is {max_transcript_bytes}"),
+    };
     let message = format!(
-        "the transcript of the session has {bytes} bytes, and a turn may have {most} \
-         (agents.max_transcript_bytes): begin another session, or raise that"
+        "{what} too large: about {tokens} tokens where a request has room for {limit} ({others}; {of})"
     );
-    TurnError::new(TurnErrorCode::TranscriptTooLarge, message)
+    TurnError::new(TurnErrorCode::ContextTooLarge, message)
+}
+
+/// The endpoint finds every request too long.
+pub(super) fn refused_as_too_long(refusal: &str) -> TurnError {
+    let message =
+        format!("the endpoint refuses shorter and shorter requests as too long: {refusal}");
+    TurnError::new(TurnErrorCode::ContextTooLarge, message)
+}
+
+/// A turn that was to summarise cannot.
+pub(super) fn no_summary(model: &str, why: &str) -> TurnError {
+    let message = format!("model {model} made no summary: {why}");
+    TurnError::new(TurnErrorCode::ModelUnavailable, message)
 }
 
 /// The turn has run for as long as it may.

@@ -95,14 +95,14 @@ impl Run {
 }
 
 impl Verdict {
-    /// Commits it, after the reply. Returns the bytes that it adds to the transcript.
-    pub(super) fn write(&self, writer: &mut Writer<'_>, lease: &Lease) -> Result<u64, StoreError> {
+    /// Commits it, after the reply.
+    pub(super) fn write(&self, writer: &mut Writer<'_>, lease: &Lease) -> Result<(), StoreError> {
         match self {
-            Verdict::GoOn => Ok(0),
+            Verdict::GoOn => Ok(()),
             Verdict::AskAgain { fault, note } => {
                 writer.refuse_output(lease, &fault.path, &fault.message, note)
             }
-            Verdict::End(end) => writer.end_turn(lease, end.clone()).map(|()| 0),
+            Verdict::End(end) => writer.end_turn(lease, end.clone()),
         }
     }
 }

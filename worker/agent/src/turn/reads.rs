@@ -77,13 +77,13 @@ impl Run {
                 let committed = this.commit_result(call, result, last, None).await?;
                 toolbox.forget(&running.pending.command_id);
                 match committed {
-                    (item, bytes, None) => done.push((item, bytes)),
-                    (_, _, Some(left)) => return ControlFlow::Break(left),
+                    (item, None) => done.push(item),
+                    (_, Some(left)) => return ControlFlow::Break(left),
                 }
             }
         }
-        for (item, bytes) in done {
-            self.remember(item, bytes);
+        for item in done {
+            self.remember(item);
         }
         match other {
             Some((running, end)) => self.ended(running, end).await,

@@ -1,6 +1,6 @@
 //! A turn as text: a pure function of its events.
 
-use evonic_domain::{BudgetReached, EventKind, Outcome};
+use evonic_domain::{BudgetReached, CompactionKind, EventKind, ItemRange, Outcome};
 
 use crate::console::{
     format::count,
@@ -70,6 +70,9 @@ impl Transcript {
             }
             EventKind::BudgetReached(BudgetReached { name, percent, .. }) => {
                 self.note(&format!("budget {name} is spent to {percent} %"));
+            }
+            EventKind::ContextCompacted { kind, range, tokens_before, tokens_after, .. } => {
+                self.note(&compacted(*kind, *range, *tokens_before, *tokens_after));
             }
             EventKind::MessageCreated { .. }
             | EventKind::TurnStarted { .. }
@@ -171,6 +174,22 @@ impl Transcript {
         };
         self.line(verdict);
     }
+}
+
+/// What became of a session's older items.
+pub(in crate::console) fn compacted(
+    kind: CompactionKind,
+    range: ItemRange,
+    before: u64,
+    after: u64,
+) -> String {
+    let ItemRange { first, last } = range;
+    let what = match kind {
+        CompactionKind::Shortened => "results are sent shortened from here on",
+        CompactionKind::Summarised => "a summary is sent from here on in place of items",
+        CompactionKind::LeftOut => "items are left out from here on",
+    };
+    format!("{what}: {first} to {last}; about {before} tokens became {after}")
 }
 
 /// Whether a line of a result is the tool's own: `[exit status 1]`.

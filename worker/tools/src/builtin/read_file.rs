@@ -1,5 +1,7 @@
 //! `read_file`.
 
+mod stored;
+
 use std::fmt::Write as _;
 
 use async_trait::async_trait;
@@ -15,7 +17,8 @@ use evonic_workplace::Lines;
 
 const DESCRIPTION: &str = "Reads a text file, or some of its lines. Each line is preceded by its number and a tab, which \
      are not part of the file. When not everything is returned, the last line says how to ask for \
-     the rest.";
+     the rest. evonic:item/TURN.ITEM as the path is an item of this session that is shown \
+     shortened or not at all.";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Arguments {
@@ -45,6 +48,16 @@ impl Tool for ReadFile {
         if let Some(to) = to_line.filter(|&to| to < from) {
             let refusal = format!("to_line {to} is before from_line {from}");
             return Ok(ToolResult::error(refusal).into());
+        }
+        if let Some(address) = path.strip_prefix(stored::SCHEME) {
+            let result = match stored::text(&call, address).await {
+                Ok(text) => {
+                    let lines = stored::lines(&text, from, to_line, limit);
+                    numbered(&path, &lines, to_line, limit)
+                }
+                Err(error) => ToolResult::error(error),
+            };
+            return Ok(result.into());
         }
         let read = async {
             let lines = call.workplace.read_lines(&path, from, to_line, limit).await?;
