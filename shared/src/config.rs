@@ -52,5 +52,5 @@ pub use resolved::Resolved;
 pub use root::Config;
 pub use sections::{
     Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, OpenAi, RUNTIME_DESCRIPTORS,
-    Spool, Ssh, Store, Supervisor, Tools, Workplace,
+    Retention, Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };

@@ -7,7 +7,7 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Spool, Ssh,
+        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Retention, Spool, Ssh,
         Store, Supervisor, Tools, Workplace,
     },
     table::{Section, section},
@@ -50,6 +50,8 @@ section! {
         limits: Limits = Limits::read(reader, "limits");
         /// `[store]`.
         store: Store = Store::read(reader, "store");
+        /// `[retention]`.
+        retention: Retention = Retention::read(reader, "retention");
         /// `[tools]`.
         tools: Tools = Tools::read(reader, "tools");
         /// `[agents]`.
@@ -77,6 +79,7 @@ pub(super) const SECTIONS: &[Section] = &[
     HttpTls::SECTION,
     Limits::SECTION,
     Store::SECTION,
+    Retention::SECTION,
     Agents::SECTION,
     Tools::SECTION,
     ON_LOST,

@@ -26,6 +26,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Between two looks whether the disk has room again for turns that wait.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
+
 /// Asks whether the claimer lives.
 pub(super) type Ping = oneshot::Sender<()>;
 
@@ -90,6 +93,11 @@ impl Claimer {
 
     /// Claims one turn and starts it. Who gets the place is chosen within the claim's transaction.
     async fn claim(&mut self) {
+        if self.deps.store.is_low_on_space() {
+            // What is free is for the turns that run.
+            (self.queue_dirty, self.retry) = (false, Some(Instant::now() + ROOM_PAUSE));
+            return;
+        }
         let generation = self.shared.generation.number();
         let mut places = self.places.clone();
         let store = self.deps.store.clone();

@@ -40,9 +40,11 @@ use super::{
     step::{Step, Stop, TurnSnapshot, next_step},
     turn_writer::TurnWriter,
 };
-use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
+use evonic_domain::{
+    Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError, TurnErrorCode,
+};
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
-use evonic_tools::{ToolResult, Toolbox, User};
+use evonic_tools::{Effect, ToolResult, Toolbox, User};
 use evonic_workplace::WorkplaceError;
 
 /// How a turn left this worker.
@@ -172,6 +174,9 @@ impl Run {
             fits: bytes <= most,
             max_steps,
         });
+        if let Some(error) = self.lacks_room(&step) {
+            return ControlFlow::Break(self.fail(error).await);
+        }
         match step {
             Step::Resume(pending) => match self.again.take() {
                 Some(again) if !self.signals.stop.is_cancelled() => self.start(again).await,
@@ -197,6 +202,20 @@ impl Run {
                 ControlFlow::Break(self.fail(messages::too_many_steps(max_steps)).await)
             }
         }
+    }
+
+    /// Why a step that adds much, or changes something, is not taken: what is left of the disk is for
+    /// what is decided.
+    fn lacks_room(&self, step: &Step) -> Option<TurnError> {
+        let adds = match step {
+            Step::Ask => true,
+            Step::Call(call) => {
+                self.spec(&call.name).is_some_and(|spec| spec.effect != Effect::Read)
+            }
+            _ => false,
+        };
+        let error = self.deps.store.out_of_space().filter(|_| adds)?;
+        Some(TurnError::new(TurnErrorCode::DiskFloor, error.to_string()))
     }
 
     /// Commits a call's result, after the last of its output, and remembers it; where `failed` is

@@ -6,6 +6,7 @@
 //! | `tool` | what a model and a turn know of a tool |
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
+//! | `retention` | how long sessions are kept |
 //! | `json` | how much of JSON a text can be, before it is built |
 //! | `id` | identifiers with the prefix of their resource |
 //!
@@ -20,6 +21,7 @@ mod item;
 mod json;
 mod key;
 mod new_workplace;
+mod retention;
 mod session;
 mod token;
 mod tool;
@@ -36,6 +38,7 @@ pub use item::{Item, Outcome, ToolCall};
 pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
+pub use retention::{Age, InvalidAge, Retention};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};

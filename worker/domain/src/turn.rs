@@ -106,6 +106,8 @@ named! {
         TooManyTakeovers = "too_many_takeovers",
         /// The outcome of a call is unknown, and `tools.on_lost` says `fail`.
         OutcomeUnknown = "outcome_unknown",
+        /// The disk has less than half of `retention.min_free` left.
+        DiskFloor = "disk_floor",
         /// A defect of the program, or a broken database.
         Internal = "internal",
     }

@@ -77,6 +77,7 @@ impl AuditedWriter<'_, '_> {
         if let Some(posted) = self.posted(session, content, idempotency_key)? {
             return Ok(posted);
         }
+        self.require_room()?;
         self.check_queue(session, max_queued)?;
         let message = Message {
             id: MessageId::new(),

@@ -288,6 +288,7 @@ fn new_agent(name: &str) -> NewAgent {
         tools: None,
         workplace: "local".to_owned(),
         other_workplaces: Vec::new(),
+        retention: None,
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn worker(generation: u64) -> Worker {
         rss_bytes: 40_055_603,
         sandbox: Some("namespaces".to_owned()),
         database: None,
+        storage: None,
         last_heartbeat_seconds: Some(0.42),
         health: Health { http: PartHealth::Ok, store: PartHealth::Ok, agents: PartHealth::Ok },
         fd: Descriptors {
