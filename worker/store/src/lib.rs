@@ -48,6 +48,7 @@ mod sessions;
 mod space;
 mod steps;
 mod storage;
+mod transfer;
 mod turns;
 mod vacuum;
 mod waiting;
@@ -82,6 +83,9 @@ pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
 pub use retention::{ExpiredSession, Fold, FoldPlan, Keep, Mark, UpkeepPage};
 pub use storage::Storage;
+pub use transfer::{
+    Existing, Export, ExportOf, ImportError, ImportOptions, Imported, Importer, MAX_LINE_BYTES,
+};
 pub use waiting::WaitingTurn;
 pub use writer::{Claimed, PendingCall, Writer};
 
@@ -284,6 +288,14 @@ impl Store {
     #[must_use]
     pub fn is_low_on_space(&self) -> bool {
         self.inner.opener.room.is_low()
+    }
+
+    /// Refuses what is new while less is free.
+    ///
+    /// # Errors
+    /// [`StoreError::LowSpace`].
+    pub fn require_room(&self) -> Result<(), StoreError> {
+        self.inner.opener.room.require()
     }
 
     /// Whether less than half of that is free, looked at now: the error that says so.

@@ -16,7 +16,9 @@ mod metrics;
 mod opening;
 mod owners;
 mod resources;
+mod retention;
 mod steps;
+mod transfer;
 mod workplaces;
 
 use std::{

@@ -51,6 +51,12 @@ impl Supervisor {
         Self { socket: ours, thread, orders, liveness }
     }
 
+    /// The worker says that it is ready.
+    fn ready(&self) {
+        let condition = Condition::new(Path::new("evonic.db"), None);
+        self.thread.ready(ProbedLevel::default(), condition, Storage::default());
+    }
+
     fn say(&self, message: &ToWorker) {
         self.say_bytes(&control::encode(message));
     }
