@@ -23,7 +23,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    escape::Escaped, named::named, reason::Reason, status::Restarts, store_report::{StorageReport, StoreReport},
+    escape::Escaped,
+    named::named,
+    reason::Reason,
+    status::Restarts,
+    store_report::{StorageReport, StoreReport},
 };
 
 /// Version of this protocol. A hello with another one is refused.

@@ -7,8 +7,8 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Retention, Spool, Ssh,
-        Store, Supervisor, Tools, Workplace,
+        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Retention,
+        Spool, Ssh, Store, Supervisor, Tools, Workplace,
     },
     table::{Section, section},
 };

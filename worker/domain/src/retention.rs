@@ -67,7 +67,8 @@ mod tests {
         let text = serde_json::to_string(&kept).unwrap();
         assert_eq!(text, r#"{"sessions":"30days","max_sessions":3}"#);
         assert_eq!(read("{}").unwrap(), Retention::default());
-        for refused in [r#"{"sessions": "1h"}"#, r#"{"sessions": "soon"}"#, r#"{"max_sessions": 0}"#]
+        for refused in
+            [r#"{"sessions": "1h"}"#, r#"{"sessions": "soon"}"#, r#"{"max_sessions": 0}"#]
         {
             assert!(read(refused).is_err(), "{refused}");
         }

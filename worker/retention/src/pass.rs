@@ -7,9 +7,7 @@ use std::{
 
 use evonic_agent::{Generation, generations_folder};
 use evonic_domain::{Agent, AgentId, Origin, Retention, SessionId, Workplace};
-use evonic_store::{
-    Cursor, ExpiredSession, Fold, Keep, Paging, Reader, StoreError, UpkeepPage,
-};
+use evonic_store::{Cursor, ExpiredSession, Fold, Keep, Paging, Reader, StoreError, UpkeepPage};
 
 use crate::{RetentionDeps, pace};
 
@@ -253,9 +251,8 @@ impl<'a> Pass<'a> {
     async fn purge(&self, id: SessionId) -> Result<(), StoreError> {
         loop {
             let session = id.clone();
-            let purge = move |writer: &mut evonic_store::Writer<'_>| {
-                writer.purge_some(session.as_str())
-            };
+            let purge =
+                move |writer: &mut evonic_store::Writer<'_>| writer.purge_some(session.as_str());
             if pace::write(&self.deps.store, purge).await? {
                 return Ok(());
             }

@@ -42,7 +42,8 @@ pub(super) fn retention(text: &str) -> Result<Option<Retention>> {
     let mut retention = Retention::default();
     for part in text.split(',').filter(|_| text != "forever") {
         let refuse = || {
-            let form = "forever, general, an age such as 30days, a number of sessions, or 30days,100";
+            let form =
+                "forever, general, an age such as 30days, a number of sessions, or 30days,100";
             ConsoleError::Usage(format!("{text:?}: {form}"))
         };
         match part.parse() {

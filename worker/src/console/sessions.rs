@@ -11,6 +11,7 @@ use super::{
     format::{count, local_time},
     output::Console,
     table::table,
+    transfer,
     text::{Style, Text, text},
 };
 
@@ -37,6 +38,25 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             let path = format!("/sessions/{}/messages", segment(&session));
             let messages: Vec<Message> = api.list(&path).await?;
             console.show(&output, &messages, || conversation(&messages, &TimeZone::system()))
+        }
+        SessionCommand::Export { what, agent, all } => {
+            transfer::export(&what, agent.as_deref(), all, api, console).await
+        }
+        SessionCommand::Import { file, agent, skip, new_ids, output } => {
+            let existing = match (skip, new_ids) {
+                (true, _) => "skip",
+                (_, true) => "new_ids",
+                _ => "refuse",
+            };
+            let done = transfer::import(&file, agent.as_deref(), existing, api).await?;
+            console.show(&output, &done, || {
+                let sessions = count(usize::try_from(done.sessions).unwrap_or(usize::MAX), "session");
+                let skipped = match done.skipped {
+                    0 => String::new(),
+                    skipped => format!(", passed over {skipped} that were there"),
+                };
+                Text::of_line(format!("Imported {sessions}{skipped}."))
+            })
         }
         SessionCommand::Rm { session } => {
             api.delete(&format!("/sessions/{}", segment(&session))).await?;

@@ -316,8 +316,7 @@ impl Listener {
             let sandbox = sandbox.map(|level| level.name().to_owned());
             let database = self.stage.database.get().and_then(Condition::report);
             let storage = self.stage.storage.get().and_then(Storage::report);
-            let heartbeat =
-                FromWorker::Heartbeat { sequence, age_ms, sandbox, database, storage };
+            let heartbeat = FromWorker::Heartbeat { sequence, age_ms, sandbox, database, storage };
             match self.control.channel.send(&heartbeat) {
                 Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),

@@ -122,7 +122,6 @@ impl AuditedWriter<'_, '_> {
         self.purge_keys()?;
         Ok(key)
     }
-
 }
 
 impl Writer<'_> {

@@ -42,6 +42,7 @@ mod pool;
 mod queue;
 mod reader;
 mod record;
+mod restore;
 mod retention;
 mod schema;
 mod sessions;
@@ -81,6 +82,7 @@ pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
+pub use restore::{RestoreError, Restored, restore};
 pub use retention::{ExpiredSession, Fold, FoldPlan, Keep, Mark, UpkeepPage};
 pub use storage::Storage;
 pub use transfer::{

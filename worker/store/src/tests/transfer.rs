@@ -70,7 +70,10 @@ fn what_was_imported_is_exported_with_the_same_bytes() {
     assert_eq!(last.action.name(), "session.import");
     // Once more: refused, passed over, or under other identifiers.
     let refused = to.import(&text, ImportOptions::default()).unwrap_err();
-    assert!(refused.starts_with("line 2: session ses_") && refused.contains("there already"), "{refused}");
+    assert!(
+        refused.starts_with("line 2: session ses_") && refused.contains("there already"),
+        "{refused}"
+    );
     let skip = ImportOptions { existing: Existing::Skip, ..ImportOptions::default() };
     let skipped = to.import(&text, skip).unwrap();
     assert_eq!((skipped.sessions, skipped.skipped), (0, 3));
@@ -132,11 +135,17 @@ fn what_is_wrong_is_told_with_its_line_and_leaves_no_half_session() {
         (broken("\"version\":1", "\"version\":2"), "line 1: it is of version 2"),
         (broken("\"schema\":", "\"schema\":9"), "line 1: it is of schema 9"),
         (lines[1..].join("\n"), "line 1: no export of evonic"),
-        (broken("\"agent\":\"runbook\"", "\"agent\":\"nobody\""), "line 2: there is no agent nobody"),
+        (
+            broken("\"agent\":\"runbook\"", "\"agent\":\"nobody\""),
+            "line 2: there is no agent nobody",
+        ),
         (broken("\"kind\":\"call\"", "\"kind\":\"dream\""), "lines of kind 'dream' are not known"),
         (broken("\"steps\":", "\"stops\":"), "line 3: this turn is not stored"),
         (broken("\"state\":\"completed\"", "\"state\":\"odd\""), "line 3: this turn is not stored"),
-        (broken("{\\\"type\\\":\\\"user\\\"", "{\\\"type\\\":\\\"ghost\\\""), "line 4: field 'data': "),
+        (
+            broken("{\\\"type\\\":\\\"user\\\"", "{\\\"type\\\":\\\"ghost\\\""),
+            "line 4: field 'data': ",
+        ),
         (short, "the file ends too early"),
         (lost, "are missing"),
         (broken("{\"kind\":\"item\"", "{{"), "line 4: no JSON object"),

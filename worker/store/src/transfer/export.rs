@@ -74,9 +74,12 @@ impl Export {
                 Stage::Head => {
                     let program = env!("CARGO_PKG_VERSION");
                     let known = schema::KNOWN;
-                    add(&mut piece, &json!({
-                        "kind": "export", "version": VERSION, "schema": known, "program": program,
-                    }));
+                    add(
+                        &mut piece,
+                        &json!({
+                            "kind": "export", "version": VERSION, "schema": known, "program": program,
+                        }),
+                    );
                     self.stage = Stage::Next;
                 }
                 Stage::Next => match self.next_session(reader)? {
@@ -217,9 +220,8 @@ fn add_part(
         true => String::new(),
         false => format!("AND ({order}) > ({})", places.join(", ")),
     };
-    let sql = format!(
-        "SELECT * FROM {table} WHERE {of} = ?1 AND {first} <= ?2 {after} ORDER BY {order}"
-    );
+    let sql =
+        format!("SELECT * FROM {table} WHERE {of} = ?1 AND {first} <= ?2 {after} ORDER BY {order}");
     let mut parameters: Vec<&dyn ToSql> = vec![&owner, &most];
     parameters.extend(cursor.iter().map(|value| value as &dyn ToSql));
     let mut statement = reader.connection().prepare_cached(&sql).during(operation)?;

@@ -607,10 +607,8 @@ fn insert_into(
     table: &str,
     columns: &[(String, Column)],
 ) -> Result<(), StoreError> {
-    let names: Vec<_> = columns
-        .iter()
-        .map(|(name, _)| format!("\"{}\"", name.replace('"', "\"\"")))
-        .collect();
+    let names: Vec<_> =
+        columns.iter().map(|(name, _)| format!("\"{}\"", name.replace('"', "\"\""))).collect();
     let places = vec!["?"; columns.len()].join(", ");
     let sql = format!("INSERT INTO {table} ({}) VALUES ({places})", names.join(", "));
     let values = columns.iter().map(|(_, value)| value);
