@@ -99,7 +99,13 @@ fn below_the_floor_nothing_new_comes_and_running_turns_end_well() {
     let turn = poll::until(
         "messages are taken again",
         Duration::from_secs(20),
-        || pair.request("POST", &format!("/api/v1/sessions/{session}/messages"), Some(&json!({"content": "more"}))),
+        || {
+            pair.request(
+                "POST",
+                &format!("/api/v1/sessions/{session}/messages"),
+                Some(&json!({"content": "more"})),
+            )
+        },
         |answer| {
             let answer = answer.as_ref().ok().filter(|answer| answer.status == 202)?;
             answer.json()["turn"]["id"].as_str().map(str::to_owned)

@@ -39,13 +39,23 @@ fn a_log_is_folded_and_a_cursor_into_it_is_reset() {
         pass_days(connection, 3);
     });
     let whole: Vec<_> = before.iter().filter(|(_, name)| name != "text.delta").cloned().collect();
-    poll::until("the log is folded", PASS, || events(&pair, &session), |now| {
-        (*now == whole).then_some(())
-    });
-    poll::until("so is the output that its result has", PASS, || events(&pair, &shell), |now| {
-        now.iter().all(|(_, name)| name != "tool.output" && name != "text.delta").then_some(())
-    });
-    assert!(metric(&pair, "evonic_retention_removed_total{what=\"event\"}").unwrap() >= deltas as f64);
+    poll::until(
+        "the log is folded",
+        PASS,
+        || events(&pair, &session),
+        |now| (*now == whole).then_some(()),
+    );
+    poll::until(
+        "so is the output that its result has",
+        PASS,
+        || events(&pair, &shell),
+        |now| {
+            now.iter().all(|(_, name)| name != "tool.output" && name != "text.delta").then_some(())
+        },
+    );
+    assert!(
+        metric(&pair, "evonic_retention_removed_total{what=\"event\"}").unwrap() >= deltas as f64
+    );
 
     // From the beginning: what is there, and nothing to forget.
     let last = before.last().unwrap().0;
@@ -57,7 +67,10 @@ fn a_log_is_folded_and_a_cursor_into_it_is_reset() {
     assert_eq!(followed, whole);
     // At the end nothing is missing; beyond it there is nothing.
     let (followed, reset) = follow(&pair, &session, last + 7, last);
-    assert_eq!((followed, reset.as_deref()), (vec![], Some(&*format!("{{\"last_event\":{last},\"reason\":\"ahead\"}}"))));
+    assert_eq!(
+        (followed, reset.as_deref()),
+        (vec![], Some(&*format!("{{\"last_event\":{last},\"reason\":\"ahead\"}}")))
+    );
 
     // It goes on as before.
     let turn = pair.post(&session, "once more");
@@ -69,7 +82,12 @@ fn a_log_is_folded_and_a_cursor_into_it_is_reset() {
 }
 
 /// The events after a number, up to one; what a first `reset` says.
-fn follow(pair: &Pair, session: &str, after: u64, last: u64) -> (Vec<(u64, String)>, Option<String>) {
+fn follow(
+    pair: &Pair,
+    session: &str,
+    after: u64,
+    last: u64,
+) -> (Vec<(u64, String)>, Option<String>) {
     let connection = pair.operator().expect("a connection");
     let mut stream = EventStream::open(connection, session, after).expect("a stream");
     let (mut followed, mut reset) = (Vec::new(), None);

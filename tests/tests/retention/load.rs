@@ -56,7 +56,8 @@ fn start_time(pair: &Pair) -> Duration {
         let _ = pair.kill_worker();
     }
     let log = pair.log();
-    let starts = log.lines().filter(|line| line.contains(" ready ") && line.contains("elapsed_ms="));
+    let starts =
+        log.lines().filter(|line| line.contains(" ready ") && line.contains("elapsed_ms="));
     let elapsed = starts.filter_map(|line| {
         let text = line.split("elapsed_ms=").nth(1)?.split_whitespace().next()?;
         text.parse().ok().map(Duration::from_millis)

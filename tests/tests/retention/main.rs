@@ -67,7 +67,8 @@ fn events(pair: &Pair, session: &str) -> Vec<(u64, String)> {
 /// A metric without labels, or with these.
 fn metric(pair: &Pair, name: &str) -> Option<f64> {
     let text = pair.request("GET", "/metrics", None).ok()?.text();
-    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|l| l.starts_with(' ')));
+    let line =
+        text.lines().find(|line| line.strip_prefix(name).is_some_and(|l| l.starts_with(' ')));
     line?.rsplit(' ').next()?.parse().ok()
 }
 
@@ -85,7 +86,11 @@ fn wait_for_storage(pair: &Pair, what: &str, holds: impl Fn(&Value) -> bool) -> 
 }
 
 fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// Runs `evonic`, which must end well; what it printed.

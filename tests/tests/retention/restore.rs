@@ -22,7 +22,8 @@ fn a_copy_is_restored_while_nothing_runs_and_never_over_what_is_newer() {
     let mut pair = Pair::start(&options);
     let _ = pair.session("runbook");
     let file = |name: &str| pair.folder().join(name).display().to_string();
-    let (copy, damaged, alien, later) = (file("copy"), file("damaged"), file("alien"), file("later"));
+    let (copy, damaged, alien, later) =
+        (file("copy"), file("damaged"), file("alien"), file("later"));
     evonic(&pair, &["backup", &copy]);
     let _ = pair.session("runbook");
     let refused = text(&pair.evonic(&["restore", &copy]));

@@ -39,9 +39,7 @@ fn sessions_go_by_age_and_by_count_and_leave_a_record_for_each_agent() {
     let turn = pair.post(&busy, "$ sleep 45");
     change_database(&mut pair, &options, |connection| pass_days(connection, 40));
     let young = pair.session("runbook");
-    poll::until("the old ones are gone", PASS, || ids(&pair), |ids| {
-        (ids.len() == 5).then_some(())
-    });
+    poll::until("the old ones are gone", PASS, || ids(&pair), |ids| (ids.len() == 5).then_some(()));
     let left = ids(&pair);
     for session in [&kept, &busy, &young] {
         assert!(left.contains(session), "{session} of {left:?}");
@@ -63,5 +61,9 @@ fn record(record: &Value) -> (&str, &str, &str) {
     let text = |value: &'_ Value| value.as_str().map(str::to_owned);
     assert!(text(&record["target"]["id"]).is_some_and(|id| id.starts_with("agt_")));
     let name = record["target"]["name"].as_str().unwrap_or_default();
-    (name, record["fields"][0].as_str().unwrap_or_default(), record["actor"].as_str().unwrap_or_default())
+    (
+        name,
+        record["fields"][0].as_str().unwrap_or_default(),
+        record["actor"].as_str().unwrap_or_default(),
+    )
 }

@@ -82,10 +82,7 @@ impl<'a> Console<'a> {
             let text = String::from_utf8_lossy(bytes);
             return self.write(&escape::json(&text));
         }
-        self.out
-            .write_all(bytes)
-            .and_then(|()| self.out.flush())
-            .map_err(ConsoleError::Output)
+        self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(ConsoleError::Output)
     }
 
     /// Shows a screen in the place of whatever the terminal shows.

@@ -11,8 +11,8 @@ use super::{
     format::{count, local_time},
     output::Console,
     table::table,
-    transfer,
     text::{Style, Text, text},
+    transfer,
 };
 
 /// Runs `evonic session`.
@@ -50,7 +50,8 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             };
             let done = transfer::import(&file, agent.as_deref(), existing, api).await?;
             console.show(&output, &done, || {
-                let sessions = count(usize::try_from(done.sessions).unwrap_or(usize::MAX), "session");
+                let sessions =
+                    count(usize::try_from(done.sessions).unwrap_or(usize::MAX), "session");
                 let skipped = match done.skipped {
                     0 => String::new(),
                     skipped => format!(", passed over {skipped} that were there"),

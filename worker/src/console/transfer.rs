@@ -32,9 +32,7 @@ pub(super) async fn export(
 ) -> Result {
     let usage = |text: &str| ConsoleError::Usage(text.to_owned());
     let (path, file) = match (agent, all, what) {
-        (Some(agent), _, [] | [_]) => {
-            (format!("/export?agent={}", segment(agent)), what.first())
-        }
+        (Some(agent), _, [] | [_]) => (format!("/export?agent={}", segment(agent)), what.first()),
         (None, true, [] | [_]) => ("/export".to_owned(), what.first()),
         (None, false, [session]) => (format!("/sessions/{}/export", segment(session)), None),
         (None, false, [session, file]) => {
