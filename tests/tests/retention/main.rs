@@ -60,7 +60,10 @@ fn events(pair: &Pair, session: &str) -> Vec<(u64, String)> {
     let connection = Connection::open(database(pair)).expect("the database");
     let sql = "SELECT sequence, name FROM events WHERE session_id = ?1 ORDER BY sequence";
     let mut statement = connection.prepare(sql).expect("a statement");
-    let rows = statement.query_map([session], |row| Ok((row.get(0)?, row.get(1)?)));
+    let rows = statement.query_map([session], |row| {
+        let sequence: i64 = row.get(0)?;
+        Ok((sequence.cast_unsigned(), row.get(1)?))
+    });
     rows.expect("rows").map(|row| row.expect("a row")).collect()
 }
 

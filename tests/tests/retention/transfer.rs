@@ -52,7 +52,7 @@ fn sessions_are_exported_imported_and_exported_again_with_the_same_bytes() {
     let turn = to.post(&session, "$ echo goes on");
     assert_eq!(to.wait_for_turn(&turn)["state"], "completed");
     let audit = to.expect(200, "GET", "/api/v1/audit?action=session.import", None);
-    assert_eq!(audit["data"].as_array().unwrap().len(), 7, "{audit}");
+    assert_eq!(audit["data"].as_array().unwrap().len(), 8, "{audit}");
 
     let later = fs::read_to_string(&one).unwrap().replacen("\"version\":1", "\"version\":9", 1);
     fs::write(file("later"), later).unwrap();

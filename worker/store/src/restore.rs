@@ -21,6 +21,9 @@ use crate::{StoreError, backup, error::During, schema};
 /// What SQLite keeps beside a database.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
+/// What `PRAGMA auto_vacuum` says of a database whose free pages cannot be given back.
+const NONE: i64 = 0;
+
 /// Why a copy is not put in the place of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
@@ -122,6 +125,12 @@ fn prepare(
         if database_at > copy_at {
             return Err(RestoreError::Older { database_at, copy_at });
         }
+    }
+    if connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)) == Ok(NONE) {
+        // One of before could not shrink.
+        connection
+            .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+            .during("settle the copy")?;
     }
     // The log of it is brought into it with the last handle.
     connection

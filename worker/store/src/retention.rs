@@ -152,8 +152,9 @@ impl Reader<'_> {
         let day = self.day()?;
         let sql = "SELECT * FROM sessions WHERE id > ?1 ORDER BY id LIMIT ?2";
         let seen = self.all("look after sessions", sql, params![after, PAGE], Seen::from_row)?;
-        let mut page = UpkeepPage::default();
-        page.next = seen.last().filter(|_| seen.len() == PAGE as usize).map(|s| s.id.to_string());
+        let last = seen.last().filter(|_| seen.len() == PAGE as usize);
+        let next = last.map(|session| session.id.to_string());
+        let mut page = UpkeepPage { next, ..UpkeepPage::default() };
         for session in seen {
             if let Some(why) = session.hidden {
                 page.hidden.push((session.id, why));

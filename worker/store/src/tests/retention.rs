@@ -141,7 +141,7 @@ fn a_session_expires_by_the_clock_and_by_days_that_were_seen() {
     harness.pass_days(31);
     let expired = harness.upkeep(keep(month)).expired;
     let gone = harness.write(move |writer| writer.expire_sessions(&agent, &expired));
-    assert_eq!(gone, [session.clone()]);
+    assert_eq!(gone, std::slice::from_ref(&session));
     assert_missing(
         harness.try_read({
             let id = session.clone();

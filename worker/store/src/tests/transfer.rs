@@ -205,6 +205,7 @@ fn every_table_that_hangs_on_a_session_is_exported() {
     });
     let mut found = found;
     let mut known = crate::transfer::tables();
-    (found.sort(), known.sort_unstable());
+    found.sort();
+    known.sort_unstable();
     assert_eq!(found, known);
 }

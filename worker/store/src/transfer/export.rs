@@ -52,6 +52,9 @@ struct Within {
     lines: u64,
 }
 
+/// A session's identifier and its line.
+type SessionLine = (String, Map<String, Value>);
+
 fn parts(owner: Owner) -> Vec<&'static Part> {
     PARTS.iter().filter(|part| part.owner == owner).collect()
 }
@@ -107,10 +110,7 @@ impl Export {
     }
 
     /// The next session: its identifier and its line.
-    fn next_session(
-        &self,
-        reader: &Reader<'_>,
-    ) -> Result<Option<(String, Map<String, Value>)>, StoreError> {
+    fn next_session(&self, reader: &Reader<'_>) -> Result<Option<SessionLine>, StoreError> {
         let select = "SELECT sessions.id, agents.name AS agent, sessions.* FROM sessions
              JOIN agents ON agents.id = sessions.agent_id WHERE hidden IS NULL";
         let read = |row: &rusqlite::Row<'_>| {
