@@ -26,6 +26,7 @@ faults "kills" 'test(/^kill::/)'
 faults "hostile clients" 'test(/^lockout::/) & binary(pair)'
 faults "a locked database" 'test(/^locks::/) & binary(data)' \
 	'test(=locks::a_worker_that_starts_beside_a_lock_serves_reads_and_writes_after_it)'
+faults "a million events" 'test(=load::many_events_are_folded_without_harm_and_start_as_soon_as_none)'
 faults "clients that half-close, processes that are stopped" 'test(/^(half_close|stops)::/)' \
 	'test(=half_close::a_post_that_half_closes_is_served_answered_and_over_at_once)'
 faults "escapes" 'binary(escape)' 'test(=attempts::nothing_gets_out_of_namespaces)'

@@ -54,5 +54,5 @@ pub use resolved::Resolved;
 pub use root::Config;
 pub use sections::{
     Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Model, RUNTIME_DESCRIPTORS,
-    Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
+    Retention, Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
 };

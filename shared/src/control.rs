@@ -23,7 +23,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    escape::Escaped, named::named, reason::Reason, status::Restarts, store_report::StoreReport,
+    escape::Escaped,
+    named::named,
+    reason::Reason,
+    status::Restarts,
+    store_report::{StorageReport, StoreReport},
 };
 
 /// Version of this protocol. A hello with another one is refused.
@@ -67,6 +71,9 @@ pub enum FromWorker {
         /// What is wrong with its database; none while nothing is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         database: Option<StoreReport>,
+        /// How large its database is; none until it was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        storage: Option<StorageReport>,
     },
     /// It opened a descriptor numbered past `fd.threshold`.
     HighDescriptor {

@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{named::named, store_report::StoreReport};
+use crate::{
+    named::named,
+    store_report::{StorageReport, StoreReport},
+};
 
 pub use self::{
     census::{Census, Count, PostMortem},
@@ -234,6 +237,9 @@ pub struct Worker {
     /// What is wrong with its database; null while nothing is, and until the worker has said so.
     #[serde(default)]
     pub database: Option<StoreReport>,
+    /// How large its database is, as its last heartbeat said; null until the worker has said so.
+    #[serde(default)]
+    pub storage: Option<StorageReport>,
     /// Its descriptors.
     pub fd: Descriptors,
 }

@@ -45,3 +45,28 @@ pub struct StoreReport {
     /// Since when: RFC 3339, UTC, milliseconds.
     pub since: String,
 }
+
+/// How large the database is, and how much room its disk has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageReport {
+    /// The database's file, bytes.
+    pub database_bytes: u64,
+    /// What of it holds nothing: it is used again, or given back to the file system.
+    pub free_bytes: u64,
+    /// The file of its log, bytes.
+    pub log_bytes: u64,
+    /// What is free on its file system; null where that does not say.
+    pub disk_free_bytes: Option<u64>,
+    /// `retention.min_free`.
+    pub min_free_bytes: u64,
+    /// Whether less than that is free: new messages and sessions are refused, and queued turns wait.
+    pub is_low: bool,
+    /// Whether a file that holds little can be made smaller while the service runs.
+    pub shrinks: bool,
+    /// Sessions, when they were counted last; null before the first time.
+    pub sessions: Option<u64>,
+    /// Events of all sessions, when they were counted last.
+    pub events: Option<u64>,
+    /// When that was: RFC 3339, UTC, milliseconds.
+    pub counted_at: Option<String>,
+}

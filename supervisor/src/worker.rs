@@ -17,7 +17,7 @@ use evonic_shared::{
     control::{Hello, PROTOCOL, SupervisorMetrics, ToWorker},
     error_chain::ErrorChain,
     fd_page::SLOTS,
-    store_report::StoreReport,
+    store_report::{StorageReport, StoreReport},
     timestamp::rfc3339,
 };
 use rustix::fs::{Mode, OFlags};
@@ -88,6 +88,8 @@ pub struct WorkerHandles {
     pub sandbox: Option<String>,
     /// What its last heartbeat said is wrong with its database.
     pub database: Option<StoreReport>,
+    /// How large its database is, as its last heartbeat says.
+    pub storage: Option<StorageReport>,
 }
 
 /// A worker's descriptors when it became ready.
@@ -174,6 +176,7 @@ impl WorkerHandles {
             sent_metrics: None,
             sandbox: None,
             database: None,
+            storage: None,
         })
     }
 

@@ -11,12 +11,13 @@
 //! | `api`, `server` | the client of the worker's API; which worker, and with which key |
 //! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
+//! | `transfer`, `restore` | sessions out and in; a copy in the place of the database |
 //! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `usage_sums`, `budgets`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values and width.
 //! - Nothing is written but by `output`, and nothing to a terminal but escaped.
-//! - No command but `worker` and `backup` opens the database: the console is a client like any
+//! - No command but `worker`, `backup` and `restore` opens the database: the console is a client like any
 //!   other.
 
 mod agents;
@@ -39,6 +40,7 @@ mod manual;
 mod output;
 mod progress;
 mod restart;
+mod restore;
 mod runtime;
 mod server;
 mod sessions;
@@ -47,6 +49,7 @@ mod supervisor;
 mod table;
 mod terminal;
 mod text;
+mod transfer;
 mod usage;
 mod usage_sums;
 mod workplaces;
@@ -160,6 +163,7 @@ fn dispatch(
         Command::History(options) => history::run(&options, &folders(file, console), console),
         Command::Census(options) => census::run(&options, &folders(file, console), console),
         Command::Backup { file } => back_up(&file, &config()?, console),
+        Command::Restore { file, force } => restore::run(&file, force, &config()?, console),
         Command::Restart(options) => restart::run(&options, &folders(file, console), console),
         Command::Agent(command) => on_runtime(agents::run(command, &api(console)?, console)),
         Command::Key(command) => on_runtime(keys::run(command, &api(console)?, console)),

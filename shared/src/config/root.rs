@@ -7,8 +7,8 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, Model, ON_LOST, Spool, Ssh,
-        Store, Supervisor, Tools, UsageReport, Workplace,
+        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, Model, ON_LOST, Retention,
+        Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
     },
     table::{Section, section},
 };
@@ -50,6 +50,8 @@ section! {
         limits: Limits = Limits::read(reader, "limits");
         /// `[store]`.
         store: Store = Store::read(reader, "store");
+        /// `[retention]`.
+        retention: Retention = Retention::read(reader, "retention");
         /// `[tools]`.
         tools: Tools = Tools::read(reader, "tools");
         /// `[agents]`.
@@ -79,6 +81,7 @@ pub(super) const SECTIONS: &[Section] = &[
     HttpTls::SECTION,
     Limits::SECTION,
     Store::SECTION,
+    Retention::SECTION,
     Agents::SECTION,
     UsageReport::SECTION,
     Tools::SECTION,

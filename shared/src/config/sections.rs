@@ -252,6 +252,25 @@ section! {
 }
 
 section! {
+    /// How long sessions are kept, and how much of the disk is left free. An agent may have a
+    /// `retention` of its own, which stands in the place of `sessions` and `max_sessions`.
+    Retention(reader, path) at "retention" {
+        /// How long a session is kept after its last event, in days on which the service ran. One
+        /// with a queued or running turn stays.
+        sessions: Option<Duration> = absent("kept for ever"), within "1day" to "100years";
+        /// The most sessions of an agent; those that were idle for longest go first.
+        max_sessions: Option<u32> = absent("as many as there are"), within 1 to 1000000000;
+        /// How long the pieces of text and output stay in the event log after their turn has ended.
+        /// Then the event of the whole step or result stands for them.
+        deltas: Duration = is("1day"), within "1day" to "100years";
+        /// The bytes that stay free on the file system of `state_dir`. With less new messages and
+        /// sessions are refused with 507, and queued turns wait; with less than half of it, running
+        /// turns end before their next model call.
+        min_free: u64 = is(67108864), within 0 to 1125899906842624;
+    }
+}
+
+section! {
     /// How turns are run.
     Agents(reader, path, command: Duration) at "agents" {
         /// Turns that do something here at once: claimed turns, and those that run tools. A turn that

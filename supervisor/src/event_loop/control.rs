@@ -66,11 +66,12 @@ impl EventLoop {
                 self.feed(Event::Ready { generation });
             }
             (FromWorker::Ready, _) => self.drop_message(serial, &OutOfTurn),
-            (FromWorker::Heartbeat { sequence, age_ms, sandbox, database }, phase) => {
+            (FromWorker::Heartbeat { sequence, age_ms, sandbox, database, storage }, phase) => {
                 if sequence == SETTLED {
                     sys::forget_program_pages();
                 }
                 (worker.sandbox, worker.database) = (sandbox, database);
+                worker.storage = storage;
                 let timeout = self.config.supervisor.heartbeat_timeout / 4;
                 let answered = match phase {
                     HandshakePhase::Ready => worker.probe.turn(self.clock.now(), timeout),

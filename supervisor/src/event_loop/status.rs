@@ -57,6 +57,7 @@ impl EventLoop {
             },
             sandbox: held.and_then(|held| held.sandbox.clone()),
             database: held.and_then(|held| held.database.clone()),
+            storage: held.and_then(|held| held.storage.clone()),
             fd: self.descriptors(worker, held),
         }
     }

@@ -194,6 +194,7 @@ impl Worker {
             age_ms,
             sandbox: None,
             database: None,
+            storage: None,
         });
     }
 

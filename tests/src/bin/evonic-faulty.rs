@@ -222,7 +222,14 @@ fn play(puppet: &Puppet, generation: u64) -> ExitCode {
                 (part, u64::try_from(age).unwrap_or(u64::MAX))
             })
             .collect();
-        if !say(&FromWorker::Heartbeat { sequence, age_ms, sandbox: None, database: None }) {
+        let heartbeat = FromWorker::Heartbeat {
+            sequence,
+            age_ms,
+            sandbox: None,
+            database: None,
+            storage: None,
+        };
+        if !say(&heartbeat) {
             return ExitCode::FAILURE;
         }
         let mut packet = [0; control::MAX_PACKET_BYTES];

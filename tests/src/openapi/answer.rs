@@ -101,6 +101,16 @@ impl Operation {
         };
         match media.as_str() {
             "text/event-stream" => self.check_events(found),
+            "application/x-ndjson" => {
+                let text = String::from_utf8_lossy(&found.body);
+                let lines: Vec<_> = text.lines().collect();
+                // The last one may not have come whole in time.
+                let whole = if found.whole { lines.len() } else { lines.len().saturating_sub(1) };
+                lines[..whole].iter().try_for_each(|line| {
+                    let value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+                    check_value(validator, &value)
+                })
+            }
             media if media.ends_with("json") => {
                 let value = serde_json::from_slice(&found.body).map_err(|e| e.to_string())?;
                 check_value(validator, &value)

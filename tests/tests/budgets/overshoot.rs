@@ -38,9 +38,12 @@ fn spend(pair: &Pair, server: &Server, kills: u64) {
     let turns: Vec<_> = sessions.iter().map(|session| pair.post(session, "spend")).collect();
     for kill in 1..=kills {
         let part = usize::try_from(ALLOWED * kill / (kills + 1)).expect("a few");
-        poll::until("a part is spent", SOON, || server.requests().len(), |made| {
-            (*made >= part).then_some(())
-        });
+        poll::until(
+            "a part is spent",
+            SOON,
+            || server.requests().len(),
+            |made| (*made >= part).then_some(()),
+        );
         let before = pair.kill_worker();
         pair.wait_for_successor(before.worker.map_or(0, |worker| worker.generation));
     }
@@ -95,7 +98,10 @@ fn a_kill_counts_a_call_once_or_not_at_all() {
     let pair = pair(&server, CONFIG);
     spend(&pair, &server, kills);
     // Of a long pause between two kills nothing is left to wait for.
-    poll::until("nothing runs", Duration::from_secs(10), || pair.status(), |status| {
-        status.worker.as_ref().map(|_| ())
-    });
+    poll::until(
+        "nothing runs",
+        Duration::from_secs(10),
+        || pair.status(),
+        |status| status.worker.as_ref().map(|_| ()),
+    );
 }

@@ -21,11 +21,12 @@ use evonic_tests::{http::Answer, pair::Pair, poll};
 use serde_json::json;
 
 /// Heartbeats often, so that the tests are short; the ratios are those of the defaults.
-const CONFIG: &str = "[supervisor]\nheartbeat_interval = \"500ms\"\ngrace = \"3s\"\n";
+const CONFIG: &str =
+    "[supervisor]\nheartbeat_interval = \"500ms\"\ngrace = \"3s\"\n[retention]\nmin_free = 0\n";
 
 /// So often that what is wrong is in the status at once; late as usual.
 const EAGER: &str = "[supervisor]\nheartbeat_interval = \"100ms\"\nheartbeat_timeout = \"4s\"\n\
-                     grace = \"3s\"\n";
+                     grace = \"3s\"\n[retention]\nmin_free = 0\n";
 
 /// A heartbeat, five times: the machine is busy.
 const NOTICED: Duration = Duration::from_millis(2500);

@@ -28,6 +28,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Between two looks whether the disk has room again for turns that wait.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
+
 /// Asks whether the claimer lives.
 pub(super) type Ping = oneshot::Sender<()>;
 
@@ -142,6 +145,11 @@ impl Claimer {
     /// Claims one turn and starts it, or lets one go on. Who gets the place is chosen within the
     /// claim's transaction.
     async fn claim(&mut self) {
+        if self.deps.store.is_low_on_space() {
+            // What is free is for the turns that run.
+            (self.queue_dirty, self.retry) = (false, Some(Instant::now() + ROOM_PAUSE));
+            return;
+        }
         let generation = self.shared.generation.number();
         let (snapshot, stepped) = (self.admission.snapshot(), self.alarm.clock_stepped());
         let resume = !self.waits_resumed;

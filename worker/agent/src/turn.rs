@@ -53,10 +53,12 @@ use super::{
     step::{Step, Stop, TurnSnapshot, next_step, own_part},
     turn_writer::TurnWriter,
 };
-use evonic_domain::{Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError};
+use evonic_domain::{
+    Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError, TurnErrorCode,
+};
 use evonic_model::{Model, Tried};
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
-use evonic_tools::{ToolResult, Toolbox, User};
+use evonic_tools::{Effect, ToolResult, Toolbox, User};
 use evonic_workplace::WorkplaceError;
 
 /// How a turn left this worker.
@@ -215,6 +217,9 @@ impl Run {
             compacts: self.context.compacts,
             max_steps,
         });
+        if let Some(error) = self.lacks_room(&step) {
+            return ControlFlow::Break(self.fail(error).await);
+        }
         match step {
             Step::Resume(pending) => match self.again.take() {
                 Some(again) if !self.signals.stop.is_cancelled() => self.start(again).await,
@@ -239,6 +244,20 @@ impl Run {
                 ControlFlow::Break(self.fail(messages::too_many_steps(max_steps)).await)
             }
         }
+    }
+
+    /// Why a step that adds much, or changes something, is not taken: what is left of the disk is for
+    /// what is decided.
+    fn lacks_room(&self, step: &Step) -> Option<TurnError> {
+        let adds = match step {
+            Step::Ask => true,
+            Step::Call(call) => {
+                self.spec(&call.name).is_some_and(|spec| spec.effect != Effect::Read)
+            }
+            _ => false,
+        };
+        let error = self.deps.store.out_of_space().filter(|_| adds)?;
+        Some(TurnError::new(TurnErrorCode::DiskFloor, error.to_string()))
     }
 
     /// Commits a call's result, after the last of its output, and remembers it; where `failed` is
@@ -266,9 +285,7 @@ impl Run {
         if most == 0 || is_plan {
             return Guarded { result, failed: None };
         }
-        let before = own_part(&self.transcript, self.output.corrections())
-            .iter()
-            .chain(done);
+        let before = own_part(&self.transcript, self.output.corrections()).iter().chain(done);
         let repeats = repeats::count(before, call, result.outcome, &result.content);
         result.content.extend(repeats.note());
         let failed = repeats

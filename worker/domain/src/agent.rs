@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{AgentId, id::text};
+use super::{AgentId, Retention, id::text};
 
 /// A name that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,9 @@ pub struct Agent {
     pub workplace: String,
     /// Identifiers or names of other workplaces that its `copy` may read and write.
     pub other_workplaces: Vec<String>,
+    /// How long its sessions are kept; null: as `[retention]` of the configuration says.
+    #[serde(default)]
+    pub retention: Option<Retention>,
     /// RFC 3339, UTC, milliseconds.
     pub created_at: String,
     /// RFC 3339, UTC, milliseconds.
@@ -66,6 +69,9 @@ pub struct NewAgent {
     /// See [`Agent::other_workplaces`].
     #[serde(default)]
     pub other_workplaces: Vec<String>,
+    /// See [`Agent::retention`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 fn local() -> String {
@@ -94,6 +100,13 @@ pub struct AgentChange {
     /// See [`Agent::other_workplaces`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_workplaces: Option<Vec<String>>,
+    /// See [`Agent::retention`]: `null` keeps them as the configuration says again.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present_even_if_null"
+    )]
+    pub retention: Option<Option<Retention>>,
 }
 
 /// Tells a field that is `null` from one that is absent: serde reads both as [`None`] otherwise.

@@ -33,6 +33,9 @@ named! {
         AgentUpdate = "agent.update",
         /// An agent was deleted, and its sessions with it.
         AgentDelete = "agent.delete",
+        /// Sessions of an agent were removed because they were kept for long enough: `fields` has how
+        /// many, as `sessions=12`.
+        AgentExpire = "agent.expire",
         /// A session was made.
         SessionCreate = "session.create",
         /// A session was changed.
@@ -41,6 +44,8 @@ named! {
         SessionDelete = "session.delete",
         /// Compacting a session was asked for.
         SessionCompact = "session.compact",
+        /// A session was made of what another one was exported to.
+        SessionImport = "session.import",
         /// A message was posted in a session.
         MessageCreate = "message.create",
         /// The end of a turn was asked for.

@@ -15,7 +15,7 @@ use super::{
 pub struct Event {
     /// The session it belongs to.
     pub session_id: SessionId,
-    /// From 1, without gaps, within the session.
+    /// From 1, within the session; without gaps, but for what was folded since (`retention.deltas`).
     pub sequence: u64,
     /// The name: the `type` of an [`EventKind`].
     pub name: String,

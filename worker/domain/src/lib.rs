@@ -10,6 +10,7 @@
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
 //! | `media_type` | what a content is, by its first bytes |
+//! | `retention` | how long sessions are kept |
 //! | `json` | how much of JSON a text can be, before it is built |
 //! | `id` | identifiers with the prefix of their resource |
 //!
@@ -28,6 +29,7 @@ mod key;
 mod media_type;
 mod new_message;
 mod new_workplace;
+mod retention;
 mod session;
 mod token;
 mod tool;
@@ -57,6 +59,7 @@ pub use media_type::{
 };
 pub use new_message::{Content, NewAttachment, NewMessage, Part, ResponseFormat};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
+pub use retention::{Age, InvalidAge, Retention};
 pub use session::{Message, NewSession, Posted, Role, Session, SessionChange};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};

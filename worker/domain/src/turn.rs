@@ -126,6 +126,8 @@ named! {
         AttachmentRefused = "attachment_refused",
         /// A budget is spent, and does not let its turns wait.
         BudgetReached = "budget_reached",
+        /// The disk has less than half of `retention.min_free` left.
+        DiskFloor = "disk_floor",
         /// A defect of the program, or a broken database.
         Internal = "internal",
     }

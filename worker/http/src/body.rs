@@ -127,17 +127,60 @@ async fn read(
                 return Err(too_large(limit));
             }
             Ok(Some(Ok(piece))) => bytes.extend_from_slice(&piece),
-            Ok(Some(Err(_))) => {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "malformed",
-                    "the body broke off or is not chunked as it says",
-                ));
-            }
+            Ok(Some(Err(_))) => return Err(broken_off()),
             Ok(None) => return Ok(bytes.freeze()),
             Err(_) => return Err(too_slow(limits.pause)),
         }
     }
+}
+
+/// A body that is taken piece by piece, of any length.
+pub(super) struct Upload {
+    body: BodyStream,
+    pause: Duration,
+}
+
+impl Upload {
+    /// A body that says that it is lines of JSON.
+    ///
+    /// # Errors
+    /// 415; 501 for a transfer coding.
+    pub(super) fn of_lines(
+        body: BodyStream,
+        headers: &HeaderMap,
+        limits: BodyLimits,
+    ) -> Result<Self, Problem> {
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.and_then(|text| text.split(';').next()).map_or("", str::trim);
+        if !kind.eq_ignore_ascii_case(LINES) {
+            let detail = format!("the body must be lines of JSON, with 'Content-Type: {LINES}'");
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail);
+            return Err(problem.with_field("content-type"));
+        }
+        require_plain(headers)?;
+        Ok(Self { body, pause: limits.pause })
+    }
+
+    /// The next piece; none at the end.
+    ///
+    /// # Errors
+    /// 408 after a pause of `http.body_timeout`; 400 when it breaks off.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        match timeout_at(Instant::now() + self.pause, self.body.next()).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(_))) => Err(broken_off()),
+            Ok(None) => Ok(None),
+            Err(_) => Err(too_slow(self.pause)),
+        }
+    }
+}
+
+/// Lines of JSON.
+pub(super) const LINES: &str = "application/x-ndjson";
+
+fn broken_off() -> Problem {
+    let detail = "the body broke off or is not chunked as it says";
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
 }
 
 fn too_large(limit: usize) -> Problem {

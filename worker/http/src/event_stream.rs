@@ -45,6 +45,25 @@ pub(super) fn respond(events: impl Stream<Item = Bytes> + Send + 'static) -> Res
     response
 }
 
+/// A stream of bytes of this kind as an answer; an error cuts it, and its client sees that it is not
+/// whole.
+pub(super) fn respond_bytes(
+    kind: &'static str,
+    bytes: impl Stream<Item = Result<Bytes, Cut>> + Send + 'static,
+) -> Response {
+    let bytes = Shareable(Mutex::new(Box::pin(bytes)));
+    let mut response = warp::reply::stream(bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// An answer that ends in its middle. Why is in the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut")]
+pub(super) struct Cut;
+
 /// Work as an answer: each of its updates is an event of this name, its outcome the last one,
 /// `done`. The stream alone drives the work: it ends with its client, with its key, and when the
 /// worker drains, with a hint when to ask again.

@@ -20,7 +20,7 @@ use crate::{
 };
 use evonic_domain::UsageSum;
 use evonic_handles::Usage;
-use evonic_shared::store_report::StoreState;
+use evonic_shared::store_report::{StorageReport, StoreState};
 use evonic_store::TakenTurn;
 use evonic_workplace::{HostState, Level};
 
@@ -79,6 +79,10 @@ pub(super) struct ScrapeMetrics {
     pub(super) supervision: SupervisorReport,
     /// What is wrong with the database.
     pub(super) database: Option<StoreState>,
+    /// How large it is, once it was looked at.
+    pub(super) storage: Option<StorageReport>,
+    /// Sessions, events and bytes that retention took away.
+    pub(super) taken: (u64, u64, u64),
 }
 
 /// One label and its value.
@@ -157,6 +161,51 @@ impl ScrapeMetrics {
             "How much of a budget is spent in its present period, by who spent the most of it",
             self.budgets.iter().map(|(name, percent)| ([("budget", name.as_str())], *percent)),
         )
+    }
+
+    /// How large the database is, and what was taken away of it.
+    fn storage(&self, metrics: &mut Metrics<'_, '_>) -> fmt::Result {
+        let (sessions, events, bytes) = self.taken;
+        metrics.counters(
+            "evonic_retention_removed",
+            "What retention took away, by what it is",
+            [([("what", "session")], sessions), ([("what", "event")], events)],
+        )?;
+        metrics.counter(
+            "evonic_retention_returned_bytes",
+            "What retention gave back to the file system",
+            bytes,
+        )?;
+        let Some(storage) = &self.storage else { return Ok(()) };
+        for (name, help, value) in [
+            ("evonic_database_bytes", "The database's file", Some(storage.database_bytes)),
+            (
+                "evonic_database_free_bytes",
+                "What of the database's file holds nothing",
+                Some(storage.free_bytes),
+            ),
+            ("evonic_database_log_bytes", "The database's log", Some(storage.log_bytes)),
+            (
+                "evonic_disk_free_bytes",
+                "What is free on the database's file system",
+                storage.disk_free_bytes,
+            ),
+            ("evonic_disk_floor_bytes", "retention.min_free", Some(storage.min_free_bytes)),
+            (
+                "evonic_disk_low",
+                "Whether nothing new is accepted because too little is free",
+                Some(u64::from(storage.is_low)),
+            ),
+            ("evonic_sessions", "Sessions, as counted at the last pass", storage.sessions),
+            (
+                "evonic_events",
+                "Events of all sessions, as counted at the last pass",
+                storage.events,
+            ),
+        ] {
+            metrics.gauge(name, help, value)?;
+        }
+        Ok(())
     }
 
     /// The supervisor's, as far as it reported.
@@ -262,6 +311,7 @@ impl Collector for ScrapeMetrics {
             self.hosts(|host| u64::from(host.left_alone_seconds.is_some())),
         )?;
         self.models(&mut metrics)?;
+        self.storage(&mut metrics)?;
         self.supervisor(&mut metrics)?;
         metrics.counters(
             "evonic_handles_refused",
@@ -283,6 +333,11 @@ impl Metrics<'_, '_> {
         let Some(value) = value else { return Ok(()) };
         let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         ConstGauge::new(value).encode(encoder)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
     }
 
     fn gauges<'l>(

@@ -52,7 +52,11 @@ pub(super) async fn ready(state: Arc<ApiState>, _call: Call) -> Answer {
         }),
     );
     let report = state.app.store.condition().report();
-    let store = with_report(store, report.as_ref());
+    let mut store = with_report(store, report.as_ref());
+    if let Err(error) = state.app.store.require_room() {
+        // Reads are answered, and every other worker would have the same disk.
+        store["low_space"] = error.to_string().into();
+    }
     let parts = [("store", store), ("agents", agents), ("descriptors", headroom(&state))];
     let draining = state.shutdown.draining.is_cancelled();
     let failing = parts.iter().filter(|(_, status)| status["ok"] != true);
@@ -146,6 +150,8 @@ pub(super) async fn metrics(state: Arc<ApiState>, call: Call) -> Answer {
         sandbox: state.app.workplaces.sandbox().get(),
         supervision: state.app.supervision.report(),
         database: state.app.store.condition().report().map(|report| report.state),
+        storage: state.app.store.storage().report(),
+        taken: state.app.store.storage().taken(),
     };
     let format = Format::wanted(&call.headers);
     let text =

@@ -188,6 +188,9 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::CONFLICT, code.name(), detail)
             }
             StoreError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail),
+            StoreError::LowSpace { .. } => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "low_space", detail)
+            }
             StoreError::Closed => {
                 Self::unavailable("stopping", "this worker is stopping", Duration::from_secs(1))
             }

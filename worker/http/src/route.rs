@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use crate::{
-    body::{self, BodyLimits},
+    body::{self, BodyLimits, Upload},
     call::{Call, call},
     idempotency::{Repeats, request_key},
     problem::{Answer, Problem},
@@ -141,6 +141,32 @@ where
                         call.request_key = request_key(&call.headers, &call.caller, &path, &body)?;
                     }
                     handler(state, call, body::parse(&body)?).await
+                };
+                async move { respond(answering.await) }
+            })
+            .boxed()
+    }
+}
+
+/// Stands beside what a handler takes that reads its body by itself.
+pub(crate) struct Streaming;
+
+impl<S, H, F> Serve<S, (Call, Upload, Streaming)> for H
+where
+    S: Send + Sync + 'static,
+    H: Fn(Arc<S>, Call, Upload) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    fn filter(self, route: &Route<S>, state: &Arc<S>, limits: BodyLimits) -> RouteFilter {
+        let state = Arc::clone(state);
+        call(route.query)
+            .and(warp::body::stream())
+            .then(move |call: Result<Call, Problem>, stream| {
+                let (handler, state) = (self.clone(), Arc::clone(&state));
+                let answering = async move {
+                    let call = call?;
+                    let upload = Upload::of_lines(body::boxed(stream), &call.headers, limits)?;
+                    handler(state, call, upload).await
                 };
                 async move { respond(answering.await) }
             })

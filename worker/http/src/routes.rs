@@ -13,6 +13,7 @@ mod messages;
 mod posting;
 mod sessions;
 mod system;
+mod transfer;
 mod turns;
 mod usage;
 mod workplaces;
@@ -52,6 +53,9 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::get("/api/v1/sessions/{id}", OfAgents(Read), sessions::read),
         Route::patch("/api/v1/sessions/{id}", OfAgents(Run), sessions::change),
         Route::delete("/api/v1/sessions/{id}", OfAgents(Run), sessions::delete),
+        Route::get("/api/v1/sessions/{id}/export", OfAgents(Read), transfer::export_one),
+        Route::get("/api/v1/export", OfAgents(Read), transfer::export).query(&["agent"]),
+        Route::post("/api/v1/import", Whole(Admin), transfer::import).query(&["agent", "existing"]),
         Route::get("/api/v1/sessions/{id}/messages", OfAgents(Read), messages::list).query(PAGE),
         Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), posting::post).creates(),
         Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),

@@ -57,6 +57,8 @@ pub(super) struct SessionStream {
     session: SessionId,
     /// The last event that was sent.
     cursor: u64,
+    /// Up to which event the client knows that pieces were folded.
+    folded: u64,
     /// The stream ends with this turn.
     until: Option<TurnId>,
     news: Subscription,
@@ -69,9 +71,28 @@ pub(super) struct SessionStream {
     heartbeat: Instant,
 }
 
+/// Why the log does not go on behind the client's cursor.
+#[derive(Clone, Copy, Debug)]
+enum ResetReason {
+    /// There is no such event.
+    Ahead,
+    /// Pieces of the step that it is in the middle of are gone.
+    Folded,
+}
+
+impl ResetReason {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ahead => "ahead",
+            Self::Folded => "folded",
+        }
+    }
+}
+
 enum Step {
-    /// The cursor was beyond the end: say where the log really ends.
-    Reset,
+    /// The cursor was beyond the end of the log, or pieces after it were folded: say where the log
+    /// goes on.
+    Reset(ResetReason),
     CatchUp,
     /// In the middle of an event, so many bytes into its data.
     Long(LongEvent, u64),
@@ -98,7 +119,8 @@ impl SessionStream {
         let (news, deleted) = (state.app.store.subscribe(&session), state.deleted.subscribe());
         let (id, turn, caller) = (session.clone(), until.clone(), caller.clone());
         let read = state.app.store.read(move |reader| {
-            let last = visible_session(reader, &caller, &id)?.last_event;
+            visible_session(reader, &caller, &id)?;
+            let bounds = reader.log_bounds(&id)?;
             if let Some(turn) = turn {
                 // Of another session it is as if it were not there.
                 let found = reader.turn(&turn)?;
@@ -106,16 +128,23 @@ impl SessionStream {
                     return Err(StoreError::not_found("turn", &turn));
                 }
             }
-            Ok(last)
+            let is_folded = after > 0 && after < bounds.folded;
+            let cursor = if is_folded { reader.step_end(&id, after)? } else { after };
+            Ok((bounds, is_folded, cursor.min(bounds.last)))
         });
-        let last = read.await?;
-        let step = if after > last { Step::Reset } else { Step::CatchUp };
+        let (bounds, is_folded, cursor) = read.await?;
+        let step = match is_folded {
+            true => Step::Reset(ResetReason::Folded),
+            false if after > bounds.last => Step::Reset(ResetReason::Ahead),
+            false => Step::CatchUp,
+        };
         let heartbeat = Instant::now() + state.app.config.http.sse_heartbeat;
-        let (cursor, _counted) = (after.min(last), counted);
+        let _counted = counted;
         Ok(Self {
             state,
             session,
             cursor,
+            folded: bounds.folded,
             until,
             news,
             deleted,
@@ -144,7 +173,10 @@ impl SessionStream {
 
     async fn advance(&mut self) -> Vec<u8> {
         match &self.step {
-            Step::Reset => self.reset().into(),
+            Step::Reset(reason) => {
+                let reason = *reason;
+                self.reset(reason).into()
+            }
             Step::CatchUp => self.catch_up().await.into(),
             Step::Long(event, sent) => {
                 let (event, sent) = (event.clone(), *sent);
@@ -155,10 +187,30 @@ impl SessionStream {
         }
     }
 
-    fn reset(&mut self) -> String {
+    fn reset(&mut self, reason: ResetReason) -> String {
         self.step = Step::CatchUp;
-        let last = self.cursor;
-        format!("id: {last}\nevent: reset\ndata: {{\"last_event\":{last}}}\n\n")
+        let (last, reason) = (self.cursor, reason.name());
+        format!(
+            "id: {last}\nevent: reset\n\
+             data: {{\"last_event\":{last},\"reason\":\"{reason}\"}}\n\n"
+        )
+    }
+
+    /// Whether events are missing in front of this one that the client does not know of.
+    fn is_gap(&self, before: u64, next: u64) -> bool {
+        next > before + 1 && before >= self.folded && before > 0
+    }
+
+    /// The log was folded while the client read it: it goes on from the step that it is in.
+    async fn go_back(&mut self) -> Result<(), StoreError> {
+        let (id, cursor) = (self.session.clone(), self.cursor);
+        let read = self.state.app.store.read(move |reader| {
+            Ok((reader.log_bounds(&id)?.folded, reader.step_end(&id, cursor)?))
+        });
+        let (folded, end) = read.await?;
+        (self.folded, self.cursor) = (folded.max(cursor + 1), end);
+        self.step = Step::Reset(ResetReason::Folded);
+        Ok(())
     }
 
     async fn catch_up(&mut self) -> String {
@@ -167,6 +219,16 @@ impl SessionStream {
         }
         match self.read_page().await {
             Ok((page, complete)) => {
+                let mut before = self.cursor;
+                for next in page.sequences() {
+                    if self.is_gap(before, next) {
+                        return match self.go_back().await {
+                            Ok(()) => String::new(),
+                            Err(error) => self.cannot_read(error).await.to_owned(),
+                        };
+                    }
+                    before = next;
+                }
                 let text = self.send(&page.events);
                 if matches!(self.step, Step::Ended) {
                     return text;

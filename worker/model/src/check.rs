@@ -50,10 +50,13 @@ pub(crate) async fn check(model: &Model, cancel: &CancellationToken) -> Check {
 
 async fn reply(model: &Model, cancel: &CancellationToken) -> Finding {
     let asked = ask(model, "Reply with the one word: pong", Vec::new(), cancel).await;
-    finding("reply", asked.map(|reply| {
-        let text: String = reply.text.chars().take(60).collect();
-        format!("it replied {text:?}")
-    }))
+    finding(
+        "reply",
+        asked.map(|reply| {
+            let text: String = reply.text.chars().take(60).collect();
+            format!("it replied {text:?}")
+        }),
+    )
 }
 
 async fn tool_call(model: &Model, cancel: &CancellationToken) -> Finding {
@@ -163,7 +166,9 @@ fn advice(error: &ModelError) -> &'static str {
         ModelError::Unavailable { .. } => "start the endpoint, or correct base_url",
         ModelError::Later { .. } => "try again later",
         ModelError::Protocol { .. } => "check base_url and kind: this is no such endpoint",
-        ModelError::Timeout { .. } => "raise first_token_timeout and call_timeout, or take a faster model",
+        ModelError::Timeout { .. } => {
+            "raise first_token_timeout and call_timeout, or take a faster model"
+        }
         ModelError::ReplyTooLarge { .. } => "raise max_reply_bytes",
         ModelError::TooLong { .. } => "give the model a larger window: 8192 tokens at the least",
         ModelError::Incomplete { .. } => "raise max_tokens, or take another model",

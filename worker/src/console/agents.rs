@@ -22,13 +22,23 @@ pub(super) async fn run(command: AgentCommand, api: &Api, console: &mut Console<
             tools,
             workplace,
             other_workplace,
+            retention,
             output,
         } => {
             let name = input::name(&name)?;
             let instructions = argument_text(&instructions)?;
             let tools = tools.map(names);
             let other_workplaces = names(other_workplace);
-            let new = NewAgent { name, model, instructions, tools, workplace, other_workplaces };
+            let retention = retention.as_deref().map(input::retention).transpose()?.flatten();
+            let new = NewAgent {
+                name,
+                model,
+                instructions,
+                tools,
+                workplace,
+                other_workplaces,
+                retention,
+            };
             let agent: Agent = api.post("/agents", &new).await?;
             console.show(&output, &agent, || {
                 let name = &agent.name;
@@ -77,6 +87,7 @@ fn change(changes: AgentChanges) -> Result<AgentChange> {
         tools: if changes.every_tool { Some(None) } else { tools },
         workplace: changes.workplace,
         other_workplaces: changes.other_workplace.map(names),
+        retention: changes.retention.as_deref().map(input::retention).transpose()?,
     })
 }
 
@@ -99,6 +110,15 @@ fn tools(agent: &Agent) -> String {
         Some(tools) if tools.is_empty() => "no tool".to_owned(),
         Some(tools) => tools.join(", "),
     }
+}
+
+/// How long its sessions are kept, where it says so itself.
+fn kept(agent: &Agent) -> String {
+    let Some(retention) = &agent.retention else { return String::new() };
+    let age = retention.sessions.as_ref().map(|age| format!("kept for {age}"));
+    let most = retention.max_sessions.map(|most| format!("{most} at the most"));
+    let kept: Vec<_> = age.into_iter().chain(most).collect();
+    if kept.is_empty() { "kept for ever".to_owned() } else { kept.join(", ") }
 }
 
 /// The name of a workplace; what was given where it is gone.
@@ -128,6 +148,7 @@ fn agent_page(agent: &Agent, workplaces: &[Workplace]) -> Text {
         ("tools", tools(agent)),
         ("workplace", workplace_name(&agent.workplace, workplaces).to_owned()),
         ("copies with", others),
+        ("sessions", kept(agent)),
         ("created", agent.created_at.clone()),
         ("updated", agent.updated_at.clone()),
     ] {
@@ -170,6 +191,7 @@ pub(super) mod tests {
             tools,
             workplace: if name == "mute" { "local".to_owned() } else { BOX.to_owned() },
             other_workplaces: vec!["local".to_owned(), "wpl_gone".to_owned()],
+            retention: None,
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
             updated_at: "2026-11-23T14:03:11.250Z".to_owned(),
         }
@@ -215,6 +237,15 @@ pub(super) mod tests {
             (&["--tools="], json!({"tools": []})),
             (&["--every-tool"], json!({"tools": null})),
             (&["--other-workplace", ""], json!({"other_workplaces": []})),
+            (&["--retention", "general"], json!({"retention": null})),
+            (
+                &["--retention", "forever"],
+                json!({"retention": {"sessions": null, "max_sessions": null}}),
+            ),
+            (
+                &["--retention", "30days,100"],
+                json!({"retention": {"sessions": "30days", "max_sessions": 100}}),
+            ),
             (
                 &["-w", "box", "--other-workplace", "x", "--other-workplace", "y"],
                 json!({"workplace": "box", "other_workplaces": ["x", "y"]}),

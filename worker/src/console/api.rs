@@ -3,11 +3,12 @@
 mod answer;
 mod retry;
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use evonic_store::List;
 use http::{HeaderValue, Method, Request, header, request::Builder};
+use http_body::Body;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,7 +17,7 @@ use tokio::{task::JoinSet, time::timeout};
 use answer::{ANSWER_TIMEOUT, Answer, refusal};
 use retry::retry;
 
-pub(super) use answer::{EventStream, SILENCE_LIMIT, decode};
+pub(super) use answer::{Download, EventStream, SILENCE_LIMIT, decode};
 pub(super) use retry::RetryPause;
 
 use super::{
@@ -26,6 +27,9 @@ use super::{
 
 /// How long a read is tried again where a command has no reason of its own.
 const READ_RETRY: Duration = Duration::from_secs(10);
+
+/// How long a file may take to be sent and taken. The worker itself ends one that pauses.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// The most entries that are asked for at once.
 const PAGE_LIMIT: usize = 200;
@@ -157,12 +161,39 @@ impl Api {
         self.stream(bare(request)).await
     }
 
+    /// Asks for an answer of any length, to be taken piece by piece.
+    pub(super) async fn download(&self, path: &str) -> Result<Download> {
+        let get = async || self.send(bare(request(Method::GET, path))).await;
+        retry(self.retry_for, get).await.map(Download::new)
+    }
+
+    /// Sends lines of JSON of any length, once.
+    pub(super) async fn upload<B, T>(&self, path: &str, body: B) -> Result<T>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+        T: DeserializeOwned,
+    {
+        let request = request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(body)
+            .expect("paths are made of checked segments");
+        // It is answered when all of it was taken.
+        self.send_within(request, UPLOAD_TIMEOUT).await?.json().await
+    }
+
     async fn stream(&self, request: Request<Full<Bytes>>) -> Result<EventStream> {
         self.send(request).await.map(EventStream::new)
     }
 
     /// Sends one request on a connection of its own; the answer to a refused one is an error.
-    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        self.send_within(request, ANSWER_TIMEOUT).await
+    }
+
+    async fn send_within<B>(&self, mut request: Request<B>, limit: Duration) -> Result<Answer>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+    {
         let stream = self.server.connect().await?;
         let headers = request.headers_mut();
         if let Server::Tcp { authority, .. } = &self.server {
@@ -181,9 +212,9 @@ impl Api {
             // How the connection ends is seen by who reads the answer.
             let _ = connection.await;
         });
-        let response = timeout(ANSWER_TIMEOUT, sender.send_request(request))
+        let response = timeout(limit, sender.send_request(request))
             .await
-            .map_err(|_| ConsoleError::Timeout { limit: ANSWER_TIMEOUT })?
+            .map_err(|_| ConsoleError::Timeout { limit })?
             .map_err(lost)?;
         let (head, body) = response.into_parts();
         let answer = Answer { body, _connection: connections };

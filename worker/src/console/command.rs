@@ -84,7 +84,7 @@ pub(super) enum Command {
     /// Make, list, show, change and remove agents
     #[command(subcommand)]
     Agent(AgentCommand),
-    /// List, show and remove sessions: conversations with agents
+    /// List, show, export, import and remove sessions: conversations with agents
     #[command(subcommand)]
     Session(SessionCommand),
     /// Make, list, show, check, change and remove workplaces: where agents' tools act
@@ -130,6 +130,18 @@ pub(super) enum Command {
     Backup {
         /// The new file
         file: PathBuf,
+    },
+    /// Put a copy in the place of the database, while the service is stopped
+    ///
+    /// The copy is checked whole first; one that is older than the database, or of a later version of
+    /// evonic, is refused. The former database is moved aside, under a name that is printed. Run it as
+    /// root or as the service's user.
+    Restore {
+        /// The copy, as `evonic backup` made it
+        file: PathBuf,
+        /// Also in the place of a newer database
+        #[arg(long)]
+        force: bool,
     },
     /// Replace the worker by a fresh one, without a gap
     ///
@@ -284,6 +296,42 @@ pub(super) enum SessionCommand {
     Compact {
         /// Its id
         session: String,
+    },
+    /// Write sessions as lines of JSON, with everything in them
+    ///
+    /// A session by its id, or with `--agent` or `--all` many of them. Without FILE they go to
+    /// standard output. docs/retention.md has the form.
+    #[command(override_usage = "evonic session export [OPTIONS] <SESSION> [FILE]\n       \
+                                evonic session export [OPTIONS] <--agent <NAME>|--all> [FILE]")]
+    Export {
+        /// The session, and the new file
+        #[arg(value_name = "SESSION|FILE", num_args = 0..=2)]
+        what: Vec<String>,
+        /// Every session of this agent
+        #[arg(long, value_name = "NAME", conflicts_with = "all")]
+        agent: Option<String>,
+        /// Every session
+        #[arg(long)]
+        all: bool,
+    },
+    /// Make sessions of what another service, or this one, exported
+    ///
+    /// A session is there once it is whole. What is wrong is told with its line; the sessions before it
+    /// stay. A turn that was queued or running is cancelled.
+    Import {
+        /// What `evonic session export` wrote; `-` reads standard input
+        file: String,
+        /// The agent that gets the sessions; that of the same name when not given
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// Pass over sessions that are there already
+        #[arg(long)]
+        skip: bool,
+        /// Give sessions, turns and messages new ids
+        #[arg(long, conflicts_with = "skip")]
+        new_ids: bool,
+        #[command(flatten)]
+        output: OutputOptions,
     },
     /// Remove a session with everything in it
     Rm {

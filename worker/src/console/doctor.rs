@@ -52,6 +52,7 @@ pub(super) async fn run(
                 findings.extend(service::local(&api).await);
             }
             findings.extend(service::database(config));
+            findings.extend(service::storage(config));
             findings.extend(checks::protections(config));
             findings.extend(service::sandbox_in_force(config));
             findings.extend(checks::workplaces(config, &workplaces));

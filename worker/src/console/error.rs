@@ -12,7 +12,7 @@ use evonic_net::sse::SseError;
 use evonic_shared::{
     config::LoadError, error_chain::ErrorChain, exit::ExitCode, status::ErrorCode,
 };
-use evonic_store::StoreError;
+use evonic_store::{RestoreError, StoreError};
 
 use super::{
     configuration::faults_text,
@@ -96,6 +96,20 @@ pub(crate) enum ConsoleError {
     },
     #[error("the database is not copied")]
     Backup(#[source] StoreError),
+    #[error("the database is what it was")]
+    Restore(#[source] Box<RestoreError>),
+    /// Somebody has the database open.
+    #[error("evonic runs on {}: stop it first (`systemctl stop evonic`)", folder.display())]
+    Runs {
+        /// The state folder.
+        folder: PathBuf,
+    },
+    #[error("{path} cannot be written")]
+    Written {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("{0}")]
     Usage(String),
     #[error("{what} cannot be read")]
@@ -154,13 +168,16 @@ impl ConsoleError {
             ConsoleError::SupervisorRefused { code: ErrorCode::Invalid, .. } => ExitCode::Config,
             ConsoleError::SupervisorRefused { .. }
             | ConsoleError::NotReplaced { .. }
+            | ConsoleError::Runs { .. }
             | ConsoleError::Refused { .. } => ExitCode::Failure,
             ConsoleError::Protocol { .. } | ConsoleError::EventStream(_) => ExitCode::Software,
             ConsoleError::Usage(_) => ExitCode::Usage,
             ConsoleError::Output(_) if self.is_closed_pipe() => ExitCode::Ok,
-            ConsoleError::Input { .. } | ConsoleError::Output(_) | ConsoleError::Backup(_) => {
-                ExitCode::Io
-            }
+            ConsoleError::Input { .. }
+            | ConsoleError::Output(_)
+            | ConsoleError::Written { .. }
+            | ConsoleError::Restore(_)
+            | ConsoleError::Backup(_) => ExitCode::Io,
             ConsoleError::Runtime(_) => ExitCode::Os,
             ConsoleError::Reported(code) => *code,
         }

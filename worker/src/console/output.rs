@@ -75,6 +75,16 @@ impl<'a> Console<'a> {
         self.write(&(escape::json(json).replace('\n', " ") + "\n"))
     }
 
+    /// Writes lines of JSON that the worker made: as they are, or for a terminal without what that must
+    /// not obey.
+    pub(super) fn exact(&mut self, bytes: &[u8]) -> Result {
+        if self.terminal.out.is_terminal() {
+            let text = String::from_utf8_lossy(bytes);
+            return self.write(&escape::json(&text));
+        }
+        self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(ConsoleError::Output)
+    }
+
     /// Shows a screen in the place of whatever the terminal shows.
     pub(super) fn redraw(&mut self, screen: &Text) -> Result {
         let screen = screen.encode(self.terminal.out.palette());

@@ -13,6 +13,7 @@ use super::{
     output::Console,
     table::table,
     text::{Style, Text, text},
+    transfer,
 };
 
 /// Runs `evonic session`.
@@ -48,6 +49,26 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             Ok(())
         }
         SessionCommand::Compact { session } => compaction::run(&session, api, console).await,
+        SessionCommand::Export { what, agent, all } => {
+            transfer::export(&what, agent.as_deref(), all, api, console).await
+        }
+        SessionCommand::Import { file, agent, skip, new_ids, output } => {
+            let existing = match (skip, new_ids) {
+                (true, _) => "skip",
+                (_, true) => "new_ids",
+                _ => "refuse",
+            };
+            let done = transfer::import(&file, agent.as_deref(), existing, api).await?;
+            console.show(&output, &done, || {
+                let sessions =
+                    count(usize::try_from(done.sessions).unwrap_or(usize::MAX), "session");
+                let skipped = match done.skipped {
+                    0 => String::new(),
+                    skipped => format!(", passed over {skipped} that were there"),
+                };
+                Text::of_line(format!("Imported {sessions}{skipped}."))
+            })
+        }
         SessionCommand::Rm { session } => {
             api.delete(&format!("/sessions/{}", segment(&session))).await?;
             console.line(format!("Removed {session}."))

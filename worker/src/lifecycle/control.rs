@@ -43,7 +43,7 @@ use super::{
 };
 use evonic_handles::{Waker, Wakeups};
 use evonic_http::Supervision;
-use evonic_store::Condition;
+use evonic_store::{Condition, Storage};
 use evonic_workplace::{End, ProbedLevel};
 
 /// How long a heartbeat waits for its proofs; half the interval where that is less.
@@ -112,6 +112,7 @@ struct Stage {
     /// Of a worker that is ready.
     sandbox: OnceLock<ProbedLevel>,
     database: OnceLock<Condition>,
+    storage: OnceLock<Storage>,
     over: AtomicBool,
 }
 
@@ -138,10 +139,11 @@ impl ControlThread {
         Ok(Self { waker, stage, thread })
     }
 
-    /// Heartbeats may begin. They tell of the sandbox, once it is known, and of what is wrong with
-    /// the database.
-    pub(super) fn ready(&self, sandbox: ProbedLevel, database: Condition) {
+    /// Heartbeats may begin. They tell of the sandbox, once it is known, of what is wrong with the
+    /// database, and of its size.
+    pub(super) fn ready(&self, sandbox: ProbedLevel, database: Condition, storage: Storage) {
         let _first = self.stage.database.set(database);
+        let _first = self.stage.storage.set(storage);
         let _first = self.stage.sandbox.set(sandbox);
         self.waker.wake();
     }
@@ -313,7 +315,8 @@ impl Listener {
             let sandbox = self.stage.sandbox.get().and_then(ProbedLevel::get);
             let sandbox = sandbox.map(|level| level.name().to_owned());
             let database = self.stage.database.get().and_then(Condition::report);
-            let heartbeat = FromWorker::Heartbeat { sequence, age_ms, sandbox, database };
+            let storage = self.stage.storage.get().and_then(Storage::report);
+            let heartbeat = FromWorker::Heartbeat { sequence, age_ms, sandbox, database, storage };
             match self.control.channel.send(&heartbeat) {
                 Ok(()) => self.control.supervision.heartbeat_sent(),
                 Err(error) => tracing::warn!(%error, sequence, "heartbeat not sent"),

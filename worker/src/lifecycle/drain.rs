@@ -39,6 +39,8 @@ impl Worker {
         drop(self.liveness);
         let deadline = begun + ShutdownBudget::of(grace).drain;
         tracing::info!(reason = why, timeout_ms = (deadline - begun).as_millis(), "draining");
+        // First: a successor may take its place at once.
+        self.runtime.block_on(self.parts.retention.stop());
         let drained = drain(&self.parts, &mut self.orders, deadline, &mut end);
         let (cut, (handed_over, left)) = self.runtime.block_on(drained);
         self.runtime.block_on(close(&self.parts.workplaces, end, deadline));

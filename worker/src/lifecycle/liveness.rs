@@ -18,6 +18,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use evonic_agent::Agents;
 use evonic_handles::Waker;
 use evonic_http::Server;
+use evonic_retention::Retention;
 use evonic_store::Store;
 use evonic_workplace::Workplaces;
 
@@ -107,6 +108,8 @@ pub(super) struct Parts {
     pub(super) agents: Agents,
     /// Where tools act; other machines are no sign of this worker's life.
     pub(super) workplaces: Workplaces,
+    /// What looks after the database; nobody waits for it.
+    pub(super) retention: Retention,
 }
 
 impl Parts {

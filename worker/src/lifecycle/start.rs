@@ -36,6 +36,7 @@ use evonic_agent::{AgentDeps, Agents};
 use evonic_handles::{Budget, Page, Waker};
 use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
+use evonic_retention::{Retention, RetentionDeps};
 use evonic_store::Limiter;
 use evonic_tools::{Registry, Toolboxes};
 use evonic_workplace::{BackendDeps, Workplaces};
@@ -114,6 +115,7 @@ pub(super) fn start(
     let Database { store, instance } =
         runtime.block_on(database::open(&config, &budget, inherited.predecessor, deadline))?;
     let proposed = inherited.generation;
+    store.keep_free(config.retention.min_free);
     let generation =
         runtime.block_on(database::take_generation(&store, &config, proposed, deadline))?;
     let number = generation.number();
@@ -147,6 +149,14 @@ pub(super) fn start(
     let _inside = runtime.enter();
     let agents = Agents::start(agent_deps, generation, inherited.predecessor);
     watchdog.know(budget.clone(), agents.clone());
+    let retention = Retention::start(RetentionDeps {
+        store: store.clone(),
+        workplaces: workplaces.clone(),
+        settings: config.retention.clone(),
+        audit_keep: config.store.audit_keep,
+        state_dir: config.state_dir.clone(),
+        generation: number,
+    });
     let app = App {
         store: store.clone(),
         limiter,
@@ -161,11 +171,15 @@ pub(super) fn start(
         started,
     };
     let server = Server::start(app, listeners)?;
-    let parts = Parts { server: Arc::new(server), store, agents, workplaces };
+    let parts = Parts { server: Arc::new(server), store, agents, workplaces, retention };
     let liveness = runtime.block_on(start_answering(&parts, &liveness));
     let said = channel.send(&FromWorker::Ready);
     said.map_err(StartError::system("the control channel"))?;
-    control.ready(parts.workplaces.sandbox().clone(), parts.store.condition());
+    control.ready(
+        parts.workplaces.sandbox().clone(),
+        parts.store.condition(),
+        parts.store.storage(),
+    );
     tracing::info!(
         generation = number,
         predecessor = inherited.predecessor,

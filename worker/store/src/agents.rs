@@ -9,7 +9,7 @@ use evonic_domain::{Action, Agent, AgentChange, AgentId, NewAgent, SessionId};
 impl Record for Agent {
     const NAME: &'static str = "agent";
     const TABLE: &'static str = "agents";
-    const JSON: &'static [&'static str] = &["tools", "other_workplaces"];
+    const JSON: &'static [&'static str] = &["tools", "other_workplaces", "retention"];
 }
 
 impl Entry for Agent {
@@ -70,6 +70,7 @@ impl AuditedWriter<'_, '_> {
             tools: new.tools,
             workplace: new.workplace,
             other_workplaces: new.other_workplaces,
+            retention: new.retention,
             created_at: now.clone(),
             updated_at: now,
         };
@@ -95,6 +96,7 @@ impl AuditedWriter<'_, '_> {
         agent.tools = change.tools.unwrap_or(agent.tools);
         agent.workplace = change.workplace.unwrap_or(agent.workplace);
         agent.other_workplaces = change.other_workplaces.unwrap_or(agent.other_workplaces);
+        agent.retention = change.retention.unwrap_or(agent.retention);
         agent.updated_at = column::now();
         self.update("change agent", &agent)?;
         let (name, fields) = (Some(before.name.as_str()), differences(&before, &agent));

@@ -9,7 +9,7 @@ use rusqlite::params;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{StoreError, Writer, column, days};
+use crate::{StoreError, Writer, column, days, space::Room};
 use evonic_domain::{Action, Origin};
 
 /// Records that may go for each that comes: more than one, so that the log shrinks when it is to
@@ -31,6 +31,7 @@ pub struct AuditedWriter<'w, 'a> {
     writer: &'w mut Writer<'a>,
     origin: Origin,
     keep: Duration,
+    room: &'w Room,
 }
 
 impl<'a> Deref for AuditedWriter<'_, 'a> {
@@ -48,9 +49,19 @@ impl<'a> DerefMut for AuditedWriter<'_, 'a> {
 }
 
 impl<'w, 'a> AuditedWriter<'w, 'a> {
-    /// Changes by this one; records are kept so long.
-    pub(super) const fn new(writer: &'w mut Writer<'a>, origin: Origin, keep: Duration) -> Self {
-        Self { writer, origin, keep }
+    /// Changes by this one; records are kept so long, and nothing new comes without room.
+    pub(super) const fn new(
+        writer: &'w mut Writer<'a>,
+        origin: Origin,
+        keep: Duration,
+        room: &'w Room,
+    ) -> Self {
+        Self { writer, origin, keep, room }
+    }
+
+    /// Refuses what is new where the disk has too little room.
+    pub(super) fn require_room(&self) -> Result<(), StoreError> {
+        self.room.require()
     }
 
     /// Who asks for the change.
@@ -92,17 +103,27 @@ impl<'w, 'a> AuditedWriter<'w, 'a> {
     /// A record goes when it is old by the clock, and so many days were seen since it was made: a
     /// clock that steps makes nothing old.
     fn forget_old(&mut self) -> Result<(), StoreError> {
+        let keep = self.keep;
+        self.forget_old_changes(keep, PORTION).map(drop)
+    }
+}
+
+impl Writer<'_> {
+    /// Lets so many records of the audit log go that are too old. Returns how many went.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn forget_old_changes(&mut self, keep: Duration, most: u32) -> Result<usize, StoreError> {
         self.see_day()?;
-        let (before, keep_days) = (column::before(self.keep), days::of(self.keep));
+        let (before, keep_days) = (column::before(keep), days::of(keep));
         self.execute(
             "forget old changes",
             "DELETE FROM audit WHERE position IN (
                  SELECT position FROM audit WHERE at < ?1 AND position <= (
                      SELECT audit FROM days ORDER BY number DESC LIMIT 1 OFFSET ?2)
                  ORDER BY position LIMIT ?3)",
-            params![before, keep_days - 1, PORTION],
+            params![before, keep_days - 1, most],
         )
-        .map(drop)
     }
 }
 

@@ -27,6 +27,8 @@ pub fn back_up(database: &Path, copy: &Path) -> Result<u64, StoreError> {
     let refused = |source| StoreError::Copy { path: copy.to_owned(), source };
     let connection = open(database)?;
     schema::check(&connection, database)?;
+    // What is free in the copy can be given back, also where it cannot in a database of before.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").during("write the copy")?;
     // SQLite fills a file that is there when it is empty.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy);
     let file = file.map_err(refused)?;
@@ -43,7 +45,7 @@ pub fn back_up(database: &Path, copy: &Path) -> Result<u64, StoreError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the opener of a process without a store")]
-fn open(database: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open(database: &Path) -> Result<Connection, StoreError> {
     let failed = |source| StoreError::open(database, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).map_err(failed)?;

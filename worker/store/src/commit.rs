@@ -253,6 +253,7 @@ impl WriteLoop {
     fn ping(&mut self) -> Result<(), StoreError> {
         let read = self.handle.check_files().and_then(|()| self.read_something());
         self.count_days();
+        self.measure();
         self.foresee_a_full_disk();
         self.try_to_recover();
         match read {
@@ -289,6 +290,15 @@ impl WriteLoop {
             if let Err(error) = seen.during("count days") {
                 tracing::debug!(error = &error as &dyn std::error::Error, "day is not counted yet");
             }
+        }
+    }
+
+    /// Looks how large the database is, and how much room it has.
+    fn measure(&mut self) {
+        let opener = std::sync::Arc::clone(&self.handle.opener);
+        let is_well = opener.condition.lasting().is_none();
+        if let (true, Ok(connection)) = (is_well, self.handle.connection()) {
+            opener.storage.measure(connection, &opener.path, &opener.room);
         }
     }
 

@@ -10,8 +10,8 @@ use crate::{
     page::Entry,
 };
 use evonic_domain::{
-    Action, Compaction, CompactionKind, EventKind, Item, ItemAddress, Lease, ModelFacts,
-    ModelCall, NewCompaction, SessionId, StoredItem, Turn, TurnId, Usage,
+    Action, Compaction, CompactionKind, EventKind, Item, ItemAddress, Lease, ModelCall, ModelFacts,
+    NewCompaction, SessionId, StoredItem, Turn, TurnId, Usage,
 };
 
 /// A session's last compaction.

@@ -145,6 +145,19 @@ pub enum StoreError {
     /// The disk is full: nothing was written, and it may work again later.
     #[error("no space left for the database")]
     Full,
+    /// Less is free than `retention.min_free`: nothing new is taken, and it may be again later.
+    #[error(
+        "{free_bytes} bytes are free in {folder}, fewer than retention.min_free ({min_free_bytes}): \
+         nothing new is accepted until there is more room"
+    )]
+    LowSpace {
+        /// The database's folder.
+        folder: String,
+        /// What is free there.
+        free_bytes: u64,
+        /// What should be.
+        min_free_bytes: u64,
+    },
     /// The database cannot be used as it stands: nothing was written.
     #[error("{}", .0.detail)]
     Unusable(Box<StoreReport>),

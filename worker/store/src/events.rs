@@ -14,6 +14,17 @@ pub struct EventPage {
     pub next: AfterPage,
 }
 
+impl EventPage {
+    /// The sequences of its events, also of a long one that follows on them.
+    pub fn sequences(&self) -> impl Iterator<Item = u64> {
+        let long = match &self.next {
+            AfterPage::Long(event) => Some(event.sequence),
+            AfterPage::End | AfterPage::More => None,
+        };
+        self.events.iter().map(|event| event.sequence).chain(long)
+    }
+}
+
 /// What follows on a page of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AfterPage {
@@ -25,10 +36,19 @@ pub enum AfterPage {
     Long(LongEvent),
 }
 
+/// How a session's log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Its last event; 0 when it has none.
+    pub last: u64,
+    /// Up to this event pieces of it were folded; 0 where none were.
+    pub folded: u64,
+}
+
 /// An event without its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongEvent {
-    /// From 1, without gaps, within the session.
+    /// From 1, within the session.
     pub sequence: u64,
     /// As [`Event::name`].
     pub name: String,
@@ -95,6 +115,40 @@ impl Reader<'_> {
         Ok(page)
     }
 
+    /// How a session's log stands.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the session, [`StoreError::Sql`].
+    pub fn log_bounds(&self, session: &SessionId) -> Result<LogBounds, StoreError> {
+        let sql = "SELECT last_event, iif(folded_away > 0, folded, 0) AS folded FROM sessions
+             WHERE id = ?1 AND hidden IS NULL";
+        let bounds = self.first("read session", sql, [session.as_str()], |row| {
+            let (last, folded) = ("last_event", "folded");
+            Ok(LogBounds {
+                last: column::natural(row, last)?,
+                folded: column::natural(row, folded)?,
+            })
+        })?;
+        bounds.ok_or_else(|| StoreError::not_found("session", session))
+    }
+
+    /// The last event up to this one with which a step or a turn ended; 0 where none did: what
+    /// comes after it is whole without anything before it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn step_end(&self, session: &SessionId, upto: u64) -> Result<u64, StoreError> {
+        let end = self.first(
+            "read events",
+            "SELECT sequence FROM events WHERE session_id = ?1 AND sequence <= ?2 AND name IN
+                 ('step.completed', 'turn.completed', 'turn.failed', 'turn.cancelled')
+             ORDER BY sequence DESC LIMIT 1",
+            params![session.as_str(), column::integer(upto)],
+            |row| column::natural(row, "sequence"),
+        )?;
+        Ok(end.unwrap_or(0))
+    }
+
     /// A piece of an event's data, from a byte on.
     ///
     /// # Errors
@@ -146,8 +200,9 @@ impl Writer<'_> {
         let last = self
             .first(
                 "append events",
-                "UPDATE sessions SET last_event = last_event + ?2, updated_at = ?3 WHERE id = ?1
-                 RETURNING last_event",
+                "UPDATE sessions SET last_event = last_event + ?2, updated_at = ?3,
+                     active_day = (SELECT MAX(number) FROM days)
+                 WHERE id = ?1 RETURNING last_event",
                 params![session.as_str(), column::integer(kinds.len() as u64), at],
                 |row| column::natural(row, "last_event"),
             )?

@@ -24,6 +24,8 @@ use crate::{
     account::FdCounts,
     files::{DbFiles, Moved},
     job::Job,
+    space::Room,
+    storage::Storage,
 };
 use evonic_handles::{Budget, Held, Permit};
 
@@ -46,6 +48,8 @@ pub(super) struct DbOpener {
     pub(super) path: PathBuf,
     pub(super) busy_timeout: Duration,
     pub(super) condition: Condition,
+    pub(super) room: Room,
+    pub(super) storage: Storage,
     budget: Budget,
     pub(super) account: Mutex<FdCounts>,
     /// The files of the writer's handle, while it is open.
@@ -73,7 +77,19 @@ impl DbOpener {
         let account = FdCounts::new(budget.try_acquire(Kind::Sqlite)?);
         let condition = Condition::new(&path, memory);
         let (files, alone) = (Mutex::default(), AtomicBool::default());
-        Ok(Arc::new(Self { path, busy_timeout, condition, budget, account, files, alone, writer }))
+        let (room, storage) = (Room::new(&path), Storage::default());
+        Ok(Arc::new(Self {
+            path,
+            busy_timeout,
+            condition,
+            room,
+            storage,
+            budget,
+            account,
+            files,
+            alone,
+            writer,
+        }))
     }
 
     /// Whether the writer's handle alone reaches what it opened: it has the database for itself, or

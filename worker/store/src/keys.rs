@@ -122,10 +122,15 @@ impl AuditedWriter<'_, '_> {
         self.purge_keys()?;
         Ok(key)
     }
+}
 
+impl Writer<'_> {
     /// Deletes keys that have not been good for long. The last that was made stays: where there was
     /// a key, no first one is made.
-    fn purge_keys(&mut self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn purge_keys(&mut self) -> Result<(), StoreError> {
         let day = self.see_day()?;
         // Where the clock was wrong a key may only seem to have expired.
         self.execute(
@@ -144,9 +149,7 @@ impl AuditedWriter<'_, '_> {
         )
         .map(drop)
     }
-}
 
-impl Writer<'_> {
     /// Notes that a key is in use.
     ///
     /// # Errors

@@ -44,12 +44,17 @@ mod pool;
 mod queue;
 mod reader;
 mod record;
+mod restore;
+mod retention;
 mod schema;
 mod sessions;
 mod space;
 mod steps;
+mod storage;
+mod transfer;
 mod turns;
 mod usage;
+mod vacuum;
 mod waiting;
 mod waits;
 mod workplaces;
@@ -57,13 +62,15 @@ mod writer;
 mod writer_handle;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use evonic_shared::{config, kind::Kind, store_report::StoreState};
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
 pub use audit::{AuditQuery, Order};
 pub use audited_writer::AuditedWriter;
@@ -77,14 +84,20 @@ pub use containers::ContainerRow;
 pub use days::uptime;
 pub use error::{Conflict, DatabaseError, StoreError};
 pub use event_bus::{BudgetNotices, Notice, Subscription};
-pub use events::{AfterPage, EventPage, LongEvent};
+pub use events::{AfterPage, EventPage, LogBounds, LongEvent};
 pub use idempotency::{KeptAnswer, RequestKey};
 pub use keys::KeyRow;
 pub use limiter::{Charge, Level, Limiter, Meter};
 pub use messages::NewPost;
 pub use page::{Cursor, List, Paging};
 pub use reader::Reader;
+pub use restore::{RestoreError, Restored, restore};
+pub use retention::{ExpiredSession, Fold, FoldPlan, Keep, Mark, UpkeepPage};
 pub use steps::NewReply;
+pub use storage::Storage;
+pub use transfer::{
+    Existing, Export, ExportOf, ImportError, ImportOptions, Imported, Importer, MAX_LINE_BYTES,
+};
 pub use usage::UsageQuery;
 pub use waiting::WaitingTurn;
 pub use waits::LONGEST_WAIT;
@@ -120,6 +133,10 @@ struct Inner {
     audit_keep: Duration,
     event_bus: EventBus,
     budget_presence: BudgetPresence,
+    /// Something waits for whoever looks after the database.
+    upkeep: Notify,
+    /// Sessions that are being made, a piece at a time.
+    making: Mutex<HashSet<SessionId>>,
 }
 
 impl Store {
@@ -254,7 +271,11 @@ impl Store {
         F: FnOnce(&mut AuditedWriter<'_, '_>) -> Result<T, StoreError> + Send + 'static,
     {
         let keep = self.inner.audit_keep;
-        self.write(move |writer| f(&mut AuditedWriter::new(writer, origin, keep))).await
+        let opener = Arc::clone(&self.inner.opener);
+        let change = move |writer: &mut Writer<'_>| {
+            f(&mut AuditedWriter::new(writer, origin, keep, &opener.room))
+        };
+        self.write(change).await
     }
 
     /// A round trip through the writer's queue and a read on its handle, then one through a reader
@@ -271,6 +292,63 @@ impl Store {
             Err(StoreError::Exhausted(_)) if self.condition().report().is_some() => Ok(()),
             passed => passed,
         }
+    }
+
+    /// From now on so many bytes stay free on the database's file system: with less nothing new is
+    /// taken.
+    pub fn keep_free(&self, bytes: u64) {
+        self.inner.opener.room.keep(bytes);
+    }
+
+    /// Whether less is free than that, looked at now.
+    #[must_use]
+    pub fn is_low_on_space(&self) -> bool {
+        self.inner.opener.room.is_low()
+    }
+
+    /// Refuses what is new while less is free.
+    ///
+    /// # Errors
+    /// [`StoreError::LowSpace`].
+    pub fn require_room(&self) -> Result<(), StoreError> {
+        self.inner.opener.room.require()
+    }
+
+    /// Whether less than half of that is free, looked at now: the error that says so.
+    #[must_use]
+    pub fn out_of_space(&self) -> Option<StoreError> {
+        let room = &self.inner.opener.room;
+        room.is_spent().then(|| room.error())
+    }
+
+    /// How large the database is, to be asked at any time.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        self.inner.opener.storage.clone()
+    }
+
+    /// Says that a session is being made, which is hidden until it is whole: nobody takes it for one
+    /// that was left half made while this is held.
+    #[must_use]
+    pub fn making(&self, id: &SessionId) -> Making {
+        self.inner.making.lock().insert(id.clone());
+        Making { store: self.clone(), id: id.clone() }
+    }
+
+    /// Whether a session is being made here.
+    #[must_use]
+    pub fn is_making(&self, id: &SessionId) -> bool {
+        self.inner.making.lock().contains(id)
+    }
+
+    /// Something was deleted of which more is left to go.
+    pub fn wake_upkeep(&self) {
+        self.inner.upkeep.notify_one();
+    }
+
+    /// Waits for [`Store::wake_upkeep`]. Cancel safe.
+    pub async fn upkeep_wanted(&self) {
+        self.inner.upkeep.notified().await;
     }
 
     /// Follows the events of one session from now on.
@@ -300,6 +378,21 @@ impl Store {
         self.inner.readers.close();
         self.inner.writer.close();
         self.inner.event_bus.close();
+    }
+}
+
+/// A session that is being made: see [`Store::making`].
+#[derive(Debug)]
+pub struct Making {
+    store: Store,
+    id: SessionId,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.store.inner.making.lock().remove(&self.id);
+        // What is left of one that is not whole goes.
+        self.store.wake_upkeep();
     }
 }
 
@@ -353,6 +446,7 @@ impl Opening {
         let (acquire_timeout, audit_keep) = (settings.acquire_timeout, settings.audit_keep);
         let writer = WriteQueue::start(jobs, serve, settings.batch, acquire_timeout)?;
         let readers = ReadPool::start(free_handles(&budget))?;
+        let upkeep = Notify::new();
         let inner = Inner {
             readers,
             writer,
@@ -362,6 +456,8 @@ impl Opening {
             audit_keep,
             event_bus,
             budget_presence,
+            upkeep,
+            making: Mutex::default(),
         };
         Ok(Store { inner: Arc::new(inner) })
     }

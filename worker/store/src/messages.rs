@@ -111,6 +111,7 @@ impl AuditedWriter<'_, '_> {
         if let Some(posted) = self.posted(session, &new)? {
             return Ok(posted);
         }
+        self.require_room()?;
         self.check_queue(session, new.max_queued)?;
         let NewPost { content, attachments, response_format, request_id, .. } = new;
         let message = Message {

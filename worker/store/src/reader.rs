@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         condition: &str,
         which: &str,
     ) -> Result<T, StoreError> {
-        let sql = format!("SELECT * FROM {} WHERE {condition}", T::TABLE);
+        let sql = format!("SELECT * FROM {} WHERE ({condition}) AND {}", T::TABLE, T::SHOWN);
         self.first(operation, &sql, [which], T::from_row)?
             .ok_or_else(|| StoreError::not_found(T::NAME, which))
     }
@@ -93,8 +93,10 @@ impl<'a> Reader<'a> {
             filter = format!("AND {name} IN (SELECT value FROM json_each(?3))");
             parameters.push(ids);
         }
-        let table = T::TABLE;
-        let sql = format!("SELECT * FROM {table} WHERE id > ?1 {filter} ORDER BY id LIMIT ?2");
+        let (table, shown) = (T::TABLE, T::SHOWN);
+        let sql = format!(
+            "SELECT * FROM {table} WHERE id > ?1 AND {shown} {filter} ORDER BY id LIMIT ?2"
+        );
         self.page(operation, &sql, &parameters[..], T::from_row, paging)
     }
 

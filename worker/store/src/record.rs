@@ -17,6 +17,9 @@ pub(super) trait Record: Entry + Serialize + DeserializeOwned {
     /// Its table.
     const TABLE: &'static str;
 
+    /// Which rows are there for anybody.
+    const SHOWN: &'static str = "TRUE";
+
     /// The columns that hold JSON.
     const JSON: &'static [&'static str] = &[];
 

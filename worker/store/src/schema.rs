@@ -17,7 +17,7 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"evon");
 type Fill = fn(&Connection) -> rusqlite::Result<()>;
 
 /// What leads from each version to the next: statements, and what is there from then on.
-const STEPS: [(&str, Fill); 13] = [
+const STEPS: [(&str, Fill); 14] = [
     (include_str!("schema/0001.sql"), first_agent),
     (include_str!("schema/0002.sql"), first_workplace),
     (include_str!("schema/0003.sql"), |_| Ok(())),
@@ -27,6 +27,7 @@ const STEPS: [(&str, Fill); 13] = [
     (include_str!("schema/0007.sql"), |_| Ok(())),
     (include_str!("schema/0008.sql"), |_| Ok(())),
     (include_str!("schema/0009.sql"), |_| Ok(())),
+    (include_str!("schema/0010.sql"), |_| Ok(())),
     (include_str!("schema/0011.sql"), |_| Ok(())),
     (include_str!("schema/0012.sql"), |_| Ok(())),
     (include_str!("schema/0013.sql"), |_| Ok(())),
@@ -40,7 +41,10 @@ pub(super) const KNOWN: u32 = STEPS.len() as u32;
 /// one that belongs to another program or to a later version as it is.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let open = |source| StoreError::open(path, source);
-    check(connection, path)?;
+    if check(connection, path)? == 0 {
+        // Before anything is written: what is free can be given back later only where this says so.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(open)?;
+    }
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
         .map_err(open)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     AuditedWriter, Conflict, List, Paging, Reader, StoreError, audited_writer::differences, column,
-    page::Entry, record::Record,
+    page::Entry, record::Record, retention::REMOVED,
 };
 use evonic_domain::{Action, AgentId, NewSession, Session, SessionChange, SessionId, Usage};
 
@@ -10,6 +10,7 @@ impl Record for Session {
     const NAME: &'static str = "session";
     const TABLE: &'static str = "sessions";
     const JSON: &'static [&'static str] = &["usage"];
+    const SHOWN: &'static str = "hidden IS NULL";
 }
 
 impl Entry for Session {
@@ -51,6 +52,7 @@ impl AuditedWriter<'_, '_> {
     /// [`StoreError::NotFound`] for the agent (by identifier or name).
     pub fn create_session(&mut self, new: NewSession) -> Result<Session, StoreError> {
         let agent_id = self.agent(&new.agent)?.id;
+        self.require_room()?;
         let now = column::now();
         let session = Session {
             id: SessionId::new(),
@@ -62,7 +64,8 @@ impl AuditedWriter<'_, '_> {
             created_at: now.clone(),
             updated_at: now,
         };
-        self.insert("create session", &session, Vec::new())?;
+        let day = self.day()?;
+        self.insert("create session", &session, vec![("active_day".to_owned(), day.into())])?;
         self.record(Action::SessionCreate, session.id.as_str(), None, &[])?;
         Ok(session)
     }
@@ -86,19 +89,27 @@ impl AuditedWriter<'_, '_> {
         Ok(session)
     }
 
-    /// Deletes a session with its messages, turns and events.
+    /// Deletes a session with its messages, turns and events. Of a long one the rest goes by
+    /// [`Writer::purge_some`](crate::Writer::purge_some). Returns whether nothing of it is left.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] `session_busy` while a turn of it is
     /// queued or running.
-    pub fn delete_session(&mut self, id: &SessionId) -> Result<(), StoreError> {
+    pub fn delete_session(&mut self, id: &SessionId) -> Result<bool, StoreError> {
         let session = self.session(id)?;
         let sql = "SELECT 1 FROM turns WHERE session_id = ?1 AND state IN ('queued', 'running')";
         if self.exists("delete session", sql, [id.as_str()])? {
             let message = format!("session {} has turns that are queued or running", session.id);
             return Err(StoreError::conflict(Conflict::SessionBusy, message));
         }
-        self.execute("delete session", "DELETE FROM sessions WHERE id = ?1", [id.as_str()])?;
-        self.record(Action::SessionDelete, id.as_str(), None, &[])
+        // A long one would keep every other write waiting: it goes little by little.
+        self.execute(
+            "delete session",
+            "UPDATE sessions SET hidden = ?2 WHERE id = ?1",
+            [id.as_str(), REMOVED],
+        )?;
+        let is_gone = self.purge_some(id.as_str())?;
+        self.record(Action::SessionDelete, id.as_str(), None, &[])?;
+        Ok(is_gone)
     }
 }

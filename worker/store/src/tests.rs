@@ -17,7 +17,9 @@ mod metrics;
 mod opening;
 mod owners;
 mod resources;
+mod retention;
 mod steps;
+mod transfer;
 mod usage;
 mod waits;
 mod workplaces;
@@ -291,6 +293,7 @@ fn new_agent(name: &str) -> NewAgent {
         tools: None,
         workplace: "local".to_owned(),
         other_workplaces: Vec::new(),
+        retention: None,
     }
 }
 

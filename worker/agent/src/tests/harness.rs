@@ -130,6 +130,7 @@ impl Harness {
             tools: tools.map(|tools| tools.iter().map(|&tool| tool.to_owned()).collect()),
             workplace: "local".to_owned(),
             other_workplaces: Vec::new(),
+            retention: None,
         };
         self.write(move |writer| {
             let agent = writer.create_agent(new)?.id.to_string();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::{answer, call::Call, problem::Answer, state::ApiState, visibility::require_session};
+use evonic_store::StoreError;
 
 pub(super) async fn items(state: Arc<ApiState>, call: Call) -> Answer {
     let (paging, id) = (call.query.paging()?, call.identify("session")?);
@@ -37,7 +38,7 @@ pub(super) async fn compact(state: Arc<ApiState>, call: Call) -> Answer {
         });
         let turn = write.await?;
         agents.wake();
-        Ok(turn)
+        Ok::<_, StoreError>(turn)
     };
     let turn = state.see_through(queueing).await?;
     let location = format!("/api/v1/turns/{}", turn.id);

@@ -63,10 +63,13 @@ pub(super) async fn delete(state: Arc<ApiState>, call: Call) -> Answer {
     let write = state.change(caller.origin(), move |writer| {
         let agent = writer.agent(visible_session(writer, &caller, &id)?.agent_id.as_str())?;
         let workplaces = workplaces_of(writer, &agent)?;
-        writer.delete_session(&id)?;
-        Ok(workplaces)
+        let is_gone = writer.delete_session(&id)?;
+        Ok((workplaces, is_gone))
     });
-    let workplaces = write.await?;
+    let (workplaces, is_gone) = write.await?;
+    if !is_gone {
+        state.app.store.wake_upkeep();
+    }
     state.deleted.send_replace(());
     state.app.workplaces.session_deleted(&session, &workplaces);
     answer::no_content()

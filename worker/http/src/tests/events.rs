@@ -100,7 +100,12 @@ fn a_cursor_beyond_the_end_is_reset() {
     let last = worker.fetch(&path).json()["last_event"].as_u64().unwrap();
     let mut stream = open(&worker, &session, "?after=999999", "");
     let text = read_until(&mut stream, |text| text.ends_with("\n\n"));
-    assert_eq!(text, format!("id: {last}\nevent: reset\ndata: {{\"last_event\":{last}}}\n\n"));
+    assert_eq!(
+        text,
+        format!(
+            "id: {last}\nevent: reset\ndata: {{\"last_event\":{last},\"reason\":\"ahead\"}}\n\n"
+        )
+    );
     worker.say(&session, "$ true");
     let next = read_until(&mut stream, |text| text.contains("message.created"));
     assert!(without_heartbeats(&next).starts_with(&format!("id: {}\n", last + 1)), "{next}");

@@ -44,6 +44,39 @@ impl Answer {
     }
 }
 
+/// An answer of any length.
+#[derive(Debug)]
+pub(in crate::console) struct Download {
+    answer: Answer,
+}
+
+impl Download {
+    pub(super) const fn new(answer: Answer) -> Self {
+        Self { answer }
+    }
+
+    /// The next piece; none at the end.
+    ///
+    /// # Errors
+    /// [`ConsoleError`] when the answer is cut, or does not go on: it is not whole.
+    pub(in crate::console) async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let frame = timeout(ANSWER_TIMEOUT, self.answer.body.frame())
+                .await
+                .map_err(|_| ConsoleError::Timeout { limit: ANSWER_TIMEOUT })?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(ConsoleError::ConnectionLost(error.into())),
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Decodes JSON of the worker.
 pub(in crate::console) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     serde_json::from_slice(json)

@@ -25,6 +25,10 @@ pub(in crate::console) enum AgentCommand {
         /// Another workplace that it may copy from and to; may be given several times
         #[arg(long, value_name = "NAME")]
         other_workplace: Vec<String>,
+        /// How long its sessions are kept: `forever`, an age, a number of sessions or both
+        /// (`30days,100`); as `[retention]` says when not given
+        #[arg(long, value_name = "AGE,COUNT")]
+        retention: Option<String>,
         #[command(flatten)]
         output: OutputOptions,
     },
@@ -82,4 +86,8 @@ pub(in crate::console) struct AgentChanges {
     /// may be given several times
     #[arg(long, value_name = "NAME")]
     pub(in crate::console) other_workplace: Option<Vec<String>>,
+    /// How long its sessions are kept: `forever`, an age, a number of sessions or both
+    /// (`30days,100`); `general` as `[retention]` says
+    #[arg(long, value_name = "AGE,COUNT")]
+    pub(in crate::console) retention: Option<String>,
 }

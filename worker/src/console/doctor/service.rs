@@ -6,7 +6,7 @@ use evonic_domain::Workplace;
 use evonic_shared::{
     config::Config,
     status::{Reply, Request, State},
-    store_report::StoreState,
+    store_report::{StorageReport, StoreState},
 };
 use evonic_workplace::{CheckStep, Verdict};
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use crate::{
     console::{
         api::{Api, decode},
         error::Result,
+        format,
         progress::Progress,
         supervisor::Supervisor,
     },
@@ -95,6 +96,60 @@ pub(super) fn database(config: &Config) -> Option<Finding> {
         }
         Some(report) => Finding::failed(check, report.detail, report.advice),
     })
+}
+
+/// A log this large is not brought into the database: somebody reads for very long.
+const LOG_BYTES: u64 = 128 << 20;
+
+/// From this size on it is worth a word when little is in the file.
+const LARGE_BYTES: u64 = 16 << 20;
+
+/// What the worker says of the size of its database, and of the room on its disk.
+pub(super) fn storage(config: &Config) -> Vec<Finding> {
+    let Ok(Reply::Status(status)) = ask_status(config) else { return Vec::new() };
+    let Some(storage) = status.worker.and_then(|worker| worker.storage) else { return Vec::new() };
+    storage_findings(&storage)
+}
+
+/// See [`storage`].
+pub(super) fn storage_findings(storage: &StorageReport) -> Vec<Finding> {
+    let check = "storage";
+    let (size, floor) = (format::bytes(storage.database_bytes), storage.min_free_bytes);
+    let mut findings = Vec::new();
+    if let Some(free) = storage.disk_free_bytes {
+        let (left, wanted) = (format::bytes(free), format::bytes(floor));
+        let detail = format!("{left} free on the database's disk; retention.min_free is {wanted}");
+        let advice = "make room, or keep less: `[retention]` in docs/retention.md";
+        if storage.is_low {
+            let detail = format!("{detail}: new messages and sessions are refused");
+            findings.push(Finding::failed(check, detail, advice));
+        } else if free < floor.saturating_mul(2) {
+            findings.push(Finding::warning(check, detail, advice));
+        }
+    }
+    if storage.log_bytes >= LOG_BYTES {
+        let detail = format!("the database's log has {}", format::bytes(storage.log_bytes));
+        let advice =
+            "something reads for very long: `evonic status`, and `fuser -v` of the database";
+        findings.push(Finding::warning(check, detail, advice));
+    }
+    let is_mostly_free = storage.free_bytes >= storage.database_bytes / 2;
+    if storage.database_bytes >= LARGE_BYTES && is_mostly_free {
+        let detail =
+            format!("{} of the database's {size} are free", format::bytes(storage.free_bytes));
+        let advice = if storage.shrinks {
+            "they are given back within the next hours"
+        } else {
+            "a database of before does not shrink: `evonic backup`, stop, `evonic restore` makes it one \
+             that does"
+        };
+        findings.push(Finding::warning(check, detail, advice));
+    }
+    if findings.is_empty() {
+        let log = format::bytes(storage.log_bytes);
+        findings.push(Finding::ok(check, format!("the database has {size}, its log {log}")));
+    }
+    findings
 }
 
 fn ask_status(config: &Config) -> Result<Reply> {

@@ -8,7 +8,7 @@ use evonic_shared::{
         Descriptors, Exit, Measure, PartHealth, Replacement, State, Status, Tampering, Worker,
         WorkerState,
     },
-    store_report::StoreReport,
+    store_report::{StorageReport, StoreReport},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -140,7 +140,37 @@ impl Screen<'_> {
             self.line("", [detail.into()]);
             self.line("", [Style::Dim.of(advice)]);
         }
+        if let Some(storage) = &worker.storage {
+            self.storage(storage);
+        }
         self.descriptors(&worker.fd);
+    }
+
+    /// How large the database is, and whether its disk has room.
+    fn storage(&mut self, storage: &StorageReport) {
+        let free = match storage.free_bytes {
+            0 => Text::default(),
+            free => Style::Dim.of(format!("{} of it free", bytes(free))),
+        };
+        let counted = storage.sessions.zip(storage.events).map(|(sessions, events)| {
+            let (sessions, events) = (count_of(sessions, "session"), count_of(events, "event"));
+            Style::Dim.of(format!("{sessions}, {events}"))
+        });
+        self.line(
+            "storage",
+            [
+                bytes(storage.database_bytes).into(),
+                free,
+                format!("log {}", bytes(storage.log_bytes)).into(),
+                counted.unwrap_or_default(),
+            ],
+        );
+        if let (true, Some(free)) = (storage.is_low, storage.disk_free_bytes) {
+            let (free, floor) = (bytes(free), bytes(storage.min_free_bytes));
+            self.line("", [Style::Red.of(format!(
+                "{free} left on its disk, less than retention.min_free ({floor}): nothing new is accepted"
+            ))]);
+        }
     }
 
     fn health(&mut self, worker: &Worker) {
@@ -272,6 +302,10 @@ fn kinds(fd: &Descriptors) -> String {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     kinds.join(", ")
+}
+
+fn count_of(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// What the supervisor did about a change to itself.

@@ -44,6 +44,7 @@ pub(crate) fn worker(generation: u64) -> Worker {
         rss_bytes: 40_055_603,
         sandbox: Some("namespaces".to_owned()),
         database: None,
+        storage: None,
         last_heartbeat_seconds: Some(0.42),
         health: Health { http: PartHealth::Ok, store: PartHealth::Ok, agents: PartHealth::Ok },
         fd: Descriptors {
@@ -295,4 +296,27 @@ fn a_watch_that_was_dropped_goes_on_while_there_is_a_supervisor() {
     assert_eq!(server.join().expect("it ends").len(), 2);
     let shown = String::from_utf8(out).expect("text");
     assert_eq!(shown.matches("evonic 0.1.0").count(), 2, "{shown}");
+}
+
+#[test]
+fn the_size_of_the_database_and_a_disk_without_room_are_shown() {
+    let storage = evonic_shared::store_report::StorageReport {
+        database_bytes: 150 << 20,
+        free_bytes: 3 << 20,
+        log_bytes: 1 << 20,
+        disk_free_bytes: Some(20 << 20),
+        min_free_bytes: 64 << 20,
+        is_low: true,
+        sessions: Some(1),
+        events: Some(1234),
+        ..Default::default()
+    };
+    let worker = Worker { storage: Some(storage), ..worker(17) };
+    let status = Status { worker: Some(worker), ..status() };
+    let shown = render(&status, &context(100)).plain();
+    for words in
+        ["150.0 MiB", "3.0 MiB of it free", "1 session, 1234 events", "nothing new is accepted"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
 }

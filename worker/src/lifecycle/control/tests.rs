@@ -51,6 +51,12 @@ impl Supervisor {
         Self { socket: ours, thread, orders, liveness }
     }
 
+    /// The worker says that it is ready.
+    fn ready(&self) {
+        let condition = Condition::new(Path::new("evonic.db"), None);
+        self.thread.ready(ProbedLevel::default(), condition, Storage::default());
+    }
+
     fn say(&self, message: &ToWorker) {
         self.say_bytes(&control::encode(message));
     }
@@ -87,7 +93,7 @@ impl Supervisor {
 #[test]
 fn heartbeats_come_although_nobody_proves_itself() {
     let supervisor = Supervisor::start(Duration::from_millis(20));
-    supervisor.thread.ready(ProbedLevel::default(), Condition::new(Path::new("evonic.db"), None));
+    supervisor.ready();
     let (first, _) = supervisor.heartbeat();
     let (second, before) = supervisor.heartbeat();
     let (third, after) = supervisor.heartbeat();
@@ -100,7 +106,7 @@ fn heartbeats_come_although_nobody_proves_itself() {
 fn complete_round() -> Duration {
     let supervisor = Supervisor::start(Duration::from_secs(3600));
     let begun = Instant::now();
-    supervisor.thread.ready(ProbedLevel::default(), Condition::new(Path::new("evonic.db"), None));
+    supervisor.ready();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         for part in Part::ALL {

@@ -78,6 +78,7 @@ impl World {
             tools: None,
             workplace: "local".to_owned(),
             other_workplaces: Vec::new(),
+            retention: None,
         };
         store.change(Origin::inside(), |changer| changer.create_agent(agent)).await.unwrap();
         let engines = Engines::start(&parts);

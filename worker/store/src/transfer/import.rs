@@ -1,0 +1,641 @@
+//! Sessions on their way in: line by line, each session hidden until it is whole.
+//!
+//! ```text
+//! head -> session (hidden) -> its rows, some hundreds a transaction -> session_end: shown -> ...
+//!                    \-> anything wrong, or nothing more: what is there of it is taken away
+//! ```
+//!
+//! A turn that was queued or running is cancelled: nobody goes on with it.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{params_from_iter, types::Value as Column};
+use serde_json::{Map, Value};
+
+use super::{MAX_LINE_BYTES, Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, row};
+use crate::{
+    AuditedWriter, Making, Store, StoreError, Writer, column, error::During, record::Record,
+    retention::REMOVED, schema,
+};
+use evonic_domain::{
+    Action, AgentId, EventKind, Item, Message, MessageId, Origin, Session, SessionId, Turn, TurnId,
+    TurnState,
+};
+
+/// Rows that are written in one transaction, and their bytes.
+const ROWS: usize = 256;
+/// See [`ROWS`].
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What becomes of a session that is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// The import ends.
+    #[default]
+    Refuse,
+    /// It is passed over.
+    Skip,
+    /// All get identifiers of their own, whatever is there.
+    NewIds,
+}
+
+/// How sessions are imported.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// The name or identifier of the agent that gets them; that of the file where none is given.
+    pub agent: Option<String>,
+    /// See [`Existing`].
+    pub existing: Existing,
+}
+
+/// What was imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Imported {
+    /// Sessions that are there now.
+    pub sessions: u64,
+    /// Sessions that were there already.
+    pub skipped: u64,
+    /// Events of those that were imported.
+    pub events: u64,
+}
+
+/// Why an import ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A line is not what an export has there.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The database does not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An import that is under way.
+#[derive(Debug)]
+pub struct Importer {
+    store: Store,
+    origin: Origin,
+    options: ImportOptions,
+    generation: u64,
+    line: u64,
+    stage: Stage,
+    done: Imported,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Head,
+    /// Between two sessions.
+    Next,
+    /// Within one that is passed over.
+    Skipping,
+    Within(Box<Within>),
+    Ended,
+}
+
+/// A session on its way in.
+#[derive(Debug)]
+struct Within {
+    /// As it is called here.
+    id: SessionId,
+    agent_id: AgentId,
+    /// Of a line: as it is called in the file.
+    old_id: String,
+    /// What turns and messages are called here, where all get identifiers of their own.
+    new_ids: Option<HashMap<String, String>>,
+    turns: HashSet<String>,
+    /// Turns that had not ended.
+    open: Vec<String>,
+    batch: Vec<Incoming>,
+    batch_bytes: usize,
+    lines: u64,
+    events: u64,
+    last_event: u64,
+    _making: Making,
+}
+
+/// A row that is to be written.
+#[derive(Debug)]
+struct Incoming {
+    line: u64,
+    part: &'static Part,
+    columns: Vec<(String, Column)>,
+    /// Its identifier, where it has one.
+    id: Option<String>,
+}
+
+type Fields = Map<String, Value>;
+
+impl Importer {
+    /// An import into this database, of a worker of this generation.
+    #[must_use]
+    pub fn new(store: Store, origin: Origin, options: ImportOptions, generation: u64) -> Self {
+        let (stage, done) = (Stage::Head, Imported::default());
+        Self { store, origin, options, generation, line: 0, stage, done }
+    }
+
+    /// What was imported so far.
+    #[must_use]
+    pub const fn done(&self) -> Imported {
+        self.done
+    }
+
+    /// Takes the next line, without its end.
+    ///
+    /// # Errors
+    /// [`ImportError`]: nothing more is taken; sessions that were whole by then stay.
+    pub async fn take(&mut self, line: &[u8]) -> Result<(), ImportError> {
+        self.line += 1;
+        let taken = self.try_take(line).await;
+        if taken.is_err() {
+            self.abandon().await;
+        }
+        taken
+    }
+
+    /// Ends the import.
+    ///
+    /// # Errors
+    /// [`ImportError::Line`] when the file ends before its last line.
+    pub async fn end(&mut self) -> Result<Imported, ImportError> {
+        if matches!(self.stage, Stage::Ended) {
+            return Ok(self.done);
+        }
+        self.line += 1;
+        self.abandon().await;
+        Err(self.refuse("the file ends too early: its last line is of kind 'end'"))
+    }
+
+    fn refuse(&self, problem: impl Into<String>) -> ImportError {
+        ImportError::Line { line: self.line, problem: problem.into() }
+    }
+
+    async fn try_take(&mut self, line: &[u8]) -> Result<(), ImportError> {
+        if line.len() > MAX_LINE_BYTES {
+            return Err(self.refuse(format!("a line has at most {MAX_LINE_BYTES} bytes")));
+        }
+        let fields: Fields = serde_json::from_slice(line)
+            .map_err(|error| self.refuse(format!("no JSON object: {error}")))?;
+        let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match (&mut self.stage, kind.as_str()) {
+            (Stage::Head, "export") => self.begin(&fields),
+            (Stage::Head, _) => Err(self.refuse("no export of evonic: the first line says so")),
+            (Stage::Next, "session") => self.begin_session(fields).await,
+            (Stage::Next, "end") => {
+                self.stage = Stage::Ended;
+                Ok(())
+            }
+            (Stage::Skipping, "session_end") => {
+                self.done.skipped += 1;
+                self.stage = Stage::Next;
+                Ok(())
+            }
+            (Stage::Skipping, _) => Ok(()),
+            (Stage::Within(_), "session_end") => self.end_session(&fields).await,
+            (Stage::Within(_), kind) => match PARTS.iter().find(|part| part.kind == kind) {
+                Some(part) => self.add_row(part, fields).await,
+                None => Err(self.refuse(format!("lines of kind '{kind}' are not known here"))),
+            },
+            (Stage::Next, kind) => {
+                Err(self.refuse(format!("a line of kind '{kind}' where a session begins")))
+            }
+            (Stage::Ended, _) => Err(self.refuse("a line behind the last one")),
+        }
+    }
+
+    fn begin(&mut self, fields: &Fields) -> Result<(), ImportError> {
+        let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+        match number("version") {
+            Some(VERSION) => {}
+            Some(found) if found > VERSION => {
+                let problem = format!(
+                    "it is of version {found}, and this program knows {VERSION}: install a later one"
+                );
+                return Err(self.refuse(problem));
+            }
+            _ => return Err(self.refuse("its version is missing")),
+        }
+        let known = u64::from(schema::KNOWN);
+        match number("schema") {
+            Some(found) if found <= known => {}
+            Some(found) => {
+                let problem = format!(
+                    "it is of schema {found}, and this program knows {known}: install a later one"
+                );
+                return Err(self.refuse(problem));
+            }
+            None => return Err(self.refuse("its schema is missing")),
+        }
+        self.stage = Stage::Next;
+        Ok(())
+    }
+
+    async fn begin_session(&mut self, mut fields: Fields) -> Result<(), ImportError> {
+        let old_id = self.text(&fields, "id")?;
+        let named = self.text(&fields, "agent")?;
+        fields.remove("kind");
+        fields.remove("agent");
+        let own: SessionId = match self.options.existing {
+            Existing::NewIds => SessionId::new(),
+            _ => old_id.parse().map_err(|_| self.refuse("field 'id' names no session"))?,
+        };
+        fields.insert("id".to_owned(), own.as_str().into());
+        let last_event = fields.get("last_event").and_then(Value::as_u64);
+        let last_event =
+            last_event.ok_or_else(|| self.refuse("field 'last_event' is no number"))?;
+        let columns = self.columns(fields, &SESSION_LEFT_OUT)?;
+        let which = self.options.agent.clone().unwrap_or_else(|| named.clone());
+        let (id, generation, skips) =
+            (own.clone(), self.generation, self.options.existing == Existing::Skip);
+        // From now on nobody takes it for one that was left half made.
+        let making = self.store.making(&own);
+        let begun = self.store.change(self.origin.clone(), move |writer| {
+            begin_session(writer, &id, &which, columns, generation, skips)
+        });
+        let agent_id = match begun.await {
+            Ok(Begun::Made(agent_id)) => agent_id,
+            Ok(Begun::Skipped) => {
+                self.stage = Stage::Skipping;
+                return Ok(());
+            }
+            Ok(Begun::Refused(problem)) => return Err(self.refuse(problem)),
+            Err(error) => return Err(self.sorted(error)),
+        };
+        let is_new = self.options.existing == Existing::NewIds;
+        self.stage = Stage::Within(Box::new(Within {
+            id: own,
+            agent_id,
+            old_id,
+            new_ids: is_new.then(HashMap::new),
+            turns: HashSet::new(),
+            open: Vec::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            lines: 1,
+            events: 0,
+            last_event,
+            _making: making,
+        }));
+        Ok(())
+    }
+
+    async fn add_row(
+        &mut self,
+        part: &'static Part,
+        mut fields: Fields,
+    ) -> Result<(), ImportError> {
+        let line = self.line;
+        let refuse = |problem: String| ImportError::Line { line, problem };
+        fields.remove("kind");
+        let Stage::Within(within) = &mut self.stage else { return Ok(()) };
+        let id = within.settle(part, &mut fields).map_err(refuse)?;
+        check(part, &fields).map_err(refuse)?;
+        let bytes = fields.values().map(|value| value.as_str().map_or(8, str::len)).sum::<usize>();
+        let columns = self.columns(fields, part.left_out)?;
+        let Stage::Within(within) = &mut self.stage else { return Ok(()) };
+        let mut columns = columns;
+        if part.owner == Owner::Session {
+            let of = part.owner.column().to_owned();
+            columns.push((of, within.id.as_str().to_owned().into()));
+        }
+        if part.kind == "turn" {
+            columns.push(("agent_id".to_owned(), within.agent_id.as_str().to_owned().into()));
+        }
+        within.lines += 1;
+        within.batch_bytes += bytes;
+        within.batch.push(Incoming { line, part, columns, id });
+        if within.batch.len() >= ROWS || within.batch_bytes >= BATCH_BYTES {
+            return self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Writes what was gathered.
+    async fn flush(&mut self) -> Result<(), ImportError> {
+        let Stage::Within(within) = &mut self.stage else { return Ok(()) };
+        within.batch_bytes = 0;
+        let batch = std::mem::take(&mut within.batch);
+        let written = self.store.write(move |writer| {
+            for row in &batch {
+                if let Err(error) = insert(writer, row.part, &row.columns, row.id.as_deref()) {
+                    // What is wrong with the database itself is no fault of the line.
+                    return match error.state() {
+                        Some(_) => Err(error),
+                        None => Ok(Some((row.line, refusal(row, &error)))),
+                    };
+                }
+            }
+            Ok(None)
+        });
+        match written.await? {
+            None => Ok(()),
+            Some((line, problem)) => Err(ImportError::Line { line, problem }),
+        }
+    }
+
+    async fn end_session(&mut self, fields: &Fields) -> Result<(), ImportError> {
+        self.flush().await?;
+        let Stage::Within(within) = &self.stage else { return Ok(()) };
+        let lines = fields.get("lines").and_then(Value::as_u64);
+        if lines != Some(within.lines)
+            || fields.get("id").and_then(Value::as_str) != Some(within.old_id.as_str())
+        {
+            let problem = format!("lines of session {} are missing", within.old_id);
+            return Err(self.refuse(problem));
+        }
+        if fields.get("whole").and_then(Value::as_bool) != Some(true) {
+            // It was deleted while it was exported.
+            self.abandon().await;
+            self.stage = Stage::Next;
+            return Ok(());
+        }
+        let Stage::Within(within) = std::mem::replace(&mut self.stage, Stage::Next) else {
+            return Ok(());
+        };
+        let (id, open, events) = (within.id.clone(), within.open.clone(), within.events);
+        let last = within.last_event;
+        let shown = self.store.change(self.origin.clone(), move |writer| {
+            show_session(writer, &id, &open, events, last)
+        });
+        if let Err(error) = shown.await {
+            self.stage = Stage::Within(within);
+            return Err(self.sorted(error));
+        }
+        self.done.sessions += 1;
+        self.done.events += within.events;
+        Ok(())
+    }
+
+    /// Takes away what is there of a session that does not become whole: what can go at once; the
+    /// rest is looked after.
+    async fn abandon(&mut self) {
+        let Stage::Within(within) = std::mem::replace(&mut self.stage, Stage::Next) else { return };
+        let id = within.id.clone();
+        let purge = self.store.write(move |writer| {
+            let sql = "UPDATE sessions SET hidden = ?2 WHERE id = ?1 AND hidden IS NOT NULL";
+            writer.execute("abandon session", sql, [id.as_str(), REMOVED])?;
+            writer.purge_some(id.as_str()).map(drop)
+        });
+        if let Err(error) = purge.await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "what was imported of a session goes later");
+        }
+    }
+
+    fn sorted(&self, error: StoreError) -> ImportError {
+        match error {
+            StoreError::Conflict { message, .. } => self.refuse(message),
+            StoreError::Sql { .. } if error.state().is_none() => self.refuse(chain(&error)),
+            error => ImportError::Store(error),
+        }
+    }
+
+    fn text(&self, fields: &Fields, name: &str) -> Result<String, ImportError> {
+        let text = fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        text.ok_or_else(|| self.refuse(format!("field '{name}' is no text")))
+    }
+
+    fn columns(
+        &self,
+        fields: Fields,
+        left_out: &[&str],
+    ) -> Result<Vec<(String, Column)>, ImportError> {
+        let mut columns = Vec::with_capacity(fields.len() + 2);
+        for (name, value) in fields {
+            if left_out.contains(&name.as_str()) {
+                return Err(self.refuse(format!("field '{name}' is not known here")));
+            }
+            let Some(value) = row::column(value) else {
+                return Err(self.refuse(format!("field '{name}' is nothing that is stored")));
+            };
+            columns.push((name, value));
+        }
+        Ok(columns)
+    }
+}
+
+impl Within {
+    /// Gives a row the identifiers that it has here, and what belongs to this database. Returns its
+    /// own, where it has one.
+    fn settle(&mut self, part: &Part, fields: &mut Fields) -> Result<Option<String>, String> {
+        let text = |fields: &Fields, name: &str| {
+            let text = fields.get(name).and_then(Value::as_str).map(str::to_owned);
+            text.ok_or_else(|| format!("field '{name}' is no text"))
+        };
+        if matches!(part.kind, "turn" | "message") {
+            let old = text(fields, "id")?;
+            if let Some(new_ids) = &mut self.new_ids {
+                let new = match part.kind {
+                    "turn" => TurnId::new().to_string(),
+                    _ => MessageId::new().to_string(),
+                };
+                fields.insert("id".to_owned(), new.clone().into());
+                new_ids.insert(old, new);
+            }
+        }
+        if part.kind == "turn" {
+            let id = text(fields, "id")?;
+            let state = text(fields, "state")?;
+            if matches!(state.as_str(), "queued" | "running") {
+                self.open.push(id.clone());
+                fields.insert("state".to_owned(), TurnState::Cancelled.name().into());
+                fields.insert("ended_at".to_owned(), column::now().into());
+                for name in ["claimed_at", "claimed_uptime"] {
+                    fields.insert(name.to_owned(), Value::Null);
+                }
+            }
+            self.turns.insert(id);
+        } else if fields.contains_key("turn_id") {
+            let old = text(fields, "turn_id")?;
+            let id = self.here(&old);
+            if !self.turns.contains(&id) {
+                return Err(format!("turn {old} is not in this session"));
+            }
+            fields.insert("turn_id".to_owned(), id.into());
+        }
+        if part.kind == "event" {
+            self.settle_event(fields)?;
+        }
+        let own = matches!(part.kind, "turn" | "message").then(|| text(fields, "id"));
+        own.transpose()
+    }
+
+    /// The identifiers that stand in an event; its place in the log.
+    fn settle_event(&mut self, fields: &mut Fields) -> Result<(), String> {
+        let sequence = fields.get("sequence").and_then(Value::as_u64).unwrap_or(0);
+        if sequence == 0 || sequence > self.last_event {
+            return Err("field 'sequence' is not within the session's log".to_owned());
+        }
+        self.events += 1;
+        if self.new_ids.is_none() {
+            return Ok(());
+        }
+        let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+        let mut event: Fields =
+            serde_json::from_str(data).map_err(|error| format!("field 'data': {error}"))?;
+        for name in ["turn_id", "message_id"] {
+            if let Some(id) = event.get(name).and_then(Value::as_str) {
+                let id = self.here(id);
+                event.insert(name.to_owned(), id.into());
+            }
+        }
+        fields.insert("data".to_owned(), Value::Object(event).to_string().into());
+        Ok(())
+    }
+
+    /// What something is called here.
+    fn here(&self, old: &str) -> String {
+        let new = self.new_ids.as_ref().and_then(|new_ids| new_ids.get(old));
+        new.cloned().unwrap_or_else(|| old.to_owned())
+    }
+}
+
+/// Whether what is JSON in a row can be read again.
+fn check(part: &Part, fields: &Fields) -> Result<(), String> {
+    let data = fields.get("data").and_then(Value::as_str);
+    let wrong = |error: serde_json::Error| format!("field 'data': {error}");
+    match (part.kind, data) {
+        ("item", Some(data)) => serde_json::from_str::<Item>(data).map(drop).map_err(wrong),
+        ("event", Some(data)) => {
+            let event: Fields = serde_json::from_str(data).map_err(wrong)?;
+            if event.get("type") != fields.get("name") {
+                return Err("field 'name' is not the type of its data".to_owned());
+            }
+            if data.contains(['\n', '\r']) {
+                return Err("field 'data' is more than a line".to_owned());
+            }
+            Ok(())
+        }
+        ("item" | "event", None) => Err("field 'data' is no text".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// What became of a session's first line.
+enum Begun {
+    Made(AgentId),
+    Skipped,
+    Refused(String),
+}
+
+fn begin_session(
+    writer: &mut AuditedWriter<'_, '_>,
+    id: &SessionId,
+    agent: &str,
+    mut columns: Vec<(String, Column)>,
+    generation: u64,
+    skips: bool,
+) -> Result<Begun, StoreError> {
+    writer.require_room()?;
+    let agent = match writer.agent(agent) {
+        Ok(agent) => agent,
+        Err(StoreError::NotFound { .. }) => {
+            let problem = format!(
+                "there is no agent {agent}: make it, or say which one gets the sessions (--agent)"
+            );
+            return Ok(Begun::Refused(problem));
+        }
+        Err(error) => return Err(error),
+    };
+    let sql = "SELECT hidden IS NULL AS shown FROM sessions WHERE id = ?1";
+    match writer.first("import session", sql, [id.as_str()], |row| row.get("shown"))? {
+        None => {}
+        Some(true) if skips => return Ok(Begun::Skipped),
+        Some(true) => {
+            let problem = format!(
+                "session {id} is there already: pass over those that are (--skip), or give all new \
+                 identifiers (--new-ids)"
+            );
+            return Ok(Begun::Refused(problem));
+        }
+        Some(false) => {
+            let problem = format!("session {id} is still being removed: try again in a moment");
+            return Ok(Begun::Refused(problem));
+        }
+    }
+    let day = writer.see_day()?;
+    columns.push(("agent_id".to_owned(), agent.id.as_str().to_owned().into()));
+    columns.push(("hidden".to_owned(), format!("import {generation}").into()));
+    columns.push(("active_day".to_owned(), day.into()));
+    insert_into(writer, Session::TABLE, &columns)?;
+    read_back::<Session>(writer, id.as_str())?;
+    Ok(Begun::Made(agent.id))
+}
+
+/// Shows a session that is whole, with its record.
+fn show_session(
+    writer: &mut AuditedWriter<'_, '_>,
+    id: &SessionId,
+    open: &[String],
+    events: u64,
+    last_event: u64,
+) -> Result<(), StoreError> {
+    let folded_away = column::integer(last_event.saturating_sub(events));
+    let sql = "UPDATE sessions SET hidden = NULL, folded_away = ?2 WHERE id = ?1";
+    writer.execute("import session", sql, rusqlite::params![id.as_str(), folded_away])?;
+    for turn in open {
+        let turn: TurnId = turn.parse().map_err(|_| StoreError::not_found("turn", turn))?;
+        writer.close_calls(id, &turn)?;
+        writer.add_events(id, &turn, &[EventKind::TurnCancelled {}])?;
+    }
+    let agent = writer.agent(writer.session(id)?.agent_id.as_str())?;
+    writer.record(Action::SessionImport, id.as_str(), Some(agent.name.as_str()), &[])
+}
+
+fn insert(
+    writer: &mut Writer<'_>,
+    part: &Part,
+    columns: &[(String, Column)],
+    id: Option<&str>,
+) -> Result<(), StoreError> {
+    insert_into(writer, part.table, columns)?;
+    match (part.kind, id) {
+        ("turn", Some(id)) => read_back::<Turn>(writer, id),
+        ("message", Some(id)) => read_back::<Message>(writer, id),
+        _ => Ok(()),
+    }
+}
+
+/// Names of columns are quoted: they are a stranger's words.
+fn insert_into(
+    writer: &mut Writer<'_>,
+    table: &str,
+    columns: &[(String, Column)],
+) -> Result<(), StoreError> {
+    let names: Vec<_> =
+        columns.iter().map(|(name, _)| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    let places = vec!["?"; columns.len()].join(", ");
+    let sql = format!("INSERT INTO {table} ({}) VALUES ({places})", names.join(", "));
+    let values = columns.iter().map(|(_, value)| value);
+    writer.execute("import row", &sql, params_from_iter(values)).map(drop)
+}
+
+/// Whether a row that was written can be read.
+fn read_back<T: Record>(writer: &Writer<'_>, id: &str) -> Result<(), StoreError> {
+    let sql = format!("SELECT * FROM {} WHERE id = ?1", T::TABLE);
+    writer
+        .connection()
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([id], T::from_row))
+        .map(drop)
+        .during("read what was imported")
+}
+
+/// Why a row is not taken.
+fn refusal(row: &Incoming, error: &StoreError) -> String {
+    let reason = chain(error);
+    if reason.contains("UNIQUE constraint failed") {
+        let (kind, id) = (row.part.kind, row.id.as_deref().unwrap_or_default());
+        return format!("{kind} {id} is there already: give all new identifiers (--new-ids)");
+    }
+    format!("this {} is not stored: {reason}", row.part.kind)
+}
+
+fn chain(error: &StoreError) -> String {
+    evonic_shared::error_chain::ErrorChain(error).to_string()
+}
