@@ -11,7 +11,7 @@
 //! | `api`, `server` | the client of the worker's API; which worker, and with which key |
 //! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
-//! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `chat`, `cp`, `progress` | the worker's side |
+//! | `agents`, `sessions`, `keys`, `workplaces`, `models`, `audit`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values and width.
@@ -34,6 +34,7 @@ mod history;
 mod input;
 mod keys;
 mod manual;
+mod models;
 mod output;
 mod progress;
 mod restart;
@@ -162,6 +163,7 @@ fn dispatch(
         Command::Key(command) => on_runtime(keys::run(command, &api(console)?, console)),
         Command::Session(command) => on_runtime(sessions::run(command, &api(console)?, console)),
         Command::Audit(options) => on_runtime(audit::run(&options, &api(console)?, console)),
+        Command::Model(command) => on_runtime(models::run(command, &api(console)?, console)),
         Command::Workplace(command) => {
             on_runtime(workplaces::run(command, &api(console)?, console))
         }

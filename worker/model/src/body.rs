@@ -27,7 +27,10 @@ const PIECE_BYTES: usize = 64 * 1024;
 enum Segment {
     Text(Bytes),
     /// In base64.
-    Blob { sha256: String, bytes: u64 },
+    Blob {
+        sha256: String,
+        bytes: u64,
+    },
 }
 
 /// A body in the making.
@@ -169,9 +172,16 @@ impl RequestBody {
     /// The same body from its beginning.
     pub(crate) fn again(&self) -> Self {
         let blobs = self.blobs.clone();
-        Self { segments: Arc::clone(&self.segments), next: 0, left: self.left, blobs, reading: None }
+        Self {
+            segments: Arc::clone(&self.segments),
+            next: 0,
+            left: self.left,
+            blobs,
+            reading: None,
+        }
     }
 
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> u64 {
         self.left
     }

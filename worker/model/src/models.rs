@@ -10,10 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Delta, ModelError, Reply, Request, Runbook,
-    check::Check,
-    facts::Facts,
-    remote::Remote,
+    Delta, ModelError, Reply, Request, Runbook, check::Finding, facts::Facts, remote::Remote,
     request::Sink,
 };
 
@@ -87,11 +84,7 @@ impl Model {
     }
 
     /// How many tokens of input the endpoint counts for a request, where it can be asked.
-    pub async fn count_tokens(
-        &self,
-        request: &Request,
-        cancel: &CancellationToken,
-    ) -> Option<u64> {
+    pub async fn count_tokens(&self, request: &Request, cancel: &CancellationToken) -> Option<u64> {
         let model = self.remote()?;
         cancel.run_until_cancelled(model.count_tokens(request)).await.flatten()
     }
@@ -119,9 +112,10 @@ impl Model {
         self.remote().is_some_and(Remote::eyes)
     }
 
-    /// Tries what a turn needs of it. Takes its time: an endpoint may be slow.
-    pub async fn check(&self, cancel: &CancellationToken) -> Check {
-        crate::check::check(self, cancel).await
+    /// Tries what a turn needs of it, and tells each finding as it is made. Whether turns will
+    /// work. Takes its time: an endpoint may be slow.
+    pub async fn check(&self, findings: mpsc::Sender<Finding>, cancel: &CancellationToken) -> bool {
+        crate::check::check(self, &findings, cancel).await
     }
 
     /// Its settings, where it has some.

@@ -16,7 +16,6 @@ mod request;
 mod thinking;
 mod usage;
 
-
 pub(crate) use assembly::Assembly;
 pub(crate) use calls::{MAX_CALLS, recovered_name, unique_id};
 pub(crate) use request::{FIELDS, parameters, write};

@@ -34,6 +34,8 @@ mod wait_hint;
 mod window;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -260,7 +262,9 @@ impl Remote {
 }
 
 /// Headers beside those of every request.
-fn headers(settings: &config::Model) -> Result<Vec<(HeaderName, HeaderValue)>, crate::AddressError> {
+fn headers(
+    settings: &config::Model,
+) -> Result<Vec<(HeaderName, HeaderValue)>, crate::AddressError> {
     let own = match settings.kind {
         ModelKind::OpenAi => None,
         ModelKind::Anthropic => Some(anthropic::VERSION_HEADER),
@@ -326,8 +330,6 @@ async fn texts(request: &Request) -> Result<HashMap<String, String>, Failure> {
 
 /// Whether a request shows an image.
 fn has_images(request: &Request) -> bool {
-    let image = |attachment: &Attachment| {
-        attachment.kind == evonic_domain::AttachmentKind::Image
-    };
+    let image = |attachment: &Attachment| attachment.kind == evonic_domain::AttachmentKind::Image;
     request.blobs.is_some() && attachments(&request.items).any(image)
 }

@@ -25,7 +25,6 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-
 use self::{
     error::ParseErrorKind,
     plan::{Plan, Progress},

@@ -31,8 +31,15 @@ pub(crate) struct Assembly {
 #[derive(Debug)]
 enum Open {
     /// So many bytes of the text, from a place on.
-    Text { from: usize, bytes: usize },
-    Call { id: String, name: String, input: String },
+    Text {
+        from: usize,
+        bytes: usize,
+    },
+    Call {
+        id: String,
+        name: String,
+        input: String,
+    },
     /// Thinking, or what only the endpoint knows.
     Kept(Map<String, Value>),
 }
@@ -196,13 +203,13 @@ impl Assembly {
         let write = count("cache_creation_input_tokens").unwrap_or(known.cache_write_tokens);
         let cached = count("cache_read_input_tokens").unwrap_or(known.cached_tokens);
         let special = known.cached_tokens.saturating_add(known.cache_write_tokens);
-        let plain =
-            count("input_tokens").unwrap_or(known.input_tokens.saturating_sub(special));
+        let plain = count("input_tokens").unwrap_or(known.input_tokens.saturating_sub(special));
         known.cache_write_tokens = write;
         known.cached_tokens = cached;
         known.input_tokens = plain.saturating_add(cached).saturating_add(write);
         known.output_tokens = count("output_tokens").unwrap_or(known.output_tokens);
-        let thinking = usage.and_then(|u| number(u.pointer("/output_tokens_details/thinking_tokens")?));
+        let thinking =
+            usage.and_then(|u| number(u.pointer("/output_tokens_details/thinking_tokens")?));
         known.reasoning_tokens = thinking.unwrap_or(known.reasoning_tokens);
     }
 
@@ -262,7 +269,11 @@ impl Assembly {
             }
             rest.text = self.cut_short();
         }
-        if self.blocks.values().any(|block| matches!(block, Open::Call { name, .. } if name.is_empty())) {
+        if self
+            .blocks
+            .values()
+            .any(|block| matches!(block, Open::Call { name, .. } if name.is_empty()))
+        {
             return Err(Failure::incomplete("a tool call without a name"));
         }
         if self.is_empty() {

@@ -43,7 +43,9 @@ pub(crate) fn write(request: &Request, sending: &Sending<'_>, reply: bool, json:
     if let Some(effort) = effort.filter(|_| sending.sends("thinking") && may_think(&messages)) {
         match effort.parse::<u32>() {
             Ok(tokens) => {
-                json.raw(&format!(",\"thinking\":{{\"type\":\"enabled\",\"budget_tokens\":{tokens}}}"));
+                json.raw(&format!(
+                    ",\"thinking\":{{\"type\":\"enabled\",\"budget_tokens\":{tokens}}}"
+                ));
             }
             Err(_) => json.raw(",\"thinking\":{\"type\":\"adaptive\"}"),
         }
@@ -95,7 +97,8 @@ fn write_output(
 fn write_tools(request: &Request, messages: &[Message<'_>], json: &mut JsonWriter) {
     if !request.tools.is_empty() {
         json.raw(",\"tools\":[");
-        for (place, (tool, (_, name))) in request.tools.iter().zip(sent_names(request)).enumerate() {
+        for (place, (tool, (_, name))) in request.tools.iter().zip(sent_names(request)).enumerate()
+        {
             json.raw(if place == 0 { "{\"name\":" } else { ",{\"name\":" });
             json.string(&name);
             json.raw(",\"description\":");
@@ -260,6 +263,3 @@ fn write_call(call: &Called<'_>, json: &mut JsonWriter) {
     json.raw(&call.arguments);
     json.raw("}");
 }
-
-#[cfg(test)]
-mod tests;

@@ -193,7 +193,9 @@ impl Assembly {
             None if self.calls.has_half() => {
                 return Err(Failure::incomplete("it ended within a tool call"));
             }
-            None if !ended => return Err(Failure::transient("the answer ended before the reply did")),
+            None if !ended => {
+                return Err(Failure::transient("the answer ended before the reply did"));
+            }
             Some(Ending::Done | Ending::Calls) | None => {}
         }
         if self.calls.has_nameless() {
@@ -244,7 +246,8 @@ impl Assembly {
             let tokens = Some(usage.input_tokens);
             return Failure::TooLong { window: self.terms.window, tokens, message };
         }
-        let message = "it was cut off at its limit of tokens before any of it came: raise max_tokens";
+        let message =
+            "it was cut off at its limit of tokens before any of it came: raise max_tokens";
         Failure::Incomplete { message: message.to_owned(), again: false }
     }
 

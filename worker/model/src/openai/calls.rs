@@ -68,7 +68,11 @@ impl Calls {
     ///
     /// # Errors
     /// [`Failure`].
-    pub(super) fn take_function(&mut self, function: Value, terms: &Terms) -> Result<usize, Failure> {
+    pub(super) fn take_function(
+        &mut self,
+        function: Value,
+        terms: &Terms,
+    ) -> Result<usize, Failure> {
         let mut piece = Map::new();
         piece.insert("index".to_owned(), Value::from(0));
         piece.insert("function".to_owned(), function);
@@ -77,7 +81,8 @@ impl Calls {
 
     fn take_piece(&mut self, piece: Piece, terms: &Terms) -> Result<usize, Failure> {
         let extra = [&piece.extra, &piece.function_extra];
-        let extra: usize = extra.iter().flat_map(|map| map.values()).map(|v| v.to_string().len()).sum();
+        let extra: usize =
+            extra.iter().flat_map(|map| map.values()).map(|v| v.to_string().len()).sum();
         let bytes = piece.id.len() + piece.name.len() + piece.arguments.len() + extra;
         let known = |name: &str| terms.tools.iter().any(|(sent, _)| sent == name);
         let place = self.place(&piece, &known);
@@ -108,9 +113,8 @@ impl Calls {
 
     /// The call that a piece belongs to; none when it begins a new one.
     fn place(&self, piece: &Piece, known: &impl Fn(&str) -> bool) -> Option<usize> {
-        let named = |call: &Call| {
-            piece.index.is_none() && !piece.id.is_empty() && call.id == piece.id
-        };
+        let named =
+            |call: &Call| piece.index.is_none() && !piece.id.is_empty() && call.id == piece.id;
         if let Some(place) = self.calls.iter().rposition(named) {
             return Some(place);
         }
@@ -180,13 +184,16 @@ fn piece_of(piece: Value) -> Result<Piece, Failure> {
     let Value::Object(mut piece) = piece else {
         return Err(Failure::protocol("a tool call is no object"));
     };
-    let index = match piece.remove("index") {
-        None | Some(Value::Null) => None,
-        Some(index) => {
-            let number = index.as_u64().or_else(|| index.as_str()?.parse().ok());
-            Some(number.ok_or_else(|| Failure::protocol(format!("a tool call with the index {index}")))?)
-        }
-    };
+    let index =
+        match piece.remove("index") {
+            None | Some(Value::Null) => None,
+            Some(index) => {
+                let number = index.as_u64().or_else(|| index.as_str()?.parse().ok());
+                Some(number.ok_or_else(|| {
+                    Failure::protocol(format!("a tool call with the index {index}"))
+                })?)
+            }
+        };
     let text = |value: Option<Value>| match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text,

@@ -24,12 +24,23 @@ impl Ending {
             "stop" | "end_turn" | "end" | "eos" | "eos_token" | "stop_sequence" | "stop_token"
             | "complete" | "completed" | "finish" | "finished" | "finish_reason_stop" => Self::Done,
             "tool_calls" | "tool_call" | "tool_use" | "function_call" => Self::Calls,
-            "length" | "max_tokens" | "max_output_tokens" | "max_completion_tokens"
-            | "model_length" | "token_limit" | "finish_reason_max_tokens" => Self::Length,
-            "content_filter" | "safety" | "recitation" | "prohibited_content" | "blocklist"
-            | "spii" | "image_safety" | "refusal" | "sensitive" | "guardrail_intervened" => {
-                Self::Filtered
-            }
+            "length"
+            | "max_tokens"
+            | "max_output_tokens"
+            | "max_completion_tokens"
+            | "model_length"
+            | "token_limit"
+            | "finish_reason_max_tokens" => Self::Length,
+            "content_filter"
+            | "safety"
+            | "recitation"
+            | "prohibited_content"
+            | "blocklist"
+            | "spii"
+            | "image_safety"
+            | "refusal"
+            | "sensitive"
+            | "guardrail_intervened" => Self::Filtered,
             "error" | "network_error" | "insufficient_system_resource" | "engine_error" => {
                 Self::Broken
             }

@@ -56,7 +56,8 @@ pub(crate) fn write(request: &Request, sending: &Sending<'_>, json: &mut JsonWri
     }
     if !request.tools.is_empty() && sending.sends("tools") {
         json.raw(",\"tools\":[");
-        for (place, (tool, (_, name))) in request.tools.iter().zip(sent_names(request)).enumerate() {
+        for (place, (tool, (_, name))) in request.tools.iter().zip(sent_names(request)).enumerate()
+        {
             json.raw(if place == 0 { "" } else { "," });
             write_tool(tool, &name, json);
         }

@@ -319,7 +319,9 @@ fn read_whole(json: &[u8]) -> Result<Value, Failure> {
         }
         let lines = text.lines().filter(|line| line.starts_with('{')).count();
         let hint = match lines > 1 && error.to_string().starts_with("trailing") {
-            true => "; it sends a JSON object a line, as Ollama's own API does: is base_url its /v1?",
+            true => {
+                "; it sends a JSON object a line, as Ollama's own API does: is base_url its /v1?"
+            }
             false => "",
         };
         Failure::protocol(format!("{error}{hint}"))

@@ -73,7 +73,13 @@ pub(super) async fn reply(
             Next::Again(pause) => {
                 let attempt = attempts.attempts;
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(model = model.name, attempt, reason, pause_ms, "retrying model call");
+                tracing::warn!(
+                    model = model.name,
+                    attempt,
+                    reason,
+                    pause_ms,
+                    "retrying model call"
+                );
                 sink.retract(&reason).await;
                 tokio::time::sleep(pause).await;
             }

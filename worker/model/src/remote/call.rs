@@ -16,7 +16,10 @@ use super::{
     fault::Fault,
     wait_hint,
 };
-use crate::{body::{JsonWriter, RequestBody}, request::Sink};
+use crate::{
+    body::{JsonWriter, RequestBody},
+    request::Sink,
+};
 
 /// The most bytes that are read of an answer which is an error.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
@@ -37,7 +40,11 @@ pub(super) async fn reply(
     let first_token = Instant::now() + model.settings.first_token_timeout;
     let mut exchange = Exchange::begin(model, &model.endpoint.path, Some(body)).await?;
     loop {
-        let wait = if answer.is_finished() { Wait::Tail } else { exchange.wait(answer.is_begun(), first_token) };
+        let wait = if answer.is_finished() {
+            Wait::Tail
+        } else {
+            exchange.wait(answer.is_begun(), first_token)
+        };
         let piece = match exchange.piece(wait).await {
             Ok(Some(piece)) => piece,
             Ok(None) => break,
@@ -118,7 +125,8 @@ impl<'a> Exchange<'a> {
             && encoding != "identity"
         {
             let name = encoding.to_str().unwrap_or("?");
-            let message = format!("its answer has the content-encoding {name}, which was not asked for");
+            let message =
+                format!("its answer has the content-encoding {name}, which was not asked for");
             return Err(Failure::protocol(message));
         }
         Ok(Self { model, connection, body: answer.into_body() })
@@ -251,5 +259,6 @@ fn without_tags(text: &str) -> String {
     }
     let mut pieces = text.split('<');
     let first = pieces.next().unwrap_or_default().to_owned();
-    pieces.fold(first, |text, piece| text + " " + piece.split_once('>').map_or("", |(_, rest)| rest))
+    pieces
+        .fold(first, |text, piece| text + " " + piece.split_once('>').map_or("", |(_, rest)| rest))
 }

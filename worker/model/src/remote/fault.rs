@@ -103,10 +103,11 @@ impl Fault {
             let (window, tokens) = (self.window.or(window), self.tokens.or(tokens));
             return Failure::TooLong { window, tokens, message: said(status) };
         }
-        let spent = is(&["insufficient_quota", "billing", "quota_exceeded", "insufficient_balance"])
-            || ["insufficient balance", "credit balance is too low", "insufficient credits"]
-                .iter()
-                .any(|phrase| lower.contains(phrase));
+        let spent =
+            is(&["insufficient_quota", "billing", "quota_exceeded", "insufficient_balance"])
+                || ["insufficient balance", "credit balance is too low", "insufficient credits"]
+                    .iter()
+                    .any(|phrase| lower.contains(phrase));
         if spent {
             // Payment required, as every endpoint should say.
             return Failure::Refused { status: status.unwrap_or(402), message: plain };
@@ -136,7 +137,10 @@ fn refusal_by_word(is: &impl Fn(&[&str]) -> bool) -> Option<u16> {
         (&["authentication", "invalid_api_key", "unauthenticated", "unauthorized"], 401),
         (&["permission", "forbidden"], 403),
         (&["not_found"], 404),
-        (&["invalid_request", "invalid_argument", "badrequest", "bad_request", "invalid_prompt"], 400),
+        (
+            &["invalid_request", "invalid_argument", "badrequest", "bad_request", "invalid_prompt"],
+            400,
+        ),
     ];
     known.iter().find(|(words, _)| is(words)).map(|(_, status)| *status)
 }

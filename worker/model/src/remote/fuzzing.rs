@@ -27,10 +27,7 @@ fn whole_and_cut(bytes: &[u8], assembly: impl Fn(Terms) -> Assembly) {
 
 /// What came in pieces, and the reply; nothing when it fails. Of what follows its end an answer in
 /// one piece may see more.
-fn read(
-    assembly: Assembly,
-    pieces: &mut dyn Iterator<Item = &[u8]>,
-) -> Option<(Added, Finished)> {
+fn read(assembly: Assembly, pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<(Added, Finished)> {
     let (mut answer, mut added) = (Answer::new(assembly, MAX_REPLY_BYTES), Added::default());
     for piece in pieces {
         if answer.is_done() {

@@ -26,8 +26,15 @@ const REFUSALS: [&str; 16] = [
 ];
 
 /// How endpoints say that they take no images.
-const BLIND: [&str; 7] =
-    ["support", "multimodal", "vision", "invalid content type", "unknown variant", "expected", "mmproj"];
+const BLIND: [&str; 7] = [
+    "support",
+    "multimodal",
+    "vision",
+    "invalid content type",
+    "unknown variant",
+    "expected",
+    "mmproj",
+];
 
 /// Learns from a failure. Whether the request, written anew, may do better at once: a field that
 /// was refused is left out from now on.
@@ -76,7 +83,8 @@ fn refused_field(model: &Remote, request: &Request, lower: &str) -> Option<&'sta
         has && !refused.iter().any(|known| known == **field)
     };
     // The one that is named first is the one at fault: the other is what to write instead.
-    let named = fields.iter().filter(sent).filter_map(|field| Some((position(lower, field)?, *field)));
+    let named =
+        fields.iter().filter(sent).filter_map(|field| Some((position(lower, field)?, *field)));
     named.min().map(|(_, field)| field)
 }
 

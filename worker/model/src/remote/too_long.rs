@@ -111,17 +111,53 @@ mod tests {
     #[test]
     fn the_window_is_read_from_every_wording() {
         for (message, window, tokens) in [
-            ("This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens. Please reduce the length of the messages.", 8192, Some(9001)),
-            ("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4500 in the messages, 500 in the completion).", 4096, Some(5000)),
+            (
+                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens. Please reduce the length of the messages.",
+                8192,
+                Some(9001),
+            ),
+            (
+                "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4500 in the messages, 500 in the completion).",
+                4096,
+                Some(5000),
+            ),
             ("prompt is too long: 210000 tokens > 200000 maximum", 200_000, Some(210_000)),
-            ("input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000, decrease input length", 200_000, None),
-            ("The input (200000 tokens) is longer than the model's context length (131072 tokens).", 131_072, Some(200_000)),
-            ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", 1_048_576, Some(1_200_000)),
-            ("Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length", 32_768, Some(40_000)),
-            ("This model's maximum prompt length is 131072 but the request contains 150000 tokens.", 131_072, Some(150_000)),
+            (
+                "input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000, decrease input length",
+                200_000,
+                None,
+            ),
+            (
+                "The input (200000 tokens) is longer than the model's context length (131072 tokens).",
+                131_072,
+                Some(200_000),
+            ),
+            (
+                "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+                1_048_576,
+                Some(1_200_000),
+            ),
+            (
+                "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+                32_768,
+                Some(40_000),
+            ),
+            (
+                "This model's maximum prompt length is 131072 but the request contains 150000 tokens.",
+                131_072,
+                Some(150_000),
+            ),
             ("the model is loaded with context length of only 4096 tokens", 4096, None),
-            ("`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens", 4097, Some(5000)),
-            ("prompt is too long: 140,000, model maximum context length: 131,072", 131_072, Some(140_000)),
+            (
+                "`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens",
+                4097,
+                Some(5000),
+            ),
+            (
+                "prompt is too long: 140,000, model maximum context length: 131,072",
+                131_072,
+                Some(140_000),
+            ),
         ] {
             let read = read(Some(400), &[], message).unwrap_or_else(|| panic!("{message}"));
             assert_eq!((read.window, read.tokens), (Some(window), tokens), "{message}");

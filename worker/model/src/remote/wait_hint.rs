@@ -127,9 +127,9 @@ mod tests {
 
     fn after(headers: &[(&'static str, &'static str)]) -> Option<f64> {
         let now: Timestamp = "2026-11-23T20:00:00Z".parse().unwrap();
-        let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         in_headers(&headers.collect(), now).map(|after| after.as_secs_f64())
     }
 
@@ -143,7 +143,10 @@ mod tests {
             (&[("retry-after", "Mon, 23 Nov 2026 19:00:00 GMT")], Some(0.0)),
             (&[("retry-after-ms", "250"), ("retry-after", "1")], Some(0.25)),
             (&[("x-ratelimit-reset-requests", "6m0s")], Some(360.0)),
-            (&[("x-ratelimit-reset-tokens", "120ms"), ("x-ratelimit-remaining-tokens", "0")], Some(0.12)),
+            (
+                &[("x-ratelimit-reset-tokens", "120ms"), ("x-ratelimit-remaining-tokens", "0")],
+                Some(0.12),
+            ),
             (&[("x-ratelimit-reset-tokens", "9s"), ("x-ratelimit-remaining-tokens", "500")], None),
             (&[("anthropic-ratelimit-requests-reset", "2026-11-23T20:00:30Z")], Some(30.0)),
             (&[("x-ratelimit-reset", "1795464010")], Some(10.0)),

@@ -113,7 +113,11 @@ mod tests {
             (json!({"id": "m", "max_model_len": "long"}), None),
         ] {
             assert_eq!(window(&json!({"data": [entry.clone()]}), "m"), expected);
-            assert_eq!(window(&json!({"data": [entry.clone()]}), "other"), expected, "the only one");
+            assert_eq!(
+                window(&json!({"data": [entry.clone()]}), "other"),
+                expected,
+                "the only one"
+            );
             let two = json!({"data": [{"id": "n", "max_model_len": 1}, entry]});
             assert_eq!(window(&two, "m"), expected);
             assert_eq!(window(&two, "other"), None);
