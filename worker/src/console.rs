@@ -12,7 +12,7 @@
 //! | `doctor` | the checks of an installation |
 //! | `configuration`, `status`, `history`, `census`, `restart` | the supervisor's side |
 //! | `transfer`, `restore` | sessions out and in; a copy in the place of the database |
-//! | `agents`, `sessions`, `keys`, `workplaces`, `audit`, `usage_sums`, `budgets`, `chat`, `cp`, `progress` | the worker's side |
+//! | `agents`, `sessions`, `keys`, `workplaces`, `models`, `audit`, `usage_sums`, `budgets`, `chat`, `cp`, `progress` | the worker's side |
 //!
 //! # Invariants
 //! - What is rendered is a pure function of values and width.
@@ -37,6 +37,7 @@ mod history;
 mod input;
 mod keys;
 mod manual;
+mod models;
 mod output;
 mod progress;
 mod restart;
@@ -171,6 +172,7 @@ fn dispatch(
         Command::Usage(options) => on_runtime(usage_sums::run(&options, &api(console)?, console)),
         Command::Budget(command) => on_runtime(budgets::run(command, &api(console)?, console)),
         Command::Audit(options) => on_runtime(audit::run(&options, &api(console)?, console)),
+        Command::Model(command) => on_runtime(models::run(command, &api(console)?, console)),
         Command::Workplace(command) => {
             on_runtime(workplaces::run(command, &api(console)?, console))
         }

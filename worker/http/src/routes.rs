@@ -42,6 +42,7 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::get("/api/v1/handles", Whole(Read), system::handles),
         Route::get("/api/v1/hosts", Whole(Read), system::hosts),
         Route::get("/api/v1/models", OfAgents(Read), system::models),
+        Route::post("/api/v1/models/{id}/check", Whole(Operate), system::check_model),
         Route::get("/api/v1/agents", OfAgents(Read), agents::list).query(PAGE),
         Route::post("/api/v1/agents", Whole(Operate), agents::create).creates(),
         Route::get("/api/v1/agents/{id}", OfAgents(Read), agents::read),

@@ -181,6 +181,7 @@ impl RequestBody {
         }
     }
 
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> u64 {
         self.left
     }

@@ -17,14 +17,6 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The most tokens of the reply to one: enough for models that reason first.
 const MAX_TOKENS: u32 = 2048;
 
-/// What was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// Whether turns will work.
-    pub ok: bool,
-    pub findings: Vec<Finding>,
-}
-
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -38,14 +30,25 @@ pub struct Finding {
     pub advice: Option<String>,
 }
 
-/// Tries a model.
-pub(crate) async fn check(model: &Model, cancel: &CancellationToken) -> Check {
-    let mut findings = vec![reply(model, cancel).await];
-    if findings[0].ok {
-        findings.push(tool_call(model, cancel).await);
-        findings.push(window(model, cancel).await);
+/// Tries a model; each finding goes to `findings` as it is made. Whether turns will work.
+pub(crate) async fn check(
+    model: &Model,
+    findings: &mpsc::Sender<Finding>,
+    cancel: &CancellationToken,
+) -> bool {
+    let first = reply(model, cancel).await;
+    let mut ok = first.ok;
+    // Who does not listen any more wants no more.
+    if findings.send(first).await.is_err() || !ok {
+        return ok;
     }
-    Check { ok: findings.iter().all(|finding| finding.ok), findings }
+    for finding in [tool_call(model, cancel).await, window(model, cancel).await] {
+        ok &= finding.ok;
+        if findings.send(finding).await.is_err() {
+            break;
+        }
+    }
+    ok
 }
 
 async fn reply(model: &Model, cancel: &CancellationToken) -> Finding {

@@ -32,7 +32,7 @@ mod remote;
 mod request;
 mod runbook;
 
-pub use check::{Check, Finding};
+pub use check::Finding;
 pub use error::{AddressError, ModelError, SetupError};
 pub use models::{Model, Models};
 pub use remote::Remote;

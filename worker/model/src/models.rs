@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Delta, ModelError, Reply, Request, Runbook, check::Check, facts::Facts, remote::Remote,
+    Delta, ModelError, Reply, Request, Runbook, check::Finding, facts::Facts, remote::Remote,
     request::Sink,
 };
 
@@ -112,9 +112,10 @@ impl Model {
         self.remote().is_some_and(Remote::eyes)
     }
 
-    /// Tries what a turn needs of it. Takes its time: an endpoint may be slow.
-    pub async fn check(&self, cancel: &CancellationToken) -> Check {
-        crate::check::check(self, cancel).await
+    /// Tries what a turn needs of it, and tells each finding as it is made. Whether turns will
+    /// work. Takes its time: an endpoint may be slow.
+    pub async fn check(&self, findings: mpsc::Sender<Finding>, cancel: &CancellationToken) -> bool {
+        crate::check::check(self, &findings, cancel).await
     }
 
     /// Its settings, where it has some.

@@ -34,6 +34,8 @@ mod wait_hint;
 mod window;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

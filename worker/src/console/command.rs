@@ -2,6 +2,7 @@
 
 mod agents;
 mod keys;
+mod models;
 pub(super) mod settings;
 mod spending;
 mod workplaces;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::agents::{AgentChanges, AgentCommand};
 pub(super) use self::keys::KeyCommand;
+pub(super) use self::models::ModelCommand;
 pub(super) use self::spending::{BudgetCommand, Limit, NewLimit, Of, UsageOptions};
 pub(super) use self::workplaces::{SandboxCommand, WorkplaceCommand};
 
@@ -90,6 +92,9 @@ pub(super) enum Command {
     /// Make, list, show, check, change and remove workplaces: where agents' tools act
     #[command(subcommand)]
     Workplace(WorkplaceCommand),
+    /// List models and check them: what answers agents' turns
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Copy files and folders between workplaces
     ///
     /// Goes on by itself after broken connections and when the worker is replaced, and when the

@@ -263,6 +263,3 @@ fn write_call(call: &Called<'_>, json: &mut JsonWriter) {
     json.raw(&call.arguments);
     json.raw("}");
 }
-
-#[cfg(test)]
-mod tests;

@@ -235,6 +235,19 @@ impl Answer {
         self.take_line(whole)
     }
 
+    /// What stands behind the last empty line, of which the end may be cut.
+    fn take_last(&mut self, data: &str) -> Result<Added, Failure> {
+        let mut added = Added::default();
+        let mut lines = data.lines().map(str::trim).peekable();
+        while let Some(line) = lines.next() {
+            if lines.peek().is_none() && line.starts_with('{') && read(line).is_err() {
+                break;
+            }
+            added.append(self.take_line(line)?);
+        }
+        Ok(added)
+    }
+
     fn take_line(&mut self, data: &str) -> Result<Added, Failure> {
         if data == "[DONE]" {
             self.done = true;
@@ -277,11 +290,8 @@ impl Answer {
             Form::Events(decoder) => {
                 // Some endpoints leave out the empty line behind the last event. Half of one is
                 // no event.
-                if !self.done
-                    && let Some(event) = decoder.finish()
-                    && (event.data.trim() == "[DONE]" || read(event.data.trim()).is_ok())
-                {
-                    rest = self.take_event(&event.data)?;
+                if !self.done && let Some(event) = decoder.finish() {
+                    rest = self.take_last(&event.data)?;
                 }
                 let nothing = !self.is_begun() && !self.is_finished();
                 match self.foreign.take() {

@@ -38,7 +38,9 @@ pub(super) async fn reply(
     sink: &mut Sink<'_>,
 ) -> Result<Finished, Failure> {
     let first_token = Instant::now() + model.settings.first_token_timeout;
-    let mut exchange = Exchange::begin(model, &model.endpoint.path, Some(body)).await?;
+    let begin = Exchange::begin(model, &model.endpoint.path, Some(body));
+    let begun = tokio::time::timeout_at(first_token, begin).await;
+    let mut exchange = begun.unwrap_or_else(|_| Err(no_token(model)))?;
     loop {
         let wait = if answer.is_finished() {
             Wait::Tail
@@ -59,6 +61,11 @@ pub(super) async fn reply(
     let (finished, rest) = answer.end()?;
     send(sink, rest).await;
     Ok(finished)
+}
+
+fn no_token(model: &Remote) -> Failure {
+    let (name, limit) = (&model.name, model.settings.first_token_timeout.as_secs_f32());
+    Failure::transient(format!("no token within {limit} s (models.{name}.first_token_timeout)"))
 }
 
 async fn send(sink: &mut Sink<'_>, added: Added) {
@@ -144,17 +151,9 @@ impl<'a> Exchange<'a> {
             Wait::For(timeout) => within(timeout, piece).await,
             Wait::Tail => within(TAIL_TIMEOUT.min(self.model.settings.read_timeout), piece).await,
             Wait::FirstToken(deadline, silence) => {
-                let limit = self.model.settings.first_token_timeout;
-                let name = &self.model.name;
-                let late = || {
-                    Failure::transient(format!(
-                        "no token within {} s (models.{name}.first_token_timeout)",
-                        limit.as_secs_f32()
-                    ))
-                };
                 tokio::time::timeout_at(deadline, within(silence, piece))
                     .await
-                    .unwrap_or_else(|_| Err(late()))
+                    .unwrap_or_else(|_| Err(no_token(self.model)))
             }
         }
     }

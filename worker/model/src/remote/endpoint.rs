@@ -20,8 +20,6 @@ pub(super) struct Endpoint {
     pub(super) models_path: Uri,
     /// Where it counts tokens; only Messages does.
     pub(super) count_path: Option<Uri>,
-    /// Up to the version, as it is shown.
-    base: String,
 }
 
 impl Endpoint {
@@ -66,15 +64,14 @@ impl Endpoint {
                 ModelKind::OpenAi => None,
                 ModelKind::Anthropic => Some(path("messages/count_tokens")?),
             },
-            base: base_url.trim_end_matches('/').to_owned(),
         })
     }
 
     /// The address that a path of it has, without parameters.
     pub(super) fn address(&self, path: &Uri) -> String {
         let host = self.host.to_str().unwrap_or_default();
-        let (begin, _) = self.base.split_once(host).unwrap_or((&self.base, ""));
-        format!("{begin}{host}{}", path.path())
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{host}{}", path.path())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bounds;
+mod cases;
 mod chunking;
 mod descriptors;
 mod faults;

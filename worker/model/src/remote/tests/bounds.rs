@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     ask, hello, joined, model,
-    server::{EVENTS, Server, Step, once, status, text},
+    server::{EVENTS, Server, Step, text},
 };
-use crate::{ModelError, openai::RetryPauses};
 use evonic_domain::TurnErrorCode;
 
 /// Each byte comes in time, and the reply never.
@@ -24,32 +23,60 @@ async fn a_reply_that_drips_ends_at_the_timeout() {
     for head in [events.as_str(), json, "HTTP/1.1 200 OK\r\nx: "] {
         let server = Server::start(vec![drips(head)]).await;
         let model = model(&server, |settings| {
-            settings.timeout = Duration::from_millis(500);
+            settings.call_timeout = Duration::from_millis(500);
             settings.retries = 3;
         });
         let begin = Instant::now();
         let error = ask(&model, &hello()).await.0.unwrap_err();
         assert_eq!(error.code(), TurnErrorCode::ModelTimeout, "{error}");
-        let told = "model gpt did not reply within 0.5 s (models.gpt.timeout)";
+        let told = "model gpt did not reply within 0.5 s (models.gpt.call_timeout)";
         assert_eq!(error.to_string(), told);
         assert!(begin.elapsed() < Duration::from_millis(2500), "took {:?}", begin.elapsed());
         server.wait_for_silence().await;
     }
 }
 
-/// Retries and their pauses are in the time, too.
+/// Keep-alive bytes are no tokens.
 #[tokio::test]
-async fn retries_end_at_the_timeout() {
-    let busy = status("429 Too Many Requests", "retry-after: 1000\r\n", "");
-    let server = Server::start(once(busy)).await;
-    let mut model = model(&server, |settings| {
-        settings.timeout = Duration::from_millis(300);
-        settings.retries = 100;
-    });
-    model.pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_secs(60));
-    let error = ask(&model, &hello()).await.0.unwrap_err();
-    assert!(matches!(error, ModelError::Timeout { .. }), "{error}");
-    assert_eq!(server.accepted(), 1);
+async fn keep_alive_bytes_do_not_put_off_the_first_token() {
+    let chunk = format!("data: {}\n\n", finish_none());
+    for beat in
+        [": keep-alive\n\n", "data: \n\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n", &chunk]
+    {
+        let mut script = vec![Step::Send(EVENTS.as_bytes().to_vec())];
+        for _ in 0..1000 {
+            script.extend([Step::Send(beat.into()), Step::Pause(Duration::from_millis(20))]);
+        }
+        let server = Server::start(vec![script]).await;
+        let model =
+            model(&server, |settings| settings.first_token_timeout = Duration::from_millis(300));
+        let begin = Instant::now();
+        let error = ask(&model, &hello()).await.0.unwrap_err().to_string();
+        let told = "no token within 0.3 s (models.gpt.first_token_timeout)";
+        assert!(error.contains(told), "{error}");
+        assert!(begin.elapsed() < Duration::from_millis(1500), "took {:?}", begin.elapsed());
+        server.wait_for_silence().await;
+    }
+}
+
+/// A chunk that opens a stream and holds no token.
+fn finish_none() -> String {
+    let delta = serde_json::json!({"role": "assistant", "content": ""});
+    serde_json::json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
+        .to_string()
+}
+
+/// Once a token came, only silence and the whole call are bounded.
+#[tokio::test]
+async fn a_first_token_in_time_is_enough() {
+    let mut script = vec![Step::Send(format!("{EVENTS}data: {}\n\n", text("Good ")).into_bytes())];
+    script.push(Step::Pause(Duration::from_millis(600)));
+    let end = format!("data: {}\n\ndata: {}\n\n", text("morning"), super::server::finish("stop"));
+    script.push(Step::Send(end.into_bytes()));
+    let server = Server::start(vec![script]).await;
+    let model =
+        model(&server, |settings| settings.first_token_timeout = Duration::from_millis(300));
+    assert_eq!(ask(&model, &hello()).await.0.unwrap().text, "Good morning");
 }
 
 #[tokio::test]

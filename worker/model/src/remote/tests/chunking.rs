@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::server::{finish, text};
 use crate::{
-    Reply,
-    openai::{assembly::MAX_CALLS, failure::Failure, stream::Stream},
+    openai::{self, MAX_CALLS},
+    remote::{Answer, Assembly, Failure, Finished, Terms},
 };
 
 const MAX_REPLY_BYTES: usize = 1 << 20;
@@ -18,6 +18,10 @@ fn kind(failure: &Failure) -> &'static str {
     match failure {
         Failure::Exhausted(_) => "exhausted",
         Failure::Transient { .. } => "transient",
+        Failure::Busy { .. } => "busy",
+        Failure::TooLong { .. } => "too long",
+        Failure::Incomplete { .. } => "incomplete",
+        Failure::Slow { .. } => "slow",
         Failure::Unreachable { .. } => "unreachable",
         Failure::Refused { .. } => "refused",
         Failure::TooLarge { .. } => "too large",
@@ -25,21 +29,30 @@ fn kind(failure: &Failure) -> &'static str {
     }
 }
 
+/// An answer that has not begun, of a transcript with these ids.
+fn answer(taken: &[&str]) -> Answer {
+    let taken = taken.iter().map(|id| (*id).to_owned()).collect();
+    let terms = Terms { limit: MAX_REPLY_BYTES, taken, ..Terms::default() };
+    Answer::new(Assembly::OpenAi(openai::Assembly::new(terms)), MAX_REPLY_BYTES)
+}
+
 /// Reads an answer in these pieces: the text that came, and the reply.
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Result<Reply, &'static str>) {
-    let mut stream = Stream::new(MAX_REPLY_BYTES);
+fn read<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (String, Result<Finished, &'static str>) {
+    let mut stream = answer(&[]);
     let mut came = String::new();
     for piece in pieces {
         if stream.is_done() {
             break;
         }
         match stream.push(piece) {
-            Ok(text) => came.push_str(&text),
+            Ok(added) => came.push_str(&added.text),
             Err(failure) => return (came, Err(kind(&failure))),
         }
     }
-    match stream.end(&HashSet::new()) {
-        Ok((reply, rest)) => (came + &rest, Ok(reply)),
+    match stream.end() {
+        Ok((reply, rest)) => (came + &rest.text, Ok(reply)),
         Err(failure) => (came, Err(kind(&failure))),
     }
 }
@@ -142,7 +155,7 @@ fn calls_of_endpoints_with_habits_of_their_own_are_told_apart() {
     // No numbers, whole calls, arguments that are an object, ids that are null.
     let call = json!({"id": null, "function": {"name": "a", "arguments": {"k": 1}}});
     let both = json!({"choices": [{"delta": {"tool_calls": [call, call]}}]}).to_string();
-    let expected = parts(&[("call-1", "a", "{\"k\":1}"), ("call-2", "a", "{\"k\":1}")]);
+    let expected = parts(&[("call00001", "a", "{\"k\":1}"), ("call00002", "a", "{\"k\":1}")]);
     assert_eq!(calls(&[both, finish("stop")]), expected);
 }
 
@@ -152,22 +165,26 @@ fn ids_are_made_where_they_are_missing_or_taken() {
         call(0, "", "a", ""),
         call(1, "x", "b", "{}"),
         call(2, "x", "c", "{}"),
-        call(3, "call-1", "d", "{}"),
+        call(3, "call00001", "d", "{}"),
         finish("stop"),
     ];
-    let expected =
-        [("call-2", "a", "{}"), ("x", "b", "{}"), ("call-3", "c", "{}"), ("call-1", "d", "{}")];
+    let expected = [
+        ("call00002", "a", "{}"),
+        ("x", "b", "{}"),
+        ("call00003", "c", "{}"),
+        ("call00001", "d", "{}"),
+    ];
     assert_eq!(calls(&data), parts(&expected));
     // What an earlier reply of the transcript used is taken.
-    let mut stream = Stream::new(MAX_REPLY_BYTES);
-    stream.push(&events(&[call(0, "call-1", "a", "{}"), finish("stop")], "\n")).unwrap();
-    let (reply, _) = stream.end(&HashSet::from(["call-1", "call-2"])).unwrap();
-    assert_eq!(reply.tool_calls[0].id, "call-3");
+    let mut stream = answer(&["call00001", "call00002"]);
+    stream.push(&events(&[call(0, "call00001", "a", "{}"), finish("stop")], "\n")).unwrap();
+    let (reply, _) = stream.end().unwrap();
+    assert_eq!(reply.tool_calls[0].id, "call00003");
 }
 
 /// The failure of the first of these chunks that is refused.
 fn refused(data: &[String]) -> Failure {
-    let mut stream = Stream::new(MAX_REPLY_BYTES);
+    let mut stream = answer(&[]);
     let mut chunks = data.iter().map(|datum| events(std::slice::from_ref(datum), "\n"));
     chunks.find_map(|chunk| stream.push(&chunk).err()).expect("one is refused")
 }
@@ -183,7 +200,7 @@ fn a_reply_is_bounded() {
     }
     // One line that never ends, and one JSON object that never ends.
     for begin in ["data: ", "{\"choices\": \""] {
-        let mut stream = Stream::new(MAX_REPLY_BYTES);
+        let mut stream = answer(&[]);
         stream.push(begin.as_bytes()).unwrap();
         let pushed = (1..).find_map(|n| stream.push(half.as_bytes()).err().map(|error| (n, error)));
         assert!(matches!(pushed, Some((8, Failure::Protocol { .. }))), "{pushed:?}");
@@ -213,7 +230,7 @@ fn the_values_of_a_chunk_are_bounded() {
         assert_eq!(message, "a chunk of more than 65536 values");
     }
     // Commas within a text are none of its values.
-    let mut stream = Stream::new(MAX_REPLY_BYTES);
+    let mut stream = answer(&[]);
     let commas = ",".repeat(most * 2);
-    assert_eq!(stream.push(&events(&[text(&commas)], "\n")).unwrap(), commas);
+    assert_eq!(stream.push(&events(&[text(&commas)], "\n")).unwrap().text, commas);
 }

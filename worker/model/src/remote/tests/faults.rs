@@ -2,18 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use evonic_shared::config;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Delta, ask, budget, hello, joined, model, model_within,
+    Delta, ask, budget, hello, joined, model, model_within, remote,
     server::{EVENTS, Server, Step, chunked, events, finish, once, status, text},
     settings, used,
 };
-use crate::{
-    Model, ModelError,
-    openai::{OpenAi, RetryPauses},
-};
-use evonic_net::TlsError;
+use crate::{Model, ModelError};
 
 fn good() -> Vec<Step> {
     let data = [text("Good "), text("morning"), finish("stop"), "[DONE]".to_owned()];
@@ -45,10 +42,22 @@ async fn what_passes_is_tried_again() {
         send("HTTP/1.0 200 OK\r\n\r\n{\"choices\": ["),
         send(events(&[r#"{"error": {"message": "overloaded", "code": 503}}"#])),
         send(events(&[text("Good "), r#"{"error": {"message": "died"}}"#.to_owned()])),
+        // What is no answer may be a gateway's, while what stands behind it restarts.
+        send(status("200 OK", "", "<html>hello</html>")),
+        send(events(&["{\"choices\": [{\"delta\": 5}]}"])),
+        send("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()),
+        // Replies that are not complete.
+        send(events(&[finish("stop")])),
+        send(events(&["[DONE]"])),
+        send(events(&[text(" \n "), finish("stop")])),
+        send(events(&[text("Good "), finish("abort")])),
     ];
     for bad in bad {
         let server = Server::start(vec![bad.clone(), good()]).await;
-        let model = model(&server, |settings| settings.retries = 1);
+        let model = model(&server, |settings| {
+            settings.retries = 1;
+            settings.patience = Duration::from_secs(60);
+        });
         let (reply, deltas) = ask(&model, &hello()).await;
         assert_eq!(reply.unwrap().text, "Good morning", "after {bad:?}");
         assert_eq!(joined(&deltas), "Good morning", "after {bad:?}: {deltas:?}");
@@ -60,25 +69,19 @@ async fn what_passes_is_tried_again() {
 #[tokio::test]
 async fn what_does_not_pass_is_not_tried_again() {
     let refused = |answer: String, expected: &'static str| (send(answer), expected);
-    let many_headers: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
     for (bad, expected) in [
         refused(
             status("400 Bad Request", "", r#"{"error": {"message": "no such model"}}"#),
             "refused with status 400: no such model",
         ),
         refused(status("401 Unauthorized", "", r#"{"error": "who?"}"#), "status 401: who?"),
-        refused(status("404 Not Found", "", "<h1>\n  Not\there</h1>"), "404: <h1> Not here</h1>"),
+        refused(
+            status("404 Not Found", "", "<h1>\n  Not\there</h1>"),
+            "404: Not here (http://127.0.0.1:",
+        ),
         refused(status("422 Unprocessable", "", r#"{"detail": "bad"}"#), "status 422: bad"),
         refused(status("402 Payment Required", "", ""), "status 402: Payment Required"),
-        refused(events(&[r#"{"error": {"message": "too long", "code": "400"}}"#]), "400: too long"),
-        refused(events(&["garbage"]), "does not speak Chat Completions: expected value"),
-        refused(events(&["{\"choices\": [{\"delta\": 5}]}"]), "does not speak"),
-        refused(status("200 OK", "", "<html>hello</html>"), "neither events nor JSON: <html>hello"),
-        refused(status("200 OK", "", "{\"object\": \"list\"}"), "an answer without a choice"),
-        refused(status("200 OK", "", "{\"choices\": []} x"), "trailing characters"),
-        refused("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned(), "does not speak Chat Completions"),
-        refused(status("200 OK", &many_headers, ""), "does not speak Chat Completions"),
-        refused(status("200 OK", &format!("x: {}\r\n", "y".repeat(100_000)), ""), "does not speak"),
+        refused(events(&[r#"{"error": {"message": "too odd", "code": "400"}}"#]), "400: too odd"),
     ] {
         let server = Server::start(vec![bad.clone(), good()]).await;
         let model = model(&server, |settings| settings.retries = 3);
@@ -88,6 +91,32 @@ async fn what_does_not_pass_is_not_tried_again() {
         assert!(error.len() < 700, "{error}");
         assert_eq!(deltas, [], "after {bad:?}");
         assert_eq!(server.accepted(), 1, "after {bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_asked_for_once_more_and_then_told() {
+    let many_headers: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let ndjson = "{\"message\": 1, \"done\": false}\n{\"done\": true}\n";
+    for (bad, expected) in [
+        (events(&["garbage"]), "does not speak Chat Completions: events without JSON: garbage"),
+        (events(&["{\"choices\": [{\"delta\": 5}]}"]), "delta is no object"),
+        (events(&["[{\"choices\": []}]"]), "a chunk is a list"),
+        (status("200 OK", "", "<html>hello</html>"), "neither events nor JSON: <html>hello"),
+        (status("200 OK", "", "{\"object\": \"list\"}"), "an answer without a choice"),
+        (status("200 OK", "", "{\"choices\": []} x"), "trailing characters"),
+        (status("200 OK", "", ndjson), "is base_url its /v1?"),
+        (status("200 OK", "content-encoding: gzip\r\n", "x"), "content-encoding gzip"),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned(), "does not speak Chat Completions"),
+        (status("200 OK", &many_headers, ""), "does not speak Chat Completions"),
+        (status("200 OK", &format!("x: {}\r\n", "y".repeat(100_000)), ""), "does not speak"),
+    ] {
+        let server = Server::start(once(bad.clone())).await;
+        let model = model(&server, |settings| settings.retries = 3);
+        let error = ask(&model, &hello()).await.0.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}\nafter {bad:?}");
+        assert!(error.len() < 700, "{error}");
+        assert_eq!(server.accepted(), 2, "after {bad:?}");
     }
 }
 
@@ -121,7 +150,8 @@ async fn pieces_of_a_broken_call_are_retracted() {
 async fn retry_after_is_waited_for() {
     let busy = send(status("429 Too Many Requests", "retry-after: 1\r\n", ""));
     let server = Server::start(vec![busy, good()]).await;
-    ask(&model(&server, |settings| settings.retries = 1), &hello()).await.0.unwrap();
+    let patient = |settings: &mut config::Model| settings.patience = Duration::from_secs(60);
+    ask(&model(&server, patient), &hello()).await.0.unwrap();
     let requests = server.requests();
     let pause = requests[1].0.duration_since(requests[0].0);
     assert!(pause >= Duration::from_secs(1), "{pause:?}");
@@ -129,10 +159,10 @@ async fn retry_after_is_waited_for() {
 
 #[tokio::test]
 async fn retries_end() {
-    let server = Server::start(once(status("503 Service Unavailable", "", "down"))).await;
+    let server = Server::start(once(status("500 Internal Server Error", "", "down"))).await;
     let error =
         ask(&model(&server, |settings| settings.retries = 2), &hello()).await.0.unwrap_err();
-    assert_eq!(error.to_string(), "model gpt is unavailable after 3 attempts: status 503: down");
+    assert_eq!(error.to_string(), "model gpt is unavailable after 3 attempts: status 500: down");
     assert_eq!(server.accepted(), 3);
 }
 
@@ -142,19 +172,18 @@ async fn nobody_there_is_transient_and_told() {
     let mut settings = settings(&server.base_url());
     drop(server);
     settings.retries = 1;
-    let mut model =
-        OpenAi::new("gpt", &settings, &budget(1), || Err(TlsError::NoAuthority(None))).unwrap();
-    model.pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_secs(60));
+    let model = remote(&settings, &budget(1));
     let error = ask(&model, &hello()).await.0.unwrap_err().to_string();
-    assert!(error.contains("after 2 attempts: 127.0.0.1:"), "{error}");
-    assert!(error.contains("Connection refused"), "{error}");
+    assert!(error.contains("after 1 attempt: 127.0.0.1:"), "{error}");
+    // What of its queue the listener held when it was closed is reset.
+    let gone = ["Connection refused", "Connection reset"];
+    assert!(gone.iter().any(|words| error.contains(words)), "{error}");
 }
 
 #[tokio::test]
 async fn a_name_that_is_none_is_told() {
     let settings = settings("http://no-such-host.invalid/v1");
-    let model =
-        OpenAi::new("gpt", &settings, &budget(1), || Err(TlsError::NoAuthority(None))).unwrap();
+    let model = remote(&settings, &budget(1));
     let error = ask(&model, &hello()).await.0.unwrap_err().to_string();
     assert!(error.contains("no-such-host.invalid cannot be resolved"), "{error}");
 }
@@ -213,15 +242,14 @@ async fn an_endpoint_that_accepts_nothing_ends_at_the_connect_timeout() {
         settings
     };
     let budget = budget(1);
-    let model =
-        OpenAi::new("gpt", &settings, &budget, || Err(TlsError::NoAuthority(None))).unwrap();
+    let model = remote(&settings, &budget);
     for _ in 0..4 {
         #[expect(clippy::disallowed_methods, reason = "a test fills the queue of its own listener")]
         let connecting = tokio::net::TcpStream::connect(address);
         waiting.push(tokio::time::timeout(Duration::from_millis(50), connecting).await);
     }
     let error = ask(&model, &hello()).await.0.unwrap_err().to_string();
-    assert!(error.starts_with("model gpt is unavailable after 1 attempts: "), "{error}");
+    assert!(error.starts_with("model gpt is unavailable after 1 attempt: "), "{error}");
     assert!(error.contains("timed out") || error.contains("within 0.2 s"), "{error}");
     assert_eq!(used(&budget).descriptors, 0);
 }
@@ -254,7 +282,7 @@ async fn cancelling_closes_the_connection_at_once() {
     let begun = format!("{EVENTS}data: {}\n\n", text("Good ")).into_bytes();
     let server = Server::start(vec![vec![Step::Send(begun), Step::Hold]]).await;
     let budget = budget(1);
-    let model = Model::OpenAi(Box::new(model_within(&server, &budget, |_| {})));
+    let model = Model::Remote(Box::new(model_within(&server, &budget, |_| {})));
     let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
     let cancel = CancellationToken::new();
     let asking = model.reply(hello(), sender, &cancel);

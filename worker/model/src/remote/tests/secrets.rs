@@ -37,7 +37,7 @@ async fn an_endpoint_that_repeats_the_key_is_not_believed_with_it() {
         let error = reply.unwrap_err();
         let reasons = deltas.iter().filter(|delta| matches!(delta, Delta::Retract { .. }));
         let shown = format!("{error} {error:?} {:?} {model:?}", reasons.collect::<Vec<_>>());
-        let debug = format!("{:?}", Model::OpenAi(Box::new(model)));
+        let debug = format!("{:?}", Model::Remote(Box::new(model)));
         for shown in [shown, debug] {
             assert!(!shown.contains("sk-proj-0"), "{shown}\nof {answer}");
         }

@@ -1,6 +1,6 @@
 //! Endpoints reached by TLS: who is trusted, and what happens with the others.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use evonic_net::{Authorities, client};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -12,10 +12,7 @@ use super::{
     server::{Server, chunked, finish, once, status, text},
     settings, used,
 };
-use crate::{
-    ModelError,
-    openai::{OpenAi, RetryPauses},
-};
+use crate::{ModelError, Remote, facts::Facts};
 
 /// An authority, and an endpoint's acceptor with a certificate of it for `localhost`.
 fn authority() -> (CertificateDer<'static>, TlsAcceptor) {
@@ -51,11 +48,10 @@ async fn ask_as(
     let mut settings = settings(&format!("https://{host}:{}/v1", server.port()));
     settings.retries = 2;
     let budget = budget(1);
-    let mut model = OpenAi::new("gpt", &settings, &budget, || {
+    let model = Remote::new("gpt", &settings, &budget, Facts::new(), || {
         client(Authorities::of(vec![authority]).unwrap(), None)
     })
     .unwrap();
-    model.pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_millis(1));
     let reply = ask(&model, &hello()).await.0;
     assert_eq!((used(&budget).descriptors, server.client_sockets()), (0, 0));
     reply.map(|reply| reply.text)
@@ -76,7 +72,7 @@ async fn an_endpoint_that_is_not_trusted_gets_no_request_and_no_second_chance() 
     // Of another authority, and of the right one but for another name.
     for (host, authority) in [("localhost", stranger), ("127.0.0.1", authority)] {
         let error = ask_as(&server, host, authority).await.unwrap_err().to_string();
-        assert!(error.contains("after 1 attempts: no secure connection to"), "{error}");
+        assert!(error.contains("after 1 attempt: no secure connection to"), "{error}");
         assert!(error.contains("certificate"), "{error}");
     }
     assert_eq!(server.requests().len(), 0);
