@@ -102,7 +102,8 @@ impl Run {
     /// Continues a call that another worker began, where it was begun.
     pub(super) async fn resume(&mut self, pending: PendingCall) -> Flow {
         // Of reads that ran side by side the one that comes first is known by the transcript.
-        let comes_first = unanswered(&self.transcript).first().is_some_and(|first| first.id == pending.call.id);
+        let comes_first =
+            unanswered(&self.transcript).first().is_some_and(|first| first.id == pending.call.id);
         let reads = self.spec(&pending.call.name).is_some_and(|spec| spec.effect == Effect::Read);
         if reads && !comes_first {
             self.interrupted = None;
