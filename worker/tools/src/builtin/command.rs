@@ -1,9 +1,11 @@
 //! Commands of `bash` and `python`: started, followed, and their output.
 
+mod ending;
+mod sink;
+
 use std::{fmt::Debug, marker::PhantomData, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use evonic_shared::{backoff::Backoff, error_chain::ErrorChain};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -11,18 +13,16 @@ use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    ending::{answer, not_started},
+    sink::OutputSink,
+};
 use super::Limits;
 use crate::{
     Answer, ArgumentError, Call, Effect, Ending, Loss, Tool, ToolResult, ToolSpec, format,
-    output::Live,
-    screen::{FULL_SCREEN, Screen},
-    tool::spec,
+    output::Live, tool::spec,
 };
-use evonic_domain::Outcome;
 use evonic_workplace::{Backend, Class, CommandSpec, Ended, Finished, Unknown, WorkplaceError};
-
-/// How much of a question is repeated, from its end.
-const QUESTION_CHARS: usize = 80;
 
 /// Pieces of output between the machine and the reader.
 const PIECES: usize = 4;
@@ -126,11 +126,13 @@ impl<P: Program> Runner<P> {
         };
         let max_bytes = self.limits.max_output_bytes;
         let live = Live::new(call.output, call.cancel, max_bytes, output_offset.unwrap_or(0));
-        let mut sink = OutputSink { screen: Screen::new(max_bytes), live, offset: 0 };
+        // Fires also when it waits for keys that nobody presses.
+        let stop = call.cancel.child_token();
+        let mut sink = OutputSink::new(max_bytes, live, stop.clone());
         let output_offset = match output_offset {
             None => {
                 let (sender, receiver) = mpsc::channel(PIECES);
-                let run = call.workplace.commands().run(spec, sender, call.cancel);
+                let run = call.workplace.commands().run(spec, sender, &stop);
                 match tokio::join!(run, sink.take_in(receiver)).0 {
                     // It may run: to follow it is to find out.
                     Ok(Finished { ended: Ended::Unknown(Unknown::OutOfReach), .. }) => 0,
@@ -144,13 +146,13 @@ impl<P: Program> Runner<P> {
         let follower = Follower {
             workplace: call.workplace.as_ref(),
             command_id: call.command_id,
-            cancel: call.cancel,
+            cancel: &stop,
         };
         let finished = follower.follow(shown, timeout, &mut sink).await;
         let output = sink.end().await;
         Ok(match finished {
             Ok(finished) => answer(output, finished, timeout),
-            Err(why) => Answer::Lost(Loss { why, output, runs_on: true }),
+            Err(why) => Answer::Lost(Loss { why, output: output.text, runs_on: true }),
         })
     }
 }
@@ -207,7 +209,7 @@ impl Follower<'_> {
     ) -> Result<Finished, WorkplaceError> {
         if sink.offset < shown {
             match self.workplace.commands().output(self.command_id, 0, shown).await {
-                Ok(head) => sink.screen.push(&head),
+                Ok(head) => sink.look(&head),
                 Err(error) if error.class() == Class::Transient => return Err(error),
                 // Following it gives the same error, and what has become of it.
                 Err(_) => {}
@@ -218,131 +220,5 @@ impl Follower<'_> {
         let attach =
             self.workplace.commands().attach(self.command_id, sink.offset, sender, self.cancel);
         tokio::join!(attach, sink.take_in(receiver)).0
-    }
-}
-
-/// A command's output on its two ways: into the result, and shown as it comes.
-struct OutputSink<'c> {
-    screen: Screen,
-    live: Live<'c>,
-    /// How many bytes of it have come.
-    offset: u64,
-}
-
-impl OutputSink<'_> {
-    async fn take_in(&mut self, mut pieces: mpsc::Receiver<Bytes>) {
-        while let Some(piece) = pieces.recv().await {
-            self.offset += piece.len() as u64;
-            self.screen.push(&piece);
-            self.live.push(&piece).await;
-        }
-    }
-
-    /// The output as the model is shown it.
-    async fn end(self) -> String {
-        self.live.end().await;
-        self.screen.end()
-    }
-}
-
-/// The output, and below it in brackets how the command ended unless it just ended well.
-fn answer(output: String, finished: Finished, timeout: Duration) -> Answer {
-    let Finished { ended, left_behind } = finished;
-    let end = match &ended {
-        Ended::Exited(0) => None,
-        Ended::Exited(code) => Some(format!("exit status {code}")),
-        Ended::Signalled(signal) => Some(format!("killed by signal {signal}")),
-        Ended::NotStarted(why) => Some(why.clone()),
-        Ended::TooMuchOutput => Some(
-            "wrote more than a command may and was killed, with everything it had started; send \
-             what is long to a file"
-                .to_owned(),
-        ),
-        Ended::Unstored(why) => Some(format!(
-            "its output could not be stored on its machine ({why}): what it wrote after this is lost, \
-             and it may have failed by that; make room there"
-        )),
-        Ended::Unknown(unknown) => {
-            let why = reason(*unknown).to_owned();
-            let runs_on = *unknown == Unknown::OutOfReach;
-            return Answer::Lost(Loss { why, output, runs_on });
-        }
-        Ended::TimedOut => {
-            let seconds = format::count(timeout.as_secs());
-            let waited = question(&output).unwrap_or_default();
-            Some(format!(
-                "timed out after {seconds} s and was killed, with everything it had started{waited}"
-            ))
-        }
-        Ended::Cancelled => Some("cancelled and killed, with everything it had started".to_owned()),
-    };
-    let outcome = match ended {
-        Ended::Exited(0) => Outcome::Ok,
-        Ended::Cancelled => Outcome::Cancelled,
-        _ => Outcome::Error,
-    };
-    let mut notes = Vec::new();
-    if left_behind > 0 && matches!(ended, Ended::Exited(_) | Ended::Signalled(_)) {
-        let processes = format::plural(left_behind.into(), "process", "processes");
-        notes.push(format!("{processes} left in the background and killed"));
-    }
-    notes.extend(end);
-    if notes.is_empty() && output.is_empty() {
-        notes.push("no output".to_owned());
-    }
-    let mut content = output;
-    if !content.is_empty() && !content.ends_with('\n') && !notes.is_empty() {
-        content.push('\n');
-    }
-    let notes: Vec<_> = notes.iter().map(|note| format!("[{note}]")).collect();
-    content.push_str(&notes.join("\n"));
-    ToolResult { outcome, content }.into()
-}
-
-/// What is known of a command that ran into its time limit while it seems to have asked something.
-fn question(output: &str) -> Option<String> {
-    if output.contains(FULL_SCREEN) {
-        return Some("; it is a full-screen program, and there is no terminal here".to_owned());
-    }
-    let line = output.lines().next_back().filter(|_| !output.ends_with('\n'))?;
-    let (words, lower) = (line.trim_end(), line.to_lowercase());
-    let asks = words.ends_with([':', '?'])
-        || line.ends_with("> ")
-        || ["y/n", "yes/no"].iter().any(|choice| lower.contains(choice));
-    let begin = words.char_indices().rev().nth(QUESTION_CHARS).map_or(0, |(at, _)| at);
-    asks.then(|| {
-        format!(
-            "; its last words, {:?}, look like a question: there is no terminal here and nobody to \
-             answer, so give the answer as an option or by a pipe",
-            &words[begin..]
-        )
-    })
-}
-
-fn not_started(error: WorkplaceError) -> ToolResult {
-    match &error {
-        WorkplaceError::Start { program, source }
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            ToolResult::error(format!("{program} is not installed on this machine"))
-        }
-        _ => error.into(),
-    }
-}
-
-/// Why the end of a command cannot be known.
-const fn reason(unknown: Unknown) -> &'static str {
-    match unknown {
-        Unknown::NoRecord => {
-            "there is no record of it on its machine: it never began, or its record was removed"
-        }
-        Unknown::Restarted => {
-            "its machine was started anew, or its container stopped, while it ran"
-        }
-        Unknown::WatcherKilled => {
-            "somebody killed the shell that watched over it, and what was left of it has been \
-             killed too"
-        }
-        Unknown::OutOfReach => "its machine is out of reach: whether it was started cannot be told",
     }
 }

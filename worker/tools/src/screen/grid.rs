@@ -53,7 +53,14 @@ impl Grid {
 
     /// Writes text without control characters, but for tabs and line feeds.
     pub(super) fn write(&mut self, text: &str) {
-        let mut rest = &text[self.write_final(text)..];
+        let mut rest = text;
+        // Behind the first line feed nothing is in the row.
+        if let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
+            self.write_line(&rest[..end]);
+            self.line_feed();
+            rest = &rest[end + 1..];
+            rest = &rest[self.write_final(rest)..];
+        }
         while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
             self.write_line(&rest[..end]);
             self.line_feed();
@@ -65,7 +72,7 @@ impl Grid {
     /// Of a text that is longer than all rows, what is above them right after it. Returns its bytes.
     fn write_final(&mut self, text: &str) -> usize {
         let above = memchr::memrchr_iter(b'\n', text.as_bytes()).nth(MAX_ROWS);
-        let (Some(above), true) = (above, self.is_below() && self.is_at_end()) else { return 0 };
+        let (Some(above), true) = (above, self.is_below()) else { return 0 };
         let end = above + 1;
         let rows = std::mem::replace(&mut self.rows, VecDeque::from([Row::default()]));
         if let Some(above) = &mut self.above {
@@ -76,9 +83,12 @@ impl Grid {
         end
     }
 
-    /// Whether the cursor is in the last row, and all of them scroll.
-    fn is_below(&self) -> bool {
-        self.cursor.row + 1 == self.rows.len() && self.margins == (0, MAX_ROWS - 1)
+    /// Whether the cursor is in the last row, which is empty, and all of them scroll.
+    fn is_below(&mut self) -> bool {
+        self.cursor.row + 1 == self.rows.len()
+            && self.margins == (0, MAX_ROWS - 1)
+            && self.cursor.column.is_none()
+            && self.row().is_new()
     }
 
     fn write_line(&mut self, text: &str) {
@@ -95,7 +105,9 @@ impl Grid {
                 continue;
             }
             let row = self.row();
-            let fits = rest.floor_char_boundary(row.room());
+            let room = row.room().min(rest.len());
+            let boundary = |at: &usize| rest.is_char_boundary(*at);
+            let fits = (0..=room).rev().find(boundary).unwrap_or(0);
             if fits == 0 {
                 self.wrap();
                 continue;

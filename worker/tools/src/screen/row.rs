@@ -82,6 +82,11 @@ impl Row {
         MAX_COLUMNS.saturating_sub(taken)
     }
 
+    /// Whether nothing was ever in it.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(&self.content, Content::Text(text) if text.is_empty())
+    }
+
     pub(super) fn is_blank(&self) -> bool {
         match &self.content {
             Content::Text(text) => text.is_empty(),
