@@ -54,6 +54,27 @@ fn of_a_broken_store() -> TurnError {
     failed(&harness, &turn)
 }
 
+/// A turn that finds too little room at a boundary, and was claimed before.
+fn of_a_full_disk() -> TurnError {
+    let harness = Harness::open();
+    let (session, turn) = harness.runbook("$ sleep 1\n$ echo not any more\n");
+    let worker = harness.worker(1, None);
+    worker.agents.wake();
+    harness.said(&session, "tool.started");
+    harness.store.keep_free(u64::MAX / 4);
+    let error = failed(&harness, &turn);
+    let results = harness.results(&turn);
+    assert_eq!(results.len(), 1, "what ran is kept, and nothing more runs: {results:?}");
+    // A turn that waits is not claimed until there is room.
+    let waiting = harness.post(&session, "$ true\n");
+    worker.agents.wake();
+    harness.pause(Duration::from_millis(300));
+    assert_eq!(harness.turn(&waiting).state, TurnState::Queued);
+    harness.store.keep_free(0);
+    assert_eq!(harness.ended(&waiting).state, TurnState::Completed);
+    error
+}
+
 fn of_a_lost_call() -> TurnError {
     let harness =
         Harness::with(|config| _ = config.tools.on_lost.insert("bash".to_owned(), Lost::Fail));
@@ -147,6 +168,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         TurnErrorCode::OutcomeUnknown => of_a_lost_call(),
         TurnErrorCode::InvalidOutput => of_a_wrong_form(),
         TurnErrorCode::AttachmentRefused => of_an_attachment(),
+        TurnErrorCode::DiskFloor => of_a_full_disk(),
         TurnErrorCode::Internal => of_a_broken_store(),
         TurnErrorCode::TranscriptTooLarge => unreachable!("of an earlier version"),
     }
