@@ -35,6 +35,7 @@ faults "connections opened and closed" 'test(/^cycles::/)' 'test(/^cycles::conne
 faults "commands that outlive what started them" 'test(/^survive::/)' \
 	'test(=survive::a_command_outlives_its_connection)'
 faults "containers" 'test(/^containers::engine_/)'
+faults "budgets under kills" 'test(=overshoot::a_kill_counts_a_call_once_or_not_at_all)'
 faults "effects under kills" 'test(/^chaos::/)'
 faults "commands under kills" 'test(/^residue::/)'
 faults "ordinary programs" 'test(/^programs::/)' 'test(=programs::nor_do_they_where_the_service_is_an_ordinary_user)'

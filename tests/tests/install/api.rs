@@ -74,6 +74,7 @@ fn every_answer_is_as_documented() {
         visitor.get(path);
     }
     talk(&mut visitor);
+    budgets(&mut visitor);
     workplaces(&mut visitor);
     keys(&mut visitor);
     for path in ["/api/v1/handles", "/api/v1/hosts", "/api/v1/models", "/api/v1/audit"] {
@@ -122,6 +123,30 @@ fn talk(visitor: &mut Visitor) {
     visitor.ask(204, "DELETE", &session, None);
     visitor.ask(204, "DELETE", &agent, None);
     visitor.ask(404, "GET", &agent, None);
+}
+
+fn budgets(visitor: &mut Visitor) {
+    let all = "/api/v1/budgets";
+    let limit = json!({"cost": 5_000_000});
+    let month = json!({"name": "b", "subject": "all", "period": "month", "limit": limit});
+    let budget = visitor.id(all, month.clone());
+    visitor.ask(409, "POST", all, Some(month));
+    visitor.id(all, json!({"name": "each", "subject": "key", "period": "day", "limit": limit}));
+    let end = json!({"name": "turn", "subject": "session", "period": "turn", "limit": limit,
+        "on_reached": "wait"});
+    visitor.ask(422, "POST", all, Some(end));
+    visitor.get(all);
+    let budget = format!("{all}/{budget}");
+    visitor.get(&budget);
+    let change = json!({"limit": {"tokens": 100}, "on_reached": "end"});
+    visitor.ask(200, "PATCH", &budget, Some(change));
+    visitor.ask(204, "DELETE", &budget, None);
+    visitor.ask(404, "GET", &budget, None);
+    for by in ["day", "agent", "key", "session", "model"] {
+        visitor.get(&format!("/api/v1/usage?by={by}&from=2026-01-01&limit=2"));
+    }
+    visitor.ask(400, "GET", "/api/v1/usage?from=yesterday", None);
+    visitor.ask(404, "GET", "/api/v1/usage?agent=nobody", None);
 }
 
 fn workplaces(visitor: &mut Visitor) {

@@ -170,9 +170,8 @@ impl Writer<'_> {
     /// Folds a few days that are long ago into their month, and forgets those of sessions. Long ago
     /// is by the clock, and by the days that were seen since: a clock that steps makes nothing old.
     fn fold(&mut self, now: &str) -> Result<(), StoreError> {
-        let sql =
-            "SELECT day FROM days WHERE length(day) = 10 ORDER BY number DESC LIMIT 1 OFFSET ?1";
-        let seen = self.first("fold usage", sql, [DAYS - 1], |row| row.get::<_, String>("day"))?;
+        let sql = "SELECT day FROM days WHERE number = (SELECT MAX(number) FROM days) - ?1";
+        let seen = self.first("fold usage", sql, [DAYS], |row| row.get::<_, String>("day"))?;
         let Some(seen) = seen else { return Ok(()) };
         let limit = day_number(&seen).min(day_number(now));
         self.execute(
