@@ -19,6 +19,7 @@
 //! | `markdown` | `docs/configuration.md` |
 
 mod choice;
+mod destination;
 mod document;
 mod entry;
 mod environment;
@@ -40,6 +41,7 @@ mod table;
 mod tests;
 
 pub use choice::{CommandNetwork, ForwardedHeader, LogFormat, Lost, Sandbox};
+pub use destination::Destination;
 pub use entry::{Entry, Origin};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -51,6 +53,6 @@ pub use quota::Quota;
 pub use resolved::Resolved;
 pub use root::Config;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, OpenAi, RUNTIME_DESCRIPTORS,
-    Spool, Ssh, Store, Supervisor, Tools, Workplace,
+    Agents, Attachments, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, OpenAi, Outbound,
+    RUNTIME_DESCRIPTORS, Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };

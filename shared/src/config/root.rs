@@ -7,8 +7,8 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Spool, Ssh,
-        Store, Supervisor, Tools, Workplace,
+        Agents, Attachments, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi,
+        Outbound, Spool, Ssh, Store, Supervisor, Tools, Workplace,
     },
     table::{Section, section},
 };
@@ -62,6 +62,10 @@ section! {
         ssh: Ssh = Ssh::read(reader, "ssh");
         /// `[docker]`: engines and containers.
         docker: Docker = Docker::read(reader, "docker");
+        /// `[attachments]`.
+        attachments: Attachments = Attachments::read(reader, "attachments");
+        /// `[outbound]`: addresses from outside.
+        outbound: Outbound = Outbound::read(reader, "outbound");
         /// `[models.NAME]`. `runbook` is always there and cannot be configured.
         models: BTreeMap<String, OpenAi> = models(reader);
     }
@@ -84,6 +88,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Spool::SECTION,
     Ssh::SECTION,
     Docker::SECTION,
+    Attachments::SECTION,
+    Outbound::SECTION,
     OpenAi::SECTION,
     KeyPlaces::SECTION,
 ];

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     Generation,
+    blobs::remove_unused,
     queue::{Claimer, Ping},
     state::QueueState,
     watch::Watcher,
@@ -34,6 +35,8 @@ pub struct AgentDeps {
     pub tools: Toolboxes,
     /// `[agents]`.
     pub settings: config::Agents,
+    /// How long a content is kept that was uploaded and not attached.
+    pub keep_unused: Duration,
 }
 
 /// The running queue. Shared by cloning. The generation's lock is held until the last clone is
@@ -69,6 +72,8 @@ impl Agents {
         let watcher = Watcher::new(Arc::clone(&shared), deps.clone(), tracker.clone(), predecessor);
         tracker.spawn(watcher.run());
         let store = deps.store.clone();
+        let (began, drain) = (Arc::clone(&shared.uploads_began), shared.drain.clone());
+        tracker.spawn(remove_unused(store.clone(), deps.keep_unused, began, drain));
         let claimer = Claimer::new(Arc::clone(&shared), deps, asked);
         let drained = shared.drained.clone();
         tracker.spawn(async move {
@@ -81,6 +86,11 @@ impl Agents {
     /// Says that a turn was queued.
     pub fn wake(&self) {
         self.shared.wake.notify_one();
+    }
+
+    /// Says that something is uploaded, which nobody may ever attach.
+    pub fn uploads_began(&self) {
+        self.shared.uploads_began.notify_one();
     }
 
     /// Stops a turn of this worker: its model call and its command's whole process tree, within

@@ -12,6 +12,7 @@
 //! | `turn`, `step` | one turn: its state machine, and the pure choice of the next step |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
 //! | `acceptance` | what a model cannot be given, known before it is asked |
+//! | `blobs` | contents of attachments, for models; those that nobody attached |
 //! | `response_schema` | the form that an answer must have, and replies held against it |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
 //! | `ownership`, `watch` | locks of generations; turns of dead ones are taken over |
@@ -21,6 +22,7 @@
 
 mod acceptance;
 mod agents;
+mod blobs;
 mod coalesce;
 mod fairness;
 mod job;

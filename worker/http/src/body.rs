@@ -55,6 +55,45 @@ pub(super) async fn read_json(
     read(body, headers, limits).await
 }
 
+/// A body of any content, as it comes.
+pub(super) struct Upload {
+    body: BodyStream,
+    pause: Duration,
+    /// The bytes that it says it has.
+    pub(super) announced: Option<u64>,
+}
+
+impl Upload {
+    /// # Errors
+    /// 415 and 501 for a coding.
+    pub(super) fn new(
+        body: BodyStream,
+        headers: &HeaderMap,
+        limits: BodyLimits,
+    ) -> Result<Self, Problem> {
+        require_plain(headers)?;
+        Ok(Self { body, pause: limits.pause, announced: announced(headers) })
+    }
+
+    /// The next bytes of it; nothing at its end. Who asks bounds how long all of it takes.
+    ///
+    /// # Errors
+    /// 408 after a pause of `http.body_timeout`; 400 when it breaks off.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        match timeout_at(Instant::now() + self.pause, self.body.next()).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(_))) => Err(broken_off()),
+            Ok(None) => Ok(None),
+            Err(_) => Err(too_slow(self.pause)),
+        }
+    }
+
+    /// The longest that a piece of it may take, however many pauses it has.
+    pub(super) fn piece_timeout(&self) -> Duration {
+        self.pause * PAUSES
+    }
+}
+
 /// Refuses a body that does not say it is JSON. A browser's form cannot say so, which keeps
 /// foreign pages from posting.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -111,11 +150,7 @@ async fn read(
     limits: BodyLimits,
 ) -> Result<Bytes, Problem> {
     let limit = limits.max_bytes as usize;
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > u64::from(limits.max_bytes)) {
+    if announced(headers).is_some_and(|length| length > u64::from(limits.max_bytes)) {
         return Err(too_large(limit));
     }
     let end = Instant::now() + limits.pause * PAUSES;
@@ -128,11 +163,7 @@ async fn read(
             }
             Ok(Some(Ok(piece))) => bytes.extend_from_slice(&piece),
             Ok(Some(Err(_))) => {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "malformed",
-                    "the body broke off or is not chunked as it says",
-                ));
+                return Err(broken_off());
             }
             Ok(None) => return Ok(bytes.freeze()),
             Err(_) => return Err(too_slow(limits.pause)),
@@ -140,12 +171,21 @@ async fn read(
     }
 }
 
-fn too_large(limit: usize) -> Problem {
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn broken_off() -> Problem {
+    let detail = "the body broke off or is not chunked as it says";
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
+}
+
+pub(super) fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "", detail).closing()
 }
 
-fn too_slow(pause: Duration) -> Problem {
+pub(super) fn too_slow(pause: Duration) -> Problem {
     let detail = format!("the body paused for {pause:?} or is too slow in all");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail).closing()
 }

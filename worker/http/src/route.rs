@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use crate::{
-    body::{self, BodyLimits},
+    body::{self, BodyLimits, Upload},
     call::{Call, call},
     idempotency::{Repeats, request_key},
     problem::{Answer, Problem},
@@ -74,6 +74,35 @@ impl<S: 'static> Route<S> {
     /// A POST: of a JSON object where the handler takes a body; any other body is not read.
     pub(crate) fn post<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
         Self::new(Method::POST, path, access, handler)
+    }
+
+    /// A POST of any content, which the handler reads as it comes.
+    pub(crate) fn upload<F>(
+        path: &'static str,
+        access: Access,
+        handler: impl Fn(Arc<S>, Call, Upload) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Send + Sync,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let make: MakeFilter<S> = Box::new(move |route, state, limits| {
+            let (state, handler) = (Arc::clone(state), handler.clone());
+            call(route.query)
+                .and(warp::body::stream())
+                .then(move |call: Result<Call, Problem>, stream| {
+                    let (handler, state) = (handler.clone(), Arc::clone(&state));
+                    let answering = async move {
+                        let call = call?;
+                        let upload = Upload::new(body::boxed(stream), &call.headers, limits)?;
+                        handler(state, call, upload).await
+                    };
+                    async move { respond(answering.await) }
+                })
+                .boxed()
+        });
+        let (query, repeats) = (&[], Repeats::RunAgain);
+        Self { template: path, method: Method::POST, access, query, repeats, handler: make }
     }
 
     /// A PATCH by a JSON merge patch.

@@ -5,6 +5,7 @@
 
 mod agents;
 mod audit;
+mod blobs;
 mod copies;
 mod keys;
 mod messages;
@@ -51,6 +52,8 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::delete("/api/v1/sessions/{id}", OfAgents(Run), sessions::delete),
         Route::get("/api/v1/sessions/{id}/messages", OfAgents(Read), messages::list).query(PAGE),
         Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), posting::post).creates(),
+        Route::upload("/api/v1/sessions/{id}/blobs", OfAgents(Run), blobs::upload),
+        Route::get("/api/v1/sessions/{id}/blobs/{sha256}", OfAgents(Read), blobs::read),
         Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),
         Route::get("/api/v1/sessions/{id}/events", OfAgents(Read), messages::stream)
             .query(&["after", "until_turn"]),

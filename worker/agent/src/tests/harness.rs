@@ -84,6 +84,7 @@ impl Harness {
                 Registry::new(&self.config.tools),
             ),
             settings: self.config.agents.clone(),
+            keep_unused: self.config.attachments.keep_unused,
         };
         let generation = self.lock(generation);
         let agents = {

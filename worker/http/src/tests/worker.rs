@@ -228,6 +228,7 @@ fn start(parts: Parts) -> (Server, Store) {
         models: models.clone(),
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
+        keep_unused: config.attachments.keep_unused,
     };
     let locks = generations_folder(&config.state_dir);
     std::fs::create_dir(&locks).unwrap();
@@ -241,6 +242,7 @@ fn start(parts: Parts) -> (Server, Store) {
         agents,
         models,
         tools,
+        outbound: evonic_net::outbound::Outbound::new(&config.outbound, budget.clone()),
         budget,
         config,
         workplaces,

@@ -51,7 +51,9 @@ impl Transcript {
             EventKind::TextRetracted { reason } => self.retract(reason),
             EventKind::StepCompleted { text, .. } => self.end_step(text),
             EventKind::OutputRefused { message, .. } => {
-                self.note(&format!("the answer does not fit ({message}); the model is asked again"));
+                self.note(&format!(
+                    "the answer does not fit ({message}); the model is asked again"
+                ));
             }
             EventKind::ToolStarted { name, arguments, .. } => self.start_tool(name, arguments),
             EventKind::ToolOutput { text, .. } => self.output(text),
