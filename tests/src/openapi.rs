@@ -124,7 +124,8 @@ impl Document {
                 schema: parameter["schema"].clone(),
             }
         });
-        let body = text.get("requestBody").map(|body| {
+        let json = |body: &&Value| body["content"].get("application/json").is_some();
+        let body = text.get("requestBody").filter(json).map(|body| {
             let schema = body["content"]["application/json"]["schema"].clone();
             Body { validator: validator(&schema, &self.root["components"]), schema }
         });

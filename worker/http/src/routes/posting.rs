@@ -72,7 +72,7 @@ fn check_format(format: Option<&ResponseFormat>) -> Result<(), Problem> {
     let Some(format) = format else { return Ok(()) };
     ResponseSchema::new(format).map(drop).map_err(|fault| {
         let field = format!("response_format.schema{}", fault.path.replace('/', "."));
-        Problem::malformed(&field, format!("field '{field}': {}", fault.message))
+        Problem::unusable(&field, format!("field '{field}': {}", fault.message))
     })
 }
 

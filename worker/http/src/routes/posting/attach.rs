@@ -65,7 +65,7 @@ pub(super) async fn gather(
             }
             _ => {
                 let detail = format!("field '{place}' has exactly one of sha256, data and url");
-                return Err(Problem::malformed(&place, detail));
+                return Err(Problem::unusable(&place, detail));
             }
         };
         gathered.push(Inline { kind, name, said, source });
@@ -78,7 +78,7 @@ fn check_type(said: Option<String>, place: &str) -> Result<Option<String>, Probl
         Some(said) if !is_media_type(&said) => {
             let field = format!("{place}.media_type");
             let detail = format!("field '{field}' must be a media type, such as image/png");
-            Err(Problem::malformed(&field, detail))
+            Err(Problem::unusable(&field, detail))
         }
         said => Ok(said.map(|said| said.to_ascii_lowercase())),
     }
@@ -98,7 +98,7 @@ fn check_name(name: Option<String>, place: &str) -> Result<String, Problem> {
 fn decoded(data: &str, place: &str) -> Result<Vec<u8>, Problem> {
     STANDARD.decode(data).map_err(|error| {
         let field = format!("{place}.data");
-        Problem::malformed(&field, format!("field '{field}' is not Base64: {error}"))
+        Problem::unusable(&field, format!("field '{field}' is not Base64: {error}"))
     })
 }
 
