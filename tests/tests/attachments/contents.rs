@@ -67,7 +67,8 @@ fn a_hash_opens_no_session_but_those_that_have_the_content() {
 
 #[test]
 fn what_is_not_what_it_is_said_to_be_or_too_much_is_refused() {
-    let bounds = "[attachments]\nmax_bytes = 500000\nmax_session_bytes = 700000\nmax_per_message = 2\n";
+    let bounds =
+        "[attachments]\nmax_bytes = 500000\nmax_session_bytes = 700000\nmax_per_message = 2\n";
     let (server, pair) = with_model(vec![says("I see.")], bounds);
     let session = pair.session("seer");
     let refusal = |media_type: &str, content: &[u8]| {

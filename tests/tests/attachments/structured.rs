@@ -86,9 +86,7 @@ fn a_killed_worker_loses_no_try_and_adds_none() {
 fn a_schema_that_cannot_be_used_is_refused_by_its_path() {
     let (server, pair) = with_model(vec![says("{}")], "");
     let session = pair.session("seer");
-    let format = |schema: Value| {
-        json!({"content": "x", "response_format": {"type": "json_schema", "schema": schema}})
-    };
+    let format = |schema: Value| json!({"content": "x", "response_format": {"type": "json_schema", "schema": schema}});
     for (schema, field, words) in [
         (json!({"type": "text"}), "response_format.schema.type", ""),
         (
@@ -102,12 +100,18 @@ fn a_schema_that_cannot_be_used_is_refused_by_its_path() {
         assert_eq!(at, field, "{detail}");
         assert!(detail.contains(words), "{detail}");
         if words.starts_with("leads out") {
-            assert_documented("field 'response_format.schema…': … leads out of the schema", &detail);
+            assert_documented(
+                "field 'response_format.schema…': … leads out of the schema",
+                &detail,
+            );
         }
     }
     let runbook = pair.session("runbook");
     let (field, detail) = refused(&pair, &runbook, &ask(), 422);
     assert_eq!(field, "response_format");
-    assert_documented("model … answers in a form of its own: response_format needs another one", &detail);
+    assert_documented(
+        "model … answers in a form of its own: response_format needs another one",
+        &detail,
+    );
     assert!(server.requests().is_empty());
 }

@@ -59,7 +59,10 @@ fn addresses_of_this_machine_are_not_asked() {
         assert_eq!(field, "content[0].url");
         assert!(detail.contains(words) && !detail.contains("secret"), "{url}: {detail}");
         if words == "private" {
-            assert_documented("… may not be asked: its address … is …; outbound.allow lists", &detail);
+            assert_documented(
+                "… may not be asked: its address … is …; outbound.allow lists",
+                &detail,
+            );
         }
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
@@ -86,7 +89,10 @@ fn what_is_allowed_is_fetched_once_and_is_what_its_bytes_are() {
         assert_eq!(answer.status, 202, "{}", answer.text());
         let posted = answer.json();
         let attached = posted["message"]["attachments"][0].clone();
-        assert_eq!((&attached["media_type"], &attached["bytes"]), (&json!("image/png"), &json!(700_000)));
+        assert_eq!(
+            (&attached["media_type"], &attached["bytes"]),
+            (&json!("image/png"), &json!(700_000))
+        );
         turns.push(posted["turn"]["id"].clone());
     }
     assert_eq!(turns[0], turns[1]);
@@ -94,14 +100,18 @@ fn what_is_allowed_is_fetched_once_and_is_what_its_bytes_are() {
 
     // A redirect is judged anew, and what is no image is none whatever it is called.
     let (inside, unasked) = serve(OK, image);
-    let target = format!("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:{inside}/\r\nContent-Length: 0\r\n\r\n");
+    let target = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:{inside}/\r\nContent-Length: 0\r\n\r\n"
+    );
     let (front, _) = serve(Box::leak(target.into_boxed_str()), Vec::new());
-    let message = json!({"content": [{"type": "image", "url": format!("http://127.0.0.1:{front}/")}]});
+    let message =
+        json!({"content": [{"type": "image", "url": format!("http://127.0.0.1:{front}/")}]});
     let (_, detail) = refused(&pair, &session, &message, 422);
     assert!(detail.contains("127.0.0.2 may not be asked"), "{detail}");
     assert_eq!(unasked.load(Ordering::SeqCst), 0);
     let (page, _) = serve(OK, b"<html>".to_vec());
-    let message = json!({"content": [{"type": "image", "url": format!("http://127.0.0.1:{page}/")}]});
+    let message =
+        json!({"content": [{"type": "image", "url": format!("http://127.0.0.1:{page}/")}]});
     let answer = post(&pair, &session, &message);
     assert_eq!(answer.status, 422, "{}", answer.text());
     assert!(answer.text().contains("an image is a PNG"), "{}", answer.text());

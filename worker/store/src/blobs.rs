@@ -115,7 +115,7 @@ impl Reader<'_> {
         )
     }
 
-    /// Since when the oldest content waits that no message has; nothing where none does.
+    /// Whether there are contents that no message has.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -208,6 +208,7 @@ impl Writer<'_> {
         media_type: &str,
     ) -> Result<StoredBlob, StoreError> {
         let Upload { session, blob, .. } = upload;
+        self.session(session)?;
         let sql = "SELECT id FROM blobs WHERE sha256 = ?1";
         let known =
             self.first("finish attachment", sql, [sha256], |row| row.get::<_, i64>("id"))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use self::attach::{Inline, gather};
+use self::attach::gather;
 use crate::{
     answer,
     blob_upload::UploadLimits,
@@ -48,13 +48,17 @@ pub(super) async fn post(state: Arc<ApiState>, mut call: Call, new: NewMessage) 
                 return Ok(posted);
             }
             let agent = writer.agent(session.agent_id.as_str())?;
-            for (inline, place) in attached.into_iter().zip(&places) {
-                new.attachments.push(Inline::store(inline, writer, &id, limits, place)?);
+            for (inline, place) in attached.iter().zip(&places) {
+                new.attachments.push(inline.resolve(writer, &id, limits, place)?);
             }
             if let Some(model) = models.get(&agent.model) {
                 let format = new.response_format.as_ref();
                 check_message(&agent.model, model, &new.attachments, format)
                     .map_err(|unacceptable| refusal(&unacceptable, &places))?;
+            }
+            // Nothing is stored of a message that is refused.
+            for (inline, attachment) in attached.iter().zip(&new.attachments) {
+                inline.store(writer, &id, limits, attachment)?;
             }
             Ok::<_, Refusal>(writer.post(&id, new)?)
         });

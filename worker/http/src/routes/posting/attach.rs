@@ -145,33 +145,58 @@ async fn fetched(
 }
 
 impl Inline {
-    /// The attachment, whose content the session refers to from now on.
+    /// The attachment that it is. Stores nothing.
     ///
     /// # Errors
     /// 422 that names the place where the content is not there, is another one than it is said to
-    /// be, or is too large.
-    pub(super) fn store(
-        self,
-        writer: &mut AuditedWriter<'_, '_>,
+    /// be, or is no image where it must be one; 413 where it is too large.
+    pub(super) fn resolve(
+        &self,
+        writer: &AuditedWriter<'_, '_>,
         session: &SessionId,
         limits: UploadLimits,
         place: &str,
     ) -> Result<Attachment, Refusal> {
-        let Self { kind, name, said, source } = self;
-        let blob = match source {
+        let said = self.said.as_deref();
+        let StoredBlob { sha256, media_type, bytes } = match &self.source {
             Source::Posted => return Err(StoreError::not_found("attachment", place).into()),
-            Source::Stored(sha256) => found(writer, session, &sha256, said.as_deref(), place)?,
-            Source::Data(data) => stored(writer, session, &data, limits, said.as_deref(), place)?,
+            Source::Stored(sha256) => found(writer, session, sha256, said, place)?,
+            Source::Data(data) => {
+                limits.check(data.len() as u64)?;
+                let mut known = Known::default();
+                known.push(data);
+                let (sha256, media_type) = known.finish(said, &format!("{place}.data"))?;
+                StoredBlob { sha256, media_type, bytes: data.len() as u64 }
+            }
         };
-        let StoredBlob { sha256, media_type, bytes } = blob;
         let is_image = media_type.starts_with("image/") && media_type != "image/svg+xml";
-        if kind == AttachmentKind::Image && !is_image {
+        if self.kind == AttachmentKind::Image && !is_image {
             let detail =
                 format!("field '{place}': an image is a PNG, JPEG, GIF or WebP, not {media_type}");
             return Err(Problem::unusable(place, detail).into());
         }
-        let kind = if is_image { AttachmentKind::Image } else { kind };
-        Ok(Attachment { kind, sha256, media_type, name, bytes })
+        let kind = if is_image { AttachmentKind::Image } else { self.kind };
+        Ok(Attachment { kind, sha256, media_type, name: self.name.clone(), bytes })
+    }
+
+    /// Stores the content that came in the message itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] `attachments_full`.
+    pub(super) fn store(
+        &self,
+        writer: &mut AuditedWriter<'_, '_>,
+        session: &SessionId,
+        limits: UploadLimits,
+        attachment: &Attachment,
+    ) -> Result<(), StoreError> {
+        let Source::Data(data) = &self.source else { return Ok(()) };
+        let mut upload = None;
+        for piece in data.chunks(PIECE_BYTES) {
+            upload = Some(writer.store_piece(session, upload, piece, limits.max_session_bytes)?);
+        }
+        let Some(upload) = upload else { return Ok(()) };
+        writer.finish_upload(&upload, &attachment.sha256, &attachment.media_type).map(drop)
     }
 }
 
@@ -201,25 +226,4 @@ fn found(
         }
         _ => Ok(blob),
     }
-}
-
-fn stored(
-    writer: &mut AuditedWriter<'_, '_>,
-    session: &SessionId,
-    data: &[u8],
-    limits: UploadLimits,
-    said: Option<&str>,
-    place: &str,
-) -> Result<StoredBlob, Refusal> {
-    let field = format!("{place}.data");
-    limits.check(data.len() as u64)?;
-    let mut known = Known::default();
-    known.push(data);
-    let (sha256, media) = known.finish(said, &field)?;
-    let mut upload = None;
-    for piece in data.chunks(PIECE_BYTES) {
-        upload = Some(writer.store_piece(session, upload, piece, limits.max_session_bytes)?);
-    }
-    let upload = upload.expect("what is not empty has a piece");
-    Ok(writer.finish_upload(&upload, &sha256, &media)?)
 }
