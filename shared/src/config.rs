@@ -19,6 +19,7 @@
 //! | `markdown` | `docs/configuration.md` |
 
 mod choice;
+mod destination;
 mod document;
 mod entry;
 mod environment;
@@ -42,6 +43,7 @@ mod tests;
 pub use choice::{
     CommandNetwork, ForwardedHeader, LogFormat, Lost, MaxTokensField, ModelKind, Sandbox,
 };
+pub use destination::Destination;
 pub use entry::{Entry, Origin};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -53,6 +55,6 @@ pub use quota::Quota;
 pub use resolved::Resolved;
 pub use root::Config;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Model, RUNTIME_DESCRIPTORS,
-    Retention, Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
+    Agents, Attachments, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Model, Outbound,
+    RUNTIME_DESCRIPTORS, Retention, Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
 };

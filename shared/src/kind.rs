@@ -22,6 +22,8 @@ named! {
         Ssh = "ssh",
         /// A connection to a Docker engine.
         Docker = "docker",
+        /// A connection to an address from outside.
+        Outbound = "outbound",
     }
 }
 
@@ -35,7 +37,7 @@ impl Kind {
     /// handles (connections, commands); the fd page counts descriptors.
     pub const fn descriptors_per_handle(self) -> u32 {
         match self {
-            Kind::Http | Kind::Model | Kind::File | Kind::Docker => 1,
+            Kind::Http | Kind::Model | Kind::File | Kind::Docker | Kind::Outbound => 1,
             // Database and write-ahead log; the parked descriptor replaces the database's.
             Kind::Sqlite => 2,
             // While its script is started: both ends of three pipes.

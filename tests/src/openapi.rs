@@ -125,10 +125,8 @@ impl Document {
             }
         });
         // Lines of JSON are not made up here: what they must be stands in no schema.
-        let body = text
-            .get("requestBody")
-            .filter(|body| body["content"].get("application/json").is_some());
-        let body = body.map(|body| {
+        let json = |body: &&Value| body["content"].get("application/json").is_some();
+        let body = text.get("requestBody").filter(json).map(|body| {
             let schema = body["content"]["application/json"]["schema"].clone();
             Body { validator: validator(&schema, &self.root["components"]), schema }
         });

@@ -7,8 +7,8 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, Model, ON_LOST, Retention,
-        Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
+        Agents, Attachments, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, Model, ON_LOST,
+        Outbound, Retention, Spool, Ssh, Store, Supervisor, Tools, UsageReport, Workplace,
     },
     table::{Section, section},
 };
@@ -66,6 +66,10 @@ section! {
         ssh: Ssh = Ssh::read(reader, "ssh");
         /// `[docker]`: engines and containers.
         docker: Docker = Docker::read(reader, "docker");
+        /// `[attachments]`.
+        attachments: Attachments = Attachments::read(reader, "attachments");
+        /// `[outbound]`: addresses from outside.
+        outbound: Outbound = Outbound::read(reader, "outbound");
         /// `[models.NAME]`. `runbook` is always there and cannot be configured.
         models: BTreeMap<String, Model> = models(reader);
     }
@@ -90,6 +94,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Spool::SECTION,
     Ssh::SECTION,
     Docker::SECTION,
+    Attachments::SECTION,
+    Outbound::SECTION,
     Model::SECTION,
     KeyPlaces::SECTION,
 ];

@@ -1,6 +1,7 @@
 //! The tables of the file.
 
 mod models;
+mod outside;
 mod workplaces;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 pub use self::{
     models::{KeyPlaces, KeySource, Model},
+    outside::{Attachments, Outbound},
     workplaces::{Docker, Ssh, Workplace},
 };
 use super::{
@@ -101,6 +103,9 @@ section! {
         ssh: u32 = is(16), within 1 to 1000;
         /// Connections to Docker engines; 1 descriptor each.
         docker: u32 = is(16), within 1 to 10000;
+        /// Connections to addresses that come from outside, such as those of attachments; 1
+        /// descriptor each.
+        outbound: u32 = is(8), within 1 to 10000;
     }
 }
 
@@ -118,6 +123,7 @@ impl Budget {
             Kind::Child => self.child,
             Kind::Ssh => self.ssh,
             Kind::Docker => self.docker,
+            Kind::Outbound => self.outbound,
         }
     }
 

@@ -126,7 +126,7 @@ const fn shows_as(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Http => &["tcp", "unix"],
         Kind::Sqlite | Kind::File => &["file"],
-        Kind::Model => &["tcp"],
+        Kind::Model | Kind::Outbound => &["tcp"],
         Kind::Child => &["pipe", "pidfd"],
         Kind::Ssh => &["tcp", "eventfd", "unix"],
         Kind::Docker => &["unix", "tcp"],

@@ -76,7 +76,8 @@ impl Generator<'_> {
 
     fn fitting(&mut self, operation: &Operation) -> Request {
         let name = self.name_in(&operation.template);
-        let mut path = operation.template.replace("{id}", &name);
+        let hash = "0".repeat(64);
+        let mut path = operation.template.replace("{id}", &name).replace("{sha256}", &hash);
         let (mut headers, mut query) = (Vec::new(), Vec::new());
         for parameter in &operation.parameters {
             if parameter.place == "path" || self.rng.bool() {
@@ -139,7 +140,10 @@ impl Generator<'_> {
             1 => operation.template.clone(),
             2 => format!("{}/", request.path),
             3 => format!("/{}", request.path),
-            _ => operation.template.replace("{id}", &text::encoded(&odd)),
+            _ => {
+                let odd = text::encoded(&odd);
+                operation.template.replace("{id}", &odd).replace("{sha256}", &odd)
+            }
         };
         request.expected = Expected::Any;
     }

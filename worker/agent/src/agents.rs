@@ -12,7 +12,9 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Generation, facts,
+    Generation,
+    blobs::remove_unused,
+    facts,
     queue::{Claimer, Ping},
     state::QueueState,
     watch::Watcher,
@@ -36,6 +38,8 @@ pub struct AgentDeps {
     pub settings: config::Agents,
     /// Calls of models that may be open at once: `budget.model`.
     pub model_handles: u32,
+    /// How long a content is kept that was uploaded and not attached.
+    pub keep_unused: Duration,
 }
 
 /// The running queue. Shared by cloning. The generation's lock is held until the last clone is
@@ -73,6 +77,8 @@ impl Agents {
         let store = deps.store.clone();
         let drain = shared.drain.clone();
         tracker.spawn(facts::keep(store.clone(), deps.models.clone(), drain));
+        let (began, drain) = (Arc::clone(&shared.uploads_began), shared.drain.clone());
+        tracker.spawn(remove_unused(store.clone(), deps.keep_unused, began, drain));
         let claimer = Claimer::new(Arc::clone(&shared), deps, asked);
         let drained = shared.drained.clone();
         tracker.spawn(async move {
@@ -85,6 +91,11 @@ impl Agents {
     /// Says that a turn was queued.
     pub fn wake(&self) {
         self.shared.wake.notify_one();
+    }
+
+    /// Says that something is uploaded, which nobody may ever attach.
+    pub fn uploads_began(&self) {
+        self.shared.uploads_began.notify_one();
     }
 
     /// Stops a turn of this worker: its model call and its command's whole process tree, within

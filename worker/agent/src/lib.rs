@@ -14,6 +14,7 @@
 //! | `repeats` | the loop guard: calls that are made again and again: pure |
 //! | `turn_writer` | commits of a turn, retried until they are on disk |
 //! | `acceptance` | what a model cannot be given, known before it is asked |
+//! | `blobs` | contents of attachments, for models; those that nobody attached |
 //! | `context` | what of a session is sent to its model, and which compaction comes next |
 //! | `response_schema` | the form that an answer must have, and replies held against it |
 //! | `job`, `coalesce` | one model or tool call, and its output as few events |
@@ -27,6 +28,7 @@ mod acceptance;
 mod admission;
 mod agents;
 mod alarm;
+mod blobs;
 mod coalesce;
 mod context;
 mod facts;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -19,6 +22,8 @@ pub(super) struct QueueState {
     pub(super) running_turns: RunningTurns,
     /// The queue should be looked at.
     pub(super) wake: Notify,
+    /// Something is uploaded.
+    pub(super) uploads_began: Arc<Notify>,
     /// Generations that are reported dead.
     dead: Mutex<BTreeSet<u64>>,
     death_reported: Notify,
@@ -40,6 +45,7 @@ impl QueueState {
             generation,
             running_turns: RunningTurns::default(),
             wake: Notify::new(),
+            uploads_began: Arc::default(),
             dead: Mutex::default(),
             death_reported: Notify::new(),
             drain: CancellationToken::new(),

@@ -48,6 +48,8 @@ named! {
         SessionImport = "session.import",
         /// A message was posted in a session.
         MessageCreate = "message.create",
+        /// A content was uploaded to a session, to be attached to a message.
+        BlobCreate = "blob.create",
         /// The end of a turn was asked for.
         TurnCancel = "turn.cancel",
         /// A workplace was made.
@@ -115,9 +117,9 @@ pub struct AuditRecord {
 pub struct AuditTarget {
     /// `agent`, `session`, ...: the first half of the action.
     pub kind: String,
-    /// Its identifier. Of `message.create` the message's.
+    /// Its identifier. Of `message.create` the message's, of `blob.create` the content's SHA-256.
     pub id: String,
     /// Its name at that time, where it has one: of an agent or a workplace. The session of a
-    /// message and of a turn; the two workplaces of a copy.
+    /// message, of a content and of a turn; the two workplaces of a copy.
     pub name: Option<String>,
 }

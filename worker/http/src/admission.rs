@@ -12,7 +12,7 @@ use crate::{
     limits::{Limits, Who},
     problem::Problem,
     route::{Access, RouteFilter},
-    router::{Resource, Router},
+    router::{Captures, Resource, Router},
 };
 use evonic_domain::Scope;
 
@@ -117,16 +117,16 @@ impl Admission {
 
 /// Whether what is asked for is there, and this caller may have it.
 fn dispatch<'r>(
-    found: Option<(&'r Resource, &str)>,
+    found: Option<(&'r Resource, Captures<'_>)>,
     method: &Method,
     caller: Caller,
 ) -> Result<Dispatch<'r>, Problem> {
-    let Some((resource, id)) = found else {
+    let Some((resource, captures)) = found else {
         return Err(Problem::not_found("there is nothing here"));
     };
     let line = resource.line(method)?;
     authorise(line.access, &caller)?;
-    let admitted = Admitted { caller, id: id.to_owned() };
+    let admitted = Admitted { caller, id: captures.id.to_owned(), part: captures.part.to_owned() };
     Ok(Dispatch { admitted, filter: &line.filter, waits: line.waits })
 }
 

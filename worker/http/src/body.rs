@@ -55,6 +55,64 @@ pub(super) async fn read_json(
     read(body, headers, limits).await
 }
 
+/// A body of any content, as it comes.
+pub(super) struct Upload {
+    body: BodyStream,
+    pause: Duration,
+    /// The bytes that it says it has.
+    pub(super) announced: Option<u64>,
+}
+
+impl Upload {
+    /// # Errors
+    /// 415 and 501 for a coding.
+    pub(super) fn new(
+        body: BodyStream,
+        headers: &HeaderMap,
+        limits: BodyLimits,
+    ) -> Result<Self, Problem> {
+        require_plain(headers)?;
+        Ok(Self { body, pause: limits.pause, announced: announced(headers) })
+    }
+
+    /// A body that says that it is lines of JSON.
+    ///
+    /// # Errors
+    /// 415; 501 for a transfer coding.
+    pub(super) fn of_lines(
+        body: BodyStream,
+        headers: &HeaderMap,
+        limits: BodyLimits,
+    ) -> Result<Self, Problem> {
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.and_then(|text| text.split(';').next()).map_or("", str::trim);
+        if !kind.eq_ignore_ascii_case(LINES) {
+            let detail = format!("the body must be lines of JSON, with 'Content-Type: {LINES}'");
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail);
+            return Err(problem.with_field("content-type"));
+        }
+        Self::new(body, headers, limits)
+    }
+
+    /// The next bytes of it; nothing at its end. Who asks bounds how long all of it takes.
+    ///
+    /// # Errors
+    /// 408 after a pause of `http.body_timeout`; 400 when it breaks off.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        match timeout_at(Instant::now() + self.pause, self.body.next()).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(_))) => Err(broken_off()),
+            Ok(None) => Ok(None),
+            Err(_) => Err(too_slow(self.pause)),
+        }
+    }
+
+    /// The longest that a piece of it may take, however many pauses it has.
+    pub(super) fn piece_timeout(&self) -> Duration {
+        self.pause * PAUSES
+    }
+}
+
 /// Refuses a body that does not say it is JSON. A browser's form cannot say so, which keeps
 /// foreign pages from posting.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -111,11 +169,7 @@ async fn read(
     limits: BodyLimits,
 ) -> Result<Bytes, Problem> {
     let limit = limits.max_bytes as usize;
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > u64::from(limits.max_bytes)) {
+    if announced(headers).is_some_and(|length| length > u64::from(limits.max_bytes)) {
         return Err(too_large(limit));
     }
     let end = Instant::now() + limits.pause * PAUSES;
@@ -134,61 +188,24 @@ async fn read(
     }
 }
 
-/// A body that is taken piece by piece, of any length.
-pub(super) struct Upload {
-    body: BodyStream,
-    pause: Duration,
-}
-
-impl Upload {
-    /// A body that says that it is lines of JSON.
-    ///
-    /// # Errors
-    /// 415; 501 for a transfer coding.
-    pub(super) fn of_lines(
-        body: BodyStream,
-        headers: &HeaderMap,
-        limits: BodyLimits,
-    ) -> Result<Self, Problem> {
-        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.and_then(|text| text.split(';').next()).map_or("", str::trim);
-        if !kind.eq_ignore_ascii_case(LINES) {
-            let detail = format!("the body must be lines of JSON, with 'Content-Type: {LINES}'");
-            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", detail);
-            return Err(problem.with_field("content-type"));
-        }
-        require_plain(headers)?;
-        Ok(Self { body, pause: limits.pause })
-    }
-
-    /// The next piece; none at the end.
-    ///
-    /// # Errors
-    /// 408 after a pause of `http.body_timeout`; 400 when it breaks off.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        match timeout_at(Instant::now() + self.pause, self.body.next()).await {
-            Ok(Some(Ok(piece))) => Ok(Some(piece)),
-            Ok(Some(Err(_))) => Err(broken_off()),
-            Ok(None) => Ok(None),
-            Err(_) => Err(too_slow(self.pause)),
-        }
-    }
-}
-
 /// Lines of JSON.
 pub(super) const LINES: &str = "application/x-ndjson";
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
 
 fn broken_off() -> Problem {
     let detail = "the body broke off or is not chunked as it says";
     Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
 }
 
-fn too_large(limit: usize) -> Problem {
+pub(super) fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "", detail).closing()
 }
 
-fn too_slow(pause: Duration) -> Problem {
+pub(super) fn too_slow(pause: Duration) -> Problem {
     let detail = format!("the body paused for {pause:?} or is too slow in all");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "", detail).closing()
 }

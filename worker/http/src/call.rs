@@ -15,6 +15,8 @@ pub(super) struct Admitted {
     pub(super) caller: Caller,
     /// What the path has for the template's segment in braces; empty where it has none.
     pub(super) id: String,
+    /// The same for a second one.
+    pub(super) part: String,
 }
 
 /// A request without its body.
@@ -24,6 +26,8 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// What the path has for the template's segment in braces; empty where it has none.
     pub(super) id: String,
+    /// The same for a second one.
+    pub(super) part: String,
     /// The parameters that the route takes.
     pub(super) query: Query,
     /// Its headers, without its key.
@@ -49,9 +53,9 @@ pub(super) fn call(
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::ext::get::<Admitted>().and(query).and(warp::header::headers_cloned()).map(
         move |admitted: Admitted, query: String, headers: HeaderMap| {
-            let Admitted { caller, id } = admitted;
+            let Admitted { caller, id, part } = admitted;
             let query = Query::parse(&query, known)?;
-            Ok(Call { caller, id, query, headers, request_key: None })
+            Ok(Call { caller, id, part, query, headers, request_key: None })
         },
     )
 }

@@ -36,8 +36,7 @@ pub(super) fn is_stream(response: &Response) -> bool {
 
 /// A stream of events as an answer.
 pub(super) fn respond(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    let events = events.map(Ok::<_, Infallible>);
-    let mut response = warp::reply::stream(Shareable(Mutex::new(Box::pin(events)))).into_response();
+    let mut response = streamed(events.map(Ok::<_, Infallible>));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -51,8 +50,7 @@ pub(super) fn respond_bytes(
     kind: &'static str,
     bytes: impl Stream<Item = Result<Bytes, Cut>> + Send + 'static,
 ) -> Response {
-    let bytes = Shareable(Mutex::new(Box::pin(bytes)));
-    let mut response = warp::reply::stream(bytes).into_response();
+    let mut response = streamed(bytes);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -63,6 +61,13 @@ pub(super) fn respond_bytes(
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was cut")]
 pub(super) struct Cut;
+
+/// An answer whose body is this stream; an error breaks it off.
+pub(super) fn streamed<E: std::error::Error + Send + Sync + 'static>(
+    pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> Response {
+    warp::reply::stream(Shareable(Mutex::new(Box::pin(pieces)))).into_response()
+}
 
 /// Work as an answer: each of its updates is an event of this name, its outcome the last one,
 /// `done`. The stream alone drives the work: it ends with its client, with its key, and when the

@@ -28,6 +28,7 @@ mod accept;
 mod acceptor;
 mod admission;
 mod answer;
+mod blob_upload;
 mod body;
 mod byte_stream;
 mod call;

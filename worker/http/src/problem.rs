@@ -181,9 +181,10 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { code: code @ Conflict::QueueFull, .. } => {
                 Self::too_many(code.name(), detail, Duration::from_secs(1))
             }
-            StoreError::Conflict { code: code @ Conflict::KeyReused, .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.name(), detail)
-            }
+            StoreError::Conflict {
+                code: code @ (Conflict::KeyReused | Conflict::AttachmentsFull),
+                ..
+            } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.name(), detail),
             StoreError::Conflict { code, .. } => {
                 Self::new(StatusCode::CONFLICT, code.name(), detail)
             }

@@ -76,6 +76,35 @@ impl<S: 'static> Route<S> {
         Self::new(Method::POST, path, access, handler)
     }
 
+    /// A POST of any content, which the handler reads as it comes.
+    pub(crate) fn upload<F>(
+        path: &'static str,
+        access: Access,
+        handler: impl Fn(Arc<S>, Call, Upload) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Send + Sync,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let make: MakeFilter<S> = Box::new(move |route, state, limits| {
+            let (state, handler) = (Arc::clone(state), handler.clone());
+            call(route.query)
+                .and(warp::body::stream())
+                .then(move |call: Result<Call, Problem>, stream| {
+                    let (handler, state) = (handler.clone(), Arc::clone(&state));
+                    let answering = async move {
+                        let call = call?;
+                        let upload = Upload::new(body::boxed(stream), &call.headers, limits)?;
+                        handler(state, call, upload).await
+                    };
+                    async move { respond(answering.await) }
+                })
+                .boxed()
+        });
+        let (query, repeats) = (&[], Repeats::RunAgain);
+        Self { template: path, method: Method::POST, access, query, repeats, handler: make }
+    }
+
     /// A PATCH by a JSON merge patch.
     pub(crate) fn patch<A>(path: &'static str, access: Access, handler: impl Serve<S, A>) -> Self {
         Self::new(Method::PATCH, path, access, handler)

@@ -56,10 +56,10 @@ impl Router {
         Self { resources }
     }
 
-    /// The resource of a path, and what stands in it for the template's segment in braces; nothing
+    /// The resource of a path, and what stands in it for the template's segments in braces; nothing
     /// when no line is about it. Splits the path at slashes, undecoded, with or without one at its
     /// end.
-    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Resource, &'p str)> {
+    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Resource, Captures<'p>)> {
         let path = path.strip_suffix('/').unwrap_or(path);
         self.resources
             .iter()
@@ -95,14 +95,23 @@ pub(crate) fn answered_by(method: &Method) -> &str {
     if method == Method::GET { "GET, HEAD" } else { method.as_str() }
 }
 
-/// What a path has for the segment in braces, empty where the template has none; nothing when the
-/// path does not fit.
-fn capture<'p>(template: &str, path: &'p str) -> Option<&'p str> {
-    let (mut given, mut captured) = (path.split('/'), "");
+/// What a path has for the segments in braces; empty where the template has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Captures<'p> {
+    /// For the first one: what the path is about.
+    pub(crate) id: &'p str,
+    /// For the second one: what belongs to that.
+    pub(crate) part: &'p str,
+}
+
+/// What a path has for the segments in braces; nothing when it does not fit.
+fn capture<'p>(template: &str, path: &'p str) -> Option<Captures<'p>> {
+    let (mut given, mut captured) = (path.split('/'), Captures::default());
     for wanted in template.split('/') {
         let segment = given.next()?;
         if wanted.starts_with('{') && !segment.is_empty() {
-            captured = segment;
+            let place = if captured.id.is_empty() { &mut captured.id } else { &mut captured.part };
+            *place = segment;
         } else if segment != wanted {
             return None;
         }

@@ -5,6 +5,7 @@
 
 mod agents;
 mod audit;
+mod blobs;
 mod budgets;
 mod context;
 mod copies;
@@ -59,6 +60,8 @@ pub(super) fn routes() -> Vec<Route<ApiState>> {
         Route::post("/api/v1/import", Whole(Admin), transfer::import).query(&["agent", "existing"]),
         Route::get("/api/v1/sessions/{id}/messages", OfAgents(Read), messages::list).query(PAGE),
         Route::post("/api/v1/sessions/{id}/messages", OfAgents(Run), posting::post).creates(),
+        Route::upload("/api/v1/sessions/{id}/blobs", OfAgents(Run), blobs::upload),
+        Route::get("/api/v1/sessions/{id}/blobs/{sha256}", OfAgents(Read), blobs::read),
         Route::get("/api/v1/sessions/{id}/turns", OfAgents(Read), messages::list_turns).query(PAGE),
         Route::get("/api/v1/sessions/{id}/items", OfAgents(Read), context::items).query(PAGE),
         Route::get("/api/v1/sessions/{id}/compactions", OfAgents(Read), context::list).query(PAGE),

@@ -23,6 +23,7 @@ use evonic_agent::Agents;
 use evonic_domain::{Action, Origin};
 use evonic_handles::Budget;
 use evonic_model::Models;
+use evonic_net::outbound::Outbound;
 use evonic_store::{AuditedWriter, KeptAnswer, Limiter, Reader, Store, StoreError};
 use evonic_workplace::Workplaces;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub tools: evonic_tools::Registry,
     /// Where agents' tools act.
     pub workplaces: Workplaces,
+    /// Asks addresses from outside.
+    pub outbound: Outbound,
     /// The descriptors of this process.
     pub budget: Budget,
     /// The resolved configuration.

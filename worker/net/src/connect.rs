@@ -91,13 +91,35 @@ impl Connector {
         })
     }
 
+    /// As [`Connector::connect`], to one of these addresses of the peer: nothing is looked up.
+    pub(crate) async fn connect_to<A: Account>(
+        &self,
+        addresses: &[SocketAddr],
+        account: A,
+    ) -> Result<Box<dyn Stream>, ConnectError> {
+        let deadline = Instant::now() + self.limit;
+        let opened = timeout_at(deadline, self.secure(addresses, account, deadline)).await;
+        opened.unwrap_or_else(|_| {
+            Err(ConnectError::Timeout { host: self.peer.host.clone(), limit: self.limit })
+        })
+    }
+
     async fn open<A: Account>(
         &self,
         account: A,
         deadline: Instant,
     ) -> Result<Box<dyn Stream>, ConnectError> {
         let (addresses, account) = resolve(&self.peer, account).await?;
-        let stream = self.first_reachable(&addresses, deadline).await?;
+        self.secure(&addresses, account, deadline).await
+    }
+
+    async fn secure<A: Account>(
+        &self,
+        addresses: &[SocketAddr],
+        account: A,
+        deadline: Instant,
+    ) -> Result<Box<dyn Stream>, ConnectError> {
+        let stream = self.first_reachable(addresses, deadline).await?;
         let stream = account.hold(stream);
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let host = || self.peer.host.clone();

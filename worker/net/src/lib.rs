@@ -5,15 +5,17 @@
 //! | `resolve` | name look-ups |
 //! | `connect` | TCP connections, and TLS over them |
 //! | `tls` | trusted authorities and own certificates of a TLS client |
+//! | [`outbound`] | addresses from outside: one policy, and the only way to ask them |
 //! | [`sse`] | the decoder of `text/event-stream` |
 //!
-//! Has no HTTP, no retries, no pool and no configuration: who connects, how often and for what is
-//! decided above.
+//! Has no retries and no pool, and HTTP only to ask an address from outside: who connects, how often
+//! and for what is decided above.
 
 mod account;
 mod connect;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod outbound;
 mod resolve;
 pub mod sse;
 mod tls;

@@ -114,6 +114,19 @@ impl Api {
         retry(self.retry_for, post).await
     }
 
+    /// Uploads a content, which may be done twice.
+    pub(super) async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        content: Bytes,
+    ) -> Result<T> {
+        let post = async || {
+            let request = request(Method::POST, path).body(Full::new(content.clone()));
+            self.send(request.expect("a path of this program's own")).await?.json().await
+        };
+        retry(self.retry_for, post).await
+    }
+
     /// Posts without a body to what may be asked for twice.
     pub(super) async fn post_empty(&self, path: &str) -> Result {
         let post = async || self.send(bare(request(Method::POST, path))).await.map(drop);
@@ -168,7 +181,7 @@ impl Api {
     }
 
     /// Sends lines of JSON of any length, once.
-    pub(super) async fn upload<B, T>(&self, path: &str, body: B) -> Result<T>
+    pub(super) async fn upload_lines<B, T>(&self, path: &str, body: B) -> Result<T>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
         T: DeserializeOwned,

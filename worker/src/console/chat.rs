@@ -4,13 +4,14 @@
 //! the message is posted again under the same key, and the stream of events is resumed behind the
 //! last one seen, so that nothing is shown twice or lost.
 
+mod attach;
 mod input;
 mod stream;
 pub(super) mod transcript;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use evonic_domain::{Agent, EventKind, NewMessage, NewSession, Posted, Session, TurnId};
+use evonic_domain::{Agent, EventKind, NewSession, Posted, Session, TurnId};
 use evonic_shared::exit::ExitCode;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,7 +50,8 @@ pub(super) async fn run(
         Some(id) => Some(resumed_session(api, id, &agent).await?),
         None => None,
     };
-    let mut chat = Chat { api, agent, session, cursor: 0, interrupts, json: options.json };
+    let (attach, json) = (options.attach.clone(), options.json);
+    let mut chat = Chat { api, agent, session, cursor: 0, interrupts, attach, json };
     chat.cursor = chat.session.as_ref().map_or(0, |session| session.last_event);
     let mut code = ExitCode::Ok;
     if input.is_interactive() {
@@ -88,6 +90,8 @@ struct Chat<'a> {
     /// The last event seen.
     cursor: u64,
     interrupts: Signal,
+    /// What goes with the first message.
+    attach: Vec<PathBuf>,
     json: bool,
 }
 
@@ -102,8 +106,11 @@ struct EventData {
 impl Chat<'_> {
     /// Posts a message and follows its turn to the end.
     async fn turn(&mut self, content: String, console: &mut Console<'_>) -> Result<ExitCode> {
+        let attach = std::mem::take(&mut self.attach);
         let posted = tokio::select! {
-            posted = post(self.api, &self.agent, self.session.as_ref(), content) => posted?,
+            posted = post(self.api, &self.agent, self.session.as_ref(), content, &attach) => {
+                posted?
+            }
             _ = self.interrupts.recv() => {
                 console.say("Left before the worker confirmed the message.");
                 return Ok(ExitCode::TurnCancelled);
@@ -191,6 +198,7 @@ async fn post(
     agent: &Agent,
     session: Option<&Session>,
     content: String,
+    attach: &[PathBuf],
 ) -> Result<(Session, Posted)> {
     let session = match session {
         Some(session) => session.clone(),
@@ -202,7 +210,8 @@ async fn post(
         }
     };
     let path = format!("/sessions/{}/messages", session.id);
-    let posted = api.post_idempotent(&path, &NewMessage::text(content)).await?;
+    let message = attach::message(api, &session.id, content, attach).await?;
+    let posted = api.post_idempotent(&path, &message).await?;
     Ok((session, posted))
 }
 

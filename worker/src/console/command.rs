@@ -255,6 +255,9 @@ pub(super) struct ChatOptions {
     /// Go on with this session instead of a new one
     #[arg(long, value_name = "ID")]
     pub(super) session: Option<String>,
+    /// Attach a file to the first message; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(super) attach: Vec<PathBuf>,
     /// Print events as JSON, one a line
     #[arg(long)]
     pub(super) json: bool,

@@ -1,6 +1,6 @@
 //! `evonic session`.
 
-use evonic_domain::{Agent, Message, Role, Session};
+use evonic_domain::{Agent, Attachment, Message, Role, Session};
 use jiff::tz::TimeZone;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     command::SessionCommand,
     compaction,
     error::Result,
-    format::{count, local_time, usage},
+    format::{self, count, local_time},
     output::Console,
     table::table,
     text::{Style, Text, text},
@@ -43,7 +43,7 @@ pub(super) async fn run(command: SessionCommand, api: &Api, console: &mut Consol
             }
             console.print(&conversation(&messages, &TimeZone::system()))?;
             let shown: Session = api.get(&format!("/sessions/{}", segment(&session))).await?;
-            if let Some(usage) = usage(&shown.usage, shown.cost) {
+            if let Some(usage) = format::usage(&shown.usage, shown.cost) {
                 console.say(Style::Dim.of(usage));
             }
             Ok(())
@@ -100,14 +100,28 @@ fn conversation(messages: &[Message], zone: &TimeZone) -> Text {
             Role::Assistant => Style::Cyan.of("agent"),
         };
         page.line(text![who, "   ", Style::Dim.of(local_time(&message.created_at, zone))]);
-        page.line(Text::prose(message.content.trim_end()));
+        if !message.content.trim().is_empty() {
+            page.line(Text::prose(message.content.trim_end()));
+        }
+        for attachment in &message.attachments {
+            page.line(attachment_line(attachment));
+        }
         page.end_line();
     }
     page
 }
 
+/// Its name, what it is, and its size.
+fn attachment_line(attachment: &Attachment) -> Text {
+    let Attachment { name, media_type, bytes, sha256, .. } = attachment;
+    let name = if name.is_empty() { &sha256[..sha256.len().min(12)] } else { name };
+    Style::Dim.of(format!("[{name}: {media_type}, {}]", format::bytes(*bytes)))
+}
+
 #[cfg(test)]
 mod tests {
+    use evonic_domain::AttachmentKind;
+
     use super::{super::agents::tests::agent, *};
 
     fn session(agent: &Agent, title: &str) -> Session {
@@ -135,7 +149,16 @@ mod tests {
             turn_id: "trn_0190c2a1b3c47d5e8f60718293a4b5c9".parse().expect("an id"),
             role,
             content: content.to_owned(),
-            attachments: Vec::new(),
+            attachments: match role {
+                Role::User => vec![Attachment {
+                    kind: AttachmentKind::Image,
+                    sha256: "4f".repeat(32),
+                    media_type: "image/png".to_owned(),
+                    name: "screen.png".to_owned(),
+                    bytes: 5_120,
+                }],
+                Role::Assistant => Vec::new(),
+            },
             created_at: "2026-11-23T14:03:11.250Z".to_owned(),
         };
         let messages = [message(Role::User, "$ uname"), message(Role::Assistant, "Linux\n")];

@@ -78,7 +78,7 @@ pub(super) async fn import(
 ) -> Result<Imported> {
     let agent = agent.map(|agent| format!("&agent={}", segment(agent))).unwrap_or_default();
     let body = FileBody::open(file)?;
-    api.upload(&format!("/import?existing={existing}{agent}"), body).await
+    api.upload_lines(&format!("/import?existing={existing}{agent}"), body).await
 }
 
 /// A file, or standard input, as the body of a request.

@@ -36,6 +36,7 @@ use evonic_agent::{AgentDeps, Agents};
 use evonic_handles::{Budget, Page, Waker};
 use evonic_http::{App, Listeners, Server, Supervision};
 use evonic_model::Models;
+use evonic_net::outbound::Outbound;
 use evonic_retention::{Retention, RetentionDeps};
 use evonic_store::Limiter;
 use evonic_tools::{Registry, Toolboxes};
@@ -143,6 +144,7 @@ pub(super) fn start(
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
         model_handles: budget.limit(Kind::Model),
+        keep_unused: config.attachments.keep_unused,
     };
     let listeners =
         Listeners { http: inherited.http, api: inherited.api, probe: Some(inherited.probe) };
@@ -163,6 +165,7 @@ pub(super) fn start(
         agents: agents.clone(),
         models,
         tools,
+        outbound: Outbound::new(&config.outbound, budget.clone()),
         budget: budget.clone(),
         config,
         workplaces: workplaces.clone(),

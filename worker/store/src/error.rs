@@ -51,6 +51,8 @@ named! {
         TooManyBudgets = "too_many_budgets",
         /// The idempotency key was used for something else.
         KeyReused = "key_reused",
+        /// A session would refer to more bytes than it may.
+        AttachmentsFull = "attachments_full",
         /// It comes with the program and stays.
         BuiltIn = "built_in",
         /// A workplace keeps its kind.

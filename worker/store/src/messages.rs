@@ -75,6 +75,44 @@ impl Reader<'_> {
     ) -> Result<List<Message>, StoreError> {
         self.list_of_session("list messages", session, paging)
     }
+
+    /// Whether a message was stored under this key in this session.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn is_posted(&self, session: &SessionId, key: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM messages WHERE session_id = ?1 AND idempotency_key = ?2";
+        self.exists("post message", sql, [session.as_str(), key])
+    }
+
+    /// What was stored under this key, if anything was: by the same request, or by one that asked
+    /// for the same in text alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] `key_reused` where it was another one, [`StoreError::Sql`].
+    pub fn posted(&self, session: &SessionId, new: &NewPost) -> Result<Option<Posted>, StoreError> {
+        let Some(key) = &new.idempotency_key else { return Ok(None) };
+        let sql = "SELECT messages.*, fingerprint IS NOT NULL AND fingerprint = ?3 AS is_same,
+                       (SELECT response_format FROM turns WHERE turns.id = messages.turn_id)
+                           AS response_format
+             FROM messages WHERE session_id = ?1 AND idempotency_key = ?2";
+        let fingerprint = new.fingerprint.map(|fingerprint| fingerprint.to_vec());
+        let found =
+            self.first("post message", sql, params![session.as_str(), key, fingerprint], |row| {
+                let format: Option<String> = row.get("response_format")?;
+                Ok((Message::from_row(row)?, row.get::<_, bool>("is_same")?, format))
+            })?;
+        let Some((message, is_same, format)) = found else { return Ok(None) };
+        let is_text = message.attachments.is_empty() && new.attachments.is_empty();
+        let says_the_same = is_text
+            && message.content == new.content
+            && format == new.response_format.as_ref().map(column::to_json);
+        if !is_same && !says_the_same {
+            return Err(StoreError::key_reused(key));
+        }
+        let first = self.turn(&message.turn_id)?.request_id;
+        Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
+    }
 }
 
 impl AuditedWriter<'_, '_> {
@@ -104,8 +142,9 @@ impl AuditedWriter<'_, '_> {
     /// with the same request returns what was stored the first time.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `queue_full` above `max_queued`,
-    /// `key_reused` when the key was used for another message.
+    /// [`StoreError::NotFound`], also of an attachment that the session does not refer to;
+    /// [`StoreError::Conflict`] `queue_full` above `max_queued`, `key_reused` when the key was used
+    /// for another message.
     pub fn post(&mut self, session: &SessionId, new: NewPost) -> Result<Posted, StoreError> {
         let agent = self.session(session)?.agent_id;
         if let Some(posted) = self.posted(session, &new)? {
@@ -113,6 +152,7 @@ impl AuditedWriter<'_, '_> {
         }
         self.require_room()?;
         self.check_queue(session, new.max_queued)?;
+        self.use_blobs(session, new.attachments.iter().map(|it| it.sha256.as_str()))?;
         let NewPost { content, attachments, response_format, request_id, .. } = new;
         let message = Message {
             id: MessageId::new(),
@@ -171,32 +211,6 @@ impl Writer<'_> {
             attachments: message.attachments.clone(),
         };
         self.add_events(&message.session_id, &message.turn_id, &[created])
-    }
-
-    /// What was stored under this key, if anything was: by the same request, or by one that asked
-    /// for the same in text alone.
-    fn posted(&self, session: &SessionId, new: &NewPost) -> Result<Option<Posted>, StoreError> {
-        let Some(key) = &new.idempotency_key else { return Ok(None) };
-        let sql = "SELECT messages.*, fingerprint IS NOT NULL AND fingerprint = ?3 AS is_same,
-                       (SELECT response_format FROM turns WHERE turns.id = messages.turn_id)
-                           AS response_format
-             FROM messages WHERE session_id = ?1 AND idempotency_key = ?2";
-        let fingerprint = new.fingerprint.map(|fingerprint| fingerprint.to_vec());
-        let found =
-            self.first("post message", sql, params![session.as_str(), key, fingerprint], |row| {
-                let format: Option<String> = row.get("response_format")?;
-                Ok((Message::from_row(row)?, row.get::<_, bool>("is_same")?, format))
-            })?;
-        let Some((message, is_same, format)) = found else { return Ok(None) };
-        let is_text = message.attachments.is_empty() && new.attachments.is_empty();
-        let says_the_same = is_text
-            && message.content == new.content
-            && format == new.response_format.as_ref().map(column::to_json);
-        if !is_same && !says_the_same {
-            return Err(StoreError::key_reused(key));
-        }
-        let first = self.turn(&message.turn_id)?.request_id;
-        Ok(Some(Posted { turn: queued(&message, first.as_deref()), message }))
     }
 
     pub(super) fn check_queue(

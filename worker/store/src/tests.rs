@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod blobs;
 mod budgets;
 mod claims;
 mod closing;
@@ -267,7 +268,16 @@ fn path_in(folder: &Path) -> PathBuf {
 }
 
 fn budget(sqlite: u32) -> Budget {
-    let sizes = config::Budget { http: 4, sqlite, model: 1, file: 2, child: 1, ssh: 1, docker: 1 };
+    let sizes = config::Budget {
+        http: 4,
+        sqlite,
+        model: 1,
+        file: 2,
+        child: 1,
+        ssh: 1,
+        docker: 1,
+        outbound: 1,
+    };
     Budget::new(&sizes, Page::private().unwrap(), 1_000_000)
 }
 

@@ -112,7 +112,11 @@ fn of_an_attachment() -> TurnError {
         bytes: 8,
     };
     let new = NewPost { attachments: vec![attachment], max_queued: 10, ..NewPost::default() };
-    let turn = harness.write(move |writer| Ok(writer.post(&session, new)?.turn.id));
+    let turn = harness.write(move |writer| {
+        let upload = writer.store_piece(&session, None, b"an image", 1_000)?;
+        writer.finish_upload(&upload, &"0".repeat(64), "image/png")?;
+        Ok(writer.post(&session, new)?.turn.id)
+    });
     let _worker = harness.worker(1, None);
     failed(&harness, &turn)
 }

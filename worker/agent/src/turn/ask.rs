@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::{Flow, Run, RunOutcome, append, messages, output::Verdict};
 use crate::{
+    blobs::SessionBlobs,
     coalesce::Coalescer,
     job::{Job, JobEvent},
 };
@@ -71,7 +72,10 @@ impl Run {
             tools: self.specs.clone(),
             response_schema: self.output.schema(),
             max_output_tokens: None,
-            blobs: None,
+            blobs: Some(SessionBlobs::new(
+                self.deps.store.clone(),
+                self.turn_writer.lease.session_id.clone(),
+            )),
             tried: self.tried,
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());

@@ -5,8 +5,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::Held;
 
-const SIZES: config::Budget =
-    config::Budget { http: 3, sqlite: 2, model: 1, file: 1, child: 1, ssh: 1, docker: 1 };
+const SIZES: config::Budget = config::Budget {
+    http: 3,
+    sqlite: 2,
+    model: 1,
+    file: 1,
+    child: 1,
+    ssh: 1,
+    docker: 1,
+    outbound: 1,
+};
 
 fn budget() -> Budget {
     Budget::new(&SIZES, Page::private().unwrap(), 400)

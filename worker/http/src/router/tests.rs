@@ -18,16 +18,17 @@ fn a_path_names_one_resource_or_none() {
     let router = router(&templates);
     let found = |path: &str| {
         let found = router.find(path)?;
-        Some((found.0.template, found.1.to_owned()))
+        Some((found.0.template, found.1.id.to_owned(), found.1.part.to_owned()))
     };
     for template in templates {
-        let path = template.replace("{id}", "x");
+        let path = template.replace("{id}", "x").replace("{sha256}", "y");
         let id = if template.contains("{id}") { "x" } else { "" };
-        let expected = Some((template, id.to_owned()));
+        let part = if template.contains("{sha256}") { "y" } else { "" };
+        let expected = Some((template, id.to_owned(), part.to_owned()));
         assert_eq!(found(&path), expected);
         assert_eq!(found(&format!("{path}/")), expected);
         for odd in
-            [format!("{path}//"), format!("/{path}"), format!("{path}/x/y"), path.to_uppercase()]
+            [format!("{path}//"), format!("/{path}"), format!("{path}/x/y/z"), path.to_uppercase()]
         {
             assert_eq!(found(&odd), None, "{odd}");
         }

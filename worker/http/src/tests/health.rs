@@ -120,13 +120,16 @@ fn handles_hosts_and_models_are_listed() {
     let handles = worker.fetch("/api/v1/handles").json();
     let kinds: Vec<_> =
         handles["data"].as_array().unwrap().iter().map(|usage| usage["kind"].clone()).collect();
-    assert_eq!(kinds, ["http", "sqlite", "model", "file", "child", "ssh", "docker"]);
+    assert_eq!(kinds, ["http", "sqlite", "model", "file", "child", "ssh", "docker", "outbound"]);
     assert_eq!(handles["data"][0]["descriptors"], 1, "the one that asks: {handles}");
     assert_eq!(worker.fetch("/api/v1/hosts").json(), json!({ "data": [] }));
-    assert_eq!(worker.fetch("/api/v1/models").json(), json!({ "data": [{
+    assert_eq!(
+        worker.fetch("/api/v1/models").json(),
+        json!({ "data": [{
             "name": "runbook", "kind": "runbook", "model": null, "usable": true, "window": null,
             "fallback": [],
-        }] }));
+        }] })
+    );
 }
 
 #[test]

@@ -229,6 +229,7 @@ fn start(parts: Parts) -> (Server, Store) {
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
         model_handles: budget.limit(Kind::Model),
+        keep_unused: config.attachments.keep_unused,
     };
     let locks = generations_folder(&config.state_dir);
     std::fs::create_dir(&locks).unwrap();
@@ -242,6 +243,7 @@ fn start(parts: Parts) -> (Server, Store) {
         agents,
         models,
         tools,
+        outbound: evonic_net::outbound::Outbound::new(&config.outbound, budget.clone()),
         budget,
         config,
         workplaces,

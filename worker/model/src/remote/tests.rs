@@ -30,7 +30,16 @@ use evonic_net::TlsError;
 use server::Server;
 
 fn budget(model: u32) -> Budget {
-    let sizes = config::Budget { http: 1, sqlite: 1, model, file: 1, child: 1, ssh: 1, docker: 1 };
+    let sizes = config::Budget {
+        http: 1,
+        sqlite: 1,
+        model,
+        file: 1,
+        child: 1,
+        ssh: 1,
+        docker: 1,
+        outbound: 1,
+    };
     Budget::new(&sizes, Page::private().unwrap(), 100_000)
 }
 

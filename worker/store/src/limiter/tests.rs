@@ -76,8 +76,16 @@ impl Harness {
 }
 
 fn budget() -> Budget {
-    let sizes =
-        config::Budget { http: 4, sqlite: 4, model: 1, file: 2, child: 1, ssh: 1, docker: 1 };
+    let sizes = config::Budget {
+        http: 4,
+        sqlite: 4,
+        model: 1,
+        file: 2,
+        child: 1,
+        ssh: 1,
+        docker: 1,
+        outbound: 1,
+    };
     Budget::new(&sizes, Page::private().unwrap(), 1_000_000)
 }
 

@@ -1,0 +1,7 @@
+//! Messages with attachments, and answers of a form, over real sockets.
+
+mod client;
+mod contents;
+mod memory;
+mod structured;
+mod urls;
