@@ -9,7 +9,7 @@ use evonic_tests::{
     scripted::Server,
     troubleshooting,
 };
-use jiff::{ToSpan, Timestamp, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, civil::Date};
 use serde_json::json;
 
 use super::{TOKENS, budget, events, pair, prepared, text, usage, wait_until_waiting};
@@ -63,9 +63,7 @@ fn what_cannot_be_a_budget_is_refused_by_its_field() {
         assert_eq!(answer["field"], field, "{answer}");
     };
     let limit = json!({"tokens": 1});
-    let with = |subject: &str, of: &str, period: &str| {
-        json!({"name": "b", "subject": subject, "of": of, "period": period, "limit": limit})
-    };
+    let with = |subject: &str, of: &str, period: &str| json!({"name": "b", "subject": subject, "of": of, "period": period, "limit": limit});
     refused("of", with("agent", "nobody", "day"));
     refused("of", with("key", "nobody", "day"));
     refused("of", with("session", "nobody", "day"));
@@ -75,16 +73,28 @@ fn what_cannot_be_a_budget_is_refused_by_its_field() {
     refused("on_reached", wait);
     let none = json!({"name": "b", "subject": "all", "period": "day", "limit": {"cost": 0}});
     refused("limit.cost", none);
-    let output =
-        pair.evonic(&["budget", "add", "b", "-p", "total", "--tokens", "5", "--on-reached", "wait"]);
+    let output = pair.evonic(&[
+        "budget",
+        "add",
+        "b",
+        "-p",
+        "total",
+        "--tokens",
+        "5",
+        "--on-reached",
+        "wait",
+    ]);
     let seen = String::from_utf8_lossy(&output.stderr).into_owned();
     troubleshooting::assert_documented("has no next one to wait for", &seen);
     let output = pair.evonic(&["budget", "add", "b", "-p", "day", "--cost", "1,50"]);
     let seen = String::from_utf8_lossy(&output.stderr).into_owned();
     troubleshooting::assert_documented("an amount has at most 6 decimals", &seen);
     // A key's budget is there for those who may see keys.
-    let _ = budget(&pair, &json!({"name": "mine", "subject": "key", "period": "day",
-        "limit": {"tokens": 5}}));
+    let _ = budget(
+        &pair,
+        &json!({"name": "mine", "subject": "key", "period": "day",
+        "limit": {"tokens": 5}}),
+    );
     let key = pair.evonic(&["key", "add", "reader", "--scope", "read"]);
     let key = String::from_utf8_lossy(&key.stdout).trim().to_owned();
     let server = format!("http://{}", pair.address());
@@ -107,9 +117,9 @@ fn a_turn_goes_on_in_the_next_month_and_the_bill_has_two() {
         fs::write(&beside, format!("{offset:+}\n")).expect("a file");
         fs::rename(beside, &clock).expect("a file");
     };
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let today: Date = Timestamp::now().to_string()[..10].parse().expect("a day");
     let next = today.first_of_month().checked_add(1.month()).expect("a month");
-    let next = next.to_zoned(TimeZone::UTC).expect("UTC").timestamp();
+    let next: Timestamp = format!("{next}T00:00:00Z").parse().expect("a time");
     let hours = |hours: i64| next.checked_add(hours.hours()).expect("a time");
     set(hours(-2));
     assert!(Path::new(FAKETIME).exists(), "tests/parts.sh installs faketime");
@@ -125,8 +135,11 @@ fn a_turn_goes_on_in_the_next_month_and_the_bill_has_two() {
     let pair = Pair::spawn_in(folder, &options).answering();
     pair.wait("it serves", |status| status.state == evonic_shared::status::State::Running);
     let pair = prepared(pair);
-    let _ = budget(&pair, &json!({"name": "month", "subject": "all", "period": "month",
-        "limit": {"tokens": TOKENS}}));
+    let _ = budget(
+        &pair,
+        &json!({"name": "month", "subject": "agent", "of": "spender", "period": "month",
+        "limit": {"tokens": TOKENS}}),
+    );
     let session = pair.session("spender");
     let first = pair.wait_for_turn(&pair.post(&session, "go"));
     assert_eq!(first["state"], "completed", "{first}");
@@ -147,7 +160,8 @@ fn a_turn_goes_on_in_the_next_month_and_the_bill_has_two() {
         |turn| (turn["state"] == "completed").then_some(()),
     );
     let days = pair.expect(200, "GET", "/api/v1/usage?by=day&agent=spender", None);
-    let days: Vec<_> = days["data"].as_array().expect("days").iter().map(|sum| &sum["calls"]).collect();
+    let days: Vec<_> =
+        days["data"].as_array().expect("days").iter().map(|sum| &sum["calls"]).collect();
     assert_eq!(days, [1, 1], "a call in each month");
     let shown = pair.expect(200, "GET", "/api/v1/budgets/month", None);
     assert_eq!(shown["state"]["spent"][0]["spent"], TOKENS, "{shown}");

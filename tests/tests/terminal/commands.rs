@@ -33,8 +33,7 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
         "agent show" => vec![vec!["evil"], vec!["evil", "--json"]],
         "session show" => vec![vec![session], vec![session, "--json"]],
         "agent list" | "session list" | "workplace list" | "key list" | "audit" | "history"
-        | "usage" | "budget list"
-        | "census" | "doctor" | "config" => vec![vec![], vec!["--json"]],
+        | "usage" | "budget list" | "census" | "doctor" | "config" => vec![vec![], vec!["--json"]],
         "workplace show" => vec![vec!["far"], vec!["far", "--json"]],
         "workplace check" => vec![vec!["far"], vec!["far", "--json"]],
         "workplace add" => vec![vec!["c", "-k", "local", "--root", EVIL]],
@@ -58,7 +57,9 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
         "completions" => vec![vec!["bash"], vec!["zsh"], vec!["fish"], vec!["elvish"]],
         "man" => vec![vec![], vec!["chat"], vec![EVIL]],
         "worker" => vec![vec![]],
-        "agent rm" | "session rm" | "workplace rm" | "budget rm" | "key revoke" => vec![vec!["nobody"]],
+        "agent rm" | "session rm" | "workplace rm" | "budget rm" | "key revoke" => {
+            vec![vec!["nobody"]]
+        }
         unknown => panic!("say in this test how `evonic {unknown}` is run"),
     };
     lines.into_iter().map(|line| line.into_iter().map(str::to_owned).collect()).collect()

@@ -88,7 +88,9 @@ fn render(by: UsageBy, usage: &Usage) -> Text {
     let mut text = table(head, &rows);
     if total.uncounted_calls > 0 {
         let calls = format::count(total.uncounted_calls, "call");
-        text.line(format!("Of {calls} the endpoint counted no tokens: they are missing in the sums."));
+        text.line(format!(
+            "Of {calls} the endpoint counted no tokens: they are missing in the sums."
+        ));
     }
     text
 }

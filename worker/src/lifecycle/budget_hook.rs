@@ -96,7 +96,16 @@ fn log(event: &Event) {
     let BudgetReached { name, of, percent, unit, spent, limit, .. } = reached;
     let (budget, session_id) = (name.as_str(), event.session_id.as_str());
     if percent < 100 {
-        tracing::info!(budget, of, percent, unit, spent, limit, session_id, "budget is nearly spent");
+        tracing::info!(
+            budget,
+            of,
+            percent,
+            unit,
+            spent,
+            limit,
+            session_id,
+            "budget is nearly spent"
+        );
     } else {
         tracing::warn!(budget, of, percent, unit, spent, limit, session_id, "budget is spent");
     }

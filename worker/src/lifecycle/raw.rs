@@ -1,6 +1,9 @@
 //! The three calls that the compiler cannot check.
-#![allow(unsafe_code, reason = "adopting an inherited descriptor, what a child does before it runs, and \
-                               _exit(2) have no safe form")]
+#![allow(
+    unsafe_code,
+    reason = "adopting an inherited descriptor, what a child does before it runs, and \
+                               _exit(2) have no safe form"
+)]
 
 use std::{
     io,

@@ -7,10 +7,12 @@ mod presence;
 use rusqlite::{Row, params};
 
 pub use self::check::BudgetCheck;
-pub(super) use self::presence::BudgetPresence;
 use self::period::Period;
+pub(super) use self::presence::BudgetPresence;
 use crate::{
-    AuditedWriter, Conflict, List, Paging, Reader, StoreError, audited_writer::differences, column,
+    AuditedWriter, Conflict, List, Paging, Reader, StoreError,
+    audited_writer::differences,
+    column,
     page::Entry,
     record::{Columns, Record},
 };
@@ -118,7 +120,8 @@ impl Reader<'_> {
         let spent = if budget.period == BudgetPeriod::Turn {
             Vec::new()
         } else if period::is_shared(&budget) {
-            let sum = self.budget_sum(&budget, budget.of.as_deref().unwrap_or_default(), &period)?;
+            let sum =
+                self.budget_sum(&budget, budget.of.as_deref().unwrap_or_default(), &period)?;
             vec![spent(&budget, budget.of.clone(), sum.tokens, sum.cost)]
         } else {
             let sql = format!(

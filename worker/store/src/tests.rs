@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod budgets;
 mod claims;
 mod closing;
 mod commit;
@@ -17,7 +18,6 @@ mod opening;
 mod owners;
 mod resources;
 mod steps;
-mod budgets;
 mod usage;
 mod workplaces;
 

@@ -14,7 +14,8 @@ use evonic_store::{BudgetList, Reader, StoreError};
 
 pub(super) async fn list(state: Arc<ApiState>, call: Call) -> Answer {
     let paging = call.query.paging()?;
-    let which = if may_see_keys(&call.caller) { BudgetList::Every } else { BudgetList::WithoutKeys };
+    let which =
+        if may_see_keys(&call.caller) { BudgetList::Every } else { BudgetList::WithoutKeys };
     state.show(move |reader| reader.budgets(which, &paging)).await
 }
 
@@ -64,11 +65,7 @@ fn may_see_keys(caller: &Caller) -> bool {
     caller.scope >= Some(Scope::Admin)
 }
 
-fn visible_budget(
-    reader: &Reader<'_>,
-    caller: &Caller,
-    which: &str,
-) -> Result<Budget, StoreError> {
+fn visible_budget(reader: &Reader<'_>, caller: &Caller, which: &str) -> Result<Budget, StoreError> {
     let budget = reader.budget(which)?;
     if budget.subject == BudgetSubject::Key && !may_see_keys(caller) {
         return Err(StoreError::not_found("budget", which));

@@ -4,7 +4,8 @@ use rusqlite::params;
 
 use super::period::Period;
 use crate::{
-    Reader, Store, StoreError, Writer, column, record::Record,
+    Reader, Store, StoreError, Writer, column,
+    record::Record,
     usage::{ALL, Payer},
 };
 use evonic_domain::{
@@ -114,9 +115,7 @@ impl Reader<'_> {
         for budget in self.budgets_of(&payer)? {
             let period = Period::at(budget.period, &now);
             let sum = match budget.period {
-                BudgetPeriod::Turn => {
-                    BudgetSum { tokens: payer.tokens, cost: payer.cost, told: 0 }
-                }
+                BudgetPeriod::Turn => BudgetSum { tokens: payer.tokens, cost: payer.cost, told: 0 },
                 _ => self.budget_sum(&budget, share(&budget, &payer), &period)?,
             };
             let spent = budget.limit.spent(sum.tokens, sum.cost);

@@ -102,10 +102,7 @@ fn a_budget_that_ends_turns_says_which_and_outweighs_those_that_let_wait() {
     harness.spend(&lease, 10, 2_999_999);
     let BudgetCheck::Ended(error) = harness.check(&lease) else { panic!("it ends") };
     assert_eq!(error.code, TurnErrorCode::BudgetReached);
-    assert_eq!(
-        error.message,
-        "budget ends (all, total) is reached: cost 0.000002 of 0.000002"
-    );
+    assert_eq!(error.message, "budget ends (all, total) is reached: cost 0.000002 of 0.000002");
     let turn = harness.turn(&lease.turn_id);
     assert_eq!((turn.state, turn.error), (TurnState::Failed, Some(error)));
     assert_eq!(harness.spent_of(&budget), [(None, 2, 100)]);
@@ -207,9 +204,8 @@ fn what_is_over_is_forgotten_and_what_is_missing_is_counted_anew() {
     let budget = harness.budget(monthly("all", BudgetSubject::All, 100));
     harness.spend(&lease, 60, 0);
     let age = |to: &'static str| {
-        harness.write(move |writer| {
-            writer.execute("age", "UPDATE budget_sums SET period = ?1", [to])
-        });
+        harness
+            .write(move |writer| writer.execute("age", "UPDATE budget_sums SET period = ?1", [to]));
     };
     let periods = || {
         let sql = "SELECT period FROM budget_sums ORDER BY period";
@@ -265,9 +261,8 @@ fn those_who_ask_at_once_pass_a_limit_by_one_call_each() {
 fn names_are_unique_and_changes_are_recorded() {
     let harness = Harness::new();
     let budget = harness.budget(monthly("all", BudgetSubject::All, 100));
-    let again = harness.try_write(|writer| {
-        writer.create_budget(monthly("all", BudgetSubject::Agent, 1))
-    });
+    let again =
+        harness.try_write(|writer| writer.create_budget(monthly("all", BudgetSubject::Agent, 1)));
     assert_conflict(again, "name_taken");
     let key = harness.budget(monthly("keys", BudgetSubject::Key, 100));
     let listed = |which| {

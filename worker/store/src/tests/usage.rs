@@ -40,7 +40,8 @@ fn a_call_is_in_every_sum_once_and_outlives_its_session() {
     let harness = Harness::new();
     let claimed = harness.running(1);
     let (lease, agent) = (claimed.lease.clone(), claimed.agent.clone());
-    let usage = Usage { cached_tokens: 3, cache_write_tokens: 2, reasoning_tokens: 1, ..tokens(9, 4) };
+    let usage =
+        Usage { cached_tokens: 3, cache_write_tokens: 2, reasoning_tokens: 1, ..tokens(9, 4) };
     let own = lease.clone();
     harness.write(move |writer| {
         writer.record_reply(&own, reply(usage, 70))?;
@@ -116,7 +117,10 @@ fn counters_stop_at_the_largest_integer() {
     let turn = harness.turn(&lease.turn_id);
     assert_eq!((turn.usage, turn.cost), (tokens(largest, largest), largest));
     let sums = harness.sums(asked(UsageBy::Day));
-    assert_eq!((sums[0].calls, sums[0].usage, sums[0].cost), (6, tokens(largest, largest), largest));
+    assert_eq!(
+        (sums[0].calls, sums[0].usage, sums[0].cost),
+        (6, tokens(largest, largest), largest)
+    );
 }
 
 /// A row of before: `(session, day, agent, caller, model, cost)`.
@@ -136,7 +140,14 @@ fn write_rows(harness: &Harness, rows: Vec<Row>) {
 
 fn row() -> impl Strategy<Value = Row> {
     let name = |prefix: &'static str| (0..4_u8).prop_map(move |n| format!("{prefix}{n}"));
-    (name("ses_"), 20_261_128..=20_261_130_i64, name("agt_"), name("key_"), name("m"), 0..1_u64 << 40)
+    (
+        name("ses_"),
+        20_261_128..=20_261_130_i64,
+        name("agt_"),
+        name("key_"),
+        name("m"),
+        0..1_u64 << 40,
+    )
 }
 
 proptest! {

@@ -98,7 +98,8 @@ impl UsageQuery {
             conditions.push(condition("caller = ?", Box::new(caller.clone())));
         }
         let (conditions, sums) = (conditions.join(" AND "), sums());
-        let within = |range| format!("SELECT * FROM usage WHERE {conditions} AND day BETWEEN {range}");
+        let within =
+            |range| format!("SELECT * FROM usage WHERE {conditions} AND day BETWEEN {range}");
         let rows = match self.by {
             // In the order of the primary key: what is after the page is not read.
             UsageBy::Session => {
@@ -115,9 +116,8 @@ impl UsageQuery {
 
 /// The sums of every counter, in two halves of 32 bits: SQLite refuses a sum that is too large.
 fn sums() -> String {
-    let halves = |name| {
-        format!("SUM({name} >> 32) AS {name}_high, SUM({name} & 4294967295) AS {name}_low")
-    };
+    let halves =
+        |name| format!("SUM({name} >> 32) AS {name}_high, SUM({name} & 4294967295) AS {name}_low");
     COUNTERS.map(halves).join(", ")
 }
 
@@ -208,9 +208,7 @@ impl Reader<'_> {
         (from, to): (i64, i64),
     ) -> Result<UsageSum, StoreError> {
         let sums = sums();
-        let sql = format!(
-            "SELECT {sums} FROM usage WHERE {condition} AND day BETWEEN ?2 AND ?3"
-        );
+        let sql = format!("SELECT {sums} FROM usage WHERE {condition} AND day BETWEEN ?2 AND ?3");
         self.one("sum usage", &sql, rusqlite::params![of, from, to], sums_of)
     }
 
@@ -232,7 +230,8 @@ impl Reader<'_> {
         let Asked { sql, parameters } = query.asked(&Paging { limit: 50, after: None });
         let parameters: Vec<&dyn ToSql> = parameters.iter().map(AsRef::as_ref).collect();
         let sql = format!("EXPLAIN QUERY PLAN {sql}");
-        let lines = self.all("explain", &sql, &parameters[..], |row| row.get::<_, String>("detail"));
+        let lines =
+            self.all("explain", &sql, &parameters[..], |row| row.get::<_, String>("detail"));
         Ok(lines?.join("\n"))
     }
 }
