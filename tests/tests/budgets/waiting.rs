@@ -9,7 +9,7 @@ use evonic_tests::{
     scripted::Server,
     troubleshooting,
 };
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, civil::Date};
 use serde_json::json;
 
 use super::{TOKENS, budget, events, pair, prepared, text, usage, wait_until_waiting};
@@ -117,9 +117,9 @@ fn a_turn_goes_on_in_the_next_month_and_the_bill_has_two() {
         fs::write(&beside, format!("{offset:+}\n")).expect("a file");
         fs::rename(beside, &clock).expect("a file");
     };
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let today: Date = Timestamp::now().to_string()[..10].parse().expect("a day");
     let next = today.first_of_month().checked_add(1.month()).expect("a month");
-    let next = next.to_zoned(TimeZone::UTC).expect("UTC").timestamp();
+    let next: Timestamp = format!("{next}T00:00:00Z").parse().expect("a time");
     let hours = |hours: i64| next.checked_add(hours.hours()).expect("a time");
     set(hours(-2));
     assert!(Path::new(FAKETIME).exists(), "tests/parts.sh installs faketime");
@@ -137,7 +137,7 @@ fn a_turn_goes_on_in_the_next_month_and_the_bill_has_two() {
     let pair = prepared(pair);
     let _ = budget(
         &pair,
-        &json!({"name": "month", "subject": "all", "period": "month",
+        &json!({"name": "month", "subject": "agent", "of": "spender", "period": "month",
         "limit": {"tokens": TOKENS}}),
     );
     let session = pair.session("spender");
