@@ -32,11 +32,13 @@ mod budget;
 mod call;
 mod compact;
 mod ending;
+mod kill;
 mod load;
 mod lost;
 mod messages;
 mod output;
 mod reads;
+mod result;
 mod summarise;
 
 use std::{ops::ControlFlow, sync::Arc};
@@ -49,16 +51,15 @@ use super::{
     AgentDeps,
     admission::{OwnPlace, Place},
     context::{Context, estimate},
-    repeats,
-    step::{Step, Stop, TurnSnapshot, next_step, own_part},
+    step::{Step, Stop, TurnSnapshot, next_step},
     turn_writer::TurnWriter,
 };
 use evonic_domain::{
-    Agent, EventKind, Item, Lease, ToolCall, ToolSpec, TurnEnd, TurnError, TurnErrorCode,
+    Agent, EventKind, Item, Lease, ToolSpec, TurnEnd, TurnError, TurnErrorCode,
 };
 use evonic_model::{Model, Tried};
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
-use evonic_tools::{Effect, ToolResult, Toolbox, User};
+use evonic_tools::{Effect, Toolbox, User};
 use evonic_workplace::WorkplaceError;
 
 /// How a turn left this worker.
@@ -260,73 +261,6 @@ impl Run {
         Some(TurnError::new(TurnErrorCode::DiskFloor, error.to_string()))
     }
 
-    /// Commits a call's result, after the last of its output, and remembers it; where `failed` is
-    /// given, or the call was made too often, with the turn's end.
-    async fn finish(
-        &mut self,
-        call: ToolCall,
-        result: ToolResult,
-        last: Shown,
-        failed: Option<TurnError>,
-    ) -> Flow {
-        let result = self.guarded(&[], &call, result);
-        let (item, left) = self.commit_result(call, result, last, failed).await?;
-        self.interrupted = None;
-        self.remember(item);
-        left.map_or(ControlFlow::Continue(()), ControlFlow::Break)
-    }
-
-    /// A call's result, with what the loop guard says of it after `done`, which is committed and
-    /// not remembered yet.
-    fn guarded(&self, done: &[Item], call: &ToolCall, mut result: ToolResult) -> Guarded {
-        let most = self.deps.settings.max_repeats;
-        // A runbook repeats what it is written to repeat.
-        let is_plan = matches!(self.deps.models.get(&self.agent.model), Some(Model::Runbook(_)));
-        if most == 0 || is_plan {
-            return Guarded { result, failed: None };
-        }
-        let before = own_part(&self.transcript, self.output.corrections()).iter().chain(done);
-        let repeats = repeats::count(before, call, result.outcome, &result.content);
-        result.content.extend(repeats.note());
-        let failed = repeats
-            .are_too_many(most)
-            .then(|| messages::repeated_calls(&call.name, repeats.times()));
-        Guarded { result, failed }
-    }
-
-    /// Commits a call's result, with the turn's end where it fails with it. Returns what is to be
-    /// remembered, and how the turn left, if it did.
-    async fn commit_result(
-        &self,
-        call: ToolCall,
-        guarded: Guarded,
-        last: Shown,
-        failed: Option<TurnError>,
-    ) -> Flow<(Item, Option<RunOutcome>)> {
-        let Guarded { result: ToolResult { outcome, content }, failed: repeated } = guarded;
-        let failed = failed.or(repeated).filter(|_| !self.signals.stop.is_cancelled());
-        let item = Item::ToolResult {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            outcome,
-            content: content.clone(),
-        };
-        let left = failed.as_ref().map(|_| RunOutcome::Ended);
-        if let Some(error) = &failed {
-            tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
-        }
-        let finish = self.commit(move |writer, lease| {
-            last.write(writer, lease, &call.id)?;
-            writer.finish_call(lease, &call, outcome, content.clone())?;
-            if let Some(error) = &failed {
-                writer.end_turn(lease, TurnEnd::Failed(error.clone()))?;
-            }
-            Ok(())
-        });
-        finish.await?;
-        ControlFlow::Continue((item, left))
-    }
-
     /// Adds what was committed to the transcript.
     fn remember(&mut self, item: Item) {
         self.context.push(&item);
@@ -377,13 +311,6 @@ impl Run {
     fn spec(&self, name: &str) -> Option<&ToolSpec> {
         self.deps.tools.registry().spec(name)
     }
-}
-
-/// A call's result, and the turn's end where the call was made too often.
-#[derive(Debug)]
-struct Guarded {
-    result: ToolResult,
-    failed: Option<TurnError>,
 }
 
 /// Pending output of a call, and how far it is shown with it.

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `sieve` | tells binary output from text and says so in its place; decodes |
 //! | `kind` | what binary output is, by its first bytes |
-//! | `terminal` | obeys control sequences, as vte parses them |
+//! | `terminal` | finds control sequences by vte's parser, and lines of ours |
+//! | `screens` | what the sequences do to a screen, and to that of a full-screen program |
 //! | `grid` | the last rows, where a cursor may still change them; those above it are final |
 //! | `row` | one row: text as it came, or cells once something in it was overwritten |
 //!
@@ -18,6 +19,7 @@
 mod grid;
 mod kind;
 mod row;
+mod screens;
 mod sieve;
 mod terminal;
 

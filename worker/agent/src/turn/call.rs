@@ -5,7 +5,12 @@ use std::{ops::ControlFlow, time::Duration};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Flow, Run, RunOutcome, Shown, command_id, lost::with_rerun_note, messages};
+use super::{
+    Flow, Run, RunOutcome, Shown, command_id,
+    kill::{KILL_TIMEOUT, kill, kill_orphan, runs_on},
+    lost::with_rerun_note,
+    messages,
+};
 use crate::{
     coalesce::Coalescer,
     job::{Defect, Job, JobEvent},
@@ -19,9 +24,6 @@ use evonic_tools::{Answer, Effect, Ending, Loss, Piece, ToolResult, Toolbox};
 /// How long a cancelled tool may take to stop by itself before it is cut off: with the writes
 /// around it, a cancel takes less than a second.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(700);
-/// How long a command's machine may take to say that it is killed. On this machine and over a
-/// connection that stands it takes less than [`CANCEL_TIMEOUT`].
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A command that has just been started is given this long to be under way before its turn is
 /// handed over: a worker that looks for it too early finds nothing, and must not start it then.
 const LAUNCH_TIME: Duration = Duration::from_millis(500);
@@ -305,22 +307,4 @@ fn cut_off(running: &Running) -> ToolResult {
         Ending::GoesOn | Ending::WithWorker => messages::CANCELLED_HARD.to_owned(),
     };
     ToolResult { outcome: Outcome::Cancelled, content }
-}
-
-/// Kills a command, if its machine can be reached in time.
-async fn kill(toolbox: &Toolbox, command_id: &str) -> Result<u32, String> {
-    let killed = tokio::time::timeout(KILL_TIMEOUT, toolbox.kill(command_id)).await;
-    killed.unwrap_or_else(|_| Err("its machine did not answer in time".to_owned()))
-}
-
-/// Kills a command whose result will not be asked for.
-async fn kill_orphan(toolbox: &Toolbox, command_id: &str) {
-    if let Err(error) = kill(toolbox, command_id).await {
-        runs_on(command_id, &error);
-    }
-}
-
-fn runs_on(command_id: &str, error: &str) {
-    let message = "a command without an owner may run on until its time limit";
-    tracing::warn!(command_id, error, "{message}");
 }
