@@ -226,12 +226,12 @@ fn folders_follow_the_user_and_systemd() {
 fn limits_follow_the_budget() {
     let fd = |text| resolve(text).expect("sound").config.fd;
     let default = fd("");
-    assert_eq!((default.threshold, default.ceiling, default.limit), (490, 1960, 16_384));
+    assert_eq!((default.threshold, default.ceiling, default.limit), (500, 2000, 16_384));
     let large = fd("budget.http = 10000");
-    assert_eq!((large.threshold, large.ceiling, large.limit), (12_830, 51_320, 102_640));
+    assert_eq!((large.threshold, large.ceiling, large.limit), (12_840, 51_360, 102_720));
     let told = errors("[budget]\nhttp = 400\n[fd]\nthreshold = 400\n");
     assert!(told.starts_with("evonic.toml:4: fd.threshold: the threshold of 400"), "{told}");
-    assert!(told.ends_with("raise fd.threshold to at least 665, or lower [budget]"), "{told}");
+    assert!(told.ends_with("raise fd.threshold to at least 673, or lower [budget]"), "{told}");
 }
 
 #[test]

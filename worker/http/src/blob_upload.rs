@@ -126,7 +126,7 @@ impl BlobUpload {
         Ok(())
     }
 
-    /// Stores the rest of it, and names it.
+    /// Stores the rest of it, and names it; where that fails, nothing of it stays.
     ///
     /// # Errors
     /// As [`BlobUpload::push`]; 422 for `field` where it is not what it is said to be.
@@ -137,11 +137,25 @@ impl BlobUpload {
         said: Option<&str>,
         field: &str,
     ) -> Result<StoredBlob, Problem> {
+        let finished = self.try_finish(state, origin, said, field).await;
+        if finished.is_err() {
+            self.abandon().await;
+        }
+        finished
+    }
+
+    async fn try_finish(
+        &mut self,
+        state: &ApiState,
+        origin: Origin,
+        said: Option<&str>,
+        field: &str,
+    ) -> Result<StoredBlob, Problem> {
         if !self.piece.is_empty() {
             self.store_piece().await?;
         }
         let (sha256, media) = std::mem::take(&mut self.known).finish(said, field)?;
-        let upload = self.stored.take().expect("what is not empty has a piece");
+        let upload = self.stored.clone().expect("what is not empty has a piece");
         let finishing = state.change(origin, move |writer| {
             Ok::<_, Refusal>(writer.finish_upload(&upload, &sha256, &media)?)
         });
