@@ -29,10 +29,11 @@ impl Holder {
         Self { caller: turn.posted_by.clone(), agent: turn.agent_id.clone() }
     }
 
-    /// A turn of this holder that waits since the turn at this position was posted.
-    pub(super) fn waiting(&self, turn_id: TurnId, position: u64) -> WaitingTurn {
+    /// A turn of this holder that comes to wait when the turn at `last` was posted last: later than
+    /// whoever waits by then.
+    pub(super) fn waiting(&self, turn_id: TurnId, last: u64) -> WaitingTurn {
         let Self { caller: posted_by, agent: agent_id } = self.clone();
-        WaitingTurn { turn_id, posted_by, agent_id, position }
+        WaitingTurn { turn_id, posted_by, agent_id, position: last + 1 }
     }
 }
 
