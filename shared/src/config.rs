@@ -39,7 +39,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{CommandNetwork, ForwardedHeader, LogFormat, Lost, Sandbox};
+pub use choice::{
+    CommandNetwork, ForwardedHeader, LogFormat, Lost, MaxTokensField, ModelKind, Sandbox,
+};
 pub use entry::{Entry, Origin};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -51,6 +53,6 @@ pub use quota::Quota;
 pub use resolved::Resolved;
 pub use root::Config;
 pub use sections::{
-    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, OpenAi, RUNTIME_DESCRIPTORS,
+    Agents, Budget, Docker, Fd, Http, HttpTls, KeySource, Limits, Model, RUNTIME_DESCRIPTORS,
     Spool, Ssh, Store, Supervisor, Tools, Workplace,
 };

@@ -50,6 +50,27 @@ choice! {
 }
 
 choice! {
+    /// What a model's endpoint speaks.
+    ModelKind, "`\"openai\"` or `\"anthropic\"`", "\"openai\" or \"anthropic\"" {
+        /// Chat Completions, as OpenAI has them and many others do.
+        OpenAi = "openai",
+        /// Messages, as Anthropic has them.
+        Anthropic = "anthropic",
+    }
+}
+
+choice! {
+    /// The field of a Chat Completions request that bounds its reply.
+    MaxTokensField, "`\"max_tokens\"` or `\"max_completion_tokens\"`",
+        "\"max_tokens\" or \"max_completion_tokens\"" {
+        /// The first one, which most endpoints know.
+        MaxTokens = "max_tokens",
+        /// The one that OpenAI's reasoning models want.
+        MaxCompletionTokens = "max_completion_tokens",
+    }
+}
+
+choice! {
     /// The form of the log.
     LogFormat, "`\"auto\"`, `\"text\"`, `\"json\"` or `\"journal\"`",
         "\"auto\", \"text\", \"json\" or \"journal\"" {

@@ -7,7 +7,7 @@ use super::{
     environment::Environment,
     reader::Reader,
     sections::{
-        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, ON_LOST, OpenAi, Spool, Ssh,
+        Agents, Budget, Docker, Fd, Http, HttpTls, KeyPlaces, Limits, Model, ON_LOST, Spool, Ssh,
         Store, Supervisor, Tools, Workplace,
     },
     table::{Section, section},
@@ -63,7 +63,7 @@ section! {
         /// `[docker]`: engines and containers.
         docker: Docker = Docker::read(reader, "docker");
         /// `[models.NAME]`. `runbook` is always there and cannot be configured.
-        models: BTreeMap<String, OpenAi> = models(reader);
+        models: BTreeMap<String, Model> = models(reader);
     }
 }
 
@@ -84,11 +84,11 @@ pub(super) const SECTIONS: &[Section] = &[
     Spool::SECTION,
     Ssh::SECTION,
     Docker::SECTION,
-    OpenAi::SECTION,
+    Model::SECTION,
     KeyPlaces::SECTION,
 ];
 
-fn models(reader: &mut Reader<'_>) -> BTreeMap<String, OpenAi> {
+fn models(reader: &mut Reader<'_>) -> BTreeMap<String, Model> {
     let named = reader.named("models");
-    named.into_iter().map(|(path, name)| (name, OpenAi::read(reader, &path))).collect()
+    named.into_iter().map(|(path, name)| (name, Model::read(reader, &path))).collect()
 }

@@ -1,5 +1,7 @@
 //! What values must satisfy beside their key's type and bounds, alone and together.
 
+mod models;
+
 use std::time::Duration;
 
 use super::{reader::Reader, root::Config};
@@ -21,11 +23,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     hosts(config, reader);
     engine(config, reader);
     places(config, reader);
-    for (name, model) in &config.models {
-        if let Err((problem, advice)) = base_url(&model.base_url) {
-            reader.refuse(&[&format!("models.{name}.base_url")], problem, advice);
-        }
-    }
+    models::check(&config.models, reader);
 }
 
 fn paths(config: &Config, reader: &mut Reader<'_>) {
@@ -250,26 +248,4 @@ fn hosts(config: &Config, reader: &mut Reader<'_>) {
             );
         }
     }
-}
-
-/// The error is the problem and what to do.
-fn base_url(url: &str) -> Result<(), (String, &'static str)> {
-    const ADVICE: &str = "write it up to and with its version, such as `https://api.openai.com/v1`";
-    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
-        return Err((format!("{url:?} is no http:// or https:// address"), ADVICE));
-    };
-    let host = rest.split('/').next().unwrap_or_default();
-    if host.contains('@') {
-        return Err((
-            "it contains a user or a password".to_owned(),
-            "put the key in a variable, a file or a credential (key_env, key_file, key_credential)",
-        ));
-    }
-    if host.is_empty() || host.starts_with(':') {
-        return Err((format!("{url:?} names no host"), ADVICE));
-    }
-    if url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#')) {
-        return Err((format!("{url:?} has a query, a fragment or white space"), ADVICE));
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 pub use self::{
-    models::{KeyPlaces, KeySource, OpenAi},
+    models::{KeyPlaces, KeySource, Model},
     workplaces::{Docker, Ssh, Workplace},
 };
 use super::{

@@ -39,6 +39,13 @@ fn other_value(path: &str, key: &Key) -> String {
     let value = match (path, key.within) {
         ("listen", _) => "\"[::1]:9000\"",
         ("models.gpt.base_url", _) => "\"http://127.0.0.1:1234/v1\"",
+        ("models.gpt.headers", _) => "[\"x-title: evonic\"]",
+        ("models.gpt.query", _) => "[\"api-version=2024-10-21\"]",
+        ("models.gpt.key_header", _) => "\"api-key\"",
+        ("models.gpt.fallback", _) => "[\"runbook\"]",
+        ("models.gpt.summary_model", _) => "\"runbook\"",
+        ("models.gpt.kind", _) => "\"anthropic\"",
+        ("models.gpt.max_tokens_field", _) => "\"max_completion_tokens\"",
         ("fd.threshold", _) => "1000",
         ("fd.ceiling", _) => "2000",
         ("fd.limit", _) => "20000",
@@ -252,9 +259,10 @@ fn time_limits_follow_what_they_contain() {
     assert_eq!([hours(""), hours("tools.timeout = \"12h\"")], [24, 48]);
     let minutes = |more: &str| {
         let text = format!("[models.m]\nbase_url = \"http://h/v1\"\nmodel = \"m\"\n{more}");
-        resolve(&text).expect("sound").config.models["m"].timeout.as_secs() / 60
+        resolve(&text).expect("sound").config.models["m"].call_timeout.as_secs() / 60
     };
     assert_eq!([minutes(""), minutes("read_timeout = \"45m\"")], [30, 45]);
+    assert_eq!(minutes("timeout = \"7m\""), 7, "the old name");
 }
 
 #[test]
@@ -341,4 +349,35 @@ proptest! {
             prop_assert!(errors.iter().all(|error| !error.advice.is_empty()));
         }
     }
+}
+
+#[test]
+fn a_model_is_refused_for_what_cannot_work() {
+    let model = |name: &str, more: &str| {
+        format!("[models.{name}]\nbase_url = \"http://h/v1\"\nmodel = \"m\"\n{more}\n")
+    };
+    for (more, expected) in [
+        ("headers = [\"x-title\"]", "\"x-title\" is no header"),
+        ("headers = [\"Authorization: Bearer x\"]", "`Authorization` would show a key"),
+        ("headers = [\"Host: x\"]", "`Host` is set by the request itself"),
+        ("query = [\"a b\"]", "\"a b\" is no parameter"),
+        ("key_header = \"a b\"", "\"a b\" is no name of a header"),
+        ("leave_out = [\"messages\"]", "no request is without `messages`"),
+        ("fallback = [\"nowhere\"]", "no model \"nowhere\" is configured"),
+        ("summary_model = \"nowhere\"", "no model \"nowhere\" is configured"),
+        ("kind = \"anthropic\"\ntemperature = 1.0", "Messages refuses `temperature`"),
+        ("kind = \"anthropic\"\nmax_tokens_field = \"max_tokens\"", "`max_tokens` only"),
+        ("timeout = \"1m\"\ncall_timeout = \"2m\"", "the old name of `call_timeout`"),
+    ] {
+        let errors = errors(&model("m", more));
+        assert!(errors.contains(expected), "{errors}");
+    }
+    let text = model("a", "fallback = [\"b\"]")
+        + &model("b", "fallback = [\"c\"]")
+        + &model("c", "fallback = [\"a\"]");
+    assert!(errors(&text).contains("`c` falls back on `a`"), "{}", errors(&text));
+    let text = model("a", "fallback = [\"b\", \"c\"]")
+        + &model("b", "fallback = [\"c\"]")
+        + &model("c", "");
+    assert!(resolve(&text).is_ok(), "a way on, and no loop");
 }

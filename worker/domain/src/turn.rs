@@ -98,7 +98,9 @@ named! {
         ModelUnavailable = "model_unavailable",
         /// The endpoint's answer breaks its protocol.
         ModelProtocol = "model_protocol",
-        /// The model's reply was not whole within `models.NAME.timeout`.
+        /// The model's reply was not complete, also not after it was asked for again.
+        IncompleteReply = "incomplete_reply",
+        /// The model's reply was not whole within `models.NAME.call_timeout`.
         ModelTimeout = "model_timeout",
         /// The model's reply is larger than `models.NAME.max_reply_bytes`.
         ReplyTooLarge = "reply_too_large",

@@ -5,7 +5,10 @@ use std::time::Duration;
 use evonic_domain::{TurnErrorCode, WaitReason};
 use evonic_handles::Exhausted;
 use evonic_net::TlsError;
-use http::{header::InvalidHeaderValue, uri::InvalidUri};
+use http::{
+    header::{InvalidHeaderName, InvalidHeaderValue},
+    uri::InvalidUri,
+};
 
 /// Why a model did not reply. [`ModelError::code`] is the code of the turn's error.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +46,18 @@ pub enum ModelError {
         message: String,
     },
     /// The endpoint could not be reached, or broke off, after every retry.
-    #[error("model {model} is unavailable after {attempts} attempts: {message}")]
+    #[error("model {model} is unavailable after {attempts} attempt{}: {message}", plural(*attempts))]
     Unavailable {
         model: String,
         attempts: u32,
         /// What went wrong last.
         message: String,
     },
-    /// The endpoint answered what is not Chat Completions.
-    #[error("model {model} does not speak Chat Completions: {message}")]
-    Protocol { model: String, message: String },
-    /// The reply was not whole in time, retries included.
-    #[error("model {model} did not reply within {} s (models.{model}.timeout)", limit.as_secs_f32())]
+    /// The endpoint answered what is not its protocol: `Chat Completions` or `Messages`.
+    #[error("model {model} does not speak {protocol}: {message}")]
+    Protocol { model: String, protocol: &'static str, message: String },
+    /// The reply of one attempt was not whole in time.
+    #[error("model {model} did not reply within {} s (models.{model}.call_timeout)", limit.as_secs_f32())]
     Timeout { model: String, limit: Duration },
     /// The reply is larger than it may be.
     #[error("model {model} replied with more than {limit} bytes (models.{model}.max_reply_bytes)")]
@@ -97,9 +100,12 @@ pub enum AddressError {
     /// It is no address at all.
     #[error("base_url is no address")]
     Uri(#[from] InvalidUri),
-    /// Its host cannot be sent in a header.
-    #[error("base_url names no host that can be sent")]
+    /// Its host, or a header, cannot be sent.
+    #[error("base_url or headers hold what no header may have")]
     Host(#[from] InvalidHeaderValue),
+    /// A header has a name that cannot be sent.
+    #[error("headers name what no header may be named")]
+    HeaderName(#[from] InvalidHeaderName),
     /// It does not begin with `http://` or `https://`.
     #[error("base_url does not begin with http:// or https://")]
     Scheme,
@@ -109,6 +115,10 @@ pub enum AddressError {
     /// It has a query.
     #[error("base_url has a query")]
     Query,
+}
+
+const fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 impl ModelError {
@@ -121,7 +131,7 @@ impl ModelError {
             }
             ModelError::Refused { .. } => TurnErrorCode::ModelRefused,
             ModelError::TooLong { .. } => TurnErrorCode::ModelRefused,
-            ModelError::Incomplete { .. } => TurnErrorCode::ModelProtocol,
+            ModelError::Incomplete { .. } => TurnErrorCode::IncompleteReply,
             ModelError::Exhausted(_)
             | ModelError::Unavailable { .. }
             | ModelError::Later { .. } => TurnErrorCode::ModelUnavailable,

@@ -2,8 +2,12 @@
 
 use evonic_shared::fuzzing::Decoder;
 
-use crate::{openai, runbook};
+use crate::{remote, runbook};
 
 /// This crate's decoders.
 pub const DECODERS: &[(&str, Decoder)] =
-    &[("model", openai::answer), ("runbook", runbook::runbook)];
+    &[
+    ("model", remote::openai_answer),
+    ("messages", remote::messages_answer),
+    ("runbook", runbook::runbook),
+];

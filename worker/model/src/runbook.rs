@@ -25,13 +25,12 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-use tokio::sync::mpsc;
 
 use self::{
     error::ParseErrorKind,
     plan::{Plan, Progress},
 };
-use super::{Delta, ModelError, Reply, Request};
+use super::{ModelError, Reply, Request, request::Sink};
 use evonic_domain::{Item, Usage};
 
 /// The decoder of runbooks, for the fuzzer.
@@ -54,11 +53,10 @@ impl Runbook {
     pub(super) async fn reply(
         &self,
         request: &Request,
-        deltas: &mpsc::Sender<Delta>,
+        sink: &mut Sink<'_>,
     ) -> Result<Reply, ModelError> {
         let reply = answer(request);
-        // Without a listener the reply is the same.
-        let _ = deltas.send(Delta::Text(reply.text.clone())).await;
+        sink.text(reply.text.clone()).await;
         Ok(reply)
     }
 }

@@ -96,6 +96,16 @@ impl Decoder {
         std::iter::from_fn(move || ready.pop_front().map(Ok).or_else(|| error.take().map(Err)))
     }
 
+    /// The event that the stream's end leaves without an empty line behind it. The specification
+    /// drops it, since it may be cut; who can tell whether it is whole may take it.
+    pub fn finish(&mut self) -> Option<Event> {
+        if self.failed.is_some() || self.end_line().is_err() {
+            return None;
+        }
+        self.end_event();
+        self.ready.pop_front()
+    }
+
     /// The last `retry` seen on the stream, in milliseconds: how long to wait before reconnecting.
     #[must_use]
     pub fn retry_ms(&self) -> Option<u64> {

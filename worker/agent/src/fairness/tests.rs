@@ -17,7 +17,7 @@ struct World {
     /// They ask a model, without a place.
     asking: Vec<WaitingTurn>,
     /// They wait for a place again, in the order in which they came.
-    returning: Vec<WaitingTurn>,
+    returning: Vec<(WaitingTurn, Moment)>,
     last: u64,
 }
 
@@ -43,17 +43,28 @@ impl World {
         for turn in &self.queued {
             heads.entry(Holder::of(turn)).or_insert(turn);
         }
-        self.returning.iter().chain(heads.into_values()).cloned().collect()
+        let returning = self.returning.iter().map(|(turn, _)| turn);
+        returning.chain(heads.into_values()).cloned().collect()
     }
 
     fn begin(&mut self) -> Option<WaitingTurn> {
         let heads = self.heads();
         self.places.forget_served(&heads);
-        let heads: Vec<_> = heads.iter().collect();
+        let since = |turn: &WaitingTurn| {
+            let returning = self.returning.iter().find(|(back, _)| back == turn);
+            returning.map(|(_, since)| *since)
+        };
+        let heads: Vec<_> = heads
+            .iter()
+            .map(|turn| match since(turn) {
+                Some(since) => Candidate { turn, since },
+                None => Candidate::queued(turn),
+            })
+            .collect();
         let chosen = self.places.choose(&heads)?.clone();
         self.places.take(Holder::of(&chosen), self.last);
         self.queued.retain(|turn| turn.turn_id != chosen.turn_id);
-        self.returning.retain(|turn| turn.turn_id != chosen.turn_id);
+        self.returning.retain(|(turn, _)| turn.turn_id != chosen.turn_id);
         self.running.push(chosen.clone());
         Some(chosen)
     }
@@ -73,7 +84,7 @@ impl World {
     /// A model has answered.
     fn come_back(&mut self, at: usize) {
         let back = self.asking.remove(at % self.asking.len());
-        self.returning.push(Holder::of(&back).waiting(back.turn_id, self.last));
+        self.returning.push((back, self.places.now(self.last)));
     }
 
     fn held(&self, caller: &str) -> usize {
@@ -245,7 +256,7 @@ proptest! {
                 Act::Ask(at) => if !world.running.is_empty() { world.ask(at) },
                 Act::ComeBack(at) => if !world.asking.is_empty() { world.come_back(at) },
                 Act::Begin => {
-                    let back = world.returning.clone();
+                    let back: Vec<_> = world.returning.iter().map(|(turn, _)| turn.clone()).collect();
                     let Some(begun) = world.begin() else { continue };
                     let of_holder = |turn: &&WaitingTurn| Holder::of(turn) == Holder::of(&begun);
                     if let Some(first) = back.iter().find(of_holder) {

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use evonic_shared::config::{Config, KeySource, Lost, OpenAi};
+use evonic_shared::config::{Config, KeySource, Lost, Model};
 
 use super::{
     harness::{ENDLESS, Endpoint, Harness, model_at},
@@ -31,7 +31,7 @@ fn answered(answer: &'static str) -> TurnError {
     with_model(model_at(endpoint.address))
 }
 
-fn with_model(model: OpenAi) -> TurnError {
+fn with_model(model: Model) -> TurnError {
     error_of("remote", "hello", |config| _ = config.models.insert("remote".to_owned(), model))
 }
 
@@ -75,7 +75,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         TurnErrorCode::ModelUnknown => error_of("nowhere", "hello", |_| {}),
         TurnErrorCode::ModelSetup => {
             let key = Some(KeySource::File("/nowhere/key".into()));
-            with_model(OpenAi { key, ..model_at(([127, 0, 0, 1], 9).into()) })
+            with_model(Model { key, ..model_at(([127, 0, 0, 1], 9).into()) })
         }
         TurnErrorCode::ModelRefused => {
             answered("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
@@ -89,14 +89,18 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         TurnErrorCode::ModelProtocol => answered(
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
         ),
+        TurnErrorCode::IncompleteReply => answered(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 14\r\n\r\n\
+             data: [DONE]\n\n",
+        ),
         TurnErrorCode::ModelTimeout => {
             let endpoint = Endpoint::start(ENDLESS);
-            let timeout = Duration::from_millis(200);
-            with_model(OpenAi { timeout, ..model_at(endpoint.address) })
+            let call_timeout = Duration::from_millis(200);
+            with_model(Model { call_timeout, ..model_at(endpoint.address) })
         }
         TurnErrorCode::ReplyTooLarge => {
             let endpoint = Endpoint::start(ENDLESS);
-            with_model(OpenAi { max_reply_bytes: 10, ..model_at(endpoint.address) })
+            with_model(Model { max_reply_bytes: 10, ..model_at(endpoint.address) })
         }
         TurnErrorCode::TranscriptTooLarge => {
             let message = "x".repeat(70_000);

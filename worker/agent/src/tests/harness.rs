@@ -2,13 +2,13 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use evonic_shared::{
-    config::{Config, OpenAi},
+    config::{Config, Environment, Model},
     kind::Kind,
 };
 use tokio::{
@@ -345,17 +345,10 @@ impl Endpoint {
 }
 
 /// A model at this address, tried once.
-pub(super) fn model_at(address: SocketAddr) -> OpenAi {
-    OpenAi {
-        base_url: format!("http://{address}/v1"),
-        model: "model".to_owned(),
-        key: None,
-        connect_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_secs(60),
-        timeout: Duration::from_secs(600),
-        retries: 0,
-        temperature: None,
-        max_tokens: None,
-        max_reply_bytes: 1 << 20,
-    }
+pub(super) fn model_at(address: SocketAddr) -> Model {
+    let text = format!("[models.m]\nbase_url = \"http://{address}/v1\"\nmodel = \"model\"\n");
+    let environment = Environment::new([], 0, PathBuf::from("/"));
+    let resolved = Config::resolve(Some((Path::new("test.toml"), &text)), &environment);
+    let model = resolved.expect("it is sound").config.models["m"].clone();
+    Model { retries: 0, patience: Duration::ZERO, ..model }
 }

@@ -74,8 +74,7 @@ impl Run {
         let stop = self.signals.stop.clone();
         Job::start(|deltas| {
             async move {
-                let model = models.get(&name)?;
-                Some(model.reply(request, deltas, &stop).await)
+                models.reply(&name, request, deltas, &stop).await
             }
             .instrument(span)
         })

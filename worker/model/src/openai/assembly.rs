@@ -1,189 +1,257 @@
-//! The assembly of a reply: chunks in, a reply out.
+//! The assembly of a reply: chunks in, a reply out. What endpoints are known to vary is accepted.
 
-use std::collections::HashSet;
+use evonic_domain::Usage;
+use serde_json::{Map, Value, json};
 
-use super::{
-    chunk::{CallDelta, Chunk, Tokens, explain},
-    failure::Failure,
-};
-use crate::Reply;
-use evonic_domain::{ToolCall, Usage};
+use super::{calls::Calls, ending::Ending, thinking::Thinking, usage};
+use crate::remote::{Added, Failure, Finished, Terms};
 
-/// The most tool calls of a reply.
-pub(super) const MAX_CALLS: usize = 64;
+/// Fields of a message that are reasoning as text, by any endpoint.
+pub(super) const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
+
+/// A reply that is as long as so much of the window has come to its end.
+const NEAR_WINDOW: f64 = 0.9;
 
 /// The reply so far.
 #[derive(Debug)]
-pub(super) struct Assembly {
-    /// The most bytes of it: its text, and the names and arguments of its calls.
-    limit: usize,
+pub(crate) struct Assembly {
+    terms: Terms,
     text: String,
-    calls: Vec<Call>,
-    finish: Option<Finish>,
-    tokens: Option<Tokens>,
+    thinking: Thinking,
+    calls: Calls,
+    /// What of the message goes back as it came.
+    carried: Map<String, Value>,
+    /// The content in parts, where some are no text.
+    parts: Vec<Value>,
+    has_other_parts: bool,
+    ending: Option<Ending>,
+    usage: Option<Usage>,
     bytes: usize,
-    /// Whether any choice came.
-    begun: bool,
-}
-
-#[derive(Debug, Default)]
-struct Call {
-    index: Option<u64>,
-    id: String,
-    name: String,
-    arguments: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finish {
-    /// At the model's own end, whatever the endpoint calls it.
-    Done,
-    /// At the limit of tokens.
-    Length,
-    /// By a filter.
-    Filtered,
+    reasoned: bool,
 }
 
 impl Assembly {
-    /// No part of a reply of at most `limit` bytes.
-    pub(super) const fn new(limit: usize) -> Self {
+    /// No part of a reply.
+    pub(crate) fn new(terms: Terms) -> Self {
         Self {
-            limit,
+            terms,
             text: String::new(),
-            calls: Vec::new(),
-            finish: None,
-            tokens: None,
+            thinking: Thinking::default(),
+            calls: Calls::default(),
+            carried: Map::new(),
+            parts: Vec::new(),
+            has_other_parts: false,
+            ending: None,
+            usage: None,
             bytes: 0,
-            begun: false,
+            reasoned: false,
         }
     }
 
-    /// Takes the next chunk; returns the text that it added.
+    /// Takes the next chunk; returns what it added.
     ///
     /// # Errors
-    /// [`Failure`] when the chunk is an error, or goes past a bound.
-    pub(super) fn take(&mut self, chunk: Chunk) -> Result<String, Failure> {
-        if let Some(error) = &chunk.error {
-            return Err(failure(error));
-        }
-        self.tokens = chunk.usage.or(self.tokens);
-        let mut added = String::new();
-        for choice in chunk.choices.into_iter().filter(|choice| choice.index == 0) {
-            self.begun = true;
-            if let Some(delta) = choice.delta {
-                let content = delta.content.map(|content| content.into_text());
-                for text in [content, delta.refusal].into_iter().flatten() {
-                    self.count(text.len())?;
-                    added.push_str(&text);
-                }
-                for call in delta.tool_calls {
-                    self.take_call(call)?;
+    /// [`Failure`] when it is no chunk, or goes past a bound.
+    pub(crate) fn take(&mut self, mut chunk: Value) -> Result<Added, Failure> {
+        let counted = chunk.get("usage").or_else(|| chunk.pointer("/x_groq/usage"));
+        self.usage = counted.and_then(usage::read).or(self.usage);
+        let choices = match chunk.get_mut("choices").map(Value::take) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(choices)) => choices,
+            Some(_) => return Err(Failure::protocol("choices is no list")),
+        };
+        let mut added = Added::default();
+        let first = |choice: &Value| choice.get("index").is_none_or(|i| i.is_null() || *i == 0);
+        for mut choice in choices.into_iter().filter(first) {
+            // `message` in a completion, and in the streams of some.
+            for name in ["delta", "message"] {
+                match choice.get_mut(name).map(Value::take) {
+                    None | Some(Value::Null) => {}
+                    Some(Value::Object(delta)) => added.append(self.take_delta(delta)?),
+                    Some(_) => return Err(Failure::protocol(format!("{name} is no object"))),
                 }
             }
-            if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
-                self.finish = Some(finish(&reason)?);
+            if let Some(reason) = choice.get("finish_reason").and_then(reason) {
+                self.ending = Some(Ending::read(&reason));
             }
         }
-        self.text.push_str(&added);
+        self.text.push_str(&added.text);
         Ok(added)
     }
 
-    /// Whether any part of a reply came.
-    pub(super) const fn is_begun(&self) -> bool {
-        self.begun
+    fn take_delta(&mut self, mut delta: Map<String, Value>) -> Result<Added, Failure> {
+        let mut added = Added::default();
+        for name in REASONING {
+            if let Some(Value::String(text)) = delta.remove(name) {
+                self.count(text.len())?;
+                // Some endpoints send it twice, under both names.
+                if added.reasoning.is_empty() {
+                    added.reasoning.push_str(&text);
+                }
+                append(&mut self.carried, name, Value::String(text));
+            }
+        }
+        for name in ["reasoning_details", "extra_content"] {
+            if let Some(value) = delta.remove(name).filter(|value| !value.is_null()) {
+                self.count(value.to_string().len())?;
+                append(&mut self.carried, name, value);
+            }
+        }
+        match delta.remove("content") {
+            Some(Value::String(text)) => {
+                self.count(text.len())?;
+                added.append(self.thinking.push(&text));
+            }
+            Some(Value::Array(parts)) => {
+                for part in parts {
+                    added.append(self.take_part(part)?);
+                }
+            }
+            None | Some(Value::Null) => {}
+            Some(_) => return Err(Failure::protocol("content is neither text nor a list")),
+        }
+        if let Some(Value::String(refusal)) = delta.remove("refusal") {
+            self.count(refusal.len())?;
+            added.text.push_str(&refusal);
+        }
+        if let Some(calls) = delta.remove("tool_calls") {
+            let bytes = self.calls.take(calls, &self.terms)?;
+            self.count(bytes)?;
+        }
+        if let Some(function) = delta.remove("function_call").filter(|call| !call.is_null()) {
+            let bytes = self.calls.take_function(function, &self.terms)?;
+            self.count(bytes)?;
+        }
+        self.reasoned |= !added.reasoning.is_empty();
+        Ok(added)
+    }
+
+    /// A part of content: text, reasoning, or what is only kept.
+    fn take_part(&mut self, part: Value) -> Result<Added, Failure> {
+        self.count(part.to_string().len())?;
+        let text = |value: &Value| value.get("text").and_then(Value::as_str).map(str::to_owned);
+        let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
+        let mut added = Added::default();
+        if let Some(thinking) = part.get("thinking") {
+            let parts = thinking.as_array().map(|parts| parts.iter().filter_map(text).collect());
+            added.reasoning =
+                parts.or_else(|| thinking.as_str().map(str::to_owned)).unwrap_or_default();
+        } else if kind == "text" {
+            added.text = text(&part).unwrap_or_default();
+        }
+        self.has_other_parts |= kind != "text";
+        self.parts.push(part);
+        Ok(added)
+    }
+
+    /// Whether any token of a reply came.
+    pub(crate) fn is_begun(&self) -> bool {
+        !self.text.is_empty() || self.reasoned || !self.calls.is_empty() || self.bytes > 0
     }
 
     /// Whether the endpoint said how the reply ends. Only the count of tokens may follow.
-    pub(super) const fn is_finished(&self) -> bool {
-        self.finish.is_some()
-    }
-
-    fn take_call(&mut self, delta: CallDelta) -> Result<(), Failure> {
-        let (name, arguments) = delta.function.into_parts();
-        self.count(delta.id.len() + name.len() + arguments.len())?;
-        let place = self.place(delta.index, &delta.id, &name);
-        let call = match place {
-            Some(place) => &mut self.calls[place],
-            None if self.calls.len() == MAX_CALLS => {
-                return Err(Failure::protocol(format!("more than {MAX_CALLS} tool calls")));
-            }
-            None => {
-                self.calls.push(Call { index: delta.index, ..Call::default() });
-                self.calls.last_mut().expect("one was pushed")
-            }
-        };
-        if call.id.is_empty() {
-            call.id = delta.id;
-        }
-        if call.name.is_empty() {
-            call.name = name;
-        }
-        call.arguments.push_str(&arguments);
-        Ok(())
-    }
-
-    /// The call that a piece belongs to; none when it begins a new one. Some endpoints number every
-    /// call 0, and some number none: then a name, with another id, begins the next.
-    fn place(&self, index: Option<u64>, id: &str, name: &str) -> Option<usize> {
-        let last = |call: &Call| index.is_none() || call.index == index;
-        let place = self.calls.iter().rposition(last)?;
-        let call = &self.calls[place];
-        let other_id = !id.is_empty() && !call.id.is_empty() && call.id != id;
-        let anonymous = index.is_none() && id.is_empty() && !call.name.is_empty();
-        let begins = !name.is_empty() && (other_id || anonymous);
-        (!begins).then_some(place)
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.ending.is_some()
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), Failure> {
         self.bytes += bytes;
-        if self.bytes > self.limit { Err(Failure::TooLarge { limit: self.limit }) } else { Ok(()) }
+        let limit = self.terms.limit;
+        if self.bytes > limit { Err(Failure::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// The reply, whose call ids differ from each other and from these, and a note at the end of
-    /// its text that the endpoint did not send.
+    /// The reply, whose call ids differ from each other and from those before, and what of it did
+    /// not come yet, with a note that the endpoint did not send. `ended` is whether the endpoint
+    /// said that nothing more comes.
     ///
     /// # Errors
-    /// [`Failure`] when the reply was filtered, or a call has no name.
-    pub(super) fn finish(mut self, taken: &HashSet<&str>) -> Result<(Reply, String), Failure> {
-        let mut note = String::new();
-        match self.finish {
-            Some(Finish::Filtered) => {
+    /// [`Failure`] when it was filtered, or is not complete.
+    pub(crate) fn finish(mut self, ended: bool) -> Result<(Finished, Added), Failure> {
+        let mut rest = self.thinking.finish();
+        self.text.push_str(&rest.text);
+        self.reasoned |= !rest.reasoning.is_empty();
+        match self.ending.take() {
+            Some(Ending::Filtered) => {
                 let message = "its content filter stopped the reply".to_owned();
                 return Err(Failure::Refused { status: 200, message });
             }
-            Some(Finish::Length) => note = self.cut_short(),
-            Some(Finish::Done) | None => {}
+            Some(Ending::Broken) => {
+                return Err(Failure::transient("the endpoint ended the reply with an error"));
+            }
+            Some(Ending::Other(reason)) => {
+                return Err(Failure::incomplete(format!("it ended with {reason:?}")));
+            }
+            Some(Ending::Length) if self.is_empty() => return Err(self.cut_before_it_began()),
+            Some(Ending::Length) => {
+                let note = self.cut_short();
+                rest.text.push_str(&note);
+                self.text.push_str(&note);
+            }
+            Some(Ending::Calls) if self.calls.is_empty() => {
+                return Err(Failure::incomplete("it announced tool calls, and none came"));
+            }
+            None if self.calls.has_half() => {
+                return Err(Failure::incomplete("it ended within a tool call"));
+            }
+            None if !ended => return Err(Failure::transient("the answer ended before the reply did")),
+            Some(Ending::Done | Ending::Calls) | None => {}
         }
-        if self.calls.iter().any(|call| call.name.is_empty()) {
-            return Err(Failure::protocol("a tool call without a name"));
+        if self.calls.has_nameless() {
+            return Err(Failure::incomplete("a tool call without a name"));
         }
-        self.text.push_str(&note);
-        let tokens = self.tokens.map_or_else(Usage::default, |tokens| Usage {
-            input_tokens: tokens.prompt_tokens,
-            output_tokens: tokens.completion_tokens,
-            ..Usage::default()
-        });
-        let tool_calls = unique(self.calls, taken);
-        let reply = Reply {
-            text: self.text,
-            tool_calls,
-            usage: tokens,
-            carried: None,
-            model: String::new(),
-            cost: 0,
-        };
-        Ok((reply, note))
+        if self.is_empty() {
+            return Err(Failure::incomplete(match (self.reasoned, self.text.is_empty()) {
+                (true, _) => "nothing but reasoning came",
+                (false, false) => "nothing but white space came",
+                (false, true) => "nothing came but its end",
+            }));
+        }
+        let usage = self.usage.unwrap_or_default();
+        let (tool_calls, call_fields) = self.calls.finish(&self.terms);
+        if tool_calls.is_empty() {
+            // Endpoints want it back beside calls only, and some refuse it elsewhere.
+            self.carried.retain(|name, _| !REASONING.contains(&name.as_str()));
+        }
+        if self.has_other_parts {
+            self.carried.insert("content".to_owned(), Value::Array(self.parts));
+        }
+        let mut carried = Map::new();
+        for (name, fields) in [("message", self.carried), ("calls", call_fields)] {
+            if !fields.is_empty() {
+                carried.insert(name.to_owned(), Value::Object(fields));
+            }
+        }
+        let carried = if carried.is_empty() { Value::Null } else { json!(carried) };
+        Ok((Finished { text: self.text, tool_calls, usage, carried }, rest))
     }
 
-    /// Drops the calls that the limit cut, and returns a note: half of an argument must never be run.
+    fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.text.trim().is_empty()
+    }
+
+    /// The failure of a reply of which the limit left nothing: the request took the whole window,
+    /// or the limit is too low for this model.
+    fn cut_before_it_began(&self) -> Failure {
+        let usage = self.usage.unwrap_or_default();
+        let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
+        let full = match self.terms.window {
+            #[expect(clippy::cast_precision_loss, reason = "tokens are far fewer than 2^52")]
+            Some(window) => tokens as f64 >= window as f64 * NEAR_WINDOW,
+            None => usage.input_tokens > 0 && usage.output_tokens <= 1,
+        };
+        if full {
+            let message = "nothing of the reply had room in the window".to_owned();
+            let tokens = Some(usage.input_tokens);
+            return Failure::TooLong { window: self.terms.window, tokens, message };
+        }
+        let message = "it was cut off at its limit of tokens before any of it came: raise max_tokens";
+        Failure::Incomplete { message: message.to_owned(), again: false }
+    }
+
+    /// Drops the calls that the limit cut, and returns a note.
     fn cut_short(&mut self) -> String {
-        let all = self.calls.len();
-        self.calls.retain(|call| {
-            !call.name.is_empty()
-                && serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok()
-        });
         let space = if self.text.is_empty() { "" } else { "\n\n" };
-        match all - self.calls.len() {
+        match self.calls.drop_halves() {
             0 => format!("{space}[The reply was cut off at its limit of tokens.]"),
             cut => format!(
                 "{space}[The reply was cut off at its limit of tokens; {cut} unfinished tool calls \
@@ -193,39 +261,28 @@ impl Assembly {
     }
 }
 
-/// The failure that an error in an answer means.
-fn failure(error: &serde_json::Value) -> Failure {
-    match explain(error) {
-        (Some(status), message) => Failure::status(status, message, None),
-        (None, message) => Failure::transient(message),
-    }
-}
-
-fn finish(reason: &str) -> Result<Finish, Failure> {
-    match reason {
-        "length" => Ok(Finish::Length),
-        "content_filter" => Ok(Finish::Filtered),
-        "error" => Err(Failure::transient("the endpoint ended the reply with an error")),
-        _ => Ok(Finish::Done),
-    }
-}
-
-/// Calls with ids of their own, and arguments that are at least an empty object.
-fn unique(calls: Vec<Call>, taken: &HashSet<&str>) -> Vec<ToolCall> {
-    let mut given: HashSet<String> = HashSet::new();
-    let mut made = (1_u32..).map(|number| format!("call-{number}"));
-    let own: HashSet<String> = calls.iter().map(|call| call.id.clone()).collect();
-    let make = |call: Call| {
-        let fits = |id: &str| !id.is_empty() && !taken.contains(id);
-        let id = if fits(&call.id) && !given.contains(&call.id) {
-            call.id
-        } else {
-            made.find(|id| fits(id) && !own.contains(id)).expect("numbers do not end")
-        };
-        given.insert(id.clone());
-        let blank = call.arguments.trim().is_empty();
-        let arguments = if blank { "{}".to_owned() } else { call.arguments };
-        ToolCall { id, name: call.name, arguments }
+/// A reason as text; from some endpoints an object with it.
+fn reason(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => fields
+            .get("type")
+            .or_else(|| fields.get("reason"))
+            .and_then(Value::as_str)
+            .map_or_else(|| value.to_string(), str::to_owned),
+        other => other.to_string(),
     };
-    calls.into_iter().map(make).collect()
+    (!text.is_empty()).then_some(text)
+}
+
+/// Appends a piece of a field: text to text, entries to a list; anything else stands for itself.
+fn append(fields: &mut Map<String, Value>, name: &str, piece: Value) {
+    match (fields.get_mut(name), piece) {
+        (Some(Value::String(text)), Value::String(more)) => text.push_str(&more),
+        (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+        (_, piece) => {
+            fields.insert(name.to_owned(), piece);
+        }
+    }
 }

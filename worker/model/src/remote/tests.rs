@@ -9,7 +9,10 @@ mod secrets;
 mod secure;
 mod server;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use evonic_shared::{
     config::{self, KeySource},
@@ -18,8 +21,8 @@ use evonic_shared::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{OpenAi, RetryPauses};
-use crate::{Delta, ModelError, Reply, Request};
+use super::Remote;
+use crate::{Delta, ModelError, Reply, Request, facts::Facts, request::Sink};
 use evonic_domain::{Effect, Ending, Item, ToolSpec};
 use evonic_handles::{Budget, Page, Usage};
 use evonic_net::TlsError;
@@ -34,37 +37,35 @@ fn used(budget: &Budget) -> Usage {
     budget.usage()[Kind::Model.slot()]
 }
 
-fn settings(base_url: &str) -> config::OpenAi {
-    config::OpenAi {
-        base_url: base_url.to_owned(),
-        model: "gpt-test".to_owned(),
-        key: None,
-        connect_timeout: Duration::from_secs(10),
-        read_timeout: Duration::from_secs(10),
-        timeout: Duration::from_secs(600),
-        retries: 0,
-        temperature: None,
-        max_tokens: None,
-        max_reply_bytes: 1 << 20,
-    }
+/// What a file says that names the address and the model only, without retries.
+fn settings(base_url: &str) -> config::Model {
+    let text = format!("[models.m]\nbase_url = \"{base_url}\"\nmodel = \"gpt-test\"\n");
+    let environment = config::Environment::new([], 0, PathBuf::from("/"));
+    let resolved = config::Config::resolve(Some((Path::new("test.toml"), &text)), &environment);
+    let model = resolved.expect("it is sound").config.models["m"].clone();
+    let (retry_pause, max_retry_pause) = (Duration::from_millis(2), Duration::from_secs(2));
+    config::Model { retries: 0, patience: Duration::ZERO, retry_pause, max_retry_pause, ..model }
+}
+
+/// As [`Remote::new`], without facts and without secure connections.
+fn remote(settings: &config::Model, budget: &Budget) -> Remote {
+    let tls = || Err(TlsError::NoAuthority(None));
+    Remote::new("gpt", settings, budget, Facts::new(), tls).unwrap()
 }
 
 /// A model of this server that pauses for a moment between attempts.
-fn model(server: &Server, change: impl FnOnce(&mut config::OpenAi)) -> OpenAi {
+fn model(server: &Server, change: impl FnOnce(&mut config::Model)) -> Remote {
     model_within(server, &budget(4), change)
 }
 
 fn model_within(
     server: &Server,
     budget: &Budget,
-    change: impl FnOnce(&mut config::OpenAi),
-) -> OpenAi {
+    change: impl FnOnce(&mut config::Model),
+) -> Remote {
     let mut settings = settings(&server.base_url());
     change(&mut settings);
-    let tls = || Err(TlsError::NoAuthority(None));
-    let mut model = OpenAi::new("gpt", &settings, budget, tls).unwrap();
-    model.pauses = RetryPauses::new(Duration::from_millis(2), Duration::from_secs(2));
-    model
+    remote(&settings, budget)
 }
 
 /// A file with a key in it, and the place that a configuration would name.
@@ -97,11 +98,11 @@ fn hello() -> Request {
 }
 
 /// Asks for a reply; what came while it was made comes with it.
-async fn ask(model: &OpenAi, request: &Request) -> (Result<Reply, ModelError>, Vec<Delta>) {
+async fn ask(model: &Remote, request: &Request) -> (Result<Reply, ModelError>, Vec<Delta>) {
     let (sender, mut receiver) = mpsc::channel(8);
     let asked = async {
         let sender = sender;
-        model.reply(request, &sender).await
+        model.reply(request, &mut Sink::new(&sender)).await
     };
     let listened = async {
         let mut deltas = Vec::new();

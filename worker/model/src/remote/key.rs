@@ -3,7 +3,7 @@
 use std::{fmt, io, path::Path};
 
 use evonic_shared::config::KeySource;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, header};
 
 use crate::ModelError;
 
@@ -20,7 +20,8 @@ const MIN_PART_BYTES: usize = 8;
 /// A key. It has no `Display`, and its `Debug` does not show it.
 pub(super) struct Key {
     text: String,
-    /// The header `Authorization`, marked as sensitive.
+    /// The header that carries it, marked as sensitive.
+    pub(super) name: HeaderName,
     pub(super) header: HeaderValue,
 }
 
@@ -35,7 +36,11 @@ impl Key {
     ///
     /// # Errors
     /// [`ModelError::Key`] when it is not there, empty, or cannot be sent in a header.
-    pub(super) fn read(model: &str, source: &KeySource) -> Result<Self, ModelError> {
+    pub(super) fn read(
+        model: &str,
+        source: &KeySource,
+        header: Option<&str>,
+    ) -> Result<Self, ModelError> {
         let (key, origin, text) = match source {
             KeySource::Env(name) => {
                 ("key_env", format!("environment variable {name}"), from_variable(name))
@@ -45,21 +50,27 @@ impl Key {
                 ("key_credential", format!("credential {name}"), from_credential(name))
             }
         };
-        text.and_then(|text| Self::new(text.trim())).map_err(|source| ModelError::Key {
+        text.and_then(|text| Self::new(text.trim(), header)).map_err(|source| ModelError::Key {
             model: model.to_owned(),
             origin: format!("{origin} (models.{model}.{key})"),
             source: Some(source),
         })
     }
 
-    pub(super) fn new(text: &str) -> io::Result<Self> {
+    /// Sent as it is in this header, else as a bearer's.
+    pub(super) fn new(text: &str, header: Option<&str>) -> io::Result<Self> {
         if text.is_empty() {
             return Err(invalid("it is empty"));
         }
-        let mut header = HeaderValue::from_str(&format!("Bearer {text}"))
+        let (name, value) = match header {
+            None => (Ok(header::AUTHORIZATION), format!("Bearer {text}")),
+            Some(name) => (name.parse(), text.to_owned()),
+        };
+        let name = name.map_err(|_| invalid("its header has no name that can be sent"))?;
+        let mut header = HeaderValue::from_str(&value)
             .map_err(|_| invalid("it has characters that no header may have"))?;
         header.set_sensitive(true);
-        Ok(Self { text: text.to_owned(), header })
+        Ok(Self { text: text.to_owned(), name, header })
     }
 
     /// A text of others, in which the key does not stand any more; neither does a part of it that
@@ -121,7 +132,7 @@ mod tests {
     use super::*;
 
     fn read(source: KeySource) -> Result<Key, String> {
-        Key::read("gpt", &source).map_err(|error| ErrorChain(&error).to_string())
+        Key::read("gpt", &source, None).map_err(|error| ErrorChain(&error).to_string())
     }
 
     #[test]
@@ -165,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_key_is_not_shown() {
-        let key = Key::new("sk-secret").unwrap();
+        let key = Key::new("sk-secret", None).unwrap();
         let shown = format!("{key:?} {:?}", key.header);
         assert!(!shown.contains("secret"), "{shown}");
         assert_eq!(key.redact("no sk-secret, sk-secret!"), "no [key], [key]!");

@@ -1,6 +1,7 @@
 //! Where an endpoint is, from its configured address.
 
 use evonic_net::Peer;
+use evonic_shared::config::ModelKind;
 use http::{HeaderValue, Uri};
 
 use crate::AddressError;
@@ -13,16 +14,26 @@ pub(super) struct Endpoint {
     pub(super) peer: Peer,
     /// The header `Host`.
     pub(super) host: HeaderValue,
-    /// Of the Chat Completions.
+    /// Where replies are asked for.
     pub(super) path: Uri,
+    /// Where the endpoint lists its models.
+    pub(super) models_path: Uri,
+    /// Where it counts tokens; only Messages does.
+    pub(super) count_path: Option<Uri>,
+    /// Up to the version, as it is shown.
+    base: String,
 }
 
 impl Endpoint {
-    /// Takes `base_url` apart.
+    /// Takes `base_url` apart; the parameters follow each path.
     ///
     /// # Errors
     /// [`AddressError`].
-    pub(super) fn new(base_url: &str) -> Result<Self, AddressError> {
+    pub(super) fn new(
+        base_url: &str,
+        kind: ModelKind,
+        query: &[String],
+    ) -> Result<Self, AddressError> {
         let uri: Uri = base_url.parse()?;
         let secure = match uri.scheme_str() {
             Some("https") => true,
@@ -39,12 +50,31 @@ impl Endpoint {
         let host = authority.host();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let base = uri.path().trim_end_matches('/');
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        let path = |name: &str| format!("{base}/{name}{query}").parse::<Uri>();
         Ok(Self {
             secure,
             peer: Peer { host: bare.to_owned(), port },
             host: HeaderValue::from_str(authority.as_str())?,
-            path: format!("{}/chat/completions", uri.path().trim_end_matches('/')).parse()?,
+            path: path(match kind {
+                ModelKind::OpenAi => "chat/completions",
+                ModelKind::Anthropic => "messages",
+            })?,
+            models_path: path("models")?,
+            count_path: match kind {
+                ModelKind::OpenAi => None,
+                ModelKind::Anthropic => Some(path("messages/count_tokens")?),
+            },
+            base: base_url.trim_end_matches('/').to_owned(),
         })
+    }
+
+    /// The address that a path of it has, without parameters.
+    pub(super) fn address(&self, path: &Uri) -> String {
+        let host = self.host.to_str().unwrap_or_default();
+        let (begin, _) = self.base.split_once(host).unwrap_or((&self.base, ""));
+        format!("{begin}{host}{}", path.path())
     }
 }
 
@@ -60,12 +90,22 @@ mod tests {
             ("http://[::1]:80", false, "::1", 80, "[::1]:80", ""),
             ("https://gate/a/b/v4", true, "gate", 443, "gate", "/a/b/v4"),
         ] {
-            let endpoint = Endpoint::new(base_url).unwrap();
+            let endpoint = Endpoint::new(base_url, ModelKind::OpenAi, &[]).unwrap();
             assert_eq!(endpoint.secure, secure);
             assert_eq!((endpoint.peer.host.as_str(), endpoint.peer.port), (host, port));
             assert_eq!(endpoint.host, header);
             assert_eq!(endpoint.path.to_string(), format!("{path}/chat/completions"));
         }
+    }
+
+    #[test]
+    fn each_kind_has_its_paths_and_parameters_follow() {
+        let query = ["api-version=1".to_owned(), "b=2".to_owned()];
+        let endpoint = Endpoint::new("https://h/v1/", ModelKind::Anthropic, &query).unwrap();
+        assert_eq!(endpoint.path, "/v1/messages?api-version=1&b=2");
+        assert_eq!(endpoint.count_path.as_ref().unwrap().path(), "/v1/messages/count_tokens");
+        assert_eq!(endpoint.models_path, "/v1/models?api-version=1&b=2");
+        assert_eq!(endpoint.address(&endpoint.path), "https://h/v1/messages");
     }
 
     #[test]
@@ -78,7 +118,7 @@ mod tests {
             "https://host/v1?key=secret",
             "https://",
         ] {
-            let error = Endpoint::new(base_url).unwrap_err();
+            let error = Endpoint::new(base_url, ModelKind::OpenAi, &[]).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }
     }

@@ -14,18 +14,20 @@ use evonic_handles::{Budget, Exhausted};
 use evonic_net::Connector;
 use evonic_shared::kind::Kind;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{
     body::Incoming,
     client::conn::http1::{Builder, SendRequest},
 };
 use hyper_util::rt::TokioIo;
 
+use crate::body::RequestBody;
+
 /// The most bytes that are read ahead of their use, and of an answer's headers.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(crate) enum ConnectError {
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     #[error(transparent)]
@@ -41,7 +43,7 @@ type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 pub(super) struct Connection {
     /// Absent when the connection has ended; the call gets the error.
     driver: Option<Driver>,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<RequestBody>,
 }
 
 impl Connection {
@@ -62,7 +64,7 @@ impl Connection {
     /// Sends the request, and waits for the answer's headers.
     pub(super) async fn call(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> hyper::Result<Response<Incoming>> {
         let answer = self.sender.send_request(request);
         drive(&mut self.driver, answer).await

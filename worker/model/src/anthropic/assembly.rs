@@ -1,0 +1,388 @@
+//! The assembly of a reply: events in, a reply out; or a whole message.
+
+use std::collections::{BTreeMap, HashSet};
+
+use evonic_domain::{ToolCall, Usage};
+use serde_json::{Map, Value};
+
+use super::blocks::Carrying;
+use crate::{
+    openai::{MAX_CALLS, number, recovered_name, unique_id},
+    remote::{Added, Failure, Finished, Terms},
+};
+
+/// The most blocks of a reply.
+const MAX_BLOCKS: usize = 1024;
+
+/// The reply so far.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    terms: Terms,
+    text: String,
+    /// By index, in the order in which they stand.
+    blocks: BTreeMap<u64, Open>,
+    stop: Option<String>,
+    stopped: bool,
+    usage: Usage,
+    bytes: usize,
+}
+
+/// A block as it came so far.
+#[derive(Debug)]
+enum Open {
+    /// So many bytes of the text, from a place on.
+    Text { from: usize, bytes: usize },
+    Call { id: String, name: String, input: String },
+    /// Thinking, or what only the endpoint knows.
+    Kept(Map<String, Value>),
+}
+
+impl Assembly {
+    /// No part of a reply.
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            text: String::new(),
+            blocks: BTreeMap::new(),
+            stop: None,
+            stopped: false,
+            usage: Usage::default(),
+            bytes: 0,
+        }
+    }
+
+    /// Takes the next event; returns what it added.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is none, or goes past a bound.
+    pub(crate) fn take(&mut self, mut event: Value) -> Result<Added, Failure> {
+        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let index = event.get("index").and_then(Value::as_u64);
+        let mut part = |name: &str| event.get_mut(name).map(Value::take).unwrap_or_default();
+        match kind.as_str() {
+            "message_start" => {
+                let message = part("message");
+                self.take_usage(message.get("usage"));
+                Ok(Added::default())
+            }
+            "message" => self.take_whole(event),
+            "content_block_start" => {
+                let next = self.blocks.keys().next_back().map_or(0, |last| last + 1);
+                let block = part("content_block");
+                self.begin(index.unwrap_or(next), block)
+            }
+            "content_block_delta" => {
+                let last = self.blocks.keys().next_back().copied().unwrap_or(0);
+                let delta = part("delta");
+                self.extend(index.unwrap_or(last), delta)
+            }
+            "message_delta" => {
+                let delta = part("delta");
+                self.take_usage(event.get("usage"));
+                let stop = delta.get("stop_reason").and_then(Value::as_str).map(str::to_owned);
+                self.stop = stop.or(self.stop.take());
+                Ok(Added::default())
+            }
+            "message_stop" => {
+                self.stopped = true;
+                Ok(Added::default())
+            }
+            // `ping`, `content_block_stop`, and what is not there yet.
+            _ => Ok(Added::default()),
+        }
+    }
+
+    /// A message that did not come in pieces.
+    fn take_whole(&mut self, mut message: Value) -> Result<Added, Failure> {
+        self.take_usage(message.get("usage"));
+        let stop = message.get("stop_reason").and_then(Value::as_str);
+        self.stop = stop.map(str::to_owned);
+        self.stopped = true;
+        let mut added = Added::default();
+        if let Some(Value::Array(blocks)) = message.get_mut("content").map(Value::take) {
+            for (index, block) in (0..).zip(blocks) {
+                added.append(self.begin(index, block)?);
+            }
+        }
+        Ok(added)
+    }
+
+    fn begin(&mut self, index: u64, block: Value) -> Result<Added, Failure> {
+        let Value::Object(mut block) = block else {
+            return Err(Failure::protocol("a content block is no object"));
+        };
+        if self.blocks.len() >= MAX_BLOCKS {
+            return Err(Failure::protocol(format!("more than {MAX_BLOCKS} content blocks")));
+        }
+        let text = |block: &Map<String, Value>, name: &str| {
+            block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let mut added = Added::default();
+        let open = match text(&block, "type").as_str() {
+            "text" => {
+                added.text = text(&block, "text");
+                Open::Text { from: self.text.len(), bytes: added.text.len() }
+            }
+            "tool_use" => {
+                let calls = self.blocks.values().filter(|block| matches!(block, Open::Call { .. }));
+                if calls.count() == MAX_CALLS {
+                    return Err(Failure::protocol(format!("more than {MAX_CALLS} tool calls")));
+                }
+                // An empty object at the start of a stream: what it is comes in pieces.
+                let input = match block.remove("input") {
+                    Some(Value::Object(input)) if !input.is_empty() => {
+                        Value::Object(input).to_string()
+                    }
+                    Some(Value::String(input)) => input,
+                    _ => String::new(),
+                };
+                Open::Call { id: text(&block, "id"), name: text(&block, "name"), input }
+            }
+            kind => {
+                if kind == "thinking" {
+                    added.reasoning = text(&block, "thinking");
+                }
+                Open::Kept(block)
+            }
+        };
+        self.count(open.bytes())?;
+        self.text.push_str(&added.text);
+        self.blocks.insert(index, open);
+        Ok(added)
+    }
+
+    fn extend(&mut self, index: u64, delta: Value) -> Result<Added, Failure> {
+        let piece = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
+        let kind = piece("type").to_owned();
+        let mut added = Added::default();
+        let from = self.text.len();
+        let open = self.blocks.entry(index).or_insert_with(|| match kind.as_str() {
+            // An endpoint that leaves out the start of a block.
+            "text_delta" => Open::Text { from, bytes: 0 },
+            "input_json_delta" => Open::call(),
+            _ => Open::Kept(Map::new()),
+        });
+        let bytes = match (kind.as_str(), open) {
+            ("text_delta", Open::Text { bytes, .. }) => {
+                added.text = piece("text").to_owned();
+                *bytes += added.text.len();
+                added.text.len()
+            }
+            ("input_json_delta", Open::Call { input, .. }) => {
+                input.push_str(piece("partial_json"));
+                piece("partial_json").len()
+            }
+            ("thinking_delta", Open::Kept(block)) => {
+                added.reasoning = piece("thinking").to_owned();
+                append(block, "thinking", &added.reasoning);
+                added.reasoning.len()
+            }
+            ("signature_delta", Open::Kept(block)) => {
+                append(block, "signature", piece("signature"));
+                piece("signature").len()
+            }
+            // Citations, and what is not there yet.
+            _ => 0,
+        };
+        self.count(bytes)?;
+        self.text.push_str(&added.text);
+        Ok(added)
+    }
+
+    /// What was read of a cache and written to one is counted beside the rest of the input.
+    fn take_usage(&mut self, usage: Option<&Value>) {
+        let count = |name: &str| usage.and_then(|usage| number(usage.get(name)?));
+        let known = &mut self.usage;
+        let write = count("cache_creation_input_tokens").unwrap_or(known.cache_write_tokens);
+        let cached = count("cache_read_input_tokens").unwrap_or(known.cached_tokens);
+        let special = known.cached_tokens.saturating_add(known.cache_write_tokens);
+        let plain =
+            count("input_tokens").unwrap_or(known.input_tokens.saturating_sub(special));
+        known.cache_write_tokens = write;
+        known.cached_tokens = cached;
+        known.input_tokens = plain.saturating_add(cached).saturating_add(write);
+        known.output_tokens = count("output_tokens").unwrap_or(known.output_tokens);
+        let thinking = usage.and_then(|u| number(u.pointer("/output_tokens_details/thinking_tokens")?));
+        known.reasoning_tokens = thinking.unwrap_or(known.reasoning_tokens);
+    }
+
+    /// Whether any token of a reply came.
+    pub(crate) const fn is_begun(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// Whether the endpoint said how the reply ends.
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.stopped || self.stop.is_some()
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.stopped
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.bytes += bytes;
+        let limit = self.terms.limit;
+        if self.bytes > limit { Err(Failure::TooLarge { limit }) } else { Ok(()) }
+    }
+
+    /// The reply, and a note at the end of its text that the endpoint did not send.
+    ///
+    /// # Errors
+    /// [`Failure`] when it was refused, or is not complete.
+    pub(crate) fn finish(mut self) -> Result<(Finished, Added), Failure> {
+        let stop = self.stop.take();
+        let cut = match stop.as_deref() {
+            Some("end_turn" | "stop_sequence" | "tool_use") => false,
+            Some("max_tokens") => true,
+            Some("model_context_window_exceeded") if self.is_empty() => {
+                let message = "nothing of the reply had room in the window".to_owned();
+                let tokens = Some(self.usage.input_tokens);
+                return Err(Failure::TooLong { window: self.terms.window, tokens, message });
+            }
+            Some("model_context_window_exceeded") => true,
+            Some("refusal") => {
+                let message = "it declined to reply (stop_reason refusal)".to_owned();
+                return Err(Failure::Refused { status: 200, message });
+            }
+            Some(other) => {
+                let other: String = other.chars().take(64).collect();
+                return Err(Failure::incomplete(format!("it ended with {other:?}")));
+            }
+            None if self.stopped && !self.has_half() => false,
+            None => return Err(Failure::transient("the answer ended before the reply did")),
+        };
+        let mut rest = Added::default();
+        if cut {
+            if self.is_empty() {
+                let message =
+                    "it was cut off at its limit of tokens before any of it came: raise max_tokens";
+                return Err(Failure::Incomplete { message: message.to_owned(), again: false });
+            }
+            rest.text = self.cut_short();
+        }
+        if self.blocks.values().any(|block| matches!(block, Open::Call { name, .. } if name.is_empty())) {
+            return Err(Failure::incomplete("a tool call without a name"));
+        }
+        if self.is_empty() {
+            let reasoned = self.blocks.values().any(|block| matches!(block, Open::Kept(_)));
+            return Err(Failure::incomplete(match (reasoned, self.text.is_empty()) {
+                (true, _) => "nothing but reasoning came",
+                (false, false) => "nothing but white space came",
+                (false, true) if stop.as_deref() == Some("tool_use") => {
+                    "it announced tool calls, and none came"
+                }
+                (false, true) => "nothing came but its end",
+            }));
+        }
+        let mut finished = self.into_finished();
+        finished.text.push_str(&rest.text);
+        Ok((finished, rest))
+    }
+
+    fn into_finished(self) -> Finished {
+        let mut carrying = Carrying::default();
+        let own: HashSet<String> = self.blocks.values().filter_map(Open::id).collect();
+        let mut given: HashSet<String> = HashSet::new();
+        let (mut text, mut tool_calls) = (String::new(), Vec::new());
+        for block in self.blocks.into_values() {
+            match block {
+                Open::Text { from, bytes } => {
+                    let end = self.text.floor_char_boundary(from + bytes);
+                    text.push_str(&self.text[from..end]);
+                    carrying.text(bytes);
+                }
+                Open::Call { id, name, input } => {
+                    let taken = |id: &str| self.terms.taken.contains(id) || given.contains(id);
+                    let id = match id.is_empty() || taken(&id) {
+                        false => id,
+                        true => unique_id(|id| taken(id) || own.contains(id)),
+                    };
+                    given.insert(id.clone());
+                    let arguments = if input.trim().is_empty() { "{}".to_owned() } else { input };
+                    let name = recovered_name(name, &self.terms);
+                    tool_calls.push(ToolCall { id, name, arguments });
+                    carrying.call();
+                }
+                Open::Kept(block) => carrying.keep(Value::Object(block)),
+            }
+        }
+        Finished { text, tool_calls, usage: self.usage, carried: carrying.finish() }
+    }
+
+    fn is_empty(&self) -> bool {
+        let no_call = !self.blocks.values().any(|block| matches!(block, Open::Call { .. }));
+        no_call && self.text.trim().is_empty()
+    }
+
+    fn has_half(&self) -> bool {
+        self.blocks.values().any(Open::is_half)
+    }
+
+    /// Drops what the limit cut, and returns a note: half of an argument must never be run, and
+    /// thinking without its signature is refused.
+    fn cut_short(&mut self) -> String {
+        let space = if self.text.is_empty() { "" } else { "\n\n" };
+        let halves: Vec<_> =
+            self.blocks.iter().filter(|(_, block)| block.is_half()).map(|(i, _)| *i).collect();
+        for index in &halves {
+            self.blocks.remove(index);
+        }
+        match halves.len() {
+            0 => format!("{space}[The reply was cut off at its limit of tokens.]"),
+            cut => format!(
+                "{space}[The reply was cut off at its limit of tokens; {cut} unfinished tool calls \
+                 were dropped.]"
+            ),
+        }
+    }
+}
+
+impl Open {
+    const fn call() -> Self {
+        Self::Call { id: String::new(), name: String::new(), input: String::new() }
+    }
+
+    fn id(&self) -> Option<String> {
+        match self {
+            Self::Call { id, .. } => Some(id.clone()),
+            Self::Text { .. } | Self::Kept(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text { bytes, .. } => *bytes,
+            Self::Call { id, name, input } => id.len() + name.len() + input.len(),
+            Self::Kept(block) => Value::Object(block.clone()).to_string().len(),
+        }
+    }
+
+    fn is_half(&self) -> bool {
+        match self {
+            Self::Text { .. } => false,
+            Self::Call { name, input, .. } => {
+                name.is_empty()
+                    || serde_json::from_str::<serde::de::IgnoredAny>(input)
+                        .is_err_and(|error| error.is_eof() && !input.trim().is_empty())
+            }
+            Self::Kept(block) => {
+                block.get("type").is_some_and(|kind| kind == "thinking")
+                    && block.get("signature").and_then(Value::as_str).is_none_or(str::is_empty)
+            }
+        }
+    }
+}
+
+fn append(block: &mut Map<String, Value>, name: &str, piece: &str) {
+    match block.get_mut(name) {
+        Some(Value::String(text)) => text.push_str(piece),
+        _ => {
+            block.insert(name.to_owned(), Value::String(piece.to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

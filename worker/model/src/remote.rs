@@ -1,0 +1,333 @@
+//! An endpoint, of either kind: attempts, failures and patience.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | `endpoint` | where it is |
+//! | `key` | its key, which is never shown |
+//! | `sending` | what of a request goes to it, and how |
+//! | `connection` | one HTTP connection a call, under a permit of kind `model` |
+//! | `call` | one attempt |
+//! | `answer` | from bytes to chunks |
+//! | `fault`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
+//! | `failure` | why an attempt failed |
+//! | `pauses`, `attempts` | whether and when it is asked again |
+//! | `learning` | what a refusal teaches |
+//! | `window` | what the endpoint says of itself |
+//!
+//! One connection a call, closed with it. Redirects are not followed and proxies of the
+//! environment are not used: the key goes where the configuration says, and nowhere else.
+
+mod answer;
+mod attempts;
+mod call;
+mod connection;
+mod endpoint;
+mod failure;
+mod fault;
+mod fuzzing;
+mod key;
+mod learning;
+mod pauses;
+mod sending;
+mod too_long;
+mod wait_hint;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use evonic_domain::{Attachment, Item, ModelFacts, Price};
+use evonic_handles::Budget;
+use evonic_net::{Connector, TlsConnector, TlsError};
+use evonic_shared::{config, config::ModelKind};
+use http::{HeaderName, HeaderValue};
+use tokio::sync::OnceCell;
+
+pub(crate) use self::{
+    answer::{Added, Answer, Assembly, Finished, Terms},
+    failure::Failure,
+    fuzzing::{messages_answer, openai_answer},
+    sending::{Inlined, Sending, in_words},
+};
+use self::{endpoint::Endpoint, key::Key};
+use crate::{
+    ModelError, Reply, Request, SetupError, anthropic,
+    body::{JsonWriter, RequestBody},
+    facts::Facts,
+    history, openai,
+    request::Sink,
+};
+
+/// The most characters of a message of others that an error repeats.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// The name under which it is learnt that an endpoint takes no images.
+const IMAGES: &str = "images";
+
+/// One configured endpoint.
+#[derive(Debug)]
+pub struct Remote {
+    name: String,
+    settings: config::Model,
+    endpoint: Endpoint,
+    /// [`crate::Model::endpoint`].
+    identity: String,
+    connector: Connector,
+    budget: Budget,
+    key: Option<Key>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    facts: Facts,
+    /// What the endpoint says of its window, asked once a process.
+    told_window: OnceCell<Option<u64>>,
+}
+
+impl Remote {
+    /// Reads the key; asks for the certificates to trust if the endpoint is reached by `https`.
+    /// Opens no connection.
+    ///
+    /// # Errors
+    /// [`ModelError::Key`], [`ModelError::Setup`].
+    pub(super) fn new(
+        name: &str,
+        settings: &config::Model,
+        budget: &Budget,
+        facts: Facts,
+        tls: impl FnOnce() -> Result<TlsConnector, TlsError>,
+    ) -> Result<Self, ModelError> {
+        let setup = |source: SetupError| ModelError::Setup { model: name.to_owned(), source };
+        let config::Model { kind, base_url, query, model, .. } = settings;
+        let endpoint =
+            Endpoint::new(base_url, *kind, query).map_err(|error| setup(error.into()))?;
+        let tls = endpoint.secure.then(tls).transpose().map_err(|error| setup(error.into()))?;
+        let key_header = settings.key_header.as_deref().or(match kind {
+            ModelKind::OpenAi => None,
+            ModelKind::Anthropic => Some(anthropic::KEY_HEADER),
+        });
+        let key = settings.key.as_ref().map(|source| Key::read(name, source, key_header));
+        let headers = headers(settings).map_err(|error| setup(error.into()))?;
+        let connector = Connector {
+            peer: endpoint.peer.clone(),
+            tls,
+            keepalive: None,
+            limit: settings.connect_timeout,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            identity: format!("{} {} {model}", kind.name(), base_url.trim_end_matches('/')),
+            endpoint,
+            connector,
+            budget: budget.clone(),
+            key: key.transpose()?,
+            headers,
+            facts,
+            told_window: OnceCell::new(),
+        })
+    }
+
+    /// See [`super::Model::reply`].
+    pub(super) async fn reply(
+        &self,
+        request: &Request,
+        sink: &mut Sink<'_>,
+    ) -> Result<Reply, ModelError> {
+        attempts::reply(self, request, sink).await
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.identity
+    }
+
+    pub(super) const fn settings(&self) -> &config::Model {
+        &self.settings
+    }
+
+    fn known(&self) -> ModelFacts {
+        self.facts.of(&self.identity)
+    }
+
+    pub(super) fn window(&self) -> Option<u64> {
+        self.settings.context_tokens.or_else(|| self.known().window)
+    }
+
+    pub(super) fn max_output_tokens(&self) -> Option<u32> {
+        self.settings.max_tokens.or(match self.settings.kind {
+            ModelKind::OpenAi => None,
+            ModelKind::Anthropic => Some(anthropic::DEFAULT_MAX_TOKENS),
+        })
+    }
+
+    pub(super) const fn price(&self) -> Price {
+        let config::Model { price_input, price_cached, price_cache_write, price_output, .. } =
+            self.settings;
+        Price {
+            input: price_input,
+            cached: price_cached,
+            cache_write: price_cache_write,
+            output: price_output,
+        }
+    }
+
+    pub(super) fn eyes(&self) -> bool {
+        let refused = || self.known().refused_fields.iter().any(|field| field == IMAGES);
+        self.settings.images.unwrap_or_else(|| !refused())
+    }
+
+    /// The body that asks for a reply, and the words that were sent within it.
+    async fn body(&self, request: &Request) -> Result<RequestBody, Failure> {
+        let texts = texts(request).await?;
+        let facts = self.known();
+        let sending = Sending {
+            settings: &self.settings,
+            endpoint: &self.identity,
+            facts: &facts,
+            eyes: self.eyes(),
+            has_blobs: request.blobs.is_some(),
+            texts: &texts,
+        };
+        let mut json = JsonWriter::default();
+        match self.settings.kind {
+            ModelKind::OpenAi => openai::write(request, &sending, &mut json),
+            ModelKind::Anthropic => anthropic::write(request, &sending, true, &mut json),
+        }
+        Ok(json.finish(request.blobs.clone()))
+    }
+
+    /// An answer that has not begun.
+    fn answer(&self, request: &Request) -> Answer {
+        let limit = self.settings.max_reply_bytes as usize;
+        let names = history::sent_names(request).into_iter();
+        let terms = Terms {
+            limit,
+            taken: call_ids(&request.items).map(str::to_owned).collect(),
+            tools: names.map(|(real, sent)| (sent.into_owned(), real.to_owned())).collect(),
+            window: self.window(),
+        };
+        let assembly = match self.settings.kind {
+            ModelKind::OpenAi => Assembly::OpenAi(openai::Assembly::new(terms)),
+            ModelKind::Anthropic => Assembly::Anthropic(anthropic::Assembly::new(terms)),
+        };
+        Answer::new(assembly, limit)
+    }
+
+    /// The error of a turn, after this many attempts.
+    fn error(&self, failure: Failure, attempts: u32) -> ModelError {
+        let model = self.name.clone();
+        match failure {
+            Failure::Exhausted(exhausted) => ModelError::Exhausted(exhausted),
+            Failure::Transient { message }
+            | Failure::Busy { message, .. }
+            | Failure::Unreachable { message } => {
+                ModelError::Unavailable { model, attempts, message: self.clean(&message) }
+            }
+            Failure::Refused { status, message } => {
+                ModelError::Refused { model, status, message: self.clean(&message) }
+            }
+            Failure::TooLong { window, tokens, message } => {
+                ModelError::TooLong { model, window, tokens, message: self.clean(&message) }
+            }
+            Failure::TooLarge { limit } => ModelError::ReplyTooLarge { model, limit },
+            Failure::Incomplete { message, .. } => {
+                ModelError::Incomplete { model, message: self.clean(&message) }
+            }
+            Failure::Slow { limit } => ModelError::Timeout { model, limit },
+            Failure::Protocol { message } => ModelError::Protocol {
+                model,
+                protocol: match self.settings.kind {
+                    ModelKind::OpenAi => "Chat Completions",
+                    ModelKind::Anthropic => "Messages",
+                },
+                message: self.clean(&message),
+            },
+        }
+    }
+
+    /// A message of others as one short line without the key.
+    fn clean(&self, message: &str) -> String {
+        let message = match &self.key {
+            Some(key) => key.redact(message),
+            None => message.to_owned(),
+        };
+        let words = message.split(|c: char| c.is_whitespace() || c.is_control());
+        let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        match line.char_indices().nth(MAX_MESSAGE_CHARS) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        }
+    }
+}
+
+/// Headers beside those of every request.
+fn headers(settings: &config::Model) -> Result<Vec<(HeaderName, HeaderValue)>, crate::AddressError> {
+    let own = match settings.kind {
+        ModelKind::OpenAi => None,
+        ModelKind::Anthropic => Some(anthropic::VERSION_HEADER),
+    };
+    let mut headers = Vec::new();
+    for line in settings.headers.iter().map(String::as_str).chain(own) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let name: HeaderName = name.trim().parse()?;
+        // A version that is configured takes the place of the built-in one.
+        if !headers.iter().any(|(known, _)| *known == name) {
+            headers.push((name, HeaderValue::from_str(value.trim())?));
+        }
+    }
+    Ok(headers)
+}
+
+/// The ids of every call in a transcript.
+fn call_ids(items: &[Item]) -> impl Iterator<Item = &str> {
+    let calls = items.iter().filter_map(|item| match item {
+        Item::Assistant { tool_calls, .. } => Some(tool_calls),
+        Item::User { .. }
+        | Item::Summary { .. }
+        | Item::LeftOut { .. }
+        | Item::ToolResult { .. } => None,
+    });
+    calls.flatten().map(|call| call.id.as_str())
+}
+
+fn attachments(items: &[Item]) -> impl Iterator<Item = &Attachment> {
+    let lists = items.iter().filter_map(|item| match item {
+        Item::User { attachments, .. } => Some(attachments),
+        Item::Assistant { .. }
+        | Item::Summary { .. }
+        | Item::LeftOut { .. }
+        | Item::ToolResult { .. } => None,
+    });
+    lists.flatten()
+}
+
+/// The attachments that are shown as text, by hash.
+async fn texts(request: &Request) -> Result<HashMap<String, String>, Failure> {
+    let mut texts = HashMap::new();
+    let Some(blobs) = &request.blobs else { return Ok(texts) };
+    for Attachment { sha256, bytes, .. } in
+        attachments(&request.items).filter(|attachment| sending::is_text(attachment))
+    {
+        if texts.contains_key(sha256) {
+            continue;
+        }
+        let mut content = Vec::new();
+        while (content.len() as u64) < *bytes {
+            let piece = blobs.read(sha256, content.len() as u64).await;
+            let piece = piece.map_err(|message| Failure::Unreachable { message })?;
+            if piece.is_empty() {
+                break;
+            }
+            content.extend_from_slice(&piece);
+        }
+        texts.insert(sha256.clone(), String::from_utf8_lossy(&content).into_owned());
+    }
+    Ok(texts)
+}
+
+/// Whether a request shows an image.
+fn has_images(request: &Request) -> bool {
+    let image = |attachment: &Attachment| {
+        attachment.kind == evonic_domain::AttachmentKind::Image
+    };
+    request.blobs.is_some() && attachments(&request.items).any(image)
+}

@@ -1,0 +1,390 @@
+//! An answer's body as it comes: events, or one JSON value from an endpoint that does not stream.
+//!
+//! Pure: bytes in, pieces and at last a reply out. How the bytes are cut does not matter.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use evonic_domain::{Carried, ToolCall, Usage, value_count};
+use evonic_net::sse::{Decoder, Event};
+use serde_json::Value;
+
+use super::{failure::Failure, fault::Fault};
+use crate::{anthropic, openai};
+
+/// The most bytes of an answer, its framing included: some 300 bytes for each token.
+const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// JSON may take so many bytes for one of a reply, for its escapes.
+const JSON_BYTES: usize = 4;
+
+/// The least bytes that JSON may have, for fields that are passed over.
+const LEAST_JSON_BYTES: usize = 64 * 1024;
+
+/// The most values of a chunk: built, a value takes many times the bytes of its text.
+const MAX_VALUES: usize = 65_536;
+
+/// What of an answer that cannot be read is shown.
+const SHOWN_CHARS: usize = 100;
+
+/// What a piece of an answer adds to a reply.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+}
+
+impl Added {
+    pub(crate) fn append(&mut self, more: Self) {
+        self.text.push_str(&more.text);
+        self.reasoning.push_str(&more.reasoning);
+    }
+}
+
+/// A reply as its endpoint made it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Finished {
+    pub(crate) text: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
+    pub(crate) usage: Usage,
+    /// What goes back as it came: [`Carried::data`].
+    pub(crate) carried: Value,
+}
+
+impl Finished {
+    /// What is carried, under the endpoint's name.
+    pub(crate) fn carried(&mut self, endpoint: &str) -> Carried {
+        Carried { endpoint: endpoint.to_owned(), data: self.carried.take() }
+    }
+}
+
+/// What bounds a reply, and what it is read with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    /// The most bytes of it.
+    pub(crate) limit: usize,
+    /// The ids of calls that were made before.
+    pub(crate) taken: HashSet<String>,
+    /// The names of the tools that it may call, as they are sent, and as they are.
+    pub(crate) tools: Vec<(String, String)>,
+    /// The window of the endpoint, where it is known.
+    pub(crate) window: Option<u64>,
+}
+
+/// From chunks to a reply, by kind of endpoint.
+#[derive(Debug)]
+pub(crate) enum Assembly {
+    OpenAi(openai::Assembly),
+    Anthropic(anthropic::Assembly),
+}
+
+impl Assembly {
+    fn take(&mut self, chunk: Value) -> Result<Added, Failure> {
+        match self {
+            Self::OpenAi(assembly) => assembly.take(chunk),
+            Self::Anthropic(assembly) => assembly.take(chunk),
+        }
+    }
+
+    /// Whether any token of a reply came.
+    fn is_begun(&self) -> bool {
+        match self {
+            Self::OpenAi(assembly) => assembly.is_begun(),
+            Self::Anthropic(assembly) => assembly.is_begun(),
+        }
+    }
+
+    /// Whether the endpoint said how the reply ends.
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::OpenAi(assembly) => assembly.is_finished(),
+            Self::Anthropic(assembly) => assembly.is_finished(),
+        }
+    }
+
+    /// Whether nothing more can come.
+    fn is_done(&self) -> bool {
+        match self {
+            Self::OpenAi(_) => false,
+            Self::Anthropic(assembly) => assembly.is_done(),
+        }
+    }
+
+    /// `ended` is whether the endpoint said that nothing more comes.
+    fn finish(self, ended: bool) -> Result<(Finished, Added), Failure> {
+        match self {
+            Self::OpenAi(assembly) => assembly.finish(ended),
+            Self::Anthropic(assembly) => assembly.finish(),
+        }
+    }
+}
+
+/// An answer's body in the reading.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    form: Form,
+    assembly: Assembly,
+    /// The most bytes of an event, or of a whole answer.
+    max_json_bytes: usize,
+    bytes: usize,
+    done: bool,
+    /// The first line of data that is no JSON.
+    foreign: Option<String>,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Nothing but white space came.
+    Open,
+    Events(Box<Decoder>),
+    Whole(Vec<u8>),
+}
+
+impl Answer {
+    /// Nothing of an answer whose reply may have so many bytes.
+    pub(crate) const fn new(assembly: Assembly, max_reply_bytes: usize) -> Self {
+        Self {
+            form: Form::Open,
+            assembly,
+            max_json_bytes: max_json_bytes(max_reply_bytes),
+            bytes: 0,
+            done: false,
+            foreign: None,
+        }
+    }
+
+    /// Whether the endpoint said that nothing more comes.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done || self.assembly.is_done()
+    }
+
+    /// Whether a token came.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.assembly.is_begun()
+    }
+
+    /// Whether the reply is complete, though more of the answer may come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.assembly.is_finished()
+    }
+
+    /// Takes the next piece; returns what it completed.
+    ///
+    /// # Errors
+    /// [`Failure`]; nothing may be pushed after it.
+    pub(crate) fn push(&mut self, mut piece: &[u8]) -> Result<Added, Failure> {
+        self.bytes += piece.len();
+        if self.bytes > MAX_ANSWER_BYTES {
+            return Err(Failure::protocol(format!("more than {MAX_ANSWER_BYTES} bytes")));
+        }
+        if matches!(self.form, Form::Open) {
+            let blank = |b: &u8| b.is_ascii_whitespace() || "\u{feff}".as_bytes().contains(b);
+            piece = &piece[piece.iter().take_while(|b| blank(b)).count()..];
+            match piece.first() {
+                None => return Ok(Added::default()),
+                Some(b'{' | b'[') => self.form = Form::Whole(Vec::new()),
+                Some(b':' | b'd' | b'e' | b'i' | b'r') => {
+                    self.form = Form::Events(Box::new(Decoder::with_limit(self.max_json_bytes)));
+                }
+                Some(_) => {
+                    let begin = shown(&String::from_utf8_lossy(&piece[..piece.len().min(400)]));
+                    return Err(Failure::protocol(format!("neither events nor JSON: {begin}")));
+                }
+            }
+        }
+        match &mut self.form {
+            Form::Open => Ok(Added::default()),
+            Form::Whole(whole) if whole.len() + piece.len() > self.max_json_bytes => {
+                let most = self.max_json_bytes;
+                Err(Failure::protocol(format!("an answer of more than {most} bytes of JSON")))
+            }
+            Form::Whole(whole) => {
+                whole.extend_from_slice(piece);
+                Ok(Added::default())
+            }
+            Form::Events(decoder) => {
+                let mut events = Vec::new();
+                for event in decoder.push(piece) {
+                    events.push(event.map_err(|error| Failure::protocol(error.to_string()))?);
+                }
+                self.take_events(events)
+            }
+        }
+    }
+
+    fn take_events(&mut self, events: Vec<Event>) -> Result<Added, Failure> {
+        let mut added = Added::default();
+        for event in events {
+            if self.is_done() {
+                break;
+            }
+            added.append(self.take_event(&event.data)?);
+        }
+        Ok(added)
+    }
+
+    /// An event, or several of an endpoint that leaves out the empty lines between them.
+    fn take_event(&mut self, data: &str) -> Result<Added, Failure> {
+        let whole = data.trim();
+        if whole.contains('\n') && read(whole).is_err() {
+            let mut added = Added::default();
+            for line in whole.lines() {
+                added.append(self.take_line(line.trim())?);
+            }
+            return Ok(added);
+        }
+        self.take_line(whole)
+    }
+
+    fn take_line(&mut self, data: &str) -> Result<Added, Failure> {
+        if data == "[DONE]" {
+            self.done = true;
+        }
+        if self.done || data.is_empty() {
+            return Ok(Added::default());
+        }
+        if !data.starts_with(['{', '[']) {
+            self.foreign.get_or_insert_with(|| shown(data));
+            return Ok(Added::default());
+        }
+        let chunk = read(data)?;
+        self.take(chunk)
+    }
+
+    fn take(&mut self, chunk: Value) -> Result<Added, Failure> {
+        match Fault::within(&chunk) {
+            Some(fault) => Err(fault.failure(None, None)),
+            None if chunk.is_array() => Err(Failure::protocol("a chunk is a list, not an object")),
+            None => self.assembly.take(chunk),
+        }
+    }
+
+    /// The reply, and what of it was not returned before.
+    ///
+    /// # Errors
+    /// [`Failure`]: transient when the answer ended before the reply did.
+    pub(crate) fn end(mut self) -> Result<(Finished, Added), Failure> {
+        let mut rest = Added::default();
+        match &mut self.form {
+            Form::Open => return Err(Failure::incomplete("the answer is empty")),
+            Form::Whole(whole) => {
+                let chunk = read_whole(&std::mem::take(whole))?;
+                rest = self.take(chunk)?;
+                if !self.is_begun() && !self.is_finished() {
+                    return Err(Failure::protocol("an answer without a choice"));
+                }
+                self.done = true;
+            }
+            Form::Events(decoder) => {
+                // Some endpoints leave out the empty line behind the last event. Half of one is
+                // no event.
+                if !self.done
+                    && let Some(event) = decoder.finish()
+                    && (event.data.trim() == "[DONE]" || read(event.data.trim()).is_ok())
+                {
+                    rest = self.take_event(&event.data)?;
+                }
+                let nothing = !self.is_begun() && !self.is_finished();
+                match self.foreign.take() {
+                    Some(line) if nothing => {
+                        return Err(Failure::protocol(format!("events without JSON: {line}")));
+                    }
+                    _ if nothing && self.done => {
+                        return Err(Failure::incomplete("the answer is empty"));
+                    }
+                    _ if !self.done && !self.is_finished() => {
+                        return Err(Failure::transient("the answer ended before the reply did"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let (finished, note) = self.assembly.finish(self.done)?;
+        rest.append(note);
+        Ok((finished, rest))
+    }
+}
+
+fn read(json: &str) -> Result<Value, Failure> {
+    check_values(json.as_bytes())?;
+    let mended = mend_surrogates(json);
+    serde_json::from_str(&mended).map_err(|error| Failure::protocol(error.to_string()))
+}
+
+fn read_whole(json: &[u8]) -> Result<Value, Failure> {
+    check_values(json)?;
+    let text = String::from_utf8_lossy(json);
+    serde_json::from_str(&mend_surrogates(&text)).map_err(|error| {
+        if error.is_eof() {
+            return Failure::transient("the answer ended within its JSON");
+        }
+        let lines = text.lines().filter(|line| line.starts_with('{')).count();
+        let hint = match lines > 1 && error.to_string().starts_with("trailing") {
+            true => "; it sends a JSON object a line, as Ollama's own API does: is base_url its /v1?",
+            false => "",
+        };
+        Failure::protocol(format!("{error}{hint}"))
+    })
+}
+
+/// JSON in which an escaped half of a surrogate pair, which no text can hold, is a replacement
+/// character (RFC 8259, section 8.2).
+fn mend_surrogates(json: &str) -> Cow<'_, str> {
+    if !json.contains("\\ud") && !json.contains("\\uD") {
+        return Cow::Borrowed(json);
+    }
+    let unit = |place: usize| {
+        let digits = json.as_bytes().get(place..place + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (mut mended, mut copied, mut place) = (String::new(), 0, 0);
+    while let Some(found) = json[place..].find('\\').map(|at| place + at) {
+        place = match (unit(found), unit(found + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => found + 12,
+            (Some(0xd800..=0xdfff), _) => {
+                mended.push_str(&json[copied..found]);
+                mended.push_str("\\ufffd");
+                copied = found + 6;
+                copied
+            }
+            // The character behind a backslash may be a backslash itself, and is never split.
+            _ => found + 1 + json[found + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    mended.push_str(&json[copied..]);
+    Cow::Owned(mended)
+}
+
+const fn max_json_bytes(max_reply_bytes: usize) -> usize {
+    let bytes = max_reply_bytes.saturating_mul(JSON_BYTES);
+    if bytes > LEAST_JSON_BYTES { bytes } else { LEAST_JSON_BYTES }
+}
+
+fn check_values(json: &[u8]) -> Result<(), Failure> {
+    if value_count(json) > MAX_VALUES {
+        return Err(Failure::protocol(format!("a chunk of more than {MAX_VALUES} values")));
+    }
+    Ok(())
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_costs_nothing() {
+        for (json, text) in [
+            (r#""a\ud83d\ude00b""#, "a😀b"),
+            (r#""a\ud83d""#, "a\u{fffd}"),
+            (r#""\ude00b""#, "\u{fffd}b"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
+            (r#""\\ud83d""#, "\\ud83d"),
+            (r#""ü\\\ud83dü""#, "ü\\\u{fffd}ü"),
+        ] {
+            assert_eq!(read(json).unwrap(), Value::String(text.to_owned()), "{json}");
+        }
+    }
+}

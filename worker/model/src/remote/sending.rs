@@ -1,0 +1,89 @@
+//! What of a request goes to this endpoint, and how.
+
+use std::collections::HashMap;
+
+use evonic_domain::{Attachment, AttachmentKind, ModelFacts};
+use evonic_shared::config;
+use serde_json::Value;
+
+use crate::Request;
+
+/// The most bytes of a text that is shown within the request.
+const MAX_INLINE_BYTES: u64 = 1024 * 1024;
+
+/// The terms under which a request is written.
+pub(crate) struct Sending<'a> {
+    pub(crate) settings: &'a config::Model,
+    /// Whose reasoning and signatures go back.
+    pub(crate) endpoint: &'a str,
+    pub(super) facts: &'a ModelFacts,
+    /// Whether images are sent.
+    pub(crate) eyes: bool,
+    /// Whether contents can be read.
+    pub(super) has_blobs: bool,
+    /// Contents of texts, by hash.
+    pub(super) texts: &'a HashMap<String, String>,
+}
+
+/// How an attachment is shown.
+pub(crate) enum Inlined<'a> {
+    /// By its content.
+    Content,
+    /// As a text.
+    Text(&'a str),
+    /// Not at all.
+    Absent,
+}
+
+impl Sending<'_> {
+    /// Whether a field is sent: not where it is configured away, or was refused.
+    pub(crate) fn sends(&self, field: &str) -> bool {
+        let is = |left_out: &String| left_out == field;
+        !self.settings.leave_out.iter().any(is) && !self.facts.refused_fields.iter().any(is)
+    }
+
+    /// The most tokens of the reply.
+    pub(crate) fn max_tokens(&self, request: &Request) -> Option<u32> {
+        match (self.settings.max_tokens, request.max_output_tokens) {
+            (Some(own), Some(asked)) => Some(own.min(asked)),
+            (own, asked) => own.or(asked),
+        }
+    }
+
+    pub(crate) fn inlined(&self, attachment: &Attachment) -> Inlined<'_> {
+        match self.texts.get(&attachment.sha256) {
+            Some(text) if attachment.kind == AttachmentKind::File => Inlined::Text(text),
+            _ if self.has_blobs => Inlined::Content,
+            _ => Inlined::Absent,
+        }
+    }
+
+    /// An attachment that the endpoint does not take as it is.
+    pub(crate) fn in_words(&self, attachment: &Attachment) -> String {
+        let Attachment { kind, name, media_type, bytes, .. } = attachment;
+        match self.inlined(attachment) {
+            Inlined::Text(text) => format!("[File {name}]\n{text}"),
+            Inlined::Content | Inlined::Absent => format!(
+                "[The {} {name} ({media_type}, {bytes} bytes) cannot be shown to this model.]",
+                kind.name()
+            ),
+        }
+    }
+}
+
+/// Whether an attachment is a text that is shown within the request.
+pub(super) fn is_text(attachment: &Attachment) -> bool {
+    let kind = attachment.media_type.split(';').next().unwrap_or_default().trim();
+    let text = kind.starts_with("text/")
+        || kind.ends_with("+json")
+        || kind.ends_with("+xml")
+        || ["application/json", "application/xml", "application/yaml", "application/toml"]
+            .contains(&kind);
+    attachment.kind == AttachmentKind::File && text && attachment.bytes <= MAX_INLINE_BYTES
+}
+
+/// A schema as an instruction, behind others, for an endpoint that takes none.
+pub(crate) fn in_words(schema: &Value, before: &str) -> String {
+    let space = if before.is_empty() { "" } else { "\n\n" };
+    format!("{space}Reply with nothing but JSON that fits this JSON Schema:\n{schema}")
+}
