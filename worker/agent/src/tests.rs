@@ -4,6 +4,7 @@ mod bounds;
 mod failing;
 mod fair;
 mod harness;
+mod places;
 mod running;
 mod stopping;
 mod takeover;
