@@ -21,7 +21,7 @@ use tokio::{
     task::{Id, id},
 };
 
-use crate::fairness::{Holder, Places, Reserve};
+use crate::fairness::{Candidate, Holder, Moment, Places, Reserve};
 
 /// What a turn needs a place for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub(super) struct Admitted {
 struct Waiter {
     wish: Wish,
     turn: WaitingTurn,
+    since: Moment,
 }
 
 /// The places, and every turn of this worker.
@@ -101,16 +102,16 @@ pub(super) struct Admission {
 pub(super) struct Snapshot {
     running: Places,
     work: Places,
-    returning: Vec<WaitingTurn>,
+    returning: Vec<(WaitingTurn, Moment)>,
 }
 
 impl Snapshot {
     /// The turn that gets the next work place: a queued one, or one that comes back.
     pub(super) fn choose<'t>(&'t mut self, queued: &'t [WaitingTurn]) -> Option<&'t WaitingTurn> {
-        let queued = || queued.iter();
-        self.work.forget_served(self.returning.iter().chain(queued()));
-        let may_run = |turn: &&WaitingTurn| self.running.may(turn);
-        let waiting: Vec<_> = self.returning.iter().chain(queued().filter(may_run)).collect();
+        let returning = self.returning.iter().map(|(turn, since)| Candidate { turn, since: *since });
+        self.work.forget_served(returning.clone().map(|candidate| candidate.turn).chain(queued));
+        let may_run = queued.iter().filter(|turn| self.running.may(turn)).map(Candidate::queued);
+        let waiting: Vec<_> = returning.chain(may_run).collect();
         self.work.choose(&waiting)
     }
 }
@@ -140,15 +141,16 @@ impl Admission {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let (running, work) = (self.running.clone(), self.work.clone());
-        Snapshot { running, work, returning: self.waiting_for(Place::Work).cloned().collect() }
+        let returning = waiting_for(&self.waiters, Place::Work);
+        let returning = returning.map(|waits| (waits.turn.clone(), waits.since)).collect();
+        Snapshot { running: self.running.clone(), work: self.work.clone(), returning }
     }
 
     /// What a look at the queue found: who waits there, and the turn that was posted last.
     pub(super) fn looked(&mut self, queued: &[WaitingTurn], last: u64) {
         self.last = last;
         let returning = waiting_for(&self.waiters, Place::Work);
-        self.work.forget_served(returning.chain(queued));
+        self.work.forget_served(returning.map(|candidate| candidate.turn).chain(queued));
         self.running.forget_served(queued);
     }
 
@@ -184,7 +186,10 @@ impl Admission {
         // What it wished before it does not wait for any more.
         self.waiters.retain(|waiter| waiter.wish.task != wish.task);
         self.give_back(held, &holder);
-        self.waiters.push(Waiter { turn: holder.waiting(turn_id, self.last), wish });
+        let turn = holder.turn(turn_id, self.last);
+        let last = self.last;
+        let since = self.places(wish.place).now(last);
+        self.waiters.push(Waiter { wish, turn, since });
         self.grant_calls();
         held == Some(Place::Work)
     }
@@ -216,7 +221,7 @@ impl Admission {
             let waiting: Vec<_> = waiting_for(&self.waiters, place).collect();
             let places = if place == Place::Work { &mut self.work } else { &mut self.calls };
             if place == Place::Call {
-                places.forget_served(waiting.iter().copied());
+                places.forget_served(waiting.iter().map(|candidate| candidate.turn));
             }
             let Some(chosen) = places.choose(&waiting).map(|turn| turn.turn_id.clone()) else {
                 return;
@@ -236,28 +241,29 @@ impl Admission {
             return;
         }
         admitted.held = Some(place);
-        let holder = admitted.holder.clone();
-        let places = if place == Place::Work { &mut self.work } else { &mut self.calls };
-        places.take(holder, self.last);
+        let (holder, last) = (admitted.holder.clone(), self.last);
+        self.places(place).take(holder, last);
     }
 
     fn give_back(&mut self, held: Option<Place>, holder: &Holder) {
-        match held {
-            Some(Place::Work) => self.work.give_back(holder),
-            Some(Place::Call) => self.calls.give_back(holder),
-            None => {}
+        if let Some(held) = held {
+            self.places(held).give_back(holder);
         }
     }
 
-    fn waiting_for(&self, place: Place) -> impl Iterator<Item = &WaitingTurn> {
-        waiting_for(&self.waiters, place)
+    const fn places(&mut self, place: Place) -> &mut Places {
+        match place {
+            Place::Work => &mut self.work,
+            Place::Call => &mut self.calls,
+        }
     }
 }
 
 /// The turns that wait for such a place, in the order in which they came.
-fn waiting_for(waiters: &[Waiter], place: Place) -> impl Iterator<Item = &WaitingTurn> {
+fn waiting_for(waiters: &[Waiter], place: Place) -> impl Iterator<Item = Candidate<'_>> + Clone {
     let waits = move |waiter: &&Waiter| waiter.wish.place == place;
-    waiters.iter().filter(waits).map(|waiter| &waiter.turn)
+    let waiters = waiters.iter().filter(waits);
+    waiters.map(|waiter| Candidate { turn: &waiter.turn, since: waiter.since })
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! that have none: nobody's place is ever taken for another one, and who comes would wait for the end
 //! of a long command, or of a model that hangs.
 //!
-//! Time is counted in positions of turns, and of those who were served when the same turn was the
-//! last one, in the order in which they were.
+//! Time is counted in positions of turns, and of those who were served or came back when the same turn
+//! was the last one, in the order in which they did.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ impl Holder {
         Self { caller: turn.posted_by.clone(), agent: turn.agent_id.clone() }
     }
 
-    /// A turn of this holder that waits since the turn at this position was posted.
-    pub(super) fn waiting(&self, turn_id: TurnId, position: u64) -> WaitingTurn {
+    /// A turn of this holder.
+    pub(super) fn turn(&self, turn_id: TurnId, position: u64) -> WaitingTurn {
         let Self { caller: posted_by, agent: agent_id } = self.clone();
         WaitingTurn { turn_id, posted_by, agent_id, position }
     }
@@ -54,16 +54,31 @@ pub(super) struct Places {
     /// When a turn of this holder last got a place. Only of callers who wait: the turns of whoever
     /// comes later are later.
     served: BTreeMap<Holder, Moment>,
-    begun: u64,
+    ticks: u64,
 }
 
-/// The position of the turn that was posted last, and how many places were given.
-type Moment = (u64, u64);
+/// The position of the turn that was posted last, and how often somebody was served or came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u64, u64);
+
+/// A turn that waits for a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'t> {
+    pub(super) turn: &'t WaitingTurn,
+    pub(super) since: Moment,
+}
+
+impl<'t> Candidate<'t> {
+    /// One that waits in the queue, since it was posted.
+    pub(super) const fn queued(turn: &'t WaitingTurn) -> Self {
+        Self { turn, since: Moment(turn.position, 0) }
+    }
+}
 
 impl Places {
     /// So many places, some of them reserved; none is held.
     pub(super) const fn new(size: u32, reserve: Reserve) -> Self {
-        Self { free: size, reserve, held: BTreeMap::new(), served: BTreeMap::new(), begun: 0 }
+        Self { free: size, reserve, held: BTreeMap::new(), served: BTreeMap::new(), ticks: 0 }
     }
 
     /// Whether none is free.
@@ -74,9 +89,16 @@ impl Places {
     /// Takes a place, when the turn at `last` was posted last.
     pub(super) fn take(&mut self, holder: Holder, last: u64) {
         self.free = self.free.saturating_sub(1);
-        self.begun += 1;
-        self.served.insert(holder.clone(), (last, self.begun));
+        let now = self.now(last);
+        self.served.insert(holder.clone(), now);
         *self.held.entry(holder).or_default() += 1;
+    }
+
+    /// The moment at which somebody comes back, or is served, when the turn at `last` was posted last:
+    /// later than every one before, and than when whoever is queued was posted.
+    pub(super) const fn now(&mut self, last: u64) -> Moment {
+        self.ticks += 1;
+        Moment(last, self.ticks)
     }
 
     /// Gives a place back.
@@ -113,28 +135,29 @@ impl Places {
 
     /// The turn that gets the next place: nothing when nobody waits who may have it. Of those that
     /// have a caller and an agent in common it is the first one.
-    pub(super) fn choose<'t>(&self, waiting: &[&'t WaitingTurn]) -> Option<&'t WaitingTurn> {
-        let mut callers: BTreeMap<&str, BTreeMap<&str, (u64, &'t WaitingTurn)>> = BTreeMap::new();
-        for turn in waiting.iter().copied().filter(|turn| self.may(turn)) {
-            let agents = callers.entry(&turn.posted_by).or_default();
-            let (position, _) = agents.entry(&turn.agent_id).or_insert((u64::MAX, turn));
-            *position = turn.position.min(*position);
+    pub(super) fn choose<'t>(&self, waiting: &[Candidate<'t>]) -> Option<&'t WaitingTurn> {
+        let mut callers: BTreeMap<&str, BTreeMap<&str, Candidate<'t>>> = BTreeMap::new();
+        for candidate in waiting.iter().filter(|candidate| self.may(candidate.turn)) {
+            let agents = callers.entry(&candidate.turn.posted_by).or_default();
+            let first = agents.entry(&candidate.turn.agent_id).or_insert(*candidate);
+            first.since = candidate.since.min(first.since);
         }
         let (caller, agents) = callers.into_iter().min_by_key(|(caller, agents)| {
-            let first = agents.values().map(|(position, _)| *position).min();
-            self.rank(|holder| holder.caller == *caller, first.unwrap_or(u64::MAX))
+            let first = agents.values().map(|first| first.since).min();
+            self.rank(|holder| holder.caller == *caller, first.unwrap_or_default())
         })?;
-        let (_, (_, turn)) = agents.into_iter().min_by_key(|(agent, (first, _))| {
-            self.rank(|holder| holder.caller == caller && holder.agent == *agent, *first)
+        let (_, first) = agents.into_iter().min_by_key(|(agent, first)| {
+            self.rank(|holder| holder.caller == caller && holder.agent == *agent, first.since)
         })?;
-        Some(turn)
+        Some(first.turn)
     }
 
-    /// The places of some holders, and since when they wait, whose first waiting turn is `first`.
-    fn rank(&self, matches: impl Fn(&Holder) -> bool, first: u64) -> (u32, Moment) {
+    /// The places of some holders, and since when they wait, the first of whose turns waits since
+    /// `first`.
+    fn rank(&self, matches: impl Fn(&Holder) -> bool, first: Moment) -> (u32, Moment) {
         let held = self.held.iter().filter(|(holder, _)| matches(holder)).map(|(_, held)| held);
         let served = self.served.iter().filter(|(holder, _)| matches(holder)).map(|(_, at)| *at);
-        (held.sum(), served.max().unwrap_or_default().max((first, 0)))
+        (held.sum(), served.max().unwrap_or_default().max(first))
     }
 }
 

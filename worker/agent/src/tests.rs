@@ -6,6 +6,7 @@ mod fair;
 mod harness;
 mod output;
 mod reads;
+mod places;
 mod running;
 mod stopping;
 mod takeover;

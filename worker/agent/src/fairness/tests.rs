@@ -8,18 +8,28 @@ fn waiting(caller: &str, agent: &str, position: u64) -> WaitingTurn {
     WaitingTurn { turn_id: TurnId::new(), posted_by, agent_id, position }
 }
 
-/// A queue whose turns end in any order, and the places that it fills.
+/// A queue whose turns end in any order, and leave their places to come back, and the places that it
+/// fills.
 struct World {
     places: Places,
     queued: Vec<WaitingTurn>,
     running: Vec<WaitingTurn>,
+    /// They ask a model, without a place.
+    asking: Vec<WaitingTurn>,
+    /// They wait for a place again, in the order in which they came.
+    returning: Vec<(WaitingTurn, Moment)>,
     last: u64,
 }
 
 impl World {
     fn new(workers: u32, reserved: u32) -> Self {
-        let places = Places::new(workers, reserved);
-        Self { places, queued: Vec::new(), running: Vec::new(), last: 0 }
+        Self::with(workers, Reserve { callers: reserved, agents: 0 })
+    }
+
+    fn with(size: u32, reserve: Reserve) -> Self {
+        let places = Places::new(size, reserve);
+        let (queued, running, asking, returning) = Default::default();
+        Self { places, queued, running, asking, returning, last: 0 }
     }
 
     fn post(&mut self, caller: &str, agent: &str) {
@@ -27,21 +37,34 @@ impl World {
         self.queued.push(waiting(caller, agent, self.last));
     }
 
-    /// What the store says: the first of each caller and agent.
+    /// Those that come back, and what the store says: the first of each caller and agent.
     fn heads(&self) -> Vec<WaitingTurn> {
         let mut heads: BTreeMap<Holder, &WaitingTurn> = BTreeMap::new();
         for turn in &self.queued {
             heads.entry(Holder::of(turn)).or_insert(turn);
         }
-        heads.into_values().cloned().collect()
+        let returning = self.returning.iter().map(|(turn, _)| turn);
+        returning.chain(heads.into_values()).cloned().collect()
     }
 
     fn begin(&mut self) -> Option<WaitingTurn> {
         let heads = self.heads();
         self.places.forget_served(&heads);
+        let since = |turn: &WaitingTurn| {
+            let returning = self.returning.iter().find(|(back, _)| back == turn);
+            returning.map(|(_, since)| *since)
+        };
+        let heads: Vec<_> = heads
+            .iter()
+            .map(|turn| match since(turn) {
+                Some(since) => Candidate { turn, since },
+                None => Candidate::queued(turn),
+            })
+            .collect();
         let chosen = self.places.choose(&heads)?.clone();
         self.places.take(Holder::of(&chosen), self.last);
         self.queued.retain(|turn| turn.turn_id != chosen.turn_id);
+        self.returning.retain(|(turn, _)| turn.turn_id != chosen.turn_id);
         self.running.push(chosen.clone());
         Some(chosen)
     }
@@ -49,6 +72,19 @@ impl World {
     fn end(&mut self, at: usize) {
         let ended = self.running.remove(at % self.running.len());
         self.places.give_back(&Holder::of(&ended));
+    }
+
+    /// A turn gives its place back to ask a model.
+    fn ask(&mut self, at: usize) {
+        let asks = self.running.remove(at % self.running.len());
+        self.places.give_back(&Holder::of(&asks));
+        self.asking.push(asks);
+    }
+
+    /// A model has answered.
+    fn come_back(&mut self, at: usize) {
+        let back = self.asking.remove(at % self.asking.len());
+        self.returning.push((back, self.places.now(self.last)));
     }
 
     fn held(&self, caller: &str) -> usize {
@@ -123,6 +159,8 @@ enum Act {
     Post(u8, u8),
     Begin,
     End(usize),
+    Ask(usize),
+    ComeBack(usize),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -130,6 +168,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         3 => (0..4_u8, 0..3_u8).prop_map(|(caller, agent)| Act::Post(caller, agent)),
         3 => Just(Act::Begin),
         2 => any::<usize>().prop_map(Act::End),
+        2 => any::<usize>().prop_map(Act::Ask),
+        2 => any::<usize>().prop_map(Act::ComeBack),
     ];
     prop::collection::vec(act, 0..200)
 }
@@ -145,6 +185,8 @@ proptest! {
             match act {
                 Act::Post(caller, agent) => world.post(&caller.to_string(), &agent.to_string()),
                 Act::End(at) => if !world.running.is_empty() { world.end(at) },
+                Act::Ask(at) => if !world.running.is_empty() { world.ask(at) },
+                Act::ComeBack(at) => if !world.asking.is_empty() { world.come_back(at) },
                 Act::Begin => {
                     let free = workers as usize - world.running.len();
                     let waiting = world.heads();
@@ -179,9 +221,9 @@ proptest! {
                         idle.iter().any(|turn| Holder::of(turn) == *holder)
                             && world.held(&holder.caller) == 0
                     });
-                    for turn in &idle {
-                        if world.held(&turn.posted_by) == 0 {
-                            overtaken.entry(Holder::of(turn)).or_default().push(begun.clone());
+                    for holder in idle.iter().map(Holder::of).collect::<BTreeSet<_>>() {
+                        if world.held(&holder.caller) == 0 {
+                            overtaken.entry(holder).or_default().push(begun.clone());
                         }
                     }
                     for (holder, by) in &overtaken {
@@ -197,4 +239,61 @@ proptest! {
         }
         prop_assert!(world.places.served.len() <= 12);
     }
+
+    /// Of a caller's turns at an agent those that have begun are first, in their order; and
+    /// whoever waits gets a place, however often others leave theirs and come back.
+    #[test]
+    fn who_comes_back_is_first_of_its_own_and_starves_nobody(
+        size in 1..9_u32, callers in 0..3_u32, agents in 0..3_u32, acts in acts()
+    ) {
+        let callers = callers.min(size - 1);
+        let agents = agents.min(size - 1 - callers);
+        let mut world = World::with(size, Reserve { callers, agents });
+        for act in acts {
+            match act {
+                Act::Post(caller, agent) => world.post(&caller.to_string(), &agent.to_string()),
+                Act::End(at) => if !world.running.is_empty() { world.end(at) },
+                Act::Ask(at) => if !world.running.is_empty() { world.ask(at) },
+                Act::ComeBack(at) => if !world.asking.is_empty() { world.come_back(at) },
+                Act::Begin => {
+                    let back: Vec<_> = world.returning.iter().map(|(turn, _)| turn.clone()).collect();
+                    let Some(begun) = world.begin() else { continue };
+                    let of_holder = |turn: &&WaitingTurn| Holder::of(turn) == Holder::of(&begun);
+                    if let Some(first) = back.iter().find(of_holder) {
+                        prop_assert_eq!(&first.turn_id, &begun.turn_id);
+                    }
+                }
+            }
+            prop_assert!(world.running.len() <= size as usize);
+        }
+        // From now on each turn that gets a place leaves it three times before it ends.
+        let all = world.queued.len() + world.running.len() + world.asking.len()
+            + world.returning.len();
+        let mut left: BTreeMap<TurnId, u32> = BTreeMap::new();
+        for _ in 0..all * 5 {
+            world.fill();
+            if let Some(turn) = world.running.first().cloned() {
+                let times = left.entry(turn.turn_id).or_default();
+                *times += 1;
+                if *times > 3 { world.end(0) } else { world.ask(0) }
+            }
+            while !world.asking.is_empty() { world.come_back(0) }
+        }
+        let waits = world.queued.len() + world.returning.len() + world.running.len();
+        prop_assert_eq!(waits, 0, "somebody waits for ever");
+    }
+}
+
+/// A model that hangs takes neither all of a caller's places nor all there are.
+#[test]
+fn an_agent_and_a_caller_leave_places_to_others() {
+    let mut world = World::with(16, Reserve { callers: 2, agents: 2 });
+    (0..20).for_each(|_| world.post("one", "hangs"));
+    assert_eq!(world.fill().len(), 12);
+    (0..20).for_each(|_| world.post("one", "other"));
+    (0..20).for_each(|_| world.post("one", "third"));
+    assert_eq!(world.fill().len(), 2, "an agent that has none gets one");
+    world.post("two", "hangs");
+    world.post("three", "hangs");
+    assert_eq!(world.fill(), ["two", "three"]);
 }

@@ -1,9 +1,10 @@
 //! A turn as text: a pure function of its events.
 
 use evonic_domain::{BudgetReached, CompactionKind, EventKind, ItemRange, Outcome};
+use jiff::tz::TimeZone;
 
 use crate::console::{
-    format::count,
+    format::{count, local_time},
     terminal::NoTerminal,
     text::{MARGIN, Prose, Style, Text, text},
 };
@@ -66,7 +67,9 @@ impl Transcript {
             | EventKind::TurnFailed { .. }
             | EventKind::TurnCancelled {} => self.new_line(),
             EventKind::TurnWaiting { waiting } => {
-                self.note(&format!("waits until {}: {}", waiting.until, waiting.message));
+                let reason = waiting.reason.name().replace('_', " ");
+                let (until, message) = (local_time(&waiting.until, &TimeZone::system()), &waiting.message);
+                self.note(&format!("waits until {until} ({reason}): {message}"));
             }
             EventKind::BudgetReached(BudgetReached { name, percent, .. }) => {
                 self.note(&format!("budget {name} is spent to {percent} %"));
