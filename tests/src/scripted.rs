@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 pub enum Scripted {
     /// Text, in these pieces, with a pause before each.
     Text(Vec<String>, Duration),
+    /// The same, with a token counted for each four bytes of the request.
+    Counted(Vec<String>, Duration),
     /// One call of a tool with these arguments.
     Call(String, Value),
     /// This status with this body.
@@ -145,7 +147,7 @@ fn answer(
     )?;
     let mut finish = "stop";
     match reply {
-        Scripted::Text(pieces, pause) => {
+        Scripted::Text(pieces, pause) | Scripted::Counted(pieces, pause) => {
             for piece in pieces {
                 std::thread::sleep(*pause);
                 chunk(&mut stream, &json!({"content": piece}), None)?;
@@ -164,9 +166,13 @@ fn answer(
         Scripted::Status(..) => unreachable!("answered above"),
     }
     chunk(&mut stream, &json!({}), Some(finish))?;
+    let prompt = match reply {
+        Scripted::Counted(..) => length / 4,
+        _ => 7,
+    };
     let usage = json!({"id": "scripted", "object": "chat.completion.chunk", "created": 0,
         "model": "scripted", "choices": [],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}});
+        "usage": {"prompt_tokens": prompt, "completion_tokens": 5, "total_tokens": prompt + 5}});
     write!(stream, "data: {usage}\n\ndata: [DONE]\n\n")
 }
 

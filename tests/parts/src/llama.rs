@@ -57,7 +57,8 @@ impl Llama {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().expect("python3 is installed");
         let output = process.stdout.take().expect("it is a pipe");
-        let ready = BufReader::new(output).lines().map_while(Result::ok).any(|line| line == "ready");
+        let ready =
+            BufReader::new(output).lines().map_while(Result::ok).any(|line| line == "ready");
         assert!(ready, "the model's server ended before it was ready");
         let server = Self { address, process };
         until("the model's server listens", || TcpStream::connect(address).map(drop));
