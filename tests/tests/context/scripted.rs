@@ -145,7 +145,7 @@ fn a_failed_summary_leaves_out_with_a_note() {
     let session = pair.session("clerk");
     let mut told = String::new();
     for number in 1..=10 {
-        let chat = pair.evonic(&["chat", "--session", &session, &note(number)]);
+        let chat = pair.evonic(&["chat", "clerk", &note(number), "--session", &session]);
         assert!(chat.status.success(), "{chat:?}");
         told.push_str(&String::from_utf8_lossy(&chat.stdout));
         told.push_str(&String::from_utf8_lossy(&chat.stderr));

@@ -32,6 +32,8 @@ const COMPACTIONS: u32 = 200;
 const TOKEN_BYTES: u64 = 4;
 /// What a reply may take of a window at the most, where the model has no limit of its own.
 const REPLY_TOKENS: u64 = 4096;
+/// Tokens of a conversation from which on it matters how large the window is.
+const ASK_TOKENS: u64 = 500;
 /// Tokens of a summary.
 const SUMMARY_TOKENS: std::ops::RangeInclusive<u64> = 64..=1500;
 /// What stands around a summary when it is sent.
@@ -322,9 +324,11 @@ impl Run {
         messages::context_too_large(parts, room, bytes, self.fitting.refusal.as_deref())
     }
 
-    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet.
+    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
+    /// the conversation is no short one.
     async fn find_window(&self, model: &Model) {
-        if model.window().is_none() && self.fitting.window.is_none() {
+        let is_long = self.context.items_tokens() > ASK_TOKENS;
+        if is_long && model.window().is_none() && self.fitting.window.is_none() {
             let _learnt = model.find_window(&self.signals.stop).await;
         }
     }
