@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use super::{Flow, Run, messages};
 use crate::context::{
     Context, Estimate, change,
+    estimate::{self, scaled},
     load::Loading,
     plan::{Aim, DroppedSummary, Next, Situation, Steps, Summaries},
     shorten::Pointer,
@@ -105,7 +106,6 @@ impl Run {
         summaries: Summaries,
         steps: Steps,
     ) -> Situation<'_> {
-        use crate::context::estimate::scaled;
         let Context { turn, view, head_tokens, entries, older, .. } = &self.context;
         // What the endpoint counts beside what is known of, each entry is charged with.
         let sum = self.context.items_tokens() + self.fixed_tokens;
@@ -311,8 +311,7 @@ impl Run {
     }
 
     fn cannot_fit(&self, estimate: Estimate, room: Room) -> evonic_domain::TurnError {
-        use crate::context::estimate;
-        let scaled = |tokens| estimate::scaled(tokens, estimate.scale);
+        let scaled = |tokens| scaled(tokens, estimate.scale);
         let instructions = estimate::text(&self.agent.instructions);
         let message = self.transcript.iter().rfind(|item| matches!(item, Item::User { .. }));
         let parts = [
