@@ -5,6 +5,7 @@ mod backup;
 mod claims;
 mod closing;
 mod commit;
+mod compactions;
 mod descriptors;
 mod following;
 mod foreign;
