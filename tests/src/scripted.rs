@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 pub enum Scripted {
     /// Text, in these pieces, with a pause before each.
     Text(Vec<String>, Duration),
+    /// The same, with a token counted for each four bytes of the request.
+    Counted(Vec<String>, Duration),
     /// One call of a tool with these arguments.
     Call(String, Value),
     /// Several calls in one reply.
@@ -52,16 +54,17 @@ impl Server {
             let (requests, keys) = (Arc::clone(&requests), Arc::clone(&keys));
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
-                for (number, stream) in listener.incoming().enumerate() {
+                let script = Arc::new((script, AtomicUsize::new(0)));
+                for stream in listener.incoming() {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let reply = script.get(number).or(script.last()).cloned();
                     let (requests, keys) = (Arc::clone(&requests), Arc::clone(&keys));
-                    if let (Ok(stream), Some(reply)) = (stream, reply) {
+                    let script = Arc::clone(&script);
+                    if let Ok(stream) = stream {
                         std::thread::spawn(move || {
                             // A client that went away is what some tests are about.
-                            let _ = answer(stream, number, &reply, &requests, &keys);
+                            let _ = answer(stream, &script, &requests, &keys);
                         });
                     }
                 }
@@ -110,15 +113,16 @@ impl Drop for Server {
 
 fn answer(
     stream: TcpStream,
-    number: usize,
-    reply: &Scripted,
+    (script, count): &(Vec<Scripted>, AtomicUsize),
     requests: &Mutex<Vec<Value>>,
     keys: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     let mut line = String::new();
+    let mut asks = false;
     while reader.read_line(&mut line)? > 2 {
+        asks |= line.starts_with("GET ");
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
@@ -133,6 +137,15 @@ fn answer(
         requests.lock().expect("no panic").push(body);
     }
     let mut stream = reader.into_inner();
+    // It has no list of models.
+    if asks {
+        return write!(
+            stream,
+            "HTTP/1.1 404 None\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+    let number = count.fetch_add(1, Ordering::Relaxed);
+    let Some(reply) = script.get(number).or(script.last()) else { return Ok(()) };
     if let Scripted::Status(status, body) = reply {
         return write!(
             stream,
@@ -147,7 +160,7 @@ fn answer(
     )?;
     let mut finish = "stop";
     match reply {
-        Scripted::Text(pieces, pause) => {
+        Scripted::Text(pieces, pause) | Scripted::Counted(pieces, pause) => {
             for piece in pieces {
                 std::thread::sleep(*pause);
                 chunk(&mut stream, &json!({"content": piece}), None)?;
@@ -175,9 +188,13 @@ fn answer(
         Scripted::Status(..) => unreachable!("answered above"),
     }
     chunk(&mut stream, &json!({}), Some(finish))?;
+    let prompt = match reply {
+        Scripted::Counted(..) => length / 4,
+        _ => 7,
+    };
     let usage = json!({"id": "scripted", "object": "chat.completion.chunk", "created": 0,
         "model": "scripted", "choices": [],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}});
+        "usage": {"prompt_tokens": prompt, "completion_tokens": 5, "total_tokens": prompt + 5}});
     write!(stream, "data: {usage}\n\ndata: [DONE]\n\n")
 }
 

@@ -1,7 +1,7 @@
 //! A real model: llama.cpp's server with one of 135 million parameters, on one core, offline.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -61,8 +61,24 @@ impl Llama {
             BufReader::new(output).lines().map_while(Result::ok).any(|line| line == "ready");
         assert!(ready, "the model's server ended before it was ready");
         let server = Self { address, process };
-        until("the model's server listens", || TcpStream::connect(address).map(drop));
+        until("the model is loaded", || server.health());
         server
+    }
+
+    /// # Errors
+    /// What it answers while it loads the model.
+    fn health(&self) -> Result<(), String> {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(self.address)?;
+            write!(stream, "GET /health HTTP/1.1\r\nHost: model\r\nConnection: close\r\n\r\n")?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line)?;
+            Ok(line)
+        };
+        match ask() {
+            Ok(line) if line.contains(" 200 ") => Ok(()),
+            answer => Err(format!("{answer:?}")),
+        }
     }
 
     /// Where it listens.

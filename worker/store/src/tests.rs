@@ -7,6 +7,7 @@ mod budgets;
 mod claims;
 mod closing;
 mod commit;
+mod compactions;
 mod descriptors;
 mod following;
 mod foreign;

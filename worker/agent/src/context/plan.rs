@@ -254,8 +254,9 @@ impl Situation<'_> {
 
     fn drop_before(&self, end: usize) -> Next {
         let dropped = self.cost(&self.entries[..end]) + self.head;
-        // A summary that is as long as what it stands for helps nobody.
-        if self.summaries == Summaries::Made && dropped > self.reserve {
+        // A summary that is as long as what it stands for helps nobody but who asks for one.
+        let is_worth_it = self.aim == Aim::LastTurn || dropped > self.reserve;
+        if self.summaries == Summaries::Made && is_worth_it {
             return Next::Summarise { end };
         }
         Next::LeaveOut {

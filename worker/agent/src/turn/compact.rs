@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use super::{Flow, Run, messages};
 use crate::context::{
     Context, Estimate, change,
+    estimate::{self, scaled},
     load::Loading,
     plan::{Aim, DroppedSummary, Next, Situation, Steps, Summaries},
     shorten::Pointer,
@@ -32,6 +33,8 @@ const COMPACTIONS: u32 = 200;
 const TOKEN_BYTES: u64 = 4;
 /// What a reply may take of a window at the most, where the model has no limit of its own.
 const REPLY_TOKENS: u64 = 4096;
+/// Tokens of a conversation from which on it matters how large the window is.
+const ASK_TOKENS: u64 = 500;
 /// Tokens of a summary.
 const SUMMARY_TOKENS: std::ops::RangeInclusive<u64> = 64..=1500;
 /// What stands around a summary when it is sent.
@@ -103,7 +106,6 @@ impl Run {
         summaries: Summaries,
         steps: Steps,
     ) -> Situation<'_> {
-        use crate::context::estimate::scaled;
         let Context { turn, view, head_tokens, entries, older, .. } = &self.context;
         // What the endpoint counts beside what is known of, each entry is charged with.
         let sum = self.context.items_tokens() + self.fixed_tokens;
@@ -309,8 +311,7 @@ impl Run {
     }
 
     fn cannot_fit(&self, estimate: Estimate, room: Room) -> evonic_domain::TurnError {
-        use crate::context::estimate;
-        let scaled = |tokens| estimate::scaled(tokens, estimate.scale);
+        let scaled = |tokens| scaled(tokens, estimate.scale);
         let instructions = estimate::text(&self.agent.instructions);
         let message = self.transcript.iter().rfind(|item| matches!(item, Item::User { .. }));
         let parts = [
@@ -322,9 +323,11 @@ impl Run {
         messages::context_too_large(parts, room, bytes, self.fitting.refusal.as_deref())
     }
 
-    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet.
+    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
+    /// the conversation is no short one.
     async fn find_window(&self, model: &Model) {
-        if model.window().is_none() && self.fitting.window.is_none() {
+        let is_long = self.context.items_tokens() > ASK_TOKENS;
+        if is_long && model.window().is_none() && self.fitting.window.is_none() {
             let _learnt = model.find_window(&self.signals.stop).await;
         }
     }

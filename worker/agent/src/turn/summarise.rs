@@ -23,6 +23,8 @@ use evonic_shared::error_chain::ErrorChain;
 const PIECES: u64 = 8;
 /// Requests for one summary that are refused as too long.
 const REFUSALS: u32 = 3;
+/// Tokens of a request to a model whose window is not known.
+const UNKNOWN: u64 = 24_000;
 /// The smallest piece that is worth a summary, in tokens.
 const LEAST: u64 = 100;
 /// Bytes of a summary for a token that it may have.
@@ -99,8 +101,7 @@ impl Run {
     /// The most tokens of a piece, by our estimate: what the model's window leaves beside the
     /// summary so far and the one to come.
     fn piece_tokens(&self, model: &Model, room: Room, view: &ContextView, before: Estimate) -> u64 {
-        let window =
-            model.window().map_or(room.limit, |window| window.saturating_sub(room.summary));
+        let window = model.window().map_or(UNKNOWN, |window| window.saturating_sub(room.summary));
         let scale = before.scale.max(estimate::UNSCALED);
         let fits = window.min(room.limit).saturating_mul(1000) / scale.max(1) * 17 / 20;
         let earlier = view.summary.as_ref().map_or(0, |summary| estimate::text(&summary.text));
