@@ -35,7 +35,8 @@ fn cases() -> Vec<Case> {
     let key = json_answer("401 Unauthorized", &json!({"error": {"message": "who is it?"}}));
     let slow = "HTTP/1.1 429 Slow\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n";
     let reasoning = events(&json!({"reasoning_content": "hm"}), "stop");
-    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>log in";
+    let page =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>log in";
     vec![
         Case::new("good", &[&pong, &call, &list]),
         Case::new("mute", &[&pong, &pong, &list]),
@@ -72,8 +73,15 @@ fn a_model_is_listed_and_checked_and_each_fault_says_what_to_do() {
     }
     let listed: Value =
         serde_json::from_slice(&pair.evonic(&["model", "list", "--json"]).stdout).expect("JSON");
-    let good = |list: &Value| list["data"].as_array().expect("a list").iter()
-        .find(|model| model["name"] == "good").expect("it is listed").clone();
+    let good = |list: &Value| {
+        list["data"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|model| model["name"] == "good")
+            .expect("it is listed")
+            .clone()
+    };
     assert_eq!(good(&listed)["fallback"], json!(["mute"]));
     assert_eq!(good(&listed)["window"], Value::Null);
 
@@ -134,8 +142,7 @@ fn a_model_falls_back_on_another_one_that_answers() {
         Case::new("stranger", &[&json_answer("401 Unauthorized", &json!({"error": "who?"}))]),
         Case::new("good", &[&events(&json!({"content": "pong"}), "stop")]),
     ]);
-    let config =
-        endpoint.model("stranger", "fallback = [\"good\"]") + &endpoint.model("good", "");
+    let config = endpoint.model("stranger", "fallback = [\"good\"]") + &endpoint.model("good", "");
     let pair = Pair::start(&Options::config(&config));
     let agent = json!({ "name": "helper", "model": "stranger" });
     pair.expect(201, "POST", "/api/v1/agents", Some(&agent));

@@ -35,8 +35,10 @@ const FAILS: &[(&str, Option<&str>)] = &[
 fn every_reported_answer_ends_its_turn_as_it_should() {
     let cases = Case::all();
     let endpoint = Endpoint::start(cases.clone());
-    let models: String =
-        cases.iter().map(|case| endpoint.model(&case.name, "patience = \"1s\"\nretries = 1")).collect();
+    let models: String = cases
+        .iter()
+        .map(|case| endpoint.model(&case.name, "patience = \"1s\"\nretries = 1"))
+        .collect();
     let pair = Pair::start(&Options::config(&models));
     let mut turns = Vec::new();
     for case in &cases {

@@ -123,10 +123,13 @@ fn handles_hosts_and_models_are_listed() {
     assert_eq!(kinds, ["http", "sqlite", "model", "file", "child", "ssh", "docker"]);
     assert_eq!(handles["data"][0]["descriptors"], 1, "the one that asks: {handles}");
     assert_eq!(worker.fetch("/api/v1/hosts").json(), json!({ "data": [] }));
-    assert_eq!(worker.fetch("/api/v1/models").json(), json!({ "data": [{
+    assert_eq!(
+        worker.fetch("/api/v1/models").json(),
+        json!({ "data": [{
             "name": "runbook", "kind": "runbook", "model": null, "usable": true, "window": null,
             "fallback": [],
-        }] }));
+        }] })
+    );
 }
 
 #[test]

@@ -290,7 +290,9 @@ impl Answer {
             Form::Events(decoder) => {
                 // Some endpoints leave out the empty line behind the last event. Half of one is
                 // no event.
-                if !self.done && let Some(event) = decoder.finish() {
+                if !self.done
+                    && let Some(event) = decoder.finish()
+                {
                     rest = self.take_last(&event.data)?;
                 }
                 let nothing = !self.is_begun() && !self.is_finished();
