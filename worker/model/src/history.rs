@@ -218,8 +218,8 @@ pub(crate) fn sent_names(request: &Request) -> Vec<(&str, Cow<'_, str>)> {
     for tool in &request.tools {
         let mut sent = fitting_name(&tool.name);
         if names.iter().any(|(_, other)| *other == sent) {
-            let end = sent.floor_char_boundary(MAX_NAME - ID_LENGTH - 1);
-            sent = Cow::Owned(format!("{}_{}", &sent[..end], hashed_id(&tool.name)));
+            let begin = sent.get(..MAX_NAME - ID_LENGTH - 1).unwrap_or(&sent);
+            sent = Cow::Owned(format!("{begin}_{}", hashed_id(&tool.name)));
         }
         names.push((&tool.name, sent));
     }

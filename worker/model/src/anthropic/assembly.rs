@@ -18,7 +18,6 @@ const MAX_BLOCKS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Assembly {
     terms: Terms,
-    text: String,
     /// By index, in the order in which they stand.
     blocks: BTreeMap<u64, Open>,
     stop: Option<String>,
@@ -30,11 +29,7 @@ pub(crate) struct Assembly {
 /// A block as it came so far.
 #[derive(Debug)]
 enum Open {
-    /// So many bytes of the text, from a place on.
-    Text {
-        from: usize,
-        bytes: usize,
-    },
+    Text(String),
     Call {
         id: String,
         name: String,
@@ -49,7 +44,6 @@ impl Assembly {
     pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
-            text: String::new(),
             blocks: BTreeMap::new(),
             stop: None,
             stopped: false,
@@ -128,7 +122,7 @@ impl Assembly {
         let open = match text(&block, "type").as_str() {
             "text" => {
                 added.text = text(&block, "text");
-                Open::Text { from: self.text.len(), bytes: added.text.len() }
+                Open::Text(added.text.clone())
             }
             "tool_use" => {
                 let calls = self.blocks.values().filter(|block| matches!(block, Open::Call { .. }));
@@ -153,7 +147,6 @@ impl Assembly {
             }
         };
         self.count(open.bytes())?;
-        self.text.push_str(&added.text);
         self.blocks.insert(index, open);
         Ok(added)
     }
@@ -162,17 +155,16 @@ impl Assembly {
         let piece = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
         let kind = piece("type").to_owned();
         let mut added = Added::default();
-        let from = self.text.len();
         let open = self.blocks.entry(index).or_insert_with(|| match kind.as_str() {
             // An endpoint that leaves out the start of a block.
-            "text_delta" => Open::Text { from, bytes: 0 },
+            "text_delta" => Open::Text(String::new()),
             "input_json_delta" => Open::call(),
             _ => Open::Kept(Map::new()),
         });
         let bytes = match (kind.as_str(), open) {
-            ("text_delta", Open::Text { bytes, .. }) => {
+            ("text_delta", Open::Text(text)) => {
                 added.text = piece("text").to_owned();
-                *bytes += added.text.len();
+                text.push_str(&added.text);
                 added.text.len()
             }
             ("input_json_delta", Open::Call { input, .. }) => {
@@ -192,7 +184,6 @@ impl Assembly {
             _ => 0,
         };
         self.count(bytes)?;
-        self.text.push_str(&added.text);
         Ok(added)
     }
 
@@ -278,7 +269,7 @@ impl Assembly {
         }
         if self.is_empty() {
             let reasoned = self.blocks.values().any(|block| matches!(block, Open::Kept(_)));
-            return Err(Failure::incomplete(match (reasoned, self.text.is_empty()) {
+            return Err(Failure::incomplete(match (reasoned, self.blocks.is_empty()) {
                 (true, _) => "nothing but reasoning came",
                 (false, false) => "nothing but white space came",
                 (false, true) if stop.as_deref() == Some("tool_use") => {
@@ -299,10 +290,9 @@ impl Assembly {
         let (mut text, mut tool_calls) = (String::new(), Vec::new());
         for block in self.blocks.into_values() {
             match block {
-                Open::Text { from, bytes } => {
-                    let end = self.text.floor_char_boundary(from + bytes);
-                    text.push_str(&self.text[from..end]);
-                    carrying.text(bytes);
+                Open::Text(piece) => {
+                    carrying.text(piece.len());
+                    text.push_str(&piece);
                 }
                 Open::Call { id, name, input } => {
                     let taken = |id: &str| self.terms.taken.contains(id) || given.contains(id);
@@ -323,8 +313,11 @@ impl Assembly {
     }
 
     fn is_empty(&self) -> bool {
-        let no_call = !self.blocks.values().any(|block| matches!(block, Open::Call { .. }));
-        no_call && self.text.trim().is_empty()
+        self.blocks.values().all(|block| match block {
+            Open::Text(text) => text.trim().is_empty(),
+            Open::Call { .. } => false,
+            Open::Kept(_) => true,
+        })
     }
 
     fn has_half(&self) -> bool {
@@ -334,7 +327,8 @@ impl Assembly {
     /// Drops what the limit cut, and returns a note: half of an argument must never be run, and
     /// thinking without its signature is refused.
     fn cut_short(&mut self) -> String {
-        let space = if self.text.is_empty() { "" } else { "\n\n" };
+        let said = |block: &Open| matches!(block, Open::Text(text) if !text.is_empty());
+        let space = if self.blocks.values().any(said) { "\n\n" } else { "" };
         let halves: Vec<_> =
             self.blocks.iter().filter(|(_, block)| block.is_half()).map(|(i, _)| *i).collect();
         for index in &halves {
@@ -358,13 +352,13 @@ impl Open {
     fn id(&self) -> Option<String> {
         match self {
             Self::Call { id, .. } => Some(id.clone()),
-            Self::Text { .. } | Self::Kept(_) => None,
+            Self::Text(_) | Self::Kept(_) => None,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Text { bytes, .. } => *bytes,
+            Self::Text(text) => text.len(),
             Self::Call { id, name, input } => id.len() + name.len() + input.len(),
             Self::Kept(block) => Value::Object(block.clone()).to_string().len(),
         }
@@ -372,7 +366,7 @@ impl Open {
 
     fn is_half(&self) -> bool {
         match self {
-            Self::Text { .. } => false,
+            Self::Text(_) => false,
             Self::Call { name, input, .. } => {
                 name.is_empty()
                     || serde_json::from_str::<serde::de::IgnoredAny>(input)

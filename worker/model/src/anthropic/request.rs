@@ -227,8 +227,7 @@ fn write_assistant(said: &Said<'_>, json: &mut JsonWriter) {
                 json.value(block);
             }
             Block::Text(bytes) => {
-                let end = text.floor_char_boundary(bytes);
-                let (own, rest) = text.split_at(end);
+                let (own, rest) = text.split_at_checked(bytes).unwrap_or((text, ""));
                 if !own.trim().is_empty() {
                     next(json);
                     write_text(own, json);
