@@ -46,7 +46,11 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
             vec!["local:x", "nowhere:x"],
         ],
         "key add" => vec![vec!["named", "--scope", "read"], vec!["c", "-s", "run", "-a", EVIL]],
+        "session export" => vec![vec![session], vec!["--all"]],
+        "session import" => vec![vec![EVIL], vec![EVIL, "--agent", EVIL, "--json"]],
         "backup" => vec![vec![EVIL]],
+        // The service runs.
+        "restore" => vec![vec![EVIL]],
         "restart" => vec![vec!["--no-wait"], vec!["--json"]],
         "completions" => vec![vec!["bash"], vec!["zsh"], vec!["fish"], vec!["elvish"]],
         "man" => vec![vec![], vec!["chat"], vec![EVIL]],
