@@ -15,9 +15,9 @@ use rusqlite::Connection as Database;
 
 use crate::{change_database, database, mark, metric, pass_days};
 
-/// No kill is one of a series.
-const CONFIG: &str =
-    "[supervisor]\nheartbeat_interval = \"200ms\"\ngrace = \"3s\"\nstable_after = \"100ms\"\n";
+/// No kill is one of a series, and a disk that is slow for a moment replaces no worker.
+const CONFIG: &str = "[supervisor]\nheartbeat_interval = \"200ms\"\nheartbeat_timeout = \"20s\"\n\
+                      grace = \"3s\"\nstable_after = \"100ms\"\n";
 
 /// Events of a session.
 const EVENTS: u64 = 1000;

@@ -18,7 +18,8 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 /// Heartbeats often, so that the status follows soon.
-const CONFIG: &str = "[supervisor]\nheartbeat_interval = \"200ms\"\ngrace = \"3s\"\n";
+const CONFIG: &str = "[supervisor]\nheartbeat_interval = \"200ms\"\nheartbeat_timeout = \"20s\"\n\
+                      grace = \"3s\"\n";
 
 /// A pass begins some seconds after a worker's start.
 const PASS: Duration = Duration::from_secs(60);

@@ -52,7 +52,11 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
         ],
         "budget show" => vec![vec!["all"], vec!["all", "--json"], vec![EVIL]],
         "budget set" => vec![vec!["all", "--cost", "1"], vec!["all", "--cost", EVIL]],
+        "session export" => vec![vec![session], vec!["--all"]],
+        "session import" => vec![vec![EVIL], vec![EVIL, "--agent", EVIL, "--json"]],
         "backup" => vec![vec![EVIL]],
+        // The service runs.
+        "restore" => vec![vec![EVIL]],
         "restart" => vec![vec!["--no-wait"], vec!["--json"]],
         "completions" => vec![vec!["bash"], vec!["zsh"], vec!["fish"], vec!["elvish"]],
         "man" => vec![vec![], vec!["chat"], vec![EVIL]],

@@ -61,12 +61,12 @@ fn of_a_full_disk() -> TurnError {
     let worker = harness.worker(1, None);
     worker.agents.wake();
     harness.said(&session, "tool.started");
+    let waiting = harness.post(&session, "$ true\n");
     harness.store.keep_free(u64::MAX / 4);
     let error = failed(&harness, &turn);
     let results = harness.results(&turn);
     assert_eq!(results.len(), 1, "what ran is kept, and nothing more runs: {results:?}");
     // A turn that waits is not claimed until there is room.
-    let waiting = harness.post(&session, "$ true\n");
     worker.agents.wake();
     harness.pause(Duration::from_millis(300));
     assert_eq!(harness.turn(&waiting).state, TurnState::Queued);
