@@ -8,7 +8,10 @@ use super::{
     harness::{ENDLESS, Endpoint, Harness, model_at},
     takeover::{call, die_before},
 };
-use evonic_domain::{TurnError, TurnErrorCode, TurnId, TurnState};
+use evonic_domain::{
+    BudgetLimit, BudgetPeriod, BudgetSubject, ModelCall, NewBudget, TurnError, TurnErrorCode,
+    TurnId, TurnState, Usage,
+};
 
 /// The error of a turn of this model, which fails.
 fn error_of(model: &str, content: &str, adjust: impl FnOnce(&mut Config)) -> TurnError {
@@ -69,6 +72,25 @@ fn of_a_fatal_turn() -> TurnError {
     failed(&harness, &turn)
 }
 
+fn of_a_spent_budget() -> TurnError {
+    let harness = Harness::with(|_| {});
+    let (_, turn) = harness.runbook("$ true\n");
+    harness.as_another(1, |writer, lease| {
+        writer.create_budget(NewBudget {
+            name: "turns".parse().unwrap(),
+            subject: BudgetSubject::All,
+            of: None,
+            period: BudgetPeriod::Turn,
+            limit: BudgetLimit::Tokens(1),
+            on_reached: None,
+        })?;
+        let usage = Usage { output_tokens: 1, ..Usage::default() };
+        writer.count_call(lease, &ModelCall { usage, ..ModelCall::default() })
+    });
+    let _worker = harness.worker(2, Some(1));
+    failed(&harness, &turn)
+}
+
 /// What makes a turn fail with this code. A new code does not compile until it is made here.
 fn error_with(code: TurnErrorCode) -> TurnError {
     match code {
@@ -113,6 +135,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
             error_of("runbook", "$ true\n$ true\n", |config| config.agents.max_steps = 1)
         }
         TurnErrorCode::OutcomeUnknown => of_a_lost_call(),
+        TurnErrorCode::BudgetReached => of_a_spent_budget(),
         TurnErrorCode::Internal => of_a_broken_store(),
     }
 }
