@@ -80,8 +80,11 @@ fn every_command_and_option_that_is_named_is_there() {
             };
             let nested = words.get(1).and_then(|second| {
                 let named = second.split('|').next()?;
-                matches!(first.as_str(), "agent" | "key" | "session" | "workplace" | "sandbox")
-                    .then_some(named)
+                matches!(
+                    first.as_str(),
+                    "agent" | "key" | "session" | "workplace" | "sandbox" | "budget"
+                )
+                .then_some(named)
             });
             let path: Vec<&str> = std::iter::once(first.as_str()).chain(nested).collect();
             let help = help(&path).unwrap_or_else(|| panic!("{name}: no command evonic {path:?}"));

@@ -121,10 +121,11 @@ impl ScrapeMetrics {
 
     /// What models took, and what of budgets is spent.
     fn models(&self, metrics: &mut Metrics<'_, '_>) -> fmt::Result {
-        let of_model = |value: fn(&UsageSum) -> u64| {
+        type Value = fn(&UsageSum) -> u64;
+        let of_model = |value: Value| {
             self.model_totals.iter().map(move |sum| ([("model", sum.of.as_str())], value(sum)))
         };
-        let kinds: [(&str, fn(&UsageSum) -> u64); 5] = [
+        let kinds: [(&str, Value); 5] = [
             ("input", |sum| sum.usage.input_tokens),
             ("cached", |sum| sum.usage.cached_tokens),
             ("cache_write", |sum| sum.usage.cache_write_tokens),

@@ -9,7 +9,10 @@ use super::{
     output::{WORDS, post_format},
     takeover::{call, die_before},
 };
-use evonic_domain::{Attachment, AttachmentKind, TurnError, TurnErrorCode, TurnId, TurnState};
+use evonic_domain::{
+    Attachment, AttachmentKind, BudgetLimit, BudgetPeriod, BudgetSubject, ModelCall, NewBudget,
+    TurnError, TurnErrorCode, TurnId, TurnState, Usage,
+};
 use evonic_store::NewPost;
 
 /// The error of a turn of this model, which fails.
@@ -121,6 +124,25 @@ fn of_an_attachment() -> TurnError {
     failed(&harness, &turn)
 }
 
+fn of_a_spent_budget() -> TurnError {
+    let harness = Harness::with(|_| {});
+    let (_, turn) = harness.runbook("$ true\n");
+    harness.as_another(1, |writer, lease| {
+        writer.create_budget(NewBudget {
+            name: "turns".parse().unwrap(),
+            subject: BudgetSubject::All,
+            of: None,
+            period: BudgetPeriod::Turn,
+            limit: BudgetLimit::Tokens(1),
+            on_reached: None,
+        })?;
+        let usage = Usage { output_tokens: 1, ..Usage::default() };
+        writer.count_call(lease, &ModelCall { usage, ..ModelCall::default() })
+    });
+    let _worker = harness.worker(2, Some(1));
+    failed(&harness, &turn)
+}
+
 /// What makes a turn fail with this code. A new code does not compile until it is made here.
 fn error_with(code: TurnErrorCode) -> TurnError {
     match code {
@@ -173,6 +195,7 @@ fn error_with(code: TurnErrorCode) -> TurnError {
         TurnErrorCode::InvalidOutput => of_a_wrong_form(),
         TurnErrorCode::AttachmentRefused => of_an_attachment(),
         TurnErrorCode::DiskFloor => of_a_full_disk(),
+        TurnErrorCode::BudgetReached => of_a_spent_budget(),
         TurnErrorCode::Internal => of_a_broken_store(),
         TurnErrorCode::TranscriptTooLarge => unreachable!("of an earlier version"),
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::{
@@ -56,13 +55,21 @@ fn by(query: &Query) -> Result<UsageBy, Problem> {
     })
 }
 
-/// A day of UTC in a parameter.
+/// A day of UTC in a parameter. It bounds a range, so that it need not be in the calendar.
 fn day(query: &Query, name: &str) -> Result<Option<String>, Problem> {
-    let form = "a day of UTC such as 2026-12-01";
-    let Some(date) = query.parsed::<Date>(name, form)? else { return Ok(None) };
-    if (1..=9999).contains(&date.year()) {
-        return Ok(Some(date.to_string()));
+    let Some(text) = query.get(name) else { return Ok(None) };
+    let is_day = text.len() == 10
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            0 => matches!(byte, b'1'..=b'9'),
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+        && ("01".."13").contains(&&text[5..7])
+        && ("01".."32").contains(&&text[8..]);
+    if is_day {
+        return Ok(Some(text.to_owned()));
     }
+    let form = "a day of UTC such as 2026-12-01";
     Err(Problem::malformed(name, format!("parameter '{name}' must be {form}")))
 }
 
