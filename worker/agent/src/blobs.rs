@@ -22,8 +22,8 @@ pub(super) struct SessionBlobs {
 }
 
 impl SessionBlobs {
-    pub(super) fn new(store: Store, session: SessionId) -> Arc<dyn Blobs> {
-        Arc::new(Self { store, session })
+    pub(super) const fn new(store: Store, session: SessionId) -> Self {
+        Self { store, session }
     }
 }
 
@@ -61,12 +61,10 @@ pub(super) async fn remove_unused(
                 let error = ErrorChain(&error).to_string();
                 tracing::debug!(error, "unused attachments stay for now");
             }
-            if drain.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
-                return;
-            }
         } else if drain.run_until_cancelled(began.notified()).await.is_none() {
             return;
-        } else if drain.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+        }
+        if drain.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
             return;
         }
     }

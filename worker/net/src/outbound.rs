@@ -17,12 +17,15 @@ mod exchange;
 mod policy;
 mod special;
 
-use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use evonic_handles::{Budget, Exhausted, Permit};
 use evonic_shared::{config, kind::Kind};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 use url::Url;
 
 use self::{exchange::Exchange, policy::Policy};
@@ -160,10 +163,14 @@ impl Outbound {
 
 /// What the system trusts, read when it is needed: certificates change while a service runs.
 async fn trusted() -> Result<TlsConnector, OutboundError> {
-    let read = tokio::task::spawn_blocking(|| super::client(Authorities::system()?, None));
-    let read = read.await.map_err(|error| {
-        OutboundError::Connect(ConnectError::Resolve(ResolveError::Thread(io::Error::other(error))))
-    })?;
+    let (sender, read) = oneshot::channel();
+    let thread = thread::Builder::new().name("evonic-trust".to_owned());
+    let work = move || {
+        // Fails only when the caller has gone.
+        drop(sender.send(Authorities::system().and_then(|found| super::client(found, None))));
+    };
+    thread.spawn(work).map_err(ResolveError::Thread)?;
+    let read = read.await.expect("the thread answers");
     Ok(read?)
 }
 

@@ -72,10 +72,10 @@ impl Run {
             tools: self.specs.clone(),
             response_schema: self.output.schema(),
             max_output_tokens: None,
-            blobs: Some(SessionBlobs::new(
+            blobs: Some(Arc::new(SessionBlobs::new(
                 self.deps.store.clone(),
                 self.turn_writer.lease.session_id.clone(),
-            )),
+            ))),
             tried: self.tried,
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());

@@ -66,7 +66,7 @@ pub(super) fn host_of(url: &Url) -> String {
 
 fn check_form(url: &Url) -> Result<(), OutboundError> {
     let refused = |reason: &str| {
-        let host = if url.host().is_some() { host_of(url) } else { shortened(url.as_str()) };
+        let host = if url.host().is_some() { host_of(url) } else { format!("{}:", url.scheme()) };
         Err(OutboundError::Refused { host, reason: reason.to_owned() })
     };
     if !matches!(url.scheme(), "http" | "https") {

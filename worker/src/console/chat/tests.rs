@@ -89,6 +89,7 @@ fn chat(script: Vec<Answer>, json: bool) -> (Result<ExitCode>, String, Vec<Strin
     let options = ChatOptions {
         agent: "runbook".to_owned(),
         message: Some("hi".to_owned()),
+        attach: Vec::new(),
         session: None,
         json,
     };
