@@ -54,8 +54,14 @@ fn a_turn_waits_as_told_and_goes_on_at_its_time() {
     let ended: Vec<_> = names.iter().filter(|name| name.starts_with("turn.")).collect();
     assert_eq!(
         ended,
-        ["turn.started", "turn.waiting", "turn.resumed", "turn.completed", "turn.started",
-            "turn.completed"],
+        [
+            "turn.started",
+            "turn.waiting",
+            "turn.resumed",
+            "turn.completed",
+            "turn.started",
+            "turn.completed"
+        ],
         "{names:?}"
     );
 }

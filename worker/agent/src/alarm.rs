@@ -89,7 +89,10 @@ mod tests {
             if let Some(set) = &mut alarm.set {
                 set.start += step;
             }
-            assert_eq!((alarm.is_late(), alarm.clock_stepped()), (!step.is_zero(), !step.is_zero()));
+            assert_eq!(
+                (alarm.is_late(), alarm.clock_stepped()),
+                (!step.is_zero(), !step.is_zero())
+            );
         }
     }
 }

@@ -114,7 +114,8 @@ impl Places {
 
     /// Forgets when those were served who do not wait.
     pub(super) fn forget_served<'t>(&mut self, waiting: impl IntoIterator<Item = &'t WaitingTurn>) {
-        let waiting: BTreeSet<_> = waiting.into_iter().map(|turn| turn.posted_by.as_str()).collect();
+        let waiting: BTreeSet<_> =
+            waiting.into_iter().map(|turn| turn.posted_by.as_str()).collect();
         self.served.retain(|holder, _| waiting.contains(holder.caller.as_str()));
     }
 

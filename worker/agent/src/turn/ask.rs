@@ -73,10 +73,7 @@ impl Run {
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
         let stop = self.signals.stop.clone();
         Job::start(|deltas| {
-            async move {
-                models.reply(&name, request, deltas, &stop).await
-            }
-            .instrument(span)
+            async move { models.reply(&name, request, deltas, &stop).await }.instrument(span)
         })
     }
 

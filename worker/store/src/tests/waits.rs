@@ -76,9 +76,8 @@ fn what_is_behind_a_waiting_turn_waits_with_it() {
         assert_eq!(may_run(&harness), [elsewhere.clone()]);
         assert_eq!(turn(&harness, &late).waiting, None, "it waits for no reason of its own");
         let rows = "SELECT COUNT(*) AS n FROM turns WHERE wait_ends IS NOT NULL";
-        let rows = harness.read(move |reader| {
-            reader.one("test", rows, [], |row| column::natural(row, "n"))
-        });
+        let rows = harness
+            .read(move |reader| reader.one("test", rows, [], |row| column::natural(row, "n")));
         assert_eq!(rows, 3, "nobody looks through them");
         harness.write({
             let elsewhere = elsewhere.clone();
@@ -164,7 +163,8 @@ fn no_wait_is_longer_than_the_longest() {
 #[test]
 fn a_wait_of_before_the_machines_start_goes_on_by_the_clock() {
     let harness = Harness::new();
-    let (past, month) = ("2020-01-01T00:00:00.000Z", column::after(Duration::from_secs(30 * 86_400)));
+    let (past, month) =
+        ("2020-01-01T00:00:00.000Z", column::after(Duration::from_secs(30 * 86_400)));
     for (until, at_least, at_most) in [
         (past.to_owned(), Duration::ZERO, Duration::ZERO),
         (column::after(HOUR / 2), HOUR / 4, HOUR / 2),
