@@ -28,7 +28,7 @@ fn usual(pair: &Pair, agent: &str) -> Duration {
 fn hung_and_busy_endpoints_delay_no_other_agents_turn() {
     let (hangs, busy, well) = (
         Endpoint::start(Mood::Hangs),
-        Endpoint::start(Mood::Busy(600)),
+        Endpoint::start(Mood::Busy(120)),
         Endpoint::start(Mood::Well),
     );
     let config = [hangs.config("hangs"), busy.config("busy"), well.config("well")].concat();
