@@ -113,7 +113,8 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
                 stream,
                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
             )?;
-            for (delta, finish) in [(json!({"content": "hello"}), None), (json!({}), Some("stop"))] {
+            for (delta, finish) in [(json!({"content": "hello"}), None), (json!({}), Some("stop"))]
+            {
                 let choices = json!([{"index": 0, "delta": delta, "finish_reason": finish}]);
                 let chunk = json!({"id": "c", "object": "chat.completion.chunk", "created": 0,
                     "model": "m", "choices": choices});

@@ -54,8 +54,14 @@ fn a_turn_waits_as_told_and_goes_on_at_its_time() {
     let ended: Vec<_> = names.iter().filter(|name| name.starts_with("turn.")).collect();
     assert_eq!(
         ended,
-        ["turn.started", "turn.waiting", "turn.resumed", "turn.completed", "turn.started",
-            "turn.completed"],
+        [
+            "turn.started",
+            "turn.waiting",
+            "turn.resumed",
+            "turn.completed",
+            "turn.started",
+            "turn.completed"
+        ],
         "{names:?}"
     );
 }
@@ -82,7 +88,7 @@ fn a_kill_and_a_restart_while_it_waits_cost_nothing() {
 
 #[test]
 fn a_cancel_ends_a_turn_that_waits_and_lets_the_next_one_go() {
-    let endpoint = Endpoint::start(Mood::Busy(600));
+    let endpoint = Endpoint::start(Mood::Busy(120));
     let pair = Pair::start(&Options::config(&endpoint.config("busy")));
     let session = session(&pair, "patient", "busy");
     let (first, next) = (pair.post(&session, "one"), pair.post(&session, "two"));
@@ -97,7 +103,7 @@ fn a_cancel_ends_a_turn_that_waits_and_lets_the_next_one_go() {
 
 #[test]
 fn the_chat_says_until_when_it_waits_and_why() {
-    let endpoint = Endpoint::start(Mood::Busy(600));
+    let endpoint = Endpoint::start(Mood::Busy(120));
     let pair = Pair::start(&Options::config(&endpoint.config("busy")));
     let id = session(&pair, "patient", "busy");
     let turn = pair.post(&id, "one");

@@ -28,11 +28,10 @@ fn usual(pair: &Pair, agent: &str) -> Duration {
 fn hung_and_busy_endpoints_delay_no_other_agents_turn() {
     let (hangs, busy, well) = (
         Endpoint::start(Mood::Hangs),
-        Endpoint::start(Mood::Busy(600)),
+        Endpoint::start(Mood::Busy(120)),
         Endpoint::start(Mood::Well),
     );
-    let config =
-        [hangs.config("hangs"), busy.config("busy"), well.config("well")].concat();
+    let config = [hangs.config("hangs"), busy.config("busy"), well.config("well")].concat();
     let mut pair = Pair::start(&Options::config(&config));
     session(&pair, "other", "well");
     let alone = usual(&pair, "other");

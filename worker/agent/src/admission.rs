@@ -108,7 +108,8 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// The turn that gets the next work place: a queued one, or one that comes back.
     pub(super) fn choose<'t>(&'t mut self, queued: &'t [WaitingTurn]) -> Option<&'t WaitingTurn> {
-        let returning = self.returning.iter().map(|(turn, since)| Candidate { turn, since: *since });
+        let returning =
+            self.returning.iter().map(|(turn, since)| Candidate { turn, since: *since });
         self.work.forget_served(returning.clone().map(|candidate| candidate.turn).chain(queued));
         let may_run = queued.iter().filter(|turn| self.running.may(turn)).map(Candidate::queued);
         let waiting: Vec<_> = returning.chain(may_run).collect();

@@ -42,7 +42,7 @@ pub enum EventKind {
         /// The worker's generation.
         generation: u64,
     },
-    /// `turn.resumed`: a worker took it over from another one.
+    /// `turn.resumed`: a worker took it over from another one, or goes on with it after a wait.
     #[serde(rename = "turn.resumed")]
     TurnResumed {
         /// The worker's generation.

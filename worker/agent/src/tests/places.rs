@@ -11,7 +11,8 @@ use tokio::{
 use super::harness::{ENDLESS, Endpoint, Harness, model_at};
 use evonic_domain::{TurnState, WaitReason};
 
-const LATER: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 600\r\ncontent-length: 0\r\n\r\n";
+const LATER: &str =
+    "HTTP/1.1 429 Too Many Requests\r\nretry-after: 600\r\ncontent-length: 0\r\n\r\n";
 
 /// A reply that calls the shell.
 const CALL: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\

@@ -68,7 +68,8 @@ impl Transcript {
             | EventKind::TurnCancelled {} => self.new_line(),
             EventKind::TurnWaiting { waiting } => {
                 let reason = waiting.reason.name().replace('_', " ");
-                let (until, message) = (local_time(&waiting.until, &TimeZone::system()), &waiting.message);
+                let (until, message) =
+                    (local_time(&waiting.until, &TimeZone::system()), &waiting.message);
                 self.note(&format!("waits until {until} ({reason}): {message}"));
             }
             EventKind::BudgetReached(BudgetReached { name, percent, .. }) => {
