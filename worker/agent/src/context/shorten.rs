@@ -26,7 +26,7 @@ pub(crate) fn shown(
 }
 
 /// To how many bytes a result at this address is shortened.
-pub(crate) fn bound(view: &ContextView, address: ItemAddress) -> Option<u64> {
+fn bound(view: &ContextView, address: ItemAddress) -> Option<u64> {
     let covers = |shortened: &&Shortened| address <= shortened.through;
     view.shortened.iter().find(covers).map(|shortened| shortened.bytes)
 }
