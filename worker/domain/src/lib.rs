@@ -7,6 +7,7 @@
 //! | `tool` | what a model and a turn know of a tool |
 //! | `workplace`, `new_workplace`, `copy` | where tools act: settings, and their validation without I/O |
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
+//! | `text` | where a text may be cut |
 //! | `json` | how much of JSON a text can be, before it is built |
 //! | `id` | identifiers with the prefix of their resource |
 //!
@@ -23,6 +24,7 @@ mod json;
 mod key;
 mod new_workplace;
 mod session;
+mod text;
 mod token;
 mod tool;
 mod turn;
@@ -44,6 +46,7 @@ pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
 pub use session::{Message, NewMessage, NewSession, Posted, Role, Session, SessionChange};
+pub use text::{char_ceil, char_floor};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, WaitReason, Waiting};

@@ -14,7 +14,7 @@ use crate::{
     context::{Estimate, change, digest, estimate, plan::DroppedSummary},
     job::{Job, JobEvent},
 };
-use evonic_domain::{CompactionKind, ContextView, Item, ItemAddress};
+use evonic_domain::{CompactionKind, ContextView, Item, ItemAddress, char_floor};
 use evonic_model::{Delta, Model, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
 
@@ -176,7 +176,7 @@ impl Run {
     ) -> Flow {
         let mut text = reply.text.trim().to_owned();
         let most = usize::try_from(room.summary).unwrap_or(usize::MAX).saturating_mul(TOKEN_BYTES);
-        text.truncate(text.floor_char_boundary(most));
+        text.truncate(char_floor(&text, most));
         if text.is_empty() {
             return self.no_summary(&reply.model, "it is empty").await;
         }
