@@ -19,7 +19,8 @@ fn a_worker_killed_while_it_compacts_loses_and_doubles_nothing() {
     let pieces = REPLY.split_inclusive(' ').map(str::to_owned).collect();
     let server = Server::start(vec![Scripted::Counted(pieces, Duration::from_millis(10))]);
     let config = format!(
-        "{}context_tokens = 1200\nmax_tokens = 64\n[agents]\nmax_takeovers = 20\n",
+        "{}context_tokens = 1200\nmax_tokens = 64\n[agents]\nmax_takeovers = 20\n\
+         [supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n",
         server.config("scripted")
     );
     let pair = Pair::start(&Options::config(&config));

@@ -72,7 +72,7 @@ pub(crate) struct Context {
     pub(crate) head_tokens: u64,
     pub(crate) entries: Vec<Entry>,
     /// The last item that would be sent and is not loaded, for there is no room.
-    pub(crate) older: Option<ItemAddress>,
+    pub(crate) older: Option<Entry>,
 }
 
 /// Tokens of what is sent, before a call.

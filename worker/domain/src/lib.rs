@@ -11,6 +11,7 @@
 //! | `key`, `token`, `audit` | who may do what, and the record of what was changed |
 //! | `media_type` | what a content is, by its first bytes |
 //! | `retention` | how long sessions are kept |
+//! | `text` | where a text may be cut |
 //! | `json` | how much of JSON a text can be, before it is built |
 //! | `id` | identifiers with the prefix of their resource |
 //!
@@ -31,6 +32,7 @@ mod new_message;
 mod new_workplace;
 mod retention;
 mod session;
+mod text;
 mod token;
 mod tool;
 mod turn;
@@ -61,6 +63,7 @@ pub use new_message::{Content, NewAttachment, NewMessage, Part, ResponseFormat};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};
 pub use retention::{Age, InvalidAge, Retention};
 pub use session::{Message, NewSession, Posted, Role, Session, SessionChange};
+pub use text::{char_ceil, char_floor};
 pub use token::{Hash, Token};
 pub use tool::{Effect, Ending, ToolSpec};
 pub use turn::{Lease, Turn, TurnEnd, TurnError, TurnErrorCode, TurnState, WaitReason, Waiting};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::estimate;
-use evonic_domain::{Item, ItemRange};
+use evonic_domain::{Item, ItemRange, char_ceil, char_floor};
 
 /// What the model is told that summarises.
 pub(crate) const INSTRUCTIONS: &str = "You condense the record of a conversation between a user and an agent that uses tools, so that \
@@ -91,8 +91,8 @@ fn clipped(text: &str, bytes: usize) -> String {
     if text.len() <= bytes + bytes / 4 {
         return text.to_owned();
     }
-    let head = &text[..text.floor_char_boundary(bytes / 2)];
-    let tail = &text[text.ceil_char_boundary(text.len() - bytes / 2)..];
+    let head = &text[..char_floor(text, bytes / 2)];
+    let tail = &text[char_ceil(text, text.len() - bytes / 2)..];
     format!("{head} […] {tail}")
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{
-    Context, Trust, entry, estimate,
+    Context, Entry, Trust, entry, estimate,
     shorten::{Pointer, shown},
 };
 use evonic_domain::{ContextView, Item, ItemAddress, ItemRange, SessionId};
@@ -98,7 +98,7 @@ impl Loading {
         let item = shown(item, address, view, self.pointer);
         found.bytes += bytes.saturating_sub(was).saturating_add(content_bytes(&item));
         if found.bytes > self.most && found.step_is_whole {
-            found.older = Some(address);
+            found.older = Some(entry(&item, address, Trust::No));
             return ControlFlow::Break(());
         }
         found.step_is_whole |= !matches!(item, Item::ToolResult { .. });
@@ -114,7 +114,7 @@ pub(crate) struct Found {
     bytes: u64,
     items: Vec<(ItemAddress, Item, Trust)>,
     step_is_whole: bool,
-    older: Option<ItemAddress>,
+    older: Option<Entry>,
 }
 
 const fn content_bytes(item: &Item) -> u64 {

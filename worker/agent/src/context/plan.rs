@@ -12,10 +12,7 @@
 //! What is dropped are whole turns, and of the running turn whole steps: never its message, never a
 //! call without its result.
 
-use super::{
-    Entry, EntryKind,
-    shorten::{SLACK, bound},
-};
+use super::{Entry, EntryKind, shorten::SLACK};
 use evonic_domain::{ContextView, ItemAddress, ItemRange, Shortened};
 
 /// The least that a result is shortened to.
@@ -45,7 +42,7 @@ pub(crate) struct Situation<'a> {
     /// The most that a summary takes.
     pub(crate) reserve: u64,
     /// The last item that would be sent and is not loaded.
-    pub(crate) older: Option<ItemAddress>,
+    pub(crate) older: Option<Entry>,
     pub(crate) aim: Aim,
     pub(crate) summaries: Summaries,
     pub(crate) steps: Steps,
@@ -116,7 +113,7 @@ impl Situation<'_> {
             return shorten;
         }
         if let Some(older) = self.older {
-            return self.leave_out_older(older);
+            return self.leave_out_older(older.address);
         }
         if self.aim != Aim::LastTurn
             && let Some(shorten) = self.shorten_last(self.target)
@@ -164,11 +161,11 @@ impl Situation<'_> {
     /// Results before the last step, as their heads and tails.
     fn shorten_old(&self) -> Option<Next> {
         let bytes = (self.limit / 9).clamp(*OLD_BYTES.start(), *OLD_BYTES.end());
-        // What is not loaded may be a long result, too: once that is shortened, there may be room.
-        if let Some(older) = self.older
-            && bound(self.view, older).is_none_or(|is| is > bytes)
+        // Once a long result that is not loaded is shortened, there may be room for it.
+        if let Some(Entry { address, kind: EntryKind::Result(is), .. }) = self.older
+            && is > bytes + SLACK
         {
-            return Some(self.shorten_through(ItemRange { first: older, last: older }, bytes));
+            return Some(self.shorten_through(ItemRange { first: address, last: address }, bytes));
         }
         self.shorten(&self.entries[..self.last_step()], bytes)
     }

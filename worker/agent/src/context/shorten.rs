@@ -1,6 +1,6 @@
 //! A long result as its head and tail, with a note about the rest.
 
-use evonic_domain::{ContextView, Item, ItemAddress, Shortened};
+use evonic_domain::{ContextView, Item, ItemAddress, Shortened, char_ceil, char_floor};
 
 /// How much longer than its bound a result is that is worth a note.
 pub(crate) const SLACK: u64 = 200;
@@ -26,7 +26,7 @@ pub(crate) fn shown(
 }
 
 /// To how many bytes a result at this address is shortened.
-pub(crate) fn bound(view: &ContextView, address: ItemAddress) -> Option<u64> {
+fn bound(view: &ContextView, address: ItemAddress) -> Option<u64> {
     let covers = |shortened: &&Shortened| address <= shortened.through;
     view.shortened.iter().find(covers).map(|shortened| shortened.bytes)
 }
@@ -36,8 +36,8 @@ fn shorten(content: String, bytes: u64, address: ItemAddress, pointer: Pointer) 
         return content;
     }
     let half = usize::try_from(bytes / 2).unwrap_or(usize::MAX);
-    let head = &content[..content.floor_char_boundary(half)];
-    let tail = &content[content.ceil_char_boundary(content.len() - half)..];
+    let head = &content[..char_floor(&content, half)];
+    let tail = &content[char_ceil(&content, content.len() - half)..];
     let left_out = content.len() - head.len() - tail.len();
     let whole = match pointer {
         Pointer::ReadFile => format!("; the whole: read_file evonic:item/{address}"),

@@ -15,7 +15,7 @@ use crate::{
     context::{Estimate, change, digest, estimate, plan::DroppedSummary},
     job::{Job, JobEvent},
 };
-use evonic_domain::{CompactionKind, ContextView, Item, ItemAddress};
+use evonic_domain::{CompactionKind, ContextView, Item, ItemAddress, char_floor};
 use evonic_model::{Delta, Model, ModelError, Reply, Request};
 use evonic_shared::error_chain::ErrorChain;
 
@@ -60,7 +60,12 @@ impl Run {
         let Some(summary_model) = models.get(&name) else {
             return self.no_summary(&name, "no model of this name is configured").await;
         };
-        let mut most = self.piece_tokens(summary_model, room, &view, before);
+        // What its own replies taught of the agent's model holds for no other one.
+        let scale = match name == self.agent.model {
+            true => before.scale,
+            false => before.scale.max(estimate::UNSCALED),
+        };
+        let mut most = piece_tokens(summary_model, room, &view, scale);
         let mut refusals = 0;
         loop {
             if most < LEAST {
@@ -96,16 +101,6 @@ impl Run {
                 }
             }
         }
-    }
-
-    /// The most tokens of a piece, by our estimate: what the model's window leaves beside the
-    /// summary so far and the one to come.
-    fn piece_tokens(&self, model: &Model, room: Room, view: &ContextView, before: Estimate) -> u64 {
-        let window = model.window().map_or(UNKNOWN, |window| window.saturating_sub(room.summary));
-        let scale = before.scale.max(estimate::UNSCALED);
-        let fits = window.min(room.limit).saturating_mul(1000) / scale.max(1) * 17 / 20;
-        let earlier = view.summary.as_ref().map_or(0, |summary| estimate::text(&summary.text));
-        fits.saturating_sub(earlier).saturating_sub(digest::FRAME)
     }
 
     /// Places up to `end` before which whole turns or steps end.
@@ -184,7 +179,7 @@ impl Run {
     ) -> Flow {
         let mut text = reply.text.trim().to_owned();
         let most = usize::try_from(room.summary).unwrap_or(usize::MAX).saturating_mul(TOKEN_BYTES);
-        text.truncate(text.floor_char_boundary(most));
+        text.truncate(char_floor(&text, most));
         if text.is_empty() {
             return self.no_summary(&reply.model, "it is empty").await;
         }
@@ -255,6 +250,15 @@ impl Run {
             }
         }
     }
+}
+
+/// The most tokens of a piece, by our estimate: what the model's window leaves beside the summary so
+/// far and the one to come.
+fn piece_tokens(model: &Model, room: Room, view: &ContextView, scale: u64) -> u64 {
+    let window = model.window().map_or(UNKNOWN, |window| window.saturating_sub(room.summary));
+    let fits = window.min(room.limit).saturating_mul(1000) / scale.max(1) * 17 / 20;
+    let earlier = view.summary.as_ref().map_or(0, |summary| estimate::text(&summary.text));
+    fits.saturating_sub(earlier).saturating_sub(digest::FRAME)
 }
 
 /// Bytes of an item in a piece of so many tokens.

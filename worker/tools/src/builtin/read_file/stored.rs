@@ -1,7 +1,7 @@
 //! Items of the session, which `read_file` reads as they are stored: what is sent of a long one is
 //! only its head and tail, and of an old one nothing.
 
-use evonic_domain::{Item, ItemAddress};
+use evonic_domain::{Item, ItemAddress, char_floor};
 use evonic_workplace::Lines;
 
 use crate::{Call, format};
@@ -78,7 +78,7 @@ pub(super) fn lines(text: &str, from: u64, to: Option<u64>, limit: u64) -> Lines
 fn pieces(mut line: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     while line.len() > LINE_BYTES {
-        let (piece, rest) = line.split_at(line.floor_char_boundary(LINE_BYTES));
+        let (piece, rest) = line.split_at(char_floor(line, LINE_BYTES));
         pieces.push(piece);
         line = rest;
     }
