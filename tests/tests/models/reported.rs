@@ -77,7 +77,12 @@ fn invalid(body: &Value) -> Option<&Value> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     body["messages"].as_array()?.iter().find(|message| {
         let calls = message["tool_calls"].as_array().map_or(&[][..], Vec::as_slice);
-        let blank = message["content"].as_str().is_none_or(|text| text.trim().is_empty());
+        let blank = match &message["content"] {
+            Value::String(text) => text.trim().is_empty(),
+            // Parts go back to who sent them.
+            Value::Array(parts) => parts.is_empty(),
+            _ => true,
+        };
         let names = calls.iter().filter_map(|call| call["function"]["name"].as_str());
         (blank && calls.is_empty())
             || names.into_iter().any(|name| name.is_empty() || !name.chars().all(fits))
