@@ -74,8 +74,7 @@ fn a_model_is_listed_and_checked_and_each_fault_says_what_to_do() {
     let listed: Value =
         serde_json::from_slice(&pair.evonic(&["model", "list", "--json"]).stdout).expect("JSON");
     let good = |list: &Value| {
-        list["data"]
-            .as_array()
+        list.as_array()
             .expect("a list")
             .iter()
             .find(|model| model["name"] == "good")
