@@ -74,8 +74,7 @@ fn a_model_is_listed_and_checked_and_each_fault_says_what_to_do() {
     let listed: Value =
         serde_json::from_slice(&pair.evonic(&["model", "list", "--json"]).stdout).expect("JSON");
     let good = |list: &Value| {
-        list["data"]
-            .as_array()
+        list.as_array()
             .expect("a list")
             .iter()
             .find(|model| model["name"] == "good")
@@ -145,7 +144,7 @@ fn a_model_falls_back_on_another_one_that_answers() {
     let config = endpoint.model("stranger", "fallback = [\"good\"]") + &endpoint.model("good", "");
     let pair = Pair::start(&Options::config(&config));
     let agent = json!({ "name": "helper", "model": "stranger" });
-    pair.expect(201, "POST", "/api/v1/agents", Some(&agent));
+    let _ = pair.expect(201, "POST", "/api/v1/agents", Some(&agent));
     let session = pair.session("helper");
     let turn = pair.wait_for_turn(&pair.post(&session, "ping"));
     assert_eq!(turn["state"], "completed", "{turn}");

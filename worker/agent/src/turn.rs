@@ -54,9 +54,7 @@ use super::{
     step::{Step, Stop, TurnSnapshot, next_step},
     turn_writer::TurnWriter,
 };
-use evonic_domain::{
-    Agent, EventKind, Item, Lease, ToolSpec, TurnEnd, TurnError, TurnErrorCode,
-};
+use evonic_domain::{Agent, EventKind, Item, Lease, ToolSpec, TurnEnd, TurnError, TurnErrorCode};
 use evonic_model::{Model, Tried};
 use evonic_store::{Claimed, PendingCall, StoreError, Writer};
 use evonic_tools::{Effect, Toolbox, User};

@@ -26,12 +26,18 @@ struct Listed {
     fallback: Vec<String>,
 }
 
+/// Every model: the list is short, and has no pages.
+#[derive(Debug, Deserialize)]
+struct Models {
+    data: Vec<Listed>,
+}
+
 /// Runs `evonic model`.
 pub(super) async fn run(command: ModelCommand, api: &Api, console: &mut Console<'_>) -> Result {
     match command {
         ModelCommand::List(output) => {
-            let models: Vec<Listed> = api.list("/models").await?;
-            console.show(&output, &models, || list(&models))
+            let Models { data } = api.get("/models").await?;
+            console.show(&output, &data, || list(&data))
         }
         ModelCommand::Check { name, output } => check(&name, output.json, api, console).await,
     }

@@ -106,7 +106,14 @@ fn assistant() -> impl Strategy<Value = Item> {
             let endpoint = if own { ENDPOINT } else { "elsewhere" }.to_owned();
             let data = if thinks { json!({ "blocks": blocks }) } else { Value::Null };
             let carried = Some(Carried { endpoint, data });
-            Item::Assistant { text, tool_calls: calls, usage: Usage::default(), carried }
+            Item::Assistant {
+                text,
+                tool_calls: calls,
+                usage: Usage::default(),
+                model: String::new(),
+                cost: 0,
+                carried,
+            }
         })
     })
 }

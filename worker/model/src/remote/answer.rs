@@ -5,7 +5,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use evonic_domain::{Carried, ToolCall, Usage, value_count};
-use evonic_net::sse::{Decoder, Event};
+use evonic_net::sse::{Decoder, Event, SseError};
 use serde_json::Value;
 
 use super::{failure::Failure, fault::Fault};
@@ -202,21 +202,19 @@ impl Answer {
                 Ok(Added::default())
             }
             Form::Events(decoder) => {
-                let mut events = Vec::new();
-                for event in decoder.push(piece) {
-                    events.push(event.map_err(|error| Failure::protocol(error.to_string()))?);
-                }
+                let events = decoder.push(piece).collect();
                 self.take_events(events)
             }
         }
     }
 
-    fn take_events(&mut self, events: Vec<Event>) -> Result<Added, Failure> {
+    fn take_events(&mut self, events: Vec<Result<Event, SseError>>) -> Result<Added, Failure> {
         let mut added = Added::default();
         for event in events {
             if self.is_done() {
                 break;
             }
+            let event = event.map_err(|error| Failure::protocol(error.to_string()))?;
             added.append(self.take_event(&event.data)?);
         }
         Ok(added)

@@ -6,6 +6,7 @@ mod cases;
 mod chunking;
 mod descriptors;
 mod faults;
+mod page;
 mod secrets;
 mod secure;
 mod server;

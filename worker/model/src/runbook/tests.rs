@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::Request;
 use evonic_domain::{Effect, Ending, ToolSpec};
-use evonic_domain::{Item, Outcome, ToolCall, Usage};
+use evonic_domain::{Item, Outcome, ToolCall};
 
 use super::answer;
 

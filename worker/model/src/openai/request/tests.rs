@@ -4,7 +4,7 @@ use evonic_shared::config::ModelKind;
 use serde_json::{Value, json};
 
 use crate::{Request, body::JsonWriter, remote::testing::sending};
-use evonic_domain::{Item, Outcome, ToolCall, Usage};
+use evonic_domain::{Item, Outcome, ToolCall};
 
 fn user(text: &str) -> Item {
     Item::user(text.to_owned())

@@ -109,6 +109,8 @@ async fn the_request_is_a_chat_completion() {
             text: String::new(),
             tool_calls: vec![call("callA0001", "bash", "{}"), call("callB0002", "bash", "{}")],
             usage: Usage::default(),
+            model: String::new(),
+            cost: 0,
             carried: None,
         },
         result("callA0001", Outcome::Ok, "fine"),

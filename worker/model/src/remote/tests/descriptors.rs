@@ -87,7 +87,10 @@ async fn calls_at_the_same_time_keep_to_the_budget() {
 #[tokio::test]
 async fn a_look_up_that_is_dropped_keeps_its_permit_until_it_ends() {
     let budget = budget(1);
-    let settings = settings("http://no-such-host.invalid/v1");
+    let mut settings = settings("http://no-such-host.invalid/v1");
+    // A look-up that fails before it was waited for leads to a pause.
+    settings.patience = Duration::from_secs(600);
+    settings.retry_pause = Duration::from_secs(60);
     let model = remote(&settings, &budget);
     let request = hello();
     let (sender, _receiver) = tokio::sync::mpsc::channel(1);

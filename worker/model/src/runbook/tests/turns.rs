@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{answer, request, run, user};
 use crate::{Delta, Model, Runbook};
-use evonic_domain::{Item, Outcome, ToolCall, Usage};
+use evonic_domain::{Item, Outcome, ToolCall};
 use evonic_local::fixture::Fixture;
 use evonic_tools::{Answer, Registry, Toolbox};
 
