@@ -217,7 +217,7 @@ proptest! {
                 let input_tokens = if reports { counted } else { 0 };
                 let usage = Usage { input_tokens, output_tokens: 20, ..Usage::default() };
                 let text = "t".repeat(text_bytes);
-                session.add(turn, Item::Assistant { text, tool_calls: calls.clone(), usage, carried: None });
+                session.add(turn, Item::Assistant { text, tool_calls: calls.clone(), usage, model: String::new(), cost: 0, carried: None });
                 for (call, bytes) in calls.into_iter().zip(results) {
                     let content = "r".repeat(bytes);
                     let (call_id, name, outcome) = (call.id, call.name, Outcome::Ok);

@@ -30,7 +30,8 @@ fn pending(id: usize) -> PendingCall {
 }
 
 fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
-    let replies = own_part(transcript).iter().filter(|item| matches!(item, Item::Assistant { .. }));
+    let replies =
+        own_part(transcript, 0).iter().filter(|item| matches!(item, Item::Assistant { .. }));
     TurnSnapshot {
         transcript,
         corrections: 0,

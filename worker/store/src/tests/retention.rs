@@ -26,7 +26,14 @@ impl Harness {
             for _ in 0..pieces {
                 writer.append(&lease, vec![delta("x")])?;
             }
-            writer.record_reply(&lease, "x".repeat(pieces), Vec::new(), Usage::default())?;
+            writer.record_reply(
+                &lease,
+                NewReply {
+                    text: "x".repeat(pieces),
+                    tool_calls: Vec::new(),
+                    ..NewReply::default()
+                },
+            )?;
             writer.end_turn(&lease, completed("x"))
         });
         (session, turn)

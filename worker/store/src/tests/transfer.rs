@@ -40,11 +40,17 @@ impl Harness {
             writer.change_session(&id, SessionChange { title: Some(title) })?;
             writer.append(&lease, vec![delta("Let me "), delta("look \u{1f600}\u{2028}")])?;
             let text = "Let me look \u{1f600}\u{2028}".to_owned();
-            writer.record_reply(&lease, text, vec![call("c1")], Usage::default())?;
+            writer.record_reply(
+                &lease,
+                NewReply { text: text, tool_calls: vec![call("c1")], ..NewReply::default() },
+            )?;
             writer.start_call(&lease, &pending("c1", "cmd"))?;
             writer.show_output(&lease, "c1", "out\n".to_owned(), 4)?;
             writer.finish_call(&lease, &call("c1"), Outcome::Ok, "out\n[exit 0]".to_owned())?;
-            writer.record_reply(&lease, "Done".to_owned(), Vec::new(), Usage::default())?;
+            writer.record_reply(
+                &lease,
+                NewReply { text: "Done".to_owned(), tool_calls: Vec::new(), ..NewReply::default() },
+            )?;
             writer.end_turn(&lease, completed("Done"))
         });
         self.post(&session, "again");
@@ -100,7 +106,10 @@ fn a_turn_that_ran_is_cancelled_where_it_is_imported() {
     let claimed = from.running(3);
     let (session, lease) = (claimed.lease.session_id.clone(), claimed.lease);
     from.write(move |writer| {
-        writer.record_reply(&lease, String::new(), vec![call("c1")], Usage::default())?;
+        writer.record_reply(
+            &lease,
+            NewReply { text: String::new(), tool_calls: vec![call("c1")], ..NewReply::default() },
+        )?;
         writer.start_call(&lease, &pending("c1", "cmd"))
     });
     from.post(&session, "next");

@@ -137,14 +137,8 @@ fn thinking_goes_back_unchanged_to_its_own_endpoint_only() {
     let sent = |endpoint: &str| {
         let carried = Some(Carried { endpoint: endpoint.to_owned(), data: carried.clone() });
         let (text, tool_calls) = (text.clone(), tool_calls.clone());
-        let said = Item::Assistant {
-            text,
-            tool_calls,
-            usage,
-            model: String::new(),
-            cost: 0,
-            carried,
-        };
+        let said =
+            Item::Assistant { text, tool_calls, usage, model: String::new(), cost: 0, carried };
         let items = vec![Item::user("go"), said, result("toolu_01A"), result("toolu_01B")];
         let request = Request { items: items.into(), ..Request::default() };
         let mut json = JsonWriter::default();

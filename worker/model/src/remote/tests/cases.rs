@@ -320,14 +320,7 @@ async fn what_came_with_a_reply_goes_back_as_it_came() {
     let Reply { text, tool_calls, usage, carried, .. } = reply;
     let items = vec![
         Item::user("hello"),
-        Item::Assistant {
-            text,
-            tool_calls,
-            usage,
-            model: String::new(),
-            cost: 0,
-            carried,
-        },
+        Item::Assistant { text, tool_calls, usage, model: String::new(), cost: 0, carried },
         Item::ToolResult {
             call_id: "abc".to_owned(),
             name: "bash".to_owned(),
