@@ -103,23 +103,6 @@ impl Reader<'_> {
         )
     }
 
-    /// The bytes of [`Reader::transcript`], known from the headers of its rows: nothing of it is
-    /// read.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn transcript_bytes(&self, turn: &TurnId) -> Result<u64, StoreError> {
-        self.one(
-            "measure transcript",
-            "SELECT COALESCE(SUM(OCTET_LENGTH(items.data)), 0) AS bytes FROM turns AS shown
-             JOIN turns ON turns.session_id = shown.session_id AND turns.position <= shown.position
-             JOIN items ON items.turn_id = turns.id
-             WHERE shown.id = ?1",
-            [turn.as_str()],
-            |row| column::natural(row, "bytes"),
-        )
-    }
-
     /// The calls of a turn's last reply that have no result, in order. Its items are read from the
     /// last one back to that reply, one at a time.
     pub(super) fn open_calls(&self, turn: &TurnId) -> Result<Vec<ToolCall>, StoreError> {

@@ -186,31 +186,3 @@ fn time_counts_while_a_worker_has_the_turn_and_not_in_the_queue() {
     harness.write(|writer| writer.take_over(4));
     assert_eq!(harness.claim(5).unwrap().ran, claimed.ran);
 }
-
-#[test]
-fn a_transcript_is_measured_as_it_is_stored() {
-    let harness = Harness::new();
-    let lease = harness.running(1).lease;
-    let measured = |turn: &TurnId| {
-        let turn = turn.clone();
-        harness.read(move |reader| reader.transcript_bytes(&turn))
-    };
-    let before = measured(&lease.turn_id);
-    let user = Item::user("go".to_owned());
-    assert_eq!(before, column::to_json(&user).len() as u64);
-    let own = lease.clone();
-    let added = harness.write(move |writer| {
-        let calls = vec![call("c")];
-        let reply = writer.record_reply(
-            &own,
-            NewReply { text: "müde".to_owned(), tool_calls: calls, ..NewReply::default() },
-        )?;
-        writer.start_call(&own, &pending("c", "command_id"))?;
-        Ok(reply + writer.finish_call(&own, &call("c"), Outcome::Ok, "é\n".to_owned())?)
-    });
-    assert_eq!(measured(&lease.turn_id), before + added);
-    let later = harness.post(&lease.session_id, "go");
-    assert_eq!(measured(&later), 2 * before + added, "the session's, up to the turn");
-    assert_eq!(measured(&lease.turn_id), before + added);
-    assert_eq!(measured(&TurnId::new()), 0);
-}
