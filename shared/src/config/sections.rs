@@ -105,7 +105,7 @@ section! {
         docker: u32 = is(16), within 1 to 10000;
         /// Connections to addresses that come from outside, such as those of attachments; 1
         /// descriptor each.
-        outbound: u32 = is(8), within 1 to 10000;
+        outbound: u32 = is(4), within 1 to 10000;
     }
 }
 

@@ -38,6 +38,11 @@ impl Coalescer {
         self.due.take().map(|_| std::mem::take(&mut self.text))
     }
 
+    /// Whether anything is pending.
+    pub(super) const fn is_pending(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// Whether there is so much that it should not wait for its time.
     pub(super) const fn is_full(&self) -> bool {
         self.text.len() >= FULL_BYTES

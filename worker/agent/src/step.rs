@@ -9,8 +9,6 @@ use evonic_tools::Effect;
 pub(super) struct TurnSnapshot<'a> {
     /// What is sent of its session: the last items are its own.
     pub(super) transcript: &'a [Item],
-    /// How often the model was asked again with a note, in this turn.
-    pub(super) corrections: u32,
     /// A call that was started and has no result: its worker died, or handed it over.
     pub(super) interrupted: Option<&'a PendingCall>,
     /// What the interrupted call's tool does to the world, where the tool is known.
@@ -67,7 +65,6 @@ pub(super) enum Step {
 /// An interrupted change is seen to before a turn that must end does, so that what is left of it is
 /// killed. A draining worker starts nothing, not even what is short.
 pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
-    let turn = own_part(snapshot.transcript, snapshot.corrections);
     if let Some(pending) = snapshot.interrupted {
         let reads = snapshot.effect == Some(Effect::Read);
         return match (snapshot.stop, snapshot.effect) {
@@ -83,7 +80,7 @@ pub(super) fn next_step(snapshot: &TurnSnapshot<'_>) -> Step {
     if snapshot.compacts {
         return if snapshot.draining { Step::HandOver } else { Step::Compact };
     }
-    if let Some(Item::Assistant { text, tool_calls, .. }) = turn.last()
+    if let Some(Item::Assistant { text, tool_calls, .. }) = snapshot.transcript.last()
         && tool_calls.is_empty()
     {
         return Step::Complete { text: text.clone() };

@@ -205,7 +205,6 @@ impl Run {
         let interrupted = self.interrupted.as_ref();
         let step = next_step(&TurnSnapshot {
             transcript: &self.transcript,
-            corrections: self.output.corrections(),
             interrupted,
             effect: interrupted
                 .and_then(|pending| self.spec(&pending.call.name))

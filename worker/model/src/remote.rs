@@ -38,7 +38,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Mutex, time::Instant};
 
 use evonic_domain::{Attachment, Item, ModelFacts, Price};
 use evonic_handles::Budget;
@@ -83,6 +83,8 @@ pub struct Remote {
     facts: Facts,
     /// What the endpoint says of its window, asked once a process.
     told_window: OnceCell<Option<u64>>,
+    /// When it last did not answer that.
+    window_failed: Mutex<Option<Instant>>,
 }
 
 impl Remote {
@@ -126,6 +128,7 @@ impl Remote {
             headers,
             facts,
             told_window: OnceCell::new(),
+            window_failed: Mutex::default(),
         })
     }
 

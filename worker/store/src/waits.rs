@@ -165,6 +165,31 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Changes until when a turn of this session waits, and why.
+    pub(super) fn change_wait(
+        &mut self,
+        session: &SessionId,
+        turn: &TurnId,
+        waiting: &Waiting,
+    ) -> Result<(), StoreError> {
+        let time = until(&waiting.until).min(LONGEST_WAIT);
+        self.put_off(session, time)?;
+        self.execute(
+            "leave turn until later",
+            "UPDATE turns SET wait_until = ?2, wait_reason = ?3, wait_message = ?4, wait_ms = ?5,
+             wait_boot = ?6 WHERE id = ?1",
+            params![
+                turn.as_str(),
+                column::after(time),
+                waiting.reason.name(),
+                waiting.message,
+                millis(time),
+                days::boot()
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Lets a new turn wait for as long as the one before it in its session, if that waits.
     pub(super) fn wait_behind(&mut self, turn: &TurnId) -> Result<(), StoreError> {
         self.execute(

@@ -34,7 +34,6 @@ fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
         own_part(transcript, 0).iter().filter(|item| matches!(item, Item::Assistant { .. }));
     TurnSnapshot {
         transcript,
-        corrections: 0,
         replies: replies.count() as u32,
         compacts: false,
         interrupted: None,
@@ -75,15 +74,13 @@ fn an_earlier_turn_is_none_of_our_business() {
 }
 
 #[test]
-fn notes_of_the_turn_do_not_begin_the_count_of_replies_anew() {
+fn replies_are_counted_over_all_that_was_sent_of_the_turn() {
     let transcript = [user(), reply([]), user(), reply([]), user()];
-    let noted = |corrections, max_steps| {
-        next_step(&TurnSnapshot { corrections, max_steps, ..snapshot(&transcript) })
+    let noted = |replies, max_steps| {
+        next_step(&TurnSnapshot { replies, max_steps, ..snapshot(&transcript) })
     };
-    assert_eq!(noted(1, 1), Step::TooManySteps);
-    assert_eq!(noted(1, 2), Step::Ask);
     assert_eq!(noted(2, 2), Step::TooManySteps);
-    assert_eq!(noted(9, 2), Step::TooManySteps, "more than there are");
+    assert_eq!(noted(2, 3), Step::Ask);
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Run {
         self.require_budget().await?;
         let mut job = self.start_asking();
         let begun = Instant::now();
-        let mut pending_text = Coalescer::new(self.deps.settings.coalesce);
+        let mut pending = Pending::new(self.deps.settings.coalesce);
         let (stop, abandon) = (self.signals.stop.clone(), self.signals.abandon.clone());
         let result = loop {
             tokio::select! {
@@ -42,15 +42,16 @@ impl Run {
                     job.end().await;
                     return self.hand_over().await;
                 }
-                () = pending_text.due() => self.publish_text(&mut pending_text).await?,
+                () = pending.text.due() => self.publish(&mut pending).await?,
+                () = pending.reasoning.due() => self.publish(&mut pending).await?,
                 heard = job.next_event() => match heard {
                     JobEvent::Ended(result) => break result,
-                    JobEvent::Piece(delta) => self.take_in(delta, &mut pending_text).await?,
+                    JobEvent::Piece(delta) => self.take_in(delta, &mut pending).await?,
                 },
             }
         };
         match result {
-            Ok(Some(Ok(reply))) => self.record(reply, text(&mut pending_text)).await,
+            Ok(Some(Ok(reply))) => self.record(reply, pending.take()).await,
             Ok(Some(Err(error))) => self.refused(error, begun.elapsed()).await,
             Ok(None) => {
                 let error = messages::model_unknown(&self.agent.model);
@@ -85,34 +86,40 @@ impl Run {
         })
     }
 
-    async fn take_in(&mut self, delta: Delta, pending_text: &mut Coalescer) -> Flow {
+    async fn take_in(&mut self, delta: Delta, pending: &mut Pending) -> Flow {
         match delta {
-            Delta::Text(piece) => pending_text.push(&piece),
-            Delta::Reasoning(text) => {
-                let events = [EventKind::ReasoningDelta { text }];
-                return self.commit(move |writer, lease| append(writer, lease, &events)).await;
+            Delta::Text(piece) => pending.text.push(&piece),
+            Delta::Reasoning(piece) => {
+                // Reasoning after text is rare; the order of the two is kept.
+                if pending.text.is_pending() {
+                    self.publish(pending).await?;
+                }
+                pending.reasoning.push(&piece);
             }
             Delta::Retract { reason } => {
                 // Text that was not published yet is dropped.
-                pending_text.take();
+                pending.take();
                 if let Some(void) = &mut self.void_text {
                     *void = reason;
                 }
                 return self.retract().await;
             }
         }
-        if pending_text.is_full() {
-            self.publish_text(pending_text).await
+        if pending.text.is_full() || pending.reasoning.is_full() {
+            self.publish(pending).await
         } else {
             ControlFlow::Continue(())
         }
     }
 
-    /// Commits the pending text. From then on there is text that only a reply confirms.
-    async fn publish_text(&mut self, pending_text: &mut Coalescer) -> Flow {
-        let events = text(pending_text);
+    /// Commits what is pending. From then on there may be text that only a reply confirms.
+    async fn publish(&mut self, pending: &mut Pending) -> Flow {
+        let has_text = pending.text.is_pending();
+        let events = pending.take();
         self.commit(move |writer, lease| append(writer, lease, &events)).await?;
-        self.void_text = Some("the model is asked again".to_owned());
+        if has_text {
+            self.void_text = Some("the model is asked again".to_owned());
+        }
         ControlFlow::Continue(())
     }
 
@@ -223,7 +230,20 @@ impl Run {
     }
 }
 
-/// The pending text as events.
-fn text(pending_text: &mut Coalescer) -> Vec<EventKind> {
-    pending_text.take().map(|text| EventKind::TextDelta { text }).into_iter().collect()
+/// What came of a reply and is not published yet: reasoning before the text that follows it.
+struct Pending {
+    reasoning: Coalescer,
+    text: Coalescer,
+}
+
+impl Pending {
+    const fn new(window: Duration) -> Self {
+        Self { reasoning: Coalescer::new(window), text: Coalescer::new(window) }
+    }
+
+    fn take(&mut self) -> Vec<EventKind> {
+        let reasoning = self.reasoning.take().map(|text| EventKind::ReasoningDelta { text });
+        let text = self.text.take().map(|text| EventKind::TextDelta { text });
+        reasoning.into_iter().chain(text).collect()
+    }
 }

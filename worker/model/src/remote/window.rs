@@ -1,6 +1,9 @@
 //! What an endpoint says of itself: its window, and how many tokens a request has.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -14,7 +17,10 @@ const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
 const MAX_COUNT_BYTES: usize = 64 * 1024;
 
 /// How long an endpoint may take for either.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an endpoint that did not answer is not asked again: each question holds up a turn.
+const PAUSE: Duration = Duration::from_secs(600);
 
 /// Fields of a model that are its window: of llama.cpp, vLLM, OpenRouter, Mistral, Groq.
 const FIELDS: [&str; 6] = [
@@ -27,10 +33,14 @@ const FIELDS: [&str; 6] = [
 ];
 
 impl Remote {
-    /// See [`crate::Model::find_window`]. An endpoint out of reach is asked again the next time.
+    /// See [`crate::Model::find_window`]. An endpoint out of reach is asked again after [`PAUSE`].
     pub(crate) async fn find_window(&self) -> Option<u64> {
         if let Some(window) = self.window() {
             return Some(window);
+        }
+        let failed = *lock(&self.window_failed);
+        if failed.is_some_and(|failed| failed.elapsed() < PAUSE) {
+            return None;
         }
         let asked = self.told_window.get_or_try_init(|| async {
             match self.ask_window().await {
@@ -46,6 +56,7 @@ impl Remote {
             }
             Ok(None) => None,
             Err(failure) => {
+                *lock(&self.window_failed) = Some(Instant::now());
                 let reason = self.clean(failure.message());
                 tracing::debug!(model = self.name, reason, "window cannot be asked for");
                 None
@@ -80,6 +91,10 @@ impl Remote {
         let count = call::fetch(self, path, Some(body), MAX_COUNT_BYTES, TIMEOUT).await.ok()?;
         serde_json::from_slice::<Value>(&count).ok()?.get("input_tokens")?.as_u64()
     }
+}
+
+fn lock(failed: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    failed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The window of a model in a list; of the only one where its name is another.

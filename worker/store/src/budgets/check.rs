@@ -10,7 +10,7 @@ use crate::{
 };
 use evonic_domain::{
     Budget, BudgetPeriod, BudgetReached, BudgetSubject, EventKind, Lease, ModelCall, OnReached,
-    TurnEnd, TurnError, TurnErrorCode, TurnId, WaitReason, Waiting,
+    SessionId, TurnEnd, TurnError, TurnErrorCode, TurnId, WaitReason, Waiting,
 };
 
 /// What is told of a budget, in hundredths of it.
@@ -181,23 +181,19 @@ impl Writer<'_> {
     pub(super) fn wake_for_budgets(&mut self) -> Result<(), StoreError> {
         let waiting = self.all(
             "read queue",
-            "SELECT id FROM turns WHERE state = 'queued' AND wait_reason = 'budget'",
+            "SELECT id, session_id FROM turns
+             WHERE state = 'queued' AND wait_ends IS NOT NULL AND wait_reason = 'budget'",
             [],
-            |row| column::parsed::<TurnId>(row, "id"),
+            |row| {
+                let session = column::parsed::<SessionId>(row, "session_id")?;
+                Ok((column::parsed::<TurnId>(row, "id")?, session))
+            },
         )?;
-        for turn in waiting {
-            let waiting = match self.refused(&turn)? {
-                Some(Refused::Wait(waiting)) => Some(waiting),
-                Some(Refused::End(_)) | None => None,
-            };
-            let reason = waiting.as_ref().map(|waiting| waiting.reason.name());
-            let (until, message) = waiting.map(|waiting| (waiting.until, waiting.message)).unzip();
-            self.execute(
-                "wake turn",
-                "UPDATE turns SET wait_until = ?2, wait_reason = ?3, wait_message = ?4
-                 WHERE id = ?1",
-                params![turn.as_str(), until, reason, message],
-            )?;
+        for (turn, session) in waiting {
+            match self.refused(&turn)? {
+                Some(Refused::Wait(waiting)) => self.change_wait(&session, &turn, &waiting)?,
+                Some(Refused::End(_)) | None => self.end_wait(&session)?,
+            }
         }
         Ok(())
     }
