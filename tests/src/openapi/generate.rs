@@ -147,6 +147,12 @@ impl<'a> Generator<'a> {
 
     fn text(&mut self, schema: &Value) -> String {
         let most = schema["maxLength"].as_u64().map_or(usize::MAX, |most| most as usize);
+        // What is told by example is more than a pattern can say.
+        let examples = schema["examples"].as_array().filter(|examples| !examples.is_empty());
+        if let Some(examples) = examples {
+            let example = &examples[self.rng.usize(..examples.len())];
+            return example.as_str().expect("an example of a text").to_owned();
+        }
         let text = match schema["pattern"].as_str() {
             // A whole path.
             Some("^/") => self.folder.join(text::plain(&mut self.rng)).display().to_string(),

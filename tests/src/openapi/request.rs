@@ -104,7 +104,11 @@ impl Generator<'_> {
             headers,
             body: None,
             chunked: self.rng.u8(..8) == 0,
-            expected: if length > 4000 { Expected::Any } else { Expected::Fits },
+            expected: if length > 4000 || operation.body_without_schema {
+                Expected::Any
+            } else {
+                Expected::Fits
+            },
         };
         if let Some(body) = body {
             self.set_body(operation, &mut request, &body);

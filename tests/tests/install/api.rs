@@ -7,7 +7,7 @@ use std::{
 };
 
 use evonic_tests::{
-    openapi::{Document, Found, Generator, Pool, Request, Sender},
+    openapi::{Document, Expected, Found, Generator, Pool, Request, Sender},
     pair::{Options, Pair},
     poll, process, size,
 };
@@ -41,7 +41,10 @@ struct Visitor {
 
 impl Visitor {
     fn ask(&mut self, status: u16, method: &str, path: &str, body: Option<Value>) -> Found {
-        let request = Request::plain(method, path, body);
+        let mut request = Request::plain(method, path, body);
+        if status == 400 {
+            request.expected = Expected::Refused;
+        }
         let found = self.sender.send(&request).unwrap();
         assert_eq!(found.status, status, "{request:?}: {found:?}");
         let judged = self.document.judge(&request, &found);

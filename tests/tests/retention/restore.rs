@@ -27,7 +27,7 @@ fn a_copy_is_restored_while_nothing_runs_and_never_over_what_is_newer() {
     evonic(&pair, &["backup", &copy]);
     let _ = pair.session("runbook");
     let refused = text(&pair.evonic(&["restore", &copy]));
-    assert_documented("evonic runs on …: stop it first", &refused);
+    assert_documented("a service runs on …: stop it first", &refused);
     assert_eq!(pair.stop(), Some(0));
 
     let refused = text(&pair.evonic(&["restore", &copy]));

@@ -99,7 +99,7 @@ pub(crate) enum ConsoleError {
     #[error("the database is what it was")]
     Restore(#[source] Box<RestoreError>),
     /// Somebody has the database open.
-    #[error("evonic runs on {}: stop it first (`systemctl stop evonic`)", folder.display())]
+    #[error("a service runs on {}: stop it first (`systemctl stop evonic`)", folder.display())]
     Runs {
         /// The state folder.
         folder: PathBuf,
