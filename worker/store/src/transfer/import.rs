@@ -5,27 +5,34 @@
 //!                    \-> anything wrong, or nothing more: what is there of it is taken away
 //! ```
 //!
-//! A turn that was queued or running is cancelled: nobody goes on with it.
+//! A turn that was queued or running is cancelled: nobody goes on with it. What turns took stands in
+//! the session and its turns only: the bill is that of where they ran.
+
+mod content;
 
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{params_from_iter, types::Value as Column};
 use serde_json::{Map, Value};
 
-use super::{MAX_LINE_BYTES, Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, row};
+use self::content::Content;
+use super::{MAX_LINE_BYTES, Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, address, row};
 use crate::{
     AuditedWriter, Making, Store, StoreError, Writer, column, error::During, record::Record,
     retention::REMOVED, schema,
 };
 use evonic_domain::{
-    Action, AgentId, EventKind, Item, Message, MessageId, Origin, Session, SessionId, Turn, TurnId,
-    TurnState,
+    Action, AgentId, Attachment, EventKind, Item, Message, MessageId, NewCompaction, Origin,
+    Session, SessionId, Turn, TurnId, TurnState,
 };
 
 /// Rows that are written in one transaction, and their bytes.
 const ROWS: usize = 256;
 /// See [`ROWS`].
 const BATCH_BYTES: usize = 1 << 20;
+
+/// What SQLite calls a row's place, whatever its columns are called.
+const ROW_IDS: [&str; 3] = ["rowid", "oid", "_rowid_"];
 
 /// What becomes of a session that is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +116,17 @@ struct Within {
     /// What turns and messages are called here, where all get identifiers of their own.
     new_ids: Option<HashMap<String, String>>,
     turns: HashSet<String>,
+    /// The positions of those that were written, in order.
+    positions: Vec<u64>,
+    compactions: u64,
+    /// What is on its way in pieces.
+    content: Option<Content>,
+    /// Contents that are whole.
+    contents: HashSet<String>,
+    /// The first line that has an attachment, by its content.
+    attached: HashMap<String, u64>,
+    /// Whether the session's own line says what it took.
+    has_usage: bool,
     /// Turns that had not ended.
     open: Vec<String>,
     batch: Vec<Incoming>,
@@ -248,6 +266,7 @@ impl Importer {
         let last_event = fields.get("last_event").and_then(Value::as_u64);
         let last_event =
             last_event.ok_or_else(|| self.refuse("field 'last_event' is no number"))?;
+        let has_usage = fields.contains_key("usage");
         let columns = self.columns(fields, &SESSION_LEFT_OUT)?;
         let which = self.options.agent.clone().unwrap_or_else(|| named.clone());
         let (id, generation, skips) =
@@ -273,6 +292,12 @@ impl Importer {
             old_id,
             new_ids: is_new.then(HashMap::new),
             turns: HashSet::new(),
+            positions: Vec::new(),
+            compactions: 0,
+            content: None,
+            contents: HashSet::new(),
+            attached: HashMap::new(),
+            has_usage,
             open: Vec::new(),
             batch: Vec::new(),
             batch_bytes: 0,
@@ -292,9 +317,27 @@ impl Importer {
         let line = self.line;
         let refuse = |problem: String| ImportError::Line { line, problem };
         fields.remove("kind");
+        for name in part.of_before {
+            fields.remove(*name);
+        }
+        let Stage::Within(within) = &self.stage else { return Ok(()) };
+        if let (Some(content), true) = (&within.content, part.kind != "piece") {
+            return Err(refuse(content.missing()));
+        }
+        match part.kind {
+            "blob" => return self.begin_content(&fields).await,
+            "piece" => return self.add_piece(fields).await,
+            // They name turns by what these are called once they are written.
+            _ if address::has_any(part, &fields) && within.positions.len() < within.turns.len() => {
+                self.flush().await?;
+            }
+            _ => {}
+        }
         let Stage::Within(within) = &mut self.stage else { return Ok(()) };
         let id = within.settle(part, &mut fields).map_err(refuse)?;
-        check(part, &fields).map_err(refuse)?;
+        for attachment in check(part, &fields).map_err(refuse)? {
+            within.attached.entry(attachment.sha256).or_insert(line);
+        }
         let bytes = fields.values().map(|value| value.as_str().map_or(8, str::len)).sum::<usize>();
         let columns = self.columns(fields, part.left_out)?;
         let Stage::Within(within) = &mut self.stage else { return Ok(()) };
@@ -321,21 +364,26 @@ impl Importer {
         within.batch_bytes = 0;
         let batch = std::mem::take(&mut within.batch);
         let written = self.store.write(move |writer| {
+            let mut positions = Vec::new();
             for row in &batch {
                 if let Err(error) = insert(writer, row.part, &row.columns, row.id.as_deref()) {
                     // What is wrong with the database itself is no fault of the line.
                     return match error.state() {
                         Some(_) => Err(error),
-                        None => Ok(Some((row.line, refusal(row, &error)))),
+                        None => Ok(Err((row.line, refusal(row, &error)))),
                     };
                 }
+                if row.part.kind == "turn" {
+                    positions.push(writer.connection().last_insert_rowid().unsigned_abs());
+                }
             }
-            Ok(None)
+            Ok(Ok(positions))
         });
         match written.await? {
-            None => Ok(()),
-            Some((line, problem)) => Err(ImportError::Line { line, problem }),
+            Ok(positions) => within.positions.extend(positions),
+            Err((line, problem)) => return Err(ImportError::Line { line, problem }),
         }
+        Ok(())
     }
 
     async fn end_session(&mut self, fields: &Fields) -> Result<(), ImportError> {
@@ -354,12 +402,25 @@ impl Importer {
             self.stage = Stage::Next;
             return Ok(());
         }
+        if let Some(content) = &within.content {
+            return Err(self.refuse(content.missing()));
+        }
+        let missing =
+            within.attached.iter().filter(|(sha256, _)| !within.contents.contains(*sha256));
+        if let Some((sha256, line)) = missing.min_by_key(|(_, line)| **line) {
+            let problem =
+                format!("its attachment {sha256} is missing: no line of kind 'blob' has it");
+            return Err(ImportError::Line { line: *line, problem });
+        }
         let Stage::Within(within) = std::mem::replace(&mut self.stage, Stage::Next) else {
             return Ok(());
         };
         let (id, open, events) = (within.id.clone(), within.open.clone(), within.events);
-        let last = within.last_event;
+        let (last, has_usage) = (within.last_event, within.has_usage);
         let shown = self.store.change(self.origin.clone(), move |writer| {
+            if !has_usage {
+                sum_up(writer, &id)?;
+            }
             show_session(writer, &id, &open, events, last)
         });
         if let Err(error) = shown.await {
@@ -390,6 +451,8 @@ impl Importer {
     fn sorted(&self, error: StoreError) -> ImportError {
         match error {
             StoreError::Conflict { message, .. } => self.refuse(message),
+            // It goes with its agent, when somebody removes that meanwhile.
+            StoreError::NotFound { .. } => self.refuse(chain(&error)),
             StoreError::Sql { .. } if error.state().is_none() => self.refuse(chain(&error)),
             error => ImportError::Store(error),
         }
@@ -407,7 +470,9 @@ impl Importer {
     ) -> Result<Vec<(String, Column)>, ImportError> {
         let mut columns = Vec::with_capacity(fields.len() + 2);
         for (name, value) in fields {
-            if left_out.contains(&name.as_str()) {
+            // SQLite takes a column by other names as well.
+            let is_column = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            if !is_column || ROW_IDS.contains(&name.as_str()) || left_out.contains(&name.as_str()) {
                 return Err(self.refuse(format!("field '{name}' is not known here")));
             }
             let Some(value) = row::column(value) else {
@@ -445,9 +510,7 @@ impl Within {
                 self.open.push(id.clone());
                 fields.insert("state".to_owned(), TurnState::Cancelled.name().into());
                 fields.insert("ended_at".to_owned(), column::now().into());
-                for name in ["claimed_at", "claimed_uptime"] {
-                    fields.insert(name.to_owned(), Value::Null);
-                }
+                fields.insert("partial_text".to_owned(), 0.into());
             }
             self.turns.insert(id);
         } else if fields.contains_key("turn_id") {
@@ -458,11 +521,36 @@ impl Within {
             }
             fields.insert("turn_id".to_owned(), id.into());
         }
-        if part.kind == "event" {
-            self.settle_event(fields)?;
+        if address::has_any(part, fields) {
+            self.settle_addresses(fields)?;
+        }
+        match part.kind {
+            "event" => self.settle_event(fields)?,
+            "compaction" => {
+                self.compactions += 1;
+                if fields.get("number").and_then(Value::as_u64) != Some(self.compactions) {
+                    return Err(format!("field 'number' is not {}", self.compactions));
+                }
+            }
+            _ => {}
         }
         let own = matches!(part.kind, "turn" | "message").then(|| text(fields, "id"));
         own.transpose()
+    }
+
+    /// Turns by their place in the session become turns by their position in this database.
+    fn settle_addresses(&self, fields: &mut Fields) -> Result<(), String> {
+        let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+        let position = |turn: u64| {
+            let Some(before) = turn.checked_sub(1) else { return Ok(0) };
+            let index = usize::try_from(before).unwrap_or(usize::MAX);
+            let found = self.positions.get(index).copied();
+            found.ok_or_else(|| format!("turn number {turn} is not in this session"))
+        };
+        let data = address::mapped(data, &position)
+            .map_err(|problem| format!("field 'data': {problem}"))?;
+        fields.insert("data".to_owned(), data.into());
+        Ok(())
     }
 
     /// The identifiers that stand in an event; its place in the log.
@@ -495,12 +583,15 @@ impl Within {
     }
 }
 
-/// Whether what is JSON in a row can be read again.
-fn check(part: &Part, fields: &Fields) -> Result<(), String> {
+/// Whether what is JSON in a row can be read again. Returns what is attached to it.
+fn check(part: &Part, fields: &Fields) -> Result<Vec<Attachment>, String> {
     let data = fields.get("data").and_then(Value::as_str);
     let wrong = |error: serde_json::Error| format!("field 'data': {error}");
     match (part.kind, data) {
-        ("item", Some(data)) => serde_json::from_str::<Item>(data).map(drop).map_err(wrong),
+        ("item", Some(data)) => match serde_json::from_str(data).map_err(wrong)? {
+            Item::User { attachments, .. } => Ok(attachments),
+            _ => Ok(Vec::new()),
+        },
         ("event", Some(data)) => {
             let event: Fields = serde_json::from_str(data).map_err(wrong)?;
             if event.get("type") != fields.get("name") {
@@ -509,10 +600,20 @@ fn check(part: &Part, fields: &Fields) -> Result<(), String> {
             if data.contains(['\n', '\r']) {
                 return Err("field 'data' is more than a line".to_owned());
             }
-            Ok(())
+            Ok(Vec::new())
         }
-        ("item" | "event", None) => Err("field 'data' is no text".to_owned()),
-        _ => Ok(()),
+        ("compaction", Some(data)) => {
+            serde_json::from_str::<NewCompaction>(data).map(|_| Vec::new()).map_err(wrong)
+        }
+        ("item" | "event" | "compaction", None) => Err("field 'data' is no text".to_owned()),
+        ("message", _) => match fields.get("attachments") {
+            None => Ok(Vec::new()),
+            Some(attachments) => {
+                let text = attachments.as_str().unwrap_or_default();
+                serde_json::from_str(text).map_err(|error| format!("field 'attachments': {error}"))
+            }
+        },
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -585,6 +686,17 @@ fn show_session(
     }
     let agent = writer.agent(writer.session(id)?.agent_id.as_str())?;
     writer.record(Action::SessionImport, id.as_str(), Some(agent.name.as_str()), &[])
+}
+
+/// What a session took, of a file that says it of its turns only.
+fn sum_up(writer: &mut Writer<'_>, id: &SessionId) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET (usage, cost) = (
+             SELECT json_object('input_tokens', COALESCE(SUM(input_tokens), 0),
+                                'output_tokens', COALESCE(SUM(output_tokens), 0)),
+                    COALESCE(SUM(cost), 0)
+             FROM turns WHERE session_id = ?1)
+         WHERE id = ?1";
+    writer.execute("import session", sql, [id.as_str()]).map(drop)
 }
 
 fn insert(
