@@ -1,10 +1,11 @@
 //! Addresses of items. In the database they name a turn by its position, which is another one in
 //! every database; in a line by its place in the session, from 1. 0 is before the first turn.
 
+use rusqlite::Row;
 use serde_json::{Map, Value};
 
 use super::Part;
-use crate::{Reader, StoreError};
+use crate::{Reader, StoreError, column};
 
 /// Whether the `data` of a line has addresses.
 pub(super) fn has_any(part: &Part, fields: &Map<String, Value>) -> bool {
@@ -44,25 +45,39 @@ fn map(value: &mut Value, turn: &impl Fn(u64) -> Result<u64, String>) -> Result<
 }
 
 /// The positions of a session's turns, read when they are asked for first.
-#[derive(Debug, Default)]
-pub(super) struct Positions(Option<Vec<u64>>);
+#[derive(Debug)]
+pub(super) struct Positions {
+    session: String,
+    turns: Option<Vec<u64>>,
+}
 
 impl Positions {
-    /// JSON of a session as it stands in a line.
-    pub(super) fn in_line(
+    pub(super) const fn of(session: String) -> Self {
+        Self { session, turns: None }
+    }
+
+    /// Makes a row of the session what stands in a line.
+    pub(super) fn settle(
         &mut self,
         reader: &Reader<'_>,
-        session: &str,
-        data: &str,
-    ) -> Result<Result<String, String>, StoreError> {
-        if self.0.is_none() {
-            let sql = "SELECT position FROM turns WHERE session_id = ?1 ORDER BY position";
-            self.0 = Some(reader.all("export rows", sql, [session], |row| {
-                crate::column::natural(row, "position")
-            })?);
+        part: &Part,
+        fields: &mut Map<String, Value>,
+    ) -> Result<(), StoreError> {
+        if !has_any(part, fields) {
+            return Ok(());
         }
-        let positions = self.0.as_deref().unwrap_or_default();
-        let place = |turn| Ok(positions.partition_point(|position| *position <= turn) as u64);
-        Ok(mapped(data, &place))
+        if self.turns.is_none() {
+            let sql = "SELECT position FROM turns WHERE session_id = ?1 ORDER BY position";
+            let position = |row: &Row<'_>| column::natural(row, "position");
+            self.turns = Some(reader.all("export rows", sql, [&self.session], position)?);
+        }
+        let turns = self.turns.as_deref().unwrap_or_default();
+        let place = |turn| Ok(turns.partition_point(|position| *position <= turn) as u64);
+        let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
+        // What is no JSON has no addresses: whoever imports it says so.
+        if let Ok(data) = mapped(data, &place) {
+            fields.insert("data".to_owned(), data.into());
+        }
+        Ok(())
     }
 }

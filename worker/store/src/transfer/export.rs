@@ -3,11 +3,7 @@
 use rusqlite::{ToSql, types::Value as Column};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION,
-    address::{self, Positions},
-    row,
-};
+use super::{Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, address::Positions, row};
 use crate::{Reader, StoreError, column, error::During, schema};
 use evonic_domain::{AgentId, SessionId};
 
@@ -169,7 +165,7 @@ impl Within {
             reader.one("export session", &sql, [id.as_str()], |row| row.get("last"))
         };
         let last = parts(Owner::Session).iter().map(last).collect::<Result<_, StoreError>>()?;
-        let positions = Positions::default();
+        let positions = Positions::of(id.clone());
         Ok(Self { id, last, part: 0, cursor: Vec::new(), below: None, positions, lines: 1 })
     }
 
@@ -183,7 +179,8 @@ impl Within {
                     continue;
                 };
                 let (id, cursor) = (&below.id, &mut below.cursor);
-                let added = add_part(reader, part, id, cursor, None, piece, &mut |_| Ok(()))?;
+                let positions = &mut self.positions;
+                let added = add_part(reader, part, id, cursor, None, positions, piece)?;
                 self.lines += added.lines;
                 if added.is_last {
                     (below.part, below.cursor) = (below.part + 1, Vec::new());
@@ -193,19 +190,9 @@ impl Within {
             let of_session = parts(Owner::Session);
             let Some(part) = of_session.get(self.part) else { return Ok(false) };
             let most = self.last.get(self.part).copied().filter(|_| part.grows);
-            let (id, positions) = (&self.id, &mut self.positions);
-            let mut settle = |fields: &mut Map<String, Value>| {
-                if address::has_any(part, fields)
-                    && let Some(data) = fields.get("data").and_then(Value::as_str)
-                    // What is no JSON has no addresses: whoever imports it says so.
-                    && let Ok(data) = positions.in_line(reader, id, data)?
-                {
-                    fields.insert("data".to_owned(), data.into());
-                }
-                Ok(())
-            };
-            let (owner, cursor) = (Column::from(id.clone()), &mut self.cursor);
-            let added = add_part(reader, part, &owner, cursor, most, piece, &mut settle)?;
+            let owner = Column::from(self.id.clone());
+            let (cursor, positions) = (&mut self.cursor, &mut self.positions);
+            let added = add_part(reader, part, &owner, cursor, most, positions, piece)?;
             self.lines += added.lines;
             if added.is_last {
                 (self.part, self.cursor) = (self.part + 1, Vec::new());
@@ -244,8 +231,8 @@ fn add_part(
     owner: &Column,
     cursor: &mut Vec<Column>,
     most: Option<i64>,
+    positions: &mut Positions,
     piece: &mut String,
-    settle: &mut dyn FnMut(&mut Map<String, Value>) -> Result<(), StoreError>,
 ) -> Result<Added, StoreError> {
     let operation = "export rows";
     let (from, of, order) = (part.rows, part.owner.column(), part.order.join(", "));
@@ -279,7 +266,7 @@ fn add_part(
         if let Some((owner, id)) = part.below() {
             added.below = Some((owner, row.get(id).during(operation)?));
         }
-        settle(&mut fields)?;
+        positions.settle(reader, part, &mut fields)?;
         add(piece, &Value::Object(fields));
         if piece.len() >= PIECE_BYTES || added.below.is_some() {
             break;
