@@ -149,8 +149,16 @@ impl Writer<'_> {
         }
         let mut upload = match upload {
             Some(upload) => upload,
-            None => self.begin_upload(session)?,
+            None => {
+                self.session(session)?;
+                self.begin_upload(session)?
+            }
         };
+        self.add_piece(&mut upload, data)?;
+        Ok(upload)
+    }
+
+    fn add_piece(&mut self, upload: &mut Upload, data: &[u8]) -> Result<(), StoreError> {
         let bytes = column::integer(data.len() as u64);
         let sql = "UPDATE blobs SET bytes = bytes + ?2 WHERE id = ?1 AND sha256 IS NULL";
         if self.execute("store attachment", sql, [upload.blob, bytes])? == 0 {
@@ -162,11 +170,10 @@ impl Writer<'_> {
             params![upload.blob, upload.pieces, data],
         )?;
         upload.pieces += 1;
-        Ok(upload)
+        Ok(())
     }
 
     fn begin_upload(&mut self, session: &SessionId) -> Result<Upload, StoreError> {
-        self.session(session)?;
         let sql = "INSERT INTO blobs (bytes) VALUES (0) RETURNING id";
         let blob: i64 = self.one("store attachment", sql, [], |row| row.get("id"))?;
         self.refer(session, blob, "")?;
@@ -207,25 +214,67 @@ impl Writer<'_> {
         sha256: &str,
         media_type: &str,
     ) -> Result<StoredBlob, StoreError> {
+        self.session(&upload.session)?;
+        self.settle_upload(upload, sha256, media_type)?;
+        self.blob(&upload.session, sha256)
+    }
+
+    fn settle_upload(
+        &mut self,
+        upload: &Upload,
+        sha256: &str,
+        media_type: &str,
+    ) -> Result<(), StoreError> {
         let Upload { session, blob, .. } = upload;
-        self.session(session)?;
         let sql = "SELECT id FROM blobs WHERE sha256 = ?1";
         let known =
             self.first("finish attachment", sql, [sha256], |row| row.get::<_, i64>("id"))?;
         match known {
             Some(known) => {
                 self.refer(session, known, media_type)?;
-                self.abandon_upload(upload)?;
+                self.abandon_upload(upload)
             }
             None => {
                 let sql = "UPDATE blobs SET sha256 = ?2 WHERE id = ?1 AND sha256 IS NULL";
                 if self.execute("finish attachment", sql, params![blob, sha256])? == 0 {
                     return Err(StoreError::not_found("upload", blob));
                 }
-                self.refer(session, *blob, media_type)?;
+                self.refer(session, *blob, media_type)
             }
         }
-        self.blob(session, sha256)
+    }
+
+    /// Begins a content of a session that is being imported, and that nobody sees. It is used from
+    /// the beginning: it goes with its session, and not because it is old.
+    pub(super) fn begin_import(&mut self, session: &SessionId) -> Result<Upload, StoreError> {
+        let upload = self.begin_upload(session)?;
+        let sql = "UPDATE session_blobs SET is_used = 1 WHERE session_id = ?1 AND blob = ?2";
+        self.execute("import attachment", sql, params![session.as_str(), upload.blob])?;
+        Ok(upload)
+    }
+
+    /// Continues it, with [`PIECE_BYTES`] unless it is the last piece.
+    pub(super) fn import_piece(
+        &mut self,
+        mut upload: Upload,
+        data: &[u8],
+    ) -> Result<Upload, StoreError> {
+        self.add_piece(&mut upload, data)?;
+        Ok(upload)
+    }
+
+    /// Names it by the hash of what was stored, and says since when the session refers to it.
+    pub(super) fn end_import(
+        &mut self,
+        upload: &Upload,
+        blob: &StoredBlob,
+        created_at: &str,
+    ) -> Result<(), StoreError> {
+        self.settle_upload(upload, &blob.sha256, &blob.media_type)?;
+        let sql = "UPDATE session_blobs SET is_used = 1, created_at = ?3
+             WHERE session_id = ?1 AND blob = (SELECT id FROM blobs WHERE sha256 = ?2)";
+        let parameters = [upload.session.as_str(), blob.sha256.as_str(), created_at];
+        self.execute("import attachment", sql, parameters).map(drop)
     }
 
     /// Says that a message has these contents.

@@ -33,6 +33,9 @@ const ROWS: usize = 512;
 /// Turns that do, with all that is of them.
 const TURNS: usize = 16;
 
+/// References to contents that do, with the contents: one may have many pieces.
+const BLOBS: usize = 4;
+
 /// How long what is kept.
 #[derive(Clone, Debug)]
 pub struct Keep {
@@ -304,6 +307,16 @@ impl Writer<'_> {
                 "DELETE FROM messages WHERE position IN (
                      SELECT position FROM messages WHERE session_id = ?1 LIMIT ?2)",
                 ROWS,
+            ),
+            (
+                "DELETE FROM compactions WHERE session_id = ?1 AND number IN (
+                     SELECT number FROM compactions WHERE session_id = ?1 LIMIT ?2)",
+                ROWS,
+            ),
+            (
+                "DELETE FROM session_blobs WHERE session_id = ?1 AND blob IN (
+                     SELECT blob FROM session_blobs WHERE session_id = ?1 LIMIT ?2)",
+                BLOBS,
             ),
             (
                 "DELETE FROM turns WHERE position IN (

@@ -7,7 +7,12 @@ use evonic_domain::{Attachment, AttachmentKind};
 const MOST: u64 = 10 << 20;
 
 /// Stores a content in pieces, each in a transaction of its own.
-fn store(harness: &Harness, session: &SessionId, sha256: &str, content: &[u8]) -> StoredBlob {
+pub(super) fn store(
+    harness: &Harness,
+    session: &SessionId,
+    sha256: &str,
+    content: &[u8],
+) -> StoredBlob {
     let upload = begin(harness, session, content);
     let sha256 = sha256.to_owned();
     harness.write(move |writer| writer.finish_upload(&upload, &sha256, "text/plain"))
@@ -23,12 +28,12 @@ fn begin(harness: &Harness, session: &SessionId, content: &[u8]) -> Upload {
     upload.unwrap()
 }
 
-fn count(harness: &Harness, table: &'static str) -> u64 {
+pub(super) fn count(harness: &Harness, table: &'static str) -> u64 {
     let sql = format!("SELECT COUNT(*) AS number FROM {table}");
     harness.read(move |reader| reader.one("count", &sql, [], |row| column::natural(row, "number")))
 }
 
-fn with_attachment(blob: &StoredBlob) -> NewPost {
+pub(super) fn with_attachment(blob: &StoredBlob) -> NewPost {
     let StoredBlob { sha256, media_type, bytes } = blob.clone();
     let (kind, name) = (AttachmentKind::File, String::new());
     let attachment = Attachment { kind, sha256, media_type, name, bytes };

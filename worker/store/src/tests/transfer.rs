@@ -1,5 +1,7 @@
 //! Sessions that are exported, imported, and exported again.
 
+mod contents;
+
 use super::*;
 use evonic_domain::Role;
 
@@ -34,6 +36,7 @@ impl Harness {
     fn talked(&self, title: &str) -> SessionId {
         let claimed = self.running(7);
         let session = claimed.lease.session_id.clone();
+        contents::attach(self, &session);
         let (lease, title) = (claimed.lease, title.to_owned());
         let id = session.clone();
         self.write(move |writer| {
@@ -42,19 +45,25 @@ impl Harness {
             let text = "Let me look \u{1f600}\u{2028}".to_owned();
             writer.record_reply(
                 &lease,
-                NewReply { text: text, tool_calls: vec![call("c1")], ..NewReply::default() },
+                NewReply { text, tool_calls: vec![call("c1")], ..NewReply::default() },
             )?;
             writer.start_call(&lease, &pending("c1", "cmd"))?;
             writer.show_output(&lease, "c1", "out\n".to_owned(), 4)?;
             writer.finish_call(&lease, &call("c1"), Outcome::Ok, "out\n[exit 0]".to_owned())?;
             writer.record_reply(
                 &lease,
-                NewReply { text: "Done".to_owned(), tool_calls: Vec::new(), ..NewReply::default() },
+                NewReply {
+                    text: "Done".to_owned(),
+                    usage: usage::tokens(30, 4),
+                    cost: 55,
+                    model: "main".to_owned(),
+                    ..NewReply::default()
+                },
             )?;
             writer.end_turn(&lease, completed("Done"))
         });
-        self.post(&session, "again");
         let lease = self.claim(8).unwrap().lease;
+        contents::compact(self, &lease);
         let error = TurnError::new(TurnErrorCode::ModelRefused, "no");
         self.write(move |writer| writer.end_turn(&lease, TurnEnd::Failed(error)));
         session
@@ -72,6 +81,9 @@ fn what_was_imported_is_exported_with_the_same_bytes() {
     let imported = to.import(&text, ImportOptions::default()).unwrap();
     assert_eq!((imported.sessions, imported.skipped), (3, 0));
     assert_eq!(to.export(ExportOf::Agents(None)), text);
+    for kind in ["item", "call", "compaction", "blob", "piece", "message", "event"] {
+        assert!(text.contains(&format!("{{\"kind\":\"{kind}\"")), "{kind}");
+    }
     let last = to.read(|reader| reader.audit(&AuditQuery::default(), &WHOLE)).data.pop().unwrap();
     assert_eq!(last.action.name(), "session.import");
     // Once more: refused, passed over, or under other identifiers.
@@ -207,7 +219,7 @@ fn every_table_that_hangs_on_a_session_is_exported() {
             "read schema",
             "SELECT DISTINCT tables.name FROM sqlite_schema AS tables
              JOIN pragma_foreign_key_list(tables.name) AS keys
-             WHERE tables.type = 'table' AND keys.\"table\" IN ('sessions', 'turns')",
+             WHERE tables.type = 'table' AND keys.\"table\" IN ('sessions', 'turns', 'blobs')",
             [],
             |row| row.get::<_, String>("name"),
         )

@@ -55,7 +55,7 @@ fn a_turn_that_waits_is_claimed_at_its_time_and_says_until_when() {
 
     by_hand(&harness, OVER);
     assert_eq!(harness.read(|reader| reader.next_wait()), Some(Duration::ZERO));
-    assert_eq!(may_run(&harness), [id.clone()]);
+    assert_eq!(may_run(&harness), std::slice::from_ref(&id));
     assert_eq!(turn(&harness, &id).waiting, None);
     assert_eq!(harness.read(|reader| reader.next_wait()), None);
     assert!(harness.claim(1).is_some());
@@ -73,7 +73,7 @@ fn what_is_behind_a_waiting_turn_waits_with_it() {
         harness.write(move |writer| writer.wait_turn(&lease, &until(HOUR, WaitReason::RateLimit)));
         let late = harness.post(&session.id, "three");
         let elsewhere = harness.post(&other.id, "four");
-        assert_eq!(may_run(&harness), [elsewhere.clone()]);
+        assert_eq!(may_run(&harness), std::slice::from_ref(&elsewhere));
         assert_eq!(turn(&harness, &late).waiting, None, "it waits for no reason of its own");
         let rows = "SELECT COUNT(*) AS n FROM turns WHERE wait_ends IS NOT NULL";
         let rows = harness
@@ -91,7 +91,7 @@ fn what_is_behind_a_waiting_turn_waits_with_it() {
             assert_eq!((cancelled.state, cancelled.waiting), (TurnState::Cancelled, None));
         } else {
             by_hand(&harness, OVER);
-            assert_eq!(may_run(&harness), [first.clone()], "in their order");
+            assert_eq!(may_run(&harness), std::slice::from_ref(&first), "in their order");
             let lease = harness.claim(1).unwrap().lease;
             harness.write(move |writer| writer.end_turn(&lease, completed("done")));
         }
@@ -231,7 +231,7 @@ fn many_waiting_turns_do_not_slow_a_claim() {
         let turn = harness.post(&other.id, "go");
         let begun = Instant::now();
         for _ in 0..20 {
-            assert_eq!(may_run(&harness), [turn.clone()]);
+            assert_eq!(may_run(&harness), std::slice::from_ref(&turn));
         }
         let took = begun.elapsed();
         harness.write(move |writer| writer.request_cancel(&turn));

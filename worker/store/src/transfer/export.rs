@@ -3,7 +3,7 @@
 use rusqlite::{ToSql, types::Value as Column};
 use serde_json::{Map, Value, json};
 
-use super::{Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, row};
+use super::{Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, address::Positions, row};
 use crate::{Reader, StoreError, column, error::During, schema};
 use evonic_domain::{AgentId, SessionId};
 
@@ -42,14 +42,25 @@ enum Stage {
 #[derive(Debug)]
 struct Within {
     id: String,
-    /// Its last turn, message and event when it was begun: what came since is not in it.
-    last: [i64; 3],
+    /// The last of each part that grows when it was begun: what came since is not in it.
+    last: Vec<i64>,
     /// Which of the parts that hang on the session.
     part: usize,
     cursor: Vec<Column>,
-    /// Within a turn: which, and which of the parts that hang on it.
-    turn: Option<(String, usize, Vec<Column>)>,
+    /// Within a turn or a content.
+    below: Option<Below>,
+    positions: Positions,
     lines: u64,
+}
+
+/// Where an export is within what hangs on a row of a session.
+#[derive(Debug)]
+struct Below {
+    owner: Owner,
+    id: Column,
+    /// Which of the parts that hang on it.
+    part: usize,
+    cursor: Vec<Column>,
 }
 
 /// A session's identifier and its line.
@@ -114,7 +125,10 @@ impl Export {
         let select = "SELECT sessions.id, agents.name AS agent, sessions.* FROM sessions
              JOIN agents ON agents.id = sessions.agent_id WHERE hidden IS NULL";
         let read = |row: &rusqlite::Row<'_>| {
-            Ok((row.get("id")?, row::fields(row, "session", &SESSION_LEFT_OUT)?))
+            Ok((
+                row.get("id")?,
+                row::fields(row, "session", |name| SESSION_LEFT_OUT.contains(&name))?,
+            ))
         };
         match &self.of {
             ExportOf::Session(_) if self.sessions > 0 => Ok(None),
@@ -142,43 +156,49 @@ impl Export {
 
 impl Within {
     fn begin(reader: &Reader<'_>, id: String) -> Result<Self, StoreError> {
-        let last = |sql: &str| {
-            reader.one("export session", sql, [id.as_str()], |row| row.get::<_, i64>("last"))
+        let last = |part: &&Part| {
+            let (Some(first), true) = (part.order.first(), part.grows) else { return Ok(i64::MAX) };
+            let table = part.table;
+            let sql = format!(
+                "SELECT COALESCE(MAX({first}), 0) AS last FROM {table} WHERE session_id = ?1"
+            );
+            reader.one("export session", &sql, [id.as_str()], |row| row.get("last"))
         };
-        let last = [
-            last("SELECT COALESCE(MAX(position), 0) AS last FROM turns WHERE session_id = ?1")?,
-            last("SELECT COALESCE(MAX(position), 0) AS last FROM messages WHERE session_id = ?1")?,
-            last("SELECT COALESCE(MAX(sequence), 0) AS last FROM events WHERE session_id = ?1")?,
-        ];
-        Ok(Self { id, last, part: 0, cursor: Vec::new(), turn: None, lines: 1 })
+        let last = parts(Owner::Session).iter().map(last).collect::<Result<_, StoreError>>()?;
+        let positions = Positions::of(id.clone());
+        Ok(Self { id, last, part: 0, cursor: Vec::new(), below: None, positions, lines: 1 })
     }
 
-    /// Adds one row. Returns whether there was one.
+    /// Adds rows of one part. Returns whether there was one.
     fn add_rows(&mut self, reader: &Reader<'_>, piece: &mut String) -> Result<bool, StoreError> {
         loop {
-            if let Some((turn, index, cursor)) = &mut self.turn {
-                let of_turn = parts(Owner::Turn);
-                let Some(part) = of_turn.get(*index) else {
-                    self.turn = None;
+            if let Some(below) = &mut self.below {
+                let of_owner = parts(below.owner);
+                let Some(part) = of_owner.get(below.part) else {
+                    self.below = None;
                     continue;
                 };
-                let added = add_part(reader, part, turn, cursor, i64::MAX, piece)?;
+                let (id, cursor) = (&below.id, &mut below.cursor);
+                let positions = &mut self.positions;
+                let added = add_part(reader, part, id, cursor, None, positions, piece)?;
                 self.lines += added.lines;
                 if added.is_last {
-                    (*index, *cursor) = (*index + 1, Vec::new());
+                    (below.part, below.cursor) = (below.part + 1, Vec::new());
                 }
                 return Ok(true);
             }
             let of_session = parts(Owner::Session);
             let Some(part) = of_session.get(self.part) else { return Ok(false) };
-            let most = self.last.get(self.part).copied().unwrap_or(i64::MAX);
-            let added = add_part(reader, part, &self.id, &mut self.cursor, most, piece)?;
+            let most = self.last.get(self.part).copied().filter(|_| part.grows);
+            let owner = Column::from(self.id.clone());
+            let (cursor, positions) = (&mut self.cursor, &mut self.positions);
+            let added = add_part(reader, part, &owner, cursor, most, positions, piece)?;
             self.lines += added.lines;
             if added.is_last {
                 (self.part, self.cursor) = (self.part + 1, Vec::new());
             }
-            if part.kind == "turn" && !added.is_last {
-                self.turn = Some((added.id, 0, Vec::new()));
+            if let Some((owner, id)) = added.below {
+                self.below = Some(Below { owner, id, part: 0, cursor: Vec::new() });
             }
             return Ok(true);
         }
@@ -194,54 +214,61 @@ impl Within {
 }
 
 /// What was added of a part.
+#[derive(Default)]
 struct Added {
     lines: u64,
-    /// The identifier of the last row, where rows have one.
-    id: String,
+    /// What has lines of its own that follow now.
+    below: Option<(Owner, Column)>,
     /// Whether nothing follows.
     is_last: bool,
 }
 
-/// Adds rows of a part behind a cursor, until the piece is full; of turns a single one, for what hangs
-/// on it follows.
+/// Adds rows of a part behind a cursor, until the piece is full; a single one of what has lines of its
+/// own, for these follow. `most` is the last that is taken of a part that grows.
 fn add_part(
     reader: &Reader<'_>,
     part: &Part,
-    owner: &str,
+    owner: &Column,
     cursor: &mut Vec<Column>,
-    most: i64,
+    most: Option<i64>,
+    positions: &mut Positions,
     piece: &mut String,
 ) -> Result<Added, StoreError> {
     let operation = "export rows";
-    let (table, of, order) = (part.table, part.owner.column(), part.order.join(", "));
-    let first = part.order.first().copied().unwrap_or_default();
-    let places: Vec<_> = (3..).take(cursor.len()).map(|place| format!("?{place}")).collect();
-    let after = match places.is_empty() {
-        true => String::new(),
-        false => format!("AND ({order}) > ({})", places.join(", ")),
-    };
-    let sql =
-        format!("SELECT * FROM {table} WHERE {of} = ?1 AND {first} <= ?2 {after} ORDER BY {order}");
-    let mut parameters: Vec<&dyn ToSql> = vec![&owner, &most];
-    parameters.extend(cursor.iter().map(|value| value as &dyn ToSql));
+    let (from, of, order) = (part.rows, part.owner.column(), part.order.join(", "));
+    let mut parameters: Vec<&dyn ToSql> = vec![owner];
+    let mut sql = format!("SELECT * FROM {from} WHERE {of} = ?1");
+    if let (Some(most), Some(first)) = (&most, part.order.first()) {
+        parameters.push(most);
+        sql.push_str(&format!(" AND {first} <= ?{}", parameters.len()));
+    }
+    if !cursor.is_empty() {
+        let places: Vec<_> =
+            (parameters.len() + 1..).take(cursor.len()).map(|place| format!("?{place}")).collect();
+        sql.push_str(&format!(" AND ({order}) > ({})", places.join(", ")));
+        parameters.extend(cursor.iter().map(|value| value as &dyn ToSql));
+    }
+    sql.push_str(&format!(" ORDER BY {order}"));
     let mut statement = reader.connection().prepare_cached(&sql).during(operation)?;
     let mut rows = statement.query(&parameters[..]).during(operation)?;
-    let (mut added, mut last) = (Added { lines: 0, id: String::new(), is_last: false }, None);
+    let (mut added, mut last) = (Added::default(), None);
     loop {
         let Some(row) = rows.next().during(operation)? else {
             added.is_last = true;
             break;
         };
-        let fields = row::fields(row, part.kind, part.left_out).during(operation)?;
+        let mut fields =
+            row::fields(row, part.kind, |name| part.leaves_out(name)).during(operation)?;
         let keys: rusqlite::Result<Vec<Column>> =
             part.order.iter().map(|name| row.get(*name)).collect();
         last = Some(keys.during(operation)?);
         added.lines += 1;
-        if part.kind == "turn" {
-            added.id = row.get("id").during(operation)?;
+        if let Some((owner, id)) = part.below() {
+            added.below = Some((owner, row.get(id).during(operation)?));
         }
+        positions.settle(reader, part, &mut fields)?;
         add(piece, &Value::Object(fields));
-        if piece.len() >= PIECE_BYTES || part.kind == "turn" {
+        if piece.len() >= PIECE_BYTES || added.below.is_some() {
             break;
         }
     }

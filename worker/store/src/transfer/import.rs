@@ -5,27 +5,34 @@
 //!                    \-> anything wrong, or nothing more: what is there of it is taken away
 //! ```
 //!
-//! A turn that was queued or running is cancelled: nobody goes on with it.
+//! A turn that was queued or running is cancelled: nobody goes on with it. What turns took stands in
+//! the session and its turns only: the bill is that of where they ran.
+
+mod content;
+mod settle;
+mod write;
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{params_from_iter, types::Value as Column};
+use rusqlite::types::Value as Column;
 use serde_json::{Map, Value};
 
-use super::{MAX_LINE_BYTES, Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, row};
-use crate::{
-    AuditedWriter, Making, Store, StoreError, Writer, column, error::During, record::Record,
-    retention::REMOVED, schema,
+use self::{
+    content::Content,
+    settle::check,
+    write::{Begun, begin_session, chain, insert, refusal, show_session, sum_up},
 };
-use evonic_domain::{
-    Action, AgentId, EventKind, Item, Message, MessageId, Origin, Session, SessionId, Turn, TurnId,
-    TurnState,
-};
+use super::{MAX_LINE_BYTES, Owner, PARTS, Part, SESSION_LEFT_OUT, VERSION, address, row};
+use crate::{Making, Store, StoreError, retention::REMOVED, schema};
+use evonic_domain::{AgentId, Origin, SessionId};
 
 /// Rows that are written in one transaction, and their bytes.
 const ROWS: usize = 256;
 /// See [`ROWS`].
 const BATCH_BYTES: usize = 1 << 20;
+
+/// What SQLite calls a row's place, whatever its columns are called.
+const ROW_IDS: [&str; 3] = ["rowid", "oid", "_rowid_"];
 
 /// What becomes of a session that is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +116,17 @@ struct Within {
     /// What turns and messages are called here, where all get identifiers of their own.
     new_ids: Option<HashMap<String, String>>,
     turns: HashSet<String>,
+    /// The positions of those that were written, in order.
+    positions: Vec<u64>,
+    compactions: u64,
+    /// What is on its way in pieces.
+    content: Option<Content>,
+    /// Contents that are whole.
+    contents: HashSet<String>,
+    /// The first line that has an attachment, by its content.
+    attached: HashMap<String, u64>,
+    /// Whether the session's own line says what it took.
+    has_usage: bool,
     /// Turns that had not ended.
     open: Vec<String>,
     batch: Vec<Incoming>,
@@ -248,6 +266,7 @@ impl Importer {
         let last_event = fields.get("last_event").and_then(Value::as_u64);
         let last_event =
             last_event.ok_or_else(|| self.refuse("field 'last_event' is no number"))?;
+        let has_usage = fields.contains_key("usage");
         let columns = self.columns(fields, &SESSION_LEFT_OUT)?;
         let which = self.options.agent.clone().unwrap_or_else(|| named.clone());
         let (id, generation, skips) =
@@ -273,6 +292,12 @@ impl Importer {
             old_id,
             new_ids: is_new.then(HashMap::new),
             turns: HashSet::new(),
+            positions: Vec::new(),
+            compactions: 0,
+            content: None,
+            contents: HashSet::new(),
+            attached: HashMap::new(),
+            has_usage,
             open: Vec::new(),
             batch: Vec::new(),
             batch_bytes: 0,
@@ -292,9 +317,27 @@ impl Importer {
         let line = self.line;
         let refuse = |problem: String| ImportError::Line { line, problem };
         fields.remove("kind");
+        for name in part.of_before {
+            fields.remove(*name);
+        }
+        let Stage::Within(within) = &self.stage else { return Ok(()) };
+        if let (Some(content), true) = (&within.content, part.kind != "piece") {
+            return Err(refuse(content.missing()));
+        }
+        match part.kind {
+            "blob" => return self.begin_content(&fields).await,
+            "piece" => return self.add_piece(fields).await,
+            // They name turns by what these are called once they are written.
+            _ if address::has_any(part, &fields) && within.positions.len() < within.turns.len() => {
+                self.flush().await?;
+            }
+            _ => {}
+        }
         let Stage::Within(within) = &mut self.stage else { return Ok(()) };
         let id = within.settle(part, &mut fields).map_err(refuse)?;
-        check(part, &fields).map_err(refuse)?;
+        for attachment in check(part, &fields).map_err(refuse)? {
+            within.attached.entry(attachment.sha256).or_insert(line);
+        }
         let bytes = fields.values().map(|value| value.as_str().map_or(8, str::len)).sum::<usize>();
         let columns = self.columns(fields, part.left_out)?;
         let Stage::Within(within) = &mut self.stage else { return Ok(()) };
@@ -321,21 +364,26 @@ impl Importer {
         within.batch_bytes = 0;
         let batch = std::mem::take(&mut within.batch);
         let written = self.store.write(move |writer| {
+            let mut positions = Vec::new();
             for row in &batch {
                 if let Err(error) = insert(writer, row.part, &row.columns, row.id.as_deref()) {
                     // What is wrong with the database itself is no fault of the line.
                     return match error.state() {
                         Some(_) => Err(error),
-                        None => Ok(Some((row.line, refusal(row, &error)))),
+                        None => Ok(Err((row.line, refusal(row, &error)))),
                     };
                 }
+                if row.part.kind == "turn" {
+                    positions.push(writer.connection().last_insert_rowid().unsigned_abs());
+                }
             }
-            Ok(None)
+            Ok(Ok(positions))
         });
         match written.await? {
-            None => Ok(()),
-            Some((line, problem)) => Err(ImportError::Line { line, problem }),
+            Ok(positions) => within.positions.extend(positions),
+            Err((line, problem)) => return Err(ImportError::Line { line, problem }),
         }
+        Ok(())
     }
 
     async fn end_session(&mut self, fields: &Fields) -> Result<(), ImportError> {
@@ -354,12 +402,25 @@ impl Importer {
             self.stage = Stage::Next;
             return Ok(());
         }
+        if let Some(content) = &within.content {
+            return Err(self.refuse(content.missing()));
+        }
+        let missing =
+            within.attached.iter().filter(|(sha256, _)| !within.contents.contains(*sha256));
+        if let Some((sha256, line)) = missing.min_by_key(|(_, line)| **line) {
+            let problem =
+                format!("its attachment {sha256} is missing: no line of kind 'blob' has it");
+            return Err(ImportError::Line { line: *line, problem });
+        }
         let Stage::Within(within) = std::mem::replace(&mut self.stage, Stage::Next) else {
             return Ok(());
         };
         let (id, open, events) = (within.id.clone(), within.open.clone(), within.events);
-        let last = within.last_event;
+        let (last, has_usage) = (within.last_event, within.has_usage);
         let shown = self.store.change(self.origin.clone(), move |writer| {
+            if !has_usage {
+                sum_up(writer, &id)?;
+            }
             show_session(writer, &id, &open, events, last)
         });
         if let Err(error) = shown.await {
@@ -390,6 +451,8 @@ impl Importer {
     fn sorted(&self, error: StoreError) -> ImportError {
         match error {
             StoreError::Conflict { message, .. } => self.refuse(message),
+            // It goes with its agent, when somebody removes that meanwhile.
+            StoreError::NotFound { .. } => self.refuse(chain(&error)),
             StoreError::Sql { .. } if error.state().is_none() => self.refuse(chain(&error)),
             error => ImportError::Store(error),
         }
@@ -407,7 +470,9 @@ impl Importer {
     ) -> Result<Vec<(String, Column)>, ImportError> {
         let mut columns = Vec::with_capacity(fields.len() + 2);
         for (name, value) in fields {
-            if left_out.contains(&name.as_str()) {
+            // SQLite takes a column by other names as well.
+            let is_column = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            if !is_column || ROW_IDS.contains(&name.as_str()) || left_out.contains(&name.as_str()) {
                 return Err(self.refuse(format!("field '{name}' is not known here")));
             }
             let Some(value) = row::column(value) else {
@@ -417,225 +482,4 @@ impl Importer {
         }
         Ok(columns)
     }
-}
-
-impl Within {
-    /// Gives a row the identifiers that it has here, and what belongs to this database. Returns its
-    /// own, where it has one.
-    fn settle(&mut self, part: &Part, fields: &mut Fields) -> Result<Option<String>, String> {
-        let text = |fields: &Fields, name: &str| {
-            let text = fields.get(name).and_then(Value::as_str).map(str::to_owned);
-            text.ok_or_else(|| format!("field '{name}' is no text"))
-        };
-        if matches!(part.kind, "turn" | "message") {
-            let old = text(fields, "id")?;
-            if let Some(new_ids) = &mut self.new_ids {
-                let new = match part.kind {
-                    "turn" => TurnId::new().to_string(),
-                    _ => MessageId::new().to_string(),
-                };
-                fields.insert("id".to_owned(), new.clone().into());
-                new_ids.insert(old, new);
-            }
-        }
-        if part.kind == "turn" {
-            let id = text(fields, "id")?;
-            let state = text(fields, "state")?;
-            if matches!(state.as_str(), "queued" | "running") {
-                self.open.push(id.clone());
-                fields.insert("state".to_owned(), TurnState::Cancelled.name().into());
-                fields.insert("ended_at".to_owned(), column::now().into());
-                for name in ["claimed_at", "claimed_uptime"] {
-                    fields.insert(name.to_owned(), Value::Null);
-                }
-            }
-            self.turns.insert(id);
-        } else if fields.contains_key("turn_id") {
-            let old = text(fields, "turn_id")?;
-            let id = self.here(&old);
-            if !self.turns.contains(&id) {
-                return Err(format!("turn {old} is not in this session"));
-            }
-            fields.insert("turn_id".to_owned(), id.into());
-        }
-        if part.kind == "event" {
-            self.settle_event(fields)?;
-        }
-        let own = matches!(part.kind, "turn" | "message").then(|| text(fields, "id"));
-        own.transpose()
-    }
-
-    /// The identifiers that stand in an event; its place in the log.
-    fn settle_event(&mut self, fields: &mut Fields) -> Result<(), String> {
-        let sequence = fields.get("sequence").and_then(Value::as_u64).unwrap_or(0);
-        if sequence == 0 || sequence > self.last_event {
-            return Err("field 'sequence' is not within the session's log".to_owned());
-        }
-        self.events += 1;
-        if self.new_ids.is_none() {
-            return Ok(());
-        }
-        let data = fields.get("data").and_then(Value::as_str).unwrap_or_default();
-        let mut event: Fields =
-            serde_json::from_str(data).map_err(|error| format!("field 'data': {error}"))?;
-        for name in ["turn_id", "message_id"] {
-            if let Some(id) = event.get(name).and_then(Value::as_str) {
-                let id = self.here(id);
-                event.insert(name.to_owned(), id.into());
-            }
-        }
-        fields.insert("data".to_owned(), Value::Object(event).to_string().into());
-        Ok(())
-    }
-
-    /// What something is called here.
-    fn here(&self, old: &str) -> String {
-        let new = self.new_ids.as_ref().and_then(|new_ids| new_ids.get(old));
-        new.cloned().unwrap_or_else(|| old.to_owned())
-    }
-}
-
-/// Whether what is JSON in a row can be read again.
-fn check(part: &Part, fields: &Fields) -> Result<(), String> {
-    let data = fields.get("data").and_then(Value::as_str);
-    let wrong = |error: serde_json::Error| format!("field 'data': {error}");
-    match (part.kind, data) {
-        ("item", Some(data)) => serde_json::from_str::<Item>(data).map(drop).map_err(wrong),
-        ("event", Some(data)) => {
-            let event: Fields = serde_json::from_str(data).map_err(wrong)?;
-            if event.get("type") != fields.get("name") {
-                return Err("field 'name' is not the type of its data".to_owned());
-            }
-            if data.contains(['\n', '\r']) {
-                return Err("field 'data' is more than a line".to_owned());
-            }
-            Ok(())
-        }
-        ("item" | "event", None) => Err("field 'data' is no text".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-/// What became of a session's first line.
-enum Begun {
-    Made(AgentId),
-    Skipped,
-    Refused(String),
-}
-
-fn begin_session(
-    writer: &mut AuditedWriter<'_, '_>,
-    id: &SessionId,
-    agent: &str,
-    mut columns: Vec<(String, Column)>,
-    generation: u64,
-    skips: bool,
-) -> Result<Begun, StoreError> {
-    writer.require_room()?;
-    let agent = match writer.agent(agent) {
-        Ok(agent) => agent,
-        Err(StoreError::NotFound { .. }) => {
-            let problem = format!(
-                "there is no agent {agent}: make it, or say which one gets the sessions (--agent)"
-            );
-            return Ok(Begun::Refused(problem));
-        }
-        Err(error) => return Err(error),
-    };
-    let sql = "SELECT hidden IS NULL AS shown FROM sessions WHERE id = ?1";
-    match writer.first("import session", sql, [id.as_str()], |row| row.get("shown"))? {
-        None => {}
-        Some(true) if skips => return Ok(Begun::Skipped),
-        Some(true) => {
-            let problem = format!(
-                "session {id} is there already: pass over those that are (--skip), or give all new \
-                 identifiers (--new-ids)"
-            );
-            return Ok(Begun::Refused(problem));
-        }
-        Some(false) => {
-            let problem = format!("session {id} is still being removed: try again in a moment");
-            return Ok(Begun::Refused(problem));
-        }
-    }
-    let day = writer.see_day()?;
-    columns.push(("agent_id".to_owned(), agent.id.as_str().to_owned().into()));
-    columns.push(("hidden".to_owned(), format!("import {generation}").into()));
-    columns.push(("active_day".to_owned(), day.into()));
-    insert_into(writer, Session::TABLE, &columns)?;
-    read_back::<Session>(writer, id.as_str())?;
-    Ok(Begun::Made(agent.id))
-}
-
-/// Shows a session that is whole, with its record.
-fn show_session(
-    writer: &mut AuditedWriter<'_, '_>,
-    id: &SessionId,
-    open: &[String],
-    events: u64,
-    last_event: u64,
-) -> Result<(), StoreError> {
-    let folded_away = column::integer(last_event.saturating_sub(events));
-    let sql = "UPDATE sessions SET hidden = NULL, folded_away = ?2 WHERE id = ?1";
-    writer.execute("import session", sql, rusqlite::params![id.as_str(), folded_away])?;
-    for turn in open {
-        let turn: TurnId = turn.parse().map_err(|_| StoreError::not_found("turn", turn))?;
-        writer.close_calls(id, &turn)?;
-        writer.add_events(id, &turn, &[EventKind::TurnCancelled {}])?;
-    }
-    let agent = writer.agent(writer.session(id)?.agent_id.as_str())?;
-    writer.record(Action::SessionImport, id.as_str(), Some(agent.name.as_str()), &[])
-}
-
-fn insert(
-    writer: &mut Writer<'_>,
-    part: &Part,
-    columns: &[(String, Column)],
-    id: Option<&str>,
-) -> Result<(), StoreError> {
-    insert_into(writer, part.table, columns)?;
-    match (part.kind, id) {
-        ("turn", Some(id)) => read_back::<Turn>(writer, id),
-        ("message", Some(id)) => read_back::<Message>(writer, id),
-        _ => Ok(()),
-    }
-}
-
-/// Names of columns are quoted: they are a stranger's words.
-fn insert_into(
-    writer: &mut Writer<'_>,
-    table: &str,
-    columns: &[(String, Column)],
-) -> Result<(), StoreError> {
-    let names: Vec<_> =
-        columns.iter().map(|(name, _)| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-    let places = vec!["?"; columns.len()].join(", ");
-    let sql = format!("INSERT INTO {table} ({}) VALUES ({places})", names.join(", "));
-    let values = columns.iter().map(|(_, value)| value);
-    writer.execute("import row", &sql, params_from_iter(values)).map(drop)
-}
-
-/// Whether a row that was written can be read.
-fn read_back<T: Record>(writer: &Writer<'_>, id: &str) -> Result<(), StoreError> {
-    let sql = format!("SELECT * FROM {} WHERE id = ?1", T::TABLE);
-    writer
-        .connection()
-        .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row([id], T::from_row))
-        .map(drop)
-        .during("read what was imported")
-}
-
-/// Why a row is not taken.
-fn refusal(row: &Incoming, error: &StoreError) -> String {
-    let reason = chain(error);
-    if reason.contains("UNIQUE constraint failed") {
-        let (kind, id) = (row.part.kind, row.id.as_deref().unwrap_or_default());
-        return format!("{kind} {id} is there already: give all new identifiers (--new-ids)");
-    }
-    format!("this {} is not stored: {reason}", row.part.kind)
-}
-
-fn chain(error: &StoreError) -> String {
-    evonic_shared::error_chain::ErrorChain(error).to_string()
 }

@@ -1,5 +1,6 @@
 //! Rows as JSON objects, and back.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rusqlite::{
     Row,
     types::{Value as Column, ValueRef},
@@ -8,17 +9,22 @@ use serde_json::{Map, Value, json};
 
 /// The one field of a value that is bytes.
 const HEX: &str = "hex";
+/// The same, of more than a hash.
+const BASE64: &str = "base64";
+
+/// From which size on bytes are in base64.
+const LONG: usize = 65;
 
 /// A row as the fields of a line, without some columns.
 pub(super) fn fields(
     row: &Row<'_>,
     kind: &str,
-    left_out: &[&str],
+    is_left_out: impl Fn(&str) -> bool,
 ) -> rusqlite::Result<Map<String, Value>> {
     let mut fields = Map::new();
     fields.insert("kind".to_owned(), kind.into());
     for name in row.as_ref().column_names() {
-        if left_out.contains(&name) {
+        if is_left_out(name) {
             continue;
         }
         let value = match row.get_ref(name)? {
@@ -26,6 +32,9 @@ pub(super) fn fields(
             ValueRef::Integer(number) => number.into(),
             ValueRef::Real(number) => number.into(),
             ValueRef::Text(_) => row.get::<_, String>(name)?.into(),
+            ValueRef::Blob(bytes) if bytes.len() >= LONG => {
+                json!({ BASE64: BASE64_STANDARD.encode(bytes) })
+            }
             ValueRef::Blob(bytes) => json!({ HEX: hex(bytes) }),
         };
         fields.insert(name.to_owned(), value);
@@ -43,15 +52,22 @@ pub(super) fn column(value: Value) -> Option<Column> {
             None => number.as_f64()?.into(),
         },
         Value::String(text) => text.into(),
-        Value::Object(object) => match object.get(HEX) {
-            Some(Value::String(text)) if object.len() == 1 => bytes(text)?.into(),
-            _ => return None,
-        },
+        Value::Object(object) => {
+            let mut fields = object.iter();
+            match (fields.next(), fields.next()) {
+                (Some((form, Value::String(text))), None) => match form.as_str() {
+                    HEX => bytes(text)?.into(),
+                    BASE64 => BASE64_STANDARD.decode(text).ok()?.into(),
+                    _ => return None,
+                },
+                _ => return None,
+            }
+        }
         Value::Array(_) => return None,
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a text does not fail.
