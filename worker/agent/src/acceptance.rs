@@ -3,7 +3,7 @@
 use evonic_domain::{
     Attachment, AttachmentKind, ResponseFormat, TurnError, TurnErrorCode, is_text_type,
 };
-use evonic_model::Model;
+use evonic_model::{MAX_TEXT_BYTES, Model};
 
 /// What a model cannot be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,10 @@ fn refusal(name: &str, model: &Model, attachment: &Attachment) -> Option<String>
         }
         AttachmentKind::File if media_type != "application/pdf" && !is_text_type(media_type) => {
             Some(format!("no model takes a file of type {media_type}, but text, JSON and PDF"))
+        }
+        AttachmentKind::File if is_text_type(media_type) && attachment.bytes > MAX_TEXT_BYTES => {
+            let bytes = attachment.bytes;
+            Some(format!("a model is shown {MAX_TEXT_BYTES} bytes of a text, and it has {bytes}"))
         }
         AttachmentKind::Image | AttachmentKind::File => None,
     }

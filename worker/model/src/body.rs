@@ -138,7 +138,7 @@ impl io::Write for JsonWriter {
 #[derive(Debug, thiserror::Error)]
 #[error("attachment {sha256} cannot be sent: {reason}")]
 pub(crate) struct BlobError {
-    sha256: String,
+    pub(crate) sha256: String,
     reason: String,
 }
 

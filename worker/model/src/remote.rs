@@ -38,15 +38,19 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    string::FromUtf8Error,
+};
 
-use evonic_domain::{Attachment, Item, ModelFacts, Price};
+use evonic_domain::{Attachment, AttachmentKind, Item, ModelFacts, Price};
 use evonic_handles::Budget;
 use evonic_net::{Connector, TlsConnector, TlsError};
 use evonic_shared::{config, config::ModelKind};
 use http::{HeaderName, HeaderValue};
 use tokio::sync::OnceCell;
 
+pub use self::sending::MAX_TEXT_BYTES;
 pub(crate) use self::{
     answer::{Added, Answer, Assembly, Finished, Terms},
     failure::Failure,
@@ -55,7 +59,7 @@ pub(crate) use self::{
 };
 use self::{endpoint::Endpoint, key::Key};
 use crate::{
-    ModelError, Reply, Request, SetupError, anthropic,
+    Blobs, ModelError, Reply, Request, SetupError, anthropic,
     body::{JsonWriter, RequestBody},
     facts::Facts,
     history, openai,
@@ -177,9 +181,35 @@ impl Remote {
         self.settings.images.unwrap_or_else(|| !refused())
     }
 
+    /// The texts among the attachments, by hash; of the others, makes sure that they are there.
+    async fn texts(&self, request: &Request) -> Result<HashMap<String, String>, Failure> {
+        let mut texts = HashMap::new();
+        let Some(blobs) = request.blobs.as_deref() else { return Ok(texts) };
+        let mut seen = HashSet::new();
+        let eyes = self.eyes();
+        for attachment in attachments(request) {
+            let Attachment { kind, sha256, name, bytes, .. } = attachment;
+            let absent = |reason: String| {
+                let name = if name.is_empty() { sha256 } else { name };
+                let message = format!("{name} cannot be read: {reason}");
+                Failure::Attachment { hashes: vec![sha256.clone()], message }
+            };
+            if !seen.insert((sha256, *kind)) {
+                continue;
+            }
+            if sending::is_text(attachment) {
+                let text = text(blobs, sha256, *bytes).await.map_err(absent)?;
+                texts.insert(sha256.clone(), text);
+            } else if sending::is_document(attachment) || (*kind == AttachmentKind::Image && eyes) {
+                is_stored(blobs, sha256, *bytes).await.map_err(absent)?;
+            }
+        }
+        Ok(texts)
+    }
+
     /// The body that asks for a reply, and the words that were sent within it.
     async fn body(&self, request: &Request) -> Result<RequestBody, Failure> {
-        let texts = texts(request).await?;
+        let texts = self.texts(request).await?;
         let facts = self.known();
         let sending = Sending {
             settings: &self.settings,
@@ -187,6 +217,7 @@ impl Remote {
             facts: &facts,
             eyes: self.eyes(),
             has_blobs: request.blobs.is_some(),
+            withheld: &request.withheld,
             texts: &texts,
         };
         let mut json = JsonWriter::default();
@@ -226,6 +257,9 @@ impl Remote {
             }
             Failure::Refused { status, message } => {
                 ModelError::Refused { model, status, message: self.clean(&message) }
+            }
+            Failure::Attachment { hashes, message } => {
+                ModelError::Attachment { model, hashes, message: self.clean(&message) }
             }
             Failure::TooLong { window, tokens, message } => {
                 ModelError::TooLong { model, window, tokens, message: self.clean(&message) }
@@ -293,43 +327,37 @@ fn call_ids(items: &[Item]) -> impl Iterator<Item = &str> {
     calls.flatten().map(|call| call.id.as_str())
 }
 
-fn attachments(items: &[Item]) -> impl Iterator<Item = &Attachment> {
-    let lists = items.iter().filter_map(|item| match item {
+/// The attachments of a request, but those that are withheld.
+fn attachments(request: &Request) -> impl Iterator<Item = &Attachment> {
+    let lists = request.items.iter().filter_map(|item| match item {
         Item::User { attachments, .. } => Some(attachments),
         Item::Assistant { .. }
         | Item::Summary { .. }
         | Item::LeftOut { .. }
         | Item::ToolResult { .. } => None,
     });
-    lists.flatten()
+    lists.flatten().filter(|attachment| !request.withheld.contains(&attachment.sha256))
 }
 
-/// The attachments that are shown as text, by hash.
-async fn texts(request: &Request) -> Result<HashMap<String, String>, Failure> {
-    let mut texts = HashMap::new();
-    let Some(blobs) = &request.blobs else { return Ok(texts) };
-    for Attachment { sha256, bytes, .. } in
-        attachments(&request.items).filter(|attachment| sending::is_text(attachment))
-    {
-        if texts.contains_key(sha256) {
-            continue;
+/// Reads a text that is shown within the request.
+async fn text(blobs: &dyn Blobs, sha256: &str, bytes: u64) -> Result<String, String> {
+    let mut content = Vec::new();
+    while (content.len() as u64) < bytes {
+        let piece = blobs.read(sha256, content.len() as u64).await?;
+        if piece.is_empty() {
+            return Err(format!("only {} of its {bytes} bytes are stored", content.len()));
         }
-        let mut content = Vec::new();
-        while (content.len() as u64) < *bytes {
-            let piece = blobs.read(sha256, content.len() as u64).await;
-            let piece = piece.map_err(|message| Failure::Unreachable { message })?;
-            if piece.is_empty() {
-                break;
-            }
-            content.extend_from_slice(&piece);
-        }
-        texts.insert(sha256.clone(), String::from_utf8_lossy(&content).into_owned());
+        content.extend_from_slice(&piece);
     }
-    Ok(texts)
+    let lossy = |error: FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+    Ok(String::from_utf8(content).unwrap_or_else(lossy))
 }
 
-/// Whether a request shows an image.
-fn has_images(request: &Request) -> bool {
-    let image = |attachment: &Attachment| attachment.kind == evonic_domain::AttachmentKind::Image;
-    request.blobs.is_some() && attachments(&request.items).any(image)
+/// Whether the last byte of a content can be read: a request that breaks off in the middle has
+/// cost its time.
+async fn is_stored(blobs: &dyn Blobs, sha256: &str, bytes: u64) -> Result<(), String> {
+    if bytes > 0 && blobs.read(sha256, bytes - 1).await?.is_empty() {
+        return Err(format!("not all of its {bytes} bytes are stored"));
+    }
+    Ok(())
 }

@@ -57,7 +57,7 @@ pub(super) async fn reply(
         let call = call::reply(model, body.again(), model.answer(request), sink);
         let failure = match tokio::time::timeout(limit, call).await {
             Ok(Ok(finished)) => return Ok(made(model, finished)),
-            Ok(Err(failure)) => failure,
+            Ok(Err(failure)) => learning::blame(model, request, failure),
             Err(_) => Failure::Slow { limit },
         };
         if learning::learn(model, request, &failure) {
