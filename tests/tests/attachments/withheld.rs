@@ -108,7 +108,7 @@ fn an_image_that_an_endpoint_cannot_read_costs_its_own_turn_alone() {
 fn a_content_that_is_gone_ends_its_turn_with_its_name_and_later_ones_go_on() {
     for (sql, words) in [
         ("DELETE FROM blob_pieces", "not all of its 1000 bytes are stored"),
-        ("DELETE FROM session_blobs", "not found"),
+        ("DELETE FROM session_blobs", "cannot be read: no attachment"),
     ] {
         let slow = Scripted::Text(vec!["So.".to_owned()], Duration::from_secs(2));
         let (server, pair) = with_model(vec![slow, says("Yes.")], "");

@@ -47,7 +47,7 @@ fn a_price_makes_a_cost_of_turns_and_sums_and_ends_a_turn_by_a_budget() {
     assert_eq!(by_model(&pair), [("priced".to_owned(), 1, COST)]);
     let shown = pair.evonic(&["usage", "--by", "model"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("0.00007"), "rounded for people: {shown}");
+    assert!(shown.contains("0.000068"), "rounded for people: {shown}");
 
     // Two calls and a half: the third passes the limit, and is the last.
     let limit = json!({"cost": (2 * COST + COST / 2).div_ceil(1_000_000)});

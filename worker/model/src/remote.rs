@@ -38,10 +38,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashMap, HashSet},
-    string::FromUtf8Error,
-};
+use std::collections::{HashMap, HashSet};
 
 use evonic_domain::{Attachment, AttachmentKind, Item, ModelFacts, Price};
 use evonic_handles::Budget;
@@ -60,7 +57,7 @@ pub(crate) use self::{
 use self::{endpoint::Endpoint, key::Key};
 use crate::{
     Blobs, ModelError, Reply, Request, SetupError, anthropic,
-    body::{JsonWriter, RequestBody},
+    body::{self, JsonWriter, RequestBody},
     facts::Facts,
     history, openai,
     request::Sink,
@@ -181,8 +178,8 @@ impl Remote {
         self.settings.images.unwrap_or_else(|| !refused())
     }
 
-    /// The texts among the attachments, by hash; of the others, makes sure that they are there.
-    async fn texts(&self, request: &Request) -> Result<HashMap<String, String>, Failure> {
+    /// The lengths of the texts among the attachments, by hash; of the others, makes sure that they are there.
+    async fn texts(&self, request: &Request) -> Result<HashMap<String, u64>, Failure> {
         let mut texts = HashMap::new();
         let Some(blobs) = request.blobs.as_deref() else { return Ok(texts) };
         let mut seen = HashSet::new();
@@ -198,8 +195,8 @@ impl Remote {
                 continue;
             }
             if sending::is_text(attachment) {
-                let text = text(blobs, sha256, *bytes).await.map_err(absent)?;
-                texts.insert(sha256.clone(), text);
+                let length = text_length(blobs, sha256, *bytes).await.map_err(absent)?;
+                texts.insert(sha256.clone(), length);
             } else if sending::is_document(attachment) || (*kind == AttachmentKind::Image && eyes) {
                 is_stored(blobs, sha256, *bytes).await.map_err(absent)?;
             }
@@ -207,7 +204,7 @@ impl Remote {
         Ok(texts)
     }
 
-    /// The body that asks for a reply, and the words that were sent within it.
+    /// The body that asks for a reply.
     async fn body(&self, request: &Request) -> Result<RequestBody, Failure> {
         let texts = self.texts(request).await?;
         let facts = self.known();
@@ -339,18 +336,27 @@ fn attachments(request: &Request) -> impl Iterator<Item = &Attachment> {
     lists.flatten().filter(|attachment| !request.withheld.contains(&attachment.sha256))
 }
 
-/// Reads a text that is shown within the request.
-async fn text(blobs: &dyn Blobs, sha256: &str, bytes: u64) -> Result<String, String> {
-    let mut content = Vec::new();
-    while (content.len() as u64) < bytes {
-        let piece = blobs.read(sha256, content.len() as u64).await?;
+/// The length within a string of a content that is text.
+async fn text_length(blobs: &dyn Blobs, sha256: &str, bytes: u64) -> Result<u64, String> {
+    let (mut read, mut length) = (0, 0);
+    let mut rest = Vec::new();
+    while read < bytes {
+        let piece = blobs.read(sha256, read).await?;
         if piece.is_empty() {
-            return Err(format!("only {} of its {bytes} bytes are stored", content.len()));
+            return Err(format!("not all of its {bytes} bytes are stored"));
         }
-        content.extend_from_slice(&piece);
+        read += piece.len() as u64;
+        length += body::escaped_length(&piece);
+        // A piece may end within a character.
+        rest.extend_from_slice(&piece);
+        let whole = match std::str::from_utf8(&rest) {
+            Ok(text) => text.len(),
+            Err(error) if error.error_len().is_none() && read < bytes => error.valid_up_to(),
+            Err(_) => return Err("it is no UTF-8".to_owned()),
+        };
+        rest.drain(..whole);
     }
-    let lossy = |error: FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
-    Ok(String::from_utf8(content).unwrap_or_else(lossy))
+    Ok(length)
 }
 
 /// Whether the last byte of a content can be read: a request that breaks off in the middle has

@@ -6,7 +6,7 @@ use evonic_domain::{Attachment, AttachmentKind, ModelFacts, is_text_type};
 use evonic_shared::config;
 use serde_json::Value;
 
-use crate::Request;
+use crate::{Request, body::JsonWriter};
 
 /// The most bytes of a text that is shown within the request.
 pub const MAX_TEXT_BYTES: u64 = 1024 * 1024;
@@ -23,16 +23,16 @@ pub(crate) struct Sending<'a> {
     pub(super) has_blobs: bool,
     /// Hashes of what is told of and not shown.
     pub(super) withheld: &'a HashSet<String>,
-    /// Contents of texts, by hash.
-    pub(super) texts: &'a HashMap<String, String>,
+    /// Lengths of texts within a string, by hash.
+    pub(super) texts: &'a HashMap<String, u64>,
 }
 
 /// How an attachment is shown.
-pub(crate) enum Inlined<'a> {
+pub(crate) enum Inlined {
     /// By its content.
     Content,
-    /// As a text.
-    Text(&'a str),
+    /// As a text, of this length within a string.
+    Text(u64),
     /// Not at all.
     Absent,
 }
@@ -52,27 +52,30 @@ impl Sending<'_> {
         }
     }
 
-    pub(crate) fn inlined(&self, attachment: &Attachment) -> Inlined<'_> {
+    pub(crate) fn inlined(&self, attachment: &Attachment) -> Inlined {
         if self.withheld.contains(&attachment.sha256) {
             return Inlined::Absent;
         }
         match self.texts.get(&attachment.sha256) {
-            Some(text) if attachment.kind == AttachmentKind::File => Inlined::Text(text),
+            Some(text) if attachment.kind == AttachmentKind::File => Inlined::Text(*text),
             _ if self.has_blobs => Inlined::Content,
             _ => Inlined::Absent,
         }
     }
 
-    /// An attachment that the endpoint does not take as it is.
-    pub(crate) fn in_words(&self, attachment: &Attachment) -> String {
+    /// Writes an attachment that the endpoint does not take as it is, within a string.
+    pub(crate) fn write_in_words(&self, attachment: &Attachment, json: &mut JsonWriter) {
         let Attachment { kind, name, media_type, bytes, .. } = attachment;
         let name = if name.is_empty() { String::new() } else { format!(" {name}") };
         match self.inlined(attachment) {
-            Inlined::Text(text) => format!("[File{name}]\n{text}"),
-            Inlined::Content | Inlined::Absent => format!(
+            Inlined::Text(length) => {
+                json.within_string(&format!("[File{name}]\n"));
+                json.text_blob(attachment, length);
+            }
+            Inlined::Content | Inlined::Absent => json.within_string(&format!(
                 "[The {}{name} ({media_type}, {bytes} bytes) cannot be shown to this model.]",
                 kind.name()
-            ),
+            )),
         }
     }
 }
