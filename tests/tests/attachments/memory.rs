@@ -37,7 +37,8 @@ fn an_attachment_of_20_mb_adds_little_to_the_workers_peak() {
 fn attachments_of_35_mb_that_a_model_is_shown_four_times_add_little_to_the_workers_peak() {
     let broken = || Scripted::Status(500, "{\"error\": {\"message\": \"broken\"}}".to_owned());
     let script = vec![says("Yes."), broken(), broken(), says("I see."), says("Yes.")];
-    let (server, pair) = with_model(script, "");
+    let room = "[agents]\nmax_transcript_bytes = 67108864\n";
+    let (server, pair) = with_model(script, room);
     let session = pair.session("seer");
     let part = |kind: &str, media_type: &str, content: &[u8]| {
         let hash = upload(&pair, &session, media_type, content).json()["sha256"].clone();

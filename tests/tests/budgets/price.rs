@@ -58,7 +58,10 @@ fn a_price_makes_a_cost_of_turns_and_sums_and_ends_a_turn_by_a_budget() {
     let ended = pair.wait_for_turn(&id);
     assert_eq!(ended["error"]["code"], "budget_reached", "{ended}");
     let message = ended["error"]["message"].as_str().expect("a message");
-    assert!(message.contains("budget each-turn is reached"), "{message}");
+    assert!(
+        message.contains("budget each-turn (all, turn) is reached: cost 0.000202 of 0.000169"),
+        "{message}"
+    );
     assert_eq!((&ended["steps"], &ended["cost"]), (&json!(3), &json!(3 * COST)), "{message}");
     let steps = events(&pair, &session, &id, "step.completed");
     assert!(steps.iter().all(|step| step["cost"] == COST), "{steps:?}");

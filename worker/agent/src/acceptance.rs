@@ -82,7 +82,9 @@ fn described(attachment: &Attachment, at: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use evonic_model::Runbook;
+    use std::sync::Arc;
+
+    use evonic_model::{ModelError, Runbook};
 
     use super::*;
 
@@ -110,5 +112,17 @@ mod tests {
         let refusal = check_message("runbook", &Model::Runbook(Runbook), &[], format).unwrap_err();
         assert_eq!(refusal.error().code, TurnErrorCode::InvalidOutput);
         assert_eq!(check_message("runbook", &Model::Runbook(Runbook), &[], None), Ok(()));
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_a_model_is_shown_it() {
+        let model = Model::Unusable(Arc::new(ModelError::Cancelled));
+        let text = |bytes| Attachment { bytes, ..file("application/json") };
+        assert_eq!(check_message("m", &model, &[text(MAX_TEXT_BYTES)], None), Ok(()));
+        let attachments = [text(1), text(MAX_TEXT_BYTES + 1)];
+        let refusal = check_message("m", &model, &attachments, None).unwrap_err();
+        let expected = "attachment 2: a model is shown 1048576 bytes of a text, and it has 1048577";
+        assert_eq!(refusal.message(), expected);
+        assert_eq!(check_message("m", &model, &[file("application/pdf")], None), Ok(()));
     }
 }
