@@ -4,6 +4,8 @@
 //! stands in it by its hash, and is read, encoded and sent piece by piece. So a request takes its
 //! own size in memory and no attachment does, and its length is known before it is sent.
 
+mod escape;
+
 use std::{
     collections::VecDeque,
     fmt, io, mem,
@@ -18,6 +20,8 @@ use evonic_domain::Attachment;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
+use self::escape::escape;
+pub(crate) use self::escape::escaped_length;
 use crate::Blobs;
 
 /// The size of a piece.
@@ -132,30 +136,6 @@ impl io::Write for JsonWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Passes on what a text is within a string, in pieces.
-fn escape(mut rest: &[u8], mut push: impl FnMut(&[u8])) {
-    while let Some(place) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
-        push(&rest[..place]);
-        match rest[place] {
-            b'"' => push(b"\\\""),
-            b'\\' => push(b"\\\\"),
-            b'\n' => push(b"\\n"),
-            b'\r' => push(b"\\r"),
-            b'\t' => push(b"\\t"),
-            control => push(format!("\\u{control:04x}").as_bytes()),
-        }
-        rest = &rest[place + 1..];
-    }
-    push(rest);
-}
-
-/// The length of a text within a string.
-pub(crate) fn escaped_length(text: &[u8]) -> u64 {
-    let mut length = 0;
-    escape(text, |bytes| length += bytes.len() as u64);
-    length
 }
 
 /// Why an attachment cannot be sent.

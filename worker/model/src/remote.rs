@@ -8,6 +8,7 @@
 //! | `connection` | one HTTP connection a call, under a permit of kind `model` |
 //! | `call` | one attempt |
 //! | `answer` | from bytes to chunks |
+//! | `attachments` | what of them is shown, and which a refusal is about |
 //! | `fault`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
 //! | `failure` | why an attempt failed |
 //! | `pauses`, `attempts` | whether and when it is asked again |
@@ -18,6 +19,7 @@
 //! environment are not used: the key goes where the configuration says, and nowhere else.
 
 mod answer;
+mod attachments;
 mod attempts;
 mod call;
 mod connection;
@@ -38,9 +40,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
-
-use evonic_domain::{Attachment, AttachmentKind, Item, ModelFacts, Price};
+use evonic_domain::{Item, ModelFacts, Price};
 use evonic_handles::Budget;
 use evonic_net::{Connector, TlsConnector, TlsError};
 use evonic_shared::{config, config::ModelKind};
@@ -56,8 +56,8 @@ pub(crate) use self::{
 };
 use self::{endpoint::Endpoint, key::Key};
 use crate::{
-    Blobs, ModelError, Reply, Request, SetupError, anthropic,
-    body::{self, JsonWriter, RequestBody},
+    ModelError, Reply, Request, SetupError, anthropic,
+    body::{JsonWriter, RequestBody},
     facts::Facts,
     history, openai,
     request::Sink,
@@ -178,32 +178,6 @@ impl Remote {
         self.settings.images.unwrap_or_else(|| !refused())
     }
 
-    /// The lengths of the texts among the attachments, by hash; of the others, makes sure that they are there.
-    async fn texts(&self, request: &Request) -> Result<HashMap<String, u64>, Failure> {
-        let mut texts = HashMap::new();
-        let Some(blobs) = request.blobs.as_deref() else { return Ok(texts) };
-        let mut seen = HashSet::new();
-        let eyes = self.eyes();
-        for attachment in attachments(request) {
-            let Attachment { kind, sha256, name, bytes, .. } = attachment;
-            let absent = |reason: String| {
-                let name = if name.is_empty() { sha256 } else { name };
-                let message = format!("{name} cannot be read: {reason}");
-                Failure::Attachment { hashes: vec![sha256.clone()], message }
-            };
-            if !seen.insert((sha256, *kind)) {
-                continue;
-            }
-            if sending::is_text(attachment) {
-                let length = text_length(blobs, sha256, *bytes).await.map_err(absent)?;
-                texts.insert(sha256.clone(), length);
-            } else if sending::is_document(attachment) || (*kind == AttachmentKind::Image && eyes) {
-                is_stored(blobs, sha256, *bytes).await.map_err(absent)?;
-            }
-        }
-        Ok(texts)
-    }
-
     /// The body that asks for a reply.
     async fn body(&self, request: &Request) -> Result<RequestBody, Failure> {
         let texts = self.texts(request).await?;
@@ -322,48 +296,4 @@ fn call_ids(items: &[Item]) -> impl Iterator<Item = &str> {
         | Item::ToolResult { .. } => None,
     });
     calls.flatten().map(|call| call.id.as_str())
-}
-
-/// The attachments of a request, but those that are withheld.
-fn attachments(request: &Request) -> impl Iterator<Item = &Attachment> {
-    let lists = request.items.iter().filter_map(|item| match item {
-        Item::User { attachments, .. } => Some(attachments),
-        Item::Assistant { .. }
-        | Item::Summary { .. }
-        | Item::LeftOut { .. }
-        | Item::ToolResult { .. } => None,
-    });
-    lists.flatten().filter(|attachment| !request.withheld.contains(&attachment.sha256))
-}
-
-/// The length within a string of a content that is text.
-async fn text_length(blobs: &dyn Blobs, sha256: &str, bytes: u64) -> Result<u64, String> {
-    let (mut read, mut length) = (0, 0);
-    let mut rest = Vec::new();
-    while read < bytes {
-        let piece = blobs.read(sha256, read).await?;
-        if piece.is_empty() {
-            return Err(format!("not all of its {bytes} bytes are stored"));
-        }
-        read += piece.len() as u64;
-        length += body::escaped_length(&piece);
-        // A piece may end within a character.
-        rest.extend_from_slice(&piece);
-        let whole = match std::str::from_utf8(&rest) {
-            Ok(text) => text.len(),
-            Err(error) if error.error_len().is_none() && read < bytes => error.valid_up_to(),
-            Err(_) => return Err("it is no UTF-8".to_owned()),
-        };
-        rest.drain(..whole);
-    }
-    Ok(length)
-}
-
-/// Whether the last byte of a content can be read: a request that breaks off in the middle has
-/// cost its time.
-async fn is_stored(blobs: &dyn Blobs, sha256: &str, bytes: u64) -> Result<(), String> {
-    if bytes > 0 && blobs.read(sha256, bytes - 1).await?.is_empty() {
-        return Err(format!("not all of its {bytes} bytes are stored"));
-    }
-    Ok(())
 }

@@ -1,9 +1,8 @@
-//! What a refusal teaches: a field that the endpoint does not take, its window, that it has no eyes.
+//! What a refusal teaches: a field that the endpoint does not take, its window.
 
-use evonic_domain::{Attachment, AttachmentKind};
 use evonic_shared::config::ModelKind;
 
-use super::{Failure, IMAGES, Remote, attachments, sending::is_document};
+use super::{Failure, IMAGES, Remote};
 use crate::{Request, anthropic, openai};
 
 /// How endpoints say that they do not take a field.
@@ -25,91 +24,6 @@ const REFUSALS: [&str; 16] = [
     "deprecated",
     "is not available",
 ];
-
-/// How endpoints say that they take no images.
-const BLIND: [&str; 7] = [
-    "support",
-    "multimodal",
-    "vision",
-    "invalid content type",
-    "unknown variant",
-    "expected",
-    "mmproj",
-];
-
-/// How endpoints say that something is wrong with an attachment itself: the next one may do.
-const AMISS: [&str; 16] = [
-    "format",
-    "media type",
-    "media_type",
-    "mime",
-    "size",
-    "large",
-    "exceed",
-    "maximum",
-    "too many",
-    "dimension",
-    "pixel",
-    "page",
-    "valid image",
-    "unsupported image.",
-    "decode",
-    "corrupt",
-];
-
-/// How endpoints call a document.
-const DOCUMENT: [&str; 5] = ["pdf", "document", "file", "content type", "content["];
-
-/// A failure as that of the attachments which the endpoint refuses with it. That it takes no images
-/// at all is learnt.
-pub(super) fn blame(model: &Remote, request: &Request, failure: Failure) -> Failure {
-    let (status, message) = match &failure {
-        Failure::Refused { status: status @ (400 | 404 | 413 | 415 | 422), message } => {
-            (*status, message)
-        }
-        // llama.cpp says so with status 500.
-        Failure::Transient { message } => (500, message),
-        _ => return failure,
-    };
-    let lower = message.to_lowercase();
-    let is_amiss = says(&lower, &AMISS);
-    let is_refused = !is_amiss && says(&lower, &BLIND);
-    let certain = matches!(status, 400 | 413 | 415 | 422);
-    let invalid = || lower.contains("invalid") || lower.contains("could not process");
-    let images = if model.eyes() { shown(request, is_image) } else { Vec::new() };
-    let hashes = if !images.is_empty()
-        && lower.contains("image")
-        && (is_refused || (certain && (is_amiss || invalid())))
-    {
-        if is_refused {
-            model.facts.learn_refusal(&model.identity, IMAGES);
-        }
-        images
-    } else if says(&lower, &DOCUMENT) && (is_refused || (certain && (is_amiss || invalid()))) {
-        shown(request, is_document)
-    } else {
-        Vec::new()
-    };
-    if hashes.is_empty() {
-        return failure;
-    }
-    // What is transient says its status itself.
-    let message = match failure {
-        Failure::Refused { .. } => format!("status {status}: {message}"),
-        _ => message.clone(),
-    };
-    Failure::Attachment { hashes, message }
-}
-
-/// The attachments that a request shows, of this kind.
-fn shown(request: &Request, of: impl Fn(&Attachment) -> bool) -> Vec<String> {
-    let attachments = attachments(request).filter(|_| request.blobs.is_some());
-    attachments.filter(|attachment| of(attachment)).map(|of| of.sha256.clone()).collect()
-}
-
-fn is_image(attachment: &Attachment) -> bool {
-    attachment.kind == AttachmentKind::Image
-}
 
 /// Learns from a failure. Whether the request, written anew, may do better at once: a field that
 /// was refused is left out from now on.
@@ -167,6 +81,6 @@ fn position(lower: &str, field: &str) -> Option<usize> {
     })
 }
 
-fn says(lower: &str, phrases: &[&str]) -> bool {
+pub(super) fn says(lower: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| lower.contains(phrase))
 }
