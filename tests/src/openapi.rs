@@ -36,6 +36,8 @@ pub struct Operation {
     pub template: String,
     parameters: Vec<Parameter>,
     body: Option<Body>,
+    /// Whether it takes a body that is no JSON.
+    has_other_body: bool,
     answers: BTreeMap<u16, Answered>,
 }
 
@@ -140,6 +142,7 @@ impl Document {
             method: method.to_uppercase(),
             template: template.to_owned(),
             parameters: parameters.collect(),
+            has_other_body: text.get("requestBody").is_some() && body.is_none(),
             body,
             answers: answers.collect(),
         }

@@ -1,4 +1,5 @@
-//! An OpenAI-compatible server with scripted answers, over a real socket.
+//! A model's endpoint with scripted answers, over a real socket: OpenAI-compatible, but for events
+//! of another kind.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -24,6 +25,8 @@ pub enum Scripted {
     Call(String, Value),
     /// Several calls in one reply.
     Calls(Vec<(String, Value)>),
+    /// These events, each under its type, as an endpoint of kind `anthropic` sends them.
+    Events(Vec<Value>),
     /// This status with this body.
     Status(u16, String),
 }
@@ -158,6 +161,13 @@ fn answer(
         stream,
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
     )?;
+    if let Scripted::Events(events) = reply {
+        for event in events {
+            let name = event["type"].as_str().unwrap_or_default();
+            write!(stream, "event: {name}\ndata: {event}\n\n")?;
+        }
+        return Ok(());
+    }
     let mut finish = "stop";
     match reply {
         Scripted::Text(pieces, pause) | Scripted::Counted(pieces, pause) => {
@@ -185,7 +195,7 @@ fn answer(
             }
             finish = "tool_calls";
         }
-        Scripted::Status(..) => unreachable!("answered above"),
+        Scripted::Events(_) | Scripted::Status(..) => unreachable!("answered above"),
     }
     chunk(&mut stream, &json!({}), Some(finish))?;
     let prompt = match reply {

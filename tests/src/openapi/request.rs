@@ -104,7 +104,7 @@ impl Generator<'_> {
             headers,
             body: None,
             chunked: self.rng.u8(..8) == 0,
-            expected: if length > 4000 || operation.body_without_schema {
+            expected: if length > 4000 || operation.has_other_body {
                 Expected::Any
             } else {
                 Expected::Fits

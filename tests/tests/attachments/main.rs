@@ -3,5 +3,7 @@
 mod client;
 mod contents;
 mod memory;
+mod sent;
 mod structured;
 mod urls;
+mod withheld;

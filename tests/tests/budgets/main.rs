@@ -3,6 +3,7 @@
 
 mod hook;
 mod overshoot;
+mod price;
 mod waiting;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use evonic_domain::{
     Attachment, AttachmentKind, ResponseFormat, TurnError, TurnErrorCode, is_text_type,
 };
-use evonic_model::Model;
+use evonic_model::{MAX_TEXT_BYTES, Model};
 
 /// What a model cannot be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,10 @@ fn refusal(name: &str, model: &Model, attachment: &Attachment) -> Option<String>
         AttachmentKind::File if media_type != "application/pdf" && !is_text_type(media_type) => {
             Some(format!("no model takes a file of type {media_type}, but text, JSON and PDF"))
         }
+        AttachmentKind::File if is_text_type(media_type) && attachment.bytes > MAX_TEXT_BYTES => {
+            let bytes = attachment.bytes;
+            Some(format!("a model is shown {MAX_TEXT_BYTES} bytes of a text, and it has {bytes}"))
+        }
         AttachmentKind::Image | AttachmentKind::File => None,
     }
 }
@@ -78,7 +82,9 @@ fn described(attachment: &Attachment, at: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use evonic_model::Runbook;
+    use std::sync::Arc;
+
+    use evonic_model::{ModelError, Runbook};
 
     use super::*;
 
@@ -106,5 +112,17 @@ mod tests {
         let refusal = check_message("runbook", &Model::Runbook(Runbook), &[], format).unwrap_err();
         assert_eq!(refusal.error().code, TurnErrorCode::InvalidOutput);
         assert_eq!(check_message("runbook", &Model::Runbook(Runbook), &[], None), Ok(()));
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_a_model_is_shown_it() {
+        let model = Model::Unusable(Arc::new(ModelError::Cancelled));
+        let text = |bytes| Attachment { bytes, ..file("application/json") };
+        assert_eq!(check_message("m", &model, &[text(MAX_TEXT_BYTES)], None), Ok(()));
+        let attachments = [text(1), text(MAX_TEXT_BYTES + 1)];
+        let refusal = check_message("m", &model, &attachments, None).unwrap_err();
+        let expected = "attachment 2: a model is shown 1048576 bytes of a text, and it has 1048577";
+        assert_eq!(refusal.message(), expected);
+        assert_eq!(check_message("m", &model, &[file("application/pdf")], None), Ok(()));
     }
 }

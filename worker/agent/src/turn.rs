@@ -41,7 +41,7 @@ mod reads;
 mod result;
 mod summarise;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +116,8 @@ pub(super) struct Run {
     takeovers: u32,
     /// Earlier attempts at the present model call, by whichever worker.
     tried: Tried,
+    /// Attachments of earlier turns that cannot be shown to the model.
+    withheld: Arc<HashSet<String>>,
     place: OwnPlace,
     /// When it has run for as long as it may, over all workers.
     deadline: Instant,
@@ -169,6 +171,7 @@ impl Run {
             fixed_tokens,
             takeovers,
             tried: Tried { attempts, since: tried },
+            withheld: Arc::default(),
             place,
             deadline,
             output: Output::new(response_format, corrections),

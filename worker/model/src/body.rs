@@ -4,6 +4,8 @@
 //! stands in it by its hash, and is read, encoded and sent piece by piece. So a request takes its
 //! own size in memory and no attachment does, and its length is known before it is sent.
 
+mod escape;
+
 use std::{
     collections::VecDeque,
     fmt, io, mem,
@@ -18,6 +20,8 @@ use evonic_domain::Attachment;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
+use self::escape::escape;
+pub(crate) use self::escape::escaped_length;
 use crate::Blobs;
 
 /// The size of a piece.
@@ -26,11 +30,15 @@ const PIECE_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 enum Segment {
     Text(Bytes),
-    /// In base64.
-    Blob {
-        sha256: String,
-        bytes: u64,
-    },
+    Blob { sha256: String, bytes: u64, encoding: Encoding },
+}
+
+/// How a content stands within a string.
+#[derive(Clone, Copy, Debug)]
+enum Encoding {
+    Base64,
+    /// As the text that it is.
+    Text,
 }
 
 /// A body in the making.
@@ -68,20 +76,7 @@ impl JsonWriter {
 
     /// A part of a string that was begun: RFC 8259, section 7.
     pub(crate) fn within_string(&mut self, text: &str) {
-        let mut rest = text.as_bytes();
-        while let Some(place) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
-            self.push(&rest[..place]);
-            match rest[place] {
-                b'"' => self.push(b"\\\""),
-                b'\\' => self.push(b"\\\\"),
-                b'\n' => self.push(b"\\n"),
-                b'\r' => self.push(b"\\r"),
-                b'\t' => self.push(b"\\t"),
-                control => self.push(format!("\\u{control:04x}").as_bytes()),
-            }
-            rest = &rest[place + 1..];
-        }
-        self.push(rest);
+        escape(text.as_bytes(), |bytes| self.push(bytes));
     }
 
     /// An attachment's content in base64, within a string.
@@ -89,7 +84,16 @@ impl JsonWriter {
         self.end_piece();
         let Attachment { sha256, bytes, .. } = attachment;
         self.bytes += bytes.div_ceil(3) * 4;
-        self.segments.push(Segment::Blob { sha256: sha256.clone(), bytes: *bytes });
+        let (sha256, encoding) = (sha256.clone(), Encoding::Base64);
+        self.segments.push(Segment::Blob { sha256, bytes: *bytes, encoding });
+    }
+
+    /// An attachment's content as text, within a string; escaped it has this length.
+    pub(crate) fn text_blob(&mut self, attachment: &Attachment, escaped: u64) {
+        self.end_piece();
+        self.bytes += escaped;
+        let (sha256, encoding) = (attachment.sha256.clone(), Encoding::Text);
+        self.segments.push(Segment::Blob { sha256, bytes: attachment.bytes, encoding });
     }
 
     /// The body; copies share its pieces.
@@ -138,7 +142,7 @@ impl io::Write for JsonWriter {
 #[derive(Debug, thiserror::Error)]
 #[error("attachment {sha256} cannot be sent: {reason}")]
 pub(crate) struct BlobError {
-    sha256: String,
+    pub(crate) sha256: String,
     reason: String,
 }
 
@@ -201,6 +205,7 @@ impl RequestBody {
         context: &mut Context<'_>,
         sha256: &str,
         bytes: u64,
+        encoding: Encoding,
     ) -> Poll<Result<Option<Bytes>, BlobError>> {
         let error = |reason: String| BlobError { sha256: sha256.to_owned(), reason };
         let Some(blobs) = self.blobs.clone() else {
@@ -224,17 +229,24 @@ impl RequestBody {
             let reason = format!("it has not the {bytes} bytes that it is said to have");
             return Poll::Ready(Err(error(reason)));
         }
-        reading.rest.extend(piece);
-        let whole = if ended { reading.rest.len() } else { reading.rest.len() / 3 * 3 };
-        let encoded = {
-            let group: Vec<u8> = reading.rest.drain(..whole).collect();
-            Bytes::from(BASE64_STANDARD.encode(group))
+        let encoded = match encoding {
+            Encoding::Base64 => {
+                reading.rest.extend(piece);
+                let whole = if ended { reading.rest.len() } else { reading.rest.len() / 3 * 3 };
+                let group: Vec<u8> = reading.rest.drain(..whole).collect();
+                BASE64_STANDARD.encode(group).into_bytes()
+            }
+            Encoding::Text => {
+                let mut escaped = Vec::with_capacity(piece.len());
+                escape(&piece, |bytes| escaped.extend_from_slice(bytes));
+                escaped
+            }
         };
         if ended {
             self.reading = None;
             self.next += 1;
         }
-        Poll::Ready(Ok((!encoded.is_empty()).then_some(encoded)))
+        Poll::Ready(Ok((!encoded.is_empty()).then(|| encoded.into())))
     }
 }
 
@@ -255,9 +267,9 @@ impl Body for RequestBody {
                     this.next += 1;
                     text
                 }
-                Some(Segment::Blob { sha256, bytes }) => {
-                    let (sha256, bytes) = (sha256.clone(), *bytes);
-                    match ready!(this.poll_blob(context, &sha256, bytes)) {
+                Some(Segment::Blob { sha256, bytes, encoding }) => {
+                    let (sha256, bytes, encoding) = (sha256.clone(), *bytes, *encoding);
+                    match ready!(this.poll_blob(context, &sha256, bytes, encoding)) {
                         Ok(Some(piece)) => piece,
                         Ok(None) => continue,
                         Err(error) => return Poll::Ready(Some(Err(error))),

@@ -175,6 +175,7 @@ fn advice(error: &ModelError) -> &'static str {
         ModelError::ReplyTooLarge { .. } => "raise max_reply_bytes",
         ModelError::TooLong { .. } => "give the model a larger window: 8192 tokens at the least",
         ModelError::Incomplete { .. } => "raise max_tokens, or take another model",
+        ModelError::Attachment { .. } => "say images = false, or take another model",
         ModelError::Cancelled => "try again",
     }
 }

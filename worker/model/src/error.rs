@@ -78,6 +78,15 @@ pub enum ModelError {
     /// The reply is not complete, also not after it was asked for again.
     #[error("model {model} did not complete its reply: {message}")]
     Incomplete { model: String, message: String },
+    /// Attachments of the request cannot be read, or the endpoint refuses them: without them it may
+    /// do better.
+    #[error("model {model} cannot be shown an attachment: {message}")]
+    Attachment {
+        model: String,
+        /// The hashes of those that may be at fault.
+        hashes: Vec<String>,
+        message: String,
+    },
     /// The call was cancelled.
     #[error("the call was cancelled")]
     Cancelled,
@@ -132,6 +141,7 @@ impl ModelError {
             ModelError::Refused { .. } => TurnErrorCode::ModelRefused,
             ModelError::TooLong { .. } => TurnErrorCode::ModelRefused,
             ModelError::Incomplete { .. } => TurnErrorCode::IncompleteReply,
+            ModelError::Attachment { .. } => TurnErrorCode::AttachmentRefused,
             ModelError::Exhausted(_)
             | ModelError::Unavailable { .. }
             | ModelError::Later { .. } => TurnErrorCode::ModelUnavailable,

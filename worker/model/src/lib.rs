@@ -35,6 +35,6 @@ mod runbook;
 pub use check::Finding;
 pub use error::{AddressError, ModelError, SetupError};
 pub use models::{Model, Models};
-pub use remote::Remote;
+pub use remote::{MAX_TEXT_BYTES, Remote};
 pub use request::{Blobs, Delta, Reply, Request, Tried};
 pub use runbook::Runbook;

@@ -265,6 +265,7 @@ fn may_fall_back(error: &ModelError) -> bool {
         ModelError::Refused { status, .. } => matches!(status, 401..=404 | 429),
         ModelError::TooLong { .. }
         | ModelError::ReplyTooLarge { .. }
+        | ModelError::Attachment { .. }
         | ModelError::Exhausted(_)
         | ModelError::Cancelled => false,
     }

@@ -8,6 +8,7 @@
 //! | `connection` | one HTTP connection a call, under a permit of kind `model` |
 //! | `call` | one attempt |
 //! | `answer` | from bytes to chunks |
+//! | `attachments` | what of them is shown, and which a refusal is about |
 //! | `fault`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
 //! | `failure` | why an attempt failed |
 //! | `pauses`, `attempts` | whether and when it is asked again |
@@ -18,6 +19,7 @@
 //! environment are not used: the key goes where the configuration says, and nowhere else.
 
 mod answer;
+mod attachments;
 mod attempts;
 mod call;
 mod connection;
@@ -38,15 +40,16 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Mutex, time::Instant};
+use std::{sync::Mutex, time::Instant};
 
-use evonic_domain::{Attachment, Item, ModelFacts, Price};
+use evonic_domain::{Item, ModelFacts, Price};
 use evonic_handles::Budget;
 use evonic_net::{Connector, TlsConnector, TlsError};
 use evonic_shared::{config, config::ModelKind};
 use http::{HeaderName, HeaderValue};
 use tokio::sync::OnceCell;
 
+pub use self::sending::MAX_TEXT_BYTES;
 pub(crate) use self::{
     answer::{Added, Answer, Assembly, Finished, Terms},
     failure::Failure,
@@ -180,9 +183,9 @@ impl Remote {
         self.settings.images.unwrap_or_else(|| !refused())
     }
 
-    /// The body that asks for a reply, and the words that were sent within it.
+    /// The body that asks for a reply.
     async fn body(&self, request: &Request) -> Result<RequestBody, Failure> {
-        let texts = texts(request).await?;
+        let texts = self.texts(request).await?;
         let facts = self.known();
         let sending = Sending {
             settings: &self.settings,
@@ -190,6 +193,7 @@ impl Remote {
             facts: &facts,
             eyes: self.eyes(),
             has_blobs: request.blobs.is_some(),
+            withheld: &request.withheld,
             texts: &texts,
         };
         let mut json = JsonWriter::default();
@@ -229,6 +233,9 @@ impl Remote {
             }
             Failure::Refused { status, message } => {
                 ModelError::Refused { model, status, message: self.clean(&message) }
+            }
+            Failure::Attachment { hashes, message } => {
+                ModelError::Attachment { model, hashes, message: self.clean(&message) }
             }
             Failure::TooLong { window, tokens, message } => {
                 ModelError::TooLong { model, window, tokens, message: self.clean(&message) }
@@ -294,45 +301,4 @@ fn call_ids(items: &[Item]) -> impl Iterator<Item = &str> {
         | Item::ToolResult { .. } => None,
     });
     calls.flatten().map(|call| call.id.as_str())
-}
-
-fn attachments(items: &[Item]) -> impl Iterator<Item = &Attachment> {
-    let lists = items.iter().filter_map(|item| match item {
-        Item::User { attachments, .. } => Some(attachments),
-        Item::Assistant { .. }
-        | Item::Summary { .. }
-        | Item::LeftOut { .. }
-        | Item::ToolResult { .. } => None,
-    });
-    lists.flatten()
-}
-
-/// The attachments that are shown as text, by hash.
-async fn texts(request: &Request) -> Result<HashMap<String, String>, Failure> {
-    let mut texts = HashMap::new();
-    let Some(blobs) = &request.blobs else { return Ok(texts) };
-    for Attachment { sha256, bytes, .. } in
-        attachments(&request.items).filter(|attachment| sending::is_text(attachment))
-    {
-        if texts.contains_key(sha256) {
-            continue;
-        }
-        let mut content = Vec::new();
-        while (content.len() as u64) < *bytes {
-            let piece = blobs.read(sha256, content.len() as u64).await;
-            let piece = piece.map_err(|message| Failure::Unreachable { message })?;
-            if piece.is_empty() {
-                break;
-            }
-            content.extend_from_slice(&piece);
-        }
-        texts.insert(sha256.clone(), String::from_utf8_lossy(&content).into_owned());
-    }
-    Ok(texts)
-}
-
-/// Whether a request shows an image.
-fn has_images(request: &Request) -> bool {
-    let image = |attachment: &Attachment| attachment.kind == evonic_domain::AttachmentKind::Image;
-    request.blobs.is_some() && attachments(&request.items).any(image)
 }

@@ -1,6 +1,6 @@
 //! What a model is asked, and what it replies.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +22,8 @@ pub struct Request {
     pub max_output_tokens: Option<u32>,
     /// Where the contents of attachments are.
     pub blobs: Option<Arc<dyn Blobs>>,
+    /// Attachments, by their hashes, that are told of and not shown.
+    pub withheld: Arc<HashSet<String>>,
     /// How often the endpoint was asked for this reply before, and for how long.
     pub tried: Tried,
 }

@@ -18,8 +18,12 @@ const ITEM: u64 = 8;
 const CALL: u64 = 12;
 /// An image, whatever its size.
 const IMAGE: u64 = 1600;
-/// Bytes of a file for a token.
+/// Bytes of a text for a token.
 const FILE: u64 = 3;
+/// Bytes of a PDF for a token, and the most tokens of one: most of a large one is images, fonts and
+/// compression. Too few are told by the endpoint; too many would refuse what it takes.
+const DOCUMENT: u64 = 32;
+const MOST_OF_DOCUMENT: u64 = 60_000;
 
 /// The estimate that a thousand stands for: as it is counted here.
 pub(crate) const UNSCALED: u64 = 1000;
@@ -61,6 +65,9 @@ pub(crate) fn item(item: &Item) -> u64 {
 fn attachment(attachment: &Attachment) -> u64 {
     match attachment.kind {
         AttachmentKind::Image => IMAGE,
+        AttachmentKind::File if attachment.media_type == "application/pdf" => {
+            attachment.bytes.div_ceil(DOCUMENT).min(MOST_OF_DOCUMENT)
+        }
         AttachmentKind::File => attachment.bytes.div_ceil(FILE),
     }
 }
@@ -103,6 +110,18 @@ mod tests {
         assert_eq!(text(&"1".repeat(1100)), 1100);
         assert_eq!(text(&"語".repeat(100)), 300);
         assert!(text(&"{\"a\":\"b\"}".repeat(100)) > 400);
+    }
+
+    #[test]
+    fn a_large_document_is_not_counted_by_its_bytes() {
+        let file = |media_type: &str, bytes| {
+            let (sha256, name) = ("0".repeat(64), String::new());
+            let kind = AttachmentKind::File;
+            attachment(&Attachment { kind, sha256, media_type: media_type.to_owned(), name, bytes })
+        };
+        assert_eq!(file("text/plain", 300_000), 100_000);
+        assert_eq!(file("application/pdf", 320_000), 10_000);
+        assert_eq!(file("application/pdf", 20_000_000), MOST_OF_DOCUMENT);
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Run {
                 self.deps.store.clone(),
                 self.turn_writer.lease.session_id.clone(),
             ))),
+            withheld: Arc::clone(&self.withheld),
             tried: self.tried,
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
@@ -196,6 +197,11 @@ impl Run {
             ModelError::Later { reason, after, message, .. } => {
                 self.leave_until(reason, after, message, took).await
             }
+            // What earlier turns showed is not worth this one.
+            ModelError::Attachment { hashes, message, .. } if self.withhold(&hashes) => {
+                tracing::warn!(reason = message, "earlier attachments are not shown");
+                ControlFlow::Continue(())
+            }
             error => {
                 let (code, message) = (error.code(), ErrorChain(&error).to_string());
                 let failed = TurnError { code, message };
@@ -206,6 +212,18 @@ impl Run {
 }
 
 impl Run {
+    /// Shows the model no longer those of these attachments that the turn's own message has not;
+    /// whether there is one that was shown so far.
+    fn withhold(&mut self, hashes: &[String]) -> bool {
+        let own = self.own_attachments();
+        let is_own = |hash: &String| own.iter().any(|attachment| attachment.sha256 == *hash);
+        let is_new = |hash: &&String| !is_own(hash) && !self.withheld.contains(*hash);
+        let new: Vec<_> = hashes.iter().filter(is_new).cloned().collect();
+        let has_some = !new.is_empty();
+        Arc::make_mut(&mut self.withheld).extend(new);
+        has_some
+    }
+
     /// Leaves the turn for whoever lives when it is to be asked again: it holds nothing meanwhile.
     async fn leave_until(
         &mut self,

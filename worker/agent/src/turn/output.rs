@@ -9,7 +9,7 @@ use crate::{
     response_schema::{Fault, ResponseSchema},
     step::own_part,
 };
-use evonic_domain::{Item, Lease, ResponseFormat, TurnEnd, TurnError, TurnErrorCode};
+use evonic_domain::{Attachment, Item, Lease, ResponseFormat, TurnEnd, TurnError, TurnErrorCode};
 use evonic_store::{StoreError, Writer};
 
 /// How often a model is asked again for an answer of the right form.
@@ -83,14 +83,17 @@ impl Run {
     pub(super) fn unacceptable(&self) -> Option<TurnError> {
         let name = &self.agent.model;
         let model = self.deps.models.get(name)?;
-        let message = own_part(&self.transcript, self.output.corrections).first();
-        let attachments = match message {
-            Some(Item::User { attachments, .. }) => attachments.as_slice(),
-            _ => &[],
-        };
         let format = self.output.format.as_ref();
-        let checked = check_message(name, model, attachments, format);
+        let checked = check_message(name, model, self.own_attachments(), format);
         checked.err().map(|unacceptable| unacceptable.error())
+    }
+
+    /// Those of the turn's message.
+    pub(super) fn own_attachments(&self) -> &[Attachment] {
+        match own_part(&self.transcript, self.output.corrections).first() {
+            Some(Item::User { attachments, .. }) => attachments,
+            _ => &[],
+        }
     }
 }
 

@@ -203,7 +203,11 @@ fn write_attachment(attachment: &Attachment, sending: &Sending<'_>, json: &mut J
         (AttachmentKind::File, Inlined::Content) if attachment.media_type == "application/pdf" => {
             "document"
         }
-        _ => return write_text(&sending.in_words(attachment), json),
+        _ => {
+            json.raw("{\"type\":\"text\",\"text\":\"");
+            sending.write_in_words(attachment, json);
+            return json.raw("\"}");
+        }
     };
     json.raw(&format!("{{\"type\":\"{kind}\",\"source\":{{\"type\":\"base64\",\"media_type\":"));
     json.string(&attachment.media_type);

@@ -62,6 +62,22 @@ proptest! {
 }
 
 #[tokio::test]
+async fn a_text_is_escaped_as_it_is_read() {
+    let blobs = Computed { bytes: 128, piece: 7 };
+    let content: Vec<u8> = (0..128).collect();
+    let mut json = JsonWriter::default();
+    json.raw("\"");
+    json.text_blob(&attachment(128), escaped_length(&content));
+    json.raw("\"");
+    let body = json.finish(Some(Arc::new(blobs)));
+    let said = body.len();
+    let sent = body.collect().await.unwrap().to_bytes();
+    assert_eq!(sent.len() as u64, said);
+    let text: String = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(text.as_bytes(), content);
+}
+
+#[tokio::test]
 async fn a_content_of_another_size_is_refused() {
     for (said, bytes) in [(10, 9), (10, 11), (10, 0)] {
         let body = with_blob(said, Computed { bytes, piece: 4 });

@@ -134,9 +134,7 @@ fn write_user(parts: &[Part<'_>], sending: &Sending<'_>, json: &mut JsonWriter) 
             json.raw(if place == 0 { "" } else { "\\n\\n" });
             match part {
                 Part::Text(text) => json.within_string(text),
-                Part::Attachment(attachment) => {
-                    json.within_string(&sending.in_words(attachment));
-                }
+                Part::Attachment(attachment) => sending.write_in_words(attachment, json),
             }
         }
         json.raw("\"}");
@@ -150,7 +148,11 @@ fn write_user(parts: &[Part<'_>], sending: &Sending<'_>, json: &mut JsonWriter) 
             Part::Attachment(attachment) if goes_as_part(attachment, sending) => {
                 write_attachment(attachment, json);
             }
-            Part::Attachment(attachment) => write_text(&sending.in_words(attachment), json),
+            Part::Attachment(attachment) => {
+                json.raw("{\"type\":\"text\",\"text\":\"");
+                sending.write_in_words(attachment, json);
+                json.raw("\"}");
+            }
         }
     }
     json.raw("]}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Failure, Finished, Remote, call, learning, pauses::RetryPauses};
+use super::{Failure, Finished, Remote, attachments, call, learning, pauses::RetryPauses};
 use crate::{ModelError, Reply, Request, request::Sink};
 use evonic_domain::WaitReason;
 
@@ -57,7 +57,7 @@ pub(super) async fn reply(
         let call = call::reply(model, body.again(), model.answer(request), sink);
         let failure = match tokio::time::timeout(limit, call).await {
             Ok(Ok(finished)) => return Ok(made(model, finished)),
-            Ok(Err(failure)) => failure,
+            Ok(Err(failure)) => attachments::blame(model, request, failure),
             Err(_) => Failure::Slow { limit },
         };
         if learning::learn(model, request, &failure) {

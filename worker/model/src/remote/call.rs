@@ -17,7 +17,7 @@ use super::{
     wait_hint,
 };
 use crate::{
-    body::{JsonWriter, RequestBody},
+    body::{BlobError, JsonWriter, RequestBody},
     request::Sink,
 };
 
@@ -197,7 +197,10 @@ async fn within<T>(
         }
         // The body is at fault: an attachment cannot be read.
         Ok(Err(error)) if error.is_user() => {
-            Err(Failure::Unreachable { message: ErrorChain(&error).to_string() })
+            let blob =
+                std::error::Error::source(&error).and_then(|of| of.downcast_ref::<BlobError>());
+            let hashes = blob.map(|blob| blob.sha256.clone()).into_iter().collect();
+            Err(Failure::Attachment { hashes, message: ErrorChain(&error).to_string() })
         }
         Ok(Err(error)) => Err(Failure::transient(ErrorChain(&error).to_string())),
         Err(_) => Err(Failure::transient(format!("silent for {} s", timeout.as_secs_f32()))),

@@ -20,10 +20,12 @@ pub(crate) enum Failure {
     /// The endpoint limits its rate, is overloaded or out of reach: waited for as long as
     /// `patience` says, not less than the given time.
     Busy { reason: WaitReason, message: String, after: Option<Duration> },
-    /// The endpoint cannot be reached in a way that will not change, or an attachment not be sent.
+    /// The endpoint cannot be reached in a way that will not change.
     Unreachable { message: String },
     /// The endpoint refuses for good.
     Refused { status: u16, message: String },
+    /// Attachments cannot be read, or are refused: those of these hashes.
+    Attachment { hashes: Vec<String>, message: String },
     /// The request is longer than it takes.
     TooLong { window: Option<u64>, tokens: Option<u64>, message: String },
     /// The reply is larger than it may be.
@@ -59,6 +61,7 @@ impl Failure {
             | Self::Busy { message, .. }
             | Self::Unreachable { message }
             | Self::Refused { message, .. }
+            | Self::Attachment { message, .. }
             | Self::TooLong { message, .. }
             | Self::Incomplete { message, .. }
             | Self::Protocol { message } => message,

@@ -1,8 +1,8 @@
-//! What a refusal teaches: a field that the endpoint does not take, its window, that it has no eyes.
+//! What a refusal teaches: a field that the endpoint does not take, its window.
 
 use evonic_shared::config::ModelKind;
 
-use super::{Failure, IMAGES, Remote, has_images};
+use super::{Failure, IMAGES, Remote};
 use crate::{Request, anthropic, openai};
 
 /// How endpoints say that they do not take a field.
@@ -25,17 +25,6 @@ const REFUSALS: [&str; 16] = [
     "is not available",
 ];
 
-/// How endpoints say that they take no images.
-const BLIND: [&str; 7] = [
-    "support",
-    "multimodal",
-    "vision",
-    "invalid content type",
-    "unknown variant",
-    "expected",
-    "mmproj",
-];
-
 /// Learns from a failure. Whether the request, written anew, may do better at once: a field that
 /// was refused is left out from now on.
 pub(super) fn learn(model: &Remote, request: &Request, failure: &Failure) -> bool {
@@ -44,12 +33,8 @@ pub(super) fn learn(model: &Remote, request: &Request, failure: &Failure) -> boo
             model.facts.learn_window(&model.identity, *window);
             false
         }
-        Failure::Refused { status: 400 | 404 | 415 | 422 | 500, message } => {
+        Failure::Refused { status: 400 | 404 | 415 | 422, message } => {
             let lower = message.to_lowercase();
-            if has_images(request) && lower.contains("image") && says(&lower, &BLIND) {
-                model.facts.learn_refusal(&model.identity, IMAGES);
-                return false;
-            }
             refused_field(model, request, &lower)
                 .is_some_and(|field| model.facts.learn_refusal(&model.identity, field))
         }
@@ -96,6 +81,6 @@ fn position(lower: &str, field: &str) -> Option<usize> {
     })
 }
 
-fn says(lower: &str, phrases: &[&str]) -> bool {
+pub(super) fn says(lower: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| lower.contains(phrase))
 }

@@ -1,15 +1,15 @@
 //! What of a request goes to this endpoint, and how.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use evonic_domain::{Attachment, AttachmentKind, ModelFacts};
+use evonic_domain::{Attachment, AttachmentKind, ModelFacts, is_text_type};
 use evonic_shared::config;
 use serde_json::Value;
 
-use crate::Request;
+use crate::{Request, body::JsonWriter};
 
 /// The most bytes of a text that is shown within the request.
-const MAX_INLINE_BYTES: u64 = 1024 * 1024;
+pub const MAX_TEXT_BYTES: u64 = 1024 * 1024;
 
 /// The terms under which a request is written.
 pub(crate) struct Sending<'a> {
@@ -21,16 +21,18 @@ pub(crate) struct Sending<'a> {
     pub(crate) eyes: bool,
     /// Whether contents can be read.
     pub(super) has_blobs: bool,
-    /// Contents of texts, by hash.
-    pub(super) texts: &'a HashMap<String, String>,
+    /// Hashes of what is told of and not shown.
+    pub(super) withheld: &'a HashSet<String>,
+    /// Lengths of texts within a string, by hash.
+    pub(super) texts: &'a HashMap<String, u64>,
 }
 
 /// How an attachment is shown.
-pub(crate) enum Inlined<'a> {
+pub(crate) enum Inlined {
     /// By its content.
     Content,
-    /// As a text.
-    Text(&'a str),
+    /// As a text, of this length within a string.
+    Text(u64),
     /// Not at all.
     Absent,
 }
@@ -50,23 +52,30 @@ impl Sending<'_> {
         }
     }
 
-    pub(crate) fn inlined(&self, attachment: &Attachment) -> Inlined<'_> {
+    pub(crate) fn inlined(&self, attachment: &Attachment) -> Inlined {
+        if self.withheld.contains(&attachment.sha256) {
+            return Inlined::Absent;
+        }
         match self.texts.get(&attachment.sha256) {
-            Some(text) if attachment.kind == AttachmentKind::File => Inlined::Text(text),
+            Some(text) if attachment.kind == AttachmentKind::File => Inlined::Text(*text),
             _ if self.has_blobs => Inlined::Content,
             _ => Inlined::Absent,
         }
     }
 
-    /// An attachment that the endpoint does not take as it is.
-    pub(crate) fn in_words(&self, attachment: &Attachment) -> String {
+    /// Writes an attachment that the endpoint does not take as it is, within a string.
+    pub(crate) fn write_in_words(&self, attachment: &Attachment, json: &mut JsonWriter) {
         let Attachment { kind, name, media_type, bytes, .. } = attachment;
+        let name = if name.is_empty() { String::new() } else { format!(" {name}") };
         match self.inlined(attachment) {
-            Inlined::Text(text) => format!("[File {name}]\n{text}"),
-            Inlined::Content | Inlined::Absent => format!(
-                "[The {} {name} ({media_type}, {bytes} bytes) cannot be shown to this model.]",
+            Inlined::Text(length) => {
+                json.within_string(&format!("[File{name}]\n"));
+                json.text_blob(attachment, length);
+            }
+            Inlined::Content | Inlined::Absent => json.within_string(&format!(
+                "[The {}{name} ({media_type}, {bytes} bytes) cannot be shown to this model.]",
                 kind.name()
-            ),
+            )),
         }
     }
 }
@@ -74,12 +83,14 @@ impl Sending<'_> {
 /// Whether an attachment is a text that is shown within the request.
 pub(super) fn is_text(attachment: &Attachment) -> bool {
     let kind = attachment.media_type.split(';').next().unwrap_or_default().trim();
-    let text = kind.starts_with("text/")
-        || kind.ends_with("+json")
-        || kind.ends_with("+xml")
-        || ["application/json", "application/xml", "application/yaml", "application/toml"]
-            .contains(&kind);
-    attachment.kind == AttachmentKind::File && text && attachment.bytes <= MAX_INLINE_BYTES
+    attachment.kind == AttachmentKind::File
+        && is_text_type(kind)
+        && attachment.bytes <= MAX_TEXT_BYTES
+}
+
+/// Whether an attachment is a document that endpoints take as such.
+pub(super) fn is_document(attachment: &Attachment) -> bool {
+    attachment.kind == AttachmentKind::File && attachment.media_type == "application/pdf"
 }
 
 /// A schema as an instruction, behind others, for an endpoint that takes none.

@@ -1,6 +1,9 @@
 //! The terms of a request, for the tests of what is written.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use evonic_domain::ModelFacts;
 use evonic_shared::config::{Config, Environment, Model, ModelKind};
@@ -38,6 +41,7 @@ pub(crate) fn sending_with<T>(
         facts,
         eyes: true,
         has_blobs: true,
+        withheld: &HashSet::new(),
         texts: &HashMap::new(),
     })
 }

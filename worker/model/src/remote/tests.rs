@@ -1,6 +1,7 @@
 //! Tests against a scripted endpoint over real sockets, and what holds for any stream.
 
 mod answers;
+mod attachments;
 mod bounds;
 mod cases;
 mod chunking;

@@ -75,7 +75,7 @@ impl Remote {
     /// See [`crate::Model::count_tokens`].
     pub(crate) async fn count_tokens(&self, request: &Request) -> Option<u64> {
         let path = self.endpoint.count_path.as_ref()?;
-        let texts = super::texts(request).await.ok()?;
+        let texts = self.texts(request).await.ok()?;
         let facts = self.known();
         let sending = Sending {
             settings: &self.settings,
@@ -83,6 +83,7 @@ impl Remote {
             facts: &facts,
             eyes: self.eyes(),
             has_blobs: request.blobs.is_some(),
+            withheld: &request.withheld,
             texts: &texts,
         };
         let mut json = JsonWriter::default();

@@ -19,6 +19,7 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Exhausted(_) => "exhausted",
         Failure::Transient { .. } => "transient",
         Failure::Busy { .. } => "busy",
+        Failure::Attachment { .. } => "attachment",
         Failure::TooLong { .. } => "too long",
         Failure::Incomplete { .. } => "incomplete",
         Failure::Slow { .. } => "slow",
