@@ -232,7 +232,7 @@ fn limits_follow_the_budget() {
     let default = fd("");
     assert_eq!((default.threshold, default.ceiling, default.limit), (495, 1980, 16_384));
     let large = fd("budget.http = 10000");
-    assert_eq!((large.threshold, large.ceiling, large.limit), (12_840, 51_360, 102_720));
+    assert_eq!((large.threshold, large.ceiling, large.limit), (12_835, 51_340, 102_680));
     let told = errors("[budget]\nhttp = 400\n[fd]\nthreshold = 400\n");
     assert!(told.starts_with("evonic.toml:4: fd.threshold: the threshold of 400"), "{told}");
     assert!(told.ends_with("raise fd.threshold to at least 673, or lower [budget]"), "{told}");

@@ -87,7 +87,7 @@ fn status_shows_everything() {
     assert_eq!(worker.health.store, PartHealth::Ok);
     assert!(worker.rss_bytes > 100_000 && worker.uptime_seconds < 60.0);
     let fd = worker.fd;
-    assert_eq!((fd.owned["http"], fd.owned["child"], fd.budget), (3, 0, Some(70)));
+    assert_eq!((fd.owned["http"], fd.owned["child"], fd.budget), (3, 0, Some(80)));
     assert_eq!((fd.threshold, fd.ceiling, fd.unexplained_limit, fd.limit), (400, 600, 30, 2048));
     assert!(fd.open >= 8 && fd.baseline == Some(fd.open - 3), "{fd:?}");
     assert_eq!((fd.unexplained, fd.per_second, fd.seconds_to_threshold), (Some(0), 0.0, None));

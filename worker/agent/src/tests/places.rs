@@ -45,7 +45,7 @@ fn what_hangs_in_its_model_holds_no_place() {
     let (_, turn) = harness.runbook("$ echo here\n");
     worker.agents.wake();
     assert_eq!(harness.ended(&turn).state, TurnState::Completed);
-    assert_eq!(worker.agents.running(), 3);
+    harness.until("three hang", || worker.agents.running(), |&running| running == 3);
 }
 
 #[test]
