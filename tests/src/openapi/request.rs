@@ -57,6 +57,16 @@ impl Request {
             expected: Expected::Fits,
         }
     }
+
+    /// A request that fits, with a body of this type as it is.
+    #[must_use]
+    pub fn with_body(method: &str, path: &str, media_type: &str, body: Vec<u8>) -> Self {
+        Self {
+            headers: vec![("Content-Type".to_owned(), media_type.to_owned())],
+            body: Some(body),
+            ..Self::plain(method, path, None)
+        }
+    }
 }
 
 impl Generator<'_> {

@@ -110,6 +110,18 @@ fn what_is_not_what_it_is_said_to_be_or_too_much_is_refused() {
 }
 
 #[test]
+fn a_text_that_no_request_can_hold_is_refused_before_a_turn() {
+    let (server, pair) = with_model(vec![says("I see.")], "");
+    let session = pair.session("seer");
+    let blob = upload(&pair, &session, "text/plain", &vec![b'a'; (1 << 20) + 1]).json();
+    let message = json!({"content": [{"type": "file", "sha256": blob["sha256"]}]});
+    let (field, detail) = refused(&pair, &session, &message, 422);
+    assert_eq!(field, "content[0]");
+    assert_documented("a model is shown … bytes of a text, and it has …", &detail);
+    assert!(server.requests().is_empty());
+}
+
+#[test]
 fn the_console_attaches_files() {
     let (_server, pair) = with_model(vec![says("I see.")], "");
     let file = pair.folder().join("shot.png");

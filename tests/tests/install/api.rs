@@ -14,11 +14,10 @@ use evonic_tests::{
 use serde_json::{Value, json};
 
 /// No engine of this machine is touched, and keys that are made up are no reason to turn away.
-fn start() -> Pair {
-    Pair::start(&Options::config(
-        "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n[http]\nidle_timeout = \"10m\"\n\
-         [limits]\nkey = []\naddress = []\nfailed = []\n",
-    ))
+fn start(more: &str) -> Pair {
+    let config = "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n[http]\n\
+                  idle_timeout = \"10m\"\n[limits]\nkey = []\naddress = []\nfailed = []\n";
+    Pair::start(&Options::config(&format!("{config}{more}")))
 }
 
 fn sender(pair: &Pair) -> Sender {
@@ -45,11 +44,15 @@ impl Visitor {
         if status == 400 {
             request.expected = Expected::Refused;
         }
-        let found = self.sender.send(&request).unwrap();
+        self.send(status, &request)
+    }
+
+    fn send(&mut self, status: u16, request: &Request) -> Found {
+        let found = self.sender.send(request).unwrap();
         assert_eq!(found.status, status, "{request:?}: {found:?}");
-        let judged = self.document.judge(&request, &found);
+        let judged = self.document.judge(request, &found);
         judged.unwrap_or_else(|fault| panic!("{request:?}: {fault}\n{found:?}"));
-        if let Some(operation) = self.document.operation_of(method, path)
+        if let Some(operation) = self.document.operation_of(&request.method, &request.path)
             && status < 300
         {
             self.done.insert(operation.id.clone());
@@ -69,7 +72,7 @@ impl Visitor {
 
 #[test]
 fn every_answer_is_as_documented() {
-    let pair = start();
+    let pair = start("[models.away]\nbase_url = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"\n");
     let mut sender = sender(&pair);
     let document = document(&mut sender);
     let mut visitor = Visitor { document, sender, done: BTreeSet::new() };
@@ -83,6 +86,7 @@ fn every_answer_is_as_documented() {
     for path in ["/api/v1/handles", "/api/v1/hosts", "/api/v1/models", "/api/v1/audit"] {
         visitor.get(path);
     }
+    visitor.ask(200, "POST", "/api/v1/models/runbook/check", None);
     let missing: Vec<_> = visitor
         .document
         .operations
@@ -117,15 +121,42 @@ fn talk(visitor: &mut Visitor) {
         );
         visitor.ask(202, "POST", &format!("{turn}/cancel"), None);
     }
-    for list in ["messages?limit=2", "turns", "events", "events?after=3", "events?after=999999"] {
+    visitor.ask(202, "POST", &format!("{session}/compact"), None);
+    let lists = ["messages?limit=2", "turns", "items", "compactions", "events", "events?after=3"];
+    for list in lists.into_iter().chain(["events?after=999999"]) {
         visitor.get(&format!("{session}/{list}"));
     }
+    attached_and_moved(visitor, &session);
     for list in ["agents", "sessions", "sessions?agent=ops"] {
         visitor.get(&format!("/api/v1/{list}"));
     }
     visitor.ask(204, "DELETE", &session, None);
     visitor.ask(204, "DELETE", &agent, None);
     visitor.ask(404, "GET", &agent, None);
+}
+
+/// A content of a session; a session as lines, and what is made of them.
+fn attached_and_moved(visitor: &mut Visitor, session: &str) {
+    let path = format!("{session}/blobs");
+    let upload = Request::with_body("POST", &path, "text/plain", b"notes".to_vec());
+    let blob = visitor.send(201, &upload).json();
+    // It is the session's once a message refers to it.
+    let hash = blob["sha256"].as_str().unwrap();
+    visitor.ask(404, "GET", &format!("{path}/{hash}"), None);
+    visitor.id("/api/v1/agents", json!({"name": "reader", "model": "away"}));
+    let reader = visitor.id("/api/v1/sessions", json!({"agent": "reader"}));
+    let reader = format!("/api/v1/sessions/{reader}");
+    let content = json!([{"type": "file", "data": "bm90ZXM=", "name": "notes.txt"}]);
+    visitor.ask(202, "POST", &format!("{reader}/messages"), Some(json!({"content": content})));
+    visitor.get(&format!("{reader}/blobs/{hash}"));
+    visitor.get("/api/v1/export?agent=ops");
+    let lines = visitor.get(&format!("{session}/export")).body;
+    let import = |existing| {
+        let path = format!("/api/v1/import?existing={existing}");
+        Request::with_body("POST", &path, "application/x-ndjson", lines.clone())
+    };
+    visitor.send(409, &import("refuse"));
+    visitor.send(200, &import("new_ids"));
 }
 
 fn budgets(visitor: &mut Visitor) {
@@ -205,7 +236,7 @@ const GROWTH_KIB: u64 = 96 << 10;
 
 #[test]
 fn generated_requests_are_answered_as_documented() {
-    let pair = start();
+    let pair = start("");
     let (worker, generation) = pair.worker();
     let mut sender = sender(&pair);
     let document = document(&mut sender);

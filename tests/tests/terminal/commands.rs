@@ -32,8 +32,10 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
         "agent set" => vec![vec!["evil", "--instructions", EVIL], vec!["evil", "--tools", EVIL]],
         "agent show" => vec![vec!["evil"], vec!["evil", "--json"]],
         "session show" => vec![vec![session], vec![session, "--json"]],
-        "agent list" | "session list" | "workplace list" | "key list" | "audit" | "history"
-        | "usage" | "budget list" | "census" | "doctor" | "config" => vec![vec![], vec!["--json"]],
+        "agent list" | "model list" | "session list" | "workplace list" | "key list" | "audit"
+        | "history" | "usage" | "budget list" | "census" | "doctor" | "config" => {
+            vec![vec![], vec!["--json"]]
+        }
         "workplace show" => vec![vec!["far"], vec!["far", "--json"]],
         "workplace check" => vec![vec!["far"], vec!["far", "--json"]],
         "workplace add" => vec![vec!["c", "-k", "local", "--root", EVIL]],
@@ -52,6 +54,8 @@ fn arguments(command: &str, session: &str) -> Vec<Vec<String>> {
         ],
         "budget show" => vec![vec!["all"], vec!["all", "--json"], vec![EVIL]],
         "budget set" => vec![vec!["all", "--cost", "1"], vec!["all", "--cost", EVIL]],
+        "session compact" => vec![vec![session], vec![EVIL]],
+        "model check" => vec![vec!["runbook"], vec!["runbook", "--json"], vec![EVIL]],
         "session export" => vec![vec![session], vec!["--all"]],
         "session import" => vec![vec![EVIL], vec![EVIL, "--agent", EVIL, "--json"]],
         "backup" => vec![vec![EVIL]],

@@ -93,6 +93,8 @@ impl Retention {
 }
 
 async fn look_after(deps: &RetentionDeps) {
+    // From the start on the folder has the file, so that whatever appears there later is news.
+    drop(TurnLock::try_take(&deps.state_dir));
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::select! {
