@@ -16,7 +16,7 @@ use super::{
     alarm::Alarm,
     fairness::Holder,
     state::QueueState,
-    turn::{Run, RunOutcome, Signals},
+    turn::{Run, RunOutcome, SideReads, Signals},
     turn_writer::TurnWriter,
 };
 use evonic_domain::{TurnEnd, TurnError, TurnErrorCode};
@@ -54,6 +54,9 @@ pub(super) struct Claimer {
     alarm: Alarm,
     /// Whether waits of before the machine's last start were looked at.
     waits_resumed: bool,
+    /// After which place turns that wait for a budget are still to be looked at again.
+    recheck: Option<u64>,
+    side_reads: SideReads,
     backoff: Backoff,
     retry: Option<Instant>,
 }
@@ -84,6 +87,7 @@ impl Claimer {
         pings: mpsc::Receiver<Ping>,
     ) -> Self {
         let admission = Admission::new(&deps.settings, deps.model_handles);
+        let side_reads = SideReads::new(deps.file_handles);
         Self {
             shared,
             deps,
@@ -95,6 +99,9 @@ impl Claimer {
             left_waiting: false,
             alarm: Alarm::default(),
             waits_resumed: false,
+            // A worker of before may have died in the middle of it.
+            recheck: Some(0),
+            side_reads,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             retry: None,
         }
@@ -134,7 +141,7 @@ impl Claimer {
     fn answer(&mut self, ping: Ping) {
         // Who asked may have stopped waiting.
         let _ = ping.send(());
-        self.queue_dirty |= self.alarm.is_late();
+        self.queue_dirty |= self.alarm.is_late() || self.deps.store.wants_budget_recheck();
     }
 
     fn wished(&mut self, wish: Wish) {
@@ -145,23 +152,30 @@ impl Claimer {
     /// Claims one turn and starts it, or lets one go on. Who gets the place is chosen within the
     /// claim's transaction.
     async fn claim(&mut self) {
-        if self.deps.store.is_low_on_space() {
-            // What is free is for the turns that run.
-            (self.queue_dirty, self.retry) = (false, Some(Instant::now() + ROOM_PAUSE));
-            return;
+        let low = self.deps.store.is_low_on_space();
+        if self.deps.store.take_budget_recheck() {
+            self.recheck = Some(0);
         }
         let generation = self.shared.generation.number();
-        let (snapshot, stepped) = (self.admission.snapshot(), self.alarm.clock_stepped());
         let resume = !self.waits_resumed;
+        let (snapshot, recheck) = (self.admission.snapshot(), self.recheck);
+        let by_clock = resume || self.alarm.clock_stepped();
         let store = self.deps.store.clone();
         let claim = store.write(move |writer| {
             if resume {
                 writer.resume_waits()?;
             }
-            if stepped {
+            if by_clock {
                 writer.wake_turns_by_clock()?;
             }
-            look(writer, snapshot, generation)
+            let recheck = recheck.map(|after| writer.recheck_budgets(after)).transpose()?.flatten();
+            writer.wake_turns()?;
+            let queued = match low {
+                // What is free is for the turns that run: others only end.
+                true => writer.cancelled_turn()?.into_iter().collect(),
+                false => writer.waiting_turns()?,
+            };
+            Ok((look(writer, snapshot, generation, queued)?, recheck))
         });
         let mut claim = std::pin::pin!(claim);
         let look = loop {
@@ -174,11 +188,11 @@ impl Claimer {
                 look = &mut claim => break look,
             }
         };
-        let Look { queued, last, found } = match look {
+        let (Look { queued, last, found }, recheck) = match look {
             Ok(look) => look,
             Err(error) => return self.postpone(&error),
         };
-        self.waits_resumed = true;
+        (self.waits_resumed, self.recheck) = (true, recheck);
         self.backoff.reset();
         self.admission.looked(&queued, last);
         match found {
@@ -186,7 +200,10 @@ impl Claimer {
             Found::Returning(turn) => self.admission.grant(&turn),
             Found::Nobody(next) => {
                 self.alarm.set(next);
-                (self.queue_dirty, self.left_waiting) = (false, !queued.is_empty());
+                (self.queue_dirty, self.left_waiting) = (recheck.is_some(), !queued.is_empty());
+                if low {
+                    self.retry = Some(Instant::now() + ROOM_PAUSE);
+                }
             }
         }
     }
@@ -228,7 +245,7 @@ impl Claimer {
             abandon: self.shared.abandon.clone(),
         };
         let place = OwnPlace::claimed(self.wishes.0.clone());
-        let run = Run::new(self.deps.clone(), claimed, signals, place);
+        let run = Run::new(self.deps.clone(), claimed, signals, place, self.side_reads.clone());
         let handle = self.turns.spawn(run.run().instrument(span));
         self.admission.begin(handle.id(), lease, holder);
     }
@@ -274,9 +291,9 @@ fn look(
     writer: &mut Writer<'_>,
     mut snapshot: Snapshot,
     generation: u64,
+    queued: Vec<WaitingTurn>,
 ) -> Result<Look, StoreError> {
-    writer.wake_turns()?;
-    let (queued, last) = (writer.waiting_turns()?, writer.last_position()?);
+    let last = writer.last_position()?;
     let found = match snapshot.choose(&queued) {
         Some(turn) if queued.contains(turn) => {
             writer.ensure_generation(generation, std::process::id())?;

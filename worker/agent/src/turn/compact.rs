@@ -12,7 +12,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Flow, Run, messages};
+use super::{Flow, Run, Signals, messages};
 use crate::context::{
     Context, Estimate, change,
     estimate::{self, scaled},
@@ -135,7 +135,10 @@ impl Run {
     pub(super) async fn fit_and_ask(&mut self) -> Flow {
         let models = self.deps.models.clone();
         let Some(model) = models.get(&self.agent.model) else { return self.ask().await };
-        self.find_window(model).await;
+        if self.find_window(model).await.is_break() {
+            // The boundary decides what happened meanwhile.
+            return ControlFlow::Continue(());
+        }
         let aim = if self.fitting.under_way { Aim::Target } else { Aim::Fit };
         let (next, estimate, room) = self.next_compaction(model, aim);
         if next == Next::Fits {
@@ -148,8 +151,7 @@ impl Run {
             return self.ask().await;
         }
         self.fitting.under_way = true;
-        self.fitting.compactions += 1;
-        if next == Next::CannotFit || self.fitting.compactions > COMPACTIONS {
+        if next == Next::CannotFit || self.fitting.compactions >= COMPACTIONS {
             let error = self.cannot_fit(estimate, room);
             return ControlFlow::Break(self.fail(error).await);
         }
@@ -163,12 +165,13 @@ impl Run {
             let error = messages::model_unknown(&self.agent.model);
             return ControlFlow::Break(self.fail(error).await);
         };
-        self.find_window(model).await;
+        if self.find_window(model).await.is_break() {
+            return ControlFlow::Continue(());
+        }
         let (next, estimate, room) = self.next_compaction(model, Aim::LastTurn);
-        self.fitting.compactions += 1;
         match next {
             Next::Fits | Next::CannotFit => ControlFlow::Break(self.end(TurnEnd::Compacted).await),
-            _ if self.fitting.compactions > COMPACTIONS => {
+            _ if self.fitting.compactions >= COMPACTIONS => {
                 ControlFlow::Break(self.end(TurnEnd::Compacted).await)
             }
             next => self.compact(model, next, estimate, room).await,
@@ -248,6 +251,7 @@ impl Run {
         );
         self.commit(move |writer, lease| writer.compact(lease, number, &new, usage, cost)).await?;
         self.take_view(context, items);
+        self.fitting.compactions += 1;
         ControlFlow::Continue(())
     }
 
@@ -324,11 +328,21 @@ impl Run {
     }
 
     /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
-    /// the conversation is no short one.
-    async fn find_window(&self, model: &Model) {
+    /// the conversation is no short one. Breaks off where the turn must end or the worker drains.
+    async fn find_window(&self, model: &Model) -> ControlFlow<()> {
         let is_long = self.context.items_tokens() > ASK_TOKENS;
-        if is_long && model.window().is_none() && self.fitting.window.is_none() {
-            let _learnt = model.find_window(&self.signals.stop).await;
+        if !is_long || model.window().is_some() || self.fitting.window.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let Signals { stop, drain, .. } = &self.signals;
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => {}
+            _learnt = model.find_window(stop) => {}
+        }
+        match stop.is_cancelled() || drain.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     }
 }
