@@ -47,7 +47,7 @@ fn with_summaries(own: &Endpoint, summaries: &Endpoint) -> Harness {
 fn a_turn_waits_for_the_model_of_its_summary() {
     let (own, busy) = (Endpoint::start(WORDS), Endpoint::start(BUSY));
     let harness = with_summaries(&own, &busy);
-    let session = harness.session("own", None);
+    let session = harness.session("own", Some(&[]));
     history(&harness, &session, 6, 2000);
     let turn = harness.post(&session, "and now?");
     let worker = harness.worker(2, Some(1));
@@ -64,7 +64,7 @@ fn a_turn_waits_for_the_model_of_its_summary() {
 fn a_turn_goes_on_without_a_summary_that_is_never_made() {
     let (own, busy) = (Endpoint::start(WORDS), Endpoint::start(BUSY));
     let harness = with_summaries(&own, &busy);
-    let session = harness.session("own", None);
+    let session = harness.session("own", Some(&[]));
     history(&harness, &session, 6, 2000);
     let turn = harness.post(&session, "and now?");
     harness.as_another(1, |writer, lease| {
@@ -72,7 +72,8 @@ fn a_turn_goes_on_without_a_summary_that_is_never_made() {
         writer.hand_over(lease)
     });
     let _worker = harness.worker(2, Some(1));
-    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+    let ended = harness.ended(&turn);
+    assert_eq!(ended.state, TurnState::Completed, "{ended:?}");
     let kinds: Vec<_> = harness.compactions(&session).into_iter().map(|it| it.kind).collect();
     assert_eq!(kinds, [CompactionKind::LeftOut]);
 }
