@@ -40,6 +40,7 @@ mod output;
 mod reads;
 mod result;
 mod summarise;
+mod window;
 
 pub(super) use self::reads::SideReads;
 

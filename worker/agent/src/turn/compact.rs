@@ -12,7 +12,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Flow, Run, Signals, messages};
+use super::{Flow, Run, messages};
 use crate::context::{
     Context, Estimate, change,
     estimate::{self, scaled},
@@ -33,8 +33,6 @@ const COMPACTIONS: u32 = 200;
 const TOKEN_BYTES: u64 = 4;
 /// What a reply may take of a window at the most, where the model has no limit of its own.
 const REPLY_TOKENS: u64 = 4096;
-/// Tokens of a conversation from which on it matters how large the window is.
-const ASK_TOKENS: u64 = 500;
 /// Tokens of a summary.
 const SUMMARY_TOKENS: std::ops::RangeInclusive<u64> = 64..=1500;
 /// What stands around a summary when it is sent.
@@ -325,25 +323,6 @@ impl Run {
         ];
         let bytes = self.deps.settings.max_transcript_bytes;
         messages::context_too_large(parts, room, bytes, self.fitting.refusal.as_deref())
-    }
-
-    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
-    /// the conversation is no short one. Breaks off where the turn must end or the worker drains.
-    async fn find_window(&self, model: &Model) -> ControlFlow<()> {
-        let is_long = self.context.items_tokens() > ASK_TOKENS;
-        if !is_long || model.window().is_some() || self.fitting.window.is_some() {
-            return ControlFlow::Continue(());
-        }
-        let Signals { stop, drain, .. } = &self.signals;
-        tokio::select! {
-            biased;
-            () = drain.cancelled() => {}
-            _learnt = model.find_window(stop) => {}
-        }
-        match stop.is_cancelled() || drain.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
     }
 }
 
