@@ -1,6 +1,8 @@
 //! The queue workers: one claimer takes turns from the store, as many at once as are configured,
 //! and each runs in a task of its own.
 
+mod look;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
@@ -10,9 +12,10 @@ use tokio::{
 };
 use tracing::Instrument;
 
+use self::look::{Among, Found, Look, Seen};
 use super::{
     AgentDeps,
-    admission::{Admission, Admitted, OwnPlace, Snapshot, Wish},
+    admission::{Admission, Admitted, OwnPlace, Wish},
     alarm::Alarm,
     fairness::Holder,
     state::QueueState,
@@ -21,7 +24,7 @@ use super::{
 };
 use evonic_domain::{TurnEnd, TurnError, TurnErrorCode};
 use evonic_shared::backoff::Backoff;
-use evonic_store::{Claimed, StoreError, WaitingTurn, Writer};
+use evonic_store::{Claimed, StoreError};
 
 /// The pause after a claim that the store refused; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -59,25 +62,6 @@ pub(super) struct Claimer {
     side_reads: SideReads,
     backoff: Backoff,
     retry: Option<Instant>,
-}
-
-/// What a look at the queue found.
-#[derive(Debug)]
-struct Look {
-    queued: Vec<WaitingTurn>,
-    last: u64,
-    found: Found,
-}
-
-/// Who gets the next work place.
-#[derive(Debug)]
-enum Found {
-    /// A turn that was claimed just now.
-    Claimed(Box<Claimed>, Holder),
-    /// A turn of this worker that comes back.
-    Returning(WaitingTurn),
-    /// Nobody, and when it has to be looked again.
-    Nobody(Option<Duration>),
 }
 
 impl Claimer {
@@ -152,44 +136,34 @@ impl Claimer {
     /// Claims one turn and starts it, or lets one go on. Who gets the place is chosen within the
     /// claim's transaction.
     async fn claim(&mut self) {
-        let low = self.deps.store.is_low_on_space();
-        if self.deps.store.take_budget_recheck() {
+        let stepped = self.alarm.clock_stepped();
+        if self.deps.store.take_budget_recheck() || (stepped && self.recheck.is_none()) {
             self.recheck = Some(0);
         }
-        let generation = self.shared.generation.number();
-        let resume = !self.waits_resumed;
-        let (snapshot, recheck) = (self.admission.snapshot(), self.recheck);
-        let by_clock = resume || self.alarm.clock_stepped();
+        let is_low = self.deps.store.is_low_on_space();
+        let look = Look {
+            generation: self.shared.generation.number(),
+            snapshot: self.admission.snapshot(),
+            among: if is_low { Among::Cancelled } else { Among::All },
+            is_first: !self.waits_resumed,
+            stepped,
+            recheck: self.recheck,
+        };
         let store = self.deps.store.clone();
-        let claim = store.write(move |writer| {
-            if resume {
-                writer.resume_waits()?;
-            }
-            if by_clock {
-                writer.wake_turns_by_clock()?;
-            }
-            let recheck = recheck.map(|after| writer.recheck_budgets(after)).transpose()?.flatten();
-            writer.wake_turns()?;
-            let queued = match low {
-                // What is free is for the turns that run: others only end.
-                true => writer.cancelled_turn()?.into_iter().collect(),
-                false => writer.waiting_turns()?,
-            };
-            Ok((look(writer, snapshot, generation, queued)?, recheck))
-        });
+        let claim = store.write(move |writer| look.run(writer));
         let mut claim = std::pin::pin!(claim);
-        let look = loop {
+        let seen = loop {
             tokio::select! {
                 biased;
                 // A database that lets nobody write makes no dead claimer, and keeps no model
                 // from being asked.
                 Some(ping) = self.pings.recv() => drop(ping.send(())),
                 Some(wish) = self.wishes.1.recv() => self.wished(wish),
-                look = &mut claim => break look,
+                seen = &mut claim => break seen,
             }
         };
-        let (Look { queued, last, found }, recheck) = match look {
-            Ok(look) => look,
+        let Seen { queued, last, found, recheck } = match seen {
+            Ok(seen) => seen,
             Err(error) => return self.postpone(&error),
         };
         (self.waits_resumed, self.recheck) = (true, recheck);
@@ -201,7 +175,7 @@ impl Claimer {
             Found::Nobody(next) => {
                 self.alarm.set(next);
                 (self.queue_dirty, self.left_waiting) = (recheck.is_some(), !queued.is_empty());
-                if low {
+                if is_low {
                     self.retry = Some(Instant::now() + ROOM_PAUSE);
                 }
             }
@@ -284,26 +258,6 @@ impl Claimer {
         });
         self.admission.goes_on(handle.id(), admitted);
     }
-}
-
-/// Chooses who gets the next work place, and claims that turn if it is queued.
-fn look(
-    writer: &mut Writer<'_>,
-    mut snapshot: Snapshot,
-    generation: u64,
-    queued: Vec<WaitingTurn>,
-) -> Result<Look, StoreError> {
-    let last = writer.last_position()?;
-    let found = match snapshot.choose(&queued) {
-        Some(turn) if queued.contains(turn) => {
-            writer.ensure_generation(generation, std::process::id())?;
-            let claimed = writer.claim_turn(generation, &turn.turn_id)?;
-            Found::Claimed(Box::new(claimed), Holder::of(turn))
-        }
-        Some(turn) => Found::Returning(turn.clone()),
-        None => Found::Nobody(writer.next_wait()?),
-    };
-    Ok(Look { queued, last, found })
 }
 
 /// Waits until then; for ever when there is none. Cancel safe.

@@ -145,7 +145,8 @@ impl Writer<'_> {
     }
 
     /// Lets turns be claimed again that wait for a budget's next period, where the wall's clock says
-    /// that it has begun: the clock was set. Looks at every turn that waits.
+    /// that it has begun: the clock was set. Looks at every turn that waits, and wakes some of them;
+    /// [`Writer::recheck_budgets`] finds the others.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -153,8 +154,8 @@ impl Writer<'_> {
         let sessions = self.all(
             "wake turns",
             "SELECT session_id FROM turns WHERE state = 'queued' AND wait_ends IS NOT NULL
-             AND wait_reason = ?1 AND wait_until <= ?2",
-            params![WaitReason::Budget.name(), column::now()],
+             AND wait_reason = ?1 AND wait_until <= ?2 LIMIT ?3",
+            params![WaitReason::Budget.name(), column::now(), WOKEN_AT_ONCE],
             |row| column::parsed::<SessionId>(row, "session_id"),
         )?;
         // No two of a session wait for a reason of their own, but who knows.
