@@ -83,6 +83,33 @@ fn list_files() -> ToolCall {
     ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
 }
 
+/// A reply that asks for a tool, where nobody offered one, and says nothing.
+const NO_TEXT: &str = concat!(
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+    r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","function":"#,
+    r#"{"name":"list_files","arguments":"{}"}}]}}]}"#,
+    "\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}],"#,
+    r#""usage":{"prompt_tokens":700,"completion_tokens":9}}"#,
+    "\n\ndata: [DONE]\n\n"
+);
+
+/// It was paid for, though nothing came of it.
+#[test]
+fn the_tokens_of_a_summary_without_text_are_counted() {
+    let (own, empty) = (Endpoint::start(WORDS), Endpoint::start(NO_TEXT));
+    let harness = with_summaries(&own, &empty);
+    let session = harness.session("own", Some(&[]));
+    history(&harness, &session, 6, 2000);
+    let turn = harness.post(&session, "and now?");
+    let _worker = harness.worker(2, Some(1));
+    let ended = harness.ended(&turn);
+    assert_eq!(ended.state, TurnState::Completed, "{ended:?}");
+    assert_eq!((ended.usage.input_tokens, ended.usage.output_tokens), (700, 9));
+    let kinds: Vec<_> = harness.compactions(&session).into_iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [CompactionKind::LeftOut]);
+}
+
 /// What was called before a compaction, and is not sent any more, is counted.
 #[test]
 fn the_loop_guard_sees_what_is_not_sent_any_more() {

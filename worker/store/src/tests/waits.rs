@@ -213,6 +213,15 @@ fn attempts_and_their_time_are_counted_until_a_reply() {
     });
     let last = harness.claim(3).unwrap();
     assert_eq!((last.attempts, last.tried), (0, Duration::ZERO));
+    // So does whoever asks another endpoint next.
+    let lease = last.lease;
+    harness.write(move |writer| {
+        writer.count_attempt(&lease, second)?;
+        writer.forget_attempts(&lease)?;
+        writer.hand_over(&lease)
+    });
+    let other = harness.claim(4).unwrap();
+    assert_eq!((other.attempts, other.tried), (0, Duration::ZERO));
 }
 
 #[test]
