@@ -38,6 +38,8 @@ pub struct AgentDeps {
     pub settings: config::Agents,
     /// Calls of models that may be open at once: `budget.model`.
     pub model_handles: u32,
+    /// Files of workplaces that may be open at once: `budget.file`.
+    pub file_handles: u32,
     /// How long a content is kept that was uploaded and not attached.
     pub keep_unused: Duration,
 }

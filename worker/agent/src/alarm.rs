@@ -13,6 +13,8 @@ const STEP: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     set: Option<Set>,
+    /// The wall's time at the machine's start, when it was set last; none where nothing waited.
+    start: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,19 +23,14 @@ struct Set {
     timer: Instant,
     /// By one that does not.
     uptime: Duration,
-    /// The wall's time at the machine's start.
-    start: Duration,
 }
 
 impl Alarm {
     /// Sets it, for so much later than now, or not at all.
     pub(super) fn set(&mut self, time: Option<Duration>) {
         let uptime = evonic_store::uptime();
-        self.set = time.map(|time| Set {
-            timer: Instant::now() + time,
-            uptime: uptime + time,
-            start: start(uptime),
-        });
+        self.set = time.map(|time| Set { timer: Instant::now() + time, uptime: uptime + time });
+        self.start = time.map(|_| start(uptime));
     }
 
     /// Waits until it rings; for ever where it is not set. Cancel safe.
@@ -47,9 +44,9 @@ impl Alarm {
         self.set.is_some_and(|set| evonic_store::uptime() >= set.uptime) || self.clock_stepped()
     }
 
-    /// Whether the wall's clock was set since the alarm was.
+    /// Whether the wall's clock was set since the alarm was, also where that rang meanwhile.
     pub(super) fn clock_stepped(&self) -> bool {
-        self.set.is_some_and(|set| start(evonic_store::uptime()).abs_diff(set.start) > STEP)
+        self.start.is_some_and(|then| start(evonic_store::uptime()).abs_diff(then) > STEP)
     }
 }
 
@@ -86,13 +83,21 @@ mod tests {
         let mut alarm = Alarm::default();
         for step in [Duration::ZERO, 2 * STEP] {
             alarm.set(Some(Duration::from_secs(3600)));
-            if let Some(set) = &mut alarm.set {
-                set.start += step;
+            if let Some(start) = &mut alarm.start {
+                *start += step;
             }
             assert_eq!(
                 (alarm.is_late(), alarm.clock_stepped()),
                 (!step.is_zero(), !step.is_zero())
             );
         }
+        // It rings for another reason before anybody asks.
+        alarm.set(Some(Duration::ZERO));
+        if let Some(start) = &mut alarm.start {
+            *start += 2 * STEP;
+        }
+        assert!(rang(&mut alarm).await && alarm.clock_stepped());
+        alarm.set(None);
+        assert!(!alarm.clock_stepped());
     }
 }

@@ -1,44 +1,44 @@
 //! Contents of attachments: read for a model piece by piece, and removed where nobody attached them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use evonic_domain::SessionId;
+use crate::turn_writer::{GaveUp, TurnWriter};
 use evonic_model::Blobs;
 use evonic_shared::error_chain::ErrorChain;
-use evonic_store::Store;
+use evonic_store::{Store, StoreError};
 
 /// Between two looks at unused contents, as long as there are some.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// The contents that one session refers to. Each read opens a handle and closes it.
+/// The contents that a turn's session refers to. Each read opens a handle and closes it; one that
+/// the store refuses for a while is tried again, as long as the turn's other reads are.
+#[derive(Debug)]
 pub(super) struct SessionBlobs {
-    store: Store,
-    session: SessionId,
+    turn: TurnWriter,
 }
 
 impl SessionBlobs {
-    pub(super) const fn new(store: Store, session: SessionId) -> Self {
-        Self { store, session }
-    }
-}
-
-impl fmt::Debug for SessionBlobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionBlobs").field("session", &self.session).finish_non_exhaustive()
+    pub(super) const fn new(turn: TurnWriter) -> Self {
+        Self { turn }
     }
 }
 
 #[async_trait]
 impl Blobs for SessionBlobs {
     async fn read(&self, sha256: &str, offset: u64) -> Result<Bytes, String> {
-        let (session, sha256) = (self.session.clone(), sha256.to_owned());
-        let read = self.store.read(move |reader| reader.blob_piece(&session, &sha256, offset));
-        read.await.map(Bytes::from).map_err(|error| ErrorChain(&error).to_string())
+        let sha256 = sha256.to_owned();
+        let read = self
+            .turn
+            .read(move |reader, lease| reader.blob_piece(&lease.session_id, &sha256, offset));
+        read.await.map(Bytes::from).map_err(|gave_up| match gave_up {
+            GaveUp::Broken(error) => ErrorChain(&error).to_string(),
+            GaveUp::Fenced | GaveUp::Abandoned => "its worker ends".to_owned(),
+        })
     }
 }
 
@@ -51,21 +51,30 @@ pub(super) async fn remove_unused(
     drain: CancellationToken,
 ) {
     loop {
-        let looked = store.read(|reader| reader.has_unused_blobs()).await;
-        if looked.is_ok_and(|has_some| has_some) {
-            let removing = async {
-                while store.write(move |writer| writer.remove_unused_blobs(keep)).await? {}
-                Ok::<_, evonic_store::StoreError>(())
-            };
-            if let Err(error) = removing.await {
+        match remove_some(&store, keep).await {
+            Ok(true) => {}
+            Ok(false) => {
+                if drain.run_until_cancelled(began.notified()).await.is_none() {
+                    return;
+                }
+            }
+            // Whether there are some is not known: it is looked again.
+            Err(error) => {
                 let error = ErrorChain(&error).to_string();
                 tracing::debug!(error, "unused attachments stay for now");
             }
-        } else if drain.run_until_cancelled(began.notified()).await.is_none() {
-            return;
         }
         if drain.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
             return;
         }
     }
+}
+
+/// Removes what has been unused for so long. Returns whether there was anything unused.
+async fn remove_some(store: &Store, keep: Duration) -> Result<bool, StoreError> {
+    if !store.read(|reader| reader.has_unused_blobs()).await? {
+        return Ok(false);
+    }
+    while store.write(move |writer| writer.remove_unused_blobs(keep)).await? {}
+    Ok(true)
 }

@@ -104,6 +104,13 @@ impl Context {
         last.max(Some(self.view.at)).unwrap_or_default()
     }
 
+    /// What of the transcript beside it is the running turn's own: its message first, where it has one.
+    pub(crate) fn own_part<'t>(&self, transcript: &'t [Item]) -> &'t [Item] {
+        let is_own = |entry: &Entry| entry.address.turn == self.turn;
+        let first = self.entries.iter().position(is_own).unwrap_or(self.entries.len());
+        transcript.get(self.head + first..).unwrap_or_default()
+    }
+
     /// What is sent beside instructions and tools, as estimated.
     pub(crate) fn items_tokens(&self) -> u64 {
         self.head_tokens + self.entries.iter().map(|entry| entry.tokens).sum::<u64>()

@@ -1,6 +1,8 @@
 //! The queue workers: one claimer takes turns from the store, as many at once as are configured,
 //! and each runs in a task of its own.
 
+mod look;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
@@ -10,18 +12,19 @@ use tokio::{
 };
 use tracing::Instrument;
 
+use self::look::{Among, Found, Look, Seen};
 use super::{
     AgentDeps,
-    admission::{Admission, Admitted, OwnPlace, Snapshot, Wish},
+    admission::{Admission, Admitted, OwnPlace, Wish},
     alarm::Alarm,
     fairness::Holder,
     state::QueueState,
-    turn::{Run, RunOutcome, Signals},
+    turn::{Run, RunOutcome, SideReads, Signals},
     turn_writer::TurnWriter,
 };
 use evonic_domain::{TurnEnd, TurnError, TurnErrorCode};
 use evonic_shared::backoff::Backoff;
-use evonic_store::{Claimed, StoreError, WaitingTurn, Writer};
+use evonic_store::{Claimed, StoreError};
 
 /// The pause after a claim that the store refused; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -54,27 +57,11 @@ pub(super) struct Claimer {
     alarm: Alarm,
     /// Whether waits of before the machine's last start were looked at.
     waits_resumed: bool,
+    /// After which place turns that wait for a budget are still to be looked at again.
+    recheck: Option<u64>,
+    side_reads: SideReads,
     backoff: Backoff,
     retry: Option<Instant>,
-}
-
-/// What a look at the queue found.
-#[derive(Debug)]
-struct Look {
-    queued: Vec<WaitingTurn>,
-    last: u64,
-    found: Found,
-}
-
-/// Who gets the next work place.
-#[derive(Debug)]
-enum Found {
-    /// A turn that was claimed just now.
-    Claimed(Box<Claimed>, Holder),
-    /// A turn of this worker that comes back.
-    Returning(WaitingTurn),
-    /// Nobody, and when it has to be looked again.
-    Nobody(Option<Duration>),
 }
 
 impl Claimer {
@@ -84,6 +71,7 @@ impl Claimer {
         pings: mpsc::Receiver<Ping>,
     ) -> Self {
         let admission = Admission::new(&deps.settings, deps.model_handles);
+        let side_reads = SideReads::new(deps.file_handles);
         Self {
             shared,
             deps,
@@ -95,6 +83,9 @@ impl Claimer {
             left_waiting: false,
             alarm: Alarm::default(),
             waits_resumed: false,
+            // A worker of before may have died in the middle of it.
+            recheck: Some(0),
+            side_reads,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             retry: None,
         }
@@ -134,7 +125,7 @@ impl Claimer {
     fn answer(&mut self, ping: Ping) {
         // Who asked may have stopped waiting.
         let _ = ping.send(());
-        self.queue_dirty |= self.alarm.is_late();
+        self.queue_dirty |= self.alarm.is_late() || self.deps.store.wants_budget_recheck();
     }
 
     fn wished(&mut self, wish: Wish) {
@@ -145,40 +136,37 @@ impl Claimer {
     /// Claims one turn and starts it, or lets one go on. Who gets the place is chosen within the
     /// claim's transaction.
     async fn claim(&mut self) {
-        if self.deps.store.is_low_on_space() {
-            // What is free is for the turns that run.
-            (self.queue_dirty, self.retry) = (false, Some(Instant::now() + ROOM_PAUSE));
-            return;
+        let stepped = self.alarm.clock_stepped();
+        if self.deps.store.take_budget_recheck() || (stepped && self.recheck.is_none()) {
+            self.recheck = Some(0);
         }
-        let generation = self.shared.generation.number();
-        let (snapshot, stepped) = (self.admission.snapshot(), self.alarm.clock_stepped());
-        let resume = !self.waits_resumed;
+        let is_low = self.deps.store.is_low_on_space();
+        let look = Look {
+            generation: self.shared.generation.number(),
+            snapshot: self.admission.snapshot(),
+            among: if is_low { Among::Cancelled } else { Among::All },
+            is_first: !self.waits_resumed,
+            stepped,
+            recheck: self.recheck,
+        };
         let store = self.deps.store.clone();
-        let claim = store.write(move |writer| {
-            if resume {
-                writer.resume_waits()?;
-            }
-            if stepped {
-                writer.wake_turns_by_clock()?;
-            }
-            look(writer, snapshot, generation)
-        });
+        let claim = store.write(move |writer| look.run(writer));
         let mut claim = std::pin::pin!(claim);
-        let look = loop {
+        let seen = loop {
             tokio::select! {
                 biased;
                 // A database that lets nobody write makes no dead claimer, and keeps no model
                 // from being asked.
                 Some(ping) = self.pings.recv() => drop(ping.send(())),
                 Some(wish) = self.wishes.1.recv() => self.wished(wish),
-                look = &mut claim => break look,
+                seen = &mut claim => break seen,
             }
         };
-        let Look { queued, last, found } = match look {
-            Ok(look) => look,
+        let Seen { queued, last, found, recheck } = match seen {
+            Ok(seen) => seen,
             Err(error) => return self.postpone(&error),
         };
-        self.waits_resumed = true;
+        (self.waits_resumed, self.recheck) = (true, recheck);
         self.backoff.reset();
         self.admission.looked(&queued, last);
         match found {
@@ -186,7 +174,10 @@ impl Claimer {
             Found::Returning(turn) => self.admission.grant(&turn),
             Found::Nobody(next) => {
                 self.alarm.set(next);
-                (self.queue_dirty, self.left_waiting) = (false, !queued.is_empty());
+                (self.queue_dirty, self.left_waiting) = (recheck.is_some(), !queued.is_empty());
+                if is_low {
+                    self.retry = Some(Instant::now() + ROOM_PAUSE);
+                }
             }
         }
     }
@@ -228,7 +219,7 @@ impl Claimer {
             abandon: self.shared.abandon.clone(),
         };
         let place = OwnPlace::claimed(self.wishes.0.clone());
-        let run = Run::new(self.deps.clone(), claimed, signals, place);
+        let run = Run::new(self.deps.clone(), claimed, signals, place, self.side_reads.clone());
         let handle = self.turns.spawn(run.run().instrument(span));
         self.admission.begin(handle.id(), lease, holder);
     }
@@ -267,26 +258,6 @@ impl Claimer {
         });
         self.admission.goes_on(handle.id(), admitted);
     }
-}
-
-/// Chooses who gets the next work place, and claims that turn if it is queued.
-fn look(
-    writer: &mut Writer<'_>,
-    mut snapshot: Snapshot,
-    generation: u64,
-) -> Result<Look, StoreError> {
-    writer.wake_turns()?;
-    let (queued, last) = (writer.waiting_turns()?, writer.last_position()?);
-    let found = match snapshot.choose(&queued) {
-        Some(turn) if queued.contains(turn) => {
-            writer.ensure_generation(generation, std::process::id())?;
-            let claimed = writer.claim_turn(generation, &turn.turn_id)?;
-            Found::Claimed(Box::new(claimed), Holder::of(turn))
-        }
-        Some(turn) => Found::Returning(turn.clone()),
-        None => Found::Nobody(writer.next_wait()?),
-    };
-    Ok(Look { queued, last, found })
 }
 
 /// Waits until then; for ever when there is none. Cancel safe.

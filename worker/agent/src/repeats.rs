@@ -1,12 +1,16 @@
-//! The loop guard: calls that a turn makes again and again, with the same result. Pure, over the
-//! transcript of the turn, so that a takeover changes nothing.
+//! The loop guard: calls that a turn makes again and again, with the same result. What it knows is made
+//! of the turn's stored items, so that neither a takeover nor a compaction changes anything. Of a
+//! call and its result it keeps a hash.
 //!
 //! What counts is a call of the same tool, with the same arguments as the model wrote them and the
 //! same result, once for each reply that asked for it. Two counts are kept: **in a row**, since the
 //! turn last saw a call or a result that was new to it, which finds A, A, A as well as A, B, A, B;
 //! and **in all**, which finds what is hidden between new calls, and may be four times as high.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use evonic_domain::{Item, Outcome, ToolCall};
 
@@ -24,49 +28,73 @@ pub(super) struct Repeats {
     in_all: u32,
 }
 
-/// A call with its result.
-type Seen<'a> = (&'a str, &'a str, Outcome, &'a str);
+/// What a turn has called so far, and what came of it.
+#[derive(Debug, Default)]
+pub(super) struct LoopGuard {
+    /// By the hash of a call with its result.
+    known: HashMap<u64, Known>,
+    /// How often something was new.
+    news: u64,
+    replies: u64,
+    /// Calls of the last stored reply whose result was not taken yet.
+    open: VecDeque<ToolCall>,
+}
 
-/// Counts a call that ended with this content: `turn` is what the turn has so far, from its message
-/// on, with the reply that asks for the call.
-pub(super) fn count<'a>(
-    turn: impl IntoIterator<Item = &'a Item>,
-    call: &'a ToolCall,
-    outcome: Outcome,
-    content: &'a str,
-) -> Repeats {
-    let now: Seen<'_> = (&call.name, &call.arguments, outcome, without_note(content));
-    let mut asked: &[ToolCall] = &[];
-    let mut next = 0;
-    let mut known = HashSet::new();
-    let mut repeats = Repeats { in_row: 0, in_all: 0 };
-    // Whether this reply is counted already.
-    let mut counted = false;
-    for item in turn {
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    repeats: Repeats,
+    /// [`LoopGuard::news`] and [`LoopGuard::replies`] when it was counted last.
+    news: u64,
+    reply: u64,
+}
+
+impl LoopGuard {
+    /// Takes the turn's next stored item: a reply, or the result of its next call.
+    pub(super) fn take(&mut self, item: &Item) {
         match item {
             Item::Assistant { tool_calls, .. } => {
-                (asked, next, counted) = (tool_calls, 0, false);
+                self.replied();
+                self.open = tool_calls.iter().cloned().collect();
             }
             Item::ToolResult { outcome, content, .. } => {
-                let Some(call) = asked.get(next) else { continue };
-                next += 1;
-                let seen: Seen<'_> = (&call.name, &call.arguments, *outcome, without_note(content));
-                if known.insert(seen) {
-                    repeats.in_row = 0;
-                }
-                if seen == now && !counted {
-                    counted = true;
-                    repeats = Repeats { in_row: repeats.in_row + 1, in_all: repeats.in_all + 1 };
+                if let Some(call) = self.open.pop_front() {
+                    self.count(&call, *outcome, content);
                 }
             }
             Item::User { .. } | Item::Summary { .. } | Item::LeftOut { .. } => {}
         }
     }
-    if !known.contains(&now) {
-        return Repeats { in_row: 1, in_all: 1 };
+
+    /// A new reply asks for calls.
+    pub(super) const fn replied(&mut self) {
+        self.replies += 1;
     }
-    let more = u32::from(!counted);
-    Repeats { in_row: repeats.in_row + more, in_all: repeats.in_all + more }
+
+    /// Counts a call of the last reply that ended with this content.
+    pub(super) fn count(&mut self, call: &ToolCall, outcome: Outcome, content: &str) -> Repeats {
+        let mut hasher = DefaultHasher::new();
+        (&call.name, &call.arguments, outcome.name(), without_note(content)).hash(&mut hasher);
+        match self.known.entry(hasher.finish()) {
+            Entry::Vacant(new) => {
+                self.news += 1;
+                let repeats = Repeats { in_row: 1, in_all: 1 };
+                new.insert(Known { repeats, news: self.news, reply: self.replies });
+                repeats
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                if known.news != self.news {
+                    (known.repeats.in_row, known.news) = (0, self.news);
+                }
+                if known.reply != self.replies {
+                    let Repeats { in_row, in_all } = known.repeats;
+                    known.repeats = Repeats { in_row: in_row + 1, in_all: in_all + 1 };
+                    known.reply = self.replies;
+                }
+                known.repeats
+            }
+        }
+    }
 }
 
 impl Repeats {
@@ -125,11 +153,18 @@ mod tests {
         items
     }
 
+    /// A guard of these items.
+    fn guard(items: &[Item]) -> LoopGuard {
+        let mut guard = LoopGuard::default();
+        items.iter().for_each(|item| guard.take(item));
+        guard
+    }
+
     /// Counts the last call, whose result is not there yet.
     fn counted(replies: &[&[&str]]) -> (u32, u32) {
         let mut items = turn(replies);
         let Some(Item::ToolResult { name, content, .. }) = items.pop() else { panic!("no result") };
-        let Repeats { in_row, in_all } = count(&items, &call(&name), Outcome::Ok, &content);
+        let Repeats { in_row, in_all } = guard(&items).count(&call(&name), Outcome::Ok, &content);
         (in_row, in_all)
     }
 
@@ -161,7 +196,7 @@ mod tests {
         let Some(Item::ToolResult { content, .. }) = items.get_mut(6) else { panic!("a result") };
         content.push_str(&note);
         items.pop();
-        assert_eq!(count(&items, &call("a"), Outcome::Ok, "a").times(), 4);
+        assert_eq!(guard(&items).count(&call("a"), Outcome::Ok, "a").times(), 4);
     }
 
     #[test]
@@ -183,6 +218,14 @@ mod tests {
             let same = names.iter().filter(|name| *name == last).count();
             prop_assert_eq!(in_all as usize, same);
             prop_assert!(in_row >= 1 && in_row <= in_all);
+            // One who has counted all along counts the same.
+            let mut along = LoopGuard::default();
+            let mut now = None;
+            for name in &names {
+                along.replied();
+                now = Some(along.count(&call(&name[..1]), Outcome::Ok, name));
+            }
+            prop_assert_eq!(now, Some(Repeats { in_row, in_all }));
         }
     }
 }

@@ -110,13 +110,5 @@ pub(super) fn unanswered(transcript: &[Item]) -> &[ToolCall] {
     &[]
 }
 
-/// The transcript from the message that began the turn on: its notes came after that.
-pub(super) fn own_part(transcript: &[Item], corrections: u32) -> &[Item] {
-    let said = transcript.iter().enumerate().rev();
-    let mut messages = said.filter(|(_, item)| matches!(item, Item::User { .. }));
-    let message = messages.nth(corrections as usize).map_or(0, |(at, _)| at);
-    &transcript[message..]
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! Turns on the real store, the real tools and real models.
 
+mod blobs;
 mod bounds;
+mod compacting;
 mod failing;
 mod fair;
 mod harness;

@@ -40,6 +40,9 @@ mod output;
 mod reads;
 mod result;
 mod summarise;
+mod window;
+
+pub(super) use self::reads::SideReads;
 
 use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
@@ -51,6 +54,7 @@ use super::{
     AgentDeps,
     admission::{OwnPlace, Place},
     context::{Context, estimate},
+    repeats::LoopGuard,
     step::{Step, Stop, TurnSnapshot, next_step},
     turn_writer::TurnWriter,
 };
@@ -116,9 +120,12 @@ pub(super) struct Run {
     takeovers: u32,
     /// Earlier attempts at the present model call, by whichever worker.
     tried: Tried,
+    /// How often the turn's calls were made; none where nobody counts.
+    guard: Option<LoopGuard>,
     /// Attachments of earlier turns that cannot be shown to the model.
     withheld: Arc<HashSet<String>>,
     place: OwnPlace,
+    side_reads: SideReads,
     /// When it has run for as long as it may, over all workers.
     deadline: Instant,
     /// The form that its answer must have.
@@ -133,6 +140,7 @@ impl Run {
         claimed: Claimed,
         signals: Signals,
         place: OwnPlace,
+        side_reads: SideReads,
     ) -> Self {
         let Claimed {
             lease,
@@ -171,8 +179,10 @@ impl Run {
             fixed_tokens,
             takeovers,
             tried: Tried { attempts, since: tried },
+            guard: None,
             withheld: Arc::default(),
             place,
+            side_reads,
             deadline,
             output: Output::new(response_format, corrections),
             signals,
@@ -263,6 +273,9 @@ impl Run {
 
     /// Adds what was committed to the transcript.
     fn remember(&mut self, item: Item) {
+        if let (Some(guard), Item::Assistant { .. }) = (&mut self.guard, &item) {
+            guard.replied();
+        }
         self.context.push(&item);
         Arc::make_mut(&mut self.transcript).push(item);
     }

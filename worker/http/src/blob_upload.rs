@@ -1,6 +1,7 @@
 //! A content on its way into the store: gathered into pieces, hashed and looked at as it comes.
 //! Never more of it is in memory than a piece.
 
+use evonic_agent::Agents;
 use evonic_domain::{SIGNATURE_BYTES, SessionId, Signature, media_type};
 use evonic_store::{PIECE_BYTES, Store, StoredBlob, Upload, Writer};
 use sha2::{Digest, Sha256};
@@ -38,6 +39,7 @@ impl UploadLimits {
 /// A content of which some has come.
 pub(super) struct BlobUpload {
     store: Store,
+    agents: Agents,
     session: SessionId,
     limits: UploadLimits,
     stored: Option<Upload>,
@@ -86,9 +88,10 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl BlobUpload {
-    pub(super) fn new(store: Store, session: SessionId, limits: UploadLimits) -> Self {
+    pub(super) fn new(state: &ApiState, session: SessionId) -> Self {
         let (piece, known) = (Vec::with_capacity(PIECE_BYTES), Known::default());
-        Self { store, session, limits, stored: None, piece, known }
+        let (store, agents) = (state.app.store.clone(), state.app.agents.clone());
+        Self { store, agents, session, limits: UploadLimits::of(state), stored: None, piece, known }
     }
 
     /// Takes what came next, and stores each piece that is whole.
@@ -117,7 +120,13 @@ impl BlobUpload {
         let storing =
             self.store.write(move |writer| writer.store_piece(&session, stored, &data, most));
         match storing.await {
-            Ok(stored) => self.stored = Some(stored),
+            Ok(stored) => {
+                // From now on something is there that may never be attached, however this ends.
+                if before.is_none() {
+                    self.agents.uploads_began();
+                }
+                self.stored = Some(stored);
+            }
             Err(error) => {
                 self.stored = before;
                 return Err(error.into());

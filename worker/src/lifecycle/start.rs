@@ -144,6 +144,7 @@ pub(super) fn start(
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
         model_handles: budget.limit(Kind::Model),
+        file_handles: budget.limit(Kind::File),
         keep_unused: config.attachments.keep_unused,
     };
     let listeners =

@@ -3,20 +3,18 @@
 //!
 //! A content comes piece by piece, each in a transaction of its own, before its hash is known; until
 //! then it counts to its session like any other. What is never finished, or never attached to a
-//! message, is removed after a time.
+//! message, is removed after a time; `removal` says how.
 
-use std::time::Duration;
+mod removal;
 
 use rusqlite::{Row, params};
 
+pub(crate) use self::removal::PIECES;
 use crate::{AuditedWriter, Conflict, Reader, StoreError, Writer, column};
 use evonic_domain::{Action, SessionId};
 
 /// The bytes of a piece; the last one of a content may have fewer.
 pub const PIECE_BYTES: usize = 256 * 1024;
-
-/// Unused contents that are removed at once.
-const PORTION: u32 = 16;
 
 /// A content that a session refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +106,7 @@ impl Reader<'_> {
     pub fn blob_bytes(&self, session: &SessionId) -> Result<u64, StoreError> {
         self.one(
             "measure attachments",
-            "SELECT COALESCE(SUM(bytes), 0) AS bytes FROM session_blobs
+            "SELECT COALESCE(SUM(MAX(bytes, 0)), 0) AS bytes FROM session_blobs
              JOIN blobs ON blobs.id = blob WHERE session_id = ?1",
             [session.as_str()],
             |row| column::natural(row, "bytes"),
@@ -160,7 +158,8 @@ impl Writer<'_> {
 
     fn add_piece(&mut self, upload: &mut Upload, data: &[u8]) -> Result<(), StoreError> {
         let bytes = column::integer(data.len() as u64);
-        let sql = "UPDATE blobs SET bytes = bytes + ?2 WHERE id = ?1 AND sha256 IS NULL";
+        let sql = "UPDATE blobs SET bytes = bytes + ?2
+             WHERE id = ?1 AND sha256 IS NULL AND bytes >= 0";
         if self.execute("store attachment", sql, [upload.blob, bytes])? == 0 {
             return Err(StoreError::not_found("upload", upload.blob));
         }
@@ -197,16 +196,6 @@ impl Writer<'_> {
         .map(drop)
     }
 
-    /// Gives up a content that is being stored.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn abandon_upload(&mut self, upload: &Upload) -> Result<(), StoreError> {
-        let sql = "DELETE FROM session_blobs WHERE session_id = ?1 AND blob = ?2";
-        let parameters = params![upload.session.as_str(), upload.blob];
-        self.execute("give attachment up", sql, parameters).map(drop)
-    }
-
     /// Names a content that is stored: by its hash, under which it may be there already.
     pub(super) fn name_upload(
         &mut self,
@@ -235,7 +224,8 @@ impl Writer<'_> {
                 self.abandon_upload(upload)
             }
             None => {
-                let sql = "UPDATE blobs SET sha256 = ?2 WHERE id = ?1 AND sha256 IS NULL";
+                let sql = "UPDATE blobs SET sha256 = ?2
+                     WHERE id = ?1 AND sha256 IS NULL AND bytes >= 0";
                 if self.execute("finish attachment", sql, params![blob, sha256])? == 0 {
                     return Err(StoreError::not_found("upload", blob));
                 }
@@ -295,22 +285,6 @@ impl Writer<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Removes contents that no message has and that wait for longer than this; a few at once.
-    /// Returns whether there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn remove_unused_blobs(&mut self, keep: Duration) -> Result<bool, StoreError> {
-        let removed = self.execute(
-            "remove unused attachments",
-            "DELETE FROM session_blobs WHERE (session_id, blob) IN (
-                 SELECT session_id, blob FROM session_blobs
-                 WHERE is_used = 0 AND created_at < ?1 ORDER BY created_at LIMIT ?2)",
-            params![column::before(keep), PORTION],
-        )?;
-        Ok(removed >= PORTION as usize)
     }
 }
 

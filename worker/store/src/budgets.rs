@@ -3,6 +3,7 @@
 mod check;
 mod period;
 mod presence;
+mod recheck;
 
 use rusqlite::{Row, params};
 
@@ -172,7 +173,7 @@ impl AuditedWriter<'_, '_> {
         self.budget_presence.forget();
         let name = Some(budget.name.as_str());
         self.record(Action::BudgetCreate, budget.id.as_str(), name, &[])?;
-        self.wake_for_budgets()?;
+        self.budgets_changed()?;
         Ok(budget)
     }
 
@@ -200,7 +201,9 @@ impl AuditedWriter<'_, '_> {
         }
         let (name, fields) = (Some(before.name.as_str()), differences(&before, &budget));
         self.record(Action::BudgetUpdate, id.as_str(), name, &fields)?;
-        self.wake_for_budgets()?;
+        if (budget.limit, budget.on_reached) != (before.limit, before.on_reached) {
+            self.budgets_changed()?;
+        }
         Ok(budget)
     }
 
@@ -215,7 +218,7 @@ impl AuditedWriter<'_, '_> {
         }
         self.budget_presence.forget();
         self.record(Action::BudgetDelete, id.as_str(), Some(budget.name.as_str()), &[])?;
-        self.wake_for_budgets()
+        self.budgets_changed()
     }
 
     /// Of a limit that was raised, marks above what is spent are told again.

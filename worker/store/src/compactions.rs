@@ -382,6 +382,7 @@ impl AuditedWriter<'_, '_> {
                 agent.as_str()
             ],
         )?;
+        self.wait_behind(&turn)?;
         self.record(Action::SessionCompact, session.as_str(), None, &[])?;
         self.turn(&turn)
     }

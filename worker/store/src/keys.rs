@@ -140,14 +140,18 @@ impl Writer<'_> {
                                  ifnull(ended_day, ?2))",
             params![column::now(), day],
         )?;
-        self.execute(
+        let deleted = self.execute(
             "purge keys",
             "DELETE FROM api_keys
              WHERE ended_day + ?1 <= ?2 AND id <>
              (SELECT id FROM api_keys ORDER BY created_at DESC, id DESC LIMIT 1)",
             params![days::of(KEPT_FOR), day],
-        )
-        .map(drop)
+        )?;
+        if deleted > 0 {
+            // Their budgets are gone with them.
+            self.budget_presence.ask_recheck();
+        }
+        Ok(())
     }
 
     /// Notes that a key is in use.

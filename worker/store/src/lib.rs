@@ -102,7 +102,7 @@ pub use transfer::{
 };
 pub use usage::UsageQuery;
 pub use waiting::WaitingTurn;
-pub use waits::LONGEST_WAIT;
+pub use waits::{LONGEST_WAIT, WaitOutcome};
 pub use writer::{Claimed, PendingCall, Writer};
 
 use crate::{

@@ -9,6 +9,7 @@
 //! Every look and every write is bounded. Whoever does them pauses between: `evonic-retention`.
 
 mod fold;
+mod purge;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -26,15 +27,6 @@ const PAGE: u32 = 256;
 
 /// Events of a running turn that a look goes back over, to find where it began.
 const LOOKED_AT: u32 = 20_000;
-
-/// Rows of a hidden session that go in one transaction.
-const ROWS: usize = 512;
-
-/// Turns that do, with all that is of them.
-const TURNS: usize = 16;
-
-/// References to contents that do, with the contents: one may have many pieces.
-const BLOBS: usize = 4;
 
 /// How long what is kept.
 #[derive(Clone, Debug)]
@@ -286,51 +278,6 @@ impl Writer<'_> {
             )?;
         }
         Ok(())
-    }
-
-    /// Takes rows of a hidden session away: some hundreds. Returns whether nothing is left of it.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn purge_some(&mut self, id: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM sessions WHERE id = ?1 AND hidden IS NOT NULL";
-        if !self.exists("purge session", sql, [id])? {
-            return Ok(true);
-        }
-        for (sql, most) in [
-            (
-                "DELETE FROM events WHERE session_id = ?1 AND sequence IN (
-                     SELECT sequence FROM events WHERE session_id = ?1 ORDER BY sequence LIMIT ?2)",
-                ROWS,
-            ),
-            (
-                "DELETE FROM messages WHERE position IN (
-                     SELECT position FROM messages WHERE session_id = ?1 LIMIT ?2)",
-                ROWS,
-            ),
-            (
-                "DELETE FROM compactions WHERE session_id = ?1 AND number IN (
-                     SELECT number FROM compactions WHERE session_id = ?1 LIMIT ?2)",
-                ROWS,
-            ),
-            (
-                "DELETE FROM session_blobs WHERE session_id = ?1 AND blob IN (
-                     SELECT blob FROM session_blobs WHERE session_id = ?1 LIMIT ?2)",
-                BLOBS,
-            ),
-            (
-                "DELETE FROM turns WHERE position IN (
-                     SELECT position FROM turns WHERE session_id = ?1 LIMIT ?2)",
-                TURNS,
-            ),
-        ] {
-            let parameters = params![id, column::integer(most as u64)];
-            if self.execute("purge session", sql, parameters)? == most {
-                return Ok(false);
-            }
-        }
-        self.execute("purge session", "DELETE FROM sessions WHERE id = ?1", [id])?;
-        Ok(true)
     }
 }
 

@@ -103,6 +103,20 @@ impl Reader<'_> {
         )
     }
 
+    /// The items of a turn, oldest first. One is in memory at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn turn_items(&self, turn: &TurnId, mut take: impl FnMut(Item)) -> Result<(), StoreError> {
+        let sql = "SELECT data FROM items WHERE turn_id = ?1 ORDER BY position";
+        let mut statement = self.connection().prepare_cached(sql).during("read items")?;
+        let mut rows = statement.query([turn.as_str()]).during("read items")?;
+        while let Some(row) = rows.next().during("read items")? {
+            take(column::json(row, "data").during("read items")?);
+        }
+        Ok(())
+    }
+
     /// The calls of a turn's last reply that have no result, in order. Its items are read from the
     /// last one back to that reply, one at a time.
     pub(super) fn open_calls(&self, turn: &TurnId) -> Result<Vec<ToolCall>, StoreError> {
@@ -163,7 +177,8 @@ impl AuditedWriter<'_, '_> {
                 self.execute(
                     "cancel turn",
                     "UPDATE turns SET state = 'cancelled', cancel_requested = 1, partial_text = 0,
-                     wait_ends = NULL, wait_until = NULL, wait_reason = NULL, wait_message = NULL,
+                     wait_ends = NULL, wait_ms = NULL, wait_boot = NULL, wait_until = NULL,
+                     wait_reason = NULL, wait_message = NULL,
                      ended_at = ?2 WHERE id = ?1",
                     params![id.as_str(), column::now()],
                 )?;

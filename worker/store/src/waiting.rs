@@ -1,5 +1,7 @@
 //! Who waits for a worker.
 
+use rusqlite::Row;
+
 use crate::{Reader, StoreError, column};
 use evonic_domain::TurnId;
 
@@ -38,6 +40,18 @@ pub(super) const WAITING: &str = "
     SELECT turns.id, turns.posted_by, turns.agent_id, turns.position
     FROM heads JOIN turns ON turns.position = heads.position";
 
+/// The first queued turn that may be claimed of those whose cancel was requested.
+const CANCELLED: &str = "SELECT id, posted_by, agent_id, position FROM turns AS head
+    WHERE head.state = 'queued' AND head.wait_ends IS NULL AND head.cancel_requested = 1
+    AND NOT EXISTS (
+        SELECT 1 FROM turns AS other
+        WHERE other.session_id = head.session_id AND other.state = 'running')
+    AND NOT EXISTS (
+        SELECT 1 FROM turns AS earlier
+        WHERE earlier.session_id = head.session_id AND earlier.state = 'queued'
+        AND earlier.position < head.position)
+    ORDER BY head.position LIMIT 1";
+
 /// The first turn that may be claimed of those that one caller posted to one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingTurn {
@@ -60,14 +74,16 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn waiting_turns(&self) -> Result<Vec<WaitingTurn>, StoreError> {
-        self.all("read queue", WAITING, [], |row| {
-            Ok(WaitingTurn {
-                turn_id: column::parsed(row, "id")?,
-                posted_by: row.get("posted_by")?,
-                agent_id: row.get("agent_id")?,
-                position: column::natural(row, "position")?,
-            })
-        })
+        self.all("read queue", WAITING, [], waiting_turn)
+    }
+
+    /// The oldest turn that may be claimed of those that only have to end: their cancel was
+    /// requested. Looks at every queued turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn cancelled_turn(&self) -> Result<Option<WaitingTurn>, StoreError> {
+        self.first("read queue", CANCELLED, [], waiting_turn)
     }
 
     /// The place of the turn that was posted last; 0 when there is none.
@@ -78,4 +94,13 @@ impl Reader<'_> {
         let sql = "SELECT COALESCE(MAX(position), 0) AS position FROM turns";
         self.one("read queue", sql, [], |row| column::natural(row, "position"))
     }
+}
+
+fn waiting_turn(row: &Row<'_>) -> rusqlite::Result<WaitingTurn> {
+    Ok(WaitingTurn {
+        turn_id: column::parsed(row, "id")?,
+        posted_by: row.get("posted_by")?,
+        agent_id: row.get("agent_id")?,
+        position: column::natural(row, "position")?,
+    })
 }

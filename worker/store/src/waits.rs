@@ -13,13 +13,21 @@ use std::{collections::BTreeSet, time::Duration};
 use rusqlite::params;
 
 use crate::{Reader, StoreError, Writer, column, days};
-use evonic_domain::{EventKind, Lease, SessionId, TurnId, WaitReason, Waiting};
+use evonic_domain::{EventKind, Lease, SessionId, TurnEnd, TurnId, WaitReason, Waiting};
 
 /// The longest that a turn waits: a budget's longest period, and a day.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(32 * 24 * 3600);
 
 /// Turns that one look wakes at the most: others write meanwhile.
 const WOKEN_AT_ONCE: u32 = 1000;
+
+/// What became of a turn that was to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitOutcome {
+    Waits,
+    /// It was cancelled meanwhile, and has ended.
+    Cancelled,
+}
 
 impl Reader<'_> {
     /// How long it is until the first of the turns that wait may be claimed again.
@@ -43,14 +51,30 @@ pub(super) const WAKE: &str = "UPDATE turns SET wait_ends = NULL, wait_ms = NULL
         WHERE state = 'queued' AND wait_ends IS NOT NULL AND wait_ends <= ?1
         ORDER BY wait_ends LIMIT ?2)";
 
+/// Ends the waits of turns in whose session no turn waits for a reason of its own any more.
+const FREE_ORPHANS: &str = "UPDATE turns SET wait_ends = NULL
+    WHERE state = 'queued' AND wait_ends IS NOT NULL AND wait_until IS NULL
+    AND NOT EXISTS (SELECT 1 FROM turns AS ahead
+        WHERE ahead.session_id = turns.session_id AND ahead.state = 'queued'
+        AND ahead.wait_ends IS NOT NULL AND ahead.wait_until IS NOT NULL)";
+
 impl Writer<'_> {
     /// Leaves a turn until then: queued again, and not claimed before, `turn.waiting`. It holds
-    /// nothing meanwhile. A cancel ends it at once. It waits for [`LONGEST_WAIT`] at the most.
+    /// nothing meanwhile. A cancel ends it at once, also one that was committed just before this. It
+    /// waits for [`LONGEST_WAIT`] at the most.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
-    pub fn wait_turn(&mut self, lease: &Lease, waiting: &Waiting) -> Result<(), StoreError> {
+    pub fn wait_turn(
+        &mut self,
+        lease: &Lease,
+        waiting: &Waiting,
+    ) -> Result<WaitOutcome, StoreError> {
         self.check_lease(lease)?;
+        if !self.cancels(std::slice::from_ref(&lease.turn_id))?.is_empty() {
+            self.end_turn(lease, TurnEnd::Cancelled)?;
+            return Ok(WaitOutcome::Cancelled);
+        }
         self.queue_again(&lease.turn_id)?;
         let asked = until(&waiting.until);
         let time = asked.min(LONGEST_WAIT);
@@ -76,7 +100,8 @@ impl Writer<'_> {
             ],
         )?;
         let event = EventKind::TurnWaiting { waiting };
-        self.add_events(&lease.session_id, &lease.turn_id, &[event])
+        self.add_events(&lease.session_id, &lease.turn_id, &[event])?;
+        Ok(WaitOutcome::Waits)
     }
 
     /// Counts an attempt at the turn's present model call, which took so long. The next reply that is
@@ -95,6 +120,21 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Starts the count of [`Writer::count_attempt`] anew: what was counted was of another endpoint
+    /// than the one that is asked next.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn forget_attempts(&mut self, lease: &Lease) -> Result<(), StoreError> {
+        self.check_lease(lease)?;
+        self.execute(
+            "forget attempts",
+            "UPDATE turns SET attempts = 0, attempted_at = NULL, tried_ms = 0 WHERE id = ?1",
+            [lease.turn_id.as_str()],
+        )
+        .map(drop)
+    }
+
     /// Lets turns be claimed again whose time has come, with those behind them. Called before
     /// [`Reader::waiting_turns`], in the same transaction.
     ///
@@ -105,7 +145,8 @@ impl Writer<'_> {
     }
 
     /// Lets turns be claimed again that wait for a budget's next period, where the wall's clock says
-    /// that it has begun: the clock was set. Looks at every turn that waits.
+    /// that it has begun: the clock was set. Looks at every turn that waits, and wakes some of them;
+    /// [`Writer::recheck_budgets`] finds the others.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -113,8 +154,8 @@ impl Writer<'_> {
         let sessions = self.all(
             "wake turns",
             "SELECT session_id FROM turns WHERE state = 'queued' AND wait_ends IS NOT NULL
-             AND wait_reason = ?1 AND wait_until <= ?2",
-            params![WaitReason::Budget.name(), column::now()],
+             AND wait_reason = ?1 AND wait_until <= ?2 LIMIT ?3",
+            params![WaitReason::Budget.name(), column::now(), WOKEN_AT_ONCE],
             |row| column::parsed::<SessionId>(row, "session_id"),
         )?;
         // No two of a session wait for a reason of their own, but who knows.
@@ -122,11 +163,13 @@ impl Writer<'_> {
     }
 
     /// Goes on with waits of before the machine's last start: what is left by the wall's clock, and
-    /// never more than each was to wait in all. Called once by each worker.
+    /// never more than each was to wait in all. Turns that stayed behind one which waits no more go on.
+    /// Called once by each worker.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn resume_waits(&mut self) -> Result<(), StoreError> {
+        self.execute("resume waits", FREE_ORPHANS, [])?;
         let uptime = days::uptime();
         let waits = self.all(
             "resume waits",

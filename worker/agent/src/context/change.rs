@@ -1,7 +1,7 @@
 //! What is sent after a compaction: pure.
 
 use super::{digest, plan::DroppedSummary};
-use evonic_domain::{ContextView, ItemAddress, ItemRange, Summary};
+use evonic_domain::{ContextView, ItemAddress, ItemRange, Shortened, Summary};
 
 /// Everything up to an item is left out beside what is summarised already; `first` is the first item
 /// that was sent, if none was left out before.
@@ -23,7 +23,10 @@ pub(crate) fn leave_out(
     };
     let range = ItemRange { first, last: through };
     let left_out = Some(range);
-    (range, ContextView { through: Some(through), message, summary: kept, left_out, ..view })
+    let shortened = after(through, view.shortened);
+    let through = Some(through);
+    let view = ContextView { through, message, summary: kept, left_out, shortened, ..view };
+    (range, view)
 }
 
 /// Everything up to an item is summarised, with what was before; `first` is the session's first
@@ -40,5 +43,13 @@ pub(crate) fn summarise(
     }
     let range = ItemRange { first, last: through };
     let summary = Some(Summary { text, range });
-    (range, ContextView { through: Some(through), message, summary, left_out: None, ..view })
+    let shortened = after(through, view.shortened);
+    let through = Some(through);
+    (range, ContextView { through, message, summary, left_out: None, shortened, ..view })
+}
+
+/// Bounds of results that are still sent.
+fn after(through: ItemAddress, mut shortened: Vec<Shortened>) -> Vec<Shortened> {
+    shortened.retain(|is| is.through > through);
+    shortened
 }

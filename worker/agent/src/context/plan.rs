@@ -20,6 +20,9 @@ const LEAST_BYTES: u64 = 200;
 /// What an old result is shortened to, at the least and at the most.
 const OLD_BYTES: std::ops::RangeInclusive<u64> = 400..=4000;
 
+/// The most bounds that results of a session have been shortened to.
+pub(super) const BOUNDS: usize = 64;
+
 /// What would be sent, in tokens of the endpoint, and what there is room for.
 #[derive(Clone, Debug)]
 pub(crate) struct Situation<'a> {
@@ -208,10 +211,15 @@ impl Situation<'_> {
     fn shorten_through(&self, range: ItemRange, bytes: u64) -> Next {
         let last = range.last;
         // What is shorter already stays so, to the byte.
-        let stays = |is: &&Shortened| is.through > last || (is.through < last && is.bytes <= bytes);
+        let stays = |is: &&Shortened| is.through > last || (is.through < last && is.bytes < bytes);
         let mut shortened: Vec<_> = self.view.shortened.iter().filter(stays).copied().collect();
         let place = shortened.partition_point(|is| is.through < last);
         shortened.insert(place, Shortened { through: last, bytes });
+        // Of too many bounds the oldest, which is the smallest, takes the place of the next.
+        while shortened.len() > BOUNDS {
+            let oldest = shortened.remove(0);
+            shortened[0].bytes = shortened[0].bytes.min(oldest.bytes);
+        }
         Next::Shorten { range, shortened }
     }
 

@@ -8,7 +8,9 @@ use super::{
     plan::{Aim, DroppedSummary, Next, Situation, Steps, Summaries},
     shorten::Pointer,
 };
-use evonic_domain::{ContextView, Item, ItemAddress, Outcome, SessionId, ToolCall, Usage};
+use evonic_domain::{
+    ContextView, Item, ItemAddress, Outcome, SessionId, Shortened, ToolCall, Usage,
+};
 use evonic_store::{SessionItem, TurnPlace};
 
 /// A step of a turn: bytes of its text, and of the results of its calls.
@@ -283,4 +285,65 @@ fn a_huge_result_is_shortened_before_turns_are_dropped() {
     assert!(matches!(&items[0], Item::User { text, .. } if text == "remember 4711"));
     let Some(Item::ToolResult { content, .. }) = items.last() else { panic!("{items:?}") };
     assert!(content.contains("the whole: read_file evonic:item/2.2]"), "{content}");
+}
+
+/// However often results were shortened to other sizes, a session keeps a few bounds, and of those
+/// none that stands for nothing any more.
+#[test]
+fn the_bounds_of_results_do_not_grow_without_end() {
+    let room = Room { limit: 36_000, fixed: 300, summary: 250, summaries: Summaries::Made };
+    let mut session = Session::new(u64::MAX);
+    session.add(1, Item::user("look"));
+    session.add(1, Item::assistant("", vec![call("c".to_owned())]));
+    let (call_id, name, content) = ("c".to_owned(), "bash".to_owned(), "r".repeat(400_000));
+    session.add(1, Item::ToolResult { call_id, name, outcome: Outcome::Ok, content });
+    session.add(2, Item::user("go on"));
+    let bounds = (0..200).map(|item| Shortened {
+        through: ItemAddress { turn: 0, item },
+        bytes: 200 + u64::from(item),
+    });
+    session.view.shortened = bounds.collect();
+    let (context, _) = session.load(&session.view, 2);
+    let estimate = context.estimate(room.fixed);
+    let next = room.situation(&context, estimate, Aim::Fit).next();
+    let Next::Shorten { shortened, .. } = next else { panic!("{next:?}") };
+    assert_eq!(shortened.len(), super::plan::BOUNDS);
+    assert_eq!(shortened[0].bytes, 200, "what is shorter already stays so");
+    assert!(shortened.windows(2).all(|two| two[0].through < two[1].through));
+    let through = ItemAddress { turn: 0, item: 199 };
+    let first = ItemAddress { turn: 0, item: 0 };
+    let view = ContextView { shortened, ..ContextView::default() };
+    let (_, left) = change::leave_out(view.clone(), first, through, None, DroppedSummary::Kept);
+    let (_, summarised) = change::summarise(view, first, through, None, "text".to_owned());
+    for view in [left, summarised] {
+        assert_eq!(view.shortened.len(), 1, "{:?}", view.shortened);
+    }
+}
+
+/// Notes that were left out, with the replies that they were about, make no other turn's message the
+/// own one.
+#[test]
+fn the_own_part_is_known_by_its_address() {
+    let mut session = Session::new(u64::MAX);
+    for item in [Item::user("before"), Item::assistant("yes", Vec::new())] {
+        session.add(1, item);
+    }
+    for item in [
+        Item::user("own"),
+        Item::assistant("seven", Vec::new()),
+        Item::user("note"),
+        Item::assistant("7?", Vec::new()),
+        Item::user("second note"),
+    ] {
+        session.add(2, item);
+    }
+    let (context, items) = session.load(&session.view, 2);
+    assert_eq!(context.own_part(&items), &items[2..]);
+    let view = ContextView {
+        through: Some(ItemAddress { turn: 2, item: 3 }),
+        message: Some(ItemAddress { turn: 2, item: 0 }),
+        ..ContextView::default()
+    };
+    let (context, items) = session.load(&view, 2);
+    assert_eq!(context.own_part(&items), [Item::user("own"), Item::user("second note")]);
 }

@@ -30,8 +30,9 @@ fn pending(id: usize) -> PendingCall {
 }
 
 fn snapshot(transcript: &[Item]) -> TurnSnapshot<'_> {
-    let replies =
-        own_part(transcript, 0).iter().filter(|item| matches!(item, Item::Assistant { .. }));
+    let message = transcript.iter().rposition(|item| matches!(item, Item::User { .. }));
+    let own = &transcript[message.unwrap_or(0)..];
+    let replies = own.iter().filter(|item| matches!(item, Item::Assistant { .. }));
     TurnSnapshot {
         transcript,
         replies: replies.count() as u32,

@@ -92,6 +92,7 @@ impl Harness {
             ),
             settings: self.config.agents.clone(),
             model_handles: self.budget.limit(Kind::Model),
+            file_handles: self.budget.limit(Kind::File),
             keep_unused: self.config.attachments.keep_unused,
         };
         let generation = self.lock(generation);

@@ -1,7 +1,10 @@
 //! Calls that only read, side by side.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -203,4 +206,49 @@ fn a_tool_that_there_is_not_is_started_and_completed() {
     assert!(harness.results(&turn)[0].1.starts_with("There is no tool nothing."));
     let expected = ["started u", "completed u", "started a", "completed a"];
     assert_eq!(said(&harness, &session)[..4], expected);
+}
+
+/// Calls that run at this moment, and the most that ever did.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+/// As [`Wait`], and counts how many of it run.
+#[derive(Debug)]
+struct Counted;
+
+#[async_trait]
+impl Tool for Counted {
+    fn spec(&self) -> ToolSpec {
+        Wait.spec()
+    }
+
+    async fn run(&self, call: Call<'_>) -> Result<Answer, ArgumentError> {
+        MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let answer = Wait.run(call).await;
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+}
+
+/// Whatever turns ask for at once, handles are left for what runs alone.
+#[test]
+fn many_turns_share_what_runs_beside_the_first_call_of_each() {
+    let mut harness = Harness::with(|config| config.budget.file = 12);
+    harness.registry = |registry| registry.with(Arc::new(Counted)).expect("a new name");
+    let workers = harness.config.agents.workers as usize;
+    let turns: Vec<_> = (0..workers)
+        .map(|_| {
+            let calls: Vec<_> = (0..8).map(|at| wait(&format!("c{at}"), 100)).collect();
+            replied(&harness, &calls).1
+        })
+        .collect();
+    let _worker = harness.worker(2, Some(1));
+    for turn in turns {
+        assert_eq!(harness.ended(&turn).state, TurnState::Completed);
+        let results = harness.results(&turn);
+        assert!(results[..8].iter().all(|(outcome, _)| *outcome == "ok"), "{results:?}");
+    }
+    let (most, bound) = (MOST.load(Ordering::SeqCst), workers + 3);
+    println!("{most} at once, of {bound}");
+    assert!(most > 1 && most <= bound, "{most} at once, of {bound}");
 }

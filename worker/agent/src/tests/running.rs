@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::harness::Harness;
-use evonic_domain::{Item, ToolCall, TurnErrorCode, TurnState};
+use evonic_domain::{Item, ToolCall, TurnErrorCode, TurnState, WaitReason, Waiting};
 use evonic_store::NewReply;
 
 #[test]
@@ -173,4 +173,19 @@ fn the_next_turn_is_shown_what_the_last_one_did() {
     };
     assert_eq!((users(harness.items(&first)), users(harness.items(&second))), (1, 2));
     assert_eq!(harness.results(&second).len(), 2);
+}
+
+/// Whose budget is gone, or has a new period by now, needs nobody to say so.
+#[test]
+fn a_turn_that_waits_for_no_reason_any_more_goes_on_with_the_next_worker() {
+    let harness = Harness::open();
+    let (_, turn) = harness.runbook("$ echo one\n");
+    harness.as_another(1, |writer, lease| {
+        let until = evonic_store::time_after(Duration::from_secs(3600));
+        let message = "budget all is reached".to_owned();
+        writer.wait_turn(lease, &Waiting { reason: WaitReason::Budget, until, message })
+    });
+    assert!(harness.turn(&turn).waiting.is_some());
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Completed);
 }

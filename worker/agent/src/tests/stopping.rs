@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::harness::{ENDLESS, Endpoint, Harness, Worker, model_at};
+use super::{
+    harness::{ENDLESS, Endpoint, Harness, Worker, model_at},
+    takeover::call,
+};
 use evonic_domain::{SessionId, TurnId, TurnState};
+use evonic_store::{NewReply, PendingCall};
 
 /// A turn whose command left its process group and waits for ever.
 fn endless_command(harness: &Harness) -> (SessionId, TurnId) {
@@ -67,6 +71,49 @@ fn a_cancel_just_after_the_claim_is_seen() {
     let _worker = harness.worker(2, Some(1));
     assert_eq!(harness.ended(&turn).state, TurnState::Cancelled);
     assert!(!harness.workplace("touched").exists());
+}
+
+/// Nothing new is begun on a full disk, but what was cancelled ends.
+#[test]
+fn a_cancelled_turn_ends_while_the_disk_is_low() {
+    let harness = Harness::open();
+    let (_, turn) = harness.runbook("$ touch touched\n");
+    harness.as_another(1, |writer, lease| {
+        let call = call("bash", r#"{"command":"touch touched"}"#);
+        let reply = NewReply { tool_calls: vec![call.clone()], ..NewReply::default() };
+        writer.record_reply(lease, reply)?;
+        writer.start_call(lease, &PendingCall::new(call, "test_low", "local"))?;
+        writer.hand_over(lease)
+    });
+    ask_to_cancel(&harness, &turn);
+    assert_eq!(harness.turn(&turn).state, TurnState::Queued, "its command has to be killed first");
+    let (_, other) = harness.runbook("$ true\n");
+    harness.store.keep_free(u64::MAX / 4);
+    let _worker = harness.worker(2, Some(1));
+    assert_eq!(harness.ended(&turn).state, TurnState::Cancelled);
+    assert!(!harness.workplace("touched").exists());
+    assert_eq!(harness.turn(&other).state, TurnState::Queued);
+    harness.store.keep_free(0);
+    assert_eq!(harness.ended(&other).state, TurnState::Completed);
+}
+
+/// An endpoint that does not say its window holds up no drain.
+#[test]
+fn a_drain_does_not_wait_for_what_an_endpoint_says_of_its_window() {
+    let hung = Endpoint::start("");
+    let harness = Harness::with(|config| {
+        config.models.insert("hung".to_owned(), model_at(hung.address));
+    });
+    let worker = harness.worker(1, None);
+    let session = harness.session("hung", None);
+    let turn = harness.post(&session, &"many words ".repeat(400));
+    worker.agents.wake();
+    harness.said(&session, "turn.started");
+    harness.pause(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(worker.drain(Duration::from_secs(20)), (1, 0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
+    assert_eq!(harness.turn(&turn).state, TurnState::Queued);
 }
 
 /// A drain does not wait for a command: the next worker goes on with it.

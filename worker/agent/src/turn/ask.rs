@@ -14,7 +14,7 @@ use crate::{
 use evonic_domain::{EventKind, Item, TurnError, WaitReason, Waiting};
 use evonic_model::{Delta, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
-use evonic_store::NewReply;
+use evonic_store::{NewReply, WaitOutcome};
 
 /// What asking came to; [`None`] when no model of that name is configured.
 type Asked = Option<Result<Reply, ModelError>>;
@@ -73,10 +73,7 @@ impl Run {
             tools: self.specs.clone(),
             response_schema: self.output.schema(),
             max_output_tokens: None,
-            blobs: Some(Arc::new(SessionBlobs::new(
-                self.deps.store.clone(),
-                self.turn_writer.lease.session_id.clone(),
-            ))),
+            blobs: Some(Arc::new(SessionBlobs::new(self.turn_writer.clone()))),
             withheld: Arc::clone(&self.withheld),
             tried: self.tried,
         };
@@ -238,13 +235,15 @@ impl Run {
         let waiting = Waiting { reason, until: evonic_store::time_after(after), message };
         let (until, why) = (waiting.until.as_str(), waiting.message.as_str());
         tracing::info!(until, reason = reason.name(), why, "turn waits for its model");
-        self.commit(move |writer, lease| {
+        let left = self.commit(move |writer, lease| {
             append(writer, lease, &events)?;
             writer.count_attempt(lease, took)?;
             writer.wait_turn(lease, &waiting)
+        });
+        ControlFlow::Break(match left.await? {
+            WaitOutcome::Waits => RunOutcome::Waits,
+            WaitOutcome::Cancelled => RunOutcome::Ended,
         })
-        .await?;
-        ControlFlow::Break(RunOutcome::Waits)
     }
 }
 

@@ -19,6 +19,7 @@ impl Run {
                 tracing::info!(until, reason, "turn waits");
                 ControlFlow::Break(RunOutcome::Waits)
             }
+            BudgetCheck::Cancelled => ControlFlow::Break(RunOutcome::Ended),
             BudgetCheck::Ended(error) => {
                 tracing::warn!(code = error.code.name(), reason = error.message, "turn failed");
                 ControlFlow::Break(RunOutcome::Ended)

@@ -60,8 +60,7 @@ pub(super) enum End {
 impl Run {
     /// Runs a call of the agent's last reply, and with it those after it that only read as it does.
     pub(super) async fn call(&mut self, call: ToolCall) -> Flow {
-        let reads = self.next_reads();
-        if !reads.is_empty() {
+        if let Some(reads) = self.next_reads() {
             return self.read(reads).await;
         }
         if !self.specs.iter().any(|spec| spec.name == call.name) {

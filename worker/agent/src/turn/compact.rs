@@ -33,8 +33,6 @@ const COMPACTIONS: u32 = 200;
 const TOKEN_BYTES: u64 = 4;
 /// What a reply may take of a window at the most, where the model has no limit of its own.
 const REPLY_TOKENS: u64 = 4096;
-/// Tokens of a conversation from which on it matters how large the window is.
-const ASK_TOKENS: u64 = 500;
 /// Tokens of a summary.
 const SUMMARY_TOKENS: std::ops::RangeInclusive<u64> = 64..=1500;
 /// What stands around a summary when it is sent.
@@ -135,7 +133,10 @@ impl Run {
     pub(super) async fn fit_and_ask(&mut self) -> Flow {
         let models = self.deps.models.clone();
         let Some(model) = models.get(&self.agent.model) else { return self.ask().await };
-        self.find_window(model).await;
+        if self.find_window(model).await.is_break() {
+            // The boundary decides what happened meanwhile.
+            return ControlFlow::Continue(());
+        }
         let aim = if self.fitting.under_way { Aim::Target } else { Aim::Fit };
         let (next, estimate, room) = self.next_compaction(model, aim);
         if next == Next::Fits {
@@ -148,8 +149,7 @@ impl Run {
             return self.ask().await;
         }
         self.fitting.under_way = true;
-        self.fitting.compactions += 1;
-        if next == Next::CannotFit || self.fitting.compactions > COMPACTIONS {
+        if next == Next::CannotFit || self.fitting.compactions >= COMPACTIONS {
             let error = self.cannot_fit(estimate, room);
             return ControlFlow::Break(self.fail(error).await);
         }
@@ -163,12 +163,13 @@ impl Run {
             let error = messages::model_unknown(&self.agent.model);
             return ControlFlow::Break(self.fail(error).await);
         };
-        self.find_window(model).await;
+        if self.find_window(model).await.is_break() {
+            return ControlFlow::Continue(());
+        }
         let (next, estimate, room) = self.next_compaction(model, Aim::LastTurn);
-        self.fitting.compactions += 1;
         match next {
             Next::Fits | Next::CannotFit => ControlFlow::Break(self.end(TurnEnd::Compacted).await),
-            _ if self.fitting.compactions > COMPACTIONS => {
+            _ if self.fitting.compactions >= COMPACTIONS => {
                 ControlFlow::Break(self.end(TurnEnd::Compacted).await)
             }
             next => self.compact(model, next, estimate, room).await,
@@ -248,6 +249,7 @@ impl Run {
         );
         self.commit(move |writer, lease| writer.compact(lease, number, &new, usage, cost)).await?;
         self.take_view(context, items);
+        self.fitting.compactions += 1;
         ControlFlow::Continue(())
     }
 
@@ -321,15 +323,6 @@ impl Run {
         ];
         let bytes = self.deps.settings.max_transcript_bytes;
         messages::context_too_large(parts, room, bytes, self.fitting.refusal.as_deref())
-    }
-
-    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
-    /// the conversation is no short one.
-    async fn find_window(&self, model: &Model) {
-        let is_long = self.context.items_tokens() > ASK_TOKENS;
-        if is_long && model.window().is_none() && self.fitting.window.is_none() {
-            let _learnt = model.find_window(&self.signals.stop).await;
-        }
     }
 }
 

@@ -27,7 +27,7 @@ impl Run {
         }
         let (context, items) = self.read_view(None).await?;
         self.take_view(context, items);
-        ControlFlow::Continue(())
+        self.load_guard().await
     }
 
     /// Ends a turn of which nothing is loaded, and then clears what is left of its interrupted

@@ -7,7 +7,6 @@ use super::Run;
 use crate::{
     acceptance::check_message,
     response_schema::{Fault, ResponseSchema},
-    step::own_part,
 };
 use evonic_domain::{Attachment, Item, Lease, ResponseFormat, TurnEnd, TurnError, TurnErrorCode};
 use evonic_store::{StoreError, Writer};
@@ -49,10 +48,6 @@ impl Output {
         Some(schema.schema().clone())
     }
 
-    pub(super) const fn corrections(&self) -> u32 {
-        self.corrections
-    }
-
     pub(super) const fn ask_again(&mut self) {
         self.corrections += 1;
     }
@@ -90,7 +85,7 @@ impl Run {
 
     /// Those of the turn's message.
     pub(super) fn own_attachments(&self) -> &[Attachment] {
-        match own_part(&self.transcript, self.output.corrections).first() {
+        match self.context.own_part(&self.transcript).first() {
             Some(Item::User { attachments, .. }) => attachments,
             _ => &[],
         }

@@ -6,11 +6,12 @@
 //! transcript is the same as if they had run one after the other. Who takes the turn over runs again
 //! what has no result.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesOrdered};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Flow, Run, command_id};
+use super::{Flow, Run, command_id, result::guarded};
 use crate::{
     step::unanswered,
     turn::call::{End, Running},
@@ -20,12 +21,46 @@ use evonic_shared::config::Lost;
 use evonic_store::PendingCall;
 use evonic_tools::{Answer, Registry};
 
-/// The most calls that run at once.
+/// The most calls of a turn that run at once.
 const GROUP: usize = 8;
 
+/// Handles of files for each read beside the first of its turn: it needs two, and half of them all
+/// are for what runs alone.
+const FILES_A_READ: u32 = 4;
+
+/// How many calls of this worker may run beside another one of their turn. Shared by cloning.
+#[derive(Clone, Debug)]
+pub(crate) struct SideReads(Arc<Semaphore>);
+
+impl SideReads {
+    /// As many as there are handles for, of `budget.file`.
+    pub(crate) fn new(file_handles: u32) -> Self {
+        Self(Arc::new(Semaphore::new((file_handles / FILES_A_READ) as usize)))
+    }
+
+    /// So many places, or as many as are free: nobody waits for one.
+    fn take(&self, most: usize) -> Vec<OwnedSemaphorePermit> {
+        let free = std::iter::from_fn(|| Arc::clone(&self.0).try_acquire_owned().ok());
+        free.take(most).collect()
+    }
+}
+
+/// Calls that run side by side.
+pub(super) struct Group {
+    calls: Vec<ToolCall>,
+    _places: Vec<OwnedSemaphorePermit>,
+}
+
 impl Run {
-    /// The calls that come next and only read, if there is more than one.
-    pub(super) fn next_reads(&self) -> Vec<ToolCall> {
+    /// The calls that come next and only read, as many as may run at once, if that is more than one.
+    pub(super) fn next_reads(&self) -> Option<Group> {
+        let mut calls = self.side_by_side();
+        let places = self.side_reads.take(calls.len().saturating_sub(1));
+        calls.truncate(places.len() + 1);
+        (calls.len() > 1).then_some(Group { calls, _places: places })
+    }
+
+    fn side_by_side(&self) -> Vec<ToolCall> {
         let registry = self.deps.tools.registry();
         let mut group: Vec<ToolCall> = Vec::new();
         for call in unanswered(&self.transcript).iter().take(GROUP) {
@@ -37,11 +72,12 @@ impl Run {
             }
             group.push(call.clone());
         }
-        if group.len() > 1 { group } else { Vec::new() }
+        group
     }
 
     /// Runs calls that only read, all at once.
-    pub(super) async fn read(&mut self, calls: Vec<ToolCall>) -> Flow {
+    pub(super) async fn read(&mut self, group: Group) -> Flow {
+        let Group { calls, _places } = group;
         let workplace = self.agent.workplace.clone();
         let pending = |call| PendingCall::new(call, &command_id(), &workplace);
         let starts: Vec<PendingCall> = calls.into_iter().map(pending).collect();
@@ -59,6 +95,7 @@ impl Run {
             starts.into_iter().map(|pending| Running::read(pending, toolbox.clone())).collect();
         let mut done = Vec::new();
         let mut other = None;
+        let (mut guard, most) = (self.guard.take(), self.deps.settings.max_repeats);
         {
             let this = &*self;
             let mut ends = FuturesOrdered::new();
@@ -73,7 +110,7 @@ impl Run {
                     break;
                 };
                 let call = running.pending.call.clone();
-                let result = this.guarded(&done, &call, result);
+                let result = guarded(guard.as_mut(), most, &call, result);
                 let committed = this.commit_result(call, result, last, None).await?;
                 toolbox.forget(&running.pending.command_id);
                 match committed {
@@ -82,6 +119,7 @@ impl Run {
                 }
             }
         }
+        self.guard = guard;
         for item in done {
             self.remember(item);
         }

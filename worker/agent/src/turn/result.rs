@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Flow, Run, RunOutcome, Shown, messages};
-use crate::{repeats, step::own_part};
+use crate::repeats::LoopGuard;
 use evonic_domain::{Item, ToolCall, TurnEnd, TurnError};
 use evonic_model::Model;
 use evonic_tools::ToolResult;
@@ -25,34 +25,35 @@ impl Run {
         last: Shown,
         failed: Option<TurnError>,
     ) -> Flow {
-        let result = self.guarded(&[], &call, result);
+        let result = self.guarded(&call, result);
         let (item, left) = self.commit_result(call, result, last, failed).await?;
         self.interrupted = None;
         self.remember(item);
         left.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 
-    /// A call's result, with what the loop guard says of it after `done`, which is committed and
-    /// not remembered yet.
-    pub(super) fn guarded(
-        &self,
-        done: &[Item],
-        call: &ToolCall,
-        mut result: ToolResult,
-    ) -> Guarded {
-        let most = self.deps.settings.max_repeats;
+    /// The loop guard, as what is stored of the turn makes it; none where nothing is counted.
+    pub(super) async fn load_guard(&mut self) -> Flow {
         // A runbook repeats what it is written to repeat.
         let is_plan = matches!(self.deps.models.get(&self.agent.model), Some(Model::Runbook(_)));
-        if most == 0 || is_plan {
-            return Guarded { result, failed: None };
+        if self.deps.settings.max_repeats == 0 || is_plan {
+            return ControlFlow::Continue(());
         }
-        let before = own_part(&self.transcript, self.output.corrections()).iter().chain(done);
-        let repeats = repeats::count(before, call, result.outcome, &result.content);
-        result.content.extend(repeats.note());
-        let failed = repeats
-            .are_too_many(most)
-            .then(|| messages::repeated_calls(&call.name, repeats.times()));
-        Guarded { result, failed }
+        let read = self.turn_writer.read(|reader, lease| {
+            let mut guard = LoopGuard::default();
+            reader.turn_items(&lease.turn_id, |item| guard.take(&item))?;
+            Ok(guard)
+        });
+        match read.await {
+            Ok(guard) => self.guard = Some(guard),
+            Err(gave_up) => return ControlFlow::Break(self.give_up(gave_up).await),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A call's result, with what the loop guard says of it.
+    pub(super) fn guarded(&mut self, call: &ToolCall, result: ToolResult) -> Guarded {
+        guarded(self.guard.as_mut(), self.deps.settings.max_repeats, call, result)
     }
 
     /// Commits a call's result, with the turn's end where it fails with it. Returns what is to be
@@ -87,4 +88,19 @@ impl Run {
         finish.await?;
         ControlFlow::Continue((item, left))
     }
+}
+
+/// A call's result, with what this guard says of it, where a call may be made `most` times.
+pub(super) fn guarded(
+    guard: Option<&mut LoopGuard>,
+    most: u32,
+    call: &ToolCall,
+    mut result: ToolResult,
+) -> Guarded {
+    let Some(guard) = guard else { return Guarded { result, failed: None } };
+    let repeats = guard.count(call, result.outcome, &result.content);
+    result.content.extend(repeats.note());
+    let failed =
+        repeats.are_too_many(most).then(|| messages::repeated_calls(&call.name, repeats.times()));
+    Guarded { result, failed }
 }

@@ -15,8 +15,8 @@ use crate::{
     context::{Estimate, change, digest, estimate, plan::DroppedSummary},
     job::{Job, JobEvent},
 };
-use evonic_domain::{CompactionKind, ContextView, Item, ItemAddress, char_floor};
-use evonic_model::{Delta, Model, ModelError, Reply, Request};
+use evonic_domain::{CompactionKind, ContextView, Item, ItemAddress, ModelCall, char_floor};
+use evonic_model::{Delta, Model, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
 
 /// Summaries one after the other, above which the oldest items are left out.
@@ -87,16 +87,17 @@ impl Run {
                     most /= 2;
                 }
                 // It waits as the turn's own call would.
-                Asked::Failed(error @ (ModelError::Exhausted(_) | ModelError::Later { .. }))
-                    if name == self.agent.model =>
-                {
+                Asked::Failed(error @ (ModelError::Exhausted(_) | ModelError::Later { .. })) => {
                     return self.refused(error, begun.elapsed()).await;
                 }
                 Asked::Failed(error) => {
                     let why = ErrorChain(&error).to_string();
                     return self.no_summary(&name, &why).await;
                 }
-                Asked::Replied(reply) => {
+                Asked::Replied(mut reply) => {
+                    if reply.model.is_empty() {
+                        reply.model = name;
+                    }
                     return self.take_summary(*reply, piece.end, view, before, room).await;
                 }
             }
@@ -177,16 +178,18 @@ impl Run {
         before: Estimate,
         room: Room,
     ) -> Flow {
-        let mut text = reply.text.trim().to_owned();
+        let Reply { text, model, usage, cost, .. } = reply;
+        let mut text = text.trim().to_owned();
         let most = usize::try_from(room.summary).unwrap_or(usize::MAX).saturating_mul(TOKEN_BYTES);
         text.truncate(char_floor(&text, most));
         if text.is_empty() {
-            return self.no_summary(&reply.model, "it is empty").await;
+            let call = ModelCall { model: model.clone(), usage, cost };
+            self.commit(move |writer, lease| writer.count_call(lease, &call)).await?;
+            return self.no_summary(&model, "it is empty").await;
         }
         let (through, message) = self.behind(end);
         let first = self.first_after(None).await?.unwrap_or(through);
         let (range, view) = change::summarise(view, first, through, message, text);
-        let Reply { model, usage, cost, .. } = reply;
         let made = Made { model: Some(model), usage, cost };
         self.commit_view(CompactionKind::Summarised, range, view, before, made).await
     }
@@ -200,6 +203,11 @@ impl Run {
             return ControlFlow::Break(self.fail(error).await);
         }
         self.fitting.no_summary = true;
+        // What another endpoint was tried for is not taken from the patience with the agent's own.
+        if model != self.agent.model && self.tried.attempts > 0 {
+            self.commit(|writer, lease| writer.forget_attempts(lease)).await?;
+            self.tried = Tried::default();
+        }
         ControlFlow::Continue(())
     }
 

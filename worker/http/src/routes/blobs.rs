@@ -35,8 +35,7 @@ pub(super) async fn upload(state: Arc<ApiState>, call: Call, mut body: Upload) -
     limits.check(body.announced.unwrap_or(0))?;
     let (caller, id) = (call.caller.clone(), session.clone());
     state.app.store.read(move |reader| visible_session(reader, &caller, &id)).await?;
-    state.app.agents.uploads_began();
-    let mut upload = BlobUpload::new(state.app.store.clone(), session.clone(), limits);
+    let mut upload = BlobUpload::new(&state, session.clone());
     match receive(&mut body, &mut upload).await {
         Ok(()) => {
             let origin = call.caller.origin();

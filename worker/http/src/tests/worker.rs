@@ -229,6 +229,7 @@ fn start(parts: Parts) -> (Server, Store) {
         tools: Toolboxes::new(workplaces.clone(), store.clone(), tools.clone()),
         settings: config.agents.clone(),
         model_handles: budget.limit(Kind::Model),
+        file_handles: budget.limit(Kind::File),
         keep_unused: config.attachments.keep_unused,
     };
     let locks = generations_folder(&config.state_dir);

@@ -38,29 +38,28 @@ impl Remote {
         if let Some(window) = self.window() {
             return Some(window);
         }
-        let failed = *lock(&self.window_failed);
-        if failed.is_some_and(|failed| failed.elapsed() < PAUSE) {
-            return None;
-        }
+        // One asks at a time: who waited for it asks no more where it got no answer.
         let asked = self.told_window.get_or_try_init(|| async {
-            match self.ask_window().await {
-                Ok(window) => Ok(window),
-                Err(Failure::Refused { .. } | Failure::Protocol { .. }) => Ok(None),
-                Err(failure) => Err(failure),
+            let failed = *lock(&self.window_failed);
+            if failed.is_some_and(|failed| failed.elapsed() < PAUSE) {
+                return Err(());
             }
+            let failure = match self.ask_window().await {
+                Ok(window) => return Ok(window),
+                Err(Failure::Refused { .. } | Failure::Protocol { .. }) => return Ok(None),
+                Err(failure) => failure,
+            };
+            *lock(&self.window_failed) = Some(Instant::now());
+            let reason = self.clean(failure.message());
+            tracing::debug!(model = self.name, reason, "window cannot be asked for");
+            Err(())
         });
         match asked.await {
             Ok(Some(window)) => {
                 self.facts.learn_window(&self.identity, *window);
                 Some(*window)
             }
-            Ok(None) => None,
-            Err(failure) => {
-                *lock(&self.window_failed) = Some(Instant::now());
-                let reason = self.clean(failure.message());
-                tracing::debug!(model = self.name, reason, "window cannot be asked for");
-                None
-            }
+            Ok(None) | Err(()) => None,
         }
     }
 

@@ -4,13 +4,13 @@ use rusqlite::params;
 
 use super::period::Period;
 use crate::{
-    Reader, Store, StoreError, Writer, column,
+    Reader, Store, StoreError, WaitOutcome, Writer, column,
     record::Record,
     usage::{ALL, Payer},
 };
 use evonic_domain::{
     Budget, BudgetPeriod, BudgetReached, BudgetSubject, EventKind, Lease, ModelCall, OnReached,
-    SessionId, TurnEnd, TurnError, TurnErrorCode, TurnId, WaitReason, Waiting,
+    TurnEnd, TurnError, TurnErrorCode, TurnId, WaitReason, Waiting,
 };
 
 /// What is told of a budget, in hundredths of it.
@@ -25,6 +25,8 @@ pub enum BudgetCheck {
     Waits(Waiting),
     /// It was ended with this error.
     Ended(TurnError),
+    /// It would have had to wait, was cancelled meanwhile, and has ended.
+    Cancelled,
 }
 
 /// What was spent of a budget by one who has it.
@@ -37,7 +39,7 @@ pub(super) struct BudgetSum {
 }
 
 /// Why a call is not allowed.
-enum Refused {
+pub(super) enum Refused {
     Wait(Waiting),
     End(TurnError),
 }
@@ -109,7 +111,7 @@ impl Reader<'_> {
 
     /// Why a turn's next call is not allowed. One budget that ends it outweighs all that let it
     /// wait, and of those the one that lasts longest the others.
-    fn refused(&self, turn: &TurnId) -> Result<Option<Refused>, StoreError> {
+    pub(super) fn refused(&self, turn: &TurnId) -> Result<Option<Refused>, StoreError> {
         let (payer, now) = (self.payer(turn)?, column::now());
         let mut wait: Option<Waiting> = None;
         for budget in self.budgets_of(&payer)? {
@@ -165,37 +167,15 @@ impl Writer<'_> {
         let refused = if some { self.refused(&lease.turn_id)? } else { None };
         Ok(match refused {
             None => BudgetCheck::Allowed,
-            Some(Refused::Wait(waiting)) => {
-                self.wait_turn(lease, &waiting)?;
-                BudgetCheck::Waits(waiting)
-            }
+            Some(Refused::Wait(waiting)) => match self.wait_turn(lease, &waiting)? {
+                WaitOutcome::Waits => BudgetCheck::Waits(waiting),
+                WaitOutcome::Cancelled => BudgetCheck::Cancelled,
+            },
             Some(Refused::End(error)) => {
                 self.end_turn(lease, TurnEnd::Failed(error.clone()))?;
                 BudgetCheck::Ended(error)
             }
         })
-    }
-
-    /// Lets the turns go on that wait for a budget which allows them now, or ends them; the others
-    /// wait for as long as the budgets say now.
-    pub(super) fn wake_for_budgets(&mut self) -> Result<(), StoreError> {
-        let waiting = self.all(
-            "read queue",
-            "SELECT id, session_id FROM turns
-             WHERE state = 'queued' AND wait_ends IS NOT NULL AND wait_reason = 'budget'",
-            [],
-            |row| {
-                let session = column::parsed::<SessionId>(row, "session_id")?;
-                Ok((column::parsed::<TurnId>(row, "id")?, session))
-            },
-        )?;
-        for (turn, session) in waiting {
-            match self.refused(&turn)? {
-                Some(Refused::Wait(waiting)) => self.change_wait(&session, &turn, &waiting)?,
-                Some(Refused::End(_)) | None => self.end_wait(&session)?,
-            }
-        }
-        Ok(())
     }
 
     /// Adds a call to every budget that its turn counts against; the usage has it already.

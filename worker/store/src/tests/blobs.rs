@@ -181,3 +181,60 @@ fn a_message_is_told_from_another_by_all_that_it_has() {
     post(plain.clone()).unwrap();
     assert_conflict(post(NewPost { response_format: format, ..plain }), "key_reused");
 }
+
+/// A content that goes is never seen in part, and is not gone on with.
+#[test]
+fn a_long_content_goes_a_few_pieces_at_a_time() {
+    let harness = Harness::new();
+    let (going, other) = (harness.session().id, harness.session().id);
+    let portion = crate::blobs::PIECES as usize;
+    let content = vec![7; PIECE_BYTES * (portion + 2)];
+    let blob = store(&harness, &going, "aa", &content);
+    harness.write({
+        let (going, post) = (going.clone(), with_attachment(&blob));
+        move |writer| writer.post(&going, post)
+    });
+    let turn = harness.claim(1).unwrap().lease;
+    harness.write(move |writer| writer.end_turn(&turn, completed("done")));
+    let gone = going.clone();
+    assert!(!harness.write(move |writer| writer.delete_session(&gone)));
+    assert_eq!(count(&harness, "blob_pieces"), 2);
+    // Another session sends the same meanwhile: it has the whole of it.
+    store(&harness, &other, "aa", &content);
+    assert_eq!(count(&harness, "blob_pieces"), 2 + content.len().div_ceil(PIECE_BYTES) as u64);
+    while !harness.write({
+        let going = going.clone();
+        move |writer| writer.purge_some(going.as_str())
+    }) {}
+    assert_eq!(count(&harness, "blob_pieces"), content.len().div_ceil(PIECE_BYTES) as u64);
+    let last = content.len() as u64 - 1;
+    let piece = harness.read(move |reader| reader.blob_piece(&other, "aa", last));
+    assert_eq!(piece, [7]);
+}
+
+#[test]
+fn a_long_upload_that_is_given_up_goes_little_by_little() {
+    let harness = Harness::new();
+    let session = harness.session().id;
+    let portion = crate::blobs::PIECES as usize;
+    let upload = begin(&harness, &session, &vec![7; PIECE_BYTES * (2 * portion + 1)]);
+    let given_up = upload.clone();
+    harness.write(move |writer| writer.abandon_upload(&given_up));
+    assert_eq!(count(&harness, "blob_pieces"), portion as u64 + 1);
+    let measured = session.clone();
+    assert_eq!(harness.read(move |reader| reader.blob_bytes(&measured)), 0);
+    let on = harness.try_write({
+        let (session, upload) = (session.clone(), upload.clone());
+        move |writer| writer.store_piece(&session, Some(upload), b"more", MOST)
+    });
+    assert_missing(on, "upload");
+    assert_missing(
+        harness.try_write(move |writer| writer.finish_upload(&upload, "bb", "text/plain")),
+        "upload",
+    );
+    let keep = Duration::from_secs(3600);
+    assert!(harness.write(move |writer| writer.remove_unused_blobs(keep)));
+    assert_eq!(count(&harness, "blob_pieces"), 1);
+    assert!(!harness.write(move |writer| writer.remove_unused_blobs(keep)));
+    assert_eq!((count(&harness, "blobs"), count(&harness, "session_blobs")), (0, 0));
+}

@@ -291,3 +291,86 @@ fn names_are_unique_and_changes_are_recorded() {
         ]
     );
 }
+
+/// However many wait, a change of budgets is a short transaction; the rest is looked at by portions.
+#[test]
+fn a_change_looks_at_some_who_wait_and_leaves_the_others_to_who_claims() {
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
+    let budget = harness.budget(monthly("all", BudgetSubject::All, 100));
+    harness.spend(&lease, 100, 0);
+    assert!(matches!(harness.check(&lease), BudgetCheck::Waits(_)));
+    let session = lease.session_id.clone();
+    harness.write(move |writer| {
+        for number in 0..300 {
+            let copy = format!("ses_{number:032x}");
+            writer.execute(
+                "test",
+                "INSERT INTO sessions (id, agent_id, title, last_event, created_at, updated_at)
+                 SELECT ?1, agent_id, '', 0, created_at, updated_at FROM sessions WHERE id = ?2",
+                rusqlite::params![copy, session.as_str()],
+            )?;
+            writer.execute(
+                "test",
+                "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
+                     input_tokens, output_tokens, created_at, posted_by, agent_id, wait_ends,
+                     wait_ms, wait_boot, wait_until, wait_reason, wait_message)
+                 SELECT 'trn_' || substr(?1, 5), ?1, state, steps, cancel_requested, partial_text,
+                     0, 0, created_at, posted_by, agent_id, wait_ends, wait_ms, wait_boot,
+                     wait_until, wait_reason, wait_message FROM turns WHERE session_id = ?2",
+                rusqlite::params![copy, session.as_str()],
+            )?;
+        }
+        Ok(())
+    });
+    let waiting = || {
+        let sql = "SELECT COUNT(*) AS n FROM turns WHERE wait_ends IS NOT NULL";
+        harness.read(move |reader| reader.one("test", sql, [], |row| column::natural(row, "n")))
+    };
+    let change = |change: BudgetChange| {
+        let id = budget.id.clone();
+        harness.write(move |writer| writer.change_budget(&id, change));
+    };
+    let told = harness.turn(&lease.turn_id).waiting;
+    let name = Some("other".parse().unwrap());
+    change(BudgetChange { name, ..BudgetChange::default() });
+    assert_eq!(harness.turn(&lease.turn_id).waiting, told, "a name changes nothing for anybody");
+    assert!(!harness.store.wants_budget_recheck());
+    let limit = Some(BudgetLimit::Tokens(1_000));
+    change(BudgetChange { limit, ..BudgetChange::default() });
+    assert_eq!(waiting(), 101);
+    assert!(harness.store.take_budget_recheck() && !harness.store.wants_budget_recheck());
+    assert_eq!(harness.write(|writer| writer.recheck_budgets(0)), None);
+    assert_eq!(waiting(), 0);
+}
+
+/// A key's own budget goes with it.
+#[test]
+fn who_waits_for_the_budget_of_a_key_goes_on_when_the_key_is_gone() {
+    let harness = Harness::new();
+    let lease = harness.running(1).lease;
+    let caller = "key_00000000000000000000000000000001";
+    let (turn, session) = (lease.turn_id.clone(), lease.session_id.clone());
+    harness.write(move |writer| {
+        let sql = "UPDATE turns SET posted_by = ?2 WHERE id = ?1";
+        writer.execute("test", sql, [turn.as_str(), caller])?;
+        for (id, day) in [(caller, "1"), ("key_00000000000000000000000000000002", "NULL")] {
+            let sql = format!(
+                "INSERT INTO api_keys (id, name, hash, scope, created_at, ended_day)
+                 VALUES ('{id}', '{id}', x'00', 'admin', '{id}', {day})"
+            );
+            writer.execute("test", &sql, [])?;
+        }
+        writer.execute("test", "UPDATE api_keys SET revoked_at = '2020' WHERE ended_day = 1", [])
+    });
+    let of = Some(caller.to_owned());
+    harness.budget(NewBudget { of, ..monthly("key", BudgetSubject::Key, 10) });
+    harness.spend(&lease, 10, 0);
+    assert!(matches!(harness.check(&lease), BudgetCheck::Waits(_)));
+    harness.pass_days(40);
+    harness.write(|writer| writer.purge_keys());
+    assert!(harness.store.take_budget_recheck());
+    harness.write(|writer| writer.recheck_budgets(0));
+    let claimed = harness.claim(2).expect("nothing bounds it any more");
+    assert_eq!(claimed.turn.session_id, session);
+}

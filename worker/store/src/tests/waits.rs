@@ -103,6 +103,83 @@ fn what_is_behind_a_waiting_turn_waits_with_it() {
     }
 }
 
+/// The owner was about to leave it until later, and did not see the cancel.
+#[test]
+fn a_cancel_that_comes_just_before_the_wait_ends_the_turn() {
+    let harness = Harness::new();
+    let claimed = harness.running(1);
+    let (id, session) = (claimed.turn.id, claimed.turn.session_id);
+    let asked = id.clone();
+    let running = harness.write(move |writer| writer.request_cancel(&asked));
+    assert_eq!(running.state, TurnState::Running);
+    let lease = claimed.lease;
+    let outcome =
+        harness.write(move |writer| writer.wait_turn(&lease, &until(HOUR, WaitReason::RateLimit)));
+    assert_eq!(outcome, WaitOutcome::Cancelled);
+    let ended = turn(&harness, &id);
+    assert_eq!((ended.state, ended.waiting), (TurnState::Cancelled, None));
+    assert_eq!(harness.names(&session).last().unwrap(), "turn.cancelled");
+    assert_eq!(harness.read(|reader| reader.next_wait()), None);
+}
+
+/// It neither overtakes the waiting turn nor is looked through, and goes on once that has ended.
+#[test]
+fn a_compaction_that_is_asked_for_waits_behind_a_waiting_turn() {
+    let harness = Harness::new();
+    let (id, session) = waits(&harness, HOUR, WaitReason::RateLimit);
+    let compaction = harness.write(move |writer| writer.request_compaction(&session, 10, None)).id;
+    assert_eq!(may_run(&harness), []);
+    let sql = "SELECT COUNT(*) AS n FROM turns WHERE state = 'queued' AND wait_ends IS NULL";
+    let looked_through =
+        harness.read(move |reader| reader.one("test", sql, [], |row| column::natural(row, "n")));
+    assert_eq!(looked_through, 0);
+    assert!(turn(&harness, &id).waiting.is_some());
+    harness.write(move |writer| writer.request_cancel(&id));
+    assert_eq!(may_run(&harness), [compaction]);
+}
+
+/// The turn that they waited behind is gone, in whatever way.
+#[test]
+fn what_waits_behind_nobody_goes_on_with_the_next_worker() {
+    let harness = Harness::new();
+    let (_, session) = waits(&harness, HOUR, WaitReason::RateLimit);
+    let behind = harness.post(&session, "two");
+    let (other, _) = waits(&harness, HOUR, WaitReason::RateLimit);
+    by_hand(
+        &harness,
+        "UPDATE turns SET state = 'failed', ended_at = created_at, wait_ends = NULL, wait_until = NULL
+         WHERE position = (SELECT MIN(position) FROM turns)",
+    );
+    assert_eq!(may_run(&harness), []);
+    harness.write(|writer| writer.resume_waits());
+    assert_eq!(may_run(&harness), [behind]);
+    assert!(turn(&harness, &other).waiting.is_some());
+}
+
+/// A turn that only has to end is found by itself; one behind another is not.
+#[test]
+fn a_turn_that_was_cancelled_while_it_waits_for_its_next_owner_is_found() {
+    let harness = Harness::new();
+    assert_eq!(harness.read(|reader| reader.cancelled_turn()), None);
+    harness.running(1);
+    let claimed = harness.running(1);
+    let session = claimed.turn.session_id.clone();
+    let lease = claimed.lease.clone();
+    harness.write(move |writer| {
+        let reply = NewReply { tool_calls: vec![call("c")], ..NewReply::default() };
+        writer.record_reply(&lease, reply)?;
+        writer.start_call(&lease, &pending("c", "test_c"))?;
+        writer.hand_over(&lease)
+    });
+    harness.post(&session, "behind");
+    let asked = claimed.turn.id.clone();
+    harness.write(move |writer| writer.request_cancel(&asked));
+    let found = harness.read(|reader| reader.cancelled_turn()).expect("it has to end");
+    assert_eq!(found.turn_id, claimed.turn.id);
+    assert!(harness.claim(2).is_some());
+    assert_eq!(harness.read(|reader| reader.cancelled_turn()), None);
+}
+
 #[test]
 fn attempts_and_their_time_are_counted_until_a_reply() {
     let harness = Harness::new();
@@ -136,6 +213,15 @@ fn attempts_and_their_time_are_counted_until_a_reply() {
     });
     let last = harness.claim(3).unwrap();
     assert_eq!((last.attempts, last.tried), (0, Duration::ZERO));
+    // So does whoever asks another endpoint next.
+    let lease = last.lease;
+    harness.write(move |writer| {
+        writer.count_attempt(&lease, second)?;
+        writer.forget_attempts(&lease)?;
+        writer.hand_over(&lease)
+    });
+    let other = harness.claim(4).unwrap();
+    assert_eq!((other.attempts, other.tried), (0, Duration::ZERO));
 }
 
 #[test]

@@ -315,3 +315,13 @@ async fn no_permit_is_told_in_time() {
     }
     assert_eq!(server.accepted(), 1);
 }
+
+/// An endpoint that breaks off holds up one of those who ask for its window, and not each in turn.
+#[tokio::test]
+async fn a_window_that_is_not_told_is_asked_for_once() {
+    let server = Server::start(vec![vec![]]).await;
+    let model = model(&server, |_| {});
+    let asked = (0..16).map(|_| model.find_window());
+    assert!(futures_util::future::join_all(asked).await.iter().all(Option::is_none));
+    assert_eq!(server.accepted(), 1);
+}
